@@ -1,0 +1,3 @@
+"""The words of a job file."""
+
+__version__ = "0.1.0"
