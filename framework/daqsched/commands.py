@@ -1,0 +1,102 @@
+"""What is to be done: the only things that the engine asks of the world. Imperative; the daemon performs them.
+
+The saves of one step are made durable together before anything else of it leaves the machine: a launch that
+was sent but not saved could be sent again, an acknowledged report that was not saved would be lost.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+from daqsched_executor.contract import Payload
+
+from daqsched.spec import Spec
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """One applied spec: who asked for it, when and why."""
+
+    number: int
+    digest: str
+    user: str
+    time: float
+    message: str
+    spec: Spec
+
+
+class SaveFrameworkId(msgspec.Struct, frozen=True, tag=True):
+    """Remember what the master calls us."""
+
+    framework_id: str
+
+
+class SaveRevision(msgspec.Struct, frozen=True, tag=True):
+    """Remember what was applied."""
+
+    revision: Revision
+
+
+class SaveRecords(msgspec.Struct, frozen=True, tag=True):
+    """Remember these instances as they are now (the engine is asked for each); one that is gone is forgotten."""
+
+    keys: tuple[tuple[str, str], ...]
+
+
+class TaskToLaunch(msgspec.Struct, frozen=True):
+    """One task of a launch."""
+
+    payload: Payload
+    cpus: float
+    mem: float
+    disk: float
+
+
+class Launch(msgspec.Struct, frozen=True, tag=True):
+    """Accept the offer for these tasks; what is left of it is not wanted for ``refuse_s``."""
+
+    offer_id: str
+    agent_id: str
+    tasks: tuple[TaskToLaunch, ...]
+    refuse_s: float
+
+
+class Decline(msgspec.Struct, frozen=True, tag=True):
+    """Give the offers back and do not ask again for ``refuse_s``, unless offers are revived."""
+
+    offer_ids: tuple[str, ...]
+    refuse_s: float
+
+
+class Kill(msgspec.Struct, frozen=True, tag=True):
+    """End the task the way its payload says."""
+
+    task_id: str
+    agent_id: str
+
+
+class Acknowledge(msgspec.Struct, frozen=True, tag=True):
+    """Tell the agent that the report has been dealt with."""
+
+    task_id: str
+    agent_id: str
+    uuid: str
+
+
+class Reconcile(msgspec.Struct, frozen=True, tag=True):
+    """Ask the master what it knows of these (task, agent); of all that it knows where there are none."""
+
+    tasks: tuple[tuple[str, str], ...]
+
+
+class Revive(msgspec.Struct, frozen=True, tag=True):
+    """Ask for offers: something waits."""
+
+
+class Suppress(msgspec.Struct, frozen=True, tag=True):
+    """Ask for no offers: nothing waits, the machines are for others."""
+
+
+Command = Union[
+    SaveFrameworkId, SaveRevision, SaveRecords, Launch, Decline, Kill, Acknowledge, Reconcile, Revive, Suppress
+]

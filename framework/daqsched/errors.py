@@ -1,0 +1,49 @@
+"""The errors that people meet: the user's mistake, the world's failure. Anything else is our bug and shows itself."""
+
+from __future__ import annotations
+
+
+class DaqschedError(Exception):
+    """The root: its text is one sentence that says what to do next; `exit_code` is what a command ends with."""
+
+    exit_code = 1
+
+
+class UserError(DaqschedError):
+    """What was asked can't be done as it was asked."""
+
+    exit_code = 2
+
+
+class JobError(UserError):
+    """A mistake in a job: ``field`` names the place, e.g. ``resources.cpus``; the job file's line is found by `jobfile`."""
+
+    def __init__(self, sentence: str, field: str = "") -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+class JobFileError(UserError):
+    """A mistake in a job file, as ``FILE:LINE: sentence``; line 0: the file as a whole."""
+
+    def __init__(self, path: str, line: int, sentence: str) -> None:
+        super().__init__(f"{path}:{line}: {sentence}" if line else f"{path}: {sentence}")
+        self.path, self.line, self.sentence = path, line, sentence
+
+
+class Unreachable(DaqschedError):
+    """A server did not answer: the daemon, the master, Elasticsearch."""
+
+    exit_code = 3
+
+
+class NotRunning(DaqschedError):
+    """What was started is not all running within the time allowed."""
+
+    exit_code = 4
+
+
+class Refused(DaqschedError):
+    """The daemon understood and said no."""
+
+    exit_code = 5

@@ -1,0 +1,105 @@
+"""What happened: the only things that change the engine. Past tense; times come beside them, never inside a clock call."""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+from daqsched.spec import Spec
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What an agent has to give now. Nothing of Mesos' own types is left in it."""
+
+    id: str
+    agent_id: str
+    #: The names that the machine goes by: its hostname and, where set, its attribute ``hostname``.
+    names: tuple[str, ...]
+    cpus: float
+    mem: float
+    disk: float
+
+
+class Registered(msgspec.Struct, frozen=True, tag=True):
+    """The master knows us (again)."""
+
+    framework_id: str
+    master: str
+
+
+class Disconnected(msgspec.Struct, frozen=True, tag=True):
+    """No master is listening; nothing can be launched or killed until `Registered`."""
+
+
+class OffersArrived(msgspec.Struct, frozen=True, tag=True):
+    """Agents have something to give."""
+
+    offers: tuple[Offer, ...]
+
+
+class TaskReported(msgspec.Struct, frozen=True, tag=True):
+    """Somebody (executor, agent, master) said something of a task; ``uuid`` is set where it wants an answer."""
+
+    task_id: str
+    agent_id: str
+    state: str
+    message: str = ""
+    #: Mesos' reason, e.g. REASON_RECONCILIATION.
+    reason: str = ""
+    #: `Report` as JSON, where the executor speaks.
+    data: bytes = b""
+    uuid: str = ""
+
+
+class LaunchRefused(msgspec.Struct, frozen=True, tag=True):
+    """The launch did not leave this machine: none of these tasks exists."""
+
+    task_ids: tuple[str, ...]
+    why: str
+
+
+class JobsApplied(msgspec.Struct, frozen=True, tag=True):
+    """A crew wants this farm from now on."""
+
+    spec: Spec
+    user: str
+    message: str = ""
+
+
+class Held(msgspec.Struct, frozen=True, tag=True):
+    """Someone stopped these (job, host) by hand."""
+
+    keys: tuple[tuple[str, str], ...]
+    user: str
+    message: str = ""
+
+
+class Released(msgspec.Struct, frozen=True, tag=True):
+    """Someone lets these (job, host) run again, at once, whatever their back-off was."""
+
+    keys: tuple[tuple[str, str], ...]
+    user: str
+
+
+class Ticked(msgspec.Struct, frozen=True, tag=True):
+    """Time passed; `Engine.next_tick` says when this is wanted."""
+
+
+Event = Union[
+    Registered, Disconnected, OffersArrived, TaskReported, LaunchRefused, JobsApplied, Held, Released, Ticked
+]
+
+__all__ = [
+    "Disconnected",
+    "Event",
+    "Held",
+    "JobsApplied",
+    "LaunchRefused",
+    "Offer",
+    "OffersArrived",
+    "Registered",
+    "Released",
+    "TaskReported",
+    "Ticked",
+]

@@ -1,0 +1,261 @@
+"""A job file as data: what `apply` sends, what the daemon keeps, what a digest is taken of.
+
+A `Spec` is what is left of a job file once Python is done with it. It is plain and typed, its JSON is canonical
+(equal specs have equal bytes), and an unknown field in it is an error. Placeholders are still in it, so a job
+over 200 hosts is one `JobSpec`; `payload` fills them in for one host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Mapping
+
+import msgspec
+from daqsched_executor.contract import Payload, Restart, Stop
+
+from daqsched.errors import JobError, UserError
+from daqsched.hosts import expand
+
+#: The version of the spec's JSON; raised when an older daemon could misunderstand it.
+VERSION = 1
+
+#: The job that the framework adds on every host for the lines of all others.
+FORWARDER = "daqsched-forward"
+
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """One job: a program and the hosts that it runs on, once on each."""
+
+    name: str
+    #: The program and its arguments; no shell is involved. Placeholders: see `fill`.
+    argv: tuple[str, ...]
+    #: Host names and ranges, as written.
+    hosts: tuple[str, ...]
+    #: The software's version ("release" to tell it from the other versions around).
+    release: str = ""
+    env: dict[str, str] = {}
+    #: Working directory on the host; empty: the sandbox.
+    cwd: str = ""
+    #: Account on the host; empty: the one that the executor has.
+    user: str = ""
+    #: Cores, may be a fraction.
+    cpus: float = 0.1
+    #: MiB of memory.
+    mem: float = 64.0
+    #: MiB of disk in the sandbox; 0: not asked for.
+    disk: float = 0.0
+    limits: dict[str, int] = {}
+    #: Paths that must be readable on the host before a start.
+    needs: tuple[str, ...] = ()
+    restart: Restart = Restart()
+    stop: Stop = Stop()
+    #: Whose job it is: a name or an address. Changing it restarts nothing.
+    owner: str = ""
+    #: Whether data taking stops without it. Changing it restarts nothing.
+    critical: bool = True
+    #: Whether its lines go to the forwarder.
+    forward: bool = True
+    labels: dict[str, str] = {}
+
+
+#: Fields of a `JobSpec` that no running program can see: a change in them restarts nothing.
+SILENT_FIELDS = frozenset({"hosts", "owner", "critical"})
+
+
+class LoggingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Where the lines go; what is empty is the daemon's own setting."""
+
+    enabled: bool = True
+    elasticsearch: str = ""
+    index: str = ""
+
+
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A whole farm: every job that should run, and where its lines go."""
+
+    jobs: tuple[JobSpec, ...] = ()
+    logging: LoggingSpec = LoggingSpec()
+    #: Where the spec came from, for people; not part of the digest.
+    source: str = ""
+    version: int = VERSION
+
+
+#: What runs before anything was applied.
+EMPTY = Spec()
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(Spec)
+
+
+def encode(spec: Spec) -> bytes:
+    """The spec's canonical JSON."""
+    return _encoder.encode(spec)
+
+
+def decode(data: bytes | str) -> Spec:
+    """Read what `encode` wrote; raises `UserError` with the field where it is not a spec of this version."""
+    try:
+        spec = _decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise UserError(f"not a spec of version {VERSION}: {error}") from error
+    except msgspec.DecodeError as error:
+        raise UserError(f"the spec is not JSON: {error}") from error
+    if spec.version != VERSION:
+        raise UserError(f"the spec has version {spec.version}, this daqsched knows {VERSION}: install the same version")
+    check(spec)
+    return spec
+
+
+def check(spec: Spec) -> None:
+    """What types alone can't say of a spec; raises `JobError`. The job file calls the same checks job by job."""
+    seen = set()
+    for job in spec.jobs:
+        check_job(job)
+        if job.name in seen:
+            raise JobError(f"two jobs are named {job.name!r}: names must differ", "name")
+        seen.add(job.name)
+
+
+#: Job names appear in task ids, file names, URLs and selections.
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_SIGNAL = re.compile(r"[A-Z][A-Z0-9+-]{1,9}\Z")
+_LIMITS = frozenset(
+    "as core cpu data fsize memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+)
+
+
+def check_job(job: JobSpec) -> None:
+    """Raise `JobError` with the field for whatever could not run anywhere."""
+    if not _JOB_NAME.match(job.name):
+        raise JobError(f"{job.name!r} is no job name: letters, digits, '_', '.', '-', at most 100", "name")
+    if not job.argv or not job.argv[0]:
+        raise JobError("the command is empty", "command")
+    if not job.hosts or not expand(job.hosts):
+        raise JobError("names no host: give hosts=[...]", "hosts")
+    for field in ("cpus", "mem"):
+        if not getattr(job, field) > 0:
+            raise JobError(f"must be more than 0, not {getattr(job, field):g}", f"resources.{field}")
+    if job.disk < 0:
+        raise JobError(f"must not be negative, not {job.disk:g}", "resources.disk")
+    for name in job.env:
+        if not _VARIABLE.match(name):
+            raise JobError(f"{name!r} is no name for an environment variable", "env")
+    for name in job.limits:
+        if name not in _LIMITS:
+            raise JobError(f"{name!r} is no limit: one of {', '.join(sorted(_LIMITS))}", "limits")
+    for path in job.needs:
+        if not path.startswith("/"):
+            raise JobError(f"{path!r} must be an absolute path", "needs")
+    _check_restart(job.restart)
+    if not _SIGNAL.match(job.stop.signal):
+        raise JobError(f"{job.stop.signal!r} is no signal: write for example 'TERM'", "stop.signal")
+    if job.stop.grace_s < 0:
+        raise JobError(f"must not be negative, not {job.stop.grace_s:g}", "stop.grace_s")
+    for field, texts in (("command", job.argv), ("env", tuple(job.env.values())), ("directory", (job.cwd,)), ("needs", job.needs)):
+        for text in texts:
+            if "\0" in text:
+                raise JobError(f"{text!r} holds a NUL character", field)
+            fill(text, job, "host", field)
+
+
+def _check_restart(restart: Restart) -> None:
+    from daqsched_executor.contract import RESTART_POLICIES
+
+    if restart.policy not in RESTART_POLICIES:
+        raise JobError(f"{restart.policy!r} is no policy: one of {', '.join(RESTART_POLICIES)}", "restart.policy")
+    if restart.factor < 1:
+        raise JobError(f"must be at least 1, not {restart.factor:g}", "restart.factor")
+    for field in ("delay_s", "cap_s", "reset_s", "budget", "window_s"):
+        if getattr(restart, field) < 0:
+            raise JobError(f"must not be negative, not {getattr(restart, field):g}", f"restart.{field}")
+
+
+def fill(text: str, job: JobSpec, host: str, field: str = "command") -> str:
+    """Replace ``{host}``, ``{job}``, ``{version}`` and ``{instance}``; ``{{`` and ``}}`` stand for the braces themselves.
+
+    Raises `JobError` for any other placeholder, so that a typing mistake is found before anything is sent.
+    """
+    values = {"host": host, "job": job.name, "version": job.release, "instance": f"{job.name}@{host}"}
+
+    def one(found: re.Match[str]) -> str:
+        if found.group(0) in ("{{", "}}"):
+            return found.group(0)[0]
+        name = found.group(1)
+        if name is None:
+            raise JobError(f"{text!r}: a single '{found.group(0)}'; write '{found.group(0) * 2}' for the character", field)
+        if name not in values:
+            raise JobError(f"{text!r}: no placeholder '{{{name}}}'; there are {', '.join('{%s}' % v for v in values)}", field)
+        if name == "version" and not job.release:
+            raise JobError(f"{text!r} uses {{version}}, but the job has no version", field)
+        return values[name]
+
+    return _PLACEHOLDER.sub(one, text) if "{" in text or "}" in text else text
+
+
+def payload(job: JobSpec, host: str, task_id: str) -> Payload:
+    """What the executor of this job on this host is told."""
+    return Payload(
+        task_id=task_id,
+        job=job.name,
+        host=host,
+        argv=tuple(fill(text, job, host) for text in job.argv),
+        env={name: fill(text, job, host, "env") for name, text in job.env.items()},
+        release=job.release,
+        cwd=fill(job.cwd, job, host, "directory"),
+        user=job.user,
+        limits=job.limits,
+        needs=tuple(fill(path, job, host, "needs") for path in job.needs),
+        restart=job.restart,
+        stop=job.stop,
+        forward=job.forward,
+        labels=job.labels,
+    )
+
+
+def digest(spec: Spec) -> str:
+    """Twelve hexadecimal digits that differ when anything that matters does."""
+    return _digest(encode(msgspec.structs.replace(spec, source="")))
+
+
+def run_digest(job: JobSpec) -> str:
+    """Differs when the program has to be started anew for a change to take effect; the same on every host."""
+    fields = msgspec.structs.asdict(job)
+    return _digest(_encoder.encode({name: value for name, value in fields.items() if name not in SILENT_FIELDS}))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def with_forwarder(spec: Spec, executor: tuple[str, ...], elasticsearch: str, index: str) -> Spec:
+    """The spec with the job that forwards the lines, on every host that the spec names; as it is where none is wanted.
+
+    ``executor`` is the command of daqsched-executor on the farm, the other two are the daemon's settings, which the
+    job file's `logging` overrules.
+    """
+    url = spec.logging.elasticsearch or elasticsearch
+    if not spec.logging.enabled or not url or not spec.jobs:
+        return spec
+    hosts: dict[str, None] = {}
+    for job in spec.jobs:
+        hosts.update(dict.fromkeys(job.hosts))
+    argv = (*executor, "forward", "--elasticsearch", url, "--index", spec.logging.index or index)
+    forwarder = JobSpec(
+        name=FORWARDER,
+        argv=tuple(text.replace("{", "{{").replace("}", "}}") for text in argv),
+        hosts=tuple(hosts),
+        mem=64.0,
+        critical=False,
+        owner="daqsched",
+    )
+    return msgspec.structs.replace(spec, jobs=(*spec.jobs, forwarder))
+
+
+def to_builtins(value: Any) -> Mapping[str, Any]:
+    """A spec or job as plain JSON values, defaults left out."""
+    plain: Mapping[str, Any] = msgspec.to_builtins(value)
+    return plain

@@ -1,0 +1,93 @@
+"""A job on a host and the Mesos task that runs it: the values that the engine keeps and the store saves."""
+
+from __future__ import annotations
+
+from typing import Literal, Optional
+
+import msgspec
+from daqsched_executor.contract import Report
+
+#: How far a task is, by what is known of it. `launching` was saved and sent; `unreachable` and `unknown` mean that nobody
+#: can say now, and no second copy is started meanwhile.
+TaskState = Literal["launching", "staging", "starting", "running", "unreachable", "unknown"]
+
+#: What Mesos' words (mesos.proto, TaskState) mean to us; what is not here ends the task.
+LIVE: dict[str, TaskState] = {
+    "TASK_STAGING": "staging",
+    "TASK_STARTING": "starting",
+    "TASK_RUNNING": "running",
+    "TASK_KILLING": "running",
+    "TASK_UNREACHABLE": "unreachable",
+    "TASK_UNKNOWN": "unknown",
+}
+
+#: Mesos' words for the end of a task.
+ENDED = frozenset(
+    "TASK_FINISHED TASK_FAILED TASK_KILLED TASK_ERROR TASK_LOST TASK_DROPPED TASK_GONE TASK_GONE_BY_OPERATOR".split()
+)
+
+
+class Task(msgspec.Struct, omit_defaults=True):
+    """One launch of a job on a host."""
+
+    id: str
+    agent_id: str
+    #: `spec.run_digest` of what was launched; empty where that is not known.
+    digest: str
+    launched: float
+    state: TaskState = "launching"
+    #: When it came to its present state.
+    since: float = 0.0
+    #: When the kill was (last) asked for; 0: it may live.
+    killed: float = 0.0
+
+
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Someone stopped it by hand."""
+
+    user: str
+    at: float
+    message: str = ""
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """What the store keeps of an instance, so that a new daemon goes on where the last one was."""
+
+    task: Optional[Task] = None
+    #: Ends in a row that nobody asked for.
+    failures: int = 0
+    #: No launch before this time.
+    due: float = 0.0
+    #: How the last task ended, as its sentence; for people.
+    last_end: str = ""
+    #: The job did what it should (or must not be tried again) and is not started again while its digest is this.
+    done: str = ""
+    #: Whether `done` was an end in success.
+    succeeded: bool = False
+    hold: Optional[Hold] = None
+
+
+#: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
+Shown = Literal[
+    "FAILED", "UNREACHABLE", "UNKNOWN", "BACKOFF", "WAITING", "STARTING", "STOPPING", "STOPPED", "FINISHED", "RUNNING"
+]
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One job on one host as people see it."""
+
+    job: str
+    host: str
+    state: Shown
+    #: Why it is not running, or what is worth knowing, as one sentence.
+    reason: str = ""
+    #: When the state began.
+    since: float = 0.0
+    release: str = ""
+    restarts: int = 0
+    pid: int = 0
+    task_id: str = ""
+    wanted: bool = True
+    #: Runs something else than the applied spec asks for, until it is replaced.
+    outdated: bool = False
+    report: Optional[Report] = None
