@@ -97,6 +97,12 @@ class Suppress(msgspec.Struct, frozen=True, tag=True):
     """Ask for no offers: nothing waits, the machines are for others."""
 
 
+class Note(msgspec.Struct, frozen=True, tag=True):
+    """Write this sentence into the daemon's log: what happened and what is done about it."""
+
+    sentence: str
+
+
 Command = Union[
-    SaveFrameworkId, SaveRevision, SaveRecords, Launch, Decline, Kill, Acknowledge, Reconcile, Revive, Suppress
+    SaveFrameworkId, SaveRevision, SaveRecords, Launch, Decline, Kill, Acknowledge, Reconcile, Revive, Suppress, Note
 ]

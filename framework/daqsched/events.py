@@ -32,6 +32,12 @@ class Disconnected(msgspec.Struct, frozen=True, tag=True):
     """No master is listening; nothing can be launched or killed until `Registered`."""
 
 
+class Rejected(msgspec.Struct, frozen=True, tag=True):
+    """The master does not want this framework any more: the daemon ends, its state stays."""
+
+    why: str
+
+
 class OffersArrived(msgspec.Struct, frozen=True, tag=True):
     """Agents have something to give."""
 
@@ -87,7 +93,7 @@ class Ticked(msgspec.Struct, frozen=True, tag=True):
 
 
 Event = Union[
-    Registered, Disconnected, OffersArrived, TaskReported, LaunchRefused, JobsApplied, Held, Released, Ticked
+    Registered, Disconnected, Rejected, OffersArrived, TaskReported, LaunchRefused, JobsApplied, Held, Released, Ticked
 ]
 
 __all__ = [
@@ -99,6 +105,7 @@ __all__ = [
     "Offer",
     "OffersArrived",
     "Registered",
+    "Rejected",
     "Released",
     "TaskReported",
     "Ticked",

@@ -17,7 +17,7 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence, Union
+from typing import Any, Mapping, Sequence, TypeVar, Union
 
 import msgspec
 from daqsched_executor.contract import Restart, Stop
@@ -139,7 +139,10 @@ class Logging:
 _WORDS = {"release": "version", "cwd": "directory", "cpus": "resources.cpus", "mem": "resources.mem", "disk": "resources.disk"}
 
 
-def convert(kind: Any, **values: Any) -> Any:
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+
+def convert(kind: type[Struct], **values: Any) -> Struct:
     """Build a struct of the spec out of what a user wrote; raises `JobError` with the user's word for the field."""
     plain = {name: _plain(value) for name, value in values.items()}
     try:

@@ -40,6 +40,9 @@ class Task(msgspec.Struct, omit_defaults=True):
     since: float = 0.0
     #: When the kill was (last) asked for; 0: it may live.
     killed: float = 0.0
+    #: What was last said of it, as a sentence, and by its executor as values.
+    message: str = ""
+    report: Optional[Report] = None
 
 
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -65,29 +68,3 @@ class Record(msgspec.Struct, omit_defaults=True):
     #: Whether `done` was an end in success.
     succeeded: bool = False
     hold: Optional[Hold] = None
-
-
-#: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
-Shown = Literal[
-    "FAILED", "UNREACHABLE", "UNKNOWN", "BACKOFF", "WAITING", "STARTING", "STOPPING", "STOPPED", "FINISHED", "RUNNING"
-]
-
-
-class Row(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One job on one host as people see it."""
-
-    job: str
-    host: str
-    state: Shown
-    #: Why it is not running, or what is worth knowing, as one sentence.
-    reason: str = ""
-    #: When the state began.
-    since: float = 0.0
-    release: str = ""
-    restarts: int = 0
-    pid: int = 0
-    task_id: str = ""
-    wanted: bool = True
-    #: Runs something else than the applied spec asks for, until it is replaced.
-    outdated: bool = False
-    report: Optional[Report] = None

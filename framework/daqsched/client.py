@@ -1,0 +1,82 @@
+"""The CLI's end of the daemon's socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Sequence, TypeVar
+
+import httpx
+import msgspec
+
+from daqsched import protocol
+from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
+from daqsched.plan import Plan
+from daqsched.spec import Spec
+
+Answer = TypeVar("Answer")
+
+#: How long the daemon may take for an answer: its loop can be busy with a large farm, or with a master that hangs.
+TIMEOUT_S = 30.0
+
+_ERRORS: dict[int, type[DaqschedError]] = {kind.exit_code: kind for kind in (UserError, Unreachable, NotRunning, Refused)}
+
+
+class Client:
+    """Talks to the daemon behind ``path``; every method raises a `DaqschedError` with one sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path)), base_url=f"http://daqsched{protocol.API}", timeout=TIMEOUT_S
+        )
+
+    def info(self) -> protocol.Info:
+        return self._get("/info", protocol.Info)
+
+    def status(self, select: Sequence[str] = ()) -> protocol.StatusAnswer:
+        return self._get("/status", protocol.StatusAnswer, select=list(select))
+
+    def progress(
+        self, select: Sequence[str] = (), most: int = 20, seen: int = -1, wait_s: float = 0.0
+    ) -> protocol.ProgressAnswer:
+        found = protocol.ProgressAnswer
+        return self._get("/progress", found, select=list(select), most=most, seen=seen, wait_s=wait_s)
+
+    def plan(self, spec: Spec) -> Plan:
+        return self._post("/plan", protocol.PlanRequest(spec), Plan)
+
+    def apply(self, spec: Spec, message: str = "", allow_empty: bool = False) -> protocol.Applied:
+        return self._post("/apply", protocol.ApplyRequest(spec, message, allow_empty), protocol.Applied)
+
+    def stop(self, select: Sequence[str], message: str = "") -> int:
+        return self._post("/stop", protocol.SelectRequest(list(select), message), protocol.Selected).count
+
+    def start(self, select: Sequence[str], message: str = "") -> int:
+        return self._post("/start", protocol.SelectRequest(list(select), message), protocol.Selected).count
+
+    def _get(self, path: str, kind: type[Answer], **params: Any) -> Answer:
+        return self._send(kind, "GET", path, params=params)
+
+    def _post(self, path: str, body: Any, kind: type[Answer]) -> Answer:
+        return self._send(kind, "POST", path, content=msgspec.json.encode(body))
+
+    def _send(self, kind: type[Answer], method: str, path: str, **what: Any) -> Answer:
+        try:
+            response = self._http.request(method, path, **what)
+        except httpx.ConnectError as error:
+            if "Permission denied" in str(error):
+                raise Refused(f"you may not open {self._path}: ask to be put into its group (ls -l {self._path})") from error
+            raise Unreachable(
+                f"no daemon answers on {self._path}: is `daqsched serve` running? (--socket or DAQSCHED_SOCKET names another)"
+            ) from error
+        except httpx.TimeoutException as error:
+            raise Unreachable(f"the daemon on {self._path} did not answer within {TIMEOUT_S:g} s: see its log") from error
+        except httpx.TransportError as error:
+            raise Unreachable(f"the daemon on {self._path} went away: {error}") from error
+        try:
+            if response.status_code == 200:
+                return msgspec.json.decode(response.content, type=kind)
+            problem = msgspec.json.decode(response.content, type=protocol.Problem)
+        except msgspec.MsgspecError as error:
+            raise Unreachable(f"the daemon's answer is not understood ({error}): is it of another version?") from error
+        raise _ERRORS.get(problem.exit_code, DaqschedError)(problem.error)

@@ -1,0 +1,172 @@
+"""`daqsched serve`: one thread owns the engine, everything else puts events into its queue.
+
+A round of the loop takes all that waits in the queue, lets the engine handle each, makes all that it wants saved
+durable in one transaction, and only then performs the rest. Whatever fails comes back as an event or is asked again.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import time
+from concurrent.futures import Future
+from http.client import HTTPException
+from typing import Any, Callable, Optional, Protocol, TypeVar, Union
+
+from daqsched import commands, events
+from daqsched.engine import Engine
+from daqsched.errors import DaqschedError
+from daqsched.spec import Spec
+from daqsched.store import Store
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+#: How many things one round takes in, so that no round is without end.
+ROUND = 10_000
+
+
+class Edge(Protocol):
+    """What the loop needs of the connection to Mesos."""
+
+    def perform(self, command: commands.Command) -> None:
+        """Carry it out or raise."""
+
+
+class _Question:
+    def __init__(self, ask: Callable[[Engine, float], Any]) -> None:
+        self.ask = ask
+        self.answer: Future[Any] = Future()
+
+
+class _Request:
+    def __init__(self, event: events.Event) -> None:
+        self.event = event
+        self.done: Future[None] = Future()
+
+
+class _Stop:
+    """Ends the loop."""
+
+
+class Daemon:
+    """The loop. `put`, `ask`, `request` and `stop` may be called from any thread, `run` by the one that owns the engine."""
+
+    def __init__(self, store: Store, complete: Callable[[Spec], Spec], clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._queue: queue.SimpleQueue[Union[events.Event, _Question, _Request, _Stop]] = queue.SimpleQueue()
+        self.engine = Engine(lambda: secrets.token_hex(4), complete)
+        self.engine.restore(store.framework_id(), store.revision(), store.records())
+        #: Called on the loop's thread after a round that changed something.
+        self.changed: Callable[[], None] = lambda: None
+
+    def put(self, event: events.Event) -> None:
+        """Let the engine know."""
+        self._queue.put(event)
+
+    def ask(self, question: Callable[[Engine, float], Answer]) -> Future[Answer]:
+        """Have a question answered between two rounds; it must only read."""
+        item = _Question(question)
+        self._queue.put(item)
+        return item.answer
+
+    def request(self, event: events.Event) -> Future[None]:
+        """Let the engine know, and be told when that is durable and on its way."""
+        item = _Request(event)
+        self._queue.put(item)
+        return item.done
+
+    def stop(self) -> None:
+        """End `run` after what is already in the queue."""
+        self._queue.put(_Stop())
+
+    def run(self, edge: Edge) -> None:
+        """Work until `stop`; raises `DaqschedError` where going on makes no sense."""
+        while self._round(edge):
+            pass
+
+    def _round(self, edge: Edge) -> bool:
+        items = self._take()
+        todo: list[commands.Command] = []
+        requests: list[_Request] = []
+        questions: list[_Question] = []
+        going = True
+        before = self.engine.version
+        for item in items:
+            if isinstance(item, _Question):
+                questions.append(item)
+            elif isinstance(item, _Stop):
+                going = False
+            elif isinstance(item, _Request):
+                requests.append(item)
+                todo += self.engine.handle(item.event, self._clock())
+            elif isinstance(item, events.Rejected):
+                raise DaqschedError(
+                    f"the master has given this framework up: {item.why}. Its tasks are gone; "
+                    "`daqsched serve --new-framework` registers anew and starts everything again"
+                )
+            else:
+                todo += self.engine.handle(item, self._clock())
+        if self.engine.next_tick(self._clock()) <= self._clock():
+            todo += self.engine.handle(events.Ticked(), self._clock())
+        self._save(todo)
+        for request in requests:
+            request.done.set_result(None)
+        for command in todo:
+            self._perform(command, edge)
+        for question in questions:
+            self._reply(question)
+        if self.engine.version != before:
+            self.changed()
+        return going
+
+    def _take(self) -> list[Union[events.Event, _Question, _Request, _Stop]]:
+        """All that waits, after waiting for the first until the engine's next tick."""
+        wait = min(60.0, max(0.0, self.engine.next_tick(self._clock()) - self._clock()))
+        items = []
+        try:
+            items.append(self._queue.get(timeout=wait))
+            while len(items) < ROUND:
+                items.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        return items
+
+    def _save(self, todo: list[commands.Command]) -> None:
+        framework_id: Optional[str] = None
+        revisions = []
+        keys: dict[tuple[str, str], None] = {}
+        for command in todo:
+            if isinstance(command, commands.SaveRecords):
+                keys.update(dict.fromkeys(command.keys))
+            elif isinstance(command, commands.SaveRevision):
+                revisions.append(command.revision)
+            elif isinstance(command, commands.SaveFrameworkId):
+                framework_id = command.framework_id
+        if framework_id is not None or revisions or keys:
+            self._store.save(framework_id, revisions, [(key, self.engine.record(key)) for key in keys])
+
+    def _perform(self, command: commands.Command, edge: Edge) -> None:
+        if isinstance(command, commands.Note):
+            logger.info("%s", command.sentence)
+        elif not isinstance(command, (commands.SaveRecords, commands.SaveRevision, commands.SaveFrameworkId)):
+            try:
+                edge.perform(command)
+            except RuntimeError as error:
+                # it was not sent, or the master said no
+                logger.warning("%s: %s", type(command).__name__, error)
+                if isinstance(command, commands.Launch):
+                    task_ids = tuple(task.payload.task_id for task in command.tasks)
+                    self.put(events.LaunchRefused(task_ids, str(error)))
+            except (OSError, HTTPException) as error:
+                # it may have arrived: the engine asks after a launch or a kill that nobody speaks of
+                logger.warning("%s may not have reached the master: %s", type(command).__name__, error)
+
+    def _reply(self, question: _Question) -> None:
+        try:
+            question.answer.set_result(question.ask(self.engine, self._clock()))
+        except Exception as error:  # whoever asked gets it, the loop goes on
+            question.answer.set_exception(error)

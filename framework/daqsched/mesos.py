@@ -1,0 +1,252 @@
+"""The only place that knows Mesos: pymesos' callbacks become events, commands become calls of the v1 scheduler API.
+
+What had to be known of pymesos 0.3.15 (see docs/design/pymesos.md): its callbacks run on its own I/O thread, where an
+exception ends the framework, so they only put events into a queue; its calls return in silence while disconnected, so
+`Mesos.perform` sends every call through `_call`, which does not; and it tears the framework down when it ends
+unless told that a failover is meant, so it is told so from the start.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import socket
+import stat
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+import pymesos
+from addict import Dict
+
+from daqsched import commands, events
+from daqsched.errors import DaqschedError, UserError
+from daqsched.match import EXECUTOR_CPUS, EXECUTOR_MEM
+
+logger = logging.getLogger(__name__)
+
+#: How long Mesos keeps the tasks of a framework that is gone: time enough to repair a control machine.
+FAILOVER_TIMEOUT_S = 4 * 7 * 86400.0
+
+#: How many tasks one reconciliation call names.
+RECONCILE_MOST = 1000
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What the master is told of us."""
+
+    name: str = "daqsched"
+    #: Account that executors run as; empty: the daemon's own.
+    user: str = ""
+    role: str = "*"
+    webui_url: str = ""
+    #: JSON file with ``principal`` and ``secret``.
+    credentials: Optional[Path] = None
+    #: The command of daqsched-executor on the farm machines.
+    executor: tuple[str, ...] = ("daqsched-executor",)
+
+
+class Mesos(pymesos.Scheduler):  # type: ignore[misc]
+    """The connection to a master at ``HOST:PORT`` or ``zk://...``; ``put`` takes the events, from another thread."""
+
+    def __init__(self, master: str, framework: Framework, framework_id: str, put: Callable[[events.Event], None]) -> None:
+        self._framework = framework
+        self._put = put
+        info: dict[str, Any] = {
+            "user": framework.user or getpass.getuser(),
+            "name": framework.name,
+            "hostname": socket.getfqdn(),
+            "roles": [framework.role],
+            "checkpoint": True,
+            "failover_timeout": FAILOVER_TIMEOUT_S,
+            # PARTITION_AWARE: a lost agent's tasks are unreachable, not lost, and may come back
+            "capabilities": [{"type": "PARTITION_AWARE"}, {"type": "MULTI_ROLE"}],
+        }
+        if framework.webui_url:
+            info["webui_url"] = framework.webui_url
+        if framework_id:
+            info["id"] = {"value": framework_id}
+        principal, secret = read_credentials(framework.credentials) if framework.credentials else (None, None)
+        if principal:
+            info["principal"] = principal
+        self._driver = pymesos.MesosSchedulerDriver(
+            self,
+            info,
+            master,
+            use_addict=False,
+            implicit_acknowledgements=False,
+            principal=principal,
+            secret=secret,
+            failover=True,
+        )
+
+    def start(self) -> None:
+        """Connect, and keep connecting."""
+        self._driver.start()
+
+    def stop(self) -> None:
+        """Leave without ending the framework: its tasks run on until we come back."""
+        self._driver.stop(failover=True)
+        self._driver.join()
+
+    # ------------------------------------------------------------------ commands out
+
+    def perform(self, command: commands.Command) -> None:
+        """Carry one command out; raises `OSError` or `RuntimeError` where it did not reach the master."""
+        if isinstance(command, commands.Launch):
+            infos = [self._task_info(task, command.agent_id) for task in command.tasks]
+            operation = {"type": "LAUNCH", "launch": {"task_infos": infos}}
+            accept = {"offer_ids": [{"value": command.offer_id}], "operations": [operation]}
+            self._call("ACCEPT", accept=dict(accept, filters={"refuse_seconds": command.refuse_s}))
+        elif isinstance(command, commands.Decline):
+            ids = [{"value": offer_id} for offer_id in command.offer_ids]
+            self._call("DECLINE", decline={"offer_ids": ids, "filters": {"refuse_seconds": command.refuse_s}})
+        elif isinstance(command, commands.Kill):
+            self._call("KILL", kill=_ids(command.task_id, command.agent_id))
+        elif isinstance(command, commands.Acknowledge):
+            self._call("ACKNOWLEDGE", acknowledge=dict(_ids(command.task_id, command.agent_id), uuid=command.uuid))
+        elif isinstance(command, commands.Reconcile):
+            # with the agent's id, which pymesos' own call leaves out: without it Mesos can't tell "gone" from "unknown"
+            tasks = [_ids(task_id, agent_id) for task_id, agent_id in command.tasks]
+            for start in range(0, max(1, len(tasks)), RECONCILE_MOST):
+                self._call("RECONCILE", reconcile={"tasks": tasks[start : start + RECONCILE_MOST]})
+        elif isinstance(command, commands.Revive):
+            self._call("REVIVE")
+        elif isinstance(command, commands.Suppress):
+            self._call("SUPPRESS")
+        else:
+            raise AssertionError(f"{command!r} is nothing for Mesos")
+
+    def _call(self, kind: str, **body: Any) -> None:
+        framework_id = self._driver.framework_id
+        if not framework_id or not self._driver.connected:
+            raise RuntimeError("not connected to a master")
+        self._driver._send(dict(body, type=kind, framework_id={"value": framework_id}))
+
+    def _task_info(self, launch: commands.TaskToLaunch, agent_id: str) -> Mapping[str, Any]:
+        payload = launch.payload
+        info = Dict()
+        info.name = payload.instance
+        info.task_id.value = payload.task_id
+        info.agent_id.value = agent_id
+        info.resources = self._resources(cpus=launch.cpus, mem=launch.mem, disk=launch.disk)
+        info.data = b64encode(payload.to_json()).decode()
+        info.labels.labels = [
+            {"key": "job", "value": payload.job},
+            {"key": "host", "value": payload.host},
+            {"key": "version", "value": payload.release},
+        ]
+        # one executor for each task: what happens to one program concerns no other
+        info.executor.type = "CUSTOM"
+        info.executor.executor_id.value = payload.task_id
+        info.executor.name = f"daqsched {payload.instance}"
+        info.executor.source = payload.job
+        info.executor.resources = self._resources(cpus=EXECUTOR_CPUS, mem=EXECUTOR_MEM)
+        info.executor.command.shell = False
+        info.executor.command.value = self._framework.executor[0]
+        info.executor.command.arguments = [*self._framework.executor, "run"]
+        # the program may use all of its grace, then the executor needs a moment itself
+        grace = payload.stop.grace_s + 5.0
+        info.executor.shutdown_grace_period.nanoseconds = int(grace * 1e9)
+        plain: Mapping[str, Any] = info.to_dict()
+        return plain
+
+    def _resources(self, **amounts: float) -> Sequence[Mapping[str, Any]]:
+        return [
+            {"name": name, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": {"role": self._framework.role}}
+            for name, value in amounts.items()
+            if value
+        ]
+
+    # ------------------------------------------------------------------ events in (pymesos' names, pymesos' thread)
+
+    def registered(self, driver: Any, framework_id: Mapping[str, Any], master_info: Mapping[str, Any]) -> None:
+        self._put(events.Registered(framework_id["value"], _address(master_info)))
+
+    def reregistered(self, driver: Any, master_info: Mapping[str, Any]) -> None:
+        self._put(events.Registered(driver.framework_id, _address(master_info)))
+
+    def disconnected(self, driver: Any) -> None:
+        self._put(events.Disconnected())
+
+    def resourceOffers(self, driver: Any, offers: Sequence[Mapping[str, Any]]) -> None:
+        self._put(events.OffersArrived(tuple(map(offer_of, offers))))
+
+    def statusUpdate(self, driver: Any, status: Mapping[str, Any]) -> None:
+        self._put(report_of(status))
+
+    def error(self, driver: Any, message: str) -> None:
+        """The master will not have us: nothing to go on with."""
+        logger.error("the master says: %s", message)
+        self._put(events.Rejected(message))
+
+    def _ignored(self, *what: Any) -> None:
+        """Nothing to do: status updates and offers tell all of it."""
+
+    offerRescinded = frameworkMessage = slaveLost = executorLost = processHeartBeat = _ignored
+    inverseOffers = inverseOfferRescinded = operationStatusUpdate = _ignored
+
+
+def offer_of(offer: Mapping[str, Any]) -> events.Offer:
+    """The engine's view of an offer (mesos.proto, Offer); scalars of one name are added up, other types left out."""
+    amounts = {"cpus": 0.0, "mem": 0.0, "disk": 0.0}
+    for resource in offer.get("resources", ()):
+        if resource.get("name") in amounts and resource.get("type") == "SCALAR":
+            amounts[resource["name"]] += resource["scalar"]["value"]
+    names = {offer["hostname"]: None}
+    for attribute in offer.get("attributes", ()):
+        if attribute["name"] == "hostname" and attribute.get("type") == "TEXT":
+            names[attribute["text"]["value"]] = None
+    return events.Offer(offer["id"]["value"], offer["agent_id"]["value"], tuple(names), **amounts)
+
+
+def report_of(status: Mapping[str, Any]) -> events.TaskReported:
+    """The engine's view of a status update (mesos.proto, TaskStatus)."""
+    return events.TaskReported(
+        task_id=status["task_id"]["value"],
+        agent_id=status.get("agent_id", {}).get("value", ""),
+        state=status["state"],
+        message=status.get("message", ""),
+        reason=status.get("reason", ""),
+        data=b64decode(status["data"]) if "data" in status else b"",
+        uuid=status.get("uuid", ""),
+    )
+
+
+def read_credentials(path: Path) -> tuple[str, str]:
+    """``principal`` and ``secret`` out of a JSON file that nobody else can read; raises `UserError` otherwise."""
+    try:
+        mode = path.stat().st_mode
+        words = json.loads(path.read_text(encoding="utf-8"))
+        principal, secret = words["principal"], words["secret"]
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{path} must be JSON: {{"principal": "...", "secret": "..."}}') from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise UserError(f"{path} holds a secret and can be read by others: chmod 600 {path}")
+    if not isinstance(principal, str) or not isinstance(secret, str):
+        raise UserError(f"{path}: principal and secret must be texts")
+    return principal, secret
+
+
+def _ids(task_id: str, agent_id: str) -> Mapping[str, Any]:
+    ids = {"task_id": {"value": task_id}}
+    return dict(ids, agent_id={"value": agent_id}) if agent_id else ids
+
+
+def _address(master_info: Mapping[str, Any]) -> str:
+    return f"{master_info['hostname']}:{master_info['port']}"
+
+
+def explain(error: BaseException) -> DaqschedError:
+    """A sentence for what pymesos raises in the main thread when its connection can't go on."""
+    text = str(error)
+    if "HTTP 401" in text:
+        return DaqschedError("the master refuses our credentials (401): give --credentials FILE with principal and secret")
+    if "HTTP 403" in text:
+        return DaqschedError(f"the master does not allow this framework (403): {text}")
+    return DaqschedError(f"the connection to the master ended: {text}")

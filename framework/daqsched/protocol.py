@@ -1,0 +1,90 @@
+"""What the CLI and the daemon say to each other: JSON values over HTTP, on a Unix socket. Paths begin with the version."""
+
+from __future__ import annotations
+
+import msgspec
+
+from daqsched.plan import Plan
+from daqsched.spec import Spec
+from daqsched.view import Progress, Row
+
+#: First part of every path; raised when an older CLI could misunderstand the daemon.
+API = "/v1"
+
+
+class PlanRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/plan -> `Plan`."""
+
+    spec: Spec
+
+
+class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/apply -> `Applied`."""
+
+    spec: Spec
+    message: str = ""
+    #: A spec without a job stops the whole farm: it must be meant.
+    allow_empty: bool = False
+
+
+class Applied(msgspec.Struct):
+    """What an apply did."""
+
+    plan: Plan
+    #: The revision that is in force; the same as before where nothing changed.
+    revision: int
+
+
+class SelectRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/stop and /v1/start -> `Selected`; words as in `daqsched.select`."""
+
+    select: list[str]
+    message: str = ""
+
+
+class Selected(msgspec.Struct):
+    """How many instances were meant."""
+
+    count: int
+
+
+class StatusAnswer(msgspec.Struct):
+    """GET /v1/status?select=WORD&select=..."""
+
+    rows: list[Row]
+    revision: int
+    digest: str
+    user: str
+    applied: float
+    master: str
+    connected: bool
+    now: float
+
+
+class ProgressAnswer(msgspec.Struct):
+    """GET /v1/progress?select=WORD&most=N&seen=VERSION&wait_s=S: at once if the version is not VERSION, else on a change."""
+
+    progress: Progress
+    connected: bool
+    master: str
+    now: float
+
+
+class Info(msgspec.Struct):
+    """GET /v1/info"""
+
+    version: str
+    pid: int
+    framework_id: str
+    master: str
+    connected: bool
+    revision: int
+    elasticsearch: str
+    index: str
+
+
+class Problem(msgspec.Struct):
+    """The body of every answer that is not 200."""
+
+    error: str
+    exit_code: int = 1

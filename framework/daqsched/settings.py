@@ -1,0 +1,27 @@
+"""What the CLI and the daemon must agree on without talking: where the socket and the state are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Mapping, Optional
+
+
+def state_dir(environ: Optional[Mapping[str, str]] = None) -> Path:
+    """DAQSCHED_STATE; else /var/lib/daqsched for root and ``$XDG_STATE_HOME/daqsched`` for others."""
+    env = os.environ if environ is None else environ
+    if env.get("DAQSCHED_STATE"):
+        return Path(env["DAQSCHED_STATE"])
+    if os.geteuid() == 0:
+        return Path("/var/lib/daqsched")
+    return Path(env.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "daqsched"
+
+
+def socket_path(environ: Optional[Mapping[str, str]] = None) -> Path:
+    """DAQSCHED_SOCKET; else ``daqsched.sock`` in /run for root and in the state folder for others."""
+    env = os.environ if environ is None else environ
+    if env.get("DAQSCHED_SOCKET"):
+        return Path(env["DAQSCHED_SOCKET"])
+    if env.get("DAQSCHED_STATE") or os.geteuid() != 0:
+        return state_dir(env) / "daqsched.sock"
+    return Path("/run/daqsched.sock")

@@ -1,0 +1,137 @@
+"""What people see of the engine: rows with a state and a reason, and how far an apply has come."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, Literal, Optional
+
+import msgspec
+from daqsched_executor.contract import Report, duration
+
+from daqsched.engine import Engine, Instance
+
+#: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
+Shown = Literal[
+    "FAILED", "UNREACHABLE", "UNKNOWN", "BACKOFF", "WAITING", "STARTING", "STOPPING", "STOPPED", "FINISHED", "RUNNING"
+]
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One job on one host as people see it."""
+
+    job: str
+    host: str
+    state: Shown
+    #: Why it is not running, or what is worth knowing, as one sentence.
+    reason: str = ""
+    #: When the state began.
+    since: float = 0.0
+    release: str = ""
+    restarts: int = 0
+    pid: int = 0
+    task_id: str = ""
+    wanted: bool = True
+    #: Runs something else than the applied spec asks for, until it is replaced.
+    outdated: bool = False
+    report: Optional[Report] = None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far what was wanted is running, for a live view that must stay short on a large farm."""
+
+    #: `Engine.version` that this was taken at.
+    version: int
+    #: How many chosen instances are in each state.
+    states: dict[str, int]
+    #: Whether all that is wanted of them runs (or has finished), and runs what was applied.
+    complete: bool
+    #: Some of those that are not as wanted, the worst first.
+    lagging: tuple[Row, ...]
+
+
+#: States from worst to best, for sorting.
+ORDER = ("FAILED", "UNREACHABLE", "UNKNOWN", "BACKOFF", "WAITING", "STARTING", "STOPPING", "STOPPED", "FINISHED", "RUNNING")
+
+
+def rows(engine: Engine, chosen: Callable[[str, str], bool], now: float) -> Iterator[Row]:
+    """One row per chosen instance, as things are at ``now``."""
+    for (name, host), instance in engine.instances.items():
+        if chosen(name, host):
+            yield _row(engine, instance, now)
+
+
+def progress(engine: Engine, chosen: Callable[[str, str], bool], now: float, most: int) -> Progress:
+    """The chosen instances counted, and at most ``most`` of those that are not as wanted."""
+    states: dict[str, int] = {}
+    lagging = []
+    for row in rows(engine, chosen, now):
+        states[row.state] = states.get(row.state, 0) + 1
+        if not as_wanted(row):
+            lagging.append(row)
+    lagging.sort(key=lambda row: ORDER.index(row.state))
+    return Progress(engine.version, states, not lagging, tuple(lagging[:most]))
+
+
+def as_wanted(row: Row) -> bool:
+    """Whether nothing remains to be done for this instance."""
+    if row.state == "STOPPED":
+        return not row.wanted
+    return row.wanted and not row.outdated and row.state in ("RUNNING", "FINISHED")
+
+
+def _row(engine: Engine, instance: Instance, now: float) -> Row:
+    task = instance.record.task
+    state, reason, since = _shown(engine, instance, now)
+    report = task.report if task is not None else None
+    return Row(
+        job=instance.name,
+        host=instance.host,
+        state=state,
+        reason=reason,
+        since=since,
+        release=instance.job.release if instance.job is not None else "",
+        restarts=report.restarts if report is not None else 0,
+        pid=report.pid if report is not None and state == "RUNNING" else 0,
+        task_id=task.id if task is not None else "",
+        wanted=instance.job is not None and instance.record.hold is None,
+        outdated=task is not None and task.digest != instance.digest,
+        report=report,
+    )
+
+
+def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, float]:
+    record, task = instance.record, instance.record.task
+    if task is None:
+        if record.hold is not None:
+            why = f": {record.hold.message}" if record.hold.message else ""
+            return "STOPPED", f"by {record.hold.user}{why}", record.hold.at
+        if record.done:
+            return ("FINISHED" if record.succeeded else "FAILED"), record.last_end, 0.0
+        if record.due > now:
+            times = "once" if record.failures == 1 else f"{record.failures} times in a row"
+            wait = duration(record.due - now)
+            return "BACKOFF", f"failed {times}, last: {record.last_end}; starts again in {wait}", 0.0
+        return "WAITING", _why_waiting(engine, instance, now), 0.0
+    if task.state == "unreachable":
+        ago = duration(max(0.0, now - task.since))
+        return "UNREACHABLE", f"{instance.host} has not answered the master for {ago}; waiting for it", task.since
+    if task.state == "unknown":
+        return "UNKNOWN", f"the master does not know the agent of {instance.host} (yet); waiting for it", task.since
+    if task.killed:
+        what = "not wanted any more" if instance.job is None else "stopped" if record.hold else "makes way for the new one"
+        return "STOPPING", what, task.killed
+    if task.state == "running":
+        if task.report is not None and task.report.activity == "backoff":
+            return "BACKOFF", task.message, task.since
+        return "RUNNING", task.message, (task.report.since if task.report is not None else 0.0) or task.since
+    return "STARTING", task.message or "launched, waiting for its executor", task.launched
+
+def _why_waiting(engine: Engine, instance: Instance, now: float) -> str:
+    if not engine.connected:
+        return f"no connection to the master {engine.master}".rstrip() + ": is it up?"
+    if instance.reason:
+        return instance.reason
+    seen = engine.last_offer(instance.host)
+    last = "none since this daemon started" if seen is None else f"the last {duration(now - seen)} ago"
+    return f"no offer from {instance.host} ({last}): is its agent up?"
+
+
