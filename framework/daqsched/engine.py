@@ -453,7 +453,23 @@ class Engine:
     def _note(self, sentence: str) -> None:
         self._out.append(commands.Note(sentence))
 
-    # ------------------------------------------------------------------ what people see
+    # ------------------------------------------------------------------ for whoever looks
+
+    def check(self) -> None:
+        """Raise AssertionError where the indexes and the instances do not agree; tests call it after every step."""
+        for key, instance in self.instances.items():
+            record, task = instance.record, instance.record.task
+            assert key == instance.key, f"{instance} is filed under {key}"
+            assert task is None or self._by_task.get(task.id) is instance, f"{instance}: {task} is not listed"
+            assert task is not None or instance.job is not None, f"{instance} is neither wanted nor running"
+            waits = instance.key in self._waiting.get(instance.host, {})
+            may = instance.job is not None and task is None and not record.hold and not record.done
+            assert not waits or may, f"{instance} waits and must not be launched"
+            due = [at for at, armed in self._timers if armed == key]
+            assert waits or not may or due, f"{instance} is forgotten: it may start and nothing will look at it"
+            lost = task is not None and task.state in ("unreachable", "unknown")
+            assert lost == (key in self._lost.get(instance.host, {})), f"{instance}: lost is {lost}"
+        assert len(self._by_task) == sum(i.record.task is not None for i in self.instances.values()), "a task too many"
 
     def last_offer(self, host: str) -> Optional[float]:
         """When the host last offered something, or None: not since this daemon started."""

@@ -1,0 +1,66 @@
+"""`daqsched serve`, put together: store, daemon, Mesos and the socket, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from daqsched import __version__
+from daqsched.api import Api
+from daqsched.daemon import Daemon
+from daqsched.errors import DaqschedError
+from daqsched.mesos import Framework, Mesos, explain
+from daqsched.spec import Spec, with_forwarder
+from daqsched.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    master: str,
+    framework: Framework,
+    *,
+    state: Path,
+    socket: Path,
+    group: str,
+    elasticsearch: str,
+    index: str,
+    new_framework: bool,
+) -> None:
+    """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
+
+    def complete(spec: Spec) -> Spec:
+        return with_forwarder(spec, framework.executor, elasticsearch, index)
+
+    store = Store(state)
+    daemon = Daemon(store, complete)
+    framework_id = "" if new_framework else daemon.engine.framework_id
+    mesos = Mesos(master, framework, framework_id, daemon.put)
+    api = Api(daemon, complete, elasticsearch, index)
+    api.serve(socket, group)
+
+    def stop(signum: int, frame: Any) -> None:
+        daemon.stop()
+
+    # pymesos' own SIGINT handler stays in place: it brings its thread's exceptions here
+    signal.signal(signal.SIGTERM, stop)
+    logger.info("daqsched %s serves on %s, state in %s, master %s", __version__, socket, state, master)
+    try:
+        mesos.start()
+        daemon.run(mesos)
+    except KeyboardInterrupt:
+        logger.info("interrupted")
+    except DaqschedError:
+        raise
+    except (RuntimeError, OSError) as error:
+        logger.debug("the connection to Mesos", exc_info=True)
+        raise explain(error) from error
+    finally:
+        api.close()
+        mesos.stop()
+        store.close()
+        os.unlink(socket)
+    logger.info("ended; the jobs run on")

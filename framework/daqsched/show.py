@@ -1,0 +1,143 @@
+"""How things look in a terminal: values in, rich's renderables out. A colour never says what a word does not."""
+
+from __future__ import annotations
+
+import time
+from typing import Iterable, Mapping, Sequence
+
+from daqsched_executor.contract import duration
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from daqsched.hosts import fold
+from daqsched.plan import Plan
+from daqsched.protocol import ProgressAnswer, StatusAnswer
+from daqsched.view import ORDER, Row
+
+STYLES = {
+    "RUNNING": "green",
+    "FINISHED": "green",
+    "STARTING": "cyan",
+    "STOPPING": "cyan",
+    "WAITING": "yellow",
+    "STOPPED": "dim",
+    "BACKOFF": "red",
+    "FAILED": "bold red",
+    "UNREACHABLE": "magenta",
+    "UNKNOWN": "magenta",
+}
+
+_MARKS = {"add": ("+", "green"), "remove": ("-", "red"), "restart": ("~", "yellow"), "silent": ("=", "dim")}
+_VERBS = {
+    "add": "start {n}",
+    "remove": "stop {n}",
+    "restart": "restart {n}",
+    "silent": "note only",
+}
+
+
+def plan_lines(plan: Plan) -> RenderableType:
+    """The diff: one line a job, what differs below it, the counts at the end."""
+    if not plan.changes:
+        return Text("Nothing changes.")
+    table = Table.grid(padding=(0, 2))
+    for change in plan.changes:
+        mark, style = _MARKS[change.what]
+        table.add_row(
+            Text(mark, style),
+            Text(change.job, style),
+            Text(_VERBS[change.what].format(n=change.count)),
+            Text(change.hosts, "dim", overflow="fold"),
+        )
+        for why in change.why:
+            table.add_row("", Text(f"  {why}", "dim", overflow="fold"), "", "")
+    return Group(table, Text(counts_line(plan)))
+
+
+def counts_line(plan: Plan) -> str:
+    """``3 to start, 2 to restart (revision digest a1b2…)``."""
+    words = {"add": "to start", "remove": "to stop", "restart": "to restart", "silent": "changed without a restart"}
+    parts = [f"{count} {words[what]}" for what, count in plan.instances.items()]
+    return f"{', '.join(parts)}." if parts else "Nothing changes."
+
+
+def status_table(answer: StatusAnswer, wide: bool = False) -> RenderableType:
+    """One row an instance, sorted by job and host; what is well and alike over hosts is folded unless ``wide``."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("JOB", "HOST", "STATE", "SINCE", "VERSION", "RESTARTS"):
+        table.add_column(name, no_wrap=name != "HOST", justify="right" if name == "RESTARTS" else "left")
+    table.add_column("WHAT", ratio=1, overflow="fold")
+    for row in sorted(answer.rows, key=lambda row: (row.job, row.host)):
+        table.add_row(
+            row.job,
+            row.host,
+            Text(row.state, STYLES[row.state]),
+            _ago(row.since, answer.now),
+            row.release,
+            str(row.restarts or ""),
+            Text(row.reason, style="" if row.state != "RUNNING" else "dim"),
+        )
+    head = Text(_headline(answer))
+    return Group(table, head) if answer.rows else head
+
+
+def _headline(answer: StatusAnswer) -> str:
+    states: dict[str, int] = {}
+    for row in answer.rows:
+        states[row.state] = states.get(row.state, 0) + 1
+    master = f"master {answer.master}" if answer.connected else f"NO CONNECTION to the master {answer.master}".rstrip()
+    if not answer.revision:
+        return f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}"
+    applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.applied))
+    return f"{state_counts(states) or 'no job fits'}; revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}; {master}"
+
+
+def state_counts(states: Mapping[str, int]) -> str:
+    """``2 BACKOFF, 7 RUNNING``, the worst first."""
+    return ", ".join(f"{states[state]} {state}" for state in ORDER if states.get(state))
+
+
+def _ago(since: float, now: float) -> str:
+    return duration(max(0.0, now - since)) if since else ""
+
+
+def progress_view(answer: ProgressAnswer, began: float, width: int = 40) -> RenderableType:
+    """The live view of an apply: how many run, and why the others do not."""
+    states = answer.progress.states
+    total = sum(states.values())
+    done = total if answer.progress.complete else states.get("RUNNING", 0) + states.get("FINISHED", 0)
+    head = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(1, total), completed=done, width=width)
+    head.add_row(bar, f"{done}/{total} running", Text(duration(max(0.0, answer.now - began)), "dim"), _counts(states))
+    parts: list[RenderableType] = [head]
+    if not answer.connected:
+        parts.append(Text(f"no connection to the master {answer.master}", "bold red"))
+    if answer.progress.lagging:
+        parts.append(lagging_table(answer.progress.lagging))
+    return Group(*parts)
+
+
+def lagging_table(rows: Sequence[Row]) -> RenderableType:
+    """Those that are not as wanted; hosts with the same state and words are one line."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        groups.setdefault((row.job, row.state, row.reason.replace(row.host, "its host")), []).append(row.host)
+    table = Table.grid(padding=(0, 2))
+    for (job, state, reason), hosts in groups.items():
+        table.add_row(Text(job), Text(fold(hosts), overflow="fold"), Text(state, STYLES[state]), Text(reason, overflow="fold"))
+    return table
+
+
+def _counts(states: Mapping[str, int]) -> Text:
+    text = Text()
+    for state in ORDER:
+        if states.get(state):
+            text.append(f"{states[state]} {state}  ", STYLES[state])
+    return text
+
+
+def lagging_lines(rows: Iterable[Row]) -> list[str]:
+    """The same as plain lines, for a log."""
+    return [f"{row.job}@{row.host} {row.state}: {row.reason}" for row in rows]

@@ -1,0 +1,162 @@
+"""Values for tests, short to write: jobs, offers, reports, and a fake world that carries an engine's commands out."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Callable, Iterable, Optional
+
+from daqsched import commands, events
+from daqsched.commands import Command, Revision
+from daqsched.engine import REVIVE_EVERY_S, Engine
+from daqsched.spec import JobSpec, Spec
+from daqsched.task import Record
+from msgspec import convert, to_builtins
+from msgspec.structs import replace
+
+
+def job(name: str = "readout", hosts: str = "hlt01", **fields: object) -> JobSpec:
+    """A job that would run anywhere."""
+    return replace(JobSpec(name=name, argv=("/bin/true",), hosts=(hosts,)), **fields)
+
+
+def offer(host: str = "hlt01", id: str = "", cpus: float = 8.0, mem: float = 8192.0, agent: str = "") -> events.Offer:
+    """What an idle machine gives."""
+    return events.Offer(id or f"offer-{host}", agent or f"agent-{host}", (host,), cpus, mem, 10000.0)
+
+
+class Disk:
+    """What a `Store` keeps, as values: everything goes through the encoding that the store uses."""
+
+    def __init__(self) -> None:
+        self.framework_id = ""
+        self.revision: Optional[Revision] = None
+        self.records: dict[tuple[str, str], object] = {}
+
+    def save(self, todo: Iterable[Command], engine: Engine) -> None:
+        """Perform the saves among the commands."""
+        for command in todo:
+            if isinstance(command, commands.SaveFrameworkId):
+                self.framework_id = command.framework_id
+            elif isinstance(command, commands.SaveRevision):
+                self.revision = command.revision
+            elif isinstance(command, commands.SaveRecords):
+                for key in command.keys:
+                    record = engine.record(key)
+                    self.records.pop(key, None)
+                    if record is not None:
+                        self.records[key] = to_builtins(record)
+
+    def engine(self, new_id: Callable[[], str]) -> Engine:
+        """A new daemon's engine, begun from what is here."""
+        made = Engine(new_id)
+        made.restore(
+            self.framework_id, self.revision, [(key, convert(raw, Record)) for key, raw in self.records.items()]
+        )
+        return made
+
+
+class World:
+    """A master and its agents that do at once what they are told, a disk, and the engine under test.
+
+    It checks at every step what must always hold: what is launched or acknowledged was saved before, and no instance
+    ever has two tasks that may be alive.
+    """
+
+    def __init__(self, hosts: Iterable[str] = ("hlt01",)) -> None:
+        self.hosts = set(hosts)
+        self.disk = Disk()
+        self.now = 1000.0
+        self._ids = itertools.count(1)
+        self.engine = self.disk.engine(self.new_id)
+        #: task id -> agent, what really runs.
+        self.tasks: dict[str, str] = {}
+        self.payloads: dict[str, object] = {}
+        self.suppressed = False
+        self.done: list[Command] = []
+
+    def new_id(self) -> str:
+        return f"t{next(self._ids)}"
+
+    def say(self, event: events.Event, perform: bool = True) -> list[Command]:
+        """Let the engine handle the event, then the world its commands; returns them."""
+        todo = self.engine.handle(event, self.now)
+        self.disk.save(todo, self.engine)
+        self.check_order(todo)
+        if perform:
+            for command in todo:
+                self._perform(command)
+        self.done += todo
+        self.check()
+        return todo
+
+    def _perform(self, command: Command) -> None:
+        if isinstance(command, commands.Launch):
+            for task in command.tasks:
+                self.tasks[task.payload.task_id] = command.agent_id
+                self.payloads[task.payload.task_id] = task.payload
+        elif isinstance(command, commands.Suppress):
+            self.suppressed = True
+        elif isinstance(command, commands.Revive):
+            self.suppressed = False
+
+    def register(self) -> list[Command]:
+        return self.say(events.Registered("fw-1", "master:5050"))
+
+    def apply(self, *jobs: JobSpec) -> list[Command]:
+        return self.say(events.JobsApplied(Spec(jobs=jobs), "alice"))
+
+    def offers(self) -> list[Command]:
+        """A moment later every host makes an offer, if offers are wanted."""
+        self.now += REVIVE_EVERY_S
+        self.say(events.Ticked())
+        return [] if self.suppressed else self.say(events.OffersArrived(tuple(offer(host) for host in sorted(self.hosts))))
+
+    def report(self, task_id: str, state: str = "TASK_RUNNING", **more: str) -> list[Command]:
+        """An executor's word; a task that ended runs no more."""
+        agent = self.tasks.get(task_id, "agent-hlt01")
+        if state not in ("TASK_RUNNING", "TASK_STARTING", "TASK_UNREACHABLE", "TASK_UNKNOWN"):
+            self.tasks.pop(task_id, None)
+        return self.say(events.TaskReported(task_id, agent, state, uuid="u", **more))
+
+    def start(self, *jobs: JobSpec) -> None:
+        """Registered, applied, launched and running."""
+        self.register()
+        self.apply(*jobs)
+        self.offers()
+        for task_id in list(self.tasks):
+            self.report(task_id)
+
+    def restart(self) -> None:
+        """kill -9 of the daemon: only the disk is left."""
+        self.engine = self.disk.engine(self.new_id)
+        self.suppressed = False
+
+    def task_of(self, name: str, host: str = "hlt01") -> str:
+        """The one task that runs for it."""
+        (found,) = [task for task in self.tasks if task.startswith(f"{name}@{host}.")]
+        return found
+
+    def check_order(self, todo: list[Command]) -> None:
+        """Saves come first."""
+        last_save = max((at for at, c in enumerate(todo) if isinstance(c, commands.SaveRecords)), default=-1)
+        others = [at for at, c in enumerate(todo) if isinstance(c, (commands.Launch, commands.Acknowledge))]
+        assert all(at > last_save for at in others), f"something leaves before it is saved: {todo}"
+        for command in todo:
+            if isinstance(command, commands.Launch):
+                for task in command.tasks:
+                    key = (task.payload.job, task.payload.host)
+                    assert key in self.disk.records, f"{key} is launched and was not saved"
+
+    def check(self) -> None:
+        """What must hold after every step."""
+        counts: dict[str, int] = {}
+        for task_id in self.tasks:
+            instance = task_id.rpartition(".")[0]
+            counts[instance] = counts.get(instance, 0) + 1
+        assert all(count == 1 for count in counts.values()), f"a job runs twice: {sorted(self.tasks)}"
+        self.engine.check()
+
+
+def of(todo: Iterable[Command], kind: type) -> list[Command]:
+    """The commands of one kind."""
+    return [command for command in todo if isinstance(command, kind)]

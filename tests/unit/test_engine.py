@@ -1,0 +1,391 @@
+"""The engine as what it is: events in, commands out. Time is a number, the world is a value."""
+
+from __future__ import annotations
+
+import pytest
+from builders import World, job, of, offer
+from daqsched import commands, events
+from daqsched.backoff import CAP_S
+from daqsched.engine import ASK_S, KILL_AGAIN_S, RECONCILE_S
+from daqsched.view import progress, rows
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
+
+
+def row(world: World, name: str = "readout", host: str = "hlt01"):
+    (found,) = rows(world.engine, lambda a, b: (a, b) == (name, host), world.now)
+    return found
+
+
+def test_a_job_is_launched_on_its_host_and_nowhere_else() -> None:
+    """An offer from the job's host is used, the others are declined for long."""
+    world = World(["hlt01", "hlt02"])
+    world.register()
+    world.apply(job())
+    todo = world.offers()
+    (launch,) = of(todo, commands.Launch)
+    (decline,) = of(todo, commands.Decline)
+    assert launch.offer_id == "offer-hlt01" and decline.offer_ids == ("offer-hlt02",)
+    assert decline.refuse_s >= 3600
+
+
+def test_the_attribute_hostname_pins_as_well_as_the_offers_own() -> None:
+    """Either name of a machine will do."""
+    world = World()
+    world.register()
+    world.apply(job())
+    named = events.Offer("o", "a", ("node17.example.org", "hlt01"), 8.0, 8192.0, 0.0)
+    assert of(world.say(events.OffersArrived((named,))), commands.Launch)
+
+
+def test_offers_are_suppressed_when_nothing_waits_and_revived_when_something_does() -> None:
+    """Other users' frameworks get the machines while all jobs run."""
+    world = World()
+    world.register()
+    assert world.suppressed, "nothing was applied: no offers are wanted"
+    world.apply(job())
+    assert not world.suppressed
+    world.offers()
+    assert world.suppressed, "all is launched"
+    world.now += 100
+    world.report(world.task_of("readout"), "TASK_FAILED")
+    assert not world.suppressed
+
+
+def test_an_offer_that_is_too_small_says_what_is_missing() -> None:
+    """The reason names what the job needs and what there is."""
+    world = World()
+    world.register()
+    world.apply(job(mem=512.0))
+    world.say(events.OffersArrived((offer(mem=300.0),)))
+    assert row(world).state == "WAITING"
+    assert row(world).reason == "not enough memory: needs 544 MiB, 300 MiB free"
+
+
+def test_two_jobs_share_an_offer_as_far_as_it_goes() -> None:
+    """What one job takes is not there for the next."""
+    world = World()
+    world.register()
+    world.apply(job("a", cpus=1.0), job("b", cpus=1.0), job("c", cpus=1.0))
+    (launch,) = of(world.say(events.OffersArrived((offer(cpus=2.5),))), commands.Launch)
+    assert [task.payload.job for task in launch.tasks] == ["a", "b"]
+    assert "not enough cores" in row(world, "c").reason
+
+
+def test_a_waiting_job_says_that_its_host_is_silent() -> None:
+    """Each waiting job has a reason."""
+    world = World()
+    world.register()
+    world.apply(job(hosts="hlt09"))
+    assert row(world, host="hlt09").reason == "no offer from hlt09 (none since this daemon started): is its agent up?"
+
+
+def test_a_failed_task_is_started_again_at_once_and_then_ever_later() -> None:
+    """The first attempt is immediate, later ones back off up to the cap, for ever."""
+    world = World()
+    world.start(job())
+    waits = []
+    for _ in range(12):
+        world.report(world.task_of("readout"), "TASK_FAILED", message="exit code 1")
+        record = world.engine.record(("readout", "hlt01"))
+        assert record is not None
+        waits.append(max(0.0, record.due - world.now))
+        if waits[-1]:
+            assert row(world).state == "BACKOFF" and "exit code 1" in row(world).reason
+            assert not of(world.offers(), commands.Launch), "not before its time"
+        world.now = max(world.now, record.due) + 1.0
+        world.say(events.Ticked())
+        world.offers()
+        assert world.task_of("readout")
+    assert waits[:4] == [0.0, 1.0, 2.0, 4.0] and waits[-1] == CAP_S
+
+
+def test_a_long_run_clears_the_count_of_failures() -> None:
+    """A job that was well for a minute is started at once."""
+    world = World()
+    world.start(job())
+    for _ in range(3):
+        world.now += 100.0
+        world.report(world.task_of("readout"), "TASK_FAILED")
+        assert row(world).state == "WAITING"
+        world.offers()
+
+
+def test_a_finished_task_is_not_started_again_until_it_changes() -> None:
+    """A job that may end and did is left alone."""
+    world = World()
+    world.start(job())
+    world.report(world.task_of("readout"), "TASK_FINISHED", message="exit code 0")
+    assert row(world).state == "FINISHED" and world.suppressed
+    world.apply(job(release="r2"))
+    world.offers()
+    assert world.task_of("readout")
+
+
+def test_a_changed_job_is_killed_first_and_then_started() -> None:
+    """Kill, wait for the end, launch: never two at a time."""
+    world = World()
+    world.start(job(release="r1"))
+    old = world.task_of("readout")
+    (kill,) = of(world.apply(job(release="r2")), commands.Kill)
+    assert kill.task_id == old and row(world).state == "STOPPING" and row(world).outdated
+    assert not of(world.say(events.OffersArrived((offer(),))), commands.Launch)
+    world.report(old, "TASK_KILLED")
+    world.offers()
+    assert world.payloads[world.task_of("readout")].release == "r2"
+
+
+def test_a_change_that_no_program_can_see_restarts_nothing() -> None:
+    """A new owner is no reason for an outage."""
+    world = World()
+    world.start(job())
+    assert not of(world.apply(job(owner="bob", critical=False)), commands.Kill)
+
+
+def test_a_removed_job_is_killed_and_forgotten() -> None:
+    """When its task has ended nothing is left of it."""
+    world = World()
+    world.start(job("a"), job("b"))
+    (kill,) = of(world.apply(job("a")), commands.Kill)
+    world.report(kill.task_id, "TASK_KILLED")
+    assert set(world.engine.instances) == {("a", "hlt01")} and set(world.disk.records) == {("a", "hlt01")}
+
+
+def test_a_kill_that_nobody_answers_is_repeated() -> None:
+    """A lost kill is asked for again after the job's grace."""
+    world = World()
+    world.start(job())
+    world.apply(job(release="r2"))
+    world.now += 10.0 + KILL_AGAIN_S + 0.1
+    assert of(world.say(events.Ticked()), commands.Kill)
+
+
+def test_a_launch_that_nobody_speaks_of_is_asked_about() -> None:
+    """The accept may have been lost: the master knows."""
+    world = World()
+    world.register()
+    world.apply(job())
+    world.offers()
+    world.now += ASK_S + 0.1
+    (asked,) = of(world.say(events.Ticked()), commands.Reconcile)
+    assert asked.tasks == ((world.task_of("readout"), "agent-hlt01"),)
+
+
+def test_everything_is_reconciled_every_so_often() -> None:
+    """What was missed is found by asking."""
+    world = World()
+    world.start(job())
+    world.now += RECONCILE_S + 0.1
+    assert len(of(world.say(events.Ticked()), commands.Reconcile)) == 2
+
+
+def test_a_task_on_an_unreachable_host_blocks_its_job() -> None:
+    """No second copy while the first may be alive; when the host is back the job is simply running."""
+    world = World()
+    world.start(job())
+    task = world.task_of("readout")
+    world.report(task, "TASK_UNREACHABLE")
+    assert row(world).state == "UNREACHABLE"
+    assert not of(world.offers(), commands.Launch)
+    world.report(task)
+    assert row(world).state == "RUNNING"
+
+
+def test_a_host_that_came_back_as_a_new_agent_gets_its_jobs() -> None:
+    """An offer from another agent of that name says that the old one's tasks are gone."""
+    world = World()
+    world.start(job())
+    task = world.task_of("readout")
+    world.report(task, "TASK_UNREACHABLE")
+    del world.tasks[task]
+    world.say(events.OffersArrived((offer(agent="agent-new"),)))
+    assert world.task_of("readout") != task
+
+
+def test_the_same_agent_is_asked_about_a_task_that_was_unknown() -> None:
+    """The agent is back, so the master can tell now."""
+    world = World()
+    world.start(job())
+    task = world.task_of("readout")
+    world.report(task, "TASK_UNKNOWN")
+    (asked,) = of(world.say(events.OffersArrived((offer(),))), commands.Reconcile)
+    assert asked.tasks == ((task, "agent-hlt01"),)
+
+
+def test_a_stopped_job_stays_stopped_and_says_by_whom() -> None:
+    """Neither an apply nor an offer starts what someone stopped."""
+    world = World()
+    world.start(job())
+    task = world.task_of("readout")
+    world.say(events.Held((("readout", "hlt01"),), "bob", "cabling"))
+    world.report(task, "TASK_KILLED")
+    world.apply(job(release="r2"))
+    world.offers()
+    assert not world.tasks and row(world).state == "STOPPED" and row(world).reason == "by bob: cabling"
+    world.say(events.Released((("readout", "hlt01"),), "bob"))
+    world.now += 1.0
+    world.say(events.Ticked())
+    world.offers()
+    assert world.task_of("readout")
+
+
+def test_a_restarted_daemon_finds_its_tasks_and_starts_none_twice() -> None:
+    """What the store says runs is asked about, not launched."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]"))
+    tasks = dict(world.tasks)
+    world.restart()
+    todo = world.register()
+    assert sum(len(c.tasks) for c in of(todo, commands.Reconcile)) == 2
+    world.say(events.OffersArrived((offer("hlt01"), offer("hlt02"))))
+    assert world.tasks == tasks
+
+
+def test_a_launch_that_was_saved_and_never_sent_is_made_again() -> None:
+    """kill -9 between the save and the accept: the master says gone, the job starts once."""
+    world = World()
+    world.register()
+    world.apply(job())
+    world.say(events.OffersArrived((offer(),)), perform=False)
+    world.restart()
+    world.register()
+    (task,) = [t.task.id for t in (i.record for i in world.engine.instances.values()) if t.task]
+    world.report(task, "TASK_GONE", reason="REASON_RECONCILIATION")
+    world.now += 1.0
+    world.offers()
+    assert len(world.tasks) == 1
+
+
+def test_a_launch_that_was_refused_waits_for_the_next_offer() -> None:
+    """Not connected, or the master said no: the task does not exist."""
+    world = World()
+    world.register()
+    world.apply(job())
+    (launch,) = of(world.say(events.OffersArrived((offer(),)), perform=False), commands.Launch)
+    world.say(events.LaunchRefused((launch.tasks[0].payload.task_id,), "not connected"))
+    world.now += 1.0
+    world.say(events.Ticked())
+    world.offers()
+    assert len(world.tasks) == 1
+
+
+def test_a_task_that_the_store_does_not_know_is_adopted_where_it_fills_a_gap() -> None:
+    """After a restore from an old backup the job is running already."""
+    world = World()
+    world.register()
+    world.apply(job())
+    world.tasks["readout@hlt01.old"] = "agent-hlt01"
+    world.report("readout@hlt01.old")
+    world.offers()
+    assert set(world.tasks) == {"readout@hlt01.old"} and row(world).state == "RUNNING"
+
+
+def test_a_task_that_nothing_asks_for_is_stopped() -> None:
+    """An orphan is ended, not shown as well."""
+    world = World()
+    world.register()
+    (kill,) = of(world.report("ghost@hlt01.x"), commands.Kill)
+    assert kill.task_id == "ghost@hlt01.x"
+
+
+@pytest.mark.parametrize("state", ["TASK_RUNNING", "TASK_FAILED", "TASK_LOST", "TASK_KILLED"])
+def test_every_report_is_acknowledged_once_it_is_saved(state: str) -> None:
+    """Also those of tasks that nobody knows: the agent would repeat them for ever."""
+    world = World()
+    world.start(job())
+    for task in (world.task_of("readout"), "nobody@nowhere.1"):
+        assert of(world.report(task, state), commands.Acknowledge)
+
+
+def test_progress_is_complete_only_when_all_run_what_was_applied() -> None:
+    """An old version that still runs is not what was asked for."""
+    world = World()
+    world.start(job(release="r1"))
+    assert progress(world.engine, lambda a, b: True, world.now, 10).complete
+    world.apply(job(release="r2"))
+    found = progress(world.engine, lambda a, b: True, world.now, 10)
+    assert not found.complete and found.lagging[0].state == "STOPPING"
+
+
+class RandomFarm(RuleBasedStateMachine):
+    """Anything may happen in any order, the daemon may die at any step; the world checks what must always hold."""
+
+    jobs = Bundle("jobs")
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World(["h1", "h2"])
+        self.world.register()
+        self.specs = [job("a", "h1"), job("b", "h[1-2]"), job("c", "h2")]
+
+    @rule(chosen=st.sets(st.integers(0, 2)), release=st.sampled_from(["", "r1", "r2"]))
+    def apply(self, chosen: set[int], release: str) -> None:
+        self.world.apply(*(job(self.specs[n].name, self.specs[n].hosts[0], release=release) for n in sorted(chosen)))
+
+    @rule()
+    def offers(self) -> None:
+        self.world.offers()
+
+    @rule(state=st.sampled_from("TASK_STARTING TASK_RUNNING TASK_UNREACHABLE TASK_UNKNOWN TASK_FAILED TASK_KILLED TASK_FINISHED TASK_GONE".split()), which=st.integers(0, 9))
+    def report(self, state: str, which: int) -> None:
+        if self.world.tasks:
+            self.world.report(sorted(self.world.tasks)[which % len(self.world.tasks)], state)
+
+    @rule(which=st.integers(0, 9))
+    def late(self, which: int) -> None:
+        """A report of a task that ended long ago comes once more."""
+        known = sorted(self.world.payloads)
+        gone = [task for task in known if task not in self.world.tasks]
+        if gone:
+            self.world.say(events.TaskReported(gone[which % len(gone)], "agent-x", "TASK_FAILED", uuid="u"))
+
+    @rule(name=st.sampled_from("abc"), host=st.sampled_from(["h1", "h2"]), hold=st.booleans())
+    def by_hand(self, name: str, host: str, hold: bool) -> None:
+        keys = ((name, host),)
+        self.world.say(events.Held(keys, "bob") if hold else events.Released(keys, "bob"))
+
+    @rule(passed=st.floats(0.0, 700.0))
+    def time_passes(self, passed: float) -> None:
+        self.world.now += passed
+        self.world.say(events.Ticked())
+
+    @rule()
+    def dies(self) -> None:
+        self.world.restart()
+        self.world.register()
+        for task in self.world.tasks:
+            self.world.say(events.TaskReported(task, self.world.tasks[task], "TASK_RUNNING", reason="REASON_RECONCILIATION"))
+
+    @rule()
+    def loses_the_master(self) -> None:
+        self.world.say(events.Disconnected())
+        self.world.register()
+
+    def teardown(self) -> None:
+        """Left in peace, everything that is wanted and not held comes to run."""
+        if not hasattr(self, "world"):
+            return
+        world = self.world
+        for _ in range(8):
+            world.now += 700.0
+            world.say(events.Ticked())
+            for instance in list(world.engine.instances.values()):
+                task = instance.record.task
+                if task is None:
+                    continue
+                if task.id not in world.tasks:
+                    world.report(task.id, "TASK_GONE")
+                elif task.killed:
+                    world.report(task.id, "TASK_KILLED")
+                else:
+                    world.report(task.id)
+            world.offers()
+        for found in rows(world.engine, lambda a, b: True, world.now):
+            assert found.state in ("RUNNING", "STARTING", "STOPPED", "FINISHED"), f"{found} never comes up"
+
+
+RandomFarm.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestRandomFarm = RandomFarm.TestCase
