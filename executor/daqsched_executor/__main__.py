@@ -1,0 +1,43 @@
+"""The command ``daqsched-executor``: finds the part that is meant, and imports nothing of the others.
+
+An executor runs beside every program of a farm, so each module that it does not import counts.
+"""
+
+from __future__ import annotations
+
+import sys
+
+USAGE = """\
+usage: daqsched-executor run       one job's executor; a Mesos agent starts it
+       daqsched-executor forward   the machine's forwarder of lines; see daqsched-executor forward --help
+       daqsched-executor --version
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The console script. Returns the exit status; 2 for a command that does not exist."""
+    words = sys.argv[1:] if argv is None else argv
+    command = words[0] if words else ""
+    if command == "run":
+        from daqsched_executor.run import main as run
+
+        return run(words[1:])
+    if command == "forward":
+        from daqsched_executor.forward import main as forward
+
+        return int(forward(words[1:]) or 0)
+    if command == "--version":
+        from daqsched_executor import __version__
+
+        print(f"daqsched-executor {__version__}")
+        return 0
+    if command in ("--help", "-h"):
+        print(USAGE, end="")
+        return 0
+    print(f"daqsched-executor: {f'there is no command {command!r}' if command else 'a command is missing'}\n{USAGE}",
+          end="", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""What happens between fork and exec: the child checks the paths, changes what it is, and becomes the program.
+
+It speaks to the executor through a pipe that exec closes, one line at a time:
+
+``at PATH``          about to look at PATH (where it hangs, this was the last line)
+``exec``             all paths are fine, exec comes next; the pipe's end after this line means that exec worked
+``path SENTENCE``    a path can't be read; try again later
+``start SENTENCE``   the program can't be started; counts as a death
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+from typing import Mapping
+
+from daqsched_executor.contract import SPOOL_VARIABLE, Payload, spool_of
+from daqsched_executor.kernel import Kernel
+from daqsched_executor.probe import Unreadable, check_all, check_path, resolve
+
+#: What a program finds in its environment beside the job's own and DAQSCHED_*: the same on every machine.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: What exec says for a file that is there and executable and yet no program.
+EXEC_SENTENCES = {
+    errno.ENOENT: "{path} is there, but the interpreter in its first line, or its loader, is missing",
+    errno.ENOEXEC: "{path} is no program: not a binary of this machine, and without a #! line",
+    errno.EACCES: "{path} may not be executed by this user (a mount with noexec?)",
+    errno.ETXTBSY: "{path} is being written to",
+    errno.E2BIG: "{path}: the job's arguments and environment are too large",
+}
+
+
+class CannotStart(Exception):
+    """The job asks for something that this machine or account can't do; the message is one sentence."""
+
+
+def become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, int]) -> None:
+    """Never returns: exec, or a sentence to ``talk`` and `os._exit`. All signals are blocked when this is called."""
+    status = 127
+    try:
+        _become(payload, kernel, parent, talk, output)
+    except Unreadable as error:
+        _say(talk, f"path {error}")
+    except (CannotStart, OSError, ValueError) as error:
+        _say(talk, f"start {error}")
+    except BaseException as error:  # a child must not return into the executor's loop, whatever happens
+        _say(talk, f"start {type(error).__name__}: {error}")
+        status = 126
+    finally:
+        os._exit(status)
+
+
+def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, int]) -> None:
+    os.setpgid(0, 0)
+    _reset_signals()
+    sandbox = os.getcwd()
+    for target, source in enumerate((os.open(os.devnull, os.O_RDONLY), *output)):
+        os.dup2(source, target)
+    home = os.environ.get("HOME", "/")
+    _limit(payload.limits)
+    if payload.user:
+        home = _switch_user(payload.user, output)
+    kernel.die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above: nobody would stop this program
+        os._exit(126)
+    environment = environment_of(payload, home)
+    if payload.cwd:
+        _say(talk, f"at {payload.cwd}")
+        check_path(payload.cwd)
+        os.chdir(payload.cwd)
+    program = resolve(payload.argv[0], environment, payload.cwd or sandbox)
+    check_all(program, payload.needs, lambda path: _say(talk, f"at {path}"))
+    _say(talk, "exec")
+    try:
+        os.execve(program, list(payload.argv), environment)
+    except OSError as error:
+        template = EXEC_SENTENCES.get(error.errno or 0, "{path} cannot be executed: " + str(error.strerror))
+        raise CannotStart(template.format(path=program)) from error
+
+
+def environment_of(payload: Payload, home: str, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The program's whole environment: a small fixed one, the job's over it, and who it is, which nobody overrides."""
+    own = os.environ if inherited is None else inherited
+    environment = {"PATH": PATH, "HOME": home, "LANG": "C.UTF-8", **payload.env}
+    environment.update(
+        DAQSCHED_JOB=payload.job,
+        DAQSCHED_HOST=payload.host,
+        DAQSCHED_INSTANCE=payload.instance,
+        DAQSCHED_TASK_ID=payload.task_id,
+    )
+    spool = spool_of(own)
+    if spool:
+        environment[SPOOL_VARIABLE] = spool
+    return environment
+
+
+def _reset_signals() -> None:
+    """Handlers go with exec, but what is ignored (Python ignores SIGPIPE) or blocked would stay so in the program."""
+    signal.set_wakeup_fd(-1)
+    for number in range(1, signal.NSIG):
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):  # SIGKILL, SIGSTOP and the C library's own
+            continue
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _limit(limits: Mapping[str, int]) -> None:
+    for name, value in limits.items():
+        number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+        if number is None:
+            raise CannotStart(f"limit {name!r} is unknown on this machine (see setrlimit(2) for the names)")
+        amount = resource.RLIM_INFINITY if value < 0 else value
+        try:
+            resource.setrlimit(number, (amount, amount))
+        except (OSError, ValueError) as error:
+            hard = resource.getrlimit(number)[1]
+            raise CannotStart(f"limit {name} = {value} is refused: this account's hard limit is {hard}") from error
+
+
+def _switch_user(name: str, output: tuple[int, int]) -> str:
+    """Become ``name`` with its groups, and return its home. Its account may come from a directory service."""
+    import pwd  # only here: few jobs need it
+
+    try:
+        account = pwd.getpwnam(name)
+    except KeyError:
+        raise CannotStart(f"user {name!r} is unknown on this machine") from None
+    if account.pw_uid == os.geteuid():
+        return account.pw_dir
+    if os.geteuid() != 0:
+        raise CannotStart(f"cannot run as {name}: the executor is uid {os.geteuid()}, not root")
+    for file in output:
+        os.fchown(file, account.pw_uid, -1)
+    os.initgroups(name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+    return account.pw_dir
+
+
+def _say(talk: int, line: str) -> None:
+    os.write(talk, line.replace("\n", " ").encode("utf-8", "surrogateescape") + b"\n")

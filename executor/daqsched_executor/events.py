@@ -1,0 +1,173 @@
+"""What passes between an executor's core and its shell: events, past tense, and commands, imperative.
+
+`lifecycle.handle` turns the first into the second; `run` performs commands, and a command that fails comes back as
+an event. All are values that a test can write down and compare.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Union
+
+from daqsched_executor.contract import Payload, Report
+
+#: The states of a task that Mesos knows and we use (TaskState in mesos.proto).
+TASK_STARTING, TASK_RUNNING, TASK_KILLING = "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"
+TASK_FINISHED, TASK_FAILED, TASK_KILLED = "TASK_FINISHED", "TASK_FAILED", "TASK_KILLED"
+
+
+class Moment(NamedTuple):
+    """One instant: ``mono`` for waiting (it never jumps), ``wall`` and ``clock`` (local time) for people."""
+
+    mono: float = 0.0
+    wall: float = 0.0
+    clock: str = ""
+
+
+# ------------------------------------------------------------------------------------------------ events
+
+
+@dataclass(frozen=True)
+class Launched:
+    """The agent handed over the task."""
+
+    payload: Payload
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The agent handed over a task that cannot be understood; ``problem`` says why."""
+
+    problem: str
+
+
+@dataclass(frozen=True)
+class Spawned:
+    """A child was forked; it is not the program yet."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The child is about to look at ``path``; an empty path means that all are fine and it calls exec."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """exec worked: the child is the program."""
+
+
+@dataclass(frozen=True)
+class PathFailed:
+    """The child found a path that cannot be read, and is gone."""
+
+    problem: str
+
+
+@dataclass(frozen=True)
+class StartFailed:
+    """The child could not become the program (exec, user, limits), or fork itself failed; it is gone."""
+
+    problem: str
+
+
+@dataclass(frozen=True)
+class Died:
+    """The program ended and was reaped; ``left`` processes that it began are still there."""
+
+    code: int | None = None
+    signal: str | None = None
+    core: bool = False
+    left: int = 0
+
+
+@dataclass(frozen=True)
+class TreeGone:
+    """Nothing that the program began is left; comes after a `Died` with ``left``."""
+
+
+@dataclass(frozen=True)
+class StopAsked:
+    """Somebody wants the program to end for good: ``why`` completes "stopped by ..."."""
+
+    why: str
+    #: At most this long until SIGKILL, where the one who asks has less patience than the job.
+    grace_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The agent accepted our subscription."""
+
+    #: Whether the framework knows the state TASK_KILLING (its capability TASK_KILLING_STATE).
+    killing: bool = False
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """The connection to the agent broke, or an attempt to make it failed."""
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """The agent has the last report safely on disk."""
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """Time passed: `State.wake_at` has come."""
+
+
+Event = Union[
+    Launched, Refused, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
+    StopAsked, Connected, Disconnected, Acknowledged, Ticked,
+]  # fmt: skip
+
+# ---------------------------------------------------------------------------------------------- commands
+
+
+@dataclass(frozen=True)
+class Spawn:
+    """Fork a child that checks the paths and becomes the program; answers `Spawned` or `StartFailed`."""
+
+    payload: Payload
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Send the signal to the program's process group and to what left the group."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class KillTree:
+    """SIGKILL to the program and everything it began."""
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Send a status update; the latest wins where several wait, but a final one is never replaced."""
+
+    task_state: str
+    report: Report
+    message: str
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class Say:
+    """Write one line to executor.log."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Leave:
+    """End the executor."""
+
+
+Command = Union[Spawn, Signal, KillTree, Tell, Say, Leave]

@@ -1,0 +1,146 @@
+"""The system calls that supervision needs, as one small object, so that a test can put its own in their place.
+
+Linux only. Two of them are not in Python's library and go through ctypes (their numbers are from <linux/prctl.h>).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from typing import NamedTuple
+
+from daqsched_executor.events import Moment
+
+#: <linux/prctl.h>
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+#: <linux/sched.h>: a flag in /proc/PID/stat, "forked but didn't exec"; a zombie keeps it.
+PF_FORKNOEXEC = 0x40
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Ended(NamedTuple):
+    """A reaped child: exactly one of ``code`` and ``signal`` is set."""
+
+    pid: int
+    code: int | None
+    signal: str | None
+    core: bool
+
+
+class Entry(NamedTuple):
+    """One process as /proc/PID/stat tells it; pid and ``start`` (clock ticks since boot) together never come twice."""
+
+    pid: int
+    parent: int
+    group: int
+    state: str
+    flags: int
+    start: int
+
+
+class Kernel:
+    """What the machine does for us. Stateless: every method is one system call, or one look into /proc."""
+
+    def now(self) -> Moment:
+        """The present instant on both clocks."""
+        wall = time.time()
+        return Moment(time.monotonic(), wall, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall)))
+
+    def fork(self) -> int:
+        """As fork(2). Safe because an executor has one thread."""
+        return os.fork()
+
+    def adopt_orphans(self) -> None:
+        """Children of our children become ours when their parent dies, so a daemon cannot slip away (prctl(2))."""
+        self._prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+    def die_with_parent(self, signum: int) -> None:
+        """Ask for ``signum`` when our parent dies. A change of user clears it: call this after that (prctl(2))."""
+        self._prctl(PR_SET_PDEATHSIG, signum)
+
+    def _prctl(self, option: int, value: int) -> None:
+        if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+
+    def reap(self) -> Ended | None:
+        """One child that has ended, or None where none has. Raises ChildProcessError where there is no child at all."""
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return None
+        if os.WIFSIGNALED(status):
+            return Ended(pid, None, signal_name(os.WTERMSIG(status)), os.WCOREDUMP(status))
+        return Ended(pid, os.WEXITSTATUS(status), None, False)
+
+    def signal_group(self, group: int, signum: int) -> None:
+        """As killpg(2). Only for a group whose leader is our unreaped child: the number can't be somebody else's."""
+        try:
+            os.killpg(group, signum)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def signal_process(self, entry: Entry, signum: int) -> None:
+        """Signal exactly the process that was seen, not one that got its number since (pidfd_open(2))."""
+        try:
+            handle = os.pidfd_open(entry.pid)
+        except OSError:
+            return
+        try:
+            seen = self.entry(entry.pid)
+            if seen is not None and seen.start == entry.start:
+                signal.pidfd_send_signal(handle, signum)
+        except OSError:
+            pass
+        finally:
+            os.close(handle)
+
+    def entry(self, pid: int) -> Entry | None:
+        """One process of /proc, or None where it is gone."""
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                text = file.read()
+        except OSError:
+            return None
+        # the command's name is in brackets and may itself hold brackets and blanks
+        rest = text[text.rindex(b")") + 2 :].split()
+        return Entry(pid, int(rest[1]), int(rest[2]), rest[0].decode(), int(rest[6]), int(rest[19]))
+
+    def never_execed(self, pid: int) -> bool:
+        """Whether our child ``pid`` is still, or died as, a mere fork of ours."""
+        entry = self.entry(pid)
+        return entry is not None and bool(entry.flags & PF_FORKNOEXEC)
+
+    def descendants(self) -> list[Entry]:
+        """Every living process below us, zombies not among them, parents before children."""
+        children: dict[int, list[Entry]] = {}
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                entry = self.entry(int(name))
+                if entry is not None:
+                    children.setdefault(entry.parent, []).append(entry)
+        found: list[Entry] = []
+        below = list(children.get(os.getpid(), ()))
+        while below:
+            entry = below.pop(0)
+            below += children.get(entry.pid, ())
+            if entry.state not in "ZX":
+                found.append(entry)
+        return found
+
+
+def signal_name(number: int) -> str:
+    """``SIGSEGV``; real-time signals by number, as they have no names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def signal_number(name: str) -> int:
+    """The number of ``TERM`` or ``SIGTERM``; SIGTERM for a word that this machine does not know."""
+    found = getattr(signal, "SIG" + name.upper().replace("SIG", "", 1), signal.SIGTERM)
+    return int(found)

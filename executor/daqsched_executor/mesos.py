@@ -1,0 +1,268 @@
+"""The only module that knows Mesos: pymesos' driver without its thread, and its messages as our events.
+
+pymesos keeps the protocol (the executor HTTP API v1 of Mesos: what a subscription, an update, an acknowledgement look
+like); our loop drives its connection. So there is one thread, nothing blocks, and a hung agent cannot delay the
+restart of a program. What is done differently from pymesos 0.3.15, and why:
+
+- updates are posted by `call.Call`, not by a blocking http.client;
+- unacknowledged updates are repeated at each subscription (pymesos never fills ``driver.updates``);
+- a lost agent is tried again after a fraction of a second, not after 2 to 15 s: a restarted agent gives its
+  executors 2 s (its executor_reregistration_timeout) before it ends them;
+- MESOS_CHECKPOINT=0 means no (pymesos takes any text as yes).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from binascii import a2b_base64, b2a_base64
+from typing import Any, Callable, Mapping
+
+from daqsched_executor.call import Call
+from daqsched_executor.contract import ContractError, Payload
+from daqsched_executor.events import (
+    Acknowledged,
+    Connected,
+    Disconnected,
+    Event,
+    Launched,
+    Refused,
+    StopAsked,
+    Tell,
+)
+from daqsched_executor.log import Handler, Log
+from daqsched_executor.loop import READ, WRITE, Loop
+from daqsched_executor.outbox import Outbox
+from daqsched_executor.pymesos_import import Connection, Executor, MesosExecutorDriver, logger, parse_duration
+
+#: Between two attempts to reach the agent. Mesos asks for less than MESOS_SUBSCRIPTION_BACKOFF_MAX (1 s by default).
+RECONNECT_S = (0.2, 0.6)
+#: An agent that accepts a connection and then is silent for this long is left and tried again.
+SUBSCRIBE_S = 10.0
+#: Time that is left, of what the agent gives us to shut down, for the last report.
+SHUTDOWN_MARGIN_S = 1.0
+
+
+class Link(MesosExecutorDriver):  # type: ignore[misc]
+    """The connection to the agent: subscribes again for ever, turns messages into events, keeps updates until they
+    are acknowledged. Everything happens in the loop's thread; ``happen`` takes the events."""
+
+    def __init__(self, loop: Loop, log: Log, happen: Callable[[Event], None], environ: Mapping[str, str]) -> None:
+        super().__init__(Executor())
+        self.checkpoint = environ.get("MESOS_CHECKPOINT") == "1"
+        self._loop = loop
+        self._log = log
+        self._happen = happen
+        self._token = environ.get("MESOS_EXECUTOR_AUTHENTICATION_TOKEN", "")
+        self._outbox = Outbox()
+        self._task_id = ""
+        self._stream: Any = None
+        self._subscribed = False
+        self._call: Call | None = None
+        #: When to connect again, or to give up a silent connection (monotonic).
+        self._due: float | None = 0.0
+        self._carried: list[str] = []
+        self._said_away = False
+        self._master = self._new_master
+        self._started = True
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+        logger.addHandler(Handler(log))
+
+    # ------------------------------------------------------------------------------- what `run` calls
+
+    def tell(self, told: Tell) -> None:
+        """Send a status update now or when there is a way; the agent's acknowledgement of a final one is an event."""
+        now = self._loop.now()
+        status = {
+            "task_id": {"value": self._task_id},
+            "executor_id": self.executor_id,
+            "state": told.task_state,
+            "source": "SOURCE_EXECUTOR",
+            "timestamp": time.time(),
+            "uuid": _encode(os.urandom(16)),
+            "message": told.message,
+            "data": _encode(told.report.to_json()),
+        }
+        self._outbox.put(status, told.final)
+        self._post(now)
+
+    def wake_at(self) -> float | None:
+        """When `wake` should be called (monotonic), or None."""
+        times = [self._due, self._call.deadline if self._call else None]
+        if self._subscribed:
+            times.append(self._outbox.wake_at(self._loop.now()))
+        return min((time for time in times if time is not None), default=None)
+
+    def wake(self) -> None:
+        """Connect again, give up what is silent, post what waited."""
+        now = self._loop.now()
+        if self._due is not None and now >= self._due:
+            self._due = None
+            if self._stream is None:
+                self._connect(now)
+            elif not self._subscribed:
+                self._lose("the agent accepts connections, but does not answer")
+        if self._call is not None and now >= self._call.deadline:
+            self._called(f"no answer within {Call.LIMIT_S:.0f} s")
+        self._post(now)
+
+    # ------------------------------------------------------------------------------- the subscription
+
+    def gen_request(self) -> bytes:
+        """The SUBSCRIBE; called by pymesos when a connection is made."""
+        self.updates = {uuid: {"status": status} for uuid, status in self._outbox.unacknowledged.items()}
+        self._carried = list(self.updates)
+        request: bytes = super().gen_request()
+        if self._token:
+            request = request.replace(b"\r\n", f"\r\nAuthorization: Bearer {self._token}\r\n".encode(), 1)
+        return request
+
+    def _connect(self, now: float) -> None:
+        try:
+            self._stream = Connection(self._master, self)
+        except OSError as error:
+            self._stream = None
+            self._retry(now, error.strerror or str(error))
+            return
+        self._due = now + SUBSCRIBE_S
+        self._loop.watch(self._stream.fileno(), READ | WRITE, self._stream_ready)
+
+    def _stream_ready(self, mask: int) -> None:
+        stream = self._stream
+        try:
+            if not stream.connected:
+                problem = stream.handle_connect_event()
+                if problem:
+                    return self._lose(f"the agent at {self._master} cannot be reached: {problem}")
+            if mask & WRITE and not stream.write():
+                return self._lose("the agent broke the connection")
+            if mask & READ and not stream.read():
+                return self._lose("the agent ended the connection")
+        except Exception as error:  # pymesos raises RuntimeError for any answer that is not a subscription
+            return self._lose(f"the agent's answer is no use: {error}")
+        if self._stream is stream:
+            self._loop.watch(stream.fileno(), READ | WRITE if stream.want_write() else READ, self._stream_ready)
+
+    def _lose(self, why: str) -> None:
+        stream, self._stream = self._stream, None
+        self._loop.forget(stream.fileno())
+        stream.close()
+        self._retry(self._loop.now(), why)
+
+    def _retry(self, now: float, why: str) -> None:
+        self._due = now + random.uniform(*RECONNECT_S)
+        if self._subscribed or not self._said_away:
+            self._log.say(f"agent: {why}; trying again every second")
+        self._said_away = True
+        self._subscribed = False
+        self.stream_id = None
+        if self._call is not None:
+            self._called("the agent is away")
+        self._happen(Disconnected())
+
+    def on_close(self) -> None:
+        """Called by pymesos when a connection is closed: `_lose` has said all there is to say."""
+
+    def change_master(self, new_master: str) -> None:
+        """A redirect: no agent sends one."""
+
+    # ------------------------------------------------------------------------------- the agent's messages
+
+    def on_subscribed(self, info: Any) -> None:
+        """The agent knows us (again)."""
+        super().on_subscribed(info)
+        capabilities = info["framework_info"].get("capabilities", ())
+        self._due, self._subscribed, self._said_away = None, True, False
+        self._outbox.carried(self._carried)
+        self._log.say(f"subscribed at the agent of {info['agent_info'].get('hostname', self._master)}")
+        self._happen(Connected(any(entry.get("type") == "TASK_KILLING_STATE" for entry in capabilities)))
+        self._post(self._loop.now())
+
+    def on_launch(self, event: Any) -> None:
+        """One executor runs one task; another one is refused, and the first goes on."""
+        task = event["task"]
+        task_id = task["task_id"]["value"]
+        if self._task_id and task_id != self._task_id:
+            self._log.say(f"refused: a second task, {task_id}")
+            return
+        if self._task_id:
+            return
+        self._task_id = task_id
+        self.tasks[task_id] = task
+        try:
+            self._happen(Launched(Payload.from_json(a2b_base64(task.get("data", "")))))
+        except (ContractError, ValueError) as error:
+            self._happen(Refused(f"this executor cannot use its task: {error}"))
+
+    def on_launch_group(self, event: Any) -> None:
+        """Task groups are for Mesos' own default executor."""
+        self._log.say("refused: a task group")
+
+    def on_kill(self, event: Any) -> None:
+        """The scheduler wants the task to end."""
+        if event["task_id"]["value"] != self._task_id:
+            return self._log.say(f"ignored: a kill of {event['task_id']['value']}, which is not ours")
+        grace = event.get("kill_policy", {}).get("grace_period", {}).get("nanoseconds")
+        self._happen(StopAsked("the scheduler", None if grace is None else int(grace) / 1e9))
+
+    def on_acknowledged(self, event: Any) -> None:
+        """The agent has the update on disk."""
+        self.tasks.pop(event["task_id"]["value"], None)
+        if self._outbox.acknowledged(event["uuid"]):
+            self._happen(Acknowledged())
+
+    def on_message(self, event: Any) -> None:
+        """No framework message is defined yet."""
+
+    def on_error(self, event: Any) -> None:
+        """The agent does not want us (any longer)."""
+        self._log.say(f"agent: {event.get('message', 'an error without words')}")
+
+    def on_shutdown(self) -> None:
+        """The agent ends us, and kills the container after its grace: so ours is shorter."""
+        grace_s = self.grace_shutdown_period or 5.0
+        self._happen(StopAsked("the agent's shutdown of the executor", max(0.1, grace_s - SHUTDOWN_MARGIN_S)))
+
+    # ------------------------------------------------------------------------------- updates
+
+    def _post(self, now: float) -> None:
+        if not self._subscribed or self._call is not None:
+            return
+        status = self._outbox.next(now)
+        if status is not None:
+            self.sendStatusUpdate(status)
+
+    def _send(self, body: Any, path: str = "/api/v1/executor", method: str = "POST", headers: Any = None) -> Any:
+        """pymesos' blocking request, made non-blocking: the answer arrives at `_called`."""
+        more = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        if self.stream_id:
+            more["Mesos-Stream-Id"] = self.stream_id
+        self._call = Call(self._loop, self._master, path, json.dumps(body).encode(), more, self._called)
+        return {}
+
+    def _called(self, problem: str) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.close()
+        now = self._loop.now()
+        if not problem:
+            self._outbox.posted()
+        else:
+            self._outbox.failed(now)
+            if self._subscribed:
+                self._log.say(f"a status update did not get through: {problem}; trying again")
+        self._post(now)
+
+
+def patience_s(environ: Mapping[str, str]) -> float:
+    """How long an executor may go on without its agent: 0 without checkpoints, else as the agent's flag has it."""
+    if environ.get("MESOS_CHECKPOINT") != "1":
+        return 0.0
+    return float(parse_duration(environ.get("MESOS_RECOVERY_TIMEOUT", "15mins")))
+
+
+def _encode(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()

@@ -1,0 +1,167 @@
+"""One program and everything it begins, as the kernel shows it: started, signalled, killed, reaped.
+
+This is the only module that knows of pids. It takes `lifecycle`'s commands and gives back its events; the loop tells
+it when its pipe can be read and when a child has ended.
+
+Why no process escapes: the executor is the child subreaper, so whatever the program begins, double-forked or not,
+stays below it in the process tree; the program dies with the executor (PR_SET_PDEATHSIG); and nothing else is ever a
+child of the executor, so "all descendants" is exactly "all that the program began".
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from daqsched_executor import child
+from daqsched_executor.contract import Payload
+from daqsched_executor.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
+from daqsched_executor.kernel import Ended, Kernel, signal_number
+
+_ALL_SIGNALS = range(1, signal.NSIG)
+
+
+class Program:
+    """At most one at a time: `spawn` refuses while a child or anything that it began is there."""
+
+    def __init__(self, kernel: Kernel, output: tuple[int, int]) -> None:
+        self._kernel = kernel
+        self._output = output
+        #: The child or program; 0 where there is none.
+        self.pid = 0
+        #: Where the child speaks to us until exec closes it; -1 where there is none.
+        self.talk = -1
+        self._heard = b""
+        #: The child said that exec comes next.
+        self._executing = False
+        #: exec worked.
+        self._started = False
+        #: The child's own last words, if it could not start.
+        self._failure: Event | None = None
+        #: The program has ended, and what it left behind has not.
+        self._clearing = False
+        #: SIGKILL was sent to all; what is born meanwhile gets it as well.
+        self._killing = False
+
+    def spawn(self, payload: Payload) -> list[Event]:
+        """Fork the child that becomes the program."""
+        assert self.pid == 0 and not self._clearing, "the last program is still there"
+        self._heard, self._failure = b"", None
+        self._executing = self._started = self._killing = False
+        talk, childs = os.pipe()  # both close on exec
+        parent = os.getpid()
+        # a signal that came between fork and exec would be swallowed by the executor's handlers
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+        try:
+            pid = self._kernel.fork()
+            if pid == 0:
+                child.become(payload, self._kernel, parent, childs, self._output)
+        except OSError as error:
+            os.close(talk)
+            return [StartFailed(f"no process can be started here: {error.strerror} (too many processes?)")]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, old)
+            os.close(childs)
+        try:
+            os.setpgid(pid, pid)  # the child does the same: whoever is first, no signal misses it
+        except OSError:
+            pass
+        os.set_blocking(talk, False)
+        self.pid, self.talk = pid, talk
+        return [Spawned(pid)]
+
+    def listen(self) -> list[Event]:
+        """What the child said since the last time; ends with `Started` when exec closed the pipe."""
+        if self.talk < 0:
+            return []
+        events: list[Event] = []
+        while True:
+            try:
+                heard = os.read(self.talk, 65536)
+            except BlockingIOError:
+                break
+            if not heard:
+                os.close(self.talk)
+                self.talk = -1
+                # the pipe also ends with a child that is killed before or within exec
+                if self._executing and self._failure is None and not self._kernel.never_execed(self.pid):
+                    self._started = True
+                    events.append(Started())
+                break
+            *lines, self._heard = (self._heard + heard).split(b"\n")
+            for line in lines:
+                events += self._understand(line.decode("utf-8", "surrogateescape"))
+        # only the last path matters: that is the one a hanging child is at
+        return [event for event in events[:-1] if not isinstance(event, Reached)] + events[-1:]
+
+    def _understand(self, line: str) -> list[Event]:
+        word, _, rest = line.partition(" ")
+        if word == "at":
+            return [Reached(rest)]
+        if word == "exec":
+            self._executing = True
+            return [Reached("")]
+        self._failure = PathFailed(rest) if word == "path" else StartFailed(rest)
+        return []
+
+    def reap(self) -> list[Event]:
+        """Take in every child that has ended; called whenever SIGCHLD came, and whenever something was killed."""
+        events: list[Event] = []
+        ended_program: Ended | None = None
+        alone = False
+        while True:
+            try:
+                ended = self._kernel.reap()
+            except ChildProcessError:
+                alone = True
+                break
+            if ended is None:
+                break
+            if ended.pid == self.pid:
+                ended_program = ended
+                events += self.listen()
+                self.pid = 0
+        if ended_program is not None:
+            left = 0 if alone else len(self._kernel.descendants())
+            self._clearing = left > 0
+            events.append(self._end_of(ended_program, left))
+        elif self._clearing and (alone or not self._kernel.descendants()):
+            self._clearing = False
+            events.append(TreeGone())
+        elif self._killing and not alone:
+            self._kill_all()
+        return events
+
+    def _end_of(self, ended: Ended, left: int) -> Event:
+        if self.talk >= 0:
+            os.close(self.talk)
+            self.talk = -1
+        if self._started:
+            return Died(ended.code, ended.signal, ended.core, left)
+        if self._failure is not None:
+            return self._failure
+        how = f"killed by {ended.signal}" if ended.signal else f"exit code {ended.code}"
+        return StartFailed(f"the start was cut short: {how}")
+
+    def signal(self, name: str) -> None:
+        """The signal to the program's group and to what left the group; SIGCONT, so that a stopped one hears it."""
+        number = signal_number(name)
+        group = self.pid
+        if group:
+            self._kernel.signal_group(group, number)
+            self._kernel.signal_group(group, signal.SIGCONT)
+        for entry in self._kernel.descendants():
+            if entry.group != group:
+                self._kernel.signal_process(entry, number)
+
+    def kill_tree(self) -> list[Event]:
+        """SIGKILL to all that there is, and, from `reap`, to what was born meanwhile, until nothing is left."""
+        self._killing = True
+        if self.pid:
+            self._kernel.signal_group(self.pid, signal.SIGKILL)
+        self._kill_all()
+        return self.reap()
+
+    def _kill_all(self) -> None:
+        for entry in self._kernel.descendants():
+            self._kernel.signal_process(entry, signal.SIGKILL)

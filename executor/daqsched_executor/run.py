@@ -1,0 +1,166 @@
+"""``daqsched-executor run``: one job's executor, put together. Started by a Mesos agent, which tells all by MESOS_*.
+
+The circle: the loop hears something (the agent, the child's pipe, a signal, the time), which becomes an event;
+`lifecycle.handle` says what is so now and what to do; doing it may give further events.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import traceback
+from collections import deque
+from typing import Mapping
+
+from daqsched_executor import lifecycle
+from daqsched_executor.contract import Payload, spool_of
+from daqsched_executor.events import (
+    Command,
+    Event,
+    KillTree,
+    Launched,
+    Leave,
+    Say,
+    Signal,
+    Spawn,
+    StopAsked,
+    Tell,
+    Ticked,
+)
+from daqsched_executor.kernel import Kernel, signal_name
+from daqsched_executor.log import Log
+from daqsched_executor.loop import READ, Loop
+from daqsched_executor.mesos import Link, patience_s
+from daqsched_executor.process import Program
+from daqsched_executor.streams import Files, open_files, register
+
+#: What a Mesos agent gives to every executor.
+NEEDED = ("MESOS_AGENT_ENDPOINT", "MESOS_FRAMEWORK_ID", "MESOS_EXECUTOR_ID")
+
+
+def main(argv: list[str]) -> int:
+    """The command. Returns the exit status: 0 when all was reported, 1 for a bug, 2 outside of Mesos."""
+    gc.disable()  # nothing that start-up makes is garbage
+    missing = [name for name in NEEDED if not os.environ.get(name)]
+    if missing or argv:
+        why = f"it lacks {', '.join(missing)}" if missing else f"{argv[0]!r} is not an option"
+        os.write(2, f"daqsched-executor run: is started by a Mesos agent and takes no options; {why}\n".encode())
+        return 2
+    sandbox = os.environ.get("MESOS_SANDBOX") or os.getcwd()
+    files = open_files(sandbox)
+    log = Log(files.executor)
+    _keep_files_to_ourselves(files)
+    try:
+        run = Run(files, sandbox, log, os.environ)
+    except BaseException:
+        log.say("cannot start: " + " | ".join(traceback.format_exc().splitlines()[-3:]))
+        return 1
+    gc.freeze()
+    gc.enable()
+    return run.run()
+
+
+def _keep_files_to_ourselves(files: Files) -> None:
+    """What we print by accident goes to executor.log, as stdout and stderr are the job's; what the agent left open
+    does not reach the program."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
+        except OSError:  # the folder's own
+            continue
+    os.dup2(files.executor, 1)
+    os.dup2(files.executor, 2)
+
+
+class Run:
+    """Performs what `lifecycle` commands. Its own state is the queue of events; what is so is in `self._state`."""
+
+    def __init__(self, files: Files, sandbox: str, log: Log, environ: Mapping[str, str]) -> None:
+        self._kernel = Kernel()
+        self._kernel.adopt_orphans()
+        self._files, self._sandbox, self._log, self._environ = files, sandbox, log, environ
+        self._events: deque[Event] = deque()
+        self._loop = Loop()
+        self._loop.on_signals((signal.SIGTERM, signal.SIGINT), self._ended_by)
+        self._loop.on_signals((signal.SIGCHLD,), self._child_ended)
+        self._program = Program(self._kernel, (files.stdout, files.stderr))
+        self._link = Link(self._loop, log, self._events.append, environ)
+        self._state = lifecycle.begin(self._kernel.now(), patience_s(environ))
+        #: The locks on our streams' registrations, held for as long as we live.
+        self._locks: list[int] = []
+
+    def run(self) -> int:
+        """Serve until the program's story is over and told."""
+        try:
+            self._loop.run(self._wake_at, self._woken, self._settle)
+            return 0
+        except BaseException:
+            self._log.say("a bug, please report it: " + " | ".join(traceback.format_exc().splitlines()))
+            self._program.kill_tree()
+            return 1
+
+    # ----------------------------------------------------------------------------------- what is heard
+
+    def _wake_at(self) -> float | None:
+        times = [time for time in (self._state.wake_at, self._link.wake_at()) if time is not None]
+        return min(times) if times else None
+
+    def _woken(self) -> None:
+        wake_at = self._state.wake_at
+        if wake_at is not None and self._loop.now() >= wake_at:
+            self._events.append(Ticked())
+        self._link.wake()
+
+    def _ended_by(self, number: int) -> None:
+        self._events.append(StopAsked(f"{signal_name(number)} to the executor"))
+
+    def _child_ended(self, number: int) -> None:
+        self._events.extend(self._program.reap())
+
+    def _child_speaks(self, mask: int) -> None:
+        talk = self._program.talk
+        self._events.extend(self._program.listen())
+        if self._program.talk < 0:
+            self._loop.forget(talk)
+
+    def _settle(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            if isinstance(event, Launched) and event.payload.forward:
+                self._register(event.payload)
+            self._state, commands = lifecycle.handle(self._state, event, self._kernel.now())
+            for command in commands:
+                self._perform(command)
+
+    # ------------------------------------------------------------------------------------ what is done
+
+    def _perform(self, command: Command) -> None:
+        if isinstance(command, Spawn):
+            answers = self._program.spawn(command.payload)
+            self._events.extendleft(reversed(answers))
+            if self._program.talk >= 0:
+                self._loop.watch(self._program.talk, READ, self._child_speaks)
+        elif isinstance(command, Signal):
+            self._program.signal(command.name)
+        elif isinstance(command, KillTree):
+            self._events.extend(self._program.kill_tree())
+        elif isinstance(command, Tell):
+            self._link.tell(command)
+        elif isinstance(command, Say):
+            self._log.say(command.sentence)
+        elif isinstance(command, Leave):
+            self._loop.stop()
+
+    def _register(self, payload: Payload) -> None:
+        spool = spool_of(self._environ)
+        if spool is None:
+            self._log.say("the lines are not forwarded: this is no Mesos sandbox, and DAQSCHED_SPOOL is not set")
+            return
+        try:
+            self._locks = register(spool, self._sandbox, self._files, payload, self._kernel.now().wall)
+        except OSError as error:
+            where = error.filename or spool
+            self._log.say(f"the lines are not forwarded: {where}: {error.strerror}; set DAQSCHED_SPOOL to a folder "
+                          "on the same file system that this account may write to")

@@ -1,0 +1,90 @@
+"""The files that a job's lines go to, and their registration for the machine's forwarder (see `contract.Stream`).
+
+The program writes to plain files that are opened to append: no pipe that could fill up and block it, nothing that a
+dead executor takes with it, and the Mesos web UI shows them as they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+from typing import NamedTuple
+
+from daqsched_executor.contract import EXECUTOR, LINKS_DIR, STDERR, STDOUT, STREAMS_DIR, Payload, Stream
+
+#: Names in the sandbox; the first two are what Mesos' agent made for our own output and what its web UI looks for.
+FILES = {STDOUT: "stdout", STDERR: "stderr", EXECUTOR: "executor.log"}
+
+#: Executors of several accounts, and the forwarder, share the spool as they share /tmp: none can remove another's.
+SPOOL_MODE = 0o1777
+
+
+class Files(NamedTuple):
+    """The open files of one job, all of them opened to append."""
+
+    stdout: int
+    stderr: int
+    executor: int
+
+
+def open_files(sandbox: str) -> Files:
+    """Open, or create, the three files."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    return Files(*(os.open(os.path.join(sandbox, name), flags, 0o644) for name in FILES.values()))
+
+
+def register(spool: str, sandbox: str, files: Files, payload: Payload, created: float) -> list[int]:
+    """Register the job's streams; the result is the locks, to be held for life. Raises OSError where that can't be.
+
+    Link first, registration after it, whole and locked: the forwarder never meets one without its file or its lock.
+    """
+    streams, links = os.path.join(spool, STREAMS_DIR), os.path.join(spool, LINKS_DIR)
+    for folder in (spool, streams, links):
+        _shared_folder(folder)
+    locks = []
+    for name, file in zip(FILES, files):
+        path = os.path.join(sandbox, FILES[name])
+        stream = Stream(
+            id=base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode(),
+            name=name,
+            path=path,
+            start=os.fstat(file).st_size,
+            task_id=payload.task_id,
+            job=payload.job,
+            host=payload.host,
+            release=payload.release,
+            labels=payload.labels,
+            created=created,
+        )
+        os.link(path, os.path.join(links, stream.id))
+        locks.append(_publish(streams, stream))
+    _sync_folder(streams)
+    return locks
+
+
+def _publish(folder: str, stream: Stream) -> int:
+    final = os.path.join(folder, f"{stream.id}.json")
+    hidden = os.path.join(folder, f".{stream.id}.new")
+    lock = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    os.write(lock, stream.to_json())
+    os.fsync(lock)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    os.rename(hidden, final)
+    return lock
+
+
+def _shared_folder(path: str) -> None:
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    os.chmod(path, SPOOL_MODE)  # mkdir's mode goes through the umask
+
+
+def _sync_folder(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

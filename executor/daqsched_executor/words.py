@@ -1,0 +1,82 @@
+"""The sentences that an executor says of its program: pure functions from facts to text.
+
+They are read in the Mesos web UI, in `daqsched status` and in executor.log, by somebody who was woken up. So each
+says what is so, why, and what happens next; numbers have units; no sentence needs another one to be understood.
+"""
+
+from __future__ import annotations
+
+from daqsched_executor.contract import Exit, Payload, Restart, duration
+
+
+def starting(payload: Payload) -> str:
+    """The first report."""
+    return f"starting {payload.argv[0]}" + (f" (release {payload.release})" if payload.release else "")
+
+
+def running(pid: int, clock: str, restarts: int, last: Exit | None) -> str:
+    """``pid 4711 since 2025-11-22 14:02:11, 3 restarts, last: killed by SIGSEGV after 2.1 s``."""
+    again = f", {_times(restarts)}" if restarts else ""
+    return f"pid {pid} since {clock}{again}" + (f", last: {last.words()}" if last else "")
+
+
+def ended(last: Exit, left: int) -> str:
+    """How a run ended; what it left behind is named, because a program that daemonises looks like one that dies."""
+    if not left:
+        return last.words()
+    hint = " (does it go to the background? it must stay in the foreground)" if last.code == 0 else ""
+    return f"{last.words()}; {left} process{'es' if left > 1 else ''} it left behind killed{hint}"
+
+
+def waits(how: str, wait_s: float, restarts: int) -> str:
+    """Between a death and the next start."""
+    return f"{how}; starts again in {duration(wait_s)}" + (f" ({_times(restarts)} so far)" if restarts else "")
+
+
+def gave_up(rule: Restart, how: str) -> str:
+    """The restart budget is spent."""
+    return f"gave up after {_times(rule.budget)} within {duration(rule.window_s)}; last: {how}"
+
+
+def hangs(path: str, payload: Payload) -> str:
+    """A path, or exec itself, gives no answer."""
+    what = path or f"exec of {payload.argv[0]}"
+    return (
+        f"{what} does not answer within {duration(payload.probe_timeout_s)}"
+        f"{' (cvmfs hangs?)' if '/cvmfs/' in what else ''}; starts when it does, trying again every 10 s"
+    )
+
+
+def unkillable(what: str) -> str:
+    """SIGKILL does not help."""
+    return f"SIGKILL does not end {what}: it hangs in the kernel (a dead file system or driver?)"
+
+
+def stopping(why: str, signal: str, pid: int, grace_s: float) -> str:
+    """A stop has begun."""
+    return f"stopped by {why}: SIG{signal} sent to pid {pid}, SIGKILL follows in {duration(grace_s)}"
+
+
+def stopped(last: Exit | None, killed: bool, payload: Payload | None, program: bool) -> str:
+    """The last report of a stop: ``stopped: exit code 0 after 5 h``."""
+    if not program or last is None:
+        return "stopped before the program was started"
+    if killed and last.signal == "SIGKILL" and payload is not None:
+        grace = duration(payload.stop.grace_s)
+        return f"stopped: still there {grace} after SIG{payload.stop.signal}, so {last.words()}"
+    return f"stopped: {last.words()}"
+
+
+def stopped_waiting(last: Exit | None, problem: str) -> str:
+    """The last report of a stop while nothing ran."""
+    why = f"last: {last.words()}" if last else problem
+    return "stopped while not running" + (f" ({why})" if why else "")
+
+
+def away(patience_s: float) -> str:
+    """Completes "stopped by ..." when the agent stays away."""
+    return f"its executor, because the agent did not come back within {duration(patience_s)}"
+
+
+def _times(restarts: int) -> str:
+    return f"{restarts} restart{'' if restarts == 1 else 's'}"
