@@ -17,7 +17,8 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence, TypeVar, Union
+from types import FrameType
+from typing import Any, Mapping, Optional, Sequence, TypeVar, Union
 
 import msgspec
 from daqsched_executor.contract import Restart, Stop
@@ -77,7 +78,7 @@ class Job:
     forward: bool = True
     #: Words that every line of it carries.
     labels: Mapping[str, str] = field(default_factory=dict)
-    #: The line of the job file that made it; found by itself.
+    #: The line of the job file that it comes from; found by itself.
     line: int = field(default=0, init=False, repr=False, compare=False)
     spec: JobSpec = field(init=False, repr=False, compare=False)
 
@@ -180,13 +181,11 @@ def _kind(value: Any) -> str:
 
 
 def _line_of_caller() -> int:
-    """The innermost line outside this package's and dataclasses' own code: the job file's call of `Job(...)`."""
-    frame = sys._getframe(1)
+    """The outermost line of the file that is being evaluated, where the jobs of a function differ; 0 outside of one."""
+    line = 0
+    frame: Optional[FrameType] = sys._getframe(1)
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if not name.startswith("daqsched.") and frame.f_code.co_filename != "<string>":
-            return frame.f_lineno
-        if frame.f_back is None:
-            break
+        if frame.f_globals.get("__name__") == "__jobs__":
+            line = frame.f_lineno
         frame = frame.f_back
-    return 0
+    return line

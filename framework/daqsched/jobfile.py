@@ -61,9 +61,8 @@ def _explain(error: BaseException, path: Path, tree: ast.Module) -> JobFileError
     lines = [at.lineno or 0 for at in traceback.extract_tb(error.__traceback__) if at.filename == str(path)]
     line = lines[-1] if lines else 0
     if isinstance(error, JobError):
-        # the field's own line where the call names it, the call's line otherwise
-        line = _line_of_field(tree, line, error.field) or line
-        name = _name_at(tree, line)
+        name = next(filter(None, (_name_at(tree, at) for at in reversed(lines))), "")
+        line = _line_of_field(tree, lines, error.field) or line
         where = f"{name}: {error.field}" if error.field else name
         return JobFileError(str(path), line, f"{where}: {error}" if where else str(error))
     if isinstance(error, SyntaxError):
@@ -71,7 +70,7 @@ def _explain(error: BaseException, path: Path, tree: ast.Module) -> JobFileError
     unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'|^__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if isinstance(error, TypeError) and unknown is not None:
         field = unknown.group(2) or unknown.group(3)
-        line = _line_of_field(tree, line, field) or line
+        line = _line_of_field(tree, lines, field) or line
         return JobFileError(str(path), line, f"unknown field {field!r}{_did_you_mean(field)}")
     return JobFileError(str(path), line, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
@@ -90,13 +89,14 @@ def _calls(tree: ast.Module, line: int) -> list[ast.Call]:
     return sorted(found, key=lambda node: (node.end_lineno or 0) - node.lineno)
 
 
-def _line_of_field(tree: ast.Module, line: int, field: str) -> int | None:
-    word = field.split(".")[-1].split("[")[0]
-    words = {word, field.split(".")[0].split("[")[0]}
-    for call in _calls(tree, line):
-        for keyword in call.keywords:
-            if keyword.arg in words:
-                return keyword.value.lineno
+def _line_of_field(tree: ast.Module, lines: list[int], field: str) -> int | None:
+    """Where the field is written: in the call that failed, or in one of those that led to it (a function that makes jobs)."""
+    words = {field.split(".")[-1].split("[")[0], field.split(".")[0].split("[")[0]}
+    for line in reversed(lines):
+        for call in _calls(tree, line):
+            for keyword in call.keywords:
+                if keyword.arg in words:
+                    return keyword.value.lineno
     return None
 
 

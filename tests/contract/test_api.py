@@ -1,0 +1,201 @@
+"""The daemon's loop, its socket and the CLI's client, all real; in Mesos' place an edge that notes what it is told."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from builders import job, offer
+from daqsched import commands, events
+from daqsched.api import Api, listen
+from daqsched.client import Client
+from daqsched.daemon import Daemon
+from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.spec import EMPTY, Spec
+from daqsched.store import Store
+
+
+class Edge:
+    """Notes every command; a knob makes it fail as a lost connection does."""
+
+    def __init__(self) -> None:
+        self.told: list[commands.Command] = []
+        self.failure: Exception | None = None
+
+    def perform(self, command: commands.Command) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.told.append(command)
+
+    def launched(self) -> list[str]:
+        return [t.payload.task_id for c in self.told if isinstance(c, commands.Launch) for t in c.tasks]
+
+
+class Serve:
+    """A daemon with its loop and socket on threads of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "sock"
+        self.edge = Edge()
+        self.began = threading.Event()
+        self.failed: Exception | None = None
+        self._folder = folder
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self.began.wait(10)
+        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", "logs")
+        self.api.serve(self.path)
+        self.client = Client(self.path)
+
+    def _run(self) -> None:
+        # SQLite wants one thread from its opening to its end, as the daemon's main thread does
+        store = Store(self._folder / "state")
+        self.daemon = Daemon(store, lambda spec: spec)
+        self.began.set()
+        try:
+            self.daemon.run(self.edge)
+        except DaqschedError as error:
+            self.failed = error
+        finally:
+            store.close()
+
+    def close(self) -> None:
+        self.api.close()
+        self.daemon.stop()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def settle(self) -> None:
+        """Until all that was put before has been handled."""
+        self.daemon.ask(lambda engine, now: None).result(10)
+
+
+@pytest.fixture
+def serve(tmp_path: Path):
+    """A running daemon."""
+    made = Serve(tmp_path)
+    yield made
+    made.close()
+
+
+def test_apply_launches_on_the_next_offer_and_names_who_asked(serve: Serve) -> None:
+    """From the socket through the loop to the edge; the user is the one that the kernel knows."""
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    applied = serve.client.apply(Spec(jobs=(job(),)), "first")
+    assert applied.revision == 1 and [c.what for c in applied.plan.changes] == ["add"]
+    serve.daemon.put(events.OffersArrived((offer(),)))
+    serve.settle()
+    (task,) = serve.edge.launched()
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_RUNNING", "pid 7", uuid="u"))
+    serve.settle()
+    answer = serve.client.status()
+    assert [(row.job, row.state) for row in answer.rows] == [("readout", "RUNNING")]
+    assert answer.user == getpass.getuser() and answer.revision == 1
+    assert serve.client.progress().progress.complete
+    assert commands.Acknowledge(task, "agent-hlt01", "u") in serve.edge.told
+
+
+def test_the_same_spec_again_is_no_revision(serve: Serve) -> None:
+    """Nothing changes, nothing is written."""
+    spec = Spec(jobs=(job(),))
+    assert serve.client.apply(spec).revision == serve.client.apply(spec).revision == 1
+    assert serve.client.plan(spec).changes == ()
+
+
+def test_a_farm_is_not_emptied_by_mistake(serve: Serve) -> None:
+    """A file without jobs must be meant."""
+    serve.client.apply(Spec(jobs=(job(),)))
+    with pytest.raises(Refused, match="--allow-empty"):
+        serve.client.apply(EMPTY)
+    assert serve.client.apply(EMPTY, allow_empty=True).revision == 2
+
+
+def test_stop_and_start_say_how_many_they_meant(serve: Serve) -> None:
+    """And a selection that fits nothing is a mistake."""
+    serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"),)))
+    assert serve.client.stop(["readout@h[1-2]"], "look") == 2
+    assert sorted(row.state for row in serve.client.status().rows) == ["STOPPED", "STOPPED", "WAITING"]
+    assert serve.client.start(["*"]) == 3
+    with pytest.raises(UserError, match="no job fits nothing"):
+        serve.client.stop(["nothing"])
+
+
+def test_a_viewer_is_woken_by_a_change(serve: Serve) -> None:
+    """A live view waits for news instead of asking all the time."""
+    seen = serve.client.progress().progress.version
+    answers = []
+    waiter = threading.Thread(target=lambda: answers.append(Client(serve.path).progress(seen=seen, wait_s=20)))
+    waiter.start()
+    serve.client.apply(Spec(jobs=(job(),)))
+    waiter.join(10)
+    assert answers and answers[0].progress.version > seen
+
+
+def test_a_launch_that_does_not_leave_is_made_again_later(serve: Serve) -> None:
+    """The edge's no comes back as an event."""
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.client.apply(Spec(jobs=(job(),)))
+    serve.edge.failure = RuntimeError("not connected to a master")
+    serve.daemon.put(events.OffersArrived((offer(),)))
+    serve.settle()
+    serve.edge.failure = None
+    serve.daemon.put(events.OffersArrived((offer(id="second"),)))
+    serve.settle()
+    assert len(serve.edge.launched()) == 1
+
+
+def test_a_bad_request_is_answered_and_changes_nothing(serve: Serve) -> None:
+    """What is not understood is said so, with what was expected."""
+    http = httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), base_url="http://d/v1")
+    for body in (b"", b"{", b"[]", b'{"spec": {"jobs": [{"name": "a"}]}}', b'{"spec": {}, "more": 1}'):
+        answer = http.post("/apply", content=body)
+        assert answer.status_code == 400 and "not understood" in answer.json()["error"], body
+    bad = {"spec": {"jobs": [{"name": "a", "argv": ["/x"], "hosts": ["h[2-1]"]}]}}
+    answer = http.post("/apply", json=bad)
+    assert answer.status_code == 400 and "runs backwards" in answer.json()["error"]
+    assert http.get("/progress?most=x").status_code == 400 and http.get("/nothing").status_code == 404
+    assert serve.client.info().revision == 0
+
+
+def test_the_socket_is_for_its_owner_and_group_alone(serve: Serve) -> None:
+    """Whoever may not run the farm may not talk to the daemon."""
+    assert stat.S_IMODE(os.stat(serve.path).st_mode) == 0o660
+
+
+def test_a_second_daemon_does_not_take_the_socket_away(serve: Serve) -> None:
+    """But a socket that nobody serves is no obstacle."""
+    with pytest.raises(DaqschedError, match="another daqsched serve answers"):
+        listen(serve.path)
+
+
+def test_the_socket_of_a_dead_daemon_is_no_obstacle(tmp_path: Path) -> None:
+    """kill -9 leaves the file behind."""
+    path = tmp_path / "sock"
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    listen(path).close()
+    path.unlink()
+    path.write_text("a file")
+    with pytest.raises(DaqschedError, match="is in the way"):
+        listen(path)
+
+
+def test_no_daemon_is_one_sentence(tmp_path: Path) -> None:
+    """With what to look at next."""
+    with pytest.raises(Unreachable, match="is `daqsched serve` running"):
+        Client(tmp_path / "nothing").info()
+
+
+def test_a_master_that_gives_us_up_ends_the_loop_with_what_to_do(tmp_path: Path) -> None:
+    """Going on would look like running."""
+    serve = Serve(tmp_path)
+    serve.daemon.put(events.Rejected("Framework has been removed"))
+    serve.close()
+    assert "--new-framework" in str(serve.failed)

@@ -1,0 +1,127 @@
+"""Job files: what they say becomes a spec, what is wrong in them becomes file, line and one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from daqsched import spec
+from daqsched.errors import JobFileError
+from daqsched.jobfile import load
+
+GOOD = """\
+from daqsched import Job, Logging, Resources, Restart, hosts
+
+version = "release-08"
+
+
+def daq(name, **more):
+    return Job(name, "/cvmfs/daq.example.org/{version}/bin/" + name + " --host {host}", version=version, **more)
+
+
+jobs = [
+    daq("readout", hosts="hlt[01-03]", restart=Restart(cap_s=30.0)),
+    daq(
+        "builder",
+        hosts=["eb01", "eb[03-04]"],
+        resources=Resources(cpus=2),
+        env={"RUN": "1"},
+    ),
+]
+logging = Logging(index="test")
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """Write the good file with replacements; returns its path."""
+
+    def _write(*changes: tuple[str, str]) -> Path:
+        text = GOOD
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "jobs.py"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return _write
+
+
+def test_a_good_file_becomes_a_spec_that_survives_its_own_json(write) -> None:
+    """What travels is what was meant."""
+    found = load(write())
+    assert [job.name for job in found.jobs] == ["readout", "builder"]
+    assert found.jobs[0].restart.cap_s == 30.0 and found.jobs[1].cpus == 2.0 and found.logging.index == "test"
+    assert spec.decode(spec.encode(found)) == found
+    payload = spec.payload(found.jobs[0], "hlt02", "id")
+    assert payload.argv == ("/cvmfs/daq.example.org/release-08/bin/readout", "--host", "hlt02")
+
+
+MISTAKES = [
+    (("hosts=[", "hots=["), 14, "unknown field 'hots': did you mean 'hosts'?"),
+    (("cpus=2", 'cpus="two"'), 15, "resources.cpus: expected float, got str: 'two'"),
+    (("cpus=2", "cpus=0"), 15, "resources.cpus: must be more than 0, not 0"),
+    (('env={"RUN": "1"}', 'env={"RUN": 1}'), 16, "env[...]: expected str, got int"),
+    (('"eb[03-04]"', '"eb[04-03]"'), 14, "'eb[04-03]': the range [04-03] runs backwards"),
+    (('"eb[03-04]"', '"eb[03-04"'), 14, "the brackets do not match"),
+    (("Restart(cap_s=30.0)", 'Restart("sometimes")'), 11, "'sometimes' is no policy: one of always, on-failure, never"),
+    (("Restart(cap_s=30.0)", "Restart(cap=30.0)"), 11, "unknown field 'cap'"),
+    (('"builder",', '"readout",'), 12, "two jobs are named 'readout', the first in line 11"),
+    (('"builder",', '"event builder",'), 7, "'event builder' is no job name"),
+    (("--host {host}", "--host {hst}"), 7, "no placeholder '{hst}'; there are {host}"),
+    (("--host {host}", "--host 'x"), 7, "can't be split into words: no closing quotation"),
+    (('version = "release-08"', "version = 8"), 7, "version: expected str, got int: 8"),
+    (("jobs = [", "jobs = [1 / 0,"), 10, "ZeroDivisionError: division by zero"),
+    (("jobs = [", "jobs = [("), 21, "syntax error: "),
+    (("jobs = [", "jobs = [3,"), 10, "jobs holds int 3, which is no Job(...)"),
+    (("import Job, ", "import Jobs, "), 1, "ImportError: cannot import name 'Jobs'"),
+    (('Logging(index="test")', "3"), 19, "logging must be Logging(...)"),
+    (("jobs = [", "import sys; sys.exit(3)\njobs = ["), 10, "SystemExit: 3"),
+]
+
+
+@pytest.mark.parametrize(("change", "line", "sentence"), MISTAKES, ids=[m[0][1][:24] for m in MISTAKES])
+def test_a_mistake_is_told_with_file_line_and_one_sentence(write, change, line: int, sentence: str) -> None:
+    """A shifter sees where to look and what to write."""
+    path = write(change)
+    with pytest.raises(JobFileError) as caught:
+        load(path)
+    text = str(caught.value)
+    assert sentence in text and "\n" not in text
+    if not sentence.startswith("syntax"):  # where a bracket is missed differs between Pythons
+        assert text.startswith(f"{path}:{line}: "), text
+    else:
+        assert text.startswith(f"{path}:")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("x = 1\n", "assigns no jobs"), ("jobs = 3\n", "jobs must be a list"), ("a\0b", "syntax error")]
+)
+def test_a_file_without_jobs_is_told_so(tmp_path: Path, text: str, sentence: str) -> None:
+    """Nothing is sent in place of what was forgotten."""
+    path = tmp_path / "jobs.py"
+    path.write_text(text)
+    with pytest.raises(JobFileError, match=sentence):
+        load(path)
+
+
+def test_a_file_that_is_not_there_is_told_so(tmp_path: Path) -> None:
+    """The commonest mistake of all."""
+    with pytest.raises(JobFileError, match="can't be read: No such file"):
+        load(tmp_path / "nothing.py")
+
+
+def test_a_job_file_may_import_its_neighbour(tmp_path: Path) -> None:
+    """Farms are split over files."""
+    (tmp_path / "neighbour_of_jobs.py").write_text('FARM = "hlt[01-02]"\n')
+    path = tmp_path / "jobs.py"
+    path.write_text(
+        "from daqsched import Job\nfrom neighbour_of_jobs import FARM\njobs = [Job('a', '/bin/a', hosts=FARM)]\n"
+    )
+    assert load(path).jobs[0].hosts == ("hlt[01-02]",)
+
+
+def test_the_library_logging_is_no_mistake(write) -> None:
+    """A file that imports the standard library's module of that name means no setting."""
+    assert load(write(('logging = Logging(index="test")', "import logging"))).logging == spec.LoggingSpec()

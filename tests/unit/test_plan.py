@@ -1,0 +1,57 @@
+"""The diff that an apply shows, and the digests that it rests on."""
+
+from __future__ import annotations
+
+from builders import job
+from daqsched.plan import plan
+from daqsched.spec import FORWARDER, Spec, digest, encode, run_digest, with_forwarder
+
+
+def changes(old: tuple, new: tuple) -> list[tuple]:
+    return [(c.job, c.what, c.hosts, c.count) for c in plan(Spec(jobs=old), Spec(jobs=new)).changes]
+
+
+def test_equal_specs_change_nothing() -> None:
+    """The same file applied twice is no change, wherever it lies."""
+    assert changes((job(),), (job(),)) == []
+    assert digest(Spec(jobs=(job(),), source="a")) == digest(Spec(jobs=(job(),), source="b"))
+
+
+def test_jobs_and_hosts_come_and_go() -> None:
+    """Each job's line names the hosts that it is about."""
+    old = (job("a", "h[1-3]"), job("b"))
+    new = (job("a", "h[2-5]"), job("c"))
+    assert changes(old, new) == [
+        ("a", "add", "h[4-5]", 2),
+        ("a", "remove", "h1", 1),
+        ("c", "add", "hlt01", 1),
+        ("b", "remove", "hlt01", 1),
+    ]
+
+
+def test_a_change_says_what_differs_and_whether_it_restarts() -> None:
+    """A crew sees the version that it changed."""
+    (change,) = plan(Spec(jobs=(job(release="r1"),)), Spec(jobs=(job(release="r2", owner="bob"),))).changes
+    assert change.what == "restart" and change.why == ("version r1 -> r2", "owner none -> bob")
+    (change,) = plan(Spec(jobs=(job(),)), Spec(jobs=(job(owner="bob"),))).changes
+    assert change.what == "silent"
+
+
+def test_the_run_digest_knows_what_a_program_can_see() -> None:
+    """More hosts or another owner restart nothing; an argument does."""
+    assert run_digest(job(hosts="a")) == run_digest(job(hosts="b", owner="x", critical=False))
+    assert run_digest(job()) != run_digest(job(argv=("/bin/true", "-v")))
+
+
+def test_equal_specs_have_equal_bytes() -> None:
+    """Canonical: the order in which a dictionary was written does not matter."""
+    one, two = job(env={"A": "1", "B": "2"}), job(env={"B": "2", "A": "1"})
+    assert encode(Spec(jobs=(one,))) == encode(Spec(jobs=(two,)))
+
+
+def test_every_host_of_the_file_gets_a_forwarder() -> None:
+    """One, however many jobs it has, and none where logging is off."""
+    spec = with_forwarder(Spec(jobs=(job("a", "h[1-2]"), job("b", "h2"))), ("/x/daqsched-executor",), "http://es:9200", "i")
+    assert spec.jobs[-1].name == FORWARDER and spec.jobs[-1].hosts == ("h[1-2]", "h2")
+    assert spec.jobs[-1].argv[:4] == ("/x/daqsched-executor", "forward", "--elasticsearch", "http://es:9200")
+    assert with_forwarder(Spec(jobs=(job(),)), ("x",), "", "i").jobs == (job(),)

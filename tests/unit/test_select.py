@@ -1,0 +1,33 @@
+"""Selections: which instances a word means."""
+
+from __future__ import annotations
+
+import pytest
+from daqsched.errors import UserError
+from daqsched.select import selection
+
+
+@pytest.mark.parametrize(
+    ("words", "yes", "no"),
+    [
+        ([], [("a", "h1")], []),
+        (["a"], [("a", "h1"), ("a", "h2")], [("b", "h1"), ("ab", "h1")]),
+        (["a@h1"], [("a", "h1")], [("a", "h2"), ("b", "h1")]),
+        (["@h1"], [("a", "h1"), ("b", "h1")], [("a", "h2")]),
+        (["rcd_*@hlt[01-02]"], [("rcd_x", "hlt01")], [("rcd_x", "hlt03"), ("x", "hlt01")]),
+        (["a", "b@h2"], [("a", "h9"), ("b", "h2")], [("b", "h1")]),
+        (["*"], [("a", "h1")], []),
+        (["a@h?"], [("a", "h1")], [("a", "h11")]),
+    ],
+)
+def test_a_word_means_what_it_says(words: list[str], yes: list, no: list) -> None:
+    """Jobs before the @, hosts behind it, either may be left out."""
+    chosen = selection(words)
+    assert all(chosen(*key) for key in yes) and not any(chosen(*key) for key in no)
+
+
+@pytest.mark.parametrize("word", ["@", "a@h[3-1]", "a@h[x]"])
+def test_a_word_that_can_not_be_read_is_refused(word: str) -> None:
+    """A stop of the wrong thing is worse than none."""
+    with pytest.raises(UserError):
+        selection([word])

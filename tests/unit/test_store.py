@@ -1,0 +1,108 @@
+"""The SQLite file: what was saved is there for the next daemon, and for one daemon only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+from builders import job
+from daqsched.commands import Revision
+from daqsched.errors import DaqschedError
+from daqsched.spec import Spec
+from daqsched.store import Store
+from daqsched.task import Hold, Record, Task
+from daqsched_executor.contract import Exit, Report
+
+RECORD = Record(
+    task=Task("a@h.1", "agent", "d", 1.5, "running", 2.5, 0.0, "fine", Report("running", 7, last_exit=Exit(1.0, 2.0, code=3))),
+    failures=2,
+    due=9.0,
+    last_end="exit code 1",
+    hold=Hold("bob", 3.0, "why"),
+)
+
+
+def revision(number: int) -> Revision:
+    return Revision(number, f"d{number}", "alice", 1.0, "", Spec(jobs=(job(),)))
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    """What one daemon saved the next one knows."""
+    store = Store(tmp_path)
+    assert store.framework_id() == "" and store.revision() is None and list(store.records()) == []
+    store.save("fw", [revision(1), revision(2)], [(("a", "h"), RECORD), (("b", "h"), RECORD)])
+    store.save(records=[(("b", "h"), None)])
+    store.close()
+    again = Store(tmp_path)
+    assert again.framework_id() == "fw" and again.revision() == revision(2) and again.revision(1) == revision(1)
+    assert list(again.records()) == [(("a", "h"), RECORD)]
+    again.close()
+
+
+def test_a_save_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    """All of it or none."""
+    store = Store(tmp_path)
+    store.save(revisions=[revision(1)])
+    with pytest.raises(sqlite3.IntegrityError):
+        store.save("fw", [revision(2), revision(1)])
+    assert store.framework_id() == "" and store.revision() == revision(1)
+    store.close()
+
+
+def test_two_daemons_can_not_share_a_state(tmp_path: Path) -> None:
+    """The second is told why it can't."""
+    store = Store(tmp_path)
+    store.save("fw")
+    with pytest.raises(DaqschedError, match="is another `daqsched serve` running"):
+        Store(tmp_path)
+    store.close()
+
+
+def test_a_newer_or_damaged_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Nothing is guessed at, nothing is overwritten."""
+    store = Store(tmp_path)
+    store.close()
+    with sqlite3.connect(str(tmp_path / "state.sqlite")) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(DaqschedError, match="newer daqsched"):
+        Store(tmp_path)
+    (tmp_path / "state.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(DaqschedError, match="damaged"):
+        Store(tmp_path)
+
+
+def _save_for_ever(folder: Path, told: int) -> None:
+    store = Store(folder)
+    for number in range(1_000_000):
+        store.save(records=[(("a", "h"), Record(failures=number + 1)), (("b", "h"), Record(failures=number + 1))])
+        os.write(told, b"%d\n" % (number + 1))
+
+
+def test_what_was_saved_survives_a_kill(tmp_path: Path) -> None:
+    """kill -9 in the middle of saving: the last completed save is there, whole."""
+    reading, writing = os.pipe()
+    process = multiprocessing.get_context("fork").Process(target=_save_for_ever, args=(tmp_path, writing))
+    process.start()
+    os.close(writing)
+    said = b""
+    while said.count(b"\n") < 50:
+        said += os.read(reading, 4096)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    while True:
+        more = os.read(reading, 65536)
+        if not more:
+            break
+        said += more
+    os.close(reading)
+    last = int(said.split()[-1])
+    store = Store(tmp_path)
+    failures = [record.failures for _, record in store.records()]
+    assert len(set(failures)) == 1 and failures[0] in (last, last + 1)
+    store.close()
