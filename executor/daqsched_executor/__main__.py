@@ -19,6 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     command = words[0] if words else ""
     if command == "run":
+        from daqsched_executor.lean import keep_out
+
+        keep_out()
         from daqsched_executor.run import main as run
 
         return run(words[1:])

@@ -100,7 +100,7 @@ def environment_of(payload: Payload, home: str, inherited: Mapping[str, str] | N
 def _reset_signals() -> None:
     """Handlers go with exec, but what is ignored (Python ignores SIGPIPE) or blocked would stay so in the program."""
     signal.set_wakeup_fd(-1)
-    for number in range(1, signal.NSIG):
+    for number in signal.valid_signals():
         try:
             signal.signal(number, signal.SIG_DFL)
         except (OSError, ValueError):  # SIGKILL, SIGSTOP and the C library's own

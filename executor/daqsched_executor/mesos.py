@@ -8,7 +8,8 @@ restart of a program. What is done differently from pymesos 0.3.15, and why:
 - unacknowledged updates are repeated at each subscription (pymesos never fills ``driver.updates``);
 - a lost agent is tried again after a fraction of a second, not after 2 to 15 s: a restarted agent gives its
   executors 2 s (its executor_reregistration_timeout) before it ends them;
-- MESOS_CHECKPOINT=0 means no (pymesos takes any text as yes).
+- MESOS_CHECKPOINT=0 means no (pymesos takes any text as yes);
+- its import installs a SIGINT handler, which ours replaces, and a log handler on stderr, which is the job's.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ import random
 import time
 from binascii import a2b_base64, b2a_base64
 from typing import Any, Callable, Mapping
+
+from pymesos import Executor, MesosExecutorDriver, logger  # type: ignore[import-untyped]
+from pymesos.process import Connection  # type: ignore[import-untyped]
+from pymesos.utils import parse_duration  # type: ignore[import-untyped]
 
 from daqsched_executor.call import Call
 from daqsched_executor.contract import ContractError, Payload
@@ -35,7 +40,6 @@ from daqsched_executor.events import (
 from daqsched_executor.log import Handler, Log
 from daqsched_executor.loop import READ, WRITE, Loop
 from daqsched_executor.outbox import Outbox
-from daqsched_executor.pymesos_import import Connection, Executor, MesosExecutorDriver, logger, parse_duration
 
 #: Between two attempts to reach the agent. Mesos asks for less than MESOS_SUBSCRIPTION_BACKOFF_MAX (1 s by default).
 RECONNECT_S = (0.2, 0.6)
@@ -82,7 +86,7 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
             "state": told.task_state,
             "source": "SOURCE_EXECUTOR",
             "timestamp": time.time(),
-            "uuid": _encode(os.urandom(16)),
+            "uuid": _encode(_uuid4()),
             "message": told.message,
             "data": _encode(told.report.to_json()),
         }
@@ -266,3 +270,11 @@ def patience_s(environ: Mapping[str, str]) -> float:
 
 def _encode(data: bytes) -> str:
     return b2a_base64(data, newline=False).decode()
+
+
+def _uuid4() -> bytes:
+    """16 random bytes with the marks of version 4 (RFC 4122, 4.4): the agent refuses others."""
+    made = bytearray(os.urandom(16))
+    made[6] = made[6] & 0x0F | 0x40
+    made[8] = made[8] & 0x3F | 0x80
+    return bytes(made)

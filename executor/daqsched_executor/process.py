@@ -18,7 +18,7 @@ from daqsched_executor.contract import Payload
 from daqsched_executor.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
 from daqsched_executor.kernel import Ended, Kernel, signal_number
 
-_ALL_SIGNALS = range(1, signal.NSIG)
+_ALL_SIGNALS = signal.valid_signals()
 
 
 class Program:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import traceback
+import traceback  # deferred by `lean` until there is one
 from collections import deque
 from typing import Mapping
 

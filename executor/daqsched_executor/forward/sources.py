@@ -1,0 +1,188 @@
+"""The machine's registered streams as files: which there are, what is new in them, and which have ended.
+
+No descriptor is kept and nothing is watched by inotify: one `stat` per stream and look costs about a microsecond,
+works on every file system, and thousands of leftover streams need no file limit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from typing import Callable, Iterator
+
+from ..contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream
+from .batch import Position
+from .lines import CHUNK
+from .record import Template
+
+SUFFIX = ".json"
+
+#: How long a stream must have been quiet, with its lock free, before it counts as ended.
+QUIET_S = 1.0
+
+#: The folder is listed when its time changed, and this often anyway.
+LIST_EVERY_S = 10.0
+
+Complain = Callable[[str, str], None]
+
+
+class Source:
+    """One stream: its registration, its file, and the place that the next read begins at."""
+
+    def __init__(self, stream: Stream, link: str, registration: str, position: Position) -> None:
+        self.stream = stream
+        self.link = link
+        self.registration = registration
+        self.position = position
+        self.template = Template(stream, position.generation)
+        #: The file's size at the last look, and at the last read that found no whole line.
+        self.size = position.offset
+        self.tried = position.offset
+        #: Batches with lines of this stream that have no reply yet.
+        self.under_way = 0
+        #: Nobody will write any more: a last line without newline may be sent.
+        self.final = False
+        #: When (monotonic) the size last changed, and when the lock was first found free since.
+        self.changed = time.monotonic()
+        self.probed = 0.0
+        self.free_since = 0.0
+
+    @property
+    def instance(self) -> str:
+        """``job@host stdout``, for people."""
+        return f"{self.stream.job}@{self.stream.host} {self.stream.name}"
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have not been read."""
+        return max(0, self.size - self.position.offset)
+
+    @property
+    def readable(self) -> bool:
+        """Whether a read may find something to send."""
+        return self.size > self.tried or (self.final and self.size > self.position.offset)
+
+    def move(self, position: Position) -> None:
+        """Go on from there."""
+        if position.generation != self.position.generation:
+            self.template = Template(self.stream, position.generation)
+        self.position = position
+        self.tried = position.offset
+
+    def read(self, offset: int, size: int = CHUNK) -> bytes:
+        """Bytes from there on; fewer only at the file's end."""
+        file = os.open(self.link, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(file, size, offset)
+        finally:
+            os.close(file)
+
+    def abandoned(self) -> bool:
+        """Whether no executor holds the registration's lock (any more)."""
+        file = os.open(self.registration, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(file)
+        return True
+
+
+class Spool:
+    """All streams below a machine's spool."""
+
+    def __init__(self, path: str, positions: dict[str, Position], complain: Complain) -> None:
+        self.streams_dir = os.path.join(path, STREAMS_DIR)
+        self.links_dir = os.path.join(path, LINKS_DIR)
+        self.sources: dict[str, Source] = {}
+        self._positions = positions
+        self._complain = complain
+        self._listed = 0.0
+        self._folder_ns = -1
+        for folder in (path, self.streams_dir, self.links_dir):
+            os.makedirs(folder, exist_ok=True)
+
+    def discover(self, now: float) -> list[Source]:
+        """Streams that were not known before (``now`` is monotonic)."""
+        folder_ns = os.stat(self.streams_dir).st_mtime_ns
+        # A folder's time moves in steps of some milliseconds: one that changed just now may change again unseen.
+        settled = abs(time.time_ns() - folder_ns) > 100_000_000
+        if folder_ns == self._folder_ns and now - self._listed < LIST_EVERY_S:
+            return []
+        found = []
+        for name in os.listdir(self.streams_dir):
+            if name.endswith(SUFFIX) and name[: -len(SUFFIX)] not in self.sources:
+                source = self._open(name)
+                if source is not None:
+                    self.sources[source.stream.id] = source
+                    found.append(source)
+        self._listed = now
+        self._folder_ns = folder_ns if settled else -1
+        return found
+
+    def look(self, now: float) -> Iterator[Source]:
+        """Refresh every stream's size; yields those whose file became shorter than what was read of it."""
+        for source in self.sources.values():
+            try:
+                size = os.stat(source.link).st_size
+            except FileNotFoundError:
+                # The executor registers first and links then; one that died in between printed nothing.
+                size = source.position.offset
+            except OSError as error:
+                self._complain(source.link, f"cannot look at {source.instance}: {error}")
+                continue
+            if size != source.size:
+                source.size, source.changed, source.free_since = size, now, 0.0
+                if size < source.position.offset:
+                    yield source
+
+    def ended(self, now: float) -> Iterator[Source]:
+        """Streams that nobody writes to any more and whose lines are all stored.
+
+        One whose last line has no newline is marked `Source.final` first and comes up once that is stored, too.
+        """
+        for source in list(self.sources.values()):
+            if now - source.changed < QUIET_S or now - source.probed < QUIET_S or source.under_way or source.readable:
+                continue
+            source.probed = now
+            try:
+                if not source.abandoned():
+                    source.free_since = 0.0
+                    continue
+            except FileNotFoundError:
+                pass  # a registration that somebody took away has no executor either
+            except OSError as error:
+                self._complain(source.registration, f"cannot look at {source.registration}: {error}")
+                continue
+            if not source.free_since:
+                source.free_since = now
+            elif source.waiting:
+                source.final = True
+            else:
+                yield source
+
+    def remove(self, source: Source) -> None:
+        """Take link and registration away, in this order: a registration without link is taken up again, and ends."""
+        for path in (source.link, source.registration):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+        del self.sources[source.stream.id]
+
+    def _open(self, name: str) -> Source | None:
+        path = os.path.join(self.streams_dir, name)
+        try:
+            with open(path, "rb") as file:
+                stream = Stream.from_json(file.read())
+            if stream.id + SUFFIX != name:
+                raise ContractError(f"it is the registration of {stream.id}")
+        except FileNotFoundError:
+            return None
+        except (OSError, ContractError) as error:
+            self._complain(path, f"cannot use the registration {path}: {error}")
+            return None
+        position = self._positions.get(stream.id, Position(0, stream.start))
+        return Source(stream, os.path.join(self.links_dir, stream.id), path, position)

@@ -1,0 +1,68 @@
+"""The index template: which fields a line's document has, and their types in Elasticsearch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Raised with every change of `template`; a forwarder replaces an older one and leaves a newer one alone.
+TEMPLATE_VERSION = 1
+
+_KEYWORD = {"type": "keyword", "ignore_above": 1024}
+
+#: Fields by their dotted ECS names. `daqsched.*` is our own corner, as ECS asks for fields that it does not know.
+FIELDS: dict[str, dict[str, Any]] = {
+    "@timestamp": {"type": "date_nanos"},
+    "message": {"type": "text", "norms": False},
+    "log.level": _KEYWORD,
+    "log.offset": {"type": "long"},
+    "log.flags": _KEYWORD,
+    "host.name": _KEYWORD,
+    "service.name": _KEYWORD,
+    "service.version": _KEYWORD,
+    "service.node.name": _KEYWORD,
+    "orchestrator.type": _KEYWORD,
+    "orchestrator.resource.type": _KEYWORD,
+    "orchestrator.resource.id": _KEYWORD,
+    "daqsched.stream": _KEYWORD,
+    "event.dataset": _KEYWORD,
+    "error.message": {"type": "text", "norms": False},
+    "labels": {"type": "flattened", "ignore_above": 1024},
+    "ecs.version": _KEYWORD,
+}
+
+
+def template(prefix: str) -> dict[str, Any]:
+    """The body of ``PUT _index_template/<prefix>``; uses nothing that the smallest Elasticsearch 8 lacks.
+
+    A strange field or value never refuses a document: what is unknown is kept unindexed, what does not parse is
+    listed in ``_ignored``. The refresh interval is set on purpose, also because it keeps Elasticsearch from
+    pausing refreshes of an index that nobody has searched for a while: a line is found within a second.
+    """
+    return {
+        "index_patterns": [f"{prefix}-*"],
+        "priority": 250,
+        "_meta": {"version": TEMPLATE_VERSION, "description": "Lines that daqsched's jobs print"},
+        "template": {
+            "settings": {
+                "index": {
+                    "number_of_shards": 1,
+                    "auto_expand_replicas": "0-1",
+                    "codec": "best_compression",
+                    "refresh_interval": "1s",
+                    "mapping": {"ignore_malformed": True, "total_fields": {"ignore_dynamic_beyond_limit": True}},
+                }
+            },
+            "mappings": {"dynamic": False, "date_detection": False, "properties": _nested(FIELDS)},
+        },
+    }
+
+
+def _nested(fields: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for name, kind in fields.items():
+        *parents, last = name.split(".")
+        level = properties
+        for parent in parents:
+            level = level.setdefault(parent, {"properties": {}})["properties"]
+        level[last] = kind
+    return properties

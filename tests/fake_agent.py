@@ -1,0 +1,222 @@
+"""A Mesos agent as one executor sees it: real sockets, the executor HTTP API v1, RecordIO over chunked HTTP.
+
+Only what an executor talks to is here. It acknowledges updates at once, unless told not to; it can vanish and come
+back on the same port, hang, or refuse.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+from daqsched_executor.contract import Payload, Report
+
+Status = Dict[str, Any]
+
+
+class FakeAgent:
+    """Listens from the start. All that arrives is kept in `subscriptions` and `updates`, in order."""
+
+    def __init__(self) -> None:
+        self.subscriptions: List[Dict[str, Any]] = []
+        self.updates: List[Status] = []
+        self.acknowledges = True
+        self.hangs = False
+        self.capabilities: List[Dict[str, str]] = [{"type": "TASK_KILLING_STATE"}]
+        self._changed = threading.Condition()
+        self._stream: Optional[socket.socket] = None
+        self._open: List[socket.socket] = []
+        self.port = 0
+        self.come()
+
+    def come(self) -> None:
+        """Listen (again), on the port of the first time."""
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", self.port))
+        self._listener.listen(50)
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def vanish(self) -> None:
+        """As after kill -9: every connection breaks, new ones are refused."""
+        with self._changed:
+            self._stream = None
+            for connection in [self._listener, *self._open]:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+                connection.close()
+            self._open.clear()
+
+    def send(self, event: Dict[str, Any]) -> None:
+        """One event to the subscribed executor."""
+        record = json.dumps(event).encode()
+        frame = b"%d\n%s" % (len(record), record)
+        with self._changed:
+            assert self._stream is not None, "no executor is subscribed"
+            self._stream.sendall(b"%x\r\n%s\r\n" % (len(frame), frame))
+
+    def launch(self, data: bytes, task_id: str) -> None:
+        """Hand over the task."""
+        task = {"name": "t", "task_id": {"value": task_id}, "agent_id": {"value": "A"}, "resources": []}
+        self.send({"type": "LAUNCH", "launch": {"task": {**task, "data": base64.b64encode(data).decode()}}})
+
+    def kill(self, task_id: str, grace_s: Optional[float] = None) -> None:
+        """Order the end of the task."""
+        policy = {} if grace_s is None else {"kill_policy": {"grace_period": {"nanoseconds": int(grace_s * 1e9)}}}
+        self.send({"type": "KILL", "kill": {"task_id": {"value": task_id}, **policy}})
+
+    def acknowledge(self, status: Status) -> None:
+        """Say that an update is on disk."""
+        word = {"task_id": status["task_id"], "uuid": status["uuid"]}
+        self.send({"type": "ACKNOWLEDGED", "acknowledged": word})
+
+    def wait(self, true: Callable[[], Any], what: str, limit_s: float = 10.0) -> Any:
+        """Wait until something that arrives here makes ``true()`` so."""
+        end = time.monotonic() + limit_s
+        with self._changed:
+            while True:
+                found = true()
+                if found:
+                    return found
+                left = end - time.monotonic()
+                states = [(update["state"], update["message"]) for update in self.updates]
+                assert left > 0, f"no {what} within {limit_s} s; updates: {states}"
+                self._changed.wait(min(left, 0.1))
+
+    def wait_subscribed(self, times: int = 1) -> None:
+        """Wait for the n-th subscription."""
+        self.wait(lambda: len(self.subscriptions) >= times and self._stream is not None, f"subscription {times}")
+
+    def wait_update(self, state: str, count: int = 1, contains: str = "", limit_s: float = 10.0) -> Status:
+        """Wait for the n-th update with that state (and words), and return it."""
+
+        def found() -> Optional[Status]:
+            fitting = [one for one in self.updates if one["state"] == state and contains in one["message"]]
+            return fitting[count - 1] if len(fitting) >= count else None
+
+        status: Status = self.wait(found, f"{state} {contains!r} (number {count})", limit_s)
+        return status
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with self._changed:
+                self._open.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            file = connection.makefile("rb")
+            length = 0
+            while True:
+                line = file.readline().strip()
+                if not line:
+                    break
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            body = json.loads(file.read(length))
+            if self.hangs:
+                return
+            self._answer(connection, body)
+        except (OSError, ValueError):
+            return
+
+    def _answer(self, connection: socket.socket, body: Dict[str, Any]) -> None:
+        if body["type"] == "SUBSCRIBE":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n")
+            with self._changed:
+                self._stream = connection
+            subscribed = {
+                "executor_info": {"executor_id": body["executor_id"]},
+                "framework_info": {"id": body["framework_id"], "capabilities": self.capabilities},
+                "agent_info": {"hostname": "hlt01"},
+            }
+            self.send({"type": "SUBSCRIBED", "subscribed": subscribed})
+            for update in body["subscribe"]["unacknowledged_updates"]:
+                self._take(update["status"])
+            with self._changed:
+                self.subscriptions.append(body["subscribe"])
+                self._changed.notify_all()
+        elif body["type"] == "UPDATE":
+            connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+            connection.close()
+            self._take(body["update"]["status"])
+
+    def _take(self, status: Status) -> None:
+        with self._changed:
+            if status["uuid"] not in [update["uuid"] for update in self.updates]:
+                self.updates.append(status)
+            self._changed.notify_all()
+        if self.acknowledges:
+            self.acknowledge(status)
+
+
+class ExecutorUnderTest:
+    """A real ``daqsched-executor run`` in its own sandbox, started as the posix launcher does it: own session."""
+
+    def __init__(self, agent: FakeAgent, sandbox: Path, **environ: str) -> None:
+        sandbox.mkdir(parents=True, exist_ok=True)
+        self.agent, self.sandbox = agent, sandbox
+        self.spool = sandbox.parent / "spool"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(sandbox),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "MESOS_AGENT_ENDPOINT": f"127.0.0.1:{agent.port}",
+            "MESOS_FRAMEWORK_ID": "F",
+            "MESOS_EXECUTOR_ID": "E",
+            "MESOS_SANDBOX": str(sandbox),
+            "MESOS_CHECKPOINT": "1",
+            "MESOS_RECOVERY_TIMEOUT": "15mins",
+            "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": "5secs",
+            "DAQSCHED_SPOOL": str(self.spool),
+            **environ,
+        }
+        with open(sandbox / "stdout", "ab") as out, open(sandbox / "stderr", "ab") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "daqsched_executor", "run"],
+                cwd=sandbox, env=environment, stdout=out, stderr=err, start_new_session=True,
+            )  # fmt: skip
+
+    def launch(self, payload: Payload) -> None:
+        """Wait for the subscription and hand over the task."""
+        self.agent.wait_subscribed()
+        self.agent.launch(payload.to_json(), payload.task_id)
+
+    def running(self, count: int = 1) -> Report:
+        """Wait for the n-th TASK_RUNNING."""
+        return report_of(self.agent.wait_update("TASK_RUNNING", count))
+
+    def log(self) -> str:
+        """executor.log so far."""
+        return (self.sandbox / "executor.log").read_text()
+
+    def leave(self, limit_s: float = 15.0) -> int:
+        """Wait until the executor ends by itself; its exit status."""
+        return self.process.wait(limit_s)
+
+    def end(self) -> None:
+        """Whatever happened in the test, leave no process."""
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def report_of(status: Status) -> Report:
+    """The report inside a status update."""
+    return Report.from_json(base64.b64decode(status["data"]))
