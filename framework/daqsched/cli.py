@@ -99,6 +99,8 @@ def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bo
     from daqsched.serve import run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    for chatty in ("uvicorn", "pymesos"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     framework = Framework(
         name=options["name"],
         user=options["user"],

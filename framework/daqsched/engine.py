@@ -258,7 +258,6 @@ class Engine:
         task = _task(instance)
         state = LIVE[event.state]
         if state != task.state:
-            # what the master repeats on being asked is no news, and older than what the executor says
             task.state, task.since = state, now
             self._dirty[instance.key] = None
             self._mark_lost(instance, state in ("unreachable", "unknown"))
@@ -266,7 +265,7 @@ class Engine:
                 self._note(f"{instance}: {instance.host} does not answer the master; waiting for it, no second copy")
             if task.killed and state in ("staging", "starting", "running"):
                 self._out.append(commands.Kill(task.id, task.agent_id))
-        if event.reason != "REASON_RECONCILIATION" and (event.message or event.data):
+        if event.by_executor:
             task.message = event.message
             task.report = _report(event.data) or task.report
             self._dirty[instance.key] = None

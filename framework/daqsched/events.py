@@ -53,6 +53,8 @@ class TaskReported(msgspec.Struct, frozen=True, tag=True):
     message: str = ""
     #: Mesos' reason, e.g. REASON_RECONCILIATION.
     reason: str = ""
+    #: Whether the executor itself says so; masters and agents repeat states, but know nothing of the program.
+    by_executor: bool = False
     #: `Report` as JSON, where the executor speaks.
     data: bytes = b""
     uuid: str = ""

@@ -27,6 +27,10 @@ from daqsched.match import EXECUTOR_CPUS, EXECUTOR_MEM
 
 logger = logging.getLogger(__name__)
 
+# pymesos hangs a handler of its own onto its logger, which would say everything twice
+for _handler in list(pymesos.logger.handlers):
+    pymesos.logger.removeHandler(_handler)
+
 #: How long Mesos keeps the tasks of a framework that is gone: time enough to repair a control machine.
 FAILOVER_TIMEOUT_S = 4 * 7 * 86400.0
 
@@ -47,6 +51,20 @@ class Framework:
     credentials: Optional[Path] = None
     #: The command of daqsched-executor on the farm machines.
     executor: tuple[str, ...] = ("daqsched-executor",)
+
+
+#: Seconds between two attempts to reach the master: the first, and the most that they become.
+_RETRY_S, _RETRY_MOST_S = 0.2, 3.0
+
+#: pymesos gives up after this long without a master; we do not, in anybody's life time.
+_NEVER_S = 1e9
+
+
+class _Driver(pymesos.MesosSchedulerDriver):  # type: ignore[misc]
+    """pymesos' driver, but quick to come back: its own back-off begins at 2 s and ends at 15 s."""
+
+    def _backoff(self, attempts: int) -> float:
+        return float(min(_RETRY_MOST_S, _RETRY_S * 2 ** min(attempts, 10)))
 
 
 class Mesos(pymesos.Scheduler):  # type: ignore[misc]
@@ -72,7 +90,7 @@ class Mesos(pymesos.Scheduler):  # type: ignore[misc]
         principal, secret = read_credentials(framework.credentials) if framework.credentials else (None, None)
         if principal:
             info["principal"] = principal
-        self._driver = pymesos.MesosSchedulerDriver(
+        self._driver = _Driver(
             self,
             info,
             master,
@@ -81,6 +99,7 @@ class Mesos(pymesos.Scheduler):  # type: ignore[misc]
             principal=principal,
             secret=secret,
             failover=True,
+            timeout=_NEVER_S,
         )
 
     def start(self) -> None:
@@ -211,6 +230,7 @@ def report_of(status: Mapping[str, Any]) -> events.TaskReported:
         state=status["state"],
         message=status.get("message", ""),
         reason=status.get("reason", ""),
+        by_executor=status.get("source") == "SOURCE_EXECUTOR",
         data=b64decode(status["data"]) if "data" in status else b"",
         uuid=status.get("uuid", ""),
     )
