@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from .lines import TRUNCATED, split
 from .record import Template, flag_fragment, level_fragment, quote
@@ -39,7 +40,8 @@ class Batch(NamedTuple):
     """A planned request."""
 
     number: int
-    index: str
+    #: The index.
+    target: str
     #: Two rows per line: the action with the id, and the document.
     documents: list[bytes]
 
@@ -53,10 +55,12 @@ class Encoded(NamedTuple):
     cut: bool
 
 
-def encode(template: Template, chunk: bytes, at: Position, micros: int, room: int, final: bool) -> Encoded:
+def encode(
+    template: Template, chunk: bytes, at: Position, micros: int, final: bool, room: int, oversize: bool = False
+) -> Encoded:
     """As many of the chunk's lines as fit into ``room`` bytes, as documents.
 
-    ``room`` below zero means: at least one, however large it is.
+    With ``oversize`` at least one, however large it is: a line must fit into some body.
     """
     lines, gap, flag = split(chunk, final)
     documents: list[bytes] = []
@@ -70,7 +74,7 @@ def encode(template: Template, chunk: bytes, at: Position, micros: int, room: in
         if returns and line[-1:] == b"\r":
             line = line[:-1]
         document = form % (offset, micro, quote(line.decode("utf-8", "replace")), offset, extra + level_fragment(line))
-        if size + len(document) > room and (room >= 0 or documents):
+        if size + len(document) > room and (documents or not oversize):
             return Encoded(documents, size, offset, at.cut and not documents)
         documents.append(document)
         size += len(document)
@@ -144,5 +148,3 @@ def pause_s(attempt: int, chance: float) -> float:
     ``chance`` is between 0 and 1 and random, so that the machines of a farm do not come back in step.
     """
     return min(30.0, 0.2 * 2.0 ** min(attempt - 1, 16)) * (1 - chance / 2)
-
-

@@ -11,7 +11,8 @@ import json
 import random
 import ssl
 import threading
-from typing import Callable, NamedTuple, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .batch import REPLY_FILTER, Batch, judge, pause_s
@@ -151,7 +152,11 @@ class Elastic:
         attempt = 0
         while True:
             reply = self._ask("GET", f"/_index_template/{prefix}")
-            if reply is not None and reply.status == 200 and _template_version(reply.body) >= wanted["_meta"]["version"]:
+            if (
+                reply is not None
+                and reply.status == 200
+                and _template_version(reply.body) >= wanted["_meta"]["version"]
+            ):
                 return True
             if reply is not None and reply.status in (200, 404):
                 reply = self._ask("PUT", f"/_index_template/{prefix}", json.dumps(wanted).encode())
@@ -174,7 +179,7 @@ class Elastic:
         while work:
             documents = work[-1]
             reply = self._ask(
-                "POST", f"/{batch.index}/_bulk?{REPLY_FILTER}", b"".join(documents), "application/x-ndjson"
+                "POST", f"/{batch.target}/_bulk?{REPLY_FILTER}", b"".join(documents), "application/x-ndjson"
             )
             verdict = None
             if reply is not None and reply.status == 200:
@@ -188,7 +193,8 @@ class Elastic:
                 continue
             elif reply is not None and reply.status == 413:
                 work.pop()
-                self._keep(batch.index, documents[0], _words(reply))
+                if not self._keep(batch.target, documents[0], _words(reply)):
+                    return Outcome(batch.number, False)
                 dead += 1
                 continue
             elif reply is not None and reply.status not in _LATER:
@@ -200,7 +206,7 @@ class Elastic:
                 stored += verdict.stored
                 duplicates += verdict.duplicates
                 if verdict.refused:
-                    done = self._second_form(batch.index, [(documents[at], why) for at, why in verdict.refused])
+                    done = self._second_form(batch.target, [(documents[at], why) for at, why in verdict.refused])
                     if done is None:
                         return Outcome(batch.number, False)
                     dead += done
@@ -230,7 +236,8 @@ class Elastic:
                     verdict = None
                 if verdict is not None:
                     for at, _ in verdict.refused:
-                        self._keep(index, todo[at][1], todo[at][2])
+                        if not self._keep(index, todo[at][1], todo[at][2]):
+                            return None
                     todo = [todo[at] for at in sorted([*verdict.later, *verdict.denied])]
                     if not todo:
                         break
@@ -239,24 +246,26 @@ class Elastic:
                 return None
         return len(refused)
 
-    def _keep(self, index: str, document: bytes, reason: str) -> None:
+    def _keep(self, index: str, document: bytes, reason: str) -> bool:
         attempt = 0
         while True:
             try:
                 self._dead_letter(index, document, reason)
-                return
+                return True
             except OSError as error:
                 self._complain("deadletter", f"cannot write a dead letter: {error}")
             attempt += 1
             if self._give_up.wait(pause_s(attempt, self._chance())):
-                return
+                return False
 
     def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Reply | None:
         node = self._connection.node
         try:
             return self._connection.request(method, path, body, kind)
         except (OSError, http.client.HTTPException) as error:
-            self._complain("unreachable", f"{node} does not answer: {error or type(error).__name__}; lines wait on disk")
+            self._complain(
+                "unreachable", f"{node} does not answer: {error or type(error).__name__}; lines wait on disk"
+            )
             return None
 
 

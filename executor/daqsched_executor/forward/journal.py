@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from .batch import Position, Range
 

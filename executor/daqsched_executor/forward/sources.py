@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from typing import Callable, Iterator
+from collections.abc import Callable, Iterator
 
 from ..contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream
 from .batch import Position

@@ -1,0 +1,7 @@
+"""``python -m daqsched_executor.forward``: the forwarder without the rest of the executor."""
+
+import sys
+
+from . import main
+
+sys.exit(main())
