@@ -7,7 +7,8 @@ from typing import Callable, Iterable, Optional
 
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
-from daqsched.engine import REVIVE_EVERY_S, Engine
+from daqsched.demand import REVIVE_EVERY_S
+from daqsched.engine import Engine
 from daqsched.spec import JobSpec, Spec
 from daqsched.task import Record
 from msgspec import convert, to_builtins

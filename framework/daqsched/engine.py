@@ -18,6 +18,7 @@ from daqsched_executor.contract import ContractError, Report, duration
 
 from daqsched import backoff, commands, events
 from daqsched.commands import Command, Revision, TaskToLaunch
+from daqsched.demand import ByHost, Demand
 from daqsched.hosts import expand
 from daqsched.match import Room
 from daqsched.spec import EMPTY, JobSpec, Spec, digest, payload, run_digest
@@ -27,10 +28,6 @@ Key = tuple[str, str]
 
 #: How long the remains of an offer are not wanted: long, because the machines are for others, too; `Revive` cuts it short.
 REFUSE_S = 3600.0
-#: Bursts of failures ask for offers once in this time.
-REVIVE_EVERY_S = 0.2
-#: While something waits and nothing comes, offers are asked for again after this long, doubled up to the cap.
-REVIVE_AGAIN_S, REVIVE_CAP_S = 5.0, 300.0
 #: A launch that nobody has spoken of for so long is asked about; so is everything, every so often.
 ASK_S, RECONCILE_S = 15.0, 600.0
 #: A kill is repeated when the grace of the job and this much more are over.
@@ -76,17 +73,14 @@ class Engine:
         self.version = 0
         self.instances: dict[Key, Instance] = {}
         self._by_task: dict[str, Instance] = {}
-        #: host -> instances that could start there now.
-        self._waiting: dict[str, dict[Key, Instance]] = {}
-        #: host -> instances whose task nobody can vouch for.
-        self._lost: dict[str, dict[Key, Instance]] = {}
+        #: Instances that could start now.
+        self._waiting: ByHost[Instance] = ByHost()
+        #: Instances whose task nobody can vouch for.
+        self._lost: ByHost[Instance] = ByHost()
+        self._demand = Demand()
         #: (when, key): look at this instance then.
         self._timers: list[tuple[float, Key]] = []
         self._seen: dict[str, float] = {}
-        self._suppressed = False
-        self._woken = False
-        self._revived = float("-inf")
-        self._revive_gap = REVIVE_AGAIN_S
         self._reconcile_at = float("inf")
         self._out: list[Command] = []
         self._dirty: dict[Key, None] = {}
@@ -112,7 +106,10 @@ class Engine:
         """Take in what happened at ``now`` (seconds since the epoch) and return what to do, saves first."""
         self._out, self._dirty = [], {}
         _HANDLERS[type(event)](self, event, now)
-        self._ask_for_offers(now)
+        if self.connected:
+            wish = self._demand.ask(bool(self._waiting or self._lost), now)
+            if wish is not None:
+                self._out.append(wish)
         if self._dirty or self._out:
             self.version += 1
         saves: list[Command] = [commands.SaveRecords(tuple(self._dirty))] if self._dirty else []
@@ -123,8 +120,8 @@ class Engine:
         at = self._reconcile_at
         if self._timers:
             at = min(at, self._timers[0][0])
-        if self.connected and self._waiting:
-            at = min(at, self._revived + (REVIVE_EVERY_S if self._woken else self._revive_gap))
+        if self.connected and (self._waiting or self._lost):
+            at = min(at, self._demand.due())
         return at
 
     def record(self, key: Key) -> Optional[Record]:
@@ -136,7 +133,7 @@ class Engine:
 
     def _registered(self, event: events.Registered, now: float) -> None:
         self.connected, self.master = True, event.master
-        self._suppressed, self._woken = False, bool(self._waiting)
+        self._demand.registered(bool(self._waiting))
         if event.framework_id != self.framework_id:
             self.framework_id = event.framework_id
             self._out.append(commands.SaveFrameworkId(event.framework_id))
@@ -338,11 +335,9 @@ class Engine:
 
     def _mark_lost(self, instance: Instance, lost: bool) -> None:
         if lost:
-            self._lost.setdefault(instance.host, {})[instance.key] = instance
-        elif instance.host in self._lost:
-            self._lost[instance.host].pop(instance.key, None)
-            if not self._lost[instance.host]:
-                del self._lost[instance.host]
+            self._lost.put(instance.host, instance.key, instance)
+        else:
+            self._lost.take(instance.host, instance.key)
 
     def _look_for_lost(self, host: str, agent_id: str, now: float) -> None:
         """A host with tasks that nobody could vouch for makes an offer: its agent is back, or another has its name."""
@@ -416,28 +411,10 @@ class Engine:
         self._set_waiting(instance, may)
 
     def _set_waiting(self, instance: Instance, waits: bool) -> None:
-        group = self._waiting.get(instance.host)
-        if waits:
-            if group is None or instance.key not in group:
-                self._waiting.setdefault(instance.host, {})[instance.key] = instance
-                self._woken = True
-                self._revive_gap = REVIVE_AGAIN_S
-        elif group is not None and group.pop(instance.key, None) is not None and not group:
-            del self._waiting[instance.host]
-
-    def _ask_for_offers(self, now: float) -> None:
-        if not self.connected:
-            return
-        if self._waiting or self._lost:
-            gap = REVIVE_EVERY_S if self._woken or self._suppressed else self._revive_gap
-            if now >= self._revived + gap:
-                if not self._woken:
-                    self._revive_gap = min(REVIVE_CAP_S, self._revive_gap * 2)
-                self._revived, self._woken, self._suppressed = now, False, False
-                self._out.append(commands.Revive())
-        elif not self._suppressed:
-            self._suppressed = True
-            self._out.append(commands.Suppress())
+        if not waits:
+            self._waiting.take(instance.host, instance.key)
+        elif self._waiting.put(instance.host, instance.key, instance):
+            self._demand.woken()
 
     def _reconcile_all(self, now: float) -> None:
         self._reconcile_at = now + RECONCILE_S
@@ -461,7 +438,7 @@ class Engine:
             assert key == instance.key, f"{instance} is filed under {key}"
             assert task is None or self._by_task.get(task.id) is instance, f"{instance}: {task} is not listed"
             assert task is not None or instance.job is not None, f"{instance} is neither wanted nor running"
-            waits = instance.key in self._waiting.get(instance.host, {})
+            waits = key in self._waiting.get(instance.host, {})
             may = instance.job is not None and task is None and not record.hold and not record.done
             assert not waits or may, f"{instance} waits and must not be launched"
             due = [at for at, armed in self._timers if armed == key]
