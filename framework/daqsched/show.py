@@ -38,12 +38,16 @@ _VERBS = {
 }
 
 
+#: A plan longer than this is cut for people: they read the counts.
+MOST_CHANGES = 40
+
+
 def plan_lines(plan: Plan) -> RenderableType:
     """The diff: one line a job, what differs below it, the counts at the end."""
     if not plan.changes:
         return Text("Nothing changes.")
     table = Table.grid(padding=(0, 2))
-    for change in plan.changes:
+    for change in plan.changes[:MOST_CHANGES]:
         mark, style = _MARKS[change.what]
         table.add_row(
             Text(mark, style),
@@ -53,11 +57,13 @@ def plan_lines(plan: Plan) -> RenderableType:
         )
         for why in change.why:
             table.add_row("", Text(f"  {why}", "dim", overflow="fold"), "", "")
-    return Group(table, Text(counts_line(plan)))
+    more = len(plan.changes) - MOST_CHANGES
+    rest = [Text(f"   ... and {more} more; --json has them all")] if more > 0 else []
+    return Group(table, *rest, Text(counts_line(plan)))
 
 
 def counts_line(plan: Plan) -> str:
-    """``3 to start, 2 to restart (revision digest a1b2…)``."""
+    """``3 to start, 2 to restart.``"""
     words = {"add": "to start", "remove": "to stop", "restart": "to restart", "silent": "changed without a restart"}
     parts = [f"{count} {words[what]}" for what, count in plan.instances.items()]
     return f"{', '.join(parts)}." if parts else "Nothing changes."

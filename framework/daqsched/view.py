@@ -119,9 +119,10 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
     if task.killed:
         what = "not wanted any more" if instance.job is None else "stopped" if record.hold else "makes way for the new one"
         return "STOPPING", what, task.killed
+    if task.report is not None and task.report.activity == "backoff":
+        left = task.report.until - now
+        return "BACKOFF", task.message + (f" (in {duration(left)})" if left > 0 else ""), task.since
     if task.state == "running":
-        if task.report is not None and task.report.activity == "backoff":
-            return "BACKOFF", task.message, task.since
         return "RUNNING", task.message, (task.report.since if task.report is not None else 0.0) or task.since
     return "STARTING", task.message or "launched, waiting for its executor", task.launched
 

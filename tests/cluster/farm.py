@@ -1,0 +1,120 @@
+"""A `daqsched serve` on a local cluster, and the crew's commands as the crew runs them: processes, nothing imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional, TypeVar
+
+Answer = TypeVar("Answer")
+
+#: The commands beside the interpreter that runs the tests.
+BIN = Path(sys.executable).parent
+
+
+def until(condition: Callable[[], Answer], what: str, timeout_s: float = 30.0) -> Answer:
+    """Wait until the condition is true and return what it gave; fail with what was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain until {what}"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Farm:
+    """One daemon in a folder of its own, against a cluster's master."""
+
+    def __init__(self, folder: Path, master: str, elasticsearch: str = "", index: str = "test") -> None:
+        self.folder, self.master, self.elasticsearch, self.index = folder, master, elasticsearch, index
+        folder.mkdir(parents=True, exist_ok=True)
+        self.env = {**os.environ, "DAQSCHED_STATE": str(folder / "state"), "COLUMNS": "200"}
+        self.env.pop("DAQSCHED_SOCKET", None)
+        self.process: Optional[subprocess.Popen[bytes]] = None
+
+    def serve(self, *options: str) -> None:
+        """Start the daemon and wait until the master knows it."""
+        command = [str(BIN / "daqsched"), "serve", "--master", self.master, "--index", self.index, *options]
+        if self.elasticsearch:
+            command += ["--elasticsearch", self.elasticsearch]
+        with open(self.folder / "serve.log", "ab") as log:
+            self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
+        until(lambda: self.connected() or self._ended(), "the daemon is registered")
+        assert self.process.poll() is None, self.log()
+
+    def _ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def connected(self) -> bool:
+        """Whether a daemon answers that has a master."""
+        done = self.run("status", "--json", check=False)
+        return done.returncode == 0 and bool(json.loads(done.stdout)["connected"])
+
+    def log(self) -> str:
+        """What the daemon said."""
+        return (self.folder / "serve.log").read_text()
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def end(self) -> int:
+        """SIGTERM, as systemd would; returns the exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(15)
+
+    def run(self, *words: str, check: bool = True, timeout_s: float = 120.0) -> "subprocess.CompletedProcess[str]":
+        """One of the crew's commands."""
+        done = subprocess.run(
+            [str(BIN / "daqsched"), *words], env=self.env, capture_output=True, text=True, timeout=timeout_s
+        )
+        assert not check or done.returncode == 0, f"daqsched {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def jobs(self, text: str) -> Path:
+        """A job file with this text below the import."""
+        path = self.folder / "jobs.py"
+        path.write_text(f"from daqsched import Job, Logging, Resources, Restart, Stop\n{text}\n")
+        return path
+
+    def apply(self, text: str, *options: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """Write and apply a job file."""
+        return self.run("apply", str(self.jobs(text)), "--timeout", "60", "--settle", "0.3", *options, check=check)
+
+    def rows(self, *select: str) -> dict[str, dict[str, Any]]:
+        """``job@host`` -> row of `status --json`."""
+        answer = json.loads(self.run("status", "--json", *select).stdout)
+        return {f"{row['job']}@{row['host']}": row for row in answer["rows"]}
+
+    def pid(self, name: str) -> int:
+        """The pid of the program of ``job@host`` once it runs."""
+        return until(lambda: self.rows(name).get(name, {}).get("pid", 0), f"{name} has a pid")
+
+    def states(self) -> dict[str, str]:
+        """``job@host`` -> state."""
+        return {name: row["state"] for name, row in self.rows().items()}
+
+    def clear(self) -> None:
+        """Stop every job and wait for it, then the daemon."""
+        if self.process is None or self.process.poll() is not None:
+            self.serve()
+        self.run("apply", str(self.jobs("jobs = []")), "--allow-empty")
+        until(lambda: not self.rows(), "no job is left", 60.0)
+        assert self.end() == 0, self.log()
