@@ -30,7 +30,11 @@ class FakeAgent:
         self.subscriptions: List[Dict[str, Any]] = []
         self.updates: List[Status] = []
         self.acknowledges = True
+        #: Accept, and never answer.
         self.hangs = False
+        #: The status line of the answer to an update that is refused; empty: none is.
+        self.refuses = ""
+        self.requests: List[str] = []
         self.capabilities: List[Dict[str, str]] = [{"type": "TASK_KILLING_STATE"}]
         self._changed = threading.Condition()
         self._stream: Optional[socket.socket] = None
@@ -122,14 +126,12 @@ class FakeAgent:
     def _serve(self, connection: socket.socket) -> None:
         try:
             file = connection.makefile("rb")
-            length = 0
-            while True:
-                line = file.readline().strip()
-                if not line:
-                    break
-                if line.lower().startswith(b"content-length:"):
-                    length = int(line.split(b":")[1])
+            head = "".join(iter(lambda: file.readline().decode().replace("\r\n", "\n").lstrip("\n"), ""))
+            length = int(head.lower().partition("content-length:")[2].split("\n")[0])
             body = json.loads(file.read(length))
+            with self._changed:
+                self.requests.append(head)
+                self._changed.notify_all()
             if self.hangs:
                 return
             self._answer(connection, body)
@@ -138,7 +140,7 @@ class FakeAgent:
 
     def _answer(self, connection: socket.socket, body: Dict[str, Any]) -> None:
         if body["type"] == "SUBSCRIBE":
-            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             with self._changed:
                 self._stream = connection
             subscribed = {
@@ -152,6 +154,8 @@ class FakeAgent:
             with self._changed:
                 self.subscriptions.append(body["subscribe"])
                 self._changed.notify_all()
+        elif self.refuses:
+            connection.sendall(f"HTTP/1.1 {self.refuses}\r\nContent-Length: 4\r\n\r\noops".encode())
         elif body["type"] == "UPDATE":
             connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
             connection.close()
@@ -220,3 +224,36 @@ class ExecutorUnderTest:
 def report_of(status: Status) -> Report:
     """The report inside a status update."""
     return Report.from_json(base64.b64decode(status["data"]))
+
+
+#: What the fixture `start` gives: starts an executor with a program (argv, and fields of the payload).
+Start = Callable[..., ExecutorUnderTest]
+
+
+def wait_until(true: Callable[[], object], what: str, limit_s: float = 10.0) -> None:
+    """Wait for something that can only be looked at."""
+    end = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < end, f"no {what} within {limit_s} s"
+        time.sleep(0.005)
+
+
+def processes_of(executor: ExecutorUnderTest) -> List[int]:
+    """Living processes of the executor's job: all that carry its sandbox in their environment or as folder."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and int(name) != os.getpid():
+                if Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox:
+                    found.append(int(name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != executor.process.pid]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False

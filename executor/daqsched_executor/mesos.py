@@ -79,19 +79,21 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
 
     def tell(self, told: Tell) -> None:
         """Send a status update now or when there is a way; the agent's acknowledgement of a final one is an event."""
-        now = self._loop.now()
-        status = {
-            "task_id": {"value": self._task_id},
+        status = self._status(self._task_id, told.task_state, told.message)
+        status["data"] = _encode(told.report.to_json())
+        self._outbox.put(status, told.final)
+        self._post(self._loop.now())
+
+    def _status(self, task_id: str, state: str, message: str) -> dict[str, Any]:
+        return {
+            "task_id": {"value": task_id},
             "executor_id": self.executor_id,
-            "state": told.task_state,
+            "state": state,
             "source": "SOURCE_EXECUTOR",
             "timestamp": time.time(),
             "uuid": _encode(_uuid4()),
-            "message": told.message,
-            "data": _encode(told.report.to_json()),
+            "message": message,
         }
-        self._outbox.put(status, told.final)
-        self._post(now)
 
     def wake_at(self) -> float | None:
         """When `wake` should be called (monotonic), or None."""
@@ -189,10 +191,9 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
         """One executor runs one task; another one is refused, and the first goes on."""
         task = event["task"]
         task_id = task["task_id"]["value"]
-        if self._task_id and task_id != self._task_id:
-            self._log.say(f"refused: a second task, {task_id}")
-            return
         if self._task_id:
+            if task_id != self._task_id:
+                self._refuse(task_id)
             return
         self._task_id = task_id
         self.tasks[task_id] = task
@@ -203,7 +204,19 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
 
     def on_launch_group(self, event: Any) -> None:
         """Task groups are for Mesos' own default executor."""
-        self._log.say("refused: a task group")
+        for task in event["task_group"]["tasks"]:
+            self._refuse(task["task_id"]["value"])
+
+    def _refuse(self, task_id: str) -> None:
+        problem = f"an executor of daqsched runs one task, and this one is there for {self._task_id or 'a single task'}"
+        self._log.say(f"refused {task_id}: {problem}")
+        body = {
+            "type": "UPDATE",
+            "executor_id": self.executor_id,
+            "framework_id": self.framework_id,
+            "update": {"status": self._status(task_id, "TASK_FAILED", problem)},
+        }
+        self._request(body, lambda answer: self._log.say(f"refusal of {task_id}: {answer or 'taken'}"))
 
     def on_kill(self, event: Any) -> None:
         """The scheduler wants the task to end."""
@@ -241,11 +254,14 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
 
     def _send(self, body: Any, path: str = "/api/v1/executor", method: str = "POST", headers: Any = None) -> Any:
         """pymesos' blocking request, made non-blocking: the answer arrives at `_called`."""
-        more = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        if self.stream_id:
-            more["Mesos-Stream-Id"] = self.stream_id
-        self._call = Call(self._loop, self._master, path, json.dumps(body).encode(), more, self._called)
+        self._call = self._request(body, self._called)
         return {}
+
+    def _request(self, body: Any, done: Callable[[str], None]) -> Call:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        if self.stream_id:
+            headers["Mesos-Stream-Id"] = self.stream_id
+        return Call(self._loop, self._master, "/api/v1/executor", json.dumps(body).encode(), headers, done)
 
     def _called(self, problem: str) -> None:
         call, self._call = self._call, None

@@ -1,0 +1,39 @@
+"""Fixtures that the contract tests share."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Dict, Iterator, List
+
+import pytest
+from daqsched_executor.contract import Payload, Stop
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of
+
+
+@pytest.fixture
+def agent() -> Iterator[FakeAgent]:
+    """A fake agent that listens."""
+    agent = FakeAgent()
+    yield agent
+    agent.vanish()
+
+
+@pytest.fixture
+def start(agent: FakeAgent, tmp_path: Path) -> Iterator[Start]:
+    """Starts an executor with a program of the test's; ends it, and what is left, as the agent's launcher would."""
+    started: List[ExecutorUnderTest] = []
+
+    def start_one(*argv: str, environ: Dict[str, str] = {}, **fields: object) -> ExecutorUnderTest:  # noqa: B006
+        executor = ExecutorUnderTest(agent, tmp_path / "sandbox", **environ)
+        started.append(executor)
+        fields.setdefault("stop", Stop(grace_s=5.0))
+        executor.launch(Payload("readout@hlt01.1", "readout", "hlt01", argv, **fields))  # type: ignore[arg-type]
+        return executor
+
+    yield start_one
+    for executor in started:
+        executor.end()
+        for pid in processes_of(executor):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,408 @@
+"""Real executors with real programs: what the process layer promises, seen from outside.
+
+The agent is fake (tests/fake_agent.py), everything else is real: processes, signals, mounts, files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Dict, List
+
+import pytest
+from daqsched_executor.contract import Restart, Stop, Stream
+from fake_agent import FakeAgent, Start, alive, processes_of, report_of, wait_until
+from hanging_mount import HangingMount
+
+
+def python(text: str) -> List[str]:
+    """argv of a small program."""
+    return [sys.executable, "-c", text]
+
+
+class TestRestart:
+    """A program that ends."""
+
+    def test_a_binary_killed_with_9_runs_again(self, agent: FakeAgent, start: Start) -> None:
+        """kill -9 is followed by a new process at once, and the update says what happened."""
+        executor = start("/bin/sleep", "1000")
+        first = executor.running().pid
+        os.kill(first, signal.SIGKILL)
+        report = executor.running(2)
+        assert alive(report.pid) and not alive(first) and report.restarts == 1
+        assert "1 restart, last: killed by SIGKILL after" in agent.updates[-1]["message"]
+
+    def test_one_that_exits_at_once_backs_off_and_spends_its_budget(self, agent: FakeAgent, start: Start) -> None:
+        """Restarts get slower, are few in updates, and end in TASK_FAILED with the reason."""
+        start(*python("raise SystemExit(3)"), restart=Restart(delay_s=0.02, factor=1.5, budget=8))
+        failed = agent.wait_update("TASK_FAILED")
+        assert failed["message"].startswith("gave up after 8 restarts within 10 min; last: exit code 3 after 0.")
+        assert report_of(failed).restarts == 8
+        assert len(agent.updates) <= 9
+
+    def test_a_core_dump_and_its_signal_are_named(self, agent: FakeAgent, start: Start) -> None:
+        """A crash is told by its signal's name."""
+        start(*python("import os; os.abort()"), restart=Restart("never"), limits={"core": 0})
+        assert agent.wait_update("TASK_FAILED")["message"].startswith("killed by SIGABRT after 0.")
+
+    def test_workers_of_a_killed_program_are_gone_before_the_next_one(self, agent: FakeAgent, start: Start) -> None:
+        """Plain children and double-forked daemons both die with the program that began them."""
+        text = """
+import os, time
+if os.fork() == 0:
+    time.sleep(1000)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open("daemon", "w").write(str(os.getpid()))
+        os.rename("daemon", "daemon.pid")
+        time.sleep(1000)
+    os._exit(0)
+os.wait()
+time.sleep(1000)
+"""
+        executor = start(*python(text))
+        pid_file = executor.sandbox / "daemon.pid"
+        wait_until(pid_file.exists, "daemon")
+        daemon = int(pid_file.read_text())
+        assert len(processes_of(executor)) == 3
+        pid_file.unlink()
+        os.kill(executor.running().pid, signal.SIGKILL)
+        executor.running(2)
+        assert not alive(daemon)
+        wait_until(pid_file.exists, "second daemon")
+        assert len(processes_of(executor)) == 3
+        assert "2 processes it left behind killed" in executor.log()
+
+    def test_a_program_that_goes_to_the_background_is_told_so(self, agent: FakeAgent, start: Start) -> None:
+        """Exit 0 with a daemon left over: the message says that it must stay in the foreground."""
+        start("/bin/sh", "-c", "sleep 1000 & exit 0", restart=Restart("never"))
+        assert "it must stay in the foreground" in agent.wait_update("TASK_FINISHED")["message"]
+
+
+class TestStop:
+    """TERM, grace, KILL, the whole tree."""
+
+    def test_a_program_that_ends_on_term_is_told_with_its_exit_code(self, agent: FakeAgent, start: Start) -> None:
+        """The signal reaches the program, which ends as it likes."""
+        executor = start("/bin/sh", "-c", "trap 'exit 7' TERM; touch ready; while :; do sleep 0.05; done")
+        executor.running()
+        wait_until((executor.sandbox / "ready").exists, "trap")
+        agent.kill("readout@hlt01.1")
+        assert agent.wait_update("TASK_KILLED")["message"].startswith("stopped: exit code 7 after ")
+        assert executor.leave() == 0
+
+    def test_one_that_ignores_term_is_killed_after_the_grace(self, agent: FakeAgent, start: Start) -> None:
+        """The whole tree goes with it, and the report says that it had to be forced."""
+        executor = start("/bin/sh", "-c", "trap '' TERM; touch ready; sleep 1000", stop=Stop(grace_s=0.3))
+        executor.running()
+        wait_until((executor.sandbox / "ready").exists, "trap")
+        agent.kill("readout@hlt01.1")
+        assert "still there 0.30 s after SIGTERM, so killed by SIGKILL" in agent.wait_update("TASK_KILLED")["message"]
+        assert executor.leave() == 0 and processes_of(executor) == []
+
+    def test_a_stopped_program_hears_the_signal(self, agent: FakeAgent, start: Start) -> None:
+        """One that hangs in SIGSTOP is continued, so that it need not be killed."""
+        executor = start("/bin/sleep", "1000")
+        os.kill(executor.running().pid, signal.SIGSTOP)
+        agent.kill("readout@hlt01.1")
+        assert agent.wait_update("TASK_KILLED")["message"].startswith("stopped: killed by SIGTERM")
+
+    def test_a_double_forked_daemon_gets_signal_and_grace_as_well(self, agent: FakeAgent, start: Start) -> None:
+        """What left the process group is not forgotten by a stop."""
+        daemon = 'trap "touch daemon.ended; exit" TERM; touch ready; while :; do sleep 0.05; done'
+        executor = start("/bin/sh", "-c", f"setsid -f sh -c {shlex.quote(daemon)}; exec sleep 1000")
+        executor.running()
+        wait_until((executor.sandbox / "ready").exists, "daemon")
+        agent.kill("readout@hlt01.1")
+        agent.wait_update("TASK_KILLED")
+        assert (executor.sandbox / "daemon.ended").exists() and processes_of(executor) == []
+
+    def test_another_signal_than_term(self, agent: FakeAgent, start: Start) -> None:
+        """The job's own stop signal is the one that is sent."""
+        text = """
+import signal, sys
+signal.signal(signal.SIGUSR1, lambda *a: sys.exit(9))
+open("ready", "w")
+signal.pause()
+"""
+        executor = start(*python(text), stop=Stop("USR1", 5.0))
+        wait_until((executor.sandbox / "ready").exists, "handler")
+        agent.kill("readout@hlt01.1")
+        assert "exit code 9" in agent.wait_update("TASK_KILLED")["message"]
+
+    def test_kill_9_of_the_executor_leaves_no_program(self, start: Start) -> None:
+        """The program dies with its executor, whoever kills that."""
+        executor = start("/bin/sleep", "1000")
+        pid = executor.running().pid
+        os.kill(executor.process.pid, signal.SIGKILL)
+        wait_until(lambda: not alive(pid), "end of the program")
+
+    def test_processes_that_hop_are_caught(self, agent: FakeAgent, start: Start) -> None:
+        """Some fork a successor in a session of its own and exit, every 10 ms: they are killed to the last one."""
+        text = """
+import os, time
+def hop():
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        os.setsid()
+        time.sleep(0.01)
+        if os.fork():
+            os._exit(0)
+for _ in range(4):
+    if os.fork() == 0:
+        hop()
+open("ready", "w")
+time.sleep(1000)
+"""
+        executor = start(*python(text), stop=Stop("TERM", 0.1))
+        wait_until((executor.sandbox / "ready").exists, "hoppers")
+        agent.kill("readout@hlt01.1")
+        agent.wait_update("TASK_KILLED")
+        assert processes_of(executor) == []
+
+
+class TestWhatAProgramFinds:
+    """Environment, files, folder, limits, account."""
+
+    def facts(self, start: Start, agent: FakeAgent, **fields: object) -> Dict[str, object]:
+        """What a program sees of itself."""
+        text = """
+import json, os, resource
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(json.dumps(dict(
+    env=dict(os.environ), cwd=os.getcwd(), group=os.getpgrp() == os.getpid(), session=os.getsid(0), uid=os.getuid(),
+    groups=os.getgroups(), blocked=status["SigBlk"].strip(), ignored=status["SigIgn"].strip(),
+    files=[int(f) for f in os.listdir("/proc/self/fd")], stdin=os.readlink("/proc/self/fd/0"),
+    nofile=resource.getrlimit(resource.RLIMIT_NOFILE))))
+"""
+        interpreter = fields.pop("interpreter", sys.executable)
+        executor = start(str(interpreter), "-S", "-c", text, restart=Restart("never"), **fields)
+        agent.wait_update("TASK_FINISHED")
+        self.executor = executor
+        facts: Dict[str, object] = json.loads((executor.sandbox / "stdout").read_text())
+        return facts
+
+    def test_the_environment_is_small_and_its_own(self, agent: FakeAgent, start: Start) -> None:
+        """PATH, HOME, LANG, what the job says, and DAQSCHED_*: nothing of the executor's."""
+        facts = self.facts(start, agent, env={"RUN": "7", "LANG": "C", "DAQSCHED_JOB": "forged"})
+        env = facts["env"]
+        assert isinstance(env, dict)
+        assert set(env) - {"LC_CTYPE"} == {
+            "PATH", "HOME", "LANG", "RUN", "DAQSCHED_JOB", "DAQSCHED_HOST", "DAQSCHED_INSTANCE", "DAQSCHED_TASK_ID",
+            "DAQSCHED_SPOOL",
+        }  # fmt: skip
+        assert (env["RUN"], env["LANG"], env["DAQSCHED_JOB"]) == ("7", "C", "readout")
+        assert (env["DAQSCHED_INSTANCE"], env["DAQSCHED_TASK_ID"]) == ("readout@hlt01", "readout@hlt01.1")
+
+    def test_process_group_session_signals_and_files(self, agent: FakeAgent, start: Start) -> None:
+        """Own group, the executor's session, no signal blocked or ignored, no file but the three."""
+        facts = self.facts(start, agent)
+        assert facts["group"] and facts["session"] == self.executor.process.pid
+        assert int(str(facts["blocked"]), 16) == 0
+        # Python, the program here, ignores these two itself
+        assert int(str(facts["ignored"]), 16) == sum(1 << (int(s) - 1) for s in (signal.SIGPIPE, signal.SIGXFSZ))
+        assert facts["files"] == [0, 1, 2, 3] and facts["stdin"] == "/dev/null"  # 3 is the listing itself
+        assert facts["cwd"] == str(self.executor.sandbox)
+
+    def test_folder_and_limits(self, agent: FakeAgent, start: Start, tmp_path: Path) -> None:
+        """The job's working directory and resource limits hold."""
+        facts = self.facts(start, agent, cwd=str(tmp_path), limits={"nofile": 100})
+        assert facts["cwd"] == str(tmp_path) and facts["nofile"] == [100, 100]
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+    def test_another_account(self, agent: FakeAgent, start: Start) -> None:
+        """The program runs as the job's user with that user's groups and home, and still dies with the executor."""
+        os.chmod("/tmp", 0o1777)
+        facts = self.facts(start, agent, user="nobody", interpreter="/usr/bin/python3")
+        assert facts["uid"] == 65534 and facts["groups"] == [65534]
+        assert facts["env"]["HOME"] == "/nonexistent"  # type: ignore[index]
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+    def test_another_account_dies_with_the_executor_too(self, start: Start) -> None:
+        """A change of user clears the parent-death signal; it is set after that."""
+        executor = start("/bin/sleep", "1000", user="nobody")
+        pid = executor.running().pid
+        assert os.stat(f"/proc/{pid}").st_uid == 65534
+        os.kill(executor.process.pid, signal.SIGKILL)
+        wait_until(lambda: not alive(pid), "end of the program")
+
+    def test_a_name_without_a_slash_is_looked_up_in_the_jobs_path(
+        self, agent: FakeAgent, start: Start, tmp_path: Path
+    ) -> None:
+        """argv[0] may be a bare name, found in the PATH of the job's environment."""
+        (tmp_path / "readout").symlink_to("/bin/true")
+        start("readout", env={"PATH": str(tmp_path)}, restart=Restart("never"))
+        agent.wait_update("TASK_FINISHED")
+
+
+class TestOutput:
+    """What a program prints."""
+
+    def test_every_byte_is_in_the_sandbox(self, agent: FakeAgent, start: Start) -> None:
+        """NULs, invalid UTF-8 and long lines arrive unchanged; stdout and stderr apart."""
+        text = "import os; os.write(1, bytes(range(256)) * 4096); os.write(2, b'\\xff\\x00err')"
+        executor = start(*python(text), restart=Restart("never"))
+        agent.wait_update("TASK_FINISHED")
+        assert (executor.sandbox / "stdout").read_bytes() == bytes(range(256)) * 4096
+        assert (executor.sandbox / "stderr").read_bytes() == b"\xff\x00err"
+
+    def test_nothing_of_ours_is_among_it(self, agent: FakeAgent, start: Start) -> None:
+        """The executor's words go to executor.log, one line per event with its time."""
+        executor = start("/bin/true", restart=Restart("never"))
+        agent.wait_update("TASK_FINISHED")
+        executor.leave()
+        assert (executor.sandbox / "stdout").read_bytes() == b"" == (executor.sandbox / "stderr").read_bytes()
+        sentences = [line.split(" ", 1)[1] for line in executor.log().splitlines()]
+        beginnings = ["subscribed", "runs: pid ", "exit code 0", "TASK_FINISHED: exit"]
+        assert [sentence[: len(word)] for sentence, word in zip(sentences, beginnings)] == beginnings
+
+    def test_a_program_that_closes_its_output_and_opens_1000_files_runs_on(self, start: Start) -> None:
+        """What a program does with its files is its own business."""
+        text = """
+import os, time
+os.close(1)
+os.close(2)
+files = [open("/dev/null") for _ in range(1000)]
+open("ok", "w")
+time.sleep(1000)
+"""
+        executor = start(*python(text), limits={"nofile": 2000})
+        pid = executor.running().pid
+        wait_until((executor.sandbox / "ok").exists, "1000 files")
+        assert alive(pid)
+
+    def test_its_streams_are_registered_and_locked_while_the_executor_lives(
+        self, agent: FakeAgent, start: Start, tmp_path: Path
+    ) -> None:
+        """Registration, link and lock as `contract.Stream` promises; the lock is free when the executor is gone."""
+        (tmp_path / "sandbox").mkdir()
+        (tmp_path / "sandbox" / "stderr").write_bytes(b"Mesos' own words\n")
+        executor = start("/bin/sleep", "1000", release="v7", labels={"shift": "night"})
+        executor.running()
+        files = sorted((executor.spool / "streams").iterdir())
+        streams = [Stream.from_json(file.read_bytes()) for file in files]
+        assert sorted(stream.name for stream in streams) == ["executor", "stderr", "stdout"]
+        for file, stream in zip(files, streams):
+            assert file.name == f"{stream.id}.json" and len(stream.id) == 11
+            assert os.path.samefile(executor.spool / "links" / stream.id, stream.path)
+            assert (stream.job, stream.host, stream.task_id) == ("readout", "hlt01", "readout@hlt01.1")
+            assert (stream.release, stream.labels) == ("v7", {"shift": "night"})
+            assert stream.start == {"stderr": 17, "stdout": 0}.get(stream.name, stream.start)
+            assert not lockable(file)
+        agent.kill("readout@hlt01.1")
+        executor.leave()
+        assert all(lockable(file) for file in files)
+
+    def test_a_job_that_is_not_forwarded_registers_nothing(self, start: Start) -> None:
+        """``forward = False`` leaves no trace in the spool."""
+        executor = start("/bin/sleep", "1000", forward=False)
+        executor.running()
+        assert not executor.spool.exists()
+
+    def test_a_spool_that_cannot_be_made_is_said_and_does_not_stop_the_job(self, start: Start, tmp_path: Path) -> None:
+        """Lines that stay on the machine are better than a program that stays down."""
+        (tmp_path / "file").write_text("")
+        executor = start("/bin/sleep", "1000", environ={"DAQSCHED_SPOOL": str(tmp_path / "file" / "spool")})
+        executor.running()
+        assert "the lines are not forwarded" in executor.log()
+
+
+def lockable(file: Path) -> bool:
+    """Whether nobody holds the registration's lock."""
+    with open(file) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+class TestPaths:
+    """Paths that are missing, hang or are no programs."""
+
+    def test_a_missing_program_is_waited_for(self, agent: FakeAgent, start: Start, tmp_path: Path) -> None:
+        """The state says which path and what to do; when it appears, the program starts by itself."""
+        path = tmp_path / "v7" / "readout"
+        executor = start(str(path))
+        status = agent.wait_update("TASK_STARTING", contains="is missing: is the version published?")
+        assert status["message"].startswith(str(path)) and report_of(status).activity == "probing"
+        path.parent.mkdir()
+        path.symlink_to("/bin/sleep")
+        agent.wait_update("TASK_RUNNING")
+        assert executor.process.poll() is None
+
+    def test_a_needed_path_that_may_not_be_read(self, agent: FakeAgent, start: Start, tmp_path: Path) -> None:
+        """A missing ``needs`` prevents the start just as the binary does."""
+        start("/bin/sleep", "1000", needs=(str(tmp_path / "geometry.db"),))
+        agent.wait_update("TASK_STARTING", contains="geometry.db is missing")
+        (tmp_path / "geometry.db").write_text("")
+        agent.wait_update("TASK_RUNNING")
+
+    @pytest.mark.parametrize(
+        ("content", "mode", "words"),
+        [
+            ("#!/bin/sh\n", 0o644, "is not executable for"),
+            ("#!/nowhere/python\n", 0o755, "the interpreter in its first line, or its loader, is missing"),
+            ("no program", 0o755, "is no program: not a binary of this machine"),
+        ],
+    )
+    def test_what_is_no_program_is_a_clear_sentence(
+        self, agent: FakeAgent, start: Start, tmp_path: Path, content: str, mode: int, words: str
+    ) -> None:
+        """Each way not to be executable has its own words, and none ends the executor."""
+        path = tmp_path / "readout"
+        path.write_text(content)
+        path.chmod(mode)
+        executor = start(str(path))
+        assert agent.wait_update("TASK_STARTING", contains=words)
+        assert executor.process.poll() is None
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"user": "nosuchuser"}, "user 'nosuchuser' is unknown on this machine"),
+            ({"limits": {"nofiles": 1}}, "limit 'nofiles' is unknown on this machine"),
+        ],
+    )
+    def test_what_this_machine_cannot_do_is_a_clear_sentence(
+        self, agent: FakeAgent, start: Start, fields: Dict[str, object], words: str
+    ) -> None:
+        """An unknown account or limit is told, and under `never` it fails the task."""
+        start("/bin/true", restart=Restart("never"), **fields)
+        agent.wait_update("TASK_FAILED", contains=words)
+
+    @pytest.mark.parametrize("killable", [True, False], ids=["killable", "state-D"])
+    def test_a_mount_that_hangs_is_told_and_blocks_nothing(
+        self, agent: FakeAgent, start: Start, tmp_path: Path, killable: bool
+    ) -> None:
+        """A path below a mount that hangs: the state names it, a stop still works, no second child hangs beside it."""
+        mount = HangingMount(tmp_path / "cvmfs", killable)
+        try:
+            path = str(mount.path / "v7")
+            executor = start("/bin/sleep", "1000", needs=(path,), probe_timeout_s=0.3)
+            status = agent.wait_update("TASK_STARTING", contains=f"{path} does not answer within 0.30 s")
+            assert report_of(status).activity == "probing"
+            wait_until(lambda: len(processes_of(executor)) <= 1, "at most one child")
+            agent.kill("readout@hlt01.1")
+            message = agent.wait_update("TASK_KILLED")["message"]
+            assert message.startswith("stopped ")
+            assert executor.leave() == 0
+        finally:
+            mount.end()
+
+    def test_a_mount_that_comes_back_is_used(self, agent: FakeAgent, start: Start, tmp_path: Path) -> None:
+        """When the mount that hung is gone and the path is there, the program starts by itself."""
+        mount = HangingMount(tmp_path / "cvmfs", killable=False)
+        try:
+            start("/bin/sleep", "1000", needs=(str(mount.path / "v7"),), probe_timeout_s=0.3)
+            agent.wait_update("TASK_STARTING", contains="does not answer")
+        finally:
+            mount.end()
+        (tmp_path / "cvmfs" / "v7").write_text("")
+        agent.wait_update("TASK_RUNNING")
