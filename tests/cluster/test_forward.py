@@ -7,8 +7,9 @@ import random
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest

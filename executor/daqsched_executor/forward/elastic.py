@@ -199,8 +199,6 @@ class Elastic:
                 continue
             elif reply is not None and reply.status not in _LATER:
                 self._complain("request", f"{self._connection.node} takes no lines: {_words(reply)}; they wait on disk")
-            elif reply is not None:
-                self._complain("busy", f"{self._connection.node} has no time: {_words(reply)}; lines wait on disk")
             if verdict is not None:
                 work.pop()
                 stored += verdict.stored
@@ -261,7 +259,10 @@ class Elastic:
     def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Reply | None:
         node = self._connection.node
         try:
-            return self._connection.request(method, path, body, kind)
+            reply = self._connection.request(method, path, body, kind)
+            if reply.status in _LATER:
+                self._complain("busy", f"{node} has no time: {_words(reply)}; lines wait on disk")
+            return reply
         except (OSError, http.client.HTTPException) as error:
             self._complain(
                 "unreachable", f"{node} does not answer: {error or type(error).__name__}; lines wait on disk"

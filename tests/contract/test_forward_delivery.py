@@ -1,0 +1,385 @@
+"""The forwarder as a process against an Elasticsearch that fails: what is kept, tried again, put aside, and said."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from daqsched_executor.forward.batch import BODY, Range
+from daqsched_executor.forward.journal import Journal
+from daqsched_executor.forward.lines import LONGEST
+from fake_elastic import FakeElastic
+from forwarding import ForwarderProcess, Printer, until
+
+
+@pytest.fixture
+def elastic() -> Iterator[FakeElastic]:
+    """An empty server, healthy until told otherwise."""
+    made = FakeElastic()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """An empty spool."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def start(elastic: FakeElastic, spool: Path) -> Iterator[Callable[..., ForwarderProcess]]:
+    """Starts a forwarder; what still runs at the end is told to stop and must do so well."""
+    started = []
+
+    def begin(*options: str) -> ForwarderProcess:
+        started.append(ForwarderProcess(spool, elastic.url, "logs", *options))
+        return started[-1]
+
+    yield begin
+    elastic.open.set()
+    for process in started:
+        if process.process.poll() is None:
+            assert process.stop() == 0
+        assert "Traceback" not in process.errors
+
+
+Start = Callable[..., ForwarderProcess]
+
+
+def stored(elastic: FakeElastic, *texts: str) -> Callable[[], bool]:
+    """A condition: exactly these lines, in this order by id."""
+    return lambda: elastic.messages() == list(texts)
+
+
+def test_lines_arrive_with_id_time_and_ecs_fields(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """A line carries whose it is, where it begins and a level; the id is the contract's."""
+    printer = Printer(spool, job="readout", host="hlt01", name="stderr", labels={"run": "7"}, release="r5")
+    start()
+    printer.print("[ERROR] one\ntwo\n")
+    until("both stored", stored(elastic, "[ERROR] one", "two"))
+    (first_key, first), (second_key, second) = sorted(elastic.documents.items())
+    assert first_key[1] == f"{printer.id}-{0:010x}" and second_key[1] == f"{printer.id}-{12:010x}"
+    assert first.pop("@timestamp") < second["@timestamp"]
+    assert first == {
+        "message": "[ERROR] one",
+        "log": {"offset": 0, "level": "error"},
+        "host": {"name": "hlt01"},
+        "service": {"name": "readout", "version": "r5", "node": {"name": "readout@hlt01"}},
+        "orchestrator": {"type": "daqsched", "resource": {"type": "task", "id": printer.stream.task_id}},
+        "daqsched": {"stream": "stderr"},
+        "event": {"dataset": "daqsched.task"},
+        "labels": {"run": "7"},
+        "ecs": {"version": "8.11.0"},
+    }
+    assert second["log"] == {"offset": 12}
+    assert elastic.templates["logs"]["index_patterns"] == ["logs-*"]
+
+
+def test_a_stream_begins_at_its_registered_byte(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """What stood in the file before the registration's start belongs to somebody else."""
+    printer = Printer(spool, start=4)
+    printer.print("old\nnew\n")
+    start()
+    until("stored", stored(elastic, "new"))
+
+
+def test_no_answer_leads_to_a_second_attempt_and_no_second_copy(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """A bulk that was applied and whose answer was lost is sent again; its ids keep it single."""
+    elastic.lose_answers = True
+    printer = Printer(spool)
+    start()
+    printer.print("a\nb\n")
+    until("sent twice at least", lambda: len(elastic.bulks) >= 2)
+    elastic.lose_answers = False
+    printer.die()
+    until("acknowledged and taken away", printer.gone)
+    assert elastic.messages() == ["a", "b"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 401, 403, 404])
+def test_a_request_that_is_refused_is_kept_until_it_is_not(
+    elastic: FakeElastic, spool: Path, start: Start, status: int
+) -> None:
+    """Whether the server is busy or configured wrongly: lines wait, stderr says why once, then all are stored."""
+    elastic.refuse_request = lambda path, body: status if "_bulk" in path else None
+    printer = Printer(spool)
+    process = start()
+    printer.print("".join(f"{at}\n" for at in range(10)))
+    until("a complaint", lambda: str(status) in process.errors)
+    assert not elastic.documents
+    elastic.refuse_request = lambda path, body: None
+    until("stored", stored(elastic, *map(str, range(10))))
+    assert process.errors.count(f"told to answer {status}") == 1
+
+
+def test_a_template_that_may_not_be_installed_is_one_sentence(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """A role that may only write documents is enough: 403 for the template holds no line back."""
+    elastic.refuse_request = lambda path, body: 403 if "_template" in path else None
+    printer = Printer(spool)
+    process = start()
+    printer.print("x\n")
+    until("stored", stored(elastic, "x"))
+    assert process.errors.count("index template logs") == 1
+
+
+def test_an_older_template_is_replaced_and_a_newer_one_left_alone(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """Forwarders of two versions do not fight over the template."""
+    elastic.templates["logs"] = {"_meta": {"version": 0}}
+    process = start()
+    until("replaced", lambda: elastic.templates["logs"]["_meta"]["version"] >= 1)
+    assert process.stop() == 0
+    elastic.templates["logs"] = {"_meta": {"version": 1000}}
+    printer = Printer(spool)
+    start()
+    printer.print("x\n")
+    until("stored", stored(elastic, "x"))
+    assert elastic.templates["logs"] == {"_meta": {"version": 1000}}
+
+
+def test_documents_that_the_server_has_no_time_for_are_sent_again_alone(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """429 for some documents inside an answer of 200 repeats those, not the others."""
+    busy = threading.Event()
+    elastic.refuse_document = lambda document: (
+        (429, "queue full") if "odd" in document["message"] and not busy.is_set() else None
+    )
+    printer = Printer(spool)
+    printer.print("".join(f"{at:02} {'odd' if at % 2 else 'even'}\n" for at in range(10)))
+    start()
+    until("the even ones are stored and the odd ones tried again", lambda: [5] == [n for n, _ in elastic.bulks[1:2]])
+    assert len(elastic.messages()) == 5
+    busy.set()
+    until("all stored", lambda: len(elastic.messages()) == 10)
+
+
+def test_a_poisonous_line_becomes_a_dead_letter_and_the_others_are_stored(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """A document that is refused for ever is stored in its smallest form, with the reason and whence it came."""
+    elastic.refuse_document = lambda document: (
+        (400, "cannot parse") if document["message"] == "poison" and "host" in document else None
+    )
+    printer = Printer(spool)
+    printer.print("good\npoison\nbetter\n")
+    process = start()
+    until("stored", stored(elastic, "good", "poison", "better"))
+    letter = elastic.documents[sorted(elastic.documents)[1]]
+    assert letter["event"] == {"dataset": "daqsched.deadletter"}
+    assert letter["error"]["message"] == "readout@hlt01 stdout at byte 5: fake: cannot parse (400)"
+    assert "@timestamp" in letter
+    assert process.stop() == 0
+    assert counts(spool)["dead"] == 1
+
+
+def test_a_line_that_is_taken_in_no_form_is_kept_in_a_local_file(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """What even the smallest form can't bring in is a line of forward/deadletter.ndjson, and counted."""
+    elastic.refuse_document = lambda document: (400, "never") if document["message"] == "poison" else None
+    printer = Printer(spool)
+    printer.print("good\npoison\nbetter\n")
+    process = start()
+    until("stored", stored(elastic, "good", "better"))
+    assert process.stop() == 0
+    (row,) = (spool / "forward" / "deadletter.ndjson").read_text().splitlines()
+    letter = json.loads(row)
+    assert letter["id"] == f"{printer.id}-{5:010x}" and letter["document"]["message"] == "poison"
+    assert letter["reason"] == "fake: never (400)" and letter["index"].startswith("logs-")
+    state = counts(spool)
+    assert (state["read"], state["stored"], state["dead"], state["under_way"]) == (3, 2, 1, 0)
+
+
+def test_a_body_that_is_too_large_is_halved(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """413 makes smaller requests; a single line that is still too large goes to the local file."""
+    elastic.refuse_request = lambda path, body: 413 if len(body) > 20_000 else None
+    printer = Printer(spool)
+    printer.print("".join(f"{at:04} {'x' * 100}\n" for at in range(1000)))
+    printer.print("y" * 30_000 + "\nlast\n")
+    process = start()
+    until("all but the large one are stored", lambda: len(elastic.messages()) == 1001)
+    assert elastic.messages()[-1] == "last"
+    assert process.stop() == 0
+    assert counts(spool)["dead"] == 1
+
+
+def test_bodies_stay_below_their_limit(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """A backlog is sent in bodies of at most a mebibyte."""
+    printer = Printer(spool)
+    printer.print("".join(f"{at:06} {'x' * 150}\n" for at in range(20_000)))
+    start()
+    until("all stored", lambda: len(elastic.messages()) == 20_000)
+    sizes = [size for _, size in elastic.bulks]
+    assert max(sizes) <= BODY and sizes[0] > BODY * 0.8
+
+
+def test_strange_bytes_and_endless_lines_lose_nothing(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """Bad UTF-8, NULs, carriage returns, empty lines; a line longer than the longest in pieces with their flags."""
+    printer = Printer(spool)
+    endless = "ä" * (LONGEST // 2 + 1000)
+    printer.print(b"bad \xff byte\nnul \0 here\nreturn\r\n\n" + endless.encode() + b"\nlast\n")
+    start()
+    until("all stored", lambda: elastic.messages()[-1:] == ["last"])
+    assert elastic.messages()[:4] == ["bad \ufffd byte", "nul \0 here", "return", ""]
+    pieces = [document for _, document in sorted(elastic.documents.items())][4:-1]
+    assert "".join(piece["message"] for piece in pieces) == endless
+    assert [piece["log"]["flags"] for piece in pieces] == [["truncated"], ["truncated"]]
+
+
+def test_an_unfinished_last_line_waits_for_its_newline_or_its_writers_end(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """Half a line is sent only when nobody can finish it any more, with a flag; then the stream is taken away."""
+    printer = Printer(spool)
+    start()
+    printer.print("one\nhalf")
+    until("the whole line is stored", stored(elastic, "one"))
+    printer.print(" a line\nrest")
+    until("the finished line is stored", stored(elastic, "one", "half a line"))
+    printer.die()
+    until("taken away", printer.gone)
+    assert elastic.messages() == ["one", "half a line", "rest"]
+    assert elastic.documents[sorted(elastic.documents)[2]]["log"]["flags"] == ["partial"]
+
+
+def test_a_collected_sandbox_takes_no_line_with_it(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """Mesos may remove the sandbox before the forwarder has read it: the link keeps the file."""
+    printer = Printer(spool)
+    printer.print("kept\n")
+    printer.die()
+    printer.path.unlink()
+    printer.sandbox.rmdir()
+    start()
+    until("taken away", printer.gone)
+    assert elastic.messages() == ["kept"]
+
+
+def test_an_emptied_file_begins_a_new_generation(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """After `> stdout` lines go on from offset 0 under ids of their own, and stderr says so."""
+    printer = Printer(spool)
+    process = start()
+    printer.print("before\nmore before\n")
+    until("stored", stored(elastic, "before", "more before"))
+    printer.path.write_bytes(b"")
+    until("noticed", lambda: "emptied" in process.errors)
+    printer.print("after\n")
+    until("stored, too", lambda: sorted(elastic.messages()) == ["after", "before", "more before"])
+    process.kill()
+    printer.print("restarted\n")
+    start()
+    until("the generation survives a restart", lambda: "restarted" in elastic.messages())
+    ids = {document["message"]: key[1] for key, document in elastic.documents.items()}
+    assert ids["after"] == f"{printer.id}.1-{0:010x}" and ids["restarted"] == f"{printer.id}.1-{6:010x}"
+
+
+def test_a_plan_without_reply_is_sent_again_to_the_index_of_its_day(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """What was read yesterday and perhaps stored goes to yesterday's index with yesterday's time, the rest to today's."""
+    printer = Printer(spool)
+    printer.print("planned\nplanned too\nnew\n")
+    (spool / "forward").mkdir()
+    journal = Journal(str(spool / "forward" / "journal"))
+    yesterday = 1_700_000_000_000_000
+    journal.plan([Range(printer.id, 0, 0, 20, False, False, yesterday)], yesterday + 1)
+    start()
+    until("stored", stored(elastic, "planned", "planned too", "new"))
+    indices = [index for index, _ in sorted(elastic.documents)]
+    assert indices[:2] == ["logs-2023.11.14"] * 2 and indices[2] != indices[0]
+    times = [document["@timestamp"] for _, document in sorted(elastic.documents.items())]
+    assert times[:2] == ["2023-11-14T22:13:20.000000Z", "2023-11-14T22:13:20.000001Z"]
+
+
+def test_a_second_forwarder_waits_for_the_end_of_the_first(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """Two on one spool would double lines: the second says whom it waits for and takes over afterwards."""
+    printer = Printer(spool)
+    first = start()
+    printer.print("one\n")
+    until("stored", stored(elastic, "one"))
+    second = start()
+    until("it says so", lambda: f"process {first.process.pid} forwards" in second.errors)
+    assert first.stop() == 0
+    printer.print("two\n")
+    until("taken over", stored(elastic, "one", "two"))
+
+
+def test_a_second_forwarder_that_waits_can_be_stopped(spool: Path, start: Start) -> None:
+    """SIGTERM ends a waiting forwarder, too."""
+    first = start()
+    until("it holds the lock", lambda: (spool / "forward" / "status.json").exists())
+    second = start()
+    until("it waits", lambda: f"process {first.process.pid}" in second.errors)
+    assert second.stop() == 0
+
+
+def test_sigterm_stores_what_was_printed_before(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """What stands in the files at SIGTERM is stored before the end, status 0."""
+    printers = [Printer(spool, job=f"job{at}") for at in range(5)]
+    process = start()
+    until("it runs", lambda: (spool / "forward" / "status.json").exists())
+    for printer in printers:
+        printer.print("last words\n")
+    assert process.stop() == 0
+    assert elastic.messages() == ["last words"] * 5
+    assert counts(spool)["stored"] == 5
+
+
+def test_sigterm_does_not_wait_for_a_server_that_is_away(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """Nothing is lost by leaving: the next forwarder sends what the first could not."""
+    elastic.refuse_request = lambda path, body: 503
+    printer = Printer(spool)
+    printer.print("patient\n")
+    process = start()
+    until("it tried", lambda: "503" in process.errors)
+    assert process.stop() == 0
+    elastic.refuse_request = lambda path, body: None
+    start()
+    until("stored", stored(elastic, "patient"))
+
+
+def test_the_password_comes_from_a_file(elastic: FakeElastic, spool: Path, tmp_path: Path, start: Start) -> None:
+    """NAME:PASSWORD in a file becomes basic authentication; an address with a password in it is refused."""
+    secret = tmp_path / "user"
+    secret.write_text("shipper:s3cret\n")
+    start("--user-file", str(secret))
+    until("asked with it", lambda: "Basic c2hpcHBlcjpzM2NyZXQ=" in elastic.authorizations)
+    assert (spool / "forward").exists()
+    wrong = ForwarderProcess(spool, "http://a:b@localhost:9200", "logs")
+    assert wrong.process.wait(timeout=20) == 2
+    assert "use --user-file" in wrong.errors
+
+
+def test_a_registration_that_cannot_be_read_stops_no_other(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """A broken or newer registration is complained about once and left in place."""
+    printer = Printer(spool)
+    broken = spool / "streams" / "BBBBBBBBBBB.json"
+    broken.write_text('{"version": 99}')
+    process = start()
+    printer.print("x\n")
+    until("stored", stored(elastic, "x"))
+    until("said", lambda: "version 99" in process.errors)
+    assert broken.exists()
+
+
+def test_the_next_node_takes_over_from_one_that_is_away(elastic: FakeElastic, spool: Path) -> None:
+    """Of several addresses the one that answers gets the lines."""
+    printer = Printer(spool)
+    printer.print("x\n")
+    process = ForwarderProcess(spool, f"http://127.0.0.1:1,{elastic.url}", "logs")
+    until("stored", stored(elastic, "x"))
+    assert process.stop() == 0
+
+
+def counts(spool: Path) -> dict[str, Any]:
+    """The forwarder's own counts."""
+    state = json.loads((spool / "forward" / "status.json").read_text())
+    assert state["read"] == state["stored"] + state["duplicates"] + state["dead"] + state["under_way"]
+    return dict(state)
