@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Optional
 
 #: What a failure does with a whole request: a status to answer with, or None to go on.
 Whole = Callable[[str, bytes], Optional[int]]
 #: What a failure does with one document: a status and a reason, or None to store it.
-Item = Callable[[Dict[str, Any]], Optional[Tuple[int, str]]]
+Item = Callable[[dict[str, Any]], Optional[tuple[int, str]]]
 
 
 class FakeElastic:
     """Stores documents by index and id. Change the knobs at any time."""
 
     def __init__(self) -> None:
-        self.documents: Dict[Tuple[str, str], Dict[str, Any]] = {}
-        self.templates: Dict[str, Dict[str, Any]] = {}
+        self.documents: dict[tuple[str, str], dict[str, Any]] = {}
+        self.templates: dict[str, dict[str, Any]] = {}
         #: Each bulk request's number of documents and bytes, in order.
-        self.bulks: List[Tuple[int, int]] = []
-        self.authorizations: List[str] = []
+        self.bulks: list[tuple[int, int]] = []
+        self.authorizations: list[str] = []
         self.refuse_request: Whole = lambda path, body: None
         self.refuse_document: Item = lambda document: None
         #: Apply a bulk request and end the connection without an answer.
@@ -78,12 +79,12 @@ class FakeElastic:
         self._server.shutdown()
         self._server.server_close()
 
-    def messages(self) -> List[str]:
+    def messages(self) -> list[str]:
         """All texts, by their ids' order."""
         with self._lock:
             return [document["message"] for _, document in sorted(self.documents.items())]
 
-    def answer(self, method: str, path: str, body: bytes) -> Tuple[int, Dict[str, Any]]:
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """What a request gives and does."""
         status = self.refuse_request(path, body)
         if status:
@@ -92,7 +93,7 @@ class FakeElastic:
             return self._template(method, path.rsplit("/", 1)[1], body)
         return self._bulk(path.split("/")[1], body)
 
-    def _template(self, method: str, name: str, body: bytes) -> Tuple[int, Dict[str, Any]]:
+    def _template(self, method: str, name: str, body: bytes) -> tuple[int, dict[str, Any]]:
         if method == "PUT":
             self.templates[name] = json.loads(body)
             return 200, {"acknowledged": True}
@@ -100,7 +101,7 @@ class FakeElastic:
             return 404, {"error": {"type": "resource_not_found_exception", "reason": name}, "status": 404}
         return 200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]}
 
-    def _bulk(self, index: str, body: bytes) -> Tuple[int, Dict[str, Any]]:
+    def _bulk(self, index: str, body: bytes) -> tuple[int, dict[str, Any]]:
         rows = body.split(b"\n")
         assert rows.pop() == b"", "a bulk body ends with a newline"
         items = []
