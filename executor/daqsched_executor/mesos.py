@@ -53,6 +53,9 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
     """The connection to the agent: subscribes again for ever, turns messages into events, keeps updates until they
     are acknowledged. Everything happens in the loop's thread; ``happen`` takes the events."""
 
+    #: A property of pymesos' own: what a subscription's answer named the stream; None while there is none.
+    stream_id: Any
+
     def __init__(self, loop: Loop, log: Log, happen: Callable[[Event], None], environ: Mapping[str, str]) -> None:
         super().__init__(Executor())
         self.checkpoint = environ.get("MESOS_CHECKPOINT") == "1"
@@ -264,7 +267,8 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
         return Call(self._loop, self._master, "/api/v1/executor", json.dumps(body).encode(), headers, done)
 
     def _called(self, problem: str) -> None:
-        call, self._call = self._call, None
+        call = self._call
+        self._call = None
         if call is not None:
             call.close()
         now = self._loop.now()

@@ -11,7 +11,7 @@ import os
 import signal
 import traceback  # deferred by `lean` until there is one
 from collections import deque
-from typing import Mapping
+from typing import Callable, Mapping
 
 from daqsched_executor import lifecycle
 from daqsched_executor.contract import Payload, spool_of
@@ -117,12 +117,16 @@ class Run:
         self._events.append(StopAsked(f"{signal_name(number)} to the executor"))
 
     def _child_ended(self, number: int) -> None:
-        self._events.extend(self._program.reap())
+        self._hear(self._program.reap)
 
     def _child_speaks(self, mask: int) -> None:
+        self._hear(self._program.listen)
+
+    def _hear(self, look: Callable[[], list[Event]]) -> None:
+        """Take the program's news, and watch its pipe no longer if that was closed: the next file gets its number."""
         talk = self._program.talk
-        self._events.extend(self._program.listen())
-        if self._program.talk < 0:
+        self._events.extend(look())
+        if talk >= 0 and self._program.talk != talk:
             self._loop.forget(talk)
 
     def _settle(self) -> None:
@@ -145,7 +149,7 @@ class Run:
         elif isinstance(command, Signal):
             self._program.signal(command.name)
         elif isinstance(command, KillTree):
-            self._events.extend(self._program.kill_tree())
+            self._hear(self._program.kill_tree)
         elif isinstance(command, Tell):
             self._link.tell(command)
         elif isinstance(command, Say):
