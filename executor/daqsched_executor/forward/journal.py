@@ -36,6 +36,8 @@ class Journal:
         self._number = 0
         self._file = -1
         self._size = 0
+        #: The file ends with half a record that could not be taken back.
+        self._torn = False
         if os.path.exists(path):
             with open(path, "rb") as file:
                 for record in _records(file.read()):
@@ -56,17 +58,17 @@ class Journal:
 
         Not synced: should the record be lost with the machine's power, the batch is sent again and dedupes.
         """
-        self._append({"done": number}, sync=False)
+        self._note({"done": number}, sync=False)
         if self._size > COMPACT_ABOVE:
             self.compact()
 
     def place(self, stream: str, position: Position) -> None:
         """The stream goes on from there, for a reason that no plan tells: its first sight, or an emptied file."""
-        self._append({"place": stream, "position": list(position)}, sync=True)
+        self._note({"place": stream, "position": list(position)}, sync=True)
 
     def forget(self, stream: str) -> None:
         """The stream has ended and its registration is gone."""
-        self._append({"forget": stream}, sync=False)
+        self._note({"forget": stream}, sync=False)
 
     def compact(self) -> None:
         """Write the present state as a new file that replaces the old one."""
@@ -88,7 +90,7 @@ class Journal:
             os.close(file)
             raise
         self.close()
-        self._file, self._size = file, len(text)
+        self._file, self._size, self._torn = file, len(text), False
 
     def close(self) -> None:
         """Let go of the file."""
@@ -97,18 +99,34 @@ class Journal:
             self._file = -1
 
     def _append(self, record: dict[str, object], sync: bool) -> None:
+        if self._torn:
+            self.compact()
         row = _row(record)
         try:
             _write(self._file, row)
             if sync:
                 os.fdatasync(self._file)
         except OSError:
-            # Half a record must not stand before the next one, where it would hide it.
-            os.ftruncate(self._file, self._size)
-            os.lseek(self._file, self._size, os.SEEK_SET)
+            self._tear_off()
             raise
         self._size += len(row)
         self._apply(record)
+
+    def _note(self, record: dict[str, object], sync: bool) -> None:
+        """Append what is true whether or not it can be written; without it, something is sent twice and dedupes."""
+        try:
+            self._append(record, sync)
+        except OSError:
+            self._apply(record)
+            raise
+
+    def _tear_off(self) -> None:
+        """Half a record must not stand before the next one, where it would hide it."""
+        try:
+            os.ftruncate(self._file, self._size)
+            os.lseek(self._file, self._size, os.SEEK_SET)
+        except OSError:
+            self._torn = True
 
     def _apply(self, record: dict[str, object]) -> None:
         if "plan" in record or "again" in record:

@@ -46,27 +46,32 @@ LEVELS = {
 #: How far into a line a level is looked for: behind a time, a host and a logger's name.
 LEVEL_WITHIN = 96
 
-_WORDS = "|".join(sorted(LEVELS, key=len, reverse=True))
 # In capitals the word may stand anywhere near the beginning; in small letters only where it cannot be prose:
-# `[warning]`, `<error>`, `error:` as the first word, `level=info`.
+# `[warning]`, `<error>`, `level=info`, `"level":"info"`, or `error:` as the first word. The pattern begins with a set
+# of single characters because `re` then skips ahead to one of them: 0.3 to 0.5 CPU-s per million lines instead of 3.
+_WORDS = "|".join(sorted(LEVELS, key=len, reverse=True))
+_FIRSTS = "".join(sorted({word[0] for word in LEVELS}))
+_RESTS = "|".join(sorted({word[1:] for word in LEVELS}, key=len, reverse=True))
 _LEVEL = re.compile(
-    rf"\b(?:{_WORDS})\b|(?<=[\[<])(?:{_WORDS.lower()})(?=[\]>])|(?<=level=)(?:{_WORDS.lower()})\b".encode()
+    rf"""[{_FIRSTS}\[<="](?:(?<![A-Za-z0-9_][A-Z])(?:{_RESTS})\b|(?<=[\[<="])(?:{_WORDS.lower()})\b)""".encode()
 )
 _FIRST_WORD = re.compile(rf"(?:{_WORDS})\b(?=:)".encode(), re.IGNORECASE)
 
 #: From each spelling that may be met to the piece of JSON that it becomes.
 _FRAGMENTS = {
-    spelling.encode(): f',"level":"{level}"'.encode()
+    (before + spelling).encode(): f',"level":"{level}"'.encode()
     for word, level in LEVELS.items()
-    for spelling in (word, word.lower(), word.capitalize())
+    for before, spellings in (
+        ("", (word, word.lower(), word.capitalize())),
+        *((sign, (word.lower(),)) for sign in '[<="'),
+    )
+    for spelling in spellings
 }
-
-find_level = _LEVEL.search
 
 
 def level_fragment(line: bytes) -> bytes:
     """``,"level":"error"`` for a line that names its level near the beginning, else nothing."""
-    found = find_level(line, 0, LEVEL_WITHIN) or _FIRST_WORD.match(line)
+    found = _LEVEL.search(line, 0, LEVEL_WITHIN) or _FIRST_WORD.match(line)
     return _FRAGMENTS.get(found.group(), b"") if found else b""
 
 

@@ -1,0 +1,139 @@
+"""A line as a document."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from daqsched_executor.contract import Stream, document_id
+from daqsched_executor.forward.batch import BODY, Position, encode
+from daqsched_executor.forward.lines import LONGEST
+from daqsched_executor.forward.record import Template, flag_fragment, index_of, level_fragment, minimal, quote
+from daqsched_executor.forward.template import FIELDS, template
+
+STREAM = Stream("abcdefghijk", "stdout", "/sandbox/stdout", 0, "a%d@h.1", "a%d", "h", "r%s", {"run": "100%"})
+
+
+def documents(chunk: bytes, at: int = 0, micros: int = 1_000_000_000_999_999, **more: Any) -> list[tuple[str, Any]]:
+    """Ids and documents of a chunk, read back from JSON."""
+    made = encode(Template(STREAM, 0), chunk, Position(0, at), micros, more.get("final", False), BODY)
+    rows = [json.loads(row) for row in b"".join(made.documents).splitlines()]
+    return [(action["create"]["_id"], source) for action, source in zip(rows[::2], rows[1::2])]
+
+
+def test_ids_are_the_contracts_and_times_rise_by_a_microsecond_each() -> None:
+    """Also over a second's end, and with per cent signs in names."""
+    (first, one), (second, two) = documents(b"one\ntwo\n", at=0xABC)
+    assert first == document_id(STREAM.id, 0xABC)
+    assert second == document_id(STREAM.id, 0xABC + 4)
+    assert (one["@timestamp"], two["@timestamp"]) == ("2001-09-09T01:46:40.999999Z", "2001-09-09T01:46:41.000000Z")
+    assert one["service"] == {"name": "a%d", "version": "r%s", "node": {"name": "a%d@h"}}
+    assert one["labels"] == {"run": "100%"}
+
+
+def test_every_field_of_a_document_has_a_type_in_the_template() -> None:
+    """What is not in the template can't be searched."""
+
+    def names(value: Any, path: str) -> set[str]:
+        if isinstance(value, dict) and path != "labels":
+            return {name for key, inner in value.items() for name in names(inner, f"{path}.{key}".lstrip("."))}
+        return {path}
+
+    (_, document), (_, partial) = documents(b"[INFO] x\n")[0], documents(b"rest", final=True)[0]
+    small = json.loads(minimal(_row(b"[INFO] x\n"), "why").splitlines()[1])
+    assert names(document, "") | names(partial, "") | names(small, "") == set(FIELDS)
+    properties = template("logs")["template"]["mappings"]["properties"]
+    assert properties["service"]["properties"]["node"]["properties"]["name"]["type"] == "keyword"
+
+
+def test_the_smallest_form_keeps_id_time_text_and_tells_whence() -> None:
+    """A dead letter is the same line under the same id."""
+    action, source = map(json.loads, minimal(_row(b'say "hi" \xc3\xa4\n'), "no").splitlines())
+    assert action == {"create": {"_id": document_id(STREAM.id, 0)}}
+    assert source == {
+        "@timestamp": "2001-09-09T01:46:40.999999Z",
+        "message": 'say "hi" ä',
+        "error": {"message": "a%d@h stdout at byte 0: no"},
+        "event": {"dataset": "daqsched.deadletter"},
+    }
+
+
+def _row(chunk: bytes) -> bytes:
+    return encode(Template(STREAM, 0), chunk, Position(0, 0), 1_000_000_000_999_999, False, BODY).documents[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ("[INFO] started", "info"),
+        ("2026-11-22 20:43:11.123 hlt01 daq.readout ERROR: link lost", "error"),
+        ("ERROR", "error"),
+        ("<W> WARN low buffer", "warning"),
+        ("WARNING: low buffer", "warning"),
+        ("error: cannot open", "error"),
+        ("Warning: deprecated", "warning"),
+        ("[debug] x", "debug"),
+        ('{"level":"fatal","msg":"x"}', "critical"),
+        ("ts=1 level=warn msg=x", "warning"),
+        ("[FATAL] basf2 gives up", "critical"),
+        ("CRIT:x", "critical"),
+        ("no error in this line", None),
+        ("an Error in prose", None),
+        ("INFORMATION desk", None),
+        ("TERROR", None),
+        ("MY_ERROR_CODE", None),
+        ("ERRORS", None),
+        ("CNFO", None),
+        ("", None),
+        ("x" * 200 + " ERROR", None),
+    ],
+)
+def test_a_level_is_recognised_where_it_cannot_be_prose(line: str, level: str | None) -> None:
+    """Capitals anywhere near the beginning, small letters only as a field."""
+    assert level_fragment(line.encode()) == (f',"level":"{level}"'.encode() if level else b"")
+
+
+@pytest.mark.parametrize("text", ["plain", 'quote " backslash \\ ', "nul \0 escape \x1b tab \t", "ä€𝄞\ufffd", "\u2028"])
+def test_any_text_is_quoted_as_json(text: str) -> None:
+    """What is read back is what was printed, on one row."""
+    assert json.loads(quote(text)) == text
+    assert b"\n" not in quote(text)
+
+
+def test_the_index_follows_from_the_lines_time() -> None:
+    """UTC days; the last microsecond of a day belongs to it."""
+    midnight = 1_795_392_000_000_000
+    assert index_of("logs", midnight) == "logs-2026.11.23"
+    assert index_of("logs", midnight - 1) == "logs-2026.11.22"
+
+
+def test_documents_are_made_up_to_the_room_that_is_left() -> None:
+    """The rest waits for the next body; only an empty body takes a line that is too large for it."""
+    form = Template(STREAM, 0)
+    chunk = b"".join(b"%03d\n" % at for at in range(100))
+    whole = encode(form, chunk, Position(0, 0), 0, False, BODY)
+    assert (len(whole.documents), whole.end, whole.size) == (100, 400, sum(map(len, whole.documents)))
+    half = encode(form, chunk, Position(0, 0), 0, False, whole.size // 2)
+    assert len(half.documents) == 50 and half.end == 200
+    assert encode(form, chunk, Position(0, 0), 0, False, 10) == ([], 0, 0, False)
+    assert len(encode(form, chunk, Position(0, 0), 0, False, 10, oversize=True).documents) == 1
+
+
+def test_a_cut_lines_pieces_carry_the_flag_until_its_newline() -> None:
+    """The rest of a long line is marked, the line after it is not."""
+    form = Template(STREAM, 0)
+    text = b"x" * (LONGEST + 10) + b"\nnext\n"
+    first = encode(form, text[: LONGEST + 1], Position(0, 0), 0, False, BODY)
+    assert first.cut and first.end == LONGEST and flag_fragment("truncated") in first.documents[0]
+    rest = encode(form, text[first.end :], Position(0, first.end, first.cut), 0, False, BODY)
+    assert [flag_fragment("truncated") in document for document in rest.documents] == [True, False]
+    assert not rest.cut
+    nothing = encode(form, text[first.end :], Position(0, first.end, first.cut), 0, False, 1)
+    assert nothing.cut and nothing.end == first.end
+
+
+def test_a_generation_has_ids_of_its_own() -> None:
+    """Offset 0 after the file was emptied is another line than offset 0 before."""
+    made = encode(Template(STREAM, 2), b"x\n", Position(2, 0), 0, False, BODY)
+    assert json.loads(made.documents[0].splitlines()[0])["create"]["_id"] == f"{STREAM.id}.2-0000000000"
