@@ -1,0 +1,102 @@
+"""How a master and its agents are started, and whether they are ready."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+from daqcluster.member import Member
+
+CGROUPS = Path("/sys/fs/cgroup")
+#: What the linux launcher and the isolators for cores and memory need (cgroup v1).
+_HIERARCHIES = ("freezer", "cpu", "cpuacct", "memory")
+
+#: More than the machine has: the programs of a test farm need next to nothing, and a hundred must fit.
+RESOURCES = "cpus:64;mem:65536;disk:100000;ports:[31000-32000]"
+
+
+def launcher() -> str:
+    """``linux`` where we are root and the machine has cgroup v1 that we may write to, ``posix`` elsewhere."""
+    writable = all(os.access(CGROUPS / name, os.W_OK) and (CGROUPS / name / "tasks").exists() for name in _HIERARCHIES)
+    return "linux" if os.geteuid() == 0 and writable else "posix"
+
+
+def cgroups_root(cluster: str, name: str) -> str:
+    """The cgroup that holds all containers of one agent."""
+    return f"daqcluster-{cluster}-{name}"
+
+
+def master(home: Path, folder: Path, port: int, webui: Optional[str]) -> Member:
+    """The master, standalone, with a registry on disk that survives its death."""
+    work = folder / "work" / "master"
+    work.mkdir(parents=True, exist_ok=True)
+    env = {
+        "MESOS_IP": "127.0.0.1",
+        "MESOS_PORT": str(port),
+        "MESOS_HOSTNAME": "127.0.0.1",
+        "MESOS_WORK_DIR": str(work),
+        "MESOS_CLUSTER": "daqcluster",
+        "MESOS_REGISTRY": "replicated_log",
+        # a farm of three can be offered five times a second
+        "MESOS_ALLOCATION_INTERVAL": "200ms",
+        # so that an agent notices a new master, and the master a dead agent, in ten seconds instead of 75
+        "MESOS_AGENT_PING_TIMEOUT": "2secs",
+        "MESOS_MAX_AGENT_PING_TIMEOUTS": "5",
+    }
+    if webui:
+        env["MESOS_WEBUI_DIR"] = webui
+    return Member("master", [str(home / "mesos-master")], env, str(folder / "logs" / "master.log"), port)
+
+
+def agent(
+    home: Path, folder: Path, cluster: str, name: str, port: int, master_url: str, how: str, attributes: str
+) -> Member:
+    """An agent that calls itself ``name``, with a work folder of its own."""
+    work = folder / "work" / name
+    (work / "run").mkdir(parents=True, exist_ok=True)
+    env = {
+        "MESOS_IP": "127.0.0.1",
+        "MESOS_PORT": str(port),
+        "MESOS_HOSTNAME": name,
+        "MESOS_MASTER": master_url,
+        "MESOS_WORK_DIR": str(work),
+        "MESOS_RUNTIME_DIR": str(work / "run"),
+        "MESOS_LAUNCHER_DIR": str(home / "libexec"),
+        "MESOS_ATTRIBUTES": attributes.format(name=name),
+        "MESOS_RESOURCES": RESOURCES,
+        "MESOS_LAUNCHER": how,
+        "MESOS_ISOLATION": "cgroups/cpu,cgroups/mem" if how == "linux" else "posix/cpu,posix/mem",
+        "MESOS_SYSTEMD_ENABLE_SUPPORT": "false",
+        "MESOS_REGISTRATION_BACKOFF_FACTOR": "100ms",
+        "MESOS_EXECUTOR_REREGISTRATION_TIMEOUT": "10secs",
+    }
+    if how == "linux":
+        env["MESOS_CGROUPS_ROOT"] = cgroups_root(cluster, name)
+    extra = {"attributes": env["MESOS_ATTRIBUTES"], "work_dir": str(work)}
+    return Member(name, [str(home / "mesos-agent")], env, str(folder / "logs" / f"{name}.log"), port, extra=extra)
+
+
+def get(port: int, path: str) -> Optional[Mapping[str, Any]]:
+    """What a daemon answers on loopback; None where it does not, or not now."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            return None
+        found: Mapping[str, Any] = json.loads(body) if body else {}
+        return found
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+def registered(port: int) -> set[str]:
+    """The host names of the agents that the master knows and that are active."""
+    slaves = get(port, "/slaves") or {}
+    return {slave["hostname"] for slave in slaves.get("slaves", ()) if slave["active"]}

