@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
+import socket
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -34,8 +36,6 @@ def command(folder: Path, port: int) -> list[str]:
 
 def answers(port: int) -> bool:
     """Whether it serves."""
-    import socket
-
     try:
         with socket.create_connection(("127.0.0.1", port), 1.0) as sock:
             sock.sendall(b"ruok")
@@ -61,6 +61,7 @@ def announce(port: int, state: Mapping[str, Any]) -> None:
         "version": state["version"],
         "address": {"hostname": host, "ip": host, "port": int(number)},
     }
+    logging.getLogger("kazoo").setLevel(logging.ERROR)  # it tells of its own closing as of a fault
     client = KazooClient(f"127.0.0.1:{port}", timeout=10.0)
     client.start(15)
     try:
