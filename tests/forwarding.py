@@ -17,7 +17,7 @@ from daqsched_executor.contract import LINKS_DIR, STREAMS_DIR, Stream
 EXECUTOR = Path(__file__).parent.parent / "executor"
 
 
-def until(what: str, happened: Callable[[], object], within_s: float = 20.0) -> None:
+def until(what: str, happened: Callable[[], object], within_s: float = 30.0) -> None:
     """Wait for a condition; an AssertionError names it if it does not come true."""
     end = time.monotonic() + within_s
     while not happened():

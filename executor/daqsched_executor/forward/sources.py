@@ -21,6 +21,12 @@ SUFFIX = ".json"
 #: How long a stream must have been quiet, with its lock free, before it counts as ended.
 QUIET_S = 1.0
 
+#: How long a stream without executor is kept: Mesos needs a moment to kill what a killed executor leaves behind.
+ORPHAN_S = 5.0
+
+#: Whether a quiet stream has ended is asked this seldom at last.
+PROBE_EVERY_S = 10.0
+
 #: The folder is listed when its time changed, and this often anyway.
 LIST_EVERY_S = 10.0
 
@@ -104,6 +110,13 @@ class Spool:
         for folder in (path, self.streams_dir, self.links_dir):
             os.makedirs(folder, exist_ok=True)
 
+    def knows(self, stream_id: str) -> bool:
+        """Whether there is a registration or a link of that stream, readable or not."""
+        return any(
+            os.path.lexists(path)
+            for path in (os.path.join(self.streams_dir, stream_id + SUFFIX), os.path.join(self.links_dir, stream_id))
+        )
+
     def discover(self, now: float) -> list[Source]:
         """Streams that were not known before (``now`` is monotonic)."""
         folder_ns = os.stat(self.streams_dir).st_mtime_ns
@@ -134,7 +147,8 @@ class Spool:
                 self._complain(source.link, f"cannot look at {source.instance}: {error}")
                 continue
             if size != source.size:
-                source.size, source.changed, source.free_since = size, now, 0.0
+                source.size, source.changed = size, now
+                source.free_since, source.final = 0.0, False
                 if size < source.position.offset:
                     yield source
 
@@ -144,7 +158,10 @@ class Spool:
         One whose last line has no newline is marked `Source.final` first and comes up once that is stored, too.
         """
         for source in list(self.sources.values()):
-            if now - source.changed < QUIET_S or now - source.probed < QUIET_S or source.under_way or source.readable:
+            quiet_s = now - source.changed
+            # The longer a stream has been quiet, the less its end is news.
+            every_s = min(max(QUIET_S, quiet_s / 10), PROBE_EVERY_S) if not source.free_since else QUIET_S
+            if quiet_s < QUIET_S or now - source.probed < every_s or source.under_way or source.readable:
                 continue
             source.probed = now
             try:
@@ -160,7 +177,7 @@ class Spool:
                 source.free_since = now
             elif source.waiting:
                 source.final = True
-            else:
+            elif quiet_s >= ORPHAN_S:
                 yield source
 
     def remove(self, source: Source) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
@@ -65,15 +66,16 @@ class Status:
         self._next_write = 0.0
         self._next_print = time.monotonic() + PRINT_EVERY_S
 
-    def show(self, now: float, waiting_bytes: int) -> None:
+    def show(self, now: float, waiting: Callable[[], int]) -> None:
         """Print and write if it is time and something changed (``now`` is monotonic)."""
         if now >= self._next_write:
             self._next_write = now + WRITE_EVERY_S
+            waiting_bytes = waiting()
             if self._written != (self._counts, waiting_bytes):
                 self.write(waiting_bytes)
         if now >= self._next_print:
             self._next_print = now + PRINT_EVERY_S
-            self._print(waiting_bytes)
+            self._print(waiting())
 
     def write(self, waiting_bytes: int) -> None:
         """Replace the status file."""
