@@ -1,0 +1,196 @@
+"""What `daqsched logs` asks for, and how a line looks."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from daqsched.errors import UserError
+from daqsched.lines import Line, format_line, json_line, line_of
+from daqsched.search import Wanted, moment, query, sorting
+
+LINE = Line(
+    time=1_795_393_425.679464,
+    host="hlt01",
+    job="readout",
+    stream="stdout",
+    level="info",
+    message="[INFO] run 12 started",
+    id="abcdefghijk-0000000000",
+)
+
+
+def filters(**wanted: Any) -> Any:
+    """The parts of a query that must all hold."""
+    return query(Wanted(**wanted))["bool"]["filter"]
+
+
+def test_no_wish_means_everything() -> None:
+    """`daqsched logs` alone shows all."""
+    assert query(Wanted()) == {"match_all": {}}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("readout", {"term": {"service.name": "readout"}}),
+        ("rcd_*", {"wildcard": {"service.name": {"value": "rcd_*"}}}),
+        ("@hlt01", {"term": {"host.name": "hlt01"}}),
+        ("@hlt[01-03]", {"terms": {"host.name": ["hlt01", "hlt02", "hlt03"]}}),
+        (
+            "rc?@hlt0*",
+            {
+                "bool": {
+                    "filter": [
+                        {"wildcard": {"service.name": {"value": "rc?"}}},
+                        {"wildcard": {"host.name": {"value": "hlt0*"}}},
+                    ]
+                }
+            },
+        ),
+    ],
+)
+def test_a_word_selects_by_job_and_host(word: str, expected: Any) -> None:
+    """The same words as in `daqsched status` and `stop`."""
+    assert filters(words=(word,)) == [expected]
+
+
+def test_one_of_several_words_is_enough_and_all_kinds_of_wishes_must_hold() -> None:
+    """Words are alternatives; host, stream, level, time and text narrow them down."""
+    found = filters(
+        words=("a", "b"), hosts=("h1", "h2"), streams=("stderr",), levels=("error",), since=0.5, until=2.0, text="x y"
+    )
+    assert found[0]["bool"] == {
+        "should": [{"term": {"service.name": "a"}}, {"term": {"service.name": "b"}}],
+        "minimum_should_match": 1,
+    }
+    assert len(found[1]["bool"]["should"]) == 2
+    assert found[2:4] == [{"terms": {"daqsched.stream": ["stderr"]}}, {"terms": {"log.level": ["error"]}}]
+    assert found[4] == {
+        "range": {"@timestamp": {"gte": "1970-01-01T00:00:00.500000Z", "lt": "1970-01-01T00:00:02.000000Z"}}
+    }
+    assert found[5]["simple_query_string"]["query"] == "x y"
+    assert found[5]["simple_query_string"]["default_operator"] == "and"
+
+
+@pytest.mark.parametrize("word", ["@", "", "@hlt[01-", "@hlt[9-1]"])
+def test_a_word_that_cannot_be_read_is_the_users_mistake(word: str) -> None:
+    """One sentence, and nothing is searched."""
+    with pytest.raises(UserError):
+        query(Wanted(words=(word,)))
+
+
+def test_sorting_leaves_no_two_lines_equal() -> None:
+    """Time alone would let a page begin between two lines of the same moment."""
+    fields = [name for part in sorting("asc") for name in part]
+    assert fields == ["@timestamp", "service.node.name", "daqsched.stream", "log.offset"]
+
+
+def test_a_document_becomes_a_line() -> None:
+    """All that the forwarder writes is read."""
+    source = {
+        "@timestamp": "2026-11-23T00:23:45.679464Z",
+        "message": "[INFO] run 12 started",
+        "log": {"offset": 0, "level": "info"},
+        "host": {"name": "hlt01"},
+        "service": {"name": "readout", "node": {"name": "readout@hlt01"}},
+        "daqsched": {"stream": "stdout"},
+    }
+    assert line_of({"_id": LINE.id, "_source": source}) == LINE
+
+
+@pytest.mark.parametrize("stamp", ["2026-11-23T00:23:45.679464Z", "2026-11-23T00:23:45.679464999Z"])
+def test_times_are_read_to_the_microsecond(stamp: str) -> None:
+    """Nanoseconds of other writers do no harm."""
+    assert line_of({"_id": "x", "_source": {"@timestamp": stamp}}).time == LINE.time
+
+
+def test_a_strange_document_is_a_line_with_empty_fields() -> None:
+    """A dead letter, or what somebody else put into our index."""
+    line = line_of({"_id": "x", "_source": {"message": "hm", "error": {"message": "why"}, "host": "text", "log": {}}})
+    assert line == Line(0.0, "", "", "", "", "hm", "x", dead="why")
+
+
+def test_a_line_in_a_terminal_without_colours() -> None:
+    """Time, host, job, a mark for the stream, the text; columns where widths are given."""
+    clock = datetime.fromtimestamp(LINE.time).strftime("%H:%M:%S") + ".679"
+    assert format_line(LINE, False) == f"{clock} hlt01 readout | [INFO] run 12 started"
+    error = replace(LINE, stream="stderr")
+    assert format_line(error, False, 7, 9) == f"{clock} hlt01   readout   ! [INFO] run 12 started"
+    assert " * " in format_line(replace(LINE, stream="executor"), False)
+    assert "smallest form: why" in format_line(replace(LINE, dead="why"), False)
+
+
+def test_lines_of_other_days_carry_the_date() -> None:
+    """Today's do not."""
+    today = datetime.fromtimestamp(LINE.time).strftime("%Y-%m-%d")
+    assert format_line(LINE, False, today=today) == format_line(LINE, False)
+    assert format_line(LINE, False, today="2000-01-01").startswith(today + " ")
+
+
+def test_colours_follow_level_and_host() -> None:
+    """An error is red, and a host has the same colour each time."""
+    assert "\x1b[31m" in format_line(replace(LINE, level="error"), True)
+    hosts = {format_line(replace(LINE, host=f"h{at}"), True).split(" ")[1].split("m")[0] for at in range(50)}
+    assert len(hosts) > 4
+    assert format_line(LINE, True) == format_line(LINE, True)
+
+
+def test_a_line_cannot_take_over_the_terminal() -> None:
+    """Escape sequences of a program are shown, not performed."""
+    for colours in (False, True):
+        shown = format_line(replace(LINE, message="\x1b[2J\a\r gone?"), colours)
+        assert "\x1b[2J" not in shown and "\a" not in shown and "\r" not in shown and "␛[2J" in shown
+    assert "a\tb" in format_line(replace(LINE, message="a\tb"), False)
+
+
+def test_a_line_as_json_is_one_object_on_one_row() -> None:
+    """With the exact time; empty fields are left out."""
+    row = json_line(replace(LINE, message='two\n"lines"'))
+    assert "\n" not in row
+    assert json.loads(row) == {
+        "time": "2026-11-23T00:23:45.679464Z",
+        "host": "hlt01",
+        "job": "readout",
+        "stream": "stdout",
+        "level": "info",
+        "message": 'two\n"lines"',
+        "id": LINE.id,
+        "offset": 0,
+    }
+
+
+NOON = datetime(2026, 11, 23, 12, 0, 0).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", NOON - 90),
+        ("10m", NOON - 600),
+        ("1.5h", NOON - 5400),
+        ("2d", NOON - 172800),
+        ("11:30", NOON - 1800),
+        ("11:59:30", NOON - 30),
+        ("12:01", NOON - 86400 + 60),
+        ("2026-11-23 11:00", NOON - 3600),
+        ("2026-11-23T11:00:00", NOON - 3600),
+        ("2026-11-23", NOON - 43200),
+        ("1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01T02:00:00+01:00", 3600.0),
+    ],
+)
+def test_times_as_people_write_them(text: str, expected: float) -> None:
+    """Ago, the clock's last such time, or a date."""
+    assert moment(text, NOON) == expected
+
+
+@pytest.mark.parametrize("text", ["yesterday", "25:00", "10", "", "12:60", "2026-13-01"])
+def test_what_is_no_time_is_a_mistake_with_examples(text: str) -> None:
+    """The sentence shows forms that work."""
+    with pytest.raises(UserError, match="10m"):
+        moment(text, time.time())
