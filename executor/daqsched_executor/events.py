@@ -96,6 +96,8 @@ class StopAsked:
     why: str
     #: At most this long until SIGKILL, where the one who asks has less patience than the job.
     grace_s: float | None = None
+    #: At most this long for the last report to be acknowledged.
+    leave_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,11 @@ class Disconnected:
 
 
 @dataclass(frozen=True)
+class Delivered:
+    """The agent took the last report; that it is on disk comes later."""
+
+
+@dataclass(frozen=True)
 class Acknowledged:
     """The agent has the last report safely on disk."""
 
@@ -123,7 +130,7 @@ class Ticked:
 
 Event = Union[
     Launched, Refused, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
-    StopAsked, Connected, Disconnected, Acknowledged, Ticked,
+    StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked,
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------- commands

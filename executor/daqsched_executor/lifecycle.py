@@ -35,6 +35,7 @@ from daqsched_executor.events import (
     Acknowledged,
     Command,
     Connected,
+    Delivered,
     Died,
     Disconnected,
     Event,
@@ -63,7 +64,8 @@ PHASES = (IDLE, STARTING, WAITING, RUNNING, CLEARING, STOPPING, ENDED)
 
 #: A path that can't be read is tried again after 1, 2, 4, 8 and then every 10 seconds.
 PROBE_RETRY_CAP_S = 10.0
-#: How long the executor waits for the agent to say that it has the last report, while connected to it.
+#: How long the executor waits for the agent's acknowledgement of the last report, once the agent took it. Before that
+#: it has as much patience as with an agent that is away: one that has just restarted refuses reports for a while.
 ACKNOWLEDGE_S = 10.0
 #: SIGKILL ends a process at once unless it hangs in the kernel; after this we say so.
 KILL_S = 5.0
@@ -118,6 +120,8 @@ class State:
     patience_s: float = 0.0
     #: Whether TASK_KILLING may be sent.
     killing: bool = False
+    #: How long to wait at the end where somebody is in a hurry.
+    leave_s: float | None = None
 
     @property
     def wake_at(self) -> float | None:
@@ -135,13 +139,15 @@ def handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command
     """The one entrance: what is so after ``event``, and what is to be done. Every event is taken in every phase."""
     if isinstance(event, Connected):
         state = replace(state, connected=True, alone_until=None, killing=event.killing)
-        return (replace(state, deadline=now.mono + ACKNOWLEDGE_S) if state.phase == ENDED else state), []
+        return (replace(state, deadline=_leave_at(state, now)) if state.phase == ENDED else state), []
     if isinstance(event, Disconnected):
         return _disconnected(state, now)
     if isinstance(event, Ticked) and state.alone_until is not None and now.mono >= state.alone_until:
         return _abandoned(state, now)
     if isinstance(event, Ticked) and (state.deadline is None or now.mono < state.deadline):
         return state, []
+    if isinstance(event, StopAsked) and event.leave_s is not None:
+        state = replace(state, leave_s=event.leave_s)
     step = _STEPS.get((state.phase, type(event)))
     if step is None:
         return state, [Say(f"ignored: {type(event).__name__} while {state.phase}")]
@@ -374,9 +380,23 @@ def _stopped(state: State, now: Moment) -> tuple[State, list[Command]]:
 
 def _end(state: State, task_state: str, message: str, now: Moment) -> tuple[State, list[Command]]:
     """The last report, exactly once; from here on only the agent's word is waited for."""
-    state = replace(_nothing_runs(state, ENDED), deadline=now.mono + ACKNOWLEDGE_S, until=Moment())
+    state = replace(_nothing_runs(state, ENDED), deadline=_leave_at(state, now), until=Moment())
     told = Tell(task_state, _report(state, "exited"), message, final=True)
     return state, [told, Say(f"{task_state}: {message}")]
+
+
+def _stop_ended(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
+    if state.deadline is None:
+        return state, []
+    return replace(state, deadline=min(state.deadline, _leave_at(state, now))), []
+
+
+def _leave_at(state: State, now: Moment) -> float:
+    return now.mono + (max(ACKNOWLEDGE_S, state.patience_s) if state.leave_s is None else state.leave_s)
+
+
+def _delivered(state: State, event: Delivered, now: Moment) -> tuple[State, list[Command]]:
+    return replace(state, deadline=min(_leave_at(state, now), now.mono + ACKNOWLEDGE_S)), []
 
 
 def _acknowledged(state: State, event: Acknowledged, now: Moment) -> tuple[State, list[Command]]:
@@ -475,9 +495,10 @@ _STEPS: dict[tuple[str, type], Step] = {
     (STOPPING, TreeGone): _tree_gone_stopping,
     (STOPPING, Ticked): _grace_over,
     (STOPPING, StopAsked): _stop_again,
+    (ENDED, Delivered): _delivered,
     (ENDED, Acknowledged): _acknowledged,
     (ENDED, Ticked): _not_acknowledged,
-    (ENDED, StopAsked): _nothing_to_do,
+    (ENDED, StopAsked): _stop_ended,
     # a child that hung in the kernel was given up, and ends later
     (ENDED, Reached): _nothing_to_do,
     (ENDED, PathFailed): _nothing_to_do,

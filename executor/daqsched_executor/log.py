@@ -33,6 +33,8 @@ class Handler(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record as a sentence."""
+        """Write the record as a sentence, but for lost connections, which `mesos.Link` tells itself."""
+        if str(record.msg).startswith("Remote %s closed"):
+            return
         cause = f" ({record.exc_info[1]!r})" if record.exc_info and record.exc_info[1] is not None else ""
         self._log.say(f"pymesos: {record.getMessage()}{cause}")

@@ -30,6 +30,7 @@ from daqsched_executor.contract import ContractError, Payload
 from daqsched_executor.events import (
     Acknowledged,
     Connected,
+    Delivered,
     Disconnected,
     Event,
     Launched,
@@ -122,7 +123,7 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
 
     def gen_request(self) -> bytes:
         """The SUBSCRIBE; called by pymesos when a connection is made."""
-        self.updates = {uuid: {"status": status} for uuid, status in self._outbox.unacknowledged.items()}
+        self.updates = {status["uuid"]: {"status": status} for status in self._outbox.to_carry()}
         self._carried = list(self.updates)
         request: bytes = super().gen_request()
         if self._token:
@@ -242,9 +243,12 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
         self._log.say(f"agent: {event.get('message', 'an error without words')}")
 
     def on_shutdown(self) -> None:
-        """The agent ends us, and kills the container after its grace: so ours is shorter."""
-        grace_s = self.grace_shutdown_period or 5.0
-        self._happen(StopAsked("the agent's shutdown of the executor", max(0.1, grace_s - SHUTDOWN_MARGIN_S)))
+        """The agent ends us, and kills the container after its grace: so ours is shorter.
+
+        Where the framework is gone, the agent acknowledges nothing any more (seen with Mesos 1.11).
+        """
+        grace_s = max(0.1, (self.grace_shutdown_period or 5.0) - SHUTDOWN_MARGIN_S)
+        self._happen(StopAsked("the agent's shutdown of the executor", grace_s, SHUTDOWN_MARGIN_S / 2))
 
     # ------------------------------------------------------------------------------- updates
 
@@ -273,10 +277,10 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
             call.close()
         now = self._loop.now()
         if not problem:
-            self._outbox.posted()
+            if self._outbox.posted():
+                self._happen(Delivered())
         else:
-            self._outbox.failed(now)
-            if self._subscribed:
+            if self._outbox.failed(now) == 1 and self._subscribed:
                 self._log.say(f"a status update did not get through: {problem}; trying again")
         self._post(now)
 

@@ -15,7 +15,7 @@ Status = Dict[str, Any]
 BURST = 5
 INTERVAL_S = 1.0
 #: A post that failed is tried again after this, doubling up to the cap.
-RETRY_S, RETRY_CAP_S = 0.5, 10.0
+RETRY_S, RETRY_CAP_S = 0.5, 2.0
 
 
 class Outbox:
@@ -63,19 +63,23 @@ class Outbox:
         self._posting = uuid
         return status
 
-    def posted(self) -> None:
-        """The agent took the update that `next` gave; its acknowledgement comes by the other way."""
+    def posted(self) -> bool:
+        """The agent took the update that `next` gave; its acknowledgement comes by the other way. True for the final."""
+        final = self._posting is not None and self._posting == self._final
         self._posting, self._failures = None, 0
+        return final
 
-    def failed(self, now: float) -> None:
-        """The agent did not take it: again later, with the same uuid, so that it counts once."""
+    def failed(self, now: float) -> int:
+        """The agent did not take it: again later, with the same uuid, so that it counts once. The count of failures
+        in a row comes back."""
         if self._posting is None:
-            return
+            return self._failures
         if self._posting in self.unacknowledged:
             self._again.appendleft(self._posting)
         self._posting = None
         self._retry_at = now + min(RETRY_CAP_S, RETRY_S * 2.0 ** min(self._failures, 10))
         self._failures += 1
+        return self._failures
 
     def acknowledged(self, uuid: str) -> bool:
         """The agent has it. True where that was the final one."""
@@ -83,6 +87,18 @@ class Outbox:
         if uuid in self._again:
             self._again.remove(uuid)
         return uuid == self._final
+
+    def to_carry(self) -> list[Status]:
+        """What a new subscription holds: all that is unacknowledged, and what still waits.
+
+        An agent that recovers takes these at once, while it refuses posts until it has recovered (Mesos 1.11: 503).
+        """
+        if self._waiting is not None:
+            self._drop_outdated()
+            status, self._waiting = self._waiting, None
+            self.unacknowledged[status["uuid"]] = status
+            self._again.append(status["uuid"])
+        return list(self.unacknowledged.values())
 
     def carried(self, uuids: list[str]) -> None:
         """A subscription that the agent accepted held these: they need no post."""

@@ -53,11 +53,11 @@ def test_a_final_update_waits_for_nobody_and_is_the_last() -> None:
 
 
 def test_a_failed_post_is_repeated_with_growing_distance() -> None:
-    """The same update again after 0.5, 1, 2 s."""
+    """The same update again after 0.5, 1, 2, 2 s."""
     box = Outbox()
     box.put(status("a"))
     now = 0.0
-    for wait_s in (0.5, 1.0, 2.0):
+    for wait_s in (0.5, 1.0, 2.0, 2.0):
         assert box.next(now) == status("a")
         box.failed(now)
         assert box.next(now) is None and box.wake_at(now) == now + wait_s
@@ -82,6 +82,23 @@ def test_what_a_subscription_carried_needs_no_post() -> None:
     box.failed(0.0)
     box.carried(["a"])
     assert box.next(10.0) is None and list(box.unacknowledged) == ["a"]
+
+
+def test_a_subscription_carries_what_still_waits() -> None:
+    """An agent that recovers takes an update with the subscription, and refuses it as a post."""
+    box = Outbox()
+    box.put(status("a"), final=True)
+    assert box.to_carry() == [status("a")]
+    box.carried(["a"])
+    assert box.next(10.0) is None and box.acknowledged("a") is True
+
+
+def test_a_subscription_that_fails_forgets_nothing() -> None:
+    """What it should have carried is posted when there is a way."""
+    box = Outbox()
+    box.put(status("a"))
+    box.to_carry()
+    assert box.next(0.0) == status("a")
 
 
 @given(st.lists(st.sampled_from(["put", "next", "posted", "failed", "acknowledge", "subscribe", "wait"]), max_size=60))
@@ -116,7 +133,7 @@ def test_the_agent_ends_up_with_the_last_state(acts: List[str]) -> None:
         elif act == "acknowledge" and taken:
             box.acknowledged(str(taken[-1]))
         elif act == "subscribe" and not posting:
-            carried = list(box.unacknowledged)
+            carried = [update["uuid"] for update in box.to_carry()]
             for uuid in carried:
                 take(uuid)
             box.carried(carried)

@@ -12,6 +12,7 @@ from daqsched_executor.events import (
     Acknowledged,
     Command,
     Connected,
+    Delivered,
     Died,
     Disconnected,
     Event,
@@ -364,6 +365,15 @@ class TestStop:
         story.happen(Connected(killing=False), StopAsked("the scheduler"))
         assert story.told[-1][:2] == ("TASK_RUNNING", "stopping")
 
+    def test_a_shutdown_does_not_wait_long_for_an_acknowledgement(self) -> None:
+        """An agent that shuts us down may have forgotten the framework, and kills us after its grace."""
+        story = Story(payload())
+        story.run()
+        story.happen(StopAsked("the agent", grace_s=4.0, leave_s=0.5))
+        story.happen(Died(code=0))
+        assert story.happen(Ticked(), after=0.4) == []
+        assert kinds(story.happen(Ticked(), after=0.1)) == [Leave]
+
     def test_a_stop_before_any_task_just_leaves(self) -> None:
         """Nothing to report: the executor goes."""
         assert kinds(Story().happen(StopAsked("SIGTERM to the executor"))) == [Leave]
@@ -404,8 +414,7 @@ class TestAgent:
         story.run()
         story.happen(Disconnected())
         story.happen(Died(code=0))
-        story.due()
-        assert story.state.phase == lifecycle.ENDED and Leave() not in story.commands
+        assert story.happen(Ticked(), after=60) == []
         story.happen(Connected())
         assert story.happen(Acknowledged()) == [Leave()]
 
@@ -414,7 +423,17 @@ class TestAgent:
         story = Story(payload("never"))
         story.run()
         story.happen(Died(code=0))
-        assert kinds(story.due()) == [Leave]
+        story.happen(Delivered())
+        assert story.happen(Ticked(), after=9.9) == []
+        assert kinds(story.happen(Ticked(), after=0.1)) == [Leave]
+
+    def test_an_agent_that_does_not_even_take_the_last_report_gets_its_recovery_time(self) -> None:
+        """One that has just restarted refuses reports for as long as it waits for its executors."""
+        story = Story(payload("never"))
+        story.run()
+        story.happen(Died(code=0))
+        assert story.happen(Ticked(), after=899) == []
+        assert kinds(story.happen(Ticked(), after=1)) == [Leave]
 
     def test_an_executor_that_reaches_no_agent_leaves(self) -> None:
         """Without a first subscription within a minute the agent has given us up."""
@@ -444,22 +463,22 @@ def in_phase(phase: str) -> Story:
 EVENTS: Tuple[Event, ...] = (
     Launched(payload()), Refused("no"), Spawned(7), Reached("/x"), Started(), PathFailed("/x is missing"),
     StartFailed("no program"), Died(code=1), Died(code=1, left=2), TreeGone(), StopAsked("the scheduler"), Connected(),
-    Disconnected(), Acknowledged(), Ticked(),
+    Disconnected(), Delivered(), Acknowledged(), Ticked(),
 )  # fmt: skip
 
 #: Where an event leads; a pair that is not here changes no phase. "!" marks pairs that cannot be, and are said.
 LEADS = {
     "idle": "Launched>starting Refused>ended Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! "
-    "StopAsked>ended Acknowledged!",
+    "StopAsked>ended Delivered! Acknowledged!",
     "starting": "Launched! Refused! Started>running PathFailed>waiting StartFailed>starting Died>starting "
-    "Died>clearing TreeGone! StopAsked>stopping Acknowledged!",
+    "Died>clearing TreeGone! StopAsked>stopping Delivered! Acknowledged!",
     "waiting": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! "
-    "StopAsked>ended Acknowledged! Ticked>starting",
+    "StopAsked>ended Delivered! Acknowledged! Ticked>starting",
     "running": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died>starting Died>clearing "
-    "TreeGone! StopAsked>stopping Acknowledged!",
+    "TreeGone! StopAsked>stopping Delivered! Acknowledged!",
     "clearing": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone>starting "
-    "StopAsked>stopping Acknowledged!",
-    "stopping": "Launched! Refused! PathFailed>ended StartFailed>ended Died>ended TreeGone>ended Acknowledged!",
+    "StopAsked>stopping Delivered! Acknowledged!",
+    "stopping": "Launched! Refused! PathFailed>ended StartFailed>ended Died>ended TreeGone>ended Delivered! Acknowledged!",
     "ended": "Launched! Refused! Spawned! Started! Died! Died! TreeGone!",
 }
 
@@ -541,7 +560,7 @@ class World:
         if self.left:
             acts.append("clear")
         if self.finals:
-            acts.append("acknowledge")
+            acts += ["deliver", "acknowledge"]
         return acts
 
     def act(self, name: str) -> None:
@@ -574,6 +593,8 @@ class World:
                 self.happen(Disconnected())
             elif name == "connect":
                 self.happen(Connected())
+            elif name == "deliver":
+                self.happen(Delivered())
             elif name == "acknowledge":
                 self.happen(Acknowledged())
 
