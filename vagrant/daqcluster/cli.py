@@ -117,6 +117,8 @@ def env(cluster: Cluster) -> None:
     click.echo(f"export DAQSCHED_MASTER={cluster.master_url}")
     if cluster.elasticsearch_url:
         click.echo(f"export DAQSCHED_ELASTICSEARCH={cluster.elasticsearch_url}")
+    # a framework's state means nothing without its master: it goes with the cluster
+    click.echo(f"export DAQSCHED_STATE={cluster.folder / 'serve'}")
 
 
 def _show(cluster: Cluster, as_json: bool) -> None:

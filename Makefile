@@ -1,0 +1,40 @@
+# `make run` and `make test` do all the set-up that they need. What they do stands in scripts/.
+.PHONY: run stop test lint format bench clean help
+
+help:
+	@echo 'make run     set up everything, bring a local cluster up, run jobs/quickstart.py on it'
+	@echo 'make stop    end what make run started'
+	@echo 'make test    set up everything, run all the tests'
+	@echo 'make lint    ruff and mypy; make format mends what can be mended'
+	@echo 'make bench   measure what docs/performance.md shows'
+	@echo 'make clean   remove virtual environments and caches of this checkout'
+
+run:
+	@scripts/run
+
+stop:
+	@scripts/stop
+
+test:
+	@scripts/test
+
+lint:
+	@scripts/setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format:
+	@scripts/setup
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench:
+	@scripts/setup
+	.venv/bin/python bench/farm.py
+	.venv/bin/python bench/executor.py
+	.venv/bin/python bench/forward.py
+
+clean:
+	rm -rf .venv .venv-3.* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .setup.lock .setup.log
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
