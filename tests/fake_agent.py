@@ -15,30 +15,31 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any
 
 from daqsched_executor.contract import Payload, Report
 
-Status = Dict[str, Any]
+Status = dict[str, Any]
 
 
 class FakeAgent:
     """Listens from the start. All that arrives is kept in `subscriptions` and `updates`, in order."""
 
     def __init__(self) -> None:
-        self.subscriptions: List[Dict[str, Any]] = []
-        self.updates: List[Status] = []
+        self.subscriptions: list[dict[str, Any]] = []
+        self.updates: list[Status] = []
         self.acknowledges = True
         #: Accept, and never answer.
         self.hangs = False
         #: The status line of the answer to an update that is refused; empty: none is.
         self.refuses = ""
-        self.requests: List[str] = []
-        self.capabilities: List[Dict[str, str]] = [{"type": "TASK_KILLING_STATE"}]
+        self.requests: list[str] = []
+        self.capabilities: list[dict[str, str]] = [{"type": "TASK_KILLING_STATE"}]
         self._changed = threading.Condition()
-        self._stream: Optional[socket.socket] = None
-        self._open: List[socket.socket] = []
+        self._stream: socket.socket | None = None
+        self._open: list[socket.socket] = []
         self.port = 0
         self.come()
 
@@ -63,7 +64,7 @@ class FakeAgent:
                 connection.close()
             self._open.clear()
 
-    def send(self, event: Dict[str, Any]) -> None:
+    def send(self, event: dict[str, Any]) -> None:
         """One event to the subscribed executor."""
         record = json.dumps(event).encode()
         frame = b"%d\n%s" % (len(record), record)
@@ -76,7 +77,7 @@ class FakeAgent:
         task = {"name": "t", "task_id": {"value": task_id}, "agent_id": {"value": "A"}, "resources": []}
         self.send({"type": "LAUNCH", "launch": {"task": {**task, "data": base64.b64encode(data).decode()}}})
 
-    def kill(self, task_id: str, grace_s: Optional[float] = None) -> None:
+    def kill(self, task_id: str, grace_s: float | None = None) -> None:
         """Order the end of the task."""
         policy = {} if grace_s is None else {"kill_policy": {"grace_period": {"nanoseconds": int(grace_s * 1e9)}}}
         self.send({"type": "KILL", "kill": {"task_id": {"value": task_id}, **policy}})
@@ -106,7 +107,7 @@ class FakeAgent:
     def wait_update(self, state: str, count: int = 1, contains: str = "", limit_s: float = 10.0) -> Status:
         """Wait for the n-th update with that state (and words), and return it."""
 
-        def found() -> Optional[Status]:
+        def found() -> Status | None:
             fitting = [one for one in self.updates if one["state"] == state and contains in one["message"]]
             return fitting[count - 1] if len(fitting) >= count else None
 
@@ -138,7 +139,7 @@ class FakeAgent:
         except (OSError, ValueError):
             return
 
-    def _answer(self, connection: socket.socket, body: Dict[str, Any]) -> None:
+    def _answer(self, connection: socket.socket, body: dict[str, Any]) -> None:
         if body["type"] == "SUBSCRIBE":
             connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             with self._changed:
@@ -238,14 +239,13 @@ def wait_until(true: Callable[[], object], what: str, limit_s: float = 10.0) -> 
         time.sleep(0.005)
 
 
-def processes_of(executor: ExecutorUnderTest) -> List[int]:
+def processes_of(executor: ExecutorUnderTest) -> list[int]:
     """Living processes of the executor's job: all that carry its sandbox in their environment or as folder."""
     found = []
     for name in os.listdir("/proc"):
         try:
-            if name.isdigit() and int(name) != os.getpid():
-                if Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox:
-                    found.append(int(name))
+            if name.isdigit() and Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox:
+                found.append(int(name))
         except OSError:
             continue
     return [pid for pid in found if pid != executor.process.pid]

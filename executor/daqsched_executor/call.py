@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from daqsched_executor.loop import READ, WRITE, Loop
 

@@ -14,7 +14,7 @@ import errno
 import os
 import resource
 import signal
-from typing import Mapping
+from collections.abc import Mapping
 
 from daqsched_executor.contract import SPOOL_VARIABLE, Payload, spool_of
 from daqsched_executor.kernel import Kernel

@@ -12,8 +12,9 @@ Units: durations are seconds as float and end in ``_s``; points in time are seco
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Mapping, Sequence, TypeVar
+from typing import Any, TypeVar
 
 #: The version of everything in this module. Raised only when an older reader could misunderstand the new text.
 VERSION = 1

@@ -20,8 +20,9 @@ ended     nothing runs, the last report is out; the executor leaves when the age
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Callable
+from typing import Any
 
 from daqsched_executor import words
 from daqsched_executor.contract import Exit, Payload, Report, Restart, duration

@@ -19,7 +19,8 @@ import os
 import random
 import time
 from binascii import a2b_base64, b2a_base64
-from typing import Any, Callable, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from pymesos import Executor, MesosExecutorDriver, logger  # type: ignore[import-untyped]
 from pymesos.process import Connection  # type: ignore[import-untyped]

@@ -7,9 +7,9 @@ While an agent is away, or slow, only the latest state waits; a final one is nev
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Dict
+from typing import Any
 
-Status = Dict[str, Any]
+Status = dict[str, Any]
 
 #: The first few changes go out at once, whatever their rate; then at most one per `INTERVAL_S`.
 BURST = 5

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 #: Why a path can't be read, by errno; ``{path}`` is filled in. What else may come is told as the kernel words it.
 SENTENCES = {

@@ -11,7 +11,7 @@ import os
 import signal
 import traceback  # deferred by `lean` until there is one
 from collections import deque
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from daqsched_executor import lifecycle
 from daqsched_executor.contract import Payload, spool_of

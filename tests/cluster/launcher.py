@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pymesos
 from daqsched_executor.contract import Payload, Report
@@ -16,15 +16,15 @@ from daqsched_executor.contract import Payload, Report
 #: The command beside the interpreter that runs the tests.
 EXECUTOR = str(Path(sys.executable).parent / "daqsched-executor")
 
-Json = Dict[str, Any]
+Json = dict[str, Any]
 
 
 class Launcher(pymesos.Scheduler):  # type: ignore[misc]
     """A framework of its own at the cluster's master, with checkpoints."""
 
     def __init__(self, master: str) -> None:
-        self.updates: List[Json] = []
-        self._wanted: Dict[str, Payload] = {}
+        self.updates: list[Json] = []
+        self._wanted: dict[str, Payload] = {}
         self._changed = threading.Condition()
         info = {
             "user": getpass.getuser(),
@@ -71,7 +71,7 @@ class Launcher(pymesos.Scheduler):  # type: ignore[misc]
     def registered(self, driver: Any, framework_id: Json, master_info: Json) -> None:
         """The master knows us."""
 
-    def resourceOffers(self, driver: Any, offers: List[Json]) -> None:
+    def resourceOffers(self, driver: Any, offers: list[Json]) -> None:
         """Launch what is wanted on a host, decline what is not."""
         for offer in offers:
             with self._changed:
@@ -105,6 +105,6 @@ def task_of(payload: Payload, offer: Json) -> Json:
     }
 
 
-def resources(cpus: float, mem: float) -> List[Json]:
+def resources(cpus: float, mem: float) -> list[Json]:
     """A little of a machine."""
     return [{"name": n, "type": "SCALAR", "scalar": {"value": v}} for n, v in (("cpus", cpus), ("mem", mem))]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any
 
 import pytest
 from daqsched_executor.contract import Payload, Restart, Stop, Stream
@@ -50,7 +51,7 @@ def test_a_program_runs_and_its_lines_are_in_the_sandbox(launcher: Launcher) -> 
     until(lambda: (sandbox / "stdout").read_text() == f"hello from probe@{HOST}\n", "the line is in the sandbox")
     assert "runs: pid" in (sandbox / "executor.log").read_text()
     spool = Path(str(sandbox).partition("/slaves/")[0]) / "daqsched"
-    streams: List[Stream] = [Stream.from_json(file.read_bytes()) for file in (spool / "streams").glob("*.json")]
+    streams: list[Stream] = [Stream.from_json(file.read_bytes()) for file in (spool / "streams").glob("*.json")]
     ours = [stream for stream in streams if stream.task_id == job.task_id]
     assert sorted(stream.name for stream in ours) == ["executor", "stderr", "stdout"]
     assert all(os.path.samefile(spool / "links" / stream.id, stream.path) for stream in ours)

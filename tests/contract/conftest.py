@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List
 
 import pytest
 from daqsched_executor.contract import Payload, Stop
@@ -23,9 +23,9 @@ def agent() -> Iterator[FakeAgent]:
 @pytest.fixture
 def start(agent: FakeAgent, tmp_path: Path) -> Iterator[Start]:
     """Starts an executor with a program of the test's; ends it, and what is left, as the agent's launcher would."""
-    started: List[ExecutorUnderTest] = []
+    started: list[ExecutorUnderTest] = []
 
-    def start_one(*argv: str, environ: Dict[str, str] = {}, **fields: object) -> ExecutorUnderTest:  # noqa: B006
+    def start_one(*argv: str, environ: dict[str, str] = {}, **fields: object) -> ExecutorUnderTest:  # noqa: B006
         executor = ExecutorUnderTest(agent, tmp_path / "sandbox", **environ)
         started.append(executor)
         fields.setdefault("stop", Stop(grace_s=5.0))

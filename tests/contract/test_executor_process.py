@@ -12,7 +12,6 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Dict, List
 
 import pytest
 from daqsched_executor.contract import Restart, Stop, Stream
@@ -20,7 +19,7 @@ from fake_agent import FakeAgent, Start, alive, processes_of, report_of, wait_un
 from hanging_mount import HangingMount
 
 
-def python(text: str) -> List[str]:
+def python(text: str) -> list[str]:
     """argv of a small program."""
     return [sys.executable, "-c", text]
 
@@ -170,7 +169,7 @@ time.sleep(1000)
 class TestWhatAProgramFinds:
     """Environment, files, folder, limits, account."""
 
-    def facts(self, start: Start, agent: FakeAgent, **fields: object) -> Dict[str, object]:
+    def facts(self, start: Start, agent: FakeAgent, **fields: object) -> dict[str, object]:
         """What a program sees of itself."""
         text = """
 import json, os, resource
@@ -185,7 +184,7 @@ print(json.dumps(dict(
         executor = start(str(interpreter), "-S", "-c", text, restart=Restart("never"), **fields)
         agent.wait_update("TASK_FINISHED")
         self.executor = executor
-        facts: Dict[str, object] = json.loads((executor.sandbox / "stdout").read_text())
+        facts: dict[str, object] = json.loads((executor.sandbox / "stdout").read_text())
         return facts
 
     def test_the_environment_is_small_and_its_own(self, agent: FakeAgent, start: Start) -> None:
@@ -371,7 +370,7 @@ class TestPaths:
         ],
     )
     def test_what_this_machine_cannot_do_is_a_clear_sentence(
-        self, agent: FakeAgent, start: Start, fields: Dict[str, object], words: str
+        self, agent: FakeAgent, start: Start, fields: dict[str, object], words: str
     ) -> None:
         """An unknown account or limit is told, and under `never` it fails the task."""
         start("/bin/true", restart=Restart("never"), **fields)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
-
 from daqsched_executor.outbox import BURST, Outbox, Status
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,11 +100,11 @@ def test_a_subscription_that_fails_forgets_nothing() -> None:
 
 
 @given(st.lists(st.sampled_from(["put", "next", "posted", "failed", "acknowledge", "subscribe", "wait"]), max_size=60))
-def test_the_agent_ends_up_with_the_last_state(acts: List[str]) -> None:
+def test_the_agent_ends_up_with_the_last_state(acts: list[str]) -> None:
     """Whatever fails in between, in the end the agent has the latest update, and saw none after a newer one."""
     box, now, made = Outbox(), 0.0, 0
-    taken: List[int] = []
-    posting: Dict[str, int] = {}
+    taken: list[int] = []
+    posting: dict[str, int] = {}
 
     def take(uuid: str) -> None:
         if int(uuid) not in taken:

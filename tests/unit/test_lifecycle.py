@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, Optional, Tuple
 
 import pytest
 from daqsched_executor import lifecycle
@@ -48,10 +47,10 @@ def payload(policy: str = "always", **rule: object) -> Payload:
 class Story:
     """Feeds events to the core and keeps all that it commanded."""
 
-    def __init__(self, job: Optional[Payload] = None, patience_s: float = 900.0) -> None:
+    def __init__(self, job: Payload | None = None, patience_s: float = 900.0) -> None:
         self.time = 100.0
         self.state = begin(self.now, patience_s)
-        self.commands: List[Command] = []
+        self.commands: list[Command] = []
         self.happen(Connected(killing=True))
         if job is not None:
             self.happen(Launched(job))
@@ -60,33 +59,33 @@ class Story:
     def now(self) -> Moment:
         return Moment(self.time, 1e9 + self.time, f"clock {self.time:g}")
 
-    def happen(self, *events: Event, after: float = 0.0) -> List[Command]:
+    def happen(self, *events: Event, after: float = 0.0) -> list[Command]:
         """Let time pass, then the events happen; returns what they command."""
         self.time += after
-        commanded: List[Command] = []
+        commanded: list[Command] = []
         for event in events:
             self.state, commands = handle(self.state, event, self.now)
             commanded += commands
         self.commands += commanded
         return commanded
 
-    def run(self, pid: int = 4711) -> List[Command]:
+    def run(self, pid: int = 4711) -> list[Command]:
         """The child that was spawned becomes the program."""
         return self.happen(Spawned(pid), Reached("/bin/readout"), Reached(""), Started())
 
-    def due(self) -> List[Command]:
+    def due(self) -> list[Command]:
         """Time passes until the core wants to be woken."""
         assert self.state.wake_at is not None
         self.time = max(self.time, self.state.wake_at)
         return self.happen(Ticked())
 
     @property
-    def told(self) -> List[Tuple[str, str, str]]:
+    def told(self) -> list[tuple[str, str, str]]:
         """(task state, activity, message) of all updates."""
         return [(c.task_state, c.report.activity, c.message) for c in self.commands if isinstance(c, Tell)]
 
 
-def kinds(commands: List[Command]) -> List[type]:
+def kinds(commands: list[Command]) -> list[type]:
     """The commands' types without what is only said."""
     return [type(command) for command in commands if not isinstance(command, Say)]
 
@@ -135,8 +134,10 @@ class TestStart:
         assert story.told[-1] == (
             "TASK_STARTING",
             "probing",
-            "/cvmfs/belle.cern.ch/x does not answer within 5.0 s (cvmfs hangs?); starts when it does, "
-            "trying again every 10 s",
+            (
+                "/cvmfs/belle.cern.ch/x does not answer within 5.0 s (cvmfs hangs?); starts when it does, "
+                "trying again every 10 s"
+            ),
         )
         for _ in range(5):
             assert kinds(story.due()) == [KillTree]
@@ -245,7 +246,7 @@ class TestRestart:
             ("always", Died(code=0), None),
         ],
     )
-    def test_the_policy_says_whether_it_is_over(self, policy: str, death: Died, state: Optional[str]) -> None:
+    def test_the_policy_says_whether_it_is_over(self, policy: str, death: Died, state: str | None) -> None:
         """always, on-failure, never: what a success and a failure mean under each."""
         story = Story(payload(policy))
         story.run()
@@ -438,7 +439,7 @@ class TestAgent:
     def test_an_executor_that_reaches_no_agent_leaves(self) -> None:
         """Without a first subscription within a minute the agent has given us up."""
         now = Moment(5.0)
-        state, commands = handle(begin(now, 900.0), Ticked(), Moment(65.0))
+        _, commands = handle(begin(now, 900.0), Ticked(), Moment(65.0))
         assert kinds(commands) == [Leave]
 
 
@@ -460,7 +461,7 @@ def in_phase(phase: str) -> Story:
     return story
 
 
-EVENTS: Tuple[Event, ...] = (
+EVENTS: tuple[Event, ...] = (
     Launched(payload()), Refused("no"), Spawned(7), Reached("/x"), Started(), PathFailed("/x is missing"),
     StartFailed("no program"), Died(code=1), Died(code=1, left=2), TreeGone(), StopAsked("the scheduler"), Connected(),
     Disconnected(), Delivered(), Acknowledged(), Ticked(),
@@ -553,7 +554,7 @@ class World:
                 self.story.happen(event, after=after)
                 self.obey()
 
-    def possible(self) -> List[str]:
+    def possible(self) -> list[str]:
         """What the world may do next."""
         acts = ["pass", "tick", "disconnect", "connect"]
         acts += {"forked": ["reach", "exec", "path", "start"], "program": ["die", "die+"]}.get(self.alive, [])
