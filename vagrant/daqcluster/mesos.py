@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from daqcluster.member import Member
+from daqcluster.member import MARK, Member
 
 CGROUPS = Path("/sys/fs/cgroup")
 #: What the linux launcher and the isolators for cores and memory need (cgroup v1).
@@ -16,6 +16,9 @@ _HIERARCHIES = ("freezer", "cpu", "cpuacct", "memory")
 
 #: More than the machine has: the programs of a test farm need next to nothing, and a hundred must fit.
 RESOURCES = "cpus:64;mem:65536;disk:100000;ports:[31000-32000]"
+
+#: What executors find programs in, as on a farm machine: nothing of the checkout.
+EXECUTOR_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def launcher() -> str:
@@ -72,6 +75,8 @@ def agent(
         "MESOS_SYSTEMD_ENABLE_SUPPORT": "false",
         "MESOS_REGISTRATION_BACKOFF_FACTOR": "100ms",
         "MESOS_EXECUTOR_REREGISTRATION_TIMEOUT": "10secs",
+        # an executor gets this in place of the agent's environment: the mark must be in it, `down` finds it by that
+        "MESOS_EXECUTOR_ENVIRONMENT_VARIABLES": json.dumps({"PATH": EXECUTOR_PATH, MARK: cluster}),
     }
     if how == "linux":
         env["MESOS_CGROUPS_ROOT"] = cgroups_root(cluster, name)
