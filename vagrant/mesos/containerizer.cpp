@@ -15,6 +15,6 @@ int main(int argc, char** argv) {
   new (launch + 8) std::string("launch");
   new (launch + 0xe0) MesosContainerizerLaunch::Flags();
   reinterpret_cast<flags::FlagsBase*>(launch + 0x168)
-      ->load(std::string("MESOS_CONTAINERIZER_"), argc - 1, argv + 1, false, false);
+      ->load(std::string("MESOS_CONTAINERIZER_"), argc - 1, argv + 1, false, false).get("flags");
   return reinterpret_cast<MesosContainerizerLaunch*>(launch)->execute();
 }

@@ -4,44 +4,59 @@
 // the places marked "offset". Every class has a constructor or destructor of its own (never run for what lives as long
 // as the process), so it is passed and returned in memory, as the library does. Sizes are upper bounds.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <vector>
 
-// stout/option.hpp: the state word, then the value.
+// stout/option.hpp: the state word, then the value. Nothing is ever destroyed: all of it lives as long as the process.
 template <typename T>
 class Option {
  public:
   Option() : state(NONE) {}
-  Option(const T& t) : state(SOME) { new (value) T(t); }
+  Option(const T& t) : state(SOME) { new (room) T(t); }
   ~Option() {}
+
+  bool some() const { return state == SOME; }
+  T& value() { return *reinterpret_cast<T*>(room); }
+
+  // For a T that must not be moved once it is made.
+  T& make() {
+    state = SOME;
+    return *new (room) T();
+  }
 
  private:
   enum State : int { SOME, NONE } state;
-  alignas(16 < alignof(T) ? alignof(T) : 8) unsigned char value[sizeof(T)];
+  alignas(T) unsigned char room[sizeof(T)] = {};
 };
 
-// stout/try.hpp: an Option of the value, then an Option of the error, which is a std::string behind a virtual table.
+// stout/error.hpp
+struct Error {
+  std::string message;
+};
+
+// stout/try.hpp: the value, then the error, one of which is there.
 template <typename T>
 class Try {
  public:
   ~Try() {}
-  T get(const char* what) const {
-    if (state != 0) {
-      const std::string* message = reinterpret_cast<const std::string*>(
-          reinterpret_cast<const char*>(this) + sizeof(Option<void*>) + 16);  // offset: error's state word, virtual table
-      std::fprintf(stderr, "%s: %s\n", what, message->c_str());
+
+  // The value; an error ends the process with the words of Mesos.
+  T& get(const char* what) {
+    if (!data.some()) {
+      std::fprintf(stderr, "%s: %s\n", what, error.value().message.c_str());
       std::exit(1);
     }
-    return value;
+    return data.value();
   }
 
  private:
-  int state;
-  T value;
-  unsigned char room[256];
+  Option<T> data;
+  Option<Error> error;
 };
 
 // What a function gives back that nobody looks at.
@@ -51,13 +66,26 @@ struct Ignored {
 };
 
 struct Duration {
-  unsigned char room[16];
+  std::int64_t nanos;
 };
 
+// A virtual base of an object. offset: their distances stand before its virtual table, after three other words (the
+// table's own offset-to-top and type, and what the compiler keeps for the first virtual function of a base).
+template <typename Base, typename T>
+Base* virtual_base(T* object, int index) {
+  const char* table = *reinterpret_cast<char**>(object);
+  return reinterpret_cast<Base*>(reinterpret_cast<char*>(object) +
+                                 *reinterpret_cast<const std::ptrdiff_t*>(table - 24 - 8 * index));
+}
+
 namespace flags {
+struct Warnings {
+  ~Warnings() {}
+  std::vector<std::string> unread;
+};
 struct FlagsBase {
   // (prefix of the environment variables, argc, argv, whether unknown names are fine, whether repeated ones are)
-  Ignored load(const Option<std::string>& prefix, int argc, const char* const* argv, bool unknowns, bool duplicates);
+  Try<Warnings> load(const Option<std::string>& prefix, int argc, const char* const* argv, bool unknowns, bool duplicates);
 };
 }  // namespace flags
 
@@ -113,14 +141,18 @@ struct VersionProcess {
 };
 struct PendingFutureTracker { unsigned char room[4096]; };
 namespace logging {
-struct Flags { unsigned char room[4096]; };
+struct Flags {
+  Flags();
+  flags::FlagsBase* base() { return virtual_base<flags::FlagsBase>(this, 0); }  // its only one
+  alignas(8) unsigned char room[4096];
+};
 void initialize(const std::string& program, bool signal_handler, const Option<Flags>& flags);
 }  // namespace logging
 
 namespace local {
 struct Flags {
   Flags();
-  unsigned char room[16384];
+  alignas(8) unsigned char room[16384];
 };
 Ignored launch(const Flags& flags, allocator::Allocator* allocator);
 }  // namespace local
@@ -130,11 +162,7 @@ class VolumeGidManager;
 class CSIServer;
 struct Flags {
   Flags();
-  // offset: FlagsBase is the second of the virtual bases, whose distances stand before the virtual table, last first
-  flags::FlagsBase* base() {
-    char* table = *reinterpret_cast<char**>(this);
-    return reinterpret_cast<flags::FlagsBase*>(reinterpret_cast<char*>(this) + *reinterpret_cast<std::ptrdiff_t*>(table - 32));
-  }
+  flags::FlagsBase* base() { return virtual_base<flags::FlagsBase>(this, 1); }  // the first is that of logging
   unsigned char room[65536];
 };
 struct Fetcher {
@@ -162,11 +190,7 @@ struct Slave {
         VolumeGidManager* gids, PendingFutureTracker* futures, process::Owned<CSIServer>&& csi,
         const Option<process::network::internal::Socket<process::network::unix::Address>>& executor_socket,
         const Option<Authorizer*>& authorizer);
-  // offset: ProcessBase is the first of the virtual bases
-  process::ProcessBase* process() {
-    char* table = *reinterpret_cast<char**>(this);
-    return reinterpret_cast<process::ProcessBase*>(reinterpret_cast<char*>(this) + *reinterpret_cast<std::ptrdiff_t*>(table - 24));
-  }
+  process::ProcessBase* process() { return virtual_base<process::ProcessBase>(this, 0); }
   unsigned char room[1 << 20];
 };
 struct MesosContainerizerLaunch {
@@ -184,28 +208,32 @@ struct MesosContainerizerLaunch {
 template <typename T>
 void* room_for() { return std::calloc(1, sizeof(T)); }
 
-inline std::string environment(const char* name) {
+// What the mains of Mesos take by flags of their own, outside of the objects that the library exports.
+inline Option<std::string> setting(const char* name) {
   const char* value = std::getenv(name);
-  if (value == nullptr) {
+  return value == nullptr ? Option<std::string>() : Option<std::string>(value);
+}
+
+inline std::string needed(const char* name) {
+  Option<std::string> value = setting(name);
+  if (!value.some()) {
     std::fprintf(stderr, "%s is not set\n", name);
     std::exit(2);
   }
-  return value;
-}
-
-// The mains of Mesos take the address of the daemon by flags of its own, libprocess takes it from LIBPROCESS_*.
-inline void pass_on(const char* from, const char* to) {
-  if (const char* value = std::getenv(from)) setenv(to, value, 0);
+  return value.value();
 }
 
 // What both daemons begin with: logging, the network (requests without a path go to `delegate`), /version.
-inline void begin(const char* program, const char* delegate) {
-  pass_on("MESOS_IP", "LIBPROCESS_IP");
-  pass_on("MESOS_PORT", "LIBPROCESS_PORT");
-  pass_on("MESOS_ADVERTISE_IP", "LIBPROCESS_ADVERTISE_IP");
-  pass_on("MESOS_ADVERTISE_PORT", "LIBPROCESS_ADVERTISE_PORT");
+inline void begin(char** argv, const std::string& delegate, const std::string& role) {
   using namespace mesos::internal;
-  logging::initialize(program, false, Option<logging::Flags>());
-  process::initialize(std::string(delegate), Option<std::string>(), Option<std::string>());
+  auto* logs = new (room_for<Option<logging::Flags>>()) Option<logging::Flags>();
+  logs->make().base()->load(std::string("MESOS_"), 1, argv, false, false).get("flags of logging");
+  logging::initialize(argv[0], false, *logs);
+  // libprocess reads its address from LIBPROCESS_*; the mains of Mesos take it by flags
+  for (const char* name : {"IP", "PORT", "ADVERTISE_IP", "ADVERTISE_PORT"}) {
+    Option<std::string> value = setting((std::string("MESOS_") + name).c_str());
+    if (value.some()) setenv((std::string("LIBPROCESS_") + name).c_str(), value.value().c_str(), 0);
+  }
+  process::initialize(delegate, role + "-readwrite", role + "-readonly");
   process::spawn(new (room_for<VersionProcess>()) VersionProcess(), true);
 }
