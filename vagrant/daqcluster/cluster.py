@@ -347,7 +347,8 @@ def _environment(pid: int) -> dict[str, str]:
 
 
 def _remove_cgroups(name: str) -> None:
-    """The groups of an agent's containers, the innermost first; a group that is still busy for a moment is waited for."""
+    """The groups of an agent's containers, the innermost first, with whatever still runs in them: a program need not carry
+    the mark, but it can't leave its group."""
     for hierarchy in mesos.CGROUPS.iterdir() if mesos.CGROUPS.is_dir() else ():
         root = hierarchy / name
         if not root.is_dir():
@@ -358,6 +359,8 @@ def _remove_cgroups(name: str) -> None:
                 try:
                     folder.rmdir()
                 except OSError:
+                    for pid in (folder / "cgroup.procs").read_text().split():
+                        os.kill(int(pid), signal.SIGKILL)
                     if time.monotonic() > deadline:
                         raise ClusterError(f"the cgroup {folder} can't be removed: is something running in it?") from None
                     time.sleep(0.02)
