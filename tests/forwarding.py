@@ -1,8 +1,10 @@
-"""For tests of the forwarder: a program that prints into registered streams, and the real forwarder as a process."""
+"""For tests of the forwarder: a program that prints into registered streams, the real forwarder as a process, and an
+index of the test's own on the real Elasticsearch."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import subprocess
@@ -10,7 +12,8 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
+from urllib.request import Request, urlopen
 
 from daqsched_executor.contract import LINKS_DIR, STREAMS_DIR, Stream
 
@@ -109,3 +112,49 @@ class ForwarderProcess:
         """SIGTERM; the exit status."""
         self.process.terminate()
         return self.process.wait(timeout=20)
+
+
+class Index:
+    """A prefix of this test's own on the real server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.prefix = f"test-forward-{secrets.token_hex(4)}"
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """One request, its answer as JSON."""
+        return self.ask_raw(method, path, None if body is None else json.dumps(body).encode())
+
+    def ask_raw(self, method: str, path: str, body: bytes | None) -> Any:
+        """One request with a body as it is."""
+        request = Request(self.url + path, body, {"Content-Type": "application/json"}, method=method)
+        with urlopen(request, timeout=60) as response:
+            return json.load(response)
+
+    def count(self) -> int:
+        """How many documents can be found."""
+        answer = self.ask("GET", f"/{self.prefix}-*/_count")
+        return int(answer["count"])
+
+    def documents(self) -> list[dict[str, Any]]:
+        """All hits, in the order in which people see them."""
+        self.ask("POST", f"/{self.prefix}-*/_refresh")
+        sort = ["@timestamp", {"service.node.name": {"missing": ""}}, {"daqsched.stream": {"missing": ""}}]
+        search: dict[str, Any] = {"size": 5000, "sort": [*sort, {"log.offset": {"missing": 0}}]}
+        found: list[dict[str, Any]] = []
+        while True:
+            hits = self.ask("POST", f"/{self.prefix}-*/_search", search)["hits"]["hits"]
+            if not hits:
+                return found
+            found += hits
+            search["search_after"] = hits[-1]["sort"]
+
+    def messages(self) -> list[str]:
+        """The texts of all documents, in order."""
+        return [hit["_source"]["message"] for hit in self.documents()]
+
+    def remove(self) -> None:
+        """Delete all indices and the template."""
+        for name in self.ask("GET", f"/{self.prefix}-*"):
+            self.ask("DELETE", f"/{name}")
+        self.ask("DELETE", f"/_index_template/{self.prefix}*")

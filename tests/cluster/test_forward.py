@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import random
-import secrets
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
-from forwarding import ForwarderProcess, Printer, until
-
-
-class Index:
-    """A prefix of this test's own on the real server."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.prefix = f"test-forward-{secrets.token_hex(4)}"
-
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """One request, its answer as JSON."""
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
-        with urlopen(request, timeout=60) as response:
-            return json.load(response)
-
-    def count(self) -> int:
-        """How many documents can be found."""
-        answer = self.ask("GET", f"/{self.prefix}-*/_count")
-        return int(answer["count"])
-
-    def documents(self) -> list[dict[str, Any]]:
-        """All hits, in the order in which people see them."""
-        self.ask("POST", f"/{self.prefix}-*/_refresh")
-        sort = ["@timestamp", {"service.node.name": {"missing": ""}}, {"daqsched.stream": {"missing": ""}}]
-        search: dict[str, Any] = {"size": 5000, "sort": [*sort, {"log.offset": {"missing": 0}}]}
-        found: list[dict[str, Any]] = []
-        while True:
-            hits = self.ask("POST", f"/{self.prefix}-*/_search", search)["hits"]["hits"]
-            if not hits:
-                return found
-            found += hits
-            search["search_after"] = hits[-1]["sort"]
-
-    def messages(self) -> list[str]:
-        """The texts of all documents, in order."""
-        return [hit["_source"]["message"] for hit in self.documents()]
+from daqsched import search
+from daqsched_executor.forward.record import index_of
+from daqsched_executor.forward.template import template
+from forwarding import ForwarderProcess, Index, Printer, until
+from relay import Relay
 
 
 @pytest.fixture
@@ -58,15 +25,17 @@ def index(cluster: Any) -> Iterator[Index]:
     """A clean prefix; its indices and template are deleted afterwards."""
     made = Index(cluster.elasticsearch_url)
     yield made
-    for name in made.ask("GET", f"/{made.prefix}-*"):
-        made.ask("DELETE", f"/{name}")
-    made.ask("DELETE", f"/_index_template/{made.prefix}*")
+    made.remove()
 
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Path:
     """An empty spool."""
     return tmp_path / "spool"
+
+
+#: How often the forwarder is killed; `make faults` may want more.
+KILLS = int(os.environ.get("DAQSCHED_TEST_KILLS", "20"))
 
 
 class Chatter(threading.Thread):
@@ -94,29 +63,170 @@ class Chatter(threading.Thread):
             # Half a line now and the rest later is what a buffering program writes.
             middle = self._random.randrange(len(written))
             self._printer.print(written[:middle])
-            time.sleep(self._random.uniform(0, 0.02))
+            time.sleep(self._random.uniform(0, 0.1))
             self._printer.print(written[middle:])
 
 
-def test_kill_9_at_random_moments_loses_no_line_and_doubles_none(index: Index, spool: Path) -> None:
-    """Killed 25 times while four streams are written: every line is there exactly once, with its own text."""
-    seed = random.randrange(1 << 30)
-    chance = random.Random(seed)
-    chatters = [Chatter(Printer(spool, job=f"job{at}"), seed + at) for at in range(4)]
+@contextlib.contextmanager
+def chatting(spool: Path, count: int, seed: int) -> Iterator[dict[str, str]]:
+    """So many programs print while the block runs; the dict holds ids and texts of all their lines at its end."""
+    printers = [Printer(spool, job=f"job{at}") for at in range(count)]
+    chatters = [Chatter(printer, seed + at) for at, printer in enumerate(printers)]
+    expected: dict[str, str] = {}
     for chatter in chatters:
         chatter.start()
-    for _ in range(25):
-        forwarder = ForwarderProcess(spool, index.url, index.prefix)
-        time.sleep(chance.uniform(0.1, 1.2))
-        forwarder.kill()
-    for chatter in chatters:
-        chatter.ending.set()
-        chatter.join()
-        chatter._printer.die()
-    forwarder = ForwarderProcess(spool, index.url, index.prefix)
-    until("all streams are taken away", lambda: all(chatter._printer.gone() for chatter in chatters), 60)
-    assert forwarder.stop() == 0
-    expected = {key: text for chatter in chatters for key, text in chatter.expected.items()}
+    try:
+        yield expected
+    finally:
+        for chatter, printer in zip(chatters, printers):
+            chatter.ending.set()
+            chatter.join()
+            printer.die()
+            expected.update(chatter.expected)
+
+
+def settle(spool: Path) -> None:
+    """Wait until the forwarder has taken all streams away: every line of theirs is stored."""
+    until("all streams are taken away", lambda: not list((spool / "streams").iterdir()), 120)
+
+
+def check(index: Index, expected: dict[str, str], seed: int) -> None:
+    """Every line once, with its own text, and each stream's lines in their order when sorted by time."""
     found = index.documents()
     assert len(found) == len(expected), f"seed {seed}"
     assert {hit["_id"]: hit["_source"]["message"] for hit in found} == expected, f"seed {seed}"
+    latest: dict[str, int] = {}
+    for hit in found:
+        stream, offset = hit["_id"].rsplit("-", 1)
+        assert int(offset, 16) == hit["_source"]["log"]["offset"] > latest.get(stream, -1), f"seed {seed}"
+        latest[stream] = int(offset, 16)
+
+
+def test_kill_9_at_random_moments_loses_no_line_and_doubles_none(index: Index, spool: Path) -> None:
+    """Killed again and again while four streams are written: every line is there exactly once, with its own text, in order."""
+    seed = random.randrange(1 << 30)
+    chance = random.Random(seed)
+    with chatting(spool, 4, seed) as expected:
+        for _ in range(KILLS):
+            forwarder = ForwarderProcess(spool, index.url, index.prefix)
+            time.sleep(chance.uniform(0.1, 1.0))
+            forwarder.kill()
+    forwarder = ForwarderProcess(spool, index.url, index.prefix)
+    settle(spool)
+    assert forwarder.stop() == 0
+    check(index, expected, seed)
+
+
+def test_cut_connections_lose_no_line_and_double_none(index: Index, spool: Path) -> None:
+    """Connections break at any byte, also between a request that was applied and its answer."""
+    seed = random.randrange(1 << 30)
+    chance = random.Random(seed)
+    with Relay(index.url) as relay, chatting(spool, 3, seed) as expected:
+        forwarder = ForwarderProcess(spool, relay.url, index.prefix)
+        for _ in range(40):
+            time.sleep(chance.uniform(0.02, 0.2))
+            relay.cut()
+    with Relay(index.url, relay.port):
+        settle(spool)
+        assert forwarder.stop() == 0
+    check(index, expected, seed)
+    assert "Traceback" not in forwarder.errors
+
+
+def test_a_line_is_found_within_two_seconds(index: Index, spool: Path) -> None:
+    """From printing to a search that finds it, a few times in a row."""
+    printer = Printer(spool)
+    forwarder = ForwarderProcess(spool, index.url, index.prefix)
+    printer.print("the first makes the index\n")
+    until("the index is there", lambda: index.messages() and True)
+    client = search.connect(index.url)
+    for at in range(5):
+        printed = time.monotonic()
+        printer.print(f"marker{at}\n")
+        wanted = search.Wanted(words=("readout",), text=f"marker{at}")
+        until("found", lambda wanted=wanted: search.tail(client, wanted, 1, index.prefix), 10)  # type: ignore[misc]
+        assert time.monotonic() - printed < 2.0
+        time.sleep(0.37)
+    client.close()
+    assert forwarder.stop() == 0
+
+
+def test_a_backlog_is_stored_whole(index: Index, spool: Path) -> None:
+    """What was printed while no forwarder ran, 60,000 lines of three streams, is all there."""
+    printers = [Printer(spool, job=f"job{at}") for at in range(3)]
+    for printer in printers:
+        printer.print("".join(f"{at} of the backlog\n" for at in range(20_000)))
+        printer.die()
+    forwarder = ForwarderProcess(spool, index.url, index.prefix)
+    settle(spool)
+    assert forwarder.stop() == 0
+    index.ask("POST", f"/{index.prefix}-*/_refresh")
+    assert index.count() == 60_000
+
+
+def misfit(index: Index, field: str) -> str:
+    """Today's index as somebody made it by hand, with a number where our documents have ``field``; its name."""
+    name = index_of(index.prefix, time.time_ns() // 1000)
+    mappings = template(index.prefix)["template"]["mappings"]
+    mappings["properties"][field] = {"type": "long"}
+    index.ask("PUT", f"/{name}", {"mappings": mappings})
+    return name
+
+
+def test_a_document_that_the_mapping_refuses_is_kept_in_its_smallest_form(index: Index, spool: Path) -> None:
+    """Somebody's index has labels as numbers: the line is there all the same, and says why."""
+    misfit(index, "labels")
+    printer = Printer(spool, labels={"run": "7"})
+    printer.print("cannot be refused\n")
+    printer.die()
+    forwarder = ForwarderProcess(spool, index.url, index.prefix)
+    settle(spool)
+    assert forwarder.stop() == 0
+    (hit,) = index.documents()
+    assert hit["_source"]["message"] == "cannot be refused"
+    assert hit["_source"]["event"]["dataset"] == "daqsched.deadletter"
+    assert "document_parsing_exception" in hit["_source"]["error"]["message"]
+
+
+def test_a_document_that_fits_in_no_form_is_kept_in_the_local_file(index: Index, spool: Path) -> None:
+    """Somebody's index has the message as a number: the line is in the dead-letter file, the others go on."""
+    name = misfit(index, "message")
+    printer = Printer(spool)
+    printer.print("17\nno number\n18\n")
+    printer.die()
+    forwarder = ForwarderProcess(spool, index.url, index.prefix)
+    settle(spool)
+    assert forwarder.stop() == 0
+    assert sorted(index.messages()) == ["17", "18"]
+    letter = json.loads((spool / "forward" / "deadletter.ndjson").read_text())
+    assert letter["document"]["message"] == "no number" and letter["index"] == name
+
+
+def test_strange_lines_are_stored_and_read_back_as_they_are(index: Index, spool: Path) -> None:
+    """NULs, rubbish bytes, emoji, an empty line and one of 300 KiB."""
+    long = "".join(f"word{at} " for at in range(40_000))
+    printer = Printer(spool)
+    printer.print(b"nul \0\nbad \xff\xfe\n\xf0\x9f\x90\xb1\n\n" + long.encode() + b"\n" + b"y" * 70_000 + b"\nend")
+    printer.die()
+    forwarder = ForwarderProcess(spool, index.url, index.prefix)
+    settle(spool)
+    assert forwarder.stop() == 0
+    messages = index.messages()
+    assert messages[:4] == ["nul \0", "bad \ufffd\ufffd", "\U0001f431", ""]
+    assert "".join(messages[4:6]) == long
+    assert messages[6:] == ["y" * 70_000, "end"]
+    assert not (spool / "forward" / "deadletter.ndjson").exists()
+
+
+def test_elasticsearch_killed_in_the_middle_loses_no_line(cluster: Any, index: Index, spool: Path) -> None:
+    """kill -9 of the server under load; when it is back, every line is there once."""
+    seed = random.randrange(1 << 30)
+    forwarder = ForwarderProcess(spool, index.url, index.prefix)
+    with chatting(spool, 2, seed) as expected:
+        until("some lines are stored", lambda: index.messages())
+        cluster.kill("elasticsearch")
+        time.sleep(1)
+        cluster.start("elasticsearch")
+    settle(spool)
+    assert forwarder.stop() == 0
+    check(index, expected, seed)
