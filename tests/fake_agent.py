@@ -35,6 +35,8 @@ class FakeAgent:
         self.hangs = False
         #: The status line of the answer to an update that is refused; empty: none is.
         self.refuses = ""
+        #: Answer subscriptions as an agent that has never heard of the executor.
+        self.forgot = False
         self.requests: list[str] = []
         self.capabilities: list[dict[str, str]] = [{"type": "TASK_KILLING_STATE"}]
         self._changed = threading.Condition()
@@ -140,7 +142,10 @@ class FakeAgent:
             return
 
     def _answer(self, connection: socket.socket, body: dict[str, Any]) -> None:
-        if body["type"] == "SUBSCRIBE":
+        if self.forgot:
+            text = b"Framework cannot be found"
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+        elif body["type"] == "SUBSCRIBE":
             connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             with self._changed:
                 self._stream = connection

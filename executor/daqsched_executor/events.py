@@ -32,6 +32,8 @@ class Launched:
     """The agent handed over the task."""
 
     payload: Payload
+    #: What people should know of this run besides, told while the program runs; empty: all is well.
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,8 @@ class State:
 
     phase: str = IDLE
     payload: Payload | None = None
+    #: `Launched.note`.
+    note: str = ""
     #: The child or program; 0 in idle, waiting and ended.
     pid: int = 0
     #: exec worked: the child is the program.
@@ -160,7 +162,7 @@ def handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command
 
 def _launched(state: State, event: Launched, now: Moment) -> tuple[State, list[Command]]:
     payload = event.payload
-    state = replace(state, payload=payload)
+    state = replace(state, payload=payload, note=event.note)
     started, commands = _spawn(state, now)
     report = Report(activity="starting")
     return started, [Tell(TASK_STARTING, report, words.starting(payload)), *commands]
@@ -196,7 +198,7 @@ def _start_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, list[
 def _started(state: State, event: Started, now: Moment) -> tuple[State, list[Command]]:
     state = replace(state, phase=RUNNING, program=True, since=now, hung=False, path="", deadline=None)
     state = replace(state, problem="", retries=0)
-    message = words.running(state.pid, now.clock, state.restarts, state.last_exit)
+    message = words.running(state.pid, now.clock, state.restarts, state.last_exit, state.note)
     return state, [Tell(TASK_RUNNING, _report(state, "running"), message), Say(f"runs: {message}")]
 
 
@@ -405,7 +407,7 @@ def _acknowledged(state: State, event: Acknowledged, now: Moment) -> tuple[State
 
 
 def _not_acknowledged(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
-    if not state.connected and state.alone_until is not None:
+    if not state.connected and state.alone_until is not None and state.leave_s is None:
         return replace(state, deadline=None), []  # the agent is away: it shall still learn how this ended
     said = Say("leaves, though the agent has not acknowledged the last report")
     return replace(state, deadline=None), [said, Leave()]
@@ -420,7 +422,7 @@ def _disconnected(state: State, now: Moment) -> tuple[State, list[Command]]:
     state = replace(state, connected=False, alone_until=now.mono + state.patience_s)
     if state.patience_s <= 0:
         return _abandoned(state, now)
-    if state.phase == ENDED:
+    if state.phase == ENDED and state.leave_s is None:
         state = replace(state, deadline=None)
     return state, [Say(f"the agent is away; the program runs on, for at most {duration(state.patience_s)}")]
 

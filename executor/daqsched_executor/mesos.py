@@ -47,6 +47,9 @@ from daqsched_executor.outbox import Outbox
 RECONNECT_S = (0.2, 0.6)
 #: An agent that accepts a connection and then is silent for this long is left and tried again.
 SUBSCRIBE_S = 10.0
+#: How pymesos words the answer of an agent that has no such framework or executor (Slave::Http::executor in Mesos'
+#: slave/http.cpp; while it recovers it says 503). Then nobody counts on the program, and a second copy may be near.
+UNKNOWN = "Failed with HTTP 400"
 #: Time that is left, of what the agent gives us to shut down, for the last report.
 SHUTDOWN_MARGIN_S = 1.0
 
@@ -153,7 +156,11 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
             if mask & READ and not stream.read():
                 return self._lose("the agent ended the connection")
         except Exception as error:  # pymesos raises RuntimeError for any answer that is not a subscription
-            return self._lose(f"the agent's answer is no use: {error}")
+            self._lose(f"the agent's answer is no use: {error}")
+            if UNKNOWN in str(error):
+                why = "the agent, which does not know this executor: it came back under a new agent id"
+                self._happen(StopAsked(why, leave_s=SHUTDOWN_MARGIN_S / 2))
+            return
         if self._stream is stream:
             self._loop.watch(stream.fileno(), READ | WRITE if stream.want_write() else READ, self._stream_ready)
 

@@ -11,6 +11,7 @@ import os
 import signal
 import traceback  # deferred by `lean` until there is one
 from collections import deque
+from dataclasses import replace
 from collections.abc import Callable, Mapping
 
 from daqsched_executor import lifecycle
@@ -133,7 +134,7 @@ class Run:
         while self._events:
             event = self._events.popleft()
             if isinstance(event, Launched) and event.payload.forward:
-                self._register(event.payload)
+                event = replace(event, note=self._register(event.payload))
             self._state, commands = lifecycle.handle(self._state, event, self._kernel.now())
             for command in commands:
                 self._perform(command)
@@ -157,14 +158,16 @@ class Run:
         elif isinstance(command, Leave):
             self._loop.stop()
 
-    def _register(self, payload: Payload) -> None:
+    def _register(self, payload: Payload) -> str:
+        """Make the job's lines known to the forwarder; returns why that cannot be, which is no reason not to run."""
         spool = spool_of(self._environ)
         if spool is None:
-            self._log.say("the lines are not forwarded: this is no Mesos sandbox, and DAQSCHED_SPOOL is not set")
-            return
+            return "the lines are not forwarded: this is no Mesos sandbox, and DAQSCHED_SPOOL is not set"
         try:
             self._locks = register(spool, self._sandbox, self._files, payload, self._kernel.now().wall)
         except OSError as error:
-            where = error.filename or spool
-            self._log.say(f"the lines are not forwarded: {where}: {error.strerror}; set DAQSCHED_SPOOL to a folder "
-                          "on the same file system that this account may write to")
+            return (
+                f"the lines are not forwarded: {error.filename or spool}: {error.strerror}; set DAQSCHED_SPOOL for the "
+                "agent to a folder on the same file system that this account may write to"
+            )
+        return ""

@@ -14,10 +14,11 @@ def starting(payload: Payload) -> str:
     return f"starting {payload.argv[0]}" + (f" (release {payload.release})" if payload.release else "")
 
 
-def running(pid: int, clock: str, restarts: int, last: Exit | None) -> str:
+def running(pid: int, clock: str, restarts: int, last: Exit | None, note: str) -> str:
     """``pid 4711 since 2025-11-22 14:02:11, 3 restarts, last: killed by SIGSEGV after 2.1 s``."""
     again = f", {_times(restarts)}" if restarts else ""
-    return f"pid {pid} since {clock}{again}" + (f", last: {last.words()}" if last else "")
+    before = f", last: {last.words()}" if last else ""
+    return f"pid {pid} since {clock}{again}{before}" + (f"; {note}" if note else "")
 
 
 def ended(last: Exit, left: int) -> str:

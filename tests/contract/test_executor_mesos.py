@@ -184,6 +184,16 @@ class TestAgentRestart:
         wait_until(lambda: not alive(pid), "end of the program")
         assert "the agent did not come back within 0.50 s" in executor.log()
 
+    def test_one_that_comes_back_as_another_ends_the_program(self, agent: FakeAgent, start: Start) -> None:
+        """An agent with a new id does not know the executor, and may be given the same job again: never two copies."""
+        executor = start("/bin/sleep", "1000")
+        pid = executor.running().pid
+        agent.vanish()
+        agent.forgot = True
+        agent.come()
+        assert executor.leave() == 0 and not alive(pid)
+        assert "the agent, which does not know this executor" in executor.log()
+
     def test_without_checkpoints_the_program_ends_with_its_agent(self, agent: FakeAgent, start: Start) -> None:
         """MESOS_CHECKPOINT=0 means that Mesos will not recover us."""
         executor = start("/bin/sleep", "1000", environ={"MESOS_CHECKPOINT": "0"})

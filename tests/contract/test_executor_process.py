@@ -304,12 +304,15 @@ time.sleep(1000)
         executor.running()
         assert not executor.spool.exists()
 
-    def test_a_spool_that_cannot_be_made_is_said_and_does_not_stop_the_job(self, start: Start, tmp_path: Path) -> None:
+    def test_a_spool_that_cannot_be_made_is_said_and_does_not_stop_the_job(
+        self, agent: FakeAgent, start: Start, tmp_path: Path
+    ) -> None:
         """Lines that stay on the machine are better than a program that stays down."""
         (tmp_path / "file").write_text("")
         executor = start("/bin/sleep", "1000", environ={"DAQSCHED_SPOOL": str(tmp_path / "file" / "spool")})
         executor.running()
-        assert "the lines are not forwarded" in executor.log()
+        agent.wait_update("TASK_RUNNING", contains="the lines are not forwarded")
+        assert executor.log().count("the lines are not forwarded") == 1
 
 
 def lockable(file: Path) -> bool:

@@ -436,6 +436,13 @@ class TestAgent:
         assert story.happen(Ticked(), after=899) == []
         assert kinds(story.happen(Ticked(), after=1)) == [Leave]
 
+    def test_a_hurried_end_does_not_wait_for_an_agent_that_is_away(self) -> None:
+        """An agent that does not know us will never take a report."""
+        story = Story(payload())
+        story.run()
+        story.happen(Disconnected(), StopAsked("the agent", leave_s=0.5), Died(code=0))
+        assert kinds(story.due()) == [Leave]
+
     def test_an_executor_that_reaches_no_agent_leaves(self) -> None:
         """Without a first subscription within a minute the agent has given us up."""
         now = Moment(5.0)

@@ -1,0 +1,82 @@
+"""The command ``daqsched-executor``: what it answers, and what it does not import."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from daqsched_executor import __version__
+from daqsched_executor.__main__ import main
+
+SOURCE = Path(sys.modules["daqsched_executor"].__path__[0])
+
+#: The executor's core: values in, values out.
+PURE = ("lifecycle", "events", "words", "outbox", "contract")
+PURE_IMPORTS = {"__future__", "collections", "dataclasses", "typing", "json", "daqsched_executor"}
+
+
+def modules_of(code: str) -> set[str]:
+    """What a fresh interpreter has imported after ``code``."""
+    script = f"import json, sys\n{code}\nprint(json.dumps([n for n, m in sys.modules.items() if type(m) is type(sys)]))"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, check=True, capture_output=True, text=True)
+    return set(json.loads(done.stdout))
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both end with status 0 and say what there is."""
+    assert main(["--version"]) == 0 and main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert __version__ in out and "daqsched-executor run" in out and "daqsched-executor forward" in out
+
+
+@pytest.mark.parametrize("argv", [[], ["runn"]])
+def test_a_command_that_is_not_there_ends_with_status_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """With one line that says so, and the usage."""
+    assert main(argv) == 2
+    assert "usage: daqsched-executor run" in capsys.readouterr().err
+
+
+def test_run_outside_of_mesos_says_what_it_lacks(tmp_path: Path) -> None:
+    """Nothing is created, nothing started: status 2 and one line."""
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "daqsched_executor", "run"]
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and list(tmp_path.iterdir()) == []
+    assert "it lacks MESOS_AGENT_ENDPOINT, MESOS_FRAMEWORK_ID, MESOS_EXECUTOR_ID" in done.stderr
+
+
+def test_run_imports_only_what_it_needs() -> None:
+    """Each of these would cost every executor of a farm its share of a megabyte."""
+    loaded = modules_of("from daqsched_executor.lean import keep_out; keep_out(); import daqsched_executor.run")
+    unwanted = {"ssl", "_ssl", "inspect", "subprocess", "asyncio", "elasticsearch", "click", "kazoo", "multiprocessing"}
+    assert not loaded & unwanted
+    assert not [name for name in loaded if name.startswith("daqsched_executor.forward")]
+
+
+def test_what_is_kept_out_is_there_when_it_is_used() -> None:
+    """A deferred module loads itself at the first use of it."""
+    code = "from daqsched_executor.lean import keep_out; keep_out(); import traceback; traceback.format_exc()"
+    assert "linecache" in modules_of(code)
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_core_imports_no_world(name: str) -> None:
+    """No socket, clock, process or Mesos in the modules that decide."""
+    tree = ast.parse((SOURCE / f"{name}.py").read_text())
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+            if node.module == "daqsched_executor":
+                assert {alias.name for alias in node.names} <= set(PURE)
+            elif (node.module or "").startswith("daqsched_executor."):
+                assert str(node.module).split(".")[1] in PURE
+    assert imported <= PURE_IMPORTS
