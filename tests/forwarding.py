@@ -89,6 +89,7 @@ class ForwarderProcess:
 
     def __init__(self, spool: Path, url: str, prefix: str, *options: str, python: str = sys.executable) -> None:
         self.spool = spool
+        spool.parent.mkdir(exist_ok=True)
         with (spool.parent / "forward.stderr").open("ab") as errors:
             self.process = subprocess.Popen(
                 [python, "-m", "daqsched_executor.forward"]

@@ -175,8 +175,8 @@ def follow(
     """
     seen: OrderedDict[str, float] = OrderedDict((line.id, line.time) for line in shown)
     newest = max(seen.values(), default=time.time())
-    # What was printed before the following began is not news, unless it comes after what was shown.
-    begin = newest if seen else newest - POLL_S
+    # `tail` gave all lines from the oldest shown one on: any other from there on is news, however it is timed.
+    begin = min(seen.values(), default=newest - POLL_S)
     answered = None
     while True:
         asked = time.monotonic()

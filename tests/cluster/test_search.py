@@ -148,20 +148,24 @@ class Follower(threading.Thread):
 
 def test_following_gives_each_new_line_once_and_late_ones_too(farm: Farm) -> None:
     """What another host read a little earlier but stored later is not missed."""
-    farm.put("readout", "hlt01", "old\nshown\n", NOW - 20)
-    shown = search.tail(farm.client, Wanted(), 10, farm.prefix)
+    farm.put("readout", "hlt01", "older than what is shown\n", NOW - 5)
+    farm.put("readout", "hlt01", "oldest shown\n", NOW - 4)
+    farm.put("readout", "hlt01", "shown\n", NOW - 1)
+    shown = search.tail(farm.client, Wanted(), 2, farm.prefix)
     follower = Follower(farm, Wanted(), shown)
     follower.start()
+    farm.put("readout", "hlt03", "between\n", NOW - 2)
+    until("given", lambda: follower.texts() == ["between"])
     farm.put("readout", "hlt01", "new 1\nnew 2\n", NOW)
-    until("given", lambda: follower.texts() == ["new 1", "new 2"])
+    until("given", lambda: follower.texts() == ["between", "new 1", "new 2"])
     farm.put("readout", "hlt02", "late\n", NOW - 3)
-    until("the late one is given", lambda: follower.texts() == ["new 1", "new 2", "late"])
+    until("the late one is given", lambda: follower.texts()[1:] == ["new 1", "new 2", "late"])
     farm.put("readout", "hlt01", "".join(f"many {at}\n" for at in range(2500)), NOW + 1)
-    until("many are given", lambda: len(follower.given) == 2503)
+    until("many are given", lambda: len(follower.given) == 2504)
     looks = follower.looks
     until("it looked again", lambda: follower.looks > looks + 2)
     follower.end()
-    assert follower.texts()[3:] == [f"many {at}" for at in range(2500)]
+    assert follower.texts()[4:] == [f"many {at}" for at in range(2500)]
 
 
 def test_following_begins_with_what_is_printed_from_then_on(farm: Farm) -> None:

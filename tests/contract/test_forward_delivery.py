@@ -286,7 +286,7 @@ def test_a_plan_without_reply_is_sent_again_to_the_index_of_its_day(
     """What was read yesterday and perhaps stored goes to yesterday's index with yesterday's time, the rest to today's."""
     printer = Printer(spool)
     printer.print("planned\nplanned too\nnew\n")
-    (spool / "forward").mkdir()
+    (spool / "forward").mkdir(parents=True)
     journal = Journal(str(spool / "forward" / "journal"))
     yesterday = 1_700_000_000_000_000
     journal.plan([Range(printer.id, 0, 0, 20, False, False, yesterday)], yesterday + 1)
@@ -367,6 +367,26 @@ def test_a_registration_that_cannot_be_read_stops_no_other(elastic: FakeElastic,
     until("stored", stored(elastic, "x"))
     until("said", lambda: "version 99" in process.errors)
     assert broken.exists()
+
+
+def test_a_link_that_may_still_be_registered_is_left_alone(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """The executor links first and registers then: only an old link without registration is swept away."""
+    fresh = Printer(spool)
+    fresh.registration.unlink()
+    start()
+    until("it runs", lambda: (spool / "forward" / "status.json").exists())
+    assert fresh.link.exists()
+
+
+def test_every_account_may_register_streams(elastic: FakeElastic, tmp_path: Path) -> None:
+    """A forwarder that comes first makes the spool as an executor would."""
+    spool = tmp_path / "work" / "spool"
+    process = ForwarderProcess(spool, elastic.url, "logs")
+    until("it runs", lambda: (spool / "forward" / "status.json").exists())
+    assert process.stop() == 0
+    for folder in (spool, spool / "streams", spool / "links"):
+        assert folder.stat().st_mode & 0o7777 == 0o1777
+    assert (spool / "forward").stat().st_mode & 0o022 == 0
 
 
 def test_the_next_node_takes_over_from_one_that_is_away(elastic: FakeElastic, spool: Path) -> None:

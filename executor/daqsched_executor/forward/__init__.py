@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from ..contract import SPOOL_VARIABLE, spool_of
 from .elastic import addresses
 from .loop import Forwarder
+from .sources import prepare
 
 #: How often a second forwarder looks whether the first has gone.
 LOCK_EVERY_S = 0.5
@@ -45,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stopped.append(number))
-    os.makedirs(os.path.join(spool, "forward"), exist_ok=True)
-    lock = os.open(os.path.join(spool, "forward", "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    folder = prepare(spool)
+    lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _only_one(lock, spool, stopped):
         return 0
-    forwarder = Forwarder(spool, nodes, options.index, user)
+    forwarder = Forwarder(spool, folder, nodes, options.index, user)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: forwarder.stop())
     if not stopped:

@@ -35,8 +35,8 @@ BUG = 70
 class Forwarder:
     """One machine's forwarder, from start to SIGTERM."""
 
-    def __init__(self, spool: str, nodes: Sequence[Address], prefix: str, user: str = "") -> None:
-        folder = os.path.join(spool, "forward")
+    def __init__(self, spool: str, folder: str, nodes: Sequence[Address], prefix: str, user: str = "") -> None:
+        """``folder`` is the forwarder's own, see `sources.prepare`; its lock must be ours already."""
         self._complaints = Complaints(sys.stderr)
         self._reader = Reader(spool, Journal(os.path.join(folder, "journal")), prefix, self._complaints)
         self._counts = Counts()

@@ -65,9 +65,9 @@ class Reader:
                 f"{source.instance}: somebody emptied its file, of which {before.offset} bytes were read; going on from 0",
             )
         for source in self._spool.ended(now):
-            self._spool.remove(source)
-            self._rotation.remove(source)
-            self._record(self._journal.forget, source.stream.id)
+            if self._spool.remove(source):
+                self._rotation.remove(source)
+                self._record(self._journal.forget, source.stream.id)
 
     def again(self) -> Iterator[Batch]:
         """What was planned before a restart and has no reply: the same documents, for the same index."""

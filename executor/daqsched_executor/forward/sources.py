@@ -6,6 +6,7 @@ works on every file system, and thousands of leftover streams need no file limit
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -18,6 +19,9 @@ from .record import Template
 
 SUFFIX = ".json"
 
+#: The forwarder's own folder in the spool: lock, journal, status, dead letters.
+FORWARD_DIR = "forward"
+
 #: How long a stream must have been quiet, with its lock free, before it counts as ended.
 QUIET_S = 1.0
 
@@ -26,6 +30,12 @@ ORPHAN_S = 5.0
 
 #: Whether a quiet stream has ended is asked this seldom at last.
 PROBE_EVERY_S = 10.0
+
+#: A link without registration is older than any executor's start takes.
+STRAY_S = 3600.0
+
+#: As the executor makes them: all accounts of a machine may register streams, and none can remove another's.
+SPOOL_MODE = 0o1777
 
 #: The folder is listed when its time changed, and this often anyway.
 LIST_EVERY_S = 10.0
@@ -107,8 +117,7 @@ class Spool:
         self._complain = complain
         self._listed = 0.0
         self._folder_ns = -1
-        for folder in (path, self.streams_dir, self.links_dir):
-            os.makedirs(folder, exist_ok=True)
+        self._sweep()
 
     def knows(self, stream_id: str) -> bool:
         """Whether there is a registration or a link of that stream, readable or not."""
@@ -180,14 +189,31 @@ class Spool:
             elif quiet_s >= ORPHAN_S:
                 yield source
 
-    def remove(self, source: Source) -> None:
-        """Take link and registration away, in this order: a registration without link is taken up again, and ends."""
-        for path in (source.link, source.registration):
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass
+    def remove(self, source: Source) -> bool:
+        """Take link and registration away, in this order: a registration without link is taken up again, and ends.
+
+        False, with a complaint, where we may not: another account's files in a folder that is not ours.
+        """
+        try:
+            for path in (source.link, source.registration):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+        except OSError as error:
+            self._complain("remove", f"cannot take away the ended stream {source.registration}: {error}")
+            return False
         del self.sources[source.stream.id]
+        return True
+
+    def _sweep(self) -> None:
+        """Take away the links of executors that died before they registered them: their programs never started."""
+        for name in os.listdir(self.links_dir):
+            path = os.path.join(self.links_dir, name)
+            try:
+                if not os.path.lexists(os.path.join(self.streams_dir, name + SUFFIX)):
+                    if time.time() - os.lstat(path).st_ctime > STRAY_S:
+                        os.unlink(path)
+            except OSError as error:
+                self._complain("sweep", f"cannot take away a stray link: {error}")
 
     def _open(self, name: str) -> Source | None:
         path = os.path.join(self.streams_dir, name)
@@ -203,3 +229,14 @@ class Spool:
             return None
         position = self._positions.get(stream.id, Position(0, stream.start))
         return Source(stream, os.path.join(self.links_dir, stream.id), path, position)
+
+
+def prepare(spool: str) -> str:
+    """Make the spool's folders where they are not there; the forwarder's own among them is the result."""
+    for path in (spool, os.path.join(spool, STREAMS_DIR), os.path.join(spool, LINKS_DIR)):
+        if not os.path.isdir(path):
+            os.makedirs(path, exist_ok=True)
+            os.chmod(path, SPOOL_MODE)
+    own = os.path.join(spool, FORWARD_DIR)
+    os.makedirs(own, exist_ok=True)
+    return own
