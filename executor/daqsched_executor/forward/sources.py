@@ -209,9 +209,9 @@ class Spool:
         for name in os.listdir(self.links_dir):
             path = os.path.join(self.links_dir, name)
             try:
-                if not os.path.lexists(os.path.join(self.streams_dir, name + SUFFIX)):
-                    if time.time() - os.lstat(path).st_ctime > STRAY_S:
-                        os.unlink(path)
+                registered = os.path.lexists(os.path.join(self.streams_dir, name + SUFFIX))
+                if not registered and time.time() - os.lstat(path).st_ctime > STRAY_S:
+                    os.unlink(path)
             except OSError as error:
                 self._complain("sweep", f"cannot take away a stray link: {error}")
 
