@@ -1,0 +1,80 @@
+"""What the forwarder says of itself, which it also forwards."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from daqsched_executor.forward.status import PRINT_EVERY_S, Complaints, Counts, DeadLetters, Status
+
+
+class Clock:
+    """Steps from one print to the next."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+        self._now = 1e9
+
+    def tick(self) -> None:
+        """The next time for a line has come."""
+        self._now += PRINT_EVERY_S
+        self._status.show(self._now, lambda: 5)
+
+
+def test_the_counts_are_printed_when_something_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and a file for programs."""
+    counts = Counts()
+    clock = Clock(Status(str(tmp_path), counts, Complaints(io.StringIO())))
+    clock.tick()
+    assert capsys.readouterr().out == ""
+    counts.read, counts.stored, counts.under_way = 10, 7, 3
+    clock.tick()
+    assert capsys.readouterr().out == "read 10, stored 7, duplicates 0, dead 0, under way 3, waiting 5 bytes\n"
+    assert json.loads((tmp_path / "status.json").read_text())["stored"] == 7
+    clock.tick()
+    assert capsys.readouterr().out == ""
+
+
+def test_its_own_lines_are_no_reason_to_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line that it printed comes back as a line to forward: that must not go round for ever."""
+    counts = Counts(read=10, stored=10)
+    complaints = Complaints(io.StringIO())
+    clock = Clock(Status(str(tmp_path), counts, complaints))
+    clock.tick()
+    assert capsys.readouterr().out
+    counts.read, counts.stored = 11, 11
+    for _ in range(3):
+        clock.tick()
+    assert capsys.readouterr().out == ""
+    counts.read, counts.stored = 12, 12
+    clock.tick()
+    assert capsys.readouterr().out.startswith("read 12")
+
+
+def test_a_dead_letter_is_always_a_reason_to_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However few lines there were."""
+    counts = Counts(read=1, dead=1)
+    Clock(Status(str(tmp_path), counts, Complaints(io.StringIO()))).tick()
+    assert "dead 1" in capsys.readouterr().out
+
+
+def test_a_trouble_is_complained_about_once_in_a_while() -> None:
+    """Two troubles are two lines; the same one again is not, soon."""
+    out = io.StringIO()
+    complain = Complaints(out)
+    for _ in range(3):
+        complain("a", "no disk")
+        complain("b", "no server")
+    assert out.getvalue() == "daqsched-executor forward: no disk\ndaqsched-executor forward: no server\n"
+    assert complain.printed == 2
+
+
+def test_dead_letters_are_rows_of_a_file(tmp_path: Path) -> None:
+    """With all that a second attempt needs."""
+    letters = DeadLetters(str(tmp_path / "deadletter.ndjson"))
+    for at in range(2):
+        letters.keep("logs-1", b'{"create":{"_id":"x-%d"}}\n{"message":"m"}\n' % at, "why")
+    rows = [json.loads(row) for row in (tmp_path / "deadletter.ndjson").read_text().splitlines()]
+    assert rows[1] == {"index": "logs-1", "id": "x-1", "reason": "why", "document": {"message": "m"}}
