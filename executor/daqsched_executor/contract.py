@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, Optional, TypeVar
 
 #: The version of everything in this module. Raised only when an older reader could misunderstand the new text.
 VERSION = 1
@@ -134,8 +134,8 @@ class Exit:
 
     at: float
     ran_s: float
-    code: int | None = None
-    signal: str | None = None
+    code: Optional[int] = None
+    signal: Optional[str] = None
     core: bool = False
 
     def words(self) -> str:
@@ -155,7 +155,7 @@ class Report:
     restarts: int = 0
     #: When the next start is due; 0 where none is waiting.
     until: float = 0.0
-    last_exit: Exit | None = None
+    last_exit: Optional[Exit] = None
     version: int = VERSION
 
     def to_json(self) -> bytes:

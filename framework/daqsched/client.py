@@ -30,6 +30,10 @@ class Client:
             transport=httpx.HTTPTransport(uds=str(path)), base_url=f"http://daqsched{protocol.API}", timeout=TIMEOUT_S
         )
 
+    def close(self) -> None:
+        """Give the connection free."""
+        self._http.close()
+
     def info(self) -> protocol.Info:
         return self._get("/info", protocol.Info)
 

@@ -120,7 +120,7 @@ def _paint(text: str, colour: str) -> str:
 
 def iso(seconds: float) -> str:
     """A time as Elasticsearch and JSON get it: UTC, with microseconds."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _seconds(text: str) -> float:

@@ -8,6 +8,7 @@ import socket
 import stat
 import threading
 from pathlib import Path
+from typing import Optional
 
 import httpx
 import pytest
@@ -26,7 +27,7 @@ class Edge:
 
     def __init__(self) -> None:
         self.told: list[commands.Command] = []
-        self.failure: Exception | None = None
+        self.failure: Optional[Exception] = None
 
     def perform(self, command: commands.Command) -> None:
         if self.failure is not None:
@@ -44,7 +45,7 @@ class Serve:
         self.path = folder / "sock"
         self.edge = Edge()
         self.began = threading.Event()
-        self.failed: Exception | None = None
+        self.failed: Optional[Exception] = None
         self._folder = folder
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -66,6 +67,7 @@ class Serve:
             store.close()
 
     def close(self) -> None:
+        self.client.close()
         self.api.close()
         self.daemon.stop()
         self._thread.join(10)
@@ -130,10 +132,12 @@ def test_a_viewer_is_woken_by_a_change(serve: Serve) -> None:
     """A live view waits for news instead of asking all the time."""
     seen = serve.client.progress().progress.version
     answers = []
-    waiter = threading.Thread(target=lambda: answers.append(Client(serve.path).progress(seen=seen, wait_s=20)))
+    other = Client(serve.path)
+    waiter = threading.Thread(target=lambda: answers.append(other.progress(seen=seen, wait_s=20)))
     waiter.start()
     serve.client.apply(Spec(jobs=(job(),)))
     waiter.join(10)
+    other.close()
     assert answers and answers[0].progress.version > seen
 
 
@@ -160,6 +164,7 @@ def test_a_bad_request_is_answered_and_changes_nothing(serve: Serve) -> None:
     answer = http.post("/apply", json=bad)
     assert answer.status_code == 400 and "runs backwards" in answer.json()["error"]
     assert http.get("/progress?most=x").status_code == 400 and http.get("/nothing").status_code == 404
+    http.close()
     assert serve.client.info().revision == 0
 
 
@@ -187,10 +192,14 @@ def test_the_socket_of_a_dead_daemon_is_no_obstacle(tmp_path: Path) -> None:
         listen(path)
 
 
+# httpcore lets go of a socket that could not connect without closing it
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_no_daemon_is_one_sentence(tmp_path: Path) -> None:
     """With what to look at next."""
+    client = Client(tmp_path / "nothing")
     with pytest.raises(Unreachable, match="is `daqsched serve` running"):
-        Client(tmp_path / "nothing").info()
+        client.info()
+    client.close()
 
 
 def test_a_master_that_gives_us_up_ends_the_loop_with_what_to_do(tmp_path: Path) -> None:
