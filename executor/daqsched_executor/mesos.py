@@ -48,7 +48,8 @@ RECONNECT_S = (0.2, 0.6)
 #: An agent that accepts a connection and then is silent for this long is left and tried again.
 SUBSCRIBE_S = 10.0
 #: How pymesos words the answer of an agent that has no such framework or executor (Slave::Http::executor in Mesos'
-#: slave/http.cpp; while it recovers it says 503). Then nobody counts on the program, and a second copy may be near.
+#: slave/http.cpp; while it starts and recovers it says 404 and then 503: tried). Then nobody counts on the program any
+#: more, and a second copy may be near.
 UNKNOWN = "Failed with HTTP 400"
 #: Time that is left, of what the agent gives us to shut down, for the last report.
 SHUTDOWN_MARGIN_S = 1.0

@@ -64,7 +64,7 @@ class Outbox:
         return status
 
     def posted(self) -> bool:
-        """The agent took the update that `next` gave; its acknowledgement comes by the other way. True for the final."""
+        """The agent took the update that `next` gave; its acknowledgement comes the other way. True for the final."""
         final = self._posting is not None and self._posting == self._final
         self._posting, self._failures = None, 0
         return final

@@ -11,8 +11,8 @@ import os
 import signal
 import traceback  # deferred by `lean` until there is one
 from collections import deque
-from dataclasses import replace
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from daqsched_executor import lifecycle
 from daqsched_executor.contract import Payload, spool_of
@@ -34,6 +34,7 @@ from daqsched_executor.log import Log
 from daqsched_executor.loop import READ, Loop
 from daqsched_executor.mesos import Link, patience_s
 from daqsched_executor.process import Program
+from daqsched_executor.state import begin
 from daqsched_executor.streams import Files, open_files, register
 
 #: What a Mesos agent gives to every executor.
@@ -88,7 +89,7 @@ class Run:
         self._loop.on_signals((signal.SIGCHLD,), self._child_ended)
         self._program = Program(self._kernel, (files.stdout, files.stderr))
         self._link = Link(self._loop, log, self._events.append, environ)
-        self._state = lifecycle.begin(self._kernel.now(), patience_s(environ))
+        self._state = begin(self._kernel.now(), patience_s(environ))
         #: The locks on our streams' registrations, held for as long as we live.
         self._locks: list[int] = []
 

@@ -217,7 +217,6 @@ print(json.dumps(dict(
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
     def test_another_account(self, agent: FakeAgent, start: Start) -> None:
         """The program runs as the job's user with that user's groups and home, and still dies with the executor."""
-        os.chmod("/tmp", 0o1777)
         facts = self.facts(start, agent, user="nobody", interpreter="/usr/bin/python3")
         assert facts["uid"] == 65534 and facts["groups"] == [65534]
         assert facts["env"]["HOME"] == "/nonexistent"  # type: ignore[index]

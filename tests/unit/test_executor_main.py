@@ -16,7 +16,7 @@ from daqsched_executor.__main__ import main
 SOURCE = Path(sys.modules["daqsched_executor"].__path__[0])
 
 #: The executor's core: values in, values out.
-PURE = ("lifecycle", "events", "words", "outbox", "contract")
+PURE = ("lifecycle", "state", "starting", "stopping", "events", "words", "outbox", "contract")
 PURE_IMPORTS = {"__future__", "collections", "dataclasses", "typing", "json", "daqsched_executor"}
 
 

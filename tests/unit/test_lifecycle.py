@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from daqsched_executor import lifecycle
+from daqsched_executor import state as phases
 from daqsched_executor.contract import Payload, Restart, Stop
 from daqsched_executor.events import (
     Acknowledged,
@@ -33,7 +33,9 @@ from daqsched_executor.events import (
     Ticked,
     TreeGone,
 )
-from daqsched_executor.lifecycle import PHASES, State, backoff, begin, handle
+from daqsched_executor.lifecycle import handle
+from daqsched_executor.starting import backoff
+from daqsched_executor.state import PHASES, State, begin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -193,7 +195,7 @@ class TestRestart:
             story.run()
             before = story.time
             story.happen(Died(code=1))
-            if story.state.phase == lifecycle.WAITING:
+            if story.state.phase == phases.WAITING:
                 story.due()
             waits.append(story.time - before)
         assert waits == [0, 1, 2, 4, 4, 4]
@@ -390,7 +392,7 @@ class TestAgent:
         assert kinds(story.happen(Disconnected(), after=10)) == []
         assert kinds(story.happen(Disconnected(), after=800)) == []
         assert kinds(story.happen(Connected(), after=50)) == []
-        assert story.state.phase == lifecycle.RUNNING and story.state.wake_at is None
+        assert story.state.phase == phases.RUNNING and story.state.wake_at is None
 
     def test_an_agent_that_stays_away_ends_the_program(self) -> None:
         """After the recovery timeout Mesos calls the task lost, so it must not run any longer."""
@@ -452,16 +454,16 @@ class TestAgent:
 
 def in_phase(phase: str) -> Story:
     """A story that has come to ``phase``."""
-    story = Story(None if phase == lifecycle.IDLE else payload("always" if phase != lifecycle.ENDED else "never"))
-    if phase in (lifecycle.RUNNING, lifecycle.CLEARING, lifecycle.STOPPING, lifecycle.ENDED):
+    story = Story(None if phase == phases.IDLE else payload("always" if phase != phases.ENDED else "never"))
+    if phase in (phases.RUNNING, phases.CLEARING, phases.STOPPING, phases.ENDED):
         story.run()
-    if phase == lifecycle.WAITING:
+    if phase == phases.WAITING:
         story.happen(Spawned(1), PathFailed("/x is missing"))
-    if phase == lifecycle.CLEARING:
+    if phase == phases.CLEARING:
         story.happen(Died(code=0, left=1))
-    if phase == lifecycle.STOPPING:
+    if phase == phases.STOPPING:
         story.happen(StopAsked("the scheduler"))
-    if phase == lifecycle.ENDED:
+    if phase == phases.ENDED:
         story.happen(Died(code=0))
     assert story.state.phase == phase
     story.commands.clear()
@@ -486,7 +488,8 @@ LEADS = {
     "TreeGone! StopAsked>stopping Delivered! Acknowledged!",
     "clearing": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone>starting "
     "StopAsked>stopping Delivered! Acknowledged!",
-    "stopping": "Launched! Refused! PathFailed>ended StartFailed>ended Died>ended TreeGone>ended Delivered! Acknowledged!",
+    "stopping": "Launched! Refused! PathFailed>ended StartFailed>ended Died>ended TreeGone>ended Delivered! "
+    "Acknowledged!",
     "ended": "Launched! Refused! Spawned! Started! Died! Died! TreeGone!",
 }
 
@@ -551,7 +554,7 @@ class World:
                 assert self.finals == 1
                 self.gone = True
         state = self.story.state
-        if not self.gone and state.phase not in (lifecycle.RUNNING, lifecycle.IDLE):
+        if not self.gone and state.phase not in (phases.RUNNING, phases.IDLE):
             assert state.wake_at is not None, f"nothing wakes {state.phase}"
 
     def happen(self, *events: Event, after: float = 0.0) -> None:

@@ -1,0 +1,180 @@
+"""The way to a running program, and back to it after it ended by itself: checks, exec, back-off, budget.
+
+Each function is one step of `lifecycle`: the state before, an event, and now; the state after, and what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from daqsched_executor import words
+from daqsched_executor.contract import Exit, Report, Restart, duration
+from daqsched_executor.events import (
+    TASK_FAILED,
+    TASK_FINISHED,
+    TASK_RUNNING,
+    TASK_STARTING,
+    Command,
+    Died,
+    KillTree,
+    Launched,
+    Moment,
+    PathFailed,
+    Reached,
+    Refused,
+    Say,
+    Spawn,
+    Started,
+    StartFailed,
+    Tell,
+    Ticked,
+    TreeGone,
+)
+from daqsched_executor.state import (
+    CLEARING,
+    KILL_S,
+    PROBE_RETRY_CAP_S,
+    RUNNING,
+    STARTING,
+    WAITING,
+    State,
+    after,
+    nothing_runs,
+    report_of,
+    with_exit,
+)
+from daqsched_executor.stopping import end
+
+
+def launched(state: State, event: Launched, now: Moment) -> tuple[State, list[Command]]:
+    payload = event.payload
+    state = replace(state, payload=payload, note=event.note)
+    started, commands = spawn(state, now)
+    report = Report(activity="starting")
+    return started, [Tell(TASK_STARTING, report, words.starting(payload)), *commands]
+
+
+def refused(state: State, event: Refused, now: Moment) -> tuple[State, list[Command]]:
+    return end(state, TASK_FAILED, event.problem, now)
+
+
+def spawn(state: State, now: Moment) -> tuple[State, list[Command]]:
+    assert state.payload is not None
+    payload = state.payload
+    state = replace(nothing_runs(state, STARTING), program=False, since=now, until=Moment())
+    return replace(state, deadline=now.mono + payload.probe_timeout_s), [Spawn(payload)]
+
+
+def reached(state: State, event: Reached, now: Moment) -> tuple[State, list[Command]]:
+    assert state.payload is not None
+    deadline = state.deadline if state.hung else now.mono + state.payload.probe_timeout_s
+    return replace(state, path=event.path, deadline=deadline), []
+
+
+def start_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
+    """The child makes no progress: say which path it is, and try to get rid of it. No second one is started while
+    it lives: it may be stuck in the kernel, and each further one would be stuck as well."""
+    assert state.payload is not None
+    problem = words.hangs(state.path, state.payload)
+    again: list[Command] = [KillTree()]
+    state, told = tell_problem(replace(state, hung=True, deadline=now.mono + PROBE_RETRY_CAP_S), problem)
+    return state, told + again
+
+
+def started(state: State, event: Started, now: Moment) -> tuple[State, list[Command]]:
+    state = replace(state, phase=RUNNING, program=True, since=now, hung=False, path="", deadline=None)
+    state = replace(state, problem="", retries=0)
+    message = words.running(state.pid, now.clock, state.restarts, state.last_exit, state.note)
+    return state, [Tell(TASK_RUNNING, report_of(state, "running"), message), Say(f"runs: {message}")]
+
+
+def path_failed(state: State, event: PathFailed, now: Moment) -> tuple[State, list[Command]]:
+    wait_s = min(PROBE_RETRY_CAP_S, 2.0 ** min(state.retries, 10))
+    hung = state.hung
+    state = nothing_runs(state, WAITING)
+    state = replace(state, retries=state.retries + 1, until=after(now, wait_s), deadline=now.mono + wait_s)
+    if hung:  # what was told when it hung is still the better sentence
+        return state, []
+    return tell_problem(state, f"{event.problem}; trying again every {PROBE_RETRY_CAP_S:.0f} s")
+
+
+def tell_problem(state: State, problem: str) -> tuple[State, list[Command]]:
+    """Tell why there is no start, once for each different sentence: a path that stays away makes no traffic."""
+    if problem == state.problem:
+        return state, []
+    report = report_of(replace(state, pid=0), "probing")
+    return replace(state, problem=problem), [Tell(TASK_STARTING, report, problem), Say(problem)]
+
+
+def start_failed(state: State, event: StartFailed, now: Moment) -> tuple[State, list[Command]]:
+    if state.hung:
+        return path_failed(state, PathFailed(event.problem), now)
+    state = replace(state, problem=event.problem, last_exit=Exit(at=now.wall, ran_s=0.0, code=127))
+    state, commands = decide(state, now, failed_start=True)
+    return state, [Say(event.problem), *commands]
+
+
+def died(state: State, event: Died, now: Moment) -> tuple[State, list[Command]]:
+    state = with_exit(state, event, now)
+    assert state.last_exit is not None and state.payload is not None
+    said: list[Command] = [Say(words.ended(state.last_exit, event.left))]
+    if state.last_exit.ran_s >= state.payload.restart.reset_s:
+        state = replace(state, deaths=0)
+    if event.left:
+        return replace(state, phase=CLEARING, deadline=now.mono + KILL_S), [*said, KillTree()]
+    state, commands = decide(state, now)
+    return state, said + commands
+
+
+def cleared(state: State, event: TreeGone, now: Moment) -> tuple[State, list[Command]]:
+    return decide(state, now)
+
+
+def clearing_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
+    problem = words.unkillable("what the program left behind") + "; the program starts again when it is gone"
+    state, told = tell_problem(replace(state, deadline=now.mono + KILL_S), problem)
+    return state, [*told, KillTree()]
+
+
+def decide(state: State, now: Moment, failed_start: bool = False) -> tuple[State, list[Command]]:
+    """After an end by itself: again at once, again later, or over, as the job's policy has it."""
+    assert state.payload is not None and state.last_exit is not None
+    rule, last = state.payload.restart, state.last_exit
+    how = state.problem if failed_start else words.ended(last, state.left)
+    success = not failed_start and last.signal is None and last.code in rule.success_codes
+    if rule.policy != "always" and success:
+        return end(state, TASK_FINISHED, how, now)
+    if rule.policy == "never":
+        return end(state, TASK_FAILED, how, now)
+    recent = tuple(time for time in state.recent if now.mono - time < rule.window_s)
+    if rule.budget and len(recent) >= rule.budget:
+        return end(state, TASK_FAILED, words.gave_up(rule, how), now)
+    wait_s = backoff(rule, state.deaths)
+    state = replace(nothing_runs(state, WAITING), deaths=state.deaths + 1)
+    if rule.budget:
+        state = replace(state, recent=(*recent, now.mono + wait_s)[-rule.budget :])
+    if wait_s <= 0:
+        return restart(state, now)
+    state = replace(state, until=after(now, wait_s), deadline=now.mono + wait_s)
+    message = words.waits(how, wait_s, state.restarts)
+    report = report_of(state, "backoff")
+    return state, [Tell(TASK_STARTING, report, message), Say(f"starts again in {duration(wait_s)}")]
+
+
+def backoff(rule: Restart, deaths: int) -> float:
+    """Seconds to wait after a death that ``deaths`` others came before: none at first, then growing to the cap."""
+    if deaths == 0:
+        return 0.0
+    try:
+        return min(rule.cap_s, rule.delay_s * rule.factor ** (deaths - 1))
+    except OverflowError:
+        return rule.cap_s
+
+
+def waited(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
+    # a start that a path prevented is tried again: it was counted when it was first due
+    return spawn(state, now) if state.retries else restart(state, now)
+
+
+def restart(state: State, now: Moment) -> tuple[State, list[Command]]:
+    return spawn(replace(state, restarts=state.restarts + 1), now)

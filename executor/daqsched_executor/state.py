@@ -1,0 +1,125 @@
+"""All that an executor knows of its program: the phases, the state as one value, and small steps between values.
+
+The phases, and what is alive in each:
+
+========  =========================================================================================
+idle      no task yet; nothing runs
+starting  a child is forked and checks the paths, then becomes the program (`Reached`, `Started`)
+waiting   nothing runs; the next start is due at `State.until` (back-off, or a path is unreadable)
+running   the program
+clearing  the program ended by itself, but left processes behind, which are killed before it starts again
+stopping  the program was told to end; its tree may still live
+ended     nothing runs, the last report is out; the executor leaves when the agent has it
+========  =========================================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from daqsched_executor.contract import Exit, Payload, Report
+from daqsched_executor.events import Died, Moment
+
+IDLE, STARTING, WAITING, RUNNING = "idle", "starting", "waiting", "running"
+CLEARING, STOPPING, ENDED = "clearing", "stopping", "ended"
+PHASES = (IDLE, STARTING, WAITING, RUNNING, CLEARING, STOPPING, ENDED)
+
+#: A path that can't be read is tried again after 1, 2, 4, 8 and then every 10 seconds.
+PROBE_RETRY_CAP_S = 10.0
+#: How long the executor waits for the agent's acknowledgement of the last report, once the agent took it. Before that
+#: it has as much patience as with an agent that is away: one that has just restarted refuses reports for a while.
+ACKNOWLEDGE_S = 10.0
+#: SIGKILL ends a process at once unless it hangs in the kernel; after this we say so.
+KILL_S = 5.0
+#: How long to wait for the very first subscription; the agent itself gives an executor 1 minute to register.
+FIRST_CONTACT_S = 60.0
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the executor knows. Only `handle` makes a new one from an old one."""
+
+    phase: str = IDLE
+    payload: Payload | None = None
+    #: `Launched.note`.
+    note: str = ""
+    #: The child or program; 0 in idle, waiting and ended.
+    pid: int = 0
+    #: exec worked: the child is the program.
+    program: bool = False
+    #: When the present child was forked; after `Started`, when the program began.
+    since: Moment = Moment()
+    #: The path that the child is looking at; empty when all were fine.
+    path: str = ""
+    #: The child did not get on within the payload's limit and was sent SIGKILL.
+    hung: bool = False
+    #: Why the last attempt could not start, as last told; empty after a start that worked.
+    problem: str = ""
+    #: Starts that a path prevented, in a row.
+    retries: int = 0
+    #: Deaths since the last good run: what the back-off grows with.
+    deaths: int = 0
+    #: Starts after the first one, all told.
+    restarts: int = 0
+    #: The last restarts (monotonic), at most ``budget`` of them.
+    recent: tuple[float, ...] = ()
+    last_exit: Exit | None = None
+    #: How many processes the last death left behind.
+    left: int = 0
+    #: When the next start is due, in waiting.
+    until: Moment = Moment()
+    #: Who stopped the program; empty while nobody has.
+    stopped_by: str = ""
+    #: In stopping: SIGKILL was sent, so the next tick only says that it does not help.
+    killed: bool = False
+    #: The phase's own deadline (monotonic).
+    deadline: float | None = None
+    connected: bool = False
+    #: While not connected: until when we go on alone (monotonic).
+    alone_until: float | None = None
+    #: How long the program may go on without an agent (MESOS_RECOVERY_TIMEOUT; 0 without checkpoints).
+    patience_s: float = 0.0
+    #: Whether TASK_KILLING may be sent.
+    killing: bool = False
+    #: How long to wait at the end where somebody is in a hurry.
+    leave_s: float | None = None
+
+    @property
+    def wake_at(self) -> float | None:
+        """When the next `Ticked` is wanted (monotonic), or None."""
+        times = [time for time in (self.deadline, self.alone_until) if time is not None]
+        return min(times) if times else None
+
+
+def begin(now: Moment, patience_s: float) -> State:
+    """An executor that has just been started and has not spoken with its agent yet."""
+    return State(patience_s=patience_s, alone_until=now.mono + FIRST_CONTACT_S)
+
+
+def nothing_runs(state: State, phase: str) -> State:
+    return replace(state, phase=phase, pid=0, path="", hung=False, deadline=None)
+
+
+def after(now: Moment, seconds: float) -> Moment:
+    return Moment(now.mono + seconds, now.wall + seconds, "")
+
+
+def report_of(state: State, activity: str) -> Report:
+    running = state.phase in (RUNNING, STOPPING) and state.pid
+    return Report(
+        activity=activity,
+        pid=state.pid,
+        since=state.since.wall if running else 0.0,
+        restarts=state.restarts,
+        until=state.until.wall,
+        last_exit=state.last_exit,
+    )
+
+
+def with_exit(state: State, event: Died, now: Moment) -> State:
+    ended = Exit(now.wall, max(0.0, now.mono - state.since.mono), event.code, event.signal, event.core)
+    return replace(state, last_exit=ended, left=event.left, pid=0)
+
+
+def leave_at(state: State, now: Moment) -> float:
+    return now.mono + (max(ACKNOWLEDGE_S, state.patience_s) if state.leave_s is None else state.leave_s)
