@@ -21,7 +21,17 @@ from daqsched.lines import Line, format_line, iso, json_line, line_of
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
-__all__ = ["Line", "Wanted", "connect", "follow", "format_line", "json_line", "moment", "query", "tail"]
+__all__ = [
+    "Line",
+    "Wanted",
+    "connect",
+    "follow",
+    "format_line",
+    "json_line",
+    "moment",
+    "query",
+    "tail",
+]
 
 #: Where the forwarder puts lines: the indices ``<prefix>-YYYY.MM.DD``.
 DEFAULT_PREFIX = "daqsched-logs"
@@ -35,6 +45,9 @@ LOOK_BACK_S = 10.0
 
 #: How long `follow` bears with an Elasticsearch that has answered before.
 PATIENCE_S = 60.0
+
+#: How long a search bears with an index so new that its shards do not answer yet.
+SHARDS_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,10 @@ def query(wanted: Wanted) -> dict[str, Any]:
         filters.append(_any([_word(word) for word in wanted.words]))
     if wanted.hosts:
         filters.append(_any([_hosts(host) for host in wanted.hosts]))
-    for field, values in (("daqsched.stream", wanted.streams), ("log.level", wanted.levels)):
+    for field, values in (
+        ("daqsched.stream", wanted.streams),
+        ("log.level", wanted.levels),
+    ):
         if values:
             filters.append({"terms": {field: list(values)}})
     bounds = {}
@@ -78,7 +94,13 @@ def query(wanted: Wanted) -> dict[str, Any]:
         filters.append({"range": {"@timestamp": bounds}})
     if wanted.text:
         filters.append(
-            {"simple_query_string": {"query": wanted.text, "fields": ["message"], "default_operator": "and"}}
+            {
+                "simple_query_string": {
+                    "query": wanted.text,
+                    "fields": ["message"],
+                    "default_operator": "and",
+                }
+            }
         )
     return {"bool": {"filter": filters}} if filters else {"match_all": {}}
 
@@ -97,8 +119,20 @@ def sorting(order: str) -> list[dict[str, Any]]:
                 "format": "strict_date_optional_time_nanos",
             }
         },
-        {"service.node.name": {"order": order, "unmapped_type": "keyword", "missing": ""}},
-        {"daqsched.stream": {"order": order, "unmapped_type": "keyword", "missing": ""}},
+        {
+            "service.node.name": {
+                "order": order,
+                "unmapped_type": "keyword",
+                "missing": "",
+            }
+        },
+        {
+            "daqsched.stream": {
+                "order": order,
+                "unmapped_type": "keyword",
+                "missing": "",
+            }
+        },
         {"log.offset": {"order": order, "unmapped_type": "long", "missing": 0}},
     ]
 
@@ -106,7 +140,9 @@ def sorting(order: str) -> list[dict[str, Any]]:
 def _word(word: str) -> dict[str, Any]:
     job, _, host = word.partition("@")
     if not job and not host:
-        raise UserError(f"{word!r} selects nothing: write JOB, JOB@HOST or @HOST, for example 'readout@hlt[01-10]'")
+        raise UserError(
+            f"{word!r} selects nothing: write JOB, JOB@HOST or @HOST, for example 'readout@hlt[01-10]'"
+        )
     both = [_pattern("service.name", job)] if job else []
     both += [_hosts(host)] if host else []
     return both[0] if len(both) == 1 else {"bool": {"filter": both}}
@@ -128,29 +164,46 @@ def _pattern(field: str, text: str) -> dict[str, Any]:
 
 
 def _any(tests: list[dict[str, Any]]) -> dict[str, Any]:
-    return tests[0] if len(tests) == 1 else {"bool": {"should": tests, "minimum_should_match": 1}}
+    return (
+        tests[0]
+        if len(tests) == 1
+        else {"bool": {"should": tests, "minimum_should_match": 1}}
+    )
 
 
 # -- asking ----------------------------------------------------------------------------------------------------------
 
 
-def connect(urls: str | Sequence[str], user: str = "", timeout_s: float = 10.0) -> Elasticsearch:
+def connect(
+    urls: str | Sequence[str], user: str = "", timeout_s: float = 10.0
+) -> Elasticsearch:
     """A client; nothing is sent yet. ``user`` is ``NAME:PASSWORD``."""
     from elasticsearch import Elasticsearch
 
     name, colon, password = user.partition(":")
-    nodes = [url.strip() for url in urls.split(",")] if isinstance(urls, str) else list(urls)
+    nodes = (
+        [url.strip() for url in urls.split(",")]
+        if isinstance(urls, str)
+        else list(urls)
+    )
     return Elasticsearch(
-        nodes, basic_auth=(name, password) if colon else None, request_timeout=timeout_s, retry_on_timeout=False
+        nodes,
+        basic_auth=(name, password) if colon else None,
+        request_timeout=timeout_s,
+        retry_on_timeout=False,
     )
 
 
-def tail(client: Elasticsearch, wanted: Wanted, most: int, prefix: str = DEFAULT_PREFIX) -> list[Line]:
+def tail(
+    client: Elasticsearch, wanted: Wanted, most: int, prefix: str = DEFAULT_PREFIX
+) -> list[Line]:
     """The last ``most`` of the wanted lines, oldest first; none where nothing was ever stored."""
     found: list[Line] = []
     after = None
     while len(found) < most:
-        hits = _search(client, prefix, query(wanted), "desc", min(PAGE, most - len(found)), after)
+        hits = _search(
+            client, prefix, query(wanted), "desc", min(PAGE, most - len(found)), after
+        )
         found += map(line_of, hits)
         if len(hits) < PAGE:
             break
@@ -197,8 +250,14 @@ def follow(
         sleep(max(POLL_S, time.monotonic() - asked))
 
 
-def _since(client: Elasticsearch, prefix: str, wanted: Wanted, floor: float) -> Iterator[Line]:
-    since = {"bool": {"filter": [query(wanted), {"range": {"@timestamp": {"gte": iso(floor)}}}]}}
+def _since(
+    client: Elasticsearch, prefix: str, wanted: Wanted, floor: float
+) -> Iterator[Line]:
+    since = {
+        "bool": {
+            "filter": [query(wanted), {"range": {"@timestamp": {"gte": iso(floor)}}}]
+        }
+    }
     after = None
     while True:
         hits = _search(client, prefix, since, "asc", PAGE, after)
@@ -209,12 +268,20 @@ def _since(client: Elasticsearch, prefix: str, wanted: Wanted, floor: float) -> 
 
 
 def _search(
-    client: Elasticsearch, prefix: str, what: Mapping[str, Any], order: str, size: int, after: Any
+    client: Elasticsearch,
+    prefix: str,
+    what: Mapping[str, Any],
+    order: str,
+    size: int,
+    after: Any,
 ) -> list[Mapping[str, Any]]:
     from elasticsearch import ApiError, NotFoundError, TransportError
 
+    deadline = time.monotonic() + SHARDS_S
     try:
-        answer = client.search(
+        answer = _once_shards_are_there(
+            deadline,
+            client.search,
             index=f"{prefix}-*",
             query=what,
             sort=sorting(order),
@@ -228,20 +295,46 @@ def _search(
         return []
     except TransportError as error:
         nodes = ", ".join(node.base_url for node in client.transport.node_pool.all())
-        raise Unreachable(f"Elasticsearch at {nodes} does not answer: {_first(error)}") from error
+        raise Unreachable(
+            f"Elasticsearch at {nodes} does not answer: {_first(error)}"
+        ) from error
     except ApiError as error:
         if error.status_code in (401, 403):
-            raise Refused(f"Elasticsearch does not let us read {prefix}-*: {_first(error)}") from error
+            raise Refused(
+                f"Elasticsearch does not let us read {prefix}-*: {_first(error)}"
+            ) from error
         if error.status_code == 400:
-            raise UserError(f"Elasticsearch does not understand the search: {_first(error)}") from error
-        raise Unreachable(f"Elasticsearch cannot search now: {_first(error)}") from error
+            raise UserError(
+                f"Elasticsearch does not understand the search: {_first(error)}"
+            ) from error
+        raise Unreachable(
+            f"Elasticsearch cannot search now: {_first(error)}"
+        ) from error
     hits: list[Mapping[str, Any]] = answer["hits"]["hits"]
     return hits
 
 
+def _once_shards_are_there(
+    deadline: float, search: Callable[..., Any], **what: Any
+) -> Any:
+    """An index's first lines make it; for a moment it is known and has no shard that could be asked (503)."""
+    from elasticsearch import ApiError
+
+    while True:
+        try:
+            return search(**what)
+        except ApiError as error:
+            if error.status_code != 503 or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+
+
 def _first(error: Exception) -> str:
     """The error's text on one line, without the client's own nested causes."""
-    return " ".join(str(getattr(error, "message", "") or error).split())[:300] or type(error).__name__
+    return (
+        " ".join(str(getattr(error, "message", "") or error).split())[:300]
+        or type(error).__name__
+    )
 
 
 # -- times -----------------------------------------------------------------------------------------------------------
@@ -267,8 +360,12 @@ def moment(text: str, now: float) -> float:
             hour, minute, second = (int(part or 0) for part in clock.groups())
             here = datetime.datetime.fromtimestamp(now)
             then = here.replace(hour=hour, minute=minute, second=second, microsecond=0)
-            return (then if then <= here else then - datetime.timedelta(days=1)).timestamp()
-        return datetime.datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text)).timestamp()
+            return (
+                then if then <= here else then - datetime.timedelta(days=1)
+            ).timestamp()
+        return datetime.datetime.fromisoformat(
+            re.sub(r"[Zz]\Z", "+00:00", text)
+        ).timestamp()
     except ValueError as error:
         raise UserError(
             f"{text!r} is no time: write for example '10m' (ago), '14:05' or '2026-11-23 14:05:00'"
