@@ -29,12 +29,12 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "executor"), str(ROOT / "tests")]
 
-from daqsched_executor.contract import Stream
-from daqsched_executor.forward.batch import BODY, REPLY_FILTER, Position, encode
-from daqsched_executor.forward.lines import CHUNK
-from daqsched_executor.forward.record import Template, index_of
-from daqsched_executor.forward.template import template
-from forwarding import ForwarderProcess, Printer
+from daqsched_executor.contract import Stream  # noqa: E402 - the checkout's, installed or not
+from daqsched_executor.forward.batch import BODY, REPLY_FILTER, Position, encode  # noqa: E402
+from daqsched_executor.forward.lines import CHUNK  # noqa: E402
+from daqsched_executor.forward.record import Template, index_of  # noqa: E402
+from daqsched_executor.forward.template import template  # noqa: E402
+from forwarding import ForwarderProcess, Printer  # noqa: E402
 
 
 def lines(count: int) -> bytes:

@@ -140,9 +140,7 @@ def sorting(order: str) -> list[dict[str, Any]]:
 def _word(word: str) -> dict[str, Any]:
     job, _, host = word.partition("@")
     if not job and not host:
-        raise UserError(
-            f"{word!r} selects nothing: write JOB, JOB@HOST or @HOST, for example 'readout@hlt[01-10]'"
-        )
+        raise UserError(f"{word!r} selects nothing: write JOB, JOB@HOST or @HOST, for example 'readout@hlt[01-10]'")
     both = [_pattern("service.name", job)] if job else []
     both += [_hosts(host)] if host else []
     return both[0] if len(both) == 1 else {"bool": {"filter": both}}
@@ -164,28 +162,18 @@ def _pattern(field: str, text: str) -> dict[str, Any]:
 
 
 def _any(tests: list[dict[str, Any]]) -> dict[str, Any]:
-    return (
-        tests[0]
-        if len(tests) == 1
-        else {"bool": {"should": tests, "minimum_should_match": 1}}
-    )
+    return tests[0] if len(tests) == 1 else {"bool": {"should": tests, "minimum_should_match": 1}}
 
 
 # -- asking ----------------------------------------------------------------------------------------------------------
 
 
-def connect(
-    urls: str | Sequence[str], user: str = "", timeout_s: float = 10.0
-) -> Elasticsearch:
+def connect(urls: str | Sequence[str], user: str = "", timeout_s: float = 10.0) -> Elasticsearch:
     """A client; nothing is sent yet. ``user`` is ``NAME:PASSWORD``."""
     from elasticsearch import Elasticsearch
 
     name, colon, password = user.partition(":")
-    nodes = (
-        [url.strip() for url in urls.split(",")]
-        if isinstance(urls, str)
-        else list(urls)
-    )
+    nodes = [url.strip() for url in urls.split(",")] if isinstance(urls, str) else list(urls)
     return Elasticsearch(
         nodes,
         basic_auth=(name, password) if colon else None,
@@ -194,16 +182,12 @@ def connect(
     )
 
 
-def tail(
-    client: Elasticsearch, wanted: Wanted, most: int, prefix: str = DEFAULT_PREFIX
-) -> list[Line]:
+def tail(client: Elasticsearch, wanted: Wanted, most: int, prefix: str = DEFAULT_PREFIX) -> list[Line]:
     """The last ``most`` of the wanted lines, oldest first; none where nothing was ever stored."""
     found: list[Line] = []
     after = None
     while len(found) < most:
-        hits = _search(
-            client, prefix, query(wanted), "desc", min(PAGE, most - len(found)), after
-        )
+        hits = _search(client, prefix, query(wanted), "desc", min(PAGE, most - len(found)), after)
         found += map(line_of, hits)
         if len(hits) < PAGE:
             break
@@ -250,14 +234,8 @@ def follow(
         sleep(max(POLL_S, time.monotonic() - asked))
 
 
-def _since(
-    client: Elasticsearch, prefix: str, wanted: Wanted, floor: float
-) -> Iterator[Line]:
-    since = {
-        "bool": {
-            "filter": [query(wanted), {"range": {"@timestamp": {"gte": iso(floor)}}}]
-        }
-    }
+def _since(client: Elasticsearch, prefix: str, wanted: Wanted, floor: float) -> Iterator[Line]:
+    since = {"bool": {"filter": [query(wanted), {"range": {"@timestamp": {"gte": iso(floor)}}}]}}
     after = None
     while True:
         hits = _search(client, prefix, since, "asc", PAGE, after)
@@ -295,28 +273,18 @@ def _search(
         return []
     except TransportError as error:
         nodes = ", ".join(node.base_url for node in client.transport.node_pool.all())
-        raise Unreachable(
-            f"Elasticsearch at {nodes} does not answer: {_first(error)}"
-        ) from error
+        raise Unreachable(f"Elasticsearch at {nodes} does not answer: {_first(error)}") from error
     except ApiError as error:
         if error.status_code in (401, 403):
-            raise Refused(
-                f"Elasticsearch does not let us read {prefix}-*: {_first(error)}"
-            ) from error
+            raise Refused(f"Elasticsearch does not let us read {prefix}-*: {_first(error)}") from error
         if error.status_code == 400:
-            raise UserError(
-                f"Elasticsearch does not understand the search: {_first(error)}"
-            ) from error
-        raise Unreachable(
-            f"Elasticsearch cannot search now: {_first(error)}"
-        ) from error
+            raise UserError(f"Elasticsearch does not understand the search: {_first(error)}") from error
+        raise Unreachable(f"Elasticsearch cannot search now: {_first(error)}") from error
     hits: list[Mapping[str, Any]] = answer["hits"]["hits"]
     return hits
 
 
-def _once_shards_are_there(
-    deadline: float, search: Callable[..., Any], **what: Any
-) -> Any:
+def _once_shards_are_there(deadline: float, search: Callable[..., Any], **what: Any) -> Any:
     """An index's first lines make it; for a moment it is known and has no shard that could be asked (503)."""
     from elasticsearch import ApiError
 
@@ -331,10 +299,7 @@ def _once_shards_are_there(
 
 def _first(error: Exception) -> str:
     """The error's text on one line, without the client's own nested causes."""
-    return (
-        " ".join(str(getattr(error, "message", "") or error).split())[:300]
-        or type(error).__name__
-    )
+    return " ".join(str(getattr(error, "message", "") or error).split())[:300] or type(error).__name__
 
 
 # -- times -----------------------------------------------------------------------------------------------------------
@@ -360,12 +325,8 @@ def moment(text: str, now: float) -> float:
             hour, minute, second = (int(part or 0) for part in clock.groups())
             here = datetime.datetime.fromtimestamp(now)
             then = here.replace(hour=hour, minute=minute, second=second, microsecond=0)
-            return (
-                then if then <= here else then - datetime.timedelta(days=1)
-            ).timestamp()
-        return datetime.datetime.fromisoformat(
-            re.sub(r"[Zz]\Z", "+00:00", text)
-        ).timestamp()
+            return (then if then <= here else then - datetime.timedelta(days=1)).timestamp()
+        return datetime.datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text)).timestamp()
     except ValueError as error:
         raise UserError(
             f"{text!r} is no time: write for example '10m' (ago), '14:05' or '2026-11-23 14:05:00'"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from daqsched import search
 from daqsched_executor.forward.record import index_of
 from daqsched_executor.forward.template import template

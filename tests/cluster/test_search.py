@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from daqsched import search
 from daqsched.errors import Unreachable, UserError
 from daqsched.search import Line, Wanted

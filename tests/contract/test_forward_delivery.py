@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+
 from daqsched_executor.forward.batch import BODY, Range
 from daqsched_executor.forward.journal import Journal
 from daqsched_executor.forward.lines import LONGEST
@@ -155,7 +156,7 @@ def test_documents_that_the_server_has_no_time_for_are_sent_again_alone(
     printer = Printer(spool)
     printer.print("".join(f"{at:02} {'odd' if at % 2 else 'even'}\n" for at in range(10)))
     start()
-    until("the even ones are stored and the odd ones tried again", lambda: [5] == [n for n, _ in elastic.bulks[1:2]])
+    until("the even ones are stored and the odd ones tried again", lambda: [n for n, _ in elastic.bulks[1:2]] == [5])
     assert len(elastic.messages()) == 5
     busy.set()
     until("all stored", lambda: len(elastic.messages()) == 10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from daqsched_executor.forward.batch import judge, pause_s
 
 

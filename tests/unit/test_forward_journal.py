@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from daqsched_executor.forward import journal as module
 from daqsched_executor.forward.batch import Position, Range
 from daqsched_executor.forward.journal import Journal

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from daqsched_executor.forward.lines import CHUNK, LONGEST, PARTIAL, TRUNCATED, split
 from hypothesis import given
 from hypothesis import strategies as st
+
+from daqsched_executor.forward.lines import CHUNK, LONGEST, PARTIAL, TRUNCATED, split
 
 
 @pytest.mark.parametrize(

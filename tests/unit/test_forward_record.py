@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from daqsched_executor.contract import Stream, document_id
 from daqsched_executor.forward.batch import BODY, Position, encode
 from daqsched_executor.forward.lines import LONGEST

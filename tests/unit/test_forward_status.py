@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from daqsched_executor.forward.status import PRINT_EVERY_S, Complaints, Counts, DeadLetters, Status
 
 

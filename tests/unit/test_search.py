@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+
 from daqsched.errors import UserError
 from daqsched.lines import Line, format_line, json_line, line_of
 from daqsched.search import Wanted, moment, query, sorting
