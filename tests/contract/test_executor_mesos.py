@@ -49,9 +49,7 @@ class TestOrders:
         agent.wait_update("TASK_KILLED")
         assert executor.leave() == 0 and "stopped by SIGTERM to the executor" in executor.log()
 
-    def test_a_framework_without_the_capability_never_sees_task_killing(
-        self, agent: FakeAgent, start: Start
-    ) -> None:
+    def test_a_framework_without_the_capability_never_sees_task_killing(self, agent: FakeAgent, start: Start) -> None:
         """The state is for those that asked for it."""
         agent.capabilities = []
         executor = start("/bin/sleep", "1000")
@@ -109,13 +107,14 @@ class TestUpdates:
 
     def test_a_hanging_agent_does_not_delay_a_restart(self, agent: FakeAgent, start: Start) -> None:
         """The program is back although the agent answers nothing any more."""
-        executor = start("/bin/sh", "-c", "echo $$ >> pids; exec sleep 1000")
+        program = ("/bin/sh", "-c", "echo $$ >> pids; exec sleep 1000")
+        executor = start(*program, restart=Restart(reset_s=0.0))  # every restart is an immediate one
         pid = executor.running().pid
         agent.hangs = True
         for count in (2, 3):
             os.kill(pid, signal.SIGKILL)
             pids = executor.sandbox / "pids"
-            wait_until(lambda: len(pids.read_text().split()) >= count, "next program", 3)  # noqa: B023
+            wait_until(lambda: len(pids.read_text().split()) >= count, "next program", 4)  # noqa: B023
             pid = int(pids.read_text().split()[-1])
 
 
