@@ -101,15 +101,19 @@ def main() -> None:
             pids = executors(farm)
             pss = [_field(pid, "Pss:") for pid in pids]
             start_up = [_cpu_s(pid) for pid in pids]
-            print(f"an idle executor, {len(pids)} on the machine: PSS {statistics.mean(pss) / 1024:.1f} MB, "
-                  f"start-up {statistics.median(start_up):.3f} CPU-s")
+            print(
+                f"an idle executor, {len(pids)} on the machine: PSS {statistics.mean(pss) / 1024:.1f} MB, "
+                f"start-up {statistics.median(start_up):.3f} CPU-s"
+            )
             time.sleep(10.0)
             idle = [after - before for after, before in zip((_cpu_s(pid) for pid in pids), start_up)]
             print(f"its CPU in 10 idle seconds: {statistics.mean(idle) * 1e3:.1f} ms")
             # a killed program is at once back the first time only: each of these is another job's first
             names = sorted(farm.rows())[:30]
             latencies = sorted(restart_ms(farm, name) for name in names)
-            print(f"restart in place, {len(names)} times: median {statistics.median(latencies):.1f} ms, worst {latencies[-1]:.1f} ms")
+            print(
+                f"restart in place, {len(names)} times: median {statistics.median(latencies):.1f} ms, worst {latencies[-1]:.1f} ms"
+            )
             clear(farm)
             farm.end()
             own = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,7 +1,6 @@
 """What setup.cfg can't say: where the checkout's own `http-parser` lies (docs/design/pymesos.md)."""
 
 import os
-
 from configparser import ConfigParser
 from pathlib import Path
 

@@ -21,8 +21,15 @@ jobs = [
     Job("readout", f"{bin_}/readout --host {{host}}", hosts=hosts, version=version, resources=small),
     Job("nsmd2", f"{bin_}/nsmd2", hosts=hosts, version=version, resources=small),
     # dies every few seconds, and is back before anybody looks
-    Job("flaky", f"{bin_}/flaky", hosts="hlt02", version=version, resources=small, critical=False,
-        restart=Restart(delay_s=0.5, cap_s=5.0)),
+    Job(
+        "flaky",
+        f"{bin_}/flaky",
+        hosts="hlt02",
+        version=version,
+        resources=small,
+        critical=False,
+        restart=Restart(delay_s=0.5, cap_s=5.0),
+    ),
     # lives, but says nothing any more after a while
     Job("hang", f"{bin_}/hang", hosts="hlt03", version=version, resources=small, critical=False),
 ]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 from typing import Callable, Iterable, Optional
 
+from msgspec import convert, to_builtins
+from msgspec.structs import replace
+
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
 from daqsched.demand import REVIVE_EVERY_S
 from daqsched.engine import Engine
 from daqsched.spec import JobSpec, Spec
 from daqsched.task import Record
-from msgspec import convert, to_builtins
-from msgspec.structs import replace
 
 
 def job(name: str = "readout", hosts: str = "hlt01", **fields: object) -> JobSpec:
@@ -110,7 +111,9 @@ class World:
         """A moment later every host makes an offer, if offers are wanted."""
         self.now += REVIVE_EVERY_S
         self.say(events.Ticked())
-        return [] if self.suppressed else self.say(events.OffersArrived(tuple(offer(host) for host in sorted(self.hosts))))
+        return (
+            [] if self.suppressed else self.say(events.OffersArrived(tuple(offer(host) for host in sorted(self.hosts))))
+        )
 
     def report(self, task_id: str, state: str = "TASK_RUNNING", **more: str) -> list[Command]:
         """An executor's word; a task that ended runs no more."""

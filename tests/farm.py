@@ -80,12 +80,14 @@ class Farm:
         self.process.terminate()
         return self.process.wait(15)
 
-    def run(self, *words: str, check: bool = True, timeout_s: float = 120.0) -> "subprocess.CompletedProcess[str]":
+    def run(self, *words: str, check: bool = True, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """One of the crew's commands."""
         done = subprocess.run(
             [str(BIN / "daqsched"), *words], env=self.env, capture_output=True, text=True, timeout=timeout_s
         )
-        assert not check or done.returncode == 0, f"daqsched {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert not check or done.returncode == 0, (
+            f"daqsched {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done
 
     def jobs(self, text: str) -> Path:
@@ -94,7 +96,7 @@ class Farm:
         path.write_text(f"from daqsched import Job, Logging, Resources, Restart, Stop\n{text}\n")
         return path
 
-    def apply(self, text: str, *options: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    def apply(self, text: str, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Write and apply a job file."""
         return self.run("apply", str(self.jobs(text)), "--timeout", "60", "--settle", "0.3", *options, check=check)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pymesos
+
 from daqsched_executor.contract import Payload, Report
 
 #: The command beside the interpreter that runs the tests.
@@ -19,7 +20,7 @@ EXECUTOR = str(Path(sys.executable).parent / "daqsched-executor")
 Json = dict[str, Any]
 
 
-class Launcher(pymesos.Scheduler):  # type: ignore[misc]
+class Launcher(pymesos.Scheduler):
     """A framework of its own at the cluster's master, with checkpoints."""
 
     def __init__(self, master: str) -> None:

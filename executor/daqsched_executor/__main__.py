@@ -37,8 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     if command in ("--help", "-h"):
         print(USAGE, end="")
         return 0
-    print(f"daqsched-executor: {f'there is no command {command!r}' if command else 'a command is missing'}\n{USAGE}",
-          end="", file=sys.stderr)
+    print(
+        f"daqsched-executor: {f'there is no command {command!r}' if command else 'a command is missing'}\n{USAGE}",
+        end="",
+        file=sys.stderr,
+    )
     return 2
 
 

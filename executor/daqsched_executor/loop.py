@@ -53,9 +53,7 @@ class Loop:
         """`run` returns after the present call back."""
         self._running = False
 
-    def run(
-        self, wake_at: Callable[[], float | None], woken: Callable[[], None], settle: Callable[[], None]
-    ) -> None:
+    def run(self, wake_at: Callable[[], float | None], woken: Callable[[], None], settle: Callable[[], None]) -> None:
         """Serve until `stop`. ``wake_at`` is asked before each wait; ``woken`` is called when its time has come, and
         ``settle`` in every round after all call backs."""
         while self._running:

@@ -22,9 +22,9 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pymesos import Executor, MesosExecutorDriver, logger  # type: ignore[import-untyped]
-from pymesos.process import Connection  # type: ignore[import-untyped]
-from pymesos.utils import parse_duration  # type: ignore[import-untyped]
+from pymesos import Executor, MesosExecutorDriver, logger
+from pymesos.process import Connection
+from pymesos.utils import parse_duration
 
 from daqsched_executor.call import Call
 from daqsched_executor.contract import ContractError, Payload
@@ -55,7 +55,7 @@ UNKNOWN = "Failed with HTTP 400"
 SHUTDOWN_MARGIN_S = 1.0
 
 
-class Link(MesosExecutorDriver):  # type: ignore[misc]
+class Link(MesosExecutorDriver):
     """The connection to the agent: subscribes again for ever, turns messages into events, keeps updates until they
     are acknowledged. Everything happens in the loop's thread; ``happen`` takes the events."""
 
@@ -161,7 +161,7 @@ class Link(MesosExecutorDriver):  # type: ignore[misc]
             if UNKNOWN in str(error):
                 why = "the agent, which does not know this executor: it came back under a new agent id"
                 self._happen(StopAsked(why, leave_s=SHUTDOWN_MARGIN_S / 2))
-            return
+            return None
         if self._stream is stream:
             self._loop.watch(stream.fileno(), READ | WRITE if stream.want_write() else READ, self._stream_ready)
 

@@ -11,11 +11,11 @@ from typing import Any, Callable, Optional, Sequence, TypeVar
 
 import click
 import msgspec
-from daqsched_executor.contract import duration
 
 from daqsched import __version__
 from daqsched.errors import DaqschedError, NotRunning, UserError
 from daqsched.settings import socket_path, state_dir
+from daqsched_executor.contract import duration
 
 #: Seconds after which `apply` says what is missing and ends; the farm goes on trying.
 PATIENCE_S = 300.0
@@ -83,9 +83,13 @@ def _print_json(value: Any) -> None:
 @click.option("--master", envvar="DAQSCHED_MASTER", required=True, help="HOST:PORT, or zk://HOST:PORT,.../PATH.")
 @click.option("--state", type=click.Path(path_type=Path), help="Folder for what must survive [env: DAQSCHED_STATE].")
 @click.option("--group", default="", help="The group whose members may use the socket.")
-@click.option("--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL; without it lines stay on their hosts.")
+@click.option(
+    "--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL; without it lines stay on their hosts."
+)
 @click.option("--index", default="daqsched-logs", show_default=True, help="First part of the index names.")
-@click.option("--executor", default="", help="daqsched-executor's path on the farm [default: the one beside this command].")
+@click.option(
+    "--executor", default="", help="daqsched-executor's path on the farm [default: the one beside this command]."
+)
 @click.option("--user", default="", help="Account for executors [default: this one].")
 @click.option("--role", default="*", show_default=True, help="Mesos role.")
 @click.option("--name", default="daqsched", show_default=True, help="The framework's name in the Mesos web UI.")
@@ -268,7 +272,7 @@ def start(path: Path, select: Sequence[str]) -> None:
 @click.option("-n", "--lines", "most", default=50, show_default=True, help="How many of the last lines.")
 @click.option("--since", default="", help="10m (ago), 14:05, or 2026-11-23 14:05:00.")
 @click.option("--until", default="", help="As --since.")
-@click.option("--grep", default="", help="Words that a line must hold; \"in this order\", begin*, -without.")
+@click.option("--grep", default="", help='Words that a line must hold; "in this order", begin*, -without.')
 @click.option("--stream", "streams", multiple=True, type=click.Choice(["stdout", "stderr", "executor"]))
 @click.option("--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL [default: the daemon's].")
 @click.option("--index", default="", help="First part of the index names [default: the daemon's].")

@@ -18,7 +18,9 @@ Answer = TypeVar("Answer")
 #: How long the daemon may take for an answer: its loop can be busy with a large farm, or with a master that hangs.
 TIMEOUT_S = 30.0
 
-_ERRORS: dict[int, type[DaqschedError]] = {kind.exit_code: kind for kind in (UserError, Unreachable, NotRunning, Refused)}
+_ERRORS: dict[int, type[DaqschedError]] = {
+    kind.exit_code: kind for kind in (UserError, Unreachable, NotRunning, Refused)
+}
 
 
 class Client:
@@ -69,12 +71,16 @@ class Client:
             response = self._http.request(method, path, **what)
         except httpx.ConnectError as error:
             if "Permission denied" in str(error):
-                raise Refused(f"you may not open {self._path}: ask to be put into its group (ls -l {self._path})") from error
+                raise Refused(
+                    f"you may not open {self._path}: ask to be put into its group (ls -l {self._path})"
+                ) from error
             raise Unreachable(
                 f"no daemon answers on {self._path}: is `daqsched serve` running? (--socket or DAQSCHED_SOCKET names another)"
             ) from error
         except httpx.TimeoutException as error:
-            raise Unreachable(f"the daemon on {self._path} did not answer within {TIMEOUT_S:g} s: see its log") from error
+            raise Unreachable(
+                f"the daemon on {self._path} did not answer within {TIMEOUT_S:g} s: see its log"
+            ) from error
         except httpx.TransportError as error:
             raise Unreachable(f"the daemon on {self._path} went away: {error}") from error
         try:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Union
 
 import msgspec
-from daqsched_executor.contract import Payload
 
 from daqsched.spec import Spec
+from daqsched_executor.contract import Payload
 
 
 class Revision(msgspec.Struct, frozen=True):

@@ -14,8 +14,6 @@ from __future__ import annotations
 import heapq
 from typing import Callable, Iterable, Optional
 
-from daqsched_executor.contract import ContractError, Report, duration
-
 from daqsched import backoff, commands, events
 from daqsched.commands import Command, Revision, TaskToLaunch
 from daqsched.demand import ByHost, Demand
@@ -23,6 +21,7 @@ from daqsched.hosts import expand
 from daqsched.match import Room
 from daqsched.spec import EMPTY, JobSpec, Spec, digest, payload, run_digest
 from daqsched.task import ENDED, LIVE, Hold, Record, Task
+from daqsched_executor.contract import ContractError, Report, duration
 
 Key = tuple[str, str]
 
@@ -276,7 +275,9 @@ class Engine:
         elif task.killed:
             record.failures, record.due = 0, 0.0
             self._note(f"{instance}: {record.last_end}")
-        elif event.state == "TASK_FINISHED" or (event.state == "TASK_FAILED" and instance.job.restart.policy == "never"):
+        elif event.state == "TASK_FINISHED" or (
+            event.state == "TASK_FAILED" and instance.job.restart.policy == "never"
+        ):
             record.done, record.succeeded = task.digest, event.state == "TASK_FINISHED"
             self._note(f"{instance}: {record.last_end}; not started again")
         else:
@@ -295,7 +296,12 @@ class Engine:
             return
         name, _, rest = event.task_id.partition("@")
         instance = self.instances.get((name, rest.rpartition(".")[0]))
-        if instance is not None and instance.job is not None and instance.record.task is None and not instance.record.hold:
+        if (
+            instance is not None
+            and instance.job is not None
+            and instance.record.task is None
+            and not instance.record.hold
+        ):
             task = Task(event.task_id, event.agent_id, instance.digest, now, LIVE[event.state], now)
             instance.record.task = task
             self._by_task[task.id] = instance

@@ -21,10 +21,10 @@ from types import FrameType
 from typing import Any, Mapping, Optional, Sequence, TypeVar, Union
 
 import msgspec
-from daqsched_executor.contract import Restart, Stop
 
 from daqsched.errors import JobError
 from daqsched.spec import JobSpec, LoggingSpec, check_job
+from daqsched_executor.contract import Restart, Stop
 
 __all__ = ["Job", "Logging", "Resources", "Restart", "Stop"]
 
@@ -137,7 +137,13 @@ class Logging:
 
 
 #: What a field of the spec is called in a job file, where that differs.
-_WORDS = {"release": "version", "cwd": "directory", "cpus": "resources.cpus", "mem": "resources.mem", "disk": "resources.disk"}
+_WORDS = {
+    "release": "version",
+    "cwd": "directory",
+    "cpus": "resources.cpus",
+    "mem": "resources.mem",
+    "disk": "resources.disk",
+}
 
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)

@@ -67,7 +67,10 @@ def _explain(error: BaseException, path: Path, tree: ast.Module) -> JobFileError
         return JobFileError(str(path), line, f"{where}: {error}" if where else str(error))
     if isinstance(error, SyntaxError):
         return JobFileError(error.filename or str(path), error.lineno or 0, f"syntax error: {error.msg}")
-    unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'|^__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    unknown = re.search(
+        r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'|^__init__\(\) got an unexpected keyword argument '(\w+)'",
+        str(error),
+    )
     if isinstance(error, TypeError) and unknown is not None:
         field = unknown.group(2) or unknown.group(3)
         line = _line_of_field(tree, lines, field) or line

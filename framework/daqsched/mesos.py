@@ -60,17 +60,19 @@ _RETRY_S, _RETRY_MOST_S = 0.2, 3.0
 _NEVER_S = 1e9
 
 
-class _Driver(pymesos.MesosSchedulerDriver):  # type: ignore[misc]
+class _Driver(pymesos.MesosSchedulerDriver):
     """pymesos' driver, but quick to come back: its own back-off begins at 2 s and ends at 15 s."""
 
     def _backoff(self, attempts: int) -> float:
         return float(min(_RETRY_MOST_S, _RETRY_S * 2 ** min(attempts, 10)))
 
 
-class Mesos(pymesos.Scheduler):  # type: ignore[misc]
+class Mesos(pymesos.Scheduler):
     """The connection to a master at ``HOST:PORT`` or ``zk://...``; ``put`` takes the events, from another thread."""
 
-    def __init__(self, master: str, framework: Framework, framework_id: str, put: Callable[[events.Event], None]) -> None:
+    def __init__(
+        self, master: str, framework: Framework, framework_id: str, put: Callable[[events.Event], None]
+    ) -> None:
         self._framework = framework
         self._put = put
         info: dict[str, Any] = {
@@ -175,7 +177,12 @@ class Mesos(pymesos.Scheduler):  # type: ignore[misc]
 
     def _resources(self, **amounts: float) -> Sequence[Mapping[str, Any]]:
         return [
-            {"name": name, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": {"role": self._framework.role}}
+            {
+                "name": name,
+                "type": "SCALAR",
+                "scalar": {"value": value},
+                "allocation_info": {"role": self._framework.role},
+            }
             for name, value in amounts.items()
             if value
         ]
@@ -266,7 +273,9 @@ def explain(error: BaseException) -> DaqschedError:
     """A sentence for what pymesos raises in the main thread when its connection can't go on."""
     text = str(error)
     if "HTTP 401" in text:
-        return DaqschedError("the master refuses our credentials (401): give --credentials FILE with principal and secret")
+        return DaqschedError(
+            "the master refuses our credentials (401): give --credentials FILE with principal and secret"
+        )
     if "HTTP 403" in text:
         return DaqschedError(f"the master does not allow this framework (403): {text}")
     return DaqschedError(f"the connection to the master ended: {text}")

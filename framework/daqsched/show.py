@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Iterable, Mapping, Sequence
 
-from daqsched_executor.contract import duration
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -15,6 +14,7 @@ from daqsched.hosts import fold
 from daqsched.plan import Plan
 from daqsched.protocol import ProgressAnswer, StatusAnswer
 from daqsched.view import ORDER, Row
+from daqsched_executor.contract import duration
 
 STYLES = {
     "RUNNING": "green",
@@ -97,7 +97,8 @@ def _headline(answer: StatusAnswer) -> str:
     if not answer.revision:
         return f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}"
     applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.applied))
-    return f"{state_counts(states) or 'no job fits'}; revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}; {master}"
+    revision = f"revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}"
+    return f"{state_counts(states) or 'no job fits'}; {revision}; {master}"
 
 
 def state_counts(states: Mapping[str, int]) -> str:
@@ -132,7 +133,9 @@ def lagging_table(rows: Sequence[Row]) -> RenderableType:
         groups.setdefault((row.job, row.state, row.reason.replace(row.host, "its host")), []).append(row.host)
     table = Table.grid(padding=(0, 2))
     for (job, state, reason), hosts in groups.items():
-        table.add_row(Text(job), Text(fold(hosts), overflow="fold"), Text(state, STYLES[state]), Text(reason, overflow="fold"))
+        table.add_row(
+            Text(job), Text(fold(hosts), overflow="fold"), Text(state, STYLES[state]), Text(reason, overflow="fold")
+        )
     return table
 
 

@@ -12,10 +12,10 @@ import re
 from typing import Any, Mapping
 
 import msgspec
-from daqsched_executor.contract import Payload, Restart, Stop
 
 from daqsched.errors import JobError, UserError
 from daqsched.hosts import expand
+from daqsched_executor.contract import Payload, Restart, Stop
 
 #: The version of the spec's JSON; raised when an older daemon could misunderstand it.
 VERSION = 1
@@ -124,7 +124,23 @@ _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SIGNAL = re.compile(r"[A-Z][A-Z0-9+-]{1,9}\Z")
 _LIMITS = frozenset(
-    "as core cpu data fsize memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+    [
+        "as",
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
+    ]
 )
 
 
@@ -155,7 +171,12 @@ def check_job(job: JobSpec) -> None:
         raise JobError(f"{job.stop.signal!r} is no signal: write for example 'TERM'", "stop.signal")
     if job.stop.grace_s < 0:
         raise JobError(f"must not be negative, not {job.stop.grace_s:g}", "stop.grace_s")
-    for field, texts in (("command", job.argv), ("env", tuple(job.env.values())), ("directory", (job.cwd,)), ("needs", job.needs)):
+    for field, texts in (
+        ("command", job.argv),
+        ("env", tuple(job.env.values())),
+        ("directory", (job.cwd,)),
+        ("needs", job.needs),
+    ):
         for text in texts:
             if "\0" in text:
                 raise JobError(f"{text!r} holds a NUL character", field)
@@ -186,9 +207,12 @@ def fill(text: str, job: JobSpec, host: str, field: str = "command") -> str:
             return found.group(0)[0]
         name = found.group(1)
         if name is None:
-            raise JobError(f"{text!r}: a single '{found.group(0)}'; write '{found.group(0) * 2}' for the character", field)
+            raise JobError(
+                f"{text!r}: a single '{found.group(0)}'; write '{found.group(0) * 2}' for the character", field
+            )
         if name not in values:
-            raise JobError(f"{text!r}: no placeholder '{{{name}}}'; there are {', '.join('{%s}' % v for v in values)}", field)
+            there = ", ".join(f"{{{value}}}" for value in values)
+            raise JobError(f"{text!r}: no placeholder '{{{name}}}'; there are {there}", field)
         if name == "version" and not job.release:
             raise JobError(f"{text!r} uses {{version}}, but the job has no version", field)
         return values[name]

@@ -49,7 +49,9 @@ class Store:
                 f"{self.path} can't be used ({error}): is another `daqsched serve` running with this --state?"
             ) from error
         except sqlite3.DatabaseError as error:
-            raise DaqschedError(f"{self.path} is damaged ({error}): restore it from a backup or move it away") from error
+            raise DaqschedError(
+                f"{self.path} is damaged ({error}): restore it from a backup or move it away"
+            ) from error
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -70,7 +72,9 @@ class Store:
     def revision(self, number: Optional[int] = None) -> Optional[Revision]:
         """The revision of that number, the last one without a number; None where there is none."""
         where, values = ("WHERE number = ?", (number,)) if number is not None else ("ORDER BY number DESC LIMIT 1", ())
-        found = self._db.execute(f"SELECT number, digest, user, time, message, spec FROM revision {where}", values).fetchone()
+        found = self._db.execute(
+            f"SELECT number, digest, user, time, message, spec FROM revision {where}", values
+        ).fetchone()
         if found is None:
             return None
         number, digest, user, time, message, spec = found

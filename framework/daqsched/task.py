@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, Optional
 
 import msgspec
+
 from daqsched_executor.contract import Report
 
 #: How far a task is, by what is known of it. `launching` was saved and sent; `unreachable` and `unknown` mean that nobody
@@ -23,7 +24,16 @@ LIVE: dict[str, TaskState] = {
 
 #: Mesos' words for the end of a task.
 ENDED = frozenset(
-    "TASK_FINISHED TASK_FAILED TASK_KILLED TASK_ERROR TASK_LOST TASK_DROPPED TASK_GONE TASK_GONE_BY_OPERATOR".split()
+    [
+        "TASK_FINISHED",
+        "TASK_FAILED",
+        "TASK_KILLED",
+        "TASK_ERROR",
+        "TASK_LOST",
+        "TASK_DROPPED",
+        "TASK_GONE",
+        "TASK_GONE_BY_OPERATOR",
+    ]
 )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Callable, Iterator, Literal, Optional
 
 import msgspec
-from daqsched_executor.contract import Report, duration
 
 from daqsched.engine import Engine, Instance
+from daqsched_executor.contract import Report, duration
 
 #: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
 Shown = Literal[
@@ -49,7 +49,18 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 #: States from worst to best, for sorting.
-ORDER = ("FAILED", "UNREACHABLE", "UNKNOWN", "BACKOFF", "WAITING", "STARTING", "STOPPING", "STOPPED", "FINISHED", "RUNNING")
+ORDER = (
+    "FAILED",
+    "UNREACHABLE",
+    "UNKNOWN",
+    "BACKOFF",
+    "WAITING",
+    "STARTING",
+    "STOPPING",
+    "STOPPED",
+    "FINISHED",
+    "RUNNING",
+)
 
 
 def rows(engine: Engine, chosen: Callable[[str, str], bool], now: float) -> Iterator[Row]:
@@ -117,7 +128,9 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
     if task.state == "unknown":
         return "UNKNOWN", f"the master does not know the agent of {instance.host} (yet); waiting for it", task.since
     if task.killed:
-        what = "not wanted any more" if instance.job is None else "stopped" if record.hold else "makes way for the new one"
+        what = (
+            "not wanted any more" if instance.job is None else "stopped" if record.hold else "makes way for the new one"
+        )
         return "STOPPING", what, task.killed
     if task.report is not None and task.report.activity == "backoff":
         left = task.report.until - now
@@ -125,6 +138,7 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
     if task.state == "running":
         return "RUNNING", task.message, (task.report.since if task.report is not None else 0.0) or task.since
     return "STARTING", task.message or "launched, waiting for its executor", task.launched
+
 
 def _why_waiting(engine: Engine, instance: Instance, now: float) -> str:
     if not engine.connected:
@@ -134,5 +148,3 @@ def _why_waiting(engine: Engine, instance: Instance, now: float) -> str:
     seen = engine.last_offer(instance.host)
     last = "none since this daemon started" if seen is None else f"the last {duration(now - seen)} ago"
     return f"no offer from {instance.host} ({last}): is its agent up?"
-
-

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from daqsched_executor.contract import Payload, Restart, Stop, Stream
 from farm import alive, until
 from launcher import Launcher

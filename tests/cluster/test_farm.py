@@ -13,6 +13,7 @@ from typing import Any
 
 import pymesos
 import pytest
+
 from farm import Farm, alive, until
 
 SLEEPERS = 'jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt[01-03]", version={version!r})]'
@@ -149,7 +150,9 @@ def test_a_change_that_was_applied_just_before_the_daemon_died_is_carried_out(fa
     farm.apply(SLEEPERS.format(version="r2"), "--no-wait")
     farm.kill()
     farm.serve()
-    rolled = lambda: all(r["release"] == "r2" and r["state"] == "RUNNING" and not r.get("outdated") for r in farm.rows().values())  # noqa: E731
+    rolled = lambda: all(
+        r["release"] == "r2" and r["state"] == "RUNNING" and not r.get("outdated") for r in farm.rows().values()
+    )
     until(rolled, "all run the new version")
     assert not any(alive(pid) for pid in before.values())
 
@@ -177,7 +180,7 @@ def test_a_killed_master_comes_back_to_the_same_programs(farm: Farm, cluster: An
     farm.apply(SLEEPERS.format(version="r2"))
 
 
-class _Neighbour(pymesos.Scheduler):  # type: ignore[misc]
+class _Neighbour(pymesos.Scheduler):
     """Another user's framework, which only wants to know whether it is offered anything."""
 
     def __init__(self) -> None:
@@ -227,7 +230,9 @@ def test_a_missing_cvmfs_path_is_a_state_with_a_sentence_and_no_failure(farm: Fa
     """The job starts by itself as soon as the path is there."""
     program = tmp_path / "cvmfs" / "r1" / "run"
     farm.apply(f'jobs = [Job("late", "{program} 100000", hosts="hlt01")]', "--no-wait")
-    row = until(lambda: (r := farm.rows()["late@hlt01"])["state"] == "STARTING" and "run" in r["reason"] and r, "it says why")
+    row = until(
+        lambda: (r := farm.rows()["late@hlt01"])["state"] == "STARTING" and "run" in r["reason"] and r, "it says why"
+    )
     assert str(program) in row["reason"] or "is missing" in row["reason"]
     program.parent.mkdir(parents=True)
     os.symlink("/bin/sleep", program)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from farm import Farm, alive, until
 
 #: Prints numbered lines as fast as told, and writes down, after each, what it has printed.
@@ -45,11 +46,17 @@ def logs(farm: Farm, *words: str) -> list[dict[str, Any]]:
 def test_a_line_is_found_within_two_seconds_of_being_printed(farm: Farm) -> None:
     """With the host and the job that it came from; stderr and the executor's words, too."""
     text = """
-program = "import sys, time; time.sleep(3); print('needle', time.time(), flush=True); print('oops', file=sys.stderr); time.sleep(1000)"
+program = (
+    "import sys, time; time.sleep(3); print('needle', time.time(), flush=True);"
+    " print('oops', file=sys.stderr); time.sleep(1000)"
+)
 jobs = [Job("printer", argv=["/usr/bin/env", "python3", "-c", program], hosts="hlt[01-02]")]
 """
     farm.apply(text)
-    found = until(lambda: (lines := logs(farm, "printer", "--grep", "needle")) and len(lines) == 2 and lines, "both lines are found")
+    found = until(
+        lambda: (lines := logs(farm, "printer", "--grep", "needle")) and len(lines) == 2 and lines,
+        "both lines are found",
+    )
     seen = time.time()
     assert {line["host"] for line in found} == {"hlt01", "hlt02"} and {line["job"] for line in found} == {"printer"}
     late = [seen - float(line["message"].split()[1]) for line in found]

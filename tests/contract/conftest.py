@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from daqsched_executor.contract import Payload, Stop
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of
 

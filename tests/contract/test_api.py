@@ -12,6 +12,7 @@ from typing import Optional
 
 import httpx
 import pytest
+
 from builders import job, offer
 from daqsched import commands, events
 from daqsched.api import Api, listen

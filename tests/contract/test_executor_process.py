@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from daqsched_executor.contract import Restart, Stop, Stream
 from fake_agent import FakeAgent, Start, alive, processes_of, report_of, wait_until
 from hanging_mount import HangingMount

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
+
 from builders import World, job, of, offer
 from daqsched import commands, events
 from daqsched.backoff import CAP_S
 from daqsched.engine import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.view import progress, rows
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
 
 def row(world: World, name: str = "readout", host: str = "hlt01"):
@@ -327,7 +328,21 @@ class RandomFarm(RuleBasedStateMachine):
     def offers(self) -> None:
         self.world.offers()
 
-    @rule(state=st.sampled_from("TASK_STARTING TASK_RUNNING TASK_UNREACHABLE TASK_UNKNOWN TASK_FAILED TASK_KILLED TASK_FINISHED TASK_GONE".split()), which=st.integers(0, 9))
+    @rule(
+        state=st.sampled_from(
+            [
+                "TASK_STARTING",
+                "TASK_RUNNING",
+                "TASK_UNREACHABLE",
+                "TASK_UNKNOWN",
+                "TASK_FAILED",
+                "TASK_KILLED",
+                "TASK_FINISHED",
+                "TASK_GONE",
+            ]
+        ),
+        which=st.integers(0, 9),
+    )
     def report(self, state: str, which: int) -> None:
         if self.world.tasks:
             self.world.report(sorted(self.world.tasks)[which % len(self.world.tasks)], state)
@@ -355,7 +370,9 @@ class RandomFarm(RuleBasedStateMachine):
         self.world.restart()
         self.world.register()
         for task in self.world.tasks:
-            self.world.say(events.TaskReported(task, self.world.tasks[task], "TASK_RUNNING", reason="REASON_RECONCILIATION"))
+            self.world.say(
+                events.TaskReported(task, self.world.tasks[task], "TASK_RUNNING", reason="REASON_RECONCILIATION")
+            )
 
     @rule()
     def loses_the_master(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from daqsched_executor.outbox import BURST, Outbox, Status
 from hypothesis import given
 from hypothesis import strategies as st
+
+from daqsched_executor.outbox import BURST, Outbox, Status
 
 
 def status(uuid: str) -> Status:

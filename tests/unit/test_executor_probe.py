@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from daqsched_executor.child import environment_of
 from daqsched_executor.contract import Payload
 from daqsched_executor.probe import SENTENCES, Unreadable, check_all, check_path, check_program, resolve, sentence

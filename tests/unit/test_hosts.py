@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from daqsched.errors import JobError
-from daqsched.hosts import expand, fold
 from hypothesis import given
 from hypothesis import strategies as st
+
+from daqsched.errors import JobError
+from daqsched.hosts import expand, fold
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,9 @@ def test_a_pattern_names_its_hosts_in_order_and_each_once(pattern: object, hosts
     assert expand(pattern) == hosts  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("pattern", ["", "hlt[01-10", "hlt01]", "hlt[]", "hlt[a-b]", "hlt[3-1]", "hlt*", "a b", "-x", "h[1-999999]"])
+@pytest.mark.parametrize(
+    "pattern", ["", "hlt[01-10", "hlt01]", "hlt[]", "hlt[a-b]", "hlt[3-1]", "hlt*", "a b", "-x", "h[1-999999]"]
+)
 def test_a_malformed_pattern_is_one_sentence_that_quotes_it(pattern: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(JobError) as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from daqsched import spec
 from daqsched.errors import JobFileError
 from daqsched.jobfile import load
@@ -96,7 +97,8 @@ def test_a_mistake_is_told_with_file_line_and_one_sentence(write, change, line: 
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"), [("x = 1\n", "assigns no jobs"), ("jobs = 3\n", "jobs must be a list"), ("a\0b", "syntax error")]
+    ("text", "sentence"),
+    [("x = 1\n", "assigns no jobs"), ("jobs = 3\n", "jobs must be a list"), ("a\0b", "syntax error")],
 )
 def test_a_file_without_jobs_is_told_so(tmp_path: Path, text: str, sentence: str) -> None:
     """Nothing is sent in place of what was forgotten."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from daqsched_executor import state as phases
 from daqsched_executor.contract import Payload, Restart, Stop
 from daqsched_executor.events import (
@@ -36,8 +39,6 @@ from daqsched_executor.events import (
 from daqsched_executor.lifecycle import handle
 from daqsched_executor.starting import backoff
 from daqsched_executor.state import PHASES, State, begin
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def payload(policy: str = "always", **rule: object) -> Payload:

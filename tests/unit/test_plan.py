@@ -51,7 +51,9 @@ def test_equal_specs_have_equal_bytes() -> None:
 
 def test_every_host_of_the_file_gets_a_forwarder() -> None:
     """One, however many jobs it has, and none where logging is off."""
-    spec = with_forwarder(Spec(jobs=(job("a", "h[1-2]"), job("b", "h2"))), ("/x/daqsched-executor",), "http://es:9200", "i")
+    spec = with_forwarder(
+        Spec(jobs=(job("a", "h[1-2]"), job("b", "h2"))), ("/x/daqsched-executor",), "http://es:9200", "i"
+    )
     assert spec.jobs[-1].name == FORWARDER and spec.jobs[-1].hosts == ("h[1-2]", "h2")
     assert spec.jobs[-1].argv[:4] == ("/x/daqsched-executor", "forward", "--elasticsearch", "http://es:9200")
     assert with_forwarder(Spec(jobs=(job(),)), ("x",), "", "i").jobs == (job(),)

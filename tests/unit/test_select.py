@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from daqsched.errors import UserError
 from daqsched.select import selection
 

@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from builders import job
 from daqsched.commands import Revision
 from daqsched.errors import DaqschedError
@@ -18,7 +19,9 @@ from daqsched.task import Hold, Record, Task
 from daqsched_executor.contract import Exit, Report
 
 RECORD = Record(
-    task=Task("a@h.1", "agent", "d", 1.5, "running", 2.5, 0.0, "fine", Report("running", 7, last_exit=Exit(1.0, 2.0, code=3))),
+    task=Task(
+        "a@h.1", "agent", "d", 1.5, "running", 2.5, 0.0, "fine", Report("running", 7, last_exit=Exit(1.0, 2.0, code=3))
+    ),
     failures=2,
     due=9.0,
     last_end="exit code 1",

@@ -135,7 +135,10 @@ def _show(cluster: Cluster, as_json: bool) -> None:
             state = "up, NOT REGISTERED"
         colour = "green" if state == "up" else "red"
         detail = member.get("attributes", "")
-        click.echo(f"{member['name']:14} {click.style(f'{state:4}', fg=colour)}  127.0.0.1:{member['port']:<6} pid {member['pid']:<8}{detail}")
+        click.echo(
+            f"{member['name']:14} {click.style(f'{state:4}', fg=colour)}  127.0.0.1:{member['port']:<6} "
+            f"pid {member['pid']:<8}{detail}"
+        )
     click.echo(f"master         {found['master']}   (containers by the {found['launcher']} launcher)")
     click.echo(f"folder         {found['folder']}")
 

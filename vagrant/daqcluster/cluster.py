@@ -130,7 +130,11 @@ class Cluster:
         names = [f"hlt{n:02d}" for n in range(1, agents + 1)] if isinstance(agents, int) else list(agents)
         with self._locked():
             if self.members and all(member.alive() for member in self.members.values()):
-                if names != self.agents or bool(elasticsearch_) > bool(self.elasticsearch_url) or zookeeper_ > self.zookeeper:
+                if (
+                    names != self.agents
+                    or bool(elasticsearch_) > bool(self.elasticsearch_url)
+                    or zookeeper_ > self.zookeeper
+                ):
                     raise ClusterError("another cluster is up in this folder: take it down first: daqcluster down")
                 return
             if self.members:
@@ -164,9 +168,7 @@ class Cluster:
         self._wait_master()
         for name in names:
             port = free_port()
-            self._begin(
-                mesos.agent(home, self.folder, self.id, name, port, self.master_url, self.launcher, attributes)
-            )
+            self._begin(mesos.agent(home, self.folder, self.id, name, port, self.master_url, self.launcher, attributes))
         self._wait_agents(names)
         if search_home is not None:
             self._wait_elasticsearch()
@@ -362,5 +364,7 @@ def _remove_cgroups(name: str) -> None:
                     for pid in (folder / "cgroup.procs").read_text().split():
                         os.kill(int(pid), signal.SIGKILL)
                     if time.monotonic() > deadline:
-                        raise ClusterError(f"the cgroup {folder} can't be removed: is something running in it?") from None
+                        raise ClusterError(
+                            f"the cgroup {folder} can't be removed: is something running in it?"
+                        ) from None
                     time.sleep(0.02)

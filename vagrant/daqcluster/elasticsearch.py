@@ -80,11 +80,15 @@ def java_home() -> str:
     return str(Path(java).resolve().parent.parent)
 
 
-def command(home: Path, folder: Path, name: str, port: int, transport: int, heap: str) -> tuple[list[str], dict[str, str]]:
+def command(
+    home: Path, folder: Path, name: str, port: int, transport: int, heap: str
+) -> tuple[list[str], dict[str, str]]:
     """The command and its environment; ``folder`` gets configuration, data and logs and the right owner."""
     config = folder / "config"
     shutil.copytree(home / "config", config, dirs_exist_ok=True)
-    (config / "elasticsearch.yml").write_text(_SETTINGS.format(name=name, folder=folder, port=port, transport=transport))
+    (config / "elasticsearch.yml").write_text(
+        _SETTINGS.format(name=name, folder=folder, port=port, transport=transport)
+    )
     for part in ("data", "logs", "tmp"):
         (folder / part).mkdir(exist_ok=True)
     argv = [str(home / "bin" / "elasticsearch")]

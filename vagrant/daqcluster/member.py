@@ -90,7 +90,10 @@ def marked(mark: str) -> Iterator[int]:
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid():
             try:
-                if wanted in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0") and start_time(int(entry)) is not None:
+                if (
+                    wanted in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+                    and start_time(int(entry)) is not None
+                ):
                     yield int(entry)
             except OSError:
                 continue

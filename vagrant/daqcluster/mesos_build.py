@@ -103,12 +103,16 @@ def _library(say: Say) -> Path:
 def _check_tools() -> None:
     missing = sorted({package for tool, package in _TOOLS.items() if shutil.which(tool) is None})
     if missing:
-        raise ClusterError(f"Mesos' launchers can't be built: install what is missing: apt-get install {' '.join(missing)}")
+        raise ClusterError(
+            f"Mesos' launchers can't be built: install what is missing: apt-get install {' '.join(missing)}"
+        )
 
 
 def _check_libraries(library: Path) -> None:
     known = _run(["ldd", str(library)])
-    missing = sorted({package for name, package in _LIBRARIES.items() if re.search(rf"{re.escape(name)} => not found", known)})
+    missing = sorted(
+        {package for name, package in _LIBRARIES.items() if re.search(rf"{re.escape(name)} => not found", known)}
+    )
     if missing:
         raise ClusterError(f"Mesos lacks libraries: apt-get install {' '.join(missing)}")
 

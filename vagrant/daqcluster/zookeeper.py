@@ -27,7 +27,16 @@ def command(folder: Path, port: int) -> list[str]:
         f"tickTime=500\ndataDir={folder}/data\nclientPort={port}\nclientPortAddress=127.0.0.1\n"
         "admin.enableServer=false\n4lw.commands.whitelist=ruok,srvr\n"
     )
-    jars = ["zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-nop", "netty-all", "snappy-java", "metrics-core", "commons-cli"]
+    jars = [
+        "zookeeper",
+        "zookeeper-jute",
+        "slf4j-api",
+        "slf4j-nop",
+        "netty-all",
+        "snappy-java",
+        "metrics-core",
+        "commons-cli",
+    ]
     path = ":".join(str(place) for name in jars for place in sorted(JARS.glob(f"{name}.jar")))
     netty = ":".join(str(place) for place in sorted(JARS.glob("netty-*.jar")))
     main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"

@@ -1,0 +1,242 @@
+"""daqcluster with real servers: up and down without a trace, each member killed and back, whatever is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+from daqcluster import Cluster, mesos
+from daqcluster.member import marked
+from farm import BIN, Farm, alive, until
+
+Fresh = Callable[..., Cluster]
+
+
+class Command:
+    """`daqcluster --dir FOLDER ...` as a user types it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {k: v for k, v in os.environ.items() if k not in ("DAQCLUSTER_DIR", "DAQCLUSTER_ID")}
+        self.ids: set[str] = set()
+
+    def argv(self, *words: str) -> list[str]:
+        return [str(BIN / "daqcluster"), "--dir", str(self.folder), *words]
+
+    def __call__(self, *words: str, status: int = 0, **env: str) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(self.argv(*words), env={**self.env, **env}, capture_output=True, text=True, timeout=120)
+        self.note()
+        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def begin(self, *words: str, **env: str) -> "subprocess.Popen[str]":
+        """The same, not waited for."""
+        return subprocess.Popen(
+            self.argv(*words),
+            env={**self.env, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def note(self) -> dict[str, Any]:
+        """What is written down now; its mark is kept for `left`."""
+        try:
+            raw: dict[str, Any] = json.loads((self.folder / "cluster.json").read_text())
+        except FileNotFoundError:
+            return {"id": "", "members": {}}
+        if raw["id"]:
+            self.ids.add(raw["id"])
+        return raw
+
+    def left(self) -> list[str]:
+        """All that is still there of any cluster that was ever seen in the folder."""
+        assert self.ids, "no cluster was seen"
+        return [
+            place
+            for mark in self.ids
+            for place in [
+                *(f"process {pid}" for pid in marked(mark)),
+                *map(str, mesos.CGROUPS.glob(f"*/daqcluster-{mark}-*")),
+                *map(str, Path("/var/tmp").glob(f"daqcluster-{mark}-*")),
+                *map(str, self.folder.parent.glob(f"*{self.folder.name}*")),
+            ]
+        ]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    """The command in a folder of its own; whatever a test left there is taken down."""
+    made = Command(tmp_path / "c")
+    yield made
+    subprocess.run(made.argv("down"), env=made.env, capture_output=True, timeout=60)
+
+
+def ids(cluster: Cluster) -> dict[str, str]:
+    """Host name -> id of the agents that the master knows and that are active."""
+    known = mesos.get(cluster.members["master"].port, "/slaves") or {}
+    return {slave["hostname"]: slave["id"] for slave in known.get("slaves", ()) if slave["active"]}
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def test_up_status_env_and_down_without_a_trace(command: Command) -> None:
+    """The whole life of a cluster as a user sees it."""
+    up = command("up", "--agents", "2")
+    assert up.stdout.count(" up ") == 3 and "Next:" in up.stdout
+    found = json.loads(command("status", "--json").stdout)
+    assert found["running"] and [m["name"] for m in found["members"]] == ["master", "hlt01", "hlt02"]
+    assert [m["registered"] for m in found["members"]] == [None, True, True]
+    assert found["launcher"] in up.stdout and "hostname:hlt02" in up.stdout
+    exports = command("env").stdout
+    assert f"export DAQSCHED_MASTER={found['master']}\n" in exports and "DAQSCHED_ELASTICSEARCH" not in exports
+    command("down")
+    assert command.left() == []
+    assert command("down").stdout == "nothing was up\n"
+    assert command("status", status=1).stdout == f"nothing is up in {command.folder}\n"
+    assert command("env", status=1).stderr.startswith("Error: no cluster is up: ")
+
+
+def test_a_second_up_changes_nothing_and_is_quick(command: Command) -> None:
+    """Under two seconds, the same processes."""
+    first = json.loads(command("up", "--agents", "2", "--json").stdout)
+    began = os.times().elapsed
+    assert json.loads(command("up", "--agents", "2", "--json").stdout) == first
+    assert os.times().elapsed - began < 2.0
+
+
+def test_two_ups_at_once_give_one_cluster(command: Command) -> None:
+    """The second waits for the first and finds its work done."""
+    both = [command.begin("up", "--agents", "2", "--json") for _ in range(2)]
+    answers = [one.communicate(timeout=60) for one in both]
+    assert [one.returncode for one in both] == [0, 0], answers
+    assert json.loads(answers[0][0]) == json.loads(answers[1][0])
+    assert sorted("waiting for another daqcluster" in said for _, said in answers) == [False, True]
+
+
+# ---------------------------------------------------------------------- members that die
+
+
+def test_a_master_that_was_killed_knows_its_agents_again(fresh_cluster: Fresh) -> None:
+    """The registry is on disk: the agents keep their ids."""
+    cluster = fresh_cluster(agents=2)
+    before = ids(cluster)
+    cluster.kill("master")
+    assert not cluster.status()["running"]
+    cluster.start("master")
+    until(lambda: ids(cluster) == before, "both agents are back under their ids", 60.0)
+
+
+def test_an_agent_that_was_killed_comes_back_under_its_id(fresh_cluster: Fresh) -> None:
+    """It finds its checkpoints in its own work folder."""
+    cluster = fresh_cluster(agents=2)
+    before = ids(cluster)
+    cluster.kill("hlt01")
+    cluster.start("hlt01")
+    assert ids(cluster) == before
+
+
+def test_elasticsearch_that_was_killed_still_has_its_documents(cluster: Cluster) -> None:
+    """All of it dies, starter and server, and what was acknowledged is there afterwards."""
+    import httpx
+
+    document = f"{cluster.elasticsearch_url}/kill-test/_doc/1"
+    assert httpx.put(document, json={"run": 7}).status_code == 201
+    pids = [pid for pid in marked(cluster.id) if b"elasticsearch" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    cluster.kill("elasticsearch")
+    assert len(pids) == 2 and not any(alive(pid) for pid in pids)
+    cluster.start("elasticsearch")
+    answer = until(lambda: (a := httpx.get(document)).status_code == 200 and a.json(), "the shard is back")
+    assert answer["_source"] == {"run": 7}
+
+
+def test_everything_finds_the_master_by_zookeeper(fresh_cluster: Fresh, tmp_path: Path) -> None:
+    """Agents and daqsched follow the leader's node, over the death of ZooKeeper and then of the master."""
+    cluster = fresh_cluster(agents=1, zookeeper_=True)
+    assert cluster.master_url.startswith("zk://127.0.0.1:")
+    before = ids(cluster)
+    assert list(before) == ["hlt01"]
+    farm = Farm(tmp_path / "farm", cluster.master_url)
+    farm.serve()
+    farm.apply('jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt01")]')
+    pid = farm.pid("sleeper@hlt01")
+    cluster.kill("zookeeper")
+    assert alive(pid)
+    cluster.start("zookeeper")
+    cluster.kill("master")
+    until(lambda: not farm.connected(), "the daemon has noticed")
+    cluster.start("master")
+    until(lambda: ids(cluster) == before, "the agent is back", 60.0)
+    until(farm.connected, "the daemon is back", 60.0)
+    until(lambda: set(farm.states().values()) == {"RUNNING"}, "the job is known to run")
+    assert farm.pid("sleeper@hlt01") == pid
+    farm.clear()
+
+
+# ---------------------------------------------------------------------- what is interrupted
+
+
+@pytest.mark.parametrize("members", [1, 2, 3])
+def test_down_ends_what_an_up_that_was_killed_had_started(command: Command, members: int) -> None:
+    """kill -9 of `up` as soon as so many members are written down: nothing of them is left after `down`."""
+    up = command.begin("up", "--agents", "3")
+    until(lambda: len(command.note()["members"]) >= members or up.poll() is not None, "it is half-way")
+    up.kill()
+    up.communicate(timeout=10)
+    command("down")
+    assert command.left() == []
+
+
+def test_nothing_is_left_of_an_elasticsearch_whose_up_was_killed(command: Command) -> None:
+    """Its folder is outside of the cluster's where root brought it up, and its account is another."""
+    up = command.begin("up", "--agents", "1", "--elasticsearch")
+    until(lambda: "hlt01" in command.note()["members"] or up.poll() is not None, "Elasticsearch is starting")
+    up.kill()
+    up.communicate(timeout=10)
+    assert any("java" in (Path("/proc") / str(pid) / "cmdline").read_text() for i in command.ids for pid in marked(i))
+    command("down")
+    assert command.left() == []
+
+
+def test_up_after_an_up_that_was_killed_gives_a_whole_cluster(command: Command) -> None:
+    """What is half there is cleared away first."""
+    up = command.begin("up", "--agents", "2")
+    until(lambda: "hlt01" in command.note()["members"] or up.poll() is not None, "it is half-way")
+    up.kill()
+    up.communicate(timeout=10)
+    command("up", "--agents", "2")
+    command("status")
+    command("down")
+    assert command.left() == []
+
+
+def test_ctrl_c_takes_down_what_was_started(command: Command) -> None:
+    """No traceback, and nothing runs."""
+    up = command.begin("up", "--agents", "3", "--elasticsearch")
+    until(lambda: "master" in command.note()["members"] or up.poll() is not None, "it is half-way")
+    os.killpg(up.pid, signal.SIGINT)
+    _, said = up.communicate(timeout=30)
+    assert up.returncode == 1 and "Traceback" not in said and "Aborted" in said
+    assert [place for mark in command.ids for place in marked(mark)] == []
+    command("down")
+    assert command.left() == []
+
+
+def test_down_ends_executors_and_their_programs(command: Command, tmp_path: Path) -> None:
+    """Also with the daemon still there, which would start them again."""
+    found = json.loads(command("up", "--agents", "2", "--json").stdout)
+    farm = Farm(tmp_path / "farm", found["master"])
+    farm.serve()
+    farm.apply('jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt[01-02]")]')
+    pids = [row["pid"] for row in farm.rows().values()]
+    assert len(pids) == 2 and all(map(alive, pids))
+    command("down")
+    assert not any(map(alive, pids)) and command.left() == []
+    assert farm.end() == 0

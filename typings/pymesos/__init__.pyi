@@ -1,0 +1,48 @@
+# What daqsched uses of pymesos 0.3.15, by its source.
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from .process import Process
+
+logger: logging.Logger
+
+class Scheduler: ...
+class Executor: ...
+
+class MesosSchedulerDriver(Process):
+    framework_id: str | None
+    def __init__(
+        self,
+        sched: Scheduler,
+        framework: Mapping[str, Any],
+        master_uri: str,
+        use_addict: bool = ...,
+        implicit_acknowledgements: bool = ...,
+        principal: str | None = ...,
+        secret: str | None = ...,
+        failover: bool = ...,
+        timeout: float = ...,
+    ) -> None: ...
+    def stop(self, failover: bool = ...) -> None: ...
+    def launchTasks(self, offer_ids: Any, tasks: Any, filters: Any = ...) -> None: ...
+    def declineOffer(self, offer_ids: Any, filters: Any = ...) -> None: ...
+    def killTask(self, task_id: Any) -> None: ...
+    def _send(self, body: Any, path: str = ..., method: str = ..., headers: dict[str, str] = ...) -> Any: ...
+
+class MesosExecutorDriver(Process):
+    framework_id: dict[str, str]
+    executor_id: dict[str, str]
+    executor: Executor
+    tasks: dict[str, Any]
+    updates: dict[Any, Any]
+    checkpoint: bool
+    grace_shutdown_period: float
+    local: bool
+    def __init__(
+        self, executor: Executor, use_addict: bool = ..., timeout: float = ..., http_timeout: float = ...
+    ) -> None: ...
+    def gen_request(self) -> bytes: ...
+    def on_event(self, event: Any) -> None: ...
+    def on_subscribed(self, info: Any) -> None: ...
+    def sendStatusUpdate(self, status: Any) -> None: ...
