@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 
 from ..contract import Stream
 
@@ -81,7 +81,7 @@ def index_of(prefix: str, micros: int) -> str:
     It follows from the time that the journal keeps, never from the clock at sending: a second attempt after
     midnight must meet the documents of the first, or their ids dedupe nothing.
     """
-    return f"{prefix}-{time.strftime('%Y.%m.%d', time.gmtime(micros // 1_000_000))}"
+    return f"{prefix}-{_utc(micros // 1_000_000):%Y.%m.%d}"
 
 
 class Template:
@@ -96,7 +96,7 @@ class Template:
     def form(self, second: int) -> bytes:
         """What ``% (offset, microsecond, quoted message, offset, further log fields)`` makes a line's two rows of."""
         if second != self._second:
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+            stamp = f"{_utc(second):%Y-%m-%dT%H:%M:%S}".encode()
             self._form = (
                 b'{"create":{"_id":"' + self._id + b'-%010x"}}\n'
                 b'{"@timestamp":"' + stamp + b'.%06dZ","message":%b,"log":{"offset":%d%b}' + self._rest + b"}\n"
@@ -154,3 +154,7 @@ def _constant(stream: Stream) -> bytes:
 
 def _escaped(text: bytes) -> bytes:
     return text.replace(b"%", b"%%")
+
+
+def _utc(second: int) -> datetime:
+    return datetime.fromtimestamp(second, timezone.utc)

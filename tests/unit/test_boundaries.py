@@ -1,0 +1,85 @@
+"""Where a line of code may belong: what is pure imports no world, and arrows point one way."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqsched_executor"
+
+#: Values in, values out. A new module of the core is entered here.
+PURE = {
+    FRAMEWORK: "backoff commands demand engine errors events hosts job lines match plan protocol select spec task view",
+    EXECUTOR: "contract events lifecycle starting state stopping words",
+    EXECUTOR / "forward": "batch lines record",
+}
+
+#: What a pure module has no business with.
+WORLD = frozenset(
+    [
+        "asyncio",
+        "click",
+        "elasticsearch",
+        "fcntl",
+        "http",
+        "httpx",
+        "logging",
+        "multiprocessing",
+        "os",
+        "pymesos",
+        "selectors",
+        "signal",
+        "socket",
+        "sqlite3",
+        "starlette",
+        "subprocess",
+        "threading",
+        "time",
+        "urllib",
+        "uvicorn",
+    ]
+)
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full names of all modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(ROOT).parts[1:-1]  # without the source root
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            yield ".".join((*above, *filter(None, [node.module])))
+
+
+@pytest.mark.parametrize(
+    "path", [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()], ids=str
+)
+def test_a_pure_module_imports_no_world(path: Path) -> None:
+    """No clock, socket, thread or Mesos: its tests need none either. A name without a file fails, too."""
+    assert WORLD.isdisjoint(name.partition(".")[0] for name in imported(path))
+
+
+def test_the_executor_imports_nothing_of_the_framework() -> None:
+    """It is installed without it on every farm machine."""
+    for path in EXECUTOR.rglob("*.py"):
+        assert not [name for name in imported(path) if name.partition(".")[0] == "daqsched"], path
+
+
+def test_the_framework_imports_of_the_executor_the_contract_alone() -> None:
+    """What both sides share stands in one file."""
+    for path in FRAMEWORK.rglob("*.py"):
+        theirs = {name for name in imported(path) if name.partition(".")[0] == "daqsched_executor"}
+        assert theirs <= {"daqsched_executor.contract"}, path
+
+
+def test_pymesos_is_known_in_one_module_of_each_side() -> None:
+    """Its names and its traps stay there."""
+    for folder in (FRAMEWORK, EXECUTOR):
+        heads = {path: {name.partition(".")[0] for name in imported(path)} for path in folder.rglob("*.py")}
+        knowing = {path.name for path in heads if {"pymesos", "addict"} & heads[path]}
+        assert knowing == {"mesos.py"}

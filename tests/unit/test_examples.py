@@ -1,0 +1,41 @@
+"""The job files that we hand out are right, and what they name is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from daqsched.hosts import expand
+from daqsched.jobfile import load
+from daqsched.spec import payload
+
+JOBS = Path(__file__).resolve().parent.parent.parent / "jobs"
+
+
+@pytest.mark.parametrize("path", sorted(JOBS.glob("*.py")), ids=lambda path: path.name)
+def test_every_example_is_a_job_file(path: Path) -> None:
+    """Each instance of each job has a payload."""
+    spec = load(path)
+    assert all(payload(job, host, "id").argv for job in spec.jobs for host in expand(job.hosts))
+
+
+@pytest.mark.parametrize("release", ["release-01", "release-02"])
+def test_the_quickstart_finds_its_programs_in_both_releases(
+    release: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changing its version is the first thing that anybody tries."""
+    monkeypatch.setenv("DAQSCHED_CVMFS", str(JOBS / "cvmfs"))
+    path = tmp_path / "quickstart.py"
+    path.write_text((JOBS / "quickstart.py").read_text().replace("release-01", release))
+    for job in load(path).jobs:
+        program = payload(job, "hlt01", "id").argv[0]
+        assert f"/{release}/bin/" in program and os.access(program, os.X_OK), program
+
+
+def test_the_realistic_farm_is_one() -> None:
+    """Hundreds of instances out of a page of Python."""
+    spec = load(JOBS / "belle2.py")
+    assert sum(len(expand(job.hosts)) for job in spec.jobs) > 250
+    assert len({job.release for job in spec.jobs}) == 1, "one variable changes the version of all"

@@ -1,0 +1,72 @@
+"""What the engine is told of Mesos' values, and who may see a secret."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from daqsched.errors import UserError
+from daqsched.mesos import explain, offer_of, read_credentials, report_of
+
+
+def scalar(name: str, value: float) -> dict:
+    return {"name": name, "type": "SCALAR", "scalar": {"value": value}}
+
+
+def test_scalars_of_an_offer_are_added_up_and_both_names_are_kept() -> None:
+    """Reserved and unreserved memory come as two; ports and unknown resources are not counted."""
+    offer = offer_of(
+        {
+            "id": {"value": "o"},
+            "agent_id": {"value": "a"},
+            "hostname": "node17.example.org",
+            "attributes": [
+                {"name": "rack", "type": "TEXT", "text": {"value": "r1"}},
+                {"name": "hostname", "type": "TEXT", "text": {"value": "hlt01"}},
+            ],
+            "resources": [scalar("cpus", 4), scalar("mem", 100), scalar("mem", 28), scalar("gpus", 1)]
+            + [{"name": "ports", "type": "RANGES", "ranges": {"range": []}}],
+        }
+    )
+    assert offer.names == ("node17.example.org", "hlt01")
+    assert (offer.cpus, offer.mem, offer.disk) == (4.0, 128.0, 0.0)
+
+
+def test_a_status_update_says_who_speaks() -> None:
+    """Only an executor knows how its program is."""
+    status = {"task_id": {"value": "t"}, "state": "TASK_RUNNING", "data": b64encode(b"{}").decode(), "uuid": "u"}
+    assert report_of({**status, "source": "SOURCE_EXECUTOR"}).by_executor
+    told = report_of({**status, "source": "SOURCE_MASTER", "reason": "REASON_RECONCILIATION"})
+    assert not told.by_executor and told.data == b"{}" and told.uuid == "u" and told.agent_id == ""
+
+
+def credentials(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_credentials_are_read_from_a_file_that_only_its_owner_sees(tmp_path: Path) -> None:
+    """A secret that others can read is none."""
+    text = json.dumps({"principal": "daq", "secret": "s"})
+    assert read_credentials(credentials(tmp_path / "c", text)) == ("daq", "s")
+    with pytest.raises(UserError, match="chmod 600"):
+        read_credentials(credentials(tmp_path / "c", text, 0o640))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"principal": "a"}', '{"principal": 1, "secret": "s"}'])
+def test_a_wrong_credentials_file_is_one_sentence_without_its_content(tmp_path: Path, text: str) -> None:
+    """What a file must look like, not what is in it."""
+    with pytest.raises(UserError, match="principal"):
+        read_credentials(credentials(tmp_path / "c", text))
+    with pytest.raises(UserError, match="No such file"):
+        read_credentials(tmp_path / "nothing")
+
+
+def test_a_refusal_by_the_master_tells_the_next_step() -> None:
+    """pymesos raises it in the main thread as a bare RuntimeError."""
+    assert "--credentials" in str(explain(RuntimeError("Failed with HTTP 401: b''")))
+    assert "does not allow" in str(explain(RuntimeError("Failed with HTTP 403: b''")))
