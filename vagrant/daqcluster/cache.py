@@ -9,37 +9,46 @@ import tempfile
 from pathlib import Path
 from typing import Callable
 
+from daqcluster.progress import Say
+
 
 def folder() -> Path:
-    """DAQSCHED_CACHE; else /var/cache/daqsched for root (Elasticsearch runs as another account and must be able to read
-    it), and ``$XDG_CACHE_HOME/daqsched`` for others."""
+    """DAQSCHED_CACHE; else ``$XDG_CACHE_HOME/daqsched``; for root /var/cache/daqsched: Elasticsearch runs as another
+    account, which can't come below root's home."""
     named = os.environ.get("DAQSCHED_CACHE")
     if named:
-        return Path(named)
+        return Path(named).absolute()
     if os.geteuid() == 0:
         return Path("/var/cache/daqsched")
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daqsched"
 
 
-def made(name: str, make: Callable[[Path], None]) -> Path:
+def made(name: str, make: Callable[[Path], None], say: Say) -> Path:
     """The folder ``name`` of the cache, made by ``make(FOLDER)`` if it is not there.
 
     It appears by a rename, so it is whole or not there, whenever this is interrupted; two who want it at once make it
     once.
     """
     root = folder()
-    root.mkdir(parents=True, exist_ok=True)
     final = root / name
     if final.is_dir():
         return final
+    root.mkdir(parents=True, exist_ok=True)
     with open(root / f".{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another process that makes {name}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if not final.is_dir():
-            building = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
+            # whoever left one of these was interrupted: nobody else may be here
+            for left in root.glob(f".{name}.making-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            making = Path(tempfile.mkdtemp(prefix=f".{name}.making-", dir=root))
             try:
-                make(building)
-                building.chmod(0o755)
-                building.rename(final)
+                make(making)
+                making.chmod(0o755)
+                making.rename(final)
             finally:
-                shutil.rmtree(building, ignore_errors=True)
+                shutil.rmtree(making, ignore_errors=True)
     return final

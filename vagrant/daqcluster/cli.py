@@ -6,12 +6,15 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 import click
 
 from daqcluster.cluster import ATTRIBUTES, Cluster, default_folder
 from daqcluster.errors import ClusterError
+from daqcluster.progress import Say
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _Group(click.Group):
@@ -24,17 +27,32 @@ class _Group(click.Group):
             ctx.exit(1)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--dir", "folder", type=click.Path(path_type=Path), help="The cluster's folder [env: DAQCLUSTER_DIR].")
-@click.pass_context
-def main(ctx: click.Context, folder: Optional[Path]) -> None:
-    """Real Mesos, Elasticsearch and ZooKeeper on this machine, and no trace of them afterwards."""
-    began = time.monotonic()
-
+def _say_since(began: float) -> Say:
     def say(sentence: str) -> None:
         click.echo(f"[{time.monotonic() - began:5.1f} s] {sentence}", err=True)
 
-    ctx.obj = Cluster(folder or default_folder(), say)
+    return say
+
+
+def _folder_option(name: str, **more: Any) -> Callable[[_Function], _Function]:
+    text = "The cluster's folder. [env: DAQCLUSTER_DIR; default: ~/.local/state/daqcluster/default]"
+    return click.option("--dir", name, metavar="FOLDER", type=click.Path(path_type=Path), help=text, **more)
+
+
+def _cluster(ctx: click.Context, parameter: click.Parameter, folder: Optional[Path]) -> Cluster:
+    return Cluster(folder or ctx.obj or default_folder(), _say_since(time.monotonic()))
+
+
+#: `daqcluster --dir FOLDER up` and `daqcluster up --dir FOLDER` are the same.
+_in_folder = _folder_option("cluster", callback=_cluster)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@_folder_option("folder")
+@click.pass_context
+def main(ctx: click.Context, folder: Optional[Path]) -> None:
+    """Real Mesos, Elasticsearch and ZooKeeper on this machine, and no trace of them afterwards."""
+    ctx.obj = folder
 
 
 @main.command()
@@ -46,15 +64,19 @@ def main(ctx: click.Context, folder: Optional[Path]) -> None:
     metavar="[URL]",
     help="One of our own, or the URL of yours.",
 )
-@click.option("--zookeeper", is_flag=True, help="Masters are found by zk://.")
-@click.option("--webui", metavar="DIR", help="Assets of the official Mesos web UI (its source has them in src/webui).")
+@click.option("--zookeeper", is_flag=True, help="Agents and frameworks find the master by zk://.")
+@click.option(
+    "--webui",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="Assets of the official Mesos web UI (its source has them in src/webui).",
+)
 @click.option("--attributes", default=ATTRIBUTES, show_default=True, help="Each agent's attributes.")
 @click.option("--heap", default="512m", show_default=True, help="Elasticsearch's memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-@click.pass_obj
+@_in_folder
 def up(
     cluster: Cluster,
-    /,
     agents: int,
     elasticsearch: Optional[str],
     zookeeper: bool,
@@ -73,17 +95,16 @@ def up(
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-@click.pass_obj
-def status(cluster: Cluster, /, as_json: bool) -> None:
+@_in_folder
+def status(cluster: Cluster, as_json: bool) -> None:
     """Show what there is; the exit status is 0 where all of it runs."""
-    _show(cluster, as_json)
-    sys.exit(0 if cluster.status()["running"] else 1)
+    sys.exit(0 if _show(cluster, as_json) else 1)
 
 
 @main.command()
 @click.option("--keep", is_flag=True, help="Keep the logs.")
-@click.pass_obj
-def down(cluster: Cluster, /, keep: bool) -> None:
+@_in_folder
+def down(cluster: Cluster, keep: bool) -> None:
     """End just what `up` started, and leave nothing behind."""
     there = bool(cluster.id)
     cluster.down(keep)
@@ -92,8 +113,8 @@ def down(cluster: Cluster, /, keep: bool) -> None:
 
 @main.command()
 @click.argument("name")
-@click.pass_obj
-def kill(cluster: Cluster, /, name: str) -> None:
+@_in_folder
+def kill(cluster: Cluster, name: str) -> None:
     """kill -9 a member: master, elasticsearch, zookeeper, or an agent by its host name."""
     cluster.kill(name)
     click.echo(f"{name} is dead; daqcluster start {name}")
@@ -101,18 +122,18 @@ def kill(cluster: Cluster, /, name: str) -> None:
 
 @main.command()
 @click.argument("name")
-@click.pass_obj
-def start(cluster: Cluster, /, name: str) -> None:
+@_in_folder
+def start(cluster: Cluster, name: str) -> None:
     """Start a member again that has ended."""
     cluster.start(name)
     click.echo(f"{name} is up")
 
 
 @main.command()
-@click.pass_obj
+@_in_folder
 def env(cluster: Cluster) -> None:
     """Print what a shell can evaluate, so that daqsched finds the cluster."""
-    if not cluster.members:
+    if "master" not in cluster.members:
         raise ClusterError("no cluster is up: daqcluster up")
     click.echo(f"export DAQSCHED_MASTER={cluster.master_url}")
     if cluster.elasticsearch_url:
@@ -121,26 +142,27 @@ def env(cluster: Cluster) -> None:
     click.echo(f"export DAQSCHED_STATE={cluster.folder / 'serve'}")
 
 
-def _show(cluster: Cluster, as_json: bool) -> None:
+def _show(cluster: Cluster, as_json: bool) -> bool:
     found = cluster.status()
     if as_json:
         click.echo(json.dumps(found, indent=2))
-        return
-    if not found["members"]:
-        click.echo(f"nothing is up in {found['folder']}")
-        return
-    for member in found["members"]:
-        state = "up" if member["alive"] else "DEAD"
-        if member["alive"] and member["registered"] is False:
-            state = "up, NOT REGISTERED"
-        colour = "green" if state == "up" else "red"
-        detail = member.get("attributes", "")
-        click.echo(
-            f"{member['name']:14} {click.style(f'{state:4}', fg=colour)}  127.0.0.1:{member['port']:<6} "
-            f"pid {member['pid']:<8}{detail}"
-        )
-    click.echo(f"master         {found['master']}   (containers by the {found['launcher']} launcher)")
-    click.echo(f"folder         {found['folder']}")
+    elif not found["members"]:
+        click.echo(f"nothing is up in {found['folder']}; daqcluster up")
+    else:
+        for member in found["members"]:
+            state = "up" if member["alive"] else "DEAD"
+            if member["alive"] and member["registered"] is False:
+                state = "up, NOT REGISTERED"
+            styled = click.style(f"{state:4}", fg="green" if state == "up" else "red")
+            place = f"127.0.0.1:{member['port']}"
+            click.echo(
+                f"{member['name']:14} {styled}  {place:16} pid {member['pid']:<8} {member.get('attributes', '')}".rstrip()
+            )
+        click.echo(f"master         {found['master']}   (containers by the {found['launcher']} launcher)")
+        if found["elasticsearch"]:
+            click.echo(f"elasticsearch  {found['elasticsearch']}")
+        click.echo(f"folder         {found['folder']}")
+    return bool(found["running"])
 
 
 if __name__ == "__main__":

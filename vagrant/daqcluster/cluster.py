@@ -7,31 +7,32 @@ whoever brought it up.
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import secrets
 import shutil
-import signal
-import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Sequence
+from typing import Any, Callable, Iterator, Optional, Sequence, Union
 
-from daqcluster import elasticsearch, mesos, mesos_build, zookeeper
+from daqcluster import containers, elasticsearch, mesos, mesos_build, processes, zookeeper
 from daqcluster.errors import ClusterError
-from daqcluster.member import Member, free_port, marked, start_time, until
+from daqcluster.member import Member
+from daqcluster.ports import free_port
+from daqcluster.progress import Say, until
+from daqcluster.record import Record, locked
 
-Say = Callable[[str], None]
+#: Seconds until a member must answer: far more than any takes on a busy machine.
+MESOS_S, ZOOKEEPER_S, ELASTICSEARCH_S = 60.0, 60.0, 180.0
 
-#: Seconds until a Mesos daemon, Elasticsearch, ZooKeeper must answer: far more than they take on a busy machine.
-MESOS_S, ELASTICSEARCH_S, ZOOKEEPER_S = 60.0, 180.0, 60.0
-
-#: How long what is told to end may take before it is killed.
-GRACE_S = 8.0
+#: How long what is told to end may take before it is killed, and how long that may take.
+GRACE_S, DEATH_S = 3.0, 15.0
 
 ATTRIBUTES = "hostname:{name};rack:r1"
+
+#: What is ours in the folder. `serve` is where `daqcluster env` sends the framework's state: it means nothing without its
+#: master.
+_OWN = ("work", "serve")
 
 
 def default_folder() -> Path:
@@ -48,201 +49,240 @@ class Cluster:
         self.folder = folder.absolute()
         self._say = say
         self._file = self.folder / "cluster.json"
-        self.id = ""
-        self.launcher = ""
-        self.zookeeper = False
-        self.external = ""
-        self.members: dict[str, Member] = {}
-        #: Folders outside of ours that belong to it.
-        self._folders: list[str] = []
-        self._read()
+        self._record = Record.read(self._file)
 
     # ------------------------------------------------------------------ what there is
 
     @property
+    def id(self) -> str:
+        """The mark of its processes; empty where there is no cluster."""
+        return self._record.id
+
+    @property
+    def launcher(self) -> str:
+        """``linux`` (containers are cgroups) or ``posix``."""
+        return self._record.launcher
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """By name: elasticsearch, zookeeper, master, and the agents by their host names."""
+        return self._record.members
+
+    @property
     def agents(self) -> list[str]:
         """The agents' host names."""
-        return [name for name, member in self.members.items() if "work_dir" in member.extra]
+        return [name for name, member in self.members.items() if member.is_agent]
 
     @property
     def master_address(self) -> str:
         """HOST:PORT of the master."""
-        return f"127.0.0.1:{self.members['master'].port}"
+        return f"127.0.0.1:{self._member('master').port}"
 
     @property
     def master_url(self) -> str:
         """What frameworks and agents are given: zk://... where there is a ZooKeeper, HOST:PORT else."""
-        return f"zk://{self.zookeeper_address}{zookeeper.PATH}" if self.zookeeper else self.master_address
+        return f"zk://{self.zookeeper_address}{zookeeper.PATH}" if self.zookeeper_address else self.master_address
 
     @property
     def zookeeper_address(self) -> str:
         """HOST:PORT of ZooKeeper; empty where there is none."""
-        return f"127.0.0.1:{self.members['zookeeper'].port}" if self.zookeeper else ""
+        return f"127.0.0.1:{self.members['zookeeper'].port}" if "zookeeper" in self.members else ""
 
     @property
     def elasticsearch_url(self) -> str:
         """Where Elasticsearch answers; empty where there is none."""
         if "elasticsearch" in self.members:
             return f"http://127.0.0.1:{self.members['elasticsearch'].port}"
-        return self.external
+        return self._record.external
 
     def status(self) -> dict[str, Any]:
         """Everything about it, as plain values."""
-        known = mesos.registered(self.members["master"].port) if "master" in self.members else set()
+        members = self.members
+        known = mesos.registered(members["master"].port) if "master" in members else set()
+        rows = [
+            {
+                "name": name,
+                "alive": member.alive(),
+                "registered": name in known if member.is_agent else None,
+                "pid": member.pid,
+                "port": member.port,
+                "log": member.log,
+                **member.extra,
+            }
+            for name, member in members.items()
+        ]
         return {
             "folder": str(self.folder),
-            "running": bool(self.members) and all(member.alive() for member in self.members.values()),
-            "master": self.master_url if self.members else "",
-            "webui": f"http://{self.master_address}" if self.members else "",
+            "running": self._record.complete and all(row["alive"] and row["registered"] is not False for row in rows),
+            "master": self.master_url if "master" in members else "",
+            "webui": f"http://{self.master_address}" if "master" in members else "",
             "elasticsearch": self.elasticsearch_url,
             "zookeeper": self.zookeeper_address,
             "launcher": self.launcher,
-            "members": [
-                {
-                    "name": name,
-                    "alive": member.alive(),
-                    "registered": name in known if "work_dir" in member.extra else None,
-                    "pid": member.pid,
-                    "port": member.port,
-                    "log": member.log,
-                    **member.extra,
-                }
-                for name, member in self.members.items()
-            ],
+            "members": rows,
         }
 
     # ------------------------------------------------------------------ up and down
 
     def up(
         self,
-        agents: int | Sequence[str] = 3,
-        elasticsearch_: bool | str = False,
+        agents: Union[int, Sequence[str]] = 3,
+        elasticsearch_: Union[bool, str] = False,
         zookeeper_: bool = False,
         webui: Optional[str] = None,
         attributes: str = ATTRIBUTES,
         heap: str = "512m",
-    ) -> None:
-        """Bring it up and wait until all of it answers; one that is up already is left as it is.
+    ) -> Cluster:
+        """Bring it up and wait until all of it answers.
 
         ``agents``: how many (hlt01, hlt02, ...), or their names. ``elasticsearch_``: True for one of our own, or the URL
-        of another's. Raises `ClusterError`; what was started until then is taken down.
+        of another's. One that is up is left as it is; what has died of it is started again, what it lacks is added.
+        Raises `ClusterError`; a new cluster that can't come up is taken down, its logs stay.
         """
         names = [f"hlt{n:02d}" for n in range(1, agents + 1)] if isinstance(agents, int) else list(agents)
+        if isinstance(elasticsearch_, str):
+            elasticsearch.check_answers(elasticsearch_)
         with self._locked():
-            if self.members and all(member.alive() for member in self.members.values()):
-                if (
-                    names != self.agents
-                    or bool(elasticsearch_) > bool(self.elasticsearch_url)
-                    or zookeeper_ > self.zookeeper
-                ):
-                    raise ClusterError("another cluster is up in this folder: take it down first: daqcluster down")
-                return
-            if self.members:
-                self._down(keep=False)
+            if self.id and not self._record.complete:
+                self._say("the last `up` was cut off: clearing it away")
+                self._clear()
+            if self.id and zookeeper_ and not self.zookeeper_address:
+                raise ClusterError(
+                    "this cluster is up without ZooKeeper, its agents know no other way: daqcluster down"
+                )
+            new = not self.id
             try:
-                self._up(names, elasticsearch_, zookeeper_, webui, attributes, heap)
+                if new:
+                    self._record.id, self._record.launcher = secrets.token_hex(4), containers.launcher()
+                    shutil.rmtree(self.folder / "logs", ignore_errors=True)
+                (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+                if isinstance(elasticsearch_, str):
+                    self._record.external = elasticsearch_
+                self._up(names, elasticsearch_ is True, zookeeper_, webui, attributes, heap)
             except BaseException:
                 # whatever it was, also Ctrl-C: half a cluster is of no use; its logs are
-                self._down(keep=True)
+                if new:
+                    self._clear()
                 raise
+        return self
 
     def _up(
-        self, names: list[str], search: bool | str, keeper: bool, webui: Optional[str], attributes: str, heap: str
+        self, names: list[str], search: bool, keeper: bool, webui: Optional[str], attributes: str, heap: str
     ) -> None:
-        home = mesos_build.ready(self._say)
-        search_home = elasticsearch.ready(self._say) if search is True else None
-        self.id = secrets.token_hex(4)
-        self.launcher = mesos.launcher()
-        self.zookeeper = keeper
-        self.external = search if isinstance(search, str) else ""
-        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
-        self._write()
-        if search_home is not None:
-            self._begin(self._elasticsearch(search_home, heap))  # first: it takes longest
-        if keeper:
-            port = free_port()
-            argv = zookeeper.command(self.folder / "work" / "zookeeper", port)
-            self._begin(Member("zookeeper", argv, {}, str(self.folder / "logs" / "zookeeper.log"), port))
+        wanted = set(self.members) | {"master", *names}
+        wanted |= {"elasticsearch"} if search else set()
+        wanted |= {"zookeeper"} if keeper else set()
+        missing = {name for name in wanted if name not in self.members or not self.members[name].alive()}
+        if missing and not self._record.complete:
+            self._say(f"starting {len(missing)} servers; containers by the {self.launcher} launcher")
+        elif missing:
+            self._say(f"starting what is not there: {', '.join(sorted(missing))}")
+        homes = self._homes(missing)
+
+        # first what takes longest to start, then what others need to start
+        if "elasticsearch" in missing:
+            self._begin("elasticsearch", lambda: self._elasticsearch(homes["elasticsearch"], heap))
+        if "zookeeper" in missing:
+            self._begin("zookeeper", lambda: self._zookeeper(homes["zookeeper"]))
+        if "zookeeper" in wanted:
             self._wait_zookeeper()
-        self._begin(mesos.master(home, self.folder, free_port(), webui))
+        if "master" in missing:
+            self._begin("master", lambda: mesos.master(homes["mesos"], self.folder, free_port(), webui))
         self._wait_master()
-        for name in names:
-            port = free_port()
-            self._begin(mesos.agent(home, self.folder, self.id, name, port, self.master_url, self.launcher, attributes))
-        self._wait_agents(names)
-        if search_home is not None:
+        agents = [*self.agents, *(name for name in names if name not in self.members)]
+        for name in agents:
+            if name in missing:
+                self._begin(name, lambda name=name: self._agent(homes["mesos"], name, attributes))  # type: ignore[misc]
+        self._wait_agents(agents)
+        if "elasticsearch" in wanted:
             self._wait_elasticsearch()
+        if not self._record.complete:
+            self._record.complete = True
+            self._record.write(self._file)
+
+    def _homes(self, missing: set[str]) -> dict[str, Path]:
+        """What must be fetched and built for the missing, all at once."""
+        needs: dict[str, Callable[[Say], Path]] = {}
+        if missing - {"elasticsearch", "zookeeper"}:
+            needs["mesos"] = mesos_build.ready
+        if "elasticsearch" in missing:
+            needs["elasticsearch"] = elasticsearch.ready
+        if "zookeeper" in missing:
+            needs["zookeeper"] = zookeeper.ready
+        with ThreadPoolExecutor(max(1, len(needs))) as pool:
+            made: dict[str, Future[Path]] = {name: pool.submit(ready, self._say) for name, ready in needs.items()}
+            return {name: future.result() for name, future in made.items()}
 
     def _elasticsearch(self, home: Path, heap: str) -> Member:
         folder = self.folder / "work" / "elasticsearch"
         if os.geteuid() == 0:
             # its account must be able to come there, and our folder may be root's own
             folder = Path("/var/tmp") / f"daqcluster-{self.id}-elasticsearch"
-            self._folders.append(str(folder))
-            self._write()
+            self._record.folders.append(str(folder))
+            self._record.write(self._file)
         folder.mkdir(parents=True, exist_ok=True)
-        port, transport = free_port(), free_port()
-        argv, env = elasticsearch.command(home, folder, "n1", port, transport, heap)
-        return Member("elasticsearch", argv, env, str(self.folder / "logs" / "elasticsearch.log"), port)
+        port = free_port()
+        argv, env = elasticsearch.command(home, folder, elasticsearch.settings("n1", folder, port, free_port()), heap)
+        return Member("elasticsearch", argv, env, self._log("elasticsearch"), port)
+
+    def _zookeeper(self, home: Path) -> Member:
+        port = free_port()
+        argv = zookeeper.command(home, self.folder / "work" / "zookeeper", port)
+        return Member("zookeeper", argv, {}, self._log("zookeeper"), port)
+
+    def _agent(self, home: Path, name: str, attributes: str) -> Member:
+        return mesos.agent(home, self.folder, self.id, name, free_port(), self.master_url, self.launcher, attributes)
+
+    def _log(self, name: str) -> str:
+        return str(self.folder / "logs" / f"{name}.log")
 
     def down(self, keep: bool = False) -> None:
-        """End all that belongs to it, executors and their programs included, and remove its folder (but for the logs,
-        with ``keep``). A cluster that is not there is fine."""
+        """End all that belongs to it, executors and their programs included, and remove what it has written (but for the
+        logs, with ``keep``). A cluster that is not there is fine."""
         with self._locked():
-            self._down(keep)
-        if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _down(self, keep: bool) -> None:
-        if self.id:
-            # agents and master first: they would start and report what is being ended
-            for name, member in self.members.items():
-                if name not in ("elasticsearch", "zookeeper"):
-                    member.kill()
-            self._end_marked(signal.SIGTERM, GRACE_S)
-            self._end_marked(signal.SIGKILL, GRACE_S)
-            left = list(marked(self.id))
-            if left:
-                raise ClusterError(f"these processes can't be ended: {' '.join(map(str, left))}; try again as root")
-            for name in self.agents:
-                _remove_cgroups(mesos.cgroups_root(self.id, name))
-        for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(self.folder / "work", ignore_errors=True)
-        self._file.unlink(missing_ok=True)
-        self.id, self.members, self._folders = "", {}, []
-
-    def _end_marked(self, number: int, limit_s: float) -> None:
-        pids = list(marked(self.id))
-        for pid in pids:
+            self._clear()
+            if not keep:
+                shutil.rmtree(self.folder / "logs", ignore_errors=True)
             try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-        deadline = time.monotonic() + limit_s
-        while any(start_time(pid) is not None for pid in pids) and time.monotonic() < deadline:
-            time.sleep(0.02)
+                self.folder.rmdir()
+            except OSError:
+                pass  # never made, or something of the user's is in it
+
+    def _clear(self) -> None:
+        if self.id:
+            sandboxes = [Path(self.members[name].extra["work_dir"]) for name in self.agents]
+            # agents first: they would start and report what is being ended
+            for name in self.agents:
+                self.members[name].kill(self.id)
+            processes.end(
+                lambda: processes.belonging(self.id, containers.processes(self.id), sandboxes), GRACE_S, DEATH_S
+            )
+            containers.unmount_below(self.folder / "work")
+            containers.remove(self.id)
+            for place in self._record.folders:
+                shutil.rmtree(place, ignore_errors=True)
+            for part in _OWN:
+                shutil.rmtree(self.folder / part, ignore_errors=True)
+        Record.remove(self._file)
+        self._record = Record()
 
     # ------------------------------------------------------------------ hurt and mend
 
     def kill(self, name: str) -> None:
         """kill -9 of a member by its pid; an agent's executors and their programs are left alone."""
-        member = self._member(name)
-        member.kill()
-        until(lambda: not member.alive(), f"the end of {name}", [], 10.0)
-        if name == "elasticsearch":
-            # its starter passes nothing on when it is killed
-            for pid in marked(self.id):
-                if _environment(pid).get("ES_PATH_CONF") == member.env["ES_PATH_CONF"]:
-                    os.kill(pid, signal.SIGKILL)
-                    until(lambda pid=pid: start_time(pid) is None, "the end of Elasticsearch", [], 10.0)  # type: ignore[misc]
+        with self._locked():
+            member = self._member(name)
+            member.kill(self.id)
+            self._until(lambda: not member.remains(self.id), f"the end of {name}", [], DEATH_S)
+            if name == "master" and self.zookeeper_address and self.members["zookeeper"].alive():
+                zookeeper.withdraw(self.members["zookeeper"].port)
 
     def start(self, name: str) -> None:
         """Start a member that has ended, just as it was, and wait until it answers."""
         with self._locked():
             member = self._member(name)
             if not member.alive():
-                self._begin(member)
+                self._begin(name, lambda: member)
             if name == "elasticsearch":
                 self._wait_elasticsearch()
             elif name == "zookeeper":
@@ -258,21 +298,24 @@ class Cluster:
             raise ClusterError(f"there is no {name!r} in this cluster; there is {there}")
         return self.members[name]
 
-    def _begin(self, member: Member) -> None:
-        """Write it down, start it, write its pid down."""
+    def _begin(self, name: str, make: Callable[[], Member]) -> None:
+        """Write it down, start it, write its pid down. One that was there before is started just as it was."""
+        member = self.members.get(name) or make()
+        member.kill(self.id)  # what is left of it, where half of it died
+        self._until(lambda: not member.remains(self.id), f"the end of what is left of {name}", [], DEATH_S)
         member.pid = member.started = 0
-        self.members[member.name] = member
-        self._write()
+        self.members[name] = member
+        self._record.write(self._file)
         member.start(self.id)
-        self._write()
+        self._record.write(self._file)
+
+    # ------------------------------------------------------------------ waiting
 
     def _wait_master(self) -> None:
         member = self.members["master"]
-        # redirects and refusals come first, then the registry is recovered; only then /state knows a leader
-        until(lambda: bool((mesos.get(member.port, "/state") or {}).get("leader")), "the master", [member], MESOS_S)
-        if self.zookeeper:
-            state = mesos.get(member.port, "/state")
-            assert state is not None, "it answered a moment ago"
+        self._until(lambda: mesos.leads(member.port) is not None, "the master", [member], MESOS_S)
+        state = mesos.leads(member.port)
+        if self.zookeeper_address and state is not None:
             zookeeper.announce(self.members["zookeeper"].port, state)
 
     def _wait_agents(self, names: Sequence[str]) -> None:
@@ -280,91 +323,38 @@ class Cluster:
         members = [self.members[name] for name in names]
 
         def ready() -> bool:
-            healthy = all(mesos.get(member.port, "/slave(1)/health") is not None for member in members)
-            return healthy and set(names) <= mesos.registered(port)
+            # the master may still count one as active that has died: both have to say so
+            return set(names) <= mesos.registered(port) and all(mesos.agent_answers(member.port) for member in members)
 
-        until(ready, f"the agents {', '.join(names)}", members, MESOS_S)
+        self._until(ready, f"the agents {', '.join(names)}", members, MESOS_S)
 
     def _wait_elasticsearch(self) -> None:
         member = self.members["elasticsearch"]
-        self._say("waiting for Elasticsearch (10 to 20 s)")
-        healthy = lambda: (mesos.get(member.port, "/_cluster/health") or {}).get("status") in ("green", "yellow")  # noqa: E731
-        until(healthy, "Elasticsearch", [member], ELASTICSEARCH_S)
+
+        def healthy() -> bool:
+            return (mesos.get(member.port, "/_cluster/health") or {}).get("status") in ("green", "yellow")
+
+        self._until(healthy, "Elasticsearch (5 to 15 s)", [member], ELASTICSEARCH_S)
 
     def _wait_zookeeper(self) -> None:
         member = self.members["zookeeper"]
-        until(lambda: zookeeper.answers(member.port), "ZooKeeper", [member], ZOOKEEPER_S)
+        self._until(lambda: zookeeper.answers(member.port), "ZooKeeper", [member], ZOOKEEPER_S)
 
-    # ------------------------------------------------------------------ the file
+    def _until(self, condition: Callable[[], bool], what: str, members: list[Member], limit_s: float) -> None:
+        def check() -> None:
+            for member in members:
+                if not member.alive():
+                    raise ClusterError(f"{member.name} has ended: {member.tail()} (its log: {member.log})")
 
-    def _read(self) -> None:
         try:
-            raw = json.loads(self._file.read_text())
-        except FileNotFoundError:
-            return
-        except ValueError as error:
-            raise ClusterError(f"{self._file} is damaged ({error}); remove the folder") from error
-        self.id, self.launcher, self.zookeeper = raw["id"], raw["launcher"], raw["zookeeper"]
-        self.external, self._folders = raw["external"], raw["folders"]
-        self.members = {name: Member(**member) for name, member in raw["members"].items()}
-
-    def _write(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        raw = {
-            "id": self.id,
-            "launcher": self.launcher,
-            "zookeeper": self.zookeeper,
-            "external": self.external,
-            "folders": self._folders,
-            "members": {name: asdict(member) for name, member in self.members.items()},
-        }
-        new = self._file.with_suffix(".new")
-        with open(new, "w") as file:
-            json.dump(raw, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(self._file)
+            until(condition, what, limit_s, self._say, check)
+        except TimeoutError as error:
+            logs = ", ".join(member.log for member in members)
+            raise ClusterError(f"{error}; see {logs or self.folder}") from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One at a time, and on what the last one wrote."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        # beside the folder, which `down` removes
-        with open(self.folder.with_name(f".{self.folder.name}.lock"), "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._say("waiting for another daqcluster in this folder")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            self._read()
+        with locked(self.folder, self._say):
+            self._record = Record.read(self._file)
             yield
-
-
-def _environment(pid: int) -> dict[str, str]:
-    try:
-        raw = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return {}
-    return dict(entry.decode(errors="replace").partition("=")[::2] for entry in raw if entry)
-
-
-def _remove_cgroups(name: str) -> None:
-    """The groups of an agent's containers, the innermost first, with whatever still runs in them: a program need not carry
-    the mark, but it can't leave its group."""
-    for hierarchy in mesos.CGROUPS.iterdir() if mesos.CGROUPS.is_dir() else ():
-        root = hierarchy / name
-        if not root.is_dir():
-            continue
-        for folder in [*sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True), root]:
-            deadline = time.monotonic() + 5.0
-            while folder.exists():
-                try:
-                    folder.rmdir()
-                except OSError:
-                    for pid in (folder / "cgroup.procs").read_text().split():
-                        os.kill(int(pid), signal.SIGKILL)
-                    if time.monotonic() > deadline:
-                        raise ClusterError(
-                            f"the cgroup {folder} can't be removed: is something running in it?"
-                        ) from None
-                    time.sleep(0.02)

@@ -1,26 +1,25 @@
-"""One process of a cluster: started with a mark that only it and its children carry, found again by it, ended by pid."""
+"""One process of a cluster, and what is needed to start it anew just as it was."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterator
 
-from daqcluster.errors import ClusterError
+from daqcluster import processes
 
-#: The variable in the environment that says which cluster a process belongs to. Children inherit it, executors through
-#: their agent too, so nothing is missed even if whoever started it died before it could write a pid down.
-MARK = "DAQCLUSTER_ID"
+#: What members and executors find programs in, as on a farm machine: nothing of the checkout.
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: What a member gets of our environment: none of the caller's virtual environment, none of its secrets.
+_KEPT = ("HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR")
 
 
 @dataclass
 class Member:
-    """A process and what is needed to start it anew just as it was. What is in here goes into the cluster's file."""
+    """What is in here goes into the cluster's file."""
 
     name: str
     argv: list[str]
@@ -28,22 +27,27 @@ class Member:
     log: str
     port: int
     pid: int = 0
-    #: `starttime` of /proc/PID/stat (proc(5)): with the pid it names one process for ever.
+    #: The start time of that pid: together they name one process for ever.
     started: int = 0
     extra: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_agent(self) -> bool:
+        """Whether what it starts outlives it, and is not of it."""
+        return "work_dir" in self.extra
+
     def alive(self) -> bool:
         """Whether that very process runs."""
-        return self.pid > 0 and start_time(self.pid) == self.started
+        return self.pid > 0 and processes.start_time(self.pid) == self.started
 
-    def start(self, mark: str) -> None:
-        """Start it in a session of its own."""
-        # PATH and the like are the caller's; what configures Mesos or daqsched is not
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("MESOS_", "LIBPROCESS_", "DAQSCHED_", "ES_"))}
+    def start(self, cluster: str) -> None:
+        """Start it in a session of its own, with the marks that lead back to it."""
+        kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
+        marks = {processes.CLUSTER: cluster, processes.MEMBER: self.name}
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
                 self.argv,
-                env={**own, **self.env, MARK: mark},
+                env={"PATH": SYSTEM_PATH, **kept, **self.env, **marks},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -51,17 +55,27 @@ class Member:
                 cwd="/",
             )
         self.pid = process.pid
-        self.started = start_time(process.pid) or 0
-        # nobody waits for it: that is init's work once we are gone, and `kill` reaps it before
-        process.returncode = 0
+        self.started = processes.start_time(process.pid) or 0
+        process.returncode = 0  # nobody waits for it: that is init's work once we are gone, and `start_time`'s before
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """Signal it and whatever is left of its process group (Elasticsearch's starter and server are two)."""
-        if self.alive():
-            try:
-                os.killpg(self.pid, number)
-            except ProcessLookupError:
-                pass
+    def remains(self, cluster: str) -> set[int]:
+        """Its processes, also of a start whose pid nobody lived to write down. Elasticsearch is two, its starter and the
+        server; an agent's executors are not of it: they outlive it."""
+        found = processes.marked(cluster, self.name)
+        if self.is_agent:
+            return {pid for pid in found if pid == self.pid or self._leads(pid)}
+        return found
+
+    def _leads(self, pid: int) -> bool:
+        try:
+            return os.getsid(pid) == pid and processes.program(pid) == self.argv[0]
+        except OSError:
+            return False
+
+    def kill(self, cluster: str) -> None:
+        """kill -9."""
+        for pid in self.remains(cluster):
+            processes.send(pid, signal.SIGKILL)
 
     def tail(self) -> str:
         """The last lines of its log, for an error."""
@@ -69,51 +83,3 @@ class Member:
             return " | ".join(Path(self.log).read_text(errors="replace").strip().splitlines()[-3:])
         except OSError:
             return "(no log)"
-
-
-def start_time(pid: int) -> int | None:
-    """When the process began, in the kernel's ticks; None where it is gone or a zombie."""
-    try:
-        os.waitpid(pid, os.WNOHANG)  # a child of ours that has ended
-    except OSError:
-        pass
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
-def marked(mark: str) -> Iterator[int]:
-    """The pids of all processes that carry the mark."""
-    wanted = f"{MARK}={mark}".encode()
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and int(entry) != os.getpid():
-            try:
-                if (
-                    wanted in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
-                    and start_time(int(entry)) is not None
-                ):
-                    yield int(entry)
-            except OSError:
-                continue
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def until(condition: Callable[[], bool], what: str, members: list[Member], limit_s: float) -> None:
-    """Wait; raise `ClusterError` when the time is over or one of the members has died meanwhile."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        for member in members:
-            if not member.alive():
-                raise ClusterError(f"{member.name} has ended: {member.tail()} (its log: {member.log})")
-        if time.monotonic() > deadline:
-            logs = ", ".join(member.log for member in members)
-            raise ClusterError(f"waited {limit_s:g} s in vain for {what}; see {logs}")
-        time.sleep(0.02)

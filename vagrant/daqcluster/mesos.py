@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from daqcluster.member import MARK, Member
-
-CGROUPS = Path("/sys/fs/cgroup")
-#: What the linux launcher and the isolators for cores and memory need (cgroup v1).
-_HIERARCHIES = ("freezer", "cpu", "cpuacct", "memory")
+from daqcluster import processes
+from daqcluster.containers import root_of
+from daqcluster.member import SYSTEM_PATH, Member
 
 #: More than the machine has: the programs of a test farm need next to nothing, and a hundred must fit.
 RESOURCES = "cpus:64;mem:65536;disk:100000;ports:[31000-32000]"
 
-#: What executors find programs in, as on a farm machine: nothing of the checkout.
-EXECUTOR_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def launcher() -> str:
-    """``linux`` where we are root and the machine has cgroup v1 that we may write to, ``posix`` elsewhere."""
-    writable = all(os.access(CGROUPS / name, os.W_OK) and (CGROUPS / name / "tasks").exists() for name in _HIERARCHIES)
-    return "linux" if os.geteuid() == 0 and writable else "posix"
-
-
-def cgroups_root(cluster: str, name: str) -> str:
-    """The cgroup that holds all containers of one agent."""
-    return f"daqcluster-{cluster}-{name}"
+#: A launcher -> how it keeps containers apart.
+ISOLATION = {
+    "linux": "filesystem/linux,cgroups/cpu,cgroups/mem",
+    "posix": "filesystem/posix,posix/cpu,posix/mem",
+}
 
 
 def master(home: Path, folder: Path, port: int, webui: Optional[str]) -> Member:
@@ -71,15 +60,16 @@ def agent(
         "MESOS_ATTRIBUTES": attributes.format(name=name),
         "MESOS_RESOURCES": RESOURCES,
         "MESOS_LAUNCHER": how,
-        "MESOS_ISOLATION": "cgroups/cpu,cgroups/mem" if how == "linux" else "posix/cpu,posix/mem",
+        "MESOS_ISOLATION": ISOLATION[how],
+        "MESOS_FETCHER_CACHE_DIR": str(work / "fetch"),
         "MESOS_SYSTEMD_ENABLE_SUPPORT": "false",
         "MESOS_REGISTRATION_BACKOFF_FACTOR": "100ms",
         "MESOS_EXECUTOR_REREGISTRATION_TIMEOUT": "10secs",
         # an executor gets this in place of the agent's environment: the mark must be in it, `down` finds it by that
-        "MESOS_EXECUTOR_ENVIRONMENT_VARIABLES": json.dumps({"PATH": EXECUTOR_PATH, MARK: cluster}),
+        "MESOS_EXECUTOR_ENVIRONMENT_VARIABLES": json.dumps({"PATH": SYSTEM_PATH, processes.CLUSTER: cluster}),
     }
     if how == "linux":
-        env["MESOS_CGROUPS_ROOT"] = cgroups_root(cluster, name)
+        env["MESOS_CGROUPS_ROOT"] = root_of(cluster, name)
     extra = {"attributes": env["MESOS_ATTRIBUTES"], "work_dir": str(work)}
     return Member(name, [str(home / "mesos-agent")], env, str(folder / "logs" / f"{name}.log"), port, extra=extra)
 
@@ -101,7 +91,18 @@ def get(port: int, path: str) -> Optional[Mapping[str, Any]]:
         connection.close()
 
 
+def leads(port: int) -> Optional[Mapping[str, Any]]:
+    """The master's /state once it leads: redirects and refusals come first, then its registry is recovered."""
+    state = get(port, "/state") if get(port, "/health") is not None else None
+    return state if state is not None and state.get("leader") else None
+
+
 def registered(port: int) -> set[str]:
     """The host names of the agents that the master knows and that are active."""
     slaves = get(port, "/slaves") or {}
     return {slave["hostname"] for slave in slaves.get("slaves", ()) if slave["active"]}
+
+
+def agent_answers(port: int) -> bool:
+    """Whether an agent has recovered what it knew and serves."""
+    return get(port, "/slave(1)/health") is not None

@@ -8,18 +8,19 @@ functions end the process with their name.
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
 import re
 import shutil
 import subprocess
 import tarfile
 from collections import defaultdict
 from pathlib import Path
-from typing import Callable
 
 from daqcluster import cache
 from daqcluster.errors import ClusterError
-
-Say = Callable[[str], None]
+from daqcluster.maven import check_digest
+from daqcluster.progress import Say, going_on
 
 VERSION = "1.11.0"
 PROJECT = "mesos.scheduler"
@@ -45,51 +46,57 @@ _LIBRARIES = {"libsvn_delta-1.so.1": "libsvn1", "libapr-1.so.0": "libapr1", "lib
 def ready(say: Say) -> Path:
     """The folder with ``mesos-master``, ``mesos-agent`` and ``libexec/mesos-containerizer``, made if it is not there."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for source in sorted(SOURCES.iterdir()):
+    for source in sorted(SOURCES.glob("*.[ch]pp")):
         digest.update(source.read_bytes())
-    return cache.made(f"mesos-{VERSION}-{digest.hexdigest()[:8]}", lambda folder: _build(folder, say))
+    return cache.made(f"mesos-{VERSION}-{digest.hexdigest()[:8]}", lambda folder: _build(folder, say), say)
 
 
 def _build(folder: Path, say: Say) -> None:
     _check_tools()
+    fetched = _library(say)
     (folder / "lib").mkdir()
     (folder / "libexec").mkdir()
     library = folder / "lib" / "libmesos.so"
-    shutil.copyfile(_library(say), library)
-    say("building the launchers of Mesos (a few seconds)")
+    os.link(fetched, library)
     _check_libraries(library)
-    _stand_ins(library)
-    _compile(folder / "lib" / "libpython-data.so", _PYTHON)
-    for name in LAUNCHERS:
-        place = folder / "libexec" / name if name == "mesos-containerizer" else folder / name
-        origin = "$ORIGIN/../lib" if place.parent.name == "libexec" else "$ORIGIN/lib"
-        command = ["g++", "-O1", "-Wall", "-Werror", "-std=c++17", "-o", str(place), str(SOURCES / f"{name[6:]}.cpp")]
-        # libmesos calls hundreds of functions of Python that nobody will call: leave them open, bind lazily
-        command += [f"-L{folder / 'lib'}", f"-Wl,-rpath,{origin}", "-Wl,--unresolved-symbols=ignore-all", "-Wl,-z,lazy"]
-        command += ["-Wl,--no-as-needed", "-l:libpython-data.so", "-l:libmesos.so", *(f"-l:{name}" for name in _ABSENT)]
-        _run(command)
+    with going_on(say, "building the launchers of Mesos"):
+        _stand_ins(library)
+        _compile(folder / "lib" / "libpython-data.so", _PYTHON)
+        for name in LAUNCHERS:
+            _launcher(folder, name)
+
+
+def _launcher(folder: Path, name: str) -> None:
+    place = folder / "libexec" / name if name == "mesos-containerizer" else folder / name
+    origin = "$ORIGIN/../lib" if place.parent.name == "libexec" else "$ORIGIN/lib"
+    source = SOURCES / f"{name.partition('-')[2]}.cpp"
+    command = ["g++", "-O1", "-Wall", "-Werror", "-std=c++17", "-o", str(place), str(source)]
+    # libmesos calls hundreds of functions of Python that nobody will call: leave them open, bind lazily
+    command += [f"-L{folder / 'lib'}", f"-Wl,-rpath,{origin}", "-Wl,--unresolved-symbols=ignore-all", "-Wl,-z,lazy"]
+    command += ["-Wl,--no-as-needed", "-l:libpython-data.so", "-l:libmesos.so", *(f"-l:{absent}" for absent in _ABSENT)]
+    _run(command)
 
 
 def _library(say: Say) -> Path:
     """libmesos itself, kept apart from what is built so that a change of a source fetches nothing."""
 
-    def fetch(folder: Path) -> None:
-        from pypi_simple import PyPISimple
+    def make(folder: Path) -> None:
+        from pypi_simple import NoSuchProjectError, PyPISimple  # a quarter of a second that is needed once
 
-        say(f"fetching Mesos {VERSION} (27 MB)")
         archive = folder / FILE
-        try:
-            with PyPISimple() as index:
-                packages = index.get_project_page(PROJECT).packages
-                package = next((found for found in packages if found.filename == FILE), None)
-                if package is None:
-                    raise ClusterError(f"the Python package index has no {FILE} any more")
-                index.download_package(package, archive, verify=False, timeout=120)
-        except OSError as error:  # requests' exceptions are among them
-            raise ClusterError(f"{FILE} can't be fetched: {error}; is the Python package index reachable?") from error
-        found = hashlib.sha256(archive.read_bytes()).hexdigest()
-        if found != SHA256:
-            raise ClusterError(f"{FILE} is not what it was: its sha256 is {found}, {SHA256} was expected")
+        with going_on(say, f"fetching Mesos {VERSION} (27 MB)"):
+            try:
+                with PyPISimple() as index:
+                    packages = index.get_project_page(PROJECT).packages
+                    package = next((found for found in packages if found.filename == FILE), None)
+                    if package is None:
+                        raise ClusterError(f"the Python package index has no {FILE} any more")
+                    index.download_package(package, archive, verify=False, timeout=120)
+            except (OSError, NoSuchProjectError) as error:  # requests' exceptions are OSErrors
+                raise ClusterError(
+                    f"{FILE} can't be fetched: {error}; is the Python package index reachable?"
+                ) from error
+        check_digest(archive, FILE, SHA256)
         with tarfile.open(archive) as tar:
             member = tar.extractfile(MEMBER)
             assert member is not None, f"{FILE} has no {MEMBER}, and yet the digest is right"
@@ -97,10 +104,12 @@ def _library(say: Say) -> Path:
                 shutil.copyfileobj(member, file)
         archive.unlink()
 
-    return cache.made(f"libmesos-{VERSION}", fetch) / "libmesos.so"
+    return cache.made(f"libmesos-{VERSION}", make, say) / "libmesos.so"
 
 
 def _check_tools() -> None:
+    if platform.machine() != "x86_64":
+        raise ClusterError(f"there is a Mesos for x86_64 only, this machine is {platform.machine()}; use another one")
     missing = sorted({package for tool, package in _TOOLS.items() if shutil.which(tool) is None})
     if missing:
         raise ClusterError(

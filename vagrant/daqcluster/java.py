@@ -1,0 +1,27 @@
+"""Which Java runs Elasticsearch and ZooKeeper."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from daqcluster.errors import ClusterError
+
+#: What this Elasticsearch needs at least.
+NEEDED = 17
+
+
+def java_home() -> str:
+    """The JAVA_HOME of the `java` in the PATH."""
+    java = shutil.which("java")
+    if java is None:
+        raise ClusterError("Java is missing: apt-get install default-jre-headless")
+    home = Path(java).resolve().parent.parent
+    release = home / "release"
+    found = re.search(r'JAVA_VERSION="(\d+)', release.read_text()) if release.exists() else None
+    if found is not None and int(found.group(1)) < NEEDED:
+        raise ClusterError(
+            f"Java {NEEDED} or later is needed, {java} is {found.group(1)}: apt-get install default-jre-headless"
+        )
+    return str(home)
