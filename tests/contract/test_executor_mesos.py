@@ -11,6 +11,12 @@ from daqsched_executor.contract import Payload, Restart, Stop
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, alive, report_of, wait_until
 
 
+def pids_of(executor: ExecutorUnderTest) -> list[int]:
+    """What a program that does ``echo $$ >> pids`` has written so far, through all its restarts."""
+    file = executor.sandbox / "pids"
+    return [int(word) for word in file.read_text().split()] if file.exists() else []
+
+
 class TestOrders:
     """What the agent says."""
 
@@ -109,13 +115,12 @@ class TestUpdates:
         """The program is back although the agent answers nothing any more."""
         program = ("/bin/sh", "-c", "echo $$ >> pids; exec sleep 1000")
         executor = start(*program, restart=Restart(reset_s=0.0))  # every restart is an immediate one
-        pid = executor.running().pid
+        executor.running()
         agent.hangs = True
-        for count in (2, 3):
-            os.kill(pid, signal.SIGKILL)
-            pids = executor.sandbox / "pids"
-            wait_until(lambda: len(pids.read_text().split()) >= count, "next program", 4)  # noqa: B023
-            pid = int(pids.read_text().split()[-1])
+        for count in (1, 2):
+            wait_until(lambda: len(pids_of(executor)) == count, "program")  # noqa: B023
+            os.kill(pids_of(executor)[-1], signal.SIGKILL)
+        wait_until(lambda: len(pids_of(executor)) == 3, "next program", 4)
 
 
 class TestAgentRestart:
@@ -158,9 +163,10 @@ class TestAgentRestart:
         """A program that dies without an agent is restarted all the same; the latest state arrives afterwards."""
         executor = start("/bin/sh", "-c", "echo $$ >> pids; exec sleep 1000")
         pid = executor.running().pid
+        wait_until(lambda: pids_of(executor) == [pid], "program")
         agent.vanish()
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: len((executor.sandbox / "pids").read_text().split()) == 2, "restart")
+        wait_until(lambda: len(pids_of(executor)) == 2, "restart")
         agent.come()
         assert report_of(agent.wait_update("TASK_RUNNING", 2)).restarts == 1
 
