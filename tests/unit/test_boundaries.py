@@ -20,28 +20,8 @@ PURE = {
 
 #: What a pure module has no business with.
 WORLD = frozenset(
-    [
-        "asyncio",
-        "click",
-        "elasticsearch",
-        "fcntl",
-        "http",
-        "httpx",
-        "logging",
-        "multiprocessing",
-        "os",
-        "pymesos",
-        "selectors",
-        "signal",
-        "socket",
-        "sqlite3",
-        "starlette",
-        "subprocess",
-        "threading",
-        "time",
-        "urllib",
-        "uvicorn",
-    ]
+    "asyncio click elasticsearch fcntl http httpx logging multiprocessing os pymesos selectors signal socket sqlite3"
+    " starlette subprocess threading time urllib uvicorn".split()
 )
 
 
