@@ -16,7 +16,10 @@ import signal
 from daqsched_executor import child
 from daqsched_executor.contract import Payload
 from daqsched_executor.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
-from daqsched_executor.kernel import Ended, Kernel, signal_number
+from daqsched_executor.kernel import Ended, Entry, Kernel, signal_number
+
+#: How often /proc is read again that shows nothing where something lives.
+SCANS = 100
 
 _ALL_SIGNALS = signal.valid_signals()
 
@@ -108,27 +111,32 @@ class Program:
         """Take in every child that has ended; called whenever SIGCHLD came, and whenever something was killed."""
         events: list[Event] = []
         ended_program: Ended | None = None
-        alone = False
-        while True:
-            try:
-                ended = self._kernel.reap()
-            except ChildProcessError:
-                alone = True
+        living: list[Entry] = []
+        for _ in range(SCANS):
+            alone = False
+            while True:
+                try:
+                    ended = self._kernel.reap()
+                except ChildProcessError:
+                    alone = True
+                    break
+                if ended is None:
+                    break
+                if ended.pid == self.pid:
+                    ended_program = ended
+                    events += self.listen()
+                    self.pid = 0
+            # wait says that something lives: where /proc shows nothing, it forked and exited while we read
+            living = [] if alone else self._kernel.descendants()
+            if alone or living:
                 break
-            if ended is None:
-                break
-            if ended.pid == self.pid:
-                ended_program = ended
-                events += self.listen()
-                self.pid = 0
         if ended_program is not None:
-            left = 0 if alone else len(self._kernel.descendants())
-            self._clearing = left > 0
-            events.append(self._end_of(ended_program, left))
-        elif self._clearing and (alone or not self._kernel.descendants()):
+            self._clearing = bool(living)
+            events.append(self._end_of(ended_program, len(living)))
+        elif self._clearing and not living:
             self._clearing = False
             events.append(TreeGone())
-        elif self._killing and not alone:
+        if self._killing and living:
             self._kill_all()
         return events
 
