@@ -7,7 +7,9 @@ from pathlib import Path
 from setuptools import setup
 
 HERE = Path(__file__).resolve().parent
-SHIM = HERE.parent / "compat" / "http-parser"
+# No dash in the folder's name: pip takes `http-parser` for name and version, and installs a wheel out of its cache
+# although the source has changed.
+SHIM = HERE.parent / "compat" / "http_parser"
 
 config = ConfigParser()
 config.read(HERE / "setup.cfg")

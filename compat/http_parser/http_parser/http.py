@@ -8,13 +8,21 @@ It deliberately has no attribute ``errno``: by that pymesos tells the original's
 
 from __future__ import annotations
 
+import logging
+
 import httptools
 
 __all__ = ["HttpParser"]
 
+logger = logging.getLogger(__name__)
+
 
 class HttpParser:
-    """One response of a server, in pieces of any size."""
+    """One response of a server, in pieces of any size.
+
+    What it tells depends on the bytes alone, never on where they were cut: what comes after the end of the response is
+    not looked at, and trailers (the headers after the last chunk) are kept out of the headers.
+    """
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -30,12 +38,17 @@ class HttpParser:
         if self._error:
             return 0
         if self._message_complete:
-            return length  # what follows the end of a response is not for us
+            return length
         try:
             self._parser.feed_data(data[:length])
-        except httptools.HttpParserError:
-            self._error = 1
-            return 0
+        except httptools.HttpParserUpgrade:
+            pass  # a 101: the response has ended, and pymesos refuses it by its status
+        except httptools.HttpParserError as error:
+            if not self._message_complete:
+                # pymesos tells the number only
+                logger.error("what the server sent is no HTTP response: %s", error)
+                self._error = 1
+                return 0
         return length
 
     def is_headers_complete(self) -> bool:
@@ -77,18 +90,22 @@ class HttpParser:
     # what httptools calls
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """One header, or, when the headers are complete, a trailer or a header of a second response."""
+        if self._headers_complete:
+            return
         key, text = name.decode("latin-1"), value.decode("latin-1")
         self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
 
     def on_headers_complete(self) -> None:
         """The body follows."""
-        self._status = self._parser.get_status_code()
-        self._headers_complete = True
+        if not self._headers_complete:
+            self._status = self._parser.get_status_code()
+            self._headers_complete = True
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        self._body.append(body)
+        if not self._message_complete:
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
         """The response has ended."""
