@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from daqcluster import Cluster, containers, mesos
+from daqcluster import Cluster, ClusterError, containers, maven, mesos, mesos_build
 from daqcluster.processes import marked
 from farm import BIN, Farm, alive, until
 
@@ -123,7 +124,36 @@ def test_two_ups_at_once_give_one_cluster(command: Command) -> None:
     assert sorted("waiting for another daqcluster" in said for _, said in answers) == [False, True]
 
 
+def test_what_is_not_of_the_cluster_stays_in_its_folder(command: Command) -> None:
+    """`--dir` may name a folder that somebody uses."""
+    command.folder.mkdir()
+    (command.folder / "notes.txt").write_text("mine")
+    command("up", "--agents", "1")
+    command("down")
+    assert [place.name for place in command.folder.iterdir()] == ["notes.txt"]
+
+
+def test_the_master_serves_the_web_ui_of_a_folder(fresh_cluster: Fresh, tmp_path: Path) -> None:
+    """The official one comes as a folder of files."""
+    import httpx
+
+    (tmp_path / "ui").mkdir()
+    (tmp_path / "ui" / "index.html").write_text("<h1>Mesos</h1>")
+    cluster = fresh_cluster(agents=0, webui=str(tmp_path / "ui"))
+    assert httpx.get(cluster.status()["webui"], follow_redirects=True).text == "<h1>Mesos</h1>"
+
+
 # ---------------------------------------------------------------------- members that die
+
+
+def test_up_brings_back_what_has_died_and_adds_what_is_wanted(command: Command) -> None:
+    """The others are left as they are."""
+    before = {m["name"]: m["pid"] for m in json.loads(command("up", "--agents", "2", "--json").stdout)["members"]}
+    command("kill", "hlt02")
+    assert " DEAD " in command("status", status=1).stdout
+    after = {m["name"]: m["pid"] for m in json.loads(command("up", "--agents", "3", "--json").stdout)["members"]}
+    assert set(after) == {"master", "hlt01", "hlt02", "hlt03"}
+    assert {name for name in before if after[name] != before[name]} == {"hlt02"}
 
 
 def test_a_master_that_was_killed_knows_its_agents_again(fresh_cluster: Fresh) -> None:
@@ -182,7 +212,91 @@ def test_everything_finds_the_master_by_zookeeper(fresh_cluster: Fresh, tmp_path
     farm.clear()
 
 
+# ---------------------------------------------------------------------- what can't be
+
+
+def one_line(command: Command, *words: str, **env: str) -> str:
+    """The error of a command that fails, which is one line beside the progress."""
+    said = command(*words, status=1, **env).stderr.splitlines()
+    errors = [line for line in said if not line.startswith("[")]
+    assert len(errors) == 1 and errors[0].startswith("Error: "), said
+    return errors[0]
+
+
+def test_a_missing_compiler_is_one_line_with_the_packages(command: Command, tmp_path: Path) -> None:
+    """All that is missing at once, before anything is fetched; nothing is begun."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "gcc").symlink_to(shutil.which("gcc") or "")
+    cache = tmp_path / "cache"
+    said = one_line(command, "up", "--elasticsearch", PATH=str(programs), DAQSCHED_CACHE=str(cache))
+    assert said.endswith("apt-get install binutils default-jre-headless g++ maven")
+    assert not cache.exists() and not command.note()["id"]
+
+
+def test_an_elasticsearch_that_does_not_answer_is_one_line(command: Command) -> None:
+    """With no password in it."""
+    said = one_line(command, "up", "--elasticsearch", "http://crew:secret@127.0.0.1:1")
+    assert "no Elasticsearch answers at http://127.0.0.1:1" in said and "secret" not in said
+
+
+def test_a_mesos_with_another_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetched for real, compared with what this test expects; nothing of it stays."""
+    monkeypatch.setenv("DAQSCHED_CACHE", str(tmp_path))
+    monkeypatch.setattr(mesos_build, "SHA256", "0" * 64)
+    with pytest.raises(ClusterError, match="its sha256 is 1d376f20.*, 0+ was expected"):
+        mesos_build.ready(lambda sentence: None)
+    assert not list(tmp_path.glob("**/*.so")) and not list(tmp_path.glob(".*making*"))
+
+
+def test_what_comes_out_of_maven_with_another_digest_is_refused(tmp_path: Path) -> None:
+    """For Elasticsearch and ZooKeeper, shown on a small file."""
+    with pytest.raises(ClusterError, match="slf4j-simple:2.0.13 is not what it was"):
+        maven.fetch({"org.slf4j:slf4j-simple:2.0.13": "0" * 64}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "flag", "words"),
+    [
+        ("mesos-agent", "MESOS_GC_DELAY", "Failed to load flag 'gc_delay'"),
+        ("mesos-agent", "MESOS_ISOLATION", "Unknown or unsupported isolator '17 parsecs'"),
+        ("mesos-agent", "MESOS_LOGGING_LEVEL", "'17 parsecs' is not a valid logging level"),
+        ("mesos-master", "MESOS_ALLOCATION_INTERVAL", "Failed to load flag 'allocation_interval'"),
+        ("mesos-master", "MESOS_REGISTRY", "'17 parsecs' is not a supported option for registry persistence"),
+    ],
+)
+def test_flags_of_mesos_come_from_the_environment_and_wrong_ones_are_named(
+    launcher: str, flag: str, words: str, tmp_path: Path
+) -> None:
+    """In Mesos' own words, and the launcher has ended."""
+    home = mesos_build.ready(lambda sentence: None)
+    env = {
+        "MESOS_WORK_DIR": str(tmp_path),
+        "MESOS_RUNTIME_DIR": str(tmp_path),
+        "MESOS_MASTER": "127.0.0.1:1",
+        "MESOS_LAUNCHER": "posix",
+        "MESOS_LAUNCHER_DIR": str(home / "libexec"),
+        "MESOS_SYSTEMD_ENABLE_SUPPORT": "false",
+        "LIBPROCESS_IP": "127.0.0.1",
+        flag: "17 parsecs",
+    }
+    done = subprocess.run([home / launcher], env=env, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
 # ---------------------------------------------------------------------- what is interrupted
+
+
+def test_a_build_that_was_killed_is_made_anew(command: Command, tmp_path: Path) -> None:
+    """Nothing half-made is ever used, and it is cleared away."""
+    cache = tmp_path / "cache"
+    up = command.begin("up", "--agents", "0", DAQSCHED_CACHE=str(cache))
+    until(lambda: list(cache.glob(".mesos-*making*/lib/libmesos.so")) or up.poll() is not None, "it is being built")
+    up.kill()
+    up.communicate(timeout=10)
+    assert not list(cache.glob("mesos-*"))
+    command("up", "--agents", "0", DAQSCHED_CACHE=str(cache))
+    assert len(list(cache.glob("mesos-*"))) == 1 and not list(cache.glob(".*making*"))
 
 
 @pytest.mark.parametrize("members", [1, 2, 3])
@@ -241,4 +355,24 @@ def test_down_ends_executors_and_their_programs(command: Command, tmp_path: Path
     assert len(pids) == 2 and all(map(alive, pids))
     command("down")
     assert not any(map(alive, pids)) and command.left() == []
+    assert farm.end() == 0
+
+
+def test_down_ends_a_program_that_left_everything(command: Command, tmp_path: Path) -> None:
+    """No environment, no parent, a session of its own, no cgroup: where it works gives it away."""
+    pid_file = tmp_path / "pid"
+    script = tmp_path / "leaver"
+    script.write_text(
+        f"#!/bin/sh\nenv -i setsid sleep 100000 >/dev/null 2>&1 </dev/null &\necho $! >{pid_file}\nexec sleep 100000\n"
+    )
+    script.chmod(0o755)
+    found = json.loads(command("up", "--agents", "1", "--launcher", "posix", "--json").stdout)
+    assert found["launcher"] == "posix"
+    farm = Farm(tmp_path / "farm", found["master"])
+    farm.serve()
+    farm.apply(f'jobs = [Job("leaver", "{script}", hosts="hlt01")]')
+    pid = int(until(lambda: pid_file.exists() and pid_file.read_text().strip(), "it has left"))
+    assert alive(pid)
+    command("down")
+    assert not alive(pid) and command.left() == []
     assert farm.end() == 0

@@ -23,6 +23,11 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daqsched"
 
 
+def has(name: str) -> bool:
+    """Whether the folder ``name`` is in the cache."""
+    return (folder() / name).is_dir()
+
+
 def made(name: str, make: Callable[[Path], None], say: Say) -> Path:
     """The folder ``name`` of the cache, made by ``make(FOLDER)`` if it is not there.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shlex
+import signal
 import sys
 import time
 from pathlib import Path
@@ -24,6 +27,12 @@ class _Group(click.Group):
         except ClusterError as error:
             click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
             click.echo(str(error), err=True)
+            ctx.exit(1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read our output has gone: click ends us in silence
+            click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+            click.echo(f"{error.filename or 'this machine'}: {error.strerror}", err=True)
             ctx.exit(1)
 
 
@@ -72,6 +81,7 @@ def main(ctx: click.Context, folder: Optional[Path]) -> None:
     help="Assets of the official Mesos web UI (its source has them in src/webui).",
 )
 @click.option("--attributes", default=ATTRIBUTES, show_default=True, help="Each agent's attributes.")
+@click.option("--launcher", type=click.Choice(["linux", "posix"]), help="[default: linux where root has cgroup v1]")
 @click.option("--heap", default="512m", show_default=True, help="Elasticsearch's memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @_in_folder
@@ -82,15 +92,20 @@ def up(
     zookeeper: bool,
     webui: Optional[str],
     attributes: str,
+    launcher: Optional[str],
     heap: str,
     as_json: bool,
 ) -> None:
     """Bring a cluster up and wait until all of it answers."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # as after Ctrl-C: half a cluster is taken down
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     own_or_url = True if elasticsearch == "own" else elasticsearch or False
-    cluster.up(agents, own_or_url, zookeeper, webui, attributes, heap)
+    cluster.up(agents, own_or_url, zookeeper, webui, attributes, heap, launcher)
     _show(cluster, as_json)
     if not as_json:
-        click.echo("\nNext: eval $(daqcluster env); daqsched serve    (and: daqcluster kill hlt01, daqcluster down)")
+        ours = _ours(cluster)
+        click.echo(f"\nNext: eval $({ours} env); daqsched serve    (and: {ours} kill hlt01, {ours} down)")
 
 
 @main.command()
@@ -117,7 +132,7 @@ def down(cluster: Cluster, keep: bool) -> None:
 def kill(cluster: Cluster, name: str) -> None:
     """kill -9 a member: master, elasticsearch, zookeeper, or an agent by its host name."""
     cluster.kill(name)
-    click.echo(f"{name} is dead; daqcluster start {name}")
+    click.echo(f"{name} is dead; {_ours(cluster)} start {name}")
 
 
 @main.command()
@@ -135,11 +150,20 @@ def env(cluster: Cluster) -> None:
     """Print what a shell can evaluate, so that daqsched finds the cluster."""
     if "master" not in cluster.members:
         raise ClusterError("no cluster is up: daqcluster up")
-    click.echo(f"export DAQSCHED_MASTER={cluster.master_url}")
+    values = {"DAQSCHED_MASTER": cluster.master_url}
     if cluster.elasticsearch_url:
-        click.echo(f"export DAQSCHED_ELASTICSEARCH={cluster.elasticsearch_url}")
+        values["DAQSCHED_ELASTICSEARCH"] = cluster.elasticsearch_url
     # a framework's state means nothing without its master: it goes with the cluster
-    click.echo(f"export DAQSCHED_STATE={cluster.folder / 'serve'}")
+    values["DAQSCHED_STATE"] = str(cluster.folder / "serve")
+    for name, value in values.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _ours(cluster: Cluster) -> str:
+    """How the command is called for this cluster."""
+    if cluster.folder == default_folder().absolute():
+        return "daqcluster"
+    return f"daqcluster --dir {shlex.quote(str(cluster.folder))}"
 
 
 def _show(cluster: Cluster, as_json: bool) -> bool:

@@ -26,7 +26,7 @@ from daqcluster.record import Record, locked
 MESOS_S, ZOOKEEPER_S, ELASTICSEARCH_S = 60.0, 60.0, 180.0
 
 #: How long what is told to end may take before it is killed, and how long that may take.
-GRACE_S, DEATH_S = 3.0, 15.0
+GRACE_S, DEATH_S = 1.5, 15.0
 
 ATTRIBUTES = "hostname:{name};rack:r1"
 
@@ -132,14 +132,17 @@ class Cluster:
         webui: Optional[str] = None,
         attributes: str = ATTRIBUTES,
         heap: str = "512m",
+        launcher: Optional[str] = None,
     ) -> Cluster:
         """Bring it up and wait until all of it answers.
 
         ``agents``: how many (hlt01, hlt02, ...), or their names. ``elasticsearch_``: True for one of our own, or the URL
-        of another's. One that is up is left as it is; what has died of it is started again, what it lacks is added.
-        Raises `ClusterError`; a new cluster that can't come up is taken down, its logs stay.
+        of another's. ``launcher``: linux or posix, else the best that this machine allows. A cluster that is up is left as
+        it is; what has died of it is started again, what it lacks is added. Raises `ClusterError`; a new cluster that can't
+        come up is taken down, its logs stay.
         """
         names = [f"hlt{n:02d}" for n in range(1, agents + 1)] if isinstance(agents, int) else list(agents)
+        mesos.check_names(names, attributes)
         if isinstance(elasticsearch_, str):
             elasticsearch.check_answers(elasticsearch_)
         with self._locked():
@@ -150,10 +153,12 @@ class Cluster:
                 raise ClusterError(
                     "this cluster is up without ZooKeeper, its agents know no other way: daqcluster down"
                 )
+            if "elasticsearch" in self.members and isinstance(elasticsearch_, str):
+                raise ClusterError("this cluster is up with an Elasticsearch of its own: daqcluster down")
             new = not self.id
             try:
                 if new:
-                    self._record.id, self._record.launcher = secrets.token_hex(4), containers.launcher()
+                    self._record.id, self._record.launcher = secrets.token_hex(4), launcher or containers.launcher()
                     shutil.rmtree(self.folder / "logs", ignore_errors=True)
                 (self.folder / "logs").mkdir(parents=True, exist_ok=True)
                 if isinstance(elasticsearch_, str):
@@ -163,6 +168,7 @@ class Cluster:
                 # whatever it was, also Ctrl-C: half a cluster is of no use; its logs are
                 if new:
                     self._clear()
+                    self._remove_if_empty(self.folder / "logs", self.folder)
                 raise
         return self
 
@@ -196,21 +202,18 @@ class Cluster:
         self._wait_agents(agents)
         if "elasticsearch" in wanted:
             self._wait_elasticsearch()
-        if not self._record.complete:
-            self._record.complete = True
-            self._record.write(self._file)
+        self._record.complete = True
+        self._record.write(self._file)
 
     def _homes(self, missing: set[str]) -> dict[str, Path]:
         """What must be fetched and built for the missing, all at once."""
-        needs: dict[str, Callable[[Say], Path]] = {}
-        if missing - {"elasticsearch", "zookeeper"}:
-            needs["mesos"] = mesos_build.ready
-        if "elasticsearch" in missing:
-            needs["elasticsearch"] = elasticsearch.ready
-        if "zookeeper" in missing:
-            needs["zookeeper"] = zookeeper.ready
-        with ThreadPoolExecutor(max(1, len(needs))) as pool:
-            made: dict[str, Future[Path]] = {name: pool.submit(ready, self._say) for name, ready in needs.items()}
+        kinds = {name if name in ("elasticsearch", "zookeeper") else "mesos" for name in missing}
+        parts = {"mesos": mesos_build, "elasticsearch": elasticsearch, "zookeeper": zookeeper}
+        lacking = {package for kind in kinds for package in parts[kind].lacks()}
+        if lacking:
+            raise ClusterError(f"something is missing on this machine: apt-get install {' '.join(sorted(lacking))}")
+        with ThreadPoolExecutor(len(parts)) as pool:
+            made: dict[str, Future[Path]] = {kind: pool.submit(parts[kind].ready, self._say) for kind in kinds}
             return {name: future.result() for name, future in made.items()}
 
     def _elasticsearch(self, home: Path, heap: str) -> Member:
@@ -239,12 +242,19 @@ class Cluster:
     def down(self, keep: bool = False) -> None:
         """End all that belongs to it, executors and their programs included, and remove what it has written (but for the
         logs, with ``keep``). A cluster that is not there is fine."""
+        if not self.folder.parent.is_dir():
+            return
         with self._locked():
             self._clear()
             if not keep:
                 shutil.rmtree(self.folder / "logs", ignore_errors=True)
+            self._remove_if_empty(self.folder)
+
+    @staticmethod
+    def _remove_if_empty(*folders: Path) -> None:
+        for folder in folders:
             try:
-                self.folder.rmdir()
+                folder.rmdir()
             except OSError:
                 pass  # never made, or something of the user's is in it
 
@@ -273,7 +283,6 @@ class Cluster:
         with self._locked():
             member = self._member(name)
             member.kill(self.id)
-            self._until(lambda: not member.remains(self.id), f"the end of {name}", [], DEATH_S)
             if name == "master" and self.zookeeper_address and self.members["zookeeper"].alive():
                 zookeeper.withdraw(self.members["zookeeper"].port)
 
@@ -302,7 +311,6 @@ class Cluster:
         """Write it down, start it, write its pid down. One that was there before is started just as it was."""
         member = self.members.get(name) or make()
         member.kill(self.id)  # what is left of it, where half of it died
-        self._until(lambda: not member.remains(self.id), f"the end of what is left of {name}", [], DEATH_S)
         member.pid = member.started = 0
         self.members[name] = member
         self._record.write(self._file)
@@ -350,7 +358,7 @@ class Cluster:
             until(condition, what, limit_s, self._say, check)
         except TimeoutError as error:
             logs = ", ".join(member.log for member in members)
-            raise ClusterError(f"{error}; see {logs or self.folder}") from None
+            raise ClusterError(f"{error}; see {logs}") from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Mapping
 from urllib.parse import urlsplit
 
-from daqcluster import cache, maven
+from daqcluster import cache, java, maven
 from daqcluster.errors import ClusterError
-from daqcluster.java import java_home
 from daqcluster.progress import Say, going_on
 
 VERSION = "8.19.21"
 ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
 SHA256 = "215d5f3dbf0609a149f6218a9e47b6ae2df34ebbff3c5754e35f15a5e5393c8a"
+
+#: Its folder in the cache.
+_NAME = f"elasticsearch-{VERSION}"
 
 #: It refuses to run as root.
 ACCOUNT = "nobody"
@@ -30,6 +32,11 @@ _UNWANTED = ("-XX:+UseG1GC", "-XX:+HeapDumpOnOutOfMemoryError", "-XX:HeapDumpPat
 #: The fast way up: the first compiler only, the simplest collector. 6 s instead of 11 s on two cores; a server that is
 #: hot computes about half as fast, which nobody here waits for.
 _JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-AlwaysPreTouch"
+
+
+def lacks() -> set[str]:
+    """The Debian packages that must be installed before it can be fetched and run."""
+    return java.lacks() | (set() if cache.has(_NAME) else maven.lacks())
 
 
 def ready(say: Say) -> Path:
@@ -43,7 +50,7 @@ def ready(say: Say) -> Path:
             _unpack(archive, folder)
             archive.unlink()
 
-    return cache.made(f"elasticsearch-{VERSION}", make, say)
+    return cache.made(_NAME, make, say)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -99,7 +106,7 @@ def command(home: Path, folder: Path, values: Mapping[str, str], heap: str) -> t
             os.chown(place, account.pw_uid, account.pw_gid)
         argv = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", *argv]
     env = {
-        "ES_JAVA_HOME": java_home(),
+        "ES_JAVA_HOME": java.java_home(),
         "ES_PATH_CONF": str(config),
         "ES_TMPDIR": str(folder / "tmp"),
         "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap} {_JVM}",

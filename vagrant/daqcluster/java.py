@@ -12,6 +12,11 @@ from daqcluster.errors import ClusterError
 NEEDED = 17
 
 
+def lacks() -> set[str]:
+    """The Debian packages that must be installed before there is a Java."""
+    return set() if shutil.which("java") else {"default-jre-headless"}
+
+
 def java_home() -> str:
     """The JAVA_HOME of the `java` in the PATH."""
     java = shutil.which("java")

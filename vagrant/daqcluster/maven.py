@@ -27,14 +27,17 @@ _DEPENDENCY = """
     </dependency>"""
 
 
+def lacks() -> set[str]:
+    """The Debian packages that must be installed before anything can be fetched."""
+    return set() if shutil.which("mvn") else {"maven"}
+
+
 def fetch(artifacts: Mapping[str, str], folder: Path) -> None:
     """Put the artifacts (GROUP:NAME:VERSION[:TYPE] -> sha256) as files into ``folder``, in one run of Maven.
 
     What they depend on is left where it is: all that is needed is named. The local repository is one of our own for as
     long as this takes, so nothing stays in the user's.
     """
-    if shutil.which("mvn") is None:
-        raise ClusterError("Maven is missing: apt-get install maven default-jre-headless")
     what = ", ".join(artifacts)
     work = folder / ".maven"
     work.mkdir()

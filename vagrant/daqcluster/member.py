@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from daqcluster import processes
+from daqcluster.errors import ClusterError
 
 #: What members and executors find programs in, as on a farm machine: nothing of the checkout.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 #: What a member gets of our environment: none of the caller's virtual environment, none of its secrets.
 _KEPT = ("HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR")
+
+#: How long a process that was killed may take to go.
+_DEATH_S = 15.0
 
 
 @dataclass
@@ -44,16 +47,22 @@ class Member:
         """Start it in a session of its own, with the marks that lead back to it."""
         kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
         marks = {processes.CLUSTER: cluster, processes.MEMBER: self.name}
-        with open(self.log, "ab") as log:
-            process = subprocess.Popen(
-                self.argv,
-                env={"PATH": SYSTEM_PATH, **kept, **self.env, **marks},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd="/",
-            )
+        try:
+            with open(self.log, "ab") as log:
+                process = subprocess.Popen(
+                    self.argv,
+                    env={"PATH": SYSTEM_PATH, **kept, **self.env, **marks},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    cwd="/",
+                )
+        except OSError as error:
+            # the cache was emptied, a Java replaced
+            raise ClusterError(
+                f"{self.name} can't be started: {error.filename}: {error.strerror}; daqcluster down, then up"
+            ) from error
         self.pid = process.pid
         self.started = processes.start_time(process.pid) or 0
         process.returncode = 0  # nobody waits for it: that is init's work once we are gone, and `start_time`'s before
@@ -73,9 +82,8 @@ class Member:
             return False
 
     def kill(self, cluster: str) -> None:
-        """kill -9."""
-        for pid in self.remains(cluster):
-            processes.send(pid, signal.SIGKILL)
+        """kill -9, and wait until it has gone."""
+        processes.end(lambda: self.remains(cluster), 0.0, _DEATH_S)
 
     def tail(self) -> str:
         """The last lines of its log, for an error."""

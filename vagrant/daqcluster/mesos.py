@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from daqcluster import processes
 from daqcluster.containers import root_of
+from daqcluster.errors import ClusterError
 from daqcluster.member import SYSTEM_PATH, Member
 
 #: More than the machine has: the programs of a test farm need next to nothing, and a hundred must fit.
@@ -19,6 +21,28 @@ ISOLATION = {
     "linux": "filesystem/linux,cgroups/cpu,cgroups/mem",
     "posix": "filesystem/posix,posix/cpu,posix/mem",
 }
+
+
+#: Names of members that are no agents.
+_TAKEN = ("master", "elasticsearch", "zookeeper")
+
+
+def check_names(names: Sequence[str], attributes: str) -> None:
+    """Raise `ClusterError` where agents can't be called so, before anything is started."""
+    for number, name in enumerate(names):
+        if name in _TAKEN or name in names[:number]:
+            raise ClusterError(f"two members can't both be called {name!r}: give each agent a name of its own")
+        # it becomes the name of folders and cgroups
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", name) is None:
+            raise ClusterError(f"{name!r} is no host name: letters, digits, '-' and '.' are")
+    _attributes("hlt01", attributes)
+
+
+def _attributes(name: str, template: str) -> str:
+    try:
+        return template.format(name=name)
+    except (AttributeError, IndexError, KeyError, ValueError):
+        raise ClusterError(f"{template!r} as attributes: only {{name}} may stand in braces") from None
 
 
 def master(home: Path, folder: Path, port: int, webui: Optional[str]) -> Member:
@@ -57,7 +81,7 @@ def agent(
         "MESOS_WORK_DIR": str(work),
         "MESOS_RUNTIME_DIR": str(work / "run"),
         "MESOS_LAUNCHER_DIR": str(home / "libexec"),
-        "MESOS_ATTRIBUTES": attributes.format(name=name),
+        "MESOS_ATTRIBUTES": _attributes(name, attributes),
         "MESOS_RESOURCES": RESOURCES,
         "MESOS_LAUNCHER": how,
         "MESOS_ISOLATION": ISOLATION[how],

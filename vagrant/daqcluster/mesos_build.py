@@ -43,16 +43,29 @@ _TOOLS = {"g++": "g++", "gcc": "gcc", "objdump": "binutils"}
 _LIBRARIES = {"libsvn_delta-1.so.1": "libsvn1", "libapr-1.so.0": "libapr1", "libsasl2.so.2": "libsasl2-2"}
 
 
-def ready(say: Say) -> Path:
-    """The folder with ``mesos-master``, ``mesos-agent`` and ``libexec/mesos-containerizer``, made if it is not there."""
+def _name() -> str:
+    """Of the folder in the cache: another one for other sources or another way of building them."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     for source in sorted(SOURCES.glob("*.[ch]pp")):
         digest.update(source.read_bytes())
-    return cache.made(f"mesos-{VERSION}-{digest.hexdigest()[:8]}", lambda folder: _build(folder, say), say)
+    return f"mesos-{VERSION}-{digest.hexdigest()[:8]}"
+
+
+def lacks() -> set[str]:
+    """The Debian packages that must be installed before it can be built."""
+    if cache.has(_name()):
+        return set()
+    return {package for tool, package in _TOOLS.items() if shutil.which(tool) is None}
+
+
+def ready(say: Say) -> Path:
+    """The folder with ``mesos-master``, ``mesos-agent`` and ``libexec/mesos-containerizer``, made if it is not there."""
+    return cache.made(_name(), lambda folder: _build(folder, say), say)
 
 
 def _build(folder: Path, say: Say) -> None:
-    _check_tools()
+    if platform.machine() != "x86_64":
+        raise ClusterError(f"there is a Mesos for x86_64 only, this machine is {platform.machine()}; use another one")
     fetched = _library(say)
     (folder / "lib").mkdir()
     (folder / "libexec").mkdir()
@@ -107,23 +120,13 @@ def _library(say: Say) -> Path:
     return cache.made(f"libmesos-{VERSION}", make, say) / "libmesos.so"
 
 
-def _check_tools() -> None:
-    if platform.machine() != "x86_64":
-        raise ClusterError(f"there is a Mesos for x86_64 only, this machine is {platform.machine()}; use another one")
-    missing = sorted({package for tool, package in _TOOLS.items() if shutil.which(tool) is None})
-    if missing:
-        raise ClusterError(
-            f"Mesos' launchers can't be built: install what is missing: apt-get install {' '.join(missing)}"
-        )
-
-
 def _check_libraries(library: Path) -> None:
     known = _run(["ldd", str(library)])
     missing = sorted(
         {package for name, package in _LIBRARIES.items() if re.search(rf"{re.escape(name)} => not found", known)}
     )
     if missing:
-        raise ClusterError(f"Mesos lacks libraries: apt-get install {' '.join(missing)}")
+        raise ClusterError(f"Mesos lacks libraries of this machine: apt-get install {' '.join(missing)}")
 
 
 def _stand_ins(library: Path) -> None:

@@ -96,21 +96,26 @@ def belonging(cluster: str, groups: set[int], sandboxes: list[Path]) -> set[int]
 
 
 def end(find: Callable[[], set[int]], grace_s: float, limit_s: float) -> None:
-    """SIGTERM, after ``grace_s`` SIGKILL for all that ``find`` finds, and again for what they started meanwhile, until it
-    finds none; `ClusterError` names what is left after ``limit_s``."""
+    """SIGTERM, after ``grace_s`` SIGKILL (at once where that is 0), for all that ``find`` finds, and again for what they
+    started meanwhile, until it finds none and all have gone; `ClusterError` names what is left after ``limit_s``."""
     began = time.monotonic()
-    told: set[int] = set()
-    while left := find():
+    told: dict[int, Optional[int]] = {}
+    while True:
+        found = find()
+        # one that dies loses its environment first, by which it is found, and only then its ports
+        left = found | {pid for pid, started in told.items() if started is not None and start_time(pid) == started}
+        if not left:
+            return
         now = time.monotonic() - began
         if now > limit_s:
-            names = ", ".join(f"{pid} ({program(pid)})" for pid in sorted(left))
+            names = ", ".join(f"{pid} ({program(pid) or 'dying'})" for pid in sorted(left))
             raise ClusterError(f"these processes can't be ended: {names}; try again as root, or look why they hang")
         for pid in left:
-            if now > grace_s:
+            if now >= grace_s:
                 send(pid, signal.SIGKILL)
             elif pid not in told:
                 send(pid, signal.SIGTERM)
-                told.add(pid)
+            told.setdefault(pid, start_time(pid))
         time.sleep(0.02)
 
 

@@ -41,7 +41,7 @@ class Record:
             return cls()
         except (ValueError, OSError) as error:
             raise ClusterError(f"{path} can't be read: {error}; remove the folder if it is of no cluster") from error
-        if raw.pop("format", None) != _FORMAT:
+        if not isinstance(raw, dict) or raw.pop("format", None) != _FORMAT:
             raise ClusterError(
                 f"{path} was written by another version of daqcluster: take the cluster down with that one"
             )

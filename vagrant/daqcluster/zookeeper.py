@@ -11,15 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
-from daqcluster import cache, maven
+from daqcluster import cache, java, maven
 from daqcluster.errors import ClusterError
-from daqcluster.java import java_home
 from daqcluster.progress import Say, going_on
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
 VERSION = "3.9.4"
+
+#: Its folder in the cache.
+_NAME = f"zookeeper-{VERSION}"
 
 #: Just what a server in one process loads; no TLS, so no netty.
 _ARTIFACTS = {
@@ -37,6 +39,11 @@ PATH = "/mesos"
 _NODE = "json.info_"
 
 
+def lacks() -> set[str]:
+    """The Debian packages that must be installed before it can be fetched and run."""
+    return java.lacks() | (set() if cache.has(_NAME) else maven.lacks())
+
+
 def ready(say: Say) -> Path:
     """Its folder in the cache, fetched if it is not there."""
 
@@ -44,7 +51,7 @@ def ready(say: Say) -> Path:
         with going_on(say, f"fetching ZooKeeper {VERSION} (5 MB)"):
             maven.fetch(_ARTIFACTS, folder)
 
-    return cache.made(f"zookeeper-{VERSION}", make, say)
+    return cache.made(_NAME, make, say)
 
 
 def command(home: Path, folder: Path, port: int) -> list[str]:
@@ -55,7 +62,7 @@ def command(home: Path, folder: Path, port: int) -> list[str]:
         f"tickTime=500\ndataDir={folder}/data\nclientPort={port}\nclientPortAddress=127.0.0.1\n"
         "admin.enableServer=false\n4lw.commands.whitelist=ruok,srvr\n"
     )
-    argv = [f"{java_home()}/bin/java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    argv = [f"{java.java_home()}/bin/java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     argv += ["-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"]
     return [*argv, "-cp", f"{home}/*", "org.apache.zookeeper.server.ZooKeeperServerMain", str(config)]
 
