@@ -142,7 +142,7 @@ class Cluster:
         come up is taken down, its logs stay.
         """
         names = [f"hlt{n:02d}" for n in range(1, agents + 1)] if isinstance(agents, int) else list(agents)
-        mesos.check_names(names, attributes)
+        mesos.check(self.folder, names, attributes)
         if isinstance(elasticsearch_, str):
             elasticsearch.check_answers(elasticsearch_)
         with self._locked():

@@ -27,8 +27,10 @@ ISOLATION = {
 _TAKEN = ("master", "elasticsearch", "zookeeper")
 
 
-def check_names(names: Sequence[str], attributes: str) -> None:
-    """Raise `ClusterError` where agents can't be called so, before anything is started."""
+def check(folder: Path, names: Sequence[str], attributes: str) -> None:
+    """Raise `ClusterError` where agents can't be called so or live there, before anything is started."""
+    if re.fullmatch(r"[\w./,:@%+=~-]+", str(folder)) is None:
+        raise ClusterError(f"{str(folder)!r}: Mesos gives its folders to a shell unquoted; name one without blanks")
     for number, name in enumerate(names):
         if name in _TAKEN or name in names[:number]:
             raise ClusterError(f"two members can't both be called {name!r}: give each agent a name of its own")
