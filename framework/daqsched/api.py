@@ -20,6 +20,7 @@ from typing import Any, Awaitable, Callable, Optional, TypeVar
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -77,7 +78,8 @@ class Api:
                 Route(f"{API}/apply", _answering(self.apply), methods=["POST"]),
                 Route(f"{API}/stop", _answering(self.stop), methods=["POST"]),
                 Route(f"{API}/start", _answering(self.start), methods=["POST"]),
-            ]
+            ],
+            exception_handlers={HTTPException: _no_such_thing},
         )
 
     # ------------------------------------------------------------------ routes
@@ -275,6 +277,13 @@ def _answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
             return _json(500, Problem(f"a bug in daqsched: {type(error).__name__}: {error}; see the daemon's log"))
 
     return answer
+
+
+async def _no_such_thing(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _json(
+        status, Problem(f"there is no {request.method} {request.url.path} here; docs/reference/api.md lists what is")
+    )
 
 
 def _json(status: int, value: Any) -> Response:

@@ -103,8 +103,9 @@ def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bo
     from daqsched.serve import run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # uvicorn tells of its own birth; pymesos of every attempt to connect, which the engine sums up
     for chatty in ("uvicorn", "pymesos"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     framework = Framework(
         name=options["name"],
         user=options["user"],
@@ -240,6 +241,8 @@ def status(path: Path, select: Sequence[str], as_json: bool) -> None:
     from daqsched import show
 
     answer = _client(path).status(select)
+    if select and not answer.rows:
+        raise UserError(f"no job fits {' '.join(select)}: `daqsched status` lists them")
     if as_json:
         _print_json(answer)
     else:

@@ -68,6 +68,8 @@ class Engine:
         self.framework_id = ""
         self.master = ""
         self.connected = False
+        #: When the master last took us (again).
+        self.registered_at = 0.0
         #: Grows with every change that a viewer could see.
         self.version = 0
         self.instances: dict[Key, Instance] = {}
@@ -131,7 +133,7 @@ class Engine:
     # ------------------------------------------------------------------ events
 
     def _registered(self, event: events.Registered, now: float) -> None:
-        self.connected, self.master = True, event.master
+        self.connected, self.master, self.registered_at = True, event.master, now
         self._demand.registered(bool(self._waiting))
         if event.framework_id != self.framework_id:
             self.framework_id = event.framework_id
@@ -253,7 +255,10 @@ class Engine:
     def _alive(self, instance: Instance, event: events.TaskReported, now: float) -> None:
         task = _task(instance)
         state = LIVE[event.state]
+        task.heard = now
         if state != task.state:
+            if task.state in ("unreachable", "unknown"):
+                self._note(f"{instance}: {instance.host} is back, it is {state}")
             task.state, task.since = state, now
             self._dirty[instance.key] = None
             self._mark_lost(instance, state in ("unreachable", "unknown"))
@@ -271,6 +276,7 @@ class Engine:
         record.last_end = event.message or _words(event)
         self._forget_task(instance)
         if instance.job is None:
+            self._note(f"{instance}: {record.last_end}; not wanted any more")
             self._drop(instance)
         elif task.killed:
             record.failures, record.due = 0, 0.0

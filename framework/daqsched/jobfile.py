@@ -13,8 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from daqsched.errors import JobError, JobFileError
-from daqsched.job import Job, Logging
+from daqsched.job import Job, Logging, Resources, Restart, Stop
 from daqsched.spec import Spec
+
+_KINDS = {kind.__name__: kind for kind in (Job, Logging, Resources, Restart, Stop)}
 
 
 def load(path: str | Path) -> Spec:
@@ -67,20 +69,25 @@ def _explain(error: BaseException, path: Path, tree: ast.Module) -> JobFileError
         return JobFileError(str(path), line, f"{where}: {error}" if where else str(error))
     if isinstance(error, SyntaxError):
         return JobFileError(error.filename or str(path), error.lineno or 0, f"syntax error: {error.msg}")
-    unknown = re.search(
-        r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'|^__init__\(\) got an unexpected keyword argument '(\w+)'",
-        str(error),
-    )
+    unknown = re.search(r"__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if isinstance(error, TypeError) and unknown is not None:
-        field = unknown.group(2) or unknown.group(3)
+        field = unknown.group(1)
         line = _line_of_field(tree, lines, field) or line
-        return JobFileError(str(path), line, f"unknown field {field!r}{_did_you_mean(field)}")
+        return JobFileError(str(path), line, f"unknown field {field!r}{_did_you_mean(field, tree, line)}")
     return JobFileError(str(path), line, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 
-def _did_you_mean(field: str) -> str:
-    close = difflib.get_close_matches(field, list(inspect.signature(Job).parameters), 1)
-    return f": did you mean {close[0]!r}?" if close else f"; a Job has {', '.join(inspect.signature(Job).parameters)}"
+def _did_you_mean(field: str, tree: ast.Module, line: int) -> str:
+    """A word of the class that was called there; of a Job, where a function of the file stands between."""
+    called = [
+        call.func.id
+        for call in _calls(tree, line)
+        if isinstance(call.func, ast.Name) and any(keyword.arg == field for keyword in call.keywords)
+    ]
+    kind = next((_KINDS[name] for name in called if name in _KINDS), Job)
+    words = list(inspect.signature(kind).parameters)
+    close = difflib.get_close_matches(field, words, 1)
+    return f": did you mean {close[0]!r}?" if close else f"; a {kind.__name__} has {', '.join(words)}"
 
 
 def _calls(tree: ast.Module, line: int) -> list[ast.Call]:

@@ -26,7 +26,7 @@ class Room:
         ):
             # a thousandth, Mesos' own precision for scalars
             if needs > has + 0.0005:
-                return f"not enough {word}: needs {needs:g}{unit}, {round(has, 3):g}{unit} free"
+                return f"not enough {word}: needs {_short(needs)}{unit}, {_short(has)}{unit} free"
         return None
 
     def take(self, job: JobSpec) -> None:
@@ -34,3 +34,8 @@ class Room:
         self.cpus -= job.cpus + EXECUTOR_CPUS
         self.mem -= job.mem + EXECUTOR_MEM
         self.disk -= job.disk
+
+
+def _short(amount: float) -> str:
+    """Three decimals at most, and none that say nothing: ``0.11``, ``1000032``."""
+    return f"{amount:.3f}".rstrip("0").rstrip(".")

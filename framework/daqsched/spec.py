@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from math import inf
 from typing import Any, Mapping
 
 import msgspec
 
 from daqsched.errors import JobError, UserError
 from daqsched.hosts import expand
-from daqsched_executor.contract import Payload, Restart, Stop
+from daqsched_executor.contract import RESTART_POLICIES, Payload, Restart, Stop
 
 #: The version of the spec's JSON; raised when an older daemon could misunderstand it.
 VERSION = 1
@@ -96,7 +97,10 @@ def encode(spec: Spec) -> bytes:
 
 
 def decode(data: bytes | str) -> Spec:
-    """Read what `encode` wrote; raises `UserError` with the field where it is not a spec of this version."""
+    """Read what `encode` wrote; raises `UserError` with the field where it is not a spec of this version.
+
+    What a crew sends is also to be given to `check`; what a store gives back was, by the rules of its day.
+    """
     try:
         spec = _decoder.decode(data)
     except msgspec.ValidationError as error:
@@ -105,7 +109,6 @@ def decode(data: bytes | str) -> Spec:
         raise UserError(f"the spec is not JSON: {error}") from error
     if spec.version != VERSION:
         raise UserError(f"the spec has version {spec.version}, this daqsched knows {VERSION}: install the same version")
-    check(spec)
     return spec
 
 
@@ -122,7 +125,8 @@ def check(spec: Spec) -> None:
 #: Job names appear in task ids, file names, URLs and selections.
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_SIGNAL = re.compile(r"[A-Z][A-Z0-9+-]{1,9}\Z")
+#: The signals of Linux that can end a program, by signal(7); the executor looks them up by these names.
+_SIGNALS = frozenset("HUP INT QUIT ABRT KILL USR1 USR2 ALRM TERM XCPU XFSZ VTALRM PROF IO PWR".split())
 _LIMITS = frozenset(
     [
         "as",
@@ -148,15 +152,16 @@ def check_job(job: JobSpec) -> None:
     """Raise `JobError` with the field for whatever could not run anywhere."""
     if not _JOB_NAME.match(job.name):
         raise JobError(f"{job.name!r} is no job name: letters, digits, '_', '.', '-', at most 100", "name")
+    if job.name == FORWARDER:
+        raise JobError(f"{FORWARDER!r} is the name of the job that forwards the lines: choose another", "name")
     if not job.argv or not job.argv[0]:
         raise JobError("the command is empty", "command")
     if not job.hosts or not expand(job.hosts):
         raise JobError("names no host: give hosts=[...]", "hosts")
     for field in ("cpus", "mem"):
-        if not getattr(job, field) > 0:
+        if not 0 < getattr(job, field) < inf:
             raise JobError(f"must be more than 0, not {getattr(job, field):g}", f"resources.{field}")
-    if job.disk < 0:
-        raise JobError(f"must not be negative, not {job.disk:g}", "resources.disk")
+    _check_amount(job.disk, "resources.disk")
     for name in job.env:
         if not _VARIABLE.match(name):
             raise JobError(f"{name!r} is no name for an environment variable", "env")
@@ -167,10 +172,9 @@ def check_job(job: JobSpec) -> None:
         if not path.startswith("/"):
             raise JobError(f"{path!r} must be an absolute path", "needs")
     _check_restart(job.restart)
-    if not _SIGNAL.match(job.stop.signal):
-        raise JobError(f"{job.stop.signal!r} is no signal: write for example 'TERM'", "stop.signal")
-    if job.stop.grace_s < 0:
-        raise JobError(f"must not be negative, not {job.stop.grace_s:g}", "stop.grace_s")
+    if job.stop.signal not in _SIGNALS:
+        raise JobError(f"{job.stop.signal!r} is no signal: one of {' '.join(sorted(_SIGNALS))}", "stop.signal")
+    _check_amount(job.stop.grace_s, "stop.grace_s")
     for field, texts in (
         ("command", job.argv),
         ("env", tuple(job.env.values())),
@@ -184,15 +188,18 @@ def check_job(job: JobSpec) -> None:
 
 
 def _check_restart(restart: Restart) -> None:
-    from daqsched_executor.contract import RESTART_POLICIES
-
     if restart.policy not in RESTART_POLICIES:
         raise JobError(f"{restart.policy!r} is no policy: one of {', '.join(RESTART_POLICIES)}", "restart.policy")
-    if restart.factor < 1:
+    if not 1 <= restart.factor < inf:
         raise JobError(f"must be at least 1, not {restart.factor:g}", "restart.factor")
     for field in ("delay_s", "cap_s", "reset_s", "budget", "window_s"):
-        if getattr(restart, field) < 0:
-            raise JobError(f"must not be negative, not {getattr(restart, field):g}", f"restart.{field}")
+        _check_amount(getattr(restart, field), f"restart.{field}")
+
+
+def _check_amount(value: float, field: str) -> None:
+    """What JSON can't say (infinity, no number) is refused, too: it would travel as null."""
+    if not 0 <= value < inf:
+        raise JobError(f"must be 0 or more, not {value:g}", field)
 
 
 def fill(text: str, job: JobSpec, host: str, field: str = "command") -> str:

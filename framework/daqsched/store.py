@@ -5,6 +5,7 @@ One thread uses a store. What `save` was given in one call is durable, all of it
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Iterable, Iterator, Optional
@@ -37,6 +38,8 @@ class Store:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = folder / "state.sqlite"
+        # made by us, so that it is our own eyes' only also in a folder that others may look into; -wal and -shm follow
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         try:
             self._db = sqlite3.connect(str(self.path), isolation_level=None, timeout=5.0)
             # one daemon per file: the lock is held for as long as it is open

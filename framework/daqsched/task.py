@@ -53,6 +53,8 @@ class Task(msgspec.Struct, omit_defaults=True):
     #: What was last said of it, as a sentence, and by its executor as values.
     message: str = ""
     report: Optional[Report] = None
+    #: When anybody last spoke of it. Not worth a save of its own: a new daemon asks anyway.
+    heard: float = 0.0
 
 
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -48,6 +48,9 @@ class Progress(msgspec.Struct, frozen=True):
     lagging: tuple[Row, ...]
 
 
+#: After a registration the master is asked about every task; one that it has not spoken of for so long is in doubt.
+SILENCE_S = 5.0
+
 #: States from worst to best, for sorting.
 ORDER = (
     "FAILED",
@@ -127,17 +130,31 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
         return "UNREACHABLE", f"{instance.host} has not answered the master for {ago}; waiting for it", task.since
     if task.state == "unknown":
         return "UNKNOWN", f"the master does not know the agent of {instance.host} (yet); waiting for it", task.since
+    silent = now - engine.registered_at
+    if task.heard < engine.registered_at and silent > SILENCE_S:
+        return (
+            "UNKNOWN",
+            f"the master has not vouched for it since {duration(silent)}: is {instance.host}'s agent up?",
+            task.since,
+        )
     if task.killed:
         what = (
             "not wanted any more" if instance.job is None else "stopped" if record.hold else "makes way for the new one"
         )
         return "STOPPING", what, task.killed
     if task.report is not None and task.report.activity == "backoff":
-        left = task.report.until - now
-        return "BACKOFF", task.message + (f" (in {duration(left)})" if left > 0 else ""), task.since
+        return "BACKOFF", _why_backing_off(task.report, now) or task.message, task.since
     if task.state == "running":
         return "RUNNING", task.message, (task.report.since if task.report is not None else 0.0) or task.since
     return "STARTING", task.message or "launched, waiting for its executor", task.launched
+
+
+def _why_backing_off(report: Report, now: float) -> str:
+    """``exit code 1 after 0.02 s; starts again in 3.1 s (4 restarts so far)``, as of now and not of when it was said."""
+    if report.last_exit is None:
+        return ""
+    times = f" ({report.restarts} restart{'s' if report.restarts > 1 else ''} so far)" if report.restarts else ""
+    return f"{report.last_exit.words()}; starts again in {duration(max(0.0, report.until - now))}{times}"
 
 
 def _why_waiting(engine: Engine, instance: Instance, now: float) -> str:

@@ -165,6 +165,7 @@ def test_a_bad_request_is_answered_and_changes_nothing(serve: Serve) -> None:
     answer = http.post("/apply", json=bad)
     assert answer.status_code == 400 and "runs backwards" in answer.json()["error"]
     assert http.get("/progress?most=x").status_code == 400 and http.get("/nothing").status_code == 404
+    assert "there is no GET /v1/apply here" in http.get("/apply").json()["error"]
     http.close()
     assert serve.client.info().revision == 0
 

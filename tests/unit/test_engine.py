@@ -12,6 +12,7 @@ from daqsched import commands, events
 from daqsched.backoff import CAP_S
 from daqsched.engine import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.view import progress, rows
+from daqsched_executor.contract import Exit, Report
 
 
 def row(world: World, name: str = "readout", host: str = "hlt01"):
@@ -297,6 +298,35 @@ def test_every_report_is_acknowledged_once_it_is_saved(state: str) -> None:
     world.start(job())
     for task in (world.task_of("readout"), "nobody@nowhere.1"):
         assert of(world.report(task, state), commands.Acknowledge)
+
+
+def test_a_task_that_the_master_does_not_vouch_for_is_shown_as_in_doubt() -> None:
+    """After a new registration silence is no sign of life; a word of it is."""
+    world = World()
+    world.start(job())
+    task = world.task_of("readout")
+    world.now += 100.0
+    world.say(events.Disconnected())
+    world.register()
+    assert row(world).state == "RUNNING", "it was asked a moment ago"
+    world.now += 6.0
+    assert row(world).state == "UNKNOWN" and "is hlt01's agent up?" in row(world).reason
+    assert not of(world.offers(), commands.Launch)
+    world.report(task)
+    assert row(world).state == "RUNNING"
+
+
+def test_a_back_off_in_place_shows_the_time_that_is_left_now() -> None:
+    """Not what was left when the executor said it."""
+    world = World()
+    world.start(job())
+    report = Report("backoff", restarts=4, until=world.now + 8.0, last_exit=Exit(world.now, 0.5, code=1))
+    data = report.to_json()
+    task = world.task_of("readout")
+    world.say(events.TaskReported(task, "agent-hlt01", "TASK_STARTING", "said then", by_executor=True, data=data))
+    world.now += 5.0
+    assert row(world).state == "BACKOFF"
+    assert row(world).reason == "exit code 1 after 0.50 s; starts again in 3.0 s (4 restarts so far)"
 
 
 def test_progress_is_complete_only_when_all_run_what_was_applied() -> None:
