@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any, Sequence, TypeVar
 
@@ -67,16 +68,9 @@ class Client:
         return self._send(kind, "POST", path, content=msgspec.json.encode(body))
 
     def _send(self, kind: type[Answer], method: str, path: str, **what: Any) -> Answer:
+        self._reach()
         try:
             response = self._http.request(method, path, **what)
-        except httpx.ConnectError as error:
-            if "Permission denied" in str(error):
-                raise Refused(
-                    f"you may not open {self._path}: ask to be put into its group (ls -l {self._path})"
-                ) from error
-            raise Unreachable(
-                f"no daemon answers on {self._path}: is `daqsched serve` running? (--socket or DAQSCHED_SOCKET names another)"
-            ) from error
         except httpx.TimeoutException as error:
             raise Unreachable(
                 f"the daemon on {self._path} did not answer within {TIMEOUT_S:g} s: see its log"
@@ -90,3 +84,19 @@ class Client:
         except msgspec.MsgspecError as error:
             raise Unreachable(f"the daemon's answer is not understood ({error}): is it of another version?") from error
         raise _ERRORS.get(problem.exit_code, DaqschedError)(problem.error)
+
+    def _reach(self) -> None:
+        """Find out why not before httpx does: it tells less, and leaves its socket open."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(TIMEOUT_S)
+            try:
+                probe.connect(str(self._path))
+            except PermissionError as error:
+                raise Refused(
+                    f"you may not open {self._path}: ask to be put into its group (ls -l {self._path})"
+                ) from error
+            except OSError as error:
+                raise Unreachable(
+                    f"no daemon answers on {self._path}: is `daqsched serve` running?"
+                    " (--socket or DAQSCHED_SOCKET names another)"
+                ) from error

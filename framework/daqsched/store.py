@@ -40,21 +40,24 @@ class Store:
         self.path = folder / "state.sqlite"
         # made by us, so that it is our own eyes' only also in a folder that others may look into; -wal and -shm follow
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        self._db = sqlite3.connect(str(self.path), isolation_level=None, timeout=5.0)
         try:
-            self._db = sqlite3.connect(str(self.path), isolation_level=None, timeout=5.0)
             # one daemon per file: the lock is held for as long as it is open
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._prepare()
-        except sqlite3.OperationalError as error:
-            raise DaqschedError(
-                f"{self.path} can't be used ({error}): is another `daqsched serve` running with this --state?"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise DaqschedError(
-                f"{self.path} is damaged ({error}): restore it from a backup or move it away"
-            ) from error
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise DaqschedError(
+                    f"{self.path} can't be used ({error}): is another `daqsched serve` running with this --state?"
+                ) from error
+            if isinstance(error, sqlite3.DatabaseError):
+                raise DaqschedError(
+                    f"{self.path} is damaged ({error}): restore it from a backup or move it away"
+                ) from error
+            raise
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

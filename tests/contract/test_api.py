@@ -194,8 +194,6 @@ def test_the_socket_of_a_dead_daemon_is_no_obstacle(tmp_path: Path) -> None:
         listen(path)
 
 
-# httpcore lets go of a socket that could not connect without closing it
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_no_daemon_is_one_sentence(tmp_path: Path) -> None:
     """With what to look at next."""
     client = Client(tmp_path / "nothing")
