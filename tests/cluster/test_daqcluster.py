@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -52,7 +53,7 @@ class Command:
         """What is written down now; its mark is kept for `left`."""
         try:
             raw: dict[str, Any] = json.loads((self.folder / "cluster.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return {"id": "", "members": {}}
         if raw["id"]:
             self.ids.add(raw["id"])
@@ -100,6 +101,9 @@ def test_up_status_env_and_down_without_a_trace(command: Command) -> None:
     assert found["launcher"] in up.stdout and "hostname:hlt02" in up.stdout
     exports = command("env").stdout
     assert f"export DAQSCHED_MASTER={found['master']}\n" in exports and "DAQSCHED_ELASTICSEARCH" not in exports
+    evaluated = subprocess.run(["sh", "-c", f'{exports} echo "$DAQSCHED_STATE"'], capture_output=True, text=True)
+    assert evaluated.stdout == f"{command.folder}/serve\n"
+    assert f"daqcluster --dir {command.folder} down" in up.stdout
     command("down")
     assert command.left() == []
     assert command("down").stdout == "nothing was up\n"
@@ -240,6 +244,65 @@ def test_an_elasticsearch_that_does_not_answer_is_one_line(command: Command) -> 
     assert "no Elasticsearch answers at http://127.0.0.1:1" in said and "secret" not in said
 
 
+def test_an_elasticsearch_of_somebody_else_is_used_and_left_alone(command: Command, cluster: Cluster) -> None:
+    """Also when it is named to a cluster that is up already."""
+    url = cluster.elasticsearch_url
+    command("up", "--agents", "0")
+    assert "DAQSCHED_ELASTICSEARCH" not in command("env").stdout
+    command("up", "--agents", "0", "--elasticsearch", url)
+    assert f"export DAQSCHED_ELASTICSEARCH={url}\n" in command("env").stdout
+    assert [m["name"] for m in json.loads(command("status", "--json").stdout)["members"]] == ["master"]
+    command("down")
+    assert cluster.members["elasticsearch"].alive()
+    with pytest.raises(ClusterError, match="an Elasticsearch of its own: daqcluster down"):
+        cluster.up(agents=3, elasticsearch_=url)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"agents": ["a", "b", "a"]}, "two members can't both be called 'a'"),
+        ({"agents": ["master"]}, "two members can't both be called 'master'"),
+        ({"agents": ["../a"]}, "'../a' is no host name"),
+        ({"attributes": "rack:{rack}"}, "only {name} may stand in braces"),
+    ],
+)
+def test_names_that_can_not_be_are_refused_before_anything_starts(
+    tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    """They become folders, cgroups and keys of the record."""
+    with pytest.raises(ClusterError, match=re.escape(sentence)):
+        Cluster(tmp_path / "c").up(**options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_can_not_be_is_one_line(tmp_path: Path) -> None:
+    """Mesos gives it to a shell, a file can't be a folder, a record may be damaged."""
+    (tmp_path / "file").write_text("")
+    assert "without blanks" in one_line(Command(tmp_path / "a b"), "up")
+    assert "Not a directory" in one_line(Command(tmp_path / "file" / "c"), "up")
+    damaged = Command(tmp_path / "c")
+    damaged.folder.mkdir()
+    (damaged.folder / "cluster.json").write_text("{")
+    assert "cluster.json can't be read" in one_line(damaged, "down")
+
+
+def test_a_zookeeper_can_not_be_added(command: Command) -> None:
+    """The sentence says what to do."""
+    command("up", "--agents", "0")
+    assert one_line(command, "up", "--agents", "0", "--zookeeper").endswith("daqcluster down")
+
+
+def test_a_member_whose_program_is_gone_is_one_line(command: Command, tmp_path: Path) -> None:
+    """The cache may be emptied while a cluster is up."""
+    cache = tmp_path / "cache"
+    shutil.copytree(mesos_build.ready(lambda sentence: None), cache / mesos_build.ready(lambda sentence: None).name)
+    command("up", "--agents", "0", DAQSCHED_CACHE=str(cache))
+    command("kill", "master")
+    shutil.rmtree(cache)
+    assert "mesos-master: No such file or directory; daqcluster down" in one_line(command, "start", "master")
+
+
 def test_a_mesos_with_another_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fetched for real, compared with what this test expects; nothing of it stays."""
     monkeypatch.setenv("DAQSCHED_CACHE", str(tmp_path))
@@ -345,14 +408,29 @@ def test_ctrl_c_takes_down_what_was_started(command: Command) -> None:
     assert command.left() == []
 
 
+def test_up_that_is_told_to_end_takes_down_what_was_started(command: Command) -> None:
+    """SIGTERM is what a CI sends, and what the end of a terminal is like."""
+    up = command.begin("up", "--agents", "3", "--elasticsearch")
+    until(lambda: "master" in command.note()["members"] or up.poll() is not None, "it is half-way")
+    up.terminate()
+    up.communicate(timeout=30)
+    assert up.returncode == 128 + signal.SIGTERM
+    assert [place for mark in command.ids for place in marked(mark)] == []
+
+
 def test_down_ends_executors_and_their_programs(command: Command, tmp_path: Path) -> None:
-    """Also with the daemon still there, which would start them again."""
+    """With the daemon still there, which would start them again, and one frozen, as an agent leaves what it was killing."""
     found = json.loads(command("up", "--agents", "2", "--json").stdout)
     farm = Farm(tmp_path / "farm", found["master"])
     farm.serve()
     farm.apply('jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt[01-02]")]')
     pids = [row["pid"] for row in farm.rows().values()]
     assert len(pids) == 2 and all(map(alive, pids))
+    if found["launcher"] == "linux":
+        groups = [line.split(":", 2) for line in Path(f"/proc/{pids[0]}/cgroup").read_text().splitlines()]
+        (group,) = [containers.CGROUPS / kinds / path[1:] for _, kinds, path in groups if kinds == "freezer"]
+        (group / "freezer.state").write_text("FROZEN")
+        until(lambda: (group / "freezer.state").read_text() == "FROZEN\n", "it is frozen")
     command("down")
     assert not any(map(alive, pids)) and command.left() == []
     assert farm.end() == 0
