@@ -1,0 +1,223 @@
+"""What our distributions hold, need and promise: wheels built from a copy of the checkout, as a release builds them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from configparser import ConfigParser
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: Each distribution: where it is built, and which folders its packages come from.
+PARTS = {
+    "daqsched": (".", ("framework/daqsched", "executor/daqsched_executor")),
+    "daqsched_executor": ("executor", ("executor/daqsched_executor",)),
+    "http_parser": ("compat/http_parser", ("compat/http_parser/http_parser",)),
+}
+
+#: What has another name in a package index than in an import.
+INDEX_NAMES = {"http_parser": "http-parser"}
+
+
+class Wheel:
+    """A wheel as pip would read it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with zipfile.ZipFile(path) as archive:
+            self.contents = {name: archive.read(name) for name in archive.namelist()}
+        self._info = next(name for name in self.contents if name.endswith(".dist-info/METADATA")).rpartition("/")[0]
+
+    @property
+    def metadata(self) -> Message:
+        return Parser().parsestr(self.contents[f"{self._info}/METADATA"].decode())
+
+    @property
+    def requirements(self) -> dict[str, Requirement]:
+        """By name; what extras need is left out."""
+        every = [Requirement(text) for text in self.metadata.get_all("Requires-Dist", [])]
+        return {requirement.name: requirement for requirement in every if requirement.marker is None}
+
+    @property
+    def commands(self) -> dict[str, str]:
+        points = ConfigParser()
+        points.read_string(self.contents[f"{self._info}/entry_points.txt"].decode())
+        return dict(points["console_scripts"])
+
+    @property
+    def files(self) -> set[str]:
+        return {name for name in self.contents if not name.startswith(self._info)}
+
+    @property
+    def has_licence(self) -> bool:
+        return any(name.startswith(self._info) and name.endswith("/LICENSE") for name in self.contents)
+
+
+def built(folder: Path, **environ: str) -> dict[str, Wheel]:
+    """All our wheels. From a copy: setuptools puts what a `build/` of earlier days holds into a new wheel."""
+    checkout = folder / "checkout"
+    unwanted = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__")
+    for name in ("framework", "executor", "compat"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=unwanted, symlinks=False)
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, checkout)
+    # nothing is downloaded: setuptools is one of the tests' own needs
+    offline = ["--no-build-isolation", "--no-index", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
+    parts = [str(checkout / place) for place, _ in PARTS.values()]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", *offline, "-w", str(folder / "dist"), *parts],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **environ},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"no wheels; {sys.executable} -m pip install -e '.[dev]' may help\n{done.stderr}"
+    wheels = (folder / "dist").glob("*.whl")
+    return {path.name.partition("-")[0]: Wheel(path) for path in wheels}
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wheel]:
+    """The wheels that a release ships."""
+    return built(tmp_path_factory.mktemp("release"), DAQSCHED_RELEASE="1")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wheel]:
+    """The wheels that `pip install .` makes on its way."""
+    return built(tmp_path_factory.mktemp("local"))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_wheel_holds_its_packages_whole_and_nothing_else(release: dict[str, Wheel], name: str) -> None:
+    """Every file of the folders: a module, py.typed or a template that setup.cfg does not name would be missing."""
+    expected = set()
+    for place in PARTS[name][1]:
+        package = ROOT / place
+        expected |= {
+            path.relative_to(package.parent).as_posix()
+            for path in package.rglob("*")
+            if path.is_file() and not re.search(r"/(__pycache__|\.)", path.as_posix()[len(str(ROOT)) :])
+        }
+    assert release[name].files == expected
+    assert {f"{Path(place).name}/py.typed" for place in PARTS[name][1]} <= release[name].files
+    assert release[name].has_licence
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_wheel_runs_on_every_python_and_machine(release: dict[str, Wheel], name: str) -> None:
+    """Pure Python from 3.9 on: one wheel for the farm."""
+    assert release[name].path.name.endswith("-py3-none-any.whl")
+    assert release[name].metadata["Requires-Python"] == ">=3.9"
+
+
+def test_a_release_holds_no_path_of_the_machine_that_built_it(release: dict[str, Wheel]) -> None:
+    """Neither in the metadata nor anywhere else."""
+    for wheel in release.values():
+        folder = str(wheel.path.parent.parent).encode()
+        for name, content in wheel.contents.items():
+            assert folder not in content, name
+            assert str(ROOT).encode() not in content, name
+        assert not [requirement for requirement in wheel.requirements.values() if requirement.url]
+
+
+def test_a_release_names_an_http_parser_that_can_only_be_ours(release: dict[str, Wheel]) -> None:
+    """The wheel that is shipped satisfies it, the original 0.9.0 does not."""
+    ours = release["http_parser"].metadata["Version"]
+    for name in ("daqsched", "daqsched_executor"):
+        specifier = release[name].requirements["http-parser"].specifier
+        assert specifier.contains(ours)
+        assert not specifier.contains("0.9.0")
+
+
+def test_a_checkout_names_its_own_http_parser_by_its_place(local: dict[str, Wheel]) -> None:
+    """So one pip command does; and in a folder without a dash, or pip's cache would outlive a change of the source."""
+    for name in ("daqsched", "daqsched_executor"):
+        url = local[name].requirements["http-parser"].url
+        place = local[name].path.parent.parent / "checkout" / "compat" / "http_parser"
+        assert url == place.as_uri()
+        assert not re.search(r"[a-z0-9_.]+-[a-z0-9_.!+-]+", place.name, re.IGNORECASE)
+
+
+def test_the_commands(release: dict[str, Wheel]) -> None:
+    """The control machine has both, a farm machine its one."""
+    executor = {"daqsched-executor": "daqsched_executor.__main__:main"}
+    assert release["daqsched"].commands == {"daqsched": "daqsched.cli:main", **executor}
+    assert release["daqsched_executor"].commands == executor
+
+
+def test_both_distributions_are_one_version_with_one_set_of_needs(release: dict[str, Wheel]) -> None:
+    """The framework's distribution holds the executor: whatever that needs, and in which version, is the same."""
+    whole, part = release["daqsched"], release["daqsched_executor"]
+    assert whole.metadata["Version"] == part.metadata["Version"]
+    assert part.requirements.items() <= whole.requirements.items()
+
+
+@pytest.mark.parametrize("name", ["daqsched", "daqsched_executor"])
+def test_whatever_is_imported_is_named_as_a_need(release: dict[str, Wheel], name: str) -> None:
+    """A package that is there only because another one brings it is gone one day."""
+    if sys.version_info < (3, 10):
+        pytest.skip("sys.stdlib_module_names came with Python 3.10")
+    ours = {"daqsched", "daqsched_executor"}
+    imported: set[str] = set()
+    for place in PARTS[name][1]:
+        for path in (ROOT / place).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    imported.add((node.module or "").partition(".")[0])
+    foreign = imported - ours - set(sys.stdlib_module_names) - {"__future__"}
+    assert {INDEX_NAMES.get(module, module) for module in foreign} <= release[name].requirements.keys()
+
+
+#: Imports every module of the wheel that it is given, where nothing of the framework's needs can be imported.
+ALONE = """
+import importlib.abc, pkgutil, sys
+
+wheel, refused = sys.argv[1], set(sys.argv[2:])
+
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in refused:
+            raise ImportError(f"a farm machine has no {name}")
+        return None
+
+
+sys.meta_path.insert(0, Refuse())
+sys.path.insert(0, wheel)
+import daqsched_executor
+
+assert daqsched_executor.__file__.startswith(wheel), daqsched_executor.__file__
+for module in pkgutil.walk_packages(daqsched_executor.__path__, "daqsched_executor."):
+    if not module.name.endswith("__main__"):
+        __import__(module.name)
+
+from daqsched_executor.__main__ import main
+
+sys.exit(main(["--version"]))
+"""
+
+
+def test_the_executor_starts_without_the_framework_and_its_needs(release: dict[str, Wheel]) -> None:
+    """A farm machine has the executor's distribution and the few that it names."""
+    whole, part = release["daqsched"], release["daqsched_executor"]
+    refused = {
+        "daqsched",
+        *(whole.requirements.keys() - part.requirements.keys() - {"httptools"}),
+    }  # http-parser needs it
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, str(part.path), *sorted(refused)], capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert done.stdout == f"daqsched-executor {part.metadata['Version']}\n"
