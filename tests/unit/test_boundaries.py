@@ -17,6 +17,7 @@ PURE = {
     EXECUTOR: "contract events lifecycle starting state stopping words",
     EXECUTOR / "forward": "batch lines record",
 }
+PURE_FILES = [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()]
 
 #: What a pure module has no business with.
 WORLD = frozenset(
@@ -36,12 +37,46 @@ def imported(path: Path) -> Iterator[str]:
             yield ".".join((*above, *filter(None, [node.module])))
 
 
-@pytest.mark.parametrize(
-    "path", [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()], ids=str
-)
+@pytest.mark.parametrize("path", PURE_FILES, ids=str)
 def test_a_pure_module_imports_no_world(path: Path) -> None:
     """No clock, socket, thread or Mesos: its tests need none either. A name without a file fails, too."""
     assert WORLD.isdisjoint(name.partition(".")[0] for name in imported(path))
+
+
+def ours(path: Path) -> Iterator[Path]:
+    """The modules of our packages that a file imports, also as names out of a package (``from daqsched import api``)."""
+    roots = (FRAMEWORK.parent, EXECUTOR.parent)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            package = path.relative_to(ROOT).parts[1 : -node.level]
+            names = [(".".join((*package, *filter(None, [node.module]))), alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [(node.module or "", alias.name) for alias in node.names]
+        else:
+            continue
+        for module, name in names:
+            for root in roots:
+                place = root.joinpath(*module.split("."))
+                yield from (file for file in (place.with_suffix(".py"), place / f"{name}.py") if file.is_file())
+
+
+@pytest.mark.parametrize("path", PURE_FILES, ids=str)
+def test_a_pure_module_imports_only_pure_ones_of_ours(path: Path) -> None:
+    """Arrows go from the shell to the core: through a module of the shell the world would be back."""
+    assert set(ours(path)) <= set(PURE_FILES)
+
+
+def test_our_own_imports_are_found_in_every_spelling() -> None:
+    """Absolute, relative and by name out of a package: else the test above would be content with nothing."""
+    assert {file.name for file in ours(FRAMEWORK / "engine.py")} >= {
+        "commands.py",
+        "demand.py",
+        "match.py",
+        "contract.py",
+    }
+    assert {file.name for file in ours(EXECUTOR / "forward" / "batch.py")} == {"lines.py", "record.py"}
 
 
 def test_the_executor_imports_nothing_of_the_framework() -> None:
