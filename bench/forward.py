@@ -1,6 +1,6 @@
 """How fast and at what cost the forwarder stores lines, against what this Elasticsearch can take at most.
 
-    python bench/forward.py --elasticsearch http://localhost:9200 [--lines 250000] [--rounds 3]
+    python bench/forward.py [--elasticsearch URL] [--lines 250000] [--rounds 3]
 
 Each round stores the same number of lines of about 174 bytes twice: raw (bodies made beforehand, two kept-alive
 connections: the limit of this server) and through the forwarder, from a file on disk. The time ends when the index
@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "executor"), str(ROOT / "tests")]
 
+from daqcluster import Cluster
 from daqsched_executor.contract import Stream  # noqa: E402 - the checkout's, installed or not
 from daqsched_executor.forward.batch import BODY, REPLY_FILTER, Position, encode  # noqa: E402
 from daqsched_executor.forward.lines import CHUNK  # noqa: E402
@@ -153,31 +154,43 @@ def forwarded(server: Server, url: str, prefix: str, text: bytes, count: int) ->
     return seconds, cpu, peak / 1024
 
 
-def main() -> None:
-    """Measure and print one row per round."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--elasticsearch", default=os.environ.get("ELASTICSEARCH", "http://localhost:9200"))
-    parser.add_argument("--lines", type=int, default=250_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    server = Server(options.elasticsearch)
-    text = lines(options.lines)
+def measure(url: str, count: int, rounds: int) -> None:
+    """Print one row per round, and the medians."""
+    server = Server(url)
+    text = lines(count)
     made = bodies(text)
-    print(
-        f"{options.lines} lines of {len(text) / options.lines:.0f} bytes, {len(made)} bodies, load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{count} lines of {len(text) / count:.0f} bytes, {len(made)} bodies, load {os.getloadavg()[0]:.1f}")
     print("round  raw lines/s  forwarder lines/s  of raw  CPU-s per million lines  peak MB")
     rows = []
-    for number in range(1, options.rounds + 1):
+    for number in range(1, rounds + 1):
         prefix = f"bench-{secrets.token_hex(4)}"
-        limit = raw(server, prefix, made, options.lines)
-        server.clean(prefix, options.lines)
-        seconds, cpu, peak = forwarded(server, options.elasticsearch, prefix, text, options.lines)
-        server.clean(prefix, options.lines)
-        row = (options.lines / limit, options.lines / seconds, limit / seconds, cpu / options.lines * 1e6, peak)
+        limit = raw(server, prefix, made, count)
+        server.clean(prefix, count)
+        seconds, cpu, peak = forwarded(server, url, prefix, text, count)
+        server.clean(prefix, count)
+        row = (count / limit, count / seconds, limit / seconds, cpu / count * 1e6, peak)
         rows.append(row)
         print("{:5}  {:11.0f}  {:17.0f}  {:6.2f}  {:23.2f}  {:7.1f}".format(number, *row), flush=True)
     print("{:>5}  {:11.0f}  {:17.0f}  {:6.2f}  {:23.2f}  {:7.1f}".format("med.", *map(statistics.median, zip(*rows))))
+
+
+def main() -> None:
+    """Measure against the Elasticsearch that is named, or one that is brought up for it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--elasticsearch", help="its URL; without it one is brought up")
+    parser.add_argument("--lines", type=int, default=250_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if options.elasticsearch:
+        measure(options.elasticsearch, options.lines, options.rounds)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = Cluster(Path(folder) / "cluster", print)
+        try:
+            cluster.up(agents=0, elasticsearch_=True)
+            measure(cluster.elasticsearch_url, options.lines, options.rounds)
+        finally:
+            cluster.down()
 
 
 if __name__ == "__main__":

@@ -207,7 +207,9 @@ print(json.dumps(dict(
         assert int(str(facts["blocked"]), 16) == 0
         # Python, the program here, ignores these two itself
         # and what glibc keeps for itself (from 32 on) is as whoever started the tests left it
-        assert int(str(facts["ignored"]), 16) & 0x7FFFFFFF == sum(1 << (int(s) - 1) for s in (signal.SIGPIPE, signal.SIGXFSZ))
+        assert int(str(facts["ignored"]), 16) & 0x7FFFFFFF == sum(
+            1 << (int(s) - 1) for s in (signal.SIGPIPE, signal.SIGXFSZ)
+        )
         assert facts["files"] == [0, 1, 2, 3] and facts["stdin"] == "/dev/null"  # 3 is the listing itself
         assert facts["cwd"] == str(self.executor.sandbox)
 
