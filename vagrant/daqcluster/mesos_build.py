@@ -94,12 +94,14 @@ def _library(say: Say) -> Path:
     """libmesos itself, kept apart from what is built so that a change of a source fetches nothing."""
 
     def make(folder: Path) -> None:
-        from pypi_simple import NoSuchProjectError, PyPISimple  # a quarter of a second that is needed once
+        # a quarter of a second that is needed once
+        from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple
 
         archive = folder / FILE
         with going_on(say, f"fetching Mesos {VERSION} (27 MB)"):
             try:
-                with PyPISimple() as index:
+                # the index that pip uses, where the user named one
+                with PyPISimple(os.environ.get("PIP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT) as index:
                     packages = index.get_project_page(PROJECT).packages
                     package = next((found for found in packages if found.filename == FILE), None)
                     if package is None:
