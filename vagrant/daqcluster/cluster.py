@@ -180,7 +180,9 @@ class Cluster:
         wanted |= {"zookeeper"} if keeper else set()
         missing = {name for name in wanted if name not in self.members or not self.members[name].alive()}
         if missing and not self._record.complete:
-            self._say(f"starting {len(missing)} server{'s' * (len(missing) > 1)}; containers by the {self.launcher} launcher")
+            self._say(
+                f"starting {len(missing)} server{'s' * (len(missing) > 1)}; containers by the {self.launcher} launcher"
+            )
         elif missing:
             self._say(f"starting what is not there: {', '.join(sorted(missing))}")
         homes = self._homes(missing)
