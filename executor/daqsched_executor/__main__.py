@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
         from daqsched_executor.lean import keep_out
 
         keep_out()
-        from daqsched_executor.run import main as run
+        from daqsched_executor.run.main import main as run
 
         return run(words[1:])
     if command == "forward":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched_executor.outbox import BURST, Outbox, Status
+from daqsched_executor.life.outbox import BURST, Outbox, Status
 
 
 def status(uuid: str) -> Status:

@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from daqsched_executor.child import environment_of
 from daqsched_executor.contract import Payload
-from daqsched_executor.probe import SENTENCES, Unreadable, check_all, check_path, check_program, resolve, sentence
+from daqsched_executor.machine.child import environment_of
+from daqsched_executor.machine.probe import (
+    SENTENCES,
+    Unreadable,
+    check_all,
+    check_path,
+    check_program,
+    resolve,
+    sentence,
+)
 
 
 @pytest.mark.parametrize("number", sorted(SENTENCES))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daqsched_executor import state as phases
 from daqsched_executor.contract import Payload, Restart, Stop
-from daqsched_executor.events import (
+from daqsched_executor.life import state as phases
+from daqsched_executor.life.events import (
     Acknowledged,
     Command,
     Connected,
@@ -36,9 +36,9 @@ from daqsched_executor.events import (
     Ticked,
     TreeGone,
 )
-from daqsched_executor.lifecycle import handle
-from daqsched_executor.starting import backoff
-from daqsched_executor.state import PHASES, State, begin
+from daqsched_executor.life.lifecycle import handle
+from daqsched_executor.life.starting import backoff
+from daqsched_executor.life.state import PHASES, State, begin
 
 
 def payload(policy: str = "always", **rule: object) -> Payload:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor import words
-from daqsched_executor.events import (
+from daqsched_executor.life import words
+from daqsched_executor.life.events import (
     TASK_KILLED,
     TASK_KILLING,
     TASK_RUNNING,
@@ -29,7 +29,7 @@ from daqsched_executor.events import (
     Ticked,
     TreeGone,
 )
-from daqsched_executor.state import (
+from daqsched_executor.life.state import (
     ACKNOWLEDGE_S,
     ENDED,
     KILL_S,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 
-from daqsched_executor.loop import READ, WRITE, Loop
+from daqsched_executor.run.loop import READ, WRITE, Loop
 
 
 class Call:

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from daqsched_executor import lifecycle
 from daqsched_executor.contract import Payload, spool_of
-from daqsched_executor.events import (
+from daqsched_executor.life import lifecycle
+from daqsched_executor.life.events import (
     Command,
     Event,
     KillTree,
@@ -29,13 +29,13 @@ from daqsched_executor.events import (
     Tell,
     Ticked,
 )
-from daqsched_executor.kernel import Kernel, signal_name
-from daqsched_executor.log import Log
-from daqsched_executor.loop import READ, Loop
-from daqsched_executor.mesos import Link, patience_s
-from daqsched_executor.process import Program
-from daqsched_executor.state import begin
-from daqsched_executor.streams import Files, open_files, register
+from daqsched_executor.life.state import begin
+from daqsched_executor.machine.kernel import Kernel, signal_name
+from daqsched_executor.machine.process import Program
+from daqsched_executor.run.log import Log
+from daqsched_executor.run.loop import READ, Loop
+from daqsched_executor.run.mesos import Link, patience_s
+from daqsched_executor.run.streams import Files, open_files, register
 
 #: What a Mesos agent gives to every executor.
 NEEDED = ("MESOS_AGENT_ENDPOINT", "MESOS_FRAMEWORK_ID", "MESOS_EXECUTOR_ID")

@@ -13,10 +13,10 @@ from __future__ import annotations
 import os
 import signal
 
-from daqsched_executor import child
 from daqsched_executor.contract import Payload
-from daqsched_executor.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
-from daqsched_executor.kernel import Ended, Entry, Kernel, signal_number
+from daqsched_executor.life.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
+from daqsched_executor.machine import child
+from daqsched_executor.machine.kernel import Ended, Entry, Kernel, signal_number
 
 #: How often /proc is read again that shows nothing where something lives.
 SCANS = 100

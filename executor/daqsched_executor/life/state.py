@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from daqsched_executor.contract import Exit, Payload, Report
-from daqsched_executor.events import Died, Moment
+from daqsched_executor.life.events import Died, Moment
 
 IDLE, STARTING, WAITING, RUNNING = "idle", "starting", "waiting", "running"
 CLEARING, STOPPING, ENDED = "clearing", "stopping", "ended"

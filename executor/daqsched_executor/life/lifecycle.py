@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from daqsched_executor import starting, stopping, words
 from daqsched_executor.contract import duration
-from daqsched_executor.events import (
+from daqsched_executor.life import starting, stopping, words
+from daqsched_executor.life.events import (
     Acknowledged,
     Command,
     Connected,
@@ -38,7 +38,7 @@ from daqsched_executor.events import (
     Ticked,
     TreeGone,
 )
-from daqsched_executor.state import CLEARING, ENDED, IDLE, RUNNING, STARTING, STOPPING, WAITING, State, leave_at
+from daqsched_executor.life.state import CLEARING, ENDED, IDLE, RUNNING, STARTING, STOPPING, WAITING, State, leave_at
 
 
 def handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor import words
 from daqsched_executor.contract import Exit, Report, Restart, duration
-from daqsched_executor.events import (
+from daqsched_executor.life import words
+from daqsched_executor.life.events import (
     TASK_FAILED,
     TASK_FINISHED,
     TASK_RUNNING,
@@ -30,7 +30,7 @@ from daqsched_executor.events import (
     Ticked,
     TreeGone,
 )
-from daqsched_executor.state import (
+from daqsched_executor.life.state import (
     CLEARING,
     KILL_S,
     PROBE_RETRY_CAP_S,
@@ -43,7 +43,7 @@ from daqsched_executor.state import (
     report_of,
     with_exit,
 )
-from daqsched_executor.stopping import end
+from daqsched_executor.life.stopping import end
 
 
 def launched(state: State, event: Launched, now: Moment) -> tuple[State, list[Command]]:

@@ -11,7 +11,7 @@ import signal
 import time
 from typing import NamedTuple
 
-from daqsched_executor.events import Moment
+from daqsched_executor.life.events import Moment
 
 #: <linux/prctl.h>
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36

@@ -17,8 +17,8 @@ import signal
 from collections.abc import Mapping
 
 from daqsched_executor.contract import SPOOL_VARIABLE, Payload, spool_of
-from daqsched_executor.kernel import Kernel
-from daqsched_executor.probe import Unreadable, check_all, check_path, resolve
+from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.probe import Unreadable, check_all, check_path, resolve
 
 #: What a program finds in its environment beside the job's own and DAQSCHED_*: the same on every machine.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -26,9 +26,8 @@ from pymesos import Executor, MesosExecutorDriver, logger
 from pymesos.process import Connection
 from pymesos.utils import parse_duration
 
-from daqsched_executor.call import Call
 from daqsched_executor.contract import ContractError, Payload
-from daqsched_executor.events import (
+from daqsched_executor.life.events import (
     Acknowledged,
     Connected,
     Delivered,
@@ -39,9 +38,10 @@ from daqsched_executor.events import (
     StopAsked,
     Tell,
 )
-from daqsched_executor.log import Handler, Log
-from daqsched_executor.loop import READ, WRITE, Loop
-from daqsched_executor.outbox import Outbox
+from daqsched_executor.life.outbox import Outbox
+from daqsched_executor.run.call import Call
+from daqsched_executor.run.log import Handler, Log
+from daqsched_executor.run.loop import READ, WRITE, Loop
 
 #: Between two attempts to reach the agent. Mesos asks for less than MESOS_SUBSCRIPTION_BACKOFF_MAX (1 s by default).
 RECONNECT_S = (0.2, 0.6)

@@ -1,0 +1,72 @@
+"""What both sides share: the task's payload, the executor's reports, the streams on disk.
+
+The framework imports this package and nothing else of the executor; the executor imports nothing of the framework.
+Everything here is plain standard library, because an executor that idles beside each of thousands of programs must
+stay small: values travel as JSON and are read back by `Payload.from_json` and its like, which ignore fields they do
+not know (a newer framework may talk to an older executor) and refuse a version that is newer than `VERSION` (fail
+closed, see `ContractError`).
+
+Units: durations are seconds as float and end in ``_s``; points in time are seconds since the epoch.
+"""
+
+from daqsched_executor.contract.job import (
+    CHECK_KINDS,
+    RESTART_POLICIES,
+    UNHEALTHY_WORDS,
+    Check,
+    Container,
+    Payload,
+    Probe,
+    Restart,
+    Stop,
+    Survey,
+    task_of,
+)
+from daqsched_executor.contract.report import ACTIVITIES, ORDER_KINDS, Done, Exit, Findings, Order, Report
+from daqsched_executor.contract.stream import (
+    EXECUTOR,
+    LINKS_DIR,
+    SPOOL_NAME,
+    SPOOL_VARIABLE,
+    STDERR,
+    STDOUT,
+    STREAMS_DIR,
+    Stream,
+    document_id,
+    spool_of,
+)
+from daqsched_executor.contract.wire import VERSION, ContractError, duration
+
+__all__ = [
+    "ACTIVITIES",
+    "CHECK_KINDS",
+    "EXECUTOR",
+    "LINKS_DIR",
+    "ORDER_KINDS",
+    "RESTART_POLICIES",
+    "SPOOL_NAME",
+    "SPOOL_VARIABLE",
+    "STDERR",
+    "STDOUT",
+    "STREAMS_DIR",
+    "UNHEALTHY_WORDS",
+    "VERSION",
+    "Check",
+    "Container",
+    "ContractError",
+    "Done",
+    "Exit",
+    "Findings",
+    "Order",
+    "Payload",
+    "Probe",
+    "Report",
+    "Restart",
+    "Stop",
+    "Stream",
+    "Survey",
+    "document_id",
+    "duration",
+    "spool_of",
+    "task_of",
+]

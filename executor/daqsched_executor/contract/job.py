@@ -1,0 +1,225 @@
+"""What an executor is handed: a job on its host, with its rules for restarts, stops, checks; or a survey."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Optional
+
+from daqsched_executor.contract.wire import VERSION, build, dump, freeze, load
+
+#: The words that `Restart.policy` may be.
+RESTART_POLICIES = ("always", "on-failure", "never")
+
+
+@dataclass(frozen=True)
+class Restart:
+    """When and how fast the executor starts a binary again that ended by itself.
+
+    The first restart is immediate; the n-th after it waits ``delay_s * factor ** (n - 1)``, at most ``cap_s``.
+    A run of at least ``reset_s`` seconds clears the count. After ``budget`` restarts within ``window_s``
+    the task fails and the framework takes over (0: the executor never gives up).
+    """
+
+    policy: str = "always"
+    delay_s: float = 1.0
+    factor: float = 2.0
+    cap_s: float = 60.0
+    reset_s: float = 60.0
+    budget: int = 0
+    window_s: float = 600.0
+    success_codes: tuple[int, ...] = (0,)
+    #: The framework's part: after that many failed tasks in a row it starts no other one (0: it never gives up).
+    give_up: int = 0
+
+
+@dataclass(frozen=True)
+class Stop:
+    """How a binary is ended: ``signal`` to its process group; after ``grace_s`` the ``second_signal``, if there is
+    one; after ``second_grace_s`` more SIGKILL to the whole tree.
+
+    The hooks are commands that run beside the program, with its environment, account and directory, each for at most
+    ``hook_timeout_s``: ``before`` before the first signal (only where the program runs), ``after`` when nothing of it is
+    left. A hook that fails is told and holds nothing up.
+    """
+
+    signal: str = "TERM"
+    grace_s: float = 10.0
+    second_signal: str = ""
+    second_grace_s: float = 5.0
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    hook_timeout_s: float = 10.0
+
+
+#: The ways to see whether a program is well; see `Check`.
+CHECK_KINDS = ("command", "tcp", "http", "output", "file", "heartbeat")
+#: What an unhealthy program leads to: a restart under the rules of `Restart`, or a report only.
+UNHEALTHY_WORDS = ("restart", "notify")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One way to see that a program is alive; fields that a kind does not need stay as they are.
+
+    =========  ==============================================================================================
+    command    ``argv`` exits with 0; its last line is the reason where it does not
+    tcp        ``address``:``port`` takes a connection
+    http       GET ``path`` there answers with a status from 200 to 399
+    output     the program printed a line within ``silence_s`` (one that ``pattern`` is found in, if there is one)
+    file       ``path`` was changed within ``silence_s``
+    heartbeat  the program sent READY=1 once, then WATCHDOG=1 within ``silence_s`` (0: as often as it likes), by the
+               protocol of sd_notify(3)
+    =========  ==============================================================================================
+
+    The first three are asked every ``interval_s`` and must answer within ``timeout_s``; ``file`` is looked at as often.
+    A program is *ready* when each of its checks has passed once. Failures count from ``grace_s`` after its start, or
+    from the first success if that is earlier; ``failures`` in a row (for silence, and a heartbeat: the first one)
+    make it unhealthy.
+    """
+
+    kind: str
+    #: How people call it; unique within the job.
+    name: str
+    argv: tuple[str, ...] = ()
+    address: str = "127.0.0.1"
+    port: int = 0
+    path: str = ""
+    #: `STDOUT` or `STDERR`; empty: both.
+    stream: str = ""
+    #: A regular expression (Python's), searched in each line's bytes.
+    pattern: str = ""
+    silence_s: float = 0.0
+    grace_s: float = 30.0
+    interval_s: float = 10.0
+    timeout_s: float = 5.0
+    failures: int = 3
+    unhealthy: str = "restart"
+
+
+@dataclass(frozen=True)
+class Container:
+    """The image that a program runs in, by the machine's container engine (Docker Engine API)."""
+
+    image: str
+    #: ``HOST_PATH:CONTAINER_PATH`` or ``HOST_PATH:CONTAINER_PATH:ro``.
+    volumes: tuple[str, ...] = ()
+    #: ``host``: the machine's own; or ``none``, ``bridge``, the name of a network of the engine.
+    network: str = "host"
+    #: Device files that the program may use, e.g. ``/dev/pcie40``.
+    devices: tuple[str, ...] = ()
+    #: Where the engine listens; empty: its default socket.
+    engine: str = ""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """One job on one host, as the executor needs it: the content of Mesos' ``TaskInfo.data``.
+
+    Nothing that may change without a restart of the program (owner, criticality) is in here, so two equal
+    payloads, apart from ``task_id``, mean: leave the program alone.
+    """
+
+    #: The instance's task: unique for ever, ``job@host.suffix``.
+    task_id: str
+    job: str
+    host: str
+    #: ``argv[0]`` is a path, or a name looked up in the PATH of ``env``; no shell is involved.
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    #: The software's version, as in the path; for the logs and for people. May be empty.
+    release: str = ""
+    #: Working directory; empty means the sandbox.
+    cwd: str = ""
+    #: The account that the program runs as; empty means the executor's own.
+    user: str = ""
+    #: Soft and hard resource limits by their `setrlimit` names in lower case, e.g. ``{"nofile": 65536}``.
+    limits: Mapping[str, int] = field(default_factory=dict)
+    #: Paths that must be readable before a start (the binary's is always among them); probed in a child process.
+    needs: tuple[str, ...] = ()
+    #: How long a probe of ``needs`` may take before the path counts as hanging.
+    probe_timeout_s: float = 5.0
+    restart: Restart = field(default_factory=Restart)
+    stop: Stop = field(default_factory=Stop)
+    #: Whether the job's streams are registered for the machine's forwarder.
+    forward: bool = True
+    #: Flat words that every line of the job carries (keyword values).
+    labels: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    #: Commands that an operator may have run beside the program, by name.
+    actions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: How long an action may take.
+    action_timeout_s: float = 60.0
+    #: Ports that the program was given, by name.
+    ports: Mapping[str, int] = field(default_factory=dict)
+    #: Cores and MiB that the program was given.
+    cpus: float = 0.0
+    mem: float = 0.0
+    #: None: the program runs on the machine itself.
+    container: Optional[Container] = None
+    #: Whether a second copy of the instance on this machine waits until the first is gone, whoever started it.
+    lock: bool = True
+    #: Whether a start waits until the program's shared libraries are found.
+    libraries: bool = True
+    version: int = VERSION
+
+    @property
+    def instance(self) -> str:
+        """``job@host``: the name that people use for this task."""
+        return f"{self.job}@{self.host}"
+
+    def to_json(self) -> bytes:
+        """The text that travels as ``TaskInfo.data`` (before Mesos' base64)."""
+        return dump(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Payload:
+        """Read what `to_json` wrote, here or in another version; raises `ContractError` on anything else."""
+        raw = load(data, "the task's payload")
+        raw["restart"] = build(Restart, raw.get("restart", {}), "restart")
+        raw["stop"] = build(Stop, raw.get("stop", {}), "stop")
+        raw["checks"] = [build(Check, check, "a check") for check in raw.get("checks", ())]
+        raw["actions"] = {name: freeze(argv) for name, argv in raw.get("actions", {}).items()}
+        if raw.get("container") is not None:
+            raw["container"] = build(Container, raw["container"], "container")
+        return build(cls, raw, "the task's payload")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one version of one job needs on a host: a part of a `Survey`. Placeholders are filled in."""
+
+    #: For people: ``readout release-08``; several jobs that need the same are one probe.
+    name: str
+    program: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    cwd: str = ""
+    user: str = ""
+    libraries: bool = True
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A task that looks whether jobs could start on a host, starts none, and finishes: ``daqsched preflight``."""
+
+    task_id: str
+    host: str
+    probes: tuple[Probe, ...]
+    version: int = VERSION
+
+    def to_json(self) -> bytes:
+        """The text that travels as ``TaskInfo.data`` (before Mesos' base64); `task_of` tells it from a payload."""
+        return json.dumps({"survey": asdict(self), "version": self.version}, separators=(",", ":")).encode()
+
+
+def task_of(data: bytes | str) -> Payload | Survey:
+    """What an executor was handed: a job, or a survey; raises `ContractError` on anything else."""
+    raw = load(data, "the task's payload")
+    if "survey" not in raw:
+        return Payload.from_json(data)
+    survey = dict(raw["survey"])
+    survey["probes"] = [build(Probe, probe, "a probe") for probe in survey.get("probes", ())]
+    return build(Survey, survey, "the survey")

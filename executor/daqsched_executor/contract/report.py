@@ -1,0 +1,145 @@
+"""What an executor says of its job, and what an operator may ask of it while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+from daqsched_executor.contract.wire import VERSION, ContractError, build, dump, duration, load
+
+#: What an executor is doing with its program; supervisord's words where they fit.
+#: probing: waits for a path (cvmfs) to be readable; starting: with a pid, it runs but is not ready yet;
+#: backoff: died, waits until `Report.until`.
+ACTIVITIES = ("probing", "starting", "running", "backoff", "stopping", "exited")
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a run of the program ended. Exactly one of ``code`` and ``signal`` is set."""
+
+    at: float
+    ran_s: float
+    code: Optional[int] = None
+    signal: Optional[str] = None
+    core: bool = False
+    #: Why we ended it, where we did (a check that failed); empty: it ended by itself.
+    why: str = ""
+    #: The kernel killed it, or a process that it began, for memory: ``limit`` is what it may have (MiB).
+    out_of_memory: bool = False
+    #: The most memory that it held, in MiB; 0: not known.
+    peak: float = 0.0
+    limit: float = 0.0
+    #: The last lines that it printed, oldest first, each cut to a readable length.
+    lines: tuple[str, ...] = ()
+
+    def words(self) -> str:
+        """``exit code 3 after 2.1 s``, ``killed by SIGSEGV (core dumped) after 2.1 s``."""
+        how = f"exit code {self.code}" if self.signal is None else f"killed by {self.signal}"
+        return f"{how}{' (core dumped)' if self.core else ''} after {duration(self.ran_s)}"
+
+
+@dataclass(frozen=True)
+class Done:
+    """The outcome of an `Order` that takes time."""
+
+    #: `Order.id`.
+    id: str
+    #: What was run: the action's name.
+    name: str
+    at: float
+    ok: bool
+    #: ``exit code 0 after 1.2 s`` or why it could not be.
+    words: str
+    #: The last lines that it printed; all of them are in the stream `EXECUTOR`.
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an executor says of its job, in Mesos' ``TaskStatus.data``; its sentence is ``TaskStatus.message``."""
+
+    activity: str
+    pid: int = 0
+    #: When the present run began; 0 where nothing runs.
+    since: float = 0.0
+    restarts: int = 0
+    #: When the next start is due; 0 where none is waiting.
+    until: float = 0.0
+    last_exit: Optional[Exit] = None
+    #: What the checks say: None where there are none, or none has decided yet.
+    healthy: Optional[bool] = None
+    #: The check that fails and why, as one sentence; empty: none does.
+    ailment: str = ""
+    #: What the program last said of itself (STATUS=).
+    says: str = ""
+    #: Until when the checks lead to nothing; 0: they do.
+    snoozed: float = 0.0
+    #: The last action that an operator asked for.
+    done: Optional[Done] = None
+    version: int = VERSION
+
+    def to_json(self) -> bytes:
+        """The text that travels as ``TaskStatus.data`` (before Mesos' base64)."""
+        return dump(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Report:
+        """Read what `to_json` wrote; raises `ContractError` on anything else."""
+        raw = load(data, "the executor's report")
+        last = raw.get("last_exit")
+        raw["last_exit"] = None if last is None else build(Exit, last, "last_exit")
+        done = raw.get("done")
+        raw["done"] = None if done is None else build(Done, done, "done")
+        return build(cls, raw, "the executor's report")
+
+
+#: What an `Order` may ask for. retry: start now, whatever the back-off; snooze and wake: whether checks lead to anything;
+#: restart: end the program by its rules and start it again; act: run one of the job's actions.
+ORDER_KINDS = ("retry", "snooze", "wake", "restart", "act")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an operator wants of a running executor, in Mesos' framework messages. They may be lost: whoever sent one looks
+    for what it should lead to in the next report; a second one with the same id changes nothing."""
+
+    id: str
+    kind: str
+    #: Who wants it, for the sentence in the log.
+    user: str
+    #: The action's name (act), or the check's (snooze, wake; empty: all).
+    name: str = ""
+    #: When a snooze ends.
+    until: float = 0.0
+    message: str = ""
+    version: int = VERSION
+
+    def to_json(self) -> bytes:
+        """The text that travels as the message's data (before Mesos' base64)."""
+        return dump(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Order:
+        """Read what `to_json` wrote; raises `ContractError` on anything else."""
+        order = build(cls, load(data, "an order"), "an order")
+        if order.kind not in ORDER_KINDS:
+            raise ContractError(f"an order of kind {order.kind!r} is unknown here: install the newer one")
+        return order
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a survey found, in the last report's data: probe name -> why it can't start, or an empty text: it can."""
+
+    found: Mapping[str, str]
+    version: int = VERSION
+
+    def to_json(self) -> bytes:
+        """The text that travels as ``TaskStatus.data`` (before Mesos' base64)."""
+        return dump(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Findings:
+        """Read what `to_json` wrote; raises `ContractError` on anything else."""
+        return build(cls, load(data, "a survey's findings"), "a survey's findings")

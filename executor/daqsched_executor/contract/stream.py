@@ -1,0 +1,77 @@
+"""The streams on disk: where a machine keeps them, how one is registered, which id a line of it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from daqsched_executor.contract.wire import VERSION, build, dump, load
+
+#: Where a machine keeps its streams: this folder below the agent's work_dir, so that a hard link to a sandbox
+#: file is possible (same file system) and three agents on one machine do not meet. `spool_of` finds it.
+SPOOL_NAME = "daqsched"
+
+#: Environment variable that overrides the folder, for agents whose work_dir belongs to root alone.
+SPOOL_VARIABLE = "DAQSCHED_SPOOL"
+
+#: Below the spool: one registration per stream, and one hard link to its file.
+STREAMS_DIR = "streams"
+LINKS_DIR = "links"
+
+#: The stream of the executor's own words about a job (started, exited, backs off); the others are what the
+#: job prints. Streams are named by these words in documents, in `daqsched logs` and in the sandbox.
+STDOUT, STDERR, EXECUTOR = "stdout", "stderr", "executor"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One file of lines and whose it is: the registration ``streams/<id>.json`` in the machine's spool.
+
+    The executor writes it (a rename makes it appear whole) before the program starts, links ``links/<id>`` to
+    the file, and holds a shared `flock` on the registration for as long as it lives. The forwarder reads the link,
+    not the path, so a sandbox that Mesos collects takes no line with it. A stream has ended when the lock is
+    free and all bytes are stored; then the forwarder removes registration and link.
+    """
+
+    #: 11 characters of base64url, 64 random bits: the first part of every line's document id.
+    id: str
+    #: `STDOUT`, `STDERR` or `EXECUTOR`.
+    name: str
+    #: Where the file was at the start; for people. The link is what is read.
+    path: str
+    #: The byte that the first line of this stream begins at.
+    start: int
+    task_id: str
+    job: str
+    host: str
+    release: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    #: When it was registered.
+    created: float = 0.0
+    version: int = VERSION
+
+    def to_json(self) -> bytes:
+        """The registration's text."""
+        return dump(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Stream:
+        """Read what `to_json` wrote; raises `ContractError` on anything else."""
+        return build(cls, load(data, "a stream's registration"), "a stream's registration")
+
+
+def document_id(stream_id: str, offset: int) -> str:
+    """The id of the line that begins at byte ``offset``: the same line has the same id however often it is sent."""
+    return f"{stream_id}-{offset:010x}"
+
+
+def spool_of(environ: Mapping[str, str]) -> str | None:
+    """The machine's spool as an executor's or forwarder's environment tells it, or None outside a Mesos sandbox.
+
+    Mesos sets MESOS_DIRECTORY to ``WORK_DIR/slaves/ID/frameworks/ID/executors/ID/runs/ID`` (agent's paths.hpp).
+    """
+    named = environ.get(SPOOL_VARIABLE)
+    if named:
+        return named
+    work_dir, found, _ = environ.get("MESOS_DIRECTORY", "").partition("/slaves/")
+    return f"{work_dir}/{SPOOL_NAME}" if found else None

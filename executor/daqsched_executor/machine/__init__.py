@@ -1,0 +1,1 @@
+"""The machine below an executor: processes, paths, and the system calls for them."""
