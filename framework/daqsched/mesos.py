@@ -13,6 +13,7 @@ import json
 import logging
 import socket
 import stat
+import threading
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,17 @@ _NEVER_S = 1e9
 
 
 class _Driver(pymesos.MesosSchedulerDriver):
-    """pymesos' driver, but quick to come back: its own back-off begins at 2 s and ends at 15 s."""
+    """pymesos' driver, but quick to come back (its own back-off begins at 2 s and ends at 15 s), and quick to end."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        #: Set where nobody shall wait any more.
+        self.over = threading.Event()
 
     def _backoff(self, attempts: int) -> float:
-        return float(min(_RETRY_MOST_S, _RETRY_S * 2 ** min(attempts, 10)))
+        # the wait is here, not in pymesos' sleep, which nothing can cut short
+        self.over.wait(min(_RETRY_MOST_S, _RETRY_S * 2 ** min(attempts, 10)))
+        return 0.0
 
 
 class Mesos(pymesos.Scheduler):
@@ -110,6 +118,7 @@ class Mesos(pymesos.Scheduler):
 
     def stop(self) -> None:
         """Leave without ending the framework: its tasks run on until we come back."""
+        self._driver.over.set()
         self._driver.stop(failover=True)
         self._driver.join()
 

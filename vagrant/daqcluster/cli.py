@@ -83,6 +83,12 @@ def main(ctx: click.Context, folder: Optional[Path]) -> None:
 @click.option("--attributes", default=ATTRIBUTES, show_default=True, help="Each agent's attributes.")
 @click.option("--launcher", type=click.Choice(["linux", "posix"]), help="[default: linux where root has cgroup v1]")
 @click.option("--heap", default="512m", show_default=True, help="Elasticsearch's memory.")
+@click.option(
+    "--credentials",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    help="Mesos' JSON file of principals and secrets: frameworks must be one of these.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @_in_folder
 def up(
@@ -94,6 +100,7 @@ def up(
     attributes: str,
     launcher: Optional[str],
     heap: str,
+    credentials: Optional[str],
     as_json: bool,
 ) -> None:
     """Bring a cluster up and wait until all of it answers."""
@@ -101,7 +108,7 @@ def up(
         # as after Ctrl-C: half a cluster is taken down
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     own_or_url = True if elasticsearch == "own" else elasticsearch or False
-    cluster.up(agents, own_or_url, zookeeper, webui, attributes, heap, launcher)
+    cluster.up(agents, own_or_url, zookeeper, webui, attributes, heap, launcher, credentials)
     _show(cluster, as_json)
     if not as_json:
         ours = _ours(cluster)

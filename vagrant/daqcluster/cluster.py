@@ -133,11 +133,13 @@ class Cluster:
         attributes: str = ATTRIBUTES,
         heap: str = "512m",
         launcher: Optional[str] = None,
+        credentials: Optional[str] = None,
     ) -> Cluster:
         """Bring it up and wait until all of it answers.
 
         ``agents``: how many (hlt01, hlt02, ...), or their names. ``elasticsearch_``: True for one of our own, or the URL
-        of another's. ``launcher``: linux or posix, else the best that this machine allows. A cluster that is up is left as
+        of another's. ``launcher``: linux or posix, else the best that this machine allows. ``credentials``: Mesos' own
+        JSON file of principals and secrets; frameworks must then be one of these. A cluster that is up is left as
         it is; what has died of it is started again, what it lacks is added. Raises `ClusterError`; a new cluster that can't
         come up is taken down, its logs stay.
         """
@@ -163,7 +165,7 @@ class Cluster:
                 (self.folder / "logs").mkdir(parents=True, exist_ok=True)
                 if isinstance(elasticsearch_, str):
                     self._record.external = elasticsearch_
-                self._up(names, elasticsearch_ is True, zookeeper_, webui, attributes, heap)
+                self._up(names, elasticsearch_ is True, zookeeper_, webui, attributes, heap, credentials)
             except BaseException:
                 # whatever it was, also Ctrl-C: half a cluster is of no use; its logs are
                 if new:
@@ -173,7 +175,14 @@ class Cluster:
         return self
 
     def _up(
-        self, names: list[str], search: bool, keeper: bool, webui: Optional[str], attributes: str, heap: str
+        self,
+        names: list[str],
+        search: bool,
+        keeper: bool,
+        webui: Optional[str],
+        attributes: str,
+        heap: str,
+        credentials: Optional[str],
     ) -> None:
         wanted = set(self.members) | {"master", *names}
         wanted |= {"elasticsearch"} if search else set()
@@ -195,7 +204,7 @@ class Cluster:
         if "zookeeper" in wanted:
             self._wait_zookeeper()
         if "master" in missing:
-            self._begin("master", lambda: mesos.master(homes["mesos"], self.folder, free_port(), webui))
+            self._begin("master", lambda: mesos.master(homes["mesos"], self.folder, free_port(), webui, credentials))
         self._wait_master()
         agents = [*self.agents, *(name for name in names if name not in self.members)]
         for name in agents:

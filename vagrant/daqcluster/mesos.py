@@ -47,7 +47,7 @@ def _attributes(name: str, template: str) -> str:
         raise ClusterError(f"{template!r} as attributes: only {{name}} may stand in braces") from None
 
 
-def master(home: Path, folder: Path, port: int, webui: Optional[str]) -> Member:
+def master(home: Path, folder: Path, port: int, webui: Optional[str], credentials: Optional[str]) -> Member:
     """The master, standalone, with a registry on disk that survives its death."""
     work = folder / "work" / "master"
     work.mkdir(parents=True, exist_ok=True)
@@ -66,6 +66,10 @@ def master(home: Path, folder: Path, port: int, webui: Optional[str]) -> Member:
     }
     if webui:
         env["MESOS_WEBUI_DIR"] = webui
+    if credentials:
+        env["MESOS_CREDENTIALS"] = str(Path(credentials).absolute())
+        env["MESOS_AUTHENTICATE_HTTP_FRAMEWORKS"] = "true"
+        env["MESOS_HTTP_FRAMEWORK_AUTHENTICATORS"] = "basic"
     return Member("master", [str(home / "mesos-master")], env, str(folder / "logs" / "master.log"), port)
 
 
