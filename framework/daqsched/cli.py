@@ -103,9 +103,10 @@ def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bo
     from daqsched.serve import run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    # uvicorn tells of its own birth; pymesos of every attempt to connect, which the engine sums up
-    for chatty in ("uvicorn", "pymesos"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    # uvicorn tells of its own birth; pymesos of every attempt to connect, which the engine sums up, and prints a traceback
+    # of what it then raises in the main thread, where `serve` makes a sentence of it
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    logging.getLogger("pymesos").setLevel(logging.CRITICAL)
     framework = Framework(
         name=options["name"],
         user=options["user"],
