@@ -48,7 +48,7 @@ def test_run_outside_of_mesos_says_what_it_lacks(tmp_path: Path) -> None:
 def test_run_imports_only_what_it_needs() -> None:
     """Each of these would cost every executor of a farm its share of a megabyte."""
     loaded = modules_of("from daqsched_executor.lean import keep_out; keep_out(); import daqsched_executor.run.main")
-    unwanted = {"ssl", "_ssl", "asyncio", "elasticsearch", "click", "kazoo", "multiprocessing"}
+    unwanted = {"ssl", "_ssl", "asyncio", "elasticsearch", "click", "kazoo", "multiprocessing", "email.parser", "uuid"}
     if sys.version_info < (3, 13):  # there dataclasses uses it for every class
         unwanted.add("inspect")
     assert not loaded & unwanted
@@ -59,3 +59,11 @@ def test_what_is_kept_out_is_there_when_it_is_used() -> None:
     """A deferred module loads itself at the first use of it."""
     code = "from daqsched_executor.lean import keep_out; keep_out(); import traceback; traceback.format_exc()"
     assert "linecache" in modules_of(code)
+
+
+def test_a_connection_that_is_made_after_all_is_a_real_one() -> None:
+    """pymesos imports the class by name; only what makes one of it loads the module."""
+    code = "from daqsched_executor.lean import keep_out; keep_out(); from http.client import HTTPConnection"
+    assert "http.client" not in modules_of(code)
+    made = "connection = HTTPConnection('127.0.0.1', 1); assert connection.port == 1"
+    assert {"http.client", "email.parser"} <= modules_of(f"{code}; {made}")
