@@ -1,0 +1,18 @@
+"""The scheduler's mind: `Engine.handle` takes what happened and returns what to do. No clock, socket or thread in it.
+
+One thread owns an engine. Its rules, in short:
+
+- an instance (a job on a host) has at most one task that may be alive, and none is launched while anybody could still
+  be running the last one: `unreachable` and `unknown` tasks block their instance;
+- what is launched was saved before; what is acknowledged was saved before (`commands` says how);
+- whoever ends without being asked is started again on the same host, after a back-off that has a cap and no end;
+- offers are asked for while something waits, and suppressed while nothing does.
+
+Inside, imports go one way: `engine` (which event goes where) -> `offers`, `tasks`, `wanted` (what each kind of event
+leads to) -> `farm` (the instances and their indexes).
+"""
+
+from daqsched.engine.engine import Engine
+from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S, REFUSE_S, Instance
+
+__all__ = ["ASK_S", "KILL_AGAIN_S", "RECONCILE_S", "REFUSE_S", "Engine", "Instance"]

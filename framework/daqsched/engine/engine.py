@@ -1,0 +1,99 @@
+"""`Engine`: which event goes where, and what a step comes to in the end."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Callable, Iterable, Optional
+
+from daqsched import commands, events
+from daqsched.commands import Command, Revision
+from daqsched.engine import offers, tasks, wanted
+from daqsched.engine.farm import ASK_S, Farm, Key, patience
+from daqsched.task import Record
+
+
+class Engine(Farm):
+    """See the package. Whoever is not a part of it only reads what `Farm` holds."""
+
+    def restore(self, framework_id: str, revision: Optional[Revision], records: Iterable[tuple[Key, Record]]) -> None:
+        """Begin where the store says that the last daemon was; before the first event."""
+        self.framework_id = framework_id
+        wanted.restored(self, revision, records)
+
+    def handle(self, event: events.Event, now: float) -> list[Command]:
+        """Take in what happened at ``now`` (seconds since the epoch) and return what to do, saves first."""
+        self.out, self.dirty = [], {}
+        _HANDLERS[type(event)](self, event, now)
+        if self.connected:
+            wish = self.demand.ask(bool(self.waiting or self.lost), now)
+            if wish is not None:
+                self.out.append(wish)
+        if self.dirty or self.out:
+            self.version += 1
+        saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []
+        return saves + self.out
+
+    def next_tick(self, now: float) -> float:
+        """When `Ticked` is wanted next, at the latest."""
+        at = self.reconcile_at
+        if self.timers:
+            at = min(at, self.timers[0][0])
+        if self.connected and (self.waiting or self.lost):
+            at = min(at, self.demand.due())
+        return at
+
+
+def _registered(farm: Farm, event: events.Registered, now: float) -> None:
+    farm.connected, farm.master, farm.registered_at = True, event.master, now
+    farm.demand.registered(bool(farm.waiting))
+    if event.framework_id != farm.framework_id:
+        farm.framework_id = event.framework_id
+        farm.out.append(commands.SaveFrameworkId(event.framework_id))
+    farm.note(f"registered with {event.master} as {event.framework_id}")
+    farm.reconcile_all(now)
+    for instance in farm.by_task.values():
+        if instance.task.killed:
+            farm.out.append(commands.Kill(instance.task.id, instance.task.agent_id))
+
+
+def _disconnected(farm: Farm, event: events.Disconnected, now: float) -> None:
+    if farm.connected:
+        farm.note(f"lost the connection to {farm.master}; running jobs go on")
+    farm.connected = False
+    farm.reconcile_at = float("inf")
+
+
+def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
+    if now >= farm.reconcile_at:
+        farm.reconcile_all(now)
+    asked = []
+    while farm.timers and farm.timers[0][0] <= now:
+        _, key = heapq.heappop(farm.timers)
+        instance = farm.instances.get(key)
+        if instance is None:
+            continue
+        task = instance.record.task
+        if task is None:
+            farm.settle(instance, now)
+        elif task.killed and now >= task.killed + patience(instance):
+            task.killed = now
+            farm.out.append(commands.Kill(task.id, task.agent_id))
+            farm.arm(now + patience(instance), instance)
+        elif task.state == "launching" and now >= task.launched + ASK_S:
+            asked.append((task.id, task.agent_id))
+            farm.arm(now + ASK_S, instance)
+    if asked and farm.connected:
+        farm.out.append(commands.Reconcile(tuple(asked)))
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    events.Registered: _registered,
+    events.Disconnected: _disconnected,
+    events.OffersArrived: offers.arrived,
+    events.TaskReported: tasks.reported,
+    events.LaunchRefused: offers.launch_refused,
+    events.JobsApplied: wanted.applied,
+    events.Held: wanted.held,
+    events.Released: wanted.released,
+    events.Ticked: _ticked,
+}

@@ -1,0 +1,111 @@
+"""What becomes of tasks: they live, end, are lost, turn up again."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from daqsched import backoff, commands, events
+from daqsched.engine.farm import Farm, Instance
+from daqsched.task import ENDED, LIVE, Task
+from daqsched_executor.contract import ContractError, Report, duration
+
+
+def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
+    """Somebody said something of a task."""
+    instance = farm.by_task.get(event.task_id)
+    if instance is None:
+        _stranger(farm, event, now)
+    elif event.state in LIVE:
+        _alive(farm, instance, event, now)
+    elif event.state in ENDED:
+        _ended(farm, instance, event, now)
+    else:
+        farm.note(f"{instance}: Mesos says {event.state!r}, which this daqsched does not know; ignored")
+    if event.uuid:
+        farm.out.append(commands.Acknowledge(event.task_id, event.agent_id, event.uuid))
+
+
+def look_for_lost(farm: Farm, host: str, agent_id: str, now: float) -> None:
+    """A host with tasks that nobody could vouch for makes an offer: its agent is back, or another has its name."""
+    asked = []
+    for instance in list(farm.lost[host].values()):
+        task = instance.task
+        if task.agent_id == agent_id:
+            asked.append((task.id, task.agent_id))
+        else:
+            farm.note(f"{instance}: {host} has a new agent, {task.id} ended with the old one")
+            report = events.TaskReported(task.id, task.agent_id, "TASK_GONE", f"{host} came back as a new agent")
+            _ended(farm, instance, report, now)
+    if asked:
+        farm.out.append(commands.Reconcile(tuple(asked)))
+
+
+def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
+    task = instance.task
+    state = LIVE[event.state]
+    task.heard = now
+    if state != task.state:
+        if instance.lost:
+            farm.note(f"{instance}: {instance.host} is back, it is {state}")
+        task.state, task.since = state, now
+        farm.dirty[instance.key] = None
+        if state == "unreachable":
+            farm.note(f"{instance}: {instance.host} does not answer the master; waiting for it, no second copy")
+        if task.killed and state in ("staging", "starting", "running"):
+            farm.out.append(commands.Kill(task.id, task.agent_id))
+        farm.settle(instance, now)
+    if event.by_executor:
+        task.message = event.message
+        task.report = _report(event.data) or task.report
+        farm.dirty[instance.key] = None
+
+
+def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
+    task, record = instance.task, instance.record
+    record.last_end = event.message or _words(event)
+    farm.forget_task(instance)
+    if instance.job is None:
+        farm.note(f"{instance}: {record.last_end}; not wanted any more")
+        farm.drop(instance)
+    elif task.killed:
+        record.failures, record.due = 0, 0.0
+        farm.note(f"{instance}: {record.last_end}")
+    elif event.state == "TASK_FINISHED" or (event.state == "TASK_FAILED" and instance.job.restart.policy == "never"):
+        record.done, record.succeeded = task.digest, event.state == "TASK_FINISHED"
+        farm.note(f"{instance}: {record.last_end}; not started again")
+    else:
+        if now - task.launched >= backoff.RESET_S:
+            record.failures = 0
+        record.failures += 1
+        wait = backoff.delay_s(record.failures)
+        record.due = now + wait
+        again = f"in {duration(wait)}" if wait else "now"
+        farm.note(f"{instance}: {record.last_end}; starts again {again}")
+    farm.settle(instance, now)
+
+
+def _stranger(farm: Farm, event: events.TaskReported, now: float) -> None:
+    """A task that the store does not know: adopt it where it fills a gap, end it where it would be one too many."""
+    if event.state not in LIVE or LIVE[event.state] in ("unreachable", "unknown"):
+        return
+    name, _, rest = event.task_id.partition("@")
+    instance = farm.instances.get((name, rest.rpartition(".")[0]))
+    if instance is not None and instance.job is not None and instance.record.task is None and not instance.record.hold:
+        task = Task(event.task_id, event.agent_id, instance.digest, now, LIVE[event.state], now)
+        farm.give(instance, task, now)
+        farm.note(f"{instance}: found running as {task.id}, which the store did not know; adopted")
+    else:
+        farm.out.append(commands.Kill(event.task_id, event.agent_id))
+        farm.note(f"{event.task_id} runs and nothing asks for it; stopped")
+
+
+def _report(data: bytes) -> Optional[Report]:
+    try:
+        return Report.from_json(data) if data else None
+    except ContractError:
+        return None  # an executor of another make: its words are shown, its values are not understood
+
+
+def _words(event: events.TaskReported) -> str:
+    reason = event.reason.replace("REASON_", "").replace("_", " ").lower()
+    return f"{event.state.replace('TASK_', '').replace('_', ' ').lower()}{' (' + reason + ')' if reason else ''}"
