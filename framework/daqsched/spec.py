@@ -9,22 +9,45 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from math import inf
-from typing import Any, Mapping
+from typing import Any, Callable, Iterable, Mapping, Optional, Union
 
 import msgspec
 
 from daqsched.errors import JobError, UserError
 from daqsched.hosts import expand
-from daqsched_executor.contract import RESTART_POLICIES, Payload, Restart, Stop
+from daqsched_executor.contract import RESTART_POLICIES, Check, Container, Payload, Restart, Stop
 
 #: The version of the spec's JSON; raised when an older daemon could misunderstand it.
 VERSION = 1
+
+_NO_PORTS: Mapping[str, int] = {}
 
 #: The job that the framework adds on every host for the lines of all others.
 FORWARDER = "daqsched-forward"
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+class CheckSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A `daqsched_executor.contract.Check`, of which every field means the same, before placeholders are filled in."""
+
+    kind: str
+    name: str
+    argv: tuple[str, ...] = ()
+    address: str = "127.0.0.1"
+    #: A number, or ``{port:NAME}``.
+    port: Union[int, str] = 0
+    path: str = ""
+    stream: str = ""
+    pattern: str = ""
+    silence_s: float = 0.0
+    grace_s: float = 30.0
+    interval_s: float = 10.0
+    timeout_s: float = 5.0
+    failures: int = 3
+    unhealthy: str = "restart"
 
 
 class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -33,8 +56,10 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     name: str
     #: The program and its arguments; no shell is involved. Placeholders: see `fill`.
     argv: tuple[str, ...]
-    #: Host names and ranges, as written.
-    hosts: tuple[str, ...]
+    #: Host names and ranges, as written; empty: every machine that has the attributes.
+    hosts: tuple[str, ...] = ()
+    #: What a machine must have, by the attributes of its Mesos agent; one that is missing there never matches.
+    attributes: dict[str, str] = {}
     #: The software's version ("release" to tell it from the other versions around).
     release: str = ""
     env: dict[str, str] = {}
@@ -48,6 +73,8 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     mem: float = 64.0
     #: MiB of disk in the sandbox; 0: not asked for.
     disk: float = 0.0
+    #: Name -> number; 0: any that the offer has.
+    ports: dict[str, int] = {}
     limits: dict[str, int] = {}
     #: Paths that must be readable on the host before a start.
     needs: tuple[str, ...] = ()
@@ -60,10 +87,22 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     #: Whether its lines go to the forwarder.
     forward: bool = True
     labels: dict[str, str] = {}
+    #: Jobs that must be ready, wherever they run, before this one is started. Changing it restarts nothing.
+    after: tuple[str, ...] = ()
+    checks: tuple[CheckSpec, ...] = ()
+    #: Commands that an operator may have run beside the program, by name.
+    actions: dict[str, tuple[str, ...]] = {}
+    action_timeout_s: float = 60.0
+    #: None: the program runs on the machine itself.
+    container: Optional[Container] = None
+    #: Whether a second copy on the machine waits until the first is gone.
+    lock: bool = True
+    #: Whether a start waits until the program's shared libraries are found.
+    libraries: bool = True
 
 
 #: Fields of a `JobSpec` that no running program can see: a change in them restarts nothing.
-SILENT_FIELDS = frozenset({"hosts", "owner", "critical"})
+SILENT_FIELDS = frozenset({"hosts", "attributes", "owner", "critical", "after"})
 
 
 class LoggingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -156,8 +195,8 @@ def check_job(job: JobSpec) -> None:
         raise JobError(f"{FORWARDER!r} is the name of the job that forwards the lines: choose another", "name")
     if not job.argv or not job.argv[0]:
         raise JobError("the command is empty", "command")
-    if not job.hosts or not expand(job.hosts):
-        raise JobError("names no host: give hosts=[...]", "hosts")
+    if not expand(job.hosts) and not job.attributes:
+        raise JobError("names no host: give hosts=[...] or attributes={...}", "hosts")
     for field in ("cpus", "mem"):
         if not 0 < getattr(job, field) < inf:
             raise JobError(f"must be more than 0, not {getattr(job, field):g}", f"resources.{field}")
@@ -202,12 +241,14 @@ def _check_amount(value: float, field: str) -> None:
         raise JobError(f"must be 0 or more, not {value:g}", field)
 
 
-def fill(text: str, job: JobSpec, host: str, field: str = "command") -> str:
-    """Replace ``{host}``, ``{job}``, ``{version}`` and ``{instance}``; ``{{`` and ``}}`` stand for the braces themselves.
+def fill(text: str, job: JobSpec, host: str, field: str = "command", ports: Mapping[str, int] = _NO_PORTS) -> str:
+    """Replace ``{host}``, ``{job}``, ``{version}``, ``{instance}`` and ``{port:NAME}``; ``{{`` and ``}}`` stand for the
+    braces themselves.
 
     Raises `JobError` for any other placeholder, so that a typing mistake is found before anything is sent.
     """
     values = {"host": host, "job": job.name, "version": job.release, "instance": f"{job.name}@{host}"}
+    values.update((f"port:{name}", str(ports.get(name, number))) for name, number in job.ports.items())
 
     def one(found: re.Match[str]) -> str:
         if found.group(0) in ("{{", "}}"):
@@ -227,24 +268,61 @@ def fill(text: str, job: JobSpec, host: str, field: str = "command") -> str:
     return _PLACEHOLDER.sub(one, text) if "{" in text or "}" in text else text
 
 
-def payload(job: JobSpec, host: str, task_id: str) -> Payload:
-    """What the executor of this job on this host is told."""
+def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _NO_PORTS) -> Payload:
+    """What the executor of this job on this host is told.
+
+    ``ports`` are the numbers for those of the job's ports that are 0 in it; the fixed ones need not be in it.
+    """
+    numbers = {name: ports.get(name, number) for name, number in job.ports.items()}
+
+    def one(text: str, field: str) -> str:
+        return fill(text, job, host, field, numbers)
+
+    def all_of(texts: Iterable[str], field: str) -> tuple[str, ...]:
+        return tuple(one(text, field) for text in texts)
+
+    container = job.container
     return Payload(
         task_id=task_id,
         job=job.name,
         host=host,
-        argv=tuple(fill(text, job, host) for text in job.argv),
-        env={name: fill(text, job, host, "env") for name, text in job.env.items()},
+        argv=all_of(job.argv, "command"),
+        env={name: one(text, "env") for name, text in job.env.items()},
         release=job.release,
-        cwd=fill(job.cwd, job, host, "directory"),
+        cwd=one(job.cwd, "directory"),
         user=job.user,
         limits=job.limits,
-        needs=tuple(fill(path, job, host, "needs") for path in job.needs),
+        needs=all_of(job.needs, "needs"),
         restart=job.restart,
-        stop=job.stop,
+        stop=replace(
+            job.stop, before=all_of(job.stop.before, "stop.before"), after=all_of(job.stop.after, "stop.after")
+        ),
         forward=job.forward,
         labels=job.labels,
+        checks=tuple(_check(check, one) for check in job.checks),
+        actions={name: all_of(argv, "actions") for name, argv in job.actions.items()},
+        action_timeout_s=job.action_timeout_s,
+        ports=numbers,
+        cpus=job.cpus,
+        mem=job.mem,
+        container=container
+        and replace(
+            container,
+            image=one(container.image, "container.image"),
+            volumes=all_of(container.volumes, "container.volumes"),
+        ),
+        lock=job.lock,
+        libraries=job.libraries,
     )
+
+
+def _check(check: CheckSpec, one: Callable[[str, str], str]) -> Check:
+    values = msgspec.structs.asdict(check)
+    values["argv"] = tuple(one(text, "check") for text in check.argv)
+    values["path"] = one(check.path, "check")
+    values["address"] = one(check.address, "check")
+    values["port"] = int(one(str(check.port), "check"))
+    return Check(**values)
 
 
 def digest(spec: Spec) -> str:
