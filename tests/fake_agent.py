@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daqsched_executor.contract import Payload, Report
+from daqsched_executor.contract import Payload, Report, Survey
 
 Status = dict[str, Any]
 
@@ -203,7 +203,7 @@ class ExecutorUnderTest:
                 cwd=sandbox, env=environment, stdout=out, stderr=err, start_new_session=True,
             )  # fmt: skip
 
-    def launch(self, payload: Payload) -> None:
+    def launch(self, payload: Payload | Survey) -> None:
         """Wait for the subscription and hand over the task."""
         self.agent.wait_subscribed()
         self.agent.launch(payload.to_json(), payload.task_id)

@@ -47,10 +47,17 @@ class HangingMount:
                 body = struct.pack("=IIIIHHIIHHI28x", 7, 31, 0, 0, 16, 12, 4096, 1, 1, 0, 0)
                 os.write(self._server, struct.pack("=IiQ", 16 + len(body), 0, unique) + body)
 
+    def die(self) -> None:
+        """The server's end without an unmount: from now on each look fails with ENOTCONN."""
+        self._stop()
+
     def end(self) -> None:
         """Break the connection: all that hang get an error. Safe to call twice."""
+        _LIBC.umount2(str(self.path).encode(), _MNT_DETACH)
+        self._stop()
+
+    def _stop(self) -> None:
         if self._server >= 0:
-            _LIBC.umount2(str(self.path).encode(), _MNT_DETACH)
             os.write(self._stop_write, b".")
             if self._thread.is_alive():
                 self._thread.join()

@@ -16,7 +16,7 @@ PURE = {
     FRAMEWORK: "backoff commands demand errors events hosts job lines match plan protocol select spec task view",
     FRAMEWORK / "engine": "__init__ engine farm offers tasks wanted",
     EXECUTOR / "contract": "__init__ job report stream wire",
-    EXECUTOR / "life": "events lifecycle outbox starting state stopping words",
+    EXECUTOR / "life": "events lifecycle outbox starting state stopping survey words",
     EXECUTOR / "forward": "batch lines record",
 }
 PURE_FILES = [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()]

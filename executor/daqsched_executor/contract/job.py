@@ -197,6 +197,7 @@ class Probe:
     needs: tuple[str, ...] = ()
     cwd: str = ""
     user: str = ""
+    limits: Mapping[str, int] = field(default_factory=dict)
     libraries: bool = True
     timeout_s: float = 5.0
 

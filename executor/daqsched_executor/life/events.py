@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Union
 
-from daqsched_executor.contract import Payload, Report
+from daqsched_executor.contract import Findings, Payload, Report, Survey
 
 #: The states of a task that Mesos knows and we use (TaskState in mesos.proto).
 TASK_STARTING, TASK_RUNNING, TASK_KILLING = "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"
@@ -34,6 +34,29 @@ class Launched:
     payload: Payload
     #: What people should know of this run besides, told while the program runs; empty: all is well.
     note: str = ""
+
+
+@dataclass(frozen=True)
+class SurveyAsked:
+    """The agent handed over a survey in the place of a job."""
+
+    survey: Survey
+
+
+@dataclass(frozen=True)
+class LookReached:
+    """The child of this look is about to look at ``path``; an empty path means that all is fine."""
+
+    look: int
+    path: str
+
+
+@dataclass(frozen=True)
+class LookEnded:
+    """The child of this look found why there could be no start, or nothing that stands against it (empty)."""
+
+    look: int
+    problem: str
 
 
 @dataclass(frozen=True)
@@ -132,7 +155,7 @@ class Ticked:
 
 Event = Union[
     Launched, Refused, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
-    StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked,
+    StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked, SurveyAsked, LookReached, LookEnded,
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -143,6 +166,21 @@ class Spawn:
     """Fork a child that checks the paths and becomes the program; answers `Spawned` or `StartFailed`."""
 
     payload: Payload
+
+
+@dataclass(frozen=True)
+class Look:
+    """Fork a child that does what `Spawn`'s does, but for exec; answers `LookReached` and one `LookEnded`."""
+
+    look: int
+    payload: Payload
+
+
+@dataclass(frozen=True)
+class LeaveLook:
+    """SIGKILL to the child of this look; nothing is heard of it any more."""
+
+    look: int
 
 
 @dataclass(frozen=True)
@@ -162,7 +200,7 @@ class Tell:
     """Send a status update; the latest wins where several wait, but a final one is never replaced."""
 
     task_state: str
-    report: Report
+    report: Report | Findings
     message: str
     final: bool = False
 
@@ -179,4 +217,4 @@ class Leave:
     """End the executor."""
 
 
-Command = Union[Spawn, Signal, KillTree, Tell, Say, Leave]
+Command = Union[Spawn, Look, LeaveLook, Signal, KillTree, Tell, Say, Leave]

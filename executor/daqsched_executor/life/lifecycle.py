@@ -26,6 +26,8 @@ from daqsched_executor.life.events import (
     Event,
     Launched,
     Leave,
+    LookEnded,
+    LookReached,
     Moment,
     PathFailed,
     Reached,
@@ -35,10 +37,22 @@ from daqsched_executor.life.events import (
     Started,
     StartFailed,
     StopAsked,
+    SurveyAsked,
     Ticked,
     TreeGone,
 )
-from daqsched_executor.life.state import CLEARING, ENDED, IDLE, RUNNING, STARTING, STOPPING, WAITING, State, leave_at
+from daqsched_executor.life.state import (
+    CLEARING,
+    ENDED,
+    IDLE,
+    LOOKING,
+    RUNNING,
+    STARTING,
+    STOPPING,
+    WAITING,
+    State,
+    leave_at,
+)
 
 
 def handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:
@@ -88,12 +102,19 @@ def _nothing_to_do(state: State, event: Event, now: Moment) -> tuple[State, list
     return state, []
 
 
+def _survey(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:
+    from daqsched_executor.life import survey  # few executors are there for one
+
+    return survey.step(state, event, now)
+
+
 Step = Callable[[State, Any, Moment], "tuple[State, list[Command]]"]
 
 #: What happens where. A pair that is not here cannot be unless an edge is wrong; it is said and changes nothing.
 _STEPS: dict[tuple[str, type], Step] = {
     (IDLE, Launched): starting.launched,
     (IDLE, Refused): starting.refused,
+    (IDLE, SurveyAsked): _survey,
     (IDLE, StopAsked): stopping.stop_idle,
     (STARTING, Spawned): _pid_known,
     (STARTING, Reached): starting.reached,
@@ -119,6 +140,10 @@ _STEPS: dict[tuple[str, type], Step] = {
     (STOPPING, TreeGone): stopping.tree_gone_stopping,
     (STOPPING, Ticked): stopping.grace_over,
     (STOPPING, StopAsked): stopping.stop_again,
+    (LOOKING, LookReached): _survey,
+    (LOOKING, LookEnded): _survey,
+    (LOOKING, Ticked): _survey,
+    (LOOKING, StopAsked): _survey,
     (ENDED, Delivered): stopping.delivered,
     (ENDED, Acknowledged): stopping.acknowledged,
     (ENDED, Ticked): stopping.not_acknowledged,
@@ -127,4 +152,7 @@ _STEPS: dict[tuple[str, type], Step] = {
     (ENDED, Reached): _nothing_to_do,
     (ENDED, PathFailed): _nothing_to_do,
     (ENDED, StartFailed): _nothing_to_do,
+    # said before the survey's time was over, heard after it
+    (ENDED, LookReached): _nothing_to_do,
+    (ENDED, LookEnded): _nothing_to_do,
 }

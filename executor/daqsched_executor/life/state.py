@@ -9,19 +9,22 @@ waiting   nothing runs; the next start is due at `State.until` (back-off, or a p
 running   the program
 clearing  the program ended by itself, but left processes behind, which are killed before it starts again
 stopping  the program was told to end; its tree may still live
+looking   children that look whether jobs could start here; the task is a survey and no job
 ended     nothing runs, the last report is out; the executor leaves when the agent has it
 ========  =========================================================================================
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from daqsched_executor.contract import Exit, Payload, Report
+from daqsched_executor.contract import Exit, Payload, Report, Survey
 from daqsched_executor.life.events import Died, Moment
 
 IDLE, STARTING, WAITING, RUNNING = "idle", "starting", "waiting", "running"
-CLEARING, STOPPING, ENDED = "clearing", "stopping", "ended"
+CLEARING, STOPPING, LOOKING, ENDED = "clearing", "stopping", "looking", "ended"
+#: A job's; a survey's are idle, looking and ended.
 PHASES = (IDLE, STARTING, WAITING, RUNNING, CLEARING, STOPPING, ENDED)
 
 #: A path that can't be read is tried again after 1, 2, 4, 8 and then every 10 seconds.
@@ -33,6 +36,21 @@ ACKNOWLEDGE_S = 10.0
 KILL_S = 5.0
 #: How long to wait for the very first subscription; the agent itself gives an executor 1 minute to register.
 FIRST_CONTACT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """How far a survey has come. A look is known by the place of its probe in the survey."""
+
+    survey: Survey
+    #: Nothing is waited for any longer (monotonic).
+    until: float
+    #: How many looks were begun.
+    begun: int = 0
+    #: What each look is at now, and until when that may take (monotonic).
+    running: Mapping[int, tuple[str, float]] = field(default_factory=dict)
+    #: `Findings.found`, so far.
+    found: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +101,8 @@ class State:
     killing: bool = False
     #: How long to wait at the end where somebody is in a hurry.
     leave_s: float | None = None
+    #: In looking.
+    course: Course | None = None
 
     @property
     def wake_at(self) -> float | None:

@@ -41,11 +41,14 @@ def gave_up(rule: Restart, how: str) -> str:
 
 def hangs(path: str, payload: Payload) -> str:
     """A path, or exec itself, gives no answer."""
+    return f"{no_answer(path, payload)}; starts when it does, trying again every 10 s"
+
+
+def no_answer(path: str, payload: Payload) -> str:
+    """The same without what follows from it: a survey only tells."""
     what = path or f"exec of {payload.argv[0]}"
-    return (
-        f"{what} does not answer within {duration(payload.probe_timeout_s)}"
-        f"{' (cvmfs hangs?)' if '/cvmfs/' in what else ''}; starts when it does, trying again every 10 s"
-    )
+    hint = " (cvmfs hangs?)" if "/cvmfs/" in what else ""
+    return f"{what} does not answer within {duration(payload.probe_timeout_s)}{hint}"
 
 
 def unkillable(what: str) -> str:

@@ -37,8 +37,11 @@ class CannotStart(Exception):
     """The job asks for something that this machine or account can't do; the message is one sentence."""
 
 
-def become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, int]) -> None:
-    """Never returns: exec, or a sentence to ``talk`` and `os._exit`. All signals are blocked when this is called."""
+def become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...]) -> None:
+    """Never returns: exec, or a sentence to ``talk`` and `os._exit`. All signals are blocked when this is called.
+
+    ``output`` is what the program's stdout and stderr become. Empty: this is only a look, which ends before exec.
+    """
     status = 127
     try:
         _become(payload, kernel, parent, talk, output)
@@ -53,7 +56,7 @@ def become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tup
         os._exit(status)
 
 
-def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, int]) -> None:
+def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...]) -> None:
     os.setpgid(0, 0)
     _reset_signals()
     sandbox = os.getcwd()
@@ -74,6 +77,8 @@ def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tu
     program = resolve(payload.argv[0], environment, payload.cwd or sandbox)
     check_all(program, payload.needs, lambda path: _say(talk, f"at {path}"))
     _say(talk, "exec")
+    if not output:
+        return
     try:
         os.execve(program, list(payload.argv), environment)
     except OSError as error:
@@ -121,7 +126,7 @@ def _limit(limits: Mapping[str, int]) -> None:
             raise CannotStart(f"limit {name} = {value} is refused: this account's hard limit is {hard}") from error
 
 
-def _switch_user(name: str, output: tuple[int, int]) -> str:
+def _switch_user(name: str, output: tuple[int, ...]) -> str:
     """Become ``name`` with its groups, and return its home. Its account may come from a directory service."""
     import pwd  # only here: few jobs need it
 

@@ -24,6 +24,35 @@ SCANS = 100
 _ALL_SIGNALS = signal.valid_signals()
 
 
+def fork_child(kernel: Kernel, payload: Payload, output: tuple[int, ...]) -> tuple[int, int]:
+    """Fork a `child`: its pid, and the pipe that it speaks to us through. Raises OSError where there can be none."""
+    talk, childs = os.pipe()  # both close on exec
+    parent = os.getpid()
+    # a signal that came between fork and exec would be swallowed by the executor's handlers
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+    try:
+        pid = kernel.fork()
+        if pid == 0:
+            child.become(payload, kernel, parent, childs, output)
+    except OSError:
+        os.close(talk)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        os.close(childs)
+    try:
+        os.setpgid(pid, pid)  # the child does the same: whoever is first, no signal misses it
+    except OSError:
+        pass
+    os.set_blocking(talk, False)
+    return pid, talk
+
+
+def no_process(error: OSError) -> str:
+    """Why `fork_child` failed, for people."""
+    return f"no process can be started here: {error.strerror} (too many processes?)"
+
+
 class Program:
     """At most one at a time: `spawn` refuses while a child or anything that it began is there."""
 
@@ -51,27 +80,11 @@ class Program:
         assert self.pid == 0 and not self._clearing, "the last program is still there"
         self._heard, self._failure = b"", None
         self._executing = self._started = self._killing = False
-        talk, childs = os.pipe()  # both close on exec
-        parent = os.getpid()
-        # a signal that came between fork and exec would be swallowed by the executor's handlers
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
         try:
-            pid = self._kernel.fork()
-            if pid == 0:
-                child.become(payload, self._kernel, parent, childs, self._output)
+            self.pid, self.talk = fork_child(self._kernel, payload, self._output)
         except OSError as error:
-            os.close(talk)
-            return [StartFailed(f"no process can be started here: {error.strerror} (too many processes?)")]
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, old)
-            os.close(childs)
-        try:
-            os.setpgid(pid, pid)  # the child does the same: whoever is first, no signal misses it
-        except OSError:
-            pass
-        os.set_blocking(talk, False)
-        self.pid, self.talk = pid, talk
-        return [Spawned(pid)]
+            return [StartFailed(no_process(error))]
+        return [Spawned(self.pid)]
 
     def listen(self) -> list[Event]:
         """What the child said since the last time; ends with `Started` when exec closed the pipe."""

@@ -13,6 +13,7 @@ import traceback  # deferred by `lean` until there is one
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from daqsched_executor.contract import Payload, spool_of
 from daqsched_executor.life import lifecycle
@@ -22,6 +23,8 @@ from daqsched_executor.life.events import (
     KillTree,
     Launched,
     Leave,
+    LeaveLook,
+    Look,
     Say,
     Signal,
     Spawn,
@@ -36,6 +39,9 @@ from daqsched_executor.run.log import Log
 from daqsched_executor.run.loop import READ, Loop
 from daqsched_executor.run.mesos import Link, patience_s
 from daqsched_executor.run.streams import Files, open_files, register
+
+if TYPE_CHECKING:
+    from daqsched_executor.run.survey import Looks
 
 #: What a Mesos agent gives to every executor.
 NEEDED = ("MESOS_AGENT_ENDPOINT", "MESOS_FRAMEWORK_ID", "MESOS_EXECUTOR_ID")
@@ -92,6 +98,7 @@ class Run:
         self._state = begin(self._kernel.now(), patience_s(environ))
         #: The locks on our streams' registrations, held for as long as we live.
         self._locks: list[int] = []
+        self._looks: Looks | None = None
 
     def run(self) -> int:
         """Serve until the program's story is over and told."""
@@ -152,12 +159,24 @@ class Run:
             self._program.signal(command.name)
         elif isinstance(command, KillTree):
             self._hear(self._program.kill_tree)
+        elif isinstance(command, (Look, LeaveLook)):
+            self._survey(command)
         elif isinstance(command, Tell):
             self._link.tell(command)
         elif isinstance(command, Say):
             self._log.say(command.sentence)
         elif isinstance(command, Leave):
             self._loop.stop()
+
+    def _survey(self, command: Look | LeaveLook) -> None:
+        if self._looks is None:
+            from daqsched_executor.run.survey import Looks  # few executors are there for a survey
+
+            self._looks = Looks(self._kernel, self._loop, self._events.append)
+        if isinstance(command, Look):
+            self._looks.begin(command)
+        else:
+            self._looks.leave(command.look)
 
     def _register(self, payload: Payload) -> str:
         """Make the job's lines known to the forwarder; returns why that cannot be, which is no reason not to run."""

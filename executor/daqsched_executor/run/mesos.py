@@ -26,7 +26,7 @@ from pymesos import Executor, MesosExecutorDriver, logger
 from pymesos.process import Connection
 from pymesos.utils import parse_duration
 
-from daqsched_executor.contract import ContractError, Payload
+from daqsched_executor.contract import ContractError, Payload, task_of
 from daqsched_executor.life.events import (
     Acknowledged,
     Connected,
@@ -36,6 +36,7 @@ from daqsched_executor.life.events import (
     Launched,
     Refused,
     StopAsked,
+    SurveyAsked,
     Tell,
 )
 from daqsched_executor.life.outbox import Outbox
@@ -211,7 +212,8 @@ class Link(MesosExecutorDriver):
         self._task_id = task_id
         self.tasks[task_id] = task
         try:
-            self._happen(Launched(Payload.from_json(a2b_base64(task.get("data", "")))))
+            handed = task_of(a2b_base64(task.get("data", "")))
+            self._happen(Launched(handed) if isinstance(handed, Payload) else SurveyAsked(handed))
         except (ContractError, ValueError) as error:
             self._happen(Refused(f"this executor cannot use its task: {error}"))
 

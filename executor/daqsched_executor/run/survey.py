@@ -1,0 +1,72 @@
+"""The children that look whether jobs could start (see `life.survey`): forked, heard, and left alone where they hang."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from daqsched_executor.life.events import Event, Look, LookEnded, LookReached
+from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.process import fork_child, no_process
+from daqsched_executor.run.loop import READ, Loop
+
+
+@dataclass
+class _Child:
+    #: The process itself and not its number, which is another's once the loop has reaped it.
+    handle: int
+    talk: int
+    heard: bytes = b""
+
+
+class Looks:
+    """Any number at a time, known by their numbers; ``happen`` takes what they say, at last one `LookEnded` each."""
+
+    def __init__(self, kernel: Kernel, loop: Loop, happen: Callable[[Event], None]) -> None:
+        self._kernel, self._loop, self._happen = kernel, loop, happen
+        self._children: dict[int, _Child] = {}
+
+    def begin(self, look: Look) -> None:
+        """Fork the child."""
+        try:
+            pid, talk = fork_child(self._kernel, look.payload, ())
+        except OSError as error:
+            return self._happen(LookEnded(look.look, no_process(error)))
+        # nobody has reaped it: that is done in the loop, which we are called from
+        self._children[look.look] = _Child(os.pidfd_open(pid), talk)
+        self._loop.watch(talk, READ, lambda mask: self._listen(look.look))
+
+    def leave(self, number: int) -> None:
+        """SIGKILL, which ends it now, or when the file system that it hangs in lets it go; what it says is not heard."""
+        child = self._children.pop(number, None)
+        if child is not None:
+            try:
+                signal.pidfd_send_signal(child.handle, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self._close(child)
+
+    def _listen(self, number: int) -> None:
+        child = self._children[number]
+        try:
+            heard = os.read(child.talk, 65536)
+        except BlockingIOError:
+            return
+        child.heard += heard
+        *lines, rest = child.heard.decode("utf-8", "surrogateescape").split("\n")
+        word, _, what = (lines[-1] if lines else "").partition(" ")
+        if heard:
+            if word == "at" and not rest:
+                self._happen(LookReached(number, what))
+            return
+        del self._children[number]
+        self._close(child)
+        problem = {"exec": "", "path": what, "start": what}.get(word, "the look was cut short: its process was killed")
+        self._happen(LookEnded(number, problem))
+
+    def _close(self, child: _Child) -> None:
+        self._loop.forget(child.talk)
+        os.close(child.talk)
+        os.close(child.handle)
