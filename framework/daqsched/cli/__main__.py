@@ -1,0 +1,5 @@
+"""`python -m daqsched.cli`."""
+
+from daqsched.cli import main
+
+main()

@@ -1,0 +1,66 @@
+"""`daqsched serve`: the daemon."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+import click
+
+from daqsched.cli.root import main
+from daqsched.settings import state_dir
+
+
+@main.command()
+@click.option("--master", envvar="DAQSCHED_MASTER", required=True, help="HOST:PORT, or zk://HOST:PORT,.../PATH.")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder for what must survive [env: DAQSCHED_STATE].")
+@click.option("--group", default="", help="The group whose members may use the socket.")
+@click.option(
+    "--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL; without it lines stay on their hosts."
+)
+@click.option("--index", default="daqsched-logs", show_default=True, help="First part of the index names.")
+@click.option(
+    "--executor", default="", help="daqsched-executor's path on the farm [default: the one beside this command]."
+)
+@click.option("--user", default="", help="Account for executors [default: this one].")
+@click.option("--role", default="*", show_default=True, help="Mesos role.")
+@click.option("--name", default="daqsched", show_default=True, help="The framework's name in the Mesos web UI.")
+@click.option("--webui-url", default="", help="Link in the Mesos web UI.")
+@click.option("--credentials", type=click.Path(path_type=Path), help="JSON file with principal and secret, mode 600.")
+@click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
+@click.pass_obj
+def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bool, **options: Any) -> None:
+    """Be the framework: match offers with the wanted jobs, and keep it so."""
+    from daqsched.mesos import Framework
+    from daqsched.serve import run
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # uvicorn tells of its own birth; pymesos of every attempt to connect, which the engine sums up, and prints a traceback
+    # of what it then raises in the main thread, where `serve` makes a sentence of it
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    logging.getLogger("pymesos").setLevel(logging.CRITICAL)
+    framework = Framework(
+        name=options["name"],
+        user=options["user"],
+        role=options["role"],
+        webui_url=options["webui_url"],
+        credentials=options["credentials"],
+        executor=(executor or _executor_beside(),),
+    )
+    run(
+        options["master"],
+        framework,
+        state=state or state_dir(),
+        socket=path,
+        group=options["group"],
+        elasticsearch=options["elasticsearch"],
+        index=options["index"],
+        new_framework=new_framework,
+    )
+
+
+def _executor_beside() -> str:
+    beside = Path(sys.argv[0]).resolve().parent / "daqsched-executor"
+    return str(beside) if beside.exists() else "daqsched-executor"

@@ -1,0 +1,82 @@
+"""`daqsched logs`: what jobs print, out of Elasticsearch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from daqsched.cli.root import connect, json_option, main
+from daqsched.errors import UserError
+
+
+@main.command()
+@click.argument("select", nargs=-1)
+@click.option("-f", "--follow", is_flag=True, help="Go on with lines as they are printed, until Ctrl-C.")
+@click.option("--host", "hosts", multiple=True, help="Only these hosts: names, ranges, * and ?.")
+@click.option("-n", "--lines", "most", default=50, show_default=True, help="How many of the last lines.")
+@click.option("--since", default="", help="10m (ago), 14:05, or 2026-11-23 14:05:00.")
+@click.option("--until", default="", help="As --since.")
+@click.option("--grep", default="", help='Words that a line must hold; "in this order", begin*, -without.')
+@click.option("--stream", "streams", multiple=True, type=click.Choice(["stdout", "stderr", "executor"]))
+@click.option("--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL [default: the daemon's].")
+@click.option("--index", default="", help="First part of the index names [default: the daemon's].")
+@json_option
+@click.pass_obj
+def logs(
+    path: Path,
+    /,
+    select: tuple[str, ...],
+    follow: bool,
+    hosts: tuple[str, ...],
+    most: int,
+    streams: tuple[str, ...],
+    elasticsearch: str,
+    index: str,
+    as_json: bool,
+    **words: str,
+) -> None:
+    """Show what jobs print, on all their hosts. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10].
+
+    A line of stdout has the mark |, one of stderr !, and what the executor says of the job *.
+    """
+    from daqsched import search
+
+    if not elasticsearch or not index:
+        info = connect(path).info()
+        elasticsearch, index = elasticsearch or info.elasticsearch, index or info.index
+    if not elasticsearch:
+        raise UserError(
+            "no Elasticsearch is configured, the lines lie in the jobs' sandboxes (the Mesos web UI shows them): "
+            "give daqsched serve --elasticsearch URL"
+        )
+    now = time.time()
+    wanted = search.Wanted(
+        words=select,
+        hosts=hosts,
+        streams=streams,
+        since=search.moment(words["since"], now) if words["since"] else None,
+        until=search.moment(words["until"], now) if words["until"] else None,
+        text=words["grep"],
+    )
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    today = time.strftime("%Y-%m-%d")
+
+    def show(line: search.Line) -> None:
+        print(search.json_line(line) if as_json else search.format_line(line, colours, today=today), flush=follow)
+
+    client = search.connect(elasticsearch)
+    try:
+        shown = search.tail(client, wanted, most, index)
+        for line in shown:
+            show(line)
+        if follow:
+            for line in search.follow(client, wanted, shown, index):
+                show(line)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        client.close()
