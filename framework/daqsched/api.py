@@ -43,8 +43,9 @@ from daqsched.protocol import (
     SelectRequest,
     StatusAnswer,
 )
+from daqsched.rules import check
 from daqsched.select import selection
-from daqsched.spec import EMPTY, Spec, check
+from daqsched.spec import EMPTY, Spec
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from typing import Any, Mapping, Optional, Sequence, TypeVar, Union
 import msgspec
 
 from daqsched.errors import JobError
-from daqsched.spec import JobSpec, LoggingSpec, check_job
+from daqsched.rules import check_job
+from daqsched.spec import JobSpec, LoggingSpec
 from daqsched_executor.contract import Restart, Stop
 
 __all__ = ["Job", "Logging", "Resources", "Restart", "Stop"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from daqsched.fill import payload
 from daqsched.hosts import expand
 from daqsched.jobfile import load
-from daqsched.spec import payload
 
 JOBS = Path(__file__).resolve().parent.parent.parent / "jobs"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daqsched import spec
+from daqsched import fill, spec
 from daqsched.errors import JobFileError
 from daqsched.jobfile import load
 
@@ -55,7 +55,7 @@ def test_a_good_file_becomes_a_spec_that_survives_its_own_json(write) -> None:
     assert [job.name for job in found.jobs] == ["readout", "builder"]
     assert found.jobs[0].restart.cap_s == 30.0 and found.jobs[1].cpus == 2.0 and found.logging.index == "test"
     assert spec.decode(spec.encode(found)) == found
-    payload = spec.payload(found.jobs[0], "hlt02", "id")
+    payload = fill.payload(found.jobs[0], "hlt02", "id")
     assert payload.argv == ("/cvmfs/daq.example.org/release-08/bin/readout", "--host", "hlt02")
 
 

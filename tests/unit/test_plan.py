@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from builders import job
 from daqsched.plan import plan
-from daqsched.spec import FORWARDER, Spec, digest, encode, run_digest, with_forwarder
+from daqsched.spec import FORWARDER, JobSpec, Spec, decode, digest, encode, run_digest, with_forwarder
+from daqsched_executor.contract import Restart
 
 
 def changes(old: tuple, new: tuple) -> list[tuple]:
@@ -57,3 +58,19 @@ def test_every_host_of_the_file_gets_a_forwarder() -> None:
     assert spec.jobs[-1].name == FORWARDER and spec.jobs[-1].hosts == ("h[1-2]", "h2")
     assert spec.jobs[-1].argv[:4] == ("/x/daqsched-executor", "forward", "--elasticsearch", "http://es:9200")
     assert with_forwarder(Spec(jobs=(job(),)), ("x",), "", "i").jobs == (job(),)
+
+
+def test_what_is_written_down_but_is_the_default_changes_no_digest() -> None:
+    """Nor does a field that a newer daqsched knows and a job does not use: an upgrade restarts nothing."""
+    written = decode(
+        b'{"jobs":[{"name":"a","argv":["/x"],"hosts":["h"],"cpus":0.1,"lock":true,"restart":{"cap_s":60}}]}'
+    )
+    bare = Spec(jobs=(JobSpec(name="a", argv=("/x",), hosts=("h",)),))
+    assert encode(written) == encode(bare) == b'{"jobs":[{"argv":["/x"],"hosts":["h"],"name":"a"}]}'
+    assert run_digest(written.jobs[0]) == run_digest(bare.jobs[0])
+
+
+def test_when_the_framework_gives_up_is_no_business_of_a_running_program() -> None:
+    """Its executor never reads it."""
+    assert run_digest(job()) == run_digest(job(restart=Restart(give_up=3)))
+    assert run_digest(job()) != run_digest(job(restart=Restart(budget=3)))

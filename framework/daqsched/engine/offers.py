@@ -6,8 +6,9 @@ from daqsched import commands, events
 from daqsched.commands import TaskToLaunch
 from daqsched.engine.farm import ASK_S, REFUSE_S, Farm, Instance
 from daqsched.engine.tasks import look_for_lost
+from daqsched.fill import payload
 from daqsched.match import Room
-from daqsched.spec import JobSpec, payload
+from daqsched.spec import JobSpec
 from daqsched.task import Task
 
 

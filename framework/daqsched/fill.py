@@ -1,0 +1,100 @@
+"""A job on one host: placeholders filled in, and the payload that its executor is told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Callable, Iterable, Mapping
+
+import msgspec
+
+from daqsched.errors import JobError
+from daqsched.spec import CheckSpec, JobSpec
+from daqsched_executor.contract import Check, Payload
+
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_NO_PORTS: Mapping[str, int] = {}
+
+
+def fill(text: str, job: JobSpec, host: str, field: str = "command", ports: Mapping[str, int] = _NO_PORTS) -> str:
+    """Replace ``{host}``, ``{job}``, ``{version}``, ``{instance}`` and ``{port:NAME}``; ``{{`` and ``}}`` stand for the
+    braces themselves.
+
+    Raises `JobError` for any other placeholder, so that a typing mistake is found before anything is sent.
+    """
+    values = {"host": host, "job": job.name, "version": job.release, "instance": f"{job.name}@{host}"}
+    values.update((f"port:{name}", str(ports.get(name, number))) for name, number in job.ports.items())
+
+    def one(found: re.Match[str]) -> str:
+        if found.group(0) in ("{{", "}}"):
+            return found.group(0)[0]
+        name = found.group(1)
+        if name is None:
+            raise JobError(
+                f"{text!r}: a single '{found.group(0)}'; write '{found.group(0) * 2}' for the character", field
+            )
+        if name not in values:
+            there = ", ".join(f"{{{value}}}" for value in values)
+            raise JobError(f"{text!r}: no placeholder '{{{name}}}'; there are {there}", field)
+        if name == "version" and not job.release:
+            raise JobError(f"{text!r} uses {{version}}, but the job has no version", field)
+        return values[name]
+
+    return _PLACEHOLDER.sub(one, text) if "{" in text or "}" in text else text
+
+
+def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _NO_PORTS) -> Payload:
+    """What the executor of this job on this host is told.
+
+    ``ports`` are the numbers for those of the job's ports that are 0 in it; the fixed ones need not be in it.
+    """
+    numbers = {name: ports.get(name, number) for name, number in job.ports.items()}
+
+    def one(text: str, field: str) -> str:
+        return fill(text, job, host, field, numbers)
+
+    def all_of(texts: Iterable[str], field: str) -> tuple[str, ...]:
+        return tuple(one(text, field) for text in texts)
+
+    container = job.container
+    return Payload(
+        task_id=task_id,
+        job=job.name,
+        host=host,
+        argv=all_of(job.argv, "command"),
+        env={name: one(text, "env") for name, text in job.env.items()},
+        release=job.release,
+        cwd=one(job.cwd, "directory"),
+        user=job.user,
+        limits=job.limits,
+        needs=all_of(job.needs, "needs"),
+        restart=job.restart,
+        stop=replace(
+            job.stop, before=all_of(job.stop.before, "stop.before"), after=all_of(job.stop.after, "stop.after")
+        ),
+        forward=job.forward,
+        labels=job.labels,
+        checks=tuple(_check(check, one) for check in job.checks),
+        actions={name: all_of(argv, "actions") for name, argv in job.actions.items()},
+        action_timeout_s=job.action_timeout_s,
+        ports=numbers,
+        cpus=job.cpus,
+        mem=job.mem,
+        container=container
+        and replace(
+            container,
+            image=one(container.image, "container.image"),
+            volumes=all_of(container.volumes, "container.volumes"),
+        ),
+        lock=job.lock,
+        libraries=job.libraries,
+    )
+
+
+def _check(check: CheckSpec, one: Callable[[str, str], str]) -> Check:
+    values = msgspec.structs.asdict(check)
+    values["argv"] = tuple(one(text, "check") for text in check.argv)
+    values["path"] = one(check.path, "check")
+    values["address"] = one(check.address, "check")
+    values["port"] = int(one(str(check.port), "check"))
+    return Check(**values)
