@@ -203,6 +203,11 @@ class ExecutorUnderTest:
                 cwd=sandbox, env=environment, stdout=out, stderr=err, start_new_session=True,
             )  # fmt: skip
 
+    @property
+    def pid(self) -> int:
+        """The executor itself: what was started becomes its warden, as under the posix launcher."""
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+
     def launch(self, payload: Payload | Survey) -> None:
         """Wait for the subscription and hand over the task."""
         self.agent.wait_subscribed()
@@ -223,7 +228,7 @@ class ExecutorUnderTest:
     def end(self) -> None:
         """Whatever happened in the test, leave no process."""
         if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGKILL)
+            os.killpg(self.process.pid, signal.SIGKILL)  # the warden and the executor
         self.process.wait()
 
 
@@ -245,15 +250,20 @@ def wait_until(true: Callable[[], object], what: str, limit_s: float = 10.0) -> 
 
 
 def processes_of(executor: ExecutorUnderTest) -> list[int]:
-    """Living processes of the executor's job: all that carry its sandbox in their environment or as folder."""
+    """Living processes of the executor's job: all that have its sandbox as folder, but for the executor and its warden."""
     found = []
+    own = [executor.process.pid] if executor.process.poll() is None else []
+    try:
+        own.append(executor.pid)
+    except (OSError, IndexError):  # it has left
+        pass
     for name in os.listdir("/proc"):
         try:
             if name.isdigit() and Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox:
                 found.append(int(name))
         except OSError:
             continue
-    return [pid for pid in found if pid != executor.process.pid]
+    return [pid for pid in found if pid not in own and alive(pid)]
 
 
 def alive(pid: int) -> bool:

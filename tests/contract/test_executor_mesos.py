@@ -51,7 +51,7 @@ class TestOrders:
         """Whoever ends the executor politely gets an orderly end of the program."""
         executor = start("/bin/sleep", "1000")
         executor.running()
-        os.kill(executor.process.pid, signal.SIGTERM)
+        os.kill(executor.pid, signal.SIGTERM)
         agent.wait_update("TASK_KILLED")
         assert executor.leave() == 0 and "stopped by SIGTERM to the executor" in executor.log()
 

@@ -140,7 +140,7 @@ signal.pause()
         """The program dies with its executor, whoever kills that."""
         executor = start("/bin/sleep", "1000")
         pid = executor.running().pid
-        os.kill(executor.process.pid, signal.SIGKILL)
+        os.kill(executor.pid, signal.SIGKILL)
         wait_until(lambda: not alive(pid), "end of the program")
 
     def test_processes_that_hop_are_caught(self, agent: FakeAgent, start: Start) -> None:
@@ -231,7 +231,7 @@ print(json.dumps(dict(
         executor = start("/bin/sleep", "1000", user="nobody")
         pid = executor.running().pid
         assert os.stat(f"/proc/{pid}").st_uid == 65534
-        os.kill(executor.process.pid, signal.SIGKILL)
+        os.kill(executor.pid, signal.SIGKILL)
         wait_until(lambda: not alive(pid), "end of the program")
 
     def test_a_name_without_a_slash_is_looked_up_in_the_jobs_path(
@@ -299,13 +299,13 @@ time.sleep(1000)
             assert not lockable(file)
         agent.kill("readout@hlt01.1")
         executor.leave()
-        assert all(lockable(file) for file in files)
+        wait_until(lambda: all(lockable(file) for file in files), "end of the locks")
 
     def test_a_job_that_is_not_forwarded_registers_nothing(self, start: Start) -> None:
-        """``forward = False`` leaves no trace in the spool."""
+        """``forward = False`` leaves no stream in the spool."""
         executor = start("/bin/sleep", "1000", forward=False)
         executor.running()
-        assert not executor.spool.exists()
+        assert not (executor.spool / "streams").exists()
 
     def test_a_spool_that_cannot_be_made_is_said_and_does_not_stop_the_job(
         self, agent: FakeAgent, start: Start, tmp_path: Path

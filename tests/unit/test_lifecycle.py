@@ -12,6 +12,8 @@ from daqsched_executor.contract import Payload, Restart, Stop
 from daqsched_executor.life import state as phases
 from daqsched_executor.life.events import (
     Acknowledged,
+    Claim,
+    Claimed,
     Command,
     Connected,
     Delivered,
@@ -22,6 +24,7 @@ from daqsched_executor.life.events import (
     Launched,
     Leave,
     Moment,
+    Occupied,
     PathFailed,
     Reached,
     Refused,
@@ -57,6 +60,7 @@ class Story:
         self.happen(Connected(killing=True))
         if job is not None:
             self.happen(Launched(job))
+            self.happen(Claimed())
 
     @property
     def now(self) -> Moment:
@@ -93,13 +97,52 @@ def kinds(commands: list[Command]) -> list[type]:
     return [type(command) for command in commands if not isinstance(command, Say)]
 
 
+class TestClaim:
+    """Never two copies of an instance on a machine."""
+
+    def test_another_copy_is_told_once_and_waited_for(self) -> None:
+        """The sentence names who is there since when; nothing is forked before it is gone; a stop ends the wait."""
+        story = Story()
+        story.happen(Launched(payload()))
+        for _ in range(3):
+            story.happen(Occupied(99, "2025-11-22 14:02:11"))
+            assert kinds(story.due()) == [Claim]
+        sentence = "another copy of readout@hlt01 runs here since 2025-11-22 14:02:11, pid 99; starts when it is gone"
+        assert story.told[1:] == [("TASK_STARTING", "probing", sentence)]
+        assert kinds(story.happen(Claimed())) == [Spawn]
+        waiting = in_phase(phases.CLAIMING)
+        waiting.happen(Occupied(99, "noon"), StopAsked("the scheduler"))
+        assert waiting.told[-1][0] == "TASK_KILLED" and "another copy" in waiting.told[-1][2]
+
+    def test_what_dies_at_once_is_not_told_but_what_does_not_is(self) -> None:
+        """A leftover has 5 s to die from SIGKILL; then people hear of it, and nothing starts beside it."""
+        story = Story()
+        story.happen(Launched(payload()), Occupied(dying=2))
+        assert len(story.told) == 1 and kinds(story.due()) == [Claim]
+        story.happen(Occupied(dying=2), after=6)
+        story.happen(Occupied(dying=1), after=1)
+        assert [message for _, _, message in story.told[1:]] == [
+            "2 processes of another copy of readout@hlt01 are still there; starts when they are gone",
+            "1 process of another copy of readout@hlt01 is still there; starts when it is gone",
+        ]
+
+    def test_what_was_ended_is_said_and_what_cannot_be_locked_is_told_while_it_runs(self) -> None:
+        """One sentence each."""
+        story = Story()
+        story.happen(Launched(payload()))
+        said = story.happen(Claimed(3, "a second copy could not be told: /x: full"))
+        assert Say("ended 3 processes that a dead executor of this job left behind") in said
+        story.run()
+        assert story.told[-1][2].endswith("; a second copy could not be told: /x: full")
+
+
 class TestStart:
     """From the task to the program."""
 
     def test_a_launched_task_is_spawned_and_told(self) -> None:
         """A launch reports TASK_STARTING and forks at once; exec makes it TASK_RUNNING with pid and time."""
         story = Story(payload())
-        assert kinds(story.commands) == [Tell, Spawn]
+        assert kinds(story.commands) == [Tell, Claim, Spawn]
         story.run()
         assert story.told == [
             ("TASK_STARTING", "starting", "starting /bin/readout"),
@@ -455,7 +498,10 @@ class TestAgent:
 
 def in_phase(phase: str) -> Story:
     """A story that has come to ``phase``."""
-    story = Story(None if phase == phases.IDLE else payload("always" if phase != phases.ENDED else "never"))
+    job = payload("always" if phase != phases.ENDED else "never")
+    story = Story(None if phase in (phases.IDLE, phases.CLAIMING) else job)
+    if phase == phases.CLAIMING:
+        story.happen(Launched(job))
     if phase in (phases.RUNNING, phases.CLEARING, phases.STOPPING, phases.ENDED):
         story.run()
     if phase == phases.WAITING:
@@ -472,15 +518,18 @@ def in_phase(phase: str) -> Story:
 
 
 EVENTS: tuple[Event, ...] = (
-    Launched(payload()), Refused("no"), Spawned(7), Reached("/x"), Started(), PathFailed("/x is missing"),
+    Launched(payload()), Refused("no"), Claimed(), Occupied(11, "noon"), Spawned(7), Reached("/x"), Started(),
+    PathFailed("/x is missing"),
     StartFailed("no program"), Died(code=1), Died(code=1, left=2), TreeGone(), StopAsked("the scheduler"), Connected(),
     Disconnected(), Delivered(), Acknowledged(), Ticked(),
 )  # fmt: skip
 
 #: Where an event leads; a pair that is not here changes no phase. "!" marks pairs that cannot be, and are said.
 LEADS = {
-    "idle": "Launched>starting Refused>ended Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! "
+    "idle": "Launched>claiming Refused>ended Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! "
     "StopAsked>ended Delivered! Acknowledged!",
+    "claiming": "Launched! Refused! Claimed>starting Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! "
+    "TreeGone! StopAsked>ended Delivered! Acknowledged!",
     "starting": "Launched! Refused! Started>running PathFailed>waiting StartFailed>starting Died>starting "
     "Died>clearing TreeGone! StopAsked>stopping Delivered! Acknowledged!",
     "waiting": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! "
@@ -503,7 +552,8 @@ def test_every_event_is_taken_in_every_phase(phase: str, event: Event) -> None:
     if isinstance(event, Ticked):
         story.time = max(story.time, story.state.deadline or 0.0)
     name = type(event).__name__
-    entries = [entry for entry in LEADS[phase].split() if entry.rstrip("!").split(">")[0] == name]
+    leads = LEADS[phase] + ("" if phase in ("claiming", "ended") else " Claimed! Occupied!")
+    entries = [entry for entry in leads.split() if entry.rstrip("!").split(">")[0] == name]
     before = story.state
     commanded = story.happen(event)
     if name == "Died" and len(entries) == 2:

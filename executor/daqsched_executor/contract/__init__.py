@@ -26,6 +26,7 @@ from daqsched_executor.contract.report import ACTIVITIES, ORDER_KINDS, Done, Exi
 from daqsched_executor.contract.stream import (
     EXECUTOR,
     LINKS_DIR,
+    LOCKS_DIR,
     SPOOL_NAME,
     SPOOL_VARIABLE,
     STDERR,
@@ -42,6 +43,7 @@ __all__ = [
     "CHECK_KINDS",
     "EXECUTOR",
     "LINKS_DIR",
+    "LOCKS_DIR",
     "ORDER_KINDS",
     "RESTART_POLICIES",
     "SPOOL_NAME",

@@ -18,6 +18,9 @@ SPOOL_VARIABLE = "DAQSCHED_SPOOL"
 STREAMS_DIR = "streams"
 LINKS_DIR = "links"
 
+#: Below the spool: one file per instance, locked (flock) by the executor that may run it. See `Payload.lock`.
+LOCKS_DIR = "locks"
+
 #: The stream of the executor's own words about a job (started, exited, backs off); the others are what the
 #: job prints. Streams are named by these words in documents, in `daqsched logs` and in the sandbox.
 STDOUT, STDERR, EXECUTOR = "stdout", "stderr", "executor"

@@ -67,6 +67,27 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Claimed:
+    """Nothing of the instance runs on this machine, and nothing else can begin to."""
+
+    #: How many processes that a dead executor had left behind were ended first.
+    ended: int = 0
+    #: Why a second copy would not be noticed; empty: it would, or the job does not want it.
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Occupied:
+    """Something of the instance still runs on this machine."""
+
+    #: The executor that has the lock, and since when (local time); 0 and empty: nobody has.
+    pid: int = 0
+    since: str = ""
+    #: Processes of other tasks of the instance that are being ended, by us or by their own executor.
+    dying: int = 0
+
+
+@dataclass(frozen=True)
 class Spawned:
     """A child was forked; it is not the program yet."""
 
@@ -154,11 +175,18 @@ class Ticked:
 
 
 Event = Union[
-    Launched, Refused, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
+    Launched, Refused, Claimed, Occupied, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
     StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked, SurveyAsked, LookReached, LookEnded,
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------- commands
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Take the instance's lock and end what a dead executor left behind; answers `Claimed` or `Occupied`."""
+
+    payload: Payload
 
 
 @dataclass(frozen=True)
@@ -217,4 +245,4 @@ class Leave:
     """End the executor."""
 
 
-Command = Union[Spawn, Look, LeaveLook, Signal, KillTree, Tell, Say, Leave]
+Command = Union[Claim, Spawn, Look, LeaveLook, Signal, KillTree, Tell, Say, Leave]

@@ -18,6 +18,7 @@ from daqsched_executor.contract import duration
 from daqsched_executor.life import starting, stopping, words
 from daqsched_executor.life.events import (
     Acknowledged,
+    Claimed,
     Command,
     Connected,
     Delivered,
@@ -29,6 +30,7 @@ from daqsched_executor.life.events import (
     LookEnded,
     LookReached,
     Moment,
+    Occupied,
     PathFailed,
     Reached,
     Refused,
@@ -42,6 +44,7 @@ from daqsched_executor.life.events import (
     TreeGone,
 )
 from daqsched_executor.life.state import (
+    CLAIMING,
     CLEARING,
     ENDED,
     IDLE,
@@ -116,6 +119,10 @@ _STEPS: dict[tuple[str, type], Step] = {
     (IDLE, Refused): starting.refused,
     (IDLE, SurveyAsked): _survey,
     (IDLE, StopAsked): stopping.stop_idle,
+    (CLAIMING, Occupied): starting.occupied,
+    (CLAIMING, Claimed): starting.claimed,
+    (CLAIMING, Ticked): starting.claim_again,
+    (CLAIMING, StopAsked): stopping.stop_waiting,
     (STARTING, Spawned): _pid_known,
     (STARTING, Reached): starting.reached,
     (STARTING, Started): starting.started,
@@ -149,6 +156,9 @@ _STEPS: dict[tuple[str, type], Step] = {
     (ENDED, Ticked): stopping.not_acknowledged,
     (ENDED, StopAsked): stopping.stop_ended,
     # a child that hung in the kernel was given up, and ends later
+    # and so may an answer to `Claim`
+    (ENDED, Claimed): _nothing_to_do,
+    (ENDED, Occupied): _nothing_to_do,
     (ENDED, Reached): _nothing_to_do,
     (ENDED, PathFailed): _nothing_to_do,
     (ENDED, StartFailed): _nothing_to_do,

@@ -14,11 +14,14 @@ from daqsched_executor.life.events import (
     TASK_FINISHED,
     TASK_RUNNING,
     TASK_STARTING,
+    Claim,
+    Claimed,
     Command,
     Died,
     KillTree,
     Launched,
     Moment,
+    Occupied,
     PathFailed,
     Reached,
     Refused,
@@ -31,7 +34,10 @@ from daqsched_executor.life.events import (
     TreeGone,
 )
 from daqsched_executor.life.state import (
+    CLAIM_RETRY_S,
+    CLAIMING,
     CLEARING,
+    DYING_RETRY_S,
     KILL_S,
     PROBE_RETRY_CAP_S,
     RUNNING,
@@ -48,10 +54,36 @@ from daqsched_executor.life.stopping import end
 
 def launched(state: State, event: Launched, now: Moment) -> tuple[State, list[Command]]:
     payload = event.payload
-    state = replace(state, payload=payload, note=event.note)
-    started, commands = spawn(state, now)
+    state = replace(state, phase=CLAIMING, payload=payload, note=event.note, since=now, deadline=None)
     report = Report(activity="starting")
-    return started, [Tell(TASK_STARTING, report, words.starting(payload)), *commands]
+    return state, [Tell(TASK_STARTING, report, words.starting(payload)), Claim(payload)]
+
+
+def occupied(state: State, event: Occupied, now: Moment) -> tuple[State, list[Command]]:
+    """Another copy is there: never two. What only needs a moment to die is told when it takes longer than that."""
+    assert state.payload is not None
+    instance = state.payload.instance
+    if event.dying and now.mono - state.since.mono < KILL_S:
+        return replace(state, deadline=now.mono + DYING_RETRY_S), []
+    state = replace(state, deadline=now.mono + CLAIM_RETRY_S)
+    if event.dying:
+        return tell_problem(state, words.still_dying(instance, event.dying))
+    # what that copy leaves behind has its time to die from here on
+    return tell_problem(replace(state, since=now), words.occupied(instance, event.pid, event.since))
+
+
+def claim_again(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
+    assert state.payload is not None
+    return replace(state, deadline=None), [Claim(state.payload)]
+
+
+def claimed(state: State, event: Claimed, now: Moment) -> tuple[State, list[Command]]:
+    said: list[Command] = [Say(words.left_behind(event.ended))] if event.ended else []
+    if event.problem:
+        said.append(Say(event.problem))
+        state = replace(state, note="; ".join(filter(None, (state.note, event.problem))))
+    state, commands = spawn(replace(state, problem=""), now)
+    return state, said + commands
 
 
 def refused(state: State, event: Refused, now: Moment) -> tuple[State, list[Command]]:

@@ -4,6 +4,7 @@ The phases, and what is alive in each:
 
 ========  =========================================================================================
 idle      no task yet; nothing runs
+claiming  another copy of the instance may live on this machine; nothing runs until it is gone
 starting  a child is forked and checks the paths, then becomes the program (`Reached`, `Started`)
 waiting   nothing runs; the next start is due at `State.until` (back-off, or a path is unreadable)
 running   the program
@@ -22,13 +23,15 @@ from dataclasses import dataclass, field, replace
 from daqsched_executor.contract import Exit, Payload, Report, Survey
 from daqsched_executor.life.events import Died, Moment
 
-IDLE, STARTING, WAITING, RUNNING = "idle", "starting", "waiting", "running"
+IDLE, CLAIMING, STARTING, WAITING, RUNNING = "idle", "claiming", "starting", "waiting", "running"
 CLEARING, STOPPING, LOOKING, ENDED = "clearing", "stopping", "looking", "ended"
 #: A job's; a survey's are idle, looking and ended.
-PHASES = (IDLE, STARTING, WAITING, RUNNING, CLEARING, STOPPING, ENDED)
+PHASES = (IDLE, CLAIMING, STARTING, WAITING, RUNNING, CLEARING, STOPPING, ENDED)
 
 #: A path that can't be read is tried again after 1, 2, 4, 8 and then every 10 seconds.
 PROBE_RETRY_CAP_S = 10.0
+#: How often the instance's lock is tried again, and whether what gets SIGKILL is gone.
+CLAIM_RETRY_S, DYING_RETRY_S = 0.5, 0.02
 #: How long the executor waits for the agent's acknowledgement of the last report, once the agent took it. Before that
 #: it has as much patience as with an agent that is away: one that has just restarted refuses reports for a while.
 ACKNOWLEDGE_S = 10.0

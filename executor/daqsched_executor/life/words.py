@@ -14,6 +14,25 @@ def starting(payload: Payload) -> str:
     return f"starting {payload.argv[0]}" + (f" (release {payload.release})" if payload.release else "")
 
 
+def occupied(instance: str, pid: int, since: str) -> str:
+    """Another executor has the instance's lock."""
+    who = f" since {since}, pid {pid}" if pid else ""
+    return f"another copy of {instance} runs here{who}; starts when it is gone"
+
+
+def still_dying(instance: str, count: int) -> str:
+    """What another copy left behind has had its SIGKILL and its time."""
+    what = f"{count} process{'' if count == 1 else 'es'} of another copy of {instance}"
+    return (
+        f"{what} {'is' if count == 1 else 'are'} still there; starts when {'it is' if count == 1 else 'they are'} gone"
+    )
+
+
+def left_behind(count: int) -> str:
+    """Said before the first start."""
+    return f"ended {count} process{'' if count == 1 else 'es'} that a dead executor of this job left behind"
+
+
 def running(pid: int, clock: str, restarts: int, last: Exit | None, note: str) -> str:
     """``pid 4711 since 2025-11-22 14:02:11, 3 restarts, last: killed by SIGSEGV after 2.1 s``."""
     again = f", {_times(restarts)}" if restarts else ""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from daqsched_executor.contract import Payload, spool_of
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life.events import (
+    Claim,
     Command,
     Event,
     KillTree,
@@ -33,8 +34,10 @@ from daqsched_executor.life.events import (
     Ticked,
 )
 from daqsched_executor.life.state import begin
+from daqsched_executor.machine.claim import InstanceClaim
 from daqsched_executor.machine.kernel import Kernel, signal_name
 from daqsched_executor.machine.process import Program
+from daqsched_executor.machine.warden import WARDEN_GONE, dismiss, needed, stand_guard
 from daqsched_executor.run.log import Log
 from daqsched_executor.run.loop import READ, Loop
 from daqsched_executor.run.mesos import Link, patience_s
@@ -59,8 +62,16 @@ def main(argv: list[str]) -> int:
     files = open_files(sandbox)
     log = Log(files.executor)
     _keep_files_to_ourselves(files)
+    warden = stand_guard(Kernel()) if needed(os.environ) else -1
+    status = _run(files, sandbox, log, warden >= 0)
+    if warden >= 0:
+        dismiss(warden, status)
+    return status
+
+
+def _run(files: Files, sandbox: str, log: Log, guarded: bool) -> int:
     try:
-        run = Run(files, sandbox, log, os.environ)
+        run = Run(files, sandbox, log, os.environ, guarded)
     except BaseException:
         log.say("cannot start: " + " | ".join(traceback.format_exc().splitlines()[-3:]))
         return 1
@@ -85,7 +96,7 @@ def _keep_files_to_ourselves(files: Files) -> None:
 class Run:
     """Performs what `lifecycle` commands. Its own state is the queue of events; what is so is in `self._state`."""
 
-    def __init__(self, files: Files, sandbox: str, log: Log, environ: Mapping[str, str]) -> None:
+    def __init__(self, files: Files, sandbox: str, log: Log, environ: Mapping[str, str], guarded: bool) -> None:
         self._kernel = Kernel()
         self._kernel.adopt_orphans()
         self._files, self._sandbox, self._log, self._environ = files, sandbox, log, environ
@@ -93,9 +104,13 @@ class Run:
         self._loop = Loop()
         self._loop.on_signals((signal.SIGTERM, signal.SIGINT), self._ended_by)
         self._loop.on_signals((signal.SIGCHLD,), self._child_ended)
+        self._warden = os.getppid() if guarded else 0
+        if guarded:
+            self._loop.on_signals((WARDEN_GONE,), self._warden_gone)
         self._program = Program(self._kernel, (files.stdout, files.stderr))
         self._link = Link(self._loop, log, self._events.append, environ)
         self._state = begin(self._kernel.now(), patience_s(environ))
+        self._claim = InstanceClaim(self._kernel, spool_of(environ))
         #: The locks on our streams' registrations, held for as long as we live.
         self._locks: list[int] = []
         self._looks: Looks | None = None
@@ -125,6 +140,14 @@ class Run:
     def _ended_by(self, number: int) -> None:
         self._events.append(StopAsked(f"{signal_name(number)} to the executor"))
 
+    def _warden_gone(self, number: int) -> None:
+        """Without it nobody would clear up behind us, so we end while we can; the framework starts another one."""
+        if os.getppid() == self._warden:
+            return  # somebody sent the signal by hand
+        self._log.say("its warden is gone (kill -9?): ends the program and leaves")
+        self._program.kill_tree()
+        os._exit(1)
+
     def _child_ended(self, number: int) -> None:
         self._hear(self._program.reap)
 
@@ -150,7 +173,9 @@ class Run:
     # ------------------------------------------------------------------------------------ what is done
 
     def _perform(self, command: Command) -> None:
-        if isinstance(command, Spawn):
+        if isinstance(command, Claim):
+            self._events.appendleft(self._claim.take(command.payload, self._kernel.now().clock))
+        elif isinstance(command, Spawn):
             answers = self._program.spawn(command.payload)
             self._events.extendleft(reversed(answers))
             if self._program.talk >= 0:

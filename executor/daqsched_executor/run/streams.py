@@ -12,12 +12,10 @@ import os
 from typing import NamedTuple
 
 from daqsched_executor.contract import EXECUTOR, LINKS_DIR, STDERR, STDOUT, STREAMS_DIR, Payload, Stream
+from daqsched_executor.machine.spool import shared_folder
 
 #: Names in the sandbox; the first two are what Mesos' agent made for our own output and what its web UI looks for.
 FILES = {STDOUT: "stdout", STDERR: "stderr", EXECUTOR: "executor.log"}
-
-#: Executors of several accounts, and the forwarder, share the spool as they share /tmp: none can remove another's.
-SPOOL_MODE = 0o1777
 
 
 class Files(NamedTuple):
@@ -41,7 +39,7 @@ def register(spool: str, sandbox: str, files: Files, payload: Payload, created: 
     """
     streams, links = os.path.join(spool, STREAMS_DIR), os.path.join(spool, LINKS_DIR)
     for folder in (spool, streams, links):
-        _shared_folder(folder)
+        shared_folder(folder)
     locks = []
     for name, file in zip(FILES, files):
         path = os.path.join(sandbox, FILES[name])
@@ -72,14 +70,6 @@ def _publish(folder: str, stream: Stream) -> int:
     fcntl.flock(lock, fcntl.LOCK_SH)
     os.rename(hidden, final)
     return lock
-
-
-def _shared_folder(path: str) -> None:
-    try:
-        os.mkdir(path)
-    except FileExistsError:
-        return
-    os.chmod(path, SPOOL_MODE)  # mkdir's mode goes through the umask
 
 
 def _sync_folder(path: str) -> None:

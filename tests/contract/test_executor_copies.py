@@ -1,0 +1,162 @@
+"""No orphan and never two copies, whoever is killed with -9: real executors with a fake agent, as the posix launcher
+starts them (without a cgroup of their own)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daqsched_executor.contract import Payload, Stop
+from fake_agent import ExecutorUnderTest, FakeAgent, alive, report_of, wait_until
+
+#: A program with a plain child, and a daemon in a session of its own.
+DAEMONS = """
+import os, time
+if os.fork() == 0:
+    time.sleep(1000)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    time.sleep(1000)
+os.wait()
+open("ready", "w")
+time.sleep(1000)
+"""
+
+
+def carrying(task_id: str) -> list[int]:
+    """Living processes that carry the task's id in their environment."""
+    word = f"DAQSCHED_TASK_ID={task_id}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and word in Path(f"/proc/{name}/environ").read_bytes().split(b"\0") and alive(int(name)):
+                found.append(int(name))
+        except OSError:
+            continue
+    return found
+
+
+class Copies:
+    """Executors of one instance, each for a task of its own, with a common spool."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.agents: list[FakeAgent] = []
+        self.executors: list[ExecutorUnderTest] = []
+
+    def start(self, *argv: str, **fields: object) -> tuple[FakeAgent, ExecutorUnderTest, str]:
+        """The next one: its agent, itself, its task's id."""
+        number = len(self.executors) + 1
+        agent = FakeAgent()
+        self.agents.append(agent)
+        executor = ExecutorUnderTest(agent, self.folder / f"sandbox{number}")
+        self.executors.append(executor)
+        task_id = f"readout@hlt01.{os.getpid()}-{number}"
+        executor.launch(Payload(task_id, "readout", "hlt01", argv, stop=Stop(grace_s=5.0), **fields))  # type: ignore[arg-type]
+        return agent, executor, task_id
+
+    def with_daemons(self) -> tuple[ExecutorUnderTest, str]:
+        """One whose program has begun all kinds of processes."""
+        agent, executor, task_id = self.start(sys.executable, "-c", DAEMONS)
+        executor.running()
+        wait_until((executor.sandbox / "ready").exists, "daemons")
+        assert len(carrying(task_id)) == 3
+        return executor, task_id
+
+    def end(self) -> None:
+        """Leave nothing."""
+        for executor in self.executors:
+            executor.end()
+        for number in range(1, len(self.executors) + 1):
+            for pid in carrying(f"readout@hlt01.{os.getpid()}-{number}"):
+                os.kill(pid, signal.SIGKILL)
+        for agent in self.agents:
+            agent.vanish()
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Iterator[Copies]:
+    """Ended whatever happens."""
+    made = Copies(tmp_path)
+    yield made
+    made.end()
+
+
+def test_kill_9_of_the_executor_leaves_nothing_of_what_it_began(copies: Copies) -> None:
+    """Its warden ends the double-forked daemon as well, and then as the executor did."""
+    executor, task_id = copies.with_daemons()
+    os.kill(executor.pid, signal.SIGKILL)
+    assert executor.leave() == -signal.SIGKILL
+    assert carrying(task_id) == []
+    assert "the executor was killed by SIGKILL" in executor.log()
+
+
+def test_kill_9_of_the_warden_leaves_nothing_either(copies: Copies) -> None:
+    """The executor notices, kills its tree and leaves."""
+    executor, task_id = copies.with_daemons()
+    own = executor.pid
+    os.kill(executor.process.pid, signal.SIGKILL)
+    wait_until(lambda: not alive(own) and not carrying(task_id), "end of all")
+    assert "its warden is gone" in executor.log()
+
+
+def test_what_warden_and_executor_left_behind_is_ended_by_the_next_one(copies: Copies) -> None:
+    """Both killed at once: the daemon lives on until an executor of the same instance comes, which says so."""
+    executor, task_id = copies.with_daemons()
+    os.killpg(executor.process.pid, signal.SIGKILL)
+    wait_until(lambda: len(carrying(task_id)) <= 2, "end of the program")
+    orphans = carrying(task_id)
+    assert orphans
+    _, second, _ = copies.start("/bin/sleep", "1000")
+    second.running()
+    assert carrying(task_id) == []
+    plural = "es" if len(orphans) > 1 else ""
+    assert f"ended {len(orphans)} process{plural} that a dead executor of this job left behind" in second.log()
+
+
+def test_a_second_copy_waits_until_the_first_is_gone(copies: Copies) -> None:
+    """As after a partition: it says who is there, starts nothing, and goes on by itself."""
+    _, first, task_id = copies.start("/bin/sleep", "1000")
+    pid = first.running().pid
+    agent, second, second_id = copies.start("/bin/sleep", "1000")
+    told = agent.wait_update("TASK_STARTING", contains="another copy of readout@hlt01 runs here since ")
+    assert f"pid {first.pid}; starts when it is gone" in told["message"]
+    assert report_of(told).activity == "probing" and alive(pid) and carrying(second_id) == []
+    os.kill(first.pid, signal.SIGKILL)
+    second.running()
+    assert carrying(task_id) == [] and len(carrying(second_id)) == 1
+
+
+def test_a_second_copy_can_be_stopped_while_it_waits(copies: Copies) -> None:
+    """The first one is left alone."""
+    _, first, _ = copies.start("/bin/sleep", "1000")
+    pid = first.running().pid
+    agent, second, second_id = copies.start("/bin/sleep", "1000")
+    agent.wait_update("TASK_STARTING", contains="another copy")
+    agent.kill(second_id)
+    assert "stopped while not running" in agent.wait_update("TASK_KILLED")["message"]
+    assert second.leave() == 0 and alive(pid)
+
+
+def test_without_a_lock_two_copies_run_and_neither_ends_the_other(copies: Copies) -> None:
+    """``lock = False`` is for programs that may."""
+    _, first, task_id = copies.start("/bin/sleep", "1000", lock=False)
+    first.running()
+    _, second, second_id = copies.start("/bin/sleep", "1000", lock=False)
+    second.running()
+    assert len(carrying(task_id)) == 1 == len(carrying(second_id))
+
+
+def test_a_start_that_ends_well_dismisses_the_warden(copies: Copies) -> None:
+    """An orderly end is status 0, at once, without a word of the warden."""
+    agent, executor, task_id = copies.start("/bin/sleep", "1000")
+    executor.running()
+    agent.kill(task_id)
+    assert executor.leave() == 0 and "warden" not in executor.log()
