@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Container
 from typing import NamedTuple
 
 from daqsched_executor.life.events import Moment
@@ -114,8 +115,9 @@ class Kernel:
         entry = self.entry(pid)
         return entry is not None and bool(entry.flags & PF_FORKNOEXEC)
 
-    def descendants(self) -> list[Entry]:
-        """Every living process below us, zombies not among them, parents before children."""
+    def descendants(self, besides: Container[int] = ()) -> list[Entry]:
+        """Every living process below us, zombies not among them, parents before children; the trees of our children
+        ``besides`` are left out."""
         children: dict[int, list[Entry]] = {}
         for name in os.listdir("/proc"):
             if name.isdigit():
@@ -123,7 +125,7 @@ class Kernel:
                 if entry is not None:
                     children.setdefault(entry.parent, []).append(entry)
         found: list[Entry] = []
-        below = list(children.get(os.getpid(), ()))
+        below = [entry for entry in children.get(os.getpid(), ()) if entry.pid not in besides]
         while below:
             entry = below.pop(0)
             below += children.get(entry.pid, ())

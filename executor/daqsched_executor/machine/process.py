@@ -5,27 +5,35 @@ it when its pipe can be read and when a child has ended.
 
 Why no process escapes: the executor is the child subreaper, so whatever the program begins, double-forked or not,
 stays below it in the process tree; the program dies with the executor (PR_SET_PDEATHSIG); and nothing else is ever a
-child of the executor, so "all descendants" is exactly "all that the program began".
+child of the executor but the runners of `beside`, whose trees are left out, so "all other descendants" is exactly "all
+that the program began".
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 from daqsched_executor.contract import Payload
 from daqsched_executor.life.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
 from daqsched_executor.machine import child
 from daqsched_executor.machine.kernel import Ended, Entry, Kernel, signal_number
 
-#: How often /proc is read again that shows nothing where something lives.
-SCANS = 100
+#: How often /proc is read again that shows nothing where something lives; and where that may be a command beside the
+#: program, so that nothing may be what there is.
+SCANS, SCANS_BESIDE = 100, 3
 
 _ALL_SIGNALS = signal.valid_signals()
 
 
 def fork_child(kernel: Kernel, payload: Payload, output: tuple[int, ...]) -> tuple[int, int]:
     """Fork a `child`: its pid, and the pipe that it speaks to us through. Raises OSError where there can be none."""
+    return forked(kernel, lambda parent, talk: child.become(payload, kernel, parent, talk, output))
+
+
+def forked(kernel: Kernel, run: Callable[[int, int], None]) -> tuple[int, int]:
+    """Fork a process that calls ``run(parent, talk)``, all signals blocked, and ends: its pid, and our end of ``talk``."""
     talk, childs = os.pipe()  # both close on exec
     parent = os.getpid()
     # a signal that came between fork and exec would be swallowed by the executor's handlers
@@ -33,7 +41,13 @@ def fork_child(kernel: Kernel, payload: Payload, output: tuple[int, ...]) -> tup
     try:
         pid = kernel.fork()
         if pid == 0:
-            child.become(payload, kernel, parent, childs, output)
+            try:
+                os.close(talk)
+                os.setpgid(0, 0)
+                signal.set_wakeup_fd(-1)
+                run(parent, childs)
+            finally:
+                os._exit(126)
     except OSError:
         os.close(talk)
         raise
@@ -61,6 +75,8 @@ class Program:
         self._output = output
         #: The child or program; 0 where there is none.
         self.pid = 0
+        #: The runners of commands beside the program: theirs is not what the program began.
+        self.runners: set[int] = set()
         #: Where the child speaks to us until exec closes it; -1 where there is none.
         self.talk = -1
         self._heard = b""
@@ -125,7 +141,7 @@ class Program:
         events: list[Event] = []
         ended_program: Ended | None = None
         living: list[Entry] = []
-        for _ in range(SCANS):
+        for _ in range(SCANS_BESIDE if self.runners else SCANS):
             alone = False
             while True:
                 try:
@@ -135,12 +151,13 @@ class Program:
                     break
                 if ended is None:
                     break
+                self.runners.discard(ended.pid)
                 if ended.pid == self.pid:
                     ended_program = ended
                     events += self.listen()
                     self.pid = 0
             # wait says that something lives: where /proc shows nothing, it forked and exited while we read
-            living = [] if alone else self._kernel.descendants()
+            living = [] if alone else self._kernel.descendants(self.runners)
             if alone or living:
                 break
         if ended_program is not None:
@@ -171,7 +188,7 @@ class Program:
         if group:
             self._kernel.signal_group(group, number)
             self._kernel.signal_group(group, signal.SIGCONT)
-        for entry in self._kernel.descendants():
+        for entry in self._kernel.descendants(self.runners):
             if entry.group != group:
                 self._kernel.signal_process(entry, number)
 
@@ -184,5 +201,5 @@ class Program:
         return self.reap()
 
     def _kill_all(self) -> None:
-        for entry in self._kernel.descendants():
+        for entry in self._kernel.descendants(self.runners):
             self._kernel.signal_process(entry, signal.SIGKILL)
