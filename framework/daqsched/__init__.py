@@ -1,7 +1,24 @@
 """The words of a job file: ``from daqsched import Job, Restart, hosts``."""
 
+from daqsched.checks import Check, CommandCheck, FileCheck, Heartbeat, HttpCheck, OutputCheck, TcpCheck
 from daqsched.hosts import expand as hosts
-from daqsched.job import Job, Logging, Resources, Restart, Stop
+from daqsched.job import Job
+from daqsched.parts import Container, Logging, Resources, Restart, Stop
 
 __version__ = "0.1.0"
-__all__ = ["Job", "Logging", "Resources", "Restart", "Stop", "hosts"]
+__all__ = [
+    "Check",
+    "CommandCheck",
+    "Container",
+    "FileCheck",
+    "Heartbeat",
+    "HttpCheck",
+    "Job",
+    "Logging",
+    "OutputCheck",
+    "Resources",
+    "Restart",
+    "Stop",
+    "TcpCheck",
+    "hosts",
+]

@@ -27,6 +27,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from daqsched import __version__, events, view
+from daqsched.conflicts import check
 from daqsched.daemon import Daemon
 from daqsched.engine import Engine
 from daqsched.errors import DaqschedError, Refused, UserError
@@ -43,7 +44,6 @@ from daqsched.protocol import (
     SelectRequest,
     StatusAnswer,
 )
-from daqsched.rules import check
 from daqsched.select import selection
 from daqsched.spec import EMPTY, Spec
 

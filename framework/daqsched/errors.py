@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class DaqschedError(Exception):
     """The root: its text is one sentence that says what to do next; `exit_code` is what a command ends with."""
@@ -24,11 +26,21 @@ class JobError(UserError):
 
 
 class JobFileError(UserError):
-    """A mistake in a job file, as ``FILE:LINE: sentence``; line 0: the file as a whole."""
+    """A mistake in a job file, as ``FILE:LINE: sentence``; line 0: the file as a whole. ``others``: further ones."""
 
-    def __init__(self, path: str, line: int, sentence: str) -> None:
+    #: More than these are not printed one by one: a function that makes 200 jobs makes a mistake 200 times.
+    MOST = 20
+
+    def __init__(self, path: str, line: int, sentence: str, others: Sequence[JobFileError] = ()) -> None:
         super().__init__(f"{path}:{line}: {sentence}" if line else f"{path}: {sentence}")
         self.path, self.line, self.sentence = path, line, sentence
+        self.mistakes: tuple[JobFileError, ...] = (self, *others)
+
+    def __str__(self) -> str:
+        """One line for each mistake."""
+        lines = [mistake.args[0] for mistake in self.mistakes[: self.MOST]]
+        more = len(self.mistakes) - self.MOST
+        return "\n".join([*lines, f"... and {more} more mistakes"] if more > 0 else lines)
 
 
 class Unreachable(DaqschedError):

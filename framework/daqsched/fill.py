@@ -33,6 +33,9 @@ def fill(text: str, job: JobSpec, host: str, field: str = "command", ports: Mapp
             raise JobError(
                 f"{text!r}: a single '{found.group(0)}'; write '{found.group(0) * 2}' for the character", field
             )
+        if name.startswith("port:") and name not in values:
+            there = ", ".join(job.ports) or "none"
+            raise JobError(f"{text!r}: the job has no port {name[5:]!r} among its resources.ports: {there}", field)
         if name not in values:
             there = ", ".join(f"{{{value}}}" for value in values)
             raise JobError(f"{text!r}: no placeholder '{{{name}}}'; there are {there}", field)
@@ -94,7 +97,6 @@ def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _N
 def _check(check: CheckSpec, one: Callable[[str, str], str]) -> Check:
     values = msgspec.structs.asdict(check)
     values["argv"] = tuple(one(text, "check") for text in check.argv)
-    values["path"] = one(check.path, "check")
-    values["address"] = one(check.address, "check")
+    values.update({field: one(getattr(check, field), "check") for field in ("path", "address")})
     values["port"] = int(one(str(check.port), "check"))
     return Check(**values)

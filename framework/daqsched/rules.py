@@ -1,102 +1,239 @@
-"""What types alone can't say of a job: the rules that a job file's line is shown for, and that a daemon keeps, too."""
+"""What types alone can't say of one job: the rules that a job file's line is shown for, and that a daemon keeps, too."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable, Iterator
 from math import inf
+from typing import Callable
 
 from daqsched.errors import JobError
 from daqsched.fill import fill
 from daqsched.hosts import expand
-from daqsched.spec import FORWARDER, JobSpec, Spec
-from daqsched_executor.contract import RESTART_POLICIES, Restart
+from daqsched.spec import FORWARDER, CheckSpec, JobSpec
+from daqsched_executor.contract import CHECK_KINDS, RESTART_POLICIES, STDERR, STDOUT, UNHEALTHY_WORDS
 
-
-def check(spec: Spec) -> None:
-    """What types alone can't say of a spec; raises `JobError`. The job file calls the same checks job by job."""
-    seen = set()
-    for job in spec.jobs:
-        check_job(job)
-        if job.name in seen:
-            raise JobError(f"two jobs are named {job.name!r}: names must differ", "name")
-        seen.add(job.name)
-
-
-#: Job names appear in task ids, file names, URLs and selections.
-_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
+#: Names that appear in task ids, file names, URLs and selections.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
+_NAME_RULE = "begins with a letter or digit, then letters, digits, '_', '.', '-', at most 100"
+_PORT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+#: What the executor says to each program, whatever a job's env says.
+_OWN_VARIABLES = frozenset("DAQSCHED_JOB DAQSCHED_HOST DAQSCHED_INSTANCE DAQSCHED_TASK_ID".split())
 #: The signals of Linux that can end a program, by signal(7); the executor looks them up by these names.
 _SIGNALS = frozenset("HUP INT QUIT ABRT KILL USR1 USR2 ALRM TERM XCPU XFSZ VTALRM PROF IO PWR".split())
 _LIMITS = frozenset(
-    [
-        "as",
-        "core",
-        "cpu",
-        "data",
-        "fsize",
-        "memlock",
-        "msgqueue",
-        "nice",
-        "nofile",
-        "nproc",
-        "rss",
-        "rtprio",
-        "rttime",
-        "sigpending",
-        "stack",
-    ]
+    "as core cpu data fsize memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
+#: Docker's engine knows the other limits, not this one (go-units, ulimit.go).
+_NOT_IN_CONTAINERS = frozenset({"as"})
+_VOLUME = re.compile(r"/[^:]*:/[^:]*(:(ro|rw|slave)(,(ro|rw|slave))*)?\Z")
+#: More words than these are not listed.
+MOST_WORDS = 20
+_ENGINE = re.compile(r"(/|unix:///|tcp://|https?://|ssh://).+\Z")
 
 
 def check_job(job: JobSpec) -> None:
     """Raise `JobError` with the field for whatever could not run anywhere."""
-    if not _JOB_NAME.match(job.name):
-        raise JobError(f"{job.name!r} is no job name: letters, digits, '_', '.', '-', at most 100", "name")
+    if not _NAME.match(job.name):
+        raise JobError(f"{job.name!r} is no job name: it {_NAME_RULE}", "name")
     if job.name == FORWARDER:
         raise JobError(f"{FORWARDER!r} is the name of the job that forwards the lines: choose another", "name")
-    if not job.argv or not job.argv[0]:
-        raise JobError("the command is empty", "command")
+    _check_command(job.argv, "command")
     if not expand(job.hosts) and not job.attributes:
         raise JobError("names no host: give hosts=[...] or attributes={...}", "hosts")
+    for name, value in job.attributes.items():
+        if not name or not value:
+            raise JobError(f"{name!r}: {value!r} can't match: an attribute has a name and a value", "attributes")
     for field in ("cpus", "mem"):
         if not 0 < getattr(job, field) < inf:
             raise JobError(f"must be more than 0, not {getattr(job, field):g}", f"resources.{field}")
     _check_amount(job.disk, "resources.disk")
+    _check_ports(job)
     for name in job.env:
         if not _VARIABLE.match(name):
             raise JobError(f"{name!r} is no name for an environment variable", "env")
+        if name in _OWN_VARIABLES:
+            raise JobError(f"{name} is daqsched's own: it tells the program who it is", "env")
     for name in job.limits:
         if name not in _LIMITS:
-            raise JobError(f"{name!r} is no limit: one of {', '.join(sorted(_LIMITS))}", "limits")
-    for path in job.needs:
-        if not path.startswith("/"):
-            raise JobError(f"{path!r} must be an absolute path", "needs")
-    _check_restart(job.restart)
-    if job.stop.signal not in _SIGNALS:
-        raise JobError(f"{job.stop.signal!r} is no signal: one of {' '.join(sorted(_SIGNALS))}", "stop.signal")
-    _check_amount(job.stop.grace_s, "stop.grace_s")
-    for field, texts in (
+            raise JobError(f"{name!r} is no limit{did_you_mean(name, _LIMITS)}", "limits")
+    _check_restart(job)
+    _check_stop(job)
+    names = set()
+    for one in job.checks:
+        _check_check(one)
+        if one.name in names:
+            raise JobError(
+                f"two checks are named {one.name!r}: give one of them another name=", f"check[{one.name}].name"
+            )
+        names.add(one.name)
+    for name, argv in job.actions.items():
+        if not _NAME.match(name):
+            raise JobError(f"{name!r} is no name for an action: it {_NAME_RULE}", "actions")
+        _check_command(argv, f"actions[{name}]")
+    _check_positive(job.action_timeout_s, "action_timeout_s")
+    if job.name in job.after:
+        raise JobError("names the job itself, which would wait for ever", "after")
+    for field, text in _texts(job):
+        if "\0" in text:
+            raise JobError(f"{text!r} holds a NUL character", field)
+        filled = fill(text, job, "host", field)
+        for ending, rule, sentence in _FILLED:
+            if field.endswith(ending) and not rule(filled):
+                raise JobError(f"{text!r} {sentence}", field)
+    _check_container(job)
+
+
+def _texts(job: JobSpec) -> Iterator[tuple[str, str]]:
+    """All that placeholders are filled in, with its field."""
+    groups: list[tuple[str, Iterable[str]]] = [
         ("command", job.argv),
-        ("env", tuple(job.env.values())),
-        ("directory", (job.cwd,)),
+        ("env", job.env.values()),
+        ("directory", [job.cwd]),
         ("needs", job.needs),
-    ):
+        ("stop.before", job.stop.before),
+        ("stop.after", job.stop.after),
+    ]
+    groups += [(f"actions[{name}]", argv) for name, argv in job.actions.items()]
+    for one in job.checks:
+        inside = f"check[{one.name}]"
+        groups += [(f"{inside}.command", one.argv), (f"{inside}.address", [one.address])]
+        groups += [(f"{inside}.path", [one.path])] if one.kind in ("http", "file") else []
+        groups += [(f"{inside}.port", [str(one.port)])] if one.kind in ("tcp", "http") else []
+    if job.container is not None:
+        groups += [("container.image", [job.container.image]), ("container.volumes", job.container.volumes)]
+    for field, texts in groups:
         for text in texts:
-            if "\0" in text:
-                raise JobError(f"{text!r} holds a NUL character", field)
-            fill(text, job, "host", field)
+            yield field, text
 
 
-def _check_restart(restart: Restart) -> None:
+#: Rules of texts that hold once placeholders are filled in: the end of the field's name, the rule, what is said.
+_FILLED: tuple[tuple[str, Callable[[str], object], str], ...] = (
+    ("needs", lambda text: text.startswith("/"), "must be an absolute path"),
+    (
+        "].port",
+        lambda text: text.isdigit() and int(text) < 65536,
+        "is no port: a number, or the name of one of the job's",
+    ),
+    (
+        "container.volumes",
+        _VOLUME.match,
+        "is no volume: write '/ON/THE/HOST:/IN/THE/CONTAINER', and ':ro', ':slave' after it",
+    ),
+    ("container.image", lambda text: text and not re.search(r"\s", text), "is no image's name"),
+)
+
+
+def _check_command(argv: tuple[str, ...], field: str) -> None:
+    if not argv or not argv[0]:
+        raise JobError("the command is empty", field)
+
+
+def _check_ports(job: JobSpec) -> None:
+    numbers: dict[int, str] = {}
+    for name, number in job.ports.items():
+        if not _PORT_NAME.match(name):
+            raise JobError(
+                f"{name!r} is no name for a port: a letter, then letters, digits, '_', '-'", "resources.ports"
+            )
+        if not 0 <= number < 65536:
+            raise JobError(f"{name!r} must be from 1 to 65535, or 0 for any, not {number}", "resources.ports")
+        if number and numbers.setdefault(number, name) != name:
+            raise JobError(f"{numbers[number]!r} and {name!r} are both {number}", "resources.ports")
+
+
+def _check_restart(job: JobSpec) -> None:
+    restart = job.restart
     if restart.policy not in RESTART_POLICIES:
         raise JobError(f"{restart.policy!r} is no policy: one of {', '.join(RESTART_POLICIES)}", "restart.policy")
     if not 1 <= restart.factor < inf:
         raise JobError(f"must be at least 1, not {restart.factor:g}", "restart.factor")
-    for field in ("delay_s", "cap_s", "reset_s", "budget", "window_s"):
+    for field in ("delay_s", "cap_s", "reset_s", "budget", "window_s", "give_up"):
         _check_amount(getattr(restart, field), f"restart.{field}")
+    for code in restart.success_codes:
+        if not 0 <= code <= 255:
+            raise JobError(f"{code} is no exit code: they are from 0 to 255", "restart.success_codes")
+
+
+def _check_stop(job: JobSpec) -> None:
+    stop = job.stop
+    for field, signal in (("signal", stop.signal), ("second_signal", stop.second_signal or "KILL")):
+        if signal not in _SIGNALS:
+            raise JobError(f"{signal!r} is no signal: one of {' '.join(sorted(_SIGNALS))}", f"stop.{field}")
+    _check_amount(stop.grace_s, "stop.grace_s")
+    _check_amount(stop.second_grace_s, "stop.second_grace_s")
+    _check_positive(stop.hook_timeout_s, "stop.hook_timeout_s")
+
+
+def _check_check(one: CheckSpec) -> None:
+    inside = f"check[{one.name}]"
+    if one.kind not in CHECK_KINDS:
+        raise JobError(f"{one.kind!r} is no kind of check: one of {', '.join(CHECK_KINDS)}", f"{inside}.kind")
+    if not _NAME.match(one.name):
+        raise JobError(f"{one.name!r} is no name for a check: it {_NAME_RULE}", f"{inside}.name")
+    if one.unhealthy not in UNHEALTHY_WORDS:
+        raise JobError(f"{one.unhealthy!r} is none of {', '.join(UNHEALTHY_WORDS)}", f"{inside}.unhealthy")
+    if one.kind == "command":
+        _check_command(one.argv, f"{inside}.command")
+    if one.kind in ("tcp", "http") and one.port in (0, "0", ""):
+        raise JobError("is missing: a number, or the name of one of the job's ports", f"{inside}.port")
+    if one.kind in ("tcp", "http") and not one.address:
+        raise JobError("is empty", f"{inside}.address")
+    if one.kind == "http" and not one.path.startswith("/"):
+        raise JobError(f"{one.path!r} must begin with '/'", f"{inside}.path")
+    if one.kind == "file" and not one.path:
+        raise JobError("is empty", f"{inside}.path")
+    if one.stream not in ("", STDOUT, STDERR):
+        raise JobError(f"{one.stream!r} is none of {STDOUT}, {STDERR}; empty: both", f"{inside}.stream")
+    try:
+        re.compile(one.pattern.encode())
+    except (re.error, OverflowError) as error:
+        raise JobError(f"{one.pattern!r} is no regular expression: {error}", f"{inside}.pattern") from error
+    (_check_positive if one.kind in ("output", "file") else _check_amount)(one.silence_s, f"{inside}.silence_s")
+    _check_amount(one.grace_s, f"{inside}.grace_s")
+    _check_positive(one.interval_s, f"{inside}.interval_s")
+    _check_positive(one.timeout_s, f"{inside}.timeout_s")
+    if one.failures < 1:
+        raise JobError(f"must be at least 1, not {one.failures}", f"{inside}.failures")
+
+
+def _check_container(job: JobSpec) -> None:
+    container = job.container
+    if container is None:
+        return
+    for path in container.devices:
+        if not path.startswith("/dev/"):
+            raise JobError(f"{path!r} is no device file: '/dev/...' is", "container.devices")
+    if not container.network or re.search(r"\s", container.network):
+        raise JobError(f"{container.network!r} is no network: host, none, bridge, or a name", "container.network")
+    if container.engine and not _ENGINE.match(container.engine):
+        raise JobError(
+            f"{container.engine!r} is no address of an engine: write for example 'unix:///run/docker.sock'",
+            "container.engine",
+        )
+    for name in _NOT_IN_CONTAINERS.intersection(job.limits):
+        raise JobError(f"{name!r} can't be set in a container: resources.mem bounds its memory", "limits")
+    if job.cwd and not job.cwd.startswith("/"):
+        raise JobError(f"{job.cwd!r} must be an absolute path in the container", "directory")
 
 
 def _check_amount(value: float, field: str) -> None:
     """What JSON can't say (infinity, no number) is refused, too: it would travel as null."""
     if not 0 <= value < inf:
         raise JobError(f"must be 0 or more, not {value:g}", field)
+
+
+def _check_positive(value: float, field: str) -> None:
+    if not 0 < value < inf:
+        raise JobError(f"must be more than 0, not {value:g}", field)
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """The end of a sentence about a word that is not there: the one that was meant, or all that there are."""
+    there = sorted(words)
+    close = difflib.get_close_matches(word, there, 1)
+    if close:
+        return f": did you mean {close[0]!r}?"
+    return f": one of {', '.join(there)}" if 0 < len(there) <= MOST_WORDS else ""

@@ -13,7 +13,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "backoff commands demand errors events fill hosts job lines match plan protocol rules select spec task view",
+    FRAMEWORK: "backoff checks commands conflicts convert demand errors events fill hosts job lines match parts plan"
+    " protocol rules select spec task view",
     FRAMEWORK / "engine": "__init__ engine farm offers tasks wanted",
     EXECUTOR / "contract": "__init__ job report stream wire",
     EXECUTOR / "life": "events lifecycle outbox starting state stopping survey words",

@@ -1,0 +1,77 @@
+"""What a crew wrote, as a struct of the spec; where that can't be, the crew's own word for the field and what is wrong."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from daqsched.errors import JobError
+
+#: What a field of the spec is called in a job file, where that differs.
+_WORDS = {
+    "release": "version",
+    "argv": "command",
+    "cwd": "directory",
+    "cpus": "resources.cpus",
+    "mem": "resources.mem",
+    "disk": "resources.disk",
+    "ports": "resources.ports",
+    "forward": "logs",
+}
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+
+def convert(kind: type[Struct], values: Mapping[str, Any], inside: str = "") -> Struct:
+    """Build a struct out of the values; raises `JobError` with the user's word for the field, which begins with
+    ``inside``."""
+    plain = {name: _plain(value) for name, value in values.items()}
+    try:
+        return msgspec.convert(plain, kind)
+    except msgspec.ValidationError as error:
+        sentence, _, path = str(error).partition(" - at `$")
+        word = path.rstrip("`").lstrip(".")
+        head = re.split(r"[.\[]", word, maxsplit=1)[0]
+        value: Any = values.get(head)
+        for part in re.findall(r"\.(\w+)", word[len(head) :]):
+            value = value.get(part) if isinstance(value, Mapping) else value
+        word = inside + _WORDS.get(head, head) + word[len(head) :]
+        raise JobError(f"{sentence[0].lower()}{sentence[1:].replace('`', '')}: {value!r}", word) from error
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(part) for part in value]
+    return value
+
+
+def words_of(command: Any, field: str) -> Sequence[Any]:
+    """A command's words: a text is split as a shell would split it, a list is ready; empty is empty."""
+    if not isinstance(command, str):
+        return texts_of(command, field)
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise JobError(f"{command!r} can't be split into words: {str(error).lower()}", field) from error
+
+
+def texts_of(value: Any, field: str) -> Sequence[Any]:
+    """One text, or a list of them, as a list; what is in it is looked at by `convert`."""
+    if isinstance(value, str):
+        return (value,) if value else ()
+    if not isinstance(value, Sequence) or isinstance(value, (bytes, bytearray)):
+        raise JobError(f"must be text or a list of texts, not {kind_of(value)}", field)
+    return value
+
+
+def kind_of(value: Any) -> str:
+    """A wrong value as a sentence shows it: ``int 3``."""
+    return f"{type(value).__name__} {value!r}"
