@@ -149,7 +149,7 @@ class Job:
                 "forward": self.logs,
                 "labels": self.labels,
                 "after": texts_of(self.after, "after"),
-                "checks": [check.spec() for check in self._checks()],
+                "checks": [check.spec() for check in _checks_of(self.check)],
                 "actions": self._actions(),
                 "action_timeout_s": self.action_timeout_s,
                 "container": None if self.container is None else self.container.values(),
@@ -160,18 +160,19 @@ class Job:
         check_job(spec)
         return spec
 
-    def _checks(self) -> Iterator[Check]:
-        each: Any = self.check  # what a crew wrote, whatever its type ought to be
-        for check in each if isinstance(each, (list, tuple)) else [each]:
-            if not isinstance(check, Check):
-                kinds = ", ".join(kind.__name__ for kind in Check.__subclasses__())
-                raise JobError(f"must be one of {kinds}, or a list of them, not {kind_of(check)}", "check")
-            yield check
-
     def _actions(self) -> Any:
-        if not isinstance(self.actions, Mapping):
-            return self.actions
-        return {name: words_of(command, f"actions[{name}]") for name, command in self.actions.items()}
+        actions: object = self.actions
+        if not isinstance(actions, Mapping):
+            return actions
+        return {name: words_of(command, f"actions[{name}]") for name, command in actions.items()}
+
+
+def _checks_of(written: Any) -> Iterator[Check]:
+    for check in written if isinstance(written, (list, tuple)) else [written]:
+        if not isinstance(check, Check):
+            kinds = ", ".join(kind.__name__ for kind in Check.__subclasses__())
+            raise JobError(f"must be one of {kinds}, or a list of them, not {kind_of(check)}", "check")
+        yield check
 
 
 def _frames() -> Iterator[FrameType]:
