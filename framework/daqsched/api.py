@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import pwd
+import secrets
 import socket
 import stat
 import struct
@@ -26,11 +27,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from daqsched import __version__, events, view
+from daqsched import __version__, events, preflight, view
 from daqsched.conflicts import check
 from daqsched.daemon import Daemon
 from daqsched.engine import Engine
-from daqsched.errors import DaqschedError, Refused, UserError
+from daqsched.engine.surveys import why_waiting
+from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.plan import Plan, plan
 from daqsched.protocol import (
     API,
@@ -38,6 +40,9 @@ from daqsched.protocol import (
     ApplyRequest,
     Info,
     PlanRequest,
+    PreflightAnswer,
+    PreflightBegun,
+    PreflightRequest,
     Problem,
     ProgressAnswer,
     Selected,
@@ -76,6 +81,8 @@ class Api:
                 Route(f"{API}/status", _answering(self.status)),
                 Route(f"{API}/progress", _answering(self.progress)),
                 Route(f"{API}/plan", _answering(self.plan), methods=["POST"]),
+                Route(f"{API}/preflight", _answering(self.preflight), methods=["POST"]),
+                Route(f"{API}/preflight/{{id}}", _answering(self.preflight_answer)),
                 Route(f"{API}/apply", _answering(self.apply), methods=["POST"]),
                 Route(f"{API}/stop", _answering(self.stop), methods=["POST"]),
                 Route(f"{API}/start", _answering(self.start), methods=["POST"]),
@@ -119,20 +126,24 @@ class Api:
 
     async def progress(self, request: Request) -> ProgressAnswer:
         chosen = selection(request.query_params.getlist("select"))
-        most, seen = _number(request, "most", 20), _number(request, "seen", -1)
-        wait_s = min(MOST_WAIT_S, _number(request, "wait_s", 0))
+        most = _number(request, "most", 20)
 
         def answer(engine: Engine, now: float) -> ProgressAnswer:
             found = view.progress(engine, chosen, now, int(most))
             return ProgressAnswer(found, engine.connected, engine.master, now)
 
+        await self._news(request)
+        return await self._ask(answer)
+
+    async def _news(self, request: Request) -> None:
+        """Wait for a change after the version that was seen, for as long as the request may wait."""
+        seen, wait_s = _number(request, "seen", -1), min(MOST_WAIT_S, _number(request, "wait_s", 0))
         if wait_s and await self._ask(lambda engine, now: engine.version) == seen:
             assert self._changed is not None, "the loop runs while it serves"
             try:
                 await asyncio.wait_for(self._changed.wait(), wait_s)
             except asyncio.TimeoutError:
                 pass
-        return await self._ask(answer)
 
     async def plan(self, request: Request) -> Plan:
         body = await _body(request, PlanRequest)
@@ -145,6 +156,41 @@ class Api:
         # the digests are those of the crew's own file, not of what the framework adds to it
         ours = plan(now_wanted, spec)
         return msgspec.structs.replace(found, digest=ours.digest, base=ours.base)
+
+    async def preflight(self, request: Request) -> PreflightBegun:
+        body = await _body(request, PreflightRequest)
+        check(body.spec)
+        if not 0 < body.timeout_s <= preflight.LONGEST_S:
+            raise UserError(f"a preflight may take up to {preflight.LONGEST_S:g} s, not {body.timeout_s:g} s")
+        chosen = selection(body.select)
+        # jobs that are placed by attributes: the hosts that they are on now
+        known = await self._ask(lambda engine, now: list(engine.instances))
+        hosts_of: dict[str, list[str]] = {}
+        for name, host in known:
+            hosts_of.setdefault(name, []).append(host)
+        asked = preflight.questions(body.spec, chosen, lambda name: hosts_of.get(name, ()))
+        containers = tuple(job.name for job in body.spec.jobs if job.container is not None)
+        if not asked and not containers:
+            raise UserError("there is no host to ask: the file has no job, or none that fits --only")
+        running = await self._ask(lambda engine, now: sum(not one.over for one in engine.preflights.made.values()))
+        if running >= preflight.UNDER_WAY:
+            raise Refused(f"{running} preflights are under way: wait until one of them has ended")
+        id = secrets.token_hex(4)
+        event = events.PreflightAsked(id, _user(request), asked, body.timeout_s, containers)
+        await asyncio.wrap_future(self._daemon.request(event))
+        return PreflightBegun(id, len(asked))
+
+    async def preflight_answer(self, request: Request) -> PreflightAnswer:
+        id = request.path_params["id"]
+
+        def answer(engine: Engine, now: float) -> PreflightAnswer:
+            found = engine.preflights.made.get(id)
+            if found is None:
+                raise Unreachable("this preflight is not known (any more), the daemon was started anew: ask again")
+            return PreflightAnswer(engine.version, found.answer(lambda ask: why_waiting(engine, ask)))
+
+        await self._news(request)
+        return await self._ask(answer)
 
     async def apply(self, request: Request) -> Applied:
         body = await _body(request, ApplyRequest)

@@ -61,6 +61,13 @@ class Client:
     def start(self, select: Sequence[str], message: str = "") -> int:
         return self._post("/start", protocol.SelectRequest(list(select), message), protocol.Selected).count
 
+    def preflight(self, spec: Spec, select: Sequence[str] = (), timeout_s: float = 60.0) -> protocol.PreflightBegun:
+        body = protocol.PreflightRequest(spec, list(select), timeout_s)
+        return self._post("/preflight", body, protocol.PreflightBegun)
+
+    def preflight_answer(self, id: str, seen: int = -1, wait_s: float = 0.0) -> protocol.PreflightAnswer:
+        return self._get(f"/preflight/{id}", protocol.PreflightAnswer, seen=seen, wait_s=wait_s)
+
     def _get(self, path: str, kind: type[Answer], **params: Any) -> Answer:
         return self._send(kind, "GET", path, params=params)
 

@@ -11,7 +11,7 @@ from typing import Union
 import msgspec
 
 from daqsched.spec import Spec
-from daqsched_executor.contract import Payload
+from daqsched_executor.contract import Payload, Survey
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -52,6 +52,14 @@ class TaskToLaunch(msgspec.Struct, frozen=True):
     disk: float
 
 
+class SurveyToLaunch(msgspec.Struct, frozen=True):
+    """A task that only looks (`daqsched preflight`); nothing of it is saved."""
+
+    survey: Survey
+    cpus: float
+    mem: float
+
+
 class Launch(msgspec.Struct, frozen=True, tag=True):
     """Accept the offer for these tasks; what is left of it is not wanted for ``refuse_s``."""
 
@@ -59,6 +67,12 @@ class Launch(msgspec.Struct, frozen=True, tag=True):
     agent_id: str
     tasks: tuple[TaskToLaunch, ...]
     refuse_s: float
+    surveys: tuple[SurveyToLaunch, ...] = ()
+
+    @property
+    def task_ids(self) -> tuple[str, ...]:
+        """All that it would begin."""
+        return tuple([task.payload.task_id for task in self.tasks] + [survey.survey.task_id for survey in self.surveys])
 
 
 class Decline(msgspec.Struct, frozen=True, tag=True):

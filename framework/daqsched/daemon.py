@@ -159,8 +159,7 @@ class Daemon:
                 # it was not sent, or the master said no
                 logger.warning("%s: %s", type(command).__name__, error)
                 if isinstance(command, commands.Launch):
-                    task_ids = tuple(task.payload.task_id for task in command.tasks)
-                    self.put(events.LaunchRefused(task_ids, str(error)))
+                    self.put(events.LaunchRefused(command.task_ids, str(error)))
             except (OSError, HTTPException) as error:
                 # it may have arrived: the engine asks after a launch or a kill that nobody speaks of
                 logger.warning("%s may not have reached the master: %s", type(command).__name__, error)

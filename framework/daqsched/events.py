@@ -6,6 +6,7 @@ from typing import Union
 
 import msgspec
 
+from daqsched.preflight import Question
 from daqsched.spec import Spec
 
 
@@ -90,12 +91,33 @@ class Released(msgspec.Struct, frozen=True, tag=True):
     user: str
 
 
+class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
+    """Someone wants to know whether these hosts could start these jobs, within ``patience_s``."""
+
+    id: str
+    user: str
+    questions: dict[str, tuple[Question, ...]]
+    patience_s: float
+    #: Jobs that are not asked about.
+    containers: tuple[str, ...] = ()
+
+
 class Ticked(msgspec.Struct, frozen=True, tag=True):
     """Time passed; `Engine.next_tick` says when this is wanted."""
 
 
 Event = Union[
-    Registered, Disconnected, Rejected, OffersArrived, TaskReported, LaunchRefused, JobsApplied, Held, Released, Ticked
+    Registered,
+    Disconnected,
+    Rejected,
+    OffersArrived,
+    TaskReported,
+    LaunchRefused,
+    JobsApplied,
+    Held,
+    Released,
+    Ticked,
+    PreflightAsked,
 ]
 
 __all__ = [
@@ -106,6 +128,7 @@ __all__ = [
     "LaunchRefused",
     "Offer",
     "OffersArrived",
+    "PreflightAsked",
     "Registered",
     "Rejected",
     "Released",

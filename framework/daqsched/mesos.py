@@ -128,6 +128,7 @@ class Mesos(pymesos.Scheduler):
         """Carry one command out; raises `OSError` or `RuntimeError` where it did not reach the master."""
         if isinstance(command, commands.Launch):
             infos = [self._task_info(task, command.agent_id) for task in command.tasks]
+            infos += [self._survey_info(survey, command.agent_id) for survey in command.surveys]
             operation = {"type": "LAUNCH", "launch": {"task_infos": infos}}
             accept = {"offer_ids": [{"value": command.offer_id}], "operations": [operation]}
             self._call("ACCEPT", accept=dict(accept, filters={"refuse_seconds": command.refuse_s}))
@@ -169,20 +170,36 @@ class Mesos(pymesos.Scheduler):
             {"key": "host", "value": payload.host},
             {"key": "version", "value": payload.release},
         ]
-        # one executor for each task: what happens to one program concerns no other
-        info.executor.type = "CUSTOM"
-        info.executor.executor_id.value = payload.task_id
-        info.executor.name = f"daqsched {payload.instance}"
-        info.executor.source = payload.job
-        info.executor.resources = self._resources(cpus=EXECUTOR_CPUS, mem=EXECUTOR_MEM)
-        info.executor.command.shell = False
-        info.executor.command.value = self._framework.executor[0]
-        info.executor.command.arguments = [*self._framework.executor, "run"]
         # the program may use all of its grace, then the executor needs a moment itself
-        grace = payload.stop.grace_s + 5.0
-        info.executor.shutdown_grace_period.nanoseconds = int(grace * 1e9)
+        info.executor = self._executor_info(payload.task_id, payload.instance, payload.job, payload.stop.grace_s + 5.0)
         plain: Mapping[str, Any] = info.to_dict()
         return plain
+
+    def _survey_info(self, launch: commands.SurveyToLaunch, agent_id: str) -> Mapping[str, Any]:
+        survey = launch.survey
+        info = Dict()
+        info.name = f"preflight@{survey.host}"
+        info.task_id.value = survey.task_id
+        info.agent_id.value = agent_id
+        info.resources = self._resources(cpus=launch.cpus, mem=launch.mem)
+        info.data = b64encode(survey.to_json()).decode()
+        info.executor = self._executor_info(survey.task_id, info.name, "preflight", 5.0)
+        plain: Mapping[str, Any] = info.to_dict()
+        return plain
+
+    def _executor_info(self, task_id: str, name: str, source: str, grace_s: float) -> Dict:
+        """One executor for each task: what happens to one program concerns no other."""
+        info = Dict()
+        info.type = "CUSTOM"
+        info.executor_id.value = task_id
+        info.name = f"daqsched {name}"
+        info.source = source
+        info.resources = self._resources(cpus=EXECUTOR_CPUS, mem=EXECUTOR_MEM)
+        info.command.shell = False
+        info.command.value = self._framework.executor[0]
+        info.command.arguments = [*self._framework.executor, "run"]
+        info.shutdown_grace_period.nanoseconds = int(grace_s * 1e9)
+        return info
 
     def _resources(self, **amounts: float) -> Sequence[Mapping[str, Any]]:
         return [

@@ -14,8 +14,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
     FRAMEWORK: "backoff checks commands conflicts convert demand errors events fill hosts job lines match parts plan"
-    " protocol rules select spec task view",
-    FRAMEWORK / "engine": "__init__ engine farm offers tasks wanted",
+    " preflight protocol rules select spec task view",
+    FRAMEWORK / "engine": "__init__ engine farm offers preflights surveys tasks wanted",
     EXECUTOR / "contract": "__init__ job report stream wire",
     EXECUTOR / "life": "events lifecycle outbox starting state stopping survey words",
     EXECUTOR / "forward": "batch lines record",

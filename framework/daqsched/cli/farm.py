@@ -26,10 +26,19 @@ SETTLE_S = 1.0
 @click.option("--settle", default=SETTLE_S, show_default=True, help="Seconds that all must have been running.")
 @click.option("-m", "--message", default="", help="Why, for the history.")
 @click.option("--allow-empty", is_flag=True, help="A file without jobs stops everything, and that is meant.")
+@click.option("--preflight", is_flag=True, help="Only if all hosts say that they can start all of it.")
 @json_option
 @click.pass_obj
 def apply(
-    path: Path, file: Path, wait: bool, timeout: float, settle: float, message: str, allow_empty: bool, as_json: bool
+    path: Path,
+    file: Path,
+    wait: bool,
+    timeout: float,
+    settle: float,
+    message: str,
+    allow_empty: bool,
+    preflight: bool,
+    as_json: bool,
 ) -> None:
     """Make the farm what FILE says, and wait until it is."""
     from daqsched import show
@@ -37,6 +46,8 @@ def apply(
 
     spec = load(file)
     client = connect(path)
+    if preflight and spec.jobs:
+        _ask_first(client, spec, as_json)
     began = time.time()
     applied = client.apply(spec, message, allow_empty)
     if not as_json:
@@ -51,6 +62,18 @@ def apply(
             f"not all is running after {timeout:g} s: {show.state_counts(outcome.states)}. "
             "The farm goes on trying; `daqsched status` shows it"
         )
+
+
+def _ask_first(client: Any, spec: Any, quiet: bool) -> None:
+    """Raise `NotRunning` where a preflight finds that something would not start."""
+    from daqsched import wall
+    from daqsched.cli.preflight import PATIENCE_S, ask, show
+
+    answer = ask(client, spec, (), PATIENCE_S, quiet)
+    if not wall.fine(answer):
+        if not quiet:
+            show(answer)
+        raise NotRunning("not applied, because not all hosts could start all of it")
 
 
 def _wait_for(client: Any, began: float, timeout: float, settle: float, quiet: bool) -> Any:

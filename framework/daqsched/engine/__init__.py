@@ -8,8 +8,8 @@ One thread owns an engine. Its rules, in short:
 - whoever ends without being asked is started again on the same host, after a back-off that has a cap and no end;
 - offers are asked for while something waits, and suppressed while nothing does.
 
-Inside, imports go one way: `engine` (which event goes where) -> `offers`, `tasks`, `wanted` (what each kind of event
-leads to) -> `farm` (the instances and their indexes).
+Inside, imports go one way: `engine` (which event goes where) -> `offers`, `tasks`, `wanted`, `surveys` (what each kind of
+event leads to) -> `farm` (the instances and their indexes), `preflights` (hosts that are asked whether jobs could start).
 """
 
 from daqsched.engine.engine import Engine

@@ -7,7 +7,7 @@ from typing import Callable, Iterable, Optional
 
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
-from daqsched.engine import offers, tasks, wanted
+from daqsched.engine import offers, surveys, tasks, wanted
 from daqsched.engine.farm import ASK_S, Farm, Key, patience
 from daqsched.task import Record
 
@@ -25,7 +25,7 @@ class Engine(Farm):
         self.out, self.dirty = [], {}
         _HANDLERS[type(event)](self, event, now)
         if self.connected:
-            wish = self.demand.ask(bool(self.waiting or self.lost), now)
+            wish = self.demand.ask(self.wants_offers, now)
             if wish is not None:
                 self.out.append(wish)
         if self.dirty or self.out:
@@ -35,17 +35,22 @@ class Engine(Farm):
 
     def next_tick(self, now: float) -> float:
         """When `Ticked` is wanted next, at the latest."""
-        at = self.reconcile_at
+        at = min(self.reconcile_at, self.preflights.due())
         if self.timers:
             at = min(at, self.timers[0][0])
-        if self.connected and (self.waiting or self.lost):
+        if self.connected and self.wants_offers:
             at = min(at, self.demand.due())
         return at
+
+    @property
+    def wants_offers(self) -> bool:
+        """Whether an offer may be of use."""
+        return bool(self.waiting or self.lost) or self.preflights.want_offers
 
 
 def _registered(farm: Farm, event: events.Registered, now: float) -> None:
     farm.connected, farm.master, farm.registered_at = True, event.master, now
-    farm.demand.registered(bool(farm.waiting))
+    farm.demand.registered(bool(farm.waiting) or farm.preflights.want_offers)
     if event.framework_id != farm.framework_id:
         farm.framework_id = event.framework_id
         farm.out.append(commands.SaveFrameworkId(event.framework_id))
@@ -64,6 +69,7 @@ def _disconnected(farm: Farm, event: events.Disconnected, now: float) -> None:
 
 
 def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
+    surveys.ticked(farm, now)
     if now >= farm.reconcile_at:
         farm.reconcile_all(now)
     asked = []
@@ -95,5 +101,6 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     events.JobsApplied: wanted.applied,
     events.Held: wanted.held,
     events.Released: wanted.released,
+    events.PreflightAsked: surveys.asked,
     events.Ticked: _ticked,
 }

@@ -12,6 +12,7 @@ from typing import Callable, Optional
 from daqsched import commands
 from daqsched.commands import Command, Revision
 from daqsched.demand import ByHost, Demand
+from daqsched.engine.preflights import Preflights
 from daqsched.spec import EMPTY, JobSpec, Spec
 from daqsched.task import Record, Task
 
@@ -88,6 +89,7 @@ class Farm:
         #: Instances whose task nobody can vouch for.
         self.lost: ByHost[Instance] = ByHost()
         self.demand = Demand()
+        self.preflights = Preflights()
         #: (when, key): look at this instance then.
         self.timers: list[tuple[float, Key]] = []
         #: When each host last made an offer.

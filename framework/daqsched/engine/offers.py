@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from daqsched import commands, events
-from daqsched.commands import TaskToLaunch
+from daqsched.commands import SurveyToLaunch, TaskToLaunch
+from daqsched.engine import surveys
 from daqsched.engine.farm import ASK_S, REFUSE_S, Farm, Instance
 from daqsched.engine.tasks import look_for_lost
 from daqsched.fill import payload
@@ -17,6 +18,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
     declined = []
     for offer in event.offers:
         launched: list[TaskToLaunch] = []
+        looking: list[SurveyToLaunch] = []
         room = Room(offer)
         for name in offer.names:
             farm.seen[name] = now
@@ -29,8 +31,9 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
                 if not instance.reason:
                     room.take(job)
                     launched.append(_launch(farm, instance, job, offer.agent_id, now))
-        if launched:
-            farm.out.append(commands.Launch(offer.id, offer.agent_id, tuple(launched), REFUSE_S))
+            looking += surveys.launch(farm, name, offer.agent_id, room)
+        if launched or looking:
+            farm.out.append(commands.Launch(offer.id, offer.agent_id, tuple(launched), REFUSE_S, tuple(looking)))
         else:
             declined.append(offer.id)
     if declined:
@@ -47,6 +50,7 @@ def _launch(farm: Farm, instance: Instance, job: JobSpec, agent_id: str, now: fl
 def launch_refused(farm: Farm, event: events.LaunchRefused, now: float) -> None:
     """None of these tasks exists: their instances wait again."""
     for task_id in event.task_ids:
+        surveys.not_launched(farm, task_id, event.why)
         instance = farm.by_task.get(task_id)
         if instance is not None:
             farm.forget_task(instance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from daqsched import backoff, commands, events
+from daqsched.engine import surveys
 from daqsched.engine.farm import Farm, Instance
 from daqsched.task import ENDED, LIVE, Task
 from daqsched_executor.contract import ContractError, Report, duration
@@ -14,7 +15,8 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
     """Somebody said something of a task."""
     instance = farm.by_task.get(event.task_id)
     if instance is None:
-        _stranger(farm, event, now)
+        if not surveys.reported(farm, event):
+            _stranger(farm, event, now)
     elif event.state in LIVE:
         _alive(farm, instance, event, now)
     elif event.state in ENDED:

@@ -1,0 +1,80 @@
+"""`daqsched preflight`: ask all hosts whether they could start what a file names, before anything is changed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Sequence
+
+import click
+
+from daqsched.cli.root import connect, json_option, main, print_json, terminal
+from daqsched.errors import NotRunning
+
+#: Seconds after which a host that has not answered counts as silent. A survey itself takes 30 s at most.
+PATIENCE_S = 60.0
+#: One request waits for news for so long.
+_POLL_S = 0.5
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--only", multiple=True, metavar="SELECT", help="Only these: JOB, JOB@HOST, @HOST, with * ? and [01-10].")
+@click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait for a host's answer.")
+@json_option
+@click.pass_obj
+def preflight(path: Path, file: Path, only: tuple[str, ...], timeout: float, as_json: bool) -> None:
+    """Ask all hosts whether they could start what FILE names; change nothing."""
+    from daqsched import wall
+    from daqsched.jobfile import load
+
+    answer = ask(connect(path), load(file), only, timeout, quiet=as_json)
+    if as_json:
+        print_json(answer)
+    else:
+        show(answer)
+    if not wall.fine(answer):
+        sys.exit(NotRunning.exit_code)
+
+
+def show(answer: Any) -> None:
+    """The wall, and the line that sums it up."""
+    from daqsched import wall
+
+    console = terminal()
+    if answer.wall:
+        console.print(wall.table(answer))
+    console.print(wall.summary(answer), style="green" if wall.fine(answer) else "bold red")
+
+
+def ask(client: Any, spec: Any, only: Sequence[str], timeout: float, quiet: bool) -> Any:
+    """Ask, and follow until all have answered or the time is over; returns the last `daqsched.preflight.Answer`."""
+    from rich.live import Live
+
+    from daqsched import wall
+
+    begun = client.preflight(spec, only, timeout)
+    live = Live(console=terminal(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
+    said = ""
+    found = client.preflight_answer(begun.id)
+    try:
+        if live:
+            live.start()
+        # the daemon ends it when the time is over
+        while not found.answer.done:
+            counts = wall.counts(found.answer)
+            if live:
+                live.update(wall.live(found.answer))
+            elif not quiet and counts != said:
+                said = counts
+                click.echo(counts)
+            found = client.preflight_answer(begun.id, seen=found.version, wait_s=_POLL_S)
+    except KeyboardInterrupt:
+        if live:
+            live.stop()
+        click.echo("Not waiting any more; nothing was changed.", err=True)
+        sys.exit(130)
+    finally:
+        if live:
+            live.stop()
+    return found.answer

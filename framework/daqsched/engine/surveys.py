@@ -1,0 +1,128 @@
+"""What preflights lead to: one survey for each host that is asked, from the next offer that has room for it."""
+
+from __future__ import annotations
+
+from daqsched import commands, events
+from daqsched.commands import SurveyToLaunch
+from daqsched.engine.farm import Farm
+from daqsched.engine.preflights import Preflights
+from daqsched.match import Room
+from daqsched.preflight import AT_ONCE, KEPT, LONGEST_S, NEEDS, TASK, TRIES, Ask, Preflight
+from daqsched.task import LIVE
+from daqsched_executor.contract import ContractError, Findings, duration
+
+
+def asked(farm: Farm, event: events.PreflightAsked, now: float) -> None:
+    """Begin to ask the hosts."""
+    preflights = farm.preflights
+    over = [name for name, one in preflights.made.items() if one.over]
+    for name in over[: max(0, len(preflights.made) - KEPT + 1)]:
+        del preflights.made[name]
+    until = now + min(event.patience_s, LONGEST_S)
+    made = Preflight(event.user, now, until, event.questions, event.containers)
+    preflights.made[event.id] = made
+    for ask in made.asks.values():
+        preflights.waiting.setdefault(ask.host, []).append(ask)
+    farm.demand.woken()
+    farm.note(f"preflight {event.id} asked for by {event.user}: {len(made.asks)} hosts are asked, nothing is changed")
+
+
+def launch(farm: Farm, name: str, agent_id: str, room: Room) -> list[SurveyToLaunch]:
+    """What goes to this host with the offer that has this room."""
+    preflights = farm.preflights
+    launched: list[SurveyToLaunch] = []
+    for ask in preflights.waiting.get(name, ())[: AT_ONCE - len(preflights.by_task)]:
+        ask.reason = room.refusal(NEEDS) or ""
+        if not ask.reason:
+            room.take(NEEDS)
+            ask.state, ask.tries = "launched", ask.tries + 1
+            ask.task_id, ask.agent_id = f"{TASK}@{name}.{farm.new_id()}", agent_id
+            preflights.by_task[ask.task_id] = ask
+            launched.append(SurveyToLaunch(ask.survey(), NEEDS.cpus, NEEDS.mem))
+    if launched:
+        _wait_no_more(preflights, name)
+    return launched
+
+
+def not_launched(farm: Farm, task_id: str, why: str) -> bool:
+    """The survey does not exist: its host is asked again, unless that has no end. False: it is no survey of ours."""
+    ask = farm.preflights.by_task.get(task_id)
+    if ask is None:
+        return False
+    if ask.tries < TRIES:
+        _settle(farm, ask, "asked", "")
+        farm.preflights.waiting.setdefault(ask.host, []).append(ask)
+    else:
+        _settle(farm, ask, "lost", f"the survey could not be launched on {ask.host}: {why}")
+    return True
+
+
+def reported(farm: Farm, event: events.TaskReported) -> bool:
+    """Somebody said something of a survey. False: it is none of ours."""
+    ask = farm.preflights.by_task.get(event.task_id)
+    if ask is None:
+        return False
+    if event.state in LIVE:
+        unreachable = LIVE[event.state] == "unreachable"
+        ask.reason = f"{ask.host} does not answer the master any more" if unreachable else ""
+    elif event.state == "TASK_FINISHED" and event.by_executor:
+        try:
+            ask.found = Findings.from_json(event.data).found
+            _settle(farm, ask, "found", "")
+        except ContractError as error:
+            _settle(farm, ask, "lost", f"{ask.host} answers what is not understood: {error}")
+    elif event.by_executor:
+        _settle(farm, ask, "lost", f"the survey failed on {ask.host}: {event.message}")
+    elif event.reason in ("REASON_INVALID_OFFERS", "REASON_TASK_INVALID"):
+        return not_launched(farm, event.task_id, event.message)
+    else:
+        why = event.message or event.reason
+        _settle(farm, ask, "lost", f"the survey could not run on {ask.host}: {why} (is daqsched-executor there?)")
+    return True
+
+
+def ticked(farm: Farm, now: float) -> None:
+    """Whoever has not answered in time will not; what is still out is ended."""
+    for name, one in farm.preflights.made.items():
+        if now < one.until or one.over:
+            continue
+        for ask in one.asks.values():
+            if not ask.over:
+                reason = why_waiting(farm, ask)
+                if ask.state == "launched":
+                    farm.out.append(commands.Kill(ask.task_id, ask.agent_id))
+                _settle(farm, ask, "lost", reason)
+                _wait_no_more(farm.preflights, ask.host)
+        silent = sum(ask.state == "lost" for ask in one.asks.values())
+        farm.note(f"preflight {name} ends after {duration(now - one.began)}: {silent} hosts gave no answer")
+
+
+def why_waiting(farm: Farm, ask: Ask) -> str:
+    """Why there is no answer yet, for people."""
+    host = ask.host
+    if not farm.connected:
+        return f"no connection to the master {farm.master}".rstrip() + ": is it up?"
+    if ask.state == "launched":
+        return ask.reason or f"{host} was asked and has not answered"
+    if ask.reason:
+        return f"{ask.reason} on {host}"
+    if host in farm.lost:
+        return f"{host} does not answer the master: is its agent up?"
+    if len(farm.preflights.by_task) >= AT_ONCE:
+        return f"waits until less than {AT_ONCE} other hosts are being asked"
+    return f"no offer from {host}: is its agent up, or nothing free on it?"
+
+
+def _settle(farm: Farm, ask: Ask, state: str, reason: str) -> None:
+    """It is not out any more; whoever waits behind the limit wants an offer now."""
+    if farm.preflights.by_task.pop(ask.task_id, None) is not None and farm.preflights.waiting:
+        farm.demand.woken()
+    ask.state, ask.reason = state, reason
+    if state == "asked":
+        farm.demand.woken()
+
+
+def _wait_no_more(preflights: Preflights, host: str) -> None:
+    left = [ask for ask in preflights.waiting.pop(host, ()) if ask.state == "asked"]
+    if left:
+        preflights.waiting[host] = left

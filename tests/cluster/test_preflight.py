@@ -1,0 +1,138 @@
+"""`daqsched preflight` on real agents: good and missing versions, a mount that hangs, an agent that is down."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daqcluster import Cluster
+from farm import Farm, until
+from hanging_mount import HangingMount
+
+
+@pytest.fixture(scope="module")
+def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A master and agents hlt01 to hlt03, this file's own: one of them is killed."""
+    made = Cluster(tmp_path_factory.mktemp("preflight") / "c", print)
+    try:
+        made.up(agents=3)
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture
+def farm(agents: Cluster, tmp_path: Path) -> Iterator[Farm]:
+    """A daemon of its own; every job is stopped afterwards."""
+    made = Farm(tmp_path / "farm", agents.master_url)
+    made.serve()
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def cvmfs(tmp_path: Path) -> Path:
+    """A folder for each host with release-08 in it."""
+    for host in ("hlt01", "hlt02", "hlt03"):
+        program = tmp_path / "cvmfs" / host / "release-08" / "readout"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\nexec sleep 100000\n")
+        program.chmod(0o755)
+    return tmp_path / "cvmfs"
+
+
+def readout(cvmfs: Path, version: str, hosts: str = "hlt[01-03]") -> str:
+    """A job file."""
+    return f'jobs = [Job("readout", "{cvmfs}/{{host}}/{{version}}/readout", hosts="{hosts}", version="{version}")]'
+
+
+def state_of(agents: Cluster) -> dict[str, Any]:
+    """What the master knows of frameworks and tasks."""
+    import urllib.request
+
+    url = f"http://{agents.master_address}/master/frameworks"
+    with urllib.request.urlopen(url, timeout=10) as answer:  # a local test server
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def test_what_would_start_and_what_would_not(farm: Farm, cvmfs: Path, agents: Cluster) -> None:
+    """Status 0 where all could; 4 with host and reason where not. What runs goes on, and no task is left."""
+    farm.apply(readout(cvmfs, "release-08"))
+    before = {name: row["pid"] for name, row in farm.rows().items()}
+    good = farm.run("preflight", str(farm.jobs(readout(cvmfs, "release-08"))))
+    assert "hlt[01-03]  ok" in good.stdout
+    assert good.stdout.endswith("All 3 hosts can start all that was asked for; nothing was changed.\n")
+
+    source = cvmfs / "hlt01" / "release-08"
+    for host in ("hlt01", "hlt03"):
+        (cvmfs / host / "release-09").symlink_to(source)
+    began = time.monotonic()
+    bad = farm.run("preflight", str(farm.jobs(readout(cvmfs, "release-09"))), check=False)
+    assert time.monotonic() - began < 30.0
+    assert bad.returncode == 4 and not bad.stderr
+    assert f"readout: {cvmfs}/hlt02/release-09/readout is missing: is the version published?" in bad.stdout
+    assert bad.stdout.endswith("1 of 3 hosts can't start release-09; nothing was changed.\n")
+
+    assert {name: row["pid"] for name, row in farm.rows().items()} == before
+    assert json.loads(farm.run("status", "--json").stdout)["revision"] == 1
+    assert "asked for by" in farm.log()
+
+    def surveys_gone() -> bool:
+        (ours,) = state_of(agents)["frameworks"]
+        return not ours["offers"] and {task["name"].split("@")[0] for task in ours["tasks"]} == {"readout"}
+
+    until(surveys_gone, "only the jobs are left, and no offer is held")
+    (ours,) = state_of(agents)["frameworks"]
+    ended = [task for task in ours["completed_tasks"] if task["name"].startswith("preflight@")]
+    assert len(ended) == 6 and {task["state"] for task in ended} == {"TASK_FINISHED"}
+
+    refused = farm.run("apply", str(farm.jobs(readout(cvmfs, "release-09"))), "--preflight", check=False)
+    assert refused.returncode == 4 and "not applied" in refused.stderr and "hlt02" in refused.stdout
+    assert {name: row["pid"] for name, row in farm.rows().items()} == before
+    text = readout(cvmfs, "release-09", "hlt[01,03]")
+    assert "All 2 running" in farm.apply(text, "--preflight").stdout
+
+
+def test_a_mount_that_hangs_on_one_host(farm: Farm, cvmfs: Path) -> None:
+    """It is named, and holds up nobody else; --only leaves it out."""
+    mount = HangingMount(cvmfs / "hlt02" / "release-09", killable=False)
+    try:
+        for host in ("hlt01", "hlt03"):
+            (cvmfs / host / "release-09").symlink_to(cvmfs / "hlt01" / "release-08")
+        file = str(farm.jobs(readout(cvmfs, "release-09")))
+        answer = json.loads(farm.run("preflight", file, "--json", check=False).stdout)
+        assert answer["done"] and answer["counts"] == {"ok": 2, "bad": 1}
+        (bad,) = [wall for wall in answer["wall"] if wall["state"] == "bad"]
+        assert bad["hosts"] == ["hlt02"]
+        assert f"{mount.path}/readout does not answer within 5.0 s (cvmfs hangs?)" in bad["cells"][0]["problem"]
+        began = time.monotonic()
+        assert farm.run("preflight", file, "--only", "@hlt[01,03]").returncode == 0
+        assert time.monotonic() - began < 20.0
+    finally:
+        mount.end()
+
+
+def test_an_agent_that_is_down_is_told(farm: Farm, cvmfs: Path, agents: Cluster) -> None:
+    """When the time is over, with the reason; the others have answered, and offers are suppressed again."""
+    agents.kill("hlt03")
+    try:
+        done = farm.run("preflight", str(farm.jobs(readout(cvmfs, "release-08"))), "--timeout", "10", check=False)
+    finally:
+        agents.start("hlt03")
+    assert done.returncode == 4
+    assert "hlt[01-02]  ok" in done.stdout and "hlt03       ?" in done.stdout
+    assert done.stdout.endswith("1 of 3 hosts gave no answer; nothing was changed.\n")
+    until(lambda: not state_of(agents)["frameworks"][-1]["offers"], "no offer is held")
+
+
+def test_without_a_daemon_there_is_no_answer(tmp_path: Path, cvmfs: Path) -> None:
+    """Status 3, as for every command."""
+    nobody = Farm(tmp_path / "nobody", "127.0.0.1:1")
+    done = nobody.run("preflight", str(nobody.jobs(readout(cvmfs, "release-08"))), check=False)
+    assert done.returncode == 3 and "no daemon answers" in done.stderr
