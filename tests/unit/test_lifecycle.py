@@ -42,6 +42,7 @@ from daqsched_executor.life.events import (
 from daqsched_executor.life.lifecycle import handle
 from daqsched_executor.life.starting import backoff
 from daqsched_executor.life.state import PHASES, State, begin
+from daqsched_executor.life.stopping import end_to_restart
 
 
 def payload(policy: str = "always", **rule: object) -> Payload:
@@ -420,6 +421,31 @@ class TestStop:
         story.happen(Died(code=0))
         assert story.happen(Ticked(), after=0.4) == []
         assert kinds(story.happen(Ticked(), after=0.1)) == [Leave]
+
+    def test_an_end_for_a_restart_obeys_the_rules_of_both(self) -> None:
+        """Signal, grace, SIGKILL, then a death with its reason: counted, never a success, whatever the exit code."""
+        story = Story(payload("on-failure", delay_s=5.0))
+        story.run()
+        for wait in (False, True):
+            story.time += 1
+            story.state, commands = end_to_restart(story.state, "check http failed", story.now)
+            assert kinds(commands) == [Tell, Signal]
+            assert kinds(story.due()) == [KillTree]
+            assert kinds(story.happen(Died(code=0), after=1)) == ([Tell] if wait else [Spawn])
+            assert story.state.last_exit is not None
+            assert story.state.last_exit.words() == "check http failed: exit code 0 after 12.0 s"
+            if not wait:
+                story.run()
+        assert story.told[-1][:2] == ("TASK_STARTING", "backoff") and story.state.restarts == 1
+
+    def test_a_stop_in_the_middle_of_an_end_for_a_restart_is_for_good(self) -> None:
+        """The scheduler's word counts more: it is told as stopping, and nothing starts again."""
+        story = Story(payload())
+        story.run()
+        story.state, _ = end_to_restart(story.state, "check http failed", story.now)
+        story.happen(StopAsked("the scheduler"))
+        assert story.told[-1][:2] == ("TASK_KILLING", "stopping")
+        assert kinds(story.happen(Died(code=0))) == [Tell] and story.told[-1][0] == "TASK_KILLED"
 
     def test_a_stop_before_any_task_just_leaves(self) -> None:
         """Nothing to report: the executor goes."""

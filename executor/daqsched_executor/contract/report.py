@@ -34,9 +34,10 @@ class Exit:
     lines: tuple[str, ...] = ()
 
     def words(self) -> str:
-        """``exit code 3 after 2.1 s``, ``killed by SIGSEGV (core dumped) after 2.1 s``."""
+        """``exit code 3 after 2.1 s``, ``killed by SIGSEGV (core dumped) after 2.1 s``, with `why` before it."""
+        why = f"{self.why}: " if self.why else ""
         how = f"exit code {self.code}" if self.signal is None else f"killed by {self.signal}"
-        return f"{how}{' (core dumped)' if self.core else ''} after {duration(self.ran_s)}"
+        return f"{why}{how}{' (core dumped)' if self.core else ''} after {duration(self.ran_s)}"
 
 
 @dataclass(frozen=True)

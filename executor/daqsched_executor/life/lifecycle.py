@@ -5,7 +5,7 @@ goes away in the middle of a stop) is a list of events that a test can write dow
 the past tense; commands are imperative and `run` performs them; a command that fails comes back as an event.
 There are no timers to set or to forget: `State.wake_at` says when the next `Ticked` is wanted.
 
-What a step does is in `starting` and `stopping`, what the phases are in `state`; here is which step comes when.
+What a step does is in `starting`, `stopping` and `ending`, what the phases are in `state`; here is which step comes when.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from daqsched_executor.contract import duration
-from daqsched_executor.life import starting, stopping, words
+from daqsched_executor.life import ending, starting, stopping, words
 from daqsched_executor.life.events import (
     Acknowledged,
     Claimed,
@@ -151,10 +151,10 @@ _STEPS: dict[tuple[str, type], Step] = {
     (LOOKING, LookEnded): _survey,
     (LOOKING, Ticked): _survey,
     (LOOKING, StopAsked): _survey,
-    (ENDED, Delivered): stopping.delivered,
-    (ENDED, Acknowledged): stopping.acknowledged,
-    (ENDED, Ticked): stopping.not_acknowledged,
-    (ENDED, StopAsked): stopping.stop_ended,
+    (ENDED, Delivered): ending.delivered,
+    (ENDED, Acknowledged): ending.acknowledged,
+    (ENDED, Ticked): ending.not_acknowledged,
+    (ENDED, StopAsked): ending.stop_ended,
     # a child that hung in the kernel was given up, and ends later
     # and so may an answer to `Claim`
     (ENDED, Claimed): _nothing_to_do,

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from daqsched_executor.contract import Exit, Report, Restart, duration
 from daqsched_executor.life import words
+from daqsched_executor.life.ending import end
 from daqsched_executor.life.events import (
     TASK_FAILED,
     TASK_FINISHED,
@@ -49,7 +50,6 @@ from daqsched_executor.life.state import (
     report_of,
     with_exit,
 )
-from daqsched_executor.life.stopping import end
 
 
 def launched(state: State, event: Launched, now: Moment) -> tuple[State, list[Command]]:
@@ -148,10 +148,8 @@ def start_failed(state: State, event: StartFailed, now: Moment) -> tuple[State, 
 
 def died(state: State, event: Died, now: Moment) -> tuple[State, list[Command]]:
     state = with_exit(state, event, now)
-    assert state.last_exit is not None and state.payload is not None
+    assert state.last_exit is not None
     said: list[Command] = [Say(words.ended(state.last_exit, event.left))]
-    if state.last_exit.ran_s >= state.payload.restart.reset_s:
-        state = replace(state, deaths=0)
     if event.left:
         return replace(state, phase=CLEARING, deadline=now.mono + KILL_S), [*said, KillTree()]
     state, commands = decide(state, now)
@@ -169,11 +167,11 @@ def clearing_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, lis
 
 
 def decide(state: State, now: Moment, failed_start: bool = False) -> tuple[State, list[Command]]:
-    """After an end by itself: again at once, again later, or over, as the job's policy has it."""
+    """After an end by itself, or one for a restart: again at once, again later, or over, as the job's policy has it."""
     assert state.payload is not None and state.last_exit is not None
     rule, last = state.payload.restart, state.last_exit
     how = state.problem if failed_start else words.ended(last, state.left)
-    success = not failed_start and last.signal is None and last.code in rule.success_codes
+    success = not failed_start and not last.why and last.signal is None and last.code in rule.success_codes
     if rule.policy != "always" and success:
         return end(state, TASK_FINISHED, how, now)
     if rule.policy == "never":

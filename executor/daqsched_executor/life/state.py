@@ -91,6 +91,8 @@ class State:
     until: Moment = Moment()
     #: Who stopped the program; empty while nobody has.
     stopped_by: str = ""
+    #: In stopping: why the program is ended and then started again; empty: it ends for good.
+    again: str = ""
     #: In stopping: SIGKILL was sent, so the next tick only says that it does not help.
     killed: bool = False
     #: The phase's own deadline (monotonic).
@@ -120,7 +122,7 @@ def begin(now: Moment, patience_s: float) -> State:
 
 
 def nothing_runs(state: State, phase: str) -> State:
-    return replace(state, phase=phase, pid=0, path="", hung=False, deadline=None)
+    return replace(state, phase=phase, pid=0, path="", hung=False, again="", deadline=None)
 
 
 def after(now: Moment, seconds: float) -> Moment:
@@ -140,8 +142,12 @@ def report_of(state: State, activity: str) -> Report:
 
 
 def with_exit(state: State, event: Died, now: Moment) -> State:
-    ended = Exit(now.wall, max(0.0, now.mono - state.since.mono), event.code, event.signal, event.core)
-    return replace(state, last_exit=ended, left=event.left, pid=0)
+    """The program ended; a good run clears what the back-off grows with."""
+    assert state.payload is not None
+    ran_s = max(0.0, now.mono - state.since.mono)
+    ended = Exit(now.wall, ran_s, event.code, event.signal, event.core, why=state.again)
+    deaths = 0 if ran_s >= state.payload.restart.reset_s else state.deaths
+    return replace(state, last_exit=ended, left=event.left, pid=0, deaths=deaths)
 
 
 def leave_at(state: State, now: Moment) -> float:

@@ -1,4 +1,4 @@
-"""The way out: a stop with its signal, grace and SIGKILL, and the last report, which is given exactly once.
+"""The way out: a stop with its signal, grace and SIGKILL, for good or so that the program starts again.
 
 Each function is one step of `lifecycle`: the state before, an event, and now; the state after, and what to do.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from daqsched_executor.life import words
+from daqsched_executor.life.ending import end
 from daqsched_executor.life.events import (
     TASK_KILLED,
     TASK_KILLING,
     TASK_RUNNING,
-    Acknowledged,
     Command,
-    Delivered,
     Died,
     Event,
     KillTree,
@@ -29,14 +28,12 @@ from daqsched_executor.life.events import (
     Ticked,
     TreeGone,
 )
+from daqsched_executor.life.starting import decide
 from daqsched_executor.life.state import (
-    ACKNOWLEDGE_S,
     ENDED,
     KILL_S,
     STOPPING,
     State,
-    leave_at,
-    nothing_runs,
     report_of,
     with_exit,
 )
@@ -58,13 +55,27 @@ def stop_start(state: State, event: StopAsked, now: Moment) -> tuple[State, list
 
 
 def stop_running(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
+    return _ask_to_end(replace(state, stopped_by=event.why), f"stopped by {event.why}", event.grace_s, now)
+
+
+def end_to_restart(state: State, why: str, now: Moment) -> tuple[State, list[Command]]:
+    """End the running program by the rules of `Stop`, then go on by those of `Restart`: it counts as a death that
+    ``why`` is the reason of (`Exit.why`)."""
+    return _ask_to_end(replace(state, again=why), why, None, now)
+
+
+def _ask_to_end(state: State, why: str, patience_s: float | None, now: Moment) -> tuple[State, list[Command]]:
     assert state.payload is not None
     rule = state.payload.stop
-    grace_s = rule.grace_s if event.grace_s is None else min(rule.grace_s, event.grace_s)
-    state = replace(state, phase=STOPPING, stopped_by=event.why, deadline=now.mono + grace_s)
-    message = words.stopping(event.why, rule.signal, state.pid, grace_s)
-    told = Tell(TASK_KILLING if state.killing else TASK_RUNNING, report_of(state, "stopping"), message)
-    return state, [told, Say(message), Signal(rule.signal)]
+    grace_s = rule.grace_s if patience_s is None else min(rule.grace_s, patience_s)
+    state = replace(state, phase=STOPPING, killed=False, deadline=now.mono + grace_s)
+    message = words.stopping(why, rule.signal, state.pid, grace_s)
+    return state, [Tell(task_state(state), report_of(state, "stopping"), message), Say(message), Signal(rule.signal)]
+
+
+def task_state(state: State) -> str:
+    """What Mesos is told of a program that is being ended."""
+    return TASK_KILLING if state.killing and not state.again else TASK_RUNNING
 
 
 def stop_clearing(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
@@ -73,7 +84,17 @@ def stop_clearing(state: State, event: StopAsked, now: Moment) -> tuple[State, l
 
 
 def stop_again(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
-    """A second order changes nothing, except that it may have less patience."""
+    """A second order changes nothing, except that it may have less patience; one after an end that would be followed by a
+    start makes it an end for good."""
+    if state.again:
+        state = replace(state, again="", stopped_by=event.why)
+        told = Tell(
+            task_state(state),
+            report_of(state, "stopping"),
+            f"stopped by {event.why}, while it was ended to start again",
+        )
+        state, commands = stop_again(state, event, now)
+        return state, [told, *commands]
     if state.killed or event.grace_s is None or state.deadline is None:
         return state, []
     return replace(state, deadline=min(state.deadline, now.mono + event.grace_s)), []
@@ -86,7 +107,7 @@ def grace_over(state: State, event: Ticked, now: Moment) -> tuple[State, list[Co
     if state.pid and not state.program:  # SIGKILL waits for it at the end of its system call: it never execs
         return stopped(replace(state, pid=0), now)
     problem = words.unkillable(f"pid {state.pid}" if state.pid else "what the program left behind")
-    told = Tell(TASK_KILLING if state.killing else TASK_RUNNING, report_of(state, "stopping"), problem)
+    told = Tell(task_state(state), report_of(state, "stopping"), problem)
     first: list[Command] = [told, Say(problem)] if problem != state.problem else []
     return replace(state, problem=problem), [*first, KillTree()]
 
@@ -115,32 +136,6 @@ def reached_stopping(state: State, event: Reached, now: Moment) -> tuple[State, 
 
 
 def stopped(state: State, now: Moment) -> tuple[State, list[Command]]:
+    if state.again:
+        return decide(state, now)
     return end(state, TASK_KILLED, words.stopped(state.last_exit, state.killed, state.payload, state.program), now)
-
-
-def end(state: State, task_state: str, message: str, now: Moment) -> tuple[State, list[Command]]:
-    """The last report, exactly once; from here on only the agent's word is waited for."""
-    state = replace(nothing_runs(state, ENDED), deadline=leave_at(state, now), until=Moment())
-    told = Tell(task_state, report_of(state, "exited"), message, final=True)
-    return state, [told, Say(f"{task_state}: {message}")]
-
-
-def stop_ended(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
-    if state.deadline is None:
-        return state, []
-    return replace(state, deadline=min(state.deadline, leave_at(state, now))), []
-
-
-def delivered(state: State, event: Delivered, now: Moment) -> tuple[State, list[Command]]:
-    return replace(state, deadline=min(leave_at(state, now), now.mono + ACKNOWLEDGE_S)), []
-
-
-def acknowledged(state: State, event: Acknowledged, now: Moment) -> tuple[State, list[Command]]:
-    return replace(state, deadline=None, alone_until=None), [Leave()]
-
-
-def not_acknowledged(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
-    if not state.connected and state.alone_until is not None and state.leave_s is None:
-        return replace(state, deadline=None), []  # the agent is away: it shall still learn how this ended
-    said = Say("leaves, though the agent has not acknowledged the last report")
-    return replace(state, deadline=None), [said, Leave()]

@@ -76,8 +76,8 @@ def unkillable(what: str) -> str:
 
 
 def stopping(why: str, signal: str, pid: int, grace_s: float) -> str:
-    """A stop has begun."""
-    return f"stopped by {why}: SIG{signal} sent to pid {pid}, SIGKILL follows in {duration(grace_s)}"
+    """The program was told to end."""
+    return f"{why}: SIG{signal} sent to pid {pid}, SIGKILL follows in {duration(grace_s)}"
 
 
 def stopped(last: Exit | None, killed: bool, payload: Payload | None, program: bool) -> str:
