@@ -1,10 +1,11 @@
 # `make run` and `make test` do all the set-up that they need. What they do stands in scripts/.
-.PHONY: run stop test lint format bench clean help
+.PHONY: run stop test lint format bench faults clean help
 
 help:
 	@echo 'make run     set up everything, bring a local cluster up, run jobs/quickstart.py on it'
 	@echo 'make stop    end what make run started'
 	@echo 'make test    set up everything, run all the tests'
+	@echo 'make faults  1,000 random kill -9s for each launcher; docs/reliability.md shows the last figures'
 	@echo 'make lint    ruff and mypy; make format mends what can be mended'
 	@echo 'make bench   measure what docs/performance.md shows'
 	@echo 'make clean   remove virtual environments and caches of this checkout'
@@ -34,6 +35,10 @@ bench:
 	.venv/bin/python bench/farm.py
 	.venv/bin/python bench/executor.py
 	.venv/bin/python bench/forward.py
+
+faults:
+	@scripts/setup
+	.venv/bin/python -m pytest -q tests/faults --kills 1000
 
 clean:
 	@! .venv/bin/daqcluster env >/dev/null 2>&1 || { echo 'a local cluster is up, and what runs on it uses .venv: make stop first'; exit 1; }

@@ -45,10 +45,12 @@ class Farm:
         self.env = {**os.environ, "DAQSCHED_STATE": str(folder / "state"), "COLUMNS": "200"}
         self.env.pop("DAQSCHED_SOCKET", None)
         self.process: Optional[subprocess.Popen[bytes]] = None
+        #: What `serve` starts.
+        self.serve_command = [str(BIN / "daqsched")]
 
     def serve(self, *options: str) -> None:
         """Start the daemon and wait until the master knows it."""
-        command = [str(BIN / "daqsched"), "serve", "--master", self.master, "--index", self.index, *options]
+        command = [*self.serve_command, "serve", "--master", self.master, "--index", self.index, *options]
         if self.elasticsearch:
             command += ["--elasticsearch", self.elasticsearch]
         with open(self.folder / "serve.log", "ab") as log:

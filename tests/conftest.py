@@ -1,0 +1,11 @@
+"""Options of the tests; `make faults` gives the first two."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long and how random tests/faults is."""
+    parser.addoption("--kills", type=int, default=60, help="how many kill -9s tests/faults makes for each launcher")
+    parser.addoption("--seed", type=int, default=None, help="repeat a run of tests/faults")
