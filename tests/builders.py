@@ -14,16 +14,33 @@ from daqsched.demand import REVIVE_EVERY_S
 from daqsched.engine import Engine
 from daqsched.spec import JobSpec, Spec
 from daqsched.task import Record
+from daqsched_executor.contract import Payload
 
 
 def job(name: str = "readout", hosts: str = "hlt01", **fields: object) -> JobSpec:
-    """A job that would run anywhere."""
-    return replace(JobSpec(name=name, argv=("/bin/true",), hosts=(hosts,)), **fields)
+    """A job that would run anywhere; without hosts, if ``attributes`` are given."""
+    return replace(JobSpec(name=name, argv=("/bin/true",), hosts=(hosts,) if hosts else ()), **fields)
 
 
-def offer(host: str = "hlt01", id: str = "", cpus: float = 8.0, mem: float = 8192.0, agent: str = "") -> events.Offer:
-    """What an idle machine gives."""
-    return events.Offer(id or f"offer-{host}", agent or f"agent-{host}", (host,), cpus, mem, 10000.0)
+#: What a machine of a `World` has free.
+PORTS = range(31000, 31004)
+
+
+def offer(
+    host: str = "hlt01",
+    id: str = "",
+    cpus: float = 8.0,
+    mem: float = 8192.0,
+    agent: str = "",
+    ports: Iterable[int] = PORTS,
+    **attributes: str,
+) -> events.Offer:
+    """What an idle machine gives; ``rack="r1"`` is an attribute."""
+    ranges = tuple((number, number) for number in sorted(ports))
+    texts = {name: (value,) for name, value in attributes.items()}
+    return events.Offer(
+        id or f"offer-{host}", agent or f"agent-{host}", (host,), cpus, mem, 10000.0, ports=ranges, attributes=texts
+    )
 
 
 class Disk:
@@ -65,14 +82,19 @@ class World:
     """
 
     def __init__(self, hosts: Iterable[str] = ("hlt01",)) -> None:
-        self.hosts = set(hosts)
+        #: host -> its agent's attributes.
+        self.machines: dict[str, dict[str, str]] = {host: {} for host in hosts}
+        #: Hosts whose offer was declined, or used in part: the master keeps quiet of them until they have more or it is asked.
+        self.filtered: set[str] = set()
         self.disk = Disk()
         self.now = 1000.0
         self._ids = itertools.count(1)
         self.engine = self.disk.engine(self.new_id)
         #: task id -> agent, what really runs.
         self.tasks: dict[str, str] = {}
-        self.payloads: dict[str, object] = {}
+        self.payloads: dict[str, Payload] = {}
+        #: Tasks that were last said to run.
+        self.running: set[str] = set()
         self.suppressed = False
         self.done: list[Command] = []
 
@@ -81,6 +103,8 @@ class World:
 
     def say(self, event: events.Event, perform: bool = True) -> list[Command]:
         """Let the engine handle the event, then the world its commands; returns them."""
+        if isinstance(event, events.TaskReported):
+            (self.running.add if event.state == "TASK_RUNNING" else self.running.discard)(event.task_id)
         todo = self.engine.handle(event, self.now)
         self.disk.save(todo, self.engine)
         self.check_order(todo)
@@ -94,12 +118,27 @@ class World:
     def _perform(self, command: Command) -> None:
         if isinstance(command, commands.Launch):
             for task in command.tasks:
+                taken = self.ports_of(task.payload.host)
+                ports = task.payload.ports.values()
+                self.check_after(task.payload)
+                assert len(set(ports)) == len(ports) and taken.isdisjoint(ports), (
+                    f"{task.payload} shares a port: {taken}"
+                )
                 self.tasks[task.payload.task_id] = command.agent_id
                 self.payloads[task.payload.task_id] = task.payload
+            self.filtered.add(command.offer_id.partition("-")[2])
+        elif isinstance(command, commands.Decline):
+            self.filtered.update(offer_id.partition("-")[2] for offer_id in command.offer_ids)
         elif isinstance(command, commands.Suppress):
             self.suppressed = True
         elif isinstance(command, commands.Revive):
             self.suppressed = False
+            self.filtered.clear()
+
+    def ports_of(self, host: str) -> set[int]:
+        """Those that tasks on this host hold."""
+        of_host = [self.payloads[task] for task in self.tasks if task in self.payloads]
+        return {port for payload in of_host if payload.host == host for port in payload.ports.values()}
 
     def register(self) -> list[Command]:
         return self.say(events.Registered("fw-1", "master:5050"))
@@ -108,18 +147,22 @@ class World:
         return self.say(events.JobsApplied(Spec(jobs=jobs), "alice"))
 
     def offers(self) -> list[Command]:
-        """A moment later every host makes an offer, if offers are wanted."""
+        """A moment later every host makes an offer that the master may tell of, if offers are wanted."""
         self.now += REVIVE_EVERY_S
         self.say(events.Ticked())
-        return (
-            [] if self.suppressed else self.say(events.OffersArrived(tuple(offer(host) for host in sorted(self.hosts))))
-        )
+        free = [] if self.suppressed else sorted(set(self.machines) - self.filtered)
+        return self.say(events.OffersArrived(tuple(map(self.offer, free)))) if free else []
+
+    def offer(self, host: str) -> events.Offer:
+        """What the host has now."""
+        return offer(host, ports=set(PORTS) - self.ports_of(host), **self.machines[host])
 
     def report(self, task_id: str, state: str = "TASK_RUNNING", **more: str) -> list[Command]:
         """An executor's word; a task that ended runs no more."""
         agent = self.tasks.get(task_id, "agent-hlt01")
         if state not in ("TASK_RUNNING", "TASK_STARTING", "TASK_UNREACHABLE", "TASK_UNKNOWN"):
             self.tasks.pop(task_id, None)
+            self.filtered.discard(agent.partition("-")[2])
         return self.say(events.TaskReported(task_id, agent, state, uuid="u", **more))
 
     def start(self, *jobs: JobSpec) -> None:
@@ -134,6 +177,7 @@ class World:
         """kill -9 of the daemon: only the disk is left."""
         self.engine = self.disk.engine(self.new_id)
         self.suppressed = False
+        self.filtered.clear()
 
     def task_of(self, name: str, host: str = "hlt01") -> str:
         """The one task that runs for it."""
@@ -151,8 +195,43 @@ class World:
                     key = (task.payload.job, task.payload.host)
                     assert key in self.disk.records, f"{key} is launched and was not saved"
 
+    def check_after(self, payload: Payload) -> None:
+        """What the job comes after is up: on the same host where it is there, too, else everywhere."""
+        (job,) = [job for job in self.engine.spec.jobs if job.name == payload.job]
+        for name in job.after:
+            of_name = {i.host: i.record for i in self.engine.instances.values() if i.name == name and i.job}
+            awaited = [payload.host] if payload.host in of_name else list(of_name)
+            runs = {task.rpartition(".")[0] for task in self.running.intersection(self.tasks)}
+            assert awaited, f"{payload.instance} is launched, and {name} is nowhere"
+            for host in awaited:
+                up = f"{name}@{host}" in runs or of_name[host].succeeded
+                assert up, f"{payload.instance} is launched, and {name}@{host} does not run"
+
+    def check_restart(self) -> None:
+        """A daemon that died now would go on where this one is."""
+
+        def known(engine: Engine) -> dict[tuple[str, str], object]:
+            return {
+                key: (
+                    instance.job,
+                    i.hold,
+                    i.done,
+                    i.failures,
+                    i.due,
+                    i.attributes,
+                    i.task and (i.task.id, i.task.ports),
+                )
+                for key, instance in engine.instances.items()
+                for i in [instance.record]
+            }
+
+        again = self.disk.engine(self.new_id)
+        again.check()
+        assert known(again) == known(self.engine)
+
     def check(self) -> None:
         """What must hold after every step."""
+        self.check_restart()
         counts: dict[str, int] = {}
         for task_id in self.tasks:
             instance = task_id.rpartition(".")[0]

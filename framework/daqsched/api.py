@@ -152,7 +152,7 @@ class Api:
 
     def _plan(self, engine: Engine, spec: Spec) -> Plan:
         now_wanted = engine.revision.spec if engine.revision else EMPTY
-        found = plan(engine.spec, self._complete(spec))
+        found = plan(engine.spec, self._complete(spec), engine.hosts_of)
         # the digests are those of the crew's own file, not of what the framework adds to it
         ours = plan(now_wanted, spec)
         return msgspec.structs.replace(found, digest=ours.digest, base=ours.base)

@@ -44,7 +44,7 @@ class SaveRecords(msgspec.Struct, frozen=True, tag=True):
 
 
 class TaskToLaunch(msgspec.Struct, frozen=True):
-    """One task of a launch."""
+    """One task of a launch; the payload's ports are resources, too."""
 
     payload: Payload
     cpus: float

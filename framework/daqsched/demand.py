@@ -1,4 +1,9 @@
-"""Who waits on which host, and so whether offers are wanted: asked for while somebody waits, suppressed otherwise."""
+"""Who waits on which host, and so whether offers are wanted: asked for while somebody waits, suppressed otherwise.
+
+In between there is *watching*: while a job runs wherever its attributes are, a machine that nobody knows yet must be able
+to make an offer. It does as long as offers are not suppressed, because the machines that were declined are under a
+filter for `engine.REFUSE_S` and a new one is not. So nothing needs to be revived again and again for it.
+"""
 
 from __future__ import annotations
 
@@ -42,20 +47,20 @@ class Demand:
         self._revived = float("-inf")
         self._gap = REVIVE_AGAIN_S
 
-    def registered(self, waiting: bool) -> None:
+    def registered(self, wanted: bool) -> None:
         """The master has forgotten what we refused and suppressed."""
-        self._suppressed, self._woken = False, waiting
+        self._suppressed, self._woken = False, wanted
 
     def woken(self) -> None:
         """Somebody new waits: an offer that was refused for long may be what is needed."""
         self._woken = True
         self._gap = REVIVE_AGAIN_S
 
-    def ask(self, waiting: bool, now: float) -> Optional[commands.Command]:
+    def ask(self, waiting: bool, watching: bool, now: float) -> Optional[commands.Command]:
         """What to tell the master now, if anything."""
-        if waiting:
-            if now < self.due():
-                return None
+        if now < self.due(waiting, watching):
+            return None
+        if waiting or watching:
             if not self._woken:
                 self._gap = min(REVIVE_CAP_S, self._gap * 2)
             self._revived, self._woken, self._suppressed = now, False, False
@@ -65,6 +70,10 @@ class Demand:
         self._suppressed = True
         return commands.Suppress()
 
-    def due(self) -> float:
-        """When offers are to be asked for again, if somebody still waits then."""
-        return self._revived + (REVIVE_EVERY_S if self._woken or self._suppressed else self._gap)
+    def due(self, waiting: bool, watching: bool) -> float:
+        """When the master is to be told something, if nothing changes until then."""
+        if self._woken or self._suppressed:
+            return self._revived + REVIVE_EVERY_S if waiting or watching else float("-inf")
+        if waiting:
+            return self._revived + self._gap
+        return float("inf") if watching else float("-inf")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Mapping, Union
 
 import msgspec
 
 from daqsched.preflight import Question
 from daqsched.spec import Spec
+
+#: What a machine has, by its agent's attributes: each name with its values as texts.
+Attributes = Mapping[str, tuple[str, ...]]
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -20,6 +23,9 @@ class Offer(msgspec.Struct, frozen=True):
     cpus: float
     mem: float
     disk: float
+    #: Ranges of port numbers, both ends included.
+    ports: tuple[tuple[int, int], ...] = ()
+    attributes: Attributes = {}
 
 
 class Registered(msgspec.Struct, frozen=True, tag=True):
@@ -121,6 +127,7 @@ Event = Union[
 ]
 
 __all__ = [
+    "Attributes",
     "Disconnected",
     "Event",
     "Held",

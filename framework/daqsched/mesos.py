@@ -17,14 +17,14 @@ import threading
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 import pymesos
 from addict import Dict
 
 from daqsched import commands, events
 from daqsched.errors import DaqschedError, UserError
-from daqsched.match import EXECUTOR_CPUS, EXECUTOR_MEM
+from daqsched.match import EXECUTOR_CPUS, EXECUTOR_MEM, canonical
 
 logger = logging.getLogger(__name__)
 
@@ -163,15 +163,20 @@ class Mesos(pymesos.Scheduler):
         info.name = payload.instance
         info.task_id.value = payload.task_id
         info.agent_id.value = agent_id
-        info.resources = self._resources(cpus=launch.cpus, mem=launch.mem, disk=launch.disk)
+        info.resources = [
+            *self._resources(cpus=launch.cpus, mem=launch.mem, disk=launch.disk),
+            *self._ports(payload.ports.values()),
+        ]
         info.data = b64encode(payload.to_json()).decode()
         info.labels.labels = [
             {"key": "job", "value": payload.job},
             {"key": "host", "value": payload.host},
             {"key": "version", "value": payload.release},
         ]
-        # the program may use all of its grace, then the executor needs a moment itself
-        info.executor = self._executor_info(payload.task_id, payload.instance, payload.job, payload.stop.grace_s + 5.0)
+        # the program may use all of its time, then the executor needs a moment itself
+        info.executor = self._executor_info(
+            payload.task_id, payload.instance, payload.job, payload.stop.longest_s + 5.0
+        )
         plain: Mapping[str, Any] = info.to_dict()
         return plain
 
@@ -213,6 +218,13 @@ class Mesos(pymesos.Scheduler):
             if value
         ]
 
+    def _ports(self, numbers: Iterable[int]) -> Sequence[Mapping[str, Any]]:
+        ranges = [{"begin": number, "end": number} for number in sorted(numbers)]
+        role = {"role": self._framework.role}
+        return [{"name": "ports", "type": "RANGES", "ranges": {"range": ranges}, "allocation_info": role}] * bool(
+            ranges
+        )
+
     # ------------------------------------------------------------------ events in (pymesos' names, pymesos' thread)
 
     def registered(self, driver: Any, framework_id: Mapping[str, Any], master_info: Mapping[str, Any]) -> None:
@@ -243,16 +255,42 @@ class Mesos(pymesos.Scheduler):
 
 
 def offer_of(offer: Mapping[str, Any]) -> events.Offer:
-    """The engine's view of an offer (mesos.proto, Offer); scalars of one name are added up, other types left out."""
+    """The engine's view of an offer (mesos.proto, Offer); scalars of one name are added up, ports put together."""
     amounts = {"cpus": 0.0, "mem": 0.0, "disk": 0.0}
+    ports: list[tuple[int, int]] = []
     for resource in offer.get("resources", ()):
         if resource.get("name") in amounts and resource.get("type") == "SCALAR":
             amounts[resource["name"]] += resource["scalar"]["value"]
+        elif resource.get("name") == "ports" and resource.get("type") == "RANGES":
+            ports += ((part["begin"], part["end"]) for part in resource["ranges"].get("range", ()))
     names = {offer["hostname"]: None}
+    attributes: dict[str, tuple[str, ...]] = {}
     for attribute in offer.get("attributes", ()):
-        if attribute["name"] == "hostname" and attribute.get("type") == "TEXT":
+        name = attribute["name"]
+        attributes[name] = attributes.get(name, ()) + _values(attribute)
+        if name == "hostname" and attribute.get("type") == "TEXT":
             names[attribute["text"]["value"]] = None
-    return events.Offer(offer["id"]["value"], offer["agent_id"]["value"], tuple(names), **amounts)
+    return events.Offer(
+        offer["id"]["value"],
+        offer["agent_id"]["value"],
+        tuple(names),
+        **amounts,
+        ports=tuple(sorted(ports)),
+        attributes=attributes,
+    )
+
+
+def _values(attribute: Mapping[str, Any]) -> tuple[str, ...]:
+    """An attribute's values as `match.canonical` texts. Of ranges there are none: what lies in a range is not a thing that
+    a machine has."""
+    kind = attribute.get("type")
+    if kind == "TEXT":
+        return (canonical(attribute["text"]["value"]),)
+    if kind == "SCALAR":
+        return (canonical(str(attribute["scalar"]["value"])),)
+    if kind == "SET":
+        return tuple(canonical(item) for item in attribute["set"].get("item", ()))
+    return ()
 
 
 def report_of(status: Mapping[str, Any]) -> events.TaskReported:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Literal
+from typing import Any, Callable, Iterable, Literal, Sequence
 
 import msgspec
 
 from daqsched.hosts import expand, fold
+from daqsched.match import by_attributes
 from daqsched.spec import JobSpec, Spec, digest, run_digest
 
 
@@ -15,7 +16,8 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
     job: str
     what: Literal["add", "remove", "restart", "silent"]
-    #: The hosts that it happens on, folded: ``hlt[01-10]``.
+    #: The hosts that it happens on, folded: ``hlt[01-10]``; ``where rack=r1: hlt[01-02]`` for a job that runs wherever its
+    #: attributes are: those that are known now.
     hosts: str
     count: int
     #: What differs, for people: ``version release-01 -> release-02``.
@@ -38,7 +40,16 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         return counts
 
 
-def plan(old: Spec, new: Spec) -> Plan:
+#: Where a job runs; what is known of that, for one that runs wherever its attributes are.
+Hosts = Callable[[JobSpec], Sequence[str]]
+
+
+def named(job: JobSpec) -> Sequence[str]:
+    """The hosts that the job names."""
+    return expand(job.hosts)
+
+
+def plan(old: Spec, new: Spec, hosts: Hosts = named) -> Plan:
     """Compare two specs. A job that differs only in who owns it is ``silent``: nothing is restarted."""
     before = {job.name: job for job in old.jobs}
     after = {job.name: job for job in new.jobs}
@@ -46,32 +57,36 @@ def plan(old: Spec, new: Spec) -> Plan:
     for name, job in after.items():
         known = before.get(name)
         if known is None:
-            changes.append(_change(name, "add", expand(job.hosts)))
+            changes.append(_change(job, "add", hosts(job)))
         elif known != job:
-            changes.extend(_changed(known, job))
+            changes.extend(_changed(known, job, hosts))
     for name, known in before.items():
         if name not in after:
-            changes.append(_change(name, "remove", expand(known.hosts)))
+            changes.append(_change(known, "remove", hosts(known)))
     return Plan(digest=digest(new), base=digest(old), changes=tuple(changes))
 
 
-def _changed(old: JobSpec, new: JobSpec) -> Iterable[Change]:
-    were, are = expand(old.hosts), expand(new.hosts)
+def _changed(old: JobSpec, new: JobSpec, hosts: Hosts) -> Iterable[Change]:
+    were, are = hosts(old), hosts(new)
     added = [host for host in are if host not in set(were)]
     removed = [host for host in were if host not in set(are)]
     kept = [host for host in are if host in set(were)]
     if added:
-        yield _change(new.name, "add", added)
+        yield _change(new, "add", added)
     if removed:
-        yield _change(new.name, "remove", removed)
+        yield _change(old, "remove", removed)
     why = differences(old, new)
-    if kept and why:
-        yield _change(new.name, "restart" if run_digest(old) != run_digest(new) else "silent", kept, why)
+    # of a job that has no machine yet the change is to be seen, too
+    if why and (kept or not (added or removed)):
+        yield _change(new, "restart" if run_digest(old) != run_digest(new) else "silent", kept, why)
 
 
-def _change(job: str, what: Any, hosts: Iterable[str], why: tuple[str, ...] = ()) -> Change:
-    names = tuple(hosts)
-    return Change(job=job, what=what, hosts=fold(names), count=len(names), why=why)
+def _change(job: JobSpec, what: Any, hosts: Sequence[str], why: tuple[str, ...] = ()) -> Change:
+    folded = fold(hosts)
+    if by_attributes(job):
+        wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
+        folded = f"where {wants}: {folded or 'no machine is known yet'}"
+    return Change(job=job.name, what=what, hosts=folded, count=len(hosts), why=why)
 
 
 #: What a field of the spec is called for people, where that differs.

@@ -23,6 +23,7 @@ STYLES = {
     "STOPPING": "cyan",
     "WAITING": "yellow",
     "STOPPED": "dim",
+    "UNHEALTHY": "red",
     "BACKOFF": "red",
     "FAILED": "bold red",
     "UNREACHABLE": "magenta",
@@ -130,13 +131,17 @@ def lagging_table(rows: Sequence[Row]) -> RenderableType:
     """Those that are not as wanted; hosts with the same state and words are one line."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
-        groups.setdefault((row.job, row.state, row.reason.replace(row.host, "its host")), []).append(row.host)
+        groups.setdefault((row.job, row.state, _of_its_host(row)), []).append(row.host)
     table = Table.grid(padding=(0, 2))
     for (job, state, reason), hosts in groups.items():
         table.add_row(
             Text(job), Text(fold(hosts), overflow="fold"), Text(state, STYLES[state]), Text(reason, overflow="fold")
         )
     return table
+
+
+def _of_its_host(row: Row) -> str:
+    return row.reason.replace(row.host, "its host") if row.host else row.reason
 
 
 def _counts(states: Mapping[str, int]) -> Text:
@@ -149,4 +154,4 @@ def _counts(states: Mapping[str, int]) -> Text:
 
 def lagging_lines(rows: Iterable[Row]) -> list[str]:
     """The same as plain lines, for a log."""
-    return [f"{row.job}@{row.host} {row.state}: {row.reason}" for row in rows]
+    return [f"{row.job}@{row.host or '?'} {row.state}: {row.reason}" for row in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Optional
+from typing import Literal, Mapping, Optional
 
 import msgspec
 
@@ -55,6 +55,8 @@ class Task(msgspec.Struct, omit_defaults=True):
     report: Optional[Report] = None
     #: When anybody last spoke of it. Not worth a save of its own: a new daemon asks anyway.
     heard: float = 0.0
+    #: The ports that it was given, by name: nobody else's until it ends.
+    ports: Mapping[str, int] = {}
 
 
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,3 +82,5 @@ class Record(msgspec.Struct, omit_defaults=True):
     #: Whether `done` was an end in success.
     succeeded: bool = False
     hold: Optional[Hold] = None
+    #: For a job that runs wherever its attributes are: those of this machine at its last offer. None: the job file names it.
+    attributes: Optional[Mapping[str, tuple[str, ...]]] = None

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Literal, Optional
+from typing import Callable, Iterator, Literal, Mapping, Optional, get_args
 
 import msgspec
 
-from daqsched.engine import Engine, Instance
+from daqsched.engine import Engine, Instance, times
+from daqsched.task import Task
 from daqsched_executor.contract import Report, duration
 
 #: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
 Shown = Literal[
-    "FAILED", "UNREACHABLE", "UNKNOWN", "BACKOFF", "WAITING", "STARTING", "STOPPING", "STOPPED", "FINISHED", "RUNNING"
+    "FAILED",
+    "UNREACHABLE",
+    "UNKNOWN",
+    "UNHEALTHY",
+    "BACKOFF",
+    "WAITING",
+    "STARTING",
+    "STOPPING",
+    "STOPPED",
+    "FINISHED",
+    "RUNNING",
 ]
 
 
@@ -19,6 +30,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     """One job on one host as people see it."""
 
     job: str
+    #: Empty: the job runs wherever its attributes are, and no such machine is known yet.
     host: str
     state: Shown
     #: Why it is not running, or what is worth knowing, as one sentence.
@@ -28,6 +40,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     release: str = ""
     restarts: int = 0
     pid: int = 0
+    ports: Mapping[str, int] = {}
     task_id: str = ""
     wanted: bool = True
     #: Runs something else than the applied spec asks for, until it is replaced.
@@ -52,25 +65,19 @@ class Progress(msgspec.Struct, frozen=True):
 SILENCE_S = 5.0
 
 #: States from worst to best, for sorting.
-ORDER = (
-    "FAILED",
-    "UNREACHABLE",
-    "UNKNOWN",
-    "BACKOFF",
-    "WAITING",
-    "STARTING",
-    "STOPPING",
-    "STOPPED",
-    "FINISHED",
-    "RUNNING",
-)
+ORDER: tuple[Shown, ...] = get_args(Shown)
 
 
 def rows(engine: Engine, chosen: Callable[[str, str], bool], now: float) -> Iterator[Row]:
-    """One row per chosen instance, as things are at ``now``."""
+    """One row per chosen instance, as things are at ``now``; also one per job that has found no machine yet."""
     for (name, host), instance in engine.instances.items():
         if chosen(name, host):
             yield _row(engine, instance, now)
+    for job in engine.homeless():
+        if chosen(job.name, ""):
+            wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
+            why = _no_master(engine) or f"no machine has {wants} yet; it starts when one does"
+            yield Row(job.name, "", "WAITING", why, release=job.release)
 
 
 def progress(engine: Engine, chosen: Callable[[str, str], bool], now: float, most: int) -> Progress:
@@ -104,7 +111,8 @@ def _row(engine: Engine, instance: Instance, now: float) -> Row:
         since=since,
         release=instance.job.release if instance.job is not None else "",
         restarts=report.restarts if report is not None else 0,
-        pid=report.pid if report is not None and state == "RUNNING" else 0,
+        pid=report.pid if report is not None and state in ("RUNNING", "UNHEALTHY") else 0,
+        ports=task.ports if task is not None else {},
         task_id=task.id if task is not None else "",
         wanted=instance.job is not None and instance.record.hold is None,
         outdated=task is not None and task.digest != instance.digest,
@@ -118,12 +126,15 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
         if record.hold is not None:
             why = f": {record.hold.message}" if record.hold.message else ""
             return "STOPPED", f"by {record.hold.user}{why}", record.hold.at
+        if record.done and not record.succeeded and record.failures:
+            again = f"given up; `daqsched start {instance}` tries again"
+            return "FAILED", f"failed {times(record.failures)}, last: {record.last_end}; {again}", 0.0
         if record.done:
             return ("FINISHED" if record.succeeded else "FAILED"), record.last_end, 0.0
         if record.due > now:
-            times = "once" if record.failures == 1 else f"{record.failures} times in a row"
             wait = duration(record.due - now)
-            return "BACKOFF", f"failed {times}, last: {record.last_end}; starts again in {wait}", 0.0
+            failed = f"failed {times(record.failures)}, last: {record.last_end}"
+            return "BACKOFF", f"{failed}; starts again in {wait}", 0.0
         return "WAITING", _why_waiting(engine, instance, now), 0.0
     if task.state == "unreachable":
         ago = duration(max(0.0, now - task.since))
@@ -145,8 +156,22 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
     if task.report is not None and task.report.activity == "backoff":
         return "BACKOFF", _why_backing_off(task.report, now) or task.message, task.since
     if task.state == "running":
-        return "RUNNING", task.message, (task.report.since if task.report is not None else 0.0) or task.since
+        return _how_it_runs(task, now)
     return "STARTING", task.message or "launched, waiting for its executor", task.launched
+
+
+def _how_it_runs(task: Task, now: float) -> tuple[Shown, str, float]:
+    """Unhealthy where a check says so; one that somebody snoozed is mentioned, but does not count."""
+    report = task.report
+    if report is None:
+        return "RUNNING", task.message, task.since
+    since = report.since or task.since
+    if report.snoozed > now:
+        ailment = f"; {report.ailment}" if report.ailment else ""
+        return "RUNNING", f"its checks are snoozed for {duration(report.snoozed - now)} more{ailment}", since
+    if report.healthy is False:
+        return "UNHEALTHY", report.ailment or task.message, since
+    return "RUNNING", task.message, since
 
 
 def _why_backing_off(report: Report, now: float) -> str:
@@ -157,11 +182,27 @@ def _why_backing_off(report: Report, now: float) -> str:
     return f"{report.last_exit.words()}; starts again in {duration(max(0.0, report.until - now))}{times}"
 
 
+def _no_master(engine: Engine) -> str:
+    return "" if engine.connected else f"no connection to the master {engine.master}".rstrip() + ": is it up?"
+
+
 def _why_waiting(engine: Engine, instance: Instance, now: float) -> str:
+    awaited = engine.order.awaited(instance)
+    if awaited:
+        return _what_it_awaits(engine, awaited, instance.host, now)
     if not engine.connected:
-        return f"no connection to the master {engine.master}".rstrip() + ": is it up?"
+        return _no_master(engine)
     if instance.reason:
         return instance.reason
     seen = engine.last_offer(instance.host)
     last = "none since this daemon started" if seen is None else f"the last {duration(now - seen)} ago"
     return f"no offer from {instance.host} ({last}): is its agent up?"
+
+
+def _what_it_awaits(engine: Engine, job: str, host: str, now: float) -> str:
+    """``waits for evb (2 of 3 running)``; of one on the same host its state is told."""
+    hosts = engine.order.wanted.get(job, {})
+    if host in hosts:
+        return f"waits for {job} on {host} ({_shown(engine, hosts[host], now)[0]})"
+    running = len(engine.order.up.get(job, ()))
+    return f"waits for {job} ({f'{running} of {len(hosts)} running' if hosts else 'it has no machine yet'})"

@@ -15,7 +15,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 PURE = {
     FRAMEWORK: "backoff checks commands conflicts convert demand errors events fill hosts job lines match parts plan"
     " preflight protocol rules select spec task view",
-    FRAMEWORK / "engine": "__init__ engine farm offers preflights surveys tasks wanted",
+    FRAMEWORK / "engine": "__init__ engine farm instance offers order preflights surveys tasks wanted",
     EXECUTOR / "contract": "__init__ job report stream wire",
     EXECUTOR / "life": "ending events lifecycle outbox starting state stopping survey words",
     EXECUTOR / "forward": "batch lines record",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
+from msgspec.structs import replace
 
 from builders import World, job, of, offer
 from daqsched import commands, events
 from daqsched.backoff import CAP_S
 from daqsched.engine import ASK_S, KILL_AGAIN_S, RECONCILE_S
+from daqsched.spec import FORWARDER
 from daqsched.view import progress, rows
-from daqsched_executor.contract import Exit, Report
+from daqsched_executor.contract import Exit, Report, Restart
 
 
 def row(world: World, name: str = "readout", host: str = "hlt01"):
@@ -346,13 +350,41 @@ class RandomFarm(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.world = World(["h1", "h2"])
+        self.world = World(["h1", "h2", "h3"])
         self.world.register()
-        self.specs = [job("a", "h1"), job("b", "h[1-2]"), job("c", "h2")]
+        self.specs = [
+            job("a", "h1"),
+            job("b", "h[1-2]", after=("a", "c")),
+            job("c", "h2", ports={"http": 31000}),
+            job("d", hosts="", attributes={"rack": "r1"}, ports={"any": 0}, after=("a",)),
+            job("e", "h[2-3]", attributes={"rack": "r1"}, restart=Restart(give_up=2), ports={"x": 0, "y": 0}),
+            job(FORWARDER, "h[1-2]"),
+        ]
 
-    @rule(chosen=st.sets(st.integers(0, 2)), release=st.sampled_from(["", "r1", "r2"]))
-    def apply(self, chosen: set[int], release: str) -> None:
-        self.world.apply(*(job(self.specs[n].name, self.specs[n].hosts[0], release=release) for n in sorted(chosen)))
+    @rule(
+        chosen=st.sets(st.integers(0, 5)),
+        release=st.sampled_from(["", "r1", "r2"]),
+        rack=st.sampled_from(["r1", "r1", "r2"]),
+    )
+    def apply(self, chosen: set[int], release: str, rack: str) -> None:
+        names = {self.specs[n].name for n in chosen}
+        self.world.apply(
+            *(
+                replace(
+                    self.specs[n],
+                    release=release,
+                    after=tuple(name for name in self.specs[n].after if name in names),
+                    attributes={"rack": rack} if self.specs[n].attributes else {},
+                )
+                for n in sorted(chosen)
+            )
+        )
+
+    @rule(host=st.sampled_from(["h1", "h2", "h3"]), rack=st.sampled_from(["", "r1", "r2"]))
+    def gets_attributes(self, host: str, rack: str) -> None:
+        """Its agent comes back with others; the master lets it offer anew."""
+        self.world.machines[host] = {"rack": rack} if rack else {}
+        self.world.filtered.discard(host)
 
     @rule()
     def offers(self) -> None:
@@ -385,7 +417,7 @@ class RandomFarm(RuleBasedStateMachine):
         if gone:
             self.world.say(events.TaskReported(gone[which % len(gone)], "agent-x", "TASK_FAILED", uuid="u"))
 
-    @rule(name=st.sampled_from("abc"), host=st.sampled_from(["h1", "h2"]), hold=st.booleans())
+    @rule(name=st.sampled_from("abcde"), host=st.sampled_from(["h1", "h2", "h3"]), hold=st.booleans())
     def by_hand(self, name: str, host: str, hold: bool) -> None:
         keys = ((name, host),)
         self.world.say(events.Held(keys, "bob") if hold else events.Released(keys, "bob"))
@@ -414,7 +446,7 @@ class RandomFarm(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
-        for _ in range(8):
+        for _ in range(10):
             world.now += 700.0
             world.say(events.Ticked())
             for instance in list(world.engine.instances.values()):
@@ -428,8 +460,23 @@ class RandomFarm(RuleBasedStateMachine):
                 else:
                     world.report(task.id)
             world.offers()
-        for found in rows(world.engine, lambda a, b: True, world.now):
-            assert found.state in ("RUNNING", "STARTING", "STOPPED", "FINISHED"), f"{found} never comes up"
+        shown = list(rows(world.engine, lambda a, b: True, world.now))
+        not_up = {found.job for found in shown if found.state not in ("RUNNING", "FINISHED")}
+        jobs = {job.name: job for job in world.engine.spec.jobs}
+        for found in shown:
+            wants = jobs[found.job].attributes
+            excused = (
+                found.state in ("STOPPED", "FINISHED")
+                or (found.state == "FAILED" and jobs[found.job].restart.give_up)
+                or (found.reason.startswith("waits for") and not_up.intersection(jobs[found.job].after))
+                or ("lacks the attribute" in found.reason and world.machines[found.host] != wants)
+                or (not found.host and wants not in world.machines.values())
+            )
+            assert found.state == "RUNNING" or excused, f"{found} never comes up"
+        for job_, host in itertools.product(jobs.values(), world.machines):
+            if job_.attributes and not job_.hosts:
+                belongs = world.machines[host] == job_.attributes
+                assert belongs == ((job_.name, host) in world.engine.instances), f"{job_.name}@{host}: {belongs}"
 
 
 RandomFarm.TestCase.settings = settings(

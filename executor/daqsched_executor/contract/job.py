@@ -52,6 +52,12 @@ class Stop:
     after: tuple[str, ...] = ()
     hook_timeout_s: float = 10.0
 
+    @property
+    def longest_s(self) -> float:
+        """How long all of this may take."""
+        hooks = bool(self.before) + bool(self.after)
+        return self.grace_s + (self.second_grace_s if self.second_signal else 0.0) + hooks * self.hook_timeout_s
+
 
 #: The ways to see whether a program is well; see `Check`.
 CHECK_KINDS = ("command", "tcp", "http", "output", "file", "heartbeat")

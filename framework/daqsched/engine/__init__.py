@@ -5,14 +5,20 @@ One thread owns an engine. Its rules, in short:
 - an instance (a job on a host) has at most one task that may be alive, and none is launched while anybody could still
   be running the last one: `unreachable` and `unknown` tasks block their instance;
 - what is launched was saved before; what is acknowledged was saved before (`commands` says how);
-- whoever ends without being asked is started again on the same host, after a back-off that has a cap and no end;
-- offers are asked for while something waits, and suppressed while nothing does.
+- whoever ends without being asked is started again on the same host, after a back-off that has a cap, and no end unless
+  the job says so;
+- nothing is launched before what it comes after is up; once launched, nothing is stopped for that;
+- a machine that is found by attributes is remembered until its own offer, or the crew, says otherwise;
+- offers are asked for while something waits, and suppressed while nothing does and no new machine could be of use.
 
 Inside, imports go one way: `engine` (which event goes where) -> `offers`, `tasks`, `wanted`, `surveys` (what each kind of
-event leads to) -> `farm` (the instances and their indexes), `preflights` (hosts that are asked whether jobs could start).
+event leads to) -> `farm` (the instances and their indexes) -> `order` (what comes after what), `preflights` (hosts that
+are asked whether jobs could start) -> `instance`.
 """
 
 from daqsched.engine.engine import Engine
-from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S, REFUSE_S, Instance
+from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S, REFUSE_S
+from daqsched.engine.instance import Instance
+from daqsched.engine.tasks import times
 
-__all__ = ["ASK_S", "KILL_AGAIN_S", "RECONCILE_S", "REFUSE_S", "Engine", "Instance"]
+__all__ = ["ASK_S", "KILL_AGAIN_S", "RECONCILE_S", "REFUSE_S", "Engine", "Instance", "times"]

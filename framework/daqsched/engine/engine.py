@@ -8,7 +8,8 @@ from typing import Callable, Iterable, Optional
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
 from daqsched.engine import offers, surveys, tasks, wanted
-from daqsched.engine.farm import ASK_S, Farm, Key, patience
+from daqsched.engine.farm import ASK_S, Farm, patience
+from daqsched.engine.instance import Key
 from daqsched.task import Record
 
 
@@ -25,7 +26,7 @@ class Engine(Farm):
         self.out, self.dirty = [], {}
         _HANDLERS[type(event)](self, event, now)
         if self.connected:
-            wish = self.demand.ask(self.wants_offers, now)
+            wish = self.demand.ask(*self.wants_offers, now)
             if wish is not None:
                 self.out.append(wish)
         if self.dirty or self.out:
@@ -38,19 +39,14 @@ class Engine(Farm):
         at = min(self.reconcile_at, self.preflights.due())
         if self.timers:
             at = min(at, self.timers[0][0])
-        if self.connected and self.wants_offers:
-            at = min(at, self.demand.due())
+        if self.connected and any(self.wants_offers):
+            at = min(at, self.demand.due(*self.wants_offers))
         return at
-
-    @property
-    def wants_offers(self) -> bool:
-        """Whether an offer may be of use."""
-        return bool(self.waiting or self.lost) or self.preflights.want_offers
 
 
 def _registered(farm: Farm, event: events.Registered, now: float) -> None:
     farm.connected, farm.master, farm.registered_at = True, event.master, now
-    farm.demand.registered(bool(farm.waiting) or farm.preflights.want_offers)
+    farm.demand.registered(any(farm.wants_offers))
     if event.framework_id != farm.framework_id:
         farm.framework_id = event.framework_id
         farm.out.append(commands.SaveFrameworkId(event.framework_id))

@@ -1,69 +1,33 @@
 """The instances and their indexes, and what is to be done: what all parts of the engine work on.
 
 What an instance may do follows from its job and its record alone. Whoever changes one of them calls `Farm.settle`
-afterwards, the one place that files it: among those that wait for an offer, or those whose host nobody can vouch for.
+afterwards, the one place that files it: among those that wait for an offer, those that wait for another job, those whose
+host nobody can vouch for. What that costs depends on those whom the change concerns, never on the farm.
 """
 
 from __future__ import annotations
 
 import heapq
-from typing import Callable, Optional
+from typing import Callable, Iterator, Optional
 
 from daqsched import commands
 from daqsched.commands import Command, Revision
 from daqsched.demand import ByHost, Demand
+from daqsched.engine.instance import Instance, Key
+from daqsched.engine.order import Order
 from daqsched.engine.preflights import Preflights
-from daqsched.spec import EMPTY, JobSpec, Spec
+from daqsched.events import Attributes
+from daqsched.hosts import expand
+from daqsched.match import by_attributes, canonical, lacking
+from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec
 from daqsched.task import Record, Task
-
-Key = tuple[str, str]
 
 #: How long the remains of an offer are not wanted: long, because the machines are for others, too; `Revive` cuts it short.
 REFUSE_S = 3600.0
 #: A launch that nobody has spoken of for so long is asked about; so is everything, every so often.
 ASK_S, RECONCILE_S = 15.0, 600.0
-#: A kill is repeated when the grace of the job and this much more are over.
+#: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
-
-
-class Instance:
-    """One job on one host: what is wanted, what is known."""
-
-    __slots__ = ("digest", "host", "job", "name", "reason", "record")
-
-    def __init__(self, name: str, host: str, job: Optional[JobSpec], run: str, record: Record) -> None:
-        self.name = name
-        self.host = host
-        #: None: not wanted any more, only its task has still to end.
-        self.job = job
-        self.digest = run
-        self.record = record
-        #: Why the last offer was not enough.
-        self.reason = ""
-
-    @property
-    def key(self) -> Key:
-        return self.name, self.host
-
-    @property
-    def task(self) -> Task:
-        """Its task, where it must have one."""
-        assert self.record.task is not None, f"{self} is listed by a task that it does not have"
-        return self.record.task
-
-    @property
-    def startable(self) -> bool:
-        """Whether it should run and does not, and neither a person nor its own end forbids that."""
-        record = self.record
-        return self.job is not None and record.task is None and not record.hold and not record.done
-
-    @property
-    def lost(self) -> bool:
-        """Whether nobody can vouch for its task."""
-        return self.record.task is not None and self.record.task.state in ("unreachable", "unknown")
-
-    def __str__(self) -> str:
-        return f"{self.name}@{self.host}"
 
 
 class Farm:
@@ -88,16 +52,37 @@ class Farm:
         self.waiting: ByHost[Instance] = ByHost()
         #: Instances whose task nobody can vouch for.
         self.lost: ByHost[Instance] = ByHost()
+        #: Instances on machines that were found by their attributes.
+        self.found: ByHost[Instance] = ByHost()
+        #: Which jobs come before which.
+        self.order = Order()
+        #: (attribute, value) -> the jobs that run on all machines with these attributes, under the first of theirs.
+        self.by_attribute: dict[tuple[str, str], list[JobSpec]] = {}
+        #: The job that forwards the lines of all others, where there is one.
+        self.forwarder: Optional[JobSpec] = None
+        #: Port numbers that jobs ask for by number.
+        self.fixed_ports: frozenset[int] = frozenset()
         self.demand = Demand()
         self.preflights = Preflights()
         #: (when, key): look at this instance then.
         self.timers: list[tuple[float, Key]] = []
-        #: When each host last made an offer.
+        #: When each host last made an offer, and what it has.
         self.seen: dict[str, float] = {}
+        self.machines: dict[str, Attributes] = {}
         self.reconcile_at = float("inf")
         #: What this step has led to so far: commands, and instances whose record is to be saved.
         self.out: list[Command] = []
         self.dirty: dict[Key, None] = {}
+
+    def want(self, spec: Spec) -> None:
+        """Take this spec for what is wanted, as the instances will be."""
+        self.spec = self.complete(spec)
+        self.by_attribute = {}
+        for job in filter(by_attributes, self.spec.jobs):
+            name, value = min(job.attributes.items())
+            self.by_attribute.setdefault((name, canonical(value)), []).append(job)
+        self.forwarder = next((job for job in self.spec.jobs if job.name == FORWARDER), None)
+        self.fixed_ports = frozenset(number for job in self.spec.jobs for number in job.ports.values() if number)
 
     # ------------------------------------------------------------------ instances
 
@@ -105,6 +90,8 @@ class Farm:
         """A new instance, or one out of the store; `settle` is still to be called, when all are there."""
         self.instances[instance.key] = instance
         task = instance.record.task
+        if instance.found:
+            self.found.put(instance.host, instance.key, instance)
         if task is not None:
             self.by_task[task.id] = instance
             # also after a restart of the daemon, which knows neither what it sent nor what changed meanwhile
@@ -112,19 +99,20 @@ class Farm:
                 task.killed = task.killed or 1.0
             self.arm(max(task.launched + ASK_S, now), instance)
 
-    def drop(self, instance: Instance) -> None:
-        """Forget it."""
-        self.instances.pop(instance.key, None)
+    def drop(self, instance: Instance, now: float) -> None:
+        """Forget it; it has no task and is not wanted any more."""
+        del self.instances[instance.key]
         self.dirty[instance.key] = None
-        self.waiting.take(instance.host, instance.key)
+        self.settle(instance, now)
 
     def settle(self, instance: Instance, now: float) -> None:
-        """File the instance under what it may do now."""
+        """File the instance under what it may do now, and those anew that wait for it."""
         waits = instance.startable
         if waits and instance.record.due > now:
             self.arm(instance.record.due, instance)
             waits = False
-        if not waits:
+        self.order.block(instance, self.order.awaited(instance) if waits else "")
+        if not waits or instance.awaited:
             self.waiting.take(instance.host, instance.key)
         elif self.waiting.put(instance.host, instance.key, instance):
             self.demand.woken()
@@ -132,6 +120,9 @@ class Farm:
             self.lost.put(instance.host, instance.key, instance)
         else:
             self.lost.take(instance.host, instance.key)
+        if self.order.file(instance):
+            for other in self.order.freed(instance):
+                self.settle(other, now)
 
     # ------------------------------------------------------------------ their tasks
 
@@ -186,6 +177,25 @@ class Farm:
         """When the host last offered something, or None: not since this daemon started."""
         return self.seen.get(host)
 
+    def hosts_of(self, job: JobSpec) -> tuple[str, ...]:
+        """Where the job runs: the hosts that it names, or the machines that are known to have its attributes."""
+        if not by_attributes(job):
+            return expand(job.hosts)
+        known = dict(self.machines)
+        for host, instance in self.order.wanted.get(job.name, {}).items():
+            known.setdefault(host, instance.record.attributes or {})
+        return tuple(sorted(host for host, has in known.items() if lacking(has, job.attributes) is None))
+
+    def homeless(self) -> Iterator[JobSpec]:
+        """The jobs that run wherever their attributes are, and that no machine is known for."""
+        for jobs in self.by_attribute.values():
+            yield from (job for job in jobs if job.name not in self.order.wanted)
+
+    @property
+    def wants_offers(self) -> tuple[bool, bool]:
+        """Whether something waits for an offer, and whether a machine that nobody knows yet would be of use."""
+        return bool(self.waiting or self.lost) or self.preflights.want_offers, bool(self.by_attribute)
+
     def check(self) -> None:
         """Raise AssertionError where the indexes and the instances do not agree; tests call it after every step."""
         for key, instance in self.instances.items():
@@ -195,13 +205,27 @@ class Farm:
             assert task is not None or instance.job is not None, f"{instance} is neither wanted nor running"
             waits = key in self.waiting.get(instance.host, {})
             assert not waits or instance.startable, f"{instance} waits and must not be launched"
+            blocked = self.order.waits(instance)
+            assert blocked == bool(instance.awaited), (
+                f"{instance} waits for {instance.awaited!r}, but is filed otherwise"
+            )
+            assert not blocked or instance.startable, f"{instance} waits for a job and must not be launched"
+            assert not blocked or self.order.awaited(instance), f"{instance} waits for {instance.awaited}, which is up"
             due = [at for at, armed in self.timers if armed == key]
-            assert waits or not instance.startable or due, f"{instance} is forgotten: nothing will look at it"
+            assert waits or blocked or not instance.startable or due, (
+                f"{instance} is forgotten: nothing will look at it"
+            )
             lost = key in self.lost.get(instance.host, {})
             assert lost == instance.lost, f"{instance}: lost is {lost}"
+            found = key in self.found.get(instance.host, {})
+            assert found == instance.found, f"{instance}: found is {found}"
+            wanted = self.order.wanted.get(instance.name, {}).get(instance.host) is instance
+            assert wanted == (instance.job is not None), f"{instance}: wanted is {wanted}"
+            up = instance.host in self.order.up.get(instance.name, ())
+            assert up == instance.up, f"{instance}: up is {up}"
         assert len(self.by_task) == sum(i.record.task is not None for i in self.instances.values()), "a task too many"
 
 
 def patience(instance: Instance) -> float:
     """How long after a kill it is repeated."""
-    return KILL_AGAIN_S + (instance.job.stop.grace_s if instance.job is not None else 0.0)
+    return KILL_AGAIN_S + (instance.job.stop.longest_s if instance.job is not None else 0.0)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Mapping
+
 from daqsched import commands, events
 from daqsched.commands import SurveyToLaunch, TaskToLaunch
 from daqsched.engine import surveys
-from daqsched.engine.farm import ASK_S, REFUSE_S, Farm, Instance
+from daqsched.engine.farm import ASK_S, REFUSE_S, Farm
+from daqsched.engine.instance import Instance
 from daqsched.engine.tasks import look_for_lost
+from daqsched.engine.wanted import unwant, want
+from daqsched.events import Attributes
 from daqsched.fill import payload
-from daqsched.match import Room
-from daqsched.spec import JobSpec
+from daqsched.match import Room, lacking
+from daqsched.spec import FORWARDER, JobSpec, run_digest
 from daqsched.task import Task
 
 
@@ -19,7 +24,8 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
     for offer in event.offers:
         launched: list[TaskToLaunch] = []
         looking: list[SurveyToLaunch] = []
-        room = Room(offer)
+        room = Room(offer, farm.fixed_ports)
+        _look_for_attributes(farm, offer.names[0], offer.attributes, now)
         for name in offer.names:
             farm.seen[name] = now
             if name in farm.lost:
@@ -27,10 +33,13 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
             for instance in list(farm.waiting.get(name, {}).values()):
                 job = instance.job
                 assert job is not None, "only what is wanted waits"
+                if farm.order.awaited(instance):
+                    # what it comes after has ended since it was filed
+                    farm.settle(instance, now)
+                    continue
                 instance.reason = room.refusal(job) or ""
                 if not instance.reason:
-                    room.take(job)
-                    launched.append(_launch(farm, instance, job, offer.agent_id, now))
+                    launched.append(_launch(farm, instance, job, offer.agent_id, room.take(job), now))
             looking += surveys.launch(farm, name, offer.agent_id, room)
         if launched or looking:
             farm.out.append(commands.Launch(offer.id, offer.agent_id, tuple(launched), REFUSE_S, tuple(looking)))
@@ -40,11 +49,36 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
         farm.out.append(commands.Decline(tuple(declined), REFUSE_S))
 
 
-def _launch(farm: Farm, instance: Instance, job: JobSpec, agent_id: str, now: float) -> TaskToLaunch:
-    task = Task(f"{instance}.{farm.new_id()}", agent_id, instance.digest, now, since=now)
+def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: float) -> None:
+    """A machine tells what it has: jobs that run wherever that is come to it, those that were here for what is gone go."""
+    for instance in list(farm.found.get(host, {}).values()):
+        job = instance.job
+        if job is None:
+            continue  # it went with the one before
+        missing = lacking(attributes, job.attributes) if job.name != FORWARDER else None
+        if missing is not None:
+            farm.note(f"{instance}: {host} does not have {missing} any more; not wanted there")
+            unwant(farm, instance, now)
+        elif instance.record.attributes != attributes:
+            instance.record.attributes = attributes
+            farm.dirty[instance.key] = None
+    farm.machines[host] = attributes
+    for name, values in attributes.items() if farm.by_attribute else ():
+        for value in values:
+            for job in farm.by_attribute.get((name, value), ()):
+                there = farm.order.wanted.get(job.name, {}).get(host)
+                if there is None and lacking(attributes, job.attributes) is None:
+                    farm.note(f"{job.name}@{host}: found by its attributes")
+                    want(farm, job, run_digest(job), host, attributes, now)
+
+
+def _launch(
+    farm: Farm, instance: Instance, job: JobSpec, agent_id: str, ports: Mapping[str, int], now: float
+) -> TaskToLaunch:
+    task = Task(f"{instance}.{farm.new_id()}", agent_id, instance.digest, now, since=now, ports=ports)
     farm.give(instance, task, now)
     farm.arm(now + ASK_S, instance)
-    return TaskToLaunch(payload(job, instance.host, task.id), job.cpus, job.mem, job.disk)
+    return TaskToLaunch(payload(job, instance.host, task.id, ports), job.cpus, job.mem, job.disk)
 
 
 def launch_refused(farm: Farm, event: events.LaunchRefused, now: float) -> None:

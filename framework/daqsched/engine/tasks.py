@@ -6,7 +6,9 @@ from typing import Optional
 
 from daqsched import backoff, commands, events
 from daqsched.engine import surveys
-from daqsched.engine.farm import Farm, Instance
+from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Instance
+from daqsched.engine.wanted import unwant
 from daqsched.task import ENDED, LIVE, Task
 from daqsched_executor.contract import ContractError, Report, duration
 
@@ -66,24 +68,50 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     task, record = instance.task, instance.record
     record.last_end = event.message or _words(event)
     farm.forget_task(instance)
-    if instance.job is None:
+    if instance.found and instance.job is not None and event.state == "TASK_GONE_BY_OPERATOR":
+        farm.note(f"{instance}: {instance.host} was taken out of the cluster")
+        farm.machines.pop(instance.host, None)
+        unwant(farm, instance, now)
+    elif instance.job is None:
         farm.note(f"{instance}: {record.last_end}; not wanted any more")
-        farm.drop(instance)
+        farm.drop(instance, now)
     elif task.killed:
         record.failures, record.due = 0, 0.0
         farm.note(f"{instance}: {record.last_end}")
     elif event.state == "TASK_FINISHED" or (event.state == "TASK_FAILED" and instance.job.restart.policy == "never"):
-        record.done, record.succeeded = task.digest, event.state == "TASK_FINISHED"
+        record.done, record.succeeded, record.failures = task.digest, event.state == "TASK_FINISHED", 0
         farm.note(f"{instance}: {record.last_end}; not started again")
     else:
-        if now - task.launched >= backoff.RESET_S:
-            record.failures = 0
-        record.failures += 1
-        wait = backoff.delay_s(record.failures)
-        record.due = now + wait
-        again = f"in {duration(wait)}" if wait else "now"
-        farm.note(f"{instance}: {record.last_end}; starts again {again}")
+        _failed(farm, instance, instance.job.restart.give_up, _ran_s(task, event, now), now)
     farm.settle(instance, now)
+
+
+def _failed(farm: Farm, instance: Instance, give_up: int, ran_s: float, now: float) -> None:
+    """Nobody asked for that end: another attempt, ever later, or none any more."""
+    record = instance.record
+    record.failures = 1 if ran_s >= backoff.RESET_S else record.failures + 1
+    if 0 < give_up <= record.failures:
+        record.done, record.succeeded, record.due = instance.digest, False, 0.0
+        farm.note(f"{instance}: {record.last_end}; failed {times(record.failures)}, given up")
+        return
+    wait = backoff.delay_s(record.failures)
+    record.due = now + wait
+    farm.note(f"{instance}: {record.last_end}; starts again {f'in {duration(wait)}' if wait else 'now'}")
+
+
+def _ran_s(task: Task, event: events.TaskReported, now: float) -> float:
+    """How long the program ran last: a task may be old because its executor tried again and again."""
+    last = _report(event.data)
+    if last is not None and last.last_exit is not None:
+        return last.last_exit.ran_s
+    if task.report is not None and task.report.activity == "running":
+        return now - task.report.since
+    return now - task.launched
+
+
+def times(failures: int) -> str:
+    """``once``, ``3 times in a row``."""
+    return "once" if failures == 1 else f"{failures} times in a row"
 
 
 def _stranger(farm: Farm, event: events.TaskReported, now: float) -> None:

@@ -6,27 +6,39 @@ from typing import Iterable, Optional
 
 from daqsched import commands, events
 from daqsched.commands import Revision
-from daqsched.engine.farm import Farm, Instance, Key
+from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Instance, Key
+from daqsched.events import Attributes
 from daqsched.hosts import expand
-from daqsched.spec import JobSpec, digest, run_digest
+from daqsched.match import by_attributes, lacking
+from daqsched.spec import FORWARDER, JobSpec, digest, run_digest
 from daqsched.task import Hold, Record
 
 
 def restored(farm: Farm, revision: Optional[Revision], records: Iterable[tuple[Key, Record]]) -> None:
     """Begin where the store says that the last daemon was."""
     farm.revision = revision
-    kept: dict[Key, Record] = dict(records)
+    kept: dict[str, dict[str, Record]] = {}
+    for (name, host), record in records:
+        kept.setdefault(name, {})[host] = record
     if revision is not None:
-        farm.spec = farm.complete(revision.spec)
+        farm.want(revision.spec)
         for job in farm.spec.jobs:
             run = run_digest(job)
+            of_job = kept.pop(job.name, {})
             for host in expand(job.hosts):
-                record = kept.pop((job.name, host)) if (job.name, host) in kept else Record()
-                farm.add(Instance(job.name, host, job, run, record))
-    for (name, host), record in kept.items():
-        farm.add(Instance(name, host, None, "", record))
-    for instance in farm.instances.values():
-        farm.settle(instance, 0.0)
+                farm.add(Instance(job.name, host, job, run, of_job.pop(host, Record())))
+            for host, record in of_job.items():
+                found = record.attributes is not None and _belongs(farm, job, host, record.attributes)
+                farm.add(Instance(job.name, host, job if found else None, run if found else "", record))
+    for name, of_job in kept.items():
+        for host, record in of_job.items():
+            farm.add(Instance(name, host, None, "", record))
+    for instance in list(farm.instances.values()):
+        if instance.job is None and instance.record.task is None:
+            farm.drop(instance, 0.0)
+        else:
+            farm.settle(instance, 0.0)
 
 
 def applied(farm: Farm, event: events.JobsApplied, now: float) -> None:
@@ -35,15 +47,56 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> None:
     farm.revision = Revision(number, digest(event.spec), event.user, now, event.message, event.spec)
     farm.out.append(commands.SaveRevision(farm.revision))
     before = {job.name: job for job in farm.spec.jobs}
-    farm.spec = farm.complete(event.spec)
+    farm.want(event.spec)
+    for name in set(before).difference(job.name for job in farm.spec.jobs):
+        for instance in list(farm.order.wanted.get(name, {}).values()):
+            unwant(farm, instance, now)
+    # the job that goes where others go is the last one
     for job in farm.spec.jobs:
-        old = before.pop(job.name, None)
-        if old != job:
-            _change_job(farm, old, job, now)
-    for old in before.values():
-        for host in expand(old.hosts):
-            _unwant(farm, (old.name, host), now)
+        if before.get(job.name) != job:
+            _change_job(farm, job, now)
+    if farm.by_attribute:
+        # machines that were declined may have what is wanted now
+        farm.demand.woken()
     farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}")
+
+
+def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Attributes], now: float) -> None:
+    """This job on this host, as ``run`` (its `run_digest`) from now on; ``attributes`` where they are why."""
+    instance = farm.instances.get((job.name, host))
+    if instance is None:
+        farm.add(Instance(job.name, host, job, run, Record(attributes=attributes)), now)
+        instance = farm.instances[job.name, host]
+        if attributes is not None:
+            farm.dirty[instance.key] = None
+    else:
+        if instance.digest != run:
+            instance.record.failures, instance.record.due = 0, 0.0
+        instance.job, instance.digest, instance.reason = job, run, ""
+        if instance.record.task is not None and instance.record.task.digest != run:
+            farm.kill(instance, now)
+        if instance.record.done != run:
+            instance.record.done = ""
+        _set_attributes(farm, instance, attributes)
+        farm.dirty[instance.key] = None
+    farm.settle(instance, now)
+    if attributes is not None and job.name != FORWARDER:
+        _accompany(farm, host, attributes, now)
+
+
+def unwant(farm: Farm, instance: Instance, now: float) -> None:
+    """Not this one any more: end its task, then forget it."""
+    found, instance.job = instance.found, None
+    _set_attributes(farm, instance, None)
+    farm.dirty[instance.key] = None
+    if instance.record.task is None:
+        farm.drop(instance, now)
+    else:
+        farm.kill(instance, now)
+        farm.settle(instance, now)
+    forwarder = farm.instances.get((FORWARDER, instance.host))
+    if found and forwarder is not None and forwarder.found and not _company(farm, instance.host):
+        unwant(farm, forwarder, now)
 
 
 def held(farm: Farm, event: events.Held, now: float) -> None:
@@ -70,35 +123,47 @@ def released(farm: Farm, event: events.Released, now: float) -> None:
             farm.settle(instance, now)
 
 
-def _change_job(farm: Farm, old: Optional[JobSpec], job: JobSpec, now: float) -> None:
+def _change_job(farm: Farm, job: JobSpec, now: float) -> None:
+    """A new job, or a known one that is different now."""
     run = run_digest(job)
-    hosts = expand(job.hosts)
-    for host in hosts:
-        instance = farm.instances.get((job.name, host))
-        if instance is None:
-            instance = Instance(job.name, host, job, run, Record())
-            farm.add(instance, now)
-            farm.settle(instance, now)
-            continue
-        instance.job, instance.digest, instance.reason = job, run, ""
-        task = instance.record.task
-        if task is not None and task.digest != run:
-            farm.kill(instance, now)
-        if instance.record.done != run:
-            instance.record.done = ""
-            instance.record.due = 0.0
-            farm.dirty[instance.key] = None
-        farm.settle(instance, now)
-    if old is not None:
-        for host in set(expand(old.hosts)).difference(hosts):
-            _unwant(farm, (job.name, host), now)
+    hosts: dict[str, Optional[Attributes]] = dict.fromkeys(expand(job.hosts))
+    known = farm.order.wanted.get(job.name, {})
+    # other machines that have a job's attributes are found when they offer something
+    for host in farm.found if job.name == FORWARDER else known if by_attributes(job) else ():
+        there = known.get(host)
+        attributes = farm.machines.get(host, there.record.attributes if there is not None else {})
+        if attributes is not None and _belongs(farm, job, host, attributes):
+            hosts.setdefault(host, attributes)
+    for instance in list(known.values()):
+        if instance.host not in hosts:
+            unwant(farm, instance, now)
+    for host, attributes in hosts.items():
+        want(farm, job, run, host, attributes, now)
 
 
-def _unwant(farm: Farm, key: Key, now: float) -> None:
-    instance = farm.instances.get(key)
-    if instance is not None:
-        instance.job = None
-        if instance.record.task is None:
-            farm.drop(instance)
-        else:
-            farm.kill(instance, now)
+def _belongs(farm: Farm, job: JobSpec, host: str, attributes: Attributes) -> bool:
+    """Whether a job that was found to belong on this machine with these attributes still does."""
+    if job.name == FORWARDER:
+        return _company(farm, host)
+    return by_attributes(job) and lacking(attributes, job.attributes) is None
+
+
+def _set_attributes(farm: Farm, instance: Instance, attributes: Optional[Attributes]) -> None:
+    instance.record.attributes = attributes
+    if attributes is not None:
+        farm.found.put(instance.host, instance.key, instance)
+    else:
+        farm.found.take(instance.host, instance.key)
+
+
+def _company(farm: Farm, host: str) -> bool:
+    """Whether another job was found to belong on this host: then its lines are to be forwarded."""
+    return any(name != FORWARDER for name, _ in farm.found.get(host, {}))
+
+
+def _accompany(farm: Farm, host: str, attributes: Attributes, now: float) -> None:
+    """Where a job goes by attributes, the job that forwards its lines goes, too."""
+    there = farm.instances.get((FORWARDER, host))
+    job = farm.forwarder
+    if job is not None and (there is None or there.job is None):
+        want(farm, job, run_digest(job), host, attributes, now)

@@ -1,0 +1,67 @@
+"""One job on one host: what is wanted of it, what is known, and what follows from the two."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from daqsched.spec import JobSpec
+from daqsched.task import Record, Task
+
+Key = tuple[str, str]
+
+
+class Instance:
+    """One job on one host."""
+
+    __slots__ = ("awaited", "digest", "host", "job", "name", "reason", "record")
+
+    def __init__(self, name: str, host: str, job: Optional[JobSpec], run: str, record: Record) -> None:
+        self.name = name
+        self.host = host
+        #: None: not wanted any more, only its task has still to end.
+        self.job = job
+        self.digest = run
+        self.record = record
+        #: Why the last offer was not enough.
+        self.reason = ""
+        #: The job that it waits for before it may start; empty: none.
+        self.awaited = ""
+
+    @property
+    def key(self) -> Key:
+        return self.name, self.host
+
+    @property
+    def task(self) -> Task:
+        """Its task, where it must have one."""
+        assert self.record.task is not None, f"{self} is listed by a task that it does not have"
+        return self.record.task
+
+    @property
+    def startable(self) -> bool:
+        """Whether it should run and does not, and neither a person nor its own end forbids that."""
+        record = self.record
+        return self.job is not None and record.task is None and not record.hold and not record.done
+
+    @property
+    def up(self) -> bool:
+        """Whether jobs that come after it may start here: it runs and may go on, or did what it should."""
+        task = self.record.task
+        if self.job is None:
+            return False
+        if task is None:
+            return bool(self.record.done) and self.record.succeeded
+        return task.state == "running" and not task.killed
+
+    @property
+    def lost(self) -> bool:
+        """Whether nobody can vouch for its task."""
+        return self.record.task is not None and self.record.task.state in ("unreachable", "unknown")
+
+    @property
+    def found(self) -> bool:
+        """Whether its machine was found by attributes, and not named in the job file."""
+        return self.record.attributes is not None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.host}"

@@ -1,0 +1,73 @@
+"""Who may start only after whom: the jobs' instances that are wanted and up, and those that wait for them."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from daqsched.demand import ByHost
+from daqsched.engine.instance import Instance
+
+
+class Order:
+    """Kept by `Farm.settle`. An instance comes after another job's one on the same host, where there is one, else after all
+    of that job's; once started it does not care any more."""
+
+    def __init__(self) -> None:
+        #: job -> host -> instance: what is wanted.
+        self.wanted: dict[str, dict[str, Instance]] = {}
+        #: job -> the hosts where it is up; a set for each job in `wanted`.
+        self.up: dict[str, set[str]] = {}
+        #: awaited job -> host -> the instances there that wait for it.
+        self._blocked: dict[str, ByHost[Instance]] = {}
+
+    def file(self, instance: Instance) -> bool:
+        """Take note of what the instance is now; whether that changed anything for those who come after it."""
+        name, host = instance.name, instance.host
+        hosts, up = self.wanted.setdefault(name, {}), self.up.setdefault(name, set())
+        before = host in hosts, host in up
+        if instance.job is not None:
+            hosts[host] = instance
+        else:
+            hosts.pop(host, None)
+        if instance.up:
+            up.add(host)
+        else:
+            up.discard(host)
+        after = host in hosts, host in up
+        if not hosts:
+            del self.wanted[name], self.up[name]
+        return after != before
+
+    def awaited(self, instance: Instance) -> str:
+        """The first of the jobs before it that it has to wait for; empty: it may start."""
+        assert instance.job is not None, "only what is wanted waits"
+        for name in instance.job.after:
+            hosts, up = self.wanted.get(name, {}), self.up.get(name, set())
+            if not (instance.host in up if instance.host in hosts else hosts and len(up) == len(hosts)):
+                return name
+        return ""
+
+    def block(self, instance: Instance, name: str) -> None:
+        """It waits for that job from now on; an empty name: for none."""
+        if instance.awaited and instance.awaited != name:
+            group = self._blocked[instance.awaited]
+            group.take(instance.host, instance.key)
+            if not group:
+                del self._blocked[instance.awaited]
+        instance.awaited = name
+        if name:
+            self._blocked.setdefault(name, ByHost()).put(instance.host, instance.key, instance)
+
+    def freed(self, cause: Instance) -> Iterator[Instance]:
+        """Those that may not have to wait for this one any more, after `file` said that it has changed."""
+        group = self._blocked.get(cause.name)
+        if group is not None:
+            hosts, up = self.wanted.get(cause.name, {}), self.up.get(cause.name, set())
+            complete = hosts and len(up) == len(hosts)
+            for host in list(group) if complete else [cause.host]:
+                yield from list(group.get(host, {}).values())
+
+    def waits(self, instance: Instance) -> bool:
+        """Whether it is filed as one that waits for a job."""
+        group = self._blocked.get(instance.awaited)
+        return group is not None and instance.key in group.get(instance.host, {})
