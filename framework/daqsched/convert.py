@@ -12,7 +12,7 @@ import msgspec
 from daqsched.errors import JobError
 
 #: What a field of the spec is called in a job file, where that differs.
-_WORDS = {
+WORDS = {
     "release": "version",
     "argv": "command",
     "cwd": "directory",
@@ -20,6 +20,7 @@ _WORDS = {
     "mem": "resources.mem",
     "disk": "resources.disk",
     "ports": "resources.ports",
+    "checks": "check",
     "forward": "logs",
 }
 
@@ -39,7 +40,7 @@ def convert(kind: type[Struct], values: Mapping[str, Any], inside: str = "") -> 
         value: Any = values.get(head)
         for part in re.findall(r"\.(\w+)", word[len(head) :]):
             value = value.get(part) if isinstance(value, Mapping) else value
-        word = inside + _WORDS.get(head, head) + word[len(head) :]
+        word = inside + WORDS.get(head, head) + word[len(head) :]
         raise JobError(f"{sentence[0].lower()}{sentence[1:].replace('`', '')}: {value!r}", word) from error
 
 

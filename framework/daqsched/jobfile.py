@@ -190,13 +190,13 @@ def _spec(module: ModuleType, path: Path, tree: ast.Module) -> Spec:
     logging: Any = getattr(module, "logging", None)
     if isinstance(logging, ModuleType) or logging is None:  # a file may well import the library of that name
         logging = Logging()
+    line = _line_of_name(tree, "logging")
+    if not isinstance(logging, Logging):
+        raise _all_of([*found, JobFileError(str(path), line, "logging must be Logging(...)")])
     try:
-        if not isinstance(logging, Logging):
-            raise JobError("must be Logging(...)", "logging")
         logging_spec = logging.spec
     except JobError as error:
-        field = error.field if error.field == "logging" else f"logging.{error.field}"
-        found.append(JobFileError(str(path), _line_of_name(tree, "logging"), f"{field} {error}"))
+        found.append(JobFileError(str(path), line, f"logging.{error.field}: {error}"))
     if found:
         raise _all_of(found)
     return Spec(jobs=tuple(job.spec for job in jobs), logging=logging_spec, source=str(path))

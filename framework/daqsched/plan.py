@@ -6,6 +6,7 @@ from typing import Any, Callable, Iterable, Literal, Sequence
 
 import msgspec
 
+from daqsched.differences import differences
 from daqsched.hosts import expand, fold
 from daqsched.match import by_attributes
 from daqsched.spec import JobSpec, Spec, digest, run_digest
@@ -87,27 +88,3 @@ def _change(job: JobSpec, what: Any, hosts: Sequence[str], why: tuple[str, ...] 
         wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
         folded = f"where {wants}: {folded or 'no machine is known yet'}"
     return Change(job=job.name, what=what, hosts=folded, count=len(hosts), why=why)
-
-
-#: What a field of the spec is called for people, where that differs.
-_WORDS = {"release": "version", "argv": "command", "cwd": "directory"}
-
-
-def differences(old: JobSpec, new: JobSpec) -> tuple[str, ...]:
-    """Each field that differs, hosts apart, as ``field old -> new``."""
-    found = []
-    for field in old.__struct_fields__:
-        was, is_ = getattr(old, field), getattr(new, field)
-        if field != "hosts" and was != is_:
-            found.append(f"{_WORDS.get(field, field)} {_shown(was)} -> {_shown(is_)}")
-    return tuple(found)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return " ".join(str(part) for part in value) or "none"
-    if isinstance(value, dict):
-        return ",".join(f"{name}={part}" for name, part in sorted(value.items())) or "none"
-    if hasattr(value, "__dataclass_fields__"):
-        return ",".join(f"{name}={getattr(value, name)}" for name in value.__dataclass_fields__)
-    return str(value) if value != "" else "none"

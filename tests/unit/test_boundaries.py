@@ -13,8 +13,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "backoff checks commands conflicts convert demand errors events fill hosts job lines match parts plan"
-    " preflight protocol rules select spec task view",
+    FRAMEWORK: "backoff checks commands conflicts convert demand differences errors events fill hosts job lines match parts"
+    " plan preflight protocol rules select spec task view",
     FRAMEWORK / "engine": "__init__ engine farm instance offers order preflights surveys tasks wanted",
     EXECUTOR / "contract": "__init__ job report stream wire",
     EXECUTOR / "life": "ending events lifecycle outbox starting state stopping survey words",

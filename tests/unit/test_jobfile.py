@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daqsched import fill, spec
-from daqsched.errors import JobFileError
+from daqsched import Job, Resources, fill, spec
+from daqsched.errors import JobError, JobFileError
 from daqsched.jobfile import load
 
 GOOD = """\
@@ -136,3 +136,112 @@ def test_a_job_file_may_import_its_neighbour(tmp_path: Path) -> None:
 def test_the_library_logging_is_no_mistake(write) -> None:
     """A file that imports the standard library's module of that name means no setting."""
     assert load(write(('logging = Logging(index="test")', "import logging"))).logging == spec.LoggingSpec()
+
+
+MANY = """\
+from daqsched import HttpCheck, Job, OutputCheck, Resources, Stop, TcpCheck
+
+
+def daq(name, **more):
+    return Job(name, "/bin/" + name, hosts="h[1-2]", version=3, **more)
+
+
+jobs = [
+    *[daq(f"worker{n}") for n in range(5)],
+    Job(
+        "readout",
+        "/bin/readout",
+        hosts="h1",
+        check=[
+            HttpCheck("/health", port=80),
+            TcpCheck(
+                81,
+                failures=0,
+            ),
+        ],
+    ),
+    Job("builder", "/bin/builder", hosts="h1", actions={
+        "dump": "dump",
+        "reset": "reset {hst}",
+    }),
+    Job("storage", "/bin/storage", hosts="h1", stop=Stop("TERM",
+        before="it's",
+    )),
+]
+"""
+
+
+def told(tmp_path: Path, text: str) -> list[tuple[int, str]]:
+    """Line and sentence of each mistake in the file."""
+    path = tmp_path / "jobs.py"
+    path.write_text(text)
+    with pytest.raises(JobFileError) as caught:
+        load(path)
+    assert str(caught.value).splitlines()[0].startswith(f"{path}:{caught.value.line}: ")
+    return [(one.line, one.sentence) for one in caught.value.mistakes]
+
+
+def test_all_mistakes_are_told_at_once_each_at_its_own_line(tmp_path: Path) -> None:
+    """However deep it stands; what the jobs of a loop share is told once."""
+    assert told(tmp_path, MANY) == [
+        (5, "jobs 'worker0', 'worker1', 'worker2' and 2 more: version: expected str, got int: 3"),
+        (18, "job 'readout': check[tcp].failures: must be at least 1, not 0"),
+        (
+            24,
+            "job 'builder': actions[reset]: '{hst}': no placeholder '{hst}'; there are {host}, {job}, {version}, {instance}",
+        ),
+        (27, "job 'storage': stop.before: \"it's\" can't be split into words: no closing quotation"),
+    ]
+
+
+def test_a_mistake_that_ends_the_evaluation_is_told_with_those_before_it(tmp_path: Path) -> None:
+    """An unknown field is Python's own error: what comes after it is not known."""
+    text = MANY.replace("port=80", "prot=80")
+    assert [line for line, _ in told(tmp_path, text)] == [5, 15]
+    assert told(tmp_path, text)[1][1] == "unknown field 'prot': did you mean 'port'?"
+
+
+APART = """\
+from daqsched import Job, Resources
+
+jobs = [
+    Job("a", "/x", hosts="h1", after="b", resources=Resources(ports={"p": 80})),
+    Job("b", "/x", hosts="h1", after=["a", "c"]),
+    Job(
+        "d",
+        "/x",
+        hosts="h[1-3]",
+        resources=Resources(
+            ports={"q": 80},
+        ),
+    ),
+    Job("d", "/x", hosts="h9"),
+]
+logging = Logging(index=3)
+"""
+
+
+def test_what_is_wrong_between_jobs_is_told_at_the_job_s_line(tmp_path: Path) -> None:
+    """An unknown name, a circle, a port twice, a name twice; and the logging beside them."""
+    assert told(tmp_path, APART.replace("import Job,", "import Job, Logging,")) == [
+        (4, "job 'a': after: a cycle: a -> b -> a: none of them would ever start"),
+        (5, "job 'b': after: there is no job 'c': one of a, d"),
+        (11, "job 'd': resources.ports: 'q': port 80 of h1 is taken by job 'a'"),
+        (14, "two jobs are named 'd', the first in line 6"),
+        (16, "logging.index: expected str, got int: 3"),
+    ]
+
+
+def test_of_very_many_mistakes_the_first_are_printed(tmp_path: Path) -> None:
+    """A screen's worth, and how many more."""
+    path = tmp_path / "jobs.py"
+    path.write_text("from daqsched import Job\njobs = [Job(f'a b{n}', 'x', hosts='h') for n in range(30)]\n")
+    with pytest.raises(JobFileError) as caught:
+        load(path)
+    assert len(str(caught.value).splitlines()) == 21 and str(caught.value).endswith("... and 10 more mistakes")
+
+
+def test_outside_of_a_job_file_a_mistake_is_raised_where_it_is_made() -> None:
+    """For whoever makes jobs in a program."""
+    with pytest.raises(JobError, match="must be more than 0"):
+        Job("a", "/x", hosts="h", resources=Resources(cpus=0))

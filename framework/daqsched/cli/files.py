@@ -1,0 +1,104 @@
+"""The verbs that only look at a job file: no daemon, no master, nothing is changed anywhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from daqsched.cli.root import json_option, main, print_json, terminal
+from daqsched.errors import JobFileError, UserError
+from daqsched.spec import JobSpec, Spec
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def validate(file: Path, as_json: bool) -> None:
+    """Look for mistakes in FILE, which is evaluated as `apply` would, and sum up what it asks for. Offline."""
+    from daqsched.hosts import expand
+    from daqsched.jobfile import load
+    from daqsched.spec import digest
+
+    try:
+        spec = load(file)
+    except JobFileError as error:
+        if not as_json:
+            raise
+        mistakes = [{"file": one.path, "line": one.line, "sentence": one.sentence} for one in error.mistakes]
+        print_json({"valid": False, "mistakes": mistakes})
+        sys.exit(error.exit_code)
+    hosts = [expand(job.hosts) for job in spec.jobs]
+    told = {
+        "jobs": len(spec.jobs),
+        "instances": sum(map(len, hosts)),
+        "hosts": len({host for each in hosts for host in each}),
+        # where these run depends on the machines that are there
+        "by_attributes": sum(1 for job in spec.jobs if not job.hosts),
+    }
+    if as_json:
+        print_json({"valid": True, "digest": digest(spec), **told, "names": [job.name for job in spec.jobs]})
+        return
+    wherever = ", {by_attributes} more on whichever machines have their attributes" if told["by_attributes"] else ""
+    text = "{jobs} jobs, {instances} instances on {hosts} hosts" + wherever
+    click.echo(f"No mistake: {text.format(**told)} ({digest(spec)}).")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("select", default="", metavar="[JOB[@HOST]]")
+@json_option
+def show(file: Path, select: str, as_json: bool) -> None:
+    """Show what FILE becomes: all of it, one JOB, or what the executor of JOB@HOST would be told. Offline.
+
+    Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0.
+    """
+    from daqsched.differences import changed
+    from daqsched.jobfile import load
+    from daqsched.spec import plain
+
+    spec = load(file)
+    name, _, host = select.partition("@")
+    if host:
+        told = _told(spec, name, host)
+        print_json(told)
+    elif as_json:
+        print_json(plain(_job(spec, name) if name else spec))
+    else:
+        for job in [_job(spec, name)] if name else spec.jobs:
+            terminal().print(f"[bold]{job.name}[/bold]")
+            for word, text in changed(job):
+                terminal().print(f"  {word:<20} {text}", markup=False, soft_wrap=True)
+
+
+def _job(spec: Spec, name: str) -> JobSpec:
+    from daqsched.rules import did_you_mean
+
+    for job in spec.jobs:
+        if job.name == name:
+            return job
+    raise UserError(f"the file has no job {name!r}{did_you_mean(name, [job.name for job in spec.jobs])}")
+
+
+def _told(spec: Spec, name: str, host: str) -> object:
+    from daqsched.fill import payload
+    from daqsched.hosts import expand, fold
+
+    job = _job(spec, name)
+    if job.hosts and host not in expand(job.hosts):
+        raise UserError(f"{name} does not run on {host} but on {fold(expand(job.hosts))}")
+    return payload(job, host, task_id=f"{name}@{host}.0")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of what `apply` sends and `show --json` shows."""
+    click.echo(schema_text(), nl=False)
+
+
+def schema_text() -> str:
+    """The schema as docs/reference/spec.schema.json has it."""
+    found = msgspec.json.schema(Spec)
+    return msgspec.json.format(msgspec.json.encode(found, order="sorted"), indent=2).decode() + "\n"

@@ -1,0 +1,83 @@
+"""What differs between two jobs, in the words of a job file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from daqsched import CommandCheck, Container, HttpCheck, Job, Resources, Restart, Stop, TcpCheck
+from daqsched.differences import differences
+from daqsched.plan import plan
+from daqsched.spec import SILENT_FIELDS, JobSpec, Spec
+
+Fields = dict[str, Any]
+
+
+def made(fields: Fields) -> JobSpec:
+    """A job that has these fields."""
+    return Job("a", **{"command": "/bin/a", "hosts": "h1", **fields}).spec
+
+
+#: What one has, what the other has, what is said, and whether the program is started anew for it.
+CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
+    ({"command": "/bin/a -v"}, {"command": "/bin/a 'x y'"}, ("command /bin/a -v -> /bin/a 'x y'",), "restart"),
+    ({"version": "r1"}, {"version": "r2"}, ("version r1 -> r2",), "restart"),
+    ({"env": {"A": "1", "B": "2"}}, {"env": {"B": "3"}}, ("env.A 1 -> none", "env.B 2 -> 3"), "restart"),
+    (
+        {},
+        {"resources": Resources(mem=128, ports={"p": 0})},
+        ("resources.mem 64 -> 128", "resources.ports.p none -> 0"),
+        "restart",
+    ),
+    ({}, {"restart": Restart(cap_s=30)}, ("restart.cap_s 60 -> 30",), "restart"),
+    ({}, {"restart": Restart(give_up=3)}, ("restart.give_up 0 -> 3",), "silent"),
+    (
+        {},
+        {"stop": Stop("INT", before="bye 'x y'")},
+        ("stop.signal TERM -> INT", "stop.before none -> bye 'x y'"),
+        "restart",
+    ),
+    ({}, {"check": TcpCheck(80)}, ("check[tcp] none -> tcp port=80",), "restart"),
+    ({"check": CommandCheck("a b")}, {}, ("check[command] command argv=a b -> none",), "restart"),
+    (
+        {"check": [TcpCheck(80), HttpCheck("/a", 80)]},
+        {"check": [TcpCheck(80), HttpCheck("/b", 80, failures=5)]},
+        ("check[http] http port=80 path=/a -> http port=80 path=/b failures=5",),
+        "restart",
+    ),
+    ({}, {"actions": {"reload": "kill -HUP"}}, ("actions[reload] none -> kill -HUP",), "restart"),
+    ({}, {"container": Container("daq:1")}, ("container none -> daq:1",), "restart"),
+    ({"container": Container("daq:1")}, {"container": Container("daq:2")}, ("container daq:1 -> daq:2",), "restart"),
+    ({}, {"labels": {"crate": "3"}}, ("labels.crate none -> 3",), "restart"),
+    ({}, {"lock": False, "libraries": False}, ("lock True -> False", "libraries True -> False"), "restart"),
+    ({}, {"logs": False}, ("logs True -> False",), "restart"),
+    ({}, {"after": ["b", "c"]}, ("after none -> b c",), "silent"),
+    ({}, {"owner": "bob"}, ("owner none -> bob",), "silent"),
+    ({}, {"critical": False}, ("critical True -> False",), "silent"),
+    ({}, {"attributes": {"rack": "r1"}}, ("attributes.rack none -> r1",), "silent"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said", "what"), CHANGES, ids=[said[0] for _, _, said, _ in CHANGES])
+def test_a_change_is_said_in_words_and_restarts_only_what_can_see_it(
+    old: Fields, new: Fields, said: tuple[str, ...], what: str
+) -> None:
+    """Both as the plan shows it."""
+    assert differences(made(old), made(new)) == said
+    if "attributes" not in new:
+        (change,) = plan(Spec(jobs=(made(old),)), Spec(jobs=(made(new),))).changes
+        assert (change.what, change.why) == (what, said)
+
+
+def test_every_field_is_in_the_table_above() -> None:
+    """A field that is added to a job shows how a change of it looks."""
+    changed = {
+        field
+        for old, new, _, _ in CHANGES
+        for field in JobSpec.__struct_fields__
+        if getattr(made(old), field) != getattr(made(new), field)
+    }
+    like_another = {"name", "hosts", "cwd", "user", "cpus", "disk", "limits", "needs", "action_timeout_s"}
+    assert changed == set(JobSpec.__struct_fields__) - like_another
+    assert set(JobSpec.__struct_fields__) >= SILENT_FIELDS
