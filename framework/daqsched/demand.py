@@ -44,26 +44,33 @@ class Demand:
     def __init__(self) -> None:
         self._suppressed = False
         self._woken = False
+        self._renewed = False
         self._revived = float("-inf")
         self._gap = REVIVE_AGAIN_S
 
-    def registered(self, wanted: bool) -> None:
+    def registered(self, waiting: bool, watching: bool) -> None:
         """The master has forgotten what we refused and suppressed."""
-        self._suppressed, self._woken = False, wanted
+        self._suppressed, self._woken, self._renewed = False, waiting, watching
 
     def woken(self) -> None:
         """Somebody new waits: an offer that was refused for long may be what is needed."""
         self._woken = True
         self._gap = REVIVE_AGAIN_S
 
+    def renewed(self) -> None:
+        """Other attributes are wanted than before: machines that were refused for long may have them."""
+        self._renewed = True
+
     def ask(self, waiting: bool, watching: bool, now: float) -> Optional[commands.Command]:
         """What to tell the master now, if anything."""
+        # who was found and launched in one step has not waited
+        self._woken = self._woken and waiting
         if now < self.due(waiting, watching):
             return None
         if waiting or watching:
             if not self._woken:
                 self._gap = min(REVIVE_CAP_S, self._gap * 2)
-            self._revived, self._woken, self._suppressed = now, False, False
+            self._revived, self._woken, self._renewed, self._suppressed = now, False, False, False
             return commands.Revive()
         if self._suppressed:
             return None
@@ -72,8 +79,8 @@ class Demand:
 
     def due(self, waiting: bool, watching: bool) -> float:
         """When the master is to be told something, if nothing changes until then."""
-        if self._woken or self._suppressed:
-            return self._revived + REVIVE_EVERY_S if waiting or watching else float("-inf")
-        if waiting:
-            return self._revived + self._gap
-        return float("inf") if watching else float("-inf")
+        if not (waiting or watching):
+            return float("-inf")
+        if self._woken or self._renewed or self._suppressed:
+            return self._revived + REVIVE_EVERY_S
+        return self._revived + self._gap if waiting else float("inf")

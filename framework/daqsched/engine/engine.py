@@ -46,7 +46,7 @@ class Engine(Farm):
 
 def _registered(farm: Farm, event: events.Registered, now: float) -> None:
     farm.connected, farm.master, farm.registered_at = True, event.master, now
-    farm.demand.registered(any(farm.wants_offers))
+    farm.demand.registered(*farm.wants_offers)
     if event.framework_id != farm.framework_id:
         farm.framework_id = event.framework_id
         farm.out.append(commands.SaveFrameworkId(event.framework_id))

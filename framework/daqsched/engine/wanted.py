@@ -56,8 +56,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> None:
         if before.get(job.name) != job:
             _change_job(farm, job, now)
     if farm.by_attribute:
-        # machines that were declined may have what is wanted now
-        farm.demand.woken()
+        farm.demand.renewed()
     farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}")
 
 
