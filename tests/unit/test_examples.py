@@ -39,3 +39,13 @@ def test_the_realistic_farm_is_one() -> None:
     spec = load(JOBS / "belle2.py")
     assert sum(len(expand(job.hosts)) for job in spec.jobs) > 250
     assert len({job.release for job in spec.jobs}) == 1, "one variable changes the version of all"
+
+
+def test_the_realistic_farm_shows_the_words() -> None:
+    """It is what people copy from: most kinds of checks, an order of starts, ports that a launch chooses."""
+    jobs = {job.name: job for job in load(JOBS / "belle2.py").jobs}
+    kinds = {check.kind for job in jobs.values() for check in job.checks}
+    assert kinds >= {"command", "heartbeat", "http", "output", "tcp"}
+    assert jobs["readout"].after == ("nsmd2", "eventbuilder") and jobs["readout"].actions
+    told = payload(jobs["storage"], "store01", "id", {"status": 31000})
+    assert told.argv[-2:] == ("--status-port", "31000") and told.checks[0].port == 31000
