@@ -17,7 +17,7 @@ PURE = {
     " plan preflight protocol rules select spec task view",
     FRAMEWORK / "engine": "__init__ engine farm instance offers order preflights surveys tasks wanted",
     EXECUTOR / "contract": "__init__ job report stream wire",
-    EXECUTOR / "life": "ending events lifecycle outbox starting state stopping survey words",
+    EXECUTOR / "life": "ending events hooks lifecycle orders outbox starting state stopping survey words",
     EXECUTOR / "forward": "batch lines record",
 }
 PURE_FILES = [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()]

@@ -40,8 +40,9 @@ class Stop:
     one; after ``second_grace_s`` more SIGKILL to the whole tree.
 
     The hooks are commands that run beside the program, with its environment, account and directory, each for at most
-    ``hook_timeout_s``: ``before`` before the first signal (only where the program runs), ``after`` when nothing of it is
-    left. A hook that fails is told and holds nothing up.
+    ``hook_timeout_s``: ``before`` before the first signal, ``after`` whenever the program has ended, however it did, and
+    nothing of it is left: before the next start, and before the last report. A hook that fails is told and holds
+    nothing up.
     """
 
     signal: str = "TERM"

@@ -1,4 +1,4 @@
-"""The last report, which is given exactly once, and the wait until the agent has it.
+"""The last report, which is given exactly once, and the wait for the agent's word that it has it.
 
 Each function is one step of `lifecycle`: the state before, an event, and now; the state after, and what to do.
 """

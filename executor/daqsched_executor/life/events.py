@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Union
 
-from daqsched_executor.contract import Findings, Payload, Report, Survey
+from daqsched_executor.contract import Findings, Order, Payload, Report, Survey
 
 #: The states of a task that Mesos knows and we use (TaskState in mesos.proto).
 TASK_STARTING, TASK_RUNNING, TASK_KILLING = "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"
@@ -147,6 +147,25 @@ class StopAsked:
 
 
 @dataclass(frozen=True)
+class Ordered:
+    """An operator wants something, see `Order`."""
+
+    order: Order
+
+
+@dataclass(frozen=True)
+class BesideEnded:
+    """What `RunBeside` with this key began has ended, or could not begin; nothing of it is left."""
+
+    key: str
+    ok: bool
+    #: ``exit code 0 after 1.2 s``.
+    words: str
+    #: The last lines that it printed.
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Connected:
     """The agent accepted our subscription."""
 
@@ -177,6 +196,7 @@ class Ticked:
 Event = Union[
     Launched, Refused, Claimed, Occupied, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
     StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked, SurveyAsked, LookReached, LookEnded,
+    Ordered, BesideEnded,
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -224,6 +244,24 @@ class KillTree:
 
 
 @dataclass(frozen=True)
+class RunBeside:
+    """Run a command beside the program; answers `BesideEnded`. There is one at a time with the same key."""
+
+    key: str
+    argv: tuple[str, ...]
+    timeout_s: float
+    #: Whether what it prints goes to executor.log.
+    aloud: bool = False
+
+
+@dataclass(frozen=True)
+class EndBeside:
+    """End what runs under this key, if anything does; answers `BesideEnded` all the same."""
+
+    key: str
+
+
+@dataclass(frozen=True)
 class Tell:
     """Send a status update; the latest wins where several wait, but a final one is never replaced."""
 
@@ -245,4 +283,4 @@ class Leave:
     """End the executor."""
 
 
-Command = Union[Claim, Spawn, Look, LeaveLook, Signal, KillTree, Tell, Say, Leave]
+Command = Union[Claim, Spawn, Look, LeaveLook, Signal, KillTree, RunBeside, EndBeside, Tell, Say, Leave]

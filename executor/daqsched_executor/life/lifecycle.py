@@ -5,7 +5,7 @@ goes away in the middle of a stop) is a list of events that a test can write dow
 the past tense; commands are imperative and `run` performs them; a command that fails comes back as an event.
 There are no timers to set or to forget: `State.wake_at` says when the next `Ticked` is wanted.
 
-What a step does is in `starting`, `stopping` and `ending`, what the phases are in `state`; here is which step comes when.
+What a step does is in `starting` and `stopping`, what the phases are in `state`; here is which step comes when.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 from daqsched_executor.contract import duration
-from daqsched_executor.life import ending, starting, stopping, words
+from daqsched_executor.life import ending, orders, starting, stopping, words
 from daqsched_executor.life.events import (
     Acknowledged,
+    BesideEnded,
     Claimed,
     Command,
     Connected,
@@ -31,6 +32,7 @@ from daqsched_executor.life.events import (
     LookReached,
     Moment,
     Occupied,
+    Ordered,
     PathFailed,
     Reached,
     Refused,
@@ -40,6 +42,7 @@ from daqsched_executor.life.events import (
     StartFailed,
     StopAsked,
     SurveyAsked,
+    Tell,
     Ticked,
     TreeGone,
 )
@@ -71,6 +74,18 @@ def handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command
         return state, []
     if isinstance(event, StopAsked) and event.leave_s is not None:
         state = replace(state, leave_s=event.leave_s)
+    state, commands = _step(state, event, now)
+    for command in commands:
+        if isinstance(command, Tell):
+            state = replace(state, told=command)
+    return state, commands
+
+
+def _step(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:
+    if isinstance(event, Ordered):
+        return orders.take(state, event.order, now)
+    if isinstance(event, BesideEnded) and event.key == orders.ACT:
+        return orders.acted(state, event, now)
     step = _STEPS.get((state.phase, type(event)))
     if step is None:
         return state, [Say(f"ignored: {type(event).__name__} while {state.phase}")]
@@ -137,6 +152,7 @@ _STEPS: dict[tuple[str, type], Step] = {
     (RUNNING, StopAsked): stopping.stop_running,
     (CLEARING, TreeGone): starting.cleared,
     (CLEARING, Ticked): starting.clearing_hangs,
+    (CLEARING, BesideEnded): starting.hook_ended,
     (CLEARING, StopAsked): stopping.stop_clearing,
     (STOPPING, Spawned): _pid_known,
     (STOPPING, Reached): stopping.reached_stopping,
@@ -145,7 +161,8 @@ _STEPS: dict[tuple[str, type], Step] = {
     (STOPPING, StartFailed): stopping.start_failed_stopping,
     (STOPPING, Died): stopping.died_stopping,
     (STOPPING, TreeGone): stopping.tree_gone_stopping,
-    (STOPPING, Ticked): stopping.grace_over,
+    (STOPPING, Ticked): stopping.time_over,
+    (STOPPING, BesideEnded): stopping.hook_ended,
     (STOPPING, StopAsked): stopping.stop_again,
     (LOOKING, LookReached): _survey,
     (LOOKING, LookEnded): _survey,
@@ -155,6 +172,10 @@ _STEPS: dict[tuple[str, type], Step] = {
     (ENDED, Acknowledged): ending.acknowledged,
     (ENDED, Ticked): ending.not_acknowledged,
     (ENDED, StopAsked): ending.stop_ended,
+    (ENDED, BesideEnded): _nothing_to_do,
+    (STARTING, BesideEnded): _nothing_to_do,
+    (WAITING, BesideEnded): _nothing_to_do,
+    (RUNNING, BesideEnded): _nothing_to_do,
     # a child that hung in the kernel was given up, and ends later
     # and so may an answer to `Claim`
     (ENDED, Claimed): _nothing_to_do,

@@ -8,17 +8,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from daqsched_executor.contract import Exit, Report, Restart, duration
-from daqsched_executor.life import words
+from daqsched_executor.life import hooks, words
 from daqsched_executor.life.ending import end
 from daqsched_executor.life.events import (
     TASK_FAILED,
     TASK_FINISHED,
     TASK_RUNNING,
     TASK_STARTING,
+    BesideEnded,
     Claim,
     Claimed,
     Command,
     Died,
+    EndBeside,
     KillTree,
     Launched,
     Moment,
@@ -152,15 +154,34 @@ def died(state: State, event: Died, now: Moment) -> tuple[State, list[Command]]:
     said: list[Command] = [Say(words.ended(state.last_exit, event.left))]
     if event.left:
         return replace(state, phase=CLEARING, deadline=now.mono + KILL_S), [*said, KillTree()]
-    state, commands = decide(state, now)
+    state, commands = gone(state, now)
     return state, said + commands
 
 
 def cleared(state: State, event: TreeGone, now: Moment) -> tuple[State, list[Command]]:
+    return gone(state, now)
+
+
+def gone(state: State, now: Moment) -> tuple[State, list[Command]]:
+    """The program ended by itself, and nothing of it is left."""
+    assert state.payload is not None
+    if state.program and state.payload.stop.after:
+        return hooks.begin(replace(state, phase=CLEARING), hooks.AFTER, now)
     return decide(state, now)
 
 
+def hook_ended(state: State, event: BesideEnded, now: Moment) -> tuple[State, list[Command]]:
+    if event.key != state.hook:
+        return state, []
+    state, commands = decide(replace(state, hook=""), now)
+    return state, [*hooks.told(event), *commands]
+
+
 def clearing_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
+    if state.hook:
+        hook = state.hook
+        state, commands = decide(replace(state, hook=""), now)
+        return state, [Say(words.hook_hangs(hook)), EndBeside(hook), *commands]
     problem = words.unkillable("what the program left behind") + "; the program starts again when it is gone"
     state, told = tell_problem(replace(state, deadline=now.mono + KILL_S), problem)
     return state, [*told, KillTree()]

@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from daqsched_executor.contract import Exit, Payload, Report, Survey
-from daqsched_executor.life.events import Died, Moment
+from daqsched_executor.contract import Done, Exit, Order, Payload, Report, Survey
+from daqsched_executor.life.events import Command, Died, Moment, Tell
 
 IDLE, CLAIMING, STARTING, WAITING, RUNNING = "idle", "claiming", "starting", "waiting", "running"
 CLEARING, STOPPING, LOOKING, ENDED = "clearing", "stopping", "looking", "ended"
@@ -108,6 +108,22 @@ class State:
     leave_s: float | None = None
     #: In looking.
     course: Course | None = None
+    #: Whether that counts as a death (the program is ill), or not (somebody wishes it).
+    ill: bool = False
+    #: In stopping and clearing: the hook that runs now.
+    hook: str = ""
+    #: In stopping: the second signal was sent.
+    second: bool = False
+    #: In stopping: SIGKILL at the latest then (monotonic), where the one who asked has less patience than the job.
+    hurry_at: float | None = None
+    #: The ids of the last orders: one that comes twice changes nothing.
+    orders: tuple[str, ...] = ()
+    #: The order whose action runs.
+    acting: Order | None = None
+    #: The outcome of the last action.
+    done: Done | None = None
+    #: The last report, for when only what is beside the program has changed.
+    told: Tell | None = None
 
     @property
     def wake_at(self) -> float | None:
@@ -138,7 +154,16 @@ def report_of(state: State, activity: str) -> Report:
         restarts=state.restarts,
         until=state.until.wall,
         last_exit=state.last_exit,
+        done=state.done,
     )
+
+
+def retell(state: State) -> list[Command]:
+    """The last report once more, with what has changed beside the program; nothing before the first and after the final."""
+    told = state.told
+    if told is None or told.final or not isinstance(told.report, Report):
+        return []
+    return [replace(told, report=report_of(state, told.report.activity))]
 
 
 def with_exit(state: State, event: Died, now: Moment) -> State:

@@ -1,4 +1,4 @@
-"""The way out: a stop with its signal, grace and SIGKILL, for good or so that the program starts again.
+"""The way out: a stop with its hooks, its signals and SIGKILL; for good, or to start again.
 
 Each function is one step of `lifecycle`: the state before, an event, and now; the state after, and what to do.
 """
@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor.life import words
+from daqsched_executor.life import hooks, starting, words
 from daqsched_executor.life.ending import end
 from daqsched_executor.life.events import (
     TASK_KILLED,
     TASK_KILLING,
     TASK_RUNNING,
+    TASK_STARTING,
+    BesideEnded,
     Command,
     Died,
+    EndBeside,
     Event,
     KillTree,
     Leave,
@@ -28,15 +31,7 @@ from daqsched_executor.life.events import (
     Ticked,
     TreeGone,
 )
-from daqsched_executor.life.starting import decide
-from daqsched_executor.life.state import (
-    ENDED,
-    KILL_S,
-    STOPPING,
-    State,
-    report_of,
-    with_exit,
-)
+from daqsched_executor.life.state import ENDED, KILL_S, STOPPING, State, report_of, with_exit
 
 
 def stop_idle(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
@@ -55,68 +50,125 @@ def stop_start(state: State, event: StopAsked, now: Moment) -> tuple[State, list
 
 
 def stop_running(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
-    return _ask_to_end(replace(state, stopped_by=event.why), f"stopped by {event.why}", event.grace_s, now)
+    state = replace(state, stopped_by=event.why, hurry_at=_hurry_at(state, event, now))
+    return _begin(state, f"stopped by {event.why}", now)
 
 
-def end_to_restart(state: State, why: str, now: Moment) -> tuple[State, list[Command]]:
-    """End the running program by the rules of `Stop`, then go on by those of `Restart`: it counts as a death that
-    ``why`` is the reason of (`Exit.why`)."""
-    return _ask_to_end(replace(state, again=why), why, None, now)
+def end_to_restart(state: State, why: str, now: Moment, ill: bool = True) -> tuple[State, list[Command]]:
+    """End the running program by the rules of `Stop` and start it again; ``why`` is the reason (`Exit.why`). Where it is
+    ``ill`` that is a death, and the rules of `Restart` say what follows; else it starts again at once."""
+    return _begin(replace(state, again=why, ill=ill), why, now)
 
 
-def _ask_to_end(state: State, why: str, patience_s: float | None, now: Moment) -> tuple[State, list[Command]]:
+def _begin(state: State, why: str, now: Moment) -> tuple[State, list[Command]]:
     assert state.payload is not None
     rule = state.payload.stop
-    grace_s = rule.grace_s if patience_s is None else min(rule.grace_s, patience_s)
-    state = replace(state, phase=STOPPING, killed=False, deadline=now.mono + grace_s)
-    message = words.stopping(why, rule.signal, state.pid, grace_s)
-    return state, [Tell(task_state(state), report_of(state, "stopping"), message), Say(message), Signal(rule.signal)]
+    state = replace(state, phase=STOPPING, killed=False, second=False)
+    if not rule.before:
+        return _first_signal(state, why, now)
+    state, commands = hooks.begin(state, hooks.BEFORE, now)
+    message = words.stopping_first(why, rule)
+    return state, [_tell(state, message), Say(message), *commands]
 
 
-def task_state(state: State) -> str:
-    """What Mesos is told of a program that is being ended."""
-    return TASK_KILLING if state.killing and not state.again else TASK_RUNNING
+def _first_signal(state: State, why: str, now: Moment) -> tuple[State, list[Command]]:
+    assert state.payload is not None
+    rule = state.payload.stop
+    deadline = _at_most(now.mono + rule.grace_s, state.hurry_at)
+    message = words.stopping(why, rule, state.pid, deadline - now.mono)
+    state = replace(state, deadline=deadline)
+    return state, [_tell(state, message), Say(message), Signal(rule.signal)]
+
+
+def _tell(state: State, message: str) -> Tell:
+    ending = TASK_KILLING if state.killing else TASK_RUNNING
+    return Tell(TASK_STARTING if state.again else ending, report_of(state, "stopping"), message)
+
+
+def _why(state: State) -> str:
+    return state.again or f"stopped by {state.stopped_by}"
 
 
 def stop_clearing(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
-    state = replace(state, phase=STOPPING, stopped_by=event.why, killed=True, deadline=now.mono + KILL_S)
+    state = replace(state, phase=STOPPING, stopped_by=event.why, hurry_at=_hurry_at(state, event, now))
+    if not state.hook:
+        state = replace(state, killed=True, deadline=now.mono + KILL_S)
     return state, [Say(f"stopped by {event.why}")]
 
 
 def stop_again(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
-    """A second order changes nothing, except that it may have less patience; one after an end that would be followed by a
-    start makes it an end for good."""
+    """A second order may have less patience; and a stop that was to be a restart is now for good."""
+    said: list[Command] = []
     if state.again:
-        state = replace(state, again="", stopped_by=event.why)
-        told = Tell(
-            task_state(state),
-            report_of(state, "stopping"),
-            f"stopped by {event.why}, while it was ended to start again",
-        )
-        state, commands = stop_again(state, event, now)
-        return state, [told, *commands]
-    if state.killed or event.grace_s is None or state.deadline is None:
-        return state, []
-    return replace(state, deadline=min(state.deadline, now.mono + event.grace_s)), []
+        state = replace(state, again="", ill=False, stopped_by=event.why)
+        said.append(_tell(state, f"stopped by {event.why}, while it was ended to start again"))
+    hurry_at = _hurry_at(state, event, now)
+    if hurry_at is None:
+        return state, said
+    state = replace(state, hurry_at=_at_most(hurry_at, state.hurry_at))
+    if not state.killed and state.deadline is not None:
+        state = replace(state, deadline=_at_most(state.deadline, state.hurry_at))
+    return state, said
 
 
-def grace_over(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
+def _hurry_at(state: State, event: StopAsked, now: Moment) -> float | None:
+    """None where there is time for all that the rules ask for."""
+    assert state.payload is not None
+    if event.grace_s is None or event.grace_s >= state.payload.stop.longest_s:
+        return None
+    return now.mono + event.grace_s
+
+
+def _at_most(deadline: float, hurry_at: float | None) -> float:
+    return deadline if hurry_at is None else min(deadline, hurry_at)
+
+
+def time_over(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
+    """The time of whatever was waited for is over: the next step of the way."""
+    assert state.payload is not None
+    if state.hook:
+        return _hook_over(state, [Say(words.hook_hangs(state.hook)), EndBeside(state.hook)], now)
+    rule = state.payload.stop
+    hurried = state.hurry_at is not None and now.mono >= state.hurry_at
+    if rule.second_signal and not state.second and not state.killed and not hurried:
+        state = replace(state, second=True, deadline=_at_most(now.mono + rule.second_grace_s, state.hurry_at))
+        return state, [Say(f"the grace is over: SIG{rule.second_signal}"), Signal(rule.second_signal)]
     state = replace(state, deadline=now.mono + KILL_S)
     if not state.killed:
         return replace(state, killed=True), [Say("the grace is over: SIGKILL to the whole tree"), KillTree()]
     if state.pid and not state.program:  # SIGKILL waits for it at the end of its system call: it never execs
         return stopped(replace(state, pid=0), now)
     problem = words.unkillable(f"pid {state.pid}" if state.pid else "what the program left behind")
-    told = Tell(task_state(state), report_of(state, "stopping"), problem)
-    first: list[Command] = [told, Say(problem)] if problem != state.problem else []
+    first: list[Command] = [_tell(state, problem), Say(problem)] if problem != state.problem else []
     return replace(state, problem=problem), [*first, KillTree()]
+
+
+def hook_ended(state: State, event: BesideEnded, now: Moment) -> tuple[State, list[Command]]:
+    """One that was given up and ends later changes nothing."""
+    if event.key != state.hook:
+        return state, []
+    return _hook_over(state, hooks.told(event), now)
+
+
+def _hook_over(state: State, said: list[Command], now: Moment) -> tuple[State, list[Command]]:
+    before = state.hook == hooks.BEFORE
+    state = replace(state, hook="")
+    state, commands = _first_signal(state, _why(state), now) if before else _over(state, now)
+    return state, said + commands
 
 
 def died_stopping(state: State, event: Died, now: Moment) -> tuple[State, list[Command]]:
     state = with_exit(state, event, now)
+    said: list[Command] = []
+    if state.hook:  # it did not wait for its signal
+        said = [EndBeside(state.hook), Say(words.ended(state.last_exit, event.left))] if state.last_exit else []
+        state = replace(state, hook="", killed=True, deadline=now.mono + KILL_S)
+        if event.left:
+            said.append(KillTree())
     if event.left:
-        return state, []
-    return stopped(state, now)
+        return state, said
+    state, commands = stopped(state, now)
+    return state, said + commands
 
 
 def tree_gone_stopping(state: State, event: TreeGone, now: Moment) -> tuple[State, list[Command]]:
@@ -136,6 +188,18 @@ def reached_stopping(state: State, event: Reached, now: Moment) -> tuple[State, 
 
 
 def stopped(state: State, now: Moment) -> tuple[State, list[Command]]:
-    if state.again:
-        return decide(state, now)
-    return end(state, TASK_KILLED, words.stopped(state.last_exit, state.killed, state.payload, state.program), now)
+    """Nothing of the program is left."""
+    assert state.payload is not None
+    if state.program and state.payload.stop.after:
+        return hooks.begin(state, hooks.AFTER, now)
+    return _over(state, now)
+
+
+def _over(state: State, now: Moment) -> tuple[State, list[Command]]:
+    if not state.again:
+        message = words.stopped(state.last_exit, state.killed, state.payload, state.program)
+        return end(state, TASK_KILLED, message, now)
+    said: list[Command] = [Say(words.ended(state.last_exit, 0))] if state.last_exit else []
+    ill, state = state.ill, replace(state, again="", ill=False)
+    state, commands = starting.decide(state, now) if ill else starting.restart(state, now)
+    return state, said + commands

@@ -6,7 +6,7 @@ says what is so, why, and what happens next; numbers have units; no sentence nee
 
 from __future__ import annotations
 
-from daqsched_executor.contract import Exit, Payload, Restart, duration
+from daqsched_executor.contract import Exit, Payload, Restart, Stop, duration
 
 
 def starting(payload: Payload) -> str:
@@ -75,9 +75,20 @@ def unkillable(what: str) -> str:
     return f"SIGKILL does not end {what}: it hangs in the kernel (a dead file system or driver?)"
 
 
-def stopping(why: str, signal: str, pid: int, grace_s: float) -> str:
-    """The program was told to end."""
-    return f"{why}: SIG{signal} sent to pid {pid}, SIGKILL follows in {duration(grace_s)}"
+def stopping_first(why: str, rule: Stop) -> str:
+    """A stop begins with its hook."""
+    return f"{why}: its hook runs first ({rule.before[0]}, at most {duration(rule.hook_timeout_s)})"
+
+
+def stopping(why: str, rule: Stop, pid: int, grace_s: float) -> str:
+    """The first signal is sent."""
+    then = f"SIG{rule.second_signal}" if rule.second_signal else "SIGKILL"
+    return f"{why}: SIG{rule.signal} sent to pid {pid}, {then} follows in {duration(grace_s)}"
+
+
+def hook_hangs(which: str) -> str:
+    """Not even its time limit ended it."""
+    return f"hook {which}: gave no answer; going on without it"
 
 
 def stopped(last: Exit | None, killed: bool, payload: Payload | None, program: bool) -> str:
@@ -85,8 +96,9 @@ def stopped(last: Exit | None, killed: bool, payload: Payload | None, program: b
     if not program or last is None:
         return "stopped before the program was started"
     if killed and last.signal == "SIGKILL" and payload is not None:
-        grace = duration(payload.stop.grace_s)
-        return f"stopped: still there {grace} after SIG{payload.stop.signal}, so {last.words()}"
+        rule = payload.stop
+        second = f" and {duration(rule.second_grace_s)} after SIG{rule.second_signal}" if rule.second_signal else ""
+        return f"stopped: still there {duration(rule.grace_s)} after SIG{rule.signal}{second}, so {last.words()}"
     return f"stopped: {last.words()}"
 
 

@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING
 from daqsched_executor.contract import Payload, spool_of
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life.events import (
+    BesideEnded,
     Claim,
     Command,
+    EndBeside,
     Event,
     KillTree,
     Launched,
     Leave,
     LeaveLook,
     Look,
+    RunBeside,
     Say,
     Signal,
     Spawn,
@@ -36,7 +39,7 @@ from daqsched_executor.life.events import (
 from daqsched_executor.life.state import begin
 from daqsched_executor.machine.claim import InstanceClaim
 from daqsched_executor.machine.kernel import Kernel, signal_name
-from daqsched_executor.machine.process import Program
+from daqsched_executor.machine.process import Program, no_process
 from daqsched_executor.machine.warden import WARDEN_GONE, dismiss, needed, stand_guard
 from daqsched_executor.run.log import Log
 from daqsched_executor.run.loop import READ, Loop
@@ -44,6 +47,7 @@ from daqsched_executor.run.mesos import Link, patience_s
 from daqsched_executor.run.streams import Files, open_files, register
 
 if TYPE_CHECKING:
+    from daqsched_executor.machine.beside import Beside, Outcome
     from daqsched_executor.run.survey import Looks
 
 #: What a Mesos agent gives to every executor.
@@ -114,6 +118,8 @@ class Run:
         #: The locks on our streams' registrations, held for as long as we live.
         self._locks: list[int] = []
         self._looks: Looks | None = None
+        #: What runs beside the program, by its key.
+        self._besides: dict[str, Beside] = {}
 
     def run(self) -> int:
         """Serve until the program's story is over and told."""
@@ -184,6 +190,11 @@ class Run:
             self._program.signal(command.name)
         elif isinstance(command, KillTree):
             self._hear(self._program.kill_tree)
+        elif isinstance(command, RunBeside):
+            self._run_beside(command)
+        elif isinstance(command, EndBeside):
+            if command.key in self._besides:
+                self._besides[command.key].cancel()
         elif isinstance(command, (Look, LeaveLook)):
             self._survey(command)
         elif isinstance(command, Tell):
@@ -192,6 +203,31 @@ class Run:
             self._log.say(command.sentence)
         elif isinstance(command, Leave):
             self._loop.stop()
+
+    def _run_beside(self, command: RunBeside) -> None:
+        from daqsched_executor.machine.beside import Beside, Outcome  # few jobs have hooks, actions, such checks
+
+        assert self._state.payload is not None and command.key not in self._besides
+        say = (lambda line: self._log.say(f"{command.key}: {line}")) if command.aloud else None
+        try:
+            beside = Beside(self._kernel, self._state.payload, command.argv, command.timeout_s, self._program.pid, say)
+        except OSError as error:
+            return self._beside_ended(command.key, Outcome(False, no_process(error)))
+        self._besides[command.key] = beside
+        self._program.runners.add(beside.runner)
+        self._loop.watch(beside.talk, READ, lambda mask: self._hear_beside(command.key))
+
+    def _hear_beside(self, key: str) -> None:
+        beside = self._besides[key]
+        talk = beside.talk
+        outcome = beside.heard()
+        if outcome is not None:
+            self._loop.forget(talk)
+            del self._besides[key]
+            self._beside_ended(key, outcome)
+
+    def _beside_ended(self, key: str, outcome: Outcome) -> None:
+        self._events.append(BesideEnded(key, outcome.ok, outcome.words, outcome.lines))
 
     def _survey(self, command: Look | LeaveLook) -> None:
         if self._looks is None:

@@ -26,7 +26,7 @@ from pymesos import Executor, MesosExecutorDriver, logger
 from pymesos.process import Connection
 from pymesos.utils import parse_duration
 
-from daqsched_executor.contract import ContractError, Payload, task_of
+from daqsched_executor.contract import ContractError, Order, Payload, task_of
 from daqsched_executor.life.events import (
     Acknowledged,
     Connected,
@@ -34,6 +34,7 @@ from daqsched_executor.life.events import (
     Disconnected,
     Event,
     Launched,
+    Ordered,
     Refused,
     StopAsked,
     SurveyAsked,
@@ -247,7 +248,11 @@ class Link(MesosExecutorDriver):
             self._happen(Acknowledged())
 
     def on_message(self, event: Any) -> None:
-        """No framework message is defined yet."""
+        """An operator's order. What can't be understood is said, and changes nothing."""
+        try:
+            self._happen(Ordered(Order.from_json(a2b_base64(event.get("data", "")))))
+        except (ContractError, ValueError) as error:
+            self._log.say(f"ignored: a message of the framework that is no order: {error}")
 
     def on_error(self, event: Any) -> None:
         """The agent does not want us (any longer)."""

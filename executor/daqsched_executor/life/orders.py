@@ -1,0 +1,80 @@
+"""What an operator asks of a running executor (`contract.Order`), by kind.
+
+An order may come twice, late, or to a program that is in no state for it: then it changes nothing, and says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from daqsched_executor.contract import Done, Order
+from daqsched_executor.life import starting, stopping
+from daqsched_executor.life.events import BesideEnded, Command, Moment, RunBeside, Say, Ticked
+from daqsched_executor.life.state import CLAIMING, ENDED, IDLE, LOOKING, RUNNING, WAITING, State, retell
+
+#: The key of an action.
+ACT = "act"
+#: How many orders are remembered, so that one that comes twice is known.
+MEMORY = 32
+
+
+def take(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]:
+    """One order."""
+    if order.id in state.orders or state.phase in (IDLE, LOOKING, ENDED):
+        return state, []
+    state = replace(state, orders=(*state.orders, order.id)[-MEMORY:])
+    if order.kind == "act":
+        return _act(state, order, now)
+    if order.kind == "retry":
+        return _retry(state, order, now)
+    if order.kind == "restart":
+        return _restart(state, order, now)
+    return state, [Say(f"ignored: {order.kind}, asked for by {order.user}")]
+
+
+def by_whom(order: Order) -> str:
+    """``alice: noisy since the crate was moved``, or the name alone."""
+    return f"{order.user}: {order.message}" if order.message else order.user
+
+
+def _retry(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]:
+    said = Say(f"{by_whom(order)} asks for a start now")
+    if state.phase == CLAIMING:
+        return replace(state, deadline=now.mono), [said]
+    if state.phase == WAITING:
+        state, commands = starting.waited(replace(state, deaths=0), Ticked(), now)
+        return state, [said, *commands]
+    return state, [Say(f"ignored: a start now, asked for by {by_whom(order)}: the program is {state.phase}")]
+
+
+def _restart(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]:
+    if state.phase == RUNNING:
+        return stopping.end_to_restart(state, f"restarted by {by_whom(order)}", now, ill=False)
+    return _retry(state, order, now)
+
+
+def _act(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]:
+    assert state.payload is not None
+    argv = state.payload.actions.get(order.name)
+    if argv is None:
+        known = ", ".join(state.payload.actions) or "none"
+        return _done(state, order, now, False, f"the job has no action {order.name!r} (it has: {known})")
+    if state.acting is not None:
+        return _done(state, order, now, False, f"{state.acting.name} of {state.acting.user} is still running")
+    said = Say(f"action {order.name}, asked for by {by_whom(order)}: {' '.join(argv)}")
+    return replace(state, acting=order), [said, RunBeside(ACT, argv, state.payload.action_timeout_s, aloud=True)]
+
+
+def acted(state: State, event: BesideEnded, now: Moment) -> tuple[State, list[Command]]:
+    """The action has ended."""
+    order = state.acting
+    if order is None:
+        return state, []
+    return _done(replace(state, acting=None), order, now, event.ok, event.words, event.lines)
+
+
+def _done(
+    state: State, order: Order, now: Moment, ok: bool, words: str, lines: tuple[str, ...] = ()
+) -> tuple[State, list[Command]]:
+    state = replace(state, done=Done(order.id, order.name, now.wall, ok, words, lines))
+    return state, [Say(f"action {order.name}: {words}"), *retell(state)]
