@@ -48,6 +48,15 @@ class Wheel:
         every = [Requirement(text) for text in self.metadata.get_all("Requires-Dist", [])]
         return {requirement.name: requirement for requirement in every if requirement.marker is None}
 
+    def extra(self, name: str) -> dict[str, Requirement]:
+        """What the extra of that name needs besides."""
+        every = [Requirement(text) for text in self.metadata.get_all("Requires-Dist", [])]
+        return {
+            requirement.name: requirement
+            for requirement in every
+            if requirement.marker is not None and requirement.marker.evaluate({"extra": name})
+        }
+
     @property
     def commands(self) -> dict[str, str]:
         points = ConfigParser()
@@ -177,7 +186,10 @@ def test_whatever_is_imported_is_named_as_a_need(release: dict[str, Wheel], name
                 elif isinstance(node, ast.ImportFrom) and not node.level:
                     imported.add((node.module or "").partition(".")[0])
     foreign = imported - ours - set(sys.stdlib_module_names) - {"__future__"}
-    assert {INDEX_NAMES.get(module, module) for module in foreign} <= release[name].requirements.keys()
+    needs = release[name].requirements.keys() | release[name].extra("containers").keys()
+    assert {INDEX_NAMES.get(module, module) for module in foreign} <= needs
+    # a machine without containers does without the package for them
+    assert release[name].extra("containers").keys() == {"docker"}
 
 
 #: Imports every module of the wheel that it is given, where nothing of the framework's needs can be imported.

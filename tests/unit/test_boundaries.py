@@ -16,6 +16,7 @@ PURE = {
     FRAMEWORK: "backoff checks commands conflicts convert demand differences errors events fill hosts job lines match parts"
     " plan preflight protocol rules select spec task view",
     FRAMEWORK / "engine": "__init__ engine farm instance offers order preflights surveys tasks wanted",
+    EXECUTOR / "container": "frames order",
     EXECUTOR / "contract": "__init__ job report stream wire",
     EXECUTOR / "life": "ending events hooks lifecycle orders outbox starting state stopping survey words",
     EXECUTOR / "forward": "batch lines record",
@@ -102,3 +103,10 @@ def test_pymesos_is_known_in_one_module_of_each_side() -> None:
         heads = {path: {name.partition(".")[0] for name in imported(path)} for path in folder.rglob("*.py")}
         knowing = {path.name for path in heads if {"pymesos", "addict"} & heads[path]}
         assert knowing == {"mesos.py"}
+
+
+def test_the_package_docker_is_known_in_one_module() -> None:
+    """Only the runner of a container imports it, in a process of its own."""
+    files = (*FRAMEWORK.rglob("*.py"), *EXECUTOR.rglob("*.py"))
+    knowing = [path for path in files if "docker" in {name.partition(".")[0] for name in imported(path)}]
+    assert knowing == [EXECUTOR / "container" / "engine.py"]

@@ -34,9 +34,12 @@ class Exit:
     lines: tuple[str, ...] = ()
 
     def words(self) -> str:
-        """``exit code 3 after 2.1 s``, ``killed by SIGSEGV (core dumped) after 2.1 s``, with `why` before it."""
+        """``exit code 3 after 2.1 s``, ``killed by SIGSEGV (core dumped) after 2.1 s``, ``killed by SIGKILL (out of
+        memory, it may have 64 MiB) after 2.1 s``, with `why` before it."""
         why = f"{self.why}: " if self.why else ""
         how = f"exit code {self.code}" if self.signal is None else f"killed by {self.signal}"
+        if self.out_of_memory:
+            how += f" (out of memory, it may have {self.limit:.0f} MiB)" if self.limit else " (out of memory)"
         return f"{why}{how}{' (core dumped)' if self.core else ''} after {duration(self.ran_s)}"
 
 

@@ -128,6 +128,9 @@ class Died:
     signal: str | None = None
     core: bool = False
     left: int = 0
+    #: The kernel killed it for memory; it may have ``limit`` MiB.
+    out_of_memory: bool = False
+    limit: float = 0.0
 
 
 @dataclass(frozen=True)

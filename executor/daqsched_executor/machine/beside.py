@@ -1,6 +1,7 @@
 """A command that runs beside the program: a check, a hook, an action that an operator asked for.
 
-It has the program's environment, account, directory and limits, and a time limit of its own; no shell is involved. The
+It has the program's environment, account, directory and limits, and a time limit of its own; no shell is involved.
+Beside a container it runs on the machine itself, in the sandbox, which the container shares. The
 executor takes everything below itself for what the program began (see `process`), so such a command runs below a
 *runner*, a fork of the executor that is a child subreaper itself: what the command begins, double-forked or not,
 stays below the runner, which kills what is left when the command ends, when its time is over, when it is told to
@@ -58,6 +59,8 @@ class Beside:
         `LOG_BYTES`. Raises OSError where no process can be started."""
         environment = {**payload.env, "DAQSCHED_PID": str(program)} if program else payload.env
         payload = replace(payload, argv=tuple(argv), needs=(), env=environment)
+        if payload.container is not None:  # on the machine itself, where the program's directory may not be
+            payload = replace(payload, container=None, cwd="")
         self._heard = b""
 
         def child(parent: int, talk: int) -> None:

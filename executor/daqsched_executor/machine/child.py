@@ -6,6 +6,8 @@ It speaks to the executor through a pipe that exec closes, one line at a time:
 ``exec``             all paths are fine, exec comes next; the pipe's end after this line means that exec worked
 ``path SENTENCE``    a path can't be read; try again later
 ``start SENTENCE``   the program can't be started; counts as a death
+
+A container's runner (`daqsched_executor.container`) speaks the same, and says ``exec`` when its container runs.
 """
 
 from __future__ import annotations
@@ -37,20 +39,23 @@ class CannotStart(Exception):
     """The job asks for something that this machine or account can't do; the message is one sentence."""
 
 
-def become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...]) -> None:
+def become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int = -1) -> None:
     """Never returns: exec, or a sentence to ``talk`` and `os._exit`. All signals are blocked when this is called.
 
     ``output`` is what the program's stdout and stderr become. Empty: this is only a look, which ends before exec.
+    ``order``: for a program in a container, the file in memory that its runner is told all in.
     """
     status = 127
     try:
+        if payload.container is not None:
+            _become_runner(payload, kernel, parent, talk, output, order)
         _become(payload, kernel, parent, talk, output)
     except Unreadable as error:
-        _say(talk, f"path {error}")
+        say(talk, f"path {error}")
     except (CannotStart, OSError, ValueError) as error:
-        _say(talk, f"start {error}")
+        say(talk, f"start {error}")
     except BaseException as error:  # a child must not return into the executor's loop, whatever happens
-        _say(talk, f"start {type(error).__name__}: {error}")
+        say(talk, f"start {type(error).__name__}: {error}")
         status = 126
     finally:
         os._exit(status)
@@ -71,12 +76,12 @@ def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tu
         os._exit(126)
     environment = environment_of(payload, home)
     if payload.cwd:
-        _say(talk, f"at {payload.cwd}")
+        say(talk, f"at {payload.cwd}")
         check_path(payload.cwd)
         os.chdir(payload.cwd)
     program = resolve(payload.argv[0], environment, payload.cwd or sandbox)
-    check_all(program, payload.needs, lambda path: _say(talk, f"at {path}"))
-    _say(talk, "exec")
+    check_all(program, payload.needs, lambda path: say(talk, f"at {path}"))
+    say(talk, "exec")
     if not output:
         return
     try:
@@ -84,6 +89,17 @@ def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tu
     except OSError as error:
         template = EXEC_SENTENCES.get(error.errno or 0, "{path} cannot be executed: " + str(error.strerror))
         raise CannotStart(template.format(path=program)) from error
+
+
+def _become_runner(
+    payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int
+) -> None:
+    from daqsched_executor.container.entry import become_runner  # only here: few jobs need it
+
+    os.setpgid(0, 0)
+    _reset_signals()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    become_runner(payload, kernel, parent, talk, output, order)
 
 
 def environment_of(payload: Payload, home: str, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -146,5 +162,6 @@ def _switch_user(name: str, output: tuple[int, ...]) -> str:
     return account.pw_dir
 
 
-def _say(talk: int, line: str) -> None:
+def say(talk: int, line: str) -> None:
+    """One line to the executor."""
     os.write(talk, line.replace("\n", " ").encode("utf-8", "surrogateescape") + b"\n")

@@ -20,6 +20,10 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 #: <linux/sched.h>: a flag in /proc/PID/stat, "forked but didn't exec"; a zombie keeps it.
 PF_FORKNOEXEC = 0x40
 
+#: How the process calls itself that clears up after a container's runner (see `container.janitor`; the kernel keeps 15
+#: letters). It is not killed with the rest: it ends by itself when its container is gone.
+JANITOR = "daqsched-janito"
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -41,6 +45,8 @@ class Entry(NamedTuple):
     state: str
     flags: int
     start: int
+    #: What it calls itself, at most 15 letters.
+    name: str = ""
 
 
 class Kernel:
@@ -108,7 +114,8 @@ class Kernel:
             return None
         # the command's name is in brackets and may itself hold brackets and blanks
         rest = text[text.rindex(b")") + 2 :].split()
-        return Entry(pid, int(rest[1]), int(rest[2]), rest[0].decode(), int(rest[6]), int(rest[19]))
+        name = text[text.index(b"(") + 1 : text.rindex(b")")].decode("utf-8", "replace")
+        return Entry(pid, int(rest[1]), int(rest[2]), rest[0].decode(), int(rest[6]), int(rest[19]), name)
 
     def never_execed(self, pid: int) -> bool:
         """Whether our child ``pid`` is still, or died as, a mere fork of ours."""

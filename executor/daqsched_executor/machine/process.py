@@ -14,11 +14,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 from daqsched_executor.contract import Payload
 from daqsched_executor.life.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
 from daqsched_executor.machine import child
-from daqsched_executor.machine.kernel import Ended, Entry, Kernel, signal_number
+from daqsched_executor.machine.kernel import JANITOR, Ended, Entry, Kernel, signal_number
 
 #: How often /proc is read again that shows nothing where something lives; and where that may be a command beside the
 #: program, so that nothing may be what there is.
@@ -26,10 +27,13 @@ SCANS, SCANS_BESIDE = 100, 3
 
 _ALL_SIGNALS = signal.valid_signals()
 
+#: Asks a container's runner to SIGKILL the container: a runner that is killed itself can't copy the last lines.
+KILL_CONTAINER = int(signal.SIGRTMAX) - 1
 
-def fork_child(kernel: Kernel, payload: Payload, output: tuple[int, ...]) -> tuple[int, int]:
+
+def fork_child(kernel: Kernel, payload: Payload, output: tuple[int, ...], order: int = -1) -> tuple[int, int]:
     """Fork a `child`: its pid, and the pipe that it speaks to us through. Raises OSError where there can be none."""
-    return forked(kernel, lambda parent, talk: child.become(payload, kernel, parent, talk, output))
+    return forked(kernel, lambda parent, talk: child.become(payload, kernel, parent, talk, output, order))
 
 
 def forked(kernel: Kernel, run: Callable[[int, int], None]) -> tuple[int, int]:
@@ -90,14 +94,25 @@ class Program:
         self._clearing = False
         #: SIGKILL was sent to all; what is born meanwhile gets it as well.
         self._killing = False
+        #: For a program in a container: the file in memory that its runner takes its order from and leaves its last
+        #: words in; -1 for any other.
+        self._order = -1
+        #: The runner, while it is asked and not killed.
+        self._asked = 0
+        #: Why there was no start, held back until what the runner began is gone.
+        self._held: Event | None = None
 
     def spawn(self, payload: Payload) -> list[Event]:
         """Fork the child that becomes the program."""
         assert self.pid == 0 and not self._clearing, "the last program is still there"
         self._heard, self._failure = b"", None
         self._executing = self._started = self._killing = False
+        self._asked = 0
+        if self._order >= 0:
+            os.close(self._order)
+        self._order = os.memfd_create("order") if payload.container is not None else -1
         try:
-            self.pid, self.talk = fork_child(self._kernel, payload, self._output)
+            self.pid, self.talk = fork_child(self._kernel, payload, self._output, self._order)
         except OSError as error:
             return [StartFailed(no_process(error))]
         return [Spawned(self.pid)]
@@ -162,10 +177,15 @@ class Program:
                 break
         if ended_program is not None:
             self._clearing = bool(living)
-            events.append(self._end_of(ended_program, len(living)))
+            end = self._end_of(ended_program, len(living))
+            if living and not self._started:  # a runner that could not start its container leaves its janitor
+                self._held = end
+            else:
+                events.append(end)
         elif self._clearing and not living:
             self._clearing = False
-            events.append(TreeGone())
+            events.append(self._held or TreeGone())
+            self._held = None
         if self._killing and living:
             self._kill_all()
         return events
@@ -175,11 +195,20 @@ class Program:
             os.close(self.talk)
             self.talk = -1
         if self._started:
-            return Died(ended.code, ended.signal, ended.core, left)
+            return Died(ended.code, ended.signal, ended.core, left, **self._last())
         if self._failure is not None:
             return self._failure
         how = f"killed by {ended.signal}" if ended.signal else f"exit code {ended.code}"
         return StartFailed(f"the start was cut short: {how}")
+
+    def _last(self) -> dict[str, Any]:
+        """What a container's runner left for us to be told of the end."""
+        if self._order < 0:
+            return {}
+        from daqsched_executor.container.order import last_of  # only here: few jobs need it
+
+        last = last_of(os.pread(self._order, 1 << 16, 0))
+        return {"out_of_memory": last.out_of_memory, "limit": last.limit}
 
     def signal(self, name: str) -> None:
         """The signal to the program's group and to what left the group; SIGCONT, so that a stopped one hears it."""
@@ -194,12 +223,17 @@ class Program:
 
     def kill_tree(self) -> list[Event]:
         """SIGKILL to all that there is, and, from `reap`, to what was born meanwhile, until nothing is left."""
+        events = self.listen()
+        # a container's runner is asked first, and killed only if we have to come back
+        ask = self._order >= 0 and self._started and self.pid and not self._killing
+        self._asked = self.pid if ask else 0
         self._killing = True
         if self.pid:
-            self._kernel.signal_group(self.pid, signal.SIGKILL)
+            self._kernel.signal_group(self.pid, KILL_CONTAINER if ask else signal.SIGKILL)
         self._kill_all()
-        return self.reap()
+        return events + self.reap()
 
     def _kill_all(self) -> None:
         for entry in self._kernel.descendants(self.runners):
-            self._kernel.signal_process(entry, signal.SIGKILL)
+            if entry.pid != self._asked and not (self._order >= 0 and entry.name == JANITOR):
+                self._kernel.signal_process(entry, signal.SIGKILL)

@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from daqsched_executor.machine.kernel import Kernel, signal_name
+from daqsched_executor.machine.kernel import JANITOR, Kernel, signal_name
 
 #: Tells the executor that its warden is gone.
 WARDEN_GONE = signal.SIGUSR1
@@ -106,8 +106,9 @@ def clear(executor: int) -> None:
     limit = time.monotonic() + GIVE_UP_S
     while time.monotonic() < limit:
         for entry in kernel.descendants():
-            killed.add(entry.pid)
-            kernel.signal_process(entry, signal.SIGKILL)
+            if entry.name != JANITOR:  # it ends a container, and then itself
+                killed.add(entry.pid)
+                kernel.signal_process(entry, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -115,7 +116,8 @@ def clear(executor: int) -> None:
             break
         time.sleep(_LOOK_AGAIN_S)
     else:
-        print(f"warden: SIGKILL does not end all of {sorted(killed)}: something hangs in the kernel", flush=True)
+        left = ", ".join(f"{entry.pid} ({entry.name})" for entry in kernel.descendants())
+        print(f"warden: not ended: {left}: something hangs in the kernel, or the container engine", flush=True)
     if os.WIFSIGNALED(raw):
         number = os.WTERMSIG(raw)
         print(

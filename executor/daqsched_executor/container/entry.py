@@ -1,0 +1,106 @@
+"""Between fork and exec, for a job in a container: the executor's child checks the paths of the machine that the job
+names, as the job's account, and becomes the runner. Imported in that child only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NamedTuple
+
+from daqsched_executor.container.order import Order, Refused, volume_of
+from daqsched_executor.contract import SPOOL_VARIABLE, Payload
+from daqsched_executor.machine.child import CannotStart, environment_of, say
+from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.probe import Unreadable, check_path, sentence
+
+
+class Account(NamedTuple):
+    """Who a program runs as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+
+def become_runner(
+    payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int
+) -> None:
+    """Never returns; raises `Unreadable` and `CannotStart` as `child.become` expects them."""
+    container = payload.container
+    assert container is not None
+    account = _account(payload.user)
+    sandbox = os.path.realpath(os.getcwd())
+    try:
+        sources = [volume_of(text).source for text in container.volumes]
+    except Refused as error:
+        raise CannotStart(str(error)) from error
+    _check(account, (*payload.needs, *sources), container.devices, talk)
+    for file in output:
+        if account.uid != os.geteuid():
+            os.fchown(file, account.uid, -1)
+    environment = environment_of(payload, account.home)
+    # the spool is not in there; and by that variable `machine.claim` knows programs that have no engine to end them
+    environment.pop(SPOOL_VARIABLE, None)
+    for name in ("PATH", "HOME"):  # the image has its own
+        if name not in payload.env:
+            environment.pop(name, None)
+    framework = os.environ.get("MESOS_FRAMEWORK_ID", "")
+    stdout, stderr = output
+    handed = Order(
+        payload, sandbox, framework, environment, account.uid, account.gid, account.groups, talk, stdout, stderr
+    )
+    os.pwrite(order, handed.to_json(), 0)
+    for file in (talk, *output, order):
+        os.set_inheritable(file, True)
+    # Python looks for modules in the working directory first, and the job may write to its sandbox
+    os.chdir("/")
+    kernel.die_with_parent(signal.SIGKILL)  # after the changes of account, which clear it
+    if os.getppid() != parent:
+        os._exit(126)
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "daqsched_executor.container", str(order), payload.instance],
+        dict(os.environ),
+    )
+
+
+def _account(name: str) -> Account:
+    """The job's account on this machine, or our own. The runner itself stays who we are: it must reach the engine."""
+    if not name:
+        return Account(os.geteuid(), os.getegid(), tuple(os.getgroups()), "")
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise CannotStart(f"user {name!r} is unknown on this machine") from None
+    if os.geteuid() not in (0, entry.pw_uid):
+        raise CannotStart(f"cannot run as {name}: the executor is uid {os.geteuid()}, not root")
+    return Account(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid)), entry.pw_dir)
+
+
+def _check(account: Account, paths: tuple[str, ...], devices: tuple[str, ...], talk: int) -> None:
+    """Look at the paths with the account's rights: the engine, which is root, would mount anything for anybody."""
+    own = os.geteuid(), os.getegid(), os.getgroups()
+    other = account.uid != own[0]
+    if other:
+        os.setgroups(account.groups)
+        os.setegid(account.gid)
+        os.seteuid(account.uid)
+    try:
+        for path in paths:
+            say(talk, f"at {path}")
+            check_path(path)
+        for device in devices:  # not opened: for some devices that means something
+            say(talk, f"at {device}")
+            try:
+                os.stat(device)
+            except OSError as error:
+                raise Unreadable(sentence(device, error)) from error
+    finally:
+        if other:
+            os.seteuid(own[0])
+            os.setegid(own[1])
+            os.setgroups(own[2])

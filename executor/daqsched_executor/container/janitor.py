@@ -1,0 +1,152 @@
+"""A small process that outlives the runner, so that no container does: whoever kills the runner, and however.
+
+It is a fork of the runner, waits on a pipe for the runner's end, then kills and removes the container, and ends. The
+executor, and its warden, spare it when they kill (by its name, `kernel.JANITOR`), and count it among what must be gone
+(`machine.process`). Nothing of Mesos' may take it along either: it has a session of its own, which the posix launcher
+does not look for, and leaves the cgroups of the linux launcher, where it may (root).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from daqsched_executor.container.engine import Away, Engine
+from daqsched_executor.container.order import Refused, Waits
+from daqsched_executor.machine.kernel import JANITOR
+from daqsched_executor.run.log import Log
+
+CGROUPS = "/sys/fs/cgroup"
+
+#: Between two attempts to have the engine remove the container.
+AGAIN_S = 1.0
+
+
+class Handle:
+    """The first process of a container, as the kernel knows it: it can be killed without the engine."""
+
+    def __init__(self, pid: int, container: str) -> None:
+        """Raises OSError where the number is not that of the container here: another pid namespace, or it has ended."""
+        self._file = os.pidfd_open(pid)
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
+            if container not in groups.read():
+                os.close(self._file)
+                raise ProcessLookupError(f"pid {pid} is not of container {container}")
+
+    def signal(self, number: int) -> None:
+        """Raises OSError where that is not allowed (an engine that maps users), not where it has ended."""
+        try:
+            signal.pidfd_send_signal(self._file, number)
+        except ProcessLookupError:
+            pass
+
+    def ended(self) -> bool:
+        """Whether it is no more."""
+        try:
+            signal.pidfd_send_signal(self._file, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            pass
+        return False
+
+
+class Janitor:
+    """The runner's end of it."""
+
+    def __init__(self, address: str, name: str, run_id: str, keep: set[int]) -> None:
+        """Fork it; it keeps the files ``keep`` and no other of ours. ``run_id``: how Mesos calls our container."""
+        ears, self._mouth = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _serve(ears, address, name, run_id, keep)
+            finally:
+                os._exit(0)
+        os.close(ears)
+
+    def watch(self) -> None:
+        """The engine is about to be asked for the container: from now on there is something to clear up."""
+        os.write(self._mouth, b"watch\n")
+
+    def running(self, pid: int, container: str) -> None:
+        """It runs, and this is its first process."""
+        os.write(self._mouth, f"{pid} {container}\n".encode())
+
+    def dismiss(self) -> None:
+        """There is no container: it may go. Returns when it has."""
+        try:
+            os.write(self._mouth, b"done\n")
+        except BrokenPipeError:
+            pass  # somebody killed it
+        os.waitpid(self.pid, 0)
+
+
+def _serve(ears: int, address: str, name: str, run_id: str, keep: set[int]) -> None:
+    os.setsid()
+    with open("/proc/self/comm", "w", encoding="ascii") as own:
+        own.write(JANITOR)
+    # a stop's signal is for the program; SIGKILL is sent to nobody who is spared
+    for number in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}:
+        try:
+            signal.signal(number, signal.SIG_IGN)
+        except (OSError, ValueError):
+            continue
+    for entry in os.listdir("/proc/self/fd"):
+        file = int(entry)
+        if file > 2 and file != ears and file not in keep:
+            try:
+                os.close(file)
+            except OSError:  # the listing's own
+                continue
+    leave_groups(run_id)
+    heard = b""
+    while not heard.endswith(b"done\n"):
+        piece = os.read(ears, 4096)
+        if not piece:
+            break
+        heard += piece
+    words = heard.decode().split()
+    if words and words[-1] != "done":
+        _clear(address, name, words)
+
+
+def _clear(address: str, name: str, words: list[str]) -> None:
+    handle = None
+    try:
+        _, pid, container = words
+        handle = Handle(int(pid), container)
+        handle.signal(signal.SIGKILL)
+    except (OSError, ValueError):
+        pass  # it was not started, or has ended, or only the engine can end it
+    log = Log(1)
+    said = ""
+    while True:
+        try:
+            Engine(address).remove(name)
+            return log.say(f"container {name} is removed: its runner was killed")
+        except (Away, Refused, Waits) as error:
+            if handle is not None and handle.ended():
+                return log.say(f"container {name} is killed, and will be removed later: {error}")
+            if str(error) != said:
+                said = str(error)
+                log.say(f"container {name} cannot be removed: {said}; trying again every second")
+        time.sleep(AGAIN_S)
+
+
+def leave_groups(run_id: str) -> None:
+    """Go one up in each cgroup that Mesos made for the executor (its last part is the sandbox's): the agent destroys that
+    with all that is in it. Where we may not, nothing is lost that another run does not find."""
+    with open("/proc/self/cgroup", encoding="utf-8") as groups:
+        for line in groups.read().splitlines():
+            _, controllers, path = line.split(":", 2)
+            above, found, _ = path.partition(f"/{run_id}")
+            if not found or not run_id:
+                continue
+            folder = os.path.join(CGROUPS, controllers.partition("=")[2] or controllers)
+            try:
+                with open(f"{folder}{above}/cgroup.procs", "w", encoding="ascii") as procs:
+                    procs.write(str(os.getpid()))
+            except OSError:
+                continue
