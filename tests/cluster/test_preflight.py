@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pymesos
 import pytest
 
 from daqcluster import Cluster
@@ -51,14 +54,44 @@ def readout(cvmfs: Path, version: str, hosts: str = "hlt[01-03]") -> str:
     return f'jobs = [Job("readout", "{cvmfs}/{{host}}/{{version}}/readout", hosts="{hosts}", version="{version}")]'
 
 
+class _Neighbour(pymesos.Scheduler):
+    """Another user's framework, which looks at what it is offered and takes nothing."""
+
+    def __init__(self) -> None:
+        self.hosts: set[str] = set()
+        self.all_three = threading.Event()
+
+    def resourceOffers(self, driver: Any, offers: Any) -> None:
+        self.hosts.update(offer["hostname"] for offer in offers)
+        driver.declineOffer([offer["id"] for offer in offers])
+        if len(self.hosts) == 3:
+            self.all_three.set()
+
+
+def test_another_framework_is_offered_the_machines_afterwards(farm: Farm, cvmfs: Path, agents: Cluster) -> None:
+    """Offers are asked for while hosts are asked, and not a moment longer."""
+    farm.run("preflight", str(farm.jobs(readout(cvmfs, "release-08"))))
+    neighbour = _Neighbour()
+    info = {"user": "nobody", "name": "neighbour", "hostname": socket.gethostname()}
+    driver = pymesos.MesosSchedulerDriver(neighbour, info, agents.master_url, use_addict=False)
+    driver.start()
+    try:
+        assert neighbour.all_three.wait(10), f"only {neighbour.hosts} offered anything"
+        farm.run("preflight", str(farm.jobs(readout(cvmfs, "release-08"))))
+    finally:
+        driver.stop()
+        driver.join()
+
+
 def state_of(agents: Cluster) -> dict[str, Any]:
-    """What the master knows of frameworks and tasks."""
+    """What the master knows of the daemon that registered last."""
     import urllib.request
 
     url = f"http://{agents.master_address}/master/frameworks"
     with urllib.request.urlopen(url, timeout=10) as answer:  # a local test server
-        found: dict[str, Any] = json.load(answer)
-    return found
+        frameworks = json.load(answer)["frameworks"]
+    ours: list[dict[str, Any]] = [one for one in frameworks if one["name"] == "daqsched"]
+    return max(ours, key=lambda one: one["registered_time"])
 
 
 def test_what_would_start_and_what_would_not(farm: Farm, cvmfs: Path, agents: Cluster) -> None:
@@ -84,11 +117,11 @@ def test_what_would_start_and_what_would_not(farm: Farm, cvmfs: Path, agents: Cl
     assert "asked for by" in farm.log()
 
     def surveys_gone() -> bool:
-        (ours,) = state_of(agents)["frameworks"]
+        ours = state_of(agents)
         return not ours["offers"] and {task["name"].split("@")[0] for task in ours["tasks"]} == {"readout"}
 
     until(surveys_gone, "only the jobs are left, and no offer is held")
-    (ours,) = state_of(agents)["frameworks"]
+    ours = state_of(agents)
     ended = [task for task in ours["completed_tasks"] if task["name"].startswith("preflight@")]
     assert len(ended) == 6 and {task["state"] for task in ended} == {"TASK_FINISHED"}
 
@@ -128,7 +161,7 @@ def test_an_agent_that_is_down_is_told(farm: Farm, cvmfs: Path, agents: Cluster)
     assert done.returncode == 4
     assert "hlt[01-02]  ok" in done.stdout and "hlt03       ?" in done.stdout
     assert done.stdout.endswith("1 of 3 hosts gave no answer; nothing was changed.\n")
-    until(lambda: not state_of(agents)["frameworks"][-1]["offers"], "no offer is held")
+    until(lambda: not state_of(agents)["offers"], "no offer is held")
 
 
 def test_without_a_daemon_there_is_no_answer(tmp_path: Path, cvmfs: Path) -> None:

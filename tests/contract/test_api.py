@@ -19,8 +19,10 @@ from daqsched.api import Api, listen
 from daqsched.client import Client
 from daqsched.daemon import Daemon
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.preflight import UNDER_WAY
 from daqsched.spec import EMPTY, Spec
 from daqsched.store import Store
+from daqsched_executor.contract import Container, Findings
 
 
 class Edge:
@@ -208,3 +210,78 @@ def test_a_master_that_gives_us_up_ends_the_loop_with_what_to_do(tmp_path: Path)
     serve.daemon.put(events.Rejected("Framework has been removed"))
     serve.close()
     assert "--new-framework" in str(serve.failed)
+
+
+def surveys(serve: Serve) -> list[tuple[str, str]]:
+    """(host, task id) of all surveys that were launched."""
+    launches = [c for c in serve.edge.told if isinstance(c, commands.Launch)]
+    return [(one.survey.host, one.survey.task_id) for launch in launches for one in launch.surveys]
+
+
+def test_a_preflight_asks_each_host_and_its_answers_are_waited_for(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From the socket to the edge and back; who asked is in the log, and nothing was changed."""
+    caplog.set_level("INFO")
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    begun = serve.client.preflight(Spec(jobs=(job(hosts="hlt[01-02]", release="r9"),)), ["@hlt01"], 20.0)
+    assert begun.hosts == 1
+    serve.daemon.put(events.OffersArrived((offer(), offer("hlt02"))))
+    serve.settle()
+    ((host, task),) = surveys(serve)
+    found = serve.client.preflight_answer(begun.id)
+    assert host == "hlt01" and not found.answer.done and found.answer.counts == {"waiting": 1}
+    answers = []
+    other = Client(serve.path)
+    waiter = threading.Thread(
+        target=lambda: answers.append(other.preflight_answer(begun.id, seen=found.version, wait_s=20))
+    )
+    waiter.start()
+    data = Findings({"readout r9": "/x is missing"}).to_json()
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_FINISHED", by_executor=True, data=data, uuid="u"))
+    waiter.join(10)
+    other.close()
+    (answer,) = answers
+    assert answer.answer.done and answer.answer.counts == {"bad": 1}
+    assert answer.answer.wall[0].cells[0].problem == "/x is missing"
+    assert f"preflight {begun.id} asked for by {getpass.getuser()}: it asks hlt01" in caplog.text
+    assert serve.client.info().revision == 0 and serve.client.status().rows == []
+
+
+def test_what_a_preflight_cannot_be(serve: Serve) -> None:
+    """Nobody to ask, too long, too many at a time, one that is not known: a sentence each."""
+    spec = Spec(jobs=(job(),))
+    with pytest.raises(UserError, match="no host to ask"):
+        serve.client.preflight(EMPTY)
+    with pytest.raises(UserError, match="no host to ask"):
+        serve.client.preflight(spec, ["@hlt99"])
+    for wrong in (0.0, -1.0, 601.0):
+        with pytest.raises(UserError, match="may take up to 600 s"):
+            serve.client.preflight(spec, (), wrong)
+    with pytest.raises(Unreachable, match="started anew: ask again"):
+        serve.client.preflight_answer("nothing")
+    for _ in range(UNDER_WAY):
+        serve.client.preflight(spec)
+    with pytest.raises(Refused, match="4 preflights are under way"):
+        serve.client.preflight(spec)
+
+
+def test_a_preflight_of_containers_alone_asks_nobody(serve: Serve) -> None:
+    """And says so, rather than that all is well."""
+    begun = serve.client.preflight(Spec(jobs=(job(container=Container("image")),)))
+    found = serve.client.preflight_answer(begun.id)
+    assert begun.hosts == 0 and found.answer.done and found.answer.containers == ("readout",)
+
+
+def test_a_survey_whose_launch_does_not_leave_is_launched_again(serve: Serve) -> None:
+    """As a job's task is."""
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.client.preflight(Spec(jobs=(job(),)))
+    serve.edge.failure = RuntimeError("not connected to a master")
+    serve.daemon.put(events.OffersArrived((offer(),)))
+    serve.settle()
+    serve.edge.failure = None
+    serve.settle()
+    serve.daemon.put(events.OffersArrived((offer(id="second"),)))
+    serve.settle()
+    assert [host for host, _ in surveys(serve)] == ["hlt01"]

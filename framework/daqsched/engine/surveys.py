@@ -6,6 +6,7 @@ from daqsched import commands, events
 from daqsched.commands import SurveyToLaunch
 from daqsched.engine.farm import Farm
 from daqsched.engine.preflights import Preflights
+from daqsched.hosts import fold
 from daqsched.match import Room
 from daqsched.preflight import AT_ONCE, KEPT, LONGEST_S, NEEDS, TASK, TRIES, Ask, Preflight
 from daqsched.task import LIVE
@@ -24,7 +25,7 @@ def asked(farm: Farm, event: events.PreflightAsked, now: float) -> None:
     for ask in made.asks.values():
         preflights.waiting.setdefault(ask.host, []).append(ask)
     farm.demand.woken()
-    farm.note(f"preflight {event.id} asked for by {event.user}: {len(made.asks)} hosts are asked, nothing is changed")
+    farm.note(f"preflight {event.id} asked for by {event.user}: it asks {fold(made.asks) or 'nobody'}")
 
 
 def launch(farm: Farm, name: str, agent_id: str, room: Room) -> list[SurveyToLaunch]:
@@ -93,8 +94,8 @@ def ticked(farm: Farm, now: float) -> None:
                     farm.out.append(commands.Kill(ask.task_id, ask.agent_id))
                 _settle(farm, ask, "lost", reason)
                 _wait_no_more(farm.preflights, ask.host)
-        silent = sum(ask.state == "lost" for ask in one.asks.values())
-        farm.note(f"preflight {name} ends after {duration(now - one.began)}: {silent} hosts gave no answer")
+        silent = [ask.host for ask in one.asks.values() if ask.state == "lost"]
+        farm.note(f"preflight {name} ends after {duration(now - one.began)}: no answer from {fold(silent)}")
 
 
 def why_waiting(farm: Farm, ask: Ask) -> str:
