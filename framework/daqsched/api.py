@@ -31,8 +31,9 @@ from daqsched import __version__, events, preflight, view
 from daqsched.conflicts import check
 from daqsched.daemon import Daemon
 from daqsched.engine import Engine
-from daqsched.engine.surveys import why_waiting
+from daqsched.engine.surveys import hosts_of, why_waiting
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.match import by_attributes
 from daqsched.plan import Plan, plan
 from daqsched.protocol import (
     API,
@@ -163,20 +164,18 @@ class Api:
         if not 0 < body.timeout_s <= preflight.LONGEST_S:
             raise UserError(f"a preflight may take up to {preflight.LONGEST_S:g} s, not {body.timeout_s:g} s")
         chosen = selection(body.select)
-        # jobs that are placed by attributes: the hosts that they are on now
-        known = await self._ask(lambda engine, now: list(engine.instances))
-        hosts_of: dict[str, list[str]] = {}
-        for name, host in known:
-            hosts_of.setdefault(name, []).append(host)
-        asked = preflight.questions(body.spec, chosen, lambda name: hosts_of.get(name, ()))
-        containers = tuple(job.name for job in body.spec.jobs if job.container is not None)
-        if not asked and not containers:
+        where = await self._ask(
+            lambda engine, now: {job.name: hosts_of(engine, job) for job in body.spec.jobs if by_attributes(job)}
+        )
+        asked = preflight.questions(body.spec, chosen, lambda job: where.get(job.name, ()))
+        not_asked = preflight.not_asked(body.spec, chosen, lambda job: where.get(job.name, ()))
+        if not asked and not not_asked:
             raise UserError("there is no host to ask: the file has no job, or none that fits --only")
         running = await self._ask(lambda engine, now: sum(not one.over for one in engine.preflights.made.values()))
         if running >= preflight.UNDER_WAY:
             raise Refused(f"{running} preflights are under way: wait until one of them has ended")
         id = secrets.token_hex(4)
-        event = events.PreflightAsked(id, _user(request), asked, body.timeout_s, containers)
+        event = events.PreflightAsked(id, _user(request), asked, body.timeout_s, not_asked)
         await asyncio.wrap_future(self._daemon.request(event))
         return PreflightBegun(id, len(asked))
 

@@ -104,8 +104,8 @@ class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     user: str
     questions: dict[str, tuple[Question, ...]]
     patience_s: float
-    #: Jobs that are not asked about.
-    containers: tuple[str, ...] = ()
+    #: `daqsched.preflight.not_asked`.
+    not_asked: dict[str, str] = {}
 
 
 class Ticked(msgspec.Struct, frozen=True, tag=True):

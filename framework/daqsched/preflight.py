@@ -8,7 +8,7 @@ that are still out end by themselves.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Iterable, Literal, Mapping
+from typing import Callable, Collection, Literal, Mapping
 
 import msgspec
 
@@ -32,6 +32,9 @@ TRIES = 3
 _LOOKED_AT = ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD")
 
 
+HostsOf = Callable[[JobSpec], Collection[str]]
+
+
 class Question(msgspec.Struct, frozen=True):
     """What some jobs, all in the same way, need of a host."""
 
@@ -40,14 +43,14 @@ class Question(msgspec.Struct, frozen=True):
     probe: Probe
 
 
-def questions(spec: Spec, chosen: Chosen, hosts_of: Callable[[str], Iterable[str]]) -> dict[str, tuple[Question, ...]]:
-    """host -> what to ask there. Jobs that need the same are one question; those in containers are not asked about.
+def questions(spec: Spec, chosen: Chosen, hosts_of: HostsOf) -> dict[str, tuple[Question, ...]]:
+    """host -> what to ask there. Jobs that need the same are one question; `not_asked` names those that are none.
 
     ``hosts_of`` names the hosts of a job that is placed by attributes, as far as they are known.
     """
     found: dict[str, dict[bytes, Question]] = {}
     for job in spec.jobs:
-        for host in expand(job.hosts) or hosts_of(job.name):
+        for host in expand(job.hosts) or hosts_of(job):
             if job.container is None and chosen(job.name, host):
                 probe = probe_of(job, host)
                 need = msgspec.json.encode((job.release, probe))
@@ -59,6 +62,17 @@ def questions(spec: Spec, chosen: Chosen, hosts_of: Callable[[str], Iterable[str
                 else:
                     asked[need] = msgspec.structs.replace(one, jobs=(*one.jobs, job.name))
     return {host: tuple(asked.values()) for host, asked in found.items()}
+
+
+def not_asked(spec: Spec, chosen: Chosen, hosts_of: HostsOf) -> dict[str, str]:
+    """job -> why nothing is looked at for it."""
+    found = {}
+    for job in spec.jobs:
+        if job.container is not None and any(chosen(job.name, host) for host in expand(job.hosts) or hosts_of(job)):
+            found[job.name] = "it runs in a container"
+        elif not job.hosts and not hosts_of(job) and chosen(job.name, ""):
+            found[job.name] = "no machine is known that has its attributes"
+    return found
 
 
 def probe_of(job: JobSpec, host: str) -> Probe:
@@ -111,8 +125,8 @@ class Answer(msgspec.Struct, frozen=True):
     #: How many hosts are ``ok``, ``bad``, ``waiting``, ``silent``.
     counts: dict[str, int]
     wall: tuple[Wall, ...]
-    #: Jobs that run in containers: nothing is looked at for them.
-    containers: tuple[str, ...] = ()
+    #: Jobs that nothing is looked at for, and why.
+    not_asked: dict[str, str] = {}
 
 
 # ---------------------------------------------------------------------- one host, one preflight
@@ -159,9 +173,9 @@ class Preflight:
         began: float,
         until: float,
         asked: Mapping[str, tuple[Question, ...]],
-        containers: tuple[str, ...],
+        not_asked: dict[str, str],
     ) -> None:
-        self.user, self.began, self.until, self.containers = user, began, until, containers
+        self.user, self.began, self.until, self.not_asked = user, began, until, not_asked
         self.asks = {host: Ask(host, what) for host, what in asked.items()}
 
     @property
@@ -187,4 +201,4 @@ class Preflight:
         counts: dict[str, int] = {}
         for wall in found:
             counts[wall.state] = counts.get(wall.state, 0) + len(wall.hosts)
-        return Answer(self.over, counts, found, self.containers)
+        return Answer(self.over, counts, found, self.not_asked)

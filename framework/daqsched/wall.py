@@ -141,8 +141,9 @@ def summary(answer: Answer) -> str:
     if not parts:
         who = f"all {total} hosts" if total > 1 else "the host"
         parts.append(f"{who} can start all that was asked for" if total else "there was no host to ask")
-    if answer.containers:
-        parts.append(f"not looked at, because they run in containers: {_names(answer.containers)}")
+    for why in sorted(set(answer.not_asked.values())):
+        jobs = [name for name, reason in answer.not_asked.items() if reason == why]
+        parts.append(f"{_names(jobs)} not looked at ({why})")
     text = ", ".join(parts)
     return f"{text[0].upper()}{text[1:]}; nothing was changed."
 

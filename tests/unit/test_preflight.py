@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Optional
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from builders import World, job, of, offer
 from daqsched import commands, events, preflight, wall
-from daqsched.engine.surveys import why_waiting
-from daqsched.preflight import AT_ONCE, KEPT, TRIES, Answer, Cell, Question, Wall, questions
+from daqsched.engine.surveys import hosts_of, why_waiting
+from daqsched.preflight import AT_ONCE, KEPT, TRIES, Answer, Cell, Question, Wall, not_asked, questions
 from daqsched.select import selection
 from daqsched.spec import JobSpec, Spec
 from daqsched_executor.contract import Container, Findings, Probe
@@ -18,7 +19,7 @@ from daqsched_executor.contract import Container, Findings, Probe
 
 def asked(*jobs: JobSpec, only: tuple[str, ...] = (), known: tuple[str, ...] = ()) -> dict[str, tuple[Question, ...]]:
     """What is asked for these jobs."""
-    return questions(Spec(jobs=jobs), selection(only), lambda name: known)
+    return questions(Spec(jobs=jobs), selection(only), lambda job: known)
 
 
 # ---------------------------------------------------------------------- what is asked
@@ -72,6 +73,20 @@ def test_a_job_placed_by_attributes_is_asked_about_where_it_is() -> None:
     by_attribute = JobSpec(name="a", argv=("/bin/true",), attributes={"card": "pcie40"})
     boxed = job("b", container=Container("image"))
     assert list(asked(by_attribute, boxed, known=("hlt05",))) == ["hlt05"]
+    spec, everything = Spec(jobs=(by_attribute, boxed)), selection(())
+    assert not_asked(spec, everything, lambda job: ("hlt05",)) == {"b": "it runs in a container"}
+    assert not_asked(spec, selection(["a"]), lambda job: ()) == {"a": "no machine is known that has its attributes"}
+
+
+def test_machines_are_known_by_the_offers_that_they_made() -> None:
+    """And where the job is already, it is asked about, too."""
+    world = Asked(("hlt01",))
+    world.register()
+    wanted = JobSpec(name="a", argv=("/bin/true",), attributes={"card": "pcie40"})
+    assert not hosts_of(world.engine, wanted)
+    world.ask(hosts="hlt01")
+    world.say(events.OffersArrived((msgspec.structs.replace(offer(), attributes={"card": ("pcie40",)}),)))
+    assert list(hosts_of(world.engine, wanted)) == ["hlt01"]
 
 
 # ---------------------------------------------------------------------- how it gets there and back
@@ -298,11 +313,11 @@ def cell(name: str, release: str = "r9", problem: str = "") -> Cell:
     return Cell((name,), release, problem)
 
 
-def answer(*walls: Wall, containers: tuple[str, ...] = ()) -> Answer:
+def answer(*walls: Wall, not_asked: Optional[dict[str, str]] = None) -> Answer:
     counts: dict[str, int] = {}
     for one in walls:
         counts[one.state] = counts.get(one.state, 0) + len(one.hosts)
-    return Answer("waiting" not in counts, counts, walls, containers)
+    return Answer("waiting" not in counts, counts, walls, not_asked or {})
 
 
 def text_of(found: Answer, width: int = 120) -> str:
@@ -397,13 +412,12 @@ def test_a_hosts_name_is_taken_out_of_a_sentence_and_left_in_a_path(sentence: st
         (answer(Wall(("a",), "bad", (cell("x", "", "p"),))), "1 of 1 host can't start x; nothing was changed."),
         (answer(Wall(("a", "b"), "silent")), "2 of 2 hosts gave no answer; nothing was changed."),
         (
-            answer(Wall(("a",), "ok", (cell("x"),)), containers=("y",)),
-            "The host can start all that was asked for, not looked at, because they run in containers: y; nothing was"
-            " changed.",
+            answer(Wall(("a",), "ok", (cell("x"),)), not_asked={"y": "it runs in a container"}),
+            "The host can start all that was asked for, y not looked at (it runs in a container); nothing was changed.",
         ),
         (
-            answer(containers=("y",)),
-            "There was no host to ask, not looked at, because they run in containers: y; nothing was changed.",
+            answer(not_asked={"y": "it runs in a container"}),
+            "There was no host to ask, y not looked at (it runs in a container); nothing was changed.",
         ),
     ],
 )
