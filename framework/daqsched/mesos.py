@@ -11,6 +11,7 @@ from __future__ import annotations
 import getpass
 import json
 import logging
+import re
 import socket
 import stat
 import threading
@@ -299,12 +300,27 @@ def report_of(status: Mapping[str, Any]) -> events.TaskReported:
         task_id=status["task_id"]["value"],
         agent_id=status.get("agent_id", {}).get("value", ""),
         state=status["state"],
-        message=status.get("message", ""),
+        message=_message(status),
         reason=status.get("reason", ""),
         by_executor=status.get("source") == "SOURCE_EXECUTOR",
         data=b64decode(status["data"]) if "data" in status else b"",
         uuid=status.get("uuid", ""),
     )
+
+
+#: What the agent's memory isolator says first (MemorySubsystemProcess::oomWaited in Mesos' cgroups/subsystems/memory.cpp).
+_OVER_MEMORY = re.compile(r"Memory limit exceeded: Requested: (\d+)MB Maximum Used: (\d+)MB")
+
+
+def _message(status: Mapping[str, Any]) -> str:
+    """One sentence. For a container over its memory the agent sends thirty lines of statistics behind it."""
+    message: str = status.get("message", "")
+    if status.get("reason") != "REASON_CONTAINER_LIMITATION_MEMORY":
+        return message
+    found = _OVER_MEMORY.match(message)
+    if found is None:
+        return message.partition("\n")[0]
+    return f"out of memory: used {found[2]} MiB of {found[1]} MiB (with its executor), so the agent ended it"
 
 
 def read_credentials(path: Path) -> tuple[str, str]:

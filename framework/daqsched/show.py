@@ -70,8 +70,19 @@ def counts_line(plan: Plan) -> str:
     return f"{', '.join(parts)}." if parts else "Nothing changes."
 
 
-def status_table(answer: StatusAnswer, wide: bool = False) -> RenderableType:
-    """One row an instance, sorted by job and host; what is well and alike over hosts is folded unless ``wide``."""
+def last_words(row: Row) -> list[str]:
+    """What a program that is not well printed before it died: the end of it, as that says most."""
+    last = row.report.last_exit if row.report is not None else None
+    if last is None or row.state in ("RUNNING", "FINISHED", "STOPPED"):
+        return []
+    return [f"  | {line}" for line in last.lines]
+
+
+def status_table(answer: StatusAnswer, wide: bool = False, lines: bool = False) -> RenderableType:
+    """One row an instance, sorted by job and host; what is well and alike over hosts is folded unless ``wide``.
+
+    ``lines``: below what is not well, the last lines that it printed.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("JOB", "HOST", "STATE", "SINCE", "VERSION", "RESTARTS"):
         table.add_column(name, no_wrap=name != "HOST", justify="right" if name == "RESTARTS" else "left")
@@ -84,7 +95,7 @@ def status_table(answer: StatusAnswer, wide: bool = False) -> RenderableType:
             _ago(row.since, answer.now),
             row.release,
             str(row.restarts or ""),
-            Text(row.reason, style="" if row.state != "RUNNING" else "dim"),
+            Text("\n".join([row.reason, *(last_words(row) if lines else ())]), "dim" if row.state == "RUNNING" else ""),
         )
     head = Text(_headline(answer))
     return Group(table, head) if answer.rows else head

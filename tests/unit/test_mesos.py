@@ -70,3 +70,19 @@ def test_a_refusal_by_the_master_tells_the_next_step() -> None:
     """pymesos raises it in the main thread as a bare RuntimeError."""
     assert "--credentials" in str(explain(RuntimeError("Failed with HTTP 401: b''")))
     assert "does not allow" in str(explain(RuntimeError("Failed with HTTP 403: b''")))
+
+
+def test_a_container_over_its_memory_is_one_sentence() -> None:
+    """The agent's thirty lines of statistics are no reason that fits a line."""
+    message = "Memory limit exceeded: Requested: 96MB Maximum Used: 95MB\n\nMEMORY STATISTICS: \ncache 24576\nrss 1\n"
+    status = {
+        "task_id": {"value": "a@h.1"},
+        "state": "TASK_FAILED",
+        "reason": "REASON_CONTAINER_LIMITATION_MEMORY",
+        "message": message,
+    }
+    assert (
+        report_of(status).message == "out of memory: used 95 MiB of 96 MiB (with its executor), so the agent ended it"
+    )
+    assert report_of({**status, "message": "something new\nmore"}).message == "something new"
+    assert report_of({**status, "reason": "REASON_EXECUTOR_TERMINATED"}).message == message

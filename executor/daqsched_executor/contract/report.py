@@ -27,20 +27,23 @@ class Exit:
     why: str = ""
     #: The kernel killed it, or a process that it began, for memory: ``limit`` is what it may have (MiB).
     out_of_memory: bool = False
-    #: The most memory that it held, in MiB; 0: not known.
+    #: The most memory that it held, or one process that it waited for, in MiB; 0: not known. Never less than what the
+    #: executor itself has, some 20 MiB, which it is forked from.
     peak: float = 0.0
     limit: float = 0.0
     #: The last lines that it printed, oldest first, each cut to a readable length.
     lines: tuple[str, ...] = ()
 
     def words(self) -> str:
-        """``exit code 3 after 2.1 s``, ``killed by SIGSEGV (core dumped) after 2.1 s``, ``killed by SIGKILL (out of
-        memory, it may have 64 MiB) after 2.1 s``, with `why` before it."""
+        """``exit code 3 after 2.1 s``, ``killed by SIGSEGV (core dumped) after 2.1 s``, with `why` before it, or
+        ``killed by SIGKILL after 3 min: out of memory (512 MiB of 512 MiB)``."""
         why = f"{self.why}: " if self.why else ""
         how = f"exit code {self.code}" if self.signal is None else f"killed by {self.signal}"
-        if self.out_of_memory:
-            how += f" (out of memory, it may have {self.limit:.0f} MiB)" if self.limit else " (out of memory)"
-        return f"{why}{how}{' (core dumped)' if self.core else ''} after {duration(self.ran_s)}"
+        end = f"{why}{how}{' (core dumped)' if self.core else ''} after {duration(self.ran_s)}"
+        if not self.out_of_memory:
+            return end
+        used = f"{self.peak:.0f} MiB of {self.limit:.0f} MiB" if self.peak else f"it may have {self.limit:.0f} MiB"
+        return f"{end}: out of memory" + (f" ({used})" if self.limit else "")
 
 
 @dataclass(frozen=True)

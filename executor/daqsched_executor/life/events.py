@@ -128,9 +128,11 @@ class Died:
     signal: str | None = None
     core: bool = False
     left: int = 0
-    #: The kernel killed it for memory; it may have ``limit`` MiB.
+    #: As in `contract.Exit`.
     out_of_memory: bool = False
+    peak: float = 0.0
     limit: float = 0.0
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -170,9 +170,18 @@ def with_exit(state: State, event: Died, now: Moment) -> State:
     """The program ended; a good run clears what the back-off grows with."""
     assert state.payload is not None
     ran_s = max(0.0, now.mono - state.since.mono)
-    ended = Exit(now.wall, ran_s, event.code, event.signal, event.core, why=state.again)
-    if event.out_of_memory:
-        ended = replace(ended, out_of_memory=True, limit=event.limit)
+    ended = Exit(
+        now.wall,
+        ran_s,
+        event.code,
+        event.signal,
+        event.core,
+        why=state.again,
+        out_of_memory=event.out_of_memory,
+        peak=event.peak,
+        limit=event.limit,
+        lines=event.lines,
+    )
     deaths = 0 if ran_s >= state.payload.restart.reset_s else state.deaths
     return replace(state, last_exit=ended, left=event.left, pid=0, deaths=deaths)
 

@@ -34,6 +34,8 @@ class Ended(NamedTuple):
     code: int | None
     signal: str | None
     core: bool
+    #: The most memory that it held, or one of the children that it waited for, in MiB.
+    peak: float = 0.0
 
 
 class Entry(NamedTuple):
@@ -76,12 +78,12 @@ class Kernel:
 
     def reap(self) -> Ended | None:
         """One child that has ended, or None where none has. Raises ChildProcessError where there is no child at all."""
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        pid, status, usage = os.wait4(-1, os.WNOHANG)
         if pid == 0:
             return None
         if os.WIFSIGNALED(status):
-            return Ended(pid, None, signal_name(os.WTERMSIG(status)), os.WCOREDUMP(status))
-        return Ended(pid, os.WEXITSTATUS(status), None, False)
+            return Ended(pid, None, signal_name(os.WTERMSIG(status)), os.WCOREDUMP(status), usage.ru_maxrss / 1024)
+        return Ended(pid, os.WEXITSTATUS(status), None, False, usage.ru_maxrss / 1024)
 
     def signal_group(self, group: int, signum: int) -> None:
         """As killpg(2). Only for a group whose leader is our unreaped child: the number can't be somebody else's."""

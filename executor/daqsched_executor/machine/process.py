@@ -19,6 +19,7 @@ from typing import Any
 from daqsched_executor.contract import Payload
 from daqsched_executor.life.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
 from daqsched_executor.machine import child
+from daqsched_executor.machine.death import Watch
 from daqsched_executor.machine.kernel import JANITOR, Ended, Entry, Kernel, signal_number
 
 #: How often /proc is read again that shows nothing where something lives; and where that may be a command beside the
@@ -74,9 +75,11 @@ def no_process(error: OSError) -> str:
 class Program:
     """At most one at a time: `spawn` refuses while a child or anything that it began is there."""
 
-    def __init__(self, kernel: Kernel, output: tuple[int, int]) -> None:
+    def __init__(self, kernel: Kernel, output: tuple[int, int], memory: str = "") -> None:
+        """``memory``: see `death.memory_cgroup`."""
         self._kernel = kernel
         self._output = output
+        self._watch = Watch(output, memory)
         #: The child or program; 0 where there is none.
         self.pid = 0
         #: The runners of commands beside the program: theirs is not what the program began.
@@ -107,6 +110,7 @@ class Program:
         assert self.pid == 0 and not self._clearing, "the last program is still there"
         self._heard, self._failure = b"", None
         self._executing = self._started = self._killing = False
+        self._watch.begin()
         self._asked = 0
         if self._order >= 0:
             os.close(self._order)
@@ -195,20 +199,24 @@ class Program:
             os.close(self.talk)
             self.talk = -1
         if self._started:
-            return Died(ended.code, ended.signal, ended.core, left, **self._last())
+            lines = self._watch.lines()
+            return Died(ended.code, ended.signal, ended.core, left, lines=lines, **self._memory(ended))
         if self._failure is not None:
             return self._failure
         how = f"killed by {ended.signal}" if ended.signal else f"exit code {ended.code}"
         return StartFailed(f"the start was cut short: {how}")
 
-    def _last(self) -> dict[str, Any]:
-        """What a container's runner left for us to be told of the end."""
-        if self._order < 0:
-            return {}
-        from daqsched_executor.container.order import last_of  # only here: few jobs need it
+    def _memory(self, ended: Ended) -> dict[str, Any]:
+        """How much the program held, and whether it died of that. A container's runner left word of its program."""
+        if self._order >= 0:
+            from daqsched_executor.container.order import last_of  # only here: few jobs need it
 
-        last = last_of(os.pread(self._order, 1 << 16, 0))
-        return {"out_of_memory": last.out_of_memory, "limit": last.limit}
+            last = last_of(os.pread(self._order, 1 << 16, 0))
+            return {"out_of_memory": last.out_of_memory, "limit": last.limit}
+        memory = self._watch.memory()
+        if memory is None:
+            return {"peak": ended.peak}
+        return {"out_of_memory": True, "peak": max(ended.peak, memory.peak), "limit": memory.limit}
 
     def signal(self, name: str) -> None:
         """The signal to the program's group and to what left the group; SIGCONT, so that a stopped one hears it."""

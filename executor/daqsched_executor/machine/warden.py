@@ -54,13 +54,13 @@ def contained(environ: Mapping[str, str], cgroups: str) -> bool:
     return False
 
 
-def needed(environ: Mapping[str, str]) -> bool:
-    """Whether an executor here needs a warden."""
+def own_cgroups() -> str:
+    """``/proc/self/cgroup``, empty where there is none."""
     try:
         with open("/proc/self/cgroup") as file:
-            return not contained(environ, file.read())
+            return file.read()
     except OSError:
-        return True
+        return ""
 
 
 def stand_guard(kernel: Kernel) -> int:
@@ -100,8 +100,20 @@ def dismiss(executors: int, status: int) -> None:
 
 def clear(executor: int) -> None:
     """Wait for the executor's end, kill all that is left below us, and end as it did. Never returns."""
-    kernel = Kernel()
     raw = _wait_for(executor)
+    killed = end_all(Kernel())
+    if os.WIFSIGNALED(raw):
+        number = os.WTERMSIG(raw)
+        print(f"warden: the executor was killed by {signal_name(number)}; {killed} processes of it ended", flush=True)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(raw))
+
+
+def end_all(kernel: Kernel) -> int:
+    """SIGKILL to all that is below us, until nothing is left; how many there were."""
     killed = set()
     limit = time.monotonic() + GIVE_UP_S
     while time.monotonic() < limit:
@@ -113,21 +125,11 @@ def clear(executor: int) -> None:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            break
+            return len(killed)
         time.sleep(_LOOK_AGAIN_S)
-    else:
-        left = ", ".join(f"{entry.pid} ({entry.name})" for entry in kernel.descendants())
-        print(f"warden: not ended: {left}: something hangs in the kernel, or the container engine", flush=True)
-    if os.WIFSIGNALED(raw):
-        number = os.WTERMSIG(raw)
-        print(
-            f"warden: the executor was killed by {signal_name(number)}; {len(killed)} processes of it ended", flush=True
-        )
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if number != signal.SIGKILL:
-            signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    os._exit(os.WEXITSTATUS(raw))
+    left = ", ".join(f"{entry.pid} ({entry.name})" for entry in kernel.descendants())
+    print(f"not ended: {left}: something hangs in the kernel, or the container engine", flush=True)
+    return len(killed)
 
 
 def _wait_for(executor: int) -> int:

@@ -38,9 +38,10 @@ from daqsched_executor.life.events import (
 )
 from daqsched_executor.life.state import begin
 from daqsched_executor.machine.claim import InstanceClaim
+from daqsched_executor.machine.death import memory_cgroup
 from daqsched_executor.machine.kernel import Kernel, signal_name
 from daqsched_executor.machine.process import Program, no_process
-from daqsched_executor.machine.warden import WARDEN_GONE, dismiss, needed, stand_guard
+from daqsched_executor.machine.warden import WARDEN_GONE, contained, dismiss, end_all, own_cgroups, stand_guard
 from daqsched_executor.run.log import Log
 from daqsched_executor.run.loop import READ, Loop
 from daqsched_executor.run.mesos import Link, patience_s
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> int:
     files = open_files(sandbox)
     log = Log(files.executor)
     _keep_files_to_ourselves(files)
-    warden = stand_guard(Kernel()) if needed(os.environ) else -1
+    warden = -1 if contained(os.environ, own_cgroups()) else stand_guard(Kernel())
     status = _run(files, sandbox, log, warden >= 0)
     if warden >= 0:
         dismiss(warden, status)
@@ -111,7 +112,8 @@ class Run:
         self._warden = os.getppid() if guarded else 0
         if guarded:
             self._loop.on_signals((WARDEN_GONE,), self._warden_gone)
-        self._program = Program(self._kernel, (files.stdout, files.stderr))
+        memory = memory_cgroup(environ, own_cgroups())
+        self._program = Program(self._kernel, (files.stdout, files.stderr), memory)
         self._link = Link(self._loop, log, self._events.append, environ)
         self._state = begin(self._kernel.now(), patience_s(environ))
         self._claim = InstanceClaim(self._kernel, spool_of(environ))
@@ -151,7 +153,7 @@ class Run:
         if os.getppid() == self._warden:
             return  # somebody sent the signal by hand
         self._log.say("its warden is gone (kill -9?): ends the program and leaves")
-        self._program.kill_tree()
+        end_all(self._kernel)
         os._exit(1)
 
     def _child_ended(self, number: int) -> None:

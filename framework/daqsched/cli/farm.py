@@ -154,7 +154,7 @@ def status(path: Path, select: Sequence[str], as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        terminal().print(show.status_table(answer))
+        terminal().print(show.status_table(answer, lines=bool(select)))
 
 
 @main.command()

@@ -1,0 +1,80 @@
+"""How a death is explained: last lines, out of memory, and a clean beginning for the next run. Real programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from daqsched_executor.contract import Restart
+from fake_agent import FakeAgent, Start, report_of, wait_until
+
+MEMORY = Path("/sys/fs/cgroup/memory")
+
+
+def python(text: str) -> list[str]:
+    """argv of a small program."""
+    return [sys.executable, "-c", text]
+
+
+def test_the_last_lines_of_the_dead_run_are_reported(agent: FakeAgent, start: Start) -> None:
+    """Of both streams, the one that was written to last at the end; nothing of the run before; few."""
+    text = """
+import os, sys
+for n in range(100000):
+    os.write(1, b"event %d\\n" % n)
+os.write(2, b"Traceback\\nfatal: \\xff\\x00 gone")
+raise SystemExit(3)
+"""
+    start(*python(text), restart=Restart("never"))
+    last = report_of(agent.wait_update("TASK_FAILED")).last_exit
+    assert last is not None and last.code == 3 and last.peak > 5
+    assert last.lines == ("event 99997", "event 99998", "event 99999", "Traceback", "fatal: \\xff\\x00 gone")
+
+
+def test_a_run_without_a_line_has_none_of_the_run_before(agent: FakeAgent, start: Start) -> None:
+    """Lines belong to their run."""
+    text = "test -e second && exit 4; touch second; echo from the first; exit 3"
+    start("/bin/sh", "-c", text, restart=Restart(budget=1))
+    last = report_of(agent.wait_update("TASK_FAILED")).last_exit
+    assert last is not None and (last.code, last.lines) == (4, ())
+
+
+def test_a_line_that_death_cut_is_not_glued_to_the_next_runs_first(agent: FakeAgent, start: Start) -> None:
+    """A newline stands between them, and none where the line was whole."""
+    executor = start("/bin/sh", "-c", "echo whole >&2; printf cut; exit 3", restart=Restart(budget=1))
+    agent.wait_update("TASK_FAILED")
+    assert (executor.sandbox / "stdout").read_bytes() == b"cut\ncut"
+    assert (executor.sandbox / "stderr").read_bytes() == b"whole\nwhole\n"
+
+
+@pytest.mark.skipif(not os.access(MEMORY / "tasks", os.W_OK), reason="needs root and cgroup v1")
+def test_out_of_memory_is_told_with_the_limit(agent: FakeAgent, start: Start, tmp_path: Path) -> None:
+    """The kernel kills the program in a memory cgroup of the container's own: a real one, of 64 MiB."""
+    name = f"daqsched-test-{os.getpid()}"
+    group = MEMORY / name
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(64 << 20))
+    try:
+        # the executor reads its cgroup when it starts: it is started by one that is in there already
+        old = next(
+            line.split(":")[2] for line in Path("/proc/self/cgroup").read_text().split("\n") if ":memory:" in line
+        )
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        try:
+            environ = {"MESOS_DIRECTORY": f"{tmp_path}/runs/{name}"}
+            text = "x = b'x' * (200 << 20); print('never')"
+            executor = start(*python(text), restart=Restart("never"), environ=environ)
+        finally:
+            (MEMORY / old.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+        failed = agent.wait_update("TASK_FAILED")
+        last = report_of(failed).last_exit
+        assert last is not None and last.out_of_memory and last.limit == 64 and 60 < last.peak < 66
+        assert failed["message"].startswith("killed by SIGKILL after ")
+        assert failed["message"].endswith(" MiB of 64 MiB)")
+        executor.leave()
+    finally:
+        wait_until(lambda: not (group / "cgroup.procs").read_text().strip(), "end of all in the cgroup")
+        group.rmdir()
