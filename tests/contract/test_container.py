@@ -331,7 +331,7 @@ class TestMemory:
         failed = agent.wait_update("TASK_FAILED", contains="killed by SIGKILL", limit_s=LIMIT_S)
         last = report_of(failed).last_exit
         assert last is not None and last.out_of_memory and last.limit == 16.0
-        assert "(out of memory, it may have 16 MiB)" in failed["message"]
+        assert "out of memory (it may have 16 MiB)" in failed["message"]
 
 
 class TestEngineDies:
