@@ -40,6 +40,8 @@ from daqsched.protocol import (
     Applied,
     ApplyRequest,
     Info,
+    OrderAnswer,
+    OrderRequest,
     PlanRequest,
     PreflightAnswer,
     PreflightBegun,
@@ -52,6 +54,7 @@ from daqsched.protocol import (
 )
 from daqsched.select import selection
 from daqsched.spec import EMPTY, Spec
+from daqsched_executor.contract import ORDER_KINDS, Order
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +90,7 @@ class Api:
                 Route(f"{API}/apply", _answering(self.apply), methods=["POST"]),
                 Route(f"{API}/stop", _answering(self.stop), methods=["POST"]),
                 Route(f"{API}/start", _answering(self.start), methods=["POST"]),
+                Route(f"{API}/order", _answering(self.order), methods=["POST"]),
             ],
             exception_handlers={HTTPException: _no_such_thing},
         )
@@ -213,14 +217,31 @@ class Api:
         self, request: Request, event: Callable[[tuple[tuple[str, str], ...], str, str], events.Event]
     ) -> Selected:
         body = await _body(request, SelectRequest)
-        if not body.select:
-            raise UserError("nothing is selected: name jobs, or '*' for all")
-        chosen = selection(body.select)
-        keys = await self._ask(lambda engine, now: tuple(key for key in engine.instances if chosen(*key)))
-        if not keys:
-            raise UserError(f"no job fits {' '.join(body.select)}: `daqsched status` lists them")
+        keys = await self._chosen(body.select)
         await asyncio.wrap_future(self._daemon.request(event(keys, _user(request), body.message)))
         return Selected(len(keys))
+
+    async def _chosen(self, select: list[str]) -> tuple[tuple[str, str], ...]:
+        if not select:
+            raise UserError("nothing is selected: name jobs, or '*' for all")
+        chosen = selection(select)
+        keys = await self._ask(lambda engine, now: tuple(key for key in engine.instances if chosen(*key)))
+        if not keys:
+            raise UserError(f"no job fits {' '.join(select)}: `daqsched status` lists them")
+        return keys
+
+    async def order(self, request: Request) -> OrderAnswer:
+        body = await _body(request, OrderRequest)
+        if body.kind not in ORDER_KINDS:
+            raise UserError(f"{body.kind!r} is nothing to ask for: one of {', '.join(ORDER_KINDS)}")
+        keys = await self._chosen(body.select)
+        id = body.id or secrets.token_hex(4)
+        order = Order(id, body.kind, _user(request), body.name, body.until, body.message)
+        await asyncio.wrap_future(self._daemon.request(events.Ordered(keys, order)))
+        living = await self._ask(
+            lambda engine, now: [key for key in keys if key in engine.instances and engine.instances[key].record.task]
+        )
+        return OrderAnswer(id, living, len(keys))
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:
         return await asyncio.wrap_future(self._daemon.ask(question))

@@ -61,6 +61,12 @@ class Client:
     def start(self, select: Sequence[str], message: str = "") -> int:
         return self._post("/start", protocol.SelectRequest(list(select), message), protocol.Selected).count
 
+    def order(
+        self, select: Sequence[str], kind: str, name: str = "", until: float = 0.0, message: str = "", id: str = ""
+    ) -> protocol.OrderAnswer:
+        body = protocol.OrderRequest(list(select), kind, name, until, message, id)
+        return self._post("/order", body, protocol.OrderAnswer)
+
     def preflight(self, spec: Spec, select: Sequence[str] = (), timeout_s: float = 60.0) -> protocol.PreflightBegun:
         body = protocol.PreflightRequest(spec, list(select), timeout_s)
         return self._post("/preflight", body, protocol.PreflightBegun)

@@ -11,7 +11,7 @@ from typing import Union
 import msgspec
 
 from daqsched.spec import Spec
-from daqsched_executor.contract import Payload, Survey
+from daqsched_executor.contract import Order, Payload, Survey
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -89,6 +89,14 @@ class Kill(msgspec.Struct, frozen=True, tag=True):
     agent_id: str
 
 
+class Send(msgspec.Struct, frozen=True, tag=True):
+    """Hand an order to a task's executor. It may be lost on the way."""
+
+    task_id: str
+    agent_id: str
+    order: Order
+
+
 class Acknowledge(msgspec.Struct, frozen=True, tag=True):
     """Tell the agent that the report has been dealt with."""
 
@@ -118,5 +126,16 @@ class Note(msgspec.Struct, frozen=True, tag=True):
 
 
 Command = Union[
-    SaveFrameworkId, SaveRevision, SaveRecords, Launch, Decline, Kill, Acknowledge, Reconcile, Revive, Suppress, Note
+    SaveFrameworkId,
+    SaveRevision,
+    SaveRecords,
+    Launch,
+    Decline,
+    Kill,
+    Send,
+    Acknowledge,
+    Reconcile,
+    Revive,
+    Suppress,
+    Note,
 ]

@@ -8,6 +8,7 @@ import msgspec
 
 from daqsched.preflight import Question
 from daqsched.spec import Spec
+from daqsched_executor.contract import Order
 
 #: What a machine has, by its agent's attributes: each name with its values as texts.
 Attributes = Mapping[str, tuple[str, ...]]
@@ -108,6 +109,13 @@ class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     not_asked: dict[str, str] = {}
 
 
+class Ordered(msgspec.Struct, frozen=True, tag=True):
+    """Someone asks something of the executors of these (job, host)."""
+
+    keys: tuple[tuple[str, str], ...]
+    order: Order
+
+
 class Ticked(msgspec.Struct, frozen=True, tag=True):
     """Time passed; `Engine.next_tick` says when this is wanted."""
 
@@ -122,6 +130,7 @@ Event = Union[
     JobsApplied,
     Held,
     Released,
+    Ordered,
     Ticked,
     PreflightAsked,
 ]
@@ -135,6 +144,7 @@ __all__ = [
     "LaunchRefused",
     "Offer",
     "OffersArrived",
+    "Ordered",
     "PreflightAsked",
     "Registered",
     "Rejected",

@@ -138,6 +138,10 @@ class Mesos(pymesos.Scheduler):
             self._call("DECLINE", decline={"offer_ids": ids, "filters": {"refuse_seconds": command.refuse_s}})
         elif isinstance(command, commands.Kill):
             self._call("KILL", kill=_ids(command.task_id, command.agent_id))
+        elif isinstance(command, commands.Send):
+            # an executor has its task's id, see `_task_info`
+            to = {"executor_id": {"value": command.task_id}, "agent_id": {"value": command.agent_id}}
+            self._call("MESSAGE", message=dict(to, data=b64encode(command.order.to_json()).decode()))
         elif isinstance(command, commands.Acknowledge):
             self._call("ACKNOWLEDGE", acknowledge=dict(_ids(command.task_id, command.agent_id), uuid=command.uuid))
         elif isinstance(command, commands.Reconcile):

@@ -49,6 +49,30 @@ class Selected(msgspec.Struct):
     count: int
 
 
+class OrderRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/order -> `OrderAnswer`: something that executors are asked for while they run (`contract.Order`)."""
+
+    select: list[str]
+    kind: str
+    #: The action's or the check's name.
+    name: str = ""
+    #: When a snooze ends, in seconds since the epoch.
+    until: float = 0.0
+    message: str = ""
+    #: Empty: a new order. Another's: that one again, in case that it was lost; who has it already does nothing.
+    id: str = ""
+
+
+class OrderAnswer(msgspec.Struct):
+    """What the order is called in `Report.done`, and whom it went to."""
+
+    id: str
+    #: ``(job, host)`` of those that have an executor now.
+    told: list[tuple[str, str]]
+    #: How many were meant.
+    count: int
+
+
 class StatusAnswer(msgspec.Struct):
     """GET /v1/status?select=WORD&select=..."""
 

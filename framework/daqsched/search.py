@@ -6,8 +6,6 @@ used: no other command pays its 0.3 s.
 
 from __future__ import annotations
 
-import datetime
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +26,6 @@ __all__ = [
     "follow",
     "format_line",
     "json_line",
-    "moment",
     "query",
     "tail",
 ]
@@ -300,34 +297,3 @@ def _once_shards_are_there(deadline: float, search: Callable[..., Any], **what: 
 def _first(error: Exception) -> str:
     """The error's text on one line, without the client's own nested causes."""
     return " ".join(str(getattr(error, "message", "") or error).split())[:300] or type(error).__name__
-
-
-# -- times -----------------------------------------------------------------------------------------------------------
-
-_AGO = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d)\Z")
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\Z")
-
-
-def moment(text: str, now: float) -> float:
-    """What people write for a time, in seconds since the epoch; raises `UserError` for anything else.
-
-    ``10m`` (ago; also s, h, d), ``14:05`` or ``14:05:30`` (the last time the clock showed that), ``2026-11-23``,
-    ``2026-11-23 14:05`` or any ISO form; local time unless it says otherwise.
-    """
-    text = text.strip()
-    ago = _AGO.match(text)
-    if ago:
-        return now - float(ago.group(1)) * _UNITS[ago.group(2)]
-    clock = _CLOCK.match(text)
-    try:
-        if clock:
-            hour, minute, second = (int(part or 0) for part in clock.groups())
-            here = datetime.datetime.fromtimestamp(now)
-            then = here.replace(hour=hour, minute=minute, second=second, microsecond=0)
-            return (then if then <= here else then - datetime.timedelta(days=1)).timestamp()
-        return datetime.datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text)).timestamp()
-    except ValueError as error:
-        raise UserError(
-            f"{text!r} is no time: write for example '10m' (ago), '14:05' or '2026-11-23 14:05:00'"
-        ) from error

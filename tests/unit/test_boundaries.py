@@ -14,8 +14,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
     FRAMEWORK: "backoff checks commands conflicts convert demand differences errors events fill hosts job lines match parts"
-    " plan preflight protocol rules select spec task view",
-    FRAMEWORK / "engine": "__init__ engine farm instance offers order preflights surveys tasks wanted",
+    " plan preflight protocol rules select spec task times view",
+    FRAMEWORK / "engine": "__init__ asked engine farm instance offers order preflights surveys tasks wanted",
     EXECUTOR / "container": "frames order",
     EXECUTOR / "contract": "__init__ job report stream wire",
     EXECUTOR / "life": "ending events hooks lifecycle orders outbox starting state stopping survey tail words",

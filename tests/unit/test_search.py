@@ -12,7 +12,8 @@ import pytest
 
 from daqsched.errors import UserError
 from daqsched.lines import Line, format_line, json_line, line_of
-from daqsched.search import Wanted, moment, query, sorting
+from daqsched.search import Wanted, query, sorting
+from daqsched.times import moment
 
 LINE = Line(
     time=1_795_393_425.679464,

@@ -43,7 +43,7 @@ def logs(
 
     A line of stdout has the mark |, one of stderr !, and what the executor says of the job *.
     """
-    from daqsched import search
+    from daqsched import search, times
 
     if not elasticsearch or not index:
         info = connect(path).info()
@@ -58,8 +58,8 @@ def logs(
         words=select,
         hosts=hosts,
         streams=streams,
-        since=search.moment(words["since"], now) if words["since"] else None,
-        until=search.moment(words["until"], now) if words["until"] else None,
+        since=times.moment(words["since"], now) if words["since"] else None,
+        until=times.moment(words["until"], now) if words["until"] else None,
         text=words["grep"],
     )
     colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")

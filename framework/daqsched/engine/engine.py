@@ -7,7 +7,7 @@ from typing import Callable, Iterable, Optional
 
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
-from daqsched.engine import offers, surveys, tasks, wanted
+from daqsched.engine import asked, offers, surveys, tasks, wanted
 from daqsched.engine.farm import ASK_S, Farm, patience
 from daqsched.engine.instance import Key
 from daqsched.task import Record
@@ -98,5 +98,6 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     events.Held: wanted.held,
     events.Released: wanted.released,
     events.PreflightAsked: surveys.asked,
+    events.Ordered: asked.given,
     events.Ticked: _ticked,
 }

@@ -1,0 +1,127 @@
+"""What is asked of programs that run, by their executors: start now, run an action, let checks rest."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+import click
+import msgspec
+
+from daqsched.cli.root import connect, json_option, main, print_json
+from daqsched.errors import NotRunning, UserError
+
+#: An order that nobody has answered is sent again: messages to executors may be lost, and count once.
+AGAIN_S = 5.0
+
+_message = click.option("-m", "--message", default="", help="Why, for whoever looks at it next.")
+
+
+@main.command()
+@click.argument("select", nargs=-1, required=True)
+@_message
+@click.pass_obj
+def retry(path: Path, select: Sequence[str], message: str) -> None:
+    """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
+    count = connect(path).order(select, "retry", message=message).count
+    click.echo(f"{count} asked to start now; `daqsched status {' '.join(select)}` shows them.")
+
+
+@main.command()
+@click.argument("select", nargs=-1, required=True)
+@click.option("--for", "length", required=True, help="How long: 90s, 30m, 2h, 1d.")
+@click.option("--check", "check", default="", help="Only this check of the job [default: all].")
+@_message
+@click.pass_obj
+def snooze(path: Path, select: Sequence[str], length: str, check: str, message: str) -> None:
+    """Let no failing check lead to anything for a while. They are made all the same; the end comes by itself."""
+    from daqsched.times import span
+
+    until = time.time() + span(length)
+    told = connect(path).order(select, "snooze", check, until, message).told
+    if not told:
+        raise NotRunning(f"nothing of {' '.join(select)} runs, so nothing is checked")
+    end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(until))
+    click.echo(f"Checks of {len(told)} rest until {end}; `daqsched wake {' '.join(select)}` ends it.")
+
+
+@main.command()
+@click.argument("select", nargs=-1, required=True)
+@click.option("--check", "check", default="", help="Only this check of the job [default: all].")
+@_message
+@click.pass_obj
+def wake(path: Path, select: Sequence[str], check: str, message: str) -> None:
+    """End a snooze."""
+    told = connect(path).order(select, "wake", check, 0.0, message).told
+    click.echo(f"Checks of {len(told)} count again.")
+
+
+class Acted(msgspec.Struct):
+    """One job's answer to `act`."""
+
+    job: str
+    host: str
+    #: None: it did not answer in time.
+    ok: Optional[bool]
+    words: str
+    lines: tuple[str, ...] = ()
+
+
+@main.command()
+@click.argument("select", nargs=-1, required=True)
+@click.argument("action")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for the outcomes.")
+@_message
+@json_option
+@click.pass_obj
+def act(path: Path, select: Sequence[str], action: str, timeout: float, message: str, as_json: bool) -> None:
+    """Have ACTION, one that the job file offers, run beside each of these jobs, and show how it went.
+
+    All that it prints is in `daqsched logs JOB --stream executor`.
+    """
+    client = connect(path)
+    asked = client.order(select, "act", action, 0.0, message)
+    if not asked.told:
+        raise UserError(f"nothing of {' '.join(select)} runs: an action runs beside a program")
+    found = _outcomes(client, select, asked, action, message, timeout)
+    if as_json:
+        print_json(found)
+    else:
+        for one in found:
+            _show(one)
+    failed = [one for one in found if not one.ok]
+    if failed:
+        raise NotRunning(f"{action} did not succeed on {len(failed)} of {len(found)}")
+
+
+def _outcomes(client: Any, select: Sequence[str], asked: Any, action: str, message: str, timeout: float) -> list[Acted]:
+    done: dict[tuple[str, str], Acted] = {}
+    waiting = set(asked.told)
+    began = sent = time.monotonic()
+    seen = -1
+    while waiting:
+        for row in client.status(select).rows:
+            outcome = row.report.done if row.report is not None else None
+            if (row.job, row.host) in waiting and outcome is not None and outcome.id == asked.id:
+                waiting.discard((row.job, row.host))
+                done[row.job, row.host] = Acted(row.job, row.host, outcome.ok, outcome.words, outcome.lines)
+        now = time.monotonic()
+        if not waiting or now - began > timeout:
+            break
+        if now - sent > AGAIN_S:
+            sent = now
+            client.order(select, "act", action, 0.0, message, asked.id)
+        seen = client.progress(select, most=0, seen=seen, wait_s=1.0).progress.version
+    for job, host in waiting:
+        words = f"no outcome within {timeout:g} s; it may still be running"
+        done[job, host] = Acted(job, host, None, words)
+    return [done[key] for key in sorted(done)]
+
+
+def _show(one: Acted) -> None:
+    mark, colour = ("ok  ", "green") if one.ok else ("FAIL", "red")
+    click.secho(mark, fg=colour, nl=False)
+    click.echo(f"  {one.job}@{one.host}  {one.words}")
+    for line in one.lines:
+        click.echo(f"        {line}")

@@ -1,0 +1,43 @@
+"""Times and lengths of time as people write them."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from daqsched.errors import UserError
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d)\Z")
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\Z")
+
+
+def span(text: str) -> float:
+    """Seconds that people write as ``90s``, ``10m``, ``2h`` or ``1d``; raises `UserError` for anything else."""
+    found = _SPAN.match(text.strip())
+    if found is None:
+        raise UserError(f"{text!r} is no length of time: write for example '90s', '30m', '2h' or '1d'")
+    return float(found.group(1)) * _UNITS[found.group(2)]
+
+
+def moment(text: str, now: float) -> float:
+    """What people write for a time, in seconds since the epoch; raises `UserError` for anything else.
+
+    ``10m`` (ago; also s, h, d), ``14:05`` or ``14:05:30`` (the last time the clock showed that), ``2026-11-23``,
+    ``2026-11-23 14:05`` or any ISO form; local time unless it says otherwise.
+    """
+    text = text.strip()
+    if _SPAN.match(text):
+        return now - span(text)
+    clock = _CLOCK.match(text)
+    try:
+        if clock:
+            hour, minute, second = (int(part or 0) for part in clock.groups())
+            here = datetime.datetime.fromtimestamp(now)
+            then = here.replace(hour=hour, minute=minute, second=second, microsecond=0)
+            return (then if then <= here else then - datetime.timedelta(days=1)).timestamp()
+        return datetime.datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text)).timestamp()
+    except ValueError as error:
+        raise UserError(
+            f"{text!r} is no time: write for example '10m' (ago), '14:05' or '2026-11-23 14:05:00'"
+        ) from error
