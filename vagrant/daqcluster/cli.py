@@ -80,7 +80,8 @@ def main(ctx: click.Context, folder: Optional[Path]) -> None:
     type=click.Path(exists=True, file_okay=False, resolve_path=True),
     help="Assets of the official Mesos web UI (its source has them in src/webui).",
 )
-@click.option("--attributes", default=ATTRIBUTES, show_default=True, help="Each agent's attributes.")
+@click.option("--attributes", default=ATTRIBUTES, show_default=True, help="Attributes of each new agent.")
+@click.option("--ports", metavar="FIRST-LAST", help="Ports that each new agent offers. [default: 35 of its own each]")
 @click.option("--launcher", type=click.Choice(["linux", "posix"]), help="[default: linux where root has cgroup v1]")
 @click.option("--heap", default="512m", show_default=True, help="Elasticsearch's memory.")
 @click.option(
@@ -98,6 +99,7 @@ def up(
     zookeeper: bool,
     webui: Optional[str],
     attributes: str,
+    ports: Optional[str],
     launcher: Optional[str],
     heap: str,
     credentials: Optional[str],
@@ -108,7 +110,7 @@ def up(
         # as after Ctrl-C: half a cluster is taken down
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     own_or_url = True if elasticsearch == "own" else elasticsearch or False
-    cluster.up(agents, own_or_url, zookeeper, webui, attributes, heap, launcher, credentials)
+    cluster.up(agents, own_or_url, zookeeper, webui, attributes, heap, launcher, credentials, ports)
     _show(cluster, as_json)
     if not as_json:
         ours = _ours(cluster)

@@ -134,17 +134,19 @@ class Cluster:
         heap: str = "512m",
         launcher: Optional[str] = None,
         credentials: Optional[str] = None,
+        ports: Optional[str] = None,
     ) -> Cluster:
         """Bring it up and wait until all of it answers.
 
         ``agents``: how many (hlt01, hlt02, ...), or their names. ``elasticsearch_``: True for one of our own, or the URL
         of another's. ``launcher``: linux or posix, else the best that this machine allows. ``credentials``: Mesos' own
-        JSON file of principals and secrets; frameworks must then be one of these. A cluster that is up is left as
+        JSON file of principals and secrets; frameworks must then be one of these. ``ports``: what each new agent offers, as
+        FIRST-LAST; else some of its own, because they share the machine's. A cluster that is up is left as
         it is; what has died of it is started again, what it lacks is added. Raises `ClusterError`; a new cluster that can't
         come up is taken down, its logs stay.
         """
         names = [f"hlt{n:02d}" for n in range(1, agents + 1)] if isinstance(agents, int) else list(agents)
-        mesos.check(self.folder, names, attributes)
+        mesos.check(self.folder, names, attributes, ports)
         if isinstance(elasticsearch_, str):
             elasticsearch.check_answers(elasticsearch_)
         with self._locked():
@@ -165,7 +167,7 @@ class Cluster:
                 (self.folder / "logs").mkdir(parents=True, exist_ok=True)
                 if isinstance(elasticsearch_, str):
                     self._record.external = elasticsearch_
-                self._up(names, elasticsearch_ is True, zookeeper_, webui, attributes, heap, credentials)
+                self._up(names, elasticsearch_ is True, zookeeper_, webui, attributes, heap, credentials, ports)
             except BaseException:
                 # whatever it was, also Ctrl-C: half a cluster is of no use; its logs are
                 if new:
@@ -183,6 +185,7 @@ class Cluster:
         attributes: str,
         heap: str,
         credentials: Optional[str],
+        ports: Optional[str],
     ) -> None:
         wanted = set(self.members) | {"master", *names}
         wanted |= {"elasticsearch"} if search else set()
@@ -209,7 +212,7 @@ class Cluster:
         agents = [*self.agents, *(name for name in names if name not in self.members)]
         for name in agents:
             if name in missing:
-                self._begin(name, lambda name=name: self._agent(homes["mesos"], name, attributes))  # type: ignore[misc]
+                self._begin(name, lambda name=name: self._agent(homes["mesos"], name, attributes, ports))  # type: ignore[misc]
         self._wait_agents(agents)
         if "elasticsearch" in wanted:
             self._wait_elasticsearch()
@@ -244,8 +247,18 @@ class Cluster:
         argv = zookeeper.command(home, self.folder / "work" / "zookeeper", port)
         return Member("zookeeper", argv, {}, self._log("zookeeper"), port)
 
-    def _agent(self, home: Path, name: str, attributes: str) -> Member:
-        return mesos.agent(home, self.folder, self.id, name, free_port(), self.master_url, self.launcher, attributes)
+    def _agent(self, home: Path, name: str, attributes: str, ports: Optional[str]) -> Member:
+        return mesos.agent(
+            home,
+            self.folder,
+            self.id,
+            name,
+            free_port(),
+            self.master_url,
+            self.launcher,
+            attributes,
+            ports or mesos.ports(len(self.agents)),
+        )
 
     def _log(self, name: str) -> str:
         return str(self.folder / "logs" / f"{name}.log")

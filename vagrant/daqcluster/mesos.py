@@ -14,7 +14,10 @@ from daqcluster.errors import ClusterError
 from daqcluster.member import SYSTEM_PATH, Member
 
 #: More than the machine has: the programs of a test farm need next to nothing, and a hundred must fit.
-RESOURCES = "cpus:64;mem:65536;disk:100000;ports:[31000-32000]"
+RESOURCES = "cpus:64;mem:65536;disk:100000"
+
+#: Agents of one machine share its ports: each offers some of its own, below those that Linux gives to connections.
+FIRST_PORT, PORTS_EACH, MOST_AGENTS = 31000, 35, 50
 
 #: A launcher -> how it keeps containers apart.
 ISOLATION = {
@@ -27,7 +30,13 @@ ISOLATION = {
 _TAKEN = ("master", "elasticsearch", "zookeeper")
 
 
-def check(folder: Path, names: Sequence[str], attributes: str) -> None:
+def ports(number: int) -> str:
+    """What the agent with this number, from 0 on, offers."""
+    first = FIRST_PORT + number % MOST_AGENTS * PORTS_EACH
+    return f"{first}-{first + PORTS_EACH - 1}"
+
+
+def check(folder: Path, names: Sequence[str], attributes: str, offered: Optional[str] = None) -> None:
     """Raise `ClusterError` where agents can't be called so or live there, before anything is started."""
     if re.fullmatch(r"[\w./,:@%+=~-]+", str(folder)) is None:
         raise ClusterError(f"{str(folder)!r}: Mesos gives its folders to a shell unquoted; name one without blanks")
@@ -38,6 +47,8 @@ def check(folder: Path, names: Sequence[str], attributes: str) -> None:
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", name) is None:
             raise ClusterError(f"{name!r} is no host name: letters, digits, '-' and '.' are")
     _attributes("hlt01", attributes)
+    if offered is not None and re.fullmatch(r"\d+-\d+(,\d+-\d+)*", offered) is None:
+        raise ClusterError(f"{offered!r} are no ports: write FIRST-LAST, several with commas")
 
 
 def _attributes(name: str, template: str) -> str:
@@ -74,9 +85,17 @@ def master(home: Path, folder: Path, port: int, webui: Optional[str], credential
 
 
 def agent(
-    home: Path, folder: Path, cluster: str, name: str, port: int, master_url: str, how: str, attributes: str
+    home: Path,
+    folder: Path,
+    cluster: str,
+    name: str,
+    port: int,
+    master_url: str,
+    how: str,
+    attributes: str,
+    offered: str,
 ) -> Member:
-    """An agent that calls itself ``name``, with a work folder of its own."""
+    """An agent that calls itself ``name``, with a work folder of its own, which offers these ports."""
     work = folder / "work" / name
     (work / "run").mkdir(parents=True, exist_ok=True)
     env = {
@@ -88,7 +107,7 @@ def agent(
         "MESOS_RUNTIME_DIR": str(work / "run"),
         "MESOS_LAUNCHER_DIR": str(home / "libexec"),
         "MESOS_ATTRIBUTES": _attributes(name, attributes),
-        "MESOS_RESOURCES": RESOURCES,
+        "MESOS_RESOURCES": f"{RESOURCES};ports:[{offered}]",
         "MESOS_LAUNCHER": how,
         "MESOS_ISOLATION": ISOLATION[how],
         "MESOS_FETCHER_CACHE_DIR": str(work / "fetch"),
@@ -100,7 +119,7 @@ def agent(
     }
     if how == "linux":
         env["MESOS_CGROUPS_ROOT"] = root_of(cluster, name)
-    extra = {"attributes": env["MESOS_ATTRIBUTES"], "work_dir": str(work)}
+    extra = {"attributes": env["MESOS_ATTRIBUTES"], "ports": offered, "work_dir": str(work)}
     return Member(name, [str(home / "mesos-agent")], env, str(folder / "logs" / f"{name}.log"), port, extra=extra)
 
 
