@@ -16,7 +16,7 @@ from daqsched.backoff import CAP_S
 from daqsched.engine import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.spec import FORWARDER
 from daqsched.view import progress, rows
-from daqsched_executor.contract import Exit, Report, Restart
+from daqsched_executor.contract import Exit, Order, Report, Restart
 
 
 def row(world: World, name: str = "readout", host: str = "hlt01"):
@@ -43,6 +43,36 @@ def test_the_attribute_hostname_pins_as_well_as_the_offers_own() -> None:
     world.apply(job())
     named = events.Offer("o", "a", ("node17.example.org", "hlt01"), 8.0, 8192.0, 0.0)
     assert of(world.say(events.OffersArrived((named,))), commands.Launch)
+
+
+def test_an_order_goes_to_every_living_executor_that_is_meant() -> None:
+    """By its task and agent; one that was told to end gets none."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]"))
+    world.say(events.Held((("readout", "hlt02"),), "bob"))
+    order = Order("1", "act", "alice", "dump")
+    sent = of(
+        world.say(events.Ordered((("readout", "hlt01"), ("readout", "hlt02"), ("no", "where")), order)), commands.Send
+    )
+    assert [(one.task_id, one.order) for one in sent] == [(world.task_of("readout"), order)]
+
+
+def test_a_start_now_also_ends_the_schedulers_own_back_off() -> None:
+    """It waits for an offer at once, and the next back-off begins anew; nothing else is changed by an order."""
+    world = World()
+    world.start(job())
+    key = ("readout", "hlt01")
+    record = world.engine.record(key)
+    assert record is not None
+    while record.due <= world.now:
+        world.report(world.task_of("readout"), "TASK_FAILED")
+        world.offers()
+    world.say(events.Ordered((key,), Order("1", "snooze", "alice")))
+    assert world.engine.record(key) == record and record.due > world.now
+    world.say(events.Ordered((key,), Order("2", "retry", "alice")))
+    assert record.due == 0.0 and record.failures == 0
+    world.offers()
+    assert world.task_of("readout")
 
 
 def test_offers_are_suppressed_when_nothing_waits_and_revived_when_something_does() -> None:
