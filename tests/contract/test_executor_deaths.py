@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,3 +81,36 @@ def test_out_of_memory_is_told_with_the_limit(agent: FakeAgent, start: Start, tm
     finally:
         wait_until(lambda: not (group / "cgroup.procs").read_text().strip(), "end of all in the cgroup")
         group.rmdir()
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_a_missing_library_is_waited_for_and_looked_for_again_after_a_death_of_it(
+    agent: FakeAgent, start: Start, tmp_path: Path
+) -> None:
+    """The start says which one and where; when it is there the program runs; when it goes, the next start says so."""
+    library, program = tmp_path / "libdaq.so.3", tmp_path / "readout"
+    (tmp_path / "daq.c").write_text("int daq(void) { return 7; }\n")
+    (tmp_path / "main.c").write_text(
+        "#include <unistd.h>\nint daq(void);\nint main(void) { return sleep(daq() * 9); }\n"
+    )
+    command = ["gcc", "-shared", "-fPIC", "-Wl,-soname,libdaq.so.3", "-o", str(library), str(tmp_path / "daq.c")]
+    subprocess.run(command, check=True)
+    subprocess.run(["gcc", "-o", str(program), str(tmp_path / "main.c"), str(library)], check=True)
+    library.rename(tmp_path / "away")
+    executor = start(str(program), env={"LD_LIBRARY_PATH": str(tmp_path)})
+    words = f"libdaq.so.3 is not found for {program} (LD_LIBRARY_PATH is {tmp_path}); trying again every 10 s"
+    agent.wait_update("TASK_STARTING", contains=words)
+    (tmp_path / "away").rename(library)
+    pid = executor.running().pid
+    library.unlink()
+    os.kill(pid, signal.SIGKILL)
+    agent.wait_update("TASK_STARTING", count=2, contains=words)
+
+
+def test_a_job_may_do_without_the_look_at_its_libraries(agent: FakeAgent, start: Start, tmp_path: Path) -> None:
+    """``libraries = False``: then exec itself says what is wrong."""
+    script = tmp_path / "script"
+    script.write_text("#!/nowhere/python\n")
+    script.chmod(0o755)
+    start(str(script), libraries=False)
+    agent.wait_update("TASK_STARTING", contains="the interpreter in its first line, or its loader, is missing")

@@ -353,7 +353,7 @@ class TestPaths:
         ("content", "mode", "words"),
         [
             ("#!/bin/sh\n", 0o644, "is not executable for"),
-            ("#!/nowhere/python\n", 0o755, "the interpreter in its first line, or its loader, is missing"),
+            ("#!/nowhere/python\n", 0o755, "/nowhere/python is missing, which the first line of "),
             ("no program", 0o755, "is no program: not a binary of this machine"),
         ],
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Payload
+from daqsched_executor.life.words import tries_again
 from daqsched_executor.machine.child import environment_of
 from daqsched_executor.machine.probe import (
     SENTENCES,
@@ -90,3 +91,9 @@ def test_the_environment_has_nothing_of_the_executors() -> None:
         "DAQSCHED_TASK_ID": "t",
         "DAQSCHED_SPOOL": "/work/daqsched",
     }
+
+
+def test_a_question_is_not_followed_by_a_semicolon() -> None:
+    """The problem and what happens next are read as one text."""
+    assert tries_again("/x is stale: remount it", 10) == "/x is stale: remount it; trying again every 10 s"
+    assert tries_again("/x is missing: is it published?", 10) == "/x is missing: is it published? Trying again every 10 s"

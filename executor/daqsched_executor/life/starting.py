@@ -129,7 +129,7 @@ def path_failed(state: State, event: PathFailed, now: Moment) -> tuple[State, li
     state = replace(state, retries=state.retries + 1, until=after(now, wait_s), deadline=now.mono + wait_s)
     if hung:  # what was told when it hung is still the better sentence
         return state, []
-    return tell_problem(state, f"{event.problem}; trying again every {PROBE_RETRY_CAP_S:.0f} s")
+    return tell_problem(state, words.tries_again(event.problem, PROBE_RETRY_CAP_S))
 
 
 def tell_problem(state: State, problem: str) -> tuple[State, list[Command]]:

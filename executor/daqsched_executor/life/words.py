@@ -58,6 +58,11 @@ def gave_up(rule: Restart, how: str) -> str:
     return f"gave up after {_times(rule.budget)} within {duration(rule.window_s)}; last: {how}"
 
 
+def tries_again(problem: str, every_s: float) -> str:
+    """A path can't be read. A problem may end in a question."""
+    return f"{problem}{' T' if problem.endswith('?') else '; t'}rying again every {every_s:.0f} s"
+
+
 def hangs(path: str, payload: Payload) -> str:
     """A path, or exec itself, gives no answer."""
     return f"{no_answer(path, payload)}; starts when it does, trying again every 10 s"

@@ -3,6 +3,7 @@
 It speaks to the executor through a pipe that exec closes, one line at a time:
 
 ``at PATH``          about to look at PATH (where it hangs, this was the last line)
+``is IDENTITY``      the program's file, whose shared libraries were found, now or at an earlier start
 ``exec``             all paths are fine, exec comes next; the pipe's end after this line means that exec worked
 ``path SENTENCE``    a path can't be read; try again later
 ``start SENTENCE``   the program can't be started; counts as a death
@@ -39,17 +40,26 @@ class CannotStart(Exception):
     """The job asks for something that this machine or account can't do; the message is one sentence."""
 
 
-def become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int = -1) -> None:
+def become(
+    payload: Payload,
+    kernel: Kernel,
+    parent: int,
+    talk: int,
+    output: tuple[int, ...],
+    order: int = -1,
+    known: str = "",
+) -> None:
     """Never returns: exec, or a sentence to ``talk`` and `os._exit`. All signals are blocked when this is called.
 
     ``output`` is what the program's stdout and stderr become. Empty: this is only a look, which ends before exec.
+    ``known``: the ``IDENTITY`` of a start that worked; the same file is not looked into again.
     ``order``: for a program in a container, the file in memory that its runner is told all in.
     """
     status = 127
     try:
         if payload.container is not None:
             _become_runner(payload, kernel, parent, talk, output, order)
-        _become(payload, kernel, parent, talk, output)
+        _become(payload, kernel, parent, talk, output, known)
     except Unreadable as error:
         say(talk, f"path {error}")
     except (CannotStart, OSError, ValueError) as error:
@@ -61,7 +71,7 @@ def become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tup
         os._exit(status)
 
 
-def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...]) -> None:
+def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], known: str) -> None:
     os.setpgid(0, 0)
     _reset_signals()
     sandbox = os.getcwd()
@@ -81,6 +91,8 @@ def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tu
         os.chdir(payload.cwd)
     program = resolve(payload.argv[0], environment, payload.cwd or sandbox)
     check_all(program, payload.needs, lambda path: say(talk, f"at {path}"))
+    if payload.libraries:
+        _look_into(program, environment, talk, known)
     say(talk, "exec")
     if not output:
         return
@@ -89,6 +101,17 @@ def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tu
     except OSError as error:
         template = EXEC_SENTENCES.get(error.errno or 0, "{path} cannot be executed: " + str(error.strerror))
         raise CannotStart(template.format(path=program)) from error
+
+
+def _look_into(program: str, environment: Mapping[str, str], talk: int, known: str) -> None:
+    """The shared libraries, unless the program is the file that has started before: a restart in place is quick."""
+    found = os.stat(program)
+    same = f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{program}"
+    if same != known:
+        from daqsched_executor.machine.libraries import check_libraries  # in the first child alone
+
+        check_libraries(program, environment, lambda path: say(talk, f"at {path}"))
+    say(talk, f"is {same}")
 
 
 def _become_runner(

@@ -32,9 +32,11 @@ _ALL_SIGNALS = signal.valid_signals()
 KILL_CONTAINER = int(signal.SIGRTMAX) - 1
 
 
-def fork_child(kernel: Kernel, payload: Payload, output: tuple[int, ...], order: int = -1) -> tuple[int, int]:
+def fork_child(
+    kernel: Kernel, payload: Payload, output: tuple[int, ...], order: int = -1, known: str = ""
+) -> tuple[int, int]:
     """Fork a `child`: its pid, and the pipe that it speaks to us through. Raises OSError where there can be none."""
-    return forked(kernel, lambda parent, talk: child.become(payload, kernel, parent, talk, output, order))
+    return forked(kernel, lambda parent, talk: child.become(payload, kernel, parent, talk, output, order, known))
 
 
 def forked(kernel: Kernel, run: Callable[[int, int], None]) -> tuple[int, int]:
@@ -102,6 +104,8 @@ class Program:
         self._order = -1
         #: The runner, while it is asked and not killed.
         self._asked = 0
+        #: The program's file as it was when it last started well, and as the present child says that it is.
+        self._known = self._same = ""
         #: Why there was no start, held back until what the runner began is gone.
         self._held: Event | None = None
 
@@ -110,13 +114,14 @@ class Program:
         assert self.pid == 0 and not self._clearing, "the last program is still there"
         self._heard, self._failure = b"", None
         self._executing = self._started = self._killing = False
+        self._same = ""
         self._watch.begin()
         self._asked = 0
         if self._order >= 0:
             os.close(self._order)
         self._order = os.memfd_create("order") if payload.container is not None else -1
         try:
-            self.pid, self.talk = fork_child(self._kernel, payload, self._output, self._order)
+            self.pid, self.talk = fork_child(self._kernel, payload, self._output, self._order, self._known)
         except OSError as error:
             return [StartFailed(no_process(error))]
         return [Spawned(self.pid)]
@@ -149,6 +154,9 @@ class Program:
         word, _, rest = line.partition(" ")
         if word == "at":
             return [Reached(rest)]
+        if word == "is":
+            self._same = rest
+            return []
         if word == "exec":
             self._executing = True
             return [Reached("")]
@@ -198,6 +206,8 @@ class Program:
         if self.talk >= 0:
             os.close(self.talk)
             self.talk = -1
+        # 127 is what a loader, or a shell, ends with that does not find something: then it is looked for again
+        self._known = self._same if self._started and ended.code != 127 else ""
         if self._started:
             lines = self._watch.lines()
             return Died(ended.code, ended.signal, ended.core, left, lines=lines, **self._memory(ended))
