@@ -96,4 +96,6 @@ def test_the_environment_has_nothing_of_the_executors() -> None:
 def test_a_question_is_not_followed_by_a_semicolon() -> None:
     """The problem and what happens next are read as one text."""
     assert tries_again("/x is stale: remount it", 10) == "/x is stale: remount it; trying again every 10 s"
-    assert tries_again("/x is missing: is it published?", 10) == "/x is missing: is it published? Trying again every 10 s"
+    assert (
+        tries_again("/x is missing: is it published?", 10) == "/x is missing: is it published? Trying again every 10 s"
+    )
