@@ -8,6 +8,7 @@ does not look for, and leaves the cgroups of the linux launcher, where it may (r
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -58,6 +59,8 @@ class Janitor:
     def __init__(self, address: str, name: str, run_id: str, keep: set[int]) -> None:
         """Fork it; it keeps the files ``keep`` and no other of ours. ``run_id``: how Mesos calls our container."""
         ears, self._mouth = os.pipe()
+        gc.collect()
+        gc.freeze()  # or each of us would write to all the pages that we share
         self.pid = os.fork()
         if self.pid == 0:
             try:

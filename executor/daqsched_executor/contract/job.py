@@ -110,7 +110,7 @@ class Container:
     """The image that a program runs in, by the machine's container engine (Docker Engine API)."""
 
     image: str
-    #: ``HOST_PATH:CONTAINER_PATH`` or ``HOST_PATH:CONTAINER_PATH:ro``.
+    #: ``HOST_PATH:CONTAINER_PATH``, then ``:ro`` or ``:slave`` (what is mounted there later appears), or ``:ro,slave``.
     volumes: tuple[str, ...] = ()
     #: ``host``: the machine's own; or ``none``, ``bridge``, the name of a network of the engine.
     network: str = "host"
