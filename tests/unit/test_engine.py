@@ -350,6 +350,26 @@ def test_a_task_that_the_master_does_not_vouch_for_is_shown_as_in_doubt() -> Non
     assert row(world).state == "RUNNING"
 
 
+def test_a_task_that_nobody_vouches_for_is_asked_about_until_somebody_does() -> None:
+    """A master that was started anew says nothing of an agent that is not back yet, and nothing when it is."""
+    world = World()
+    world.start(job())
+    task = world.task_of("readout")
+    world.now += 100.0
+    world.say(events.Disconnected())
+    world.register()
+    asked = []
+    for _ in range(200):
+        world.now += 1.0
+        asked += [world.now] * len(of(world.say(events.Ticked()), commands.Reconcile))
+    gaps = [later - earlier for earlier, later in zip(asked, asked[1:])]
+    assert gaps == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    world.report(task)
+    world.now += 100.0
+    assert not of(world.say(events.Ticked()), commands.Reconcile)
+    assert world.engine.next_tick(world.now) > world.now + 100.0
+
+
 def test_a_back_off_in_place_shows_the_time_that_is_left_now() -> None:
     """Not what was left when the executor said it."""
     world = World()

@@ -8,7 +8,7 @@ from typing import Callable, Iterable, Optional
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
 from daqsched.engine import asked, offers, surveys, tasks, wanted
-from daqsched.engine.farm import ASK_S, Farm, patience
+from daqsched.engine.farm import ASK_S, VOUCH_S, Farm, patience
 from daqsched.engine.instance import Key
 from daqsched.task import Record
 
@@ -36,7 +36,7 @@ class Engine(Farm):
 
     def next_tick(self, now: float) -> float:
         """When `Ticked` is wanted next, at the latest."""
-        at = min(self.reconcile_at, self.preflights.due())
+        at = min(self.reconcile_at, self.vouch_at, self.preflights.due())
         if self.timers:
             at = min(at, self.timers[0][0])
         if self.connected and any(self.wants_offers):
@@ -52,6 +52,7 @@ def _registered(farm: Farm, event: events.Registered, now: float) -> None:
         farm.out.append(commands.SaveFrameworkId(event.framework_id))
     farm.note(f"registered with {event.master} as {event.framework_id}")
     farm.reconcile_all(now)
+    farm.vouch_at, farm.vouch_gap = now + VOUCH_S, VOUCH_S
     for instance in farm.by_task.values():
         if instance.task.killed:
             farm.out.append(commands.Kill(instance.task.id, instance.task.agent_id))
@@ -61,13 +62,15 @@ def _disconnected(farm: Farm, event: events.Disconnected, now: float) -> None:
     if farm.connected:
         farm.note(f"lost the connection to {farm.master}; running jobs go on")
     farm.connected = False
-    farm.reconcile_at = float("inf")
+    farm.reconcile_at = farm.vouch_at = float("inf")
 
 
 def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
     surveys.ticked(farm, now)
     if now >= farm.reconcile_at:
         farm.reconcile_all(now)
+    if now >= farm.vouch_at:
+        farm.reconcile_silent(now)
     asked = []
     while farm.timers and farm.timers[0][0] <= now:
         _, key = heapq.heappop(farm.timers)

@@ -26,6 +26,9 @@ from daqsched.task import Record, Task
 REFUSE_S = 3600.0
 #: A launch that nobody has spoken of for so long is asked about; so is everything, every so often.
 ASK_S, RECONCILE_S = 15.0, 600.0
+#: Tasks that nobody vouched for since the master took us: asked about after this long, ever more rarely up to the cap. A
+#: master that has just started does not answer for agents that are not back yet, and says nothing when they are.
+VOUCH_S, VOUCH_CAP_S = 2.0, 60.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
 
@@ -70,6 +73,8 @@ class Farm:
         self.seen: dict[str, float] = {}
         self.machines: dict[str, Attributes] = {}
         self.reconcile_at = float("inf")
+        #: When to ask about the tasks that nobody vouched for yet, and how long after that again.
+        self.vouch_at, self.vouch_gap = float("inf"), VOUCH_S
         #: What this step has led to so far: commands, and instances whose record is to be saved.
         self.out: list[Command] = []
         self.dirty: dict[Key, None] = {}
@@ -157,6 +162,18 @@ class Farm:
         if known:
             self.out.append(commands.Reconcile(known))
         self.out.append(commands.Reconcile(()))
+
+    def reconcile_silent(self, now: float) -> None:
+        """Ask about the tasks that nobody has spoken of since the master took us, if there are any."""
+        silent = [
+            (task.id, task.agent_id)
+            for task in (instance.task for instance in self.by_task.values())
+            if max(task.heard, task.launched) < self.registered_at
+        ]
+        self.vouch_gap = min(VOUCH_CAP_S, self.vouch_gap * 2)
+        self.vouch_at = now + self.vouch_gap if silent else float("inf")
+        if silent:
+            self.out.append(commands.Reconcile(tuple(silent)))
 
     def arm(self, at: float, instance: Instance) -> None:
         """Look at it then."""
