@@ -1,0 +1,126 @@
+"""The engine's own cost, without Mesos: what a step takes on farms of different sizes, in microseconds.
+
+    python bench/engine.py [HOSTS ...]
+
+25 jobs: 20 on every host, one that comes after another on its own host, one that comes after all of another, one that
+takes ports, one by attributes, one by name and attribute. What concerns one host must cost the same on a large farm.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import sys
+import time
+from typing import Callable
+
+from daqsched import commands, events
+from daqsched.engine import Engine
+from daqsched.spec import JobSpec, Spec
+from daqsched.view import rows
+
+
+class Bench:
+    """A farm of ``hosts`` that does at once what it is told."""
+
+    def __init__(self, hosts: int) -> None:
+        ids = itertools.count()
+        self.engine = Engine(lambda: str(next(ids)))
+        self.now = 1e9
+        self.hosts = [f"h{n:05d}" for n in range(hosts)]
+        everywhere = (f"h[00000-{hosts - 1:05d}]",)
+        plain = [JobSpec(name=f"job{n:02d}", argv=("/bin/true",), hosts=everywhere) for n in range(20)]
+        self.jobs = (
+            *plain,
+            JobSpec(name="beside", argv=("/bin/true",), hosts=everywhere, after=("job00",)),
+            JobSpec(name="control", argv=("/bin/true",), hosts=("ctl",), after=("job01",)),
+            JobSpec(name="ports", argv=("/bin/true",), hosts=everywhere, ports={"any": 0, "http": 8080}),
+            JobSpec(name="found", argv=("/bin/true",), attributes={"rack": "r1"}),
+            JobSpec(name="both", argv=("/bin/true",), hosts=everywhere, attributes={"rack": "r1"}),
+        )
+        self.ends: list[str] = []
+
+    def say(self, event: events.Event) -> float:
+        """Seconds that the engine took."""
+        began = time.perf_counter()
+        todo = self.engine.handle(event, self.now)
+        took = time.perf_counter() - began
+        for command in todo:
+            if isinstance(command, commands.Launch):
+                self.ends += [task.payload.task_id for task in command.tasks]
+        return took
+
+    def offers(self, hosts: list[str]) -> float:
+        """All of them in one event, as a master sends them."""
+        attributes = {"rack": ("r1",), "hostname": ("x",)}
+        made = [
+            events.Offer(f"o-{host}", f"a-{host}", (host,), 64.0, 65536.0, 0.0, ((8000, 9000),), attributes)
+            for host in hosts
+        ]
+        return self.say(events.OffersArrived(tuple(made)))
+
+    def run(self) -> float:
+        """What was launched runs; seconds for each report."""
+        tasks, self.ends = self.ends, []
+        took = [
+            self.say(events.TaskReported(task, f"a-{task.partition('@')[2].rpartition('.')[0]}", "TASK_RUNNING"))
+            for task in tasks
+        ]
+        return statistics.mean(took) if took else 0.0
+
+    def one_by_one(self, step: Callable[[str], object], rounds: int = 200) -> float:
+        """The median of what a step that concerns one host takes."""
+        found = []
+        for host in self.hosts[:: max(1, len(self.hosts) // rounds)][:rounds]:
+            began = time.perf_counter()
+            step(host)
+            found.append(time.perf_counter() - began)
+        return statistics.median(found)
+
+
+def measure(hosts: int) -> dict[str, float]:
+    """What each kind of step takes, in microseconds."""
+    bench = Bench(hosts)
+    bench.say(events.Registered("fw", "master"))
+    # on ctl: control, and found
+    found = {"apply, an instance": bench.say(events.JobsApplied(Spec(jobs=bench.jobs), "me")) / (25 * hosts)}
+    found["offers that are used, an instance"] = bench.offers([*bench.hosts, "ctl"]) / (24 * hosts)
+    found["a report that it runs"] = bench.run()
+    bench.offers([*bench.hosts, "ctl"])
+    bench.run()
+    instances = len(bench.engine.instances)
+    running = sum(row.state == "RUNNING" for row in rows(bench.engine, lambda job, host: True, bench.now))
+    assert running == instances == 24 * hosts + 2, f"{running} of {instances} run"
+
+    bench.now += 1000.0
+    found["offers that nobody needs, a host"] = bench.offers(bench.hosts) / hosts
+    found["one such offer alone"] = bench.one_by_one(lambda host: bench.offers([host]))
+
+    def fail(host: str) -> None:
+        """A program dies and is started again: report, offer, report."""
+        task = bench.engine.instances["job00", host].task
+        bench.say(events.TaskReported(task.id, f"a-{host}", "TASK_FAILED"))
+        bench.offers([host])
+        bench.run()
+
+    found["a death: report, offer, report"] = bench.one_by_one(fail)
+    new = JobSpec(name="new", argv=("/bin/true",), hosts=("ctl",))
+    found["apply of a new job on one host"] = bench.say(events.JobsApplied(Spec(jobs=(*bench.jobs, new)), "me"))
+    # each launch is looked at once, and all tasks are asked about every ten minutes
+    found["the tick in which all is reconciled, an instance"] = bench.say(events.Ticked()) / instances
+    bench.now += 1.0
+    found["a tick in which nothing is due"] = bench.say(events.Ticked())
+    return {name: seconds * 1e6 for name, seconds in found.items()}
+
+
+def main() -> None:
+    """Measure and print a table."""
+    sizes = [int(word) for word in sys.argv[1:]] or [100, 1000, 10_000]
+    columns = [measure(hosts) for hosts in sizes]
+    print(f"{'µs':50}" + "".join(f"{hosts:>9} hosts" for hosts in sizes))
+    for name in columns[0]:
+        print(f"{name:50}" + "".join(f"{column[name]:>15.1f}" for column in columns))
+
+
+if __name__ == "__main__":
+    main()
