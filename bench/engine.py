@@ -109,6 +109,7 @@ def measure(hosts: int) -> dict[str, float]:
     # each launch is looked at once, and all tasks are asked about every ten minutes
     found["the tick in which all is reconciled, an instance"] = bench.say(events.Ticked()) / instances
     bench.now += 1.0
+    bench.say(events.Ticked())  # what the last step held is given back in the next
     found["a tick in which nothing is due"] = bench.say(events.Ticked())
     return {name: seconds * 1e6 for name, seconds in found.items()}
 
