@@ -155,6 +155,21 @@ def test_a_hundred_megabytes_cost_only_time(tmp_path: Path) -> None:
     assert 1 << 20 <= len(said) < 1.1 * (1 << 20) and said.endswith(b"(what it prints beyond 1 MiB is not kept)\n")
 
 
+def test_lines_in_the_log_are_whole(tmp_path: Path) -> None:
+    """However they were read; the last one needs no end."""
+    assert shell(tmp_path, "seq 100000 180000; printf last", say=True)[0]
+    assert (tmp_path / "said").read_text().split() == [*map(str, range(100000, 180001)), "last"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_log_is_cut_where_it_says_so(tmp_path: Path, more: int) -> None:
+    """Exactly at its bound nothing is missing."""
+    assert shell(tmp_path, f"head -c {(1 << 20) + more} /dev/zero | tr '\\0' x", say=True)[0]
+    said = (tmp_path / "said").read_bytes()
+    assert said.count(b"x") == 1 << 20
+    assert said.endswith(b"(what it prints beyond 1 MiB is not kept)\n") is bool(more)
+
+
 def test_strange_bytes_are_shown(tmp_path: Path) -> None:
     """Nothing that a terminal would act on."""
     _, _, lines = shell(tmp_path, r"printf 'a\377b\000c\033[1md\n'")

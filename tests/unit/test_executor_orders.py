@@ -103,6 +103,16 @@ class TestHooks:
         story.happen(BesideEnded("after", True, "exit code 0 after 0.10 s"))
         assert story.told[-1] == ("TASK_KILLED", "exited", "stopped: exit code 1 after 0.00 s")
 
+    def test_a_hurry_also_ends_a_hook_that_runs_already(self) -> None:
+        """The one before the signal, and the one of a program that had ended by itself."""
+        for died, last in ((False, "TASK_KILLING"), (True, "TASK_KILLED")):
+            story = running(with_stop(**HOOKS))
+            story.happen(Died(code=1) if died else StopAsked("the scheduler"))
+            began = story.time
+            story.happen(StopAsked("the agent's shutdown", grace_s=1.0))
+            assert EndBeside in kinds(story.due()) and story.time == began + 1.0
+            assert story.told[-1][0] == last
+
 
 def test_the_second_signal_comes_between_grace_and_sigkill() -> None:
     """And the report says that neither helped."""

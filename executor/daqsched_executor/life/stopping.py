@@ -93,6 +93,8 @@ def stop_clearing(state: State, event: StopAsked, now: Moment) -> tuple[State, l
     state = replace(state, phase=STOPPING, stopped_by=event.why, hurry_at=_hurry_at(state, event, now))
     if not state.hook:
         state = replace(state, killed=True, deadline=now.mono + KILL_S)
+    elif state.deadline is not None:
+        state = replace(state, killed=False, deadline=_at_most(state.deadline, state.hurry_at))
     return state, [Say(f"stopped by {event.why}")]
 
 

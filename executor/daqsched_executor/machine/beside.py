@@ -28,6 +28,8 @@ from daqsched_executor.machine.process import fork_child, forked, no_process
 TAIL_BYTES, LINES, LINE_LENGTH = 8192, 5, 200
 #: How much of what it prints goes to a log at most.
 LOG_BYTES = 1024 * 1024
+#: A longer line goes there in parts.
+LOG_LINE = 65536
 #: What SIGKILL does not end within this hangs in the kernel; whoever waits for the outcome shall have one.
 GIVE_UP_S = 5.0
 _LOOK_AGAIN_S = 0.005
@@ -102,6 +104,8 @@ class _Runner:
         self._kernel, self._parent, self._talk, self._say = kernel, parent, talk, say
         self._tail = b""
         self._logged = 0
+        #: The beginning of a line, until its end is read.
+        self._begun = b""
 
     def run(self, payload: Payload, timeout_s: float) -> None:
         """All of it. The caller ends the process."""
@@ -165,12 +169,23 @@ class _Runner:
 
     def _log(self, read: bytes) -> None:
         assert self._say is not None
-        if self._logged < LOG_BYTES:
-            for line in read[: LOG_BYTES - self._logged].decode("utf-8", "replace").splitlines():
-                self._say(line)
-            if self._logged + len(read) > LOG_BYTES:
-                self._say(f"(what it prints beyond {LOG_BYTES >> 20} MiB is not kept)")
+        room = LOG_BYTES - self._logged
         self._logged += len(read)
+        if room < 0:
+            return
+        *lines, self._begun = (self._begun + read[:room]).split(b"\n")
+        for line in lines:
+            self._say(line.decode("utf-8", "replace"))
+        if len(self._begun) >= LOG_LINE or len(read) > room:
+            self._end_line()
+        if len(read) > room:
+            self._say(f"(what it prints beyond {LOG_BYTES >> 20} MiB is not kept)")
+
+    def _end_line(self) -> None:
+        """What has no end yet is a line all the same: it is very long, or nothing comes after it."""
+        if self._begun and self._say is not None:
+            self._say(self._begun.decode("utf-8", "replace"))
+        self._begun = b""
 
     def _reap(self, pid: int) -> Ended | None:
         found = None
@@ -199,6 +214,7 @@ class _Runner:
 
     def tell(self, ok: bool, words: str) -> None:
         """The last act."""
+        self._end_line()
         lines = [_readable(line) for line in self._tail.split(b"\n") if line.strip()][-LINES:]
         os.write(self._talk, json.dumps([ok, words, lines]).encode())
 

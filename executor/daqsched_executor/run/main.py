@@ -195,8 +195,10 @@ class Run:
         elif isinstance(command, RunBeside):
             self._run_beside(command)
         elif isinstance(command, EndBeside):
-            if command.key in self._besides:
-                self._besides[command.key].cancel()
+            beside = self._besides.get(command.key)
+            # one that was reaped in this round has an outcome that is not read yet, and its number may be another's
+            if beside is not None and beside.runner in self._program.runners:
+                beside.cancel()
         elif isinstance(command, (Look, LeaveLook)):
             self._survey(command)
         elif isinstance(command, Tell):
@@ -209,7 +211,9 @@ class Run:
     def _run_beside(self, command: RunBeside) -> None:
         from daqsched_executor.machine.beside import Beside, Outcome  # few jobs have hooks, actions, such checks
 
-        assert self._state.payload is not None and command.key not in self._besides
+        assert self._state.payload is not None
+        if command.key in self._besides:  # given up, and SIGKILL does not end it
+            return self._beside_ended(command.key, Outcome(False, "not run: the last one hangs in the kernel"))
         say = (lambda line: self._log.say(f"{command.key}: {line}")) if command.aloud else None
         try:
             beside = Beside(self._kernel, self._state.payload, command.argv, command.timeout_s, self._program.pid, say)
