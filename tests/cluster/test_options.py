@@ -65,6 +65,19 @@ jobs = [
     dies("given-up", delay_s=0, budget=1, give_up=1),
     sh("interrupted", f"trap 'echo INT > {{here}}/interrupted; exit' INT; touch {{here}}/ready1; while :; do sleep 0.02; done",
        stop=Stop("INT")),
+    sh("warned",
+       f"trap '' TERM; trap 'echo USR1 > {{here}}/warned; exit' USR1; touch {{here}}/ready3; while :; do sleep 0.02; done",
+       stop=Stop(grace_s=0.2, second_signal="USR1")),
+    sh("deaf", f"trap '' TERM USR1; touch {{here}}/ready4; while :; do sleep 0.02; done",
+       stop=Stop(grace_s=0.1, second_signal="USR1", second_grace_s=0.2)),
+    sh("hooked", "sleep 100000", env={{"WHERE": "{{host}}"}},
+       stop=Stop(before=["/bin/sh", "-c", f"echo $WHERE > {{here}}/before"], after=f"/usr/bin/touch {{here}}/after-{{{{host}}}}")),
+    sh("held-up", "sleep 100000", stop=Stop(before="/bin/sleep 100", hook_timeout_s=0.3)),
+    sh("acts", "sleep 100000", action_timeout_s=0.3,
+       actions={{"ask": "/bin/echo asked on {{host}}", "hang": ["/bin/sleep", "100"]}}),
+    Job("linked", str(here / "program") + " 100000", hosts="hlt01"),
+    Job("unlinked", str(here / "program") + " 100000", hosts="hlt01", libraries=False, restart=Restart("never")),
+    *[Job(name, sleep, hosts="hlt03", lock=lock) for name, lock in (("alone", True), ("beside", False))],
     sh("stubborn", f"trap '' TERM; touch {{here}}/ready2; while :; do sleep 0.02; done", stop=Stop(grace_s=0.3)),
 ]
 """
@@ -81,6 +94,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def farm(cluster: Any, folder: Path) -> Iterator[Farm]:
     """A daemon, and the jobs applied: some of them are never running."""
+    program = Path("/bin/sleep").read_bytes()
+    assert b"libc.so.6\0" in program
+    (folder / "program").write_bytes(program.replace(b"libc.so.6\0", b"libx.so.6\0"))
+    (folder / "program").chmod(0o755)
     made = Farm(folder / "farm", cluster.master_url)
     made.serve()
     made.run("apply", "--no-wait", str(made.jobs(JOBS.format(folder=str(folder), account=ACCOUNT))))
@@ -300,3 +317,83 @@ def test_stop_grace(farm: Farm, folder: Path) -> None:
     farm.run("stop", "stubborn")
     row(farm, "stubborn@hlt01", "STOPPED")
     assert not alive(pid) and "SIGKILL to the whole tree" in log.read_text()
+
+
+def test_stop_second_signal(farm: Farm, folder: Path) -> None:
+    """To one that did not end by the first."""
+    until((folder / "ready3").exists, "its traps are set")
+    farm.run("stop", "warned")
+    row(farm, "warned@hlt01", "STOPPED")
+    assert (folder / "warned").read_text() == "USR1\n"
+
+
+def test_stop_second_grace(farm: Farm, folder: Path) -> None:
+    """What ignores both is killed."""
+    until((folder / "ready4").exists, "its traps are set")
+    pid = farm.pid("deaf@hlt01")
+    sandbox = Path(os.readlink(f"/proc/{pid}/cwd"))
+    farm.run("stop", "deaf")
+    row(farm, "deaf@hlt01", "STOPPED")
+    assert not alive(pid) and "SIGKILL to the whole tree" in (sandbox / "executor.log").read_text()
+
+
+def test_stop_hooks(farm: Farm, folder: Path) -> None:
+    """One before, with the program's environment, and one after."""
+    assert alive(farm.pid("hooked@hlt01")) and not (folder / "before").exists()
+    farm.run("stop", "hooked")
+    row(farm, "hooked@hlt01", "STOPPED")
+    assert (folder / "before").read_text() == "hlt01\n" and (folder / "after-hlt01").exists()
+
+
+def test_stop_hook_timeout(farm: Farm) -> None:
+    """One that hangs holds the stop up for so long and no longer."""
+    assert alive(farm.pid("held-up@hlt01"))
+    farm.run("stop", "held-up")
+    row(farm, "held-up@hlt01", "STOPPED")
+
+
+def test_actions(farm: Farm) -> None:
+    """Run beside the program, and what they print is shown; one that hangs ends when its time is over."""
+    pid = farm.pid("acts@hlt01")
+    assert "asked on hlt01" in farm.run("act", "acts", "ask").stdout
+    done = farm.run("act", "acts", "hang", check=False)
+    assert done.returncode != 0 and "0.3" in done.stdout + done.stderr
+    assert farm.pid("acts@hlt01") == pid
+
+
+def test_libraries(farm: Farm) -> None:
+    """A start waits for a library that is missing, and says which; without the look the program fails by itself."""
+    row(farm, "linked@hlt01", "STARTING", "libx.so.6")
+    row(farm, "unlinked@hlt01", "FAILED", "exit code 127")
+
+
+def test_lock(farm: Farm, cluster: Any, folder: Path) -> None:
+    """Another daemon starts the same instances: the locked one waits until ours has ended, the other one runs twice."""
+    second = Farm(folder / "second", cluster.master_url)
+    second.serve()
+    try:
+        jobs = "jobs = [Job(n, '/bin/sleep 100000', hosts='hlt03', lock=lock) for n, lock in (('alone', True), ('beside', False))]"
+        second.run("apply", "--no-wait", str(second.jobs(jobs)))
+        ours = farm.pid("beside@hlt03")
+        assert second.pid("beside@hlt03") != ours and alive(ours)
+        row(second, "alone@hlt03", "STARTING", "alone@hlt03")
+        first = farm.pid("alone@hlt03")
+        farm.run("stop", "alone")
+        row(second, "alone@hlt03", "RUNNING")
+        assert not alive(first)
+    finally:
+        second.clear()
+
+
+def test_logging(farm: Farm, cluster: Any, folder: Path) -> None:
+    """The job file's own place for the lines, in the forwarder's arguments; and none where it is turned off."""
+    second = Farm(folder / "logging", cluster.master_url, cluster.elasticsearch_url, "the-daemons")
+    second.serve()
+    try:
+        job = "jobs = [Job('printing', '/bin/sleep 100000', hosts='hlt02')]\nlogging = Logging({})"
+        second.apply(job.format(f"elasticsearch={cluster.elasticsearch_url + '/'!r}, index='the-files'"))
+        assert words(second, "daqsched-forward@hlt02")[-3:] == [cluster.elasticsearch_url + "/", "--index", "the-files"]
+        second.apply(job.format("enabled=False"))
+        until(lambda: set(second.rows()) == {"printing@hlt02"}, "no forwarder is left")
+    finally:
+        second.clear()
