@@ -223,7 +223,19 @@ print(json.dumps(dict(
         """The program runs as the job's user with that user's groups and home, and still dies with the executor."""
         facts = self.facts(start, agent, user="nobody", interpreter="/usr/bin/python3")
         assert facts["uid"] == 65534 and facts["groups"] == [65534]
-        assert facts["env"]["HOME"] == "/nonexistent"  # type: ignore[index]
+        assert facts["env"]["HOME"] == str(self.executor.sandbox)  # type: ignore[index]
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+    def test_another_account_can_use_sandbox_and_home(self, agent: FakeAgent, start: Start, tmp_path: Path) -> None:
+        """In a sandbox as Mesos makes it, for root alone: the account writes files into it, and again after a restart."""
+        (tmp_path / "sandbox").mkdir(mode=0o750)
+        text = "echo x >> file && cat file && ls . >/dev/null && mkdir -p sub && echo $HOME > sub/home"
+        executor = start("/bin/sh", "-c", text, user="nobody", restart=Restart(budget=1))
+        agent.wait_update("TASK_FAILED", contains="last: exit code 0")
+        assert (executor.sandbox / "stdout").read_text() == "x\nx\nx\n"
+        assert (executor.sandbox / "sub" / "home").read_text() == f"{executor.sandbox}\n"
+        assert (executor.sandbox / "file").stat().st_uid == 65534 == executor.sandbox.stat().st_uid
+        assert (executor.sandbox / "executor.log").stat().st_uid == 0
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
     def test_another_account_dies_with_the_executor_too(self, start: Start) -> None:

@@ -80,7 +80,7 @@ def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tu
     home = os.environ.get("HOME", "/")
     _limit(payload.limits)
     if payload.user:
-        home = _switch_user(payload.user, output)
+        home = _switch_user(payload.user, output, sandbox)
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above: nobody would stop this program
         os._exit(126)
@@ -165,24 +165,35 @@ def _limit(limits: Mapping[str, int]) -> None:
             raise CannotStart(f"limit {name} = {value} is refused: this account's hard limit is {hard}") from error
 
 
-def _switch_user(name: str, output: tuple[int, ...]) -> str:
-    """Become ``name`` with its groups, and return its home. Its account may come from a directory service."""
+#: What accounts without a home have for one (Debian's nobody, Red Hat's): the sandbox is theirs.
+NO_HOMES = ("", "/", "/nonexistent", "/dev/null", "/var/empty")
+
+
+def _switch_user(name: str, output: tuple[int, ...], sandbox: str) -> str:
+    """Become ``name`` with its groups, and return its home. Its account may come from a directory service.
+
+    The sandbox and the files that the program writes to become the account's: Mesos made them for the executor's. What is
+    below belongs to whoever made it; executor.log stays ours.
+    """
     import pwd  # only here: few jobs need it
 
     try:
         account = pwd.getpwnam(name)
     except KeyError:
         raise CannotStart(f"user {name!r} is unknown on this machine") from None
+    home = sandbox if account.pw_dir in NO_HOMES else account.pw_dir
     if account.pw_uid == os.geteuid():
-        return account.pw_dir
+        return home
     if os.geteuid() != 0:
         raise CannotStart(f"cannot run as {name}: the executor is uid {os.geteuid()}, not root")
-    for file in output:
-        os.fchown(file, account.pw_uid, -1)
+    if output:  # and not only a look
+        for file in output:
+            os.fchown(file, account.pw_uid, -1)
+        os.chown(sandbox, account.pw_uid, -1)
     os.initgroups(name, account.pw_gid)
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
-    return account.pw_dir
+    return home
 
 
 def say(talk: int, line: str) -> None:
