@@ -48,10 +48,19 @@ def test_run_outside_of_mesos_says_what_it_lacks(tmp_path: Path) -> None:
 def test_run_imports_only_what_it_needs() -> None:
     """Each of these would cost every executor of a farm its share of a megabyte."""
     loaded = modules_of("from daqsched_executor.lean import keep_out; keep_out(); import daqsched_executor.run.main")
-    unwanted = {"ssl", "_ssl", "asyncio", "elasticsearch", "click", "kazoo", "multiprocessing", "email.parser", "uuid"}
+    unwanted = {
+        "ssl",
+        "_ssl",
+        "asyncio",
+        "elasticsearch",
+        "click",
+        "kazoo",
+        "multiprocessing",
+        "email.parser",
+        "uuid",
+        "inspect",
+    }
     unwanted |= {"docker", "requests", "urllib3"}
-    if sys.version_info < (3, 13):  # there dataclasses uses it for every class
-        unwanted.add("inspect")
     assert not loaded & unwanted
     assert not [
         name for name in loaded if name.startswith(("daqsched_executor.forward", "daqsched_executor.container"))
