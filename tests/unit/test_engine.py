@@ -14,9 +14,10 @@ from builders import World, job, of, offer
 from daqsched import commands, events
 from daqsched.backoff import CAP_S
 from daqsched.engine import ASK_S, KILL_AGAIN_S, RECONCILE_S
+from daqsched.preflight import Question
 from daqsched.spec import FORWARDER
 from daqsched.view import progress, rows
-from daqsched_executor.contract import Exit, Order, Report, Restart
+from daqsched_executor.contract import Exit, Findings, Order, Probe, Report, Restart
 
 
 def row(world: World, name: str = "readout", host: str = "hlt01"):
@@ -471,6 +472,21 @@ class RandomFarm(RuleBasedStateMachine):
     def by_hand(self, name: str, host: str, hold: bool) -> None:
         keys = ((name, host),)
         self.world.say(events.Held(keys, "bob") if hold else events.Released(keys, "bob"))
+
+    @rule()
+    def preflight(self) -> None:
+        """Hosts are asked as well; whatever becomes of that, no job notices."""
+        one = (Question(("a",), "", Probe("a", "/bin/true")),)
+        self.world.say(events.PreflightAsked(self.world.new_id(), "eve", {"h1": one, "h2": one}, 60.0))
+
+    @rule(state=st.sampled_from(["TASK_STAGING", "TASK_UNREACHABLE", "TASK_FINISHED", "TASK_DROPPED"]))
+    def survey(self, state: str) -> None:
+        """Somebody speaks of one that is out, or of one that a daemon before this one sent."""
+        sent = [one for c in of(self.world.done, commands.Launch) for one in c.surveys]  # type: ignore[attr-defined]
+        if sent:
+            data = Findings({"a": ""}).to_json()
+            task_id = sent[-1].survey.task_id
+            self.world.say(events.TaskReported(task_id, "agent-h1", state, by_executor=True, data=data, uuid="u"))
 
     @rule(passed=st.floats(0.0, 700.0))
     def time_passes(self, passed: float) -> None:
