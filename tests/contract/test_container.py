@@ -334,6 +334,26 @@ class TestMemory:
         assert "out of memory (it may have 16 MiB)" in failed["message"]
 
 
+class TestEngineIsSlow:
+    """One that does not answer for a while."""
+
+    def test_no_second_copy_is_started_while_the_first_cannot_be_removed(
+        self, agent: FakeAgent, run: StartIn, engine: Engine
+    ) -> None:
+        """The program is dead at once; the next one waits until the engine has removed its container, and says so."""
+        run("sleep 1000")
+        first = running(agent)
+        wait_until(lambda: len(engine.pids()) >= 2, "the program")
+        engine.freeze()
+        try:
+            os.kill(first, signal.SIGKILL)
+            wait_until(lambda: engine.pids() == set(), "the program's end", LIMIT_S)
+            agent.wait_update("TASK_STARTING", contains="does the container engine answer?", limit_s=LIMIT_S)
+        finally:
+            engine.thaw()
+        assert running(agent, 2) != first
+
+
 class TestEngineDies:
     """kill -9 of the engine itself; it comes back."""
 

@@ -182,7 +182,8 @@ def clearing_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, lis
         hook = state.hook
         state, commands = decide(replace(state, hook=""), now)
         return state, [Say(words.hook_hangs(hook)), EndBeside(hook), *commands]
-    problem = words.unkillable("what the program left behind") + "; the program starts again when it is gone"
+    problem = words.unkillable("what the program left behind", state.payload)
+    problem += "; the program starts again when it is gone"
     state, told = tell_problem(replace(state, deadline=now.mono + KILL_S), problem)
     return state, [*told, KillTree()]
 

@@ -140,7 +140,7 @@ def time_over(state: State, event: Ticked, now: Moment) -> tuple[State, list[Com
         return replace(state, killed=True), [Say("the grace is over: SIGKILL to the whole tree"), KillTree()]
     if state.pid and not state.program:  # SIGKILL waits for it at the end of its system call: it never execs
         return stopped(replace(state, pid=0), now)
-    problem = words.unkillable(f"pid {state.pid}" if state.pid else "what the program left behind")
+    problem = words.unkillable(f"pid {state.pid}" if state.pid else "what the program left behind", state.payload)
     first: list[Command] = [_tell(state, problem), Say(problem)] if problem != state.problem else []
     return replace(state, problem=problem), [*first, KillTree()]
 

@@ -75,8 +75,10 @@ def no_answer(path: str, payload: Payload) -> str:
     return f"{what} does not answer within {duration(payload.probe_timeout_s)}{hint}"
 
 
-def unkillable(what: str) -> str:
+def unkillable(what: str, payload: Payload | None) -> str:
     """SIGKILL does not help."""
+    if payload is not None and payload.container is not None:
+        return "the container is not gone: does the container engine answer? Its removal is tried every second"
     return f"SIGKILL does not end {what}: it hangs in the kernel (a dead file system or driver?)"
 
 
