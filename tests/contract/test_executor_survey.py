@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Findings, Payload, Probe, Restart, Survey
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of, wait_until
 from hanging_mount import HangingMount
 
 
@@ -127,6 +129,37 @@ def test_a_mount_that_hangs_holds_up_neither_the_others_nor_the_end(
         assert survey.executor is not None
         if killable:
             assert not processes_of(survey.executor)
+    finally:
+        mount.end()
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_shared_libraries_are_looked_for_as_at_a_start(survey: Surveyor, tmp_path: Path) -> None:
+    """Found, missing, and below a mount that hangs: then the loader that was asked is not left behind."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "daq.c").write_text("int daq(void) { return 7; }\n")
+    (tmp_path / "main.c").write_text("int daq(void);\nint main(void) { return daq(); }\n")
+    library, program = tmp_path / "lib" / "libdaq.so.3", tmp_path / "readout"
+    command = ["gcc", "-shared", "-fPIC", "-Wl,-soname,libdaq.so.3", "-o", str(library), str(tmp_path / "daq.c")]
+    subprocess.run(command, check=True)
+    subprocess.run(["gcc", "-o", str(program), str(tmp_path / "main.c"), str(library)], check=True)
+    mount = HangingMount(tmp_path / "cvmfs", killable=True)
+    try:
+        found = survey(
+            Probe("found", str(program), {"LD_LIBRARY_PATH": str(library.parent)}),
+            Probe("missing", str(program)),
+            Probe("not asked", str(program), libraries=False),
+            Probe("hangs", str(program), {"LD_LIBRARY_PATH": f"{mount.path}/lib"}, timeout_s=1.0),
+        )
+        assert found == {
+            "found": "",
+            "missing": f"libdaq.so.3 is not found for {program} (LD_LIBRARY_PATH is not set)",
+            "not asked": "",
+            "hangs": f"the loader of {program} does not answer within 1.0 s",
+        }
+        executor = survey.executor
+        assert executor is not None
+        wait_until(lambda: not processes_of(executor), "end of the loader")
     finally:
         mount.end()
 

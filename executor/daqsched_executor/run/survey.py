@@ -15,6 +15,7 @@ from daqsched_executor.run.loop import READ, Loop
 
 @dataclass
 class _Child:
+    pid: int
     #: The process itself and not its number, which is another's once the loop has reaped it.
     handle: int
     talk: int
@@ -35,15 +36,17 @@ class Looks:
         except OSError as error:
             return self._happen(LookEnded(look.look, no_process(error)))
         # nobody has reaped it: that is done in the loop, which we are called from
-        self._children[look.look] = _Child(os.pidfd_open(pid), talk)
+        self._children[look.look] = _Child(pid, os.pidfd_open(pid), talk)
         self._loop.watch(talk, READ, lambda mask: self._listen(look.look))
 
     def leave(self, number: int) -> None:
-        """SIGKILL, which ends it now, or when the file system that it hangs in lets it go; what it says is not heard."""
+        """SIGKILL to it and to whom it asks (a loader), which ends them now, or when the file system that they hang in lets
+        them go; what it says is not heard."""
         child = self._children.pop(number, None)
         if child is not None:
             try:
                 signal.pidfd_send_signal(child.handle, signal.SIGKILL)
+                self._kernel.signal_group(child.pid, signal.SIGKILL)  # it is not reaped, so the group is still its own
             except ProcessLookupError:
                 pass
             self._close(child)
