@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -78,8 +78,12 @@ def last_words(row: Row) -> list[str]:
     return [f"  | {line}" for line in last.lines]
 
 
+#: So many hosts of a job in the same state, for the same reason, are one line.
+FOLDED_FROM = 6
+
+
 def status_table(answer: StatusAnswer, wide: bool = False, lines: bool = False) -> RenderableType:
-    """One row an instance, sorted by job and host; what is well and alike over hosts is folded unless ``wide``.
+    """One row an instance, sorted by job and host; what is alike on many hosts is one row unless ``wide``.
 
     ``lines``: below what is not well, the last lines that it printed.
     """
@@ -87,18 +91,38 @@ def status_table(answer: StatusAnswer, wide: bool = False, lines: bool = False) 
     for name in ("JOB", "HOST", "STATE", "SINCE", "VERSION", "RESTARTS"):
         table.add_column(name, no_wrap=name != "HOST", justify="right" if name == "RESTARTS" else "left")
     table.add_column("WHAT", ratio=1, overflow="fold")
-    for row in sorted(answer.rows, key=lambda row: (row.job, row.host)):
+    for rows in _alike(answer.rows, wide):
+        row, many = rows[0], len(rows) > 1
+        about = f"{len(rows)} hosts" if many else f"pid {row.pid}" if row.pid else ""
+        what = "; ".join(filter(None, [about, _of_its_host(row) if many else row.reason]))
         table.add_row(
             row.job,
-            row.host,
+            fold(row.host for row in rows),
             Text(row.state, STYLES[row.state]),
-            _ago(row.since, answer.now),
+            _ago(max(row.since for row in rows), answer.now),
             row.release,
             str(row.restarts or ""),
-            Text("\n".join([row.reason, *(last_words(row) if lines else ())]), "dim" if row.state == "RUNNING" else ""),
+            Text("\n".join([what, *(last_words(row) if lines and not many else ())]), _faint(row)),
         )
     head = Text(_headline(answer))
     return Group(table, head) if answer.rows else head
+
+
+def _faint(row: Row) -> str:
+    return "dim" if row.state == "RUNNING" else ""
+
+
+def _alike(rows: Iterable[Row], wide: bool) -> Iterator[Sequence[Row]]:
+    """The rows in the order of job and host, those together that one line can tell of."""
+    groups: dict[tuple[str, str, str, int, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (row.job, row.host)):
+        key = (row.job, row.state, row.release, row.restarts, _of_its_host(row))
+        groups.setdefault(key, []).append(row)
+    for group in groups.values():
+        if not wide and len(group) >= FOLDED_FROM:
+            yield group
+        else:
+            yield from ([row] for row in group)
 
 
 def _headline(answer: StatusAnswer) -> str:
@@ -152,7 +176,8 @@ def lagging_table(rows: Sequence[Row]) -> RenderableType:
 
 
 def _of_its_host(row: Row) -> str:
-    return row.reason.replace(row.host, "its host") if row.host else row.reason
+    """The reason, as it would be on another host."""
+    return row.reason.replace(f"@{row.host}", "").replace(row.host, "its host") if row.host else row.reason
 
 
 def _counts(states: Mapping[str, int]) -> Text:

@@ -58,6 +58,11 @@ class Task(msgspec.Struct, omit_defaults=True):
     #: The ports that it was given, by name: nobody else's until it ends.
     ports: Mapping[str, int] = {}
 
+    @property
+    def vouched_for(self) -> float:
+        """Until when somebody is known to have known of it: what was launched a moment ago need not be spoken of yet."""
+        return max(self.heard, self.launched)
+
 
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     """Someone stopped it by hand."""

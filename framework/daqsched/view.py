@@ -142,7 +142,7 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
     if task.state == "unknown":
         return "UNKNOWN", f"the master does not know the agent of {instance.host} (yet); waiting for it", task.since
     silent = now - engine.registered_at
-    if task.heard < engine.registered_at and silent > SILENCE_S:
+    if task.vouched_for < engine.registered_at and silent > SILENCE_S:
         return (
             "UNKNOWN",
             f"the master has not vouched for it since {duration(silent)}: is {instance.host}'s agent up?",
@@ -171,7 +171,8 @@ def _how_it_runs(task: Task, now: float) -> tuple[Shown, str, float]:
         return "RUNNING", f"its checks are snoozed for {duration(report.snoozed - now)} more{ailment}", since
     if report.healthy is False:
         return "UNHEALTHY", report.ailment or task.message, since
-    return "RUNNING", task.message, since
+    last = f"last end: {report.last_exit.words()}" if report.last_exit is not None else ""
+    return "RUNNING", "; ".join(filter(None, [report.says, last])), since
 
 
 def _why_backing_off(report: Report, now: float) -> str:

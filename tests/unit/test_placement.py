@@ -396,3 +396,24 @@ def test_a_program_that_is_not_ready_is_starting_with_the_executors_words() -> N
     row = report(world, Report("starting", pid=7), "TASK_STARTING", "runs, waits for the check http: refused")
     assert (row.state, row.reason) == ("STARTING", "runs, waits for the check http: refused")
     assert not progress(world.engine, lambda a, b: True, world.now, 9).complete
+
+
+def test_a_new_task_is_no_doubt_however_long_ago_the_master_took_us() -> None:
+    """What was launched a moment ago need not have been spoken of."""
+    world = World()
+    world.register()
+    world.now += 1000.0
+    world.apply(job())
+    world.offers()
+    assert shown(world)["readout@hlt01"].state == "STARTING"
+
+
+def test_a_running_program_shows_what_it_says_and_how_it_last_died() -> None:
+    """Pid, time and restarts have columns of their own."""
+    world = World()
+    world.start(job())
+    died = Exit(world.now, 2.1, signal="SIGSEGV", core=True)
+    assert report(world, Report("running", pid=7, restarts=1, says="42 events/s", last_exit=died)).reason == (
+        "42 events/s; last end: killed by SIGSEGV (core dumped) after 2.1 s"
+    )
+    assert report(world, Report("running", pid=7)).reason == ""

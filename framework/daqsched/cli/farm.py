@@ -142,9 +142,10 @@ def plan(path: Path, file: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("select", nargs=-1)
+@click.option("--wide", is_flag=True, help="One line an instance, also where many hosts are alike.")
 @json_option
 @click.pass_obj
-def status(path: Path, select: Sequence[str], as_json: bool) -> None:
+def status(path: Path, select: Sequence[str], wide: bool, as_json: bool) -> None:
     """Show what runs, and why what does not run does not. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10]."""
     from daqsched import show
 
@@ -154,7 +155,7 @@ def status(path: Path, select: Sequence[str], as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        terminal().print(show.status_table(answer, lines=bool(select)))
+        terminal().print(show.status_table(answer, wide, lines=bool(select)))
 
 
 @main.command()

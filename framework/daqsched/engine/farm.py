@@ -168,7 +168,7 @@ class Farm:
         silent = [
             (task.id, task.agent_id)
             for task in (instance.task for instance in self.by_task.values())
-            if max(task.heard, task.launched) < self.registered_at
+            if task.vouched_for < self.registered_at
         ]
         self.vouch_gap = min(VOUCH_CAP_S, self.vouch_gap * 2)
         self.vouch_at = now + self.vouch_gap if silent else float("inf")
