@@ -31,6 +31,7 @@ from daqsched import __version__, events, preflight, view
 from daqsched.conflicts import check
 from daqsched.daemon import Daemon
 from daqsched.engine import Engine
+from daqsched.engine.asked import why_not
 from daqsched.engine.surveys import hosts_of, why_waiting
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.match import by_attributes
@@ -238,11 +239,13 @@ class Api:
         keys = await self._chosen(body.select)
         id = body.id or secrets.token_hex(4)
         order = Order(id, body.kind, _user(request), body.name, body.until, body.message)
-        await asyncio.wrap_future(self._daemon.request(events.Ordered(keys, order)))
-        living = await self._ask(
-            lambda engine, now: [key for key in keys if key in engine.instances and engine.instances[key].record.task]
+        found = await self._ask(
+            lambda engine, now: [
+                (*key, why_not(engine.instances[key], order, now)) for key in keys if key in engine.instances
+            ]
         )
-        return OrderAnswer(id, living, len(keys))
+        await asyncio.wrap_future(self._daemon.request(events.Ordered(keys, order)))
+        return OrderAnswer(id, [(job, host) for job, host, why in found if not why], [one for one in found if one[2]])
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:
         return await asyncio.wrap_future(self._daemon.ask(question))

@@ -67,10 +67,10 @@ class OrderAnswer(msgspec.Struct):
     """What the order is called in `Report.done`, and whom it went to."""
 
     id: str
-    #: ``(job, host)`` of those that have an executor now.
+    #: ``(job, host)`` of those that it went to.
     told: list[tuple[str, str]]
-    #: How many were meant.
-    count: int
+    #: ``(job, host, why)`` of those that it could not be given to: ``does not run``.
+    untold: list[tuple[str, str, str]]
 
 
 class StatusAnswer(msgspec.Struct):

@@ -86,6 +86,16 @@ def test_hooks_run_around_the_signal(farm: Farm, folder: Path) -> None:
     farm.run("stop", "hooked")
     until(lambda: farm.states()["hooked@hlt03"] == "STOPPED", "it has stopped")
     assert (folder / "order").read_text().split("\n") == [f"before {pid}", "told", "after", ""]
+    began = time.monotonic()
+    done = farm.run("act", "hooked", "dump", check=False)
+    assert done.returncode == 4 and "FAIL  hooked@hlt03  does not run" in done.stdout
+    assert time.monotonic() - began < 30, "it waited for an outcome that can't come"
+
+
+def test_checks_that_are_not_there_can_not_rest(farm: Farm) -> None:
+    """Hosts in short, and exit status 4."""
+    done = farm.run("snooze", "plain", "--for", "30m", check=False)
+    assert done.returncode == 4 and "plain@hlt[01-02] has no checks" in done.stderr
 
 
 def test_the_second_signal_helps_where_the_first_does_not(farm: Farm, folder: Path) -> None:

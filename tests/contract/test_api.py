@@ -131,6 +131,24 @@ def test_stop_and_start_say_how_many_they_meant(serve: Serve) -> None:
         serve.client.stop(["nothing"])
 
 
+def test_an_order_says_whom_it_went_to_and_whom_not(serve: Serve) -> None:
+    """Each with its reason; given again by its id it is the same one."""
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]"),)))
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.daemon.put(events.OffersArrived((offer(),)))
+    serve.settle()
+    (task,) = serve.edge.launched()
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_RUNNING", uuid="u"))
+    answer = serve.client.order(["readout"], "act", "dump", message="look")
+    assert answer.told == [("readout", "hlt01")] and answer.untold == [("readout", "hlt02", "does not run")]
+    assert serve.client.order(["readout"], "act", "dump", id=answer.id).id == answer.id
+    serve.settle()
+    sent = [command for command in serve.edge.told if isinstance(command, commands.Send)]
+    assert [(one.task_id, one.order.id, one.order.user) for one in sent] == [(task, answer.id, getpass.getuser())] * 2
+    with pytest.raises(UserError, match="is nothing to ask for: one of retry"):
+        serve.client.order(["readout"], "dance")
+
+
 def test_a_viewer_is_woken_by_a_change(serve: Serve) -> None:
     """A live view waits for news instead of asking all the time."""
     seen = serve.client.progress().progress.version

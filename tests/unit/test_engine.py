@@ -14,8 +14,9 @@ from builders import World, job, of, offer
 from daqsched import commands, events
 from daqsched.backoff import CAP_S
 from daqsched.engine import ASK_S, KILL_AGAIN_S, RECONCILE_S
+from daqsched.engine.asked import why_not
 from daqsched.preflight import Question
-from daqsched.spec import FORWARDER
+from daqsched.spec import FORWARDER, CheckSpec
 from daqsched.view import progress, rows
 from daqsched_executor.contract import Exit, Findings, Order, Probe, Report, Restart
 
@@ -56,6 +57,41 @@ def test_an_order_goes_to_every_living_executor_that_is_meant() -> None:
         world.say(events.Ordered((("readout", "hlt01"), ("readout", "hlt02"), ("no", "where")), order)), commands.Send
     )
     assert [(one.task_id, one.order) for one in sent] == [(world.task_of("readout"), order)]
+
+
+def test_who_can_not_hear_an_order_has_a_reason() -> None:
+    """Each case has its own."""
+    world = World()
+    world.register()
+    world.apply(job())
+
+    def why(kind: str = "act", name: str = "") -> str:
+        return why_not(world.engine.instances["readout", "hlt01"], Order("1", kind, "alice", name), world.now)
+
+    assert (why(), why("retry")) == ("does not run", "does not run, and no back-off is under way")
+    world.offers()
+    assert why() == "can't be told yet: its executor is not up"
+    task = world.task_of("readout")
+    world.report(task)
+    assert (why(), why("retry"), why("snooze")) == ("", "", "has no checks")
+    world.report(task, "TASK_UNREACHABLE")
+    assert why() == "can't be told: hlt01 does not answer the master"
+    world.report(task)
+    world.say(events.Held((("readout", "hlt01"),), "bob"))
+    assert why() == "is being stopped"
+    world.apply()
+    assert why() == "is not wanted any more"
+
+
+def test_only_a_check_that_there_is_can_rest() -> None:
+    """The reason names those that there are."""
+    world = World()
+    world.start(job(checks=(CheckSpec(kind="tcp", name="port"), CheckSpec(kind="tcp", name="control"))))
+    instance = world.engine.instances["readout", "hlt01"]
+    assert why_not(instance, Order("1", "wake", "alice", "port"), world.now) == ""
+    assert why_not(instance, Order("1", "snooze", "alice"), world.now) == ""
+    why = why_not(instance, Order("1", "snooze", "alice", "prot"), world.now)
+    assert why == "has no check 'prot' (it has: port, control)"
 
 
 def test_a_start_now_also_ends_the_schedulers_own_back_off() -> None:

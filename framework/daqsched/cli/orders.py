@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from daqsched.cli.root import connect, json_option, main, print_json
-from daqsched.errors import NotRunning, UserError
+from daqsched.errors import NotRunning
 
 #: An order that nobody has answered is sent again: messages to executors may be lost, and count once.
 AGAIN_S = 5.0
@@ -24,8 +24,9 @@ _message = click.option("-m", "--message", default="", help="Why, for whoever lo
 @click.pass_obj
 def retry(path: Path, select: Sequence[str], message: str) -> None:
     """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
-    count = connect(path).order(select, "retry", message=message).count
-    click.echo(f"{count} asked to start now; `daqsched status {' '.join(select)}` shows them.")
+    answer = connect(path).order(select, "retry", message=message)
+    click.echo(f"{len(answer.told)} asked to start now; `daqsched status {' '.join(select)}` shows them.")
+    _show_untold(answer)
 
 
 @main.command()
@@ -39,11 +40,12 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
     from daqsched.times import span
 
     until = time.time() + span(length)
-    told = connect(path).order(select, "snooze", check, until, message).told
-    if not told:
-        raise NotRunning(f"nothing of {' '.join(select)} runs, so nothing is checked")
+    answer = connect(path).order(select, "snooze", check, until, message)
+    _show_untold(answer)
+    if not answer.told:
+        raise NotRunning("no check rests")
     end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(until))
-    click.echo(f"Checks of {len(told)} rest until {end}; `daqsched wake {' '.join(select)}` ends it.")
+    click.echo(f"Checks of {len(answer.told)} rest until {end}; `daqsched wake {' '.join(select)}` ends it.")
 
 
 @main.command()
@@ -53,12 +55,24 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
 @click.pass_obj
 def wake(path: Path, select: Sequence[str], check: str, message: str) -> None:
     """End a snooze."""
-    told = connect(path).order(select, "wake", check, 0.0, message).told
-    click.echo(f"Checks of {len(told)} count again.")
+    answer = connect(path).order(select, "wake", check, 0.0, message)
+    _show_untold(answer)
+    click.echo(f"Checks of {len(answer.told)} count again.")
+
+
+def _show_untold(answer: Any) -> None:
+    """Who could not be asked and why, hosts of one job in one line."""
+    from daqsched.hosts import fold
+
+    hosts: dict[tuple[str, str], list[str]] = {}
+    for job, host, why in answer.untold:
+        hosts.setdefault((job, why.replace(host, "its host")), []).append(host)
+    for (job, why), names in hosts.items():
+        click.echo(f"{job}@{fold(names)} {why}", err=True)
 
 
 class Acted(msgspec.Struct):
-    """One job's answer to `act`."""
+    """One job's answer to `act`, or why it could not be asked."""
 
     job: str
     host: str
@@ -82,9 +96,8 @@ def act(path: Path, select: Sequence[str], action: str, timeout: float, message:
     """
     client = connect(path)
     asked = client.order(select, "act", action, 0.0, message)
-    if not asked.told:
-        raise UserError(f"nothing of {' '.join(select)} runs: an action runs beside a program")
-    found = _outcomes(client, select, asked, action, message, timeout)
+    found = [Acted(job, host, False, why) for job, host, why in asked.untold]
+    found += _outcomes(client, select, asked, action, message, timeout)
     if as_json:
         print_json(found)
     else:

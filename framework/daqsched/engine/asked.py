@@ -4,23 +4,49 @@ from __future__ import annotations
 
 from daqsched import commands, events
 from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Instance
+from daqsched_executor.contract import Order
 
 
 def given(farm: Farm, event: events.Ordered, now: float) -> None:
-    """To every executor that is meant and lives; where a start is asked for and none lives, our own back-off is over."""
+    """To every executor that is meant and can hear it; where a start is asked for and there is none, our own back-off is
+    over."""
     order = event.order
     for key in event.keys:
         instance = farm.instances.get(key)
-        if instance is None or instance.job is None:
+        if instance is None or why_not(instance, order, now):
             continue
         record = instance.record
         if record.task is not None:
-            if not record.task.killed:
-                farm.out.append(commands.Send(record.task.id, record.task.agent_id, order))
-        elif order.kind == "retry" and instance.startable:
+            farm.out.append(commands.Send(record.task.id, record.task.agent_id, order))
+        else:
             record.failures, record.due = 0, 0.0
             farm.dirty[key] = None
             farm.settle(instance, now)
     what = f"{order.kind} {order.name}".rstrip()
     why = f": {order.message}" if order.message else ""
     farm.note(f"{what} asked for by {order.user} of {len(event.keys)} jobs{why}")
+
+
+def why_not(instance: Instance, order: Order, now: float) -> str:
+    """Why the order can't be given to this instance, for people; empty: it can. What the executor would answer itself
+    (its program may be an older one than the job file's) is left to it."""
+    task = instance.record.task
+    if instance.job is None:
+        return "is not wanted any more"
+    if order.kind in ("snooze", "wake"):
+        checks = [check.name for check in instance.job.checks]
+        if not checks:
+            return "has no checks"
+        if order.name and order.name not in checks:
+            return f"has no check {order.name!r} (it has: {', '.join(checks)})"
+    if task is None:
+        if order.kind == "retry":
+            waits = instance.startable and instance.record.due > now
+            return "" if waits else "does not run, and no back-off is under way"
+        return "does not run"
+    if task.killed:
+        return "is being stopped"
+    if instance.lost:
+        return f"can't be told: {instance.host} does not answer the master"
+    return "" if task.state in ("starting", "running") else "can't be told yet: its executor is not up"
