@@ -32,7 +32,7 @@ from daqsched.conflicts import check
 from daqsched.daemon import Daemon
 from daqsched.engine import Engine
 from daqsched.engine.asked import why_not
-from daqsched.engine.surveys import hosts_of, why_waiting
+from daqsched.engine.surveys import why_waiting
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.match import by_attributes
 from daqsched.plan import Plan, plan
@@ -170,7 +170,7 @@ class Api:
             raise UserError(f"a preflight may take up to {preflight.LONGEST_S:g} s, not {body.timeout_s:g} s")
         chosen = selection(body.select)
         where = await self._ask(
-            lambda engine, now: {job.name: hosts_of(engine, job) for job in body.spec.jobs if by_attributes(job)}
+            lambda engine, now: {job.name: engine.hosts_of(job) for job in body.spec.jobs if by_attributes(job)}
         )
         # on another thread: thirty jobs on two hundred hosts take most of a second
         asked = await asyncio.to_thread(preflight.questions, body.spec, chosen, lambda job: where.get(job.name, ()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from builders import World, job, of, offer
 from daqsched import commands, events
 from daqsched.plan import plan
@@ -345,6 +347,18 @@ def test_a_changed_job_is_tried_again_with_a_new_count() -> None:
     world.apply(job(restart=Restart(give_up=1), release="r2"))
     world.offers()
     assert world.task_of("readout")
+
+
+@pytest.mark.parametrize(("give_up", "state"), [(0, "WAITING"), (3, "WAITING"), (2, "FAILED")])
+def test_a_job_that_was_given_up_goes_on_when_more_failures_are_allowed(give_up: int, state: str) -> None:
+    """The program is the same, so nothing else would start it."""
+    world = World()
+    world.start(job(restart=Restart(give_up=2)))
+    fail(world)
+    world.offers()
+    fail(world)
+    world.apply(job(restart=Restart(give_up=give_up), owner="bob"))
+    assert states(world) == {"readout@hlt01": state}
 
 
 def test_a_task_that_is_old_for_its_many_restarts_has_not_been_well() -> None:

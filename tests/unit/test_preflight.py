@@ -10,7 +10,7 @@ from rich.console import Console
 
 from builders import World, job, of, offer
 from daqsched import commands, events, preflight, wall
-from daqsched.engine.surveys import hosts_of, why_waiting
+from daqsched.engine.surveys import why_waiting
 from daqsched.preflight import AT_ONCE, KEPT, TRIES, Answer, Cell, Question, Wall, not_asked, questions
 from daqsched.select import selection
 from daqsched.spec import JobSpec, Spec
@@ -83,10 +83,10 @@ def test_machines_are_known_by_the_offers_that_they_made() -> None:
     world = Asked(("hlt01",))
     world.register()
     wanted = JobSpec(name="a", argv=("/bin/true",), attributes={"card": "pcie40"})
-    assert not hosts_of(world.engine, wanted)
+    assert not world.engine.hosts_of(wanted)
     world.ask(hosts="hlt01")
     world.say(events.OffersArrived((msgspec.structs.replace(offer(), attributes={"card": ("pcie40",)}),)))
-    assert list(hosts_of(world.engine, wanted)) == ["hlt01"]
+    assert list(world.engine.hosts_of(wanted)) == ["hlt01"]
 
 
 # ---------------------------------------------------------------------- how it gets there and back

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Collection
-
 from daqsched import commands, events
 from daqsched.commands import SurveyToLaunch
 from daqsched.engine.farm import Farm
 from daqsched.engine.preflights import Preflights
 from daqsched.hosts import fold
-from daqsched.match import Room, lacking
+from daqsched.match import Room
 from daqsched.preflight import AT_ONCE, KEPT, LONGEST_S, NEEDS, TASK, TRIES, Ask, Preflight
-from daqsched.spec import JobSpec
 from daqsched.task import LIVE
 from daqsched_executor.contract import ContractError, Findings, duration
 
@@ -29,13 +26,6 @@ def asked(farm: Farm, event: events.PreflightAsked, now: float) -> None:
         preflights.waiting.setdefault(ask.host, []).append(ask)
     farm.demand.woken()
     farm.note(f"preflight {event.id} asked for by {event.user}: it asks {fold(made.asks) or 'nobody'}")
-
-
-def hosts_of(farm: Farm, job: JobSpec) -> Collection[str]:
-    """Where a job is that is placed by attributes, and which machines have them, as far as their offers told."""
-    found = dict.fromkeys(host for host, has in farm.machines.items() if lacking(has, job.attributes) is None)
-    found.update(dict.fromkeys(host for name, host in farm.instances if name == job.name))
-    return found
 
 
 def launch(farm: Farm, name: str, agent_id: str, room: Room) -> list[SurveyToLaunch]:

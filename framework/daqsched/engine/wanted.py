@@ -74,13 +74,18 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
         instance.job, instance.digest, instance.reason = job, run, ""
         if instance.record.task is not None and instance.record.task.digest != run:
             farm.kill(instance, now)
-        if instance.record.done != run:
+        if instance.record.done != run or _may_fail_again(instance.record, job):
             instance.record.done = ""
         _set_attributes(farm, instance, attributes)
         farm.dirty[instance.key] = None
     farm.settle(instance, now)
     if attributes is not None and job.name != FORWARDER:
         _accompany(farm, host, attributes, now)
+
+
+def _may_fail_again(record: Record, job: JobSpec) -> bool:
+    """Whether it was given up after fewer failures than the job allows now."""
+    return bool(record.failures) and not 0 < job.restart.give_up <= record.failures
 
 
 def unwant(farm: Farm, instance: Instance, now: float) -> None:
