@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from daqcluster import containers
 from daqsched_executor.contract import Payload, Report, Restart, Stop
-from farm import alive, until
+from farm import Farm, alive, until
 from launcher import Launcher
 
 HOST = "hlt02"
@@ -148,3 +150,23 @@ def test_one_that_exits_at_once_backs_off_and_spends_its_budget(launcher: Launch
     failed = launcher.wait("TASK_FAILED", contains="gave up after 4 restarts within 10 min; last: exit code 1 after ")
     last = report_of(failed).last_exit
     assert last is not None and last.lines == ("no device",) and report_of(failed).restarts == 4
+
+
+@pytest.mark.skipif(containers.launcher() != "linux", reason="memory is limited by the linux launcher alone")
+def test_one_that_takes_too_much_memory_is_told_so_in_one_line(cluster: Any, tmp_path: Path) -> None:
+    """The agent ends it with its executor; what it says is the reason, without its statistics, and it starts again."""
+    farm = Farm(tmp_path / "farm", cluster.master_url)
+    farm.serve()
+    try:
+        text = "import os, time; time.sleep(0.5); x = b'x' * (300 << 20); time.sleep(1000)"
+        farm.apply(
+            f"""
+logging = Logging(enabled=False)
+jobs = [Job("greedy", argv=[{sys.executable!r}, "-S", "-c", {text!r}], hosts={HOST!r}, resources=Resources(mem=64))]
+""",
+            check=False,
+        )
+        reason = r"out of memory: used \d+ MiB of 96 MiB \(with its executor\), so the agent ended it"
+        until(lambda: re.search(reason, farm.log()), "the reason is known")
+    finally:
+        farm.clear()
