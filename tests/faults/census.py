@@ -18,6 +18,8 @@ class Instance:
     #: Task id -> pids of executors, and of wardens.
     executors: dict[str, list[int]] = field(default_factory=dict)
     wardens: dict[str, list[int]] = field(default_factory=dict)
+    #: What the agent itself started, the parent of the topmost of these: ``mesos-containerizer launch``.
+    launchers: list[int] = field(default_factory=list)
     #: pids whose argv has the word that only the program itself has.
     programs: list[int] = field(default_factory=list)
 
@@ -33,7 +35,7 @@ def census(folder: Path, program: str) -> dict[str, Instance]:
         try:
             environ = dict(_pairs((place / "environ").read_bytes()))
             words = (place / "cmdline").read_bytes().split(b"\0")
-            state = (place / "stat").read_text().rpartition(")")[2].split()[0]
+            state, parent = (place / "stat").read_text().rpartition(")")[2].split()[:2]
         except OSError:
             continue
         if state in "ZX" or not words[0]:
@@ -52,6 +54,10 @@ def census(folder: Path, program: str) -> dict[str, Instance]:
                 one.wardens.setdefault(task_id, []).append(pid)
             elif words[-2:] == [b"run", b""]:
                 one.executors.setdefault(task_id, []).append(pid)
+            else:
+                continue
+            if _is_launcher(parent):
+                one.launchers.append(int(parent))
     return found
 
 
@@ -59,6 +65,13 @@ def alive(pid: int) -> bool:
     """Whether it is there and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _is_launcher(pid: str) -> bool:
+    try:
+        return b"mesos-containerizer" in Path("/proc", pid, "cmdline").read_bytes()
     except OSError:
         return False
 

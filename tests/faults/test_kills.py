@@ -1,7 +1,8 @@
-"""kill -9 at random: of programs, of what they began, of executors, of wardens. No orphan, no double, every job back.
+"""kill -9 at random, of programs, what they began, executors, wardens, and Mesos' own process above these.
 
-The short form runs with all the tests; ``make faults`` is the long one: 1,000 kills for each launcher. The seed is
-printed; ``--seed`` repeats which kinds are killed in which order (not the scheduling of the machine).
+No orphan, no double, every job back. The short form runs with all the tests; ``make faults`` is the long one: 1,000 kills
+for each launcher. The seed is printed; ``--seed`` repeats which kinds are killed in which order (not the scheduling of the
+machine).
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ jobs = [
 """
 INSTANCES = [f"{job}@hlt0{n}" for job in ("well", "daemons", "deaf", "brief") for n in (1, 2, 3)]
 
+#: What a task does not survive.
+ENDS_THE_TASK = ("executor", "warden", "launcher")
 #: So many are killed at once, each of another instance, before all are waited for.
 BATCH = 4
 #: The longest that an instance may need to be back.
@@ -89,14 +92,15 @@ class Faults:
             "child": [pid for pids in one.tasks.values() for pid in pids if pid not in program],
             "executor": [pid for pids in one.executors.values() for pid in pids],
             "warden": [pid for pids in one.wardens.values() for pid in pids],
+            "launcher": one.launchers,
         }
         kind = self.random.choice(sorted(kind for kind, pids in kinds.items() if pids))
         return kind, self.random.choice(sorted(kinds[kind]))
 
     def batch(self, most: int) -> None:
-        """Kill a few, and wait until each is back."""
+        """Kill a few, and wait until each is back; where its task has to end by that, with another task."""
         found = self.look()
-        waiting: dict[str, tuple[str, int, float]] = {}
+        waiting: dict[str, tuple[str, int, set[str], float]] = {}
         for name in self.random.sample(INSTANCES, min(BATCH, most)):
             kind, pid = self.victim(found[name])
             try:
@@ -104,16 +108,17 @@ class Faults:
             except ProcessLookupError:  # one that exits by itself was faster
                 continue
             self.kills[kind] += 1
-            waiting[name] = (kind, pid, time.monotonic())
+            over = set(found[name].executors) if kind in ENDS_THE_TASK else set()
+            waiting[name] = (kind, pid, over, time.monotonic())
         begin = time.monotonic()
         while waiting:
-            dead = {pid for _, pid, _ in waiting.values() if not alive(pid)}
+            dead = {pid for _, pid, _, _ in waiting.values() if not alive(pid)}
             found = self.look()
-            for name, (kind, pid, killed) in list(waiting.items()):
-                if pid in dead and not self.why_not_back(name, found):
+            for name, (kind, pid, over, killed) in list(waiting.items()):
+                if pid in dead and not self.why_not_back(name, found) and not over & set(found[name].executors):
                     self.back_s.setdefault(kind, []).append(time.monotonic() - killed)
                     del waiting[name]
-            late = {name: (kind, self.why_not_back(name, found)) for name, (kind, _, _) in waiting.items()}
+            late = {name: (kind, self.why_not_back(name, found)) for name, (kind, _, _, _) in waiting.items()}
             assert time.monotonic() - begin < BACK_S, f"not back after {BACK_S:g} s: {late}\n{self.farm.rows()}"
             time.sleep(0.02)
 
