@@ -54,7 +54,7 @@ from daqsched.protocol import (
     StatusAnswer,
 )
 from daqsched.select import selection
-from daqsched.spec import EMPTY, Spec
+from daqsched.spec import EMPTY, Spec, refuse_unknown
 from daqsched_executor.contract import ORDER_KINDS, Order
 
 logger = logging.getLogger(__name__)
@@ -368,7 +368,9 @@ async def _body(request: Request, kind: type[Body]) -> Body:
         if len(data) > MOST_BYTES:
             raise UserError(f"the request is larger than {MOST_BYTES >> 20} MiB")
     try:
-        return msgspec.json.decode(data, type=kind)
+        body = msgspec.json.decode(data, type=kind)
+        refuse_unknown(msgspec.json.decode(data).get("spec", {}))
+        return body
     except msgspec.MsgspecError as error:
         raise UserError(f"not understood: {error}; are daqsched and its daemon of the same version?") from error
 

@@ -175,6 +175,23 @@ def decode(data: bytes | str) -> Spec:
     return spec
 
 
+#: The parts of a job that are dataclasses of the contract.
+PARTS: dict[str, type] = {"restart": Restart, "stop": Stop, "container": Container}
+
+
+def refuse_unknown(raw: Any) -> None:
+    """Raise `UserError` for an unknown field of a job's restart, stop or container.
+
+    ``raw`` is a spec's JSON that its types have taken: msgspec refuses unknown fields of structs, not of dataclasses.
+    """
+    for job in raw.get("jobs", ()):
+        for part, kind in PARTS.items():
+            known = sorted(field.name for field in fields(kind))
+            for name in job.get(part) or ():
+                if name not in known:
+                    raise UserError(f"job {job['name']!r}: {part} has no field {name!r}; it has {', '.join(known)}")
+
+
 def digest(spec: Spec) -> str:
     """Twelve hexadecimal digits that differ when anything that matters does."""
     return _digest(encode(structs.replace(spec, source="")))

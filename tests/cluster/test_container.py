@@ -140,3 +140,26 @@ def test_a_job_file_says_it_in_one_word(machine: Cluster, engine: Engine, tmp_pa
     finally:
         farm.clear()
     assert engine.names() == []
+
+
+def test_a_job_file_gives_it_volumes_devices_and_a_network(machine: Cluster, engine: Engine, tmp_path: Path) -> None:
+    """Placeholders filled in: a folder of the machine for reading only, a device file, and no network but the loop."""
+    out = tmp_path / HOST
+    out.mkdir()
+    (out / "here").write_text("from outside")
+    look = "cd /out; cat /data/here > seen; touch /data/no || echo refused > refused; ls /dev > dev; ls /sys/class/net > net"
+    volumes = [f"{tmp_path}/{{host}}:/data:ro", f"{tmp_path}/{{host}}:/out"]
+    options = f"volumes={volumes!r}, devices=['/dev/kmsg'], network='none', engine={engine.address!r}"
+    farm = Farm(tmp_path / "farm", machine.master_url)
+    farm.serve()
+    try:
+        farm.apply(
+            "from daqsched import Container\n"
+            f'jobs = [Job("boxed", argv=["/bin/sh", "-c", "{look}; exec sleep 1000"], hosts="{HOST}",'
+            f" container=Container({IMAGE!r}, {options}))]"
+        )
+        until(lambda: (out / "net").exists() and (out / "net").read_text(), "it has looked around")
+        assert (out / "seen").read_text() == "from outside" and (out / "refused").read_text() == "refused\n"
+        assert "kmsg" in (out / "dev").read_text().split() and (out / "net").read_text() == "lo\n"
+    finally:
+        farm.clear()

@@ -184,6 +184,9 @@ def test_a_bad_request_is_answered_and_changes_nothing(serve: Serve) -> None:
     bad = {"spec": {"jobs": [{"name": "a", "argv": ["/x"], "hosts": ["h[2-1]"]}]}}
     answer = http.post("/apply", json=bad)
     assert answer.status_code == 400 and "runs backwards" in answer.json()["error"]
+    newer = {"spec": {"jobs": [{"name": "a", "argv": ["/x"], "hosts": ["h1"], "stop": {"softly": 1}}]}}
+    answer = http.post("/apply", json=newer)
+    assert answer.status_code == 400 and "job 'a': stop has no field 'softly'" in answer.json()["error"]
     assert http.get("/progress?most=x").status_code == 400 and http.get("/nothing").status_code == 404
     assert "there is no GET /v1/apply here" in http.get("/apply").json()["error"]
     http.close()

@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 
 from daqsched.cli import main
 from daqsched.cli.files import schema_text
-from daqsched.spec import Spec, decode
-from daqsched_executor.contract import Payload
+from daqsched.errors import UserError
+from daqsched.spec import JobSpec, Spec, decode, encode, refuse_unknown
+from daqsched_executor.contract import Container, Payload
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -117,4 +118,12 @@ def test_the_schema_names_every_field_of_a_spec() -> None:
     known = msgspec.json.decode(schema_text())["$defs"]
     assert set(known["Spec"]["properties"]) == set(Spec.__struct_fields__)
     assert {"ports", "attributes", "after", "checks", "actions"} <= set(known["JobSpec"]["properties"])
-    assert known["JobSpec"]["additionalProperties"] is False
+    assert all(known[kind]["additionalProperties"] is False for kind in known)
+
+
+@pytest.mark.parametrize("part", ["restart", "stop", "container"])
+def test_an_unknown_field_deep_in_a_job_is_refused(part: str) -> None:
+    """msgspec alone would let it pass: a word of a newer version would be forgotten without a sign."""
+    with pytest.raises(UserError, match=f"job 'a': {part} has no field 'nonsense'; it has "):
+        refuse_unknown({"jobs": [{"name": "a", part: {"nonsense": 1}}]})
+    refuse_unknown(json.loads(encode(Spec(jobs=(JobSpec(name="a", argv=("x",), container=Container("i")),)))))

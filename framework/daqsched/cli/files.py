@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import msgspec
 
 from daqsched.cli.root import json_option, main, print_json, terminal
 from daqsched.errors import JobFileError, UserError
-from daqsched.spec import JobSpec, Spec
+from daqsched.spec import PARTS, JobSpec, Spec
 
 
 @main.command()
@@ -101,4 +102,8 @@ def schema() -> None:
 def schema_text() -> str:
     """The schema as docs/reference/spec.schema.json has it."""
     found = msgspec.json.schema(Spec)
+    for part in PARTS.values():  # `refuse_unknown` makes it true
+        found["$defs"][part.__name__]["additionalProperties"] = False
+    for kind in found["$defs"].values():  # Python 3.13 takes the indentation away, older ones do not
+        kind["description"] = inspect.cleandoc(kind["description"])
     return msgspec.json.format(msgspec.json.encode(found, order="sorted"), indent=2).decode() + "\n"
