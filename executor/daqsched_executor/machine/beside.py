@@ -26,8 +26,8 @@ from daqsched_executor.machine.process import fork_child, forked, no_process
 
 #: How much of the end of what it prints is kept, and what of that is told.
 TAIL_BYTES, LINES, LINE_LENGTH = 8192, 5, 200
-#: How much of what it prints goes to a log at most.
-LOG_BYTES = 1024 * 1024
+#: How much of what it prints goes to a log at most: there each line has a time before it, which costs.
+LOG_BYTES, LOG_LINES = 1024 * 1024, 20_000
 #: A longer line goes there in parts.
 LOG_LINE = 65536
 #: What SIGKILL does not end within this hangs in the kernel; whoever waits for the outcome shall have one.
@@ -103,7 +103,8 @@ class _Runner:
     def __init__(self, kernel: Kernel, parent: int, talk: int, say: Callable[[str], None] | None) -> None:
         self._kernel, self._parent, self._talk, self._say = kernel, parent, talk, say
         self._tail = b""
-        self._logged = 0
+        self._logged = self._lines = 0
+        self._full = False
         #: The beginning of a line, until its end is read.
         self._begun = b""
 
@@ -169,17 +170,20 @@ class _Runner:
 
     def _log(self, read: bytes) -> None:
         assert self._say is not None
-        room = LOG_BYTES - self._logged
-        self._logged += len(read)
-        if room < 0:
+        if self._full:
             return
+        room = LOG_BYTES - self._logged
         *lines, self._begun = (self._begun + read[:room]).split(b"\n")
-        for line in lines:
+        for line in lines[: LOG_LINES - self._lines]:
             self._say(line.decode("utf-8", "replace"))
-        if len(self._begun) >= LOG_LINE or len(read) > room:
+        self._logged, self._lines = self._logged + len(read), self._lines + len(lines)
+        if self._lines > LOG_LINES:
+            self._begun = b""
+        self._full = len(read) > room or self._lines > LOG_LINES
+        if self._full or len(self._begun) >= LOG_LINE:
             self._end_line()
-        if len(read) > room:
-            self._say(f"(what it prints beyond {LOG_BYTES >> 20} MiB is not kept)")
+        if self._full:
+            self._say(f"(what it prints beyond {LOG_BYTES >> 20} MiB or {LOG_LINES} lines is not kept)")
 
     def _end_line(self) -> None:
         """What has no end yet is a line all the same: it is very long, or nothing comes after it."""

@@ -1,0 +1,124 @@
+"""Real executors that are asked for something while they run, and the commands that they then run beside real programs."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import time
+from pathlib import Path
+
+from daqsched_executor.contract import Done, Order, Restart, Stop
+from fake_agent import FakeAgent, Start, alive, processes_of, report_of, wait_until
+
+#: Leaves a process behind that is in a session of its own and ignores what can be ignored.
+DAEMON = "setsid sh -c 'trap \"\" TERM INT HUP; echo $$ > daemon.new; mv daemon.new daemon; sleep 1000' & "
+
+
+def order(agent: FakeAgent, kind: str, name: str = "", id: str = "o1") -> None:
+    """As the agent hands over a framework message."""
+    message(agent, Order(id, kind, "alice", name).to_json())
+
+
+def message(agent: FakeAgent, data: bytes) -> None:
+    agent.send({"type": "MESSAGE", "message": {"data": base64.b64encode(data).decode()}})
+
+
+def outcome(agent: FakeAgent, id: str = "o1", limit_s: float = 30.0) -> Done:
+    """Wait for the report that has this order's outcome."""
+
+    def found() -> Done | None:
+        reports = [report_of(update) for update in agent.updates]
+        return next((one.done for one in reports if one.done is not None and one.done.id == id), None)
+
+    done: Done = agent.wait(found, f"outcome of {id}", limit_s)
+    return done
+
+
+def daemon_of(folder: Path) -> int:
+    """Wait for the pid that `DAEMON` writes."""
+    wait_until((folder / "daemon").exists, "daemon")
+    return int((folder / "daemon").read_text())
+
+
+def test_what_is_no_order_is_one_line_and_the_same_order_counts_once(agent: FakeAgent, start: Start) -> None:
+    """The program runs on through all of it."""
+    executor = start("/bin/sleep", "1000", actions={"count": ("/bin/sh", "-c", "echo x >> counted")})
+    pid = executor.running().pid
+    junk = [b"", b"\xff\x00", b"[]", b"{}", b'{"version": 99}', Order("o", "dance", "alice").to_json()]
+    for data in junk:
+        message(agent, data)
+    agent.send({"type": "MESSAGE", "message": {"data": "no base64!"}})
+    for _ in range(3):
+        order(agent, "act", "count")
+    assert outcome(agent).ok
+    order(agent, "act", "count", "o2")
+    assert outcome(agent, "o2").ok
+    assert (executor.sandbox / "counted").read_text() == "x\nx\n"
+    assert executor.log().count("a message of the framework that is no order") == len(junk) + 1
+    assert alive(pid)
+
+
+def test_a_hook_that_makes_the_program_end_may_end_with_it(agent: FakeAgent, start: Start) -> None:
+    """Program and hook end in the same moment, in any order, again and again; the executor goes on."""
+    stop = Stop(before=("/bin/sh", "-c", "kill $DAQSCHED_PID"), after=("/bin/sh", "-c", "echo x >> freed"))
+    executor = start("/bin/sleep", "1000", stop=stop)
+    pid = executor.running().pid
+    for number in range(20):
+        order(agent, "restart", id=f"o{number}")
+        wait_until(lambda starts=number + 2: executor.log().count("runs: pid") == starts, "next start")
+        assert not alive(pid)
+        pid = int(executor.log().rpartition("runs: pid ")[2].split()[0])
+    assert executor.process.poll() is None and "a bug" not in executor.log()
+    assert (executor.sandbox / "freed").read_text() == "x\n" * 20
+
+
+def test_an_action_that_prints_without_end_holds_nothing_up(agent: FakeAgent, start: Start) -> None:
+    """Beside it a killed program is started again, and what is kept of the lines has a bound."""
+    actions = {"flood": ("/bin/sh", "-c", "yes; sleep 1000")}
+    executor = start("/bin/sleep", "1000", actions=actions, action_timeout_s=3.0)
+    pid = executor.running().pid
+    order(agent, "act", "flood")
+    wait_until(lambda: "is not kept" in executor.log(), "flood")
+    os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    wait_until(lambda: executor.log().count("runs: pid") == 2, "restart")
+    assert time.monotonic() - began < 2.0
+    done = outcome(agent)
+    assert not done.ok and done.words == "did not end within 3.0 s and was killed" and done.lines == ("y",) * 5
+    assert (executor.sandbox / "executor.log").stat().st_size < 2 << 20
+
+
+def test_a_stop_does_not_wait_for_an_action_and_leaves_nothing_of_it(agent: FakeAgent, start: Start) -> None:
+    """Not even what it has put into the background."""
+    executor = start("/bin/sleep", "1000", actions={"hang": ("/bin/sh", "-c", DAEMON + "sleep 1000")})
+    executor.running()
+    order(agent, "act", "hang")
+    daemon = daemon_of(executor.sandbox)
+    agent.kill("readout@hlt01.1")
+    agent.wait_update("TASK_KILLED")
+    assert executor.leave() == 0
+    wait_until(lambda: not alive(daemon) and processes_of(executor) == [], "end of the action")
+
+
+def test_kill_9_of_the_executor_leaves_nothing_of_an_action(agent: FakeAgent, start: Start) -> None:
+    """Program, action and what that has put into the background all go."""
+    executor = start("/bin/sleep", "1000", actions={"hang": ("/bin/sh", "-c", DAEMON + "sleep 1000")})
+    executor.running()
+    order(agent, "act", "hang")
+    daemon = daemon_of(executor.sandbox)
+    os.kill(executor.pid, signal.SIGKILL)
+    wait_until(lambda: not alive(daemon) and processes_of(executor) == [], "end of all")
+
+
+def test_an_action_also_runs_while_the_program_backs_off(agent: FakeAgent, start: Start) -> None:
+    """And a start now ends the back-off."""
+    executor = start(
+        "/bin/false", restart=Restart(delay_s=1000.0, cap_s=1000.0), actions={"reset": ("/bin/sh", "-c", "echo done")}
+    )
+    agent.wait(lambda: [one for one in agent.updates if report_of(one).activity == "backoff"], "back-off")
+    order(agent, "act", "reset")
+    assert outcome(agent).lines == ("done",)
+    starts = executor.log().count("runs: pid")
+    order(agent, "retry", id="o2")
+    wait_until(lambda: executor.log().count("runs: pid") > starts, "start")
