@@ -18,7 +18,8 @@ PURE = {
     FRAMEWORK / "engine": "__init__ asked engine farm instance offers order preflights surveys tasks wanted",
     EXECUTOR / "container": "frames order",
     EXECUTOR / "contract": "__init__ job report stream wire",
-    EXECUTOR / "life": "ending events hooks lifecycle orders outbox starting state stopping survey tail words",
+    EXECUTOR / "life": "checks ending events health hooks lifecycle notify orders outbox starting state stopping survey"
+    " symptoms tail words",
     EXECUTOR / "forward": "batch lines record",
 }
 PURE_FILES = [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()]

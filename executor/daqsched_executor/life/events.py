@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Union
 
-from daqsched_executor.contract import Findings, Order, Payload, Report, Survey
+from daqsched_executor.contract import Check, Findings, Order, Payload, Report, Survey
 
 #: The states of a task that Mesos knows and we use (TaskState in mesos.proto).
 TASK_STARTING, TASK_RUNNING, TASK_KILLING = "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"
@@ -194,6 +194,40 @@ class Acknowledged:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """A check that was asked (`Ask`) passed or not; ``problem`` says why not, where there is more to say."""
+
+    number: int
+    ask: int
+    ok: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message of sd_notify(3), as far as we know its words; see `notify.parse`."""
+
+    ready: bool = False
+    reloading: bool = False
+    stopping: bool = False
+    watchdog: bool = False
+    #: WATCHDOG=trigger: the program itself says that it is not well.
+    trigger: bool = False
+    #: STATUS=; None: it says nothing of that.
+    status: str | None = None
+    #: WATCHDOG_USEC= and EXTEND_TIMEOUT_USEC=, in seconds; 0: not in it.
+    watchdog_s: float = 0.0
+    extend_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Notified:
+    """The program sent a message by the protocol of sd_notify(3)."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True)
 class Ticked:
     """Time passed: `State.wake_at` has come."""
 
@@ -201,7 +235,7 @@ class Ticked:
 Event = Union[
     Launched, Refused, Claimed, Occupied, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
     StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked, SurveyAsked, LookReached, LookEnded,
-    Ordered, BesideEnded,
+    Ordered, BesideEnded, Answered, Notified,
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -267,6 +301,29 @@ class EndBeside:
 
 
 @dataclass(frozen=True)
+class Ask:
+    """Begin to see whether a check passes; answers one `Answered` with the same two numbers.
+
+    ``output`` passes where something new was printed since it was asked last; ``file`` where that was changed at
+    ``since`` (seconds since the epoch) or later.
+    """
+
+    #: The check's place in `Payload.checks`.
+    number: int
+    #: Which of its runs this is.
+    ask: int
+    check: Check
+    since: float = 0.0
+
+
+@dataclass(frozen=True)
+class EndAsk:
+    """Give up what `Ask` began, and all that it began; nothing is heard of it any more."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Tell:
     """Send a status update; the latest wins where several wait, but a final one is never replaced."""
 
@@ -288,4 +345,6 @@ class Leave:
     """End the executor."""
 
 
-Command = Union[Claim, Spawn, Look, LeaveLook, Signal, KillTree, RunBeside, EndBeside, Tell, Say, Leave]
+Command = Union[
+    Claim, Spawn, Look, LeaveLook, Signal, KillTree, RunBeside, EndBeside, Ask, EndAsk, Tell, Say, Leave,
+]  # fmt: skip

@@ -18,6 +18,7 @@ from daqsched_executor.contract import duration
 from daqsched_executor.life import ending, orders, starting, stopping, words
 from daqsched_executor.life.events import (
     Acknowledged,
+    Answered,
     BesideEnded,
     Claimed,
     Command,
@@ -31,6 +32,7 @@ from daqsched_executor.life.events import (
     LookEnded,
     LookReached,
     Moment,
+    Notified,
     Occupied,
     Ordered,
     PathFailed,
@@ -63,6 +65,13 @@ from daqsched_executor.life.state import (
 
 def handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:
     """The one entrance: what is so after ``event``, and what is to be done. Every event is taken in every phase."""
+    after, commands = _handle(state, event, now)
+    if state.health is not None and state.phase == RUNNING and after.phase != RUNNING:
+        commands = [*commands, *(after.health or state.health).ends]  # no check outlives the program
+    return after, commands
+
+
+def _handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:
     if isinstance(event, Connected):
         state = replace(state, connected=True, alone_until=None, killing=event.killing)
         return (replace(state, deadline=leave_at(state, now)) if state.phase == ENDED else state), []
@@ -86,6 +95,8 @@ def _step(state: State, event: Event, now: Moment) -> tuple[State, list[Command]
         return orders.take(state, event.order, now)
     if isinstance(event, BesideEnded) and event.key == orders.ACT:
         return orders.acted(state, event, now)
+    if isinstance(event, (Answered, Notified)) and (state.phase != RUNNING or state.health is None):
+        return state, []  # said or sent before the program ended
     step = _STEPS.get((state.phase, type(event)))
     if step is None:
         return state, [Say(f"ignored: {type(event).__name__} while {state.phase}")]
@@ -120,6 +131,12 @@ def _nothing_to_do(state: State, event: Event, now: Moment) -> tuple[State, list
     return state, []
 
 
+def _checked(state: State, event: Answered | Notified | Ticked, now: Moment) -> tuple[State, list[Command]]:
+    from daqsched_executor.life import checks
+
+    return checks.step(state, event, now)
+
+
 def _survey(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:
     from daqsched_executor.life import survey  # few executors are there for one
 
@@ -150,6 +167,9 @@ _STEPS: dict[tuple[str, type], Step] = {
     (WAITING, StopAsked): stopping.stop_waiting,
     (RUNNING, Died): starting.died,
     (RUNNING, StopAsked): stopping.stop_running,
+    (RUNNING, Ticked): _checked,
+    (RUNNING, Answered): _checked,
+    (RUNNING, Notified): _checked,
     (CLEARING, TreeGone): starting.cleared,
     (CLEARING, Ticked): starting.clearing_hangs,
     (CLEARING, BesideEnded): starting.hook_ended,

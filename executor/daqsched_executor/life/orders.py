@@ -29,6 +29,10 @@ def take(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]
         return _retry(state, order, now)
     if order.kind == "restart":
         return _restart(state, order, now)
+    if order.kind in ("snooze", "wake"):
+        from daqsched_executor.life import checks  # many jobs have none
+
+        return checks.ordered(state, order, now)
     return state, [Say(f"ignored: {order.kind}, asked for by {order.user}")]
 
 

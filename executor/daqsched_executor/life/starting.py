@@ -118,6 +118,11 @@ def start_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, list[C
 def started(state: State, event: Started, now: Moment) -> tuple[State, list[Command]]:
     state = replace(state, phase=RUNNING, program=True, since=now, hung=False, path="", deadline=None)
     state = replace(state, problem="", retries=0)
+    assert state.payload is not None
+    if state.payload.checks:
+        from daqsched_executor.life import checks  # only here: many jobs have none
+
+        return checks.begin(state, now)
     message = words.running(state.pid, now.clock, state.restarts, state.last_exit, state.note)
     return state, [Tell(TASK_RUNNING, report_of(state, "running"), message), Say(f"runs: {message}")]
 

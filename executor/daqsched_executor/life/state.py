@@ -19,9 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from daqsched_executor.contract import Done, Exit, Order, Payload, Report, Survey
 from daqsched_executor.life.events import Command, Died, Moment, Tell
+
+if TYPE_CHECKING:
+    from daqsched_executor.life.health import Health, Snooze
 
 IDLE, CLAIMING, STARTING, WAITING, RUNNING = "idle", "claiming", "starting", "waiting", "running"
 CLEARING, STOPPING, LOOKING, ENDED = "clearing", "stopping", "looking", "ended"
@@ -106,6 +110,10 @@ class State:
     killing: bool = False
     #: How long to wait at the end where somebody is in a hurry.
     leave_s: float | None = None
+    #: What the checks know, while a program with checks runs.
+    health: Health | None = None
+    #: By the check's name; what is over stays until somebody looks.
+    snoozes: Mapping[str, Snooze] = field(default_factory=dict)
     #: In looking.
     course: Course | None = None
     #: Whether that counts as a death (the program is ill), or not (somebody wishes it).
@@ -126,6 +134,11 @@ class State:
     told: Tell | None = None
 
     @property
+    def ready(self) -> bool:
+        """Each check has passed once since the program's start."""
+        return self.health is None or self.health.ready
+
+    @property
     def wake_at(self) -> float | None:
         """When the next `Ticked` is wanted (monotonic), or None."""
         times = [time for time in (self.deadline, self.alone_until) if time is not None]
@@ -138,7 +151,7 @@ def begin(now: Moment, patience_s: float) -> State:
 
 
 def nothing_runs(state: State, phase: str) -> State:
-    return replace(state, phase=phase, pid=0, path="", hung=False, again="", deadline=None)
+    return replace(state, phase=phase, pid=0, path="", hung=False, again="", health=None, deadline=None)
 
 
 def after(now: Moment, seconds: float) -> Moment:
@@ -147,6 +160,7 @@ def after(now: Moment, seconds: float) -> Moment:
 
 def report_of(state: State, activity: str) -> Report:
     running = state.phase in (RUNNING, STOPPING) and state.pid
+    health = state.health
     return Report(
         activity=activity,
         pid=state.pid,
@@ -155,6 +169,10 @@ def report_of(state: State, activity: str) -> Report:
         until=state.until.wall,
         last_exit=state.last_exit,
         done=state.done,
+        healthy=None if health is None else health.healthy,
+        ailment="" if health is None else health.ailment,
+        says="" if health is None else health.says,
+        snoozed=max((snooze.until.wall for snooze in state.snoozes.values()), default=0.0),
     )
 
 
@@ -167,7 +185,7 @@ def retell(state: State) -> list[Command]:
 
 
 def with_exit(state: State, event: Died, now: Moment) -> State:
-    """The program ended; a good run clears what the back-off grows with."""
+    """The program ended; a good run clears what the back-off grows with: a long one, in which it was ready."""
     assert state.payload is not None
     ran_s = max(0.0, now.mono - state.since.mono)
     ended = Exit(
@@ -182,7 +200,7 @@ def with_exit(state: State, event: Died, now: Moment) -> State:
         limit=event.limit,
         lines=event.lines,
     )
-    deaths = 0 if ran_s >= state.payload.restart.reset_s else state.deaths
+    deaths = 0 if state.ready and ran_s >= state.payload.restart.reset_s else state.deaths
     return replace(state, last_exit=ended, left=event.left, pid=0, deaths=deaths)
 
 

@@ -81,7 +81,7 @@ def _first_signal(state: State, why: str, now: Moment) -> tuple[State, list[Comm
 
 
 def _tell(state: State, message: str) -> Tell:
-    ending = TASK_KILLING if state.killing else TASK_RUNNING
+    ending = TASK_KILLING if state.killing else TASK_RUNNING if state.ready else TASK_STARTING
     return Tell(TASK_STARTING if state.again else ending, report_of(state, "stopping"), message)
 
 

@@ -1,0 +1,279 @@
+"""The alive checks of a running program as pure steps: who is asked when, what an answer or a silence means.
+
+What the checks promise stands at `contract.Check`. `begin` is called when the program has started; `State.deadline` is,
+while it runs, when the next check has something due. A job without checks never comes here.
+
+``command``, ``tcp`` and ``http`` pass or fail with each answer. The others (`_SILENT`) wait for a sign of life: they
+pass with a sign, and fail when none came for too long; ``output`` and ``file`` (`_LOOKED`) look for theirs now and then,
+and always once more before they call it silence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import List, Tuple
+
+from daqsched_executor.contract import Check, Order, Payload, duration
+from daqsched_executor.life import symptoms, words
+from daqsched_executor.life.events import (
+    TASK_RUNNING,
+    TASK_STARTING,
+    Answered,
+    Ask,
+    Command,
+    EndAsk,
+    Moment,
+    Notified,
+    Say,
+    Tell,
+    Ticked,
+)
+from daqsched_executor.life.health import FIRST_ASK_S, Health, Pulse, Snooze
+from daqsched_executor.life.state import RUNNING, State, report_of, retell
+from daqsched_executor.life.stopping import end_to_restart
+
+_LOOKED, _SILENT = ("output", "file"), ("output", "file", "heartbeat")
+
+#: A silence is looked into so often within ``silence_s``, but not more often than this, and at least every interval.
+LOOKS, LOOK_S = 4.0, 0.2
+#: With a pattern at least so often: only so much of what was printed since the last look is searched.
+PATTERN_LOOK_S = 1.0
+#: The times of files are taken from a clock that is behind by as much.
+CLOCK_S = 0.02
+#: A change of words alone (STATUS=, another reason of the same failure) is told at most so often.
+WORDS_S = 10.0
+
+
+Step = Tuple[State, List[Command]]
+
+
+def step(state: State, event: Answered | Notified | Ticked, now: Moment) -> Step:
+    """What happens to a program with checks while it runs."""
+    if isinstance(event, Answered):
+        return answered(state, event, now)
+    if isinstance(event, Notified):
+        return notified(state, event, now)
+    return time_passed(state, event, now)
+
+
+def begin(state: State, now: Moment) -> Step:
+    """The program has started."""
+    assert state.payload is not None
+    pulses = []
+    for check in state.payload.checks:
+        due = None if check.kind == "heartbeat" else now.mono + _pause(check, FIRST_ASK_S)
+        silent_s = check.grace_s if check.kind == "heartbeat" else max(check.grace_s, check.silence_s)
+        silent_at = now.mono + silent_s if check.kind in _SILENT else None
+        pulses.append(Pulse(due=due, silent_at=silent_at, silence_s=silent_s))
+    return _settle(replace(state, health=Health(tuple(pulses))), [], now)
+
+
+def time_passed(state: State, event: Ticked, now: Moment) -> Step:
+    """Something is due: a question, an answer that has not come, the end of a silence or of a snooze."""
+    payload, health = _checked(state)
+    commands: list[Command] = []
+    for number, (check, pulse) in enumerate(zip(payload.checks, health.pulses)):
+        if pulse.until is not None and now.mono >= pulse.until:
+            commands.append(EndAsk(number))
+            pulse, said = _failed(state, check, pulse, symptoms.no_answer(check), now)
+            commands += said
+        overdue = pulse.silent_at is not None and now.mono >= pulse.silent_at
+        if overdue and check.kind not in _LOOKED:
+            pulse = _fell_silent(check, pulse)
+        elif pulse.until is None and (overdue or (pulse.due is not None and now.mono >= pulse.due)):
+            pulse = replace(pulse, due=None, until=now.mono + check.timeout_s, ask=pulse.ask + 1, begun=now.mono)
+            since = max(now.wall - check.silence_s, state.since.wall - CLOCK_S) if check.kind == "file" else 0.0
+            commands.append(Ask(number, pulse.ask, check, since))
+        state = _with(state, number, pulse)
+    return _settle(state, commands, now)
+
+
+def answered(state: State, event: Answered, now: Moment) -> Step:
+    """What was asked is known now; one that came too late is not heard."""
+    payload, health = _checked(state)
+    pulse = health.pulses[event.number]
+    if pulse.until is None or pulse.ask != event.ask:
+        return state, []
+    check = payload.checks[event.number]
+    commands: list[Command] = []
+    if not event.ok:
+        pulse, commands = _failed(state, check, pulse, event.problem, now)
+    else:
+        if pulse.fails and not pulse.ailment:
+            commands.append(Say(f"check {check.name} passes again"))
+        pulse = _passed(check, pulse, now)
+    return _settle(_with(state, event.number, pulse), commands, now)
+
+
+def notified(state: State, event: Notified, now: Moment) -> Step:
+    """The program spoke (sd_notify(3))."""
+    payload, health = _checked(state)
+    notice = event.notice
+    says = health.says if notice.status is None else notice.status
+    if notice.status is None and (notice.reloading or notice.stopping):
+        says = "reloading" if notice.reloading else "stopping"
+    elif notice.status is None and notice.ready and says == "reloading":
+        says = ""
+    state = replace(state, health=replace(health, says=says))
+    for number, (check, pulse) in enumerate(zip(payload.checks, health.pulses)):
+        if check.kind == "heartbeat":
+            state = _with(state, number, _heard(payload, check, pulse, event, now))
+    return _settle(state, [], now)
+
+
+def _heard(payload: Payload, check: Check, pulse: Pulse, event: Notified, now: Moment) -> Pulse:
+    """What a message means for a heartbeat. Until READY=1 only that, and more time for it, counts."""
+    notice = event.notice
+    beat_s = notice.watchdog_s or (pulse.silence_s if pulse.passed else check.silence_s)
+    if notice.ready or pulse.passed and (notice.watchdog or notice.watchdog_s):
+        pulse = replace(pulse, passed=True, ailment="", silence_s=beat_s)
+        pulse = replace(pulse, silent_at=now.mono + beat_s if beat_s else None)
+    if notice.extend_s and not pulse.ailment and pulse.silent_at is not None:
+        more = max(pulse.silent_at, now.mono + notice.extend_s)
+        pulse = replace(pulse, silent_at=more, silence_s=pulse.silence_s + more - pulse.silent_at)
+    if notice.stopping:  # it ends by itself: no beat is due any more, but an end is
+        pulse = replace(pulse, silent_at=now.mono + payload.stop.grace_s, problem="it said STOPPING=1 and did not end")
+    if notice.trigger:
+        pulse = replace(pulse, ailment=symptoms.ailment(check, "the program sent WATCHDOG=trigger", 1), silent_at=None)
+    return pulse
+
+
+def ordered(state: State, order: Order, now: Moment) -> Step:
+    """``snooze`` or ``wake``, of one check or of all; in any phase, since a snooze outlives a run of the program."""
+    known = [check.name for check in (state.payload.checks if state.payload else ())]
+    names = [name for name in known if order.name in ("", name)]
+    who = order.user or "somebody"
+    if not names:
+        why = f"there is no check {order.name!r}" if known else "the job has no checks"
+        return state, [Say(f"{order.kind} by {who}: {why}")]
+    left_s = order.until - now.wall
+    snoozes = {name: snooze for name, snooze in state.snoozes.items() if name not in names}
+    if order.kind == "wake":
+        said = f"check{'s' if len(names) > 1 else ''} {', '.join(names)} woken by {who}"
+    elif left_s <= 0:
+        return state, [Say(f"snooze by {who}: its end is over for {duration(-left_s)} already")]
+    else:
+        until = Moment(now.mono + left_s, order.until)
+        said = symptoms.snoozed(names, who, symptoms.clock_after(now.clock, left_s), order.message)
+        snoozes.update((name, Snooze(until, said)) for name in names)
+    state = replace(state, snoozes=snoozes)
+    if state.phase != RUNNING:
+        return state, [Say(said), *retell(state)]
+    return _settle(state, [Say(said)], now)
+
+
+# ------------------------------------------------------------------------------------------ one check
+
+
+def _passed(check: Check, pulse: Pulse, now: Moment) -> Pulse:
+    silent_at = now.mono + check.silence_s if check.kind in _SILENT else None
+    due = _again(check, pulse, check.interval_s, now)
+    pulse = replace(pulse, passed=True, fails=0, problem="", ailment="", until=None, due=due)
+    return replace(pulse, silent_at=silent_at, silence_s=check.silence_s)
+
+
+def _failed(state: State, check: Check, pulse: Pulse, problem: str, now: Moment) -> tuple[Pulse, list[Command]]:
+    """One answer was no. For a silence it is the time that counts, and the answer only says why."""
+    too_late = pulse.silent_at is not None and pulse.begun >= pulse.silent_at
+    in_grace = not pulse.passed and now.mono < state.since.mono + check.grace_s
+    pause_s = min(check.interval_s, pulse.pause_s * 2) if in_grace else check.interval_s
+    due = _again(check, pulse, pause_s, now)
+    pulse = replace(pulse, problem=problem, until=None, due=due, pause_s=pause_s)
+    if check.kind in _LOOKED:
+        return _fell_silent(check, pulse) if too_late else pulse, []
+    if in_grace:
+        return pulse, []
+    pulse = replace(pulse, fails=pulse.fails + 1)
+    if pulse.fails >= check.failures:
+        return replace(pulse, ailment=symptoms.ailment(check, problem, check.failures)), []
+    return pulse, [Say(symptoms.fails(check, pulse.fails, problem))] if pulse.fails == 1 else []
+
+
+def _fell_silent(check: Check, pulse: Pulse) -> Pulse:
+    what = symptoms.silent(check, pulse.passed, pulse.silence_s, pulse.problem)
+    return replace(pulse, ailment=symptoms.ailment(check, what, 1), silent_at=None)
+
+
+def _again(check: Check, pulse: Pulse, pause_s: float, now: Moment) -> float:
+    """When to ask again: so long after the last question, not after its answer."""
+    return max(now.mono, pulse.begun + _pause(check, pause_s))
+
+
+def _pause(check: Check, pause_s: float) -> float:
+    """How long until it is asked (again)."""
+    pause_s = min(check.interval_s, pause_s)
+    if check.kind in _LOOKED:
+        most_s = PATTERN_LOOK_S if check.pattern else check.interval_s
+        return max(LOOK_S, min(most_s, pause_s, check.silence_s / LOOKS))
+    return pause_s
+
+
+# ------------------------------------------------------------------------------------- all of them
+
+
+def _checked(state: State) -> tuple[Payload, Health]:
+    assert state.payload is not None and state.health is not None, "a program with checks runs"
+    return state.payload, state.health
+
+
+def _with(state: State, number: int, pulse: Pulse) -> State:
+    _, health = _checked(state)
+    return replace(state, health=replace(health, pulses=(*health.pulses[:number], pulse, *health.pulses[number + 1 :])))
+
+
+def _settle(state: State, commands: list[Command], now: Moment) -> Step:
+    """What follows from all that is known: an end, a report, and when to look again."""
+    payload, health = _checked(state)
+    snoozes = {name: snooze for name, snooze in state.snoozes.items() if now.mono < snooze.until.mono}
+    over = [Say(f"the snooze of check {name} is over") for name in state.snoozes if name not in snoozes]
+    state = replace(state, snoozes=snoozes)
+    for check, pulse in zip(payload.checks, health.pulses):
+        if pulse.ailment and check.unhealthy == "restart" and check.name not in snoozes:
+            state, ending = end_to_restart(state, pulse.ailment, now)
+            return state, [*over, *commands, *ending]
+    state, told = _tell(state, now)
+    return replace(state, deadline=_next(state)), [*over, *commands, *told]
+
+
+def _tell(state: State, now: Moment) -> Step:
+    payload, health = _checked(state)
+    pairs = list(zip(payload.checks, health.pulses))
+    ill = tuple(check.name for check, pulse in pairs if pulse.ailment)
+    waiting = [(check, pulse.problem) for check, pulse in pairs if not pulse.passed]
+    gist = (ill, tuple(check.name for check, _ in waiting), tuple(sorted(state.snoozes)))
+    if waiting:
+        message = symptoms.not_ready(state.pid, waiting)
+    else:
+        message = words.running(state.pid, state.since.clock, state.restarts, state.last_exit, state.note)
+    sentences = list(dict.fromkeys(snooze.sentence for snooze in state.snoozes.values()))
+    ailments = [pulse.ailment for pulse in health.pulses if pulse.ailment]
+    message = symptoms.well(message, ailments, sentences, health.says)
+    if gist == health.gist and (message == health.message or now.mono < health.told_at + WORDS_S):
+        return replace(state, health=replace(health, unsaid=message != health.message)), []
+    said = _news(health, ill, not waiting, now.mono - state.since.mono) + message
+    state = replace(state, health=replace(health, gist=gist, message=message, told_at=now.mono, unsaid=False))
+    activity, task_state = ("starting", TASK_STARTING) if waiting else ("running", TASK_RUNNING)
+    return state, [Tell(task_state, report_of(state, activity), message), Say(said)]
+
+
+def _news(health: Health, ill: tuple[str, ...], ready: bool, ran_s: float) -> str:
+    """What changed, as the first words of the line in the log."""
+    if not health.gist:
+        return ""
+    before, waiting, _ = health.gist
+    if ready and waiting:
+        return f"ready after {duration(ran_s)}: "
+    if before and not ill:
+        return "recovered: "
+    return ""
+
+
+def _next(state: State) -> float | None:
+    """When something is due."""
+    _, health = _checked(state)
+    times: list[float | None] = []
+    for pulse in health.pulses:
+        times += [pulse.until] if pulse.until is not None else [pulse.due, pulse.silent_at]
+    times += [snooze.until.mono for snooze in state.snoozes.values()]
+    times.append(health.told_at + WORDS_S if health.unsaid else None)
+    return min((time for time in times if time is not None), default=None)

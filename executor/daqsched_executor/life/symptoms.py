@@ -1,0 +1,93 @@
+"""The sentences about checks, as `words` has those about the program; imported where a job has checks."""
+
+from __future__ import annotations
+
+from daqsched_executor.contract import Check, duration
+
+#: What has not happened yet, by the kind of check: completes "http ...".
+_NOT_YET = {
+    "command": "has not succeeded",
+    "tcp": "takes no connection",
+    "http": "has not answered",
+    "output": "has printed nothing",
+    "file": "was not written",
+    "heartbeat": "has not sent READY=1",
+}
+
+
+def not_ready(pid: int, waiting: list[tuple[Check, str]]) -> str:
+    """``pid 4711 started, not ready yet: http has not answered``; the reason of the last attempt where there is one."""
+    parts = []
+    for check, problem in waiting:
+        what = _NOT_YET[check.kind]
+        if check.kind == "output" and check.pattern:
+            what = f"has printed no line with {check.pattern!r}"
+        parts.append(f"{check.name} {what}" + (f" ({problem})" if problem else ""))
+    return f"pid {pid} started, not ready yet: {'; '.join(parts)}"
+
+
+def no_answer(check: Check) -> str:
+    """A check that took too long."""
+    where = {"file": f"{check.path} does", "tcp": f"{place(check)} does", "http": f"{place(check)} does"}
+    hint = " (does its file system hang?)" if check.kind == "file" else ""
+    return f"{where.get(check.kind, 'it does')} not answer within {duration(check.timeout_s)}{hint}"
+
+
+def place(check: Check) -> str:
+    """``127.0.0.1:8080``."""
+    return f"[{check.address}]:{check.port}" if ":" in check.address else f"{check.address}:{check.port}"
+
+
+def silent(check: Check, passed: bool, silence_s: float, problem: str) -> str:
+    """What did not come in time; ``passed``: it came before."""
+    if check.kind == "heartbeat":
+        what = f"no WATCHDOG=1 for {duration(silence_s)}" if passed else f"no READY=1 within {duration(silence_s)}"
+    elif check.kind == "file":
+        what = f"{check.path} unchanged for {duration(silence_s)}"
+    elif check.pattern:
+        what = f"no line with {check.pattern!r} for {duration(silence_s)}"
+    else:
+        what = f"nothing printed for {duration(silence_s)}"
+    return f"{what} ({problem})" if problem else what
+
+
+def ailment(check: Check, problem: str, fails: int) -> str:
+    """``check http failed 3 times in a row: 127.0.0.1:8080 refuses the connection``."""
+    times = f" {fails} times in a row" if fails > 1 else ""
+    return f"check {check.name} failed{times}: {problem}"
+
+
+def fails(check: Check, fails: int, problem: str) -> str:
+    """A failure that is not one too many yet."""
+    return f"check {check.name} fails ({fails} of {check.failures}): {problem}"
+
+
+def well(message: str, ailments: list[str], snoozes: list[str], says: str) -> str:
+    """What is told while the program runs: the sentence of `words.running`, and what the checks add to it."""
+    parts = [message]
+    if ailments:
+        parts.append(f"unhealthy: {', '.join(ailments)}")
+    parts += snoozes
+    if says:
+        parts.append(f"it says: {says}")
+    return "; ".join(parts)
+
+
+def snoozed(names: list[str], user: str, until: str, message: str) -> str:
+    """``check http snoozed by alice until 14:32:00 (http server is being replaced)``."""
+    which = f"check{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    return f"{which} snoozed by {user or 'somebody'} until {until}" + (f" ({message})" if message else "")
+
+
+def clock_after(clock: str, seconds: float) -> str:
+    """The local time ``seconds`` after ``2025-11-22 14:02:11``: ``14:32:11``, with the days where it is another one.
+
+    A change of the clocks in between is not seen. A clock that cannot be read gives ``in 30 min``.
+    """
+    try:
+        hours, minutes, rest = (int(part) for part in clock.rpartition(" ")[2].split(":"))
+    except ValueError:
+        return f"in {duration(seconds)}"
+    days, second = divmod(hours * 3600 + minutes * 60 + rest + int(seconds), 86400)
+    text = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+    return text if not days else f"{text} tomorrow" if days == 1 else f"{text} in {days} days"
