@@ -38,6 +38,8 @@ _LOOKED, _SILENT = ("output", "file"), ("output", "file", "heartbeat")
 LOOKS, LOOK_S = 4.0, 0.2
 #: With a pattern at least so often: only so much of what was printed since the last look is searched.
 PATTERN_LOOK_S = 1.0
+#: What ends a command at its time limit needs a moment, and 5 s where the command hangs in the kernel.
+COMMAND_MARGIN_S = 8.0
 #: The times of files are taken from a clock that is behind by as much.
 CLOCK_S = 0.02
 #: A change of words alone (STATUS=, another reason of the same failure) is told at most so often.
@@ -73,15 +75,17 @@ def time_passed(state: State, event: Ticked, now: Moment) -> Step:
     payload, health = _checked(state)
     commands: list[Command] = []
     for number, (check, pulse) in enumerate(zip(payload.checks, health.pulses)):
-        if pulse.until is not None and now.mono >= pulse.until:
-            commands.append(EndAsk(number))
-            pulse, said = _failed(state, check, pulse, symptoms.no_answer(check), now)
-            commands += said
         overdue = pulse.silent_at is not None and now.mono >= pulse.silent_at
-        if overdue and check.kind not in _LOOKED:
+        if pulse.until is not None:
+            if now.mono >= pulse.until:
+                pulse, said = _failed(state, check, pulse, symptoms.no_answer(check), now)
+                commands += [EndAsk(number), *said]
+        elif overdue and check.kind not in _LOOKED:
             pulse = _fell_silent(check, pulse)
-        elif pulse.until is None and (overdue or (pulse.due is not None and now.mono >= pulse.due)):
-            pulse = replace(pulse, due=None, until=now.mono + check.timeout_s, ask=pulse.ask + 1, begun=now.mono)
+        elif overdue or (pulse.due is not None and now.mono >= pulse.due):
+            # a command is ended by its own runner, which has to be heard
+            limit_s = check.timeout_s + (COMMAND_MARGIN_S if check.kind == "command" else 0.0)
+            pulse = replace(pulse, due=None, until=now.mono + limit_s, ask=pulse.ask + 1, begun=now.mono)
             since = max(now.wall - check.silence_s, state.since.wall - CLOCK_S) if check.kind == "file" else 0.0
             commands.append(Ask(number, pulse.ask, check, since))
         state = _with(state, number, pulse)

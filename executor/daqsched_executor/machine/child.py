@@ -80,11 +80,13 @@ def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tu
     home = os.environ.get("HOME", "/")
     _limit(payload.limits)
     if payload.user:
-        home = _switch_user(payload.user, output, sandbox)
+        home = switch_user(payload.user, output, sandbox)
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above: nobody would stop this program
         os._exit(126)
     environment = environment_of(payload, home)
+    if "WATCHDOG_USEC" in environment:  # sd_watchdog_enabled(3): it is meant for the program, not for what that begins
+        environment["WATCHDOG_PID"] = str(os.getpid())
     if payload.cwd:
         say(talk, f"at {payload.cwd}")
         check_path(payload.cwd)
@@ -169,7 +171,7 @@ def _limit(limits: Mapping[str, int]) -> None:
 NO_HOMES = ("", "/", "/nonexistent", "/dev/null", "/var/empty")
 
 
-def _switch_user(name: str, output: tuple[int, ...], sandbox: str) -> str:
+def switch_user(name: str, output: tuple[int, ...], sandbox: str) -> str:
     """Become ``name`` with its groups, and return its home. Its account may come from a directory service.
 
     The sandbox and the files that the program writes to become the account's: Mesos made them for the executor's. What is

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 from daqsched_executor.contract import Payload, spool_of
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life.events import (
+    Ask,
     BesideEnded,
     Claim,
     Command,
+    EndAsk,
     EndBeside,
     Event,
     KillTree,
@@ -48,7 +50,8 @@ from daqsched_executor.run.mesos import Link, patience_s
 from daqsched_executor.run.streams import Files, open_files, register
 
 if TYPE_CHECKING:
-    from daqsched_executor.machine.beside import Beside, Outcome
+    from daqsched_executor.run.besides import Besides
+    from daqsched_executor.run.checks import Checks
     from daqsched_executor.run.survey import Looks
 
 #: What a Mesos agent gives to every executor.
@@ -120,8 +123,8 @@ class Run:
         #: The locks on our streams' registrations, held for as long as we live.
         self._locks: list[int] = []
         self._looks: Looks | None = None
-        #: What runs beside the program, by its key.
-        self._besides: dict[str, Beside] = {}
+        self._made_besides: Besides | None = None
+        self._checks: Checks | None = None
 
     def run(self) -> int:
         """Serve until the program's story is over and told."""
@@ -184,7 +187,7 @@ class Run:
         if isinstance(command, Claim):
             self._events.appendleft(self._claim.take(command.payload, self._kernel.now().clock))
         elif isinstance(command, Spawn):
-            answers = self._program.spawn(command.payload)
+            answers = self._program.spawn(self._with_checks(command.payload))
             self._events.extendleft(reversed(answers))
             if self._program.talk >= 0:
                 self._loop.watch(self._program.talk, READ, self._child_speaks)
@@ -195,10 +198,13 @@ class Run:
         elif isinstance(command, RunBeside):
             self._run_beside(command)
         elif isinstance(command, EndBeside):
-            beside = self._besides.get(command.key)
-            # one that was reaped in this round has an outcome that is not read yet, and its number may be another's
-            if beside is not None and beside.runner in self._program.runners:
-                beside.cancel()
+            self._besides.end(command.key)
+        elif isinstance(command, Ask):
+            assert self._checks is not None, "a program with checks was started"
+            self._checks.ask(command)
+        elif isinstance(command, EndAsk):
+            assert self._checks is not None, "a program with checks was started"
+            self._checks.end(command.number)
         elif isinstance(command, (Look, LeaveLook)):
             self._survey(command)
         elif isinstance(command, Tell):
@@ -209,31 +215,44 @@ class Run:
             self._loop.stop()
 
     def _run_beside(self, command: RunBeside) -> None:
-        from daqsched_executor.machine.beside import Beside, Outcome  # few jobs have hooks, actions, such checks
+        def done(ok: bool, words: str, lines: tuple[str, ...]) -> None:
+            self._events.append(BesideEnded(command.key, ok, words, lines))
 
         assert self._state.payload is not None
         if command.key in self._besides:  # given up, and SIGKILL does not end it
-            return self._beside_ended(command.key, Outcome(False, "not run: the last one hangs in the kernel"))
+            return done(False, "not run: the last one hangs in the kernel", ())
         say = (lambda line: self._log.say(f"{command.key}: {line}")) if command.aloud else None
         try:
-            beside = Beside(self._kernel, self._state.payload, command.argv, command.timeout_s, self._program.pid, say)
+            self._besides.begin(command.key, self._state.payload, command.argv, command.timeout_s, done, say)
         except OSError as error:
-            return self._beside_ended(command.key, Outcome(False, no_process(error)))
-        self._besides[command.key] = beside
-        self._program.runners.add(beside.runner)
-        self._loop.watch(beside.talk, READ, lambda mask: self._hear_beside(command.key))
+            done(False, no_process(error), ())
 
-    def _hear_beside(self, key: str) -> None:
-        beside = self._besides[key]
-        talk = beside.talk
-        outcome = beside.heard()
-        if outcome is not None:
-            self._loop.forget(talk)
-            del self._besides[key]
-            self._beside_ended(key, outcome)
+    @property
+    def _besides(self) -> Besides:
+        if self._made_besides is None:
+            from daqsched_executor.run.besides import Besides  # few jobs have hooks, actions, such checks
 
-    def _beside_ended(self, key: str, outcome: Outcome) -> None:
-        self._events.append(BesideEnded(key, outcome.ok, outcome.words, outcome.lines))
+            self._made_besides = Besides(self._kernel, self._loop, self._program)
+        return self._made_besides
+
+    def _with_checks(self, payload: Payload) -> Payload:
+        """Get ready for a start: the payload, with what the checks add to the program's environment."""
+        if not payload.checks:
+            return payload
+        if self._checks is None:
+            from daqsched_executor.run.checks import Checks  # many jobs have none
+
+            self._checks = Checks(
+                self._kernel,
+                self._loop,
+                self._program,
+                self._files,
+                self._sandbox,
+                self._events.append,
+                self._log.say,
+                lambda: self._besides,
+            )
+        return self._checks.begin(payload, lambda: self._hear(self._program.listen))
 
     def _survey(self, command: Look | LeaveLook) -> None:
         if self._looks is None:

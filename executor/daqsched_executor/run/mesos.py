@@ -92,6 +92,9 @@ class Link(MesosExecutorDriver):
         """Send a status update now or when there is a way; the agent's acknowledgement of a final one is an event."""
         status = self._status(self._task_id, told.task_state, told.message)
         status["data"] = _encode(told.report.to_json())
+        healthy = getattr(told.report, "healthy", None)  # a survey's findings have none
+        if healthy is not None:
+            status["healthy"] = healthy  # shown by the web UI
         self._outbox.put(status, told.final)
         self._post(self._loop.now())
 

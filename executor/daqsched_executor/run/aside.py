@@ -1,0 +1,80 @@
+"""A question that may hang for ever, a file's time or a name's address, asked by a fork of the executor.
+
+The loop goes on meanwhile. A fork that hangs in a dead file system is not gone with SIGKILL: whoever asks again looks
+at `alive` first, so that they do not pile up.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+
+from daqsched_executor.machine.child import switch_user
+from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.process import Program, forked
+from daqsched_executor.run.loop import READ, Loop
+
+
+class Aside:
+    """``done(answer)`` is called once with the text that ``question`` returned, unless `close` comes first; empty where
+    the fork was killed. Raises OSError where there can be no fork."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        loop: Loop,
+        program: Program,
+        user: str,
+        question: Callable[[], str],
+        done: Callable[[str], None],
+    ) -> None:
+        def child(parent: int, talk: int) -> None:
+            if user:
+                switch_user(user, (), "")
+            kernel.die_with_parent(signal.SIGKILL)
+            if os.getppid() == parent:
+                os.write(talk, question().encode("utf-8", "surrogateescape"))
+
+        self._loop, self._done = loop, done
+        self._heard = b""
+        pid, self._talk = forked(kernel, child)
+        program.runners.add(pid)
+        #: The process itself and not its number. Nobody has reaped it: that is done in the loop, which we are called from.
+        self._handle = os.pidfd_open(pid)
+        loop.watch(self._talk, READ, self._hear)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is still there."""
+        if self._handle < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._handle, select.POLLIN)
+        if poll.poll(0):
+            os.close(self._handle)
+            self._handle = -1
+        return self._handle >= 0
+
+    def close(self) -> None:
+        """SIGKILL, and nothing is heard of it any more; safe to call twice."""
+        if self._talk >= 0:
+            self._loop.forget(self._talk)
+            os.close(self._talk)
+            self._talk = -1
+        if self.alive:
+            try:
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def _hear(self, mask: int) -> None:
+        try:
+            heard = os.read(self._talk, 65536)
+        except BlockingIOError:
+            return
+        self._heard += heard
+        if not heard:
+            self.close()
+            self._done(self._heard.decode("utf-8", "surrogateescape"))

@@ -1,0 +1,56 @@
+"""Commands beside the program, as the loop sees them (see `machine.beside`): begun, ended, heard of once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from daqsched_executor.contract import Payload
+from daqsched_executor.machine.beside import Beside
+from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.process import Program
+from daqsched_executor.run.loop import READ, Loop
+
+#: Takes how a command ended: whether well, in words, and its last lines.
+Done = Callable[[bool, str, "tuple[str, ...]"], None]
+
+
+class Besides:
+    """Any number at a time, each under a key of its own."""
+
+    def __init__(self, kernel: Kernel, loop: Loop, program: Program) -> None:
+        self._kernel, self._loop, self._program = kernel, loop, program
+        self._running: dict[str, Beside] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._running
+
+    def begin(
+        self,
+        key: str,
+        payload: Payload,
+        argv: tuple[str, ...],
+        timeout_s: float,
+        done: Done,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        """Run it; ``say`` takes each line that it prints. Raises OSError where no process can be started."""
+        assert key not in self._running, f"{key} runs already"
+        beside = Beside(self._kernel, payload, argv, timeout_s, self._program.pid, say)
+        self._running[key] = beside
+        self._program.runners.add(beside.runner)
+        self._loop.watch(beside.talk, READ, lambda mask: self._hear(key, done))
+
+    def end(self, key: str) -> None:
+        """Let it be killed, if it runs; ``done`` is called all the same."""
+        beside = self._running.get(key)
+        if beside is not None and beside.runner in self._program.runners:  # else it was reaped, and is heard soon
+            beside.cancel()
+
+    def _hear(self, key: str, done: Done) -> None:
+        beside = self._running[key]
+        talk = beside.talk
+        outcome = beside.heard()
+        if outcome is not None:
+            self._loop.forget(talk)
+            del self._running[key]
+            done(outcome.ok, outcome.words, outcome.lines)

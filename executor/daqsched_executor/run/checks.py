@@ -1,0 +1,221 @@
+"""Performs what `life.checks` asks: one attempt of one check at a time, none of which ever blocks the loop.
+
+``tcp`` and ``http`` are sockets in the loop, ``output`` is a look at files that are open anyway; ``command`` runs beside
+the program, and a ``file``'s time, or a name's address, is looked up by a fork, because both may hang.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from daqsched_executor.contract import STDERR, STDOUT, Check, Payload
+from daqsched_executor.life.events import Answered, Ask, Event, Notice, Notified
+from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.probe import sentence
+from daqsched_executor.machine.process import Program, no_process
+from daqsched_executor.run.aside import Aside
+from daqsched_executor.run.loop import Loop
+from daqsched_executor.run.notify import NotifySocket
+from daqsched_executor.run.printed import Printed
+from daqsched_executor.run.reach import Reach, look_up, numeric
+from daqsched_executor.run.streams import Files
+
+if TYPE_CHECKING:
+    from daqsched_executor.run.besides import Besides
+
+#: How a fork says yes; anything else is why not.
+YES = "yes"
+
+
+class Attempt(Protocol):
+    """What is under way and can be given up."""
+
+    def close(self) -> None:
+        """End it; nothing is heard of it any more."""
+
+
+class Command:
+    """A command beside the program, by its key."""
+
+    def __init__(self, besides: Besides, key: str) -> None:
+        self._besides, self._key = besides, key
+        self.heard = True
+
+    def close(self) -> None:
+        """It dies in its own time."""
+        self.heard = False
+        self._besides.end(self._key)
+
+
+class Checks:
+    """The checks of one job; `begin` at each start of the program, then `ask` and `end` by their numbers."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        loop: Loop,
+        program: Program,
+        files: Files,
+        sandbox: str,
+        happen: Callable[[Event], None],
+        say: Callable[[str], None],
+        besides: Callable[[], Besides],
+    ) -> None:
+        self._kernel, self._loop, self._program, self._files = kernel, loop, program, files
+        self._sandbox, self._happen, self._say, self._besides = sandbox, happen, say, besides
+        self._payload: Payload | None = None
+        self._notify: NotifySocket | None = None
+        self._printed: dict[int, Printed] = {}
+        self._attempts: dict[int, Attempt] = {}
+        #: Forks that were given up, by the check's number, until they are gone.
+        self._hanging: dict[int, Aside] = {}
+
+    def begin(self, payload: Payload, listen: Callable[[], None]) -> Payload:
+        """The program is about to be started: the payload with what its environment has to say of heartbeats.
+
+        ``listen`` is called before a message is understood, so that a start is heard of before a READY=1.
+        """
+        self._payload = payload
+        for number in list(self._attempts):
+            self.end(number)
+        if self._notify is not None:
+            self._notify.close()
+            self._notify = None
+        outputs = {STDOUT: [self._files.stdout], STDERR: [self._files.stderr]}
+        both = [*outputs[STDOUT], *outputs[STDERR]]
+        self._printed = {
+            number: Printed(outputs.get(check.stream, both), check.pattern)
+            for number, check in enumerate(payload.checks)
+            if check.kind == "output"
+        }
+        beats = [check.silence_s for check in payload.checks if check.kind == "heartbeat"]
+        if not beats:
+            return payload
+
+        def heard(notice: Notice) -> None:
+            listen()
+            self._happen(Notified(notice))
+
+        contained = payload.container is not None
+        try:
+            self._notify = NotifySocket(self._kernel, self._loop, heard, self._say, contained)
+        except OSError as error:
+            self._say(f"no heartbeat can be heard: {error.strerror}")
+            return payload
+        environment = {**payload.env, "NOTIFY_SOCKET": self._notify.address}
+        shortest_s = min((beat for beat in beats if beat), default=0.0)
+        if shortest_s:  # WATCHDOG_PID is added by the child, which knows it
+            environment["WATCHDOG_USEC"] = str(int(shortest_s * 1e6))
+        return replace(payload, env=environment)
+
+    def ask(self, ask: Ask) -> None:
+        """Begin an attempt; one `Answered` follows, unless `end` comes first."""
+        assert self._payload is not None and ask.number not in self._attempts, "one attempt of a check at a time"
+        check = ask.check
+
+        def answered(ok: bool, problem: str = "") -> None:
+            self._attempts.pop(ask.number, None)
+            self._happen(Answered(ask.number, ask.ask, ok, problem))
+
+        if check.kind == "output":
+            return answered(*self._printed[ask.number].look())
+        if check.kind in ("tcp", "http"):
+            return self._reach(ask.number, check, answered)
+        hanging = self._hanging.get(ask.number)
+        if hanging is not None and hanging.alive:
+            return answered(False, "the last look at it still hangs")
+        try:
+            if check.kind == "command":
+                self._command(ask.number, check, self._payload, answered)
+            else:
+                self._attempts[ask.number] = self._file(check, self._payload, ask.since, answered)
+        except OSError as error:
+            answered(False, no_process(error))
+        return None
+
+    def end(self, number: int) -> None:
+        """Give an attempt up, if there is one."""
+        attempt = self._attempts.pop(number, None)
+        if attempt is not None:
+            attempt.close()
+            if isinstance(attempt, Aside) and attempt.alive:
+                self._hanging[number] = attempt
+
+    def _reach(self, number: int, check: Check, answered: Callable[[bool, str], None]) -> None:
+        addresses = numeric(check.address)
+        if addresses:
+            return self._connect(number, check, addresses, answered)
+        hanging = self._hanging.get(number)
+        if hanging is not None and hanging.alive:
+            return answered(False, f"the last look-up of {check.address} still hangs")
+
+        def found(text: str) -> None:
+            pairs = [line.partition(" ") for line in text.splitlines()]
+            addresses = [(int(family), host) for family, _, host in pairs if family.isdigit()]
+            if addresses:
+                self._connect(number, check, addresses, answered)
+            else:
+                answered(False, f"{check.address} has no address: {text or 'the look-up was killed'}")
+
+        try:
+            self._attempts[number] = self._aside("", lambda: _addresses(check.address), found)
+        except OSError as error:
+            answered(False, no_process(error))
+        return None
+
+    def _connect(
+        self, number: int, check: Check, addresses: list[tuple[int, str]], answered: Callable[[bool, str], None]
+    ) -> None:
+        reach = Reach(self._loop, check, addresses, answered)
+        self._attempts[number] = reach
+        try:
+            reach.begin()
+        except OSError as error:  # no socket: too many files
+            reach.close()
+            answered(False, f"cannot be asked: {error.strerror}")
+
+    def _command(self, number: int, check: Check, payload: Payload, answered: Callable[[bool, str], None]) -> None:
+        besides, key = self._besides(), f"check {number}"
+        if key in besides:
+            return answered(False, "the last run of it is still being ended")
+        command = Command(besides, key)
+
+        def done(ok: bool, words: str, lines: tuple[str, ...]) -> None:
+            if command.heard:
+                answered(ok, "" if ok else f"{lines[-1]} ({words})" if lines else words)
+
+        besides.begin(key, payload, check.argv, check.timeout_s, done)
+        self._attempts[number] = command
+        return None
+
+    def _file(self, check: Check, payload: Payload, since: float, answered: Callable[[bool, str], None]) -> Attempt:
+        path = os.path.join(payload.cwd or self._sandbox, check.path)
+
+        def done(text: str) -> None:
+            answered(text == YES, "" if text == YES else text or "the look at it was killed")
+
+        return self._aside(payload.user, lambda: _changed(path, since), done)
+
+    def _aside(self, user: str, question: Callable[[], str], done: Callable[[str], None]) -> Aside:
+        return Aside(self._kernel, self._loop, self._program, user, question, done)
+
+
+def _changed(path: str, since: float) -> str:
+    try:
+        changed = os.stat(path).st_mtime
+    except OSError as error:
+        return sentence(path, error)
+    if changed >= since:
+        return YES
+    return f"last changed at {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(changed))}"
+
+
+def _addresses(host: str) -> str:
+    try:
+        return "\n".join(f"{family} {address}" for family, address in look_up(host))
+    except OSError as error:
+        return str(error.strerror or error)

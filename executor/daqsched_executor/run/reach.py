@@ -1,0 +1,141 @@
+"""A check that reaches for a port: a connection (tcp), or one GET on it (http). Never blocks; what it reads is bounded.
+
+Its time limit is the caller's: `close` ends it at any time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+
+from daqsched_executor.contract import Check
+from daqsched_executor.life.symptoms import place
+from daqsched_executor.run.loop import READ, WRITE, Loop
+
+#: Of an answer that says no so much is quoted.
+QUOTE = 120
+#: More is not read of any answer.
+ANSWER_BYTES = 65536
+
+
+def numeric(host: str) -> list[tuple[int, str]]:
+    """The addresses that need no look-up, which may block: numbers, and this machine's own name for itself."""
+    if host == "localhost":
+        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return [(family, host)]
+    return []
+
+
+def look_up(host: str) -> list[tuple[int, str]]:
+    """The addresses of a name. It may take as long as it likes; raises OSError."""
+    found = socket.getaddrinfo(host.encode(), None, type=socket.SOCK_STREAM)
+    return [(int(family), str(address[0])) for family, _, _, _, address in found]
+
+
+class Reach:
+    """One attempt: ``done(ok, why not)`` is called once, unless `close` comes first."""
+
+    def __init__(
+        self, loop: Loop, check: Check, addresses: list[tuple[int, str]], done: Callable[[bool, str], None]
+    ) -> None:
+        self._loop, self._check, self._addresses, self._done = loop, check, list(addresses), done
+        self._socket: socket.socket | None = None
+        self._connected = False
+        self._request, self._answer = b"", b""
+
+    def begin(self) -> None:
+        """Try the next address; ``done`` may be called from in here."""
+        family, host = self._addresses.pop(0)
+        self._connected = False
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        code = self._socket.connect_ex((host, self._check.port))
+        if code not in (0, errno.EINPROGRESS):
+            return self._failed(code)
+        self._loop.watch(self._socket.fileno(), WRITE, self._ready)
+
+    def close(self) -> None:
+        """Forget about it; safe to call twice."""
+        if self._socket is not None:
+            self._loop.forget(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    def _ready(self, mask: int) -> None:
+        assert self._socket is not None
+        if not self._connected:
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                return self._failed(code)
+            self._connected = True
+            if self._check.kind == "tcp":
+                return self._finish(True, "")
+            self._request = request(self._check)
+        try:
+            if mask & WRITE:
+                self._request = self._request[self._socket.send(self._request) :]
+                if not self._request:
+                    self._loop.watch(self._socket.fileno(), READ, self._ready)
+            if mask & READ:
+                self._hear(self._socket.recv(ANSWER_BYTES))
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return self._finish(False, f"{place(self._check)}: {error.strerror or error}")
+        return None
+
+    def _hear(self, heard: bytes) -> None:
+        self._answer += heard
+        answer = understand(self._answer, not heard or len(self._answer) >= ANSWER_BYTES)
+        if answer is not None:
+            ok, what = answer
+            self._finish(ok, "" if ok else f"{place(self._check)}{self._check.path} {what}")
+
+    def _failed(self, code: int) -> None:
+        self.close()
+        if self._addresses:
+            return self.begin()
+        what = "refuses the connection" if code == errno.ECONNREFUSED else f"cannot be reached: {os.strerror(code)}"
+        return self._done(False, f"{place(self._check)} {what}")
+
+    def _finish(self, ok: bool, problem: str) -> None:
+        self.close()
+        self._done(ok, problem)
+
+
+def request(check: Check) -> bytes:
+    """The bytes of the GET."""
+    path = "".join(one if one > " " else f"%{ord(one):02X}" for one in check.path) or "/"
+    lines = (
+        f"GET {path} HTTP/1.1",
+        f"Host: {place(check)}",
+        "User-Agent: daqsched-executor",
+        "Accept: */*",
+        "Connection: close",
+    )
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+def understand(answer: bytes, whole: bool) -> tuple[bool, str] | None:
+    """Whether an answer says that all is well, and what it says else; None: not known before there is more of it."""
+    line, ended, rest = answer.partition(b"\n")
+    if not ended and not whole:
+        return None
+    words = line.split(None, 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        return False, "gives an answer that is not HTTP" if line else "closes the connection without an answer"
+    code = int(words[1])
+    if 200 <= code < 400:
+        return True, ""
+    _, _, body = (b"\n" + rest.replace(b"\r", b"")).partition(b"\n\n")
+    if not whole and len(body) < QUOTE:
+        return None
+    said = " ".join(body[:QUOTE].decode("utf-8", "replace").split())
+    return False, f"answers with HTTP {code}" + (f": {said}" if said else "")

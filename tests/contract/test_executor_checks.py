@@ -1,0 +1,441 @@
+"""Real executors, real programs, real checks of each kind: how a program gets ready, ill and well, as seen from outside.
+
+The agent is fake (tests/fake_agent.py); sockets, processes, files and messages are not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from daqsched_executor.contract import Check, Report, Restart
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, alive, processes_of, report_of, wait_until
+
+#: Fast enough for a test, slow enough for a busy machine.
+QUICK = {"grace_s": 30.0, "interval_s": 0.2, "timeout_s": 2.0, "failures": 2}
+
+
+def python(text: str) -> list[str]:
+    """argv of a small program."""
+    return [sys.executable, "-S", "-c", text]
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def ended_for(agent: FakeAgent, words: str) -> Status:
+    """Wait until the program was ended by its check, and started again, and return the report that tells it."""
+    told = agent.wait_update("TASK_STARTING", contains=words)
+    assert report_of(told).healthy is False and words in report_of(told).ailment
+    agent.wait(lambda: [one for one in reports(agent) if one.last_exit and words in one.last_exit.why], "restart")
+    return told
+
+
+def reports(agent: FakeAgent) -> list[Report]:
+    """All that came."""
+    return [report_of(update) for update in agent.updates]
+
+
+def pids(agent: FakeAgent) -> list[int]:
+    """Of all programs that were told of."""
+    return sorted({report.pid for report in reports(agent)} - {0})
+
+
+#: A program whose health is a file: `answer` holds what it answers, no file: it hangs after it accepted.
+SERVER = """
+import os, socket, sys, time
+time.sleep(0.3)
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", int(sys.argv[1])))
+listener.listen()
+kept = []
+while True:
+    connection, _ = listener.accept()
+    connection.settimeout(0.2)
+    try:
+        connection.recv(65536)
+    except OSError:
+        pass
+    if os.path.exists("answer"):
+        connection.sendall(open("answer", "rb").read())
+        connection.close()
+    else:
+        kept.append(connection)
+"""
+
+
+def serve(start: Start, tmp_path: Path, answer: bytes, **fields: object) -> tuple[ExecutorUnderTest, Path]:
+    """A program with a health endpoint, an HTTP check on it, and the file that decides what it answers."""
+    sandbox = tmp_path / "sandbox"
+    sandbox.mkdir()
+    (sandbox / "answer").write_bytes(answer)
+    port = free_port()
+    check = Check("http", "health", port=port, path="/health", **{**QUICK, **fields})  # type: ignore[arg-type]
+    return start(*python(SERVER), str(port), checks=(check,)), sandbox / "answer"
+
+
+class TestHttp:
+    """GET, from the executor's own loop."""
+
+    def test_it_is_ready_when_it_answers_and_restarted_when_it_says_no(
+        self, agent: FakeAgent, start: Start, tmp_path: Path
+    ) -> None:
+        """First refused, then 204, then 503 with words; Mesos' own flag follows."""
+        _, answer = serve(start, tmp_path, b"HTTP/1.1 204 No Content\r\n\r\n")
+        told = agent.wait_update("TASK_STARTING", contains="not ready yet: health has not answered")
+        assert "healthy" not in told and report_of(told).pid
+        told = agent.wait_update("TASK_RUNNING")
+        assert told["healthy"] is True and report_of(told).healthy is True
+        answer.write_bytes(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 13\r\n\r\nbuffer full\r\n")
+        told = ended_for(agent, "check health failed 2 times in a row")
+        assert "/health answers with HTTP 503: buffer full: SIGTERM sent" in told["message"]
+        assert told["healthy"] is False
+
+    def test_one_that_accepts_and_hangs_is_given_up(self, agent: FakeAgent, start: Start, tmp_path: Path) -> None:
+        """The time limit is a failure, and the loop runs on meanwhile: a killed program is back at once."""
+        executor, answer = serve(start, tmp_path, b"HTTP/1.0 200 OK\r\n\r\n", timeout_s=1.0)
+        first = executor.running().pid
+        answer.unlink()
+        time.sleep(0.5)  # a request hangs now
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: len(processes_of(executor)) == 1 and processes_of(executor) != [first], "restart", 0.5)
+        answer.write_bytes(b"HTTP/1.0 200 OK\r\n\r\n")
+        executor.running(2)
+        answer.unlink()
+        ended_for(agent, "does not answer within 1.0 s")
+
+    @pytest.mark.parametrize(
+        "answer, words",
+        [
+            (b"SSH-2.0-OpenSSH_9.2\r\n", "gives an answer that is not HTTP"),
+            (b"", "closes the connection without an answer"),
+            (b"HTTP/1.1 500 Oops\r\n\r\n" + b"x" * 10_000_000, "answers with HTTP 500: " + "x" * 120),
+            (b"x" * 10_000_000, "gives an answer that is not HTTP"),
+        ],
+        ids=["other protocol", "nothing", "long", "endless line"],
+    )
+    def test_other_answers_are_named(
+        self, agent: FakeAgent, start: Start, tmp_path: Path, answer: bytes, words: str
+    ) -> None:
+        """Nothing of any length is kept."""
+        serve(start, tmp_path, answer, grace_s=0.0, unhealthy="notify")
+        told = agent.wait_update("TASK_STARTING", contains="unhealthy: check health failed")
+        assert words in told["message"] and len(told["message"]) < 600
+
+
+class TestTcp:
+    """A port."""
+
+    def test_it_is_ready_when_it_listens_and_restarted_when_it_does_not(self, agent: FakeAgent, start: Start) -> None:
+        """By a name that needs no look-up, over whichever of its addresses answers."""
+        port = free_port()
+        text = f"""
+import os, signal, socket, time
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", {port}))
+listener.listen()
+signal.signal(signal.SIGUSR1, lambda *a: listener.close())
+while True: time.sleep(1)
+"""
+        executor = start(*python(text), checks=(Check("tcp", "port", address="localhost", port=port, **QUICK),))  # type: ignore[arg-type]
+        os.kill(executor.running().pid, signal.SIGUSR1)
+        ended_for(agent, f"localhost:{port} refuses the connection")
+        executor.running(2)
+
+    def test_a_name_is_looked_up_beside_the_loop(self, agent: FakeAgent, start: Start) -> None:
+        """One that does not exist is told as such."""
+        check = Check("tcp", "port", address="nowhere.invalid", port=1, grace_s=0.0, failures=1, unhealthy="notify")
+        start("/bin/sleep", "1000", checks=(check,))
+        agent.wait_update("TASK_STARTING", contains="nowhere.invalid has no address: ", limit_s=20.0)
+
+    def test_this_machines_name_is_found(self, agent: FakeAgent, start: Start) -> None:
+        """The addresses of a name are tried in turn."""
+        with socket.socket() as listener:
+            listener.bind(("", 0))
+            listener.listen(50)
+            check = Check("tcp", "port", address=socket.gethostname(), port=listener.getsockname()[1], **QUICK)  # type: ignore[arg-type]
+            start("/bin/sleep", "1000", checks=(check,)).running()
+
+
+class TestCommand:
+    """A command beside the program."""
+
+    def test_it_decides_by_its_exit_status_and_its_last_line_is_the_reason(
+        self, agent: FakeAgent, start: Start
+    ) -> None:
+        """With the program's environment and directory, and the program's pid."""
+        ask = 'test "$MARK" = 1 && test -e ready && kill -0 $DAQSCHED_PID && { test ! -e ill || { echo no data; exit 3; }; }'
+        check = Check("command", "ask", argv=("/bin/sh", "-c", ask), **QUICK)  # type: ignore[arg-type]
+        executor = start("/bin/sleep", "1000", env={"MARK": "1"}, checks=(check,))
+        agent.wait_update("TASK_STARTING", contains="not ready yet: ask has not succeeded")
+        (executor.sandbox / "ready").touch()
+        executor.running()
+        (executor.sandbox / "ill").touch()
+        ended_for(agent, "check ask failed 2 times in a row: no data (exit code 3 after ")
+
+    def test_one_that_hangs_and_double_forks_leaves_nothing(self, agent: FakeAgent, start: Start) -> None:
+        """Its time is over: it and its daemons die; the program is neither ended by mistake nor takes the blame."""
+        hang = "echo $$ >> began; setsid -f sh -c 'echo $$ >> daemons; sleep 1000' & sleep 1000"
+        check = Check("command", "ask", argv=("/bin/sh", "-c", hang), **{**QUICK, "timeout_s": 0.5}, unhealthy="notify")  # type: ignore[arg-type]
+        executor = start("/bin/sleep", "1000", checks=(check,))
+        program = report_of(agent.wait_update("TASK_STARTING", contains="not ready yet")).pid
+        began, daemons = executor.sandbox / "began", executor.sandbox / "daemons"
+        wait_until(lambda: daemons.exists() and len(daemons.read_text().split()) >= 3, "third run")
+        ran = [*map(int, began.read_text().split()), *map(int, daemons.read_text().split())]
+        assert sum(alive(pid) for pid in began_pids(began)) <= 1
+        agent.kill("readout@hlt01.1")
+        agent.wait_update("TASK_KILLED")
+        assert executor.leave() == 0 and not alive(program)
+        wait_until(lambda: not [pid for pid in [*ran, *began_pids(began)] if alive(pid)], "end of the checks")
+
+    def test_kill_9_of_the_executor_ends_its_checks(self, agent: FakeAgent, start: Start) -> None:
+        """No check outlives it."""
+        ask = "echo $$ >> began; sleep 1000"
+        check = Check("command", "ask", argv=("/bin/sh", "-c", ask), **{**QUICK, "timeout_s": 100.0})  # type: ignore[arg-type]
+        executor = start("/bin/sleep", "1000", checks=(check,))
+        began = executor.sandbox / "began"
+        wait_until(lambda: began.exists() and began_pids(began), "check")
+        os.kill(executor.pid, signal.SIGKILL)
+        wait_until(lambda: not alive(began_pids(began)[0]), "end of the check")
+        executor.process.wait(10)
+        assert processes_of(executor) == []
+
+
+def began_pids(file: Path) -> list[int]:
+    """One per line."""
+    return [int(line) for line in file.read_text().split()]
+
+
+class TestOutput:
+    """What a program prints."""
+
+    def test_silence_ends_it(self, agent: FakeAgent, start: Start) -> None:
+        """Ready with the first words, ill without any for too long."""
+        check = Check("output", "lines", silence_s=1.0, grace_s=30.0)
+        executor = start(
+            "/bin/sh", "-c", "sleep 0.3; for i in 1 2 3; do echo $i; sleep 0.4; done; sleep 1000", checks=(check,)
+        )
+        agent.wait_update("TASK_STARTING", contains="lines has printed nothing")
+        executor.running()
+        ended_for(agent, "check lines failed: nothing printed for 1.0 s")
+
+    def test_a_pattern_is_searched_in_new_lines_of_one_stream_only(self, agent: FakeAgent, start: Start) -> None:
+        """Lines of the other stream, other lines, and those of the run before are no signs of life."""
+        check = Check("output", "lines", stream="stderr", pattern=rb"^event \d+$".decode(), silence_s=2.0, grace_s=3.0)
+        text = "echo event 1 >&2; echo event 2; while :; do echo event 3; echo noevent 4 >&2; sleep 0.1; done"
+        executor = start("/bin/sh", "-c", text, checks=(check,))
+        executor.running()
+        ended_for(agent, "no line with '^event \\\\d+$' for 2.0 s")
+        executor.running(2)
+
+    def test_a_flood_costs_the_executor_little(self, agent: FakeAgent, start: Start) -> None:
+        """Hundreds of MB through a pattern's check: the loop stays quick, the CPU time small."""
+        check = Check("output", "lines", pattern="never matches", silence_s=60.0, grace_s=60.0)
+        flood = (
+            "for _ in 1 2 3; do head -c 100000000 /dev/zero | tr '\\0' 'x' | fold -w 99; sleep 0.5; done; sleep 1000"
+        )
+        executor = start("/bin/sh", "-c", flood, checks=(check,))
+        wait_until(lambda: (executor.sandbox / "stdout").exists(), "output")
+        before = cpu_s(executor.pid)
+        wait_until(lambda: (executor.sandbox / "stdout").stat().st_size > 290_000_000, "flood", 60.0)
+        assert cpu_s(executor.pid) - before < 1.0
+
+    def test_a_pattern_that_goes_wild_does_not_hold_up_the_loop(self, agent: FakeAgent, start: Start) -> None:
+        """The search is broken off, and a killed program is back all the same."""
+        check = Check("output", "lines", pattern="(a+)+$", silence_s=60.0, grace_s=60.0)
+        text = f"while :; do echo {'a' * 40}b; sleep 0.1; done"
+        executor = start("/bin/sh", "-c", text, checks=(check,))
+        agent.wait_update("TASK_STARTING", contains="the search takes more than 0.1 s", limit_s=20.0)
+        first = pids(agent)[0]
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: report_of(agent.updates[-1]).restarts == 1, "restart")
+        assert executor.process.poll() is None
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class TestFile:
+    """The time of a file's change."""
+
+    def test_a_file_that_is_written_to_is_a_sign_of_life(self, agent: FakeAgent, start: Start) -> None:
+        """One that a predecessor wrote is not; a missing one is named."""
+        check = Check("file", "run file", path="run.raw", silence_s=1.0, grace_s=5.0, interval_s=0.3)
+        text = (
+            "if test -e run.raw; then sleep 1000; fi; for i in 1 2 3 4; do sleep 0.3; date >> run.raw; done; sleep 1000"
+        )
+        executor = start("/bin/sh", "-c", text, checks=(check,))
+        executor.running()
+        ended_for(agent, "check run file failed: run.raw unchanged for 1.0 s (last changed at ")
+        agent.wait_update("TASK_STARTING", contains="run.raw unchanged for 5.0 s", limit_s=20.0)
+        assert len([update for update in agent.updates if update["state"] == "TASK_RUNNING"]) == 1
+
+    def test_a_missing_file_is_named(self, agent: FakeAgent, start: Start) -> None:
+        """With the sentence that probes have for it."""
+        check = Check("file", "run file", path="/nowhere/run.raw", silence_s=0.5, grace_s=0.5, interval_s=0.2)
+        start("/bin/sleep", "1000", checks=(check,))
+        ended_for(agent, "/nowhere/run.raw is missing")
+
+
+#: A daemon as people write them for systemd: orders come as signals.
+DAEMON = r"""
+import os, signal, socket, sys, time
+def notify(text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        address = os.environ["NOTIFY_SOCKET"]
+        one.connect("\0" + address[1:] if address[0] == "@" else address)
+        one.sendall(text.encode())
+beat = int(os.environ["WATCHDOG_USEC"]) / 1e6 / 3
+assert int(os.environ["WATCHDOG_PID"]) == os.getpid()
+quiet = False
+def be_quiet(*a):
+    global quiet
+    quiet = True
+signal.signal(signal.SIGUSR1, be_quiet)
+notify("STATUS=reading the map of cables")
+time.sleep(0.5)
+notify("READY=1\nSTATUS=taking data")
+while True:
+    time.sleep(beat)
+    if not quiet:
+        notify("WATCHDOG=1")
+"""
+
+BEAT = Check("heartbeat", "beat", silence_s=1.5, grace_s=30.0)
+
+
+class TestHeartbeat:
+    """sd_notify(3)."""
+
+    def test_a_systemd_style_daemon_gets_ready_is_heard_and_ended_when_it_falls_silent(
+        self, agent: FakeAgent, start: Start
+    ) -> None:
+        """STATUS= before and after, many beats, then none."""
+        executor = start(*python(DAEMON), checks=(BEAT,))
+        agent.wait_update("TASK_STARTING", contains="not ready yet: beat has not sent READY=1")
+        report = executor.running()
+        assert report.says == "taking data" and agent.updates[-1]["message"].endswith("; it says: taking data")
+        time.sleep(3.0)  # more than one silence
+        assert alive(report.pid)
+        os.kill(report.pid, signal.SIGUSR1)
+        ended_for(agent, "check beat failed: no WATCHDOG=1 for 1.5 s")
+        executor.running(2)
+
+    def test_one_that_never_gets_ready_backs_off_and_is_given_up(self, agent: FakeAgent, start: Start) -> None:
+        """Each attempt has its grace; the budget holds."""
+        check = Check("heartbeat", "beat", grace_s=0.3)
+        start("/bin/sleep", "1000", checks=(check,), restart=Restart(budget=2, delay_s=0.05))
+        failed = agent.wait_update("TASK_FAILED", limit_s=20.0)
+        assert "gave up after 2 restarts" in failed["message"] and "no READY=1 within 0.30 s" in failed["message"]
+        assert not [update for update in agent.updates if update["state"] == "TASK_RUNNING"]
+
+    def test_only_the_programs_own_processes_are_heard(self, agent: FakeAgent, start: Start) -> None:
+        """A stranger who learnt the address is refused and said so; the program's grandchild is heard."""
+        hello = """
+import os, socket, time
+one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+one.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
+one.sendall(b"READY=1")
+time.sleep(1)
+"""
+        text = """
+echo $NOTIFY_SOCKET > socket
+while ! test -e go; do sleep 0.05; done
+setsid "$PYTHON" -S -c "$HELLO" &
+sleep 1000
+"""
+        environment = {"HELLO": hello, "PYTHON": sys.executable}
+        check = Check("heartbeat", "beat", grace_s=60.0)
+        executor = start("/bin/sh", "-c", text, env=environment, checks=(check,))
+        file = executor.sandbox / "socket"
+        wait_until(lambda: file.exists() and file.read_text(), "address")
+        address = file.read_text().strip()
+        assert address.startswith("@daqsched/notify/") and len(address) < 100
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+            stranger.connect("\0" + address[1:])
+            stranger.sendall(b"READY=1")
+            wait_until(lambda: f"a message of pid {os.getpid()}" in executor.log(), "refusal")
+        assert not [update for update in agent.updates if update["state"] == "TASK_RUNNING"]
+        (executor.sandbox / "go").touch()
+        executor.running()
+
+    def test_junk_and_floods_break_nothing(self, agent: FakeAgent, start: Start) -> None:
+        """Thousands of messages, bytes of any kind, files with them; the last status counts, reports stay few."""
+        text = r"""
+import array, os, socket, time
+one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+one.connect("\0" + os.environ["NOTIFY_SOCKET"][1:])
+files = array.array("i", [0, 1, 2])
+for n in range(3000):
+    one.send(os.urandom(200))
+    one.sendmsg([b"FDSTORE=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+    one.send(b"STATUS=\xff%d\nX" % n)
+    one.send(b"x" * 100000)
+read, write = os.pipe()
+one.sendmsg([b"BARRIER=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [write]))])
+os.close(write)
+assert os.read(read, 1) == b""
+one.send(b"READY=1")
+time.sleep(1000)
+"""
+        executor = start(*python(text), checks=(Check("heartbeat", "beat", grace_s=60.0),))
+        report = executor.running()
+        assert report.says == "\N{REPLACEMENT CHARACTER}2999" and len(agent.updates) < 10
+        assert len(os.listdir(f"/proc/{executor.pid}/fd")) < 40
+
+    @pytest.mark.skipif(not Path("/usr/bin/systemd-notify").exists(), reason="no systemd-notify on this machine")
+    def test_the_real_systemd_notify_is_understood(self, agent: FakeAgent, start: Start) -> None:
+        """As shell scripts call it: it ends at once, after its barrier."""
+        text = "systemd-notify --ready --status='from a script'; sleep 1000"
+        report = start("/bin/sh", "-c", text, checks=(Check("heartbeat", "beat", grace_s=10.0),)).running()
+        assert report.says == "from a script"
+
+
+class TestLean:
+    """What checks cost where there are none."""
+
+    def test_a_job_without_checks_has_no_socket_and_no_module_of_checks(self, agent: FakeAgent, start: Start) -> None:
+        """NOTIFY_SOCKET is not set, and the environment is as ever."""
+        executor = start("/bin/sh", "-c", "env > environment; sleep 1000")
+        executor.running()
+        environment = executor.sandbox / "environment"
+        wait_until(lambda: environment.exists() and "DAQSCHED_JOB" in environment.read_text(), "environment")
+        assert "NOTIFY_SOCKET" not in environment.read_text() and "WATCHDOG" not in environment.read_text()
+
+
+def test_a_stop_in_the_middle_of_checks_of_every_kind_is_quick_and_clean(agent: FakeAgent, start: Start) -> None:
+    """Nothing is left, nothing is told after the last report."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(1)
+        port = deaf.getsockname()[1]
+        checks = (
+            Check("command", "c", argv=("/bin/sleep", "1000"), timeout_s=100.0),
+            Check("http", "h", port=port, path="/", timeout_s=100.0),
+            Check("tcp", "t", port=port),
+            Check("output", "o", silence_s=10.0),
+            Check("file", "f", path="x", silence_s=10.0),
+            BEAT,
+        )
+        executor = start("/bin/sleep", "1000", checks=checks)
+        agent.wait_update("TASK_STARTING", contains="not ready yet")
+        wait_until(lambda: len(processes_of(executor)) >= 2, "check command")
+        agent.kill("readout@hlt01.1")
+        assert agent.wait_update("TASK_KILLED")["message"].startswith("stopped: killed by SIGTERM")
+        assert executor.leave() == 0
+        wait_until(lambda: processes_of(executor) == [], "end of the checks")
