@@ -102,6 +102,7 @@ def test_a_missing_library_is_waited_for_and_looked_for_again_after_a_death_of_i
     agent.wait_update("TASK_STARTING", contains=words)
     (tmp_path / "away").rename(library)
     pid = executor.running().pid
+    wait_until(lambda: "libdaq" in Path(f"/proc/{pid}/maps").read_text(), "loaded library")
     library.unlink()
     os.kill(pid, signal.SIGKILL)
     agent.wait_update("TASK_STARTING", count=2, contains=words)

@@ -46,10 +46,14 @@ class InstanceClaim:
                 except BlockingIOError:
                     return self._occupied()
                 except OSError as error:
+                    self._lock = -1
                     problem = f"a second copy could not be told: {error.filename or self._spool}: {error.strerror}"
                 else:
-                    os.ftruncate(self._lock, 0)
-                    os.pwrite(self._lock, f"{os.getpid()} {clock}\n".encode(), 0)
+                    self._sign(clock)
+        if payload.container is not None and self._lock < 0:
+            # what runs in a container has the engine above it, and no executor: a living one's may not be told from a
+            # dead one's without the lock
+            return Claimed(0, problem)
         orphans, others = remains(self._kernel, payload, self._spool)
         for entry in orphans:
             self._ended.add((entry.pid, entry.start))
@@ -57,6 +61,13 @@ class InstanceClaim:
         if orphans or (others and self._lock >= 0):
             return Occupied(dying=len(orphans) + len(others))
         return Claimed(len(self._ended), problem)
+
+    def _sign(self, clock: str) -> None:
+        try:
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()} {clock}\n".encode(), 0)
+        except OSError:  # a full disk: the lock holds without a name
+            pass
 
     def _occupied(self) -> Event:
         holder = os.pread(self._lock, 100, 0).decode("utf-8", "replace").strip()
