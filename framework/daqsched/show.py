@@ -73,7 +73,7 @@ def counts_line(plan: Plan) -> str:
 def last_words(row: Row) -> list[str]:
     """What a program that is not well printed before it died: the end of it, as that says most."""
     last = row.report.last_exit if row.report is not None else None
-    if last is None or row.state in ("RUNNING", "FINISHED", "STOPPED"):
+    if last is None or row.state in ("RUNNING", "UNHEALTHY", "FINISHED", "STOPPED"):
         return []
     return [f"  | {line}" for line in last.lines]
 

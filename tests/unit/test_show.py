@@ -17,6 +17,7 @@ DEAD = Report("backoff", last_exit=Exit(0.0, 1.0, code=1, lines=("Traceback", "n
         ("BACKOFF", DEAD, ["  | Traceback", "  | no such device"]),
         ("STARTING", DEAD, ["  | Traceback", "  | no such device"]),
         ("RUNNING", DEAD, []),
+        ("UNHEALTHY", DEAD, []),
         ("BACKOFF", Report("backoff"), []),
         ("WAITING", None, []),
     ],
