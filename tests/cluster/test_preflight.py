@@ -109,7 +109,7 @@ def test_what_would_start_and_what_would_not(farm: Farm, cvmfs: Path, agents: Cl
     bad = farm.run("preflight", str(farm.jobs(readout(cvmfs, "release-09"))), check=False)
     assert time.monotonic() - began < 30.0
     assert bad.returncode == 4 and not bad.stderr
-    assert f"readout: {cvmfs}/hlt02/release-09/readout is missing: is the version published?" in bad.stdout
+    assert f"readout: {cvmfs}/hlt02/release-09 is missing: is the version published?" in bad.stdout
     assert bad.stdout.endswith("1 of 3 hosts can't start release-09; nothing was changed.\n")
 
     assert {name: row["pid"] for name, row in farm.rows().items()} == before

@@ -284,7 +284,7 @@ class TestWaiting:
     @pytest.mark.parametrize(
         ("container", "words"),
         [
-            ({"volumes": ("/nowhere/db:/db",)}, "/nowhere/db is missing"),
+            ({"volumes": ("/nowhere/db:/db",)}, "/nowhere is missing"),
             ({"devices": ("/dev/pcie40",)}, "/dev/pcie40 is missing"),
             ({"network": "nosuch"}, "network nosuch not found"),
         ],

@@ -92,7 +92,7 @@ def test_it_has_the_programs_environment_and_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (("/no/such/command",), "/no/such/command is missing"),
+        (("/bin/nosuchcommand",), "/bin/nosuchcommand is missing"),
         (("/etc/passwd",), "/etc/passwd is not executable"),
         (("nosuchcommand",), "nosuchcommand is not in the job's PATH"),
     ],

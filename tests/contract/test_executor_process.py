@@ -348,7 +348,7 @@ class TestPaths:
         path = tmp_path / "v7" / "readout"
         executor = start(str(path))
         status = agent.wait_update("TASK_STARTING", contains="is missing: is the version published?")
-        assert status["message"].startswith(str(path)) and report_of(status).activity == "probing"
+        assert status["message"].startswith(str(path.parent)) and report_of(status).activity == "probing"
         path.parent.mkdir()
         path.symlink_to("/bin/sleep")
         agent.wait_update("TASK_RUNNING")

@@ -56,7 +56,7 @@ def test_it_says_what_could_start_and_why_the_rest_could_not(
     found = survey(
         Probe("good", str(program), needs=(str(tmp_path),)),
         Probe("by name", "sh"),
-        Probe("missing", "/cvmfs/daq.example.org/release-99/bin/readout"),
+        Probe("missing", f"{tmp_path}/release-99/bin/readout"),
         Probe("mode", str(plain)),
         Probe("need", str(program), needs=(str(tmp_path / "lib"),)),
         Probe("folder", str(program), cwd=str(tmp_path / "work")),
@@ -64,7 +64,7 @@ def test_it_says_what_could_start_and_why_the_rest_could_not(
         Probe("limit", str(program), limits={"nofiles": 1}),
     )
     assert found.pop("good") == "" and found.pop("by name") == ""
-    assert found.pop("missing").endswith("readout is missing: is the version published?")
+    assert found.pop("missing") == f"{tmp_path}/release-99 is missing: is the version published?"
     assert "is not executable" in found.pop("mode")
     assert found.pop("need") == f"{tmp_path}/lib is missing: is the version published?"
     assert found.pop("folder") == f"{tmp_path}/work is missing: is the version published?"

@@ -25,13 +25,26 @@ from daqsched_executor.machine.probe import (
 @pytest.mark.parametrize("number", sorted(SENTENCES))
 def test_each_known_error_names_the_path(number: int) -> None:
     """A sentence without the path helps nobody."""
-    assert "/cvmfs/x" in sentence("/cvmfs/x", OSError(number, os.strerror(number)))
+    assert "/usr/x" in sentence("/usr/x", OSError(number, os.strerror(number)))
 
 
 def test_a_dead_cvmfs_is_told_from_a_missing_version() -> None:
     """ENOTCONN asks for a remount, ENOENT whether the version is published."""
     assert "remount" in sentence("/cvmfs/x", OSError(errno.ENOTCONN, ""))
-    assert "published" in sentence("/cvmfs/x", OSError(errno.ENOENT, ""))
+    assert "published" in sentence("/usr/x", OSError(errno.ENOENT, ""))
+
+
+def test_the_part_that_is_missing_is_named(tmp_path: Path) -> None:
+    """Of a version that is not there its folder, once for all that is in it; of a repository that is not, the mount."""
+    missing = OSError(errno.ENOENT, "")
+    path = f"{tmp_path}/release-09/bin/readout"
+    assert sentence(path, missing) == f"{tmp_path}/release-09 is missing: is the version published?"
+    (tmp_path / "release-09" / "bin").mkdir(parents=True)
+    assert sentence(path, missing) == f"{path} is missing: is the version published?"
+    mount = sentence("/cvmfs/nowhere.example.org/release-09/bin/readout", missing)
+    assert mount in [
+        f"{part} is missing: is it mounted on this machine?" for part in ("/cvmfs", "/cvmfs/nowhere.example.org")
+    ]
 
 
 def test_an_error_that_is_not_in_the_list_is_told_as_the_kernel_words_it() -> None:

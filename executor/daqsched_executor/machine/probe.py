@@ -75,10 +75,23 @@ def check_all(program: str, needs: tuple[str, ...], reached: Callable[[str], Non
 
 def sentence(path: str, error: OSError) -> str:
     """What is wrong with ``path``, for people."""
+    if error.errno == errno.ENOENT:
+        path = _first_missing(path)
+        if path == "/cvmfs" or os.path.dirname(path) == "/cvmfs":
+            return f"{path} is missing: is it mounted on this machine?"
     template = SENTENCES.get(error.errno or 0)
     if template is None:
         return f"{path} cannot be read: {error.strerror}"
     return template.format(path=path, user=user_name())
+
+
+def _first_missing(path: str) -> str:
+    """The part of the path that is not there and whose folder is: ``/cvmfs/x/release-09`` says more than a file deep in it."""
+    while True:
+        parent = os.path.dirname(path)
+        if parent in ("", path) or os.path.lexists(parent):
+            return path
+        path = parent
 
 
 def user_name() -> str:
