@@ -80,7 +80,8 @@ class Check:
                protocol of sd_notify(3)
     =========  ==============================================================================================
 
-    The first three are asked every ``interval_s`` and must answer within ``timeout_s``; ``file`` is looked at as often.
+    The first three are asked every ``interval_s`` (until the first success sooner: after 0.2 s, 0.4 s, ...) and must answer
+    within ``timeout_s``; ``file`` is looked at as often, or four times in ``silence_s``.
     A program is *ready* when each of its checks has passed once. Failures count from ``grace_s`` after its start, or
     from the first success if that is earlier; ``failures`` in a row (for silence, and a heartbeat: the first one)
     make it unhealthy.

@@ -246,7 +246,7 @@ def _tell(state: State, now: Moment) -> Step:
     waiting = [(check, pulse.problem) for check, pulse in pairs if not pulse.passed]
     gist = (ill, tuple(check.name for check, _ in waiting), tuple(sorted(state.snoozes)))
     if waiting:
-        message = symptoms.not_ready(state.pid, waiting)
+        message = symptoms.not_ready(state.pid, waiting) + words.before(state.restarts, state.last_exit)
     else:
         message = words.running(state.pid, state.since.clock, state.restarts, state.last_exit, state.note)
     sentences = list(dict.fromkeys(snooze.sentence for snooze in state.snoozes.values()))

@@ -35,9 +35,13 @@ def left_behind(count: int) -> str:
 
 def running(pid: int, clock: str, restarts: int, last: Exit | None, note: str) -> str:
     """``pid 4711 since 2025-11-22 14:02:11, 3 restarts, last: killed by SIGSEGV after 2.1 s``."""
+    return f"pid {pid} since {clock}{before(restarts, last)}" + (f"; {note}" if note else "")
+
+
+def before(restarts: int, last: Exit | None) -> str:
+    """What was before this run: ``, 3 restarts, last: killed by SIGSEGV after 2.1 s``; empty before the first one."""
     again = f", {_times(restarts)}" if restarts else ""
-    before = f", last: {last.words()}" if last else ""
-    return f"pid {pid} since {clock}{again}{before}" + (f"; {note}" if note else "")
+    return again + (f", last: {last.words()}" if last else "")
 
 
 def ended(last: Exit, left: int) -> str:
