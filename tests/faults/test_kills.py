@@ -166,7 +166,7 @@ def test_random_kills_leave_no_orphan_and_no_double_and_every_job_comes_back(
             "-c",
             # argv[0] is where the daemon finds its executor's command
             f"import sys; sys.argv[0] = {str(BIN / 'daqsched')!r}\n"
-            "import daqsched.backoff; daqsched.backoff.RESET_S = 0.5\n"
+            "import daqsched.backoff; daqsched.backoff.RESET_S = 0.0\n"
             "from daqsched.cli import main; main()",
         ]
         farm.serve()
