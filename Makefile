@@ -37,7 +37,7 @@ bench:
 	.venv/bin/python bench/forward.py
 
 faults:
-	@scripts/setup
+	@scripts/setup --tests
 	.venv/bin/python -m pytest -q tests/faults --kills 1000
 
 clean:
