@@ -65,6 +65,8 @@ def test_run_imports_only_what_it_needs() -> None:
     assert not [
         name for name in loaded if name.startswith(("daqsched_executor.forward", "daqsched_executor.container"))
     ]
+    for_some_jobs = "life.checks life.health life.symptoms life.notify run.checks run.reach run.notify run.besides"
+    assert not loaded & {f"daqsched_executor.{name}" for name in for_some_jobs.split()}
 
 
 def test_what_is_kept_out_is_there_when_it_is_used() -> None:

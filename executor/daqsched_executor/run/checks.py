@@ -207,6 +207,8 @@ class Checks:
 def _changed(path: str, since: float) -> str:
     try:
         changed = os.stat(path).st_mtime
+    except FileNotFoundError:  # a probe would ask here whether the version is published
+        return "it is missing"
     except OSError as error:
         return sentence(path, error)
     if changed >= since:
