@@ -34,6 +34,7 @@ bench:
 	@scripts/setup
 	.venv/bin/python bench/farm.py
 	.venv/bin/python bench/executor.py
+	.venv/bin/python bench/engine.py
 	.venv/bin/python bench/forward.py
 
 faults:
