@@ -28,7 +28,10 @@ def classes() -> list[type]:
 
 def light(cls: type) -> Any:
     """The same class, made by `values`."""
-    body: dict[str, Any] = {"__annotations__": dict(cls.__dict__.get("__annotations__", {})), "__qualname__": cls.__qualname__}
+    body: dict[str, Any] = {
+        "__annotations__": dict(cls.__dict__.get("__annotations__", {})),
+        "__qualname__": cls.__qualname__,
+    }
     for one in dataclasses.fields(cls):
         if one.default_factory is not dataclasses.MISSING:
             body[one.name] = values.field(default_factory=one.default_factory)
