@@ -105,6 +105,14 @@ class TestHttp:
         assert "/health answers with HTTP 503: buffer full: SIGTERM sent" in told["message"]
         assert told["healthy"] is False
 
+    def test_each_address_of_localhost_is_tried_and_the_first_refusal_is_told(
+        self, agent: FakeAgent, start: Start
+    ) -> None:
+        """Also where the machine has no IPv6, so that there can be no socket for the second one."""
+        check = Check("http", "health", address="localhost", port=free_port(), path="/")
+        start("/bin/sleep", "1000", checks=(check,))
+        agent.wait_update("TASK_STARTING", contains="refuses the connection", limit_s=20.0)
+
     def test_one_that_accepts_and_hangs_is_given_up(self, agent: FakeAgent, start: Start, tmp_path: Path) -> None:
         """The time limit is a failure, and the loop runs on meanwhile: a killed program is back at once."""
         executor, answer = serve(start, tmp_path, b"HTTP/1.0 200 OK\r\n\r\n", timeout_s=1.0)
@@ -293,6 +301,17 @@ class TestFile:
         check = Check("file", "run file", path="/nowhere/run.raw", silence_s=0.5, grace_s=0.5, interval_s=0.2)
         start("/bin/sleep", "1000", checks=(check,))
         ended_for(agent, "/nowhere/run.raw unchanged for 0.50 s (it is missing)")
+
+    def test_looks_leave_no_file_open(self, start: Start) -> None:
+        """Each is a process with a handle and a pipe; a check looks some ten thousand times a day."""
+        check = Check("file", "run file", path="run.raw", silence_s=2.0, interval_s=0.2)
+        executor = start("/bin/sh", "-c", "while date > run.raw; do sleep 0.05; done", checks=(check,))
+        executor.running()
+        folder = f"/proc/{executor.pid}/fd"
+        at_first, until = len(os.listdir(folder)), time.monotonic() + 2.5
+        while time.monotonic() < until:  # four looks a second: each left one open
+            assert len(os.listdir(folder)) <= at_first + 3
+            time.sleep(0.05)
 
 
 #: A daemon as people write them for systemd: orders come as signals.

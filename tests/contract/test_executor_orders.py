@@ -122,3 +122,13 @@ def test_an_action_also_runs_while_the_program_backs_off(agent: FakeAgent, start
     starts = executor.log().count("runs: pid")
     order(agent, "retry", id="o2")
     wait_until(lambda: executor.log().count("runs: pid") > starts, "start")
+
+
+def test_a_back_off_of_a_month_is_no_trouble(agent: FakeAgent, start: Start) -> None:
+    """epoll waits for 24.8 days at most."""
+    month_s = 30 * 86400.0
+    executor = start("/bin/false", restart=Restart(delay_s=month_s, cap_s=month_s))
+    agent.wait(lambda: [one for one in agent.updates if report_of(one).activity == "backoff"], "back-off")
+    order(agent, "retry")
+    wait_until(lambda: executor.log().count("runs: pid") > 2, "start")
+    assert "a bug" not in executor.log()

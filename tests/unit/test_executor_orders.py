@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from daqsched_executor.contract import Order, Payload, Report, Stop
+from daqsched_executor.contract import ContractError, Order, Payload, Report, Stop
 from daqsched_executor.life.events import (
     BesideEnded,
     Died,
@@ -112,6 +112,17 @@ class TestHooks:
             story.happen(StopAsked("the agent's shutdown", grace_s=1.0))
             assert EndBeside in kinds(story.due()) and story.time == began + 1.0
             assert story.told[-1][0] == last
+
+    def test_a_hurry_also_ends_the_hook_after_a_sigkill(self) -> None:
+        """The grace is over, the program was killed, its hook runs: the agent that shuts down now does not wait for that."""
+        story = running(with_stop(after=("/bin/after",), hook_timeout_s=60.0))
+        story.happen(StopAsked("the scheduler"))
+        assert kinds(story.due()) == [KillTree]
+        assert kinds(story.happen(Died(signal="SIGKILL"))) == [RunBeside]
+        began = story.time
+        story.happen(StopAsked("the agent's shutdown", grace_s=4.0))
+        assert kinds(story.due()) == [EndBeside, Tell] and story.time == began + 4.0
+        assert story.told[-1][0] == "TASK_KILLED"
 
 
 def test_the_second_signal_comes_between_grace_and_sigkill() -> None:
@@ -223,3 +234,11 @@ class TestAct:
         story.happen(StopAsked("the scheduler"))
         assert story.told[-1][0] == "TASK_KILLED"
         assert kinds(story.happen(BesideEnded("act", True, "exit code 0 after 1.0 s"))) == []
+
+
+@pytest.mark.parametrize("fields", [{"until": float("inf")}, {"until": float("nan")}, {"until": "noon"}, {"user": 7}])
+def test_an_order_that_makes_no_sense_is_refused_where_it_is_read(fields: dict[str, object]) -> None:
+    """It comes over the network, and no message may end an executor."""
+    order = Order(**{"id": "1", "kind": "snooze", "user": "alice", **fields})  # type: ignore[arg-type]
+    with pytest.raises(ContractError, match="an order has"):
+        Order.from_json(order.to_json())

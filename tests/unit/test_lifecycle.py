@@ -462,6 +462,16 @@ class TestAgent:
         story.happen(Disconnected(), StopAsked("the agent", leave_s=0.5), Died(code=0))
         assert kinds(story.due()) == [Leave]
 
+    def test_an_agent_that_does_not_know_us_any_more_is_not_waited_for_with_the_last_report(self) -> None:
+        """The program had ended while the agent was away; the executor's lock would keep the next one waiting."""
+        story = Story(payload("never"))
+        story.run()
+        story.happen(Disconnected(), Died(code=0), Disconnected())
+        assert story.happen(StopAsked("the scheduler"), Ticked(), after=10.0) == []
+        story.happen(StopAsked("the agent, which does not know this executor", leave_s=0.5))
+        assert story.state.wake_at == story.time + 0.5
+        assert kinds(story.due()) == [Leave]
+
     def test_an_executor_that_reaches_no_agent_leaves(self) -> None:
         """Without a first subscription within a minute the agent has given us up."""
         now = Moment(5.0)

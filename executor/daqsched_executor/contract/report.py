@@ -106,6 +106,10 @@ class Report:
 ORDER_KINDS = ("retry", "snooze", "wake", "restart", "act")
 
 
+#: No snooze ends then: in the year 33658.
+_FOREVER = 1e12
+
+
 @dataclass(frozen=True)
 class Order:
     """What an operator wants of a running executor, in Mesos' framework messages. They may be lost: whoever sent one looks
@@ -132,6 +136,11 @@ class Order:
         order = build(cls, load(data, "an order"), "an order")
         if order.kind not in ORDER_KINDS:
             raise ContractError(f"an order of kind {order.kind!r} is unknown here: install the newer one")
+        words = (order.id, order.user, order.name, order.message)
+        if not all(isinstance(word, str) for word in words) or not isinstance(order.until, (int, float)):
+            raise ContractError(f"an order has a field of another type: {order}")
+        if not abs(order.until) < _FOREVER:  # an infinity, or no number
+            raise ContractError(f"an order has no time that can be: {order.until}")
         return order
 
 

@@ -19,9 +19,10 @@ def end(state: State, task_state: str, message: str, now: Moment) -> tuple[State
 
 
 def stop_ended(state: State, event: StopAsked, now: Moment) -> tuple[State, list[Command]]:
-    if state.deadline is None:
-        return state, []
-    return replace(state, deadline=min(state.deadline, leave_at(state, now))), []
+    if state.leave_s is None and state.deadline is None:
+        return state, []  # the agent is away: it shall still learn how this ended
+    at = leave_at(state, now)
+    return replace(state, deadline=at if state.deadline is None else min(state.deadline, at)), []
 
 
 def delivered(state: State, event: Delivered, now: Moment) -> tuple[State, list[Command]]:

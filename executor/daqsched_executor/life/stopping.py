@@ -108,7 +108,7 @@ def stop_again(state: State, event: StopAsked, now: Moment) -> tuple[State, list
     if hurry_at is None:
         return state, said
     state = replace(state, hurry_at=_at_most(hurry_at, state.hurry_at))
-    if not state.killed and state.deadline is not None:
+    if (state.hook or not state.killed) and state.deadline is not None:
         state = replace(state, deadline=_at_most(state.deadline, state.hurry_at))
     return state, said
 

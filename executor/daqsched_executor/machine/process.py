@@ -69,6 +69,19 @@ def forked(kernel: Kernel, run: Callable[[int, int], None]) -> tuple[int, int]:
     return pid, talk
 
 
+def handle_of(pid: int, talk: int) -> int:
+    """A `forked` child itself and not its number (pidfd_open(2)). It must not have been reaped: that is done in the loop.
+
+    Where there are too many open files it is killed, ``talk`` closed, and OSError raised.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.close(talk)
+        raise
+
+
 def no_process(error: OSError) -> str:
     """Why `fork_child` failed, for people."""
     return f"no process can be started here: {error.strerror} (too many processes?)"
@@ -119,8 +132,10 @@ class Program:
         self._asked = 0
         if self._order >= 0:
             os.close(self._order)
-        self._order = os.memfd_create("order") if payload.container is not None else -1
+            self._order = -1
         try:
+            if payload.container is not None:
+                self._order = os.memfd_create("order")
             self.pid, self.talk = fork_child(self._kernel, payload, self._output, self._order, self._known)
         except OSError as error:
             return [StartFailed(no_process(error))]

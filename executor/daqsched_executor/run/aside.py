@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from daqsched_executor.machine.child import switch_user
 from daqsched_executor.machine.kernel import Kernel
-from daqsched_executor.machine.process import Program, forked
+from daqsched_executor.machine.process import Program, forked, handle_of
 from daqsched_executor.run.loop import READ, Loop
 
 
@@ -41,8 +41,8 @@ class Aside:
         self._heard = b""
         pid, self._talk = forked(kernel, child)
         program.runners.add(pid)
-        #: The process itself and not its number. Nobody has reaped it: that is done in the loop, which we are called from.
-        self._handle = os.pidfd_open(pid)
+        #: The process itself and not its number; -1 once it is gone, or has answered.
+        self._handle = handle_of(pid, self._talk)
         loop.watch(self._talk, READ, self._hear)
 
     @property
@@ -77,4 +77,7 @@ class Aside:
         self._heard += heard
         if not heard:
             self.close()
+            if self._handle >= 0:  # its pipe is closed before it counts as ended: nobody will look again
+                os.close(self._handle)
+                self._handle = -1
             self._done(self._heard.decode("utf-8", "surrogateescape"))

@@ -172,11 +172,7 @@ class Checks:
     ) -> None:
         reach = Reach(self._loop, check, addresses, answered)
         self._attempts[number] = reach
-        try:
-            reach.begin()
-        except OSError as error:  # no socket: too many files
-            reach.close()
-            answered(False, f"cannot be asked: {error.strerror}")
+        reach.begin()
 
     def _command(self, number: int, check: Check, payload: Payload, answered: Callable[[bool, str], None]) -> None:
         besides, key = self._besides(), f"check {number}"

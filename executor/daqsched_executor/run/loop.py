@@ -11,6 +11,9 @@ from typing import Any
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
+#: One wait: epoll takes at most 2**31 ms, 24.8 days, and a back-off or a snooze may be longer.
+LONGEST_S = 3600.0
+
 
 class Loop:
     """Calls back, never two at a time. Times are monotonic; a time is asked for anew in every round."""
@@ -58,7 +61,7 @@ class Loop:
         ``settle`` in every round after all call backs."""
         while self._running:
             due = wake_at()
-            wait_s = None if due is None else max(0.0, due - time.monotonic())
+            wait_s = None if due is None else min(LONGEST_S, max(0.0, due - time.monotonic()))
             for key, mask in self._selector.select(wait_s):
                 if self._selector.get_map().get(key.fd) is key:  # not forgotten by a call back just before
                     key.data(mask)

@@ -133,7 +133,7 @@ class Run:
             return 0
         except BaseException:
             self._log.say("a bug, please report it: " + " | ".join(traceback.format_exc().splitlines()))
-            self._program.kill_tree()
+            end_all(self._kernel)  # the warden takes our word that nothing is left
             return 1
 
     # ----------------------------------------------------------------------------------- what is heard

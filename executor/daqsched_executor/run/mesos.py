@@ -218,7 +218,7 @@ class Link(MesosExecutorDriver):
         try:
             handed = task_of(a2b_base64(task.get("data", "")))
             self._happen(Launched(handed) if isinstance(handed, Payload) else SurveyAsked(handed))
-        except (ContractError, ValueError) as error:
+        except Exception as error:  # whatever is wrong with it: it is handed over once, and must not be lost
             self._happen(Refused(f"this executor cannot use its task: {error}"))
 
     def on_launch_group(self, event: Any) -> None:
@@ -280,7 +280,10 @@ class Link(MesosExecutorDriver):
 
     def _send(self, body: Any, path: str = "/api/v1/executor", method: str = "POST", headers: Any = None) -> Any:
         """pymesos' blocking request, made non-blocking: the answer arrives at `_called`."""
-        self._call = self._request(body, self._called)
+        try:
+            self._call = self._request(body, self._called)
+        except OSError as error:  # too many open files
+            self._called(error.strerror or str(error))
         return {}
 
     def _request(self, body: Any, done: Callable[[str], None]) -> Call:

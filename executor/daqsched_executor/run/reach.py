@@ -48,13 +48,18 @@ class Reach:
         self._loop, self._check, self._addresses, self._done = loop, check, list(addresses), done
         self._socket: socket.socket | None = None
         self._connected = False
+        #: Why the first address could not be connected to: it says more than that a machine has no IPv6.
+        self._code = 0
         self._request, self._answer = b"", b""
 
     def begin(self) -> None:
         """Try the next address; ``done`` may be called from in here."""
         family, host = self._addresses.pop(0)
         self._connected = False
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._socket = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # no such family on this machine, or too many open files
+            return self._failed(error.errno or 0)
         self._socket.setblocking(False)
         code = self._socket.connect_ex((host, self._check.port))
         if code not in (0, errno.EINPROGRESS):
@@ -100,9 +105,11 @@ class Reach:
 
     def _failed(self, code: int) -> None:
         self.close()
+        self._code = self._code or code
         if self._addresses:
             return self.begin()
-        what = "refuses the connection" if code == errno.ECONNREFUSED else f"cannot be reached: {os.strerror(code)}"
+        refused = self._code == errno.ECONNREFUSED
+        what = "refuses the connection" if refused else f"cannot be reached: {os.strerror(self._code)}"
         return self._done(False, f"{place(self._check)} {what}")
 
     def _finish(self, ok: bool, problem: str) -> None:

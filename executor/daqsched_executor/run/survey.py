@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from daqsched_executor.life.events import Event, Look, LookEnded, LookReached
 from daqsched_executor.machine.kernel import Kernel
-from daqsched_executor.machine.process import fork_child, no_process
+from daqsched_executor.machine.process import fork_child, handle_of, no_process
 from daqsched_executor.run.loop import READ, Loop
 
 
@@ -33,10 +33,9 @@ class Looks:
         """Fork the child."""
         try:
             pid, talk = fork_child(self._kernel, look.payload, ())
+            self._children[look.look] = _Child(pid, handle_of(pid, talk), talk)
         except OSError as error:
             return self._happen(LookEnded(look.look, no_process(error)))
-        # nobody has reaped it: that is done in the loop, which we are called from
-        self._children[look.look] = _Child(pid, os.pidfd_open(pid), talk)
         self._loop.watch(talk, READ, lambda mask: self._listen(look.look))
 
     def leave(self, number: int) -> None:
