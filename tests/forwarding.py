@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from daqsched_executor.contract import LINKS_DIR, STREAMS_DIR, Stream
@@ -127,10 +128,23 @@ class Index:
         return self.ask_raw(method, path, None if body is None else json.dumps(body).encode())
 
     def ask_raw(self, method: str, path: str, body: bytes | None) -> Any:
-        """One request with a body as it is."""
+        """One request with a body as it is. A server that answers 503 (an index that was made this moment has no shard to
+        search yet) is asked again."""
         request = Request(self.url + path, body, {"Content-Type": "application/json"}, method=method)
-        with urlopen(request, timeout=60) as response:
-            return json.load(response)
+        answers: list[Any] = []
+
+        def answered() -> bool:
+            try:
+                with urlopen(request, timeout=60) as response:
+                    answers.append(json.load(response))
+            except HTTPError as error:
+                if error.code != 503:
+                    raise
+                error.close()
+            return bool(answers)
+
+        until(f"{method} {path} is answered", answered)
+        return answers[0]
 
     def count(self) -> int:
         """How many documents can be found."""
