@@ -2,8 +2,9 @@
 
     python bench/executor.py [--executors 20] [--kills 100] [--idle-s 10]
 
-Real executors and programs against the tests' fake agent, so that nothing of Mesos is in the figures. It asserts
-nothing; the project's aims are printed beside what was measured.
+Real executors and programs against the tests' fake agent, so that nothing of Mesos is in the figures; first of a job
+without checks, then of one that is asked by HTTP every 10 s and sends a heartbeat every second. It asserts nothing; the
+project's aims are printed beside what was measured.
 """
 
 from __future__ import annotations
@@ -14,21 +15,56 @@ import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 for folder in ("tests", "executor"):
     sys.path.insert(0, str(HERE.parent / folder))
 
-from daqsched_executor.contract import Payload, Restart  # noqa: E402
+from daqsched_executor.contract import Check, Payload, Restart  # noqa: E402
 from fake_agent import ExecutorUnderTest, FakeAgent  # noqa: E402
 
+#: A program with a heartbeat; one without checks needs no more than `SLEEPER`.
+BEATER = """
+import os, socket, time
+beat = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+beat.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
+beat.send(b"READY=1")
+while True:
+    time.sleep(1.0)
+    beat.send(b"WATCHDOG=1")
+"""
+SLEEPER = ("/bin/sleep", "100000")
 
-def launched(folder: Path, name: str, *argv: str) -> ExecutorUnderTest:
+
+class Well(BaseHTTPRequestHandler):
+    """What every program is asked for."""
+
+    def do_GET(self) -> None:
+        """All is well."""
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def checks() -> tuple[Check, ...]:
+    """An HTTP check of a server in this process, and a heartbeat."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Well)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    web = Check("http", "web", port=server.server_address[1], path="/health")
+    return web, Check("heartbeat", "beat", silence_s=10.0)
+
+
+def launched(folder: Path, name: str, argv: tuple[str, ...], checks: tuple[Check, ...]) -> ExecutorUnderTest:
     """An executor whose program runs; ``reset_s=0`` makes every restart an immediate one."""
     executor = ExecutorUnderTest(FakeAgent(), folder / name)
-    executor.launch(Payload(f"{name}@host.1", name, "host", argv, restart=Restart(reset_s=0.0)))
+    job = Payload(f"{name}@host.1", name, "host", argv, restart=Restart(reset_s=0.0), checks=checks)
+    executor.launch(job)
     executor.running()
     return executor
 
@@ -46,12 +82,21 @@ def pss_mb(pid: int) -> float:
     raise AssertionError("no Pss in smaps_rollup")
 
 
-def restarts_s(folder: Path, kills: int) -> list[float]:
-    """From kill -9 to the first act of the next program (a shell that writes its pid)."""
-    executor = launched(folder, "restarts", "/bin/sh", "-c", "echo $$ >> pids; exec sleep 1000")
+def both_cpu_s(executor: ExecutorUnderTest) -> float:
+    """The executor's and its warden's."""
+    return cpu_s(executor.pid) + cpu_s(executor.process.pid)
+
+
+def restarts_s(folder: Path, kills: int, program: tuple[str, ...], checks: tuple[Check, ...]) -> list[float]:
+    """From kill -9 to the first act of the next program (a shell that writes its pid, and becomes the program)."""
+    argv = ("/bin/sh", "-c", 'echo $$ >> pids; exec "$@"', "sh", *program)
+    executor = launched(folder, "restarts", argv, checks)
     pids = executor.sandbox / "pids"
     measured = []
-    for _ in range(kills):
+    for number in range(kills):
+        # what dies before it is ready counts as a bad start, which is not tried again at once
+        while checks and executor.log().count("ready after") <= number:
+            time.sleep(0.005)
         size = pids.stat().st_size
         pid = int(pids.read_text().split()[-1])
         while os.readlink(f"/proc/{pid}/exe").endswith("sh"):
@@ -63,7 +108,35 @@ def restarts_s(folder: Path, kills: int) -> list[float]:
         measured.append(time.monotonic() - begin)
         time.sleep(0.02)
     executor.end()
-    return measured
+    return sorted(measured)
+
+
+def measure(title: str, folder: Path, options: argparse.Namespace, program: tuple[str, ...], *checks: Check) -> None:
+    """All of one kind of job."""
+    executors, startup = [], []
+    for number in range(options.executors):
+        executors.append(launched(folder, f"idle{number}", program, checks))
+        startup.append(both_cpu_s(executors[-1]))
+    pss = [pss_mb(executor.pid) + pss_mb(executor.process.pid) for executor in executors]
+    before = sum(map(both_cpu_s, executors))
+    time.sleep(options.idle_s)
+    idle = (sum(map(both_cpu_s, executors)) - before) / len(executors) / options.idle_s
+    for executor in executors:
+        executor.end()
+    latency = restarts_s(folder, options.kills, program, checks)
+    many = len(executors)
+    print(f"{title}:")
+    print(f"  start-up to TASK_RUNNING   {statistics.median(startup):.3f} CPU-s median of {many} (aim 0.1)")
+    print(
+        f"  PSS, {many} idle on one host  {statistics.median(pss):.1f} MB median, {max(pss):.1f} most, with its warden "
+        "(aim 12)"
+    )
+    print(f"  CPU of an idle executor    {idle * 100:.4f} % of one core over {options.idle_s:g} s")
+    print(
+        f"  kill -9 to next program    {statistics.median(latency) * 1000:.1f} ms median, "
+        f"{latency[int(len(latency) * 0.95)] * 1000:.1f} ms 95 %, {latency[-1] * 1000:.1f} ms most "
+        f"of {len(latency)} (aim 20)"
+    )
 
 
 def main() -> None:
@@ -73,31 +146,10 @@ def main() -> None:
     words.add_argument("--kills", type=int, default=100)
     words.add_argument("--idle-s", type=float, default=10.0)
     options = words.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        executors = [launched(folder, f"idle{n}", "/bin/sleep", "100000") for n in range(options.executors)]
-        pids = [executor.pid for executor in executors]
-        wardens = [executor.process.pid for executor in executors]
-        startup = [cpu_s(pid) + cpu_s(warden) for pid, warden in zip(pids, wardens)]
-        pss = [pss_mb(pid) + pss_mb(warden) for pid, warden in zip(pids, wardens)]
-        before = sum(cpu_s(pid) for pid in pids)
-        time.sleep(options.idle_s)
-        idle = (sum(cpu_s(pid) for pid in pids) - before) / len(pids) / options.idle_s
-        for executor in executors:
-            executor.end()
-        latency = sorted(restarts_s(folder, options.kills))
-    many = len(pids)
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs")
-    print(f"start-up to TASK_RUNNING   {statistics.median(startup):.3f} CPU-s median of {many} (aim 0.1)")
-    print(
-        f"PSS, {many} idle on one host  {statistics.median(pss):.1f} MB median, {max(pss):.1f} most, with its warden (aim 12)"
-    )
-    print(f"CPU of an idle executor    {idle * 100:.4f} % of one core over {options.idle_s:g} s")
-    print(
-        f"kill -9 to next program    {statistics.median(latency) * 1000:.1f} ms median, "
-        f"{latency[int(len(latency) * 0.95)] * 1000:.1f} ms 95 %, {latency[-1] * 1000:.1f} ms most "
-        f"of {len(latency)} (aim 20)"
-    )
+    with tempfile.TemporaryDirectory() as name:
+        measure("no checks", Path(name) / "plain", options, SLEEPER)
+        measure("HTTP check and heartbeat", Path(name) / "checks", options, (sys.executable, "-c", BEATER), *checks())
 
 
 if __name__ == "__main__":

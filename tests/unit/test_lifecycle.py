@@ -197,6 +197,7 @@ class TestRestart:
     def test_back_off_survives_any_number_of_deaths(self) -> None:
         """A program that has died ten million times still waits for the cap, not for an overflow."""
         assert backoff(Restart(), 10_000_000) == 60.0
+        assert backoff(Restart(delay_s=0.0), 10_000_000) == 0.0
 
     def test_a_waiting_restart_tells_when_it_is_due(self) -> None:
         """Back-off is TASK_STARTING with its reason and its end, so that nobody must guess."""

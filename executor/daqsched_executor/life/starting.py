@@ -220,7 +220,7 @@ def decide(state: State, now: Moment, failed_start: bool = False) -> tuple[State
 
 def backoff(rule: Restart, deaths: int) -> float:
     """Seconds to wait after a death that ``deaths`` others came before: none at first, then growing to the cap."""
-    if deaths == 0:
+    if deaths == 0 or not rule.delay_s:
         return 0.0
     try:
         return min(rule.cap_s, rule.delay_s * rule.factor ** (deaths - 1))
