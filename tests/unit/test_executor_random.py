@@ -95,8 +95,8 @@ class World(RuleBasedStateMachine):
         after=st.booleans(),
         second=st.sampled_from(["", "INT"]),
         checks=CHECKS,
-        patience_s=st.sampled_from([0.0, 5.0, 900.0, 900.0]),
-        ahead=st.integers(0, 6),
+        patience_s=st.sampled_from([900.0, 900.0, 900.0, 5.0, 0.0]),
+        ahead=st.sampled_from([3, 2, 1, 0, 3, 3]),
     )
     def begin(
         self,
@@ -123,8 +123,12 @@ class World(RuleBasedStateMachine):
             checks=tuple(checks),
             actions={"dump": ("/bin/dump",)},
         )
-        self.time = 100.0
-        self.state = phases.begin(self.now, patience_s)
+        self.time, self.patience_s = 100.0, patience_s
+        self._live(ahead)
+
+    def _live(self, ahead: int = 3) -> None:
+        """An executor, from its beginning, or so many steps ahead."""
+        self.state = phases.begin(self.now, self.patience_s)
         #: none, forked, program
         self.alive, self.left, self.killed = "none", 0, False
         self.forks = True
@@ -244,7 +248,7 @@ class World(RuleBasedStateMachine):
             self.happen(PathFailed("/cvmfs/x is missing") if how == "path" else StartFailed("no program"))
 
     @precondition(lambda self: self.alive == "program")
-    @rule(code=st.integers(0, 1), left=st.sampled_from([0, 0, 0, 2]))
+    @rule(code=st.integers(0, 1), left=st.sampled_from([0, 2]))
     def die(self, code: int, left: int) -> None:
         """By itself, or by a signal that it was sent."""
         self.alive, self.left = "none", left
@@ -321,9 +325,15 @@ class World(RuleBasedStateMachine):
         until = 1e9 + self.time + ahead_s
         self.happen(Ordered(Order(f"o{self.numbers}", kind, "alice", name, until)))
 
-    @rule(grace_s=st.sampled_from([None, 0.0, 1.0, 100.0]), leave_s=st.sampled_from([None, None, 0.5]))
-    def stop(self, grace_s: float | None, leave_s: float | None) -> None:
-        """The scheduler, the agent's shutdown, an agent that has forgotten us."""
+    @rule(
+        grace_s=st.sampled_from([None, 0.0, 1.0, 100.0]),
+        leave_s=st.sampled_from([None, None, 0.5]),
+        seldom=st.integers(0, 5),
+    )
+    def stop(self, grace_s: float | None, leave_s: float | None, seldom: int) -> None:
+        """The scheduler, the agent's shutdown, an agent that has forgotten us; not often, as little comes after it."""
+        if seldom < 5 and not self.stopped:
+            return
         self.happen(StopAsked("the scheduler", grace_s, leave_s))
 
     @rule(event=st.sampled_from(STRAY))
@@ -351,9 +361,9 @@ class World(RuleBasedStateMachine):
     @invariant()
     def is_sound(self) -> None:
         """What runs is what the core thinks that runs, and something will wake it."""
-        state = self.state
         if self.gone:
-            return
+            self._live()  # the framework starts another one
+        state = self.state
         wakes = state.wake_at is not None
         assert len(state.orders) <= 32 and len(state.recent) <= self.job.restart.budget
         assert self.finals == (state.phase == phases.ENDED)
@@ -390,15 +400,14 @@ class World(RuleBasedStateMachine):
             elif self.state.hook in self.besides:
                 self.besides.discard(self.state.hook)
                 self.happen(BesideEnded(self.state.hook, True, "exit code 0 after 0.10 s"))
-            elif self.state.wake_at is not None:
+            else:
                 self.due()
-            self.is_sound()
         assert self.gone and self.finals == (self.state.payload is not None or self.finals)
 
 
 World.TestCase.settings = settings(
-    max_examples=int(os.environ.get("DAQSCHED_EXAMPLES", "100")),
-    stateful_step_count=40,
+    max_examples=int(os.environ.get("DAQSCHED_EXAMPLES", "200")),
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
