@@ -27,6 +27,7 @@ class Launcher(pymesos.Scheduler):
         self.updates: list[Json] = []
         self._wanted: dict[str, Payload] = {}
         self._changed = threading.Condition()
+        self._known = threading.Event()
         info = {
             "user": getpass.getuser(),
             "name": "executor tests",
@@ -41,6 +42,8 @@ class Launcher(pymesos.Scheduler):
         """Start it on its host as soon as that offers itself."""
         with self._changed:
             self._wanted[payload.host] = payload
+        # pymesos calls itself connected before it has read what the master calls us
+        assert self._known.wait(30.0), "the master did not register us within 30 s"
         self._driver.reviveOffers()
 
     def kill(self, payload: Payload) -> None:
@@ -71,6 +74,7 @@ class Launcher(pymesos.Scheduler):
 
     def registered(self, driver: Any, framework_id: Json, master_info: Json) -> None:
         """The master knows us."""
+        self._known.set()
 
     def resourceOffers(self, driver: Any, offers: list[Json]) -> None:
         """Launch what is wanted on a host, decline what is not."""
