@@ -82,6 +82,8 @@ class Record(msgspec.Struct, omit_defaults=True):
     due: float = 0.0
     #: How the last task ended, as its sentence; for people.
     last_end: str = ""
+    #: What its executor last said of it: the last lines of the program are in it, which are wanted when it is not tried again.
+    last_report: Optional[Report] = None
     #: The job did what it should (or must not be tried again) and is not started again while its digest is this.
     done: str = ""
     #: Whether `done` was an end in success.

@@ -45,6 +45,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     wanted: bool = True
     #: Runs something else than the applied spec asks for, until it is replaced.
     outdated: bool = False
+    #: What its executor says; where there is none any more, what the last one said.
     report: Optional[Report] = None
 
 
@@ -102,7 +103,7 @@ def as_wanted(row: Row) -> bool:
 def _row(engine: Engine, instance: Instance, now: float) -> Row:
     task = instance.record.task
     state, reason, since = _shown(engine, instance, now)
-    report = task.report if task is not None else None
+    report = task.report if task is not None else instance.record.last_report
     return Row(
         job=instance.name,
         host=instance.host,
@@ -110,7 +111,7 @@ def _row(engine: Engine, instance: Instance, now: float) -> Row:
         reason=reason,
         since=since,
         release=instance.job.release if instance.job is not None else "",
-        restarts=report.restarts if report is not None else 0,
+        restarts=report.restarts if report is not None and task is not None else 0,
         pid=report.pid if report is not None and state in ("RUNNING", "UNHEALTHY") else 0,
         ports=task.ports if task is not None else {},
         task_id=task.id if task is not None else "",

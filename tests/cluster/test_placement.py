@@ -171,7 +171,7 @@ def test_a_job_is_given_up_and_started_by_hand(farm: Farm, tmp_path: Path) -> No
     cause = tmp_path / "cause"
     cause.touch()
     text = f"""
-jobs = [Job("bad", argv=["/bin/sh", "-c", "test -e {cause} && exit 3; exec sleep 100000"], hosts="hlt01",
+jobs = [Job("bad", argv=["/bin/sh", "-c", "test -e {cause} && {{{{ echo no beam; exit 3; }}}}; exec sleep 100000"], hosts="hlt01",
             restart=Restart(budget=1, delay_s=0.1, give_up=2))]
 """
     done = farm.run("apply", str(farm.jobs(text)), "--timeout", "15", check=False)
@@ -182,6 +182,7 @@ jobs = [Job("bad", argv=["/bin/sh", "-c", "test -e {cause} && exit 3; exec sleep
     farm.kill()
     farm.serve()
     assert farm.states() == {"bad@hlt01": "FAILED"}
+    assert "| no beam" in farm.run("status", "bad").stdout
     cause.unlink()
     farm.run("start", "bad")
     pid = farm.pid("bad@hlt01")

@@ -112,6 +112,18 @@ def test_a_start_now_also_ends_the_schedulers_own_back_off() -> None:
     assert world.task_of("readout")
 
 
+def test_the_last_words_of_a_job_outlive_its_task_and_the_daemon() -> None:
+    """Who looks at what has failed wants to know what it printed."""
+    world = World()
+    world.start(job(restart=Restart("never")))
+    last = Report("exited", last_exit=Exit(1.0, 2.0, code=2, lines=("cannot open /dev/pcie40",)))
+    world.report(world.task_of("readout"), "TASK_FAILED", message="exit code 2", data=last.to_json(), by_executor=True)
+    world.restart()
+    world.register()
+    found = row(world)
+    assert found.state == "FAILED" and found.report == last and found.restarts == 0 and not found.task_id
+
+
 def test_offers_are_suppressed_when_nothing_waits_and_revived_when_something_does() -> None:
     """Other users' frameworks get the machines while all jobs run."""
     world = World()
