@@ -31,9 +31,11 @@ sys.path[:0] = [str(ROOT / "executor"), str(ROOT / "tests")]
 
 from daqcluster import Cluster
 from daqsched_executor.contract import Stream  # noqa: E402 - the checkout's, installed or not
-from daqsched_executor.forward.batch import BODY, REPLY_FILTER, Position, encode  # noqa: E402
+from daqsched_executor.forward.batch import BODY, REPLY_FILTER  # noqa: E402
+from daqsched_executor.forward.forms import Text  # noqa: E402
 from daqsched_executor.forward.lines import CHUNK  # noqa: E402
-from daqsched_executor.forward.record import Template, index_of  # noqa: E402
+from daqsched_executor.forward.position import Position  # noqa: E402
+from daqsched_executor.forward.record import index_of  # noqa: E402
 from daqsched_executor.forward.template import template  # noqa: E402
 from forwarding import ForwarderProcess, Printer  # noqa: E402
 
@@ -93,11 +95,11 @@ class Server:
 
 def bodies(text: bytes) -> list[bytes]:
     """The very bodies that the forwarder would send."""
-    form = Template(Stream("AAAAAAAAAAA", "stdout", "", 0, "readout@hlt01.1", "readout", "hlt01"), 0)
+    form = Text(Stream("AAAAAAAAAAA", "stdout", "", 0, "readout@hlt01.1", "readout", "hlt01"), 0)
     micros = time.time_ns() // 1000
     at, made, documents, size = Position(0, 0), [], [], 0
     while at.offset < len(text):
-        step = encode(form, text[at.offset : at.offset + CHUNK], at, micros, False, BODY - size)
+        step = form.encode(text[at.offset : at.offset + CHUNK], at, micros, False, BODY - size)
         if not step.documents:
             made.append(b"".join(documents))
             documents, size = [], 0

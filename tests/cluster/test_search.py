@@ -16,8 +16,10 @@ from daqsched import search
 from daqsched.errors import Unreachable, UserError
 from daqsched.search import Line, Wanted
 from daqsched_executor.contract import Stream
-from daqsched_executor.forward.batch import BODY, Position, encode
-from daqsched_executor.forward.record import Template, index_of
+from daqsched_executor.forward.batch import BODY
+from daqsched_executor.forward.forms import Text
+from daqsched_executor.forward.position import Position
+from daqsched_executor.forward.record import index_of
 from daqsched_executor.forward.template import template
 from forwarding import ForwarderProcess, Index, Printer, until
 
@@ -35,7 +37,7 @@ class Farm(Index):
         """Store the text's lines, the first read at that time and each other a microsecond later."""
         stream = Stream(f"stream{next(self._streams):05}", name, "", 0, f"{job}@{host}.1", job, host)
         micros = round(at * 1e6)
-        made = encode(Template(stream, 0), text.encode(), Position(0, 0), micros, True, BODY)
+        made = Text(stream, 0).encode(text.encode(), Position(0, 0), micros, True, BODY)
         path = f"/{index_of(self.prefix, micros)}/_bulk" + ("?refresh=true" if refresh else "")
         assert self.ask_raw("POST", path, b"".join(made.documents))["errors"] is False
 

@@ -10,9 +10,10 @@ from typing import Any, Callable
 
 import pytest
 
-from daqsched_executor.forward.batch import BODY, Range
+from daqsched_executor.forward.batch import BODY
 from daqsched_executor.forward.journal import Journal
 from daqsched_executor.forward.lines import LONGEST
+from daqsched_executor.forward.position import Range
 from fake_elastic import FakeElastic
 from forwarding import ForwarderProcess, Printer, until
 

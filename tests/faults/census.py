@@ -53,6 +53,9 @@ def census(folder: Path, program: str) -> dict[str, Instance]:
             if words[0] == b"daqsched-warden" or any(b"import clear" in word for word in words):
                 one.wardens.setdefault(task_id, []).append(pid)
             elif words[-2:] == [b"run", b""]:
+                # the parent of one that looks the same is the executor, and this its child on the way to exec
+                if _looks_so(parent):
+                    continue
                 one.executors.setdefault(task_id, []).append(pid)
             else:
                 continue
@@ -65,6 +68,13 @@ def alive(pid: int) -> bool:
     """Whether it is there and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _looks_so(pid: str) -> bool:
+    try:
+        return Path("/proc", pid, "cmdline").read_bytes().split(b"\0")[-2:] == [b"run", b""]
     except OSError:
         return False
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.forward import journal as module
-from daqsched_executor.forward.batch import Position, Range
 from daqsched_executor.forward.journal import Journal
+from daqsched_executor.forward.position import Position, Range
 
 
 def piece(stream: str, start: int, end: int, micros: int = 5) -> Range:

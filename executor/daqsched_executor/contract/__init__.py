@@ -9,6 +9,15 @@ closed, see `ContractError`).
 Units: durations are seconds as float and end in ``_s``; points in time are seconds since the epoch.
 """
 
+from daqsched_executor.contract.forwarding import (
+    PERIODS,
+    WHEN_FULL,
+    Forwarding,
+    Journal,
+    JsonLines,
+    LogFiles,
+    Syslog,
+)
 from daqsched_executor.contract.job import (
     CHECK_KINDS,
     RESTART_POLICIES,
@@ -45,6 +54,7 @@ __all__ = [
     "LINKS_DIR",
     "LOCKS_DIR",
     "ORDER_KINDS",
+    "PERIODS",
     "RESTART_POLICIES",
     "SPOOL_NAME",
     "SPOOL_VARIABLE",
@@ -53,12 +63,17 @@ __all__ = [
     "STREAMS_DIR",
     "UNHEALTHY_WORDS",
     "VERSION",
+    "WHEN_FULL",
     "Check",
     "Container",
     "ContractError",
     "Done",
     "Exit",
     "Findings",
+    "Forwarding",
+    "Journal",
+    "JsonLines",
+    "LogFiles",
     "Order",
     "Payload",
     "Probe",
@@ -66,6 +81,7 @@ __all__ = [
     "Restart",
     "Stop",
     "Stream",
+    "Syslog",
     "Survey",
     "document_id",
     "duration",

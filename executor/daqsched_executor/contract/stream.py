@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from daqsched_executor.contract.wire import VERSION, build, dump, load
 
@@ -51,6 +52,11 @@ class Stream:
     labels: Mapping[str, str] = field(default_factory=dict)
     #: When it was registered.
     created: float = 0.0
+    #: How its bytes become documents: a name that the forwarder's `forms.form_of` knows, and what that form is told.
+    format: str = "text"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    #: ``event.dataset`` of its lines; a job's has ``daqsched.task``. Others have no task: `task_id` is empty.
+    dataset: str = "daqsched.task"
     version: int = VERSION
 
     def to_json(self) -> bytes:

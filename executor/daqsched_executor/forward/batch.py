@@ -1,4 +1,4 @@
-"""What is sent together: ranges of streams as one body, and what a reply to it means."""
+"""What is sent together: documents in one body, and what a reply to it means."""
 
 from __future__ import annotations
 
@@ -6,34 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .lines import TRUNCATED, split
-from .record import Template, flag_fragment, level_fragment, quote
-
 #: A bulk request's body is kept at or below this; larger ones were not faster, and memory follows it.
 BODY = 1024 * 1024
-
-
-class Position(NamedTuple):
-    """How far a stream has been read."""
-
-    generation: int
-    offset: int
-    #: Whether the piece before this offset was cut off a line that goes on here.
-    cut: bool = False
-
-
-class Range(NamedTuple):
-    """Bytes of one stream as they stand in the journal: enough to make the very same documents again."""
-
-    stream: str
-    generation: int
-    start: int
-    end: int
-    #: Whether the first and the last line go on beyond the range (see `Position.cut`).
-    cut: bool
-    cut_after: bool
-    #: The time of the first line in microseconds since the epoch; each further line is one microsecond later.
-    micros: int
 
 
 class Batch(NamedTuple):
@@ -44,47 +18,6 @@ class Batch(NamedTuple):
     target: str
     #: Two rows per line: the action with the id, and the document.
     documents: list[bytes]
-
-
-class Encoded(NamedTuple):
-    """Documents made of a chunk, and where the next one begins."""
-
-    documents: list[bytes]
-    size: int
-    end: int
-    cut: bool
-
-
-def encode(
-    template: Template, chunk: bytes, at: Position, micros: int, final: bool, room: int, oversize: bool = False
-) -> Encoded:
-    """As many of the chunk's lines as fit into ``room`` bytes, as documents.
-
-    With ``oversize`` at least one, however large it is: a line must fit into some body.
-    """
-    lines, gap, flag = split(chunk, final)
-    documents: list[bytes] = []
-    offset, size = at.offset, 0
-    second, micro = divmod(micros, 1_000_000)
-    form = template.form(second)
-    extra = flag_fragment(flag or (TRUNCATED if at.cut else ""))
-    returns = b"\r" in chunk
-    for line in lines:
-        length = len(line) + gap
-        if returns and line[-1:] == b"\r":
-            line = line[:-1]
-        document = form % (offset, micro, quote(line.decode("utf-8", "replace")), offset, extra + level_fragment(line))
-        if size + len(document) > room and (documents or not oversize):
-            return Encoded(documents, size, offset, at.cut and not documents)
-        documents.append(document)
-        size += len(document)
-        offset += length
-        extra = b""
-        micro += 1
-        if micro == 1_000_000:
-            second, micro = second + 1, 0
-            form = template.form(second)
-    return Encoded(documents, size, offset, flag == TRUNCATED or (at.cut and not documents))
 
 
 class Verdict(NamedTuple):

@@ -16,7 +16,7 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 
-from .batch import Position, Range
+from .position import Position, Range
 
 #: The file is written anew when it is larger than this.
 COMPACT_ABOVE = 256 * 1024

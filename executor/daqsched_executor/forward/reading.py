@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from .batch import BODY, Batch, Position, Range, encode
+from .batch import BODY, Batch
+from .forms import form_of
 from .journal import Journal
 from .lines import CHUNK
-from .record import Template, index_of
+from .position import Position, Range
+from .record import index_of
 from .sources import Source, Spool
 
 #: A clock that was set back by less than this keeps its lines in order by going on from the latest time.
@@ -164,8 +166,7 @@ class Reader:
             except OSError as error:
                 self._complain(source.link, f"cannot read {source.instance}: {error}")
                 break
-            made = encode(
-                source.template,
+            made = source.form.encode(
                 chunk,
                 position,
                 micros + len(documents),
@@ -193,7 +194,7 @@ class Reader:
         documents: list[bytes] = []
         position = Position(entry.generation, entry.start, entry.cut)
         if source is not None and source.position.generation == entry.generation:
-            template = Template(source.stream, entry.generation)
+            form = form_of(source.stream, entry.generation)
             final = False
             while position.offset < entry.end:
                 chunk = source.read(position.offset)
@@ -201,7 +202,7 @@ class Reader:
                 # A piece without newline is recognised by what follows it, so that is left in place.
                 if b"\n" in whole:
                     chunk = whole
-                made = encode(template, chunk, position, entry.micros + len(documents), final, sys.maxsize)
+                made = form.encode(chunk, position, entry.micros + len(documents), final, sys.maxsize)
                 if made.documents:
                     documents += made.documents
                     position = Position(entry.generation, made.end, made.cut)

@@ -1,4 +1,4 @@
-"""A line into an Elasticsearch document: ECS field names, a template of bytes per stream, no dict per line."""
+"""The pieces of a line's document in Elasticsearch: ECS field names, levels, ids, indices."""
 
 from __future__ import annotations
 
@@ -81,28 +81,7 @@ def index_of(prefix: str, micros: int) -> str:
     It follows from the time that the journal keeps, never from the clock at sending: a second attempt after
     midnight must meet the documents of the first, or their ids dedupe nothing.
     """
-    return f"{prefix}-{_utc(micros // 1_000_000):%Y.%m.%d}"
-
-
-class Template:
-    """The constant parts of a stream's documents, joined once; `form` is filled in for each line."""
-
-    def __init__(self, stream: Stream, generation: int) -> None:
-        self._id = _escaped(generation_id(stream.id, generation).encode())
-        self._rest = _escaped(_constant(stream))
-        self._second = -1
-        self._form = b""
-
-    def form(self, second: int) -> bytes:
-        """What ``% (offset, microsecond, quoted message, offset, further log fields)`` makes a line's two rows of."""
-        if second != self._second:
-            stamp = f"{_utc(second):%Y-%m-%dT%H:%M:%S}".encode()
-            self._form = (
-                b'{"create":{"_id":"' + self._id + b'-%010x"}}\n'
-                b'{"@timestamp":"' + stamp + b'.%06dZ","message":%b,"log":{"offset":%d%b}' + self._rest + b"}\n"
-            )
-            self._second = second
-        return self._form
+    return f"{prefix}-{utc(micros // 1_000_000):%Y.%m.%d}"
 
 
 def generation_id(stream_id: str, generation: int) -> str:
@@ -135,7 +114,8 @@ def minimal(document: bytes, reason: str) -> bytes:
     return action + b"\n" + json.dumps(small).encode() + b"\n"
 
 
-def _constant(stream: Stream) -> bytes:
+def constant(stream: Stream) -> bytes:
+    """The fields that all lines of a stream have, as the inner part of a JSON object that goes on after a comma."""
     service = {"name": stream.job, "node": {"name": f"{stream.job}@{stream.host}"}}
     if stream.release:
         service["version"] = stream.release
@@ -152,9 +132,11 @@ def _constant(stream: Stream) -> bytes:
     return b"," + json.dumps(fields, separators=(",", ":"))[1:-1].encode()
 
 
-def _escaped(text: bytes) -> bytes:
+def escaped(text: bytes) -> bytes:
+    """The text as ``%`` gives it back."""
     return text.replace(b"%", b"%%")
 
 
-def _utc(second: int) -> datetime:
+def utc(second: int) -> datetime:
+    """A second since the epoch as a date."""
     return datetime.fromtimestamp(second, timezone.utc)

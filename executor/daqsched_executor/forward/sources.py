@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream
-from .batch import Position
+from .forms import form_of
 from .lines import CHUNK
-from .record import Template
+from .position import Position
 
 SUFFIX = ".json"
 
@@ -51,7 +51,7 @@ class Source:
         self.link = link
         self.registration = registration
         self.position = position
-        self.template = Template(stream, position.generation)
+        self.form = form_of(stream, position.generation)
         #: The file's size at the last look, and at the last read that found no whole line.
         self.size = position.offset
         self.tried = position.offset
@@ -82,7 +82,7 @@ class Source:
     def move(self, position: Position) -> None:
         """Go on from there."""
         if position.generation != self.position.generation:
-            self.template = Template(self.stream, position.generation)
+            self.form = form_of(self.stream, position.generation)
         self.position = position
         self.tried = position.offset
 

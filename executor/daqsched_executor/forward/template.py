@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 #: Raised with every change of `template`; a forwarder replaces an older one and leaves a newer one alone.
-TEMPLATE_VERSION = 1
+TEMPLATE_VERSION = 2
 
 _KEYWORD = {"type": "keyword", "ignore_above": 1024}
 
@@ -24,7 +24,25 @@ FIELDS: dict[str, dict[str, Any]] = {
     "orchestrator.resource.type": _KEYWORD,
     "orchestrator.resource.id": _KEYWORD,
     "daqsched.stream": _KEYWORD,
+    # which start of the program within its task printed it, from 1
+    "daqsched.start": {"type": "integer"},
+    # the same for messages that differ in numbers and ids alone
+    "daqsched.fingerprint": _KEYWORD,
+    # of a document that stands for lines that were dropped: how many, their bytes
+    "daqsched.dropped.lines": {"type": "long"},
+    "daqsched.dropped.bytes": {"type": "long"},
     "event.dataset": _KEYWORD,
+    "event.created": {"type": "date"},
+    "log.file.path": _KEYWORD,
+    "log.logger": _KEYWORD,
+    "log.syslog.facility.name": _KEYWORD,
+    "log.syslog.severity.name": _KEYWORD,
+    "log.syslog.appname": _KEYWORD,
+    "log.syslog.hostname": _KEYWORD,
+    "log.syslog.msgid": _KEYWORD,
+    "process.pid": {"type": "long"},
+    "process.name": _KEYWORD,
+    "source.ip": {"type": "ip"},
     "error.message": {"type": "text", "norms": False},
     "labels": {"type": "flattened", "ignore_above": 1024},
     "ecs.version": _KEYWORD,

@@ -1,0 +1,102 @@
+"""What a machine's forwarder is told: `Logging(...)` of a job file, or the YAML file of a machine without Mesos.
+
+Secrets never stand here: only the names of the files that hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+#: What is dropped first where the disk's bound is reached: see `Forwarding.when_full`.
+WHEN_FULL = ("oldest", "debug")
+
+#: How often a new index begins: see `Forwarding.period`.
+PERIODS = ("month", "day", "hour", "minute")
+
+
+@dataclass(frozen=True)
+class LogFiles:
+    """Log files of a service that is no job: followed by name through rotation, each line (or record) stored once."""
+
+    #: ``service.name`` of the lines, as a job's name would be.
+    name: str
+    #: Absolute paths with ``*``, ``?``, ``[]`` and ``**``; a file that appears later is read from its beginning.
+    paths: Sequence[str]
+    #: How a line tells its time: a preset's name or a `strptime` format; empty: the time when it was seen.
+    time: str = ""
+    #: How a line tells its level: a preset's name, or a regular expression with a group ``level``; empty: as jobs' lines.
+    level: str = ""
+    #: How lines make a record: a preset's name, or a regular expression that a record's first line matches; empty: each
+    #: line is one.
+    multiline: str = ""
+    #: A codec that Python knows; lines end with its newline.
+    charset: str = "utf-8"
+    #: Whether a file that was there when it was first seen is read from its beginning.
+    from_start: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Syslog:
+    """Where syslog of others comes in, RFC 3164 and 5424; 0: not there."""
+
+    udp: int = 0
+    tcp: int = 0
+    address: str = "0.0.0.0"
+    #: The socket's receive buffer in MiB; the kernel's limit (net.core.rmem_max) may be lower where we are not root.
+    buffer: float = 8.0
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """Where JSON objects come in by UDP, one or more lines in a datagram; 0: not there."""
+
+    udp: int = 0
+    address: str = "0.0.0.0"
+    buffer: float = 8.0
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The systemd journal of the machine, where there is one."""
+
+    enabled: bool = False
+    #: Only these units; empty: all.
+    units: Sequence[str] = ()
+    #: A folder of journal files instead of the machine's own.
+    directory: str = ""
+
+
+@dataclass(frozen=True)
+class Forwarding:
+    """All that a forwarder is told. Sizes in MiB, times in seconds."""
+
+    #: ``http(s)://HOST:PORT`` of Elasticsearch's nodes, with commas.
+    elasticsearch: str = ""
+    #: The first part of the index names.
+    index: str = "daqsched-logs"
+    #: How often a new index begins: one of `PERIODS`.
+    period: str = "day"
+    #: Files: PEM of the authority that signed Elasticsearch's certificate; ``NAME:PASSWORD``; an API key as Elasticsearch
+    #: gave it (``encoded``). They are read anew when they change.
+    ca_file: str = ""
+    user_file: str = ""
+    api_key_file: str = ""
+    #: Of each stream so much that is stored stays readable in its file (Mesos' web UI, the sandbox); what is older is
+    #: given back to the disk.
+    keep: float = 16.0
+    #: All that waits to be stored on this machine takes at most so much disk; beyond it, lines are dropped and counted.
+    disk: float = 10240.0
+    #: What is dropped first: one of `WHEN_FULL`.
+    when_full: str = "oldest"
+    #: A file whose first word is the number of the current run: ``labels.run`` of the lines seen from then on.
+    run_file: str = ""
+    #: Host name of lines that are not a job's; empty: the machine's own.
+    host: str = ""
+    #: Where streams are registered; empty: the agent's (see `spool_of`).
+    spool: str = ""
+    files: Sequence[LogFiles] = ()
+    syslog: Syslog = Syslog()
+    json: JsonLines = JsonLines()
+    journal: Journal = Journal()

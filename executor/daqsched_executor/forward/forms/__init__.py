@@ -1,0 +1,34 @@
+"""How the bytes of a stream become documents: one form for each format that a registration may name.
+
+A form is pure and its work is repeatable: the same bytes with the same time give the same documents with the same
+ids, also in another process. That is what lets a batch in doubt be sent again.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ...contract import Stream
+from ..position import Position
+from .text import Encoded, Text
+
+__all__ = ["Encoded", "Form", "Text", "form_of"]
+
+
+class Form(Protocol):
+    """Makes documents of one generation of one stream."""
+
+    def encode(
+        self, chunk: bytes, at: Position, micros: int, final: bool, room: int, oversize: bool = False
+    ) -> Encoded:
+        """As many of the chunk's records as fit into ``room`` bytes, as documents.
+
+        The chunk begins at the record that is at ``at`` and is at most `lines.CHUNK` bytes long. Its first record
+        was seen at ``micros`` (microseconds since the epoch), each further one a microsecond later. ``final``: nobody
+        will write any more, what has no end ends here. With ``oversize`` at least one document, however large.
+        """
+
+
+def form_of(stream: Stream, generation: int) -> Form:
+    """The form that the registration asks for."""
+    return Text(stream, generation)
