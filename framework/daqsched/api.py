@@ -1,39 +1,30 @@
-"""The daemon's door: HTTP and JSON over a Unix socket that only its owner and group may open.
-
-Who is at the other end is not asked but looked up: the kernel tells the uid of the process that connected (unix(7),
-SO_PEERCRED), and that name goes into the revision and the log.
-"""
+"""What the daemon answers: HTTP and JSON over a Unix socket that only its owner and group may open."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import pwd
 import secrets
-import socket
-import stat
-import struct
 import threading
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Optional, TypeVar
+from typing import Callable, Optional, TypeVar
 
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from daqsched import __version__, events, preflight, view
 from daqsched.conflicts import check
 from daqsched.daemon import Daemon
+from daqsched.door import Protocol, answering, body_of, listen, no_such_thing, number_of, user_of
 from daqsched.engine import Engine
 from daqsched.engine.asked import why_not
 from daqsched.engine.surveys import why_waiting
-from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.match import by_attributes
 from daqsched.plan import Plan, plan
 from daqsched.protocol import (
@@ -47,20 +38,16 @@ from daqsched.protocol import (
     PreflightAnswer,
     PreflightBegun,
     PreflightRequest,
-    Problem,
     ProgressAnswer,
     Selected,
     SelectRequest,
     StatusAnswer,
 )
 from daqsched.select import selection
-from daqsched.spec import EMPTY, Spec, refuse_unknown
+from daqsched.spec import EMPTY, Spec
 from daqsched_executor.contract import ORDER_KINDS, Order
 
 logger = logging.getLogger(__name__)
-
-#: The largest request: a spec of ten thousand jobs is some megabytes.
-MOST_BYTES = 64 * 1024 * 1024
 
 #: The longest that a progress request may be kept waiting for a change.
 MOST_WAIT_S = 30.0
@@ -82,18 +69,18 @@ class Api:
         daemon.changed = self._wake
         self.app = Starlette(
             routes=[
-                Route(f"{API}/info", _answering(self.info)),
-                Route(f"{API}/status", _answering(self.status)),
-                Route(f"{API}/progress", _answering(self.progress)),
-                Route(f"{API}/plan", _answering(self.plan), methods=["POST"]),
-                Route(f"{API}/preflight", _answering(self.preflight), methods=["POST"]),
-                Route(f"{API}/preflight/{{id}}", _answering(self.preflight_answer)),
-                Route(f"{API}/apply", _answering(self.apply), methods=["POST"]),
-                Route(f"{API}/stop", _answering(self.stop), methods=["POST"]),
-                Route(f"{API}/start", _answering(self.start), methods=["POST"]),
-                Route(f"{API}/order", _answering(self.order), methods=["POST"]),
+                Route(f"{API}/info", answering(self.info)),
+                Route(f"{API}/status", answering(self.status)),
+                Route(f"{API}/progress", answering(self.progress)),
+                Route(f"{API}/plan", answering(self.plan), methods=["POST"]),
+                Route(f"{API}/preflight", answering(self.preflight), methods=["POST"]),
+                Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer)),
+                Route(f"{API}/apply", answering(self.apply), methods=["POST"]),
+                Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
+                Route(f"{API}/start", answering(self.start), methods=["POST"]),
+                Route(f"{API}/order", answering(self.order), methods=["POST"]),
             ],
-            exception_handlers={HTTPException: _no_such_thing},
+            exception_handlers={HTTPException: no_such_thing},
         )
 
     # ------------------------------------------------------------------ routes
@@ -132,7 +119,7 @@ class Api:
 
     async def progress(self, request: Request) -> ProgressAnswer:
         chosen = selection(request.query_params.getlist("select"))
-        most = _number(request, "most", 20)
+        most = number_of(request, "most", 20)
 
         def answer(engine: Engine, now: float) -> ProgressAnswer:
             found = view.progress(engine, chosen, now, int(most))
@@ -143,7 +130,7 @@ class Api:
 
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""
-        seen, wait_s = _number(request, "seen", -1), min(MOST_WAIT_S, _number(request, "wait_s", 0))
+        seen, wait_s = number_of(request, "seen", -1), min(MOST_WAIT_S, number_of(request, "wait_s", 0))
         if wait_s and await self._ask(lambda engine, now: engine.version) == seen:
             assert self._changed is not None, "the loop runs while it serves"
             try:
@@ -152,7 +139,7 @@ class Api:
                 pass
 
     async def plan(self, request: Request) -> Plan:
-        body = await _body(request, PlanRequest)
+        body = await body_of(request, PlanRequest)
         check(body.spec)
         return await self._ask(lambda engine, now: self._plan(engine, body.spec))
 
@@ -164,7 +151,7 @@ class Api:
         return msgspec.structs.replace(found, digest=ours.digest, base=ours.base)
 
     async def preflight(self, request: Request) -> PreflightBegun:
-        body = await _body(request, PreflightRequest)
+        body = await body_of(request, PreflightRequest)
         check(body.spec)
         if not 0 < body.timeout_s <= preflight.LONGEST_S:
             raise UserError(f"a preflight may take up to {preflight.LONGEST_S:g} s, not {body.timeout_s:g} s")
@@ -181,7 +168,7 @@ class Api:
         if running >= preflight.UNDER_WAY:
             raise Refused(f"{running} preflights are under way: wait until one of them has ended")
         id = secrets.token_hex(4)
-        event = events.PreflightAsked(id, _user(request), asked, body.timeout_s, not_asked)
+        event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked)
         await asyncio.wrap_future(self._daemon.request(event))
         return PreflightBegun(id, len(asked))
 
@@ -198,13 +185,13 @@ class Api:
         return await self._ask(answer)
 
     async def apply(self, request: Request) -> Applied:
-        body = await _body(request, ApplyRequest)
+        body = await body_of(request, ApplyRequest)
         check(body.spec)
         if not body.spec.jobs and not body.allow_empty:
             raise Refused("the file has no jobs, which would stop the whole farm: if that is meant, give --allow-empty")
         found = await self._ask(lambda engine, now: self._plan(engine, body.spec))
         if found.changes or found.digest != found.base:
-            user = _user(request)
+            user = user_of(request)
             await asyncio.wrap_future(self._daemon.request(events.JobsApplied(body.spec, user, body.message)))
         number = await self._ask(lambda engine, now: engine.revision.number if engine.revision else 0)
         return Applied(found, number)
@@ -218,9 +205,9 @@ class Api:
     async def _select(
         self, request: Request, event: Callable[[tuple[tuple[str, str], ...], str, str], events.Event]
     ) -> Selected:
-        body = await _body(request, SelectRequest)
+        body = await body_of(request, SelectRequest)
         keys = await self._chosen(body.select)
-        await asyncio.wrap_future(self._daemon.request(event(keys, _user(request), body.message)))
+        await asyncio.wrap_future(self._daemon.request(event(keys, user_of(request), body.message)))
         return Selected(len(keys))
 
     async def _chosen(self, select: list[str]) -> tuple[tuple[str, str], ...]:
@@ -233,12 +220,12 @@ class Api:
         return keys
 
     async def order(self, request: Request) -> OrderAnswer:
-        body = await _body(request, OrderRequest)
+        body = await body_of(request, OrderRequest)
         if body.kind not in ORDER_KINDS:
             raise UserError(f"{body.kind!r} is nothing to ask for: one of {', '.join(ORDER_KINDS)}")
         keys = await self._chosen(body.select)
         id = body.id or secrets.token_hex(4)
-        order = Order(id, body.kind, _user(request), body.name, body.until, body.message)
+        order = Order(id, body.kind, user_of(request), body.name, body.until, body.message)
         found = await self._ask(
             lambda engine, now: [
                 (*key, why_not(engine.instances[key], order, now)) for key in keys if key in engine.instances
@@ -256,7 +243,7 @@ class Api:
         """Open the socket and answer on a thread of its own; raises `DaqschedError` where that can't be."""
         sock = listen(path, group)
         config = uvicorn.Config(
-            self.app, http=_Protocol, ws="none", lifespan="off", log_config=None, access_log=False, loop="asyncio"
+            self.app, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False, loop="asyncio"
         )
         self._server = uvicorn.Server(config)
         ready = threading.Event()
@@ -285,99 +272,3 @@ class Api:
         assert self._changed is not None, "made with the loop"
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def listen(path: Path, group: str = "") -> socket.socket:
-    """A listening Unix socket with mode 0660, also of ``group`` if given; takes the place of one that nobody serves."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if path.exists():
-        if not stat.S_ISSOCK(path.stat().st_mode):
-            raise DaqschedError(f"{path} is in the way: it is no socket; move it or give another --socket")
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(2.0)
-            if probe.connect_ex(str(path)) == 0:
-                raise DaqschedError(f"another daqsched serve answers on {path}: stop it, or give another --socket")
-        path.unlink()
-    sock = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o117)
-    try:
-        sock.bind(str(path))
-    except OSError as error:
-        raise DaqschedError(f"the socket {path} can't be made: {error.strerror or error}") from error
-    finally:
-        os.umask(before)
-    if group:
-        try:
-            import grp
-
-            os.chown(path, -1, grp.getgrnam(group).gr_gid)
-        except (KeyError, PermissionError) as error:
-            raise DaqschedError(f"the socket {path} can't be given to the group {group!r}: {error}") from error
-    return sock
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, with the caller's user in the place of the address that a Unix socket does not have."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        peer = transport.get_extra_info("socket").getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-        )
-        _, uid, _ = struct.unpack("3i", peer)
-        try:
-            self.client = (pwd.getpwuid(uid).pw_name, uid)
-        except KeyError:
-            self.client = (f"uid {uid}", uid)
-
-
-def _user(request: Request) -> str:
-    return request.client.host if request.client is not None else "unknown"
-
-
-def _answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        try:
-            return _json(200, await route(request))
-        except DaqschedError as error:
-            status = 403 if isinstance(error, Refused) else 400
-            logger.info("%s %s of %s refused: %s", request.method, request.url.path, _user(request), error)
-            return _json(status, Problem(str(error), error.exit_code))
-        except Exception as error:
-            logger.exception("%s %s of %s failed", request.method, request.url.path, _user(request))
-            return _json(500, Problem(f"a bug in daqsched: {type(error).__name__}: {error}; see the daemon's log"))
-
-    return answer
-
-
-async def _no_such_thing(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return _json(
-        status, Problem(f"there is no {request.method} {request.url.path} here; docs/reference/api.md lists what is")
-    )
-
-
-def _json(status: int, value: Any) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
-
-
-async def _body(request: Request, kind: type[Body]) -> Body:
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > MOST_BYTES:
-            raise UserError(f"the request is larger than {MOST_BYTES >> 20} MiB")
-    try:
-        body = msgspec.json.decode(data, type=kind)
-        refuse_unknown(msgspec.json.decode(data).get("spec", {}))
-        return body
-    except msgspec.MsgspecError as error:
-        raise UserError(f"not understood: {error}; are daqsched and its daemon of the same version?") from error
-
-
-def _number(request: Request, name: str, default: float) -> float:
-    text = request.query_params.get(name)
-    try:
-        return default if text is None else float(text)
-    except ValueError as error:
-        raise UserError(f"{name}={text!r} is no number") from error

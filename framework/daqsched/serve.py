@@ -12,7 +12,8 @@ from daqsched import __version__
 from daqsched.api import Api
 from daqsched.daemon import Daemon
 from daqsched.errors import DaqschedError
-from daqsched.mesos import Framework, Mesos, explain
+from daqsched.mesos.connection import Mesos, explain
+from daqsched.mesos.outgoing import Framework
 from daqsched.spec import Spec, with_forwarder
 from daqsched.store import Store
 

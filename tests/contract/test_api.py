@@ -15,9 +15,10 @@ import pytest
 
 from builders import job, offer
 from daqsched import commands, events
-from daqsched.api import Api, listen
+from daqsched.api import Api
 from daqsched.client import Client
 from daqsched.daemon import Daemon
+from daqsched.door import listen
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.spec import EMPTY, Spec

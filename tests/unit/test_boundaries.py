@@ -16,6 +16,7 @@ PURE = {
     FRAMEWORK: "backoff checks commands conflicts convert demand differences errors events fill hosts job lines match parts"
     " plan preflight protocol rules select spec task times view",
     FRAMEWORK / "engine": "__init__ asked engine farm instance offers order preflights surveys tasks wanted",
+    FRAMEWORK / "mesos": "incoming outgoing",
     EXECUTOR / "container": "frames order",
     EXECUTOR / "contract": "__init__ forwarding job report stream wire",
     EXECUTOR / "life": "checks ending events health hooks lifecycle notify orders outbox starting state stopping survey"
@@ -99,12 +100,12 @@ def test_the_framework_imports_of_the_executor_the_contract_alone() -> None:
         assert theirs <= {"daqsched_executor.contract"}, path
 
 
-def test_pymesos_is_known_in_one_module_of_each_side() -> None:
+def test_pymesos_is_known_in_one_place_of_each_side() -> None:
     """Its names and its traps stay there."""
-    for folder in (FRAMEWORK, EXECUTOR):
+    for folder, place in ((FRAMEWORK, "mesos/connection.py mesos/outgoing.py"), (EXECUTOR, "run/mesos.py")):
         heads = {path: {name.partition(".")[0] for name in imported(path)} for path in folder.rglob("*.py")}
-        knowing = {path.name for path in heads if {"pymesos", "addict"} & heads[path]}
-        assert knowing == {"mesos.py"}
+        knowing = {str(path.relative_to(folder)) for path in heads if {"pymesos", "addict"} & heads[path]}
+        assert knowing == set(place.split())
 
 
 def test_the_package_docker_is_known_in_one_module() -> None:

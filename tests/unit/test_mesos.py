@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from daqsched.errors import UserError
-from daqsched.mesos import explain, offer_of, read_credentials, report_of
+from daqsched.mesos.connection import explain
+from daqsched.mesos.credentials import read_credentials
+from daqsched.mesos.incoming import offer_of, report_of
 
 
 def scalar(name: str, value: float) -> dict:

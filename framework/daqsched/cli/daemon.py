@@ -33,7 +33,7 @@ from daqsched.settings import state_dir
 @click.pass_obj
 def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bool, **options: Any) -> None:
     """Be the framework: match offers with the wanted jobs, and keep it so."""
-    from daqsched.mesos import Framework
+    from daqsched.mesos.outgoing import Framework
     from daqsched.serve import run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)

@@ -1,0 +1,107 @@
+"""What Mesos is asked for: tasks with their executors and resources (mesos.proto)."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterable, Mapping, Optional, Sequence
+
+from addict import Dict
+
+from daqsched import commands
+from daqsched.match import EXECUTOR_CPUS, EXECUTOR_MEM
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What the master is told of us."""
+
+    name: str = "daqsched"
+    #: Account that executors run as; empty: the daemon's own.
+    user: str = ""
+    role: str = "*"
+    webui_url: str = ""
+    #: JSON file with ``principal`` and ``secret``.
+    credentials: Optional[Path] = None
+    #: The command of daqsched-executor on the farm machines.
+    executor: tuple[str, ...] = ("daqsched-executor",)
+
+
+def task_info(framework: Framework, launch: commands.TaskToLaunch, agent_id: str) -> Mapping[str, Any]:
+    """A TaskInfo for a job's program, with an executor of its own."""
+    payload = launch.payload
+    info = Dict()
+    info.name = payload.instance
+    info.task_id.value = payload.task_id
+    info.agent_id.value = agent_id
+    info.resources = [
+        *_resources(framework, cpus=launch.cpus, mem=launch.mem, disk=launch.disk),
+        *_ports(framework, payload.ports.values()),
+    ]
+    info.data = b64encode(payload.to_json()).decode()
+    info.labels.labels = [
+        {"key": "job", "value": payload.job},
+        {"key": "host", "value": payload.host},
+        {"key": "version", "value": payload.release},
+    ]
+    # the program may use all of its time, then the executor needs a moment itself
+    info.executor = _executor_info(
+        framework, payload.task_id, payload.instance, payload.job, payload.stop.longest_s + 5.0
+    )
+    plain: Mapping[str, Any] = info.to_dict()
+    return plain
+
+
+def survey_info(framework: Framework, launch: commands.SurveyToLaunch, agent_id: str) -> Mapping[str, Any]:
+    """A TaskInfo for a preflight's questions to one host."""
+    survey = launch.survey
+    info = Dict()
+    info.name = f"preflight@{survey.host}"
+    info.task_id.value = survey.task_id
+    info.agent_id.value = agent_id
+    info.resources = _resources(framework, cpus=launch.cpus, mem=launch.mem)
+    info.data = b64encode(survey.to_json()).decode()
+    info.executor = _executor_info(framework, survey.task_id, info.name, "preflight", 5.0)
+    plain: Mapping[str, Any] = info.to_dict()
+    return plain
+
+
+def _executor_info(framework: Framework, task_id: str, name: str, source: str, grace_s: float) -> Dict:
+    """One executor for each task: what happens to one program concerns no other."""
+    info = Dict()
+    info.type = "CUSTOM"
+    info.executor_id.value = task_id
+    info.name = f"daqsched {name}"
+    info.source = source
+    info.resources = _resources(framework, cpus=EXECUTOR_CPUS, mem=EXECUTOR_MEM)
+    info.command.shell = False
+    info.command.value = framework.executor[0]
+    info.command.arguments = [*framework.executor, "run"]
+    info.shutdown_grace_period.nanoseconds = int(grace_s * 1e9)
+    return info
+
+
+def _resources(framework: Framework, **amounts: float) -> Sequence[Mapping[str, Any]]:
+    return [
+        {
+            "name": name,
+            "type": "SCALAR",
+            "scalar": {"value": value},
+            "allocation_info": {"role": framework.role},
+        }
+        for name, value in amounts.items()
+        if value
+    ]
+
+
+def _ports(framework: Framework, numbers: Iterable[int]) -> Sequence[Mapping[str, Any]]:
+    ranges = [{"begin": number, "end": number} for number in sorted(numbers)]
+    role = {"role": framework.role}
+    return [{"name": "ports", "type": "RANGES", "ranges": {"range": ranges}, "allocation_info": role}] * bool(ranges)
+
+
+def ids(task_id: str, agent_id: str) -> Mapping[str, Any]:
+    """A task, and its agent where that is known."""
+    named = {"task_id": {"value": task_id}}
+    return dict(named, agent_id={"value": agent_id}) if agent_id else named
