@@ -33,9 +33,10 @@ class _Group(click.Group):
             ctx.exit(0)
 
 
-_EPILOG = """\b
-Exit status: 0 all is as asked; 1 a bug; 2 a mistake in the job file or the command; 3 a server
-does not answer; 4 not everything runs; 5 refused; 130 interrupted (the farm goes on)."""
+_EPILOG = (
+    "Exit status: 0 all is as asked; 1 a bug; 2 a mistake in the job file or the command; 3 a server does not answer; "
+    "4 not everything runs; 5 refused; 130 interrupted (the farm goes on)."
+)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
