@@ -122,3 +122,8 @@ class Farm:
         self.run("apply", str(self.jobs("jobs = []")), "--allow-empty")
         until(lambda: not self.rows(), "no job is left", 60.0)
         assert self.end() == 0, self.log()
+
+
+def parent_of(pid: int) -> int:
+    """The process that started it: a program's is its executor."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -6,7 +6,7 @@ from typing import Literal, Mapping, Optional
 
 import msgspec
 
-from daqsched_executor.contract import Report
+from daqsched_executor.contract import Order, Report
 
 #: How far a task is, by what is known of it. `launching` was saved and sent; `unreachable` and `unknown` mean that nobody
 #: can say now, and no second copy is started meanwhile.
@@ -89,5 +89,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     #: Whether `done` was an end in success.
     succeeded: bool = False
     hold: Optional[Hold] = None
+    #: By check, the order that makes it rest: told again to an executor that does not know it.
+    snoozes: Mapping[str, Order] = {}
     #: For a job that runs wherever its attributes are: those of this machine at its last offer. None: the job file names it.
     attributes: Optional[Mapping[str, tuple[str, ...]]] = None

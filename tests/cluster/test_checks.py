@@ -7,6 +7,8 @@ tables in docs/reference/jobfile.md name these tests.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from farm import Farm, until
+from farm import Farm, parent_of, until
 
 PROGRAM = r"""
 import http.server, os, socket, sys, threading, time
@@ -195,7 +197,7 @@ def test_heartbeat(farm: Farm, folder: Path) -> None:
 
 
 def test_a_snooze_holds_a_restart_back(farm: Farm, folder: Path) -> None:
-    """It is shown with its end; when somebody wakes the check, what it has found counts."""
+    """It is shown with its end; the next executor is told, too; when somebody wakes the check, what it has found counts."""
     (folder / "rests").touch()
     row(farm, "rests", "RUNNING")
     farm.run("snooze", "rests", "--for", "1h", "--check", "crates", "-m", "crate 3 is moved")
@@ -203,6 +205,14 @@ def test_a_snooze_holds_a_restart_back(farm: Farm, folder: Path) -> None:
     (folder / "rests").unlink()
     shown = row(farm, "rests", "RUNNING", "more; check crates failed 2 times in a row")
     assert shown.get("restarts", 0) == 0 and shown["report"]["snoozed"] > 0
+    (folder / "rests").touch()
+    os.kill(parent_of(shown["pid"]), signal.SIGKILL)
+    until(
+        lambda: farm.rows("rests@hlt01")["rests@hlt01"].get("task_id") not in ("", None, shown["task_id"]), "a new task"
+    )
+    row(farm, "rests", "RUNNING", "its checks are snoozed for ")
+    (folder / "rests").unlink()
+    row(farm, "rests", "RUNNING", "more; check crates failed 2 times in a row")
     farm.run("wake", "rests")
     row(farm, "rests", "STARTING", "last: check crates failed", restarts=1)
 

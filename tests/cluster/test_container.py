@@ -12,7 +12,7 @@ import pytest
 from daqcluster import Cluster, containers
 from daqcluster.engine import IMAGE, Engine
 from daqsched_executor.contract import Container, Payload, Stop
-from farm import Farm, alive, until
+from farm import Farm, alive, parent_of, until
 from launcher import Launcher
 
 HOST = "hlt01"
@@ -58,11 +58,6 @@ def payload(engine: Engine, text: str, **fields: object) -> Payload:
     container = Container(IMAGE, engine=engine.address)
     task_id = f"boxed@{HOST}.{os.getpid()}-{next(_number)}"
     return Payload(task_id, "boxed", HOST, ("/bin/sh", "-c", text), container=container, **fields)  # type: ignore[arg-type]
-
-
-def parent_of(pid: int) -> int:
-    """The runner's is its executor."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def below(pid: int) -> list[int]:

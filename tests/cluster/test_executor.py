@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daqsched_executor.contract import Payload, Restart, Stop, Stream
-from farm import alive, until
+from farm import alive, parent_of, until
 from launcher import Launcher
 
 HOST = "hlt01"
@@ -31,11 +31,6 @@ _number = iter(range(1, 1000))
 def payload(*argv: str, **fields: Any) -> Payload:
     """A job for the first host."""
     return Payload(f"probe@{HOST}.{os.getpid()}-{next(_number)}", "probe", HOST, argv, **fields)
-
-
-def parent_of(pid: int) -> int:
-    """The process that started it: its executor."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def sandbox_of(pid: int) -> Path:

@@ -94,6 +94,32 @@ def test_only_a_check_that_there_is_can_rest() -> None:
     assert why == "has no check 'prot' (it has: port, control)"
 
 
+def test_a_snooze_outlives_the_executor_that_was_told_of_it() -> None:
+    """Also the daemon; the next task's executor hears of it with its first words, until it says that it knows."""
+    world = World()
+    key = ("readout", "hlt01")
+    world.start(job(checks=(CheckSpec(kind="tcp", name="port"), CheckSpec(kind="tcp", name="control"))))
+
+    def told(report: Report) -> list[tuple[str, str]]:
+        event = events.TaskReported(
+            world.task_of("readout"), "agent-hlt01", "TASK_RUNNING", data=report.to_json(), by_executor=True
+        )
+        return [(one.order.name, one.order.kind) for one in of(world.say(event), commands.Send)]
+
+    world.say(events.Ordered((key,), Order("1", "snooze", "alice", until=world.now + 500.0)))
+    assert told(Report("running", snoozed=world.now + 500.0)) == []
+    world.report(world.task_of("readout"), "TASK_FAILED")
+    world.restart()
+    world.register()
+    world.offers()
+    assert told(Report("starting")) == [("port", "snooze"), ("control", "snooze")]
+    assert told(Report("running", snoozed=world.now + 400.0)) == []
+    world.say(events.Ordered((key,), Order("2", "wake", "alice", "port")))
+    assert told(Report("running")) == [("control", "snooze")]
+    world.now += 501.0
+    assert told(Report("running")) == []
+
+
 def test_a_start_now_also_ends_the_schedulers_own_back_off() -> None:
     """It waits for an offer at once, and the next back-off begins anew; nothing else is changed by an order."""
     world = World()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Optional
+
 from daqsched import commands, events
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
-from daqsched_executor.contract import Order
+from daqsched_executor.contract import Order, Report
 
 
 def given(farm: Farm, event: events.Ordered, now: float) -> None:
@@ -18,6 +21,8 @@ def given(farm: Farm, event: events.Ordered, now: float) -> None:
             continue
         record = instance.record
         if record.task is not None:
+            _remember(instance, order, now)
+            farm.dirty[key] = None
             farm.out.append(commands.Send(record.task.id, record.task.agent_id, order))
         else:
             record.failures, record.due = 0, 0.0
@@ -26,6 +31,28 @@ def given(farm: Farm, event: events.Ordered, now: float) -> None:
     what = f"{order.kind} {order.name}".rstrip()
     why = f": {order.message}" if order.message else ""
     farm.note(f"{what} asked for by {order.user} of {len(event.keys)} jobs{why}")
+
+
+def _remember(instance: Instance, order: Order, now: float) -> None:
+    """A snooze outlives the executor that was told of it, and this daemon."""
+    if order.kind not in ("snooze", "wake") or instance.job is None:
+        return
+    names = [check.name for check in instance.job.checks if order.name in ("", check.name)]
+    kept = {name: one for name, one in instance.record.snoozes.items() if one.until > now and name not in names}
+    if order.kind == "snooze":
+        # an executor does not hear the same id twice
+        kept.update((name, replace(order, id=f"{order.id}.{name}", name=name)) for name in names)
+    instance.record.snoozes = kept
+
+
+def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float) -> None:
+    """Tell an executor whose checks should rest and do not: it is a new one, or never got the message."""
+    task = instance.task
+    if not instance.record.snoozes or task.killed or (report is not None and report.snoozed > now):
+        return
+    for order in instance.record.snoozes.values():
+        if order.until > now:
+            farm.out.append(commands.Send(task.id, task.agent_id, order))
 
 
 def why_not(instance: Instance, order: Order, now: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from daqsched import backoff, commands, events
-from daqsched.engine import surveys
+from daqsched.engine import asked, surveys
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.wanted import unwant
@@ -31,17 +31,17 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
 
 def look_for_lost(farm: Farm, host: str, agent_id: str, now: float) -> None:
     """A host with tasks that nobody could vouch for makes an offer: its agent is back, or another has its name."""
-    asked = []
+    silent = []
     for instance in list(farm.lost[host].values()):
         task = instance.task
         if task.agent_id == agent_id:
-            asked.append((task.id, task.agent_id))
+            silent.append((task.id, task.agent_id))
         else:
             farm.note(f"{instance}: {host} has a new agent, {task.id} ended with the old one")
             report = events.TaskReported(task.id, task.agent_id, "TASK_GONE", f"{host} came back as a new agent")
             _ended(farm, instance, report, now)
-    if asked:
-        farm.out.append(commands.Reconcile(tuple(asked)))
+    if silent:
+        farm.out.append(commands.Reconcile(tuple(silent)))
 
 
 def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
@@ -61,6 +61,7 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     if event.by_executor:
         task.message = event.message
         task.report = _report(event.data) or task.report
+        asked.remind(farm, instance, task.report, now)
         farm.dirty[instance.key] = None
 
 
