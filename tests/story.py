@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 from daqsched_executor.contract import Payload, Restart, Stop
-from daqsched_executor.life.events import (
-    Claimed,
-    Command,
-    Connected,
-    Event,
-    Launched,
-    Moment,
-    Reached,
-    Say,
-    Spawned,
-    Started,
-    Tell,
-    Ticked,
-)
+from daqsched_executor.life.commands import Command, Say, Tell
+from daqsched_executor.life.events import Claimed, Connected, Event, Launched, Moment, Reached, Spawned, Started, Ticked
 from daqsched_executor.life.lifecycle import handle
 from daqsched_executor.life.state import begin
 

@@ -19,7 +19,8 @@ PURE = {
     FRAMEWORK / "mesos": "incoming outgoing",
     EXECUTOR / "container": "frames order",
     EXECUTOR / "contract": "__init__ forwarding job report stream wire",
-    EXECUTOR / "life": "checks ending events health hooks lifecycle notify orders outbox starting state stopping survey"
+    EXECUTOR
+    / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",
     EXECUTOR / "forward": "batch lines position record",
     EXECUTOR / "forward" / "forms": "__init__ text",

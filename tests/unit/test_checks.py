@@ -11,27 +11,21 @@ from hypothesis import strategies as st
 from daqsched_executor.contract import Check, Order, Payload, Restart, Stop
 from daqsched_executor.life import state as phases
 from daqsched_executor.life.checks import WORDS_S
+from daqsched_executor.life.commands import Ask, Command, EndAsk, Say, Signal, Spawn, Tell
 from daqsched_executor.life.events import (
     Answered,
-    Ask,
     Claimed,
-    Command,
     Connected,
     Died,
-    EndAsk,
     Event,
     Launched,
     Moment,
     Notice,
     Notified,
     Ordered,
-    Say,
-    Signal,
-    Spawn,
     Spawned,
     Started,
     StopAsked,
-    Tell,
     Ticked,
 )
 from daqsched_executor.life.lifecycle import handle

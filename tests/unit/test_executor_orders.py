@@ -7,22 +7,8 @@ from dataclasses import replace
 import pytest
 
 from daqsched_executor.contract import ContractError, Order, Payload, Report, Stop
-from daqsched_executor.life.events import (
-    BesideEnded,
-    Died,
-    EndBeside,
-    KillTree,
-    Ordered,
-    PathFailed,
-    RunBeside,
-    Say,
-    Signal,
-    Spawn,
-    StopAsked,
-    Tell,
-    Ticked,
-    TreeGone,
-)
+from daqsched_executor.life.commands import EndBeside, KillTree, RunBeside, Say, Signal, Spawn, Tell
+from daqsched_executor.life.events import BesideEnded, Died, Ordered, PathFailed, StopAsked, Ticked, TreeGone
 from story import Story, kinds, payload
 
 

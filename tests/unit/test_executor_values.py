@@ -12,7 +12,15 @@ import pytest
 
 from daqsched_executor import values
 
-MODULES = ("contract.wire", "contract.job", "contract.report", "contract.stream", "life.events", "life.state")
+MODULES = (
+    "contract.wire",
+    "contract.job",
+    "contract.report",
+    "contract.stream",
+    "life.events",
+    "life.commands",
+    "life.state",
+)
 
 
 def classes() -> list[type]:

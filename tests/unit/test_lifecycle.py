@@ -10,31 +10,25 @@ from hypothesis import strategies as st
 
 from daqsched_executor.contract import Payload, Restart
 from daqsched_executor.life import state as phases
+from daqsched_executor.life.commands import Claim, KillTree, Leave, Say, Signal, Spawn, Tell
 from daqsched_executor.life.events import (
     Acknowledged,
-    Claim,
     Claimed,
     Connected,
     Delivered,
     Died,
     Disconnected,
     Event,
-    KillTree,
     Launched,
-    Leave,
     Moment,
     Occupied,
     PathFailed,
     Reached,
     Refused,
-    Say,
-    Signal,
-    Spawn,
     Spawned,
     Started,
     StartFailed,
     StopAsked,
-    Tell,
     Ticked,
     TreeGone,
 )

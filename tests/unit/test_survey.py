@@ -7,20 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daqsched_executor.contract import Findings, Payload, Probe, Survey, task_of
+from daqsched_executor.life.commands import Command, Leave, LeaveLook, Look, Tell
 from daqsched_executor.life.events import (
     Acknowledged,
-    Command,
     Connected,
     Event,
-    Leave,
-    LeaveLook,
-    Look,
     LookEnded,
     LookReached,
     Moment,
     StopAsked,
     SurveyAsked,
-    Tell,
     Ticked,
 )
 from daqsched_executor.life.lifecycle import handle

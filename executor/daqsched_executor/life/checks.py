@@ -15,19 +15,8 @@ from typing import List, Tuple
 
 from daqsched_executor.contract import Check, Order, Payload, duration
 from daqsched_executor.life import symptoms, words
-from daqsched_executor.life.events import (
-    TASK_RUNNING,
-    TASK_STARTING,
-    Answered,
-    Ask,
-    Command,
-    EndAsk,
-    Moment,
-    Notified,
-    Say,
-    Tell,
-    Ticked,
-)
+from daqsched_executor.life.commands import Ask, Command, EndAsk, Say, Tell
+from daqsched_executor.life.events import TASK_RUNNING, TASK_STARTING, Answered, Moment, Notified, Ticked
 from daqsched_executor.life.health import FIRST_ASK_S, Health, Pulse, Snooze
 from daqsched_executor.life.state import RUNNING, State, report_of, retell
 from daqsched_executor.life.stopping import end_to_restart

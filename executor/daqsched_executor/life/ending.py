@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor.life.events import Acknowledged, Command, Delivered, Leave, Moment, Say, StopAsked, Tell, Ticked
+from daqsched_executor.life.commands import Command, Leave, Say, Tell
+from daqsched_executor.life.events import Acknowledged, Delivered, Moment, StopAsked, Ticked
 from daqsched_executor.life.state import ACKNOWLEDGE_S, ENDED, State, leave_at, nothing_runs, report_of
 
 

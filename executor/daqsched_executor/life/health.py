@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daqsched_executor.life.events import EndAsk, Moment
+from daqsched_executor.life.commands import EndAsk
+from daqsched_executor.life.events import Moment
 
 #: Until it passes for the first time, a check is asked after this, then twice as long, up to its interval: a program
 #: that is ready is known to be so soon.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor.life.events import BesideEnded, Command, Moment, RunBeside, Say
+from daqsched_executor.life.commands import Command, RunBeside, Say
+from daqsched_executor.life.events import BesideEnded, Moment
 from daqsched_executor.life.state import State
 
 #: Their keys.

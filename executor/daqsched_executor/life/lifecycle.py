@@ -16,19 +16,18 @@ from typing import Any
 
 from daqsched_executor.contract import duration
 from daqsched_executor.life import ending, orders, starting, stopping, words
+from daqsched_executor.life.commands import Command, Leave, Say, Tell
 from daqsched_executor.life.events import (
     Acknowledged,
     Answered,
     BesideEnded,
     Claimed,
-    Command,
     Connected,
     Delivered,
     Died,
     Disconnected,
     Event,
     Launched,
-    Leave,
     LookEnded,
     LookReached,
     Moment,
@@ -38,13 +37,11 @@ from daqsched_executor.life.events import (
     PathFailed,
     Reached,
     Refused,
-    Say,
     Spawned,
     Started,
     StartFailed,
     StopAsked,
     SurveyAsked,
-    Tell,
     Ticked,
     TreeGone,
 )

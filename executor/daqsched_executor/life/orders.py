@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from daqsched_executor.contract import Done, Order
 from daqsched_executor.life import starting, stopping
-from daqsched_executor.life.events import BesideEnded, Command, Moment, RunBeside, Say, Ticked
+from daqsched_executor.life.commands import Command, RunBeside, Say
+from daqsched_executor.life.events import BesideEnded, Moment, Ticked
 from daqsched_executor.life.state import CLAIMING, ENDED, IDLE, LOOKING, RUNNING, WAITING, State, retell
 
 #: The key of an action.

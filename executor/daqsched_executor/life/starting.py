@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from daqsched_executor.contract import Exit, Report, Restart, duration
 from daqsched_executor.life import hooks, words
+from daqsched_executor.life.commands import Claim, Command, EndBeside, KillTree, Say, Spawn, Tell
 from daqsched_executor.life.ending import end
 from daqsched_executor.life.events import (
     TASK_FAILED,
@@ -16,23 +17,16 @@ from daqsched_executor.life.events import (
     TASK_RUNNING,
     TASK_STARTING,
     BesideEnded,
-    Claim,
     Claimed,
-    Command,
     Died,
-    EndBeside,
-    KillTree,
     Launched,
     Moment,
     Occupied,
     PathFailed,
     Reached,
     Refused,
-    Say,
-    Spawn,
     Started,
     StartFailed,
-    Tell,
     Ticked,
     TreeGone,
 )

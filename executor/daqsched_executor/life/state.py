@@ -22,7 +22,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from daqsched_executor.contract import Done, Exit, Order, Payload, Report, Survey
-from daqsched_executor.life.events import Command, Died, Moment, Tell
+from daqsched_executor.life.commands import Command, Tell
+from daqsched_executor.life.events import Died, Moment
 
 if TYPE_CHECKING:
     from daqsched_executor.life.health import Health, Snooze

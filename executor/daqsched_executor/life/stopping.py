@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from daqsched_executor.life import hooks, starting, words
+from daqsched_executor.life.commands import Command, EndBeside, KillTree, Leave, Say, Signal, Tell
 from daqsched_executor.life.ending import end
 from daqsched_executor.life.events import (
     TASK_KILLED,
@@ -15,19 +16,12 @@ from daqsched_executor.life.events import (
     TASK_RUNNING,
     TASK_STARTING,
     BesideEnded,
-    Command,
     Died,
-    EndBeside,
     Event,
-    KillTree,
-    Leave,
     Moment,
     Reached,
-    Say,
-    Signal,
     Started,
     StopAsked,
-    Tell,
     Ticked,
     TreeGone,
 )

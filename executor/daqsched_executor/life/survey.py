@@ -12,20 +12,16 @@ from dataclasses import replace
 
 from daqsched_executor.contract import Findings, Payload, duration
 from daqsched_executor.life import words
+from daqsched_executor.life.commands import Command, LeaveLook, Look, Say, Tell
 from daqsched_executor.life.events import (
     TASK_FINISHED,
     TASK_KILLED,
-    Command,
     Event,
-    LeaveLook,
-    Look,
     LookEnded,
     LookReached,
     Moment,
-    Say,
     StopAsked,
     SurveyAsked,
-    Tell,
 )
 from daqsched_executor.life.state import ENDED, LOOKING, Course, State, leave_at, nothing_runs
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from daqsched_executor.contract import STDERR, STDOUT, Check, Payload
-from daqsched_executor.life.events import Answered, Ask, Event, Notice, Notified
+from daqsched_executor.life.commands import Ask
+from daqsched_executor.life.events import Answered, Event, Notice, Notified
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.probe import sentence
 from daqsched_executor.machine.process import Program, no_process

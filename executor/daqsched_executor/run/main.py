@@ -17,16 +17,13 @@ from typing import TYPE_CHECKING
 
 from daqsched_executor.contract import Payload, spool_of
 from daqsched_executor.life import lifecycle
-from daqsched_executor.life.events import (
+from daqsched_executor.life.commands import (
     Ask,
-    BesideEnded,
     Claim,
     Command,
     EndAsk,
     EndBeside,
-    Event,
     KillTree,
-    Launched,
     Leave,
     LeaveLook,
     Look,
@@ -34,10 +31,9 @@ from daqsched_executor.life.events import (
     Say,
     Signal,
     Spawn,
-    StopAsked,
     Tell,
-    Ticked,
 )
+from daqsched_executor.life.events import BesideEnded, Event, Launched, StopAsked, Ticked
 from daqsched_executor.life.state import begin
 from daqsched_executor.machine.claim import InstanceClaim
 from daqsched_executor.machine.death import memory_cgroup

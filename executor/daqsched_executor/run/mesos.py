@@ -27,6 +27,7 @@ from pymesos.process import Connection
 from pymesos.utils import parse_duration
 
 from daqsched_executor.contract import ContractError, Order, Payload, task_of
+from daqsched_executor.life.commands import Tell
 from daqsched_executor.life.events import (
     Acknowledged,
     Connected,
@@ -38,7 +39,6 @@ from daqsched_executor.life.events import (
     Refused,
     StopAsked,
     SurveyAsked,
-    Tell,
 )
 from daqsched_executor.life.outbox import Outbox
 from daqsched_executor.run.call import Call

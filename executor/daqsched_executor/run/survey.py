@@ -7,7 +7,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from daqsched_executor.life.events import Event, Look, LookEnded, LookReached
+from daqsched_executor.life.commands import Look
+from daqsched_executor.life.events import Event, LookEnded, LookReached
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.process import fork_child, handle_of, no_process
 from daqsched_executor.run.loop import READ, Loop
