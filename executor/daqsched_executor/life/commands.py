@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from daqsched_executor.contract import Check, Payload, Report
+from daqsched_executor.contract import Check, Findings, Payload, Report
 
 
 @dataclass(frozen=True)
