@@ -127,9 +127,10 @@ class TestStop:
         """The job's own stop signal is the one that is sent."""
         text = """
 import signal, sys
-signal.signal(signal.SIGUSR1, lambda *a: sys.exit(9))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 open("ready", "w")
-signal.pause()
+signal.sigwait([signal.SIGUSR1])
+sys.exit(9)
 """
         executor = start(*python(text), stop=Stop("USR1", 5.0))
         wait_until((executor.sandbox / "ready").exists, "handler")
