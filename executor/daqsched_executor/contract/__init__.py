@@ -10,6 +10,7 @@ Units: durations are seconds as float and end in ``_s``; points in time are seco
 """
 
 from daqsched_executor.contract.forwarding import (
+    FORWARDING_VARIABLE,
     PERIODS,
     WHEN_FULL,
     Forwarding,
@@ -51,6 +52,7 @@ __all__ = [
     "ACTIVITIES",
     "CHECK_KINDS",
     "EXECUTOR",
+    "FORWARDING_VARIABLE",
     "LINKS_DIR",
     "LOCKS_DIR",
     "ORDER_KINDS",

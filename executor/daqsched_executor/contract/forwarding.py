@@ -5,8 +5,15 @@ Secrets never stand here: only the names of the files that hold them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from daqsched_executor.contract.wire import VERSION, build, load
+
+#: What a forwarder is told, as `Forwarding.to_json` writes it: in its environment, where it is a job.
+FORWARDING_VARIABLE = "DAQSCHED_FORWARDING"
 
 #: What is dropped first where the disk's bound is reached: see `Forwarding.when_full`.
 WHEN_FULL = ("oldest", "debug")
@@ -100,3 +107,18 @@ class Forwarding:
     syslog: Syslog = Syslog()
     json: JsonLines = JsonLines()
     journal: Journal = Journal()
+
+    def to_json(self) -> str:
+        """What `from_json` reads; equal values have equal text."""
+        return json.dumps({**asdict(self), "version": VERSION}, separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Forwarding:
+        """Read what `to_json` wrote; raises `ContractError` on anything else."""
+        what = "what the forwarder is told"
+        raw: dict[str, Any] = load(data, what)
+        for name, kind in (("syslog", Syslog), ("json", JsonLines), ("journal", Journal)):
+            if name in raw:
+                raw[name] = build(kind, raw[name], f"{what} ({name})")
+        raw["files"] = [build(LogFiles, one, f"{what} (files)") for one in raw.get("files", ())]
+        return build(cls, raw, what)

@@ -14,8 +14,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from ..contract import SPOOL_VARIABLE, spool_of
-from .elastic import addresses
+from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
+from .config import told
 from .loop import Forwarder
 from .sources import prepare
 
@@ -26,31 +26,36 @@ LOCK_EVERY_S = 0.5
 def main(argv: Sequence[str] | None = None) -> int:
     """Forward until SIGTERM or SIGINT; the exit status."""
     parser = argparse.ArgumentParser(
-        prog="daqsched-executor forward", description="Send this machine's lines to Elasticsearch."
+        prog="daqsched-executor forward",
+        description=f"Send this machine's lines to Elasticsearch. A job is told the rest in ${FORWARDING_VARIABLE}.",
     )
+    parser.add_argument("--check", action="store_true", help="look for mistakes in what it is told, and do nothing")
     parser.add_argument(
         "--spool", help=f"the folder of registered streams (default: ${SPOOL_VARIABLE}, or the agent's)"
     )
-    parser.add_argument("--elasticsearch", required=True, metavar="URL[,URL]", help="nodes, e.g. http://es1:9200")
-    parser.add_argument("--index", default="daqsched-logs", metavar="PREFIX", help="indices are PREFIX-YYYY.MM.DD")
+    parser.add_argument("--elasticsearch", metavar="URL[,URL]", help="nodes, e.g. http://es1:9200")
+    parser.add_argument("--index", metavar="PREFIX", help="indices are PREFIX-YYYY.MM.DD")
     parser.add_argument("--user-file", metavar="FILE", help="a file whose first line is NAME:PASSWORD")
     options = parser.parse_args(argv)
-    spool = options.spool or spool_of(os.environ)
-    if not spool:
-        parser.error(f"no spool: give --spool DIR or set {SPOOL_VARIABLE} (a Mesos sandbox tells it by itself)")
     try:
-        nodes = addresses(options.elasticsearch)
-        user = _user(options.user_file) if options.user_file else ""
+        config = told(options, os.environ)
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    if options.check:
+        print(f"No mistake: lines go to {config.elasticsearch}, indices {config.index}-*, spool {config.spool}.")
+        return 0
+    return _forward(config)
+
+
+def _forward(config: Forwarding) -> int:
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stopped.append(number))
-    folder = prepare(spool)
+    folder = prepare(config.spool)
     lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if not _only_one(lock, spool, stopped):
+    if not _only_one(lock, config.spool, stopped):
         return 0
-    forwarder = Forwarder(spool, folder, nodes, options.index, user)
+    forwarder = Forwarder(config, folder)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: forwarder.stop())
     if not stopped:
@@ -79,11 +84,3 @@ def _only_one(lock: int, spool: str, stopped: Sequence[int]) -> bool:
             os.pwrite(lock, b"%d\n" % os.getpid(), 0)
             return True
     return False
-
-
-def _user(path: str) -> str:
-    with open(path) as file:
-        user = file.readline().strip()
-    if ":" not in user:
-        raise ValueError(f"{path} does not begin with NAME:PASSWORD")
-    return user

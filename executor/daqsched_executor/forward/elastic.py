@@ -74,6 +74,17 @@ def addresses(text: str) -> list[Address]:
     return found
 
 
+def user_of(path: str) -> str:
+    """``NAME:PASSWORD``, the file's first line; empty: no file. Raises OSError, or ValueError with a sentence."""
+    if not path:
+        return ""
+    with open(path) as file:
+        user = file.readline().strip()
+    if ":" not in user:
+        raise ValueError(f"{path} does not begin with NAME:PASSWORD")
+    return user
+
+
 class Connection:
     """One kept-alive connection to whichever node answers."""
 

@@ -11,10 +11,10 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Sequence
 
+from ..contract import Forwarding
 from .batch import Batch
-from .elastic import Address, Connection, Elastic, Outcome
+from .elastic import Connection, Elastic, Outcome, addresses, user_of
 from .journal import Journal
 from .reading import Reader
 from .status import Complaints, Counts, DeadLetters, Status
@@ -35,14 +35,15 @@ BUG = 70
 class Forwarder:
     """One machine's forwarder, from start to SIGTERM."""
 
-    def __init__(self, spool: str, folder: str, nodes: Sequence[Address], prefix: str, user: str = "") -> None:
-        """``folder`` is the forwarder's own, see `sources.prepare`; its lock must be ours already."""
+    def __init__(self, config: Forwarding, folder: str) -> None:
+        """``folder`` is the forwarder's own in ``config.spool``, see `sources.prepare`; its lock must be ours already."""
+        self._config = config
         self._complaints = Complaints(sys.stderr)
-        self._reader = Reader(spool, Journal(os.path.join(folder, "journal")), prefix, self._complaints)
+        self._reader = Reader(config.spool, Journal(os.path.join(folder, "journal")), config.index, self._complaints)
         self._counts = Counts()
         self._status = Status(folder, self._counts, self._complaints)
         self._dead_letters = DeadLetters(os.path.join(folder, "deadletter.ndjson"))
-        self._prefix, self._nodes, self._user = prefix, nodes, user
+        self._nodes, self._user = addresses(config.elasticsearch), user_of(config.user_file)
         self._lines: dict[int, int] = {}
         self._todo: queue.Queue[Batch] = queue.Queue()
         #: Outcomes of batches; None wakes the reading thread up.
@@ -126,7 +127,7 @@ class Forwarder:
         try:
             connection = Connection(self._nodes, self._user, first=at)
             elastic = Elastic(connection, self._complaints, self._give_up, self._dead_letters.keep)
-            if not elastic.install_template(self._prefix):
+            if not elastic.install_template(self._config.index):
                 return
             while True:
                 batch = self._todo.get()
