@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from daqsched_executor.contract import Restart, Stop, Stream
+from daqsched_executor.contract import Restart, Stop, Stream, starts_of, starts_path
+from daqsched_executor.run.streams import Registered
 from fake_agent import FakeAgent, Start, alive, processes_of, report_of, wait_until
 from hanging_mount import HangingMount
 
@@ -313,6 +314,43 @@ time.sleep(1000)
         agent.kill("readout@hlt01.1")
         executor.leave()
         wait_until(lambda: all(lockable(file) for file in files), "end of the locks")
+
+    def test_each_start_tells_where_its_lines_begin(self, agent: FakeAgent, start: Start) -> None:
+        """From the second one on, for stdout and stderr, whether it prints or not; an old half is forgotten."""
+        text = """
+import os, sys, time
+number = len(os.listdir("."))
+open(f"start-{number}", "w")
+print(os.environ["HOME"] and "line", flush=True)
+if not os.path.exists("enough"):
+    sys.exit(3)
+time.sleep(1000)
+"""
+        executor = start(*python(text), restart=Restart(delay_s=0.01, factor=1.0))
+        wait_until(
+            lambda: executor.running().restarts >= 0 and len(list(executor.sandbox.glob("start-*"))) > 4, "starts"
+        )
+        (executor.sandbox / "enough").touch()
+        agent.wait_update("TASK_RUNNING", contains="restarts")
+        streams = {
+            Stream.from_json(file.read_bytes()).name: file for file in (executor.spool / "streams").glob("*.json")
+        }
+        for name, width in (("stdout", 5), ("stderr", 0)):
+            rows = starts_of(Path(starts_path(str(streams[name]))).read_bytes())
+            assert len(rows) >= 4 and [number for _, number in rows] == list(range(2, len(rows) + 2))
+            assert [offset for offset, _ in rows] == [width * (number - 1) for _, number in rows]
+        assert not Path(starts_path(str(streams["executor"]))).exists()
+
+    def test_starts_without_end_do_not_fill_the_disk(self, tmp_path: Path) -> None:
+        """The older half goes; the newest row is always there."""
+        path = tmp_path / "AAAAAAAAAAA.starts"
+        with open(tmp_path / "stdout", "wb") as file:
+            known = Registered([], [(file.fileno(), str(path))])
+            for number in range(2, 12_000):
+                known.started(number)
+        assert path.stat().st_size <= 65 * 1024
+        rows = starts_of(path.read_bytes())
+        assert rows == [(0, number) for number in range(rows[0][1], 12_000)] and len(rows) > 2000
 
     def test_a_job_that_is_not_forwarded_registers_nothing(self, start: Start) -> None:
         """``forward = False`` leaves no stream in the spool."""

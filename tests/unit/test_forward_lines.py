@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daqsched_executor.contract import start_row, starts_of, starts_path
 from daqsched_executor.forward.lines import CHUNK, LONGEST, PARTIAL, TRUNCATED, split
 
 
@@ -72,3 +73,13 @@ def test_no_byte_is_lost_or_doubled_however_a_text_is_read(text: bytes, step: in
     assert found == [(text.find(line, at), line) if line else (at, line) for at, line in found]
     whole = b"\n".join(line for _, line in found)
     assert whole == text or whole + b"\n" == text
+
+
+def test_starts_are_read_as_they_were_written_and_a_torn_end_is_left_out() -> None:
+    """An executor that was killed while it wrote leaves half a row."""
+    text = start_row(0, 2) + start_row(1234, 3)
+    assert starts_of(text) == [(0, 2), (1234, 3)]
+    assert starts_of(text + b"99 4") == [(0, 2), (1234, 3)]
+    assert starts_of(b"x\n" + text + b"\n7\n") == [(0, 2), (1234, 3)]
+    assert starts_of(b"") == []
+    assert starts_path("/spool/streams/AAAAAAAAAAA.json") == "/spool/streams/AAAAAAAAAAA.starts"

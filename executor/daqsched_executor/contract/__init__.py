@@ -45,6 +45,9 @@ from daqsched_executor.contract.stream import (
     Stream,
     document_id,
     spool_of,
+    start_row,
+    starts_of,
+    starts_path,
 )
 from daqsched_executor.contract.wire import VERSION, ContractError, duration
 
@@ -88,5 +91,8 @@ __all__ = [
     "document_id",
     "duration",
     "spool_of",
+    "start_row",
+    "starts_of",
+    "starts_path",
     "task_of",
 ]

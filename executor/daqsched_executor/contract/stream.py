@@ -69,6 +69,30 @@ class Stream:
         return build(cls, load(data, "a stream's registration"), "a stream's registration")
 
 
+def starts_path(registration: str) -> str:
+    """Where the starts of a stream's program stand, beside its registration; the file is there from the second start on.
+
+    A row, ``OFFSET NUMBER``, says that the bytes from there on are of that start, counted from 1; the rows before the first
+    one are of the first start. Whoever removes the registration removes it, too.
+    """
+    return registration[: -len(".json")] + ".starts"
+
+
+def start_row(offset: int, number: int) -> bytes:
+    """See `starts_path`."""
+    return b"%d %d\n" % (offset, number)
+
+
+def starts_of(text: bytes) -> list[tuple[int, int]]:
+    """The rows of a file of starts as (offset, number), in the order of both; what is no row (a torn end) is left out."""
+    found: list[tuple[int, int]] = []
+    for row in text.split(b"\n")[:-1]:
+        offset, _, number = row.partition(b" ")
+        if offset.isdigit() and number.isdigit():
+            found.append((int(offset), int(number)))
+    return found
+
+
 def document_id(stream_id: str, offset: int) -> str:
     """The id of the line that begins at byte ``offset``: the same line has the same id however often it is sent."""
     return f"{stream_id}-{offset:010x}"

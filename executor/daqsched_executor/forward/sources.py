@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from ..contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream
+from ..contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream, starts_path
 from .forms import form_of
 from .lines import CHUNK
 from .position import Position
@@ -195,7 +195,7 @@ class Spool:
         False, with a complaint, where we may not: another account's files in a folder that is not ours.
         """
         try:
-            for path in (source.link, source.registration):
+            for path in (source.link, starts_path(source.registration), source.registration):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
         except OSError as error:

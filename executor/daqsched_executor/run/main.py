@@ -43,7 +43,7 @@ from daqsched_executor.machine.warden import WARDEN_GONE, contained, dismiss, en
 from daqsched_executor.run.log import Log
 from daqsched_executor.run.loop import READ, Loop
 from daqsched_executor.run.mesos import Link, patience_s
-from daqsched_executor.run.streams import Files, open_files, register
+from daqsched_executor.run.streams import Files, Registered, open_files, register
 
 if TYPE_CHECKING:
     from daqsched_executor.run.besides import Besides
@@ -116,8 +116,9 @@ class Run:
         self._link = Link(self._loop, log, self._events.append, environ)
         self._state = begin(self._kernel.now(), patience_s(environ))
         self._claim = InstanceClaim(self._kernel, spool_of(environ))
-        #: The locks on our streams' registrations, held for as long as we live.
-        self._locks: list[int] = []
+        self._registered = Registered([], [])
+        #: The program's start that was told last.
+        self._start = 1
         self._looks: Looks | None = None
         self._made_besides: Besides | None = None
         self._checks: Checks | None = None
@@ -183,6 +184,7 @@ class Run:
         if isinstance(command, Claim):
             self._events.appendleft(self._claim.take(command.payload, self._kernel.now().clock))
         elif isinstance(command, Spawn):
+            self._tell_start()
             answers = self._program.spawn(self._with_checks(command.payload))
             self._events.extendleft(reversed(answers))
             if self._program.talk >= 0:
@@ -250,6 +252,16 @@ class Run:
             )
         return self._checks.begin(payload, lambda: self._hear(self._program.listen))
 
+    def _tell_start(self) -> None:
+        """Lines carry the number of the start that printed them; without it they are only told apart less well."""
+        if self._state.restarts + 1 == self._start:
+            return
+        self._start = self._state.restarts + 1
+        try:
+            self._registered.started(self._start)
+        except OSError as error:
+            self._log.say(f"the lines of start {self._start} are not told from those before: {error.strerror}")
+
     def _survey(self, command: Look | LeaveLook) -> None:
         if self._looks is None:
             from daqsched_executor.run.survey import Looks  # few executors are there for a survey
@@ -266,7 +278,7 @@ class Run:
         if spool is None:
             return "the lines are not forwarded: this is no Mesos sandbox, and DAQSCHED_SPOOL is not set"
         try:
-            self._locks = register(spool, self._sandbox, self._files, payload, self._kernel.now().wall)
+            self._registered = register(spool, self._sandbox, self._files, payload, self._kernel.now().wall)
         except OSError as error:
             return (
                 f"the lines are not forwarded: {error.filename or spool}: {error.strerror}; set DAQSCHED_SPOOL for the "

@@ -11,7 +11,17 @@ import fcntl
 import os
 from typing import NamedTuple
 
-from daqsched_executor.contract import EXECUTOR, LINKS_DIR, STDERR, STDOUT, STREAMS_DIR, Payload, Stream
+from daqsched_executor.contract import (
+    EXECUTOR,
+    LINKS_DIR,
+    STDERR,
+    STDOUT,
+    STREAMS_DIR,
+    Payload,
+    Stream,
+    start_row,
+    starts_path,
+)
 from daqsched_executor.machine.spool import shared_folder
 
 #: Names in the sandbox; the first two are what Mesos' agent made for our own output and what its web UI looks for.
@@ -32,15 +42,52 @@ def open_files(sandbox: str) -> Files:
     return Files(*(os.open(os.path.join(sandbox, name), flags, 0o644) for name in FILES.values()))
 
 
-def register(spool: str, sandbox: str, files: Files, payload: Payload, created: float) -> list[int]:
-    """Register the job's streams; the result is the locks, to be held for life. Raises OSError where that can't be.
+#: A file of starts is halved when it is larger: some thousand rows.
+STARTS_BYTES = 64 * 1024
+
+
+class Registered(NamedTuple):
+    """The job's streams as the forwarder knows them: whose lines are whose start."""
+
+    #: Held for life.
+    locks: list[int]
+    #: Of stdout and stderr: the open file, and where its starts are written.
+    starts: list[tuple[int, str]]
+
+    def started(self, number: int) -> None:
+        """The program starts for the ``number``th time: what stands in its files is of the starts before. Raises OSError."""
+        for file, path in self.starts:
+            size = os.fstat(file).st_size
+            rows = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(rows, start_row(size, number))
+                if os.fstat(rows).st_size > STARTS_BYTES:
+                    _halve(rows, path)
+            finally:
+                os.close(rows)
+
+
+def _halve(rows: int, path: str) -> None:
+    """Forget the older half: lines so old have been stored long since."""
+    text = os.pread(rows, 2 * STARTS_BYTES, 0)
+    fresh = path + ".new"
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(file, text[text.index(b"\n", len(text) // 2) + 1 :])
+    finally:
+        os.close(file)
+    os.rename(fresh, path)
+
+
+def register(spool: str, sandbox: str, files: Files, payload: Payload, created: float) -> Registered:
+    """Register the job's streams. Raises OSError where that can't be.
 
     Link first, registration after it, whole and locked: the forwarder never meets one without its file or its lock.
     """
     streams, links = os.path.join(spool, STREAMS_DIR), os.path.join(spool, LINKS_DIR)
     for folder in (spool, streams, links):
         shared_folder(folder)
-    locks = []
+    locks, starts = [], []
     for name, file in zip(FILES, files):
         path = os.path.join(sandbox, FILES[name])
         stream = Stream(
@@ -57,8 +104,10 @@ def register(spool: str, sandbox: str, files: Files, payload: Payload, created: 
         )
         os.link(path, os.path.join(links, stream.id))
         locks.append(_publish(streams, stream))
+        if name != EXECUTOR:
+            starts.append((file, starts_path(os.path.join(streams, f"{stream.id}.json"))))
     _sync_folder(streams)
-    return locks
+    return Registered(locks, starts)
 
 
 def _publish(folder: str, stream: Stream) -> int:
