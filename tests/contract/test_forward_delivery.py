@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 import pytest
 
+from daqsched_executor.contract.fingerprint import fingerprint
 from daqsched_executor.forward.batch import BODY
 from daqsched_executor.forward.journal import Journal
 from daqsched_executor.forward.lines import LONGEST
@@ -72,7 +73,7 @@ def test_lines_arrive_with_id_time_and_ecs_fields(elastic: FakeElastic, spool: P
         "host": {"name": "hlt01"},
         "service": {"name": "readout", "version": "r5", "node": {"name": "readout@hlt01"}},
         "orchestrator": {"type": "daqsched", "resource": {"type": "task", "id": printer.stream.task_id}},
-        "daqsched": {"stream": "stderr"},
+        "daqsched": {"fingerprint": fingerprint(b"[ERROR] one"), "stream": "stderr"},
         "event": {"dataset": "daqsched.task"},
         "labels": {"run": "7"},
         "ecs": {"version": "8.11.0"},
