@@ -3,7 +3,7 @@
 from daqsched.checks import Check, CommandCheck, FileCheck, Heartbeat, HttpCheck, OutputCheck, TcpCheck
 from daqsched.hosts import expand as hosts
 from daqsched.job import Job
-from daqsched.parts import Container, Logging, Resources, Restart, Stop
+from daqsched.parts import Container, Journal, JsonLines, LogFiles, Logging, Resources, Restart, Stop, Syslog
 
 __version__ = "0.1.0"
 __all__ = [
@@ -14,11 +14,15 @@ __all__ = [
     "Heartbeat",
     "HttpCheck",
     "Job",
+    "Journal",
+    "JsonLines",
+    "LogFiles",
     "Logging",
     "OutputCheck",
     "Resources",
     "Restart",
     "Stop",
+    "Syslog",
     "TcpCheck",
     "hosts",
 ]

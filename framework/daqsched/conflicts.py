@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from daqsched.errors import JobError
 from daqsched.hosts import expand
-from daqsched.rules import check_job, did_you_mean
+from daqsched.rules import check_job, did_you_mean, logging_mistakes
 from daqsched.spec import JobSpec, Spec
 
 
 def check(spec: Spec) -> None:
-    """Raise the first `JobError` that there is in any of the jobs, or between them, with the job's name in it.
+    """Raise the first `JobError` that there is in any of the jobs, between them, or in the logging, with the job's name in it.
 
     A job file is looked at job by job as it is evaluated, and by `conflicts` at the end.
     """
@@ -24,6 +24,8 @@ def check(spec: Spec) -> None:
         if job.name in seen:
             raise JobError(f"two jobs are named {job.name!r}: names must differ", "name")
         seen.add(job.name)
+    for mistake in logging_mistakes(spec.logging):
+        raise JobError(f"logging: {mistake.field}: {mistake}", mistake.field)
     for name, conflict in conflicts(spec.jobs):
         raise JobError(f"job {name!r}: {conflict.field}: {conflict}", conflict.field)
 

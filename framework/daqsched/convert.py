@@ -24,11 +24,11 @@ WORDS = {
     "forward": "logs",
 }
 
-Struct = TypeVar("Struct", bound=msgspec.Struct)
+Struct = TypeVar("Struct")
 
 
 def convert(kind: type[Struct], values: Mapping[str, Any], inside: str = "") -> Struct:
-    """Build a struct out of the values; raises `JobError` with the user's word for the field, which begins with
+    """Build a struct (or a dataclass) out of the values; raises `JobError` with the user's word for the field, which begins with
     ``inside``."""
     plain = {name: _plain(value) for name, value in values.items()}
     try:

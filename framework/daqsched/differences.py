@@ -32,6 +32,8 @@ def described(job: JobSpec) -> Iterator[tuple[str, str]]:
         value = getattr(job, name)
         if name == "checks":
             yield from ((f"check[{check.name}]", _settings(check)) for check in value)
+        elif name == "forwarding":
+            yield from _leaves("logging", value)
         elif name == "container":
             yield name, _NONE if value is None else _settings(value)
         elif name != "name":
@@ -47,6 +49,10 @@ def changed(job: JobSpec) -> Iterator[tuple[str, str]]:
 def _leaves(word: str, value: Any) -> Iterator[tuple[str, str]]:
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
+        for part in value:
+            yield from _leaves(f"{word}[{part.name}]", part)
+        return
     if not isinstance(value, Mapping):
         yield word, _text(value, word in _COMMANDS)
         return

@@ -9,8 +9,8 @@ from typing import Callable, Iterable, Mapping
 import msgspec
 
 from daqsched.errors import JobError
-from daqsched.spec import CheckSpec, JobSpec
-from daqsched_executor.contract import Check, Payload
+from daqsched.spec import CheckSpec, ForwarderSpec, JobSpec
+from daqsched_executor.contract import FORWARDING_VARIABLE, Check, Payload
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NO_PORTS: Mapping[str, int] = {}
@@ -60,12 +60,15 @@ def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _N
         return tuple(one(text, field) for text in texts)
 
     container = job.container
+    env = {name: one(text, "env") for name, text in job.env.items()}
+    if isinstance(job, ForwarderSpec):
+        env[FORWARDING_VARIABLE] = replace(job.told(host), host=host).to_json()
     return Payload(
         task_id=task_id,
         job=job.name,
         host=host,
         argv=all_of(job.argv, "command"),
-        env={name: one(text, "env") for name, text in job.env.items()},
+        env=env,
         release=job.release,
         cwd=one(job.cwd, "directory"),
         user=job.user,

@@ -18,6 +18,7 @@ from daqsched.conflicts import conflicts
 from daqsched.errors import JobError, JobFileError
 from daqsched.job import MISTAKES, MODULE, Job, Mistake
 from daqsched.parts import Logging
+from daqsched.rules import logging_mistakes
 from daqsched.spec import Spec
 
 #: The classes that a job file may call, by name.
@@ -196,10 +197,16 @@ def _spec(module: ModuleType, path: Path, tree: ast.Module) -> Spec:
     try:
         logging_spec = logging.spec
     except JobError as error:
-        found.append(JobFileError(str(path), line, f"logging.{error.field}: {error}"))
+        found.append(_of_logging(error, path, tree, line))
+    else:
+        found += [_of_logging(error, path, tree, line) for error in logging_mistakes(logging_spec)]
     if found:
         raise _all_of(found)
     return Spec(jobs=tuple(job.spec for job in jobs), logging=logging_spec, source=str(path))
+
+
+def _of_logging(error: JobError, path: Path, tree: ast.Module, line: int) -> JobFileError:
+    return JobFileError(str(path), _line_of_field(tree, [line], error.field) or line, f"logging.{error.field}: {error}")
 
 
 def _wrong_together(jobs: Sequence[Any], path: Path, tree: ast.Module) -> Iterator[JobFileError]:

@@ -1,16 +1,30 @@
-"""The words for what goes into a `Job` besides its checks: what it is granted, how it is ended, the image it runs in."""
+"""The words for what goes into a `Job` besides its checks: what it is granted, how it is ended, the image it runs in;
+and `Logging`, for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Union
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, Union
 
-from daqsched.convert import convert, texts_of, words_of
+from daqsched.convert import convert, kind_of, texts_of, words_of
+from daqsched.errors import JobError
 from daqsched.spec import LoggingSpec
-from daqsched_executor.contract import Restart
+from daqsched_executor.contract import Journal, JsonLines, LogFiles, Restart, Syslog
 
-__all__ = ["Container", "Logging", "Resources", "Restart", "Stop"]
+__all__ = [
+    "Container",
+    "Journal",
+    "JsonLines",
+    "LogFiles",
+    "Logging",
+    "Resources",
+    "Restart",
+    "Stop",
+    "Syslog",
+]
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -94,16 +108,60 @@ class Container:
 
 @dataclass(frozen=True)
 class Logging:
-    """Where the lines of all jobs go; what is left out is the daemon's own setting."""
+    """Where the lines of all jobs go, and what else each machine's forwarder reads.
+
+    Secrets do not stand here: only the names of files on the farm's machines that hold them.
+    """
 
     #: False: no forwarder runs, the lines stay in the sandboxes.
     enabled: bool = True
-    #: ``http://HOST:PORT`` of Elasticsearch.
+    #: ``http(s)://HOST:PORT`` of Elasticsearch's nodes, with commas; empty: the daemon's own setting.
     elasticsearch: str = ""
-    #: The first part of the index names: ``INDEX-YYYY.MM.DD``.
+    #: The first part of the index names: ``INDEX-YYYY.MM.DD``; empty: the daemon's own setting.
     index: str = ""
+    #: How often a new index begins: ``"month"``, ``"day"``, ``"hour"``, ``"minute"``.
+    period: str = "day"
+    #: On each machine, the PEM file of the authority that signed Elasticsearch's certificate; empty: the system's.
+    ca_file: str = ""
+    #: On each machine, a file whose first line is ``NAME:PASSWORD``.
+    user_file: str = ""
+    #: On each machine, a file with an API key as Elasticsearch gave it (``encoded``).
+    api_key_file: str = ""
+    #: MiB of each stream that stay in its file after they were stored; what is older is given back to the disk.
+    keep: float = 16.0
+    #: MiB of disk on each machine for all that waits to be stored; beyond it lines are dropped, and counted.
+    disk: float = 10240.0
+    #: What is dropped first: ``"oldest"``, or ``"debug"`` lines.
+    when_full: str = "oldest"
+    #: On each machine, a file whose first word is the number of the current run, for ``labels.run``.
+    run_file: str = ""
+    #: Log files of services that are no jobs: one `LogFiles`, or a list.
+    files: Union[LogFiles, Sequence[LogFiles]] = ()
+    #: Syslog that others send to the machines.
+    syslog: Syslog = Syslog()
+    #: JSON lines that others send to the machines.
+    json: JsonLines = JsonLines()
+    #: The machines' systemd journals.
+    journal: Journal = Journal()
 
     @property
     def spec(self) -> LoggingSpec:
-        """The same as data."""
-        return convert(LoggingSpec, vars(self))
+        """The same as data; raises `JobError` where a value has the wrong type."""
+        values = dict(vars(self))
+        kinds = (("syslog", Syslog, ()), ("json", JsonLines, ()), ("journal", Journal, ("units",)))
+        for name, kind, lists in kinds:
+            if not isinstance(values[name], kind):
+                raise JobError(f"must be {kind.__name__}(...), not {kind_of(values[name])}", name)
+            values[name] = _part(kind, values[name], name, lists)
+        files: Any = self.files
+        each = [files] if isinstance(files, LogFiles) else files
+        if not isinstance(each, (list, tuple)) or not all(isinstance(one, LogFiles) for one in each):
+            raise JobError(f"must be LogFiles(...) or a list of them, not {kind_of(files)}", "files")
+        values["files"] = [_part(LogFiles, one, f"files[{one.name}]", ("paths",)) for one in each]
+        return convert(LoggingSpec, values)
+
+
+def _part(kind: type[Part], value: Any, inside: str, lists: Sequence[str]) -> Part:
+    """With its lists as lists, also where one text was written, and its types looked at."""
+    ready = {name: texts_of(getattr(value, name), f"{inside}.{name}") for name in (*lists, "hosts")}
+    return convert(kind, vars(replace(value, **ready)), f"{inside}.")

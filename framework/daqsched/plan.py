@@ -9,7 +9,7 @@ import msgspec
 from daqsched.differences import differences
 from daqsched.hosts import expand, fold
 from daqsched.match import by_attributes
-from daqsched.spec import JobSpec, Spec, digest, run_digest
+from daqsched.spec import JobSpec, Spec, digest, run_digests
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,7 +79,12 @@ def _changed(old: JobSpec, new: JobSpec, hosts: Hosts) -> Iterable[Change]:
     why = differences(old, new)
     # of a job that has no machine yet the change is to be seen, too
     if why and (kept or not (added or removed)):
-        yield _change(new, "restart" if run_digest(old) != run_digest(new) else "silent", kept, why)
+        was, will_be = run_digests(old), run_digests(new)
+        renewed = [host for host in kept if was(host) != will_be(host)]
+        if renewed or (not kept and was("") != will_be("")):
+            yield _change(new, "restart", renewed, why)
+        else:
+            yield _change(new, "silent", kept, why)
 
 
 def _change(job: JobSpec, what: Any, hosts: Sequence[str], why: tuple[str, ...] = ()) -> Change:

@@ -1,4 +1,4 @@
-"""What types alone can't say of one job: the rules that a job file's line is shown for, and that a daemon keeps, too."""
+"""What types alone can't say of one job and of the logging: rules that a file's line is shown for, and a daemon keeps, too."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from typing import Callable
 from daqsched.errors import JobError
 from daqsched.fill import fill
 from daqsched.hosts import expand
-from daqsched.spec import FORWARDER, CheckSpec, JobSpec
-from daqsched_executor.contract import CHECK_KINDS, RESTART_POLICIES, STDERR, STDOUT, UNHEALTHY_WORDS
+from daqsched.spec import FORWARDER, CheckSpec, JobSpec, LoggingSpec
+from daqsched_executor.contract import (
+    CHECK_KINDS,
+    RESTART_POLICIES,
+    STDERR,
+    STDOUT,
+    UNHEALTHY_WORDS,
+    forwarding_rules,
+)
 
 #: Names that appear in task ids, file names, URLs and selections.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
@@ -84,6 +91,20 @@ def check_job(job: JobSpec) -> None:
             if field.endswith(ending) and not rule(filled):
                 raise JobError(f"{text!r} {sentence}", field)
     _check_container(job)
+
+
+def logging_mistakes(logging: LoggingSpec) -> Iterator[JobError]:
+    """Each thing that is wrong with what forwarders are told."""
+    told = logging.forwarding()
+    for field, sentence in forwarding_rules.mistakes(told):
+        yield JobError(sentence, field)
+    parts = [(f"files[{files.name}]", files.hosts) for files in told.files]
+    parts += [(name, getattr(told, name).hosts) for name in ("syslog", "json", "journal")]
+    for inside, hosts in parts:
+        try:
+            expand(hosts)
+        except JobError as error:
+            yield JobError(str(error), f"{inside}.hosts")
 
 
 def _texts(job: JobSpec) -> Iterator[tuple[str, str]]:

@@ -12,9 +12,10 @@ from daqsched import __version__
 from daqsched.api import Api
 from daqsched.daemon import Daemon
 from daqsched.errors import DaqschedError
+from daqsched.forwarder import with_forwarder
 from daqsched.mesos.connection import Mesos, explain
 from daqsched.mesos.outgoing import Framework
-from daqsched.spec import Spec, with_forwarder
+from daqsched.spec import Spec
 from daqsched.store import Store
 
 logger = logging.getLogger(__name__)

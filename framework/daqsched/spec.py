@@ -8,15 +8,18 @@ over 200 hosts is one `JobSpec`; `daqsched.fill` fills them in for one host.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields, is_dataclass, replace
-from functools import cache
-from typing import Any, Optional, Union
+from collections.abc import Iterable
+from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import replace as dataclass_replace
+from functools import cache, lru_cache
+from typing import Any, Callable, Optional, Union
 
 import msgspec
 from msgspec import structs
 
 from daqsched.errors import UserError
-from daqsched_executor.contract import Container, Restart, Stop
+from daqsched.hosts import expand
+from daqsched_executor.contract import Container, Forwarding, Journal, JsonLines, LogFiles, Restart, Stop, Syslog
 
 #: The version of the spec's JSON; raised when an older daemon could misunderstand it.
 VERSION = 1
@@ -101,12 +104,59 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 SILENT_FIELDS = frozenset({"hosts", "attributes", "owner", "critical", "after"})
 
 
+class ForwarderSpec(JobSpec, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """The job that forwards the lines of all others: `daqsched.forwarder` makes it, no crew and no spec's JSON."""
+
+    #: What all of them are told; some of it with the hosts that it is for.
+    forwarding: Forwarding = Forwarding()
+
+    def told(self, host: str) -> Forwarding:
+        """What the one on this host is told; nothing in it names the host, so that equal ones are equal."""
+        told = self.forwarding
+        return dataclass_replace(
+            told,
+            files=tuple(dataclass_replace(one, hosts=()) for one in told.files if _meant(one.hosts, host)),
+            syslog=dataclass_replace(told.syslog, hosts=()) if _meant(told.syslog.hosts, host) else Syslog(),
+            json=dataclass_replace(told.json, hosts=()) if _meant(told.json.hosts, host) else JsonLines(),
+            journal=dataclass_replace(told.journal, hosts=()) if _meant(told.journal.hosts, host) else Journal(),
+        )
+
+
+def _meant(hosts: tuple[str, ...], host: str) -> bool:
+    return not hosts or host in _names(hosts)
+
+
+@lru_cache(maxsize=256)
+def _names(hosts: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(expand(hosts))
+
+
 class LoggingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """Where the lines go; what is empty is the daemon's own setting."""
+    """Where the lines go and what else is read: a `daqsched_executor.contract.Forwarding`, of which every field means the
+    same. Where ``elasticsearch`` or ``index`` is empty, the daemon's own setting counts."""
 
     enabled: bool = True
     elasticsearch: str = ""
     index: str = ""
+    period: str = "day"
+    ca_file: str = ""
+    user_file: str = ""
+    api_key_file: str = ""
+    keep: float = 16.0
+    disk: float = 10240.0
+    when_full: str = "oldest"
+    run_file: str = ""
+    files: tuple[LogFiles, ...] = ()
+    syslog: Syslog = Syslog()
+    json: JsonLines = JsonLines()
+    journal: Journal = Journal()
+
+    def forwarding(self, elasticsearch: str = "", index: str = "") -> Forwarding:
+        """What forwarders are told; the two are the daemon's own."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__ if name != "enabled"}
+        values["elasticsearch"] = self.elasticsearch or elasticsearch
+        values["index"] = self.index or index
+        return Forwarding(**values)
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -151,7 +201,9 @@ def _defaults(kind: type) -> Optional[tuple[tuple[str, Any], ...]]:
         return tuple(
             (f.name, f.default_factory() if callable(f.default_factory) else f.default) for f in structs.fields(kind)
         )
-    return tuple((f.name, f.default) for f in fields(kind)) if is_dataclass(kind) else None
+    if not is_dataclass(kind):
+        return None
+    return tuple((f.name, f.default if f.default_factory is MISSING else f.default_factory()) for f in fields(kind))
 
 
 def encode(spec: Spec) -> bytes:
@@ -175,21 +227,30 @@ def decode(data: bytes | str) -> Spec:
     return spec
 
 
-#: The parts of a job that are dataclasses of the contract.
+#: The parts of a job and of the logging that are dataclasses of the contract.
 PARTS: dict[str, type] = {"restart": Restart, "stop": Stop, "container": Container}
+LOGGING_PARTS: dict[str, type] = {"files": LogFiles, "syslog": Syslog, "json": JsonLines, "journal": Journal}
 
 
 def refuse_unknown(raw: Any) -> None:
-    """Raise `UserError` for an unknown field of a job's restart, stop or container.
+    """Raise `UserError` for an unknown field of such a part.
 
     ``raw`` is a spec's JSON that its types have taken: msgspec refuses unknown fields of structs, not of dataclasses.
     """
     for job in raw.get("jobs", ()):
         for part, kind in PARTS.items():
-            known = sorted(field.name for field in fields(kind))
-            for name in job.get(part) or ():
-                if name not in known:
-                    raise UserError(f"job {job['name']!r}: {part} has no field {name!r}; it has {', '.join(known)}")
+            _refuse_unknown(kind, job.get(part) or (), f"job {job['name']!r}: {part}")
+    logging = raw.get("logging", {})
+    for part, kind in LOGGING_PARTS.items():
+        for one in logging.get(part, ()) if part == "files" else [logging.get(part, ())]:
+            _refuse_unknown(kind, one, f"logging.{part}")
+
+
+def _refuse_unknown(kind: type, names: Iterable[str], where: str) -> None:
+    known = sorted(field.name for field in fields(kind))
+    for name in names:
+        if name not in known:
+            raise UserError(f"{where} has no field {name!r}; it has {', '.join(known)}")
 
 
 def digest(spec: Spec) -> str:
@@ -197,35 +258,22 @@ def digest(spec: Spec) -> str:
     return _digest(encode(structs.replace(spec, source="")))
 
 
-def run_digest(job: JobSpec) -> str:
-    """Differs when the program has to be started anew for a change to take effect; the same on every host."""
-    seen = plain(structs.replace(job, restart=replace(job.restart, give_up=0)))
+def run_digest(job: JobSpec, host: str = "") -> str:
+    """Differs when the program has to be started anew for a change to take effect; the same on every host, unless it is
+    the forwarder, which is told of the files and sockets of its own host alone."""
+    if isinstance(job, ForwarderSpec):
+        job = structs.replace(job, forwarding=job.told(host))
+    seen = plain(structs.replace(job, restart=dataclass_replace(job.restart, give_up=0)))
     return _digest(_encoder.encode({name: value for name, value in seen.items() if name not in SILENT_FIELDS}))
+
+
+def run_digests(job: JobSpec) -> Callable[[str], str]:
+    """Host -> `run_digest`, for many hosts."""
+    if isinstance(job, ForwarderSpec):
+        return lambda host: run_digest(job, host)
+    digest = run_digest(job)
+    return lambda host: digest
 
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
-
-
-def with_forwarder(spec: Spec, executor: tuple[str, ...], elasticsearch: str, index: str) -> Spec:
-    """The spec with the job that forwards the lines, on every host that the spec names; as it is where none is wanted.
-
-    ``executor`` is the command of daqsched-executor on the farm, the other two are the daemon's settings, which the
-    job file's `logging` overrules.
-    """
-    url = spec.logging.elasticsearch or elasticsearch
-    if not spec.logging.enabled or not url or not spec.jobs:
-        return spec
-    hosts: dict[str, None] = {}
-    for job in spec.jobs:
-        hosts.update(dict.fromkeys(job.hosts))
-    argv = (*executor, "forward", "--elasticsearch", url, "--index", spec.logging.index or index)
-    forwarder = JobSpec(
-        name=FORWARDER,
-        argv=tuple(text.replace("{", "{{").replace("}", "}}") for text in argv),
-        hosts=tuple(hosts),
-        mem=64.0,
-        critical=False,
-        owner="daqsched",
-    )
-    return structs.replace(spec, jobs=(*spec.jobs, forwarder))

@@ -26,7 +26,7 @@ PARTS = {
 }
 
 #: What has another name in a package index than in an import.
-INDEX_NAMES = {"http_parser": "http-parser"}
+INDEX_NAMES = {"http_parser": "http-parser", "yaml": "pyyaml"}
 
 
 class Wheel:
@@ -186,10 +186,11 @@ def test_whatever_is_imported_is_named_as_a_need(release: dict[str, Wheel], name
                 elif isinstance(node, ast.ImportFrom) and not node.level:
                     imported.add((node.module or "").partition(".")[0])
     foreign = imported - ours - set(sys.stdlib_module_names) - {"__future__"}
-    needs = release[name].requirements.keys() | release[name].extra("containers").keys()
+    extras = {extra: release[name].extra(extra).keys() for extra in ("containers", "forward")}
+    needs = release[name].requirements.keys() | {need for extra in extras.values() for need in extra}
     assert {INDEX_NAMES.get(module, module) for module in foreign} <= needs
-    # a machine without containers does without the package for them
-    assert release[name].extra("containers").keys() == {"docker"}
+    # a machine without containers, or with an agent, does without the package for them
+    assert extras == {"containers": {"docker"}, "forward": {"pyyaml"}}
 
 
 #: Imports every module of the wheel that it is given, where nothing of the framework's needs can be imported.

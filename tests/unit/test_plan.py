@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from builders import job
+from daqsched.forwarder import with_forwarder
 from daqsched.plan import plan
-from daqsched.spec import FORWARDER, JobSpec, Spec, decode, digest, encode, run_digest, with_forwarder
+from daqsched.spec import FORWARDER, JobSpec, Spec, decode, digest, encode, run_digest
 from daqsched_executor.contract import Restart
 
 

@@ -44,7 +44,7 @@ def default_of(field: Field[Any]) -> str:
         return f'`"{field.default}"`'
     return (
         f"`{type(field.default).__name__}()`"
-        if field.name in ("resources", "restart", "stop")
+        if field.name in ("resources", "restart", "stop", "syslog", "json", "journal")
         else f"`{field.default}`"
     )
 
@@ -72,4 +72,7 @@ def test_the_test_that_it_names_is_there(option: str) -> None:
 
 
 #: What is still to be shown on a real agent. A word is removed here when its rows name tests.
-NOT_YET: set[str] = set()
+NOT_YET = {"LogFiles", "Syslog", "JsonLines", "Journal"} | {
+    f"Logging.{name}"
+    for name in "period ca_file user_file api_key_file keep disk when_full run_file files syslog json journal".split()
+}

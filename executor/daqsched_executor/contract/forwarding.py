@@ -6,7 +6,7 @@ Secrets never stand here: only the names of the files that hold them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class LogFiles:
     #: ``service.name`` of the lines, as a job's name would be.
     name: str
     #: Absolute paths with ``*``, ``?``, ``[]`` and ``**``; a file that appears later is read from its beginning.
-    paths: Sequence[str]
+    paths: tuple[str, ...]
     #: How a line tells its time: a preset's name or a `strptime` format; empty: the time when it was seen.
     time: str = ""
     #: How a line tells its level: a preset's name, or a regular expression with a group ``level``; empty: as jobs' lines.
@@ -42,6 +42,8 @@ class LogFiles:
     #: Whether a file that was there when it was first seen is read from its beginning.
     from_start: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    #: Only on these machines, in a job file: names and ranges as in a job; empty: on all that have a forwarder.
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Syslog:
     address: str = "0.0.0.0"
     #: The socket's receive buffer in MiB; the kernel's limit (net.core.rmem_max) may be lower where we are not root.
     buffer: float = 8.0
+    #: Only on these machines, in a job file: names and ranges as in a job; empty: on all that have a forwarder.
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class JsonLines:
     udp: int = 0
     address: str = "0.0.0.0"
     buffer: float = 8.0
+    #: Only on these machines, in a job file: names and ranges as in a job; empty: on all that have a forwarder.
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,11 @@ class Journal:
 
     enabled: bool = False
     #: Only these units; empty: all.
-    units: Sequence[str] = ()
+    units: tuple[str, ...] = ()
     #: A folder of journal files instead of the machine's own.
     directory: str = ""
+    #: Only on these machines, in a job file: names and ranges as in a job; empty: on all that have a forwarder.
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class Forwarding:
     host: str = ""
     #: Where streams are registered; empty: the agent's (see `spool_of`).
     spool: str = ""
-    files: Sequence[LogFiles] = ()
+    files: tuple[LogFiles, ...] = ()
     syslog: Syslog = Syslog()
     json: JsonLines = JsonLines()
     journal: Journal = Journal()

@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="daqsched-executor forward",
         description=f"Send this machine's lines to Elasticsearch. A job is told the rest in ${FORWARDING_VARIABLE}.",
     )
+    parser.add_argument("--config", metavar="FILE", help="a YAML file with all that a forwarder can be told")
     parser.add_argument("--check", action="store_true", help="look for mistakes in what it is told, and do nothing")
     parser.add_argument(
         "--spool", help=f"the folder of registered streams (default: ${SPOOL_VARIABLE}, or the agent's)"
@@ -40,9 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = told(options, os.environ)
     except (OSError, ValueError) as error:
-        parser.error(str(error))
+        about = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        for sentence in about.splitlines():
+            print(f"daqsched-executor forward: {sentence}", file=sys.stderr)
+        return 2
     if options.check:
-        print(f"No mistake: lines go to {config.elasticsearch}, indices {config.index}-*, spool {config.spool}.")
+        print(
+            f"No mistake: lines go to {config.elasticsearch}, indices {config.index}-*, spool {config.spool}; "
+            f"files of {len(config.files)} services."
+        )
         return 0
     return _forward(config)
 

@@ -1,4 +1,4 @@
-"""What a forwarder is told: by the framework in its environment, by a YAML file, and by options, which overrule both."""
+"""What a forwarder is told: by the framework in its environment, or by a YAML file; options overrule both."""
 
 from __future__ import annotations
 
@@ -7,18 +7,32 @@ from dataclasses import replace
 from typing import Any
 
 from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding, spool_of
+from ..contract.forwarding_rules import mistakes
 from .elastic import addresses, user_of
+
+#: Options of the command that are fields, too.
+OPTIONS = ("spool", "elasticsearch", "index", "user_file")
 
 
 def told(options: Any, environ: Mapping[str, str]) -> Forwarding:
-    """All of it, looked at; raises ValueError or OSError with one sentence for people."""
-    config = Forwarding.from_json(environ.get(FORWARDING_VARIABLE) or '{"version":1}')
-    given = {name: getattr(options, name) for name in ("spool", "elasticsearch", "index", "user_file")}
-    config = replace(config, **{name: value for name, value in given.items() if value})
+    """All of it, looked at; raises ValueError or OSError with one sentence for people (a line for each mistake)."""
+    if options.config:
+        from .yamlfile import read  # few machines have such a file, and a YAML reader costs memory
+
+        config = read(options.config)
+    else:
+        config = Forwarding.from_json(environ.get(FORWARDING_VARIABLE) or '{"version":1}')
+    config = replace(config, **{name: getattr(options, name) for name in OPTIONS if getattr(options, name)})
     if not config.spool:
         config = replace(config, spool=spool_of(environ) or "")
+    wrong = [f"{field}: {sentence}" for field, sentence in mistakes(config)]
+    if wrong:
+        raise ValueError("\n".join(wrong))
     if not config.spool:
-        raise ValueError(f"no spool: give --spool DIR or set {SPOOL_VARIABLE} (a Mesos sandbox tells it by itself)")
+        raise ValueError(
+            f"spool: no folder is named for what is registered and kept: give --spool DIR, {SPOOL_VARIABLE}, or spool in "
+            "the file (a Mesos sandbox tells it by itself)"
+        )
     addresses(config.elasticsearch)
     user_of(config.user_file)
     return config

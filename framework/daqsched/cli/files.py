@@ -11,7 +11,7 @@ import msgspec
 
 from daqsched.cli.root import json_option, main, print_json, terminal
 from daqsched.errors import JobFileError, UserError
-from daqsched.spec import PARTS, JobSpec, Spec
+from daqsched.spec import LOGGING_PARTS, PARTS, JobSpec, Spec
 
 
 @main.command()
@@ -102,7 +102,7 @@ def schema() -> None:
 def schema_text() -> str:
     """The schema as docs/reference/spec.schema.json has it."""
     found = msgspec.json.schema(Spec)
-    for part in PARTS.values():  # `refuse_unknown` makes it true
+    for part in (*PARTS.values(), *LOGGING_PARTS.values()):  # `refuse_unknown` makes it true
         found["$defs"][part.__name__]["additionalProperties"] = False
     for kind in found["$defs"].values():  # Python 3.13 takes the indentation away, older ones do not
         kind["description"] = inspect.cleandoc(kind["description"])

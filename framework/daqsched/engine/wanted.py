@@ -11,7 +11,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.events import Attributes
 from daqsched.hosts import expand
 from daqsched.match import by_attributes, lacking
-from daqsched.spec import FORWARDER, JobSpec, digest, run_digest
+from daqsched.spec import FORWARDER, JobSpec, digest, run_digest, run_digests
 from daqsched.task import Hold, Record
 
 
@@ -24,13 +24,13 @@ def restored(farm: Farm, revision: Optional[Revision], records: Iterable[tuple[K
     if revision is not None:
         farm.want(revision.spec)
         for job in farm.spec.jobs:
-            run = run_digest(job)
+            run = run_digests(job)
             of_job = kept.pop(job.name, {})
             for host in expand(job.hosts):
-                farm.add(Instance(job.name, host, job, run, of_job.pop(host, Record())))
+                farm.add(Instance(job.name, host, job, run(host), of_job.pop(host, Record())))
             for host, record in of_job.items():
                 found = record.attributes is not None and _belongs(farm, job, host, record.attributes)
-                farm.add(Instance(job.name, host, job if found else None, run if found else "", record))
+                farm.add(Instance(job.name, host, job if found else None, run(host) if found else "", record))
     for name, of_job in kept.items():
         for host, record in of_job.items():
             farm.add(Instance(name, host, None, "", record))
@@ -129,7 +129,7 @@ def released(farm: Farm, event: events.Released, now: float) -> None:
 
 def _change_job(farm: Farm, job: JobSpec, now: float) -> None:
     """A new job, or a known one that is different now."""
-    run = run_digest(job)
+    run = run_digests(job)
     hosts: dict[str, Optional[Attributes]] = dict.fromkeys(expand(job.hosts))
     known = farm.order.wanted.get(job.name, {})
     # other machines that have a job's attributes are found when they offer something
@@ -142,7 +142,7 @@ def _change_job(farm: Farm, job: JobSpec, now: float) -> None:
         if instance.host not in hosts:
             unwant(farm, instance, now)
     for host, attributes in hosts.items():
-        want(farm, job, run, host, attributes, now)
+        want(farm, job, run(host), host, attributes, now)
 
 
 def _belongs(farm: Farm, job: JobSpec, host: str, attributes: Attributes) -> bool:
@@ -170,4 +170,4 @@ def _accompany(farm: Farm, host: str, attributes: Attributes, now: float) -> Non
     there = farm.instances.get((FORWARDER, host))
     job = farm.forwarder
     if job is not None and (there is None or there.job is None):
-        want(farm, job, run_digest(job), host, attributes, now)
+        want(farm, job, run_digest(job, host), host, attributes, now)

@@ -1,0 +1,112 @@
+"""What types alone can't say of `Forwarding`: the same rules for a job file and for a YAML file.
+
+Imported by who reads such a file, not by the package: an executor does without it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from math import inf
+from typing import Union
+
+from daqsched_executor.contract.forwarding import PERIODS, WHEN_FULL, Forwarding, Journal, JsonLines, LogFiles, Syslog
+
+#: A field, as ``files[nsmd2].paths``, and a sentence about it.
+Wrong = tuple[str, str]
+
+_NODE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^/@:\s\[\]]+)(:\d{1,5})?(/[^\s@]*)?\Z")
+#: What Elasticsearch takes as the beginning of an index's name (MetadataCreateIndexService.validateIndexName).
+_INDEX = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,99}\Z")
+_PRESET = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+_ADDRESS = re.compile(r"[0-9.]+\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
+
+
+def mistakes(config: Forwarding) -> Iterator[Wrong]:
+    """Each thing that is wrong, all of them; an empty address of Elasticsearch is none here."""
+    for url in config.elasticsearch.split(",") if config.elasticsearch else ():
+        if "@" in url:
+            yield "elasticsearch", "user and password do not belong into an address: name their file in user_file"
+        elif not _NODE.match(url.strip()):
+            yield "elasticsearch", f"{url.strip()!r} is no address of Elasticsearch: write for example http://es1:9200"
+    if config.index and not _INDEX.match(config.index):
+        sentence = "small letters, digits, '.', '_', '-', a letter or digit first, at most 100"
+        yield "index", f"{config.index!r} can't begin an index's name: {sentence}"
+    yield from _word("period", config.period, PERIODS)
+    yield from _word("when_full", config.when_full, WHEN_FULL)
+    for name in ("ca_file", "user_file", "api_key_file", "run_file", "spool"):
+        yield from _absolute(name, getattr(config, name))
+    if config.user_file and config.api_key_file:
+        yield "api_key_file", "there is a user_file, too: give one of them"
+    if config.ca_file and config.elasticsearch and "https://" not in config.elasticsearch:
+        yield "ca_file", "no address of Elasticsearch begins with https://, so it would not be used"
+    if not 0 <= config.keep < inf:
+        yield "keep", f"must be 0 or more MiB, not {config.keep:g}"
+    if not 1 <= config.disk < inf:
+        yield "disk", f"must be 1 MiB or more, not {config.disk:g}"
+    for files in config.files:
+        yield from _files(f"files[{files.name}]", files)
+    yield from _socket("syslog", config.syslog, ("udp", "tcp"))
+    yield from _socket("json", config.json, ("udp",))
+    both = config.syslog.udp and config.syslog.udp == config.json.udp
+    if both and config.syslog.address == config.json.address and config.syslog.hosts == config.json.hosts:
+        yield "json.udp", f"port {config.json.udp} is that of syslog.udp, too"
+    yield from _journal(config.journal)
+
+
+def _files(inside: str, files: LogFiles) -> Iterator[Wrong]:
+    if not _NAME.match(files.name):
+        sentence = "a letter or digit, then letters, digits, '_', '.', '@', '-', at most 100"
+        yield f"{inside}.name", f"{files.name!r} is no service's name: {sentence}"
+    if not files.paths:
+        yield f"{inside}.paths", "names no file"
+    for path in files.paths:
+        yield from _absolute(f"{inside}.paths", path)
+    if files.time and "%" not in files.time and not _PRESET.match(files.time):
+        yield f"{inside}.time", f"{files.time!r} is no preset's name and no strptime format: there is no % in it"
+    for field in ("level", "multiline"):
+        text = getattr(files, field)
+        try:
+            groups = re.compile(text.encode()).groupindex
+        except (re.error, OverflowError) as error:
+            yield f"{inside}.{field}", f"{text!r} is no regular expression: {error}"
+        else:
+            if field == "level" and text and not _PRESET.match(text) and "level" not in groups:
+                yield f"{inside}.level", f"{text!r} has no group of the name level: write (?P<level>...)"
+    try:
+        codecs.lookup(files.charset)
+    except LookupError:
+        yield f"{inside}.charset", f"{files.charset!r} is no charset that Python knows: for example latin-1"
+    for name in files.labels:
+        if not name or "." in name:
+            yield f"{inside}.labels", f"{name!r} is no label's name: not empty, and no dot"
+
+
+def _socket(name: str, told: Union[Syslog, JsonLines], ports: tuple[str, ...]) -> Iterator[Wrong]:
+    for port in ports:
+        number = getattr(told, port)
+        if not 0 <= number < 65536:
+            yield f"{name}.{port}", f"must be from 1 to 65535, or 0 for none, not {number}"
+    if not _ADDRESS.match(told.address):
+        yield f"{name}.address", f"{told.address!r} is no address of this machine: write for example 0.0.0.0 or ::"
+    if not 0 < told.buffer < inf:
+        yield f"{name}.buffer", f"must be more than 0 MiB, not {told.buffer:g}"
+
+
+def _journal(journal: Journal) -> Iterator[Wrong]:
+    yield from _absolute("journal.directory", journal.directory)
+    for unit in journal.units:
+        if not unit or re.search(r"\s", unit):
+            yield "journal.units", f"{unit!r} is no unit's name: write for example sshd.service"
+
+
+def _word(field: str, word: str, words: tuple[str, ...]) -> Iterator[Wrong]:
+    if word not in words:
+        yield field, f"{word!r} is none of {', '.join(words)}"
+
+
+def _absolute(field: str, path: str) -> Iterator[Wrong]:
+    if path and (not path.startswith("/") or "\0" in path):
+        yield field, f"{path!r} must be an absolute path"

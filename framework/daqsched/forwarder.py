@@ -1,0 +1,33 @@
+"""The job that forwards the lines of all others: one on each host that a spec names, jobs' and inputs' alike."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from daqsched.spec import FORWARDER, ForwarderSpec, Spec
+
+
+def with_forwarder(spec: Spec, executor: tuple[str, ...], elasticsearch: str, index: str) -> Spec:
+    """The spec with that job; as it is where none is wanted.
+
+    ``executor`` is the command of daqsched-executor on the farm, the other two are the daemon's settings, which the
+    job file's `logging` overrules.
+    """
+    told = spec.logging.forwarding(elasticsearch, index)
+    named = [job.hosts for job in spec.jobs] + [files.hosts for files in told.files]
+    named += [told.syslog.hosts, told.json.hosts, told.journal.hosts]
+    hosts = dict.fromkeys(host for each in named for host in each)
+    if not spec.logging.enabled or not told.elasticsearch or not (spec.jobs or hosts):
+        return spec
+    # an executor of before knows no environment variable, and `ps` shows where lines go
+    argv = (*executor, "forward", "--elasticsearch", told.elasticsearch, "--index", told.index)
+    job = ForwarderSpec(
+        name=FORWARDER,
+        argv=tuple(text.replace("{", "{{").replace("}", "}}") for text in argv),
+        hosts=tuple(hosts),
+        mem=64.0,
+        critical=False,
+        owner="daqsched",
+        forwarding=told,
+    )
+    return structs.replace(spec, jobs=(*spec.jobs, job))
