@@ -18,7 +18,7 @@ PURE = {
     FRAMEWORK / "engine": "__init__ asked engine farm instance offers order preflights surveys tasks wanted",
     FRAMEWORK / "mesos": "incoming outgoing",
     EXECUTOR / "container": "frames order",
-    EXECUTOR / "contract": "__init__ fingerprint forwarding forwarding_rules job report stream wire",
+    EXECUTOR / "contract": "__init__ fingerprint forwarding forwarding_rules job levels report stream wire",
     EXECUTOR
     / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",

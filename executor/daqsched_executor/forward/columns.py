@@ -13,7 +13,8 @@ from typing import Dict, TypeVar
 from zlib import crc32
 
 from ..contract.fingerprint import IGNORED, TIME_WITHIN, named_time
-from .record import LEVEL_WITHIN, level_fragment, quote
+from ..contract.levels import LEVEL_WITHIN
+from .record import level_fragment, quote
 
 #: How many beginnings of lines and how many messages without their numbers are remembered, if they are at most so long:
 #: a program prints the same few again and again. Together below 2 MB, and some 100 kB with what programs print.
