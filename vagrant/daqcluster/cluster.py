@@ -135,13 +135,15 @@ class Cluster:
         launcher: Optional[str] = None,
         credentials: Optional[str] = None,
         ports: Optional[str] = None,
+        jvm: str = elasticsearch.JVM,
     ) -> Cluster:
         """Bring it up and wait until all of it answers.
 
         ``agents``: how many (hlt01, hlt02, ...), or their names. ``elasticsearch_``: True for one of our own, or the URL
         of another's. ``launcher``: linux or posix, else the best that this machine allows. ``credentials``: Mesos' own
         JSON file of principals and secrets; frameworks must then be one of these. ``ports``: what each new agent offers, as
-        FIRST-LAST; else some of its own, because they share the machine's. A cluster that is up is left as
+        FIRST-LAST; else some of its own, because they share the machine's. ``jvm``: options of Elasticsearch's JVM, empty for
+        the server as it is delivered. A cluster that is up is left as
         it is; what has died of it is started again, what it lacks is added. Raises `ClusterError`; a new cluster that can't
         come up is taken down, its logs stay.
         """
@@ -167,7 +169,7 @@ class Cluster:
                 (self.folder / "logs").mkdir(parents=True, exist_ok=True)
                 if isinstance(elasticsearch_, str):
                     self._record.external = elasticsearch_
-                self._up(names, elasticsearch_ is True, zookeeper_, webui, attributes, heap, credentials, ports)
+                self._up(names, elasticsearch_ is True, zookeeper_, webui, attributes, heap, credentials, ports, jvm)
             except BaseException:
                 # whatever it was, also Ctrl-C: half a cluster is of no use; its logs are
                 if new:
@@ -186,6 +188,7 @@ class Cluster:
         heap: str,
         credentials: Optional[str],
         ports: Optional[str],
+        jvm: str,
     ) -> None:
         wanted = set(self.members) | {"master", *names}
         wanted |= {"elasticsearch"} if search else set()
@@ -201,7 +204,7 @@ class Cluster:
 
         # first what takes longest to start, then what others need to start
         if "elasticsearch" in missing:
-            self._begin("elasticsearch", lambda: self._elasticsearch(homes["elasticsearch"], heap))
+            self._begin("elasticsearch", lambda: self._elasticsearch(homes["elasticsearch"], heap, jvm))
         if "zookeeper" in missing:
             self._begin("zookeeper", lambda: self._zookeeper(homes["zookeeper"]))
         if "zookeeper" in wanted:
@@ -230,7 +233,7 @@ class Cluster:
             made: dict[str, Future[Path]] = {kind: pool.submit(parts[kind].ready, self._say) for kind in kinds}
             return {name: future.result() for name, future in made.items()}
 
-    def _elasticsearch(self, home: Path, heap: str) -> Member:
+    def _elasticsearch(self, home: Path, heap: str, jvm: str) -> Member:
         folder = self.folder / "work" / "elasticsearch"
         if os.geteuid() == 0:
             # its account must be able to come there, and our folder may be root's own
@@ -239,7 +242,9 @@ class Cluster:
             self._record.write(self._file)
         folder.mkdir(parents=True, exist_ok=True)
         port = free_port()
-        argv, env = elasticsearch.command(home, folder, elasticsearch.settings("n1", folder, port, free_port()), heap)
+        argv, env = elasticsearch.command(
+            home, folder, elasticsearch.settings("n1", folder, port, free_port()), heap, jvm
+        )
         return Member("elasticsearch", argv, env, self._log("elasticsearch"), port)
 
     def _zookeeper(self, home: Path) -> Member:

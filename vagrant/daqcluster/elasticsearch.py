@@ -31,7 +31,7 @@ _UNWANTED = ("-XX:+UseG1GC", "-XX:+HeapDumpOnOutOfMemoryError", "-XX:HeapDumpPat
 
 #: The fast way up: the first compiler only, the simplest collector. 6 s instead of 11 s on two cores; a server that is
 #: hot computes about half as fast, which nobody here waits for.
-_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-AlwaysPreTouch"
+JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-AlwaysPreTouch"
 
 
 def lacks() -> set[str]:
@@ -84,14 +84,16 @@ def settings(name: str, folder: Path, port: int, transport: int) -> dict[str, st
     }
 
 
-def command(home: Path, folder: Path, values: Mapping[str, str], heap: str) -> tuple[list[str], dict[str, str]]:
+def command(
+    home: Path, folder: Path, values: Mapping[str, str], heap: str, jvm: str
+) -> tuple[list[str], dict[str, str]]:
     """The command and its environment; ``folder`` gets configuration, data and logs and the right owner."""
     config = folder / "config"
     shutil.copytree(home / "config", config, dirs_exist_ok=True)
     (config / "elasticsearch.yml").write_text("".join(f"{name}: {value}\n" for name, value in values.items()))
-    jvm = config / "jvm.options"
-    kept = [line for line in jvm.read_text().splitlines() if not line.startswith(_UNWANTED)]
-    jvm.write_text("\n".join(kept) + "\n")
+    options = config / "jvm.options"
+    kept = [line for line in options.read_text().splitlines() if not line.startswith(_UNWANTED)]
+    options.write_text("\n".join(kept) + "\n")
     for part in ("data", "logs", "tmp"):
         (folder / part).mkdir(exist_ok=True)
     argv = [str(home / "bin" / "elasticsearch")]
@@ -109,7 +111,7 @@ def command(home: Path, folder: Path, values: Mapping[str, str], heap: str) -> t
         "ES_JAVA_HOME": java.java_home(),
         "ES_PATH_CONF": str(config),
         "ES_TMPDIR": str(folder / "tmp"),
-        "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap} {_JVM}",
+        "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap} {jvm}",
         # of the program that starts the server: it is gone to sleep for most of its life
         "CLI_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto",
         "HOME": str(folder),

@@ -6,7 +6,7 @@ That is where a forwarder's time goes. Each function gives for each line what it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import repeat
 from operator import itemgetter
 from typing import Dict, TypeVar
@@ -55,15 +55,15 @@ def quoted(text: str, lines: list[bytes], size: int) -> list[bytes]:
     return whole[1:-1].split(b"\\n")
 
 
-def levels_and_fingerprints(text: bytes, lines: list[bytes]) -> tuple[Sequence[bytes], Sequence[bytes]]:
+def levels_and_fingerprints(text: bytes, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     """`level_fragment` and `fingerprint` of each line of a text in UTF-8."""
     heads = map(bytes.translate, map(_head, lines), repeat(_SAME_DIGITS))
-    levels, times = zip(*map(_heads.__getitem__, heads))
-    if any(times):
-        text = b"\n".join([line[time:] for line, time in zip(lines, times)])
+    found = list(map(_heads.__getitem__, heads))
+    if any(map(_time, found)):
+        text = b"\n".join([line[time:] for line, (_, time) in zip(lines, found)])
     rests = text.translate(None, _IGNORED_IN_LINE).split(b"\n")
     short = max(map(len, rests)) <= LONGEST_REMEMBERED
-    return levels, list(map(_rests.__getitem__ if short else _fingerprint, rests))
+    return list(map(_level, found)), list(map(_rests.__getitem__ if short else _fingerprint, rests))
 
 
 def _level_and_time(head: bytes) -> tuple[bytes, int]:
@@ -76,4 +76,5 @@ def _fingerprint(rest: bytes) -> bytes:
     return b"%08x" % crc32(rest)
 
 
+_level, _time = itemgetter(0), itemgetter(1)
 _heads, _rests = Memory(_level_and_time), Memory(_fingerprint)

@@ -77,8 +77,7 @@ class Text:
             lines = together.split(b"\n")
         messages = quoted(text, lines, len(together))
         levels, fingerprints = levels_and_fingerprints(together, lines)
-        if flags:
-            levels = (flags + levels[0], *levels[1:])
+        levels[0] = flags + levels[0]
         # Where all offsets have as many hexadecimal digits, the zeros before them are written once.
         digits = len(f"{offsets[0]:x}")
         offset = b"%010x"
