@@ -31,11 +31,11 @@ format:
 	.venv/bin/ruff format .
 
 bench:
-	@scripts/setup
+	@scripts/setup --bench
 	.venv/bin/python bench/farm.py
 	.venv/bin/python bench/executor.py
 	.venv/bin/python bench/engine.py
-	.venv/bin/python bench/forward.py
+	.venv/bin/python bench/logs.py
 
 faults:
 	@scripts/setup --tests

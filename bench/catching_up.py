@@ -17,8 +17,8 @@ OUTAGE_S, RATE = 3.0, 100.0
 
 
 class Outage(NamedTuple):
-    """Seconds from the server's return until as many lines as had waited were indexed; how late live lines could be found meanwhile,
-    at most, in the stream where lines waited and in the other one; how many live lines there were."""
+    """Seconds from the server's return until as many lines as had waited were indexed; how late live lines could be found
+    meanwhile, at most, in the stream where lines waited and in the other one; how many live lines there were."""
 
     seconds: float
     late_same_s: float

@@ -93,5 +93,7 @@ class Server:
 
 def _family(pid: int) -> Sequence[int]:
     """A process and all that descend from it."""
-    children = [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()
+    ]
     return [pid, *(one for child in children for one in _family(child))]
