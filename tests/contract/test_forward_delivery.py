@@ -73,7 +73,7 @@ def test_lines_arrive_with_id_time_and_ecs_fields(elastic: FakeElastic, spool: P
         "host": {"name": "hlt01"},
         "service": {"name": "readout", "version": "r5", "node": {"name": "readout@hlt01"}},
         "orchestrator": {"type": "daqsched", "resource": {"type": "task", "id": printer.stream.task_id}},
-        "daqsched": {"fingerprint": fingerprint(b"[ERROR] one"), "stream": "stderr"},
+        "daqsched": {"fingerprint": fingerprint(b"[ERROR] one"), "stream": "stderr", "start": 1},
         "event": {"dataset": "daqsched.task"},
         "labels": {"run": "7"},
         "ecs": {"version": "8.11.0"},
@@ -292,7 +292,7 @@ def test_a_plan_without_reply_is_sent_again_to_the_index_of_its_day(
     (spool / "forward").mkdir(parents=True)
     journal = Journal(str(spool / "forward" / "journal"))
     yesterday = 1_700_000_000_000_000
-    journal.plan([Range(printer.id, 0, 0, 20, False, False, yesterday)], yesterday + 1)
+    journal.plan([Range(printer.id, 0, 0, 20, False, False, yesterday)], 2, yesterday + 1)
     start()
     until("stored", stored(elastic, "planned", "planned too", "new"))
     indices = [index for index, _ in sorted(elastic.documents)]

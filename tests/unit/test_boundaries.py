@@ -22,7 +22,7 @@ PURE = {
     EXECUTOR
     / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",
-    EXECUTOR / "forward": "batch columns lines position record",
+    EXECUTOR / "forward": "batch columns lines position record ledger marks",
     EXECUTOR / "forward" / "forms": "__init__ text",
 }
 PURE_FILES = [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()]

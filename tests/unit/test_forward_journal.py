@@ -9,7 +9,8 @@ import pytest
 
 from daqsched_executor.forward import journal as module
 from daqsched_executor.forward.journal import Journal
-from daqsched_executor.forward.position import Position, Range
+from daqsched_executor.forward.marks import Mark
+from daqsched_executor.forward.position import Drop, Position, Range, Stretch
 
 
 def piece(stream: str, start: int, end: int, micros: int = 5) -> Range:
@@ -18,8 +19,16 @@ def piece(stream: str, start: int, end: int, micros: int = 5) -> Range:
 
 
 def state(journal: Journal) -> tuple[dict[str, Position], dict[int, tuple[Range, ...]]]:
-    """All that matters."""
-    return dict(journal.positions), dict(journal.outstanding)
+    """Places and what is under way; the totals go with them."""
+    totals = journal.totals
+    assert totals.read == totals.stored + totals.duplicates + totals.dead + totals.dropped + journal.under_way
+    return dict(journal.positions), {number: plan.ranges for number, plan in journal.outstanding.items()}
+
+
+def everything(journal: Journal) -> object:
+    """All that a journal remembers."""
+    tables = (journal.positions, journal.stretches, journal.marks, journal.outstanding, journal.drops)
+    return tuple(map(repr, (*tables, journal.squeezing, journal.totals, journal.micros)))
 
 
 def test_plans_move_the_place_and_stay_until_they_are_done(tmp_path: Path) -> None:
@@ -28,8 +37,8 @@ def test_plans_move_the_place_and_stay_until_they_are_done(tmp_path: Path) -> No
     journal = Journal(path)
     journal.place("s", Position(1, 7))
     journal.place("t", Position(0, 3))
-    first = journal.plan([piece("s", 7, 10), piece("t", 3, 9)], 50)
-    second = journal.plan([Range("s", 1, 10, 30, False, True, 60)], 60)
+    first = journal.plan([piece("s", 7, 10), piece("t", 3, 9)], 2, 50)
+    second = journal.plan([Range("s", 1, 10, 30, False, True, 60)], 2, 60)
     journal.done(first)
     expected = ({"s": Position(1, 30, True), "t": Position(0, 9)}, {second: (Range("s", 1, 10, 30, False, True, 60),)})
     assert state(journal) == expected
@@ -37,14 +46,14 @@ def test_plans_move_the_place_and_stay_until_they_are_done(tmp_path: Path) -> No
     again = Journal(path)
     assert state(again) == expected
     assert again.micros == 60
-    assert again.plan([piece("t", 9, 10)], 61) > second
+    assert again.plan([piece("t", 9, 10)], 1, 61) > second
     again.close()
 
 
 def test_a_forgotten_stream_leaves_nothing(tmp_path: Path) -> None:
     """An ended stream costs no byte any more."""
     journal = Journal(str(tmp_path / "journal"))
-    journal.done(journal.plan([piece("s", 0, 10)], 5))
+    journal.done(journal.plan([piece("s", 0, 10)], 2, 5))
     journal.forget("s")
     assert state(journal) == ({}, {})
     journal.close()
@@ -57,7 +66,7 @@ def test_a_journal_torn_at_any_byte_is_one_of_its_own_past_states(tmp_path: Path
     past = {path.stat().st_size: state(journal)}
     numbers = []
     for at in range(4):
-        numbers.append(journal.plan([piece("s", at * 10, at * 10 + 10), piece("t", at, at + 1)], at))
+        numbers.append(journal.plan([piece("s", at * 10, at * 10 + 10), piece("t", at, at + 1)], 2, at))
         past[path.stat().st_size] = state(journal)
         if at % 2:
             journal.done(numbers[at - 1])
@@ -72,7 +81,7 @@ def test_a_journal_torn_at_any_byte_is_one_of_its_own_past_states(tmp_path: Path
             # A record that lacks but its newline is whole.
             best = max((size for size in past if size <= (length if rest else length + 1)), default=0)
             assert state(read) == past.get(best, ({}, {}))
-            number = read.plan([piece("new", 0, 1)], 1)
+            number = read.plan([piece("new", 0, 1)], 1, 1)
             read.close()
             reread = Journal(str(torn))
             assert number in reread.outstanding
@@ -85,7 +94,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     journal = Journal(str(path))
     journal.place("s", Position(0, 5))
     size = path.stat().st_size
-    journal.plan([piece("s", 5, 10)], 1)
+    journal.plan([piece("s", 5, 10)], 2, 1)
     journal.close()
     damaged = bytearray(path.read_bytes())
     damaged[size + 20] ^= 1
@@ -99,10 +108,10 @@ def test_a_long_journal_is_written_anew(tmp_path: Path) -> None:
     """It stays small however many batches were sent, and keeps what is under way."""
     path = tmp_path / "journal"
     journal = Journal(str(path))
-    kept = journal.plan([piece("slow", 0, 9)], 1)
+    kept = journal.plan([piece("slow", 0, 9)], 2, 1)
     largest = 0
     for at in range(3000):
-        journal.done(journal.plan([piece("s", at, at + 1)], 1))
+        journal.done(journal.plan([piece("s", at, at + 1)], 2, 1))
         largest = max(largest, path.stat().st_size)
     expected = state(journal)
     journal.close()
@@ -118,19 +127,109 @@ def test_a_full_disk_refuses_the_plan_and_hides_nothing(tmp_path: Path) -> None:
     if not full.exists():
         pytest.skip("no /dev/full here")
     journal = Journal(str(tmp_path / "journal"))
-    journal.plan([piece("s", 0, 1)], 1)
+    journal.plan([piece("s", 0, 1)], 2, 1)
     before = state(journal)
     good = os.dup(journal._file)
     with full.open("wb", buffering=0) as no_room:
         os.dup2(no_room.fileno(), journal._file)
     with pytest.raises(OSError):
-        journal.plan([piece("s", 1, 2)], 1)
+        journal.plan([piece("s", 1, 2)], 2, 1)
     os.dup2(good, journal._file)
     os.close(good)
     assert state(journal) == before
-    journal.plan([piece("s", 1, 3)], 1)
+    journal.plan([piece("s", 1, 3)], 2, 1)
     expected = state(journal)
     journal.close()
     read = Journal(str(tmp_path / "journal"))
     assert state(read) == expected
+    read.close()
+
+
+def test_totals_survive_and_add_up_at_every_byte(tmp_path: Path) -> None:
+    """What is read is stored, refused, given up or under way, whatever record was the last."""
+    path = tmp_path / "journal"
+    journal = Journal(str(path))
+    first = journal.plan([piece("s", 0, 50)], 5, 1)
+    second = journal.plan([piece("s", 50, 90)], 4, 2)
+    journal.done(first, 3, 1, 1)
+    journal.drop(Drop("s", 0, 90, 200, 11, 110, 3))
+    journal.plan([piece("t", 0, 9)], 2, 4, journal.drops)
+    journal.done(second, 2)
+    totals = journal.totals
+    assert (totals.read, totals.stored, totals.duplicates, totals.dead) == (22, 5, 1, 1)
+    assert (totals.dropped, journal.under_way) == (13, 2), "what could not be read again counts as dropped"
+    journal.close()
+    whole = path.read_bytes()
+    for length in range(len(whole) + 1):
+        (tmp_path / "torn").write_bytes(whole[:length])
+        read = Journal(str(tmp_path / "torn"))
+        state(read)
+        read.close()
+
+
+def test_what_is_left_for_later_is_read_beside_the_front(tmp_path: Path) -> None:
+    """A plan moves the place that it begins at; two jumps without a read between them leave one stretch."""
+    path = str(tmp_path / "journal")
+    journal = Journal(path)
+    journal.place("s", Position(0, 10, True))
+    journal.jump("s", 100)
+    journal.jump("s", 150)
+    assert journal.stretches == {"s": [Stretch(10, 150, True)]} and journal.positions["s"] == Position(0, 150)
+    journal.plan([piece("s", 150, 170), piece("s", 10, 60)], 2, 1)
+    journal.jump("s", 200)
+    expected = {"s": [Stretch(60, 150), Stretch(170, 200)]}
+    assert journal.stretches == expected and journal.positions["s"] == Position(0, 200)
+    journal.close()
+    journal = Journal(path)
+    assert journal.stretches == expected and journal.positions["s"] == Position(0, 200)
+    journal.plan([piece("s", 60, 150)], 1, 1)
+    journal.drop(Drop("s", 0, 170, 200, 1, 30, 1))
+    assert journal.stretches == {} and journal.positions["s"] == Position(0, 200)
+    journal.place("s", Position(1, 0))
+    assert journal.positions["s"] == Position(1, 0)
+    journal.close()
+
+
+def test_a_squeeze_keeps_what_lies_before_and_behind_it(tmp_path: Path) -> None:
+    """In what was left, in the front, at its beginning and in its midst."""
+    journal = Journal(str(tmp_path / "journal"))
+    journal.place("s", Position(0, 0))
+    journal.jump("s", 100)
+    journal.squeeze(Drop("s", 0, 20, 60, 3, 30, 7, True))
+    assert journal.stretches["s"] == [Stretch(0, 20), Stretch(50, 100)]
+    assert journal.squeezing is not None
+    journal.squeezed()
+    journal.squeeze(Drop("s", 0, 0, 20, 1, 20, 7, True))
+    assert journal.stretches["s"] == [Stretch(50, 100)], "nothing of it was kept"
+    journal.squeeze(Drop("s", 0, 150, 200, 3, 30, 7, True))
+    assert journal.stretches["s"] == [Stretch(50, 100), Stretch(100, 150)] and journal.positions["s"] == Position(
+        0, 180
+    )
+    journal.squeeze(Drop("s", 0, 200, 240, 3, 10, 7, True))
+    assert journal.stretches["s"][2:] == [Stretch(180, 200)] and journal.positions["s"] == Position(0, 210)
+    assert [(drop.start, drop.end, drop.lines) for drop in journal.drops] == [(20, 60, 3), (0, 20, 1), (150, 240, 6)]
+    before = everything(journal)
+    journal.close()
+    read = Journal(str(tmp_path / "journal"))
+    assert everything(read) == before
+    read.close()
+
+
+def test_what_a_journal_remembers_is_the_same_after_it_was_written_anew(tmp_path: Path) -> None:
+    """All of it, times and all."""
+    path = str(tmp_path / "journal")
+    journal = Journal(path)
+    journal.place("s", Position(2, 5, True))
+    journal.jump("s", 90)
+    journal.seen({"s": [Mark(7, 1, "12"), Mark(99, 2, "13")], "t": [Mark(1, 1)]})
+    journal.seen({"t": []})
+    journal.drop(Drop("t", 0, 0, 10, 1, 10, 3))
+    journal.plan([Range("s", 2, 90, 95, False, True, 5, "12", 3)], 1, 5, journal.drops)
+    before = everything(journal)
+    journal.compact()
+    journal.close()
+    read = Journal(path)
+    assert everything(read) == before and read.marks == {"s": [Mark(7, 1, "12"), Mark(99, 2, "13")]}
+    read.forget("s")
+    assert (read.positions, read.stretches, read.marks) == ({"t": Position(0, 10)}, {}, {})
     read.close()

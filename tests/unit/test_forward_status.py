@@ -21,43 +21,48 @@ class Clock:
     def tick(self) -> None:
         """The next time for a line has come."""
         self._now += PRINT_EVERY_S
-        self._status.show(self._now, lambda: 5)
+        self._status.show(self._now)
 
 
 def test_the_counts_are_printed_when_something_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and a file for programs."""
-    counts = Counts()
-    clock = Clock(Status(str(tmp_path), counts, Complaints(io.StringIO())))
+    counts = [Counts()]
+    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Complaints(io.StringIO())))
     clock.tick()
     assert capsys.readouterr().out == ""
-    counts.read, counts.stored, counts.under_way = 10, 7, 3
+    counts.append(Counts(read=10, stored=6, dropped=1, under_way=3, waiting_bytes=5))
     clock.tick()
-    assert capsys.readouterr().out == "read 10, stored 7, duplicates 0, dead 0, under way 3, waiting 5 bytes\n"
-    assert json.loads((tmp_path / "status.json").read_text())["stored"] == 7
+    assert (
+        capsys.readouterr().out == "read 10, stored 6, duplicates 0, dead 0, dropped 1, under way 3, waiting 5 bytes\n"
+    )
+    assert json.loads((tmp_path / "status.json").read_text())["stored"] == 6
     clock.tick()
     assert capsys.readouterr().out == ""
 
 
 def test_its_own_lines_are_no_reason_to_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The line that it printed comes back as a line to forward: that must not go round for ever."""
-    counts = Counts(read=10, stored=10)
+    counts = [Counts()]
     complaints = Complaints(io.StringIO())
-    clock = Clock(Status(str(tmp_path), counts, complaints))
+    clock = Clock(Status(str(tmp_path), lambda: counts[-1], complaints))
+    counts.append(Counts(read=10, stored=10))
     clock.tick()
     assert capsys.readouterr().out
-    counts.read, counts.stored = 11, 11
+    counts.append(Counts(read=11, stored=11))
     for _ in range(3):
         clock.tick()
     assert capsys.readouterr().out == ""
-    counts.read, counts.stored = 12, 12
+    counts.append(Counts(read=12, stored=12))
     clock.tick()
     assert capsys.readouterr().out.startswith("read 12")
 
 
 def test_a_dead_letter_is_always_a_reason_to_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """However few lines there were."""
-    counts = Counts(read=1, dead=1)
-    Clock(Status(str(tmp_path), counts, Complaints(io.StringIO()))).tick()
+    counts = [Counts()]
+    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Complaints(io.StringIO())))
+    counts.append(Counts(read=1, dead=1))
+    clock.tick()
     assert "dead 1" in capsys.readouterr().out
 
 

@@ -1,7 +1,7 @@
 """``daqsched-executor forward``: every line that a machine's jobs print, stored in Elasticsearch once.
 
 One per machine, run as an ordinary job. `lines`, `record`, `template` and `batch` take values and return values;
-`sources`, `journal`, `elastic` and `status` touch files and the network; `loop` puts them together.
+`spool`, `source`, `journal`, `disk`, `elastic` and `status` touch files and the network; `loop` puts them together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
 from .config import told
 from .loop import Forwarder
-from .sources import prepare
+from .spool import prepare
 
 #: How often a second forwarder looks whether the first has gone.
 LOCK_EVERY_S = 0.5

@@ -3,7 +3,7 @@
 Before a batch is sent its plan is on the disk (which bytes of which streams, and the time that their lines carry);
 after the reply one short record says that it is done. What was planned and not done is sent again after a restart,
 as the same documents to the same index, where a second copy of a line is refused by its id. So a line is read
-at the latest plan's end, and nothing is read twice or skipped.
+at the latest plan's end, and nothing is read twice or skipped. The totals go with the same records: they are as exact.
 
 Each record is a line: the CRC-32 of the text, a space, the text as JSON. A torn last record was never acted upon
 and is left out. The file is written anew, by rename, when it has grown.
@@ -14,71 +14,93 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from .position import Position, Range
+from .ledger import Ledger
+from .marks import Mark
+from .position import Drop, Position, Range
 
-#: The file is written anew when it is larger than this.
+#: The file is written anew when it is larger than this, and than twice what it was when it was last written anew.
 COMPACT_ABOVE = 256 * 1024
 
 
-class Journal:
+class Journal(Ledger):
     """The positions of all streams and the batches under way; changed by one thread."""
 
     def __init__(self, path: str) -> None:
         """Read what is there, and begin a clean file."""
+        super().__init__()
         self.path = path
-        self.positions: dict[str, Position] = {}
-        #: Planned, sent or not, without a reply so far.
-        self.outstanding: dict[int, tuple[Range, ...]] = {}
-        #: The latest time that a line was given.
-        self.micros = 0
-        self._number = 0
         self._file = -1
-        self._size = 0
+        self._size = self._compact_size = 0
         #: The file ends with half a record that could not be taken back.
         self._torn = False
         if os.path.exists(path):
             with open(path, "rb") as file:
                 for record in _records(file.read()):
-                    self._apply(record)
+                    self.apply(record)
         self.compact()
 
-    def plan(self, ranges: Sequence[Range], micros: int) -> int:
-        """Put a batch on the disk before it is sent; its number. ``micros`` is the time of its last line.
+    def plan(self, ranges: Sequence[Range], lines: int, micros: int, drops: Sequence[Drop] = ()) -> int:
+        """Put a batch on the disk before it is sent; its number. ``micros`` is the latest time of its lines.
 
         Raises OSError (a full disk), and then the batch must not be sent.
         """
         number = self._number + 1
-        self._append({"plan": number, "ranges": [list(entry) for entry in ranges], "micros": micros}, sync=True)
+        record: dict[str, object] = {"plan": number, "ranges": ranges, "lines": lines, "micros": micros}
+        if drops:
+            record["drops"] = drops
+        self._append(record, sync=True)
         return number
 
-    def done(self, number: int) -> None:
-        """All lines of the batch are stored or dead-lettered.
+    def done(self, number: int, stored: int = 0, duplicates: int = 0, dead: int = 0) -> None:
+        """Each line of the batch is stored or dead-lettered; one that is neither could not be read again.
 
         Not synced: should the record be lost with the machine's power, the batch is sent again and dedupes.
         """
-        self._note({"done": number}, sync=False)
-        if self._size > COMPACT_ABOVE:
+        self._note({"done": number, "as": [stored, duplicates, dead]}, sync=False)
+        if self._size > max(COMPACT_ABOVE, 2 * self._compact_size):
             self.compact()
 
     def place(self, stream: str, position: Position) -> None:
         """The stream goes on from there, for a reason that no plan tells: its first sight, or an emptied file."""
-        self._note({"place": stream, "position": list(position)}, sync=True)
+        self._note({"place": stream, "position": position}, sync=True)
+
+    def jump(self, stream: str, offset: int) -> None:
+        """What lies before ``offset``, where a line begins, is left for later. Raises OSError, and then it is not."""
+        self._append({"jump": stream, "to": offset}, sync=True)
+
+    def drop(self, drop: Drop) -> None:
+        """Give lines up. Raises OSError, and then they are not."""
+        self._append({"drop": drop}, sync=True)
+
+    def squeeze(self, drop: Drop) -> None:
+        """Give up some of the lines between two bytes: what is kept is written to their end, and then `squeezed` is called.
+
+        Raises OSError, and then nothing was given up.
+        """
+        self._append({"squeeze": drop}, sync=True)
+
+    def squeezed(self) -> None:
+        """What `squeeze` kept is where it belongs, on the disk."""
+        self._append({"squeezed": True}, sync=True)
+
+    def seen(self, marks: Mapping[str, Sequence[Mark]]) -> None:
+        """The times of what waits: without them lines are as late as the next forwarder finds them."""
+        self._note({"marks": marks}, sync=False)
 
     def forget(self, stream: str) -> None:
         """The stream has ended and its registration is gone."""
         self._note({"forget": stream}, sync=False)
 
+    def sync(self) -> None:
+        """Whatever was noted is on the disk when this returns. Raises OSError."""
+        os.fdatasync(self._file)
+
     def compact(self) -> None:
         """Write the present state as a new file that replaces the old one."""
-        records: list[dict[str, object]] = [{"number": self._number, "micros": self.micros}]
-        records += [{"place": stream, "position": list(position)} for stream, position in self.positions.items()]
-        records += [
-            {"again": number, "ranges": [list(entry) for entry in ranges]}
-            for number, ranges in self.outstanding.items()
-        ]
-        text = b"".join(map(_row, records))
+        text = b"".join(map(_row, self.snapshot()))
         fresh = self.path + ".new"
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -91,12 +113,15 @@ class Journal:
             raise
         self.close()
         self._file, self._size, self._torn = file, len(text), False
+        self._compact_size = len(text)
 
     def close(self) -> None:
         """Let go of the file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    # ------------------------------------------------------------------ writing
 
     def _append(self, record: dict[str, object], sync: bool) -> None:
         if self._torn:
@@ -110,14 +135,14 @@ class Journal:
             self._tear_off()
             raise
         self._size += len(row)
-        self._apply(record)
+        self.apply(json.loads(row[9:]))
 
     def _note(self, record: dict[str, object], sync: bool) -> None:
         """Append what is true whether or not it can be written; without it, something is sent twice and dedupes."""
         try:
             self._append(record, sync)
         except OSError:
-            self._apply(record)
+            self.apply(json.loads(_row(record)[9:]))
             raise
 
     def _tear_off(self) -> None:
@@ -128,38 +153,13 @@ class Journal:
         except OSError:
             self._torn = True
 
-    def _apply(self, record: dict[str, object]) -> None:
-        if "plan" in record or "again" in record:
-            number = _whole(record.get("plan", record.get("again")))
-            ranges = tuple(Range(*entry) for entry in record["ranges"])  # type: ignore[attr-defined]
-            self.outstanding[number] = ranges
-            self._number = max(self._number, number)
-            if "plan" in record:
-                for entry in ranges:
-                    self.positions[entry.stream] = Position(entry.generation, entry.end, entry.cut_after)
-        elif "done" in record:
-            self.outstanding.pop(_whole(record["done"]), None)
-        elif "place" in record:
-            self.positions[str(record["place"])] = Position(*record["position"])  # type: ignore[misc]
-        elif "forget" in record:
-            self.positions.pop(str(record["forget"]), None)
-        elif "number" in record:
-            self._number = _whole(record["number"])
-        if "micros" in record:
-            self.micros = max(self.micros, _whole(record["micros"]))
-
-
-def _whole(value: object) -> int:
-    assert isinstance(value, int)
-    return value
-
 
 def _row(record: dict[str, object]) -> bytes:
     text = json.dumps(record, separators=(",", ":")).encode()
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def _records(data: bytes) -> Iterator[dict[str, object]]:
+def _records(data: bytes) -> Iterator[dict[str, Any]]:
     """The records up to the first that is torn or damaged."""
     for row in data.split(b"\n"):
         text = row[9:]

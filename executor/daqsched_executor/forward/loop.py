@@ -36,15 +36,14 @@ class Forwarder:
     """One machine's forwarder, from start to SIGTERM."""
 
     def __init__(self, config: Forwarding, folder: str) -> None:
-        """``folder`` is the forwarder's own in ``config.spool``, see `sources.prepare`; its lock must be ours already."""
+        """``folder`` is the forwarder's own in ``config.spool``, see `spool.prepare`; its lock must be ours already."""
         self._config = config
         self._complaints = Complaints(sys.stderr)
-        self._reader = Reader(config.spool, Journal(os.path.join(folder, "journal")), config.index, self._complaints)
-        self._counts = Counts()
-        self._status = Status(folder, self._counts, self._complaints)
+        self._reader = Reader(config, Journal(os.path.join(folder, "journal")), self._complaints)
+        self._retries = 0
+        self._status = Status(folder, self.counts, self._complaints)
         self._dead_letters = DeadLetters(os.path.join(folder, "deadletter.ndjson"))
         self._nodes, self._user = addresses(config.elasticsearch), user_of(config.user_file)
-        self._lines: dict[int, int] = {}
         self._todo: queue.Queue[Batch] = queue.Queue()
         #: Outcomes of batches; None wakes the reading thread up.
         self._done: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
@@ -55,6 +54,18 @@ class Forwarder:
         """Come to an end soon; may be called by a signal handler."""
         self._stopping = True
         self._done.put(None)
+
+    def counts(self) -> Counts:
+        """What is so now."""
+        journal = self._reader.journal
+        since = self._reader.waits_since()
+        return Counts(
+            **vars(journal.totals),
+            under_way=journal.under_way,
+            retries=self._retries,
+            waiting_bytes=self._reader.waiting(),
+            waiting_since=since / 1e6 if since is not None else 0.0,
+        )
 
     def run(self) -> None:
         """Forward until `stop`."""
@@ -70,7 +81,7 @@ class Forwarder:
                 next_look = now + LOOK_EVERY_S
             if not self._fill():
                 self._settle(max(0.0, next_look - time.monotonic()))
-            self._status.show(now, self._reader.waiting)
+            self._status.show(now)
         self._finish()
 
     def _fill(self) -> bool:
@@ -84,9 +95,6 @@ class Forwarder:
         return True
 
     def _hand_over(self, batch: Batch) -> None:
-        self._lines[batch.number] = len(batch.documents)
-        self._counts.read += len(batch.documents)
-        self._counts.under_way += len(batch.documents)
         self._todo.put(batch)
 
     def _settle(self, timeout_s: float) -> None:
@@ -95,19 +103,17 @@ class Forwarder:
             outcome = self._done.get(timeout=timeout_s)
             while True:
                 if outcome is not None:
-                    self._reader.came_back(outcome.number, outcome.complete)
-                    if outcome.complete:
-                        self._count(outcome)
+                    self._came_back(outcome)
                 outcome = self._done.get_nowait()
         except queue.Empty:
             pass
 
-    def _count(self, outcome: Outcome) -> None:
-        self._counts.under_way -= self._lines.pop(outcome.number)
-        self._counts.stored += outcome.stored
-        self._counts.duplicates += outcome.duplicates
-        self._counts.dead += outcome.dead
-        self._counts.retries += outcome.retries
+    def _came_back(self, outcome: Outcome) -> None:
+        if outcome.complete:
+            self._reader.came_back(outcome.number, outcome.stored, outcome.duplicates, outcome.dead)
+        else:
+            self._reader.gave_up(outcome.number)
+        self._retries += outcome.retries
 
     def _finish(self) -> None:
         """Store what is there, as far as a few seconds allow; what is left is in the journal and the files."""
@@ -119,7 +125,7 @@ class Forwarder:
                     break
                 self._settle(0.05)
         self._give_up.set()
-        self._status.write(self._reader.waiting())
+        self._status.write()
         self._reader.close()
 
     def _send(self, at: int) -> None:

@@ -1,4 +1,4 @@
-"""Places in streams: how far one has been read, and which bytes were planned together."""
+"""Places in streams: how far one has been read, which bytes were planned together, which were given up."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ class Position(NamedTuple):
     cut: bool = False
 
 
+class Stretch(NamedTuple):
+    """Bytes before a stream's position that were left for later, so that new lines need not wait for them."""
+
+    start: int
+    end: int
+    #: See `Position.cut`.
+    cut: bool = False
+
+
 class Range(NamedTuple):
     """Bytes of one stream as they stand in the journal: enough to make the very same documents again."""
 
@@ -26,3 +35,31 @@ class Range(NamedTuple):
     cut_after: bool
     #: The time of the first line in microseconds since the epoch; each further line is one microsecond later.
     micros: int
+    #: The number of the run, empty: none; and of the program's start, 0: not known or no program.
+    run: str = ""
+    number: int = 0
+
+
+class Drop(NamedTuple):
+    """Lines that were given up; one document tells of them."""
+
+    stream: str
+    generation: int
+    #: They lay between these bytes; not all that did, where only those of a low level were given up.
+    start: int
+    end: int
+    lines: int
+    size: int
+    #: When the first of them was seen, in microseconds since the epoch.
+    micros: int
+    #: Only lines of the levels debug and trace.
+    debug: bool = False
+
+
+class Plan(NamedTuple):
+    """What is sent together."""
+
+    ranges: tuple[Range, ...]
+    drops: tuple[Drop, ...]
+    #: How many documents that are.
+    lines: int

@@ -1,25 +1,42 @@
 """From files to planned batches: the streams, the journal, and what has no reply yet, owned by one thread.
 
 A batch leaves here only after its plan is on the disk, and a stream leaves only after every batch with its lines has
-come back. All that decides whether a line is stored once is in this module and in `journal`.
+come back. All that decides whether a line is stored once is in this module, in `journal` and in `draft`.
 """
 
 from __future__ import annotations
 
-import sys
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from ..contract import Forwarding
 from .batch import BODY, Batch
-from .forms import form_of
+from .disk import Disk
+from .draft import Draft, reread
 from .journal import Journal
 from .lines import CHUNK
-from .position import Position, Range
-from .record import index_of
-from .sources import Source, Spool
+from .marks import Mark, Marks
+from .position import Drop, Range
+from .record import index_of, told
+from .runs import RunNumber
+from .source import Cursor, Source
+from .spool import Spool
 
 #: A clock that was set back by less than this keeps its lines in order by going on from the latest time.
 CLOCK_BACK_MICROS = 60_000_000
+
+#: Where so much waits, seen so long ago, new lines go first and what waits is caught up beside them.
+LATE_BYTES, LATE_MICROS = 2 * BODY, 2_000_000
+
+#: Of so many places a stream is caught up at most; then the foremost waits for them.
+MOST_LEFT = 8
+
+#: Of so many batches one begins with what is to be caught up, also where new lines alone would fill it.
+CATCH_UP_EVERY = 4
+
+#: The times of what waits are noted this often.
+NOTE_EVERY_S = 10.0
 
 Complain = Callable[[str, str], None]
 
@@ -27,30 +44,42 @@ Complain = Callable[[str, str], None]
 class Reader:
     """Makes batches of what is new in a spool's streams."""
 
-    def __init__(self, spool: str, journal: Journal, prefix: str, complain: Complain) -> None:
-        self._journal = journal
-        self._spool = Spool(spool, journal.positions, complain)
-        self._prefix = prefix
+    def __init__(self, config: Forwarding, journal: Journal, complain: Complain) -> None:
+        self.journal = journal
+        self._config = config
+        self._spool = Spool(config.spool, journal.positions, complain)
         self._complain = complain
-        #: The ranges of batches that were handed out and have not come back.
-        self._under_way: dict[int, tuple[Range, ...]] = {}
+        self._run = RunNumber(config.run_file, complain)
+        self._disk = Disk(config, journal, self._spool.sources, complain)
+        #: The numbers of batches that were handed out and have not come back.
+        self._out: set[int] = set()
         #: All streams; those at the front are read first.
         self._rotation: list[Source] = []
+        self._turn = 0
+        self._next_note = 0.0
+        self._seen = journal.micros
+        self._noted: dict[str, list[Mark]] = dict(journal.marks)
         self._discover()
+        self._disk.resume()
         for stream in list(journal.positions):
             if not self._spool.knows(stream) and not any(
-                entry.stream == stream for ranges in journal.outstanding.values() for entry in ranges
+                entry.stream == stream for plan in journal.outstanding.values() for entry in plan.ranges
             ):
                 self._record(journal.forget, stream)
 
     @property
     def under_way(self) -> int:
         """How many batches were handed out and have not come back."""
-        return len(self._under_way)
+        return len(self._out)
 
     def waiting(self) -> int:
         """How many bytes of the streams have not been read."""
         return sum(source.waiting for source in self._spool.sources.values())
+
+    def waits_since(self) -> int | None:
+        """When the oldest of them were seen, in microseconds since the epoch; None: nothing waits."""
+        times = (source.waits_since for source in self._spool.sources.values())
+        return min((micros for micros in times if micros is not None), default=None)
 
     def look(self) -> None:
         """See what changed in the files, and take away the streams that have ended."""
@@ -59,177 +88,196 @@ class Reader:
             self._discover()
         except OSError as error:
             self._complain("streams", f"cannot read the spool: {error}")
-        for source in self._spool.look(now):
-            before = source.position
-            self._place(source, Position(before.generation + 1, 0))
-            self._complain(
-                source.link,
-                f"{source.instance}: somebody emptied its file, of which {before.offset} bytes were read; going on from 0",
-            )
+        for source, status in self._spool.look():
+            self._grown(source, status, now)
         for source in self._spool.ended(now):
             if self._spool.remove(source):
                 self._rotation.remove(source)
-                self._record(self._journal.forget, source.stream.id)
+                self._record(self.journal.forget, source.stream.id)
+        self._disk.tidy(now)
+        if now >= self._next_note:
+            self._next_note = now + NOTE_EVERY_S
+            self.note()
 
     def again(self) -> Iterator[Batch]:
         """What was planned before a restart and has no reply: the same documents, for the same index."""
-        for number, ranges in list(self._journal.outstanding.items()):
+        for number, plan in list(self.journal.outstanding.items()):
             documents: list[bytes] = []
             try:
-                for entry in ranges:
+                for entry in plan.ranges:
                     documents += self._reread(entry)
             except OSError as error:
                 # Not given up: it stays in the journal, and the next start tries again.
                 self._complain("again", f"cannot read again what may not have been stored: {error}")
                 continue
+            documents += self._tell(plan.drops)
             if documents:
-                yield self._hand_out(number, ranges, documents)
+                yield self._hand_out(number, documents)
             else:
-                self._record(self._journal.done, number)
+                self._record(self.journal.done, number)
 
     def next(self) -> Batch | None:
         """New lines of the streams in turn, up to a body's size; None where there are none (or no plan can be kept)."""
-        latest, now = self._journal.micros, time.time_ns() // 1000
-        # After every line before, also where the clock is not: lines are sorted by this time.
-        micros = latest + 1 if now <= latest < now + CLOCK_BACK_MICROS else now
-        documents: list[bytes] = []
-        ranges = []
-        room = BODY
-        served = 0
-        for source in self._rotation:
-            served += 1
-            if not source.readable:
-                continue
-            made, end, size = self._read(source, micros + len(documents), room, oversize=not documents)
-            if made:
-                start = source.position
-                ranges.append(
-                    Range(
-                        source.stream.id,
-                        start.generation,
-                        start.offset,
-                        end.offset,
-                        start.cut,
-                        end.cut,
-                        micros + len(documents),
-                    )
-                )
-                documents += made
-                room -= size
-            if room < BODY // 64:
-                break
-        if not documents:
+        draft = Draft(self._config.index, self._config.period)
+        for drop in self.journal.drops:
+            draft.tell(drop, self._tell([drop]))
+        self._turn += 1
+        passes = (self._read_fronts, self._read_left)
+        for fill in passes if self._turn % CATCH_UP_EVERY else reversed(passes):
+            if draft.room >= BODY // 64 or not draft.documents:
+                fill(draft)
+        if not draft.documents:
             return None
-        # Whoever was read comes last next time, so that a chatty stream does not keep the others waiting.
-        self._rotation = self._rotation[served:] + self._rotation[:served]
         try:
-            number = self._journal.plan(ranges, micros + len(documents) - 1)
+            number = self.journal.plan(draft.ranges, len(draft.documents), draft.latest, draft.drops)
         except OSError as error:
-            self._complain("journal", f"cannot write {self._journal.path}: {error}; lines wait on disk")
+            self._complain("journal", f"cannot write {self.journal.path}: {error}; lines wait on disk")
+            self._disk.full()
             return None
-        for entry in ranges:
-            self._spool.sources[entry.stream].move(self._journal.positions[entry.stream])
-        return self._hand_out(number, tuple(ranges), documents)
+        draft.move()
+        return self._hand_out(number, draft.documents)
 
-    def came_back(self, number: int, complete: bool) -> None:
-        """A batch's lines are all stored or dead-lettered, or (not ``complete``) that will be tried after a restart."""
-        ranges = self._under_way.pop(number)
-        if not complete:
-            return
-        self._record(self._journal.done, number)
-        for entry in ranges:
-            source = self._spool.sources.get(entry.stream)
-            if source is not None:
-                source.under_way -= 1
+    def came_back(self, number: int, stored: int, duplicates: int, dead: int) -> None:
+        """Each of a batch's lines is stored or dead-lettered."""
+        self._left_us(number)
+        self._record(self.journal.done, number, stored, duplicates, dead)
+
+    def gave_up(self, number: int) -> None:
+        """A batch will be tried again by the next forwarder."""
+        self._left_us(number)
+
+    def note(self) -> None:
+        """Keep the times of what waits."""
+        marks = {stream: source.marks.all() if source.waiting else [] for stream, source in self._spool.sources.items()}
+        changed = {stream: found for stream, found in marks.items() if found != self._noted.get(stream, [])}
+        if changed:
+            self._noted.update(changed)
+            self._record(self.journal.seen, changed)
 
     def close(self) -> None:
         """Leave a short journal behind."""
-        self._record(self._journal.compact)
-        self._journal.close()
+        self.note()
+        self._record(self.journal.compact)
+        self.journal.close()
 
-    def _hand_out(self, number: int, ranges: tuple[Range, ...], documents: list[bytes]) -> Batch:
-        self._under_way[number] = ranges
-        for entry in ranges:
-            source = self._spool.sources.get(entry.stream)
-            if source is not None:
-                source.under_way += 1
-        return Batch(number, index_of(self._prefix, ranges[0].micros), documents)
+    # ------------------------------------------------------------------ reading
 
-    def _read(self, source: Source, micros: int, room: int, oversize: bool) -> tuple[list[bytes], Position, int]:
-        """Documents of one stream's new lines, where they end, and how large they are."""
-        position = source.position
-        documents: list[bytes] = []
-        size = 0
-        while size < room:
-            try:
-                chunk = source.read(position.offset)
-            except OSError as error:
-                self._complain(source.link, f"cannot read {source.instance}: {error}")
+    def _read_fronts(self, draft: Draft) -> None:
+        served = 0
+        for source in self._rotation:
+            served += 1
+            if source.readable:
+                self._jump(source)
+                self._read(source, source.front, draft)
+            if draft.room < BODY // 64:
                 break
-            made = source.form.encode(
-                chunk,
-                position,
-                micros + len(documents),
-                source.final,
-                room - size,
-                oversize and not documents,
-            )
-            if not made.documents:
-                if oversize and not documents:
-                    # It was not for want of room: there is no whole line, until the file has grown.
-                    source.tried = position.offset + len(chunk)
+        # Whoever was read comes last next time, so that a chatty stream does not keep the others waiting.
+        if draft.documents:
+            self._rotation = self._rotation[served:] + self._rotation[:served]
+
+    def _read_left(self, draft: Draft) -> None:
+        waiting = [source for source in self._rotation if source.left]
+        for source in sorted(waiting, key=lambda source: source.waits_since or 0):
+            self._read(source, source.left[0], draft)
+            if draft.room < BODY // 64:
                 break
-            documents += made.documents
-            size += made.size
-            position = Position(position.generation, made.end, made.cut)
-            if len(chunk) < CHUNK:
-                break
-        return documents, position, size
+
+    def _read(self, source: Source, cursor: Cursor, draft: Draft) -> None:
+        try:
+            draft.read(source, cursor)
+        except OSError as error:
+            self._complain(source.link, f"cannot read {source.instance}: {error}")
+
+    def _jump(self, source: Source) -> None:
+        """Leave what waits for later if it is much and old."""
+        waits = source.size - source.front.position.offset
+        if waits < LATE_BYTES or len(source.left) >= MOST_LEFT:
+            return
+        mark = source.marks.at(source.front.position.offset)
+        if mark is None or time.time_ns() // 1000 - mark.micros < LATE_MICROS:
+            return
+        try:
+            tail = source.read(source.size - CHUNK)[:CHUNK]
+            to = source.size - CHUNK + tail.rfind(b"\n") + 1
+            if b"\n" not in tail or to <= source.front.position.offset:
+                return  # not a line's end within so many bytes
+            self.journal.jump(source.stream.id, to)
+        except OSError as error:
+            self._complain("jump", f"cannot leave what waits of {source.instance} for later: {error}")
+            return
+        self._set_places(source)
 
     def _reread(self, entry: Range) -> list[bytes]:
         """The documents of a range as they were planned; fewer, with a complaint, where its bytes are gone."""
         source = self._spool.sources.get(entry.stream)
         if source is None and self._spool.knows(entry.stream):
             raise OSError(f"the registration of {entry.stream} cannot be used")
-        documents: list[bytes] = []
-        position = Position(entry.generation, entry.start, entry.cut)
-        if source is not None and source.position.generation == entry.generation:
-            form = form_of(source.stream, entry.generation)
-            final = False
-            while position.offset < entry.end:
-                chunk = source.read(position.offset)
-                whole = chunk[: entry.end - position.offset]
-                # A piece without newline is recognised by what follows it, so that is left in place.
-                if b"\n" in whole:
-                    chunk = whole
-                made = form.encode(chunk, position, entry.micros + len(documents), final, sys.maxsize)
-                if made.documents:
-                    documents += made.documents
-                    position = Position(entry.generation, made.end, made.cut)
-                elif final:
-                    break
-                final = not made.documents
-        if position.offset < entry.end:
+        documents, end = reread(source, entry) if source is not None else ([], entry.start)
+        if end < entry.end:
             self._complain(
                 entry.stream,
-                f"bytes {position.offset} to {entry.end} of the stream {entry.stream} are gone; "
+                f"bytes {end} to {entry.end} of the stream {entry.stream} are gone; "
                 "whether they were stored before the last forwarder ended is not known",
             )
         return documents
 
+    def _tell(self, drops: Sequence[Drop]) -> list[bytes]:
+        known = ((self._spool.sources.get(drop.stream), drop) for drop in drops)
+        return [told(source.stream, drop, self._disk.why) for source, drop in known if source is not None]
+
+    # ------------------------------------------------------------------ streams and batches
+
     def _discover(self) -> None:
         for source in self._spool.discover(time.monotonic()):
-            if source.stream.id not in self._journal.positions:
-                self._place(source, source.position)
+            stream = source.stream.id
+            if stream not in self.journal.positions:
+                self._record(self.journal.place, stream, source.front.position)
+            source.marks = Marks(self.journal.marks.get(stream, ()))
+            self._set_places(source)
             self._rotation.append(source)
 
-    def _place(self, source: Source, position: Position) -> None:
-        source.move(position)
-        self._record(self._journal.place, source.stream.id, position)
+    def _set_places(self, source: Source) -> None:
+        stream = source.stream.id
+        source.set_places(self.journal.positions[stream], self.journal.stretches.get(stream, ()))
+
+    def _grown(self, source: Source, status: os.stat_result, now: float) -> None:
+        """A file has another size than at the last look."""
+        if status.st_size < source.front.position.offset:
+            before = source.front.position.offset
+            self._record(self.journal.place, source.stream.id, source.empty())
+            self._complain(
+                source.link,
+                f"{source.instance}: somebody emptied its file, of which {before} bytes were read; going on from 0",
+            )
+        source.size, source.changed = status.st_size, now
+        source.free_since, source.final = 0.0, False
+        clock = time.time_ns() // 1000
+        # After every mark before, also where the clock is not: lines are sorted by this time.
+        micros = self._seen + 1 if clock <= self._seen < clock + CLOCK_BACK_MICROS else clock
+        self._seen = micros
+        if not source.looked:
+            # it was printed while nobody looked
+            micros = max(min(micros, status.st_mtime_ns // 1000), source.marks.latest)
+            source.looked = True
+        source.marks.see(status.st_size, micros, self._run.now())
+
+    def _hand_out(self, number: int, documents: list[bytes]) -> Batch:
+        plan = self.journal.outstanding[number]
+        self._out.add(number)
+        for stream in {entry.stream for entry in plan.ranges} & self._spool.sources.keys():
+            self._spool.sources[stream].under_way += 1
+        micros = plan.ranges[0].micros if plan.ranges else plan.drops[0].micros
+        return Batch(number, index_of(self._config.index, micros, self._config.period), documents)
+
+    def _left_us(self, number: int) -> None:
+        self._out.remove(number)
+        plan = self.journal.outstanding[number]
+        for stream in {entry.stream for entry in plan.ranges} & self._spool.sources.keys():
+            self._spool.sources[stream].under_way -= 1
 
     def _record(self, write: Callable[..., None], *arguments: object) -> None:
         """Write to the journal what may be lost at the price of sending something twice to an index that dedupes."""
         try:
             write(*arguments)
         except OSError as error:
-            self._complain("journal", f"cannot write {self._journal.path}: {error}")
+            self._complain("journal", f"cannot write {self.journal.path}: {error}")

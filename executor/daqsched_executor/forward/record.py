@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Any
 
 from ..contract import Stream
 from ..contract.levels import SPELLINGS, named
+from .position import Drop
 
 try:
     from orjson import dumps as _orjson_dumps
@@ -22,8 +24,11 @@ except ImportError:  # a farm machine without orjson: 1.5 times the CPU per line
 
 ECS_VERSION = "8.11.0"
 
-#: ``event.dataset`` of a line that a job printed, and of one that Elasticsearch refused in its full form.
-TASK_DATASET, DEADLETTER_DATASET = "daqsched.task", "daqsched.deadletter"
+#: ``event.dataset`` of a line that Elasticsearch refused in its full form.
+DEADLETTER_DATASET = "daqsched.deadletter"
+
+#: Of a document that tells how many lines were given up.
+DROPPED_DATASET = "daqsched.dropped"
 
 _FRAGMENTS = {spelling: f',"level":"{level}"'.encode() for spelling, level in SPELLINGS.items()}
 
@@ -33,13 +38,17 @@ def level_fragment(line: bytes) -> bytes:
     return _FRAGMENTS.get(named(line), b"")
 
 
-def index_of(prefix: str, micros: int) -> str:
-    """The index of a batch that was read then: ``daqsched-logs-2026.11.23`` (UTC).
+#: How an index's name ends, by how often a new one begins.
+_ENDINGS = {"month": "%Y.%m", "day": "%Y.%m.%d", "hour": "%Y.%m.%d.%H", "minute": "%Y.%m.%d.%H%M"}
+
+
+def index_of(prefix: str, micros: int, period: str = "day") -> str:
+    """The index of a line that was seen then: ``daqsched-logs-2026.11.23`` (UTC).
 
     It follows from the time that the journal keeps, never from the clock at sending: a second attempt after
     midnight must meet the documents of the first, or their ids dedupe nothing.
     """
-    return f"{prefix}-{utc(micros // 1_000_000):%Y.%m.%d}"
+    return f"{prefix}-{utc(micros // 1_000_000):{_ENDINGS[period]}}"
 
 
 def generation_id(stream_id: str, generation: int) -> str:
@@ -72,22 +81,48 @@ def minimal(document: bytes, reason: str) -> bytes:
     return action + b"\n" + json.dumps(small).encode() + b"\n"
 
 
-def constant(stream: Stream) -> bytes:
-    """The fields that all lines of a stream have, as the inner part of a JSON object that goes on after a comma."""
-    service = {"name": stream.job, "node": {"name": f"{stream.job}@{stream.host}"}}
+def constant(stream: Stream, run: str = "", number: int = 0) -> bytes:
+    """The fields that all lines of a stream have in one run, of one start, as the inner part of a JSON object that goes
+    on after a comma."""
+    return b"," + json.dumps(fields_of(stream, run, number), separators=(",", ":"))[1:-1].encode()
+
+
+def fields_of(stream: Stream, run: str = "", number: int = 0) -> dict[str, Any]:
+    """The same as values, by their ECS names."""
+    service: dict[str, Any] = {"name": stream.job, "node": {"name": f"{stream.job}@{stream.host}"}}
     if stream.release:
         service["version"] = stream.release
-    fields: dict[str, object] = {
-        "host": {"name": stream.host},
-        "service": service,
-        "orchestrator": {"type": "daqsched", "resource": {"type": "task", "id": stream.task_id}},
-        "daqsched": {"stream": stream.name},
-        "event": {"dataset": TASK_DATASET},
-        "ecs": {"version": ECS_VERSION},
-    }
-    if stream.labels:
-        fields["labels"] = dict(stream.labels)
-    return b"," + json.dumps(fields, separators=(",", ":"))[1:-1].encode()
+    fields: dict[str, Any] = {"host": {"name": stream.host}, "service": service}
+    if stream.task_id:
+        fields["orchestrator"] = {"type": "daqsched", "resource": {"type": "task", "id": stream.task_id}}
+    fields["daqsched"] = {"stream": stream.name, **({"start": number} if number else {})}
+    fields["event"] = {"dataset": stream.dataset}
+    fields["ecs"] = {"version": ECS_VERSION}
+    labels = {**stream.labels, **({"run": run} if run else {})}
+    if labels:
+        fields["labels"] = labels
+    return fields
+
+
+def told(stream: Stream, drop: Drop, why: str) -> bytes:
+    """The two rows of the document that tells of lines that were given up."""
+    fields = fields_of(stream)
+    which = (
+        f"{drop.lines:,} {'lines of the levels debug and trace' if drop.debug else 'lines'} ({_megabytes(drop.size)})"
+    )
+    where = f"{fields['service']['node']['name']} {stream.name}, bytes {drop.start} to {drop.end}"
+    fields["@timestamp"] = f"{utc(drop.micros // 1_000_000):%Y-%m-%dT%H:%M:%S}.{drop.micros % 1_000_000:06}Z"
+    fields["message"] = f"{which} of {where}, were dropped: {why}"
+    fields["log"] = {"level": "warning", "offset": drop.start}
+    fields["daqsched"]["dropped"] = {"lines": drop.lines, "bytes": drop.size}
+    fields["event"] = {"dataset": DROPPED_DATASET}
+    kind = "debug" if drop.debug else "all"
+    action = {"create": {"_id": f"{generation_id(stream.id, drop.generation)}-{drop.start:010x}-dropped-{kind}"}}
+    return b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in (action, fields))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
 
 
 def escaped(text: bytes) -> bytes:

@@ -18,9 +18,9 @@ PRINT_EVERY_S = 30.0
 WRITE_EVERY_S = 2.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Counts:
-    """Lines since the start; ``read = stored + duplicates + dead + under_way`` holds at any time."""
+    """Lines since this spool was made; ``read = stored + duplicates + dead + dropped + under_way`` holds at any time."""
 
     read: int = 0
     stored: int = 0
@@ -28,9 +28,15 @@ class Counts:
     duplicates: int = 0
     #: Those that Elasticsearch refused in their full form.
     dead: int = 0
+    #: Those that were given up, for want of disk.
+    dropped: int = 0
+    #: Those that have no reply yet.
     under_way: int = 0
-    #: Requests that had to be made again.
+    #: Requests that had to be made again, since this process began.
     retries: int = 0
+    #: What was not read yet, in bytes, and since when the oldest of it waits (seconds since the epoch, 0: nothing waits).
+    waiting_bytes: int = 0
+    waiting_since: float = 0.0
 
 
 class Complaints:
@@ -56,30 +62,30 @@ class Complaints:
 class Status:
     """The counts, for people on stdout and for programs in ``forward/status.json``."""
 
-    def __init__(self, folder: str, counts: Counts, complaints: Complaints) -> None:
+    def __init__(self, folder: str, counts: Callable[[], Counts], complaints: Complaints) -> None:
         self._path = os.path.join(folder, "status.json")
         self._counts = counts
         self._complaints = complaints
         self._printed_lines = 0
-        self._printed = Counts()
-        self._written: tuple[Counts, int] | None = None
+        self._printed = counts()
+        self._written: Counts | None = None
         self._next_write = 0.0
         self._next_print = time.monotonic() + PRINT_EVERY_S
 
-    def show(self, now: float, waiting: Callable[[], int]) -> None:
+    def show(self, now: float) -> None:
         """Print and write if it is time and something changed (``now`` is monotonic)."""
         if now >= self._next_write:
             self._next_write = now + WRITE_EVERY_S
-            waiting_bytes = waiting()
-            if self._written != (self._counts, waiting_bytes):
-                self.write(waiting_bytes)
+            if self._written != self._counts():
+                self.write()
         if now >= self._next_print:
             self._next_print = now + PRINT_EVERY_S
-            self._print(waiting())
+            self._print()
 
-    def write(self, waiting_bytes: int) -> None:
+    def write(self) -> None:
         """Replace the status file."""
-        state = {**asdict(self._counts), "waiting_bytes": waiting_bytes, "pid": os.getpid(), "time": time.time()}
+        counts = self._counts()
+        state = {**asdict(counts), "pid": os.getpid(), "time": time.time()}
         fresh = self._path + ".new"
         try:
             with open(fresh, "w") as file:
@@ -87,20 +93,21 @@ class Status:
             os.rename(fresh, self._path)
         except OSError as error:
             self._complaints("status", f"cannot write {self._path}: {error}")
-        self._written = (Counts(**asdict(self._counts)), waiting_bytes)
+        self._written = counts
 
-    def _print(self, waiting_bytes: int) -> None:
+    def _print(self) -> None:
         """One line with the counts, unless nothing was forwarded but our own lines since the last one."""
-        counts, last = self._counts, self._printed
+        counts, last = self._counts(), self._printed
         own = self._complaints.printed + self._printed_lines
-        if counts.read - last.read <= own and (counts.dead, counts.retries) == (last.dead, last.retries):
+        seldom = (counts.dead, counts.dropped, counts.retries)
+        if counts.read - last.read <= own and seldom == (last.dead, last.dropped, last.retries):
             return
         print(
             f"read {counts.read}, stored {counts.stored}, duplicates {counts.duplicates}, dead {counts.dead}, "
-            f"under way {counts.under_way}, waiting {waiting_bytes} bytes",
+            f"dropped {counts.dropped}, under way {counts.under_way}, waiting {counts.waiting_bytes} bytes",
             flush=True,
         )
-        self._printed = Counts(**asdict(counts))
+        self._printed = counts
         self._printed_lines = 1
         self._complaints.printed = 0
 

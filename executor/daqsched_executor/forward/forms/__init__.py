@@ -29,6 +29,6 @@ class Form(Protocol):
         """
 
 
-def form_of(stream: Stream, generation: int) -> Form:
-    """The form that the registration asks for."""
-    return Text(stream, generation)
+def form_of(stream: Stream, generation: int, run: str = "", number: int = 0) -> Form:
+    """The form that the registration asks for, of lines in that run (empty: none), of that start of the program (0: none)."""
+    return Text(stream, generation, run, number)

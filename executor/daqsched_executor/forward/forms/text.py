@@ -31,9 +31,9 @@ _DIGITS = [b"%03d" % number for number in range(1000)]
 class Text:
     """See `Form`."""
 
-    def __init__(self, stream: Stream, generation: int) -> None:
+    def __init__(self, stream: Stream, generation: int, run: str = "", number: int = 0) -> None:
         self._id = escaped(generation_id(stream.id, generation).encode())
-        before, opening, after = constant(stream).partition(b'"daqsched":{')
+        before, opening, after = constant(stream, run, number).partition(b'"daqsched":{')
         self._rest = escaped(before + opening) + b'"fingerprint":"%b",' + escaped(after)
         self._made_for = (-1, b"")
         self._template = b""

@@ -7,15 +7,13 @@ works on every file system, and thousands of leftover streams need no file limit
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
 
 from ..contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream, starts_path
-from .forms import form_of
-from .lines import CHUNK
 from .position import Position
+from .source import Source
 
 SUFFIX = ".json"
 
@@ -41,69 +39,6 @@ SPOOL_MODE = 0o1777
 LIST_EVERY_S = 10.0
 
 Complain = Callable[[str, str], None]
-
-
-class Source:
-    """One stream: its registration, its file, and the place that the next read begins at."""
-
-    def __init__(self, stream: Stream, link: str, registration: str, position: Position) -> None:
-        self.stream = stream
-        self.link = link
-        self.registration = registration
-        self.position = position
-        self.form = form_of(stream, position.generation)
-        #: The file's size at the last look, and at the last read that found no whole line.
-        self.size = position.offset
-        self.tried = position.offset
-        #: Batches with lines of this stream that have no reply yet.
-        self.under_way = 0
-        #: Nobody will write any more: a last line without newline may be sent.
-        self.final = False
-        #: When (monotonic) the size last changed, and when the lock was first found free since.
-        self.changed = time.monotonic()
-        self.probed = 0.0
-        self.free_since = 0.0
-
-    @property
-    def instance(self) -> str:
-        """``job@host stdout``, for people."""
-        return f"{self.stream.job}@{self.stream.host} {self.stream.name}"
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that have not been read."""
-        return max(0, self.size - self.position.offset)
-
-    @property
-    def readable(self) -> bool:
-        """Whether a read may find something to send."""
-        return self.size > self.tried or (self.final and self.size > self.position.offset)
-
-    def move(self, position: Position) -> None:
-        """Go on from there."""
-        if position.generation != self.position.generation:
-            self.form = form_of(self.stream, position.generation)
-        self.position = position
-        self.tried = position.offset
-
-    def read(self, offset: int, size: int = CHUNK) -> bytes:
-        """Bytes from there on; fewer only at the file's end."""
-        file = os.open(self.link, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.pread(file, size, offset)
-        finally:
-            os.close(file)
-
-    def abandoned(self) -> bool:
-        """Whether no executor holds the registration's lock (any more)."""
-        file = os.open(self.registration, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(file)
-        return True
 
 
 class Spool:
@@ -144,22 +79,20 @@ class Spool:
         self._folder_ns = folder_ns if settled else -1
         return found
 
-    def look(self, now: float) -> Iterator[Source]:
-        """Refresh every stream's size; yields those whose file became shorter than what was read of it."""
+    def look(self) -> Iterator[tuple[Source, os.stat_result]]:
+        """The streams whose files have another size than at the last look, with what the file system says of them."""
         for source in self.sources.values():
             try:
-                size = os.stat(source.link).st_size
+                status = os.stat(source.link)
             except FileNotFoundError:
                 # The executor registers first and links then; one that died in between printed nothing.
-                size = source.position.offset
+                source.size, source.left = source.front.position.offset, []
+                continue
             except OSError as error:
                 self._complain(source.link, f"cannot look at {source.instance}: {error}")
                 continue
-            if size != source.size:
-                source.size, source.changed = size, now
-                source.free_since, source.final = 0.0, False
-                if size < source.position.offset:
-                    yield source
+            if status.st_size != source.size:
+                yield source, status
 
     def ended(self, now: float) -> Iterator[Source]:
         """Streams that nobody writes to any more and whose lines are all stored.
@@ -170,7 +103,7 @@ class Spool:
             quiet_s = now - source.changed
             # The longer a stream has been quiet, the less its end is news.
             every_s = min(max(QUIET_S, quiet_s / 10), PROBE_EVERY_S) if not source.free_since else QUIET_S
-            if quiet_s < QUIET_S or now - source.probed < every_s or source.under_way or source.readable:
+            if quiet_s < QUIET_S or now - source.probed < every_s or source.under_way or source.readable or source.left:
                 continue
             source.probed = now
             try:

@@ -1,0 +1,144 @@
+"""A batch in the making: lines of several streams, all of one index, with the ranges that make them again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from .batch import BODY
+from .forms import form_of
+from .lines import CHUNK
+from .position import Drop, Position, Range
+from .record import index_of
+from .source import Cursor, Source
+
+
+class Draft:
+    """What would be sent, up to a body's size; nothing is moved until `move`."""
+
+    def __init__(self, prefix: str, period: str) -> None:
+        self.documents: list[bytes] = []
+        self.ranges: list[Range] = []
+        self.drops: list[Drop] = []
+        self.room = BODY
+        #: The latest time of a line.
+        self.latest = 0
+        self._index_of = (prefix, period)
+        self._index = ""
+        self._moves: list[tuple[Source, Cursor, Position, int]] = []
+
+    def tell(self, drop: Drop, documents: Sequence[bytes]) -> None:
+        """Documents that tell of lines that were given up; they fit into any index."""
+        self.drops.append(drop)
+        self.documents += documents
+        self.room -= sum(map(len, documents))
+
+    def read(self, source: Source, cursor: Cursor) -> None:
+        """As many of the lines from the place on as there is room for. Raises OSError where the file can't be read."""
+        position, latest = cursor.position, cursor.latest
+        documents: list[bytes] = []
+        ranges: list[Range] = []
+        room = self.room
+        lines = 0
+        try:
+            while room > 0 and (cursor.end is None or position.offset < cursor.end):
+                most = CHUNK if cursor.end is None else min(CHUNK, cursor.end - position.offset)
+                chunk = source.read(position.offset, most)
+                mark = source.marks.at(position.offset)
+                if mark is None or not chunk:
+                    break  # written since the last look
+                number, next_start = source.start_at(position.offset)
+                micros = max(mark.micros, latest + 1)
+                if not self._fits(micros):
+                    break
+                piece = _lines_before(chunk, min(mark.offset, next_start) - position.offset)
+                oversize = not self.documents and not documents
+                form = source.form(position.generation, mark.run, number)
+                made = form.encode(piece, position, micros, source.final, room, oversize)
+                if not made.documents:
+                    if oversize and cursor.end is None:
+                        # It was not for want of room: there is no whole line, until the file has grown.
+                        cursor.tried = position.offset + len(piece)
+                    break
+                after = Position(position.generation, made.end, made.cut)
+                entry = Range(
+                    source.stream.id, *position[:2], made.end, position.cut, made.cut, micros, mark.run, number
+                )
+                if ranges and _goes_on(ranges[-1], entry, lines):
+                    ranges[-1] = ranges[-1]._replace(end=entry.end, cut_after=entry.cut_after)
+                    lines += len(made.documents)
+                else:
+                    ranges.append(entry)
+                    lines = len(made.documents)
+                documents += made.documents
+                room -= made.size
+                position, latest = after, micros + len(made.documents) - 1
+                if cursor.end is None and position.offset >= source.size:
+                    break
+        finally:
+            # what was read before an error is whole
+            if documents:
+                self._moves.append((source, cursor, position, latest))
+                self.documents += documents
+                self.ranges += ranges
+                self.room = room
+                self.latest = max(self.latest, latest)
+
+    def move(self) -> None:
+        """It is planned: the places are behind what was read."""
+        for source, cursor, position, latest in self._moves:
+            cursor.move(position, latest)
+            if cursor.end is not None and position.offset >= cursor.end:
+                source.left.remove(cursor)
+            source.marks.forget(source.oldest.position.offset)
+
+    def _fits(self, micros: int) -> bool:
+        index = index_of(self._index_of[0], micros, self._index_of[1])
+        if not self._index:
+            self._index = index
+        return index == self._index
+
+
+def reread(source: Source, entry: Range) -> tuple[list[bytes], int]:
+    """The documents of a range as they were planned, and where they end: before the range's end where bytes are gone."""
+    documents: list[bytes] = []
+    position = Position(entry.generation, entry.start, entry.cut)
+    if source.generation != entry.generation:
+        return [], entry.start
+    form = form_of(source.stream, entry.generation, entry.run, entry.number)
+    final = False
+    while position.offset < entry.end:
+        chunk = source.read(position.offset)
+        whole = chunk[: entry.end - position.offset]
+        # A piece without newline is recognised by what follows it, so that is left in place.
+        if b"\n" in whole:
+            chunk = whole
+        made = form.encode(chunk, position, entry.micros + len(documents), final, sys.maxsize)
+        if made.documents:
+            documents += made.documents
+            position = Position(entry.generation, made.end, made.cut)
+        elif final:
+            break
+        final = not made.documents
+    return documents, position.offset
+
+
+def _lines_before(chunk: bytes, limit: int) -> bytes:
+    """The lines that begin within so many bytes and end there; if there is none, the first line, or all."""
+    if limit >= len(chunk):
+        return chunk
+    end = chunk.rfind(b"\n", 0, limit)
+    if end < 0:
+        end = chunk.find(b"\n")
+        return chunk if end < 0 else chunk[: end + 1]
+    return chunk[: end + 1]
+
+
+def _goes_on(before: Range, entry: Range, lines: int) -> bool:
+    """Whether two ranges that follow each other are one: their times do, too."""
+    return (
+        before.end == entry.start
+        and before.micros + lines == entry.micros
+        and (before.run, before.number) == (entry.run, entry.number)
+        and not before.cut_after
+    )

@@ -1,0 +1,212 @@
+"""What the records of the journal come to: places, what has no reply, what was given up, and the totals. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .marks import Mark
+from .position import Drop, Plan, Position, Range, Stretch
+
+
+@dataclass
+class Totals:
+    """Lines since this spool was made; read = stored + duplicates + dead + dropped + those that are under way."""
+
+    read: int = 0
+    stored: int = 0
+    #: Those that a former attempt had stored already.
+    duplicates: int = 0
+    #: Those that Elasticsearch refused in their full form.
+    dead: int = 0
+    #: Those that were given up, each told of by a document.
+    dropped: int = 0
+
+
+class Ledger:
+    """The state after the records that it was given."""
+
+    def __init__(self) -> None:
+        self.positions: dict[str, Position] = {}
+        #: What was left for later, by stream, oldest first.
+        self.stretches: dict[str, list[Stretch]] = {}
+        #: The times of bytes that waited when they were last noted.
+        self.marks: dict[str, list[Mark]] = {}
+        #: Planned, sent or not, without a reply so far.
+        self.outstanding: dict[int, Plan] = {}
+        #: Lines that were given up and that no plan has told of yet.
+        self.drops: list[Drop] = []
+        #: What is to be moved to the end of its bytes, from a drop that was cut short; see `squeeze`.
+        self.squeezing: Drop | None = None
+        self.totals = Totals()
+        #: The latest time that a line was given.
+        self.micros = 0
+        self._number = 0
+
+    @property
+    def under_way(self) -> int:
+        """How many lines have no reply yet."""
+        return sum(plan.lines for plan in self.outstanding.values())
+
+    def snapshot(self) -> list[dict[str, object]]:
+        """Records that come to the present state."""
+        records: list[dict[str, object]] = [
+            {"number": self._number, "micros": self.micros, "totals": asdict(self.totals), "told": self.drops}
+        ]
+        for stream, position in self.positions.items():
+            left = self.stretches.get(stream)
+            records.append({"place": stream, "position": position, **({"left": left} if left else {})})
+        if self.marks:
+            records.append({"marks": self.marks})
+        if self.squeezing:
+            records.append({"squeezing": self.squeezing})
+        records += [
+            {"again": number, "ranges": plan.ranges, "drops": plan.drops, "lines": plan.lines}
+            for number, plan in self.outstanding.items()
+        ]
+        return records
+
+    def apply(self, record: dict[str, Any]) -> None:
+        """One record more, as it is read from the file."""
+        for word, meaning in _MEANINGS.items():
+            if word in record:
+                meaning(self, record)
+                break
+        self.micros = max(self.micros, record.get("micros", 0))
+
+    def _planned(self, record: dict[str, Any]) -> None:
+        plan = _plan_of(record)
+        self._number = number = record["plan"]
+        self.outstanding[number] = plan
+        for entry in plan.ranges:
+            self._read(entry.stream, entry.generation, entry.start, entry.end, entry.cut_after)
+        self.drops = [drop for drop in self.drops if drop not in plan.drops]
+        self.totals.read += plan.lines
+
+    def _planned_before(self, record: dict[str, Any]) -> None:
+        self.outstanding[record["again"]] = _plan_of(record)
+
+    def _done(self, record: dict[str, Any]) -> None:
+        plan = self.outstanding.pop(record["done"], None)
+        if plan is not None:
+            stored, duplicates, dead = record["as"]
+            self.totals.stored += stored
+            self.totals.duplicates += duplicates
+            self.totals.dead += dead
+            self.totals.dropped += plan.lines - stored - duplicates - dead
+
+    def _placed(self, record: dict[str, Any]) -> None:
+        stream = record["place"]
+        before = self.positions.get(stream)
+        self.positions[stream] = position = Position(*record["position"])
+        if "left" in record:
+            self.stretches[stream] = [Stretch(*one) for one in record["left"]]
+        elif before is not None and before.generation != position.generation:
+            self.stretches.pop(stream, None)
+            self.marks.pop(stream, None)
+
+    def _jumped(self, record: dict[str, Any]) -> None:
+        stream, to = record["jump"], record["to"]
+        position = self.positions[stream]
+        stretches = self.stretches.setdefault(stream, [])
+        if stretches and stretches[-1].end == position.offset:
+            stretches[-1] = stretches[-1]._replace(end=to)
+        else:
+            stretches.append(Stretch(position.offset, to, position.cut))
+        self.positions[stream] = Position(position.generation, to)
+
+    def _dropped(self, record: dict[str, Any]) -> None:
+        drop = Drop(*record["drop"])
+        self._read(drop.stream, drop.generation, drop.start, drop.end, False)
+        self._gave_up(drop)
+
+    def _squeezing(self, record: dict[str, Any]) -> None:
+        self.squeezing = drop = Drop(*record["squeeze"])
+        to = drop.start + drop.size
+        stretches = self.stretches.setdefault(drop.stream, [])
+        for at, stretch in enumerate(stretches):
+            if stretch.start <= drop.start < stretch.end:
+                rest = [Stretch(to, stretch.end)] if to < stretch.end else []
+                stretches[at : at + 1] = _before(stretch, drop.start) + rest
+                break
+        else:
+            position = self.positions[drop.stream]
+            stretches += _before(Stretch(position.offset, drop.start, position.cut), drop.start)
+            self.positions[drop.stream] = Position(drop.generation, to)
+        if not stretches:
+            del self.stretches[drop.stream]
+        self._gave_up(drop)
+
+    def _squeezing_before(self, record: dict[str, Any]) -> None:
+        self.squeezing = Drop(*record["squeezing"])
+
+    def _squeezed(self, record: dict[str, Any]) -> None:
+        self.squeezing = None
+
+    def _gave_up(self, drop: Drop) -> None:
+        self.totals.read += drop.lines
+        self.totals.dropped += drop.lines
+        for at, other in enumerate(self.drops):
+            if other[:2] == drop[:2] and other.end == drop.start and other.debug == drop.debug:
+                self.drops[at] = other._replace(
+                    end=drop.end, lines=other.lines + drop.lines, size=other.size + drop.size
+                )
+                return
+        self.drops.append(drop)
+
+    def _read(self, stream: str, generation: int, start: int, end: int, cut: bool) -> None:
+        """Bytes were planned or given up: the place that began there, one that was left or the foremost, moves on."""
+        stretches = self.stretches.get(stream, [])
+        for at, stretch in enumerate(stretches):
+            if stretch.start == start:
+                if end < stretch.end:
+                    stretches[at] = Stretch(end, stretch.end, cut)
+                else:
+                    del stretches[at]
+                    if not stretches:
+                        del self.stretches[stream]
+                return
+        self.positions[stream] = Position(generation, end, cut)
+
+    def _marked(self, record: dict[str, Any]) -> None:
+        for stream, marks in record["marks"].items():
+            if marks:
+                self.marks[stream] = [Mark(*mark) for mark in marks]
+            else:
+                self.marks.pop(stream, None)
+
+    def _forgot(self, record: dict[str, Any]) -> None:
+        for table in (self.positions, self.stretches, self.marks):
+            table.pop(record["forget"], None)
+
+    def _began(self, record: dict[str, Any]) -> None:
+        self._number = record["number"]
+        self.totals = Totals(**record.get("totals", {}))
+        self.drops = [Drop(*drop) for drop in record.get("told", ())]
+
+
+_MEANINGS: dict[str, Callable[[Ledger, dict[str, Any]], None]] = {
+    "plan": Ledger._planned,
+    "done": Ledger._done,
+    "again": Ledger._planned_before,
+    "place": Ledger._placed,
+    "jump": Ledger._jumped,
+    "drop": Ledger._dropped,
+    "squeeze": Ledger._squeezing,
+    "squeezing": Ledger._squeezing_before,
+    "squeezed": Ledger._squeezed,
+    "marks": Ledger._marked,
+    "forget": Ledger._forgot,
+    "number": Ledger._began,
+}
+
+
+def _before(stretch: Stretch, start: int) -> list[Stretch]:
+    """What is left of a stretch before that byte."""
+    return [Stretch(stretch.start, start, stretch.cut)] if stretch.start < start else []
+
+
+def _plan_of(record: dict[str, Any]) -> Plan:
+    ranges = tuple(Range(*entry) for entry in record["ranges"])
+    return Plan(ranges, tuple(Drop(*drop) for drop in record.get("drops", ())), record.get("lines", 0))
