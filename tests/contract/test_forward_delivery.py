@@ -357,7 +357,7 @@ def test_the_password_comes_from_a_file(elastic: FakeElastic, spool: Path, tmp_p
     assert (spool / "forward").exists()
     wrong = ForwarderProcess(spool, "http://a:b@localhost:9200", "logs")
     assert wrong.process.wait(timeout=20) == 2
-    assert "use --user-file" in wrong.errors
+    assert "name their file in user_file" in wrong.errors
 
 
 def test_a_registration_that_cannot_be_read_stops_no_other(elastic: FakeElastic, spool: Path, start: Start) -> None:
