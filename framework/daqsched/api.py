@@ -43,6 +43,7 @@ from daqsched.protocol import (
     SelectRequest,
     StatusAnswer,
 )
+from daqsched.sandbox_api import Sandboxes
 from daqsched.select import selection
 from daqsched.spec import EMPTY, Spec
 from daqsched_executor.contract import ORDER_KINDS, Order
@@ -58,7 +59,14 @@ Body = TypeVar("Body")
 class Api:
     """The routes, and the thread that serves them."""
 
-    def __init__(self, daemon: Daemon, complete: Callable[[Spec], Spec], elasticsearch: str, index: str) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        complete: Callable[[Spec], Spec],
+        elasticsearch: str,
+        index: str,
+        agent_credentials: Optional[tuple[str, str]] = None,
+    ) -> None:
         self._daemon = daemon
         self._complete = complete
         self._elasticsearch, self._index = elasticsearch, index
@@ -67,6 +75,7 @@ class Api:
         self._server: Optional[uvicorn.Server] = None
         self._thread: Optional[threading.Thread] = None
         daemon.changed = self._wake
+        sandboxes = Sandboxes(self._ask, agent_credentials)
         self.app = Starlette(
             routes=[
                 Route(f"{API}/info", answering(self.info)),
@@ -79,6 +88,8 @@ class Api:
                 Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
+                Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
+                Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
             ],
             exception_handlers={HTTPException: no_such_thing},
         )

@@ -74,6 +74,12 @@ class Client:
     def preflight_answer(self, id: str, seen: int = -1, wait_s: float = 0.0) -> protocol.PreflightAnswer:
         return self._get(f"/preflight/{id}", protocol.PreflightAnswer, seen=seen, wait_s=wait_s)
 
+    def sandboxes(self, select: Sequence[str] = (), finished: bool = True) -> protocol.SandboxesAnswer:
+        return self._post("/sandboxes", protocol.SandboxesRequest(list(select), finished), protocol.SandboxesAnswer)
+
+    def read(self, pieces: Sequence[protocol.Piece]) -> protocol.ReadAnswer:
+        return self._post("/sandboxes/read", protocol.ReadRequest(list(pieces)), protocol.ReadAnswer)
+
     def _get(self, path: str, kind: type[Answer], **params: Any) -> Answer:
         return self._send(kind, "GET", path, params=params)
 

@@ -77,8 +77,9 @@ def format_line(line: Line, colours: bool, host_width: int = 0, job_width: int =
     ``today`` (``2026-11-23``) puts the date before lines of other days.
     """
     when = datetime.datetime.fromtimestamp(line.time)
-    clock = f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}"
-    if today and f"{when:%Y-%m-%d}" != today:
+    # a line that was read in a sandbox has no time, unless it says one itself
+    clock = f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}" if line.time else " " * 12
+    if today and line.time and f"{when:%Y-%m-%d}" != today:
         clock = f"{when:%Y-%m-%d} {clock}"
     host, job, mark = line.host.ljust(host_width), line.job.ljust(job_width), MARKS.get(line.stream, "?")
     text = line.message.translate(_CONTROLS)
@@ -97,7 +98,7 @@ def format_line(line: Line, colours: bool, host_width: int = 0, job_width: int =
 def json_line(line: Line) -> str:
     """The line as one JSON object, for programs; empty fields are left out."""
     fields = {
-        "time": iso(line.time),
+        "time": iso(line.time) if line.time else None,
         "host": line.host,
         "job": line.job,
         "stream": line.stream,

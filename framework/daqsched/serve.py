@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from daqsched import __version__
 from daqsched.api import Api
@@ -14,6 +14,7 @@ from daqsched.daemon import Daemon
 from daqsched.errors import DaqschedError
 from daqsched.forwarder import with_forwarder
 from daqsched.mesos.connection import Mesos, explain
+from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.outgoing import Framework
 from daqsched.spec import Spec
 from daqsched.store import Store
@@ -31,6 +32,7 @@ def run(
     elasticsearch: str,
     index: str,
     new_framework: bool,
+    agent_credentials: Optional[Path] = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
 
@@ -41,7 +43,8 @@ def run(
     daemon = Daemon(store, complete)
     framework_id = "" if new_framework else daemon.engine.framework_id
     mesos = Mesos(master, framework, framework_id, daemon.put)
-    api = Api(daemon, complete, elasticsearch, index)
+    secret = agent_credentials or framework.credentials
+    api = Api(daemon, complete, elasticsearch, index, read_credentials(secret) if secret else None)
     api.serve(socket, group)
 
     def stop(signum: int, frame: Any) -> None:

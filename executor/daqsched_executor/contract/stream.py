@@ -26,6 +26,9 @@ LOCKS_DIR = "locks"
 #: job prints. Streams are named by these words in documents, in `daqsched logs` and in the sandbox.
 STDOUT, STDERR, EXECUTOR = "stdout", "stderr", "executor"
 
+#: Their names in the sandbox; the first two are what Mesos' agent made for our own output and what its web UI looks for.
+SANDBOX_FILES = {STDOUT: "stdout", STDERR: "stderr", EXECUTOR: "executor.log"}
+
 
 @dataclass(frozen=True)
 class Stream:

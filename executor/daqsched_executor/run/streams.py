@@ -14,8 +14,7 @@ from typing import NamedTuple
 from daqsched_executor.contract import (
     EXECUTOR,
     LINKS_DIR,
-    STDERR,
-    STDOUT,
+    SANDBOX_FILES,
     STREAMS_DIR,
     Payload,
     Stream,
@@ -23,9 +22,6 @@ from daqsched_executor.contract import (
     starts_path,
 )
 from daqsched_executor.machine.spool import shared_folder
-
-#: Names in the sandbox; the first two are what Mesos' agent made for our own output and what its web UI looks for.
-FILES = {STDOUT: "stdout", STDERR: "stderr", EXECUTOR: "executor.log"}
 
 
 class Files(NamedTuple):
@@ -39,7 +35,7 @@ class Files(NamedTuple):
 def open_files(sandbox: str) -> Files:
     """Open, or create, the three files."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    return Files(*(os.open(os.path.join(sandbox, name), flags, 0o644) for name in FILES.values()))
+    return Files(*(os.open(os.path.join(sandbox, name), flags, 0o644) for name in SANDBOX_FILES.values()))
 
 
 #: A file of starts is halved when it is larger: some thousand rows.
@@ -88,8 +84,8 @@ def register(spool: str, sandbox: str, files: Files, payload: Payload, created: 
     for folder in (spool, streams, links):
         shared_folder(folder)
     locks, starts = [], []
-    for name, file in zip(FILES, files):
-        path = os.path.join(sandbox, FILES[name])
+    for name, file in zip(SANDBOX_FILES, files):
+        path = os.path.join(sandbox, SANDBOX_FILES[name])
         stream = Stream(
             id=base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode(),
             name=name,

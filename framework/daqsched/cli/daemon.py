@@ -29,6 +29,11 @@ from daqsched.settings import state_dir
 @click.option("--name", default="daqsched", show_default=True, help="The framework's name in the Mesos web UI.")
 @click.option("--webui-url", default="", help="Link in the Mesos web UI.")
 @click.option("--credentials", type=click.Path(path_type=Path), help="JSON file with principal and secret, mode 600.")
+@click.option(
+    "--agent-credentials",
+    type=click.Path(path_type=Path),
+    help="The same for agents that want some to show sandboxes [default: --credentials].",
+)
 @click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
 @click.pass_obj
 def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bool, **options: Any) -> None:
@@ -58,6 +63,7 @@ def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bo
         elasticsearch=options["elasticsearch"],
         index=options["index"],
         new_framework=new_framework,
+        agent_credentials=options["agent_credentials"],
     )
 
 

@@ -1,4 +1,4 @@
-"""`daqsched logs`: what jobs print, out of Elasticsearch."""
+"""`daqsched logs`: what jobs print, out of Elasticsearch, or out of the sandboxes where there is none."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Callable
 
 import click
 
 from daqsched.cli.root import connect, json_option, main
-from daqsched.errors import UserError
+
+if TYPE_CHECKING:
+    from daqsched.search import Line, Wanted
 
 
 @main.command()
@@ -21,7 +24,11 @@ from daqsched.errors import UserError
 @click.option("--since", default="", help="10m (ago), 14:05, or 2026-11-23 14:05:00.")
 @click.option("--until", default="", help="As --since.")
 @click.option("--grep", default="", help='Words that a line must hold; "in this order", begin*, -without.')
+@click.option("--level", "levels", multiple=True, help="Only these levels: trace, debug, info, notice, warning, ...")
 @click.option("--stream", "streams", multiple=True, type=click.Choice(["stdout", "stderr", "executor"]))
+@click.option(
+    "--sandbox", is_flag=True, help="Read where jobs print to, not Elasticsearch [default: where there is none]."
+)
 @click.option("--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL [default: the daemon's].")
 @click.option("--index", default="", help="First part of the index names [default: the daemon's].")
 @json_option
@@ -34,6 +41,8 @@ def logs(
     hosts: tuple[str, ...],
     most: int,
     streams: tuple[str, ...],
+    levels: tuple[str, ...],
+    sandbox: bool,
     elasticsearch: str,
     index: str,
     as_json: bool,
@@ -41,23 +50,20 @@ def logs(
 ) -> None:
     """Show what jobs print, on all their hosts. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10].
 
-    A line of stdout has the mark |, one of stderr !, and what the executor says of the job *.
+    A line of stdout has the mark |, one of stderr !, and what the executor says of the job *. Out of sandboxes come
+    the last lines of each job, host and stream, without a time unless they say one themselves.
     """
     from daqsched import search, times
 
-    if not elasticsearch or not index:
+    if not sandbox and (not elasticsearch or not index):
         info = connect(path).info()
         elasticsearch, index = elasticsearch or info.elasticsearch, index or info.index
-    if not elasticsearch:
-        raise UserError(
-            "no Elasticsearch is configured, the lines lie in the jobs' sandboxes (the Mesos web UI shows them): "
-            "give daqsched serve --elasticsearch URL"
-        )
     now = time.time()
     wanted = search.Wanted(
         words=select,
         hosts=hosts,
         streams=streams,
+        levels=levels,
         since=times.moment(words["since"], now) if words["since"] else None,
         until=times.moment(words["until"], now) if words["until"] else None,
         text=words["grep"],
@@ -68,6 +74,8 @@ def logs(
     def show(line: search.Line) -> None:
         print(search.json_line(line) if as_json else search.format_line(line, colours, today=today), flush=follow)
 
+    if sandbox or not elasticsearch:
+        return _from_sandboxes(path, wanted, most, follow, show)
     client = search.connect(elasticsearch)
     try:
         shown = search.tail(client, wanted, most, index)
@@ -80,3 +88,17 @@ def logs(
         sys.exit(130)
     finally:
         client.close()
+
+
+def _from_sandboxes(path: Path, wanted: Wanted, most: int, follow: bool, show: Callable[[Line], None]) -> None:
+    from daqsched.sandboxes import Reader
+
+    reader = Reader(connect(path), wanted, lambda sentence: click.echo(f"daqsched logs: {sentence}", err=True))
+    try:
+        for line in reader.tail(most):
+            show(line)
+        if follow:
+            for line in reader.follow():
+                show(line)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,185 @@
+"""`daqsched logs` without Elasticsearch: out of the sandboxes, through real agents."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daqcluster import Cluster
+from farm import BIN, Farm, until
+
+#: Prints numbered lines to stdout and to stderr, and says when.
+TICKER = """
+program = '''
+import sys, time
+n = 0
+while True:
+    n += 1
+    print("tick", n, time.time(), flush=True)
+    print("ERROR tock", n, file=sys.stderr, flush=True)
+    time.sleep(0.1)
+'''
+"""
+
+
+@pytest.fixture(scope="module")
+def farm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    """A daemon that knows of no Elasticsearch."""
+    made = Farm(tmp_path_factory.mktemp("farm"), cluster.master_url)
+    made.serve()
+    yield made
+    made.clear()
+
+
+def logs(farm: Farm, *words: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in farm.run("logs", "--json", *words).stdout.splitlines()]
+
+
+class Follower:
+    """`daqsched logs -f`, line by line."""
+
+    def __init__(self, farm: Farm, *words: str) -> None:
+        command = [str(BIN / "daqsched"), "logs", "-f", "--json", *words]
+        self._errors = (farm.folder / "follow.stderr").open("w+")
+        self.process = subprocess.Popen(
+            command, env=farm.env, stdout=subprocess.PIPE, stderr=self._errors, text=True, bufsize=1
+        )
+
+    def line(self) -> dict[str, Any]:
+        """The next one."""
+        assert self.process.stdout is not None
+        found: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return found
+
+    def errors(self) -> str:
+        """What it complained of so far."""
+        return Path(self._errors.name).read_text()
+
+    def close(self) -> None:
+        """Ctrl-C."""
+        self.process.kill()
+        self.process.communicate()
+        self._errors.close()
+
+
+def test_the_last_lines_of_several_jobs_and_hosts(farm: Farm) -> None:
+    """Of each job, host and stream; by words, by level, by host; no Elasticsearch is asked."""
+    farm.apply(
+        TICKER + 'jobs = [Job("tick", argv=["/usr/bin/env", "python3", "-c", program], hosts="hlt[01-02]"),'
+        ' Job("words", argv=["/bin/sh", "-c", "echo link lost; echo link found; printf half; sleep 1000"], hosts="hlt01")]'
+    )
+    until(lambda: len(logs(farm, "tick", "-n", "5", "--stream", "stdout")) == 10, "both have printed five lines")
+    found = logs(farm, "tick", "words", "-n", "5")
+    each = {(line["job"], line["host"], line["stream"]) for line in found}
+    assert each >= {("tick", "hlt01", "stdout"), ("tick", "hlt02", "stderr"), ("words", "hlt01", "executor")}
+    numbers = [
+        int(line["message"].split()[1]) for line in found if (line["host"], line["stream"]) == ("hlt02", "stdout")
+    ]
+    assert len(numbers) == 5 and numbers == list(range(numbers[0], numbers[0] + 5))
+    assert {line["host"] for line in logs(farm, "tick", "--host", "hlt0[2-3]")} == {"hlt02"}
+    assert {line["host"] for line in logs(farm, "tick@hlt01")} == {"hlt01"}
+    # a line without its end is not shown while its program runs
+    assert [line["message"] for line in logs(farm, "words", "--stream", "stdout")] == ["link lost", "link found"]
+    assert [line["message"] for line in logs(farm, "words", "--grep", "link -lost")] == ["link found"]
+    assert {line["stream"] for line in logs(farm, "tick", "--level", "error")} == {"stderr"}
+    text = farm.run("logs", "words", "--stream", "stdout").stdout
+    assert text.splitlines()[0].split() == ["hlt01", "words", "|", "link", "lost"]
+    executor = logs(farm, "words", "--stream", "executor")
+    assert all(line["time"] for line in executor) and any("runs: pid" in line["message"] for line in executor)
+    assert logs(farm, "words", "--stream", "executor", "--until", "2020-01-01 00:00:00") == []
+
+
+def test_what_a_task_printed_is_there_after_its_end(farm: Farm) -> None:
+    """Also the last words of one that went before it, in order."""
+    text = """
+command = ["/bin/sh", "-c", "echo run $(date +%s%N); printf end"]
+jobs = [Job("once", argv=command, hosts="hlt01", restart=Restart(policy="never"))]
+"""
+    farm.apply(text, check=False)
+    until(lambda: len(logs(farm, "once", "--stream", "stdout")) == 2, "its lines are there")
+    assert [line["message"] for line in logs(farm, "once", "--stream", "stdout")][1] == "end"
+    farm.run("start", "once")
+    until(lambda: len(logs(farm, "once", "--stream", "stdout")) == 4, "those of the second run, too")
+    first, _, second, _ = (line["message"] for line in logs(farm, "once", "--stream", "stdout"))
+    assert int(first.split()[1]) < int(second.split()[1])
+    farm.run("apply", str(farm.jobs("jobs = []")), "--allow-empty")
+    until(lambda: not farm.rows(), "it is gone from the farm")
+    assert len(logs(farm, "once", "--stream", "stdout")) == 4
+
+
+def test_following_shows_a_line_within_a_second_also_of_a_job_that_starts_later(farm: Farm) -> None:
+    """In order, each once."""
+    tick = TICKER + 'jobs = [Job("tick", argv=["/usr/bin/env", "python3", "-c", program], hosts="hlt01")]'
+    farm.apply(tick)
+    follower = Follower(farm, "tick", "late", "-n", "1", "--stream", "stdout")
+    try:
+        late, numbers = [], []
+        for _ in range(15):
+            line = follower.line()
+            late.append(time.time() - float(line["message"].split()[2]))
+            numbers.append(int(line["message"].split()[1]))
+        assert numbers == list(range(numbers[0], numbers[0] + 15))
+        assert max(late[1:]) < 1.0, late
+        late_one = 'Job("late", argv=["/bin/sh", "-c", "echo here I am; exec sleep 1000"], hosts="hlt02")'
+        farm.apply(f"{tick}\njobs.append({late_one})")
+        until(lambda: follower.line()["job"] == "late", "the new job's line is shown")
+    finally:
+        follower.close()
+
+
+def test_holes_are_left_out(farm: Farm) -> None:
+    """The forwarder gives back to the disk what is stored."""
+    text = """
+program = '''
+import os, time
+out = os.open("/proc/self/fd/1", os.O_WRONLY)
+for n in range(20000):
+    print("line", n)
+print("hidden", flush=True)
+import ctypes
+size = os.fstat(1).st_size
+libc = ctypes.CDLL(None, use_errno=True)
+done = libc.fallocate(out, 3, ctypes.c_int64(0), ctypes.c_int64((size // 4096 - 1) * 4096))
+print("punched", done, flush=True)
+time.sleep(1000)
+'''
+jobs = [Job("holes", argv=["/usr/bin/env", "python3", "-c", program], hosts="hlt03")]
+"""
+    farm.apply(text)
+    until(lambda: logs(farm, "holes", "--stream", "stdout", "--grep", "punched"), "the hole is there")
+    found = [line["message"] for line in logs(farm, "holes", "--stream", "stdout", "-n", "100000")]
+    assert found[-1] == "punched 0" and 2 <= len(found) < 1000
+    assert all(line.startswith(("line 1", "hidden", "punched")) for line in found)
+
+
+def test_an_agent_that_is_away_is_one_sentence_and_others_are_read(farm: Farm, cluster: Cluster) -> None:
+    """Nothing is shown twice when it is back."""
+    tick = TICKER + 'jobs = [Job("tick", argv=["/usr/bin/env", "python3", "-c", program], hosts="hlt[01-02]")]'
+    farm.apply(tick)
+    follower = Follower(farm, "tick", "-n", "1", "--stream", "stdout")
+    try:
+        follower.line()
+        cluster.kill("hlt02")
+        until(lambda: "hlt02: the agent of hlt02 does not answer" in follower.errors(), "the crew is told")
+        done = farm.run("logs", "tick", "-n", "1", "--stream", "stdout", "--json")
+        assert [json.loads(line)["host"] for line in done.stdout.splitlines()] == ["hlt01"]
+        assert done.stderr.count("hlt02: the agent of hlt02 does not answer") == 1
+        cluster.start("hlt02")
+        numbers: list[int] = []
+
+        def back() -> bool:
+            line = follower.line()
+            if line["host"] == "hlt02":
+                numbers.append(int(line["message"].split()[1]))
+            return len(numbers) >= 60
+
+        until(back, "the other's lines come again", 60.0)
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    finally:
+        follower.close()
