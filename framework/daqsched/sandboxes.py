@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from daqsched.client import Client
     from daqsched.search import Wanted
 
-#: How often `follow` looks; with many sandboxes more seldom: so many a second are looked at.
+#: How often `follow` looks; with many sandboxes more seldom: so many tasks a second are looked at.
 POLL_S, LOOKS_PER_S = 0.3, 400
 
 #: How long the file of a task that has ended is read on: its last lines may be on their way.
@@ -129,7 +129,9 @@ class Reader:
                     raise
                 self._say([str(error)])
             if not more:
-                rest = max(POLL_S, len(self._files) / LOOKS_PER_S) - (time.monotonic() - asked)
+                rest = max(POLL_S, len({task_id for task_id, _ in self._files}) / LOOKS_PER_S) - (
+                    time.monotonic() - asked
+                )
                 time.sleep(max(0.02, rest))
 
     # ---------------------------------------------------------------------------------------- the last lines
