@@ -62,7 +62,7 @@ class Disk:
         self._next = now + EVERY_S
         self._set_aside()
         self._give_back(self._keep)
-        excess = sum(source.waiting for source in self._sources.values()) - self._bound
+        excess = sum(source.waiting for source in self._sources.values() if not source.foreign) - self._bound
         if excess > 0:
             self._give_up(excess + int(self._bound * SLACK))
 
@@ -102,7 +102,7 @@ class Disk:
         """Make holes where lines are stored, but for the last ``keep`` bytes of each stream: people look at them."""
         synced = False
         for source in self._sources.values():
-            if source.punched is None or source.size - max(source.punched, 0) < keep + PUNCH_LEAST:
+            if source.foreign or source.punched is None or source.size - max(source.punched, 0) < keep + PUNCH_LEAST:
                 continue
             end = min(self._stored(source), source.size - keep)
             if end - max(source.punched, 0) < PUNCH_LEAST:
@@ -179,7 +179,7 @@ class Disk:
             self._complain("full", f"the disk's bound is reached, and no line can be given up: {error}")
 
     def _waiting(self) -> Iterator[Source]:
-        return (source for source in self._sources.values() if source.waiting)
+        return (source for source in self._sources.values() if source.waiting and not source.foreign)
 
     def _give_up_oldest(self, source: Source, most: int) -> int:
         """The oldest lines of a stream; how many bytes those are, 0: none."""

@@ -51,10 +51,16 @@ class Draft:
                 micros = max(mark.micros, latest + 1)
                 if not self._fits(micros):
                     break
-                piece = _lines_before(chunk, min(mark.offset, next_start) - position.offset)
+                piece = source.lines_before(chunk, min(mark.offset, next_start) - position.offset)
                 oversize = not self.documents and not documents
                 form = source.form(position.generation, mark.run, number)
                 made = form.encode(piece, position, micros, source.final, room, oversize)
+                if not made.documents and len(piece) < len(chunk):
+                    # A record of several lines goes on with lines that were seen later.
+                    piece = chunk
+                    made = form.encode(piece, position, micros, source.final, 1, True)
+                    if made.size > room and not oversize:
+                        break
                 if not made.documents:
                     if oversize and cursor.end is None:
                         # It was not for want of room: there is no whole line, until the file has grown.
@@ -121,17 +127,6 @@ def reread(source: Source, entry: Range) -> tuple[list[bytes], int]:
             break
         final = not made.documents
     return documents, position.offset
-
-
-def _lines_before(chunk: bytes, limit: int) -> bytes:
-    """The lines that begin within so many bytes and end there; if there is none, the first line, or all."""
-    if limit >= len(chunk):
-        return chunk
-    end = chunk.rfind(b"\n", 0, limit)
-    if end < 0:
-        end = chunk.find(b"\n")
-        return chunk if end < 0 else chunk[: end + 1]
-    return chunk[: end + 1]
 
 
 def _goes_on(before: Range, entry: Range, lines: int) -> bool:

@@ -15,6 +15,7 @@ import time
 from ..contract import Forwarding
 from .batch import Batch
 from .elastic import Connection, Elastic, Outcome, addresses, user_of
+from .inputs import inputs_of
 from .journal import Journal
 from .reading import Reader
 from .status import Complaints, Counts, DeadLetters, Status
@@ -39,7 +40,9 @@ class Forwarder:
         """``folder`` is the forwarder's own in ``config.spool``, see `spool.prepare`; its lock must be ours already."""
         self._config = config
         self._complaints = Complaints(sys.stderr)
-        self._reader = Reader(config, Journal(os.path.join(folder, "journal")), self._complaints)
+        journal = Journal(os.path.join(folder, "journal"))
+        inputs = inputs_of(config, folder, journal.positions, self._complaints)
+        self._reader = Reader(config, journal, self._complaints, inputs)
         self._retries = 0
         self._status = Status(folder, self.counts, self._complaints)
         self._dead_letters = DeadLetters(os.path.join(folder, "deadletter.ndjson"))

@@ -21,7 +21,7 @@ from .position import Drop, Range
 from .record import index_of, told
 from .runs import RunNumber
 from .source import Cursor, Source
-from .spool import Spool
+from .spool import Input, Spool
 
 #: A clock that was set back by less than this keeps its lines in order by going on from the latest time.
 CLOCK_BACK_MICROS = 60_000_000
@@ -44,10 +44,10 @@ Complain = Callable[[str, str], None]
 class Reader:
     """Makes batches of what is new in a spool's streams."""
 
-    def __init__(self, config: Forwarding, journal: Journal, complain: Complain) -> None:
+    def __init__(self, config: Forwarding, journal: Journal, complain: Complain, inputs: Sequence[Input] = ()) -> None:
         self.journal = journal
         self._config = config
-        self._spool = Spool(config.spool, journal.positions, complain)
+        self._spool = Spool(config.spool, journal.positions, complain, inputs)
         self._complain = complain
         self._run = RunNumber(config.run_file, complain)
         self._disk = Disk(config, journal, self._spool.sources, complain)
@@ -88,7 +88,7 @@ class Reader:
             self._discover()
         except OSError as error:
             self._complain("streams", f"cannot read the spool: {error}")
-        for source, status in self._spool.look():
+        for source, status in self._spool.look(now):
             self._grown(source, status, now)
         for source in self._spool.ended(now):
             if self._spool.remove(source):
@@ -191,7 +191,7 @@ class Reader:
     def _jump(self, source: Source) -> None:
         """Leave what waits for later if it is much and old."""
         waits = source.size - source.front.position.offset
-        if waits < LATE_BYTES or len(source.left) >= MOST_LEFT:
+        if waits < LATE_BYTES or source.foreign or len(source.left) >= MOST_LEFT:
             return
         mark = source.marks.at(source.front.position.offset)
         if mark is None or time.time_ns() // 1000 - mark.micros < LATE_MICROS:

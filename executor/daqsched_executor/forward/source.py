@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -37,7 +38,13 @@ class Cursor:
 
 
 class Source:
-    """One stream: its registration, its file, and the places that are read from."""
+    """One stream: its registration, its file, and the places that are read from.
+
+    An input may have sources of another kind, whose files are looked at, read and left in another way.
+    """
+
+    #: Whether the file is somebody else's: nothing in it may be changed, and it takes no room of ours.
+    foreign = False
 
     def __init__(self, stream: Stream, link: str, registration: str, position: Position) -> None:
         self.stream = stream
@@ -129,6 +136,16 @@ class Source:
         """Which start of the program printed the byte (0: not known, or no program's), and where the next one's begin."""
         return self._starts.at(offset) if self._starts is not None else (0, NEVER)
 
+    def look(self, now: float) -> os.stat_result | None:
+        """What the file system says of the file, where it has another size than at the last look (``now`` is monotonic)."""
+        try:
+            status = os.stat(self.link)
+        except FileNotFoundError:
+            # The executor registers first and links then; one that died in between printed nothing.
+            self.size, self.left = self.front.position.offset, []
+            return None
+        return status if status.st_size != self.size else None
+
     def read(self, offset: int, size: int = CHUNK) -> bytes:
         """Bytes from there on; fewer only at the file's end."""
         file = os.open(self.link, os.O_RDONLY | os.O_CLOEXEC)
@@ -136,6 +153,16 @@ class Source:
             return os.pread(file, size, offset)
         finally:
             os.close(file)
+
+    def lines_before(self, chunk: bytes, limit: int) -> bytes:
+        """The lines that begin within so many bytes and end there; if there is none, the first line, or all."""
+        if limit >= len(chunk):
+            return chunk
+        end = chunk.rfind(b"\n", 0, limit)
+        if end < 0:
+            end = chunk.find(b"\n")
+            return chunk if end < 0 else chunk[: end + 1]
+        return chunk[: end + 1]
 
     def abandoned(self) -> bool:
         """Whether no executor holds the registration's lock (any more)."""
@@ -147,6 +174,12 @@ class Source:
         finally:
             os.close(file)
         return True
+
+    def remove(self) -> None:
+        """Take link and registration away, in this order: a registration without link is taken up again, and ends."""
+        for path in (self.link, starts_path(self.registration), self.registration):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
 
 class Starts:

@@ -6,12 +6,12 @@ works on every file system, and thousands of leftover streams need no file limit
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
-from ..contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream, starts_path
+from ..contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream
 from .position import Position
 from .source import Source
 
@@ -41,28 +41,48 @@ LIST_EVERY_S = 10.0
 Complain = Callable[[str, str], None]
 
 
-class Spool:
-    """All streams below a machine's spool."""
+class Input(Protocol):
+    """Something beside the spool that streams come from."""
 
-    def __init__(self, path: str, positions: dict[str, Position], complain: Complain) -> None:
+    def discover(self, now: float) -> Sequence[Source]:
+        """Streams that were not known before; called at each look (``now`` is monotonic)."""
+
+
+class Spool:
+    """All streams below a machine's spool, and those of the inputs."""
+
+    def __init__(
+        self, path: str, positions: dict[str, Position], complain: Complain, inputs: Sequence[Input] = ()
+    ) -> None:
         self.streams_dir = os.path.join(path, STREAMS_DIR)
         self.links_dir = os.path.join(path, LINKS_DIR)
         self.sources: dict[str, Source] = {}
         self._positions = positions
         self._complain = complain
+        self._inputs = inputs
         self._listed = 0.0
         self._folder_ns = -1
         self._sweep()
 
     def knows(self, stream_id: str) -> bool:
         """Whether there is a registration or a link of that stream, readable or not."""
-        return any(
+        return stream_id in self.sources or any(
             os.path.lexists(path)
             for path in (os.path.join(self.streams_dir, stream_id + SUFFIX), os.path.join(self.links_dir, stream_id))
         )
 
     def discover(self, now: float) -> list[Source]:
         """Streams that were not known before (``now`` is monotonic)."""
+        found = self._registered(now)
+        for one in self._inputs:
+            try:
+                found += one.discover(now)
+            except OSError as error:
+                self._complain("inputs", f"cannot look for what comes in: {error}")
+        self.sources.update((source.stream.id, source) for source in found)
+        return found
+
+    def _registered(self, now: float) -> list[Source]:
         folder_ns = os.stat(self.streams_dir).st_mtime_ns
         # A folder's time moves in steps of some milliseconds: one that changed just now may change again unseen.
         settled = abs(time.time_ns() - folder_ns) > 100_000_000
@@ -73,25 +93,21 @@ class Spool:
             if name.endswith(SUFFIX) and name[: -len(SUFFIX)] not in self.sources:
                 source = self._open(name)
                 if source is not None:
-                    self.sources[source.stream.id] = source
                     found.append(source)
         self._listed = now
         self._folder_ns = folder_ns if settled else -1
         return found
 
-    def look(self) -> Iterator[tuple[Source, os.stat_result]]:
-        """The streams whose files have another size than at the last look, with what the file system says of them."""
+    def look(self, now: float) -> Iterator[tuple[Source, os.stat_result]]:
+        """The streams whose files have another size than at the last look, with what the file system says of them
+        (``now`` is monotonic)."""
         for source in self.sources.values():
             try:
-                status = os.stat(source.link)
-            except FileNotFoundError:
-                # The executor registers first and links then; one that died in between printed nothing.
-                source.size, source.left = source.front.position.offset, []
-                continue
+                status = source.look(now)
             except OSError as error:
-                self._complain(source.link, f"cannot look at {source.instance}: {error}")
+                self._complain(source.registration, f"cannot look at {source.instance}: {error}")
                 continue
-            if status.st_size != source.size:
+            if status is not None:
                 yield source, status
 
     def ended(self, now: float) -> Iterator[Source]:
@@ -123,14 +139,9 @@ class Spool:
                 yield source
 
     def remove(self, source: Source) -> bool:
-        """Take link and registration away, in this order: a registration without link is taken up again, and ends.
-
-        False, with a complaint, where we may not: another account's files in a folder that is not ours.
-        """
+        """Take an ended stream away; False, with a complaint, where we may not: another account's files."""
         try:
-            for path in (source.link, starts_path(source.registration), source.registration):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+            source.remove()
         except OSError as error:
             self._complain("remove", f"cannot take away the ended stream {source.registration}: {error}")
             return False

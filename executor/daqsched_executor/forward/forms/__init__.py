@@ -30,5 +30,12 @@ class Form(Protocol):
 
 
 def form_of(stream: Stream, generation: int, run: str = "", number: int = 0) -> Form:
-    """The form that the registration asks for, of lines in that run (empty: none), of that start of the program (0: none)."""
+    """The form that the registration asks for, of lines in that run (empty: none), of that start of the program (0: none).
+
+    Raises ValueError or LookupError where an option of the registration is none.
+    """
+    if stream.format == "records":
+        from .records import Records  # few machines follow files of services
+
+        return Records(stream, generation, run)
     return Text(stream, generation, run, number)

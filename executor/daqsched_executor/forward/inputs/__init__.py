@@ -1,0 +1,25 @@
+"""What comes into a forwarder beside the streams of jobs. Each input gives `source.Source`s, which are read as a job's are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from ...contract import Forwarding
+from ..position import Position
+from ..spool import Input
+
+
+def inputs_of(
+    config: Forwarding, folder: str, positions: Mapping[str, Position], complain: Callable[[str, str], None]
+) -> list[Input]:
+    """Those that the forwarder is told of; ``folder`` is its own, ``positions`` how far each stream has been read.
+
+    Each is imported where it is used: most machines have none.
+    """
+    inputs: list[Input] = []
+    if config.files:
+        from .files import LogFilesWatcher
+
+        inputs.append(LogFilesWatcher(config.files, config.host or os.uname().nodename, folder, positions, complain))
+    return inputs

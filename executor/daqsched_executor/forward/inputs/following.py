@@ -1,0 +1,165 @@
+"""One log file of a service, read by a descriptor that is kept: renamed, deleted or emptied, it is read to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from ...contract import Stream
+from ..forms.records import charset_of
+from ..lines import CHUNK
+from ..position import Position
+from ..source import Source
+from .identity import BEGINNING, Identity
+
+#: After so long without a new line the last record is complete, though no other follows.
+RECORD_S = 1.0
+
+#: After so long without a new byte, a last line without newline in a file that was rotated away is sent as it is.
+PARTIAL_S = 5.0
+
+#: How long a file is kept after its last byte when it was deleted, and when it has only another name: there are programs
+#: that write to it until they are told.
+DELETED_S, RENAMED_S = 60.0, 3600.0
+
+#: How many of the last bytes are remembered to know a copy of the file by.
+REMEMBERED = 256
+
+
+class File(Source):
+    """See `Source`; the registration has the file's identity, and its lines are made by `forms.records`."""
+
+    foreign = True
+
+    def __init__(
+        self, stream: Stream, registration: str, position: Position, file: int, forget: Callable[[File], None]
+    ) -> None:
+        """``file``: the open descriptor, or -1 where what was not read is lost; ``forget`` is told of the end."""
+        super().__init__(stream, "", registration, position)
+        self.file = file
+        self.path = stream.path
+        self.identity = Identity(*stream.options["identity"])
+        #: No name that we look for leads to it any more.
+        self.away = False
+        #: It is not what it was: the place that was read to is not in it.
+        self.emptied = False
+        self._charset = charset_of(stream.options["charset"])
+        self._gathers = bool(stream.options["multiline"])
+        #: Whether nothing will be written to the last line.
+        self._over = False
+        self._forget = forget
+        #: The last bytes that were read, and where they end.
+        self._last, self._last_end = b"", 0
+        #: The size that the last record was taken as complete at.
+        self._settled = -1
+
+    @property
+    def instance(self) -> str:
+        """The service and the file, for people."""
+        return f"{self.stream.job}@{self.stream.host} {self.path}"
+
+    def beginning(self) -> bytes:
+        """The file's first bytes."""
+        return os.pread(self.file, BEGINNING, 0) if self.file >= 0 else b""
+
+    def look(self, now: float) -> os.stat_result | None:
+        """See `Source.look`. A file that was emptied is not seen to grow any more: `emptied` tells."""
+        if self.file < 0 or self.emptied:
+            return None
+        status = os.fstat(self.file)
+        size = status.st_size
+        if size != self.size:
+            if size < self.size and (size < self.front.position.offset or not self.identity.begins(self.beginning())):
+                self.emptied = True
+                return None
+            return status
+        if size > self.front.position.offset and not self.final:
+            quiet_s = now - self.changed
+            if self.away and quiet_s >= PARTIAL_S:
+                self.final = self._over = True
+            elif self._gathers and quiet_s >= RECORD_S and self._settled != size:
+                self.final, self._over, self._settled = True, False, size
+        return None
+
+    def read(self, offset: int, size: int = CHUNK) -> bytes:
+        """Bytes from there on, unless the file was emptied and written again beyond that place."""
+        if self.file < 0 or self.emptied:
+            raise OSError(f"{self.path} was emptied")
+        data = os.pread(self.file, size, offset)
+        # Looked at after the read: what was read is the old file's if its beginning still stands there.
+        beginning = self.beginning()
+        if not self.identity.begins(beginning):
+            self.emptied = True
+            return b""
+        self._grow(beginning)
+        if data:
+            self._last, self._last_end = data[-REMEMBERED:], offset + len(data)
+        if self.final and not self._over:
+            data = self._charset.whole(data)
+            self.final = bool(data)
+        return data
+
+    def lines_before(self, chunk: bytes, limit: int) -> bytes:
+        """See `Source.lines_before`; a newline has the charset's width."""
+        if self._charset.unit == 1 or limit >= len(chunk):
+            return super().lines_before(chunk, limit)
+        return chunk[: self._charset.end(chunk[: max(0, limit)])] or chunk
+
+    def same_as(self, file: int) -> bool:
+        """Whether an open file holds what was read of this one, and so is a copy of it."""
+        if not self.identity.size or os.fstat(file).st_size < max(self.front.position.offset, self._last_end):
+            return False
+        here = os.pread(file, len(self._last), self._last_end - len(self._last)) if self._last else b""
+        return self.identity.begins(os.pread(file, BEGINNING, 0)) and here == self._last
+
+    def go_on_in(self, file: int) -> None:
+        """The rest is read from a copy; -1: there is none, and it is lost."""
+        if self.file >= 0:
+            os.close(self.file)
+        self.file, self.emptied, self.away, self.changed = file, False, True, time.monotonic()
+        if file >= 0:
+            status = os.fstat(file)
+            self.identity = self.identity._replace(device=status.st_dev, inode=status.st_ino)
+            self.write(sync=True)
+        self.size = self.front.tried = self.front.position.offset
+
+    def write(self, sync: bool = False) -> None:
+        """Write the registration; what is there is replaced whole."""
+        self.stream = replace(self.stream, options={**self.stream.options, "identity": list(self.identity)})
+        fresh = self.registration[: -len(".json")] + ".new"
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(handle, self.stream.to_json())
+            if sync:
+                os.fdatasync(handle)
+        finally:
+            os.close(handle)
+        os.rename(fresh, self.registration)
+
+    def abandoned(self) -> bool:
+        """Whether nobody can be expected to write to it any more."""
+        if self.file < 0:
+            return True
+        if not self.away:
+            return False
+        left_s = RENAMED_S if os.fstat(self.file).st_nlink else DELETED_S
+        return time.monotonic() - self.changed >= left_s
+
+    def remove(self) -> None:
+        """Let go of the file, and take the registration away."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.registration)
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+        self._forget(self)
+
+    def _grow(self, beginning: bytes) -> None:
+        grown = self.identity.grown(beginning)
+        if grown is not self.identity:
+            self.identity = grown
+            with contextlib.suppress(OSError):  # a shorter fingerprint serves, too
+                self.write()
