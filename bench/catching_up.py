@@ -43,34 +43,31 @@ class Live(threading.Thread):
     def late_s(self, server: Server, prefix: str) -> float:
         """How long the oldest line that can't be found yet has been printed."""
         now, printed = time.monotonic(), len(self.printed)
-        mine = [{"prefix": {"_id": self._printer.id}}, {"match": {"message": "livelihood"}}]
-        answer = server.ask("POST", f"/{prefix}-*/_count", {"query": {"bool": {"filter": mine}}})
-        found = answer.get("count", 0)
+        mine = [{"term": {"service.name": self._printer.stream.job}}, {"match": {"message": "livelihood"}}]
+        found = server.ask("POST", f"/{prefix}-*/_count", {"query": {"bool": {"filter": mine}}})["count"]
         return now - self.printed[found] if found < printed else 0.0
 
 
 def outage(place: Place, folder: Path) -> Outage:
-    """Stop the server, print all lines into a stream, print live ones into this and another stream, let it go on."""
+    """Stop the server, print all lines into a stream, let it go on, and print live ones into this and another stream."""
     server, spool = place.server, folder / "spool"
     same, other = Printer(spool), Printer(spool, job="storage")
     same.print("before\n")
     forward = ForwarderProcess(spool, server.url, place.prefix)
     server.wait_for(place.prefix, 1)
-    live = [Live(printer) for printer in (same, other)]
     with server.hanging():
         same.print(place.file.read_bytes())
-        for one in live:
-            one.start()
         time.sleep(OUTAGE_S)
     began = time.monotonic()
+    live = [Live(printer) for printer in (same, other)]
+    for one in live:
+        one.start()
     late = [0.0, 0.0]
     seconds = 0.0
     while not seconds:
         if server.indexed(place.prefix) > place.count:
             seconds = time.monotonic() - began
-        # what was printed while nobody answered is late anyway
-        if time.monotonic() - began > OUTAGE_S:
-            late = [max(most, one.late_s(server, place.prefix)) for most, one in zip(late, live)]
+        late = [max(most, one.late_s(server, place.prefix)) for most, one in zip(late, live)]
         time.sleep(0.1)
     for one in live:
         one.ending.set()

@@ -27,7 +27,7 @@ def documents(index: str, file: Path, fields: dict[str, Any]) -> Iterator[dict[s
                 "_id": f"AAAAAAAAAAA-{offset:010x}",
                 "@timestamp": datetime.now(timezone.utc).isoformat(),
                 "message": text,
-                "log": {"offset": offset, "level": text.split("[", 1)[1].split("]", 1)[0]},
+                "log": {"offset": offset, "level": text.split("[", 1)[1].split("]", 1)[0].lower()},
                 **fields,
             }
             offset += len(line)

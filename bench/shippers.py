@@ -139,7 +139,7 @@ template(name="document" type="string" string="{{\"@timestamp\":\"%timegenerated
 input(type="imfile" file="{file}" tag="readout" addMetadata="on" ruleset="store")
 ruleset(name="store" queue.type="LinkedList" queue.size="100000" queue.dequeueBatchSize="5000" queue.workerThreads="2") {{
   set $.rest = field($msg, 91, 2);
-  set $.level = field($.rest, 93, 1);
+  set $.level = tolower(field($.rest, 93, 1));
   action(type="omelasticsearch" server="{host}" serverport="{port}" searchType="" searchIndex="{index}"
          bulkmode="on" writeoperation="create" template="document" bulkid="id" dynbulkid="on" maxbytes="10m"
          errorfile="{folder}/errors" action.resumeRetryCount="-1")
