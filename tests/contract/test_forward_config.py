@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daqsched_executor.contract import FORWARDING_VARIABLE, Forwarding
 from daqsched_executor.forward.yamlfile import parse
 from fake_elastic import FakeElastic
-from forwarding import EXECUTOR, Printer, until
+from forwarding import EXECUTOR, ForwarderProcess, Printer, until
 
 EXAMPLE = EXECUTOR / "systemd" / "forward.yaml"
 
@@ -124,3 +126,43 @@ def test_the_framework_s_word_stands_in_the_environment(elastic: FakeElastic, tm
     """An option overrules it."""
     told = Forwarding(elasticsearch="http://127.0.0.1:1", index="hall", spool=str(tmp_path / "spool"))
     forwards(elastic, tmp_path / "spool", "--elasticsearch", elastic.url, **{FORWARDING_VARIABLE: told.to_json()})
+
+
+def status(spool: Path) -> tuple[int, dict[str, Any]]:
+    """`--status --json`: the exit status and what it says."""
+    done = run("--status", "--json", "--spool", str(spool))
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_status_says_since_when_elasticsearch_does_not_answer(elastic: FakeElastic, tmp_path: Path) -> None:
+    """And that all is well when it does; the same in the file for Prometheus."""
+    spool = tmp_path / "spool"
+    none = run("--status", "--spool", str(spool))
+    assert none.returncode == 2 and f"no forwarder has worked on {spool} yet" in none.stderr
+    printer = Printer(spool)
+    forwarder = ForwarderProcess(spool, elastic.url, "logs")
+    try:
+        printer.print("one\n")
+        until(
+            "the line is counted", lambda: (spool / "forward/status.json").exists() and status(spool)[1]["stored"] == 1
+        )
+        code, state = status(spool)
+        assert (code, state["running"], state["troubles"]) == (0, True, [])
+        elastic.refuse_request = lambda path, body: 503
+        printer.print("two\nthree\n")
+        until("the trouble is told", lambda: bool(status(spool)[1]["troubles"]))
+        code, state = status(spool)
+        assert code == 1 and state["trouble_since"] > 0 and state["under_way"] == 2
+        told = run("--status", "--spool", str(spool)).stdout
+        assert "Of 3 lines that were read: 1 stored, 2 under way." in told and "has no time: 503" in told
+        elastic.refuse_request = lambda path, body: None
+        until("all is well again", lambda: status(spool)[0] == 0)
+        metrics = (spool / "forward/metrics.prom").read_text()
+        assert f'daqsched_forward_lines_stored_total{{spool="{spool}"}} 3\n' in metrics
+        assert f'daqsched_forward_trouble_since_seconds{{spool="{spool}"}} 0\n' in metrics
+    finally:
+        assert forwarder.stop() == 0
+    code, state = status(spool)
+    assert (code, state["running"]) == (1, False)
+    assert "No forwarder works on" in run("--status", "--spool", str(spool)).stdout

@@ -22,7 +22,7 @@ PURE = {
     EXECUTOR
     / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",
-    EXECUTOR / "forward": "batch columns lines position record ledger marks",
+    EXECUTOR / "forward": "batch columns lines position record report ledger marks",
     EXECUTOR / "forward" / "forms": "__init__ levels multiline records text times",
     EXECUTOR / "forward" / "inputs": "identity",
 }

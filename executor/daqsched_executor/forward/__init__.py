@@ -15,9 +15,9 @@ import time
 from collections.abc import Sequence
 
 from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
-from .config import told
+from .config import told, unchecked
 from .loop import Forwarder
-from .spool import prepare
+from .spool import FORWARD_DIR, prepare
 
 #: How often a second forwarder looks whether the first has gone.
 LOCK_EVERY_S = 0.5
@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", metavar="FILE", help="a YAML file with all that a forwarder can be told")
     parser.add_argument("--check", action="store_true", help="look for mistakes in what it is told, and do nothing")
+    parser.add_argument("--status", action="store_true", help="say what this machine's forwarder does, and end")
+    parser.add_argument("--json", action="store_true", help="with --status: print JSON, for programs")
     parser.add_argument(
         "--spool", help=f"the folder of registered streams (default: ${SPOOL_VARIABLE}, or the agent's)"
     )
@@ -39,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--user-file", metavar="FILE", help="a file whose first line is NAME:PASSWORD")
     options = parser.parse_args(argv)
     try:
+        if options.status:
+            return _status(unchecked(options, os.environ).spool, options.json)
         config = told(options, os.environ)
     except (OSError, ValueError) as error:
         about = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
@@ -52,6 +56,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 0
     return _forward(config)
+
+
+def _status(spool: str, as_json: bool) -> int:
+    """Tell what the status file says; 0 where all is well, 1 where there is trouble. Raises ValueError where there is none."""
+    import json
+
+    from .report import in_words, well
+
+    folder = os.path.join(spool, FORWARD_DIR)
+    try:
+        with open(os.path.join(folder, "status.json")) as file:
+            state = json.load(file)
+    except FileNotFoundError as error:
+        raise ValueError(f"no forwarder has worked on {spool} yet: there is no {error.filename}") from error
+    running = _held(os.path.join(folder, "lock"), state["pid"])
+    if as_json:
+        print(json.dumps({**state, "spool": spool, "running": running}, indent=2))
+    else:
+        for sentence in in_words(state, spool, running, time.time()):
+            print(sentence)
+    return 0 if well(state, running) else 1
+
+
+def _held(lock: str, pid: int) -> bool:
+    """Whether a forwarder holds the lock; for an account that may not try, whether its process is there."""
+    try:
+        file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return os.path.exists(f"/proc/{pid}")
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _forward(config: Forwarding) -> int:

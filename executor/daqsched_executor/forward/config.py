@@ -16,6 +16,17 @@ OPTIONS = ("spool", "elasticsearch", "index", "user_file")
 
 def told(options: Any, environ: Mapping[str, str]) -> Forwarding:
     """All of it, looked at; raises ValueError or OSError with one sentence for people (a line for each mistake)."""
+    config = unchecked(options, environ)
+    wrong = [f"{field}: {sentence}" for field, sentence in mistakes(config)]
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    addresses(config.elasticsearch)
+    user_of(config.user_file)
+    return config
+
+
+def unchecked(options: Any, environ: Mapping[str, str]) -> Forwarding:
+    """All of it, with a spool; raises as `told` does."""
     if options.config:
         from .yamlfile import read  # few machines have such a file, and a YAML reader costs memory
 
@@ -25,14 +36,9 @@ def told(options: Any, environ: Mapping[str, str]) -> Forwarding:
     config = replace(config, **{name: getattr(options, name) for name in OPTIONS if getattr(options, name)})
     if not config.spool:
         config = replace(config, spool=spool_of(environ) or "")
-    wrong = [f"{field}: {sentence}" for field, sentence in mistakes(config)]
-    if wrong:
-        raise ValueError("\n".join(wrong))
     if not config.spool:
         raise ValueError(
             f"spool: no folder is named for what is registered and kept: give --spool DIR, {SPOOL_VARIABLE}, or spool in "
             "the file (a Mesos sandbox tells it by itself)"
         )
-    addresses(config.elasticsearch)
-    user_of(config.user_file)
     return config

@@ -113,6 +113,7 @@ class Forwarder:
 
     def _came_back(self, outcome: Outcome) -> None:
         if outcome.complete:
+            self._complaints.stored()
             self._reader.came_back(outcome.number, outcome.stored, outcome.duplicates, outcome.dead)
         else:
             self._reader.gave_up(outcome.number)

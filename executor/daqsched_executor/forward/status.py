@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
+from .report import metrics
+
 #: The same complaint is made this often at most.
 COMPLAIN_EVERY_S = 30.0
 
@@ -39,6 +41,13 @@ class Counts:
     waiting_since: float = 0.0
 
 
+#: A trouble that nobody complained of for so long is over.
+OVER_S = 2 * COMPLAIN_EVERY_S
+
+#: What is said of Elasticsearch while it takes no lines: over as soon as it has stored some.
+ELASTIC = ("unreachable", "busy", "request", "items", "reply")
+
+
 class Complaints:
     """One clear sentence per trouble on stderr, and not again for a while; called by any thread."""
 
@@ -46,6 +55,8 @@ class Complaints:
         self._out = out
         self._last: dict[str, float] = {}
         self._lock = threading.Lock()
+        #: By trouble: when it began (seconds since the epoch), when (monotonic) it was last met, and the sentence.
+        self._troubles: dict[str, tuple[float, float, str]] = {}
         #: How many lines were printed: they come back as lines to forward.
         self.printed = 0
 
@@ -53,22 +64,42 @@ class Complaints:
         """``about`` names the trouble: two sentences about the same count as one."""
         now = time.monotonic()
         with self._lock:
+            since = self._troubles[about][0] if about in self._troubles else time.time()
+            self._troubles[about] = since, now, sentence
             if now - self._last.get(about, -COMPLAIN_EVERY_S) >= COMPLAIN_EVERY_S:
                 self._last[about] = now
                 self.printed += 1
                 print(f"daqsched-executor forward: {sentence}", file=self._out, flush=True)
 
+    def stored(self) -> None:
+        """Elasticsearch takes lines: what was said of it is over."""
+        if self._troubles:
+            with self._lock:
+                for about in ELASTIC:
+                    self._troubles.pop(about, None)
+
+    def troubles(self) -> list[dict[str, object]]:
+        """What is wrong at present, the oldest first: ``about``, ``since`` (seconds since the epoch), ``sentence``."""
+        now = time.monotonic()
+        with self._lock:
+            # Elasticsearch is asked ever more seldom while it is away
+            for about, (_, met, _) in list(self._troubles.items()):
+                if about not in ELASTIC and now - met > OVER_S:
+                    del self._troubles[about]
+            found = sorted((since, about, sentence) for about, (since, _, sentence) in self._troubles.items())
+        return [{"about": about, "since": since, "sentence": sentence} for since, about, sentence in found]
+
 
 class Status:
-    """The counts, for people on stdout and for programs in ``forward/status.json``."""
+    """The counts, for people on stdout, for programs in ``forward/status.json``, for Prometheus in ``forward/metrics.prom``."""
 
     def __init__(self, folder: str, counts: Callable[[], Counts], complaints: Complaints) -> None:
-        self._path = os.path.join(folder, "status.json")
+        self._folder = folder
         self._counts = counts
         self._complaints = complaints
         self._printed_lines = 0
         self._printed = counts()
-        self._written: Counts | None = None
+        self._written: object = None
         self._next_write = 0.0
         self._next_print = time.monotonic() + PRINT_EVERY_S
 
@@ -76,24 +107,27 @@ class Status:
         """Print and write if it is time and something changed (``now`` is monotonic)."""
         if now >= self._next_write:
             self._next_write = now + WRITE_EVERY_S
-            if self._written != self._counts():
+            if self._written != (self._counts(), self._complaints.troubles()):
                 self.write()
         if now >= self._next_print:
             self._next_print = now + PRINT_EVERY_S
             self._print()
 
     def write(self) -> None:
-        """Replace the status file."""
-        counts = self._counts()
-        state = {**asdict(counts), "pid": os.getpid(), "time": time.time()}
-        fresh = self._path + ".new"
-        try:
-            with open(fresh, "w") as file:
-                json.dump(state, file)
-            os.rename(fresh, self._path)
-        except OSError as error:
-            self._complaints("status", f"cannot write {self._path}: {error}")
-        self._written = counts
+        """Replace both files."""
+        counts, troubles = self._counts(), self._complaints.troubles()
+        state = {**asdict(counts), "pid": os.getpid(), "time": time.time(), "troubles": troubles}
+        state["trouble_since"] = next((one["since"] for one in troubles if one["about"] in ELASTIC), 0.0)
+        spool = os.path.dirname(self._folder)
+        for name, text in (("status.json", json.dumps(state)), ("metrics.prom", metrics(state, spool))):
+            path = os.path.join(self._folder, name)
+            try:
+                with open(path + ".new", "w") as file:
+                    file.write(text)
+                os.rename(path + ".new", path)
+            except OSError as error:
+                self._complaints("status", f"cannot write {path}: {error}")
+        self._written = counts, troubles
 
     def _print(self) -> None:
         """One line with the counts, unless nothing was forwarded but our own lines since the last one."""

@@ -1,0 +1,89 @@
+"""A forwarder's counts for people, and for Prometheus: values in, texts out. docs/reference/forwarder.md is its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from ..contract import duration
+
+PREFIX = "daqsched_forward_"
+
+#: Field of ``status.json`` -> name of the metric, its type, and what it says.
+METRICS = {
+    "read": ("lines_read_total", "counter", "Lines read since the spool was made."),
+    "stored": ("lines_stored_total", "counter", "Lines that Elasticsearch stored."),
+    "duplicates": ("lines_duplicate_total", "counter", "Lines that were stored already when they were sent again."),
+    "dead": ("lines_dead_total", "counter", "Lines that Elasticsearch refused in their full form."),
+    "dropped": ("lines_dropped_total", "counter", "Lines given up for want of disk."),
+    "under_way": ("lines_under_way", "gauge", "Lines that were sent and have no reply yet."),
+    "retries": ("requests_retried_total", "counter", "Requests made again since the process began."),
+    "waiting_bytes": ("waiting_bytes", "gauge", "Bytes not read yet."),
+    "waiting_since": ("waiting_since_seconds", "gauge", "When the oldest line that waits was seen, 0: nothing waits."),
+    "trouble_since": ("trouble_since_seconds", "gauge", "Since when Elasticsearch takes no lines, 0: it does."),
+    "time": ("status_time_seconds", "gauge", "When these numbers last changed."),
+}
+
+
+def metrics(state: Mapping[str, Any], spool: str) -> str:
+    """The text format of Prometheus, for node_exporter's textfile collector."""
+    label = spool.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    rows = []
+    for field, (name, kind, words) in METRICS.items():
+        rows.append(f"# HELP {PREFIX}{name} {words}")
+        rows.append(f"# TYPE {PREFIX}{name} {kind}")
+        rows.append(f'{PREFIX}{name}{{spool="{label}"}} {state.get(field) or 0:.15g}')
+    return "\n".join(rows) + "\n"
+
+
+def in_words(state: Mapping[str, Any], spool: str, running: bool, now: float) -> Iterator[str]:
+    """What somebody wants to know who asks at night, a sentence each."""
+    number = {field: state.get(field) or 0 for field in METRICS}
+    if running:
+        yield f"Process {state.get('pid')} forwards {spool}; its numbers last changed {_ago(number['time'], now)}."
+    else:
+        yield (
+            f"No forwarder works on {spool}: process {state.get('pid')} wrote these numbers {_ago(number['time'], now)}. "
+            "Lines wait in their files until one does."
+        )
+    parts = [
+        f"{number['stored']:,} stored",
+        f"{number['duplicates']:,} were stored already",
+        f"{number['dead']:,} refused (daqsched deadletter list)",
+        f"{number['dropped']:,} dropped for want of disk",
+        f"{number['under_way']:,} under way",
+    ]
+    told = [part for part in parts if not part.startswith("0 ")] or ["nothing became of them yet"]
+    yield f"Of {number['read']:,} lines that were read: {', '.join(told)}."
+    missing = number["read"] - sum(number[field] for field in ("stored", "duplicates", "dead", "dropped", "under_way"))
+    if missing:
+        yield f"The sum is wrong by {missing:,} lines: that is a bug, please report it."
+    if number["waiting_bytes"]:
+        since = f", the oldest since {_when(number['waiting_since'], now)}" if number["waiting_since"] else ""
+        yield f"{_size(number['waiting_bytes'])} wait to be read{since}."
+    else:
+        yield "Nothing waits."
+    for trouble in state.get("troubles") or ():
+        yield f"Trouble since {_when(trouble['since'], now)}: {trouble['sentence']}."
+
+
+def well(state: Mapping[str, Any], running: bool) -> bool:
+    """Whether a script may go on: a forwarder works, and there is no trouble."""
+    return running and not state.get("troubles")
+
+
+def _ago(moment: float, now: float) -> str:
+    return f"{duration(max(0.0, now - moment))} ago"
+
+
+def _when(moment: float, now: float) -> str:
+    return f"{datetime.fromtimestamp(moment):%Y-%m-%d %H:%M:%S} ({duration(max(0.0, now - moment))})"
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:,.1f} {unit}" if unit != "bytes" else f"{count:,.0f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"
