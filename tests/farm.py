@@ -95,7 +95,9 @@ class Farm:
     def jobs(self, text: str) -> Path:
         """A job file with this text below the import."""
         path = self.folder / "jobs.py"
-        path.write_text(f"from daqsched import Job, Logging, Resources, Restart, Stop\n{text}\n")
+        path.write_text(
+            f"from daqsched import Job, JsonLines, Journal, LogFiles, Logging, Resources, Restart, Stop, Syslog\n{text}\n"
+        )
         return path
 
     def apply(self, text: str, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,8 @@ from daqsched.spec import FORWARDER, ForwarderSpec, Spec
 
 
 def with_forwarder(spec: Spec, executor: tuple[str, ...], elasticsearch: str, index: str) -> Spec:
-    """The spec with that job; as it is where none is wanted.
+    """The spec with that job; as it is where none is wanted. Where no host is named it is on none, but lets those that are there
+    finish their work.
 
     ``executor`` is the command of daqsched-executor on the farm, the other two are the daemon's settings, which the
     job file's `logging` overrules.
@@ -17,7 +18,7 @@ def with_forwarder(spec: Spec, executor: tuple[str, ...], elasticsearch: str, in
     named = [job.hosts for job in spec.jobs] + [files.hosts for files in told.files]
     named += [told.syslog.hosts, told.json.hosts, told.journal.hosts]
     hosts = dict.fromkeys(host for each in named for host in each)
-    if not spec.logging.enabled or not told.elasticsearch or not (spec.jobs or hosts):
+    if not spec.logging.enabled or not told.elasticsearch:
         return spec
     # an executor of before knows no environment variable, and `ps` shows where lines go
     argv = (*executor, "forward", "--elasticsearch", told.elasticsearch, "--index", told.index)

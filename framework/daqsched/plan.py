@@ -9,7 +9,7 @@ import msgspec
 from daqsched.differences import differences
 from daqsched.hosts import expand, fold
 from daqsched.match import by_attributes
-from daqsched.spec import JobSpec, Spec, digest, run_digests
+from daqsched.spec import ForwarderSpec, JobSpec, Spec, digest, run_digests
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,14 +57,19 @@ def plan(old: Spec, new: Spec, hosts: Hosts = named) -> Plan:
     changes: list[Change] = []
     for name, job in after.items():
         known = before.get(name)
-        if known is None:
+        if known is None and not _goes_along(job):
             changes.append(_change(job, "add", hosts(job)))
-        elif known != job:
+        elif known is not None and known != job:
             changes.extend(_changed(known, job, hosts))
     for name, known in before.items():
-        if name not in after:
+        if name not in after and not _goes_along(known):
             changes.append(_change(known, "remove", hosts(known)))
     return Plan(digest=digest(new), base=digest(old), changes=tuple(changes))
+
+
+def _goes_along(job: JobSpec) -> bool:
+    """Whether it is on no host of its own: the forwarder where all jobs go by attributes, or where there is none."""
+    return isinstance(job, ForwarderSpec) and not job.hosts
 
 
 def _changed(old: JobSpec, new: JobSpec, hosts: Hosts) -> Iterable[Change]:

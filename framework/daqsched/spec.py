@@ -110,6 +110,13 @@ class ForwarderSpec(JobSpec, frozen=True, forbid_unknown_fields=True, omit_defau
     #: What all of them are told; some of it with the hosts that it is for.
     forwarding: Forwarding = Forwarding()
 
+    def last(self) -> ForwarderSpec:
+        """The one that stays on a host where no other job is, until all that is left there is stored; then it has finished."""
+        told = dataclass_replace(
+            self.forwarding, files=(), syslog=Syslog(), json=JsonLines(), journal=Journal(), until_empty=True
+        )
+        return structs.replace(self, hosts=(), forwarding=told, restart=Restart(policy="on-failure"))
+
     def told(self, host: str) -> Forwarding:
         """What the one on this host is told; nothing in it names the host, so that equal ones are equal."""
         told = self.forwarding

@@ -91,5 +91,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     hold: Optional[Hold] = None
     #: By check, the order that makes it rest: told again to an executor that does not know it.
     snoozes: Mapping[str, Order] = {}
+    #: For the forwarder: nothing else is wanted on this host, and it stays until all that is left there is stored.
+    leaving: bool = False
     #: For a job that runs wherever its attributes are: those of this machine at its last offer. None: the job file names it.
     attributes: Optional[Mapping[str, tuple[str, ...]]] = None

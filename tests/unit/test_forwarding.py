@@ -6,14 +6,14 @@ from dataclasses import fields
 
 import pytest
 
-from builders import job
-from daqsched import Journal, JsonLines, LogFiles, Logging, Syslog
+from builders import World, job
+from daqsched import Journal, JsonLines, LogFiles, Logging, Syslog, events
 from daqsched.errors import JobError
 from daqsched.fill import payload
 from daqsched.forwarder import with_forwarder
 from daqsched.plan import plan
 from daqsched.rules import logging_mistakes
-from daqsched.spec import FORWARDER, LoggingSpec, Spec, decode, encode, run_digest
+from daqsched.spec import FORWARDER, ForwarderSpec, LoggingSpec, Spec, decode, encode, run_digest
 from daqsched_executor.contract import FORWARDING_VARIABLE, ContractError, Forwarding
 from daqsched_executor.contract.forwarding_rules import mistakes
 from daqsched_executor.forward.yamlfile import Wrong, parse
@@ -137,7 +137,7 @@ def test_what_a_forwarder_is_told_comes_back_as_it_was() -> None:
 
 def test_a_job_file_s_words_are_all_there_is_to_tell() -> None:
     """`Logging`, its spec and `Forwarding` have the same fields with the same defaults, but for what a machine has."""
-    theirs = {one.name: one.default for one in fields(Forwarding) if one.name not in ("spool", "host")}
+    theirs = {one.name: one.default for one in fields(Forwarding) if one.name not in ("spool", "host", "until_empty")}
     words = {one.name: one.default for one in fields(Logging) if one.name != "enabled"}
     spec = {name: getattr(LoggingSpec(), name) for name in LoggingSpec.__struct_fields__ if name != "enabled"}
     assert words == spec == {**theirs, "index": ""}
@@ -225,4 +225,64 @@ def test_hosts_of_inputs_alone_are_enough_for_a_forwarder() -> None:
     """A farm of servers without jobs."""
     spec = with_forwarder(Spec(logging=Logging(files=[CVMFS]).spec), ("x",), "http://es:9200", "i")
     assert [one.hosts for one in spec.jobs] == [("cvmfs[1-2]",)]
-    assert with_forwarder(Spec(), ("x",), "http://es:9200", "i").jobs == ()
+    assert plan(Spec(), with_forwarder(Spec(), ("x",), "http://es:9200", "i")).changes == ()
+
+
+def forwarder(hosts: str = "h[1-2]") -> ForwarderSpec:
+    """As the framework adds it."""
+    return ForwarderSpec(name=FORWARDER, argv=("x",), hosts=(hosts,) if hosts else (), forwarding=Forwarding())
+
+
+def until_empty(world: World, host: str) -> bool:
+    """Whether the forwarder that was launched last on this host ends by itself."""
+    text = world.payloads[world.task_of(FORWARDER, host)].env[FORWARDING_VARIABLE]
+    return Forwarding.from_json(text).until_empty
+
+
+def test_a_machine_without_jobs_keeps_a_forwarder_until_all_is_stored() -> None:
+    """The last words of its jobs are stored, too, also where the daemon dies meanwhile; then nothing is left there."""
+    world = World(["h1", "h2"])
+    world.start(job("a", "h[1-2]"), forwarder())
+    first, ended = world.task_of(FORWARDER, "h2"), world.task_of("a", "h2")
+    world.apply(job("a", "h1"), forwarder("h1"))
+    world.report(ended, "TASK_KILLED")
+    world.report(first, "TASK_KILLED")
+    world.restart()
+    world.register()
+    world.offers()
+    assert until_empty(world, "h2") and not until_empty(world, "h1")
+    last = world.task_of(FORWARDER, "h2")
+    world.report(last)
+    world.apply(job("a", "h1", owner="bob"), forwarder("h1"))
+    assert world.task_of(FORWARDER, "h2") == last
+    world.report(last, "TASK_FINISHED")
+    assert {key for key in world.engine.instances if key[1] == "h2"} == set()
+
+
+def test_a_machine_that_has_a_job_again_has_its_forwarder_again() -> None:
+    """Also where the last one is still at work."""
+    world = World(["h1", "h2"])
+    world.start(job("a", "h[1-2]"), forwarder())
+    world.apply(job("a", "h1"), forwarder("h1"))
+    for task in (world.task_of("a", "h2"), world.task_of(FORWARDER, "h2")):
+        world.report(task, "TASK_KILLED")
+    world.offers()
+    last = world.task_of(FORWARDER, "h2")
+    world.report(last)
+    world.apply(job("a", "h[1-2]"), forwarder())
+    world.report(last, "TASK_KILLED")
+    world.offers()
+    assert not until_empty(world, "h2")
+
+
+def test_a_forwarder_that_never_ran_has_nothing_to_finish() -> None:
+    """A host that was a typing mistake is gone with it; and an operator may end one that waits for a dead Elasticsearch."""
+    world = World(["h1", "h2"])
+    world.start(job("a", "h1"), forwarder("h[1-3]"))
+    world.apply(job("a", "h1"), forwarder("h[1-2]"))
+    assert (FORWARDER, "h3") not in world.engine.instances
+    world.apply(job("a", "h1"), forwarder("h1"))
+    task = world.task_of(FORWARDER, "h2")
+    world.say(events.Held(((FORWARDER, "h2"),), "alice", ""))
+    world.report(task, "TASK_KILLED")
+    assert (FORWARDER, "h2") not in world.engine.instances

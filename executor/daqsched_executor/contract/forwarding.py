@@ -111,6 +111,9 @@ class Forwarding:
     host: str = ""
     #: Where streams are registered; empty: the agent's (see `spool_of`).
     spool: str = ""
+    #: Come to an end when nobody writes to any stream any more and all is stored: the last forwarder of a machine that has no
+    #: more jobs.
+    until_empty: bool = False
     files: tuple[LogFiles, ...] = ()
     syslog: Syslog = Syslog()
     json: JsonLines = JsonLines()

@@ -82,6 +82,8 @@ class Forwarder:
             if now >= next_look:
                 self._reader.look()
                 next_look = now + LOOK_EVERY_S
+                if self._config.until_empty and self._reader.empty(os.environ.get("DAQSCHED_TASK_ID", "")):
+                    break
             if not self._fill():
                 self._settle(max(0.0, next_look - time.monotonic()))
             self._status.show(now)

@@ -81,6 +81,11 @@ class Reader:
         times = (source.waits_since for source in self._spool.sources.values())
         return min((micros for micros in times if micros is not None), default=None)
 
+    def empty(self, but: str) -> bool:
+        """Whether no stream is left but those of this task, of which all is stored."""
+        sources = self._spool.sources.values()
+        return not self._out and all(source.stream.task_id == but and not source.waiting for source in sources)
+
     def look(self) -> None:
         """See what changed in the files, and take away the streams that have ended."""
         now = time.monotonic()

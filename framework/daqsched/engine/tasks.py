@@ -83,6 +83,9 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     elif event.state == "TASK_FINISHED" or (event.state == "TASK_FAILED" and instance.job.restart.policy == "never"):
         record.done, record.succeeded, record.failures = task.digest, event.state == "TASK_FINISHED", 0
         farm.note(f"{instance}: {record.last_end}; not started again")
+        if record.leaving:
+            unwant(farm, instance, now)
+            return
     else:
         _failed(farm, instance, instance.job.restart.give_up, _ran_s(task, event, now), now)
     farm.settle(instance, now)

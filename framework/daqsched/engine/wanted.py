@@ -11,7 +11,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.events import Attributes
 from daqsched.hosts import expand
 from daqsched.match import by_attributes, lacking
-from daqsched.spec import FORWARDER, JobSpec, digest, run_digest, run_digests
+from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, digest, run_digest, run_digests
 from daqsched.task import Hold, Record
 
 
@@ -29,6 +29,9 @@ def restored(farm: Farm, revision: Optional[Revision], records: Iterable[tuple[K
             for host in expand(job.hosts):
                 farm.add(Instance(job.name, host, job, run(host), of_job.pop(host, Record())))
             for host, record in of_job.items():
+                if record.leaving and isinstance(job, ForwarderSpec):
+                    farm.add(Instance(job.name, host, job.last(), run_digest(job.last(), host), record))
+                    continue
                 found = record.attributes is not None and _belongs(farm, job, host, record.attributes)
                 farm.add(Instance(job.name, host, job if found else None, run(host) if found else "", record))
     for name, of_job in kept.items():
@@ -72,6 +75,7 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
         if instance.digest != run:
             instance.record.failures, instance.record.due = 0, 0.0
         instance.job, instance.digest, instance.reason = job, run, ""
+        instance.record.leaving = isinstance(job, ForwarderSpec) and job.forwarding.until_empty
         if instance.record.task is not None and instance.record.task.digest != run:
             farm.kill(instance, now)
         if instance.record.done != run or _may_fail_again(instance.record, job):
@@ -90,7 +94,7 @@ def _may_fail_again(record: Record, job: JobSpec) -> bool:
 
 def unwant(farm: Farm, instance: Instance, now: float) -> None:
     """Not this one any more: end its task, then forget it."""
-    found, instance.job = instance.found, None
+    found, instance.job, instance.record.leaving = instance.found, None, False
     _set_attributes(farm, instance, None)
     farm.dirty[instance.key] = None
     if instance.record.task is None:
@@ -100,7 +104,17 @@ def unwant(farm: Farm, instance: Instance, now: float) -> None:
         farm.settle(instance, now)
     forwarder = farm.instances.get((FORWARDER, instance.host))
     if found and forwarder is not None and forwarder.found and not _company(farm, instance.host):
-        unwant(farm, forwarder, now)
+        _retire(farm, forwarder, now)
+
+
+def _retire(farm: Farm, instance: Instance, now: float) -> None:
+    """No more of this job on this host; a forwarder goes when it has stored what is left there."""
+    job = farm.forwarder
+    if instance.name != FORWARDER or not isinstance(job, ForwarderSpec) or instance.record.task is None:
+        unwant(farm, instance, now)
+        return
+    last = job.last()
+    want(farm, last, run_digest(last, instance.host), instance.host, None, now)
 
 
 def held(farm: Farm, event: events.Held, now: float) -> None:
@@ -113,6 +127,8 @@ def held(farm: Farm, event: events.Held, now: float) -> None:
             farm.dirty[key] = None
             farm.kill(instance, now)
             farm.settle(instance, now)
+            if instance.record.leaving:
+                unwant(farm, instance, now)
 
 
 def released(farm: Farm, event: events.Released, now: float) -> None:
@@ -140,7 +156,7 @@ def _change_job(farm: Farm, job: JobSpec, now: float) -> None:
             hosts.setdefault(host, attributes)
     for instance in list(known.values()):
         if instance.host not in hosts:
-            unwant(farm, instance, now)
+            _retire(farm, instance, now)
     for host, attributes in hosts.items():
         want(farm, job, run(host), host, attributes, now)
 
@@ -169,5 +185,5 @@ def _accompany(farm: Farm, host: str, attributes: Attributes, now: float) -> Non
     """Where a job goes by attributes, the job that forwards its lines goes, too."""
     there = farm.instances.get((FORWARDER, host))
     job = farm.forwarder
-    if job is not None and (there is None or there.job is None):
+    if job is not None and (there is None or there.job is None or there.record.leaving):
         want(farm, job, run_digest(job, host), host, attributes, now)
