@@ -25,7 +25,7 @@ class Draft:
         self.latest = 0
         self._index_of = (prefix, period)
         self._index = ""
-        self._moves: list[tuple[Source, Cursor, Position, int]] = []
+        self._moves: list[tuple[Source, Cursor, Position]] = []
 
     def tell(self, drop: Drop, documents: Sequence[bytes]) -> None:
         """Documents that tell of lines that were given up; they fit into any index."""
@@ -35,11 +35,10 @@ class Draft:
 
     def read(self, source: Source, cursor: Cursor) -> None:
         """As many of the lines from the place on as there is room for. Raises OSError where the file can't be read."""
-        position, latest = cursor.position, cursor.latest
+        position = cursor.position
         documents: list[bytes] = []
         ranges: list[Range] = []
         room = self.room
-        lines = 0
         try:
             while room > 0 and (cursor.end is None or position.offset < cursor.end):
                 most = CHUNK if cursor.end is None else min(CHUNK, cursor.end - position.offset)
@@ -48,7 +47,7 @@ class Draft:
                 if mark is None or not chunk:
                     break  # written since the last look
                 number, next_start = source.start_at(position.offset)
-                micros = max(mark.micros, latest + 1)
+                micros = max(mark.micros, position.latest + 1)
                 if not self._fits(micros):
                     break
                 piece = source.lines_before(chunk, min(mark.offset, next_start) - position.offset)
@@ -66,34 +65,43 @@ class Draft:
                         # It was not for want of room: there is no whole line, until the file has grown.
                         cursor.tried = position.offset + len(piece)
                     break
-                after = Position(position.generation, made.end, made.cut)
                 entry = Range(
-                    source.stream.id, *position[:2], made.end, position.cut, made.cut, micros, mark.run, number
+                    source.stream.id,
+                    position.generation,
+                    position.offset,
+                    made.end,
+                    position.cut,
+                    made.cut,
+                    micros,
+                    mark.run,
+                    number,
+                    len(made.documents),
                 )
-                if ranges and _goes_on(ranges[-1], entry, lines):
-                    ranges[-1] = ranges[-1]._replace(end=entry.end, cut_after=entry.cut_after)
-                    lines += len(made.documents)
+                if ranges and _goes_on(ranges[-1], entry):
+                    before = ranges[-1]
+                    ranges[-1] = before._replace(
+                        end=entry.end, cut_after=entry.cut_after, lines=before.lines + entry.lines
+                    )
                 else:
                     ranges.append(entry)
-                    lines = len(made.documents)
                 documents += made.documents
                 room -= made.size
-                position, latest = after, micros + len(made.documents) - 1
+                position = Position(position.generation, made.end, made.cut, entry.latest)
                 if cursor.end is None and position.offset >= source.size:
                     break
         finally:
             # what was read before an error is whole
             if documents:
-                self._moves.append((source, cursor, position, latest))
+                self._moves.append((source, cursor, position))
                 self.documents += documents
                 self.ranges += ranges
                 self.room = room
-                self.latest = max(self.latest, latest)
+                self.latest = max(self.latest, position.latest)
 
     def move(self) -> None:
         """It is planned: the places are behind what was read."""
-        for source, cursor, position, latest in self._moves:
-            cursor.move(position, latest)
+        for source, cursor, position in self._moves:
+            cursor.move(position)
             if cursor.end is not None and position.offset >= cursor.end:
                 source.left.remove(cursor)
             source.marks.forget(source.oldest.position.offset)
@@ -129,11 +137,11 @@ def reread(source: Source, entry: Range) -> tuple[list[bytes], int]:
     return documents, position.offset
 
 
-def _goes_on(before: Range, entry: Range, lines: int) -> bool:
+def _goes_on(before: Range, entry: Range) -> bool:
     """Whether two ranges that follow each other are one: their times do, too."""
     return (
         before.end == entry.start
-        and before.micros + lines == entry.micros
+        and before.latest + 1 == entry.micros
         and (before.run, before.number) == (entry.run, entry.number)
         and not before.cut_after
     )

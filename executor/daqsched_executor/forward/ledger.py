@@ -80,7 +80,7 @@ class Ledger:
         self._number = number = record["plan"]
         self.outstanding[number] = plan
         for entry in plan.ranges:
-            self._read(entry.stream, entry.generation, entry.start, entry.end, entry.cut_after)
+            self._read(entry.stream, entry.generation, entry.start, entry.end, entry.cut_after, entry.latest)
         self.drops = [drop for drop in self.drops if drop not in plan.drops]
         self.totals.read += plan.lines
 
@@ -113,8 +113,8 @@ class Ledger:
         if stretches and stretches[-1].end == position.offset:
             stretches[-1] = stretches[-1]._replace(end=to)
         else:
-            stretches.append(Stretch(position.offset, to, position.cut))
-        self.positions[stream] = Position(position.generation, to)
+            stretches.append(Stretch(position.offset, to, position.cut, position.latest))
+        self.positions[stream] = Position(position.generation, to, False, position.latest)
 
     def _dropped(self, record: dict[str, Any]) -> None:
         drop = Drop(*record["drop"])
@@ -127,13 +127,14 @@ class Ledger:
         stretches = self.stretches.setdefault(drop.stream, [])
         for at, stretch in enumerate(stretches):
             if stretch.start <= drop.start < stretch.end:
-                rest = [Stretch(to, stretch.end)] if to < stretch.end else []
+                rest = [Stretch(to, stretch.end, False, stretch.latest)] if to < stretch.end else []
                 stretches[at : at + 1] = _before(stretch, drop.start) + rest
                 break
         else:
             position = self.positions[drop.stream]
-            stretches += _before(Stretch(position.offset, drop.start, position.cut), drop.start)
-            self.positions[drop.stream] = Position(drop.generation, to)
+            before = Stretch(position.offset, drop.start, position.cut, position.latest)
+            stretches += _before(before, drop.start)
+            self.positions[drop.stream] = Position(drop.generation, to, False, position.latest)
         if not stretches:
             del self.stretches[drop.stream]
         self._gave_up(drop)
@@ -155,19 +156,21 @@ class Ledger:
                 return
         self.drops.append(drop)
 
-    def _read(self, stream: str, generation: int, start: int, end: int, cut: bool) -> None:
+    def _read(self, stream: str, generation: int, start: int, end: int, cut: bool, latest: int = 0) -> None:
         """Bytes were planned or given up: the place that began there, one that was left or the foremost, moves on."""
         stretches = self.stretches.get(stream, [])
         for at, stretch in enumerate(stretches):
             if stretch.start == start:
                 if end < stretch.end:
-                    stretches[at] = Stretch(end, stretch.end, cut)
+                    stretches[at] = Stretch(end, stretch.end, cut, latest or stretch.latest)
                 else:
                     del stretches[at]
                     if not stretches:
                         del self.stretches[stream]
                 return
-        self.positions[stream] = Position(generation, end, cut)
+        if not latest and stream in self.positions:
+            latest = self.positions[stream].latest
+        self.positions[stream] = Position(generation, end, cut, latest)
 
     def _marked(self, record: dict[str, Any]) -> None:
         for stream, marks in record["marks"].items():
@@ -204,7 +207,7 @@ _MEANINGS: dict[str, Callable[[Ledger, dict[str, Any]], None]] = {
 
 def _before(stretch: Stretch, start: int) -> list[Stretch]:
     """What is left of a stretch before that byte."""
-    return [Stretch(stretch.start, start, stretch.cut)] if stretch.start < start else []
+    return [stretch._replace(end=start)] if stretch.start < start else []
 
 
 def _plan_of(record: dict[str, Any]) -> Plan:

@@ -50,6 +50,11 @@ class Marks:
         del self._marks[:keep]
 
     @property
+    def edge(self) -> int:
+        """Where the bytes begin that the last look saw; 0: there was no look before it."""
+        return self._marks[-2].offset if len(self._marks) > 1 else 0
+
+    @property
     def latest(self) -> int:
         """The time of the last mark; 0: there is none."""
         return self._marks[-1].micros if self._marks else 0

@@ -12,6 +12,8 @@ class Position(NamedTuple):
     offset: int
     #: Whether the piece before this offset was cut off a line that goes on here.
     cut: bool = False
+    #: The latest time that a line before it was given, in microseconds since the epoch: those behind it are later.
+    latest: int = 0
 
 
 class Stretch(NamedTuple):
@@ -19,8 +21,9 @@ class Stretch(NamedTuple):
 
     start: int
     end: int
-    #: See `Position.cut`.
+    #: See `Position`.
     cut: bool = False
+    latest: int = 0
 
 
 class Range(NamedTuple):
@@ -38,6 +41,12 @@ class Range(NamedTuple):
     #: The number of the run, empty: none; and of the program's start, 0: not known or no program.
     run: str = ""
     number: int = 0
+    lines: int = 1
+
+    @property
+    def latest(self) -> int:
+        """The time of the last line."""
+        return self.micros + self.lines - 1
 
 
 class Drop(NamedTuple):

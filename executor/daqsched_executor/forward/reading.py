@@ -15,7 +15,6 @@ from .batch import BODY, Batch
 from .disk import Disk
 from .draft import Draft, reread
 from .journal import Journal
-from .lines import CHUNK
 from .marks import Mark, Marks
 from .position import Drop, Range
 from .record import index_of, told
@@ -202,10 +201,13 @@ class Reader:
         if mark is None or time.time_ns() // 1000 - mark.micros < LATE_MICROS:
             return
         try:
-            tail = source.read(source.size - CHUNK)[:CHUNK]
-            to = source.size - CHUNK + tail.rfind(b"\n") + 1
-            if b"\n" not in tail or to <= source.front.position.offset:
-                return  # not a line's end within so many bytes
+            # to the first line that the last look found: what it saw has one time, and is not taken apart
+            edge = source.marks.edge - 1
+            to = edge + source.read(edge).find(b"\n") + 1 if edge > source.front.position.offset else edge
+            if not edge < to < source.size:
+                return
+            # a forwarder that is killed must not give what waits a later time than what went before it
+            self.journal.seen({source.stream.id: source.marks.all()})
             self.journal.jump(source.stream.id, to)
         except OSError as error:
             self._complain("jump", f"cannot leave what waits of {source.instance} for later: {error}")

@@ -28,12 +28,10 @@ class Cursor:
         self.end = end
         #: The file's size at the last read that found no whole line.
         self.tried = position.offset
-        #: The latest time that a line was given, in microseconds.
-        self.latest = 0
 
-    def move(self, position: Position, latest: int) -> None:
+    def move(self, position: Position) -> None:
         """Go on from there."""
-        self.position, self.latest = position, latest
+        self.position = position
         self.tried = position.offset
 
 
@@ -112,11 +110,8 @@ class Source:
         """Read from there on; a place that is the same stays, with what is known of it."""
         known = {(cursor.position, cursor.end): cursor for cursor in [*self.left, self.front]}
         self.front = known.get((position, None)) or Cursor(position)
-        self.left = [
-            known.get((Position(position.generation, start, cut), end))
-            or Cursor(Position(position.generation, start, cut), end)
-            for start, end, cut in left
-        ]
+        places = [(Position(position.generation, start, cut, latest), end) for start, end, cut, latest in left]
+        self.left = [known.get(place) or Cursor(*place) for place in places]
 
     def empty(self) -> Position:
         """Somebody emptied the file: where to go on. What was not read of it is gone."""
