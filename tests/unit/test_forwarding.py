@@ -14,8 +14,9 @@ from daqsched.forwarder import with_forwarder
 from daqsched.plan import plan
 from daqsched.rules import logging_mistakes
 from daqsched.spec import FORWARDER, ForwarderSpec, LoggingSpec, Spec, decode, encode, run_digest
-from daqsched_executor.contract import FORWARDING_VARIABLE, ContractError, Forwarding
+from daqsched_executor.contract import FORWARDING_VARIABLE, ContractError, Forwarding, forwarding_rules
 from daqsched_executor.contract.forwarding_rules import mistakes
+from daqsched_executor.forward.forms import levels, multiline, times
 from daqsched_executor.forward.yamlfile import Wrong, parse
 
 FULL = """\
@@ -110,10 +111,12 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_its_order() -> None:
         (Forwarding(index="Logs", period="week"), ["index", "period"]),
         (Forwarding(keep=-1, disk=float("inf")), ["keep", "disk"]),
         (Forwarding(files=(LogFiles("a b", ("/x",)),)), ["files[a b].name"]),
-        (Forwarding(files=(LogFiles("a", ("/x",), time="iso", level="syslog", multiline="python"),)), []),
+        (Forwarding(files=(LogFiles("a", ("/x",), time="iso", level="syslog", multiline="traceback"),)), []),
         (Forwarding(files=(LogFiles("a", ("/x",), time="%d.%m. %H:%M", level="<(?P<level>\\w+)>"),)), []),
         (Forwarding(files=(LogFiles("a", ("/x",), time="9 o'clock", level="<.*>"),)), ["files[a].time", "files[a].level"]),
         (Forwarding(files=(LogFiles("a", ("/x",), multiline="("),)), ["files[a].multiline"]),
+        (Forwarding(files=(LogFiles("a", ("/x",), multiline="pythn", level="sylog"),)), ["files[a].level", "files[a].multiline"]),
+        (Forwarding(files=(LogFiles("a", ("/x",), time="%H:%M %Q", multiline=r"BEGIN|\d+ "),)), ["files[a].time"]),
         (Forwarding(files=(LogFiles("a", ("/x",), labels={"a.b": "c"}),)), ["files[a].labels"]),
         (Forwarding(syslog=Syslog(udp=514), json=JsonLines(udp=514)), ["json.udp"]),
         (Forwarding(syslog=Syslog(udp=514), json=JsonLines(udp=514, address="127.0.0.1")), []),
@@ -124,6 +127,14 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_its_order() -> None:
 def test_rules(told: Forwarding, fields_wrong: list[str]) -> None:
     """Each thing that is wrong, by field."""
     assert [field for field, _ in mistakes(told)] == fields_wrong
+
+
+def test_the_presets_are_those_that_the_forwarder_knows() -> None:
+    """Else a job file would promise what no machine keeps."""
+    assert set(forwarding_rules.TIMES) == set(times.TIMES)
+    assert set(forwarding_rules.LEVELS) == set(levels.LEVELS_OF)
+    assert set(forwarding_rules.MULTILINES) == set(multiline.MULTILINES)
+    assert set(forwarding_rules.DIRECTIVES) == set(times._DIRECTIVES)
 
 
 def test_what_a_forwarder_is_told_comes_back_as_it_was() -> None:

@@ -16,11 +16,20 @@ from daqsched_executor.contract.forwarding import PERIODS, WHEN_FULL, Forwarding
 #: A field, as ``files[nsmd2].paths``, and a sentence about it.
 Wrong = tuple[str, str]
 
+#: The presets that the forwarder's forms know, and the directives of a time's format (`forward.forms`; a test compares).
+TIMES = (
+    "iso", "python", "log4j", "syslog", "ctime", "apache", "apache-error", "glog", "cvmfs", "epics", "nsm", "zabbix", "epoch",
+)  # fmt: skip
+LEVELS = ("words", "none", "python", "log4j", "glog", "apache", "apache-error", "syslog", "nsm")
+MULTILINES = ("indented", "traceback", "java", "syslog-continuation", "nsm")
+DIRECTIVES = "YymdebBaAHIpMSfzZsTF%"
+
 _NODE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^/@:\s\[\]]+)(:\d{1,5})?(/[^\s@]*)?\Z")
 #: What Elasticsearch takes as the beginning of an index's name (MetadataCreateIndexService.validateIndexName).
 _INDEX = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,99}\Z")
-_PRESET = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+#: Nobody means such a word as a regular expression.
+_PRESET = re.compile(r"[a-z][a-z0-9-]*\Z")
 _ADDRESS = re.compile(r"[0-9.]+\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
 
 
@@ -64,17 +73,25 @@ def _files(inside: str, files: LogFiles) -> Iterator[Wrong]:
         yield f"{inside}.paths", "names no file"
     for path in files.paths:
         yield from _absolute(f"{inside}.paths", path)
-    if files.time and "%" not in files.time and not _PRESET.match(files.time):
-        yield f"{inside}.time", f"{files.time!r} is no preset's name and no strptime format: there is no % in it"
-    for field in ("level", "multiline"):
+    if files.time and "%" not in files.time and files.time not in TIMES:
+        yield f"{inside}.time", f"{files.time!r} is no strptime format and none of {', '.join(TIMES)}"
+    for letter in re.findall(r"%(.?)", files.time):
+        if not letter or letter not in DIRECTIVES:
+            known = " ".join(f"%{one}" for one in DIRECTIVES)
+            yield f"{inside}.time", f"{files.time!r}: %{letter} is not known: there are {known}"
+    for field, presets in (("level", LEVELS), ("multiline", MULTILINES)):
         text = getattr(files, field)
         try:
-            groups = re.compile(text.encode()).groupindex
+            groups = re.compile(text).groupindex
         except (re.error, OverflowError) as error:
             yield f"{inside}.{field}", f"{text!r} is no regular expression: {error}"
-        else:
-            if field == "level" and text and not _PRESET.match(text) and "level" not in groups:
-                yield f"{inside}.level", f"{text!r} has no group of the name level: write (?P<level>...)"
+            continue
+        if text in presets or not text:
+            continue
+        if _PRESET.match(text):
+            yield f"{inside}.{field}", f"{text!r} is none of {', '.join(presets)}"
+        elif field == "level" and "level" not in groups:
+            yield f"{inside}.level", f"{text!r} has no group of the name level: write (?P<level>...)"
     try:
         codecs.lookup(files.charset)
     except LookupError:
