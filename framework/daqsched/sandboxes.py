@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from daqsched.search import Wanted
 
 #: How often `follow` looks; with many sandboxes more seldom: so many tasks a second are looked at.
-POLL_S, LOOKS_PER_S = 0.3, 400
+POLL_S, LOOKS_PER_S = 0.4, 250
 
 #: How long the file of a task that has ended is read on: its last lines may be on their way.
 LINGER_S = 3.0
