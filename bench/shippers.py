@@ -21,7 +21,7 @@ from typing import NamedTuple
 from server import Server
 
 from daqsched_executor.contract import Stream
-from daqsched_executor.forward.batch import BODY, REPLY_FILTER
+from daqsched_executor.forward.batch import BODY, REPLY_FILTER, Documents
 from daqsched_executor.forward.forms import Text
 from daqsched_executor.forward.lines import CHUNK
 from daqsched_executor.forward.position import Position
@@ -65,18 +65,17 @@ def bodies(text: bytes) -> list[bytes]:
     """The very bodies that the forwarder would send."""
     form = Text(STREAM, 0)
     micros = time.time_ns() // 1000
-    at, made, documents, size = Position(0, 0), [], [], 0
+    at, made, documents = Position(0, 0), [], Documents()
     while at.offset < len(text):
-        step = form.encode(text[at.offset : at.offset + CHUNK], at, micros, False, BODY - size)
+        step = form.encode(text[at.offset : at.offset + CHUNK], at, micros, False, BODY - documents.size)
         if not step.documents:
-            made.append(b"".join(documents))
-            documents, size = [], 0
+            made.append(documents.body())
+            documents = Documents()
             continue
         documents += step.documents
-        size += step.size
         micros += len(step.documents)
         at = Position(0, step.end, step.cut)
-    return [*made, b"".join(documents)]
+    return [*made, documents.body()]
 
 
 def raw(place: Place, made: Sequence[bytes]) -> Run:

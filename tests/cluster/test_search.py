@@ -39,7 +39,7 @@ class Farm(Index):
         micros = round(at * 1e6)
         made = Text(stream, 0).encode(text.encode(), Position(0, 0), micros, True, BODY)
         path = f"/{index_of(self.prefix, micros)}/_bulk" + ("?refresh=true" if refresh else "")
-        assert self.ask_raw("POST", path, b"".join(made.documents))["errors"] is False
+        assert self.ask_raw("POST", path, made.documents.body())["errors"] is False
 
     def tail(self, most: int = 100, **wanted: Any) -> list[str]:
         """The texts of the last wanted lines."""

@@ -21,7 +21,7 @@ STREAM = Stream("abcdefghijk", "stdout", "/sandbox/stdout", 0, "a%d@h.1", "a%d",
 def documents(chunk: bytes, at: int = 0, micros: int = 1_000_000_000_999_999, **more: Any) -> list[tuple[str, Any]]:
     """Ids and documents of a chunk, read back from JSON."""
     made = Text(STREAM, 0).encode(chunk, Position(0, at), micros, more.get("final", False), BODY)
-    rows = [json.loads(row) for row in b"".join(made.documents).splitlines()]
+    rows = [json.loads(row) for row in made.documents.body().splitlines()]
     return [(action["create"]["_id"], source) for action, source in zip(rows[::2], rows[1::2])]
 
 
@@ -63,7 +63,7 @@ def test_the_smallest_form_keeps_id_time_text_and_tells_whence() -> None:
 
 
 def _row(chunk: bytes) -> bytes:
-    return Text(STREAM, 0).encode(chunk, Position(0, 0), 1_000_000_000_999_999, False, BODY).documents[0]
+    return Text(STREAM, 0).encode(chunk, Position(0, 0), 1_000_000_000_999_999, False, BODY).documents.body()
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,11 @@ def test_documents_are_made_up_to_the_room_that_is_left() -> None:
     form = Text(STREAM, 0)
     chunk = b"".join(b"%03d\n" % at for at in range(100))
     whole = form.encode(chunk, Position(0, 0), 0, False, BODY)
-    assert (len(whole.documents), whole.end, whole.size) == (100, 400, sum(map(len, whole.documents)))
+    assert (len(whole.documents), whole.end, whole.size) == (100, 400, len(whole.documents.body()))
     half = form.encode(chunk, Position(0, 0), 0, False, whole.size // 2)
     assert len(half.documents) == 50 and half.end == 200
-    assert form.encode(chunk, Position(0, 0), 0, False, 10) == ([], 0, 0, False)
+    nothing = form.encode(chunk, Position(0, 0), 0, False, 10)
+    assert (list(nothing.documents), *nothing[1:]) == ([], 0, 0, False)
     assert len(form.encode(chunk, Position(0, 0), 0, False, 10, oversize=True).documents) == 1
 
 
@@ -128,7 +129,7 @@ def test_a_cut_lines_pieces_carry_the_flag_until_its_newline() -> None:
     form = Text(STREAM, 0)
     text = b"x" * (LONGEST + 10) + b"\nnext\n"
     first = form.encode(text[: LONGEST + 1], Position(0, 0), 0, False, BODY)
-    assert first.cut and first.end == LONGEST and flag_fragment("truncated") in first.documents[0]
+    assert first.cut and first.end == LONGEST and flag_fragment("truncated") in first.documents.body()
     rest = form.encode(text[first.end :], Position(0, first.end, first.cut), 0, False, BODY)
     assert [flag_fragment("truncated") in document for document in rest.documents] == [True, False]
     assert not rest.cut
@@ -139,4 +140,4 @@ def test_a_cut_lines_pieces_carry_the_flag_until_its_newline() -> None:
 def test_a_generation_has_ids_of_its_own() -> None:
     """Offset 0 after the file was emptied is another line than offset 0 before."""
     made = Text(STREAM, 2).encode(b"x\n", Position(2, 0), 0, False, BODY)
-    assert json.loads(made.documents[0].splitlines()[0])["create"]["_id"] == f"{STREAM.id}.2-0000000000"
+    assert json.loads(made.documents.body().splitlines()[0])["create"]["_id"] == f"{STREAM.id}.2-0000000000"

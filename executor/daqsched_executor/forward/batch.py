@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 loads: Callable[[bytes], Any] = json.loads
@@ -16,14 +16,61 @@ except ImportError:
 BODY = 1024 * 1024
 
 
+class Documents:
+    """What a bulk request's body is made of: two rows for each document, the action with the id and the document itself.
+
+    Most are made, sent and forgotten many in one piece; only who needs to know takes them apart.
+    """
+
+    __slots__ = ("_count", "_pieces", "size")
+
+    def __init__(self, pieces: Iterable[bytes] = (), count: int | None = None) -> None:
+        """Each piece is one document, unless ``count`` says how many all are together."""
+        self._pieces = list(pieces)
+        self._count = len(self._pieces) if count is None else count
+        #: In bytes.
+        self.size = sum(map(len, self._pieces))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iadd__(self, others: Documents) -> Documents:
+        self._pieces += others._pieces
+        self._count += others._count
+        self.size += others.size
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The documents one by one."""
+        rows = self.body().split(b"\n")
+        return map(b"%b\n%b\n".__mod__, zip(rows[::2], rows[1::2]))
+
+    def body(self) -> bytes:
+        """All of them."""
+        return b"".join(self._pieces)
+
+    def shorten(self, room: int, least: int) -> None:
+        """Leave out the last ones until the others take no more than ``room`` bytes, or until ``least`` are left."""
+        while self.size > room and self._count > least:
+            piece = self._pieces.pop()
+            end = len(piece)
+            while end and self.size > room and self._count > least:
+                # two rows, each with its newline
+                first = piece.rfind(b"\n", 0, max(0, piece.rfind(b"\n", 0, end - 1))) + 1
+                self._count -= 1
+                self.size -= end - first
+                end = first
+            if end:
+                self._pieces.append(piece[:end])
+
+
 class Batch(NamedTuple):
     """A planned request."""
 
     number: int
     #: The index.
     target: str
-    #: Two rows per line: the action with the id, and the document.
-    documents: list[bytes]
+    documents: Documents
 
 
 class Verdict(NamedTuple):

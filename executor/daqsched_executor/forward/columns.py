@@ -6,7 +6,7 @@ That is where a forwarder's time goes. Each function gives for each line what it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import Dict, TypeVar
@@ -39,9 +39,11 @@ class Memory(Dict[bytes, _T]):
         self._function = function
 
     def __missing__(self, key: bytes) -> _T:
-        if len(self) >= REMEMBERED:
-            self.clear()
-        value = self[key] = self._function(key)
+        value = self._function(key)
+        if len(key) <= LONGEST_REMEMBERED:
+            if len(self) >= REMEMBERED:
+                self.clear()
+            self[key] = value
         return value
 
 
@@ -55,6 +57,16 @@ def quoted(text: str, lines: list[bytes], size: int) -> list[bytes]:
     return whole[1:-1].split(b"\\n")
 
 
+def joined(constants: Sequence[bytes], *columns: list[bytes]) -> bytes:
+    """All rows as one text, each with the columns' values between the constants (of which there is one more)."""
+    row = [b""] * (2 * len(columns) + 1)
+    row[::2] = constants
+    parts = row * len(columns[0])
+    for at, column in enumerate(columns):
+        parts[2 * at + 1 :: len(row)] = column
+    return b"".join(parts)
+
+
 def levels_and_fingerprints(text: bytes, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     """`level_fragment` and `fingerprint` of each line of a text in UTF-8."""
     heads = map(bytes.translate, map(_head, lines), repeat(_SAME_DIGITS))
@@ -62,8 +74,7 @@ def levels_and_fingerprints(text: bytes, lines: list[bytes]) -> tuple[list[bytes
     if any(map(_time, found)):
         text = b"\n".join([line[time:] for line, (_, time) in zip(lines, found)])
     rests = text.translate(None, _IGNORED_IN_LINE).split(b"\n")
-    short = max(map(len, rests)) <= LONGEST_REMEMBERED
-    return list(map(_level, found)), list(map(_rests.__getitem__ if short else _fingerprint, rests))
+    return list(map(_level, found)), list(map(_rests.__getitem__, rests))
 
 
 def _level_and_time(head: bytes) -> tuple[bytes, int]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from .batch import BODY
+from .batch import BODY, Documents
 from .forms import form_of
 from .lines import CHUNK
 from .position import Drop, Position, Range
@@ -17,7 +16,7 @@ class Draft:
     """What would be sent, up to a body's size; nothing is moved until `move`."""
 
     def __init__(self, prefix: str, period: str) -> None:
-        self.documents: list[bytes] = []
+        self.documents = Documents()
         self.ranges: list[Range] = []
         self.drops: list[Drop] = []
         self.room = BODY
@@ -27,16 +26,16 @@ class Draft:
         self._index = ""
         self._moves: list[tuple[Source, Cursor, Position]] = []
 
-    def tell(self, drop: Drop, documents: Sequence[bytes]) -> None:
+    def tell(self, drop: Drop, documents: Documents) -> None:
         """Documents that tell of lines that were given up; they fit into any index."""
         self.drops.append(drop)
         self.documents += documents
-        self.room -= sum(map(len, documents))
+        self.room -= documents.size
 
     def read(self, source: Source, cursor: Cursor) -> None:
         """As many of the lines from the place on as there is room for. Raises OSError where the file can't be read."""
         position = cursor.position
-        documents: list[bytes] = []
+        documents = Documents()
         ranges: list[Range] = []
         room = self.room
         try:
@@ -113,12 +112,12 @@ class Draft:
         return index == self._index
 
 
-def reread(source: Source, entry: Range) -> tuple[list[bytes], int]:
+def reread(source: Source, entry: Range) -> tuple[Documents, int]:
     """The documents of a range as they were planned, and where they end: before the range's end where bytes are gone."""
-    documents: list[bytes] = []
+    documents = Documents()
     position = Position(entry.generation, entry.start, entry.cut)
     if source.generation != entry.generation:
-        return [], entry.start
+        return Documents(), entry.start
     form = form_of(source.stream, entry.generation, entry.run, entry.number)
     final = False
     while position.offset < entry.end:

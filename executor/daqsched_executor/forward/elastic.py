@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from .batch import REPLY_FILTER, Batch, judge, pause_s
+from .batch import REPLY_FILTER, Batch, Documents, judge, pause_s
 from .record import minimal
 from .template import template
 
@@ -189,9 +189,7 @@ class Elastic:
         stored = duplicates = dead = retries = attempt = 0
         while work:
             documents = work[-1]
-            reply = self._ask(
-                "POST", f"/{batch.target}/_bulk?{REPLY_FILTER}", b"".join(documents), "application/x-ndjson"
-            )
+            reply = self._ask("POST", f"/{batch.target}/_bulk?{REPLY_FILTER}", documents.body(), "application/x-ndjson")
             verdict = None
             if reply is not None and reply.status == 200:
                 try:
@@ -199,12 +197,12 @@ class Elastic:
                 except ValueError as error:
                     self._complain("reply", f"{self._connection.node} answers a bulk request strangely: {error}")
             elif reply is not None and reply.status == 413 and len(documents) > 1:
-                middle = len(documents) // 2
-                work[-1:] = [documents[middle:], documents[:middle]]
+                each, middle = list(documents), len(documents) // 2
+                work[-1:] = [Documents(each[middle:]), Documents(each[:middle])]
                 continue
             elif reply is not None and reply.status == 413:
                 work.pop()
-                if not self._keep(batch.target, documents[0], _words(reply)):
+                if not self._keep(batch.target, documents.body(), _words(reply)):
                     return Outcome(batch.number, False)
                 dead += 1
                 continue
@@ -214,12 +212,13 @@ class Elastic:
                 work.pop()
                 stored += verdict.stored
                 duplicates += verdict.duplicates
+                each = [] if verdict.stored + verdict.duplicates == len(documents) else list(documents)
                 if verdict.refused:
-                    done = self._second_form(batch.target, [(documents[at], why) for at, why in verdict.refused])
+                    done = self._second_form(batch.target, [(each[at], why) for at, why in verdict.refused])
                     if done is None:
                         return Outcome(batch.number, False)
                     dead += done
-                again = [documents[at] for at in sorted([*verdict.later, *verdict.denied])]
+                again = Documents(each[at] for at in sorted([*verdict.later, *verdict.denied]))
                 if not again:
                     attempt = 0
                     continue

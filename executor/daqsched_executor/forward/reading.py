@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ..contract import Forwarding
-from .batch import BODY, Batch
+from .batch import BODY, Batch, Documents
 from .disk import Disk
 from .draft import Draft, reread
 from .journal import Journal
@@ -106,7 +106,7 @@ class Reader:
     def again(self) -> Iterator[Batch]:
         """What was planned before a restart and has no reply: the same documents, for the same index."""
         for number, plan in list(self.journal.outstanding.items()):
-            documents: list[bytes] = []
+            documents = Documents()
             try:
                 for entry in plan.ranges:
                     documents += self._reread(entry)
@@ -214,12 +214,12 @@ class Reader:
             return
         self._set_places(source)
 
-    def _reread(self, entry: Range) -> list[bytes]:
+    def _reread(self, entry: Range) -> Documents:
         """The documents of a range as they were planned; fewer, with a complaint, where its bytes are gone."""
         source = self._spool.sources.get(entry.stream)
         if source is None and self._spool.knows(entry.stream):
             raise OSError(f"the registration of {entry.stream} cannot be used")
-        documents, end = reread(source, entry) if source is not None else ([], entry.start)
+        documents, end = reread(source, entry) if source is not None else (Documents(), entry.start)
         if end < entry.end:
             self._complain(
                 entry.stream,
@@ -228,9 +228,9 @@ class Reader:
             )
         return documents
 
-    def _tell(self, drops: Sequence[Drop]) -> list[bytes]:
+    def _tell(self, drops: Sequence[Drop]) -> Documents:
         known = ((self._spool.sources.get(drop.stream), drop) for drop in drops)
-        return [told(source.stream, drop, self._disk.why) for source, drop in known if source is not None]
+        return Documents(told(source.stream, drop, self._disk.why) for source, drop in known if source is not None)
 
     # ------------------------------------------------------------------ streams and batches
 
@@ -268,7 +268,7 @@ class Reader:
             source.looked = True
         source.marks.see(status.st_size, micros, self._run.now())
 
-    def _hand_out(self, number: int, documents: list[bytes]) -> Batch:
+    def _hand_out(self, number: int, documents: Documents) -> Batch:
         plan = self.journal.outstanding[number]
         self._out.add(number)
         for stream in {entry.stream for entry in plan.ranges} & self._spool.sources.keys():

@@ -15,11 +15,15 @@ try:
     from orjson import dumps as _orjson_dumps
 
     quote: Callable[[str], bytes] = _orjson_dumps
+    _list: Callable[[list[int]], bytes] = _orjson_dumps
 except ImportError:  # a farm machine without orjson: 1.5 times the CPU per line, nothing else
 
     def quote(text: str) -> bytes:
         """The text as a JSON string."""
         return json.dumps(text).encode()
+
+    def _list(numbers: list[int]) -> bytes:
+        return json.dumps(numbers, separators=(",", ":")).encode()
 
 
 ECS_VERSION = "8.11.0"
@@ -125,9 +129,17 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
 
 
-def escaped(text: bytes) -> bytes:
-    """The text as ``%`` gives it back."""
-    return text.replace(b"%", b"%%")
+def decimals(numbers: list[int]) -> list[bytes]:
+    """The numbers as text; there must be one."""
+    return _list(numbers)[1:-1].split(b",")
+
+
+def hexadecimals(numbers: list[int]) -> tuple[bytes, list[bytes]]:
+    """Rising numbers with ten digits: the zeros that all of them begin with, and what follows these."""
+    digits = len(b"%x" % numbers[0])
+    if digits < 10 and digits == len(b"%x" % numbers[-1]):
+        return b"0" * (10 - digits), [b"%x" % number for number in numbers]
+    return b"", [b"%010x" % number for number in numbers]
 
 
 def utc(second: int) -> datetime:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ...contract import Stream
 from ...contract.fingerprint import fingerprint
+from ..batch import Documents
 from ..lines import LONGEST, PARTIAL, TRUNCATED, split
 from ..position import Position
 from ..record import constant, generation_id, quote, utc
@@ -127,7 +128,7 @@ class Records:
             documents.append(document)
             size += len(document)
             first, offset, cut = end, offset + length, flag == TRUNCATED
-        return Encoded(documents, size, offset, cut)
+        return Encoded(Documents(documents), size, offset, cut)
 
     def _decoded(self, line: bytes) -> str:
         text = line.decode(self._charset.name, "replace")

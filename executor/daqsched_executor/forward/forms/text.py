@@ -1,4 +1,4 @@
-"""Lines of text as programs print them: a template of bytes per stream and millisecond, no dict per line."""
+"""Lines of text as programs print them: columns of a whole chunk and what is constant between them, no step per line."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ...contract import Stream
-from ..columns import levels_and_fingerprints, quoted
+from ..batch import Documents
+from ..columns import joined, levels_and_fingerprints, quoted
 from ..lines import TRUNCATED, split
 from ..position import Position
-from ..record import constant, escaped, flag_fragment, generation_id, utc
+from ..record import constant, decimals, flag_fragment, generation_id, hexadecimals, utc
 
 
 class Encoded(NamedTuple):
     """Documents made of a chunk, and where the next one begins."""
 
-    #: Two rows per record: the action with the id, and the document.
-    documents: list[bytes]
+    documents: Documents
     #: Of all documents together, in bytes.
     size: int
     end: int
@@ -32,13 +32,20 @@ class Text:
     """See `Form`."""
 
     def __init__(self, stream: Stream, generation: int, run: str = "", number: int = 0) -> None:
-        self._id = escaped(generation_id(stream.id, generation).encode())
         before, opening, after = constant(stream, run, number).partition(b'"daqsched":{')
-        self._rest = escaped(before + opening) + b'"fingerprint":"%b",' + escaped(after)
-        self._made_for = (-1, b"")
-        self._template = b""
+        #: What all documents have: before the offset in the id, the microseconds, the text, the offset, the level, the
+        #: fingerprint, and behind that.
+        self._constant = (
+            b'{"create":{"_id":"' + generation_id(stream.id, generation).encode() + b"-",
+            b'"}}\n{"@timestamp":"',
+            b'Z","message":"',
+            b'","log":{"offset":',
+            b"",
+            b"}" + before + opening + b'"fingerprint":"',
+            b'",' + after + b"}\n",
+        )
         #: What each document has beside its line's text, at least.
-        self._least = len(self._of(0, b"%010x") % (0, b"000", b"", 0, b"", b"00000000"))
+        self._least = sum(map(len, self._constant)) + len("00000000002026-11-23T05:06:02.000000000000000")
 
     def encode(
         self, chunk: bytes, at: Position, micros: int, final: bool, room: int, oversize: bool = False
@@ -49,25 +56,22 @@ class Text:
             chunk = chunk[: chunk.rfind(b"\n", 0, room) + 1] or chunk
         lines, gap, flag = split(chunk, final)
         if not lines:
-            return Encoded([], 0, at.offset, at.cut)
+            return Encoded(Documents(), 0, at.offset, at.cut)
         offsets = list(accumulate(map(gap.__add__, map(len, lines)), initial=at.offset))
         if b"\r" in chunk:
             lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]
         if len(chunk) + len(lines) * self._least > room:
             fit = bisect_right(list(accumulate(map(self._least.__add__, map(len, lines)))), room)
             lines = lines[: max(fit, oversize)]
-        documents = self._documents(lines, offsets, micros, flag_fragment(flag or (TRUNCATED if at.cut else "")))
-        size = sum(map(len, documents))
-        if size > room:
-            fit = bisect_right(list(accumulate(map(len, documents))), room)
-            documents = documents[: max(fit, oversize)]
-            size = sum(map(len, documents))
+        documents = Documents()
+        if lines:
+            flags = flag_fragment(flag or (TRUNCATED if at.cut else ""))
+            documents = self._documents(lines, offsets[: len(lines)], micros, flags)
+            documents.shorten(room, oversize)
         cut = flag == TRUNCATED or (at.cut and not documents)
-        return Encoded(documents, size, offsets[len(documents)], cut)
+        return Encoded(documents, documents.size, offsets[len(documents)], cut)
 
-    def _documents(self, lines: list[bytes], offsets: list[int], micros: int, flags: bytes) -> list[bytes]:
-        if not lines:
-            return []
+    def _documents(self, lines: list[bytes], offsets: list[int], micros: int, flags: bytes) -> Documents:
         together = b"\n".join(lines)
         try:
             text = together.decode()
@@ -78,32 +82,30 @@ class Text:
         messages = quoted(text, lines, len(together))
         levels, fingerprints = levels_and_fingerprints(together, lines)
         levels[0] = flags + levels[0]
-        # Where all offsets have as many hexadecimal digits, the zeros before them are written once.
-        digits = len(f"{offsets[0]:x}")
-        offset = b"%010x"
-        if digits == len(f"{offsets[len(lines) - 1]:x}"):
-            offset = b"0" * (10 - digits) + b"%x"
-        documents: list[bytes] = []
+        zeros, hexadecimal = hexadecimals(offsets)
+        decimal = decimals(offsets)
+        pieces = []
         first = 0
         while first < len(lines):
             milli, micro = divmod(micros + first, 1000)
             end = min(first + 1000 - micro, len(lines))
-            here = offsets[first:end]
-            documents += map(
-                self._of(milli, offset).__mod__,
-                zip(here, _DIGITS[micro:], messages[first:end], here, levels[first:end], fingerprints[first:end]),
+            here = slice(first, end)
+            pieces.append(
+                joined(
+                    self._constants(zeros, milli),
+                    hexadecimal[here],
+                    _DIGITS[micro : micro + end - first],
+                    messages[here],
+                    decimal[here],
+                    levels[here],
+                    fingerprints[here],
+                )
             )
             first = end
-        return documents
+        return Documents(pieces, len(lines))
 
-    def _of(self, milli: int, offset: bytes) -> bytes:
-        """What makes a line's two rows of ``% (offset, microsecond's digits, message, offset, log fields, fingerprint)``."""
-        if self._made_for != (milli, offset):
-            second, part = divmod(milli, 1000)
-            stamp = f"{utc(second):%Y-%m-%dT%H:%M:%S}.{part:03}".encode()
-            self._template = (
-                b'{"create":{"_id":"' + self._id + b"-" + offset + b'"}}\n'
-                b'{"@timestamp":"' + stamp + b'%bZ","message":"%b","log":{"offset":%d%b}' + self._rest + b"}\n"
-            )
-            self._made_for = (milli, offset)
-        return self._template
+    def _constants(self, zeros: bytes, milli: int) -> tuple[bytes, ...]:
+        """What is the same for all documents of a millisecond, with the zeros before the offset in their ids."""
+        second, part = divmod(milli, 1000)
+        identity, time, *others = self._constant
+        return (identity + zeros, time + f"{utc(second):%Y-%m-%dT%H:%M:%S}.{part:03}".encode(), *others)
