@@ -16,7 +16,7 @@ from typing import Any, Callable
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from daqsched_executor.contract import LINKS_DIR, STREAMS_DIR, Stream
+from daqsched_executor.contract import FORWARDING_VARIABLE, LINKS_DIR, STREAMS_DIR, Forwarding, Stream
 
 EXECUTOR = Path(__file__).parent.parent / "executor"
 
@@ -88,17 +88,32 @@ class Printer:
 class ForwarderProcess:
     """`daqsched-executor forward`, as a machine runs it."""
 
-    def __init__(self, spool: Path, url: str, prefix: str, *options: str, python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        spool: Path,
+        url: str,
+        prefix: str,
+        *options: str,
+        python: str = sys.executable,
+        config: Forwarding = Forwarding(),  # noqa: B008 - it is frozen
+    ) -> None:
         self.spool = spool
         spool.parent.mkdir(exist_ok=True)
         with (spool.parent / "forward.stderr").open("ab") as errors:
             self.process = subprocess.Popen(
                 [python, "-m", "daqsched_executor.forward"]
                 + ["--spool", str(spool), "--elasticsearch", url, "--index", prefix, *options],
-                env={**os.environ, "PYTHONPATH": str(EXECUTOR)},
+                env={**os.environ, "PYTHONPATH": str(EXECUTOR), FORWARDING_VARIABLE: config.to_json()},
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
             )
+
+    def counts(self) -> dict[str, Any]:
+        """What it says of itself, checked: each line that was read is accounted for."""
+        found: dict[str, Any] = json.loads((self.spool / "forward" / "status.json").read_text())
+        parts = ("stored", "duplicates", "dead", "dropped", "under_way")
+        assert found["read"] == sum(found[part] for part in parts), found
+        return found
 
     @property
     def errors(self) -> str:

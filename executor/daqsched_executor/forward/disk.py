@@ -171,7 +171,7 @@ class Disk:
                 source = min(self._waiting(), key=lambda one: one.waits_since or 0, default=None)
                 if source is None:
                     return
-                given = self._give_up_oldest(source, min(excess, STEP))
+                given = self._give_up_oldest(source, max(CHUNK, min(excess, STEP)))
                 if not given:
                     return
                 excess -= given

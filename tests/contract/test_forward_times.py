@@ -1,0 +1,152 @@
+"""Which time, run and start a line carries, and that new lines do not wait behind old ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daqsched_executor.contract import Forwarding, start_row, starts_path
+from fake_elastic import FakeElastic
+from forwarding import ForwarderProcess, Printer, until
+
+
+@pytest.fixture
+def elastic() -> Iterator[FakeElastic]:
+    """An empty server."""
+    made = FakeElastic()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """An empty spool."""
+    return tmp_path / "spool"
+
+
+def document(elastic: FakeElastic, message: str) -> dict[str, Any]:
+    """The one with this text."""
+    (found,) = [one for one in list(elastic.documents.values()) if one["message"] == message]
+    return found
+
+
+def seconds(found: dict[str, Any]) -> float:
+    """A document's time."""
+    text = found["@timestamp"].rstrip("Z")
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
+
+
+def test_lines_that_waited_have_the_time_of_their_printing(elastic: FakeElastic, spool: Path) -> None:
+    """Not of their storing: also what was seen before the forwarder was killed, to the time of its last note."""
+    elastic.open.clear()
+    printer = Printer(spool)
+    process = ForwarderProcess(spool, elastic.url, "logs")
+    printed = {}
+    # the first plans fill the senders, the others wait in the file
+    for number in range(8):
+        printer.print(f"line {number}\n")
+        printed[f"line {number}"] = time.time()
+        until("a look", lambda: _looked_since(spool, time.time()), 10)
+    elastic.open.set()
+    until("all lines", lambda: len(elastic.documents) == 8)
+    for message, when in printed.items():
+        # a file's own time is a clock tick behind
+        assert -0.02 < seconds(document(elastic, message)) - when < 0.9, message
+    assert process.stop() == 0
+
+
+def _looked_since(spool: Path, when: float) -> bool:
+    """Two looks are never further apart than this."""
+    while time.time() - when < 0.25:
+        time.sleep(0.02)
+    return True
+
+
+def test_new_lines_do_not_wait_for_a_backlog(elastic: FakeElastic, spool: Path) -> None:
+    """40 MB wait and each request takes 0.4 s: lines printed now arrive long before the last of them, in order by offset."""
+    elastic.open.clear()
+    printer = Printer(spool)
+    process = ForwarderProcess(spool, elastic.url, "logs")
+    until("its beginning", (spool / "forward" / "status.json").exists)
+    for part in range(4):
+        printer.print("".join(f"old {part} {number:06d} {'x' * 386}\n" for number in range(25_000)))
+        _looked_since(spool, time.time())
+    time.sleep(2.2)  # what waits is old only then
+    elastic.refuse_request = lambda path, body: time.sleep(0.4)
+    elastic.open.set()
+    until("some of it", lambda: len(elastic.documents) > 4000)
+    began = time.time()
+    printer.print("new line\n")
+    until("the new line", lambda: any(one["message"] == "new line" for one in list(elastic.documents.values())), 5)
+    late = time.time() - began
+    assert late < 5 and len(elastic.documents) < 75_000, f"after {late:.1f} s, {len(elastic.documents)} lines"
+    process.kill()
+    elastic.refuse_request = lambda path, body: None
+    process = ForwarderProcess(spool, elastic.url, "logs")
+    until("all of it", lambda: len(elastic.documents) == 100_001, 60)
+    in_order = sorted(elastic.documents.items(), key=lambda item: item[0][1])
+    times = [one["@timestamp"] for _, one in in_order]
+    assert times == sorted(times)
+    assert process.stop() == 0 and process.counts()["read"] == 100_001
+
+
+def test_lines_carry_the_run_in_which_they_were_printed(elastic: FakeElastic, spool: Path, tmp_path: Path) -> None:
+    """As run control's file said then; none while there is none."""
+    number = tmp_path / "run_number"
+    printer = Printer(spool, labels={"shift": "night"})
+    process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(run_file=str(number)))
+    printer.print("before\n")
+    until("before", lambda: len(elastic.documents) == 1)
+    for run in ("1201", "1202"):
+        number.write_text(f"{run} started by alice\n")
+        printer.print(f"in {run}\n")
+        until(run, lambda run=run: any(one["message"] == f"in {run}" for one in list(elastic.documents.values())))
+    assert document(elastic, "before")["labels"] == {"shift": "night"}
+    assert document(elastic, "in 1201")["labels"] == {"shift": "night", "run": "1201"}
+    assert document(elastic, "in 1202")["labels"] == {"shift": "night", "run": "1202"}
+    assert process.stop() == 0
+
+
+def test_lines_carry_the_start_of_the_program_that_printed_them(elastic: FakeElastic, spool: Path) -> None:
+    """As its executor noted; what was printed by two of them in one look is told apart."""
+    printer = Printer(spool)
+    rows = Path(starts_path(str(printer.registration)))
+    printer.print("one\n" * 3)
+    rows.write_bytes(start_row(12, 2))
+    printer.print("two\n" * 2)
+    rows.write_bytes(start_row(12, 2) + start_row(20, 3) + start_row(20, 4))
+    printer.print("four\n")
+    words = Printer(spool, name="executor")
+    words.print("starts\n")
+    process = ForwarderProcess(spool, elastic.url, "logs")
+    until("all lines", lambda: len(elastic.documents) == 7)
+    found = sorted((one["message"], one["daqsched"].get("start")) for one in elastic.documents.values())
+    assert found == [("four", 4), ("one", 1), ("one", 1), ("one", 1), ("starts", None), ("two", 2), ("two", 2)]
+    printer.die()
+    words.die()
+    until("the stream's end", lambda: printer.gone() and not rows.exists())
+    assert process.stop() == 0
+
+
+def test_an_index_holds_the_lines_of_its_own_time(elastic: FakeElastic, spool: Path) -> None:
+    """With a new index each minute: what is printed in one minute and stored in the next belongs to the first."""
+    if time.time() % 60 > 50:  # the lines must be seen in this minute
+        until("the next minute", lambda: time.time() % 60 < 50)
+    elastic.open.clear()
+    printer = Printer(spool)
+    process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(period="minute"))
+    until("its beginning", (spool / "forward" / "status.json").exists)
+    for number in range(6):
+        printer.print(f"{number}\n")
+        _looked_since(spool, time.time())
+    elastic.open.set()
+    until("all lines", lambda: len(elastic.documents) == 6)
+    for (index, _), one in elastic.documents.items():
+        stamp = one["@timestamp"]
+        assert index == f"logs-{stamp[:4]}.{stamp[5:7]}.{stamp[8:10]}.{stamp[11:13]}{stamp[14:16]}"
+    assert process.stop() == 0
