@@ -112,7 +112,10 @@ class Reader:
             for key, lines in found.items()
             for at, (when, line) in enumerate(lines)
         )
-        return [line for *_, line in ordered]
+        shown = [line for *_, line in ordered]
+        if (self._wanted.since or self._wanted.until) and any(not line.time for line in shown):
+            self._complain("lines without a time of their own are shown, as nobody knows when they were printed")
+        return shown
 
     def follow(self) -> Iterator[Line]:
         """Lines as they are printed, for ever; a line's time is that of its arrival, where it has none of its own."""

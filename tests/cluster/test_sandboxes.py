@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -90,6 +91,8 @@ def test_the_last_lines_of_several_jobs_and_hosts(farm: Farm) -> None:
     assert {line["stream"] for line in logs(farm, "tick", "--level", "error")} == {"stderr"}
     text = farm.run("logs", "words", "--stream", "stdout").stdout
     assert text.splitlines()[0].split() == ["hlt01", "words", "|", "link", "lost"]
+    done = farm.run("logs", "words", "--stream", "stdout", "--since", "1h")
+    assert "lines without a time of their own are shown" in done.stderr and "link found" in done.stdout
     executor = logs(farm, "words", "--stream", "executor")
     assert all(line["time"] for line in executor) and any("runs: pid" in line["message"] for line in executor)
     assert logs(farm, "words", "--stream", "executor", "--until", "2020-01-01 00:00:00") == []
@@ -183,3 +186,36 @@ def test_an_agent_that_is_away_is_one_sentence_and_others_are_read(farm: Farm, c
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     finally:
         follower.close()
+
+
+def test_an_agent_that_wants_credentials_gets_them(farm: Farm, cluster: Cluster, tmp_path: Path) -> None:
+    """Those that the daemon was told, and a sentence says so where it was not."""
+    pairs = {"principal": "daq", "secret": "s3cret"}
+    theirs, ours = tmp_path / "theirs.json", tmp_path / "ours.json"
+    for path, content in ((theirs, {"credentials": [pairs]}), (ours, pairs)):
+        path.write_text(json.dumps(content))
+        path.chmod(0o600)
+    farm.apply('jobs = [Job("words", argv=["/bin/sh", "-c", "echo hello; sleep 1000"], hosts="hlt03")]')
+    pid = cluster.members["hlt03"].pid
+    assert pid
+    proc = Path(f"/proc/{pid}")
+    command = proc.joinpath("cmdline").read_text().split("\0")[:-1]
+    env = dict(one.split("=", 1) for one in proc.joinpath("environ").read_text().split("\0") if "=" in one)
+    env.update(MESOS_AUTHENTICATE_HTTP_READONLY="true", MESOS_HTTP_CREDENTIALS=f"file://{theirs}")
+    program, folder = os.readlink(proc / "exe"), os.readlink(proc / "cwd")
+    cluster.kill("hlt03")
+    with (tmp_path / "agent.log").open("w") as log:
+        agent = subprocess.Popen(command, executable=program, cwd=folder, env=env, stdout=log, stderr=log)
+    try:
+        until(
+            lambda: "wants credentials: daqsched serve" in farm.run("logs", "words").stderr, "it asks for credentials"
+        )
+        assert farm.end() == 0
+        farm.serve("--agent-credentials", str(ours))
+        shown = until(lambda: logs(farm, "words", "--stream", "stdout"), "it shows its sandboxes")
+        assert [line["message"] for line in shown] == ["hello"]
+        assert "s3cret" not in farm.log()
+    finally:
+        agent.kill()
+        agent.wait()
+        cluster.start("hlt03")

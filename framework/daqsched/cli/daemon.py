@@ -45,6 +45,8 @@ def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bo
     # uvicorn tells of its own birth; pymesos of every attempt to connect, which the engine sums up, and prints a traceback
     # of what it then raises in the main thread, where `serve` makes a sentence of it
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    # each question to an agent
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("pymesos").setLevel(logging.CRITICAL)
     framework = Framework(
         name=options["name"],

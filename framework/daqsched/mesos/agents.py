@@ -52,15 +52,19 @@ class File:
 
 
 class _OnDemand(httpx.Auth):
-    """HTTP Basic, told only to who asks for it."""
+    """HTTP Basic, told only to who asks for it, and from then on at once."""
 
     def __init__(self, principal: str, secret: str) -> None:
         self._basic = httpx.BasicAuth(principal, secret)
+        self._asked: set[bytes] = set()
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        response = yield request
-        if response.status_code == 401:
-            yield from self._basic.auth_flow(request)
+        if request.url.netloc not in self._asked:
+            response = yield request
+            if response.status_code != 401:
+                return
+            self._asked.add(request.url.netloc)
+        yield from self._basic.auth_flow(request)
 
 
 class Agents:
