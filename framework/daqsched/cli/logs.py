@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import click
 
@@ -16,7 +16,24 @@ if TYPE_CHECKING:
     from daqsched.search import Line, Wanted
 
 
-@main.command()
+class _Logs(click.Group):
+    """Lines as they are asked for, unless the first word is a verb of its own (``daqsched logs kibana``).
+
+    A job of such a name is asked for as ``NAME@*``.
+    """
+
+    allow_interspersed_args = True
+
+    def make_context(
+        self, info_name: Optional[str], args: list[str], parent: Any = None, **extra: Any
+    ) -> click.Context:
+        verb = self.commands.get(args[0]) if args else None
+        if verb is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return verb.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+
+@main.group(cls=_Logs, invoke_without_command=True, no_args_is_help=False, subcommand_metavar="")
 @click.argument("select", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Go on with lines as they are printed, until Ctrl-C.")
 @click.option("--host", "hosts", multiple=True, help="Only these hosts: names, ranges, * and ?.")
