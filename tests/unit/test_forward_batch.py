@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from daqsched_executor.forward.batch import judge, pause_s
+from daqsched_executor.forward.batch import Documents, judge, pause_s
 
 
 def reply(*statuses: int) -> bytes:
@@ -62,6 +62,23 @@ def test_an_answer_that_is_no_bulk_reply_stores_nothing(body: bytes) -> None:
     """A proxy's page with status 200 must not count as success."""
     with pytest.raises(ValueError):
         judge(body, 2)
+
+
+def test_documents_in_few_pieces_are_still_documents() -> None:
+    """They are counted, measured, taken apart, and left out from the end on."""
+    each = [b'{"create":{"_id":"%d"}}\n{"message":"%b"}\n' % (at, b"x" * at) for at in range(6)]
+    documents = Documents([each[0] + each[1] + each[2], each[3]], 4)
+    documents += Documents(each[4:])
+    assert (len(documents), documents.size) == (6, len(b"".join(each)))
+    assert list(documents) == each and documents.body() == b"".join(each)
+    documents.shorten(documents.size, 0)
+    assert len(documents) == 6
+    documents.shorten(len(each[0] + each[1] + each[2]) - 1, 0)
+    assert list(documents) == each[:2] and documents.size == len(documents.body())
+    documents.shorten(0, 1)
+    assert list(documents) == each[:1]
+    documents.shorten(0, 0)
+    assert not documents and not list(documents) and not documents.size
 
 
 def test_waiting_doubles_up_to_a_cap_and_is_spread() -> None:
