@@ -42,8 +42,12 @@ class Documents:
 
     def __iter__(self) -> Iterator[bytes]:
         """The documents one by one."""
+        return iter(self.at(range(self._count)))
+
+    def at(self, positions: Iterable[int]) -> list[bytes]:
+        """Some of the documents."""
         rows = self.body().split(b"\n")
-        return map(b"%b\n%b\n".__mod__, zip(rows[::2], rows[1::2]))
+        return [b"%b\n%b\n" % (rows[2 * position], rows[2 * position + 1]) for position in positions]
 
     def body(self) -> bytes:
         """All of them."""
@@ -93,19 +97,20 @@ REPLY_FILTER = "filter_path=errors,items.*.status,items.*.error.type,items.*.err
 
 _CONFIGURATION = (401, 403, 404)
 
-#: What the reply says of most documents, also of those among which one was refused.
-_CREATED = {"create": {"status": 201}}
+#: What the reply says of most documents, also of those among which one was refused: it is read as `_SHORT`, in a third of
+#: the time.
+_CREATED, _SHORT = b'{"create":{"status":201}}', b"201"
 
 
 def judge(reply: bytes, count: int) -> Verdict:
     """Read the body of a bulk request that was answered with 200; raises `ValueError` if it is no such reply."""
     if reply.startswith(b'{"errors":false'):
         return Verdict(stored=count)
-    answer = loads(reply)
+    answer = loads(reply.replace(_CREATED, _SHORT))
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != count:
         raise ValueError("the reply does not name each document")
-    others = [(position, item) for position, item in enumerate(items) if item != _CREATED]
+    others = [(position, item) for position, item in enumerate(items) if item != 201]
     stored, duplicates = count - len(others), 0
     later: list[int] = []
     denied: list[int] = []

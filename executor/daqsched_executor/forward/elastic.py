@@ -212,16 +212,18 @@ class Elastic:
                 work.pop()
                 stored += verdict.stored
                 duplicates += verdict.duplicates
-                each = [] if verdict.stored + verdict.duplicates == len(documents) else list(documents)
                 if verdict.refused:
-                    done = self._second_form(batch.target, [(each[at], why) for at, why in verdict.refused])
+                    refused = documents.at(at for at, _ in verdict.refused)
+                    reasons = [why for _, why in verdict.refused]
+                    done = self._second_form(batch.target, list(zip(refused, reasons)))
                     if done is None:
                         return Outcome(batch.number, False)
                     dead += done
-                again = Documents(each[at] for at in sorted([*verdict.later, *verdict.denied]))
-                if not again:
+                left = sorted([*verdict.later, *verdict.denied])
+                if not left:
                     attempt = 0
                     continue
+                again = Documents(documents.at(left))
                 work.append(again)
                 self._complain("items", f"{self._connection.node} does not take {len(again)} lines: {verdict.reason}")
             attempt += 1
