@@ -7,7 +7,7 @@ from pathlib import Path
 import shippers
 from shippers import Place, Run
 
-from daqsched_executor.forward.template import template
+from daqsched_executor.contract.template import template
 
 #: The one level in a hundred is refused; what is no level is none.
 POISONED = ("INF0",) * 99 + ("ERROR",)

@@ -31,6 +31,8 @@ class FakeElastic:
         self.refuse_document: Item = lambda document: None
         #: Apply a bulk request and end the connection without an answer.
         self.lose_answers = False
+        #: Apply a bulk request and answer 200 with this.
+        self.garbage = b""
         #: Requests wait here before anything is done.
         self.open = threading.Event()
         self.open.set()
@@ -56,6 +58,8 @@ class FakeElastic:
                     self.close_connection = True
                     return
                 text = json.dumps(answer, separators=(",", ":")).encode()
+                if fake.garbage and "_bulk" in self.path:
+                    text = fake.garbage
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()

@@ -16,11 +16,11 @@ from daqsched import search
 from daqsched.errors import Unreachable, UserError
 from daqsched.search import Line, Wanted
 from daqsched_executor.contract import Stream
+from daqsched_executor.contract.template import template
 from daqsched_executor.forward.batch import BODY
 from daqsched_executor.forward.forms import Text
 from daqsched_executor.forward.position import Position
 from daqsched_executor.forward.record import index_of
-from daqsched_executor.forward.template import template
 from forwarding import ForwarderProcess, Index, Printer, until
 
 

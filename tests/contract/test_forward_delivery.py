@@ -167,26 +167,29 @@ def test_documents_that_the_server_has_no_time_for_are_sent_again_alone(
 def test_a_poisonous_line_becomes_a_dead_letter_and_the_others_are_stored(
     elastic: FakeElastic, spool: Path, start: Start
 ) -> None:
-    """A document that is refused for ever is stored in its smallest form, with the reason and whence it came."""
+    """A document that is refused for ever is kept in an index of our own, with the reason and all that it was."""
     elastic.refuse_document = lambda document: (
-        (400, "cannot parse") if document["message"] == "poison" and "host" in document else None
+        (400, "cannot parse") if document["message"] == "poison" and "error" not in document else None
     )
     printer = Printer(spool)
     printer.print("good\npoison\nbetter\n")
     process = start()
-    until("stored", stored(elastic, "good", "poison", "better"))
-    letter = elastic.documents[sorted(elastic.documents)[1]]
-    assert letter["event"] == {"dataset": "daqsched.deadletter"}
-    assert letter["error"]["message"] == "readout@hlt01 stdout at byte 5: fake: cannot parse (400)"
-    assert "@timestamp" in letter
+    until("stored", stored(elastic, "good", "better", "poison"))
+    (index, id), letter = sorted(elastic.documents.items())[2]
+    assert index == f"logs-deadletter-{letter['@timestamp'][:7].replace('-', '.')}"
+    assert id == f"{printer.id}-{5:010x}" and letter["event"].pop("dataset") == "daqsched.deadletter"
+    assert letter["error"]["message"] == "fake: cannot parse (400)"
+    full = json.loads(letter["event"]["original"])
+    assert full["message"] == "poison" and full["host"] == {"name": "hlt01"} == letter["host"]
+    assert letter["daqsched"]["deadletter"]["index"] == sorted(elastic.documents)[0][0]
     assert process.stop() == 0
-    assert counts(spool)["dead"] == 1
+    assert (counts(spool)["dead"], counts(spool)["dead_here"]) == (1, 0)
 
 
 def test_a_line_that_is_taken_in_no_form_is_kept_in_a_local_file(
     elastic: FakeElastic, spool: Path, start: Start
 ) -> None:
-    """What even the smallest form can't bring in is a line of forward/deadletter.ndjson, and counted."""
+    """What even the index of dead letters refuses is a line of forward/deadletter.ndjson, and counted."""
     elastic.refuse_document = lambda document: (400, "never") if document["message"] == "poison" else None
     printer = Printer(spool)
     printer.print("good\npoison\nbetter\n")
@@ -199,19 +202,77 @@ def test_a_line_that_is_taken_in_no_form_is_kept_in_a_local_file(
     assert letter["reason"] == "fake: never (400)" and letter["index"].startswith("logs-")
     state = counts(spool)
     assert (state["read"], state["stored"], state["dead"], state["under_way"]) == (3, 2, 1, 0)
+    assert (state["dead_here"], state["dead_lost"]) == (1, 0)
+
+
+def test_dead_letters_wait_while_elasticsearch_has_no_time_and_hold_no_other_line_up(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """They are stored by a thread of their own; a disk that is too full for them makes no line a local one."""
+    full = threading.Event()
+    elastic.refuse_document = lambda document: (
+        None
+        if document["message"] != "poison"
+        else (400, "cannot parse")
+        if "error" not in document
+        else None
+        if full.is_set()
+        else (403, "cluster_block_exception: index blocked by: FORBIDDEN/12/index read-only / allow delete (api)")
+    )
+    printer = Printer(spool)
+    start()
+    for at in range(4):
+        printer.print(f"good {at}\npoison\n")
+        until("the good line is stored", lambda at=at: f"good {at}" in elastic.messages())
+    assert "poison" not in elastic.messages()
+    full.set()
+    until("the dead letters are stored", lambda: elastic.messages().count("poison") == 4)
+    assert not (spool / "forward" / "deadletter.ndjson").exists()
+
+
+def test_requests_shrink_while_the_server_is_busy_and_grow_again(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """A server that answers 429 to large requests gets smaller ones, and larger ones when these go well."""
+    elastic.refuse_request = lambda path, body: 429 if "_bulk" in path and body.count(b"\n") > 1000 else None
+    printer = Printer(spool)
+    printer.print("".join(f"{at:05}\n" for at in range(3000)))
+    start()
+    until("stored", lambda: len(elastic.messages()) == 3000)
+    elastic.refuse_request = lambda path, body: None
+    printer.print("".join(f"{at:05}\n" for at in range(3000, 40_000)))
+    until("all stored", lambda: len(elastic.messages()) == 40_000)
+    sizes = [size for size, _ in elastic.bulks]
+    assert max(sizes[:6]) <= 500 < 1500 < max(sizes)
+
+
+def test_a_garbage_answer_stores_nothing_and_is_said(elastic: FakeElastic, spool: Path, start: Start) -> None:
+    """A proxy's login page with status 200 is no success."""
+    elastic.garbage = b"<html>Please log in</html>"
+    printer = Printer(spool)
+    process = start()
+    printer.print("x\n")
+    until("said", lambda: "answers a bulk request strangely" in process.errors)
+    assert process.errors.count("strangely") == 1
+    elastic.garbage = b""
+    printer.die()
+    until("acknowledged", printer.gone)
+    assert elastic.messages() == ["x"]
 
 
 def test_a_body_that_is_too_large_is_halved(elastic: FakeElastic, spool: Path, start: Start) -> None:
-    """413 makes smaller requests; a single line that is still too large goes to the local file."""
+    """413 makes smaller requests; of a single line that is still too large the beginning is stored, and all of it kept here."""
     elastic.refuse_request = lambda path, body: 413 if len(body) > 20_000 else None
     printer = Printer(spool)
     printer.print("".join(f"{at:04} {'x' * 100}\n" for at in range(1000)))
     printer.print("y" * 30_000 + "\nlast\n")
     process = start()
-    until("all but the large one are stored", lambda: len(elastic.messages()) == 1001)
-    assert elastic.messages()[-1] == "last"
+    until("all are stored", lambda: len(elastic.messages()) == 1002)
+    assert elastic.messages()[-2] == "last" and elastic.messages()[-1] == "y" * 4096
     assert process.stop() == 0
-    assert counts(spool)["dead"] == 1
+    assert (counts(spool)["dead"], counts(spool)["dead_here"]) == (1, 1)
+    (row,) = (spool / "forward" / "deadletter.ndjson").read_text().splitlines()
+    assert json.loads(row)["document"]["message"] == "y" * 30_000
 
 
 def test_bodies_stay_below_their_limit(elastic: FakeElastic, spool: Path, start: Start) -> None:

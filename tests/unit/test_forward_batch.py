@@ -48,6 +48,22 @@ def test_each_status_of_a_document_has_one_meaning(status: int, field: str) -> N
     assert verdict.stored == 1 + (field == "stored")
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("index_closed_exception", "closed"),
+        ("validation_exception", "this action would add [2] shards, but this cluster has [1000]/[1000] maximum open"),
+        ("cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)]"),
+        ("illegal_argument_exception", "no write index is defined for alias [x]"),
+    ],
+)
+def test_what_is_wrong_with_an_index_makes_no_line_poison(kind: str, reason: str) -> None:
+    """Elasticsearch answers 400 for it, too: somebody must mend the index, and the lines wait."""
+    items = [{"create": {"status": 400, "error": {"type": kind, "reason": reason}}}]
+    verdict = judge(json.dumps({"errors": True, "items": items}).encode(), 1)
+    assert list(verdict.denied) == [0] and not verdict.refused
+
+
 def test_positions_and_reasons_are_kept() -> None:
     """Who reads the verdict knows which documents it is about."""
     verdict = judge(reply(201, 400, 429, 409, 403), 5)

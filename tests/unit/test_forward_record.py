@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from daqsched_executor.contract import Stream, document_id
+from daqsched_executor.contract.template import FIELDS, template
 from daqsched_executor.forward.batch import BODY
+from daqsched_executor.forward.deadletter import SHORT, Refused, letter
 from daqsched_executor.forward.forms import Text
 from daqsched_executor.forward.lines import LONGEST
 from daqsched_executor.forward.position import Position
-from daqsched_executor.forward.record import flag_fragment, index_of, level_fragment, minimal, quote
-from daqsched_executor.forward.template import FIELDS, template
+from daqsched_executor.forward.record import flag_fragment, index_of, level_fragment, quote
 
 STREAM = Stream("abcdefghijk", "stdout", "/sandbox/stdout", 0, "a%d@h.1", "a%d", "h", "r%s", {"run": "100%"})
 
@@ -44,22 +45,35 @@ def test_every_field_of_a_document_has_a_type_in_the_template() -> None:
         return {path}
 
     (_, document), (_, partial) = documents(b"[INFO] x\n")[0], documents(b"rest", final=True)[0]
-    small = json.loads(minimal(_row(b"[INFO] x\n"), "why").splitlines()[1])
+    small = json.loads(letter(Refused("logs-1", _row(b"[INFO] x\n"), "why"), "logs").document.splitlines()[1])
     assert names(document, "") | names(partial, "") | names(small, "") <= set(FIELDS)
     properties = template("logs")["template"]["mappings"]["properties"]
     assert properties["service"]["properties"]["node"]["properties"]["name"]["type"] == "keyword"
 
 
-def test_the_smallest_form_keeps_id_time_text_and_tells_whence() -> None:
-    """A dead letter is the same line under the same id."""
-    action, source = map(json.loads, minimal(_row(b'say "hi" \xc3\xa4\n'), "no").splitlines())
+def test_a_dead_letter_keeps_id_time_text_whence_and_the_whole_document() -> None:
+    """It is the same line under the same id, in the month of its time, and can be made whole again."""
+    row = _row(b'say "hi" \xc3\xa4\n')
+    dead = letter(Refused("logs-2001.09.09", row, "no"), "logs")
+    action, source = map(json.loads, dead.document.splitlines())
+    assert dead.target == "logs-deadletter-2001.09"
     assert action == {"create": {"_id": document_id(STREAM.id, 0)}}
+    full = json.loads(row.splitlines()[1])
+    assert json.loads(source["event"].pop("original")) == full
+    assert source.pop("daqsched") == {**full["daqsched"], "deadletter": {"index": "logs-2001.09.09"}}
     assert source == {
-        "@timestamp": "2001-09-09T01:46:40.999999Z",
-        "message": 'say "hi" ä',
-        "error": {"message": "a%d@h stdout at byte 0: no"},
+        **{name: full[name] for name in ("@timestamp", "message", "host", "service", "log")},
+        "error": {"message": "no"},
         "event": {"dataset": "daqsched.deadletter"},
     }
+
+
+def test_of_a_line_that_is_too_large_the_beginning_is_stored() -> None:
+    """With a flag, and where the rest is."""
+    dead = letter(Refused("logs-1", _row(b"x" * 10_000 + b"\n"), "413", large=True), "logs")
+    source = json.loads(dead.document.splitlines()[1])
+    assert source["message"] == "x" * SHORT and source["log"]["flags"] == ["truncated"]
+    assert "forward/deadletter.ndjson" in source["error"]["message"] and "original" not in source["event"]
 
 
 def _row(chunk: bytes) -> bytes:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from daqsched_executor.forward.status import PRINT_EVERY_S, Complaints, Counts, DeadLetters, Status
+from daqsched_executor.forward.deadletter import Refused
+from daqsched_executor.forward.kept import Kept
+from daqsched_executor.forward.status import PRINT_EVERY_S, Complaints, Counts, Status
 
 
 class Clock:
@@ -77,10 +79,18 @@ def test_a_trouble_is_complained_about_once_in_a_while() -> None:
     assert complain.printed == 2
 
 
-def test_dead_letters_are_rows_of_a_file(tmp_path: Path) -> None:
-    """With all that a second attempt needs."""
-    letters = DeadLetters(str(tmp_path / "deadletter.ndjson"))
-    for at in range(2):
-        letters.keep("logs-1", b'{"create":{"_id":"x-%d"}}\n{"message":"m"}\n' % at, "why")
-    rows = [json.loads(row) for row in (tmp_path / "deadletter.ndjson").read_text().splitlines()]
+def test_dead_letters_are_rows_of_a_file_with_a_bound(tmp_path: Path) -> None:
+    """With all that a second attempt needs; what there is no room for is counted and said, over a restart, too."""
+    path, said = str(tmp_path / "deadletter.ndjson"), []
+    document = b'{"create":{"_id":"x-%d"}}\n{"message":"m"}\n'
+    kept = Kept(path, lambda about, sentence: said.append(sentence), most=200)
+    for at in range(5):
+        kept.keep(Refused("logs-1", document % at, "why"))
+    rows = [json.loads(row) for row in Path(path).read_text().splitlines()]
     assert rows[1] == {"index": "logs-1", "id": "x-1", "reason": "why", "document": {"message": "m"}}
+    assert (len(rows), kept.letters, kept.lost) == (2, 2, 3) and "is full: 3 lines" in said[-1]
+    again = Kept(path, lambda about, sentence: None, most=200)
+    assert (again.letters, again.lost) == (2, 3)
+    Path(path).unlink()
+    again.keep(Refused("logs-1", document % 9, "why"))
+    assert (again.letters, again.lost) == (1, 3)

@@ -1,7 +1,8 @@
 """``daqsched-executor forward``: every line that a machine's jobs print, stored in Elasticsearch once.
 
-One per machine, run as an ordinary job. `lines`, `record`, `template` and `batch` take values and return values;
-`spool`, `source`, `journal`, `disk`, `elastic` and `status` touch files and the network; `loop` puts them together.
+One per machine, run as an ordinary job. `lines`, `record`, `deadletter` and `batch` take values and return values;
+`spool`, `source`, `journal`, `disk`, `connection`, `elastic`, `kept` and `status` touch files and the network; `loop` puts
+them together.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--elasticsearch", metavar="URL[,URL]", help="nodes, e.g. http://es1:9200")
     parser.add_argument("--index", metavar="PREFIX", help="indices are PREFIX-YYYY.MM.DD")
+    parser.add_argument(
+        "--ca-file", metavar="FILE", help="PEM of the authority that signed Elasticsearch's certificate"
+    )
     parser.add_argument("--user-file", metavar="FILE", help="a file whose first line is NAME:PASSWORD")
+    parser.add_argument("--api-key-file", metavar="FILE", help="a file whose first line is an API key")
     options = parser.parse_args(argv)
     try:
         if options.status:

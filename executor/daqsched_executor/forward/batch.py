@@ -97,6 +97,18 @@ REPLY_FILTER = "filter_path=errors,items.*.status,items.*.error.type,items.*.err
 
 _CONFIGURATION = (401, 403, 404)
 
+#: Refusals with status 400 that say nothing of the document: a closed index, no room for another shard, a name that no
+#: index may have, an alias without an index to write to.
+_OF_THE_INDEX = (
+    "index_closed_exception",
+    "validation_exception",
+    "action_request_validation_exception",
+    "cluster_block_exception",
+    "invalid_index_name_exception",
+    "invalid_alias_name_exception",
+)
+_NO_WRITE_INDEX = "no write index is defined"
+
 #: What the reply says of most documents, also of those among which one was refused: it is read as `_SHORT`, in a third of
 #: the time.
 _CREATED, _SHORT = b'{"create":{"status":201}}', b"201"
@@ -125,11 +137,12 @@ def judge(reply: bytes, count: int) -> Verdict:
             duplicates += 1
         else:
             error = result.get("error") or {}
-            words = f"{error.get('type', 'error')}: {error.get('reason', '')} ({status})"
+            kind, why = str(error.get("type", "error")), str(error.get("reason", ""))
+            words = f"{kind}: {why} ({status})"
             if status == 429 or status >= 500 or status == 408:
                 later.append(position)
                 reason = reason or words
-            elif status in _CONFIGURATION:
+            elif status in _CONFIGURATION or kind in _OF_THE_INDEX or _NO_WRITE_INDEX in why:
                 denied.append(position)
                 reason = reason or words
             else:

@@ -1,38 +1,24 @@
-"""Elasticsearch over plain HTTP: one connection per thread, and a batch delivered whatever it takes.
-
-Not the official client: importing it costs 0.3 s and 38 MB, on each farm machine, to send one kind of request.
-"""
+"""Batches delivered to Elasticsearch whatever it takes, the templates before them, the dead letters behind them."""
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
 import random
-import ssl
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
-from .batch import REPLY_FILTER, Batch, Documents, judge, pause_s
-from .record import minimal
-from .template import template
-
-Complain = Callable[[str, str], None]
-
-#: How long a request may take before it is sent again.
-TIMEOUT_S = 30.0
+from ..contract.template import TEMPLATE_VERSION, chosen, templates
+from .batch import BODY, REPLY_FILTER, Batch, Documents, Verdict, judge, pause_s
+from .connection import Complain, Connection, HTTPException, Reply
+from .deadletter import Letter, Refused, letter
 
 #: Answers to a whole request that mean "later"; other refusals mean that somebody must change something.
 _LATER = (408, 429, 500, 502, 503, 504)
 
-
-class Reply(NamedTuple):
-    """An answer to one request."""
-
-    status: int
-    body: bytes
+#: A request is not made smaller than this because the server has no time for larger ones.
+LEAST = 50
 
 
 class Outcome(NamedTuple):
@@ -44,95 +30,8 @@ class Outcome(NamedTuple):
     duplicates: int = 0
     dead: int = 0
     retries: int = 0
-
-
-class Address(NamedTuple):
-    """One of Elasticsearch's nodes."""
-
-    secure: bool
-    host: str
-    port: int
-    path: str
-
-    def __str__(self) -> str:
-        return f"{'https' if self.secure else 'http'}://{self.host}:{self.port}{self.path}"
-
-
-def addresses(text: str) -> list[Address]:
-    """Read ``URL[,URL…]``; raises ValueError with a sentence for people."""
-    found = []
-    for url in filter(None, (part.strip() for part in text.split(","))):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no address of Elasticsearch: write for example http://es1:9200")
-        if parts.username or parts.password:
-            raise ValueError("user and password do not belong into an address that `ps` shows: use --user-file")
-        secure = parts.scheme == "https"
-        found.append(Address(secure, parts.hostname, parts.port or (443 if secure else 9200), parts.path.rstrip("/")))
-    if not found:
-        raise ValueError("no address of Elasticsearch is given")
-    return found
-
-
-def user_of(path: str) -> str:
-    """``NAME:PASSWORD``, the file's first line; empty: no file. Raises OSError, or ValueError with a sentence."""
-    if not path:
-        return ""
-    with open(path) as file:
-        user = file.readline().strip()
-    if ":" not in user:
-        raise ValueError(f"{path} does not begin with NAME:PASSWORD")
-    return user
-
-
-class Connection:
-    """One kept-alive connection to whichever node answers."""
-
-    def __init__(self, nodes: Sequence[Address], user: str = "", timeout_s: float = TIMEOUT_S, first: int = 0) -> None:
-        """``user`` is ``NAME:PASSWORD``; ``first`` is the node that is tried first."""
-        self._nodes = nodes
-        self._at = first % len(nodes)
-        self._timeout_s = timeout_s
-        self._headers = {"Content-Type": "application/json"}
-        if user:
-            self._headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
-        self._http: http.client.HTTPConnection | None = None
-
-    @property
-    def node(self) -> Address:
-        """The node that the next request goes to."""
-        return self._nodes[self._at]
-
-    def request(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Reply:
-        """One answer. Raises OSError or HTTPException where there is none; the next request tries the next node."""
-        reused = self._http is not None
-        try:
-            return self._exchange(method, path, body, kind)
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            # A server may end an idle connection at any time: that is no failure, and all our requests may be repeated.
-            if reused and isinstance(error, (ConnectionError, http.client.RemoteDisconnected)):
-                try:
-                    return self._exchange(method, path, body, kind)
-                except (OSError, http.client.HTTPException):
-                    self.close()
-                    self._at = (self._at + 1) % len(self._nodes)
-                    raise
-            self._at = (self._at + 1) % len(self._nodes)
-            raise
-
-    def close(self) -> None:
-        """Let go of the connection; the next request makes a new one."""
-        if self._http is not None:
-            self._http.close()
-            self._http = None
-
-    def _exchange(self, method: str, path: str, body: bytes | None, kind: str) -> Reply:
-        if self._http is None:
-            self._http = _open(self.node, self._timeout_s)
-        self._http.request(method, self.node.path + path, body, {**self._headers, "Content-Type": kind})
-        response = self._http.getresponse()
-        return Reply(response.status, response.read())
+    #: What is still to be stored as dead letters, `Elastic.bury`; counted in ``dead``.
+    refused: Sequence[Refused] = ()
 
 
 class Elastic:
@@ -141,42 +40,48 @@ class Elastic:
     def __init__(
         self,
         connection: Connection,
+        prefix: str,
         complain: Complain,
         give_up: threading.Event,
-        dead_letter: Callable[[str, bytes, str], None],
+        keep_here: Callable[[Refused], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """``dead_letter(index, document, reason)`` keeps what Elasticsearch takes in no form; it may raise OSError."""
+        """``keep_here`` takes what Elasticsearch takes in no form; it may raise OSError."""
         self._connection = connection
+        self._prefix = prefix
         self._complain = complain
         self._give_up = give_up
-        self._dead_letter = dead_letter
+        self._keep_here = keep_here
         self._chance = chance
+        #: So many documents a request has at most: fewer where the server has no time, more where it has.
+        self._most = 1 << 20
+        #: The last request found the server too busy for it.
+        self._busy = False
 
-    def install_template(self, prefix: str) -> bool:
+    def install_templates(self) -> bool:
         """See that new indices get our field types, before the first line makes one.
 
-        An older template is replaced, a newer one is left alone. One that may not be written is a sentence and no
-        reason to hold lines back. False where the forwarder was told to give up.
+        An older template is replaced, with what was chosen by `daqsched logs setup`; a newer one is left alone. One that
+        may not be written is a sentence and no reason to hold lines back. False where the forwarder was told to give up.
         """
-        wanted = template(prefix)
+        return all(self._install(name) for name in templates(self._prefix))
+
+    def _install(self, name: str) -> bool:
         attempt = 0
         while True:
-            reply = self._ask("GET", f"/_index_template/{prefix}")
-            if (
-                reply is not None
-                and reply.status == 200
-                and _template_version(reply.body) >= wanted["_meta"]["version"]
-            ):
+            reply = self._ask("GET", f"/_index_template/{name}")
+            version, choice = chosen(_json(reply)) if reply is not None and reply.status == 200 else (0, None)
+            if version >= TEMPLATE_VERSION:
                 return True
             if reply is not None and reply.status in (200, 404):
-                reply = self._ask("PUT", f"/_index_template/{prefix}", json.dumps(wanted).encode())
+                body = templates(self._prefix, choice)[name] if choice else templates(self._prefix)[name]
+                reply = self._ask("PUT", f"/_index_template/{name}", json.dumps(body).encode())
             if reply is not None and reply.status not in _LATER:
                 if reply.status != 200:
                     self._complain(
                         "template",
-                        f"cannot see to the index template {prefix} ({_words(reply)}); "
-                        "new indices get what Elasticsearch guesses unless somebody installs it",
+                        f"cannot see to the index template {name} ({_words(reply)}); "
+                        "new indices get what Elasticsearch guesses unless somebody installs it: daqsched logs setup",
                     )
                 return True
             attempt += 1
@@ -184,83 +89,90 @@ class Elastic:
                 return False
 
     def deliver(self, batch: Batch) -> Outcome:
-        """Store every line of the batch, in full or as a dead letter, however long that takes."""
+        """Store every line of the batch that Elasticsearch does not refuse for ever, however long that takes."""
         work = [batch.documents]
-        stored = duplicates = dead = retries = attempt = 0
+        refused: list[Refused] = []
+        stored = duplicates = retries = attempt = 0
         while work:
             documents = work[-1]
-            reply = self._ask("POST", f"/{batch.target}/_bulk?{REPLY_FILTER}", documents.body(), "application/x-ndjson")
-            verdict = None
-            if reply is not None and reply.status == 200:
-                try:
-                    verdict = judge(reply.body, len(documents))
-                except ValueError as error:
-                    self._complain("reply", f"{self._connection.node} answers a bulk request strangely: {error}")
-            elif reply is not None and reply.status == 413 and len(documents) > 1:
-                each, middle = list(documents), len(documents) // 2
-                work[-1:] = [Documents(each[middle:]), Documents(each[:middle])]
+            if len(documents) > self._most:
+                work[-1:] = _split(documents, self._most)
                 continue
-            elif reply is not None and reply.status == 413:
-                work.pop()
-                if not self._keep(batch.target, documents.body(), _words(reply)):
-                    return Outcome(batch.number, False)
-                dead += 1
+            reply = self._bulk(batch.target, documents)
+            if reply is not None and reply.status == 413:
+                if len(documents) > 1:
+                    work[-1:] = _split(documents, (len(documents) + 1) // 2)
+                else:
+                    work.pop()
+                    refused.append(Refused(batch.target, documents.body(), _words(reply), large=True))
                 continue
-            elif reply is not None and reply.status not in _LATER:
-                self._complain("request", f"{self._connection.node} takes no lines: {_words(reply)}; they wait on disk")
+            verdict = self._verdict(reply, len(documents))
+            busy = self._busy or (verdict is not None and bool(verdict.later))
             if verdict is not None:
                 work.pop()
                 stored += verdict.stored
                 duplicates += verdict.duplicates
-                if verdict.refused:
-                    refused = documents.at(at for at, _ in verdict.refused)
-                    reasons = [why for _, why in verdict.refused]
-                    done = self._second_form(batch.target, list(zip(refused, reasons)))
-                    if done is None:
-                        return Outcome(batch.number, False)
-                    dead += done
+                rows = documents.at(at for at, _ in verdict.refused)
+                refused += [Refused(batch.target, row, why) for row, (_, why) in zip(rows, verdict.refused)]
                 left = sorted([*verdict.later, *verdict.denied])
                 if not left:
                     attempt = 0
+                    self._most = min(1 << 20, self._most * 2)
                     continue
                 again = Documents(documents.at(left))
                 work.append(again)
                 self._complain("items", f"{self._connection.node} does not take {len(again)} lines: {verdict.reason}")
+            if busy:
+                self._most = max(LEAST, min(self._most, len(documents)) // 2)
             attempt += 1
             retries += 1
             if self._give_up.wait(pause_s(attempt, self._chance())):
                 return Outcome(batch.number, False)
-        return Outcome(batch.number, True, stored, duplicates, dead, retries)
+        return Outcome(batch.number, True, stored, duplicates, len(refused), retries, refused)
 
-    def _second_form(self, index: str, refused: Sequence[tuple[bytes, str]]) -> int | None:
-        """Store refused lines in the form that fits anywhere, or in the local file; None if told to give up."""
-        todo = [(minimal(document, why), document, why) for document, why in refused]
+    def bury(self, refused: Sequence[Refused]) -> bool:
+        """Store each as a dead letter, here where not even that is possible; False if told to give up before all are kept."""
+        if not all(self._keep(one) for one in refused if one.large):
+            return False
+        work = _parts([(one, letter(one, self._prefix)) for one in refused])
         attempt = 0
-        while todo:
-            body = b"".join(small for small, _, _ in todo)
-            reply = self._ask("POST", f"/{index}/_bulk?{REPLY_FILTER}", body, "application/x-ndjson")
-            if reply is not None and reply.status == 200:
-                try:
-                    verdict = judge(reply.body, len(todo))
-                except ValueError:
-                    verdict = None
-                if verdict is not None:
-                    for at, _ in verdict.refused:
-                        if not self._keep(index, todo[at][1], todo[at][2]):
-                            return None
-                    todo = [todo[at] for at in sorted([*verdict.later, *verdict.denied])]
-                    if not todo:
-                        break
+        while work:
+            part = work[-1]
+            reply = self._bulk(part[0][1].target, Documents(dead.document for _, dead in part))
+            if reply is not None and reply.status == 413:
+                work.pop()
+                if len(part) > 1:
+                    work += [part[len(part) // 2 :], part[: len(part) // 2]]
+                elif not part[0][0].large:
+                    # its beginning is stored, the whole is kept here
+                    one = part[0][0]._replace(large=True)
+                    if not self._keep(one):
+                        return False
+                    work.append([(one, letter(one, self._prefix))])
+                continue
+            verdict = self._verdict(reply, len(part))
+            if verdict is not None:
+                work.pop()
+                blocked = "cluster_block_exception" in verdict.reason
+                never = [at for at, _ in verdict.refused] + ([] if blocked else list(verdict.denied))
+                if not all(self._keep(part[at][0]) for at in never if not part[at][0].large):
+                    return False
+                again = [part[at] for at in sorted([*verdict.later, *(verdict.denied if blocked else ())])]
+                if not again:
+                    attempt = 0
+                    continue
+                work.append(again)
+                self._complain("letters", f"{len(again)} dead letters wait for {part[0][1].target}: {verdict.reason}")
             attempt += 1
             if self._give_up.wait(pause_s(attempt, self._chance())):
-                return None
-        return len(refused)
+                return False
+        return True
 
-    def _keep(self, index: str, document: bytes, reason: str) -> bool:
+    def _keep(self, refused: Refused) -> bool:
         attempt = 0
         while True:
             try:
-                self._dead_letter(index, document, reason)
+                self._keep_here(refused)
                 return True
             except OSError as error:
                 self._complain("deadletter", f"cannot write a dead letter: {error}")
@@ -268,26 +180,64 @@ class Elastic:
             if self._give_up.wait(pause_s(attempt, self._chance())):
                 return False
 
+    def _bulk(self, index: str, documents: Documents) -> Reply | None:
+        return self._ask("POST", f"/{index}/_bulk?{REPLY_FILTER}", documents.body(), "application/x-ndjson")
+
+    def _verdict(self, reply: Reply | None, count: int) -> Verdict | None:
+        """What a reply says of each document; None where it says nothing, and then people were told why."""
+        if reply is None or reply.status in _LATER:
+            return None
+        if reply.status != 200:
+            self._complain("request", f"{self._connection.node} takes no lines: {_words(reply)}; they wait on disk")
+            return None
+        try:
+            return judge(reply.body, count)
+        except ValueError as error:
+            self._complain("reply", f"{self._connection.node} answers a bulk request strangely: {error}")
+            return None
+
     def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Reply | None:
         node = self._connection.node
+        self._busy = False
         try:
             reply = self._connection.request(method, path, body, kind)
             if reply.status in _LATER:
+                self._busy = True
                 self._complain("busy", f"{node} has no time: {_words(reply)}; lines wait on disk")
             return reply
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPException) as error:
+            self._busy = isinstance(error, TimeoutError)
             self._complain(
                 "unreachable", f"{node} does not answer: {error or type(error).__name__}; lines wait on disk"
             )
             return None
 
 
-def _open(node: Address, timeout_s: float) -> http.client.HTTPConnection:
-    if node.secure:
-        return http.client.HTTPSConnection(
-            node.host, node.port, timeout=timeout_s, context=ssl.create_default_context()
-        )
-    return http.client.HTTPConnection(node.host, node.port, timeout=timeout_s)
+def _split(documents: Documents, most: int) -> list[Documents]:
+    """Parts of at most so many, the first one last."""
+    each = list(documents)
+    return [Documents(each[at : at + most]) for at in range(0, len(each), most)][::-1]
+
+
+def _parts(letters: Sequence[tuple[Refused, Letter]]) -> list[list[tuple[Refused, Letter]]]:
+    """Those of one index together, up to a body's size."""
+    parts: list[list[tuple[Refused, Letter]]] = []
+    room, index = 0, ""
+    for one in sorted(letters, key=lambda one: one[1].target):
+        size = len(one[1].document)
+        if size > room or one[1].target != index:
+            parts.append([])
+            room, index = BODY, one[1].target
+        parts[-1].append(one)
+        room -= size
+    return parts
+
+
+def _json(reply: Reply) -> Any:
+    try:
+        return json.loads(reply.body)
+    except ValueError:
+        return {}
 
 
 def _words(reply: Reply) -> str:
@@ -296,13 +246,12 @@ def _words(reply: Reply) -> str:
         error = json.loads(reply.body)["error"]
         words = f"{error['type']}: {error['reason']}" if isinstance(error, dict) else str(error)
     except (ValueError, KeyError, TypeError):
-        words = reply.body[:200].decode("utf-8", "replace").strip() or http.client.responses.get(reply.status, "")
+        words = reply.body[:200].decode("utf-8", "replace").strip() or _named(reply.status)
     return f"{reply.status} {' '.join(words.split())[:300]}"
 
 
-def _template_version(body: bytes) -> int:
+def _named(status: int) -> str:
     try:
-        version = json.loads(body)["index_templates"][0]["index_template"]["_meta"]["version"]
-        return version if isinstance(version, int) else 0
-    except (ValueError, KeyError, IndexError, TypeError):
-        return 0
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

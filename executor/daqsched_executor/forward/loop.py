@@ -1,4 +1,4 @@
-"""The forwarder at work: one thread reads and plans, two send.
+"""The forwarder at work: one thread reads and plans, two send, one stores what was refused.
 
 The reading thread looks at all files ten times a second and makes batches of what is new. It keeps one batch more than
 there are senders, so a slow Elasticsearch costs memory for three bodies, and all other lines wait in their files.
@@ -11,20 +11,28 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 from ..contract import Forwarding
 from .batch import Batch
-from .elastic import Connection, Elastic, Outcome, addresses, user_of
+from .config import access_of
+from .connection import Connection, Keys, addresses
+from .elastic import Elastic, Outcome
 from .inputs import inputs_of
 from .journal import Journal
+from .kept import Kept
 from .reading import Reader
-from .status import Complaints, Counts, DeadLetters, Status
+from .status import Complaints, Counts, Status
 
 #: How often files are looked at while nothing else happens.
 LOOK_EVERY_S = 0.1
 
 #: How many requests may be under way; more than two gain nothing on a small Elasticsearch.
 SENDERS = 2
+
+#: So many batches may wait for their refused lines to be dead letters while others are sent: these go together.
+BURYING = 8
 
 #: After SIGTERM, how long lines that were read may take to be stored. They are in the journal anyway.
 FLUSH_S = 4.0
@@ -44,10 +52,12 @@ class Forwarder:
         inputs = inputs_of(config, folder, journal.positions, self._complaints)
         self._reader = Reader(config, journal, self._complaints, inputs)
         self._retries = 0
+        self._kept = Kept(os.path.join(folder, "deadletter.ndjson"), self._complaints)
         self._status = Status(folder, self.counts, self._complaints)
-        self._dead_letters = DeadLetters(os.path.join(folder, "deadletter.ndjson"))
-        self._nodes, self._user = addresses(config.elasticsearch), user_of(config.user_file)
+        self._nodes = addresses(config.elasticsearch)
         self._todo: queue.Queue[Batch] = queue.Queue()
+        #: Outcomes whose refused lines are still to be stored as dead letters.
+        self._refused: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         #: Outcomes of batches; None wakes the reading thread up.
         self._done: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._give_up = threading.Event()
@@ -66,6 +76,8 @@ class Forwarder:
             **vars(journal.totals),
             under_way=journal.under_way,
             retries=self._retries,
+            dead_here=self._kept.letters,
+            dead_lost=self._kept.lost,
             waiting_bytes=self._reader.waiting(),
             waiting_since=since / 1e6 if since is not None else 0.0,
         )
@@ -73,7 +85,8 @@ class Forwarder:
     def run(self) -> None:
         """Forward until `stop`."""
         for at in range(SENDERS):
-            threading.Thread(target=self._send, args=(at,), daemon=True).start()
+            threading.Thread(target=self._guard, args=(self._send, at), daemon=True).start()
+        threading.Thread(target=self._guard, args=(self._bury, SENDERS), daemon=True).start()
         for batch in self._reader.again():
             self._hand_over(batch)
         next_look = 0.0
@@ -91,7 +104,7 @@ class Forwarder:
 
     def _fill(self) -> bool:
         """Make one more batch, if a sender can use it soon and there is something to send."""
-        if self._reader.under_way > SENDERS:
+        if self._todo.qsize() or self._reader.under_way > SENDERS + BURYING:
             return False
         batch = self._reader.next()
         if batch is None:
@@ -134,18 +147,36 @@ class Forwarder:
         self._status.write()
         self._reader.close()
 
-    def _send(self, at: int) -> None:
-        """A sender thread: batches in, outcomes out."""
+    def _guard(self, work: Callable[[Elastic], None], at: int) -> None:
+        """A thread's whole life, with a connection of its own."""
         try:
-            connection = Connection(self._nodes, self._user, first=at)
-            elastic = Elastic(connection, self._complaints, self._give_up, self._dead_letters.keep)
-            if not elastic.install_template(self._config.index):
-                return
-            while True:
-                batch = self._todo.get()
-                if self._give_up.is_set():
-                    return
-                self._done.put(elastic.deliver(batch))
+            access = access_of(self._config)
+            connection = Connection(self._nodes, Keys(access, self._complaints), first=at)
+            work(Elastic(connection, self._config.index, self._complaints, self._give_up, self._kept.keep))
         except Exception as error:  # noqa: BLE001 - a thread that dies silently would stop half the lines
             self._complaints("bug", f"{type(error).__name__}: {error}")
             os._exit(BUG)
+
+    def _send(self, elastic: Elastic) -> None:
+        """Batches in, outcomes out."""
+        if not elastic.install_templates():
+            return
+        while True:
+            batch = self._todo.get()
+            if self._give_up.is_set():
+                return
+            # there is room for another one
+            self._done.put(None)
+            outcome = elastic.deliver(batch)
+            (self._refused if outcome.refused else self._done).put(outcome)
+
+    def _bury(self, elastic: Elastic) -> None:
+        """What others left to be stored as dead letters, all that is there together."""
+        while True:
+            outcomes = [self._refused.get()]
+            with suppress(queue.Empty):
+                while True:
+                    outcomes.append(self._refused.get_nowait())
+            kept = elastic.bury([one for outcome in outcomes for one in outcome.refused])
+            for outcome in outcomes:
+                self._done.put(outcome if kept else Outcome(outcome.number, False, retries=outcome.retries))

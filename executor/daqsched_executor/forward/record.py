@@ -28,9 +28,6 @@ except ImportError:  # a farm machine without orjson: 1.5 times the CPU per line
 
 ECS_VERSION = "8.11.0"
 
-#: ``event.dataset`` of a line that Elasticsearch refused in its full form.
-DEADLETTER_DATASET = "daqsched.deadletter"
-
 #: Of a document that tells how many lines were given up.
 DROPPED_DATASET = "daqsched.dropped"
 
@@ -66,23 +63,6 @@ def generation_id(stream_id: str, generation: int) -> str:
 def flag_fragment(flag: str) -> bytes:
     """The piece of JSON for ``log.flags``."""
     return f',"flags":["{flag}"]'.encode() if flag else b""
-
-
-def minimal(document: bytes, reason: str) -> bytes:
-    """A refused line's two rows in a form that fits any sane index: text, time, the reason and whence it came.
-
-    It keeps the id, so that the line exists once in either form.
-    """
-    action, source = document.split(b"\n", 2)[:2]
-    full = json.loads(source)
-    origin = f"{full['service']['node']['name']} {full['daqsched']['stream']} at byte {full['log']['offset']}"
-    small = {
-        "@timestamp": full["@timestamp"],
-        "message": full["message"],
-        "error": {"message": f"{origin}: {reason}"},
-        "event": {"dataset": DEADLETTER_DATASET},
-    }
-    return action + b"\n" + json.dumps(small).encode() + b"\n"
 
 
 def constant(stream: Stream, run: str = "", number: int = 0) -> bytes:

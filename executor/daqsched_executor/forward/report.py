@@ -16,6 +16,8 @@ METRICS = {
     "stored": ("lines_stored_total", "counter", "Lines that Elasticsearch stored."),
     "duplicates": ("lines_duplicate_total", "counter", "Lines that were stored already when they were sent again."),
     "dead": ("lines_dead_total", "counter", "Lines that Elasticsearch refused in their full form."),
+    "dead_here": ("lines_dead_here", "gauge", "Dead letters that are kept on this machine alone."),
+    "dead_lost": ("lines_dead_lost_total", "counter", "Dead letters for which there was no room on this machine."),
     "dropped": ("lines_dropped_total", "counter", "Lines given up for want of disk."),
     "under_way": ("lines_under_way", "gauge", "Lines that were sent and have no reply yet."),
     "retries": ("requests_retried_total", "counter", "Requests made again since the process began."),
@@ -59,6 +61,12 @@ def in_words(state: Mapping[str, Any], spool: str, running: bool, now: float) ->
     missing = number["read"] - sum(number[field] for field in ("stored", "duplicates", "dead", "dropped", "under_way"))
     if missing:
         yield f"The sum is wrong by {missing:,} lines: that is a bug, please report it."
+    if number["dead_here"] or number["dead_lost"]:
+        lost = f"; for {number['dead_lost']:,} more there was no room" if number["dead_lost"] else ""
+        yield (
+            f"{number['dead_here']:,} of the refused are in {spool}/forward/deadletter.ndjson{lost} "
+            "(daqsched deadletter replay --file)."
+        )
     if number["waiting_bytes"]:
         since = f", the oldest since {_when(number['waiting_since'], now)}" if number["waiting_since"] else ""
         yield f"{_size(number['waiting_bytes'])} wait to be read{since}."

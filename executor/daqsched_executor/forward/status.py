@@ -30,6 +30,9 @@ class Counts:
     duplicates: int = 0
     #: Those that Elasticsearch refused in their full form.
     dead: int = 0
+    #: Of these, those that are kept in ``deadletter.ndjson`` here, and those for which there was no room left in it.
+    dead_here: int = 0
+    dead_lost: int = 0
     #: Those that were given up, for want of disk.
     dropped: int = 0
     #: Those that have no reply yet.
@@ -144,25 +147,3 @@ class Status:
         self._printed = counts
         self._printed_lines = 1
         self._complaints.printed = 0
-
-
-class DeadLetters:
-    """A file of lines that Elasticsearch took in no form; called by any thread."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-
-    def keep(self, index: str, document: bytes, reason: str) -> None:
-        """Append one as a JSON object with the index, the id, the document and the reason; on the disk when it returns."""
-        action, source = document.split(b"\n", 2)[:2]
-        row = {
-            "index": index,
-            "id": json.loads(action)["create"]["_id"],
-            "reason": reason,
-            "document": json.loads(source),
-        }
-        with self._lock, open(self.path, "ab") as file:
-            file.write(json.dumps(row).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())

@@ -1,0 +1,58 @@
+"""Lines that Elasticsearch refuses in their full form: what is kept of them, and where.
+
+All of a line goes into an index of our own, ``PREFIX-deadletter-YYYY.MM``, whose mapping takes anything: the document that
+was refused as text (``event.original``), so that ``daqsched deadletter replay`` can send it again, and the fields by which
+people look for lines. The month is the line's, so that a second attempt meets the first one. Values in, values out.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+#: ``event.dataset`` of such a document.
+DEADLETTER_DATASET = "daqsched.deadletter"
+
+#: So much of the text of a line that is too large even alone is kept in the index.
+SHORT = 4096
+
+
+class Refused(NamedTuple):
+    """A document that will never be taken as it is."""
+
+    #: The index that refused it.
+    target: str
+    #: Its two rows.
+    document: bytes
+    #: In Elasticsearch's words.
+    reason: str
+    #: It was too large for a request of its own: only its beginning is kept in the index, the whole on the machine.
+    large: bool = False
+
+
+class Letter(NamedTuple):
+    """What is stored of it."""
+
+    target: str
+    #: Two rows.
+    document: bytes
+
+
+def letter(refused: Refused, prefix: str) -> Letter:
+    """The dead form. It keeps the id."""
+    action, source = refused.document.split(b"\n", 2)[:2]
+    full = json.loads(source)
+    reason = refused.reason
+    small = {name: full[name] for name in ("@timestamp", "message", "host", "service", "log") if name in full}
+    small["daqsched"] = {**full.get("daqsched", {}), "deadletter": {"index": refused.target}}
+    small["event"] = {"dataset": DEADLETTER_DATASET}
+    if refused.large:
+        small["message"] = full["message"][:SHORT]
+        small["log"] = {**full.get("log", {}), "flags": ["truncated"]}
+        reason += "; the whole line is in forward/deadletter.ndjson on its machine"
+    else:
+        small["event"]["original"] = source.decode()
+    small["error"] = {"message": reason}
+    # YYYY-MM of the line's time
+    month = full["@timestamp"][:7].replace("-", ".")
+    return Letter(f"{prefix}-deadletter-{month}", action + b"\n" + json.dumps(small).encode() + b"\n")
