@@ -16,7 +16,7 @@ from daqsched.backoff import CAP_S
 from daqsched.engine import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.engine.asked import why_not
 from daqsched.preflight import Question
-from daqsched.spec import FORWARDER, CheckSpec
+from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec
 from daqsched.view import progress, rows
 from daqsched_executor.contract import Exit, Findings, Order, Probe, Report, Restart
 
@@ -483,7 +483,7 @@ class RandomFarm(RuleBasedStateMachine):
             job("c", "h2", ports={"http": 31000}),
             job("d", hosts="", attributes={"rack": "r1"}, ports={"any": 0}, after=("a",)),
             job("e", "h[2-3]", attributes={"rack": "r1"}, restart=Restart(give_up=2), ports={"x": 0, "y": 0}),
-            job(FORWARDER, "h[1-2]"),
+            ForwarderSpec(name=FORWARDER, argv=("x",), hosts=("h[1-2]",)),
         ]
 
     @rule(
@@ -500,6 +500,7 @@ class RandomFarm(RuleBasedStateMachine):
                     release=release,
                     after=tuple(name for name in self.specs[n].after if name in names),
                     attributes={"rack": rack} if self.specs[n].attributes else {},
+                    **({"hosts": ("h1",)} if self.specs[n].name == FORWARDER and rack == "r2" else {}),
                 )
                 for n in sorted(chosen)
             )
@@ -542,7 +543,7 @@ class RandomFarm(RuleBasedStateMachine):
         if gone:
             self.world.say(events.TaskReported(gone[which % len(gone)], "agent-x", "TASK_FAILED", uuid="u"))
 
-    @rule(name=st.sampled_from("abcde"), host=st.sampled_from(["h1", "h2", "h3"]), hold=st.booleans())
+    @rule(name=st.sampled_from([*"abcde", FORWARDER]), host=st.sampled_from(["h1", "h2", "h3"]), hold=st.booleans())
     def by_hand(self, name: str, host: str, hold: bool) -> None:
         keys = ((name, host),)
         self.world.say(events.Held(keys, "bob") if hold else events.Released(keys, "bob"))

@@ -297,3 +297,34 @@ def test_a_forwarder_that_never_ran_has_nothing_to_finish() -> None:
     world.say(events.Held(((FORWARDER, "h2"),), "alice", ""))
     world.report(task, "TASK_KILLED")
     assert (FORWARDER, "h2") not in world.engine.instances
+
+
+def test_a_forwarder_that_has_just_died_is_started_once_more() -> None:
+    """What it did not store is there; unless its machine is gone for ever."""
+    world = World(["h1", "h2"])
+    world.start(job("a", "h1"), forwarder("h[1-2]"))
+    world.report(world.task_of(FORWARDER, "h2"), "TASK_FAILED")
+    world.apply(job("a", "h1"), forwarder("h1"))
+    world.offers()
+    assert until_empty(world, "h2")
+    world.report(world.task_of(FORWARDER, "h2"), "TASK_GONE_BY_OPERATOR")
+    assert (FORWARDER, "h2") not in world.engine.instances
+
+
+def test_a_machine_that_loses_its_attributes_keeps_a_forwarder_until_all_is_stored() -> None:
+    """It came along with the job that was found there, and stays a little longer."""
+    world = World(["h1", "h2"])
+    world.machines["h2"] = {"rack": "r1"}
+    anywhere = job("d", hosts="", attributes={"rack": "r1"})
+    world.start(job("a", "h1"), anywhere, forwarder("h1"))
+    first = world.task_of(FORWARDER, "h2")
+    world.report(first)
+    world.machines["h2"] = {}
+    world.filtered.clear()
+    world.say(events.OffersArrived((world.offer("h2"),)))
+    for task in (first, world.task_of("d", "h2")):
+        world.report(task, "TASK_KILLED")
+    world.offers()
+    assert until_empty(world, "h2")
+    world.report(world.task_of(FORWARDER, "h2"), "TASK_FINISHED")
+    assert not [key for key in world.engine.instances if key[1] == "h2"]

@@ -53,8 +53,8 @@ def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: flo
     """A machine tells what it has: jobs that run wherever that is come to it, those that were here for what is gone go."""
     for instance in list(farm.found.get(host, {}).values()):
         job = instance.job
-        if job is None:
-            continue  # it went with the one before
+        if job is None or not instance.found:
+            continue  # it went, or will go, with the one before
         missing = lacking(attributes, job.attributes) if job.name != FORWARDER else None
         if missing is not None:
             farm.note(f"{instance}: {host} does not have {missing} any more; not wanted there")

@@ -70,7 +70,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     record.last_end = event.message or _words(event)
     record.last_report = _report(event.data) or task.report
     farm.forget_task(instance)
-    if instance.found and instance.job is not None and event.state == "TASK_GONE_BY_OPERATOR":
+    if (instance.found or record.leaving) and instance.job is not None and event.state == "TASK_GONE_BY_OPERATOR":
         farm.note(f"{instance}: {instance.host} was taken out of the cluster")
         farm.machines.pop(instance.host, None)
         unwant(farm, instance, now)

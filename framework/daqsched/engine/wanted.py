@@ -109,8 +109,9 @@ def unwant(farm: Farm, instance: Instance, now: float) -> None:
 
 def _retire(farm: Farm, instance: Instance, now: float) -> None:
     """No more of this job on this host; a forwarder goes when it has stored what is left there."""
-    job = farm.forwarder
-    if instance.name != FORWARDER or not isinstance(job, ForwarderSpec) or instance.record.task is None:
+    job, record = farm.forwarder, instance.record
+    never_ran = record.task is None and not record.last_end
+    if instance.name != FORWARDER or not isinstance(job, ForwarderSpec) or never_ran or record.hold:
         unwant(farm, instance, now)
         return
     last = job.last()
