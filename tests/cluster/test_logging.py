@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -103,3 +105,43 @@ def test_a_mistake_in_logging_is_shown_with_its_line_and_nothing_is_applied(farm
         f"Error: {farm.folder / 'jobs.py'}:4: logging.when_full: 'newest' is none of oldest, debug",
         f"{farm.folder / 'jobs.py'}:5: logging.syslog.udp: must be from 1 to 65535, or 0 for none, not 70000",
     ]
+
+
+def test_what_logging_says_is_what_forwarders_do(farm: Farm, cluster: Cluster, tmp_path: Path) -> None:
+    """How often an index begins, the number of the run, bounds, a file with a name and a password."""
+    run, user = tmp_path / "run", tmp_path / "user"
+    run.write_text("1201 cosmic\n")
+    user.write_text("crew:secret\n")
+    user.chmod(0o600)
+    farm.apply(f"""
+jobs = [Job("printer", argv=["/bin/sh", "-c", "sleep 2; echo hello; sleep 1000"], hosts="hlt01")]
+logging = Logging(period="minute", run_file={str(run)!r}, user_file={str(user)!r}, keep=1, disk=64, when_full="debug")
+""")
+    until(lambda: messages(farm, "printer", "--stream", "stdout") == ["hello"], "the line is stored")
+    told = Path(f"/proc/{farm.pid(f'{FORWARDER}@hlt01')}/environ").read_bytes()
+    for word in (b'"keep":1.0', b'"disk":64.0', b'"when_full":"debug"', str(user).encode()):
+        assert word in told
+    assert b"secret" not in told
+    with urlopen(f"{cluster.elasticsearch_url}/{farm.index}-*/_search?q=message:hello") as answer:
+        (found,) = json.load(answer)["hits"]["hits"]
+    assert found["_source"]["labels"]["run"] == "1201"
+    assert re.fullmatch(rf"{farm.index}-\d{{4}}\.\d\d\.\d\d\.\d{{4}}", found["_index"])
+
+
+def test_a_service_s_records_have_their_own_time_level_and_charset(farm: Farm) -> None:
+    """As the job file says that they are written."""
+    path = farm.folder / "service.log"
+    record = (
+        "2026-11-20 05:06:02,250 +0000 <E> gr\u00fcn\n    at the second line\n2026-11-20 05:06:03,000 +0000 <I> next\n"
+    )
+    path.write_bytes(record.encode("latin-1"))
+    farm.apply(f"""
+jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt01")]
+logging = Logging(files=LogFiles(
+    "service", {str(path)!r}, time="%Y-%m-%d %H:%M:%S,%f %z", level="<(?P<level>[A-Z])>", multiline="indented",
+    charset="latin-1", from_start=True,
+))
+""")
+    first, _ = until(lambda: len(found := logs(farm, "service")) == 2 and found, "both records are stored")
+    assert first["message"] == "2026-11-20 05:06:02,250 +0000 <E> gr\u00fcn\n    at the second line"
+    assert (first["time"], first["level"]) == ("2026-11-20T05:06:02.250000Z", "error")

@@ -166,3 +166,10 @@ def test_status_says_since_when_elasticsearch_does_not_answer(elastic: FakeElast
     code, state = status(spool)
     assert (code, state["running"]) == (1, False)
     assert "No forwarder works on" in run("--status", "--spool", str(spool)).stdout
+
+
+def test_a_yaml_reader_is_imported_only_for_a_yaml_file() -> None:
+    """Of thousands of forwarders few have one."""
+    code = "import sys, daqsched_executor.forward; print(sorted({'yaml', 'ssl'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=20)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
