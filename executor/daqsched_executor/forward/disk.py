@@ -40,7 +40,8 @@ class Disk:
     """See the module. Works on the sources that the reader has, by the journal's word."""
 
     def __init__(self, config: Forwarding, journal: Journal, sources: Mapping[str, Source], complain: Complain) -> None:
-        self._keep, self._bound = int(config.keep * MIB), int(config.disk * MIB)
+        # never less: the last of what journald said tells where to go on
+        self._keep, self._bound = max(MIB, int(config.keep * MIB)), int(config.disk * MIB)
         self._debug_first = config.when_full == "debug"
         self._journal = journal
         self._sources = sources
@@ -73,7 +74,7 @@ class Disk:
             return
         with contextlib.suppress(OSError):
             os.unlink(self._reserve)
-        self._give_back(0)
+        self._give_back(MIB)
         statistics = os.statvfs(os.path.dirname(self._journal.path))
         if statistics.f_bavail * statistics.f_frsize < 2 * RESERVE:
             self._give_up(2 * STEP)

@@ -78,6 +78,7 @@ class Forwarder:
             retries=self._retries,
             dead_here=self._kept.letters,
             dead_lost=self._kept.lost,
+            not_received=self._reader.lost,
             waiting_bytes=self._reader.waiting(),
             waiting_since=since / 1e6 if since is not None else 0.0,
         )
@@ -137,6 +138,7 @@ class Forwarder:
     def _finish(self) -> None:
         """Store what is there, as far as a few seconds allow; what is left is in the journal and the files."""
         until = time.monotonic() + FLUSH_S
+        self._reader.close_inputs()
         self._reader.look()
         while time.monotonic() < until:
             if not self._fill():

@@ -75,6 +75,11 @@ class Reader:
         """How many bytes of the streams have not been read."""
         return sum(source.waiting for source in self._spool.sources.values())
 
+    @property
+    def lost(self) -> int:
+        """How many messages were lost before they were in a stream, see `spool.Input`."""
+        return self._spool.lost
+
     def waits_since(self) -> int | None:
         """When the oldest of them were seen, in microseconds since the epoch; None: nothing waits."""
         times = (source.waits_since for source in self._spool.sources.values())
@@ -157,6 +162,10 @@ class Reader:
         if changed:
             self._noted.update(changed)
             self._record(self.journal.seen, changed)
+
+    def close_inputs(self) -> None:
+        """Nothing more comes in, but what is in the files."""
+        self._spool.close()
 
     def close(self) -> None:
         """Leave a short journal behind."""

@@ -21,6 +21,11 @@ METRICS = {
     "dropped": ("lines_dropped_total", "counter", "Lines given up for want of disk."),
     "under_way": ("lines_under_way", "gauge", "Lines that were sent and have no reply yet."),
     "retries": ("requests_retried_total", "counter", "Requests made again since the process began."),
+    "not_received": (
+        "messages_not_received_total",
+        "counter",
+        "Messages sent to us that the kernel or a full disk dropped since the process began.",
+    ),
     "waiting_bytes": ("waiting_bytes", "gauge", "Bytes not read yet."),
     "waiting_since": ("waiting_since_seconds", "gauge", "When the oldest line that waits was seen, 0: nothing waits."),
     "trouble_since": ("trouble_since_seconds", "gauge", "Since when Elasticsearch takes no lines, 0: it does."),

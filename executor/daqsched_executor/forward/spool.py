@@ -44,8 +44,15 @@ Complain = Callable[[str, str], None]
 class Input(Protocol):
     """Something beside the spool that streams come from."""
 
+    @property
+    def lost(self) -> int:
+        """Messages that others sent and that were lost before they were in a stream, since this process began."""
+
     def discover(self, now: float) -> Sequence[Source]:
         """Streams that were not known before; called at each look (``now`` is monotonic)."""
+
+    def close(self) -> None:
+        """Take what is there, and no more."""
 
 
 class Spool:
@@ -81,6 +88,16 @@ class Spool:
                 self._complain("inputs", f"cannot look for what comes in: {error}")
         self.sources.update((source.stream.id, source) for source in found)
         return found
+
+    @property
+    def lost(self) -> int:
+        """See `Input.lost`."""
+        return sum(one.lost for one in self._inputs)
+
+    def close(self) -> None:
+        """Nothing more comes in."""
+        for one in self._inputs:
+            one.close()
 
     def _registered(self, now: float) -> list[Source]:
         folder_ns = os.stat(self.streams_dir).st_mtime_ns

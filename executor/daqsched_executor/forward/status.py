@@ -39,6 +39,8 @@ class Counts:
     under_way: int = 0
     #: Requests that had to be made again, since this process began.
     retries: int = 0
+    #: Messages that others sent and that the kernel or a full disk dropped before they were read, since then.
+    not_received: int = 0
     #: What was not read yet, in bytes, and since when the oldest of it waits (seconds since the epoch, 0: nothing waits).
     waiting_bytes: int = 0
     waiting_since: float = 0.0

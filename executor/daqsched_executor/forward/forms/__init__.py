@@ -38,4 +38,10 @@ def form_of(stream: Stream, generation: int, run: str = "", number: int = 0) -> 
         from .records import Records  # few machines follow files of services
 
         return Records(stream, generation, run)
+    if stream.format in ("syslog", "json", "journald"):
+        from . import journald, jsonlines, syslog  # few machines receive anything
+        from .received import Received
+
+        known = {"syslog": syslog.fill, "json": jsonlines.fill, "journald": journald.fill}
+        return Received(stream, generation, run, known[stream.format])
     return Text(stream, generation, run, number)

@@ -18,8 +18,17 @@ def inputs_of(
     Each is imported where it is used: most machines have none.
     """
     inputs: list[Input] = []
+    host = config.host or os.uname().nodename
     if config.files:
         from .files import LogFilesWatcher
 
-        inputs.append(LogFilesWatcher(config.files, config.host or os.uname().nodename, folder, positions, complain))
+        inputs.append(LogFilesWatcher(config.files, host, folder, positions, complain))
+    if config.syslog.udp or config.syslog.tcp or config.json.udp:
+        from .sockets import Receiver
+
+        inputs.append(Receiver(config.syslog, config.json, config.spool, host, complain))
+    if config.journal.enabled:
+        from .journald import JournalReader
+
+        inputs.append(JournalReader(config.journal, config.spool, folder, host, complain))
     return inputs

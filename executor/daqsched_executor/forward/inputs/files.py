@@ -65,6 +65,11 @@ class LogFilesWatcher:
         self._next = 0.0
         self._resumed = False
 
+    lost = 0
+
+    def close(self) -> None:
+        """See `spool.Input`: the files stay where they are, and the next forwarder goes on in them."""
+
     def discover(self, now: float) -> list[Source]:
         """The files that are followed from now on (``now`` is monotonic)."""
         if not self._resumed:

@@ -1,0 +1,246 @@
+"""What comes in over sockets and from journald: real sockets, the real `logger`, real journal files."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daqsched_executor.contract import Forwarding, Journal, JsonLines, Syslog
+from fake_elastic import FakeElastic
+from forwarding import ForwarderProcess, until
+
+HERE = "127.0.0.1"
+
+
+@pytest.fixture
+def elastic() -> Iterator[FakeElastic]:
+    """An empty server."""
+    made = FakeElastic()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """An empty spool."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def port() -> int:
+    """One that is free for both protocols."""
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind((HERE, 0))
+        number: int = tcp.getsockname()[1]
+        udp.bind((HERE, number))
+        return number
+
+
+def listening(port: int) -> bool:
+    """Whether somebody has bound the UDP port."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((HERE, port))
+        except OSError:
+            return True
+        return False
+
+
+def messages(elastic: FakeElastic) -> dict[str, dict[str, Any]]:
+    """Documents by their text."""
+    return {one["message"]: one for one in list(elastic.documents.values())}
+
+
+def test_the_real_logger_over_udp_and_tcp(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """util-linux' logger, both RFCs, both protocols, both framings."""
+    config = Forwarding(syslog=Syslog(udp=port, tcp=port, address=HERE), host="hlt01")
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until("the port", lambda: listening(port))
+    base = [
+        "logger",
+        "--server",
+        HERE,
+        "--port",
+        str(port),
+        "--tag",
+        "nsmd2",
+        "--priority",
+        "daemon.warning",
+        "--id=4711",
+    ]
+    sent = []
+    for number, options in enumerate(
+        (
+            ["--udp", "--rfc3164"],
+            ["--udp", "--rfc5424"],
+            ["--tcp", "--rfc5424"],
+            ["--tcp", "--octet-count"],
+            ["--tcp", "--rfc3164"],
+        )
+    ):
+        sent.append(f"message {number} by {' '.join(options)}")
+        subprocess.run([*base, *options, "--", sent[-1]], check=True, timeout=10)
+    until("all of them", lambda: set(sent) <= set(messages(elastic)))
+    for text in sent:
+        found = messages(elastic)[text]
+        assert (found["service"]["name"], found["log"]["level"], found["process"]["pid"]) == ("nsmd2", "warning", 4711)
+        assert found["log"]["syslog"]["facility"]["name"] == "daemon" and found["source"]["ip"] == HERE
+        assert socket.gethostname().startswith(found["host"]["name"].partition(".")[0])
+    assert process.stop() == 0
+
+
+def test_newlines_inside_and_messages_in_pieces(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """A datagram is one message, whatever is in it; over TCP messages end with newline, length or connection."""
+    config = Forwarding(syslog=Syslog(udp=port, tcp=port, address=HERE))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until("the port", lambda: listening(port))
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.sendto(b"<14>a: one\ntwo\\n", (HERE, port))
+        udp.sendto(b"<14>b: " + b"y" * 60_000, (HERE, port))
+    with socket.create_connection((HERE, port)) as tcp:
+        with_length = b"".join(b"%d %b" % (len(one), one) for one in (b"<14>e: a\nb\nc d", b"<14>f: with its length,"))
+        for piece in (b"<14>c: fi", b"rst\n<14>d: second\n" + with_length[:11], with_length[11:], b"<14>g: the rest"):
+            tcp.sendall(piece)
+            time.sleep(0.05)
+    expected = {"one\ntwo\\n", "y" * 60_000, "first", "second", "a\nb\nc d", "with its length,", "the rest"}
+    until("all of them", lambda: set(messages(elastic)) == expected)
+    assert process.stop() == 0
+
+
+def test_a_flood_is_counted_to_the_last_datagram(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """With a buffer that is far too small: sent = stored + what the kernel dropped, and a document says so."""
+    config = Forwarding(syslog=Syslog(udp=port, address=HERE, buffer=0.01))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until("the port", lambda: listening(port))
+    total = 40_000
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.connect((HERE, port))
+        for number in range(total):
+            udp.send(b"<14>flood: %d %b" % (number, b"z" * 200))
+
+    def told() -> int:
+        return sum(
+            one["daqsched"]["dropped"]["lines"]
+            for one in list(elastic.documents.values())
+            if one["event"]["dataset"] == "daqsched.dropped"
+        )
+
+    def arrived() -> int:
+        return sum(one["event"]["dataset"] == "daqsched.syslog" for one in list(elastic.documents.values()))
+
+    until("all of them", lambda: arrived() + told() == total, 30)
+    assert told() > 0, "the buffer was large enough: this test shows nothing"
+    assert process.stop() == 0
+    assert process.counts()["not_received"] == told()
+
+
+def test_what_was_received_survives_kill_9(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """Elasticsearch is away, the forwarder is killed after the datagrams were written: each is stored once."""
+    elastic.open.clear()
+    config = Forwarding(json=JsonLines(udp=port, address=HERE))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until("the port", lambda: listening(port))
+    sent = 0
+    for _ in range(3):
+        with socket.socket(type=socket.SOCK_DGRAM) as udp:
+            for _ in range(50):
+                udp.sendto(json.dumps({"message": f"number {sent}", "level": "error"}).encode(), (HERE, port))
+                sent += 1
+        until("the spool", lambda sent=sent: written(spool) == sent)
+        process.kill()
+        process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+        until("the port again", lambda: listening(port))
+    elastic.open.set()
+    until("all of them", lambda: len(elastic.documents) == sent)
+    assert set(messages(elastic)) == {f"number {at}" for at in range(sent)}
+    until("old files gone", lambda: len(list((spool / "links").iterdir())) <= 1)
+    assert process.stop() == 0 and process.counts()["read"] == sent
+
+
+def written(spool: Path) -> int:
+    """Rows in the spool."""
+    return sum(path.read_bytes().count(b"\n") for path in (spool / "links").iterdir())
+
+
+def test_a_port_that_is_taken_is_said_and_tried_again(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """The rest goes on."""
+    with socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind((HERE, port))
+        config = Forwarding(syslog=Syslog(udp=port, address=HERE))
+        process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+        until("the sentence", lambda: f"cannot listen on {HERE} port {port}" in process.errors)
+
+    def arrives() -> bool:
+        with socket.socket(type=socket.SOCK_DGRAM) as udp:
+            udp.sendto(b"<14>x: now", (HERE, port))
+        return "now" in messages(elastic)
+
+    until("a message", arrives)
+    assert process.stop() == 0
+
+
+def journal_entries(folder: Path, first: int, count: int, unit: str = "nsmd2.service") -> None:
+    """Write real journal files, as systemd's own tool does."""
+    folder.mkdir(exist_ok=True)
+    micros = time.time_ns() // 1000
+    text = ""
+    for number in range(first, first + count):
+        text += (
+            f"__REALTIME_TIMESTAMP={micros + number}\n__MONOTONIC_TIMESTAMP={1000 + number}\n_BOOT_ID={'ab' * 16}\n"
+            f"MESSAGE=entry {number}\nPRIORITY=3\n_HOSTNAME=hlt05\n_SYSTEMD_UNIT={unit}\nSYSLOG_IDENTIFIER=nsmd2\n_PID=42\n\n"
+        )
+    subprocess.run(
+        ["/lib/systemd/systemd-journal-remote", f"--output={folder}/test-{first}.journal", "-"],
+        input=text.encode(),
+        check=True,
+        timeout=20,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_the_journal_of_the_machine(elastic: FakeElastic, spool: Path, tmp_path: Path) -> None:
+    """Each entry once, across kill -9 of the forwarder, also when all of it was stored and its files are gone."""
+    folder = tmp_path / "journal"
+    journal_entries(folder, 0, 20)
+    config = Forwarding(journal=Journal(enabled=True, directory=str(folder)))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until("what was there", lambda: len(elastic.documents) == 20)
+    found = messages(elastic)["entry 7"]
+    assert (found["host"]["name"], found["service"]["name"], found["log"]["level"]) == (
+        "hlt05",
+        "nsmd2.service",
+        "error",
+    )
+    assert found["event"]["dataset"] == "daqsched.journald" and found["process"]["pid"] == 42
+    process.kill()
+    journal_entries(folder, 20, 20)
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until("what came meanwhile", lambda: len(elastic.documents) == 40)
+    until("old files gone", lambda: len(list((spool / "links").iterdir())) <= 1, 30)
+    process.kill()
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until("the end of the others", lambda: len(list((spool / "links").iterdir())) == 0, 30)
+    process.kill()
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    journal_entries(folder, 40, 5)
+    until("what is new", lambda: len(elastic.documents) == 45)
+    assert set(messages(elastic)) == {f"entry {at}" for at in range(45)}
+    assert process.stop() == 0
+
+
+def test_a_machine_without_journalctl(
+    elastic: FakeElastic, spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence; everything else goes on."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(journal=Journal(enabled=True)))
+    until("the sentence", lambda: "there is no journalctl on this machine" in process.errors)
+    assert process.stop() == 0
