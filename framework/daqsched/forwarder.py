@@ -5,16 +5,19 @@ from __future__ import annotations
 from msgspec import structs
 
 from daqsched.spec import FORWARDER, ForwarderSpec, Spec
+from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 
-def with_forwarder(spec: Spec, executor: tuple[str, ...], elasticsearch: str, index: str) -> Spec:
+def with_forwarder(
+    spec: Spec, executor: tuple[str, ...], elasticsearch: str, index: str, access: Access = NO_ACCESS
+) -> Spec:
     """The spec with that job; as it is where none is wanted. Where no host is named it is on none, but lets those that are there
     finish their work.
 
-    ``executor`` is the command of daqsched-executor on the farm, the other two are the daemon's settings, which the
-    job file's `logging` overrules.
+    ``executor`` is the command of daqsched-executor on the farm, the others are the daemon's settings, which the job
+    file's `logging` overrules.
     """
-    told = spec.logging.forwarding(elasticsearch, index)
+    told = spec.logging.forwarding(elasticsearch, index, access)
     named = [job.hosts for job in spec.jobs] + [files.hosts for files in told.files]
     named += [told.syslog.hosts, told.json.hosts, told.journal.hosts]
     hosts = dict.fromkeys(host for each in named for host in each)

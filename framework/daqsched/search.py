@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from daqsched.errors import JobError, Refused, Unreachable, UserError
 from daqsched.hosts import expand
 from daqsched.lines import Line, format_line, iso, json_line, line_of
+from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -165,18 +166,29 @@ def _any(tests: list[dict[str, Any]]) -> dict[str, Any]:
 # -- asking ----------------------------------------------------------------------------------------------------------
 
 
-def connect(urls: str | Sequence[str], user: str = "", timeout_s: float = 10.0) -> Elasticsearch:
-    """A client; nothing is sent yet. ``user`` is ``NAME:PASSWORD``."""
+def connect(urls: str | Sequence[str], access: Access = NO_ACCESS, timeout_s: float = 10.0) -> Elasticsearch:
+    """A client; nothing is sent yet. Raises `UserError` where a file of ``access`` can't be used."""
     from elasticsearch import Elasticsearch
 
-    name, colon, password = user.partition(":")
+    from daqsched_executor.contract.access import authorization
+
     nodes = [url.strip() for url in urls.split(",")] if isinstance(urls, str) else list(urls)
-    return Elasticsearch(
-        nodes,
-        basic_auth=(name, password) if colon else None,
-        request_timeout=timeout_s,
-        retry_on_timeout=False,
-    )
+    try:
+        secret = authorization(access)
+        options: dict[str, Any] = {"headers": {"Authorization": secret}} if secret else {}
+        if access.ca_file:
+            options["ca_certs"] = access.ca_file
+        return Elasticsearch(
+            nodes,
+            request_timeout=timeout_s,
+            retry_on_timeout=False,
+            **options,
+        )
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else f"{access.ca_file}: {error}"
+        raise UserError(f"cannot use what Elasticsearch is to be asked with: {what}") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def tail(client: Elasticsearch, wanted: Wanted, most: int, prefix: str = DEFAULT_PREFIX) -> list[Line]:

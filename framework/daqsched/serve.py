@@ -18,6 +18,7 @@ from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.outgoing import Framework
 from daqsched.spec import Spec
 from daqsched.store import Store
+from daqsched_executor.contract.forwarding import Access
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +32,14 @@ def run(
     group: str,
     elasticsearch: str,
     index: str,
+    access: Access,
     new_framework: bool,
     agent_credentials: Optional[Path] = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
 
     def complete(spec: Spec) -> Spec:
-        return with_forwarder(spec, framework.executor, elasticsearch, index)
+        return with_forwarder(spec, framework.executor, elasticsearch, index, access)
 
     store = Store(state)
     daemon = Daemon(store, complete)

@@ -20,6 +20,7 @@ from msgspec import structs
 from daqsched.errors import UserError
 from daqsched.hosts import expand
 from daqsched_executor.contract import Container, Forwarding, Journal, JsonLines, LogFiles, Restart, Stop, Syslog
+from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 #: The version of the spec's JSON; raised when an older daemon could misunderstand it.
 VERSION = 1
@@ -158,9 +159,13 @@ class LoggingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     json: JsonLines = JsonLines()
     journal: Journal = Journal()
 
-    def forwarding(self, elasticsearch: str = "", index: str = "") -> Forwarding:
-        """What forwarders are told; the two are the daemon's own."""
+    def forwarding(self, elasticsearch: str = "", index: str = "", access: Access = NO_ACCESS) -> Forwarding:
+        """What forwarders are told; the three are the daemon's own. A secret goes to no other server than its own."""
         values = {name: getattr(self, name) for name in self.__struct_fields__ if name != "enabled"}
+        if not self.elasticsearch:
+            values["ca_file"] = self.ca_file or access.ca_file
+            if not self.user_file and not self.api_key_file:
+                values["user_file"], values["api_key_file"] = access.user_file, access.api_key_file
         values["elasticsearch"] = self.elasticsearch or elasticsearch
         values["index"] = self.index or index
         return Forwarding(**values)

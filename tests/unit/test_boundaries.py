@@ -14,7 +14,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
     FRAMEWORK: "backoff checks commands conflicts convert demand differences errors events fill forwarder hosts job lines match"
-    " parts plan preflight protocol rules select spec tails task times view",
+    " parts plan preflight protocol retention rules select spec tails task times view",
     FRAMEWORK / "engine": "__init__ asked engine farm instance offers order preflights surveys tasks wanted",
     FRAMEWORK / "mesos": "incoming outgoing",
     EXECUTOR / "container": "frames order",

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import os
 import re
-from typing import NamedTuple
+
+from daqsched_executor.contract.forwarding import Access
 
 #: What a header may hold of an API key: base64, also that of URLs (ES: "Create API key", ``encoded``).
 _ENCODED = re.compile(r"[A-Za-z0-9+/=_-]+\Z")
@@ -17,17 +18,6 @@ _PARTS = re.compile(r"[A-Za-z0-9_-]+:[A-Za-z0-9_-]+\Z")
 
 #: Of a secret's file nobody but its owner may change anything, and nobody but its group may read it: 0640 at most.
 TOO_OPEN = 0o037
-
-
-class Access(NamedTuple):
-    """Names of files; an empty one is none."""
-
-    #: PEM of the authority that signed the server's certificate; none: those that the machine trusts.
-    ca_file: str = ""
-    #: ``NAME:PASSWORD`` in the first line.
-    user_file: str = ""
-    #: An API key, ``encoded`` or ``id:api_key``, in the first line.
-    api_key_file: str = ""
 
 
 def authorization(access: Access) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from daqsched_executor.contract.wire import VERSION, build, load
 
@@ -20,6 +20,21 @@ WHEN_FULL = ("oldest", "debug")
 
 #: How often a new index begins: see `Forwarding.period`.
 PERIODS = ("month", "day", "hour", "minute")
+
+
+class Access(NamedTuple):
+    """How Elasticsearch is asked: names of files, an empty one is none. `contract.access` reads them."""
+
+    #: PEM of the authority that signed the server's certificate; none: those that the machine trusts.
+    ca_file: str = ""
+    #: ``NAME:PASSWORD`` in the first line.
+    user_file: str = ""
+    #: An API key, ``encoded`` or ``id:api_key``, in the first line.
+    api_key_file: str = ""
+
+
+#: Plain HTTP, or the authorities that the machine trusts, and no secret.
+NO_ACCESS = Access()
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,11 @@ class Forwarding:
     syslog: Syslog = Syslog()
     json: JsonLines = JsonLines()
     journal: Journal = Journal()
+
+    @property
+    def access(self) -> Access:
+        """The files that say how Elasticsearch is asked."""
+        return Access(self.ca_file, self.user_file, self.api_key_file)
 
     def to_json(self) -> str:
         """What `from_json` reads; equal values have equal text."""

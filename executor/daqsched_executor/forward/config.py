@@ -7,17 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding, spool_of
-from ..contract.access import Access, authorization
+from ..contract.access import authorization
 from ..contract.forwarding_rules import mistakes
 from .connection import addresses
 
 #: Options of the command that are fields, too.
 OPTIONS = ("spool", "elasticsearch", "index", "ca_file", "user_file", "api_key_file")
-
-
-def access_of(config: Forwarding) -> Access:
-    """The files that say how Elasticsearch is asked."""
-    return Access(config.ca_file, config.user_file, config.api_key_file)
 
 
 def told(options: Any, environ: Mapping[str, str]) -> Forwarding:
@@ -27,7 +22,7 @@ def told(options: Any, environ: Mapping[str, str]) -> Forwarding:
     if wrong:
         raise ValueError("\n".join(wrong))
     addresses(config.elasticsearch)
-    authorization(access_of(config))
+    authorization(config.access)
     return config
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from ..contract.access import Access, authorization, too_open
+from ..contract.access import authorization, too_open
+from ..contract.forwarding import Access
 
 if TYPE_CHECKING:
     import ssl

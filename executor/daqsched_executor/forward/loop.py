@@ -16,7 +16,6 @@ from contextlib import suppress
 
 from ..contract import Forwarding
 from .batch import Batch
-from .config import access_of
 from .connection import Connection, Keys, addresses
 from .elastic import Elastic, Outcome
 from .inputs import inputs_of
@@ -152,8 +151,7 @@ class Forwarder:
     def _guard(self, work: Callable[[Elastic], None], at: int) -> None:
         """A thread's whole life, with a connection of its own."""
         try:
-            access = access_of(self._config)
-            connection = Connection(self._nodes, Keys(access, self._complaints), first=at)
+            connection = Connection(self._nodes, Keys(self._config.access, self._complaints), first=at)
             work(Elastic(connection, self._config.index, self._complaints, self._give_up, self._kept.keep))
         except Exception as error:  # noqa: BLE001 - a thread that dies silently would stop half the lines
             self._complaints("bug", f"{type(error).__name__}: {error}")

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import click
 
-from daqsched.cli.root import main
+from daqsched.cli.root import access_options, main
 from daqsched.settings import state_dir
 
 
@@ -20,6 +20,7 @@ from daqsched.settings import state_dir
 @click.option(
     "--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL; without it lines stay on their hosts."
 )
+@access_options
 @click.option("--index", default="daqsched-logs", show_default=True, help="First part of the index names.")
 @click.option(
     "--executor", default="", help="daqsched-executor's path on the farm [default: the one beside this command]."
@@ -40,6 +41,7 @@ def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bo
     """Be the framework: match offers with the wanted jobs, and keep it so."""
     from daqsched.mesos.outgoing import Framework
     from daqsched.serve import run
+    from daqsched_executor.contract.forwarding import Access
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     # uvicorn tells of its own birth; pymesos of every attempt to connect, which the engine sums up, and prints a traceback
@@ -64,6 +66,8 @@ def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bo
         group=options["group"],
         elasticsearch=options["elasticsearch"],
         index=options["index"],
+        # paths on the farm machines: no secret is read here
+        access=Access(options["ca"], options["user_file"], options["api_key_file"]),
         new_framework=new_framework,
         agent_credentials=options["agent_credentials"],
     )

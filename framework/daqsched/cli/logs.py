@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import click
 
-from daqsched.cli.root import connect, json_option, main
+from daqsched.cli.root import access_options, connect, json_option, main
 
 if TYPE_CHECKING:
     from daqsched.search import Line, Wanted
@@ -47,6 +47,7 @@ class _Logs(click.Group):
     "--sandbox", is_flag=True, help="Read where jobs print to, not Elasticsearch [default: where there is none]."
 )
 @click.option("--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL [default: the daemon's].")
+@access_options
 @click.option("--index", default="", help="First part of the index names [default: the daemon's].")
 @json_option
 @click.pass_obj
@@ -71,6 +72,7 @@ def logs(
     the last lines of each job, host and stream, without a time unless they say one themselves.
     """
     from daqsched import search, times
+    from daqsched_executor.contract.forwarding import Access
 
     if not sandbox and (not elasticsearch or not index):
         info = connect(path).info()
@@ -93,7 +95,7 @@ def logs(
 
     if sandbox or not elasticsearch:
         return _from_sandboxes(path, wanted, most, follow, show)
-    client = search.connect(elasticsearch)
+    client = search.connect(elasticsearch, Access(words["ca"], words["user_file"], words["api_key_file"]))
     try:
         shown = search.tail(client, wanted, most, index)
         for line in shown:

@@ -53,6 +53,25 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
 
 
+def access_options(command: Command) -> Command:
+    """The options that name the files with which Elasticsearch is asked: ``ca``, ``user_file``, ``api_key_file``."""
+    for name, what in (
+        ("api-key-file", "File whose first line is an API key"),
+        ("user-file", "File whose first line is NAME:PASSWORD"),
+        ("ca", "PEM file of the authority that signed its certificate"),
+    ):
+        variable = f"DAQSCHED_ELASTICSEARCH_{name.upper().replace('-', '_')}"
+        option = click.option(
+            f"--elasticsearch-{name}",
+            name.replace("-", "_"),
+            envvar=variable,
+            default="",
+            help=f"{what} [env: {variable}].",
+        )
+        command = option(command)
+    return command
+
+
 def terminal(stderr: bool = False) -> Any:
     """Where things are printed with colours and tables (rich's Console)."""
     from rich.console import Console

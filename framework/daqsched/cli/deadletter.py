@@ -1,0 +1,133 @@
+"""`daqsched deadletter`: lines that Elasticsearch refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any, Optional
+
+import click
+
+from daqsched.cli.logsetup import client_of, elasticsearch_options
+from daqsched.cli.root import json_option, main, print_json
+
+
+@main.group()
+def deadletter() -> None:
+    """Look at lines that Elasticsearch refused, and send them again."""
+
+
+def _which(command: Any) -> Any:
+    for option in (
+        click.option("--since", default="", help="10m (ago), 14:05, or 2026-11-23 14:05:00."),
+        click.option("--host", "hosts", multiple=True, help="Only these hosts: names, ranges, * and ?."),
+    ):
+        command = option(command)
+    return command
+
+
+@deadletter.command("list")
+@_which
+@click.option("-n", "--lines", "most", default=1000, show_default=True, help="How many at most, the oldest.")
+@elasticsearch_options
+@json_option
+@click.pass_obj
+def show(path: Path, /, hosts: tuple[str, ...], since: str, most: int, as_json: bool, **options: Any) -> None:
+    """Show them, with the reason: those that are in the index INDEX-deadletter-DATE.
+
+    What not even that index takes is in forward/deadletter.ndjson of its machine's spool, and counted there
+    (daqsched-executor forward --status).
+    """
+    from daqsched import deadletters, times
+
+    client, prefix = client_of(path, options)
+    try:
+        chosen = deadletters.wanted(hosts, times.moment(since, time.time()) if since else None)
+        found = 0
+        for one in islice(deadletters.letters(client, prefix, chosen), most):
+            found += 1
+            if as_json:
+                fields = one._asdict()
+                fields["index"], fields["whole"] = fields.pop("target"), bool(fields.pop("original"))
+                click.echo(json.dumps(fields))
+            else:
+                short = " ".join(one.message[:200].split())
+                click.echo(f"{one.time} {one.host} {one.job} {one.stream}: {short}\n    {one.target}: {one.reason}")
+        if not as_json:
+            click.echo(f"{found} dead letters{', and perhaps more: -n' if found == most else ''}.", err=True)
+    finally:
+        client.close()
+
+
+@deadletter.command()
+@_which
+@click.option("--dry-run", is_flag=True, help="Say how many would be sent again, and send none.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, exists=True),
+    help="Those of a machine's forward/deadletter.ndjson instead.",
+)
+@elasticsearch_options
+@json_option
+@click.pass_obj
+def replay(
+    path: Path,
+    /,
+    hosts: tuple[str, ...],
+    since: str,
+    dry_run: bool,
+    file: Optional[Path],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Send them again in full, after the index was mended; what is stored then is a dead letter no more.
+
+    Each keeps its id and goes to the index that refused it, so a replay that was interrupted can be called again.
+    """
+    from daqsched import deadletters, times
+
+    client, prefix = client_of(path, options)
+    counts, still = [], {}
+    try:
+        if file is not None:
+            with file.open(encoding="utf-8") as lines:
+                found = list(deadletters.rows(lines, str(file)))
+        else:
+            chosen = deadletters.wanted(hosts, times.moment(since, time.time()) if since else None)
+            found = []
+            each = deadletters.letters(client, prefix, chosen)
+            while not dry_run:
+                part = list(islice(each, deadletters.PAGE))
+                if not part:
+                    break
+                counted, refused = deadletters.replay(client, part, prefix)
+                counts.append(counted)
+                still.update({why: one for one, why in refused})
+            if dry_run:
+                found = list(each)
+        for at in range(0, len(found) if not dry_run else 0, deadletters.PAGE):
+            counted, refused = deadletters.replay(client, found[at : at + deadletters.PAGE], prefix)
+            counts.append(counted)
+            still.update({why: one for one, why in refused})
+    finally:
+        client.close()
+    if dry_run:
+        whole = sum(1 for one in found if one.original)
+        if as_json:
+            return print_json({"would": whole, "elsewhere": len(found) - whole})
+        return click.echo(f"{whole} lines would be sent again; of {len(found) - whole} all is on their machines alone.")
+    sums = deadletters.total(counts)
+    if as_json:
+        print_json(sums._asdict())
+    else:
+        click.echo(
+            f"{sums.stored} lines stored, {sums.found} were stored already, {sums.refused} are still refused"
+            f"{f', of {sums.elsewhere} all is on their machines alone' if sums.elsewhere else ''}."
+        )
+        for why, one in islice(still.items(), 5):
+            click.echo(f"    {one.target}: {why}")
+    if sums.refused:
+        sys.exit(5)

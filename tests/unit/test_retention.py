@@ -1,0 +1,94 @@
+"""How long lines are kept: which indices are ours, and which have ended."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from daqsched.errors import UserError
+from daqsched.retention import ended, expired, kept, policy
+from daqsched_executor.contract.template import NOTHING, TEMPLATE_VERSION, Chosen, chosen, template, templates
+from daqsched_executor.forward.record import index_of
+
+
+def at(text: str) -> float:
+    """A time in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("logs-2026.11.23", "2026-11-24"),
+        ("logs-2026.11.30", "2026-12-01"),
+        ("logs-2026.12", "2027-01-01"),
+        ("logs-2028.02", "2028-03-01"),
+        ("logs-2026.11.23.05", "2026-11-23T06:00"),
+        ("logs-2026.11.23.0559", "2026-11-23T06:00"),
+        ("logs-deadletter-2026.11", "2026-12-01"),
+    ],
+)
+def test_an_index_ends_with_its_period(name: str, end: str) -> None:
+    """Of every period that a forwarder knows."""
+    assert ended(name, "logs") == at(end)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "logs",
+        "logs-",
+        "logs-2026",
+        "logs-2026.13",
+        "logs-2026.11.31",
+        "logs-2026.11.23-copy",
+        "logs-x-2026.11.23",
+        "logs2-2026.11.23",
+        ".logs-2026.11.23",
+        "other-2026.11.23",
+        "logs-deadletter",
+    ],
+)
+def test_what_is_not_named_as_we_name_it_is_not_ours(name: str) -> None:
+    """And is never deleted."""
+    assert ended(name, "logs") is None
+
+
+@pytest.mark.parametrize("period", ["month", "day", "hour", "minute"])
+def test_each_name_that_a_forwarder_gives_is_ours(period: str) -> None:
+    """A line lies before its index's end."""
+    now = at("2026-11-23T05:31:17")
+    end = ended(index_of("a-b.c", int(now * 1e6), period), "a-b.c")
+    assert end is not None and now < end
+
+
+def test_only_what_ended_long_enough_ago_is_expired() -> None:
+    """To the second, the oldest first."""
+    names = ["logs-2026.11.03", "logs-2026.11.01", "logs-2026.11.02", "logs-2020.01.01x", "logs-2026.11.23"]
+    day = 86400.0
+    assert expired(names, "logs", 20 * day, at("2026-11-23")) == ["logs-2026.11.01", "logs-2026.11.02"]
+    assert expired(names, "logs", 20 * day, at("2026-11-23") - 1) == ["logs-2026.11.01"]
+
+
+def test_keep_is_a_length_of_time() -> None:
+    """A slip of a key must not delete everything."""
+    assert (kept("30d"), kept("12h"), kept("90min"), kept("forever")) == ("30d", "12h", "90m", "")
+    for text in ("30", "30s", "59m", "0d", "-1d"):
+        with pytest.raises(UserError):
+            kept(text)
+    assert policy("30d")["policy"]["phases"]["delete"]["min_age"] == "30d"
+
+
+def test_what_was_chosen_is_read_back_out_of_the_template() -> None:
+    """Whatever else stands there."""
+    choice = Chosen("30d", 2, "logs")
+    for name, body in templates("logs", choice).items():
+        answer = {"index_templates": [{"name": name, "index_template": body}]}
+        assert chosen(answer) == (TEMPLATE_VERSION, choice)
+        index = body["template"]["settings"]["index"]
+        assert index["number_of_replicas"] == 2 and index["lifecycle"] == {"name": "logs"}
+        assert "auto_expand_replicas" not in index
+    for broken in ({}, {"index_templates": []}, {"index_templates": [{"index_template": {"_meta": None}}]}):
+        assert chosen(broken) == (0, NOTHING)
+    assert template("logs")["template"]["settings"]["index"]["auto_expand_replicas"] == "0-1"
