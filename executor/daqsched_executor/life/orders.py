@@ -82,4 +82,5 @@ def _done(
     state: State, order: Order, now: Moment, ok: bool, words: str, lines: tuple[str, ...] = ()
 ) -> tuple[State, list[Command]]:
     state = replace(state, done=Done(order.id, order.name, now.wall, ok, words, lines))
-    return state, [Say(f"action {order.name}: {words}"), *retell(state)]
+    # after the task's last report there is nobody to tell: the line stays in the executor's stream
+    return state, [Say(f"action {order.name}: {words}"), *(retell(state) if state.phase != ENDED else ())]
