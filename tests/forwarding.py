@@ -134,9 +134,9 @@ class ForwarderProcess:
 class Index:
     """A prefix of this test's own on the real server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prefix: str = "") -> None:
         self.url = url
-        self.prefix = f"test-forward-{secrets.token_hex(4)}"
+        self.prefix = prefix or f"test-forward-{secrets.token_hex(4)}"
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """One request, its answer as JSON."""

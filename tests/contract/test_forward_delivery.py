@@ -353,7 +353,7 @@ def test_a_plan_without_reply_is_sent_again_to_the_index_of_its_day(
     (spool / "forward").mkdir(parents=True)
     journal = Journal(str(spool / "forward" / "journal"))
     yesterday = 1_700_000_000_000_000
-    journal.plan([Range(printer.id, 0, 0, 20, False, False, yesterday)], 2, yesterday + 1)
+    journal.plan([Range(printer.id, 0, 0, 20, False, False, yesterday)], 2, yesterday + 1, index="logs-2023.11.14")
     start()
     until("stored", stored(elastic, "planned", "planned too", "new"))
     indices = [index for index, _ in sorted(elastic.documents)]

@@ -23,7 +23,8 @@ class Draft:
         #: The latest time of a line.
         self.latest = 0
         self._index_of = (prefix, period)
-        self._index = ""
+        #: Of all its lines; empty as long as there is none.
+        self.index = ""
         self._moves: list[tuple[Source, Cursor, Position]] = []
 
     def tell(self, drop: Drop, documents: Documents) -> None:
@@ -107,9 +108,9 @@ class Draft:
 
     def _fits(self, micros: int) -> bool:
         index = index_of(self._index_of[0], micros, self._index_of[1])
-        if not self._index:
-            self._index = index
-        return index == self._index
+        if not self.index:
+            self.index = index
+        return index == self.index
 
 
 def reread(source: Source, entry: Range) -> tuple[Documents, int]:

@@ -42,13 +42,16 @@ class Journal(Ledger):
                     self.apply(record)
         self.compact()
 
-    def plan(self, ranges: Sequence[Range], lines: int, micros: int, drops: Sequence[Drop] = ()) -> int:
+    def plan(
+        self, ranges: Sequence[Range], lines: int, micros: int, drops: Sequence[Drop] = (), index: str = ""
+    ) -> int:
         """Put a batch on the disk before it is sent; its number. ``micros`` is the latest time of its lines.
 
         Raises OSError (a full disk), and then the batch must not be sent.
         """
         number = self._number + 1
         record: dict[str, object] = {"plan": number, "ranges": ranges, "lines": lines, "micros": micros}
+        record["index"] = index
         if drops:
             record["drops"] = drops
         self._append(record, sync=True)

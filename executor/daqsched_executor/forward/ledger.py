@@ -62,7 +62,7 @@ class Ledger:
         if self.squeezing:
             records.append({"squeezing": self.squeezing})
         records += [
-            {"again": number, "ranges": plan.ranges, "drops": plan.drops, "lines": plan.lines}
+            {"again": number, "ranges": plan.ranges, "drops": plan.drops, "lines": plan.lines, "index": plan.target}
             for number, plan in self.outstanding.items()
         ]
         return records
@@ -212,4 +212,4 @@ def _before(stretch: Stretch, start: int) -> list[Stretch]:
 
 def _plan_of(record: dict[str, Any]) -> Plan:
     ranges = tuple(Range(*entry) for entry in record["ranges"])
-    return Plan(ranges, tuple(Drop(*drop) for drop in record.get("drops", ())), record.get("lines", 0))
+    return Plan(ranges, tuple(Drop(*drop) for drop in record.get("drops", ())), record["lines"], record["index"])

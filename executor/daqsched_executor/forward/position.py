@@ -70,5 +70,6 @@ class Plan(NamedTuple):
 
     ranges: tuple[Range, ...]
     drops: tuple[Drop, ...]
-    #: How many documents that are.
+    #: How many documents that are, and of which index: a second attempt must meet the first, whatever is configured then.
     lines: int
+    target: str

@@ -138,7 +138,13 @@ class Reader:
         if not draft.documents:
             return None
         try:
-            number = self.journal.plan(draft.ranges, len(draft.documents), draft.latest, draft.drops)
+            number = self.journal.plan(
+                draft.ranges,
+                len(draft.documents),
+                draft.latest,
+                draft.drops,
+                draft.index or self._index_of(draft.drops),
+            )
         except OSError as error:
             self._complain("journal", f"cannot write {self.journal.path}: {error}; lines wait on disk")
             self._disk.full()
@@ -282,8 +288,11 @@ class Reader:
         self._out.add(number)
         for stream in {entry.stream for entry in plan.ranges} & self._spool.sources.keys():
             self._spool.sources[stream].under_way += 1
-        micros = plan.ranges[0].micros if plan.ranges else plan.drops[0].micros
-        return Batch(number, index_of(self._config.index, micros, self._config.period), documents)
+        return Batch(number, plan.target, documents)
+
+    def _index_of(self, drops: Sequence[Drop]) -> str:
+        """Where documents go that come without lines."""
+        return index_of(self._config.index, drops[0].micros, self._config.period)
 
     def _left_us(self, number: int) -> None:
         self._out.remove(number)
