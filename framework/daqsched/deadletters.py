@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from daqsched.elastic import ask
 from daqsched.errors import Refused, Unreachable, UserError
-from daqsched.search import Wanted, query, sorting
+from daqsched.query import Wanted, query, sorting
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch

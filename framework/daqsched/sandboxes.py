@@ -22,7 +22,7 @@ from daqsched_executor.contract.levels import level_of
 
 if TYPE_CHECKING:
     from daqsched.client import Client
-    from daqsched.search import Wanted
+    from daqsched.query import Wanted
 
 #: How often `follow` looks; with many sandboxes more seldom: so many tasks a second are looked at.
 POLL_S, LOOKS_PER_S = 0.4, 250

@@ -1,35 +1,22 @@
-"""Reading lines back: what `daqsched logs` asks Elasticsearch.
+"""Reading lines back: the questions of `daqsched logs` to Elasticsearch, and the answers' errors in words.
 
-The query is built by a pure function; `tail` and `follow` run it. The Elasticsearch client is imported where it is
-used: no other command pays its 0.3 s.
+The queries are made by `daqsched.query`. The Elasticsearch client is imported where it is used: no other command pays its
+0.3 s.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from daqsched.errors import JobError, Refused, Unreachable, UserError
-from daqsched.hosts import expand
-from daqsched.lines import Line, format_line, iso, json_line, line_of
+from daqsched.errors import Refused, Unreachable, UserError
+from daqsched.lines import Line, line_of
+from daqsched.query import Wanted, query, same_stream, sorting
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
-
-__all__ = [
-    "Line",
-    "Wanted",
-    "connect",
-    "follow",
-    "format_line",
-    "json_line",
-    "query",
-    "tail",
-]
 
 #: Where the forwarder puts lines: the indices ``<prefix>-YYYY.MM.DD``.
 DEFAULT_PREFIX = "daqsched-logs"
@@ -37,133 +24,8 @@ DEFAULT_PREFIX = "daqsched-logs"
 #: How many lines are fetched at a time.
 PAGE = 1000
 
-#: How often `follow` asks, and how far back it asks again for lines that were stored late.
-POLL_S = 0.3
-LOOK_BACK_S = 10.0
-
-#: How long `follow` bears with an Elasticsearch that has answered before.
-PATIENCE_S = 60.0
-
 #: How long a search bears with an index so new that its shards do not answer yet.
 SHARDS_S = 5.0
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which lines someone means; an empty field means all."""
-
-    #: Words as everywhere: ``readout``, ``readout@hlt01``, ``rcd_*@hlt[01-10]``, ``@hlt01``; one must fit.
-    words: tuple[str, ...] = ()
-    #: Hosts, as names, ranges or with ``*`` and ``?``; one must fit.
-    hosts: tuple[str, ...] = ()
-    #: ``stdout``, ``stderr``, ``executor``.
-    streams: tuple[str, ...] = ()
-    #: As they stand in ``log.level``.
-    levels: tuple[str, ...] = ()
-    #: Lines from then on (seconds since the epoch), and before then.
-    since: float | None = None
-    until: float | None = None
-    #: Words that a line must hold; ``"in this order"``, ``begin*``, ``-without`` work, too.
-    text: str = ""
-
-
-# -- the query -------------------------------------------------------------------------------------------------------
-
-
-def query(wanted: Wanted) -> dict[str, Any]:
-    """The wish as an Elasticsearch query; raises `UserError` for a word that can't be read."""
-    filters: list[dict[str, Any]] = []
-    if wanted.words:
-        filters.append(_any([_word(word) for word in wanted.words]))
-    if wanted.hosts:
-        filters.append(_any([_hosts(host) for host in wanted.hosts]))
-    for field, values in (
-        ("daqsched.stream", wanted.streams),
-        ("log.level", wanted.levels),
-    ):
-        if values:
-            filters.append({"terms": {field: list(values)}})
-    bounds = {}
-    if wanted.since is not None:
-        bounds["gte"] = iso(wanted.since)
-    if wanted.until is not None:
-        bounds["lt"] = iso(wanted.until)
-    if bounds:
-        filters.append({"range": {"@timestamp": bounds}})
-    if wanted.text:
-        filters.append(
-            {
-                "simple_query_string": {
-                    "query": wanted.text,
-                    "fields": ["message"],
-                    "default_operator": "and",
-                }
-            }
-        )
-    return {"bool": {"filter": filters}} if filters else {"match_all": {}}
-
-
-def sorting(order: str) -> list[dict[str, Any]]:
-    """By time, then so that lines of one stream stay in their order and no two lines are equal.
-
-    Nothing is ever null here, so that a page can go on after any line.
-    """
-    return [
-        {
-            "@timestamp": {
-                "order": order,
-                "unmapped_type": "date_nanos",
-                "numeric_type": "date_nanos",
-                "format": "strict_date_optional_time_nanos",
-            }
-        },
-        {
-            "service.node.name": {
-                "order": order,
-                "unmapped_type": "keyword",
-                "missing": "",
-            }
-        },
-        {
-            "daqsched.stream": {
-                "order": order,
-                "unmapped_type": "keyword",
-                "missing": "",
-            }
-        },
-        {"log.offset": {"order": order, "unmapped_type": "long", "missing": 0}},
-    ]
-
-
-def _word(word: str) -> dict[str, Any]:
-    job, _, host = word.partition("@")
-    if not job and not host:
-        raise UserError(f"{word!r} selects nothing: write JOB, JOB@HOST or @HOST, for example 'readout@hlt[01-10]'")
-    both = [_pattern("service.name", job)] if job else []
-    both += [_hosts(host)] if host else []
-    return both[0] if len(both) == 1 else {"bool": {"filter": both}}
-
-
-def _hosts(text: str) -> dict[str, Any]:
-    if "[" not in text or "*" in text or "?" in text:
-        return _pattern("host.name", text)
-    try:
-        return {"terms": {"host.name": list(expand(text))}}
-    except JobError as error:
-        raise UserError(str(error)) from error
-
-
-def _pattern(field: str, text: str) -> dict[str, Any]:
-    if "*" in text or "?" in text:
-        return {"wildcard": {field: {"value": text.replace("\\", "\\\\")}}}
-    return {"term": {field: text}}
-
-
-def _any(tests: list[dict[str, Any]]) -> dict[str, Any]:
-    return tests[0] if len(tests) == 1 else {"bool": {"should": tests, "minimum_should_match": 1}}
-
-
-# -- asking ----------------------------------------------------------------------------------------------------------
 
 
 def connect(urls: str | Sequence[str], access: Access = NO_ACCESS, timeout_s: float = 10.0) -> Elasticsearch:
@@ -193,93 +55,75 @@ def connect(urls: str | Sequence[str], access: Access = NO_ACCESS, timeout_s: fl
 
 def tail(client: Elasticsearch, wanted: Wanted, most: int, prefix: str = DEFAULT_PREFIX) -> list[Line]:
     """The last ``most`` of the wanted lines, oldest first; none where nothing was ever stored."""
-    found: list[Line] = []
-    after = None
-    while len(found) < most:
-        hits = _search(client, prefix, query(wanted), "desc", min(PAGE, most - len(found)), after)
-        found += map(line_of, hits)
-        if len(hits) < PAGE:
-            break
-        after = hits[-1]["sort"]
+    found = _lines(client, prefix, query(wanted), "desc", most)
     found.reverse()
     return found
 
 
-def follow(
-    client: Elasticsearch,
-    wanted: Wanted,
-    shown: Iterable[Line] = (),
-    prefix: str = DEFAULT_PREFIX,
-    look_back_s: float = LOOK_BACK_S,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Line]:
-    """Lines as they arrive, for ever: those after the ``shown`` ones (from `tail`), or after now where none were.
+def around(
+    client: Elasticsearch, wanted: Wanted, moment: float, most: int, prefix: str = DEFAULT_PREFIX
+) -> tuple[list[Line], list[Line]]:
+    """Of the wanted lines the last before a moment and the first from then on, together ``most``."""
+    where = query(wanted)
+    # what sorts before the first line of the moment itself, and after: names and offsets are never below these
+    place = [round(moment * 1_000_000) * 1000 - 1, "\U0010ffff", "\U0010ffff", 2**63 - 1]
+    before = _lines(client, prefix, where, "desc", most // 2, place)
+    return before[::-1], _lines(client, prefix, where, "asc", most - most // 2, place)
 
-    Hosts store at different moments, so each look goes back over the last seconds before the newest line and
-    leaves out what it gave before. A line that is later than ``look_back_s`` is not given. Elasticsearch may be away for
-    `PATIENCE_S` once it has answered.
+
+def around_line(
+    client: Elasticsearch, wanted: Wanted, name: str, scope: str, most: int, prefix: str = DEFAULT_PREFIX
+) -> tuple[list[Line], Line, list[Line]]:
+    """The lines before one, it, and those after it. ``name`` is its id; ``scope`` is ``stream``, ``host`` or ``farm``.
+
+    Raises `UserError` where no line has that id.
     """
-    seen: OrderedDict[str, float] = OrderedDict((line.id, line.time) for line in shown)
-    newest = max(seen.values(), default=time.time())
-    # `tail` gave all lines from the oldest shown one on: any other from there on is news, however it is timed.
-    begin = min(seen.values(), default=newest - POLL_S)
-    answered = None
-    while True:
-        asked = time.monotonic()
-        floor = max(begin, newest - look_back_s)
-        try:
-            for line in _since(client, prefix, wanted, floor):
-                if line.id not in seen:
-                    seen[line.id] = line.time
-                    newest = max(newest, line.time)
-                    yield line
-            answered = asked
-        except Unreachable:
-            if answered is None or asked - answered > PATIENCE_S:
-                raise
-        while seen and next(iter(seen.values())) < newest - 2 * look_back_s:
-            seen.popitem(last=False)
-        # A search that takes long is a search that costs Elasticsearch much: ask at half time at most.
-        sleep(max(POLL_S, time.monotonic() - asked))
+    hits = ask(client, prefix, query={"ids": {"values": [name]}}, sort=sorting("asc"), size=1)["hits"]["hits"]
+    if not hits:
+        raise UserError(
+            f"no line has the id {name!r}: `daqsched logs --id` shows the ids of lines; "
+            "it may also be that its index is gone already"
+        )
+    line, place = line_of(hits[0]), hits[0]["sort"]
+    near: list[dict[str, Any]] = [query(wanted)]
+    if scope == "stream":
+        near.append(same_stream(line))
+    elif scope == "host":
+        near.append({"term": {"host.name": line.host}})
+    where = {"bool": {"filter": near}}
+    before = _lines(client, prefix, where, "desc", most // 2, place)
+    return before[::-1], line, _lines(client, prefix, where, "asc", most // 2, place)
 
 
-def _since(client: Elasticsearch, prefix: str, wanted: Wanted, floor: float) -> Iterator[Line]:
-    since = {"bool": {"filter": [query(wanted), {"range": {"@timestamp": {"gte": iso(floor)}}}]}}
-    after = None
-    while True:
-        hits = _search(client, prefix, since, "asc", PAGE, after)
-        yield from map(line_of, hits)
-        if len(hits) < PAGE:
-            return
+def _lines(
+    client: Elasticsearch, prefix: str, what: Mapping[str, Any], order: str, most: int, after: Any = None
+) -> list[Line]:
+    found: list[Line] = []
+    while len(found) < most:
+        size = min(PAGE, most - len(found))
+        hits = ask(client, prefix, query=what, sort=sorting(order), size=size, search_after=after)["hits"]["hits"]
+        found += map(line_of, hits)
+        if len(hits) < size:
+            break
         after = hits[-1]["sort"]
+    return found
 
 
-def _search(
-    client: Elasticsearch,
-    prefix: str,
-    what: Mapping[str, Any],
-    order: str,
-    size: int,
-    after: Any,
-) -> list[Mapping[str, Any]]:
+def ask(client: Elasticsearch, prefix: str, **body: Any) -> Mapping[str, Any]:
+    """One search in all indices of the prefix; without any, an answer without hits and aggregations.
+
+    Raises `Unreachable`, `Refused` or `UserError`, each with a sentence.
+    """
     from elasticsearch import ApiError, NotFoundError, TransportError
 
     deadline = time.monotonic() + SHARDS_S
+    body.setdefault("track_total_hits", False)
     try:
         answer = _once_shards_are_there(
-            deadline,
-            client.search,
-            index=f"{prefix}-*",
-            query=what,
-            sort=sorting(order),
-            size=size,
-            search_after=after,
-            track_total_hits=False,
-            ignore_unavailable=True,
-            allow_no_indices=True,
+            deadline, client.search, index=f"{prefix}-*", ignore_unavailable=True, allow_no_indices=True, **body
         )
     except NotFoundError:
-        return []
+        return {"hits": {"hits": [], "total": {"value": 0}}}
     except TransportError as error:
         nodes = ", ".join(node.base_url for node in client.transport.node_pool.all())
         raise Unreachable(f"Elasticsearch at {nodes} does not answer: {_first(error)}") from error
@@ -289,8 +133,8 @@ def _search(
         if error.status_code == 400:
             raise UserError(f"Elasticsearch does not understand the search: {_first(error)}") from error
         raise Unreachable(f"Elasticsearch cannot search now: {_first(error)}") from error
-    hits: list[Mapping[str, Any]] = answer["hits"]["hits"]
-    return hits
+    found: Mapping[str, Any] = answer.body
+    return found
 
 
 def _once_shards_are_there(deadline: float, search: Callable[..., Any], **what: Any) -> Any:

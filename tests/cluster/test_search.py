@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from daqsched import search
+from daqsched import count, counting, search
+from daqsched.count import Group
 from daqsched.errors import Unreachable, UserError
-from daqsched.search import Line, Wanted
+from daqsched.follow import Follower
+from daqsched.query import Wanted
 from daqsched_executor.contract import Stream
 from daqsched_executor.contract.template import template
 from daqsched_executor.forward.batch import BODY
@@ -104,7 +106,7 @@ def test_an_elasticsearch_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(Unreachable, match="Elasticsearch at http://127.0.0.1:1 does not answer"):
         search.tail(client, Wanted(), 1)
     with pytest.raises(Unreachable):
-        next(search.follow(client, Wanted()))
+        Follower(client, Wanted())
     client.close()
 
 
@@ -119,15 +121,19 @@ class EndedError(Exception):
     """The follower was told to end."""
 
 
-class Follower(threading.Thread):
+class Following(threading.Thread):
     """Follows in the background and keeps what it was given, with the moment of each."""
 
-    def __init__(self, farm: Farm, wanted: Wanted, shown: list[Line], **options: Any) -> None:
+    def __init__(self, farm: Farm, wanted: Wanted, most: int = 0) -> None:
         super().__init__(daemon=True)
-        self._lines = search.follow(farm.client, wanted, shown, farm.prefix, sleep=self._sleep, **options)
         self._ended = threading.Event()
         self.looks = 0
+        self.complaints: list[str] = []
+        follower = Follower(farm.client, wanted, farm.prefix, self.complaints.append, self._sleep)
+        self.shown = [line.message for line in follower.tail(most)]
+        self._lines = follower.follow()
         self.given: list[tuple[float, str]] = []
+        self.late: set[str] = set()
 
     def _sleep(self, seconds: float) -> None:
         self.looks += 1
@@ -138,6 +144,8 @@ class Follower(threading.Thread):
         with contextlib.suppress(EndedError):
             for line in self._lines:
                 self.given.append((time.monotonic(), line.message))
+                if line.late:
+                    self.late.add(line.message)
 
     def texts(self) -> list[str]:
         """What was given, in order."""
@@ -154,8 +162,8 @@ def test_following_gives_each_new_line_once_and_late_ones_too(farm: Farm) -> Non
     farm.put("readout", "hlt01", "older than what is shown\n", NOW - 5)
     farm.put("readout", "hlt01", "oldest shown\n", NOW - 4)
     farm.put("readout", "hlt01", "shown\n", NOW - 1)
-    shown = search.tail(farm.client, Wanted(), 2, farm.prefix)
-    follower = Follower(farm, Wanted(), shown)
+    follower = Following(farm, Wanted(), 2)
+    assert follower.shown == ["oldest shown", "shown"]
     follower.start()
     farm.put("readout", "hlt03", "between\n", NOW - 2)
     until("given", lambda: follower.texts() == ["between"])
@@ -172,23 +180,180 @@ def test_following_gives_each_new_line_once_and_late_ones_too(farm: Farm) -> Non
 
 
 def test_following_begins_with_what_is_printed_from_then_on(farm: Farm) -> None:
-    """Without lines shown before, old ones stay out; an index that does not exist yet is waited for."""
-    follower = Follower(farm, Wanted(words=("readout",)), [])
+    """An index that does not exist yet is waited for."""
+    follower = Following(farm, Wanted(words=("readout",)))
     follower.start()
     until("it looks", lambda: follower.looks > 1)
-    farm.put("readout", "hlt01", "old\n", time.time() - 100)
     farm.put("readout", "hlt01", "new\n", time.time())
     farm.put("other", "hlt01", "other\n", time.time())
     until("given", lambda: follower.texts() == ["new"])
     follower.end()
 
 
+def test_following_gives_a_backlog_that_is_stored_an_hour_later_marked(farm: Farm) -> None:
+    """Its lines are older than all that was shown, of the same stream or another, and in an older index."""
+    farm.put("readout", "hlt01", "shown\n", NOW)
+    follower = Following(farm, Wanted(), 5)
+    follower.start()
+    until("it looks", lambda: follower.looks > 1)
+    farm.put("readout", "hlt02", "".join(f"backlog {at}\n" for at in range(1200)), NOW - 3600)
+    farm.put("readout", "hlt02", "yesterday\n", NOW - 86400)
+    farm.put("readout", "hlt02", "live\n", NOW + 1)
+    until("all is given", lambda: len(follower.given) == 1202)
+    looks = follower.looks
+    until("it looked at all again", lambda: follower.looks > looks + 12)
+    follower.end()
+    backlog = [f"backlog {at}" for at in range(1200)]
+    assert [text for text in follower.texts() if text.startswith("backlog")] == backlog
+    assert len(follower.given) == 1202
+    assert follower.late == {"yesterday", *backlog}
+
+
+def test_following_gives_each_line_once_that_many_store_at_once(farm: Farm) -> None:
+    """Writers side by side, so that sequence numbers become visible out of order: nothing is missed or doubled."""
+    follower = Following(farm, Wanted())
+    follower.start()
+
+    def write(host: str) -> None:
+        for at in range(40):
+            lines = "".join(f"{host} {at} {number}\n" for number in range(100))
+            farm.put("readout", host, lines, time.time(), refresh=False)
+
+    writers = [threading.Thread(target=write, args=(f"hlt{at:02}",)) for at in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    until("all is given", lambda: len(follower.given) >= 16_000, 60)
+    looks = follower.looks
+    until("it looked at all again", lambda: follower.looks > looks + 12)
+    follower.end()
+    assert len(follower.given) == len(set(follower.texts())) == 16_000
+
+
+def test_following_bears_with_an_elasticsearch_that_restarts(farm: Farm, cluster: Any) -> None:
+    """It says so once, and goes on where it was: nothing missed, nothing again."""
+    farm.put("readout", "hlt01", "before\n", time.time())
+    follower = Following(farm, Wanted(), 5)
+    follower.start()
+    cluster.kill("elasticsearch")
+    until("it says so", lambda: follower.complaints)
+    cluster.start("elasticsearch")
+    until("it answers", lambda: len(follower.complaints) == 2, 90)
+    farm.put("readout", "hlt01", "after\n", time.time())
+    until("given", lambda: follower.given)
+    looks = follower.looks
+    until("it looked at all again", lambda: follower.looks > looks + 12)
+    follower.end()
+    assert (follower.shown, follower.texts()) == (["before"], ["after"])
+    assert "lines are shown as soon as it does" in follower.complaints[0]
+
+
+def test_lines_around_a_moment_and_around_a_line(farm: Farm) -> None:
+    """Those before come before; of its stream, its host, or all of the farm."""
+    farm.put("readout", "hlt01", "".join(f"a{at}\n" for at in range(10)), NOW)
+    farm.put("builder", "hlt01", "b\n", NOW + 3e-6)
+    farm.put("readout", "hlt02", "c\n", NOW + 5e-6)
+    before, after = search.around(farm.client, Wanted(), NOW + 2e-6, 4, farm.prefix)
+    assert ([line.message for line in before], [line.message for line in after]) == (["a0", "a1"], ["a2", "b"])
+    line = search.tail(farm.client, Wanted(text="a5"), 1, farm.prefix)[0]
+
+    def near(scope: str, most: int = 6, **wanted: Any) -> list[str]:
+        before, found, after = search.around_line(farm.client, Wanted(**wanted), line.id, scope, most, farm.prefix)
+        assert found.id == line.id
+        return [one.message for one in [*before, found, *after]]
+
+    assert near("stream") == ["a2", "a3", "a4", "a5", "a6", "a7", "a8"]
+    assert near("stream", 100) == [f"a{at}" for at in range(10)]
+    assert near("host") == ["b", "a3", "a4", "a5", "a6", "a7", "a8"] or near("host") == [
+        "a3",
+        "b",
+        "a4",
+        "a5",
+        "a6",
+        "a7",
+        "a8",
+    ]
+    assert set(near("farm", 100)) == {"b", "c", *(f"a{at}" for at in range(10))}
+    assert near("farm", 100, words=("builder",)) == ["b", "a5"]
+    with pytest.raises(UserError, match="no line has the id"):
+        search.around_line(farm.client, Wanted(), "nothing", "farm", 2, farm.prefix)
+
+
+def test_lines_are_counted_by_fields_and_time(farm: Farm) -> None:
+    """All of them, also those that lack a field, over more groups than a page has."""
+    begin = float(int(NOW) // 60 * 60 - 600)
+    for at in range(3):
+        farm.put("readout", f"hlt0{at}", "[ERROR] cvmfs: 17 failed\nplain\n" * (at + 1), begin + 60 * at)
+    counted = counting.count(farm.client, Wanted(), ["host", "level"], 60, farm.prefix)
+    assert (counted.total, counted.cut) == (12, 0)
+    assert set(counted.groups) == {
+        Group((f"hlt0{at}", level), at + 1, begin + 60 * at) for at in range(3) for level in ("error", "-")
+    }
+    counted = counting.count(farm.client, Wanted(levels=("error",)), ["run", "version", "start"], 0, farm.prefix)
+    assert counted.groups == (Group(("-", "-", "-"), 6),)
+    counted = counting.count(farm.client, Wanted(), ["message"], 0, farm.prefix)
+    prints = [group.values[0] for group in counted.groups]
+    examples = counting.examples(farm.client, Wanted(), prints, farm.prefix)
+    assert {examples[group.values[0]]: group.count for group in counted.groups} == {
+        "[ERROR] cvmfs: 17 failed": 6,
+        "plain": 6,
+    }
+    assert counting.count(farm.client, Wanted(), [], 0, farm.prefix).total == 12
+    assert counting.count(farm.client, Wanted(words=("nobody",)), ["host"], 60, farm.prefix).groups == ()
+
+
+def test_more_groups_than_a_page_are_all_counted(farm: Farm) -> None:
+    """Page by page; the sum is the number of lines."""
+    farm.put("readout", "hlt01", "line\n" * 2500, NOW - 5000)
+    for at in range(3):
+        farm.put("readout", f"hlt1{at}", "line\n" * 1000, NOW)
+    counted = counting.count(farm.client, Wanted(), ["host"], 1e-3, farm.prefix)
+    assert counted.total == sum(group.count for group in counted.groups) == 5500
+    monotone = [f"hlt{at:04}" for at in range(count.PAGE + 50)]
+    stream = [
+        Stream(f"page{at:07}", "stdout", "", 0, f"readout@{host}.1", "readout", host)
+        for at, host in enumerate(monotone)
+    ]
+    micros = round(NOW * 1e6)
+    bodies = [Text(one, 0).encode(b"x\n", Position(0, 0), micros, True, BODY).documents[0] for one in stream]
+    assert (
+        farm.ask_raw("POST", f"/{index_of(farm.prefix, micros)}/_bulk?refresh=true", b"".join(bodies))["errors"]
+        is False
+    )
+    counted = counting.count(farm.client, Wanted(), ["host"], 0, farm.prefix)
+    assert counted.total == 5500 + len(monotone) and counted.cut == 0
+    assert len(counted.groups) == len({*monotone, "hlt01", "hlt10", "hlt11", "hlt12"})
+
+
+def test_nothing_is_counted_where_nothing_was_stored(farm: Farm) -> None:
+    """No index: no groups, nothing new."""
+    assert counting.count(farm.client, Wanted(), ["host"], 60, farm.prefix).total == 0
+    assert counting.new(farm.client, Wanted(), NOW, farm.prefix).messages == []
+
+
+def test_new_messages_are_those_of_a_kind_that_was_not_there_before(farm: Farm) -> None:
+    """Numbers and ids do not make a message new; where and how often it came is told."""
+    farm.put("readout", "hlt01", "event 17 built\nold [WARNING] from yesterday 0x1f\n", NOW - 90_000)
+    farm.put("builder", "hlt01", "segfault in trk at 0x17\n", NOW - 7200)
+    farm.put("readout", "hlt02", "event 99 built\nold [WARNING] from yesterday 0x2e\n", NOW - 10)
+    for at in range(6):
+        farm.put("readout", f"hlt0{at}", "[ERROR] segfault in trk at 0x17\n" * 2, NOW - 20 + at)
+    farm.put("builder", "hlt03", "segfault in trk at 0x18\n", NOW - 5)
+    found = counting.new(farm.client, Wanted(), NOW - 3600, farm.prefix)
+    assert (found.lines, found.without, found.cut) == (15, 0, 0)
+    (novelty,) = found.messages
+    assert (novelty.first.host, novelty.first.message) == ("hlt00", "[ERROR] segfault in trk at 0x17")
+    assert (novelty.count, novelty.host_count, len(novelty.hosts)) == (12, 6, 4)
+    assert len(counting.new(farm.client, Wanted(words=("@hlt03",)), NOW - 3600, farm.prefix).messages) == 2
+
+
 def test_a_printed_line_is_followed_within_two_seconds(farm: Farm, tmp_path: Path) -> None:
-    """The whole way: a program prints, the forwarder stores, the follower shows, in order."""
+    """The whole way: a program prints, the forwarder stores, the follower shows, in order; a second at most."""
     spool = tmp_path / "spool"
     printer = Printer(spool)
     forwarder = ForwarderProcess(spool, farm.url, farm.prefix)
-    follower = Follower(farm, Wanted(words=("readout@hlt01",)), [])
+    follower = Following(farm, Wanted(words=("readout@hlt01",)))
     follower.start()
     printed = []
     for at in range(8):

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from daqsched.errors import UserError
+from daqsched.follow import LAG_S, Stored
 from daqsched.lines import Line, format_line, json_line, line_of
-from daqsched.search import Wanted, query, sorting
+from daqsched.query import Wanted, levels_from, query, same_stream, sorting, stored_since
 from daqsched.times import moment
 
 LINE = Line(
@@ -71,7 +72,7 @@ def test_one_of_several_words_is_enough_and_all_kinds_of_wishes_must_hold() -> N
         "minimum_should_match": 1,
     }
     assert len(found[1]["bool"]["should"]) == 2
-    assert found[2:4] == [{"terms": {"daqsched.stream": ["stderr"]}}, {"terms": {"log.level": ["error"]}}]
+    assert found[2:4] == [{"term": {"daqsched.stream": "stderr"}}, {"terms": {"log.level": ["error"]}}]
     assert found[4] == {
         "range": {"@timestamp": {"gte": "1970-01-01T00:00:00.500000Z", "lt": "1970-01-01T00:00:02.000000Z"}}
     }
@@ -84,6 +85,57 @@ def test_a_word_that_cannot_be_read_is_the_users_mistake(word: str) -> None:
     """One sentence, and nothing is searched."""
     with pytest.raises(UserError):
         query(Wanted(words=(word,)))
+
+
+@pytest.mark.parametrize(
+    ("words", "levels"),
+    [
+        (("warning",), ("warning", "error", "critical")),
+        (("WARN",), ("warning", "error", "critical")),
+        (("trace",), ("trace", "debug", "info", "notice", "warning", "error", "critical")),
+        (("=warning",), ("warning",)),
+        (("info,error",), ("info", "error")),
+        (("info", "=error"), ("info", "error")),
+    ],
+)
+def test_a_level_means_that_and_worse_and_a_list_just_those(words: tuple[str, ...], levels: tuple[str, ...]) -> None:
+    """As the help says."""
+    assert levels_from(words) == levels
+
+
+@pytest.mark.parametrize("word", ["loud", "", "=", ">error", "info,loud"])
+def test_an_unknown_level_is_told_with_those_that_there_are(word: str) -> None:
+    """No search that finds nothing, silently."""
+    with pytest.raises(UserError, match=r"is no level: there are trace, debug, info"):
+        levels_from((word,))
+
+
+def test_lines_of_a_run_and_of_a_services_file() -> None:
+    """Runs are labels; a stream may be any name."""
+    assert filters(runs=("12",)) == [{"terms": {"labels.run": ["12"]}}]
+    assert filters(streams=("access*",)) == [{"wildcard": {"daqsched.stream": {"value": "access*"}}}]
+
+
+def test_what_was_stored_since_is_asked_by_index_and_what_is_unknown_is_new() -> None:
+    """An index that was made meanwhile is asked for all that it has; of very many, only the newest are looked at."""
+    assert stored_since({}) == {"match_all": {}}
+    news = stored_since({"l-1": 7})["bool"]["should"]
+    assert news == [
+        {"bool": {"filter": [{"term": {"_index": "l-1"}}, {"range": {"_seq_no": {"gt": 7}}}]}},
+        {"bool": {"must_not": {"terms": {"_index": ["l-1"]}}}},
+    ]
+    many = stored_since({f"l-{at:04}": at for at in range(2000)})["bool"]["should"]
+    assert len(many) == 501 and many[0]["bool"]["filter"][0] == {"term": {"_index": "l-1500"}}
+    assert len(many[-1]["bool"]["must_not"]["terms"]["_index"]) == 2000
+
+
+def test_a_stream_is_that_of_one_task() -> None:
+    """What a line lacks is not asked for."""
+    assert same_stream(LINE)["bool"]["filter"] == [
+        {"term": {"host.name": "hlt01"}},
+        {"term": {"service.name": "readout"}},
+        {"term": {"daqsched.stream": "stdout"}},
+    ]
 
 
 def test_sorting_leaves_no_two_lines_equal() -> None:
@@ -196,3 +248,58 @@ def test_what_is_no_time_is_a_mistake_with_examples(text: str) -> None:
     """The sentence shows forms that work."""
     with pytest.raises(UserError, match="10m"):
         moment(text, time.time())
+
+
+def test_what_the_executor_says_shows_its_own_time_once() -> None:
+    """Its lines begin with it, also in other zones; a line of a program keeps what it printed."""
+    said = replace(LINE, stream="executor", message="2026-11-23T01:23:44.041+0100 runs: pid 4711")
+    clock = datetime.fromtimestamp(1_795_393_424).strftime("%H:%M:%S") + ".041"
+    assert format_line(said, False) == f"{clock} hlt01 readout * runs: pid 4711"
+    assert "2026-11-23T01:23:44.041+0100" in format_line(replace(said, stream="stdout"), False)
+    assert json.loads(json_line(said))["message"] == said.message
+
+
+@pytest.mark.parametrize(
+    ("stream", "dataset", "mark"),
+    [
+        ("stdout", "daqsched.task", "|"),
+        ("stdout", "daqsched.dropped", "-"),
+        ("access.log", "daqsched.file", ":"),
+        ("", "daqsched.syslog", "%"),
+        ("", "daqsched.deadletter", "?"),
+        ("", "somebody.else", "?"),
+    ],
+)
+def test_a_sign_says_whose_words_a_line_is(stream: str, dataset: str, mark: str) -> None:
+    """Services' and syslog's lines are told apart from what jobs print."""
+    assert replace(LINE, stream=stream, dataset=dataset).mark == mark
+
+
+def test_a_line_shows_its_id_lateness_and_that_it_was_asked_for() -> None:
+    """Only where that is so."""
+    assert format_line(LINE, False, ids=True).endswith("| abcdefghijk-0000000000 [INFO] run 12 started")
+    assert format_line(LINE, False, chosen=True).endswith("| >>> [INFO] run 12 started")
+    assert format_line(replace(LINE, late=True), False).endswith("started  [stored late]")
+    assert json.loads(json_line(replace(LINE, late=True)))["late"] is True
+
+
+def test_when_a_line_was_seen_is_told_where_it_names_another_time() -> None:
+    """A service's file: its own time sorts it, the other one is kept."""
+    source = {"@timestamp": "2026-11-23T00:00:00Z", "event": {"created": "2026-11-23T00:23:45.679464Z"}}
+    line = line_of({"_id": "x", "_source": source})
+    assert (line.seen, json.loads(json_line(line))["seen"]) == (LINE.time, "2026-11-23T00:23:45.679464Z")
+    assert LINE.seen == LINE.time
+
+
+def test_how_far_indices_were_filled_is_remembered_until_it_is_settled() -> None:
+    """Numbers never go back; an index that is away for a moment keeps its own."""
+    stored = Stored()
+    assert stored.settled() == {}
+    stored.note({"a": 5}, 100.0)
+    stored.note({"a": 3, "b": 1}, 101.0)
+    assert (stored.newest, stored.settled()) == ({"a": 5, "b": 1}, {"a": 5})
+    stored.note({"a": 9}, 101.0 + LAG_S)
+    assert (stored.newest, stored.settled()) == ({"a": 9, "b": 1}, {"a": 5, "b": 1})
+    for second in range(200):
+        stored.note({"a": 10 + second}, 200.0 + second)
+    assert stored.settled() == {"a": 10 + 199 - LAG_S, "b": 1}

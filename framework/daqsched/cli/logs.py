@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -11,9 +12,13 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import click
 
 from daqsched.cli.root import access_options, connect, json_option, main
+from daqsched.errors import UserError
 
 if TYPE_CHECKING:
-    from daqsched.search import Line, Wanted
+    from daqsched.lines import Line
+    from daqsched.query import Wanted
+
+Show = Callable[["Line"], None]
 
 
 class _Logs(click.Group):
@@ -37,12 +42,36 @@ class _Logs(click.Group):
 @click.argument("select", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Go on with lines as they are printed, until Ctrl-C.")
 @click.option("--host", "hosts", multiple=True, help="Only these hosts: names, ranges, * and ?.")
-@click.option("-n", "--lines", "most", default=50, show_default=True, help="How many of the last lines.")
+@click.option("-n", "--lines", "most", default=50, show_default=True, help="How many lines, or groups of lines.")
 @click.option("--since", default="", help="10m (ago), 14:05, or 2026-11-23 14:05:00.")
 @click.option("--until", default="", help="As --since.")
+@click.option("--at", default="", help="Lines before and after that moment; as --since.")
 @click.option("--grep", default="", help='Words that a line must hold; "in this order", begin*, -without.')
-@click.option("--level", "levels", multiple=True, help="Only these levels: trace, debug, info, notice, warning, ...")
-@click.option("--stream", "streams", multiple=True, type=click.Choice(["stdout", "stderr", "executor"]))
+@click.option(
+    "--level", "levels", multiple=True, help="warning: that and worse; =warning: that alone; info,error: these."
+)
+@click.option("--stream", "streams", multiple=True, help="stdout, stderr, executor, or a service's log file.")
+@click.option("--run", "runs", multiple=True, help="Lines of that run of the detector.")
+@click.option("--around", default="", metavar="ID", help="Lines before and after that one (see --id).")
+@click.option(
+    "--scope",
+    type=click.Choice(["stream", "host", "farm"]),
+    default="stream",
+    show_default=True,
+    help="Whose lines --around shows.",
+)
+@click.option("-i", "--id", "ids", is_flag=True, help="Show each line's id.")
+@click.option("--count", is_flag=True, help="How many lines, not which; of the last hour without --since.")
+@click.option("--by", default="host", show_default=True, help="Count by: host, job, level, stream, run, version, ...")
+@click.option("--every", default="", help="Count by time, too, as a heat map: 10s, 1m, 1h.")
+@click.option(
+    "--new",
+    is_flag=False,
+    flag_value="1h",
+    default="",
+    metavar="[SINCE]",
+    help="Messages of a kind that was not seen before SINCE [1h].",
+)
 @click.option(
     "--sandbox", is_flag=True, help="Read where jobs print to, not Elasticsearch [default: where there is none]."
 )
@@ -58,8 +87,11 @@ def logs(
     follow: bool,
     hosts: tuple[str, ...],
     most: int,
-    streams: tuple[str, ...],
     levels: tuple[str, ...],
+    streams: tuple[str, ...],
+    runs: tuple[str, ...],
+    ids: bool,
+    count: bool,
     sandbox: bool,
     elasticsearch: str,
     index: str,
@@ -68,21 +100,24 @@ def logs(
 ) -> None:
     """Show what jobs print, on all their hosts. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10].
 
-    A line of stdout has the mark |, one of stderr !, and what the executor says of the job *. Out of sandboxes come
-    the last lines of each job, host and stream, without a time unless they say one themselves.
+    A line of stdout has the mark |, one of stderr !, what the executor says of the job *, a service's log file :, syslog
+    and journal %, and - tells of lines that were dropped. Out of sandboxes come the last lines of each job, host and
+    stream, without a time unless they say one themselves.
     """
-    from daqsched import search, times
-    from daqsched_executor.contract.forwarding import Access
+    from daqsched import times
+    from daqsched.query import Wanted, levels_from
 
+    kind = _kind(follow, count, words)
     if not sandbox and (not elasticsearch or not index):
         info = connect(path).info()
         elasticsearch, index = elasticsearch or info.elasticsearch, index or info.index
     now = time.time()
-    wanted = search.Wanted(
+    wanted = Wanted(
         words=select,
         hosts=hosts,
         streams=streams,
-        levels=levels,
+        levels=levels_from(levels) if levels else (),
+        runs=runs,
         since=times.moment(words["since"], now) if words["since"] else None,
         until=times.moment(words["until"], now) if words["until"] else None,
         text=words["grep"],
@@ -90,34 +125,140 @@ def logs(
     colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     today = time.strftime("%Y-%m-%d")
 
-    def show(line: search.Line) -> None:
-        print(search.json_line(line) if as_json else search.format_line(line, colours, today=today), flush=follow)
+    def show(line: Line, chosen: bool = False) -> None:
+        from daqsched.lines import format_line, json_line
 
-    if sandbox or not elasticsearch:
-        return _from_sandboxes(path, wanted, most, follow, show)
-    client = search.connect(elasticsearch, Access(words["ca"], words["user_file"], words["api_key_file"]))
+        text = json_line(line) if as_json else format_line(line, colours, today=today, ids=ids, chosen=chosen)
+        print(text, flush=follow)
+
     try:
-        shown = search.tail(client, wanted, most, index)
-        for line in shown:
-            show(line)
-        if follow:
-            for line in search.follow(client, wanted, shown, index):
-                show(line)
+        if sandbox or not elasticsearch:
+            if kind or runs:
+                raise UserError(
+                    f"{kind or '--run'} needs Elasticsearch: out of the sandboxes come only lines, without their "
+                    "run" + ("" if sandbox else " (the daemon knows no Elasticsearch; --elasticsearch names one)")
+                )
+            _from_sandboxes(path, wanted, most, follow, show)
+        else:
+            from daqsched import search
+            from daqsched_executor.contract.forwarding import Access
+
+            client = search.connect(elasticsearch, Access(words["ca"], words["user_file"], words["api_key_file"]))
+            try:
+                if kind in ("--count", "--new"):
+                    from daqsched.cli import counts
+
+                    screen = counts.Screen(_width(), colours, as_json, most)
+                    if kind == "--new":
+                        counts.show_new(client, index, wanted, times.moment(words["new"], now), screen, today)
+                    else:
+                        every_s = times.span(words["every"]) if words["every"] else 0.0
+                        counts.show_count(client, index, wanted, words["by"], every_s, now, screen)
+                elif kind == "--at":
+                    _at(client, index, wanted, times.moment(words["at"], now), most, show)
+                elif kind == "--around":
+                    before, line, after = search.around_line(
+                        client, wanted, words["around"], words["scope"], most, index
+                    )
+                    for one in before:
+                        show(one)
+                    show(line, chosen=True)
+                    for one in after:
+                        show(one)
+                else:
+                    _last(client, index, wanted, most, follow, show)
+            finally:
+                client.close()
     except KeyboardInterrupt:
         sys.exit(130)
-    finally:
-        client.close()
 
 
-def _from_sandboxes(path: Path, wanted: Wanted, most: int, follow: bool, show: Callable[[Line], None]) -> None:
+def _kind(follow: bool, count: bool, words: dict[str, str]) -> str:
+    """Which of the options that change what is shown was given; raises `UserError` for more than one."""
+    given = [option for option in ("--at", "--around", "--new") if words[option[2:]]]
+    given += ["--count"] if count or words["every"] else []
+    if len(given) + follow > 1:
+        raise UserError(f"{' and '.join([*given, *(['--follow'] if follow else [])])} do not go together: choose one")
+    return given[0] if given else ""
+
+
+def _last(client: Any, index: str, wanted: Wanted, most: int, follow: bool, show: Show) -> None:
+    """The last lines, and those that come."""
+    from daqsched import search
+
+    if follow:
+        from daqsched.follow import Follower
+
+        follower = Follower(client, wanted, index, _complain)
+        for line in follower.tail(most):
+            show(line)
+        for line in follower.follow():
+            show(line)
+    lines = search.tail(client, wanted, most, index)
+    for line in lines:
+        show(line)
+    if not lines:
+        _nothing(client, index)
+
+
+def _at(client: Any, index: str, wanted: Wanted, moment: float, most: int, show: Show) -> None:
+    """Lines around a moment, with a word between them on stderr."""
+    from daqsched import search
+
+    before, after = search.around(client, wanted, moment, most, index)
+    for line in before:
+        show(line)
+    click.echo(f"---------- {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment))} ----------", err=True)
+    for line in after:
+        show(line)
+    if not before and not after:
+        _nothing(client, index)
+
+
+def _nothing(client: Any, index: str) -> None:
+    """Where no line was found: whether there are any."""
+    from daqsched import search
+    from daqsched.query import Wanted
+
+    newest = search.tail(client, Wanted(), 1, index)
+    if newest:
+        line = newest[0]
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.time))
+        _complain(f"no line fits; the newest of all is of {when}, {line.host} {line.job} (daqsched logs -n 1)")
+    else:
+        _complain(
+            f"no line was ever stored in {index}-*: does a forwarder run on the hosts? daqsched status shows its job; "
+            "daqsched logs --sandbox reads what jobs print where it lies"
+        )
+
+
+def _complain(sentence: str) -> None:
+    click.echo(f"daqsched logs: {sentence}", err=True)
+
+
+def _width() -> int:
+    """How wide the terminal is; a pipe is as wide as COLUMNS says, else 120."""
+    return shutil.get_terminal_size((120, 24)).columns
+
+
+def _from_sandboxes(path: Path, wanted: Wanted, most: int, follow: bool, show: Show) -> None:
     from daqsched.sandboxes import Reader
 
-    reader = Reader(connect(path), wanted, lambda sentence: click.echo(f"daqsched logs: {sentence}", err=True))
-    try:
-        for line in reader.tail(most):
+    reader = Reader(connect(path), wanted, _complain)
+    for line in reader.tail(most):
+        show(line)
+    if follow:
+        for line in reader.follow():
             show(line)
-        if follow:
-            for line in reader.follow():
-                show(line)
-    except KeyboardInterrupt:
-        sys.exit(130)
+
+
+@logs.command()
+@click.option("--index", default="daqsched-logs", show_default=True, help="First part of the index names.")
+def kibana(index: str) -> None:
+    """Print a data view, searches and a dashboard for Kibana, as NDJSON.
+
+    To import: Stack Management, Saved Objects, Import; or POST it to /api/saved_objects/_import?overwrite=true.
+    """
+    from daqsched.kibana import ndjson
+
+    click.echo(ndjson(index), nl=False)

@@ -1,0 +1,92 @@
+"""What `daqsched logs --count` and `--new` print: tables, heat maps, JSON."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from daqsched import counting
+from daqsched.count import json_rows, names_from, novelty_hosts, ranks, table
+from daqsched.heat import heat_map, length
+from daqsched.lines import format_line, json_text, line_fields, printable
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+    from daqsched.query import Wanted
+
+#: What is counted where nobody says from when.
+HOUR_S = 3600.0
+
+
+class Screen(NamedTuple):
+    """Where and how things are shown."""
+
+    width: int
+    colours: bool
+    as_json: bool
+    most: int
+
+
+def show_count(
+    client: Elasticsearch, index: str, wanted: Wanted, by: str, every_s: float, now: float, screen: Screen
+) -> None:
+    """The numbers as a table, with ``every_s`` as a heat map."""
+    names = names_from(by)
+    end = now if wanted.until is None else wanted.until
+    begin = end - HOUR_S if wanted.since is None else wanted.since
+    wanted = replace(wanted, since=begin, until=end)
+    counted = counting.count(client, wanted, names, every_s, index)
+    examples: dict[str, str] = {}
+    if "message" in names:
+        at = names.index("message")
+        largest = [group.values[at] for group in counted.groups] if screen.as_json else []
+        largest = largest or [values[at] for values, _ in ranks(counted)[: screen.most]]
+        found = counting.examples(client, wanted, dict.fromkeys(largest), index)
+        examples = found if screen.as_json else {key: printable(text) for key, text in found.items()}
+    if screen.as_json:
+        print("\n".join(json_rows(counted, every_s, examples)))
+        return
+    form = "%Y-%m-%d %H:%M:%S"
+    what = f"{counted.total:,} {'line' if counted.total == 1 else 'lines'}"
+    if names:
+        what += f" by {', '.join(names)}"
+    span = " to ".join(time.strftime(form, time.localtime(moment)) for moment in (begin, end))
+    print(f"{what}, {span}" + (f", every {length(every_s)}" if every_s else ""))
+    if not counted.total:
+        return
+    if every_s:
+        plain = "utf" not in (sys.stdout.encoding or "").lower()
+        rows = heat_map(
+            counted, begin, end, every_s, screen.most, screen.width, screen.colours, plain=plain, examples=examples
+        )
+    else:
+        rows = table(counted, screen.most, examples, screen.width)
+    print("\n".join(rows))
+
+
+def show_new(client: Elasticsearch, index: str, wanted: Wanted, since: float, screen: Screen, today: str) -> None:
+    """Each message of a new kind: its first line, how often, on which hosts."""
+    found = counting.new(client, wanted, since, index)
+    messages = found.messages[: None if screen.as_json else screen.most]
+    for novelty in messages:
+        if screen.as_json:
+            more = {"count": novelty.count, "hosts": list(novelty.hosts), "host_count": novelty.host_count}
+            print(json_text({**line_fields(novelty.first), **more}))
+            continue
+        times = f"{novelty.count:,} times" if novelty.count > 1 else "once"
+        print(f"{format_line(novelty.first, screen.colours, today=today)}\n    {times}, {novelty_hosts(novelty)}")
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+    kinds = len(found.messages)
+    said = f"{kinds:,} {'message is' if kinds == 1 else 'messages are'} new since {when}, out of {found.lines:,} lines"
+    if kinds > len(messages):
+        said += f"; {kinds - len(messages):,} are not shown (--lines N shows more)"
+    if found.without:
+        said += f"; {found.without:,} lines have no fingerprint (stored by an older forwarder)"
+    if found.cut:
+        said += f"; {found.cut:,} lines of too many kinds were not looked at: ask for less time or fewer jobs"
+    click.echo(f"daqsched logs: {said}", err=True)
