@@ -114,12 +114,17 @@ def rest(counted: Counted, hidden: Sequence[tuple[tuple[str, ...], int]]) -> lis
     said = []
     if hidden:
         lines = sum(count for _, count in hidden)
-        said.append(f"... and {lines:,} lines in {len(hidden):,} smaller groups (--lines N shows more)")
+        said.append(f"... and {plural(lines, 'line')} in {plural(len(hidden), 'smaller group')} (--lines N shows more)")
     if counted.cut > 0:
         said.append(
-            f"... and {counted.cut:,} lines in groups beyond the first {MOST_GROUPS:,}: ask for less time or fewer"
+            f"... and {plural(counted.cut, 'line')} in groups beyond the first {MOST_GROUPS:,}: ask for less time or fewer"
         )
     return said
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 line``, ``2,000 lines``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def ranks(counted: Counted) -> list[tuple[tuple[str, ...], int]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from daqsched_executor.forward.template import FIELDS
+from daqsched_executor.contract.template import FIELDS
 
 CORE_VERSION = "8.8.0"
 TYPE_VERSIONS = {"index-pattern": "8.0.0", "search": "8.0.0", "lens": "8.9.0", "dashboard": "8.9.0"}

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from daqsched import search
+from daqsched.query import Wanted
 from daqsched_executor.contract.template import template
 from daqsched_executor.forward.record import index_of
 from forwarding import ForwarderProcess, Index, Printer, until
@@ -144,7 +145,7 @@ def test_a_line_is_found_within_two_seconds(index: Index, spool: Path) -> None:
     for at in range(5):
         printed = time.monotonic()
         printer.print(f"marker{at}\n")
-        wanted = search.Wanted(words=("readout",), text=f"marker{at}")
+        wanted = Wanted(words=("readout",), text=f"marker{at}")
         until("found", lambda wanted=wanted: search.tail(client, wanted, 1, index.prefix), 10)  # type: ignore[misc]
         assert time.monotonic() - printed < 2.0
         time.sleep(0.37)

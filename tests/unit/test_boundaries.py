@@ -13,12 +13,12 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "backoff checks commands conflicts convert demand differences errors events fill forwarder hosts job lines match"
-    " parts plan preflight protocol retention rules select spec tails task times view",
+    FRAMEWORK: "backoff checks commands conflicts convert count demand differences errors events fill forwarder heat hosts job"
+    " kibana lines match parts plan preflight protocol query retention rules select spec tails task times view",
     FRAMEWORK / "engine": "__init__ asked engine farm instance offers order preflights surveys tasks wanted",
     FRAMEWORK / "mesos": "incoming outgoing",
     EXECUTOR / "container": "frames order",
-    EXECUTOR / "contract": "__init__ fingerprint forwarding forwarding_rules job levels report stream wire",
+    EXECUTOR / "contract": "__init__ fingerprint forwarding forwarding_rules job levels report stream template wire",
     EXECUTOR
     / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",

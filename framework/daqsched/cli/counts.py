@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from daqsched import counting
-from daqsched.count import json_rows, names_from, novelty_hosts, ranks, table
+from daqsched.count import json_rows, names_from, novelty_hosts, plural, ranks, table
 from daqsched.heat import heat_map, length
 from daqsched.lines import format_line, json_text, line_fields, printable
 
@@ -47,12 +47,12 @@ def show_count(
         largest = [group.values[at] for group in counted.groups] if screen.as_json else []
         largest = largest or [values[at] for values, _ in ranks(counted)[: screen.most]]
         found = counting.examples(client, wanted, dict.fromkeys(largest), index)
-        examples = found if screen.as_json else {key: printable(text) for key, text in found.items()}
+        examples = found if screen.as_json else {key: printable(text).replace("\t", " ") for key, text in found.items()}
     if screen.as_json:
         print("\n".join(json_rows(counted, every_s, examples)))
         return
     form = "%Y-%m-%d %H:%M:%S"
-    what = f"{counted.total:,} {'line' if counted.total == 1 else 'lines'}"
+    what = plural(counted.total, "line")
     if names:
         what += f" by {', '.join(names)}"
     span = " to ".join(time.strftime(form, time.localtime(moment)) for moment in (begin, end))
