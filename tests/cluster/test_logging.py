@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import signal
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +150,59 @@ logging = Logging(files=LogFiles(
     first, _ = until(lambda: len(found := logs(farm, "service")) == 2 and found, "both records are stored")
     assert first["message"] == "2026-11-20 05:06:02,250 +0000 <E> gr\u00fcn\n    at the second line"
     assert (first["time"], first["level"]) == ("2026-11-20T05:06:02.250000Z", "error")
+
+
+def test_what_comes_in_over_the_network_and_from_journald(farm: Farm, tmp_path: Path) -> None:
+    """Each input on the machine that it names and nowhere else; across kill -9 of the forwarder."""
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    entry = f"__REALTIME_TIMESTAMP={time.time_ns() // 1000}\n__MONOTONIC_TIMESTAMP=1\n_BOOT_ID={'ab' * 16}\n"
+    subprocess.run(
+        ["/lib/systemd/systemd-journal-remote", f"--output={folder}/test.journal", "-"],
+        input=f"{entry}MESSAGE=from the journal\n_HOSTNAME=hlt02\n_SYSTEMD_UNIT=nsmd2.service\n\n"
+        f"{entry}MESSAGE=of another unit\n_HOSTNAME=hlt02\n_SYSTEMD_UNIT=cron.service\n\n".encode(),
+        check=True,
+        timeout=20,
+        capture_output=True,
+    )
+    syslog, stream, lines = free_ports(3)
+    farm.apply(f"""
+jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt[01-02]")]
+logging = Logging(
+    syslog=Syslog(udp={syslog}, tcp={stream}, address="127.0.0.1", buffer=1.0, hosts="hlt01"),
+    json=JsonLines(udp={lines}, address="127.0.0.1", buffer=1.0, hosts=["hlt02"]),
+    journal=Journal(enabled=True, directory={str(folder)!r}, units=["nsmd2.service"], hosts="hlt02"),
+)
+""")
+
+    def send(port: int, text: str) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as udp:
+            udp.sendto(text.encode(), ("127.0.0.1", port))
+
+    def arrives(port: int, text: str, *words: str) -> None:
+        """UDP: who sends before anybody listens has sent in vain, so it is sent until it is found."""
+        until(lambda: send(port, text) or messages(farm, *words), f"{text} is found")  # type: ignore[func-returns-value]
+
+    arrives(syslog, "<11>Nov 23 05:06:02 fee01 bootpd[7]: no answer", "bootpd@fee01")
+    (found,) = logs(farm, "bootpd@fee01", "-n", "1")
+    assert (found["message"], found["level"]) == ("no answer", "error")
+    arrives(lines, '{"message": "hot", "level": "warning", "host": "hv03", "app": "crate"}', "crate@hv03")
+    until(lambda: messages(farm, "nsmd2.service@hlt02") == ["from the journal"], "the journal's entry")
+    assert messages(farm, "cron.service@hlt02") == []
+    with socket.create_connection(("127.0.0.1", stream)) as tcp:
+        tcp.sendall(b"<14>1 - fee02 slow - - - over TCP\n")
+    until(lambda: messages(farm, "slow@fee02") == ["over TCP"], "the message over TCP")
+    pid = farm.pid(f"{FORWARDER}@hlt02")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: farm.rows()[f"{FORWARDER}@hlt02"].get("pid", 0) not in (0, pid), "another forwarder")
+    arrives(lines, '{"message": "hot again", "host": "hv04", "app": "crate"}', "crate@hv04")
+    assert messages(farm, "nsmd2.service@hlt02") == ["from the journal"], "once"
+
+
+def free_ports(count: int) -> list[int]:
+    """Numbers that nobody uses at this moment."""
+    with contextlib.ExitStack() as stack:
+        made = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in made:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in made]
