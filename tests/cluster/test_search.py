@@ -340,7 +340,9 @@ def test_new_messages_are_those_of_a_kind_that_was_not_there_before(farm: Farm) 
 
 
 def test_a_printed_line_is_followed_within_two_seconds(farm: Farm, tmp_path: Path) -> None:
-    """The whole way: a program prints, the forwarder stores, the follower shows, in order; a second at most."""
+    """The whole way: a program prints, the forwarder stores, the follower shows, in order.
+
+    A quiet machine needs one second at most; the bound here leaves room for others."""
     spool = tmp_path / "spool"
     printer = Printer(spool)
     forwarder = ForwarderProcess(spool, farm.url, farm.prefix)

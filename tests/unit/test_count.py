@@ -262,6 +262,7 @@ def test_the_command_prints_what_is_to_be_imported() -> None:
     [
         (["--count", "-f"], "--count and --follow do not go together"),
         (["--new=1h", "--at", "14:00"], "--at and --new do not go together"),
+        (["--elasticsearch", "http://127.0.0.1:1", "--index", "x", "--new", "readout"], "write the jobs before it"),
         (["--count", "--sandbox"], "--count needs Elasticsearch"),
         (["--run", "12", "--sandbox"], "--run needs Elasticsearch"),
         (["--level", "loud", "--sandbox"], "'loud' is no level"),

@@ -150,7 +150,7 @@ def logs(
 
                     screen = counts.Screen(_width(), colours, as_json, most)
                     if kind == "--new":
-                        counts.show_new(client, index, wanted, times.moment(words["new"], now), screen, today)
+                        counts.show_new(client, index, wanted, _since(words["new"], now), screen, today)
                     else:
                         every_s = times.span(words["every"]) if words["every"] else 0.0
                         counts.show_count(client, index, wanted, words["by"], every_s, now, screen)
@@ -180,6 +180,16 @@ def _kind(follow: bool, count: bool, words: dict[str, str]) -> str:
     if len(given) + follow > 1:
         raise UserError(f"{' and '.join([*given, *(['--follow'] if follow else [])])} do not go together: choose one")
     return given[0] if given else ""
+
+
+def _since(text: str, now: float) -> float:
+    """The value of ``--new``, which may be a word that somebody meant as a job's name."""
+    from daqsched import times
+
+    try:
+        return times.moment(text, now)
+    except UserError as error:
+        raise UserError(f"--new took {text!r} for its time: write the jobs before it, or --new=1h ({error})") from error
 
 
 def _last(client: Any, index: str, wanted: Wanted, most: int, follow: bool, show: Show) -> None:
