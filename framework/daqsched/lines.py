@@ -21,6 +21,7 @@ MARKS = {
     "daqsched.syslog": "%",
     "daqsched.json": "%",
     "daqsched.journal": "%",
+    "daqsched.journald": "%",
     "daqsched.dropped": "-",
     "daqsched.deadletter": "?",
 }

@@ -266,6 +266,7 @@ def test_what_the_executor_says_shows_its_own_time_once() -> None:
         ("stdout", "daqsched.dropped", "-"),
         ("access.log", "daqsched.file", ":"),
         ("", "daqsched.syslog", "%"),
+        ("", "daqsched.journald", "%"),
         ("", "daqsched.deadletter", "?"),
         ("", "somebody.else", "?"),
     ],
