@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from daqcluster import Cluster
 from daqsched.cli import main
 from daqsched_executor.contract.template import Chosen, template
 from daqsched_executor.forward.record import index_of
+from farm import Farm
 from forwarding import ForwarderProcess, Index, Printer, until
 from secure_proxy import SecureProxy, authority, basic
 
@@ -127,6 +129,34 @@ def test_lines_are_read_through_tls_with_a_password(index: Index, tmp_path: Path
         assert done.exit_code == 5 and "does not know us" in done.output and "wrong" not in done.output
         done = daqsched(index, "logs", "--elasticsearch-user-file", str(tmp_path / "none"), url=proxy.url)
         assert done.exit_code == 2 and "No such file" in done.output
+
+
+@pytest.fixture
+def farm(cluster: Cluster, index: Index, tmp_path: Path) -> Iterator[Farm]:
+    """A daemon that has not begun and knows no Elasticsearch."""
+    made = Farm(tmp_path / "farm", cluster.master_url, "", index.prefix)
+    yield made
+    made.clear()
+
+
+def test_forwarders_on_agents_use_the_files_that_they_are_told_of(index: Index, farm: Farm, tmp_path: Path) -> None:
+    """Those of `serve`, then those of the job file, of which a key takes the place of the daemon's password."""
+    ca, user = authority(tmp_path / "ca"), secret(tmp_path, f"shipper:{SECRET}")
+    key = secret(tmp_path, "VuaCfGcB:ui2lp2ax", "key")
+    with SecureProxy(index.url, ca, tmp_path / "proxy", basic(f"shipper:{SECRET}")) as proxy:
+        farm.serve("--elasticsearch", proxy.url, "--elasticsearch-ca", str(ca), "--elasticsearch-user-file", str(user))
+        job = 'jobs = [Job("talker", argv=["/bin/sh", "-c", "echo hello; sleep 100000"], hosts="hlt02")]'
+        farm.apply(job)
+        until("hello is stored", lambda: "hello" in index.messages(), 60)
+        proxy.allowed = {"ApiKey " + basic("VuaCfGcB:ui2lp2ax")[6:]}
+        told = f"elasticsearch={proxy.url!r}, ca_file={str(ca)!r}, api_key_file={str(key)!r}"
+        farm.apply(f"{job.replace('hello', 'with a key')}\nlogging = Logging({told})")
+        until("the other is stored", lambda: "with a key" in index.messages(), 60)
+        assert SECRET not in (farm.run("show", str(farm.jobs(job)), "--json", check=False).stdout + farm.log())
+        # the forwarder goes when all is stored: with the daemon's password again, while the proxy is there
+        proxy.allowed.add(basic(f"shipper:{SECRET}"))
+        farm.run("apply", str(farm.jobs("jobs = []")), "--allow-empty")
+        until("the forwarder has gone", lambda: not farm.rows(), 60)
 
 
 # -- indices that refuse ----------------------------------------------------------------------------------------------

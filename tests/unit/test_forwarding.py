@@ -15,6 +15,7 @@ from daqsched.plan import plan
 from daqsched.rules import logging_mistakes
 from daqsched.spec import FORWARDER, ForwarderSpec, LoggingSpec, Spec, decode, encode, run_digest
 from daqsched_executor.contract import FORWARDING_VARIABLE, ContractError, Forwarding, forwarding_rules
+from daqsched_executor.contract.forwarding import Access
 from daqsched_executor.contract.forwarding_rules import mistakes
 from daqsched_executor.forward.forms import levels, multiline, times
 from daqsched_executor.forward.yamlfile import Wrong, parse
@@ -328,3 +329,22 @@ def test_a_machine_that_loses_its_attributes_keeps_a_forwarder_until_all_is_stor
     assert until_empty(world, "h2")
     world.report(world.task_of(FORWARDER, "h2"), "TASK_FINISHED")
     assert not [key for key in world.engine.instances if key[1] == "h2"]
+
+
+@pytest.mark.parametrize(
+    ("logging", "files"),
+    [
+        (Logging(), ("/ca", "/user", "")),
+        (Logging(ca_file="/other"), ("/other", "/user", "")),
+        (Logging(api_key_file="/key"), ("/ca", "", "/key")),
+        (Logging(elasticsearch="https://elsewhere:9200"), ("", "", "")),
+        (Logging(elasticsearch="https://elsewhere:9200", user_file="/mine"), ("", "/mine", "")),
+    ],
+)
+def test_a_secret_of_the_daemons_goes_to_its_own_elasticsearch_alone(
+    logging: Logging, files: tuple[str, str, str]
+) -> None:
+    """The job file overrules each; where it names another server it names its files, too."""
+    known = Access("/ca", "/user", "")
+    spec = with_forwarder(Spec(jobs=(job("a", "h1"),), logging=logging.spec), ("x",), "https://es:9200", "i", known)
+    assert told(spec, "h1").access == files
