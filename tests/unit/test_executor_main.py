@@ -81,3 +81,9 @@ def test_a_connection_that_is_made_after_all_is_a_real_one() -> None:
     assert "http.client" not in modules_of(code)
     made = "connection = HTTPConnection('127.0.0.1', 1); assert connection.port == 1"
     assert {"http.client", "email.parser"} <= modules_of(f"{code}; {made}")
+
+
+def test_a_forwarder_imports_tls_only_where_it_speaks_it() -> None:
+    """1.4 MB on each machine whose Elasticsearch is asked by plain HTTP; who imports it later gets it."""
+    assert "_ssl" not in modules_of("import daqsched_executor.forward.loop")
+    assert "_ssl" in modules_of("import daqsched_executor.forward.loop, ssl")
