@@ -20,7 +20,6 @@ MARKS = {
     "daqsched.file": ":",
     "daqsched.syslog": "%",
     "daqsched.json": "%",
-    "daqsched.journal": "%",
     "daqsched.journald": "%",
     "daqsched.dropped": "-",
     "daqsched.deadletter": "?",
