@@ -46,12 +46,12 @@ def blocks(path: Path) -> float:
 
 def drops(elastic: FakeElastic) -> list[dict[str, Any]]:
     """The documents that tell of dropped lines."""
-    return [one for one in elastic.documents.values() if one["event"]["dataset"] == "daqsched.dropped"]
+    return [one for one in list(elastic.documents.values()) if one["event"]["dataset"] == "daqsched.dropped"]
 
 
 def kept(elastic: FakeElastic) -> list[str]:
     """The messages of all other documents, by stream and offset."""
-    found = sorted(elastic.documents.items(), key=lambda item: item[0][1])
+    found = sorted(list(elastic.documents.items()), key=lambda item: item[0][1])
     return [one["message"] for _, one in found if one["event"]["dataset"] != "daqsched.dropped"]
 
 

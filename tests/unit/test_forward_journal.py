@@ -75,7 +75,7 @@ def test_a_journal_torn_at_any_byte_is_one_of_its_own_past_states(tmp_path: Path
     journal = Journal(str(path))
     past = {path.stat().st_size: state(journal)}
     numbers = []
-    for at in range(4):
+    for at in range(2):
         numbers.append(journal.plan([piece("s", at * 10, at * 10 + 10), piece("t", at, at + 1)], 2, at))
         past[path.stat().st_size] = state(journal)
         if at % 2:
