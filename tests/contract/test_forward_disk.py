@@ -51,7 +51,7 @@ def drops(elastic: FakeElastic) -> list[dict[str, Any]]:
 
 def kept(elastic: FakeElastic) -> list[str]:
     """The messages of all other documents, by stream and offset."""
-    found = sorted(list(elastic.documents.items()), key=lambda item: item[0][1])
+    found = sorted(dict(elastic.documents).items(), key=lambda item: item[0][1])
     return [one["message"] for _, one in found if one["event"]["dataset"] != "daqsched.dropped"]
 
 

@@ -89,7 +89,7 @@ def test_new_lines_do_not_wait_for_a_backlog(elastic: FakeElastic, spool: Path) 
     elastic.refuse_request = lambda path, body: None
     process = ForwarderProcess(spool, elastic.url, "logs")
     until("all of it", lambda: len(elastic.documents) == 100_001, 60)
-    in_order = sorted(list(elastic.documents.items()), key=lambda item: item[0][1])
+    in_order = sorted(dict(elastic.documents).items(), key=lambda item: item[0][1])
     times = [one["@timestamp"] for _, one in in_order]
     assert times == sorted(times)
     assert process.stop() == 0 and process.counts()["read"] == 100_001
