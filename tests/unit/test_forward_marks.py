@@ -20,6 +20,17 @@ def test_a_line_has_the_time_of_the_first_look_that_saw_its_first_byte() -> None
     assert marks.all() == [Mark(30, 200, "7")]
 
 
+def test_what_was_left_for_later_does_not_become_later_than_what_lies_behind_it() -> None:
+    """However coarse the marks grow, the one at its end stays."""
+    marks = Marks()
+    for at in range(1, 50):
+        marks.see(at * 10, at, "")
+    end = 303  # the line that begins at 300 was left for later, too
+    for at in range(50, 2000):
+        marks.see(at * 10, at, "", [end])
+    assert marks.at(299) == Mark(300, 30) and len(marks.all()) <= MOST + 1
+
+
 @given(st.lists(st.tuples(st.integers(1, 100), st.integers(0, 3)), min_size=1, max_size=600))
 def test_marks_are_bounded_and_never_make_a_line_older_or_give_it_to_another_run(steps: list[tuple[int, int]]) -> None:
     """However long the queue: the last run of each stretch of looks keeps its own end."""

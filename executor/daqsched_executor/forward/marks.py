@@ -6,7 +6,8 @@ behind it. While lines wait, marks grow fewer instead of more: the longer the qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 #: So many marks a stream keeps at most.
@@ -27,13 +28,18 @@ class Marks:
     def __init__(self, marks: Iterable[Mark] = ()) -> None:
         self._marks = list(marks)
 
-    def see(self, offset: int, micros: int, run: str) -> None:
-        """The file has grown; all that is new was seen now."""
+    def see(self, offset: int, micros: int, run: str, ends: Collection[int] = ()) -> None:
+        """The file has grown; all that is new was seen now. At ``ends`` what was left for later is over, and what lies behind
+        may have been read: lines before them must not become later than it."""
         self._marks.append(Mark(offset, micros, run))
         if len(self._marks) > MOST:
             # the older half loses every second mark: its lines are then as late as the next one
             half = MOST // 2
-            self._marks[:half] = [mark for at, mark in enumerate(self._marks[:half]) if at % 2 or self._turns(at)]
+            offsets = [mark.offset for mark in self._marks]
+            kept = {bisect_right(offsets, end) - 1 for end in ends}
+            self._marks[:half] = [
+                mark for at, mark in enumerate(self._marks[:half]) if at % 2 or at in kept or self._turns(at)
+            ]
 
     def at(self, offset: int) -> Mark | None:
         """The mark of the line that begins there; None: those bytes were not seen yet."""

@@ -281,7 +281,8 @@ class Reader:
             # it was printed while nobody looked
             micros = max(min(micros, status.st_mtime_ns // 1000), source.marks.latest)
             source.looked = True
-        source.marks.see(status.st_size, micros, self._run.now())
+        ends = [cursor.end for cursor in source.left[-2 * MOST_LEFT :] if cursor.end is not None]
+        source.marks.see(status.st_size, micros, self._run.now(), ends)
 
     def _hand_out(self, number: int, documents: Documents) -> Batch:
         plan = self.journal.outstanding[number]
