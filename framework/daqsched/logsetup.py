@@ -1,7 +1,7 @@
 """What `daqsched logs setup` and `expire` do: templates, retention and replicas of the indices of lines.
 
-An Elasticsearch with index lifecycle management (ILM) deletes old indices itself; for one without it, `expire` does, when
-somebody's timer calls it. What was chosen stands in the template's ``_meta``, so that a second call without options changes
+An Elasticsearch with index lifecycle management (ILM) deletes old indices itself; for one without it, `expire` does, which
+the daemon calls each hour. What was chosen stands in the template's ``_meta``, so that a second call without options changes
 nothing, and a forwarder that brings a newer template keeps it.
 """
 
@@ -56,8 +56,8 @@ class Setup:
             self._say(
                 NOTE,
                 "retention",
-                f"this Elasticsearch has no index lifecycle management: let a timer call `daqsched logs expire` each day; "
-                f"it deletes what is older than {new.keep}",
+                f"this Elasticsearch has no index lifecycle management: daqsched serve deletes what is older than {new.keep}, "
+                "hourly, and `daqsched logs expire` does it now",
             )
         elif not new.keep:
             self._say(NOTE, "retention", "lines are kept for ever: choose with --keep 30d")

@@ -12,6 +12,7 @@ from daqsched import __version__
 from daqsched.api import Api
 from daqsched.daemon import Daemon
 from daqsched.errors import DaqschedError
+from daqsched.expiry import Expiry
 from daqsched.forwarder import with_forwarder
 from daqsched.mesos.connection import Mesos, explain
 from daqsched.mesos.credentials import read_credentials
@@ -48,6 +49,7 @@ def run(
     secret = agent_credentials or framework.credentials
     api = Api(daemon, complete, elasticsearch, index, read_credentials(secret) if secret else None)
     api.serve(socket, group)
+    expiry = Expiry(socket)
 
     def stop(signum: int, frame: Any) -> None:
         daemon.stop()
@@ -66,6 +68,7 @@ def run(
         logger.debug("the connection to Mesos", exc_info=True)
         raise explain(error) from error
     finally:
+        expiry.stop()
         api.close()
         mesos.stop()
         store.close()

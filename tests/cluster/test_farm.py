@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 import pymesos
 import pytest
 
-from farm import Farm, alive, until
+from farm import BIN, Farm, alive, until
+from forwarding import Index
 
 SLEEPERS = 'jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt[01-03]", version={version!r})]'
 
@@ -245,3 +247,26 @@ def test_status_is_json_for_programs(farm: Farm) -> None:
     sleepers(farm)
     answer = json.loads(farm.run("status", "--json").stdout)
     assert answer["revision"] == 1 and answer["connected"] and len(answer["rows"]) == 3
+
+
+def test_the_daemon_deletes_old_lines(cluster: Any, tmp_path: Path) -> None:
+    """Each hour, what is older than somebody chose, in an Elasticsearch that does not do it itself; here each second."""
+    prefix = f"old-{time.time_ns()}"
+    farm = Farm(tmp_path / "farm", cluster.master_url, cluster.elasticsearch_url, prefix)
+    farm.serve_command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.argv[0] = {str(BIN / 'daqsched')!r}\n"
+        "import daqsched.expiry; daqsched.expiry.FIRST_S = daqsched.expiry.EVERY_S = 1.0\n"
+        "from daqsched.cli import main; main()",
+    ]
+    farm.serve()
+    index = Index(cluster.elasticsearch_url, prefix)
+    names = [f"{prefix}-2026.01.01", f"{prefix}-{time.strftime('%Y.%m.%d', time.gmtime())}"]
+    for name in names:
+        index.ask("PUT", f"/{name}")
+    farm.run("logs", "setup", "--keep", "30d")
+    until(lambda: list(index.ask("GET", f"/{prefix}-*")) == names[1:], "the old one is gone")
+    until(lambda: f"delete the index {names[0]}" in farm.log(), "the log says so")
+    index.remove()
+    farm.clear()

@@ -84,7 +84,7 @@ def setup(
 def expire(path: Path, /, keep: Optional[str], dry_run: bool, as_json: bool, **options: Any) -> None:
     """Delete the indices whose every line is older than what is kept.
 
-    For an Elasticsearch without index lifecycle management: let a timer call it each day. Only indices whose names are
+    For an Elasticsearch without index lifecycle management; the daemon does it each hour. Only indices whose names are
     INDEX-DATE or INDEX-deadletter-DATE are looked at.
     """
     from daqsched.logsetup import Setup
