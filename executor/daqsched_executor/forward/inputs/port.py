@@ -1,0 +1,73 @@
+"""A port of the machine that others send to: opened as soon as it can be had, what comes goes to the spool."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections.abc import Callable
+
+from ..forms.received import DROPPED, row
+from .spooling import SpoolFile
+
+#: The largest datagram, and the longest message of a TCP connection; what is longer is cut.
+LONGEST = 128 * 1024
+
+Complain = Callable[[str, str], None]
+
+
+class Port:
+    """A port, open as soon as it can be had; writes rows to the spool and counts those that it has no room for."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        file: SpoolFile,
+        address: str,
+        number: int,
+        buffer: int,
+        complain: Complain,
+    ) -> None:
+        self._selector, self._file = selector, file
+        self._address, self._number, self._buffer = address, number, buffer
+        self._complain = complain
+        self._socket: socket.socket | None = None
+        #: Messages that were lost, and those of them that a row has told of.
+        self.lost = self._told = 0
+        self.look(time.monotonic())
+
+    def look(self, now: float) -> None:
+        """Open the port if it is not, and tell what was lost."""
+        if self._socket is None:
+            try:
+                self._socket = self._open()
+            except OSError as error:
+                self._complain(
+                    f"port {self._number}",
+                    f"cannot listen on {self._address} port {self._number}: {error.strerror}; trying again",
+                )
+        self._tell()
+
+    def finish(self) -> None:
+        """Take what is there, and close."""
+
+    def _open(self) -> socket.socket:
+        raise NotImplementedError
+
+    def _write(self, rows: bytes, count: int) -> None:
+        try:
+            self._file.append(rows)
+        except OSError as error:
+            self.lost += count
+            self._complain(
+                "received", f"what was received has no room in the spool ({error.strerror}): it is dropped and counted"
+            )
+
+    def _tell(self) -> None:
+        if self.lost > self._told:
+            lost = self.lost
+            try:
+                self._file.append(row(time.time_ns() // 1000, DROPPED, b"%d" % (lost - self._told)))
+                self._told = lost
+            except OSError:
+                pass  # the next look tries again
