@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import json
 import posixpath
+import re
 from typing import NamedTuple
 
 from ...contract import Stream
@@ -98,8 +99,11 @@ class Records:
         path = str(options.get("path", stream.path))
         self._charset = charset_of(str(options.get("charset", "")))
         self._times = Times(str(options["time"]), posixpath.basename(path)) if options.get("time") else None
-        self._level = level_of(str(options.get("level", "")))
-        self._step = step_of(str(options["multiline"])) if options.get("multiline") else None
+        try:
+            self._level = level_of(str(options.get("level", "")))
+            self._step = step_of(str(options["multiline"])) if options.get("multiline") else None
+        except re.error as error:
+            raise ValueError(f"{error.pattern!r} is no regular expression: {error}") from error
         self._id = generation_id(stream.id, generation)
         self._path = b',"file":{"path":%b}}' % quote(path)
         before, daqsched, rest = constant(stream, run).partition(b'"daqsched":{')

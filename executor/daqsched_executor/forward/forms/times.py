@@ -8,7 +8,7 @@ has the same time:
 - no year: the latest year in which it is at most a day later than when it was seen (the last lines of December are
   often seen in January).
 - no date: that of eight digits in the file's name (``nsmd-hlt01-8222.20261123.log``), else the latest day in which it is
-  at most an hour later than when it was seen.
+  at most one or two hours later than when it was seen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Optional
 #: How far into a line a time is looked for.
 WITHIN = 256
 
-#: What is left out is found from the hour in which a line was seen, so that a second's time is computed once per hour.
+#: What is left out is found from the end of the hour in which a line was seen, so that a second's time is computed once per hour.
 _HOUR = 3_600_000_000
 
 #: A year or a day that was left out may make a line so much later than it was seen: clocks differ.
@@ -156,7 +156,7 @@ class Times:
                 if key not in self._known:
                     if len(self._known) >= _REMEMBERED:
                         self._known.clear()
-                    self._known[key] = self._second(parts, seen // _HOUR * _HOUR)
+                    self._known[key] = self._second(parts, (seen // _HOUR + 1) * _HOUR)
                 second = self._known[key]
                 if second is not None:
                     return second * 1_000_000 + int(f"{fraction:0<6.6}")
@@ -181,7 +181,7 @@ class Times:
                 year = int(parts.get("Y") or "20" + (parts["y"] or ""))
                 local = datetime(year, month, int(parts["d"] or 1), *clock)
             else:
-                years = range(now.year + 1, now.year - 8, -1)  # eight back: the 29th of February of a century's turn
+                years = range(now.year + 1, now.year - 9, -1)  # eight back: the 29th of February of a century's turn
                 dates = (_date(year, month, int(parts["d"] or 1)) for year in years)
                 choice = (datetime(day.year, day.month, day.day, *clock) for day in dates if day is not None)
                 local = next(one for one in choice if one <= now + _YEAR_AHEAD)

@@ -25,6 +25,9 @@ PARTIAL_S = 5.0
 #: that write to it until they are told.
 DELETED_S, RENAMED_S = 60.0, 3600.0
 
+#: A deleted file's rest that waits for so long is copied into the spool, so that it does not hang on this process.
+KEEP_S = 2.0
+
 #: How many of the last bytes are remembered to know a copy of the file by.
 REMEMBERED = 256
 
@@ -42,8 +45,11 @@ class File(Source):
         self.file = file
         self.path = stream.path
         self.identity = Identity(*stream.options["identity"])
-        #: No name that we look for leads to it any more.
+        #: No name that we look for leads to it any more, since then (monotonic).
         self.away = False
+        self.away_since = 0.0
+        #: Its file is the `rest`.
+        self.ours = False
         #: It is not what it was: the place that was read to is not in it.
         self.emptied = False
         self._charset = charset_of(stream.options["charset"])
@@ -55,6 +61,18 @@ class File(Source):
         self._last, self._last_end = b"", 0
         #: The size that the last record was taken as complete at.
         self._settled = -1
+
+    @property
+    def rest(self) -> str:
+        """Where the rest of the file is, once it is one of ours."""
+        return self.registration[: -len(".json")] + ".rest"
+
+    @property
+    def hangs_on_us(self) -> bool:
+        """Whether it was deleted, and lines of it wait that only this process can read."""
+        waits = self.waiting > 0 or self.under_way > 0
+        gone = waits and self.away and self.file >= 0 and time.monotonic() - self.away_since > KEEP_S
+        return gone and os.fstat(self.file).st_nlink == 0
 
     @property
     def instance(self) -> str:
@@ -115,8 +133,9 @@ class File(Source):
         here = os.pread(file, len(self._last), self._last_end - len(self._last)) if self._last else b""
         return self.identity.begins(os.pread(file, BEGINNING, 0)) and here == self._last
 
-    def go_on_in(self, file: int) -> None:
-        """The rest is read from a copy; -1: there is none, and it is lost."""
+    def go_on_in(self, file: int, ours: bool = False) -> None:
+        """The rest is read from a copy, which may be ours; -1: there is none, and it is lost."""
+        self.ours = ours
         if self.file >= 0:
             os.close(self.file)
         self.file, self.emptied, self.away, self.changed = file, False, True, time.monotonic()
@@ -141,7 +160,7 @@ class File(Source):
 
     def abandoned(self) -> bool:
         """Whether nobody can be expected to write to it any more."""
-        if self.file < 0:
+        if self.file < 0 or self.ours:
             return True
         if not self.away:
             return False
@@ -150,8 +169,9 @@ class File(Source):
 
     def remove(self) -> None:
         """Let go of the file, and take the registration away."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.registration)
+        for path in (self.registration, self.rest):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         if self.file >= 0:
             os.close(self.file)
             self.file = -1

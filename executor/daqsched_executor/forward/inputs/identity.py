@@ -46,3 +46,16 @@ def identified(device: int, inode: int, beginning: bytes) -> Identity:
     """The identity of a file that begins so."""
     beginning = beginning[:BEGINNING]
     return Identity(device, inode, len(beginning), crc32(beginning))
+
+
+def rotated(name: str, sibling: str) -> bool:
+    """Whether rotation gives a file of that name the other name: ``x.log.1``, ``x.log-20261123.gz``, ``x-20261123.log``."""
+    stem, dot, extension = name.rpartition(".")
+    for before, after in ((name, ""), (stem, dot + extension)):
+        middle = sibling[len(before) :]
+        for end in ("", *COMPRESSED):
+            if middle.endswith(after + end) and before:
+                number = middle[: len(middle) - len(after + end)]
+                if sibling.startswith(before) and number[:1] in (".", "-", "_") and any(map(str.isdigit, number)):
+                    return not any(map(str.isalpha, number.replace("T", "")))
+    return False

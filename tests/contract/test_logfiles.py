@@ -1,0 +1,356 @@
+"""Log files of services: the forwarder as a process, files that are rotated by the real logrotate, kills at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from daqsched_executor.contract import FORWARDING_VARIABLE, Forwarding, LogFiles
+from fake_elastic import FakeElastic
+from forwarding import EXECUTOR, until
+
+#: Debian's package logrotate (tests/apt-packages.txt) puts it where only root's PATH looks.
+LOGROTATE = shutil.which("logrotate", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+@pytest.fixture
+def elastic() -> Iterator[FakeElastic]:
+    """An empty server, healthy until told otherwise."""
+    made = FakeElastic()
+    yield made
+    made.close()
+
+
+class Machine:
+    """A machine with a folder of log files and a forwarder that is told to follow them."""
+
+    def __init__(self, folder: Path, elastic: FakeElastic) -> None:
+        self.logs = folder / "log"
+        self.logs.mkdir()
+        self.spool = folder / "spool"
+        self.files = self.spool / "forward" / "files"
+        self.elastic = elastic
+        self.log = self.logs / "nsmd2.log"
+        self._errors = folder / "stderr"
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, **options: Any) -> subprocess.Popen[bytes]:
+        """A forwarder that follows the folder's log files."""
+        files = LogFiles(**{"name": "nsmd2", "paths": (str(self.logs / "*.log"),), **options})
+        told = Forwarding(
+            elasticsearch=self.elastic.url, index="logs", spool=str(self.spool), host="hlt01", files=(files,)
+        )
+        with self._errors.open("ab") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "daqsched_executor.forward"],
+                env={**os.environ, "PYTHONPATH": str(EXECUTOR), FORWARDING_VARIABLE: told.to_json(), "TZ": "UTC"},
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+        self._started.append(process)
+        # What is written before its first look is the past.
+        until("it has looked", lambda: (self.files / "patterns").exists())
+        return process
+
+    @property
+    def errors(self) -> str:
+        """What forwarders wrote to stderr."""
+        return self._errors.read_text()
+
+    def followed(self, count: int = 1) -> Callable[[], bool]:
+        """A condition: so many files are registered."""
+        return lambda: len(list(self.files.glob("*.json"))) == count
+
+    def append(self, text: str, path: Path | None = None) -> None:
+        """As a service writes: opened to append, and closed."""
+        with (path or self.log).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def stored(self, *texts: str) -> Callable[[], bool]:
+        """A condition: exactly these messages, whatever their order."""
+        return lambda: sorted(self.elastic.messages()) == sorted(texts)
+
+    def end(self) -> None:
+        """Every forwarder that still runs is told to stop, and does so well."""
+        self.elastic.open.set()
+        for process in self._started:
+            if process.poll() is None:
+                process.terminate()
+                assert process.wait(20) == 0
+        assert "Traceback" not in self.errors
+
+
+@pytest.fixture
+def machine(tmp_path: Path, elastic: FakeElastic) -> Iterator[Machine]:
+    """See `Machine`."""
+    made = Machine(tmp_path, elastic)
+    yield made
+    made.end()
+
+
+def test_a_file_that_was_there_is_read_from_its_end_and_a_new_one_from_its_beginning(machine: Machine) -> None:
+    """A first start does not send the past; what comes later is whole, also if it came while no forwarder ran."""
+    machine.append("past\nhalf")
+    process = machine.start()
+    until("it is followed", machine.followed())
+    machine.append(" a line\nnew\n")
+    machine.append("other\n", machine.logs / "other.log")
+    until("stored", machine.stored("half a line", "new", "other"))
+    process.kill()
+    process.wait()
+    machine.append("third\n", machine.logs / "third.log")
+    machine.append("newer\n")
+    machine.start()
+    until("stored, too", machine.stored("half a line", "new", "other", "third", "newer"))
+    (document,) = [one for one in machine.elastic.documents.values() if one["message"] == "newer"]
+    assert document["log"] == {"offset": 21, "file": {"path": str(machine.log)}}
+    assert document["service"] == {"name": "nsmd2", "node": {"name": "nsmd2@hlt01"}}
+    assert document["event"]["dataset"] == "daqsched.file" and "orchestrator" not in document
+
+
+def test_the_past_is_sent_where_it_is_asked_for(machine: Machine) -> None:
+    """With from_start."""
+    machine.append("past\n")
+    machine.start(from_start=True)
+    until("stored", machine.stored("past"))
+
+
+def test_a_renamed_file_is_read_to_its_end_also_by_the_next_forwarder(machine: Machine) -> None:
+    """A program writes to the old file until it is told of the new one; nothing of either is sent twice."""
+    process = machine.start()
+    machine.append("one\n")
+    until("stored", machine.stored("one"))
+    old = machine.logs / "nsmd2.log.1"
+    machine.log.rename(old)
+    machine.append("two\n")
+    machine.append("late\n", old)
+    until("both stored", machine.stored("one", "two", "late"))
+    process.kill()
+    process.wait()
+    machine.append("later\n", old)
+    old.rename(machine.logs / "nsmd2.log.2")
+    machine.log.rename(old)
+    machine.append("while away\n", old)
+    machine.append("three\n")
+    machine.start()
+    until("all stored", machine.stored("one", "two", "late", "later", "while away", "three"))
+
+
+def test_a_deleted_file_is_read_to_its_end_also_by_the_next_forwarder(machine: Machine) -> None:
+    """Elasticsearch is away when it is deleted: its rest is kept in the spool, and goes when it is stored."""
+    process = machine.start()
+    machine.elastic.refuse_request = lambda path, body: 503
+    machine.append("".join(f"line {at}\n" for at in range(5000)))
+    until("it is read", lambda: "503" in machine.errors)
+    machine.log.unlink()
+    until("its rest is kept", lambda: list(machine.files.glob("*.rest")))
+    process.kill()
+    process.wait()
+    machine.elastic.refuse_request = lambda path, body: None
+    machine.start()
+    until("stored", lambda: len(machine.elastic.messages()) >= 5000)
+    until("taken away", lambda: not [*machine.files.glob("*.rest"), *machine.files.glob("*.json")])
+    assert sorted(machine.elastic.messages()) == sorted(f"line {at}" for at in range(5000))
+
+
+def test_an_emptied_file_is_read_from_its_beginning(machine: Machine) -> None:
+    """What is in it now is another stream, also where it grew beyond the old place at once, or while no forwarder ran."""
+    process = machine.start()
+    machine.append("one\ntwo\n")
+    until("stored", machine.stored("one", "two"))
+    machine.log.write_text("new one\nnew two\nnew three\n")
+    until("stored, too", machine.stored("one", "two", "new one", "new two", "new three"))
+    assert "somebody emptied it, of which 8 bytes were read" in machine.errors
+    process.kill()
+    process.wait()
+    machine.log.write_text("x\n")
+    machine.start()
+    until("after a restart", machine.stored("one", "two", "new one", "new two", "new three", "x"))
+
+
+def test_what_had_not_been_read_of_an_emptied_file_is_found_in_its_copy(machine: Machine) -> None:
+    """copytruncate while Elasticsearch is away: the copy has it, whatever it is called; also with a kill in between."""
+    process = machine.start()
+    machine.append("one\n")
+    until("stored", machine.stored("one"))
+    machine.elastic.refuse_request = lambda path, body: 503
+    lines = [f"line {at} {'x' * 1000}" for at in range(8000)]
+    machine.append("\n".join(lines) + "\n")
+    until("some of it is read", lambda: "503" in machine.errors)
+    shutil.copy(machine.log, machine.logs / "nsmd2.log-20261123")
+    os.truncate(machine.log, 0)
+    machine.append("after\n")
+    until("both are followed", machine.followed(2))
+    process.kill()
+    process.wait()
+    machine.elastic.refuse_request = lambda path, body: None
+    machine.start()
+    until("all stored", machine.stored("one", "after", *lines))
+
+
+def test_files_that_begin_alike_are_different_files(machine: Machine) -> None:
+    """The same first kilobytes, and a file that is shorter than a fingerprint."""
+    head = "".join(f"# header {at}\n" for at in range(200))
+    machine.append(head + "a\n", machine.logs / "a.log")
+    machine.append(head + "b\n", machine.logs / "b.log")
+    machine.append("#", machine.logs / "c.log")
+    machine.start(from_start=True)
+    until("the whole lines are stored", lambda: len(machine.elastic.messages()) == 402)
+    machine.append(" header 0\n", machine.logs / "c.log")
+    until("and the short one's", lambda: machine.elastic.messages().count("# header 0") == 3)
+    assert {"a", "b"} <= set(machine.elastic.messages())
+
+
+def test_a_number_that_was_used_again_is_another_file(machine: Machine) -> None:
+    """A file removed while no forwarder runs gives its inode to the next one, which is read from its beginning."""
+    process = machine.start()
+    machine.append("one\n")
+    until("stored", machine.stored("one"))
+    process.kill()
+    process.wait()
+    inode = machine.log.stat().st_ino
+    machine.log.unlink()
+    machine.append("new one\n")
+    for number in range(50):  # not every file system gives it at once
+        if machine.log.stat().st_ino == inode:
+            break
+        machine.log.rename(machine.logs / f"{number}.other")
+        machine.append("new one\n")
+    machine.start()
+    until("stored, too", machine.stored("one", "new one"))
+
+
+def test_what_cannot_be_read_is_said_and_tried_again(machine: Machine) -> None:
+    """A link that leads nowhere yet, a packed file, a folder and a FIFO of such a name stop nobody."""
+    target = machine.logs / "elsewhere"
+    (machine.logs / "link.log").symlink_to(target)
+    (machine.logs / "folder.log").mkdir()
+    os.mkfifo(machine.logs / "fifo.log")
+    (machine.logs / "packed.log.gz").write_bytes(b"\x1f\x8b")
+    process = machine.start(paths=(str(machine.logs / "*"),))
+    machine.append("by its link\n", target)
+    machine.append("x\n")
+    until("stored once", machine.stored("by its link", "x"))
+    assert process.poll() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes another account, which only root can")
+def test_a_file_that_may_not_be_read_is_one_sentence(machine: Machine) -> None:
+    """Said once, and read when it may be. As root nothing is forbidden: a lost device stands for it."""
+    machine.append("x\n")
+    machine.start(paths=(str(machine.logs / "nsmd2.log"), "/proc/self/mem/x.log"))
+    until("said", lambda: "cannot look at /proc/self/mem/x.log: [Errno 20]" in machine.errors)
+    until("followed", machine.followed())
+    machine.append("y\n")
+    until("stored", machine.stored("y"))
+    assert machine.errors.count("/proc/self/mem/x.log: ") == 1
+
+
+def test_records_of_several_lines_are_complete_after_a_second(machine: Machine) -> None:
+    """Across two writes, and though no other line follows; what comes after that is a record of its own."""
+    machine.start(multiline="indented", time="iso")
+    machine.append("2026-11-23T05:06:02Z one\n")
+    time.sleep(0.4)  # less than a second: the rest of the record is written later
+    machine.append("  more\n")
+    until("stored", machine.stored("2026-11-23T05:06:02Z one\n  more"))
+    machine.append("  too late\n")
+    until("stored, too", machine.stored("2026-11-23T05:06:02Z one\n  more", "  too late"))
+    first = machine.elastic.documents[min(machine.elastic.documents)]
+    assert first["@timestamp"] == "2026-11-23T05:06:02.000000Z" and first["event"]["created"] > first["@timestamp"]
+
+
+def test_a_file_in_utf_16_is_read_by_its_byte_order_mark(machine: Machine) -> None:
+    """As programs of Windows write their logs."""
+    machine.start(charset="utf-16")
+    with machine.log.open("wb") as file:
+        file.write("\ufeffHöhe\r\n".encode("utf-16-be"))
+        file.flush()
+        until("stored", machine.stored("Höhe"))
+        file.write("Länge\r\nhalb".encode("utf-16-be"))
+        file.flush()
+        until("stored, too", machine.stored("Höhe", "Länge"))
+        file.write("e Breite\n".encode("utf-16-be"))
+    until("the rest", machine.stored("Höhe", "Länge", "halbe Breite"))
+
+
+class Service(threading.Thread):
+    """Writes numbered lines, as fast as a service under trouble, into a file that it opens anew when it was renamed."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.path = path
+        self.lines = 0
+        self.ending = threading.Event()
+        #: Held while logrotate works with copytruncate: what is written between its copy and its cut is lost to everybody.
+        self.writes = threading.Lock()
+        self._chance = random.Random(seed)
+
+    def run(self) -> None:
+        while not self.ending.is_set():
+            with self.writes, self.path.open("a") as file:
+                for _ in range(self._chance.choice((1, 10, 100))):
+                    self.lines += 1
+                    file.write(f"line {self.lines} {'x' * self._chance.choice((0, 20, 200))}\n")
+            time.sleep(self._chance.uniform(0, 0.03))
+
+
+def rotate(machine: Machine, *options: str) -> None:
+    """What logrotate does in a night, now."""
+    assert LOGROTATE is not None, "no logrotate: scripts/setup --tests installs it"
+    config = machine.spool.parent / "logrotate.conf"
+    config.write_text("\n ".join([f"{machine.log} {{", "rotate 50", *options]) + "\n}\n")
+    config.chmod(0o644)
+    state = machine.spool.parent / "logrotate.state"
+    done = subprocess.run([LOGROTATE, "-f", "-s", str(state), str(config)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("create 0644",),
+        ("copytruncate",),
+        ("create 0644", "compress"),
+        ("create 0644", "compress", "delaycompress"),
+        ("copytruncate", "compress"),
+        ("create 0644", "dateext", "dateformat .%s"),
+    ],
+    ids=" ".join,
+)
+def test_logrotate_and_kills_lose_no_line_and_double_none(machine: Machine, options: tuple[str, ...]) -> None:
+    """Rotated again and again under load while the forwarder is killed at random moments: each line is there exactly once."""
+    seed = random.randrange(1 << 30)
+    chance = random.Random(seed)
+    machine.logs.chmod(0o755)  # logrotate works in no folder that others may write to
+    service = Service(machine.log, seed)
+    machine.log.touch(mode=0o644)
+    process = machine.start()
+    until("it is followed", machine.followed())
+    service.start()
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        time.sleep(chance.uniform(0.1, 1.0))
+        if chance.random() < 0.4:
+            process.kill()
+            process.wait()
+            time.sleep(chance.choice((0, 0.3)))
+            process = machine.start()
+        with service.writes:
+            rotate(machine, *options)
+            if "dateext" in options:
+                time.sleep(1.1)  # a name for each second
+    service.ending.set()
+    service.join()
+    until(f"all lines are there (seed {seed})", lambda: len(machine.elastic.messages()) >= service.lines, 15)
+    numbers = sorted(int(message.split()[1]) for message in machine.elastic.messages())
+    assert numbers == list(range(1, service.lines + 1)), f"seed {seed}: {machine.errors}"
