@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
 import shutil
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -66,6 +69,12 @@ class Machine:
     def errors(self) -> str:
         """What forwarders wrote to stderr."""
         return self._errors.read_text()
+
+    def counts(self) -> dict[str, Any]:
+        """What the forwarder says of itself."""
+        path = self.spool / "forward" / "status.json"
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"read": 0}
+        return found
 
     def followed(self, count: int = 1) -> Callable[[], bool]:
         """A condition: so many files are registered."""
@@ -151,7 +160,8 @@ def test_a_deleted_file_is_read_to_its_end_also_by_the_next_forwarder(machine: M
     process = machine.start()
     machine.elastic.refuse_request = lambda path, body: 503
     machine.append("".join(f"line {at}\n" for at in range(5000)))
-    until("it is read", lambda: "503" in machine.errors)
+    until("it is followed", machine.followed())
+    until("it is read", lambda: machine.counts()["read"] > 0)
     machine.log.unlink()
     until("its rest is kept", lambda: list(machine.files.glob("*.rest")))
     process.kill()
@@ -337,9 +347,10 @@ def test_logrotate_and_kills_lose_no_line_and_double_none(machine: Machine, opti
     process = machine.start()
     until("it is followed", machine.followed())
     service.start()
-    end = time.monotonic() + 8
+    # what is made and rotated again between two looks at the folder (1 s) can be missed: docs/reference/logfiles.md
+    end = time.monotonic() + 14
     while time.monotonic() < end:
-        time.sleep(chance.uniform(0.1, 1.0))
+        time.sleep(chance.uniform(1.5, 2.5))
         if chance.random() < 0.4:
             process.kill()
             process.wait()
@@ -351,6 +362,9 @@ def test_logrotate_and_kills_lose_no_line_and_double_none(machine: Machine, opti
                 time.sleep(1.1)  # a name for each second
     service.ending.set()
     service.join()
-    until(f"all lines are there (seed {seed})", lambda: len(machine.elastic.messages()) >= service.lines, 15)
-    numbers = sorted(int(message.split()[1]) for message in machine.elastic.messages())
-    assert numbers == list(range(1, service.lines + 1)), f"seed {seed}: {machine.errors}"
+    with contextlib.suppress(AssertionError):
+        until("all lines are there", lambda: len(machine.elastic.messages()) >= service.lines, 20)
+    counts = Counter(int(message.split()[1]) for message in machine.elastic.messages())
+    missing = sorted(set(range(1, service.lines + 1)) - counts.keys())
+    doubled = [number for number, count in counts.items() if count > 1]
+    assert (missing, doubled) == ([], []), f"seed {seed}: {machine.errors}"

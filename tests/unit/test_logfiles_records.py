@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from daqsched_executor.contract import Stream
 from daqsched_executor.contract.fingerprint import fingerprint
+from daqsched_executor.contract.template import FIELDS
 from daqsched_executor.forward.forms import Form, form_of
 from daqsched_executor.forward.forms.levels import LEVELS_OF
 from daqsched_executor.forward.forms.multiline import MULTILINES
 from daqsched_executor.forward.forms.records import MOST_LINES, charset_of
 from daqsched_executor.forward.lines import CHUNK, LONGEST
 from daqsched_executor.forward.position import Position
-from daqsched_executor.forward.template import FIELDS
 
 SEEN = 1_795_406_770_000_000
 
@@ -328,5 +328,5 @@ def again(form: Form, charset: str, data: bytes, room: int) -> None:
             remade = form.encode(data[place.offset : made.end], place, SEEN + len(second), final, sys.maxsize)
             second += remade.documents
             place, final = Position(0, remade.end, remade.cut), not remade.documents
-        assert second == made.documents
+        assert second == list(made.documents)
         at = Position(0, made.end, made.cut)

@@ -294,6 +294,11 @@ class LogFilesWatcher:
                 self._complain(registration, f"cannot use the registration {registration}: {error}")
                 continue
             handle = self._find(file, found)
+            if handle < 0 and not file.identity.size:
+                # It was empty when it was last looked at, and can only be known by its age.
+                self._alive = min(self._alive, stream.created)
+                os.unlink(registration)
+                continue
             if handle < 0:
                 self._complain(
                     registration,
@@ -322,6 +327,8 @@ class LogFilesWatcher:
                 if os.fstat(handle).st_ino == file.identity.inode and self._holds(file, handle):
                     return handle
                 os.close(handle)
+        if not file.identity.size:
+            return -1
         copy = self._copy_of(file)
         return copy if copy >= 0 else self._unpack(file)
 
