@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -396,9 +397,16 @@ def test_nothing_is_left_of_an_elasticsearch_whose_up_was_killed(command: Comman
     """Its folder is outside of the cluster's where root brought it up, and its account is another."""
     up = command.begin("up", "--agents", "1", "--elasticsearch")
     until(lambda: "hlt01" in command.note()["members"] or up.poll() is not None, "Elasticsearch is starting")
+
+    def java() -> bool:
+        with contextlib.suppress(OSError):  # a process may end while it is looked at
+            return any("java" in Path(f"/proc/{pid}/cmdline").read_text() for i in command.ids for pid in marked(i))
+        return False
+
+    until(java, "its java runs")
     up.kill()
     up.communicate(timeout=10)
-    assert any("java" in (Path("/proc") / str(pid) / "cmdline").read_text() for i in command.ids for pid in marked(i))
+    assert java()
     command("down")
     assert command.left() == []
 

@@ -252,10 +252,11 @@ def test_following_bears_with_an_elasticsearch_that_restarts(farm: Farm, cluster
 
 def test_lines_around_a_moment_and_around_a_line(farm: Farm) -> None:
     """Those before come before; of its stream, its host, or all of the farm."""
-    farm.put("readout", "hlt01", "".join(f"a{at}\n" for at in range(10)), NOW)
-    farm.put("builder", "hlt01", "b\n", NOW + 3e-6)
-    farm.put("readout", "hlt02", "c\n", NOW + 5e-6)
-    before, after = search.around(farm.client, Wanted(), NOW + 2e-6, 4, farm.prefix)
+    begin = float(int(NOW))  # so that microseconds behind it are not rounded to others
+    farm.put("readout", "hlt01", "".join(f"a{at}\n" for at in range(10)), begin)
+    farm.put("builder", "hlt01", "b\n", begin + 3e-6)
+    farm.put("readout", "hlt02", "c\n", begin + 5e-6)
+    before, after = search.around(farm.client, Wanted(), begin + 2e-6, 4, farm.prefix)
     assert ([line.message for line in before], [line.message for line in after]) == (["a0", "a1"], ["a2", "b"])
     line = search.tail(farm.client, Wanted(text="a5"), 1, farm.prefix)[0]
 
