@@ -87,9 +87,11 @@ class FakeAgent:
     def acknowledge(self, status: Status) -> None:
         """Say that an update is on disk."""
         word = {"task_id": status["task_id"], "uuid": status["uuid"]}
-        self.send({"type": "ACKNOWLEDGED", "acknowledged": word})
+        with self._changed:
+            if self._stream is not None:  # else the executor sends it again when it is back
+                self.send({"type": "ACKNOWLEDGED", "acknowledged": word})
 
-    def wait(self, true: Callable[[], Any], what: str, limit_s: float = 10.0) -> Any:
+    def wait(self, true: Callable[[], Any], what: str, limit_s: float = 30.0) -> Any:
         """Wait until something that arrives here makes ``true()`` so."""
         end = time.monotonic() + limit_s
         with self._changed:
@@ -106,7 +108,7 @@ class FakeAgent:
         """Wait for the n-th subscription."""
         self.wait(lambda: len(self.subscriptions) >= times and self._stream is not None, f"subscription {times}")
 
-    def wait_update(self, state: str, count: int = 1, contains: str = "", limit_s: float = 10.0) -> Status:
+    def wait_update(self, state: str, count: int = 1, contains: str = "", limit_s: float = 30.0) -> Status:
         """Wait for the n-th update with that state (and words), and return it."""
 
         def found() -> Status | None:
@@ -128,10 +130,10 @@ class FakeAgent:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            file = connection.makefile("rb")
-            head = "".join(iter(lambda: file.readline().decode().replace("\r\n", "\n").lstrip("\n"), ""))
-            length = int(head.lower().partition("content-length:")[2].split("\n")[0])
-            body = json.loads(file.read(length))
+            with connection.makefile("rb") as file:
+                head = "".join(iter(lambda: file.readline().decode().replace("\r\n", "\n").lstrip("\n"), ""))
+                length = int(head.lower().partition("content-length:")[2].split("\n")[0])
+                body = json.loads(file.read(length))
             with self._changed:
                 self.requests.append(head)
                 self._changed.notify_all()
@@ -241,7 +243,7 @@ def report_of(status: Status) -> Report:
 Start = Callable[..., ExecutorUnderTest]
 
 
-def wait_until(true: Callable[[], object], what: str, limit_s: float = 10.0) -> None:
+def wait_until(true: Callable[[], object], what: str, limit_s: float = 30.0) -> None:
     """Wait for something that can only be looked at."""
     end = time.monotonic() + limit_s
     while not true():

@@ -34,9 +34,15 @@ def free_port() -> int:
 
 
 def ended_for(agent: FakeAgent, words: str) -> Status:
-    """Wait until the program was ended by its check, and started again, and return the report that tells it."""
+    """Wait until the program was ended by its check, and started again, and return the first report that tells it.
+
+    A program may end at once: then there is no report in between that calls it ill.
+    """
     told = agent.wait_update("TASK_STARTING", contains=words)
-    assert report_of(told).healthy is False and words in report_of(told).ailment
+    report = report_of(told)
+    assert (report.healthy is False and words in report.ailment) or (
+        report.last_exit is not None and words in report.last_exit.why
+    )
     agent.wait(lambda: [one for one in reports(agent) if one.last_exit and words in one.last_exit.why], "restart")
     return told
 
@@ -102,8 +108,8 @@ class TestHttp:
         assert told["healthy"] is True and report_of(told).healthy is True
         answer.write_bytes(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 13\r\n\r\nbuffer full\r\n")
         told = ended_for(agent, "check health failed 2 times in a row")
-        assert "/health answers with HTTP 503: buffer full: SIGTERM sent" in told["message"]
-        assert told["healthy"] is False
+        assert "/health answers with HTTP 503: buffer full" in told["message"]
+        assert not told.get("healthy")
 
     def test_each_address_of_localhost_is_tried_and_the_first_refusal_is_told(
         self, agent: FakeAgent, start: Start
@@ -115,16 +121,16 @@ class TestHttp:
 
     def test_one_that_accepts_and_hangs_is_given_up(self, agent: FakeAgent, start: Start, tmp_path: Path) -> None:
         """The time limit is a failure, and the loop runs on meanwhile: a killed program is back at once."""
-        executor, answer = serve(start, tmp_path, b"HTTP/1.0 200 OK\r\n\r\n", timeout_s=1.0)
+        executor, answer = serve(start, tmp_path, b"HTTP/1.0 200 OK\r\n\r\n", timeout_s=2.0)
         first = executor.running().pid
         answer.unlink()
         time.sleep(0.5)  # a request hangs now
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: len(processes_of(executor)) == 1 and processes_of(executor) != [first], "restart", 0.5)
+        wait_until(lambda: len(processes_of(executor)) == 1 and processes_of(executor) != [first], "restart", 1.8)
         answer.write_bytes(b"HTTP/1.0 200 OK\r\n\r\n")
         executor.running(2)
         answer.unlink()
-        ended_for(agent, "does not answer within 1.0 s")
+        ended_for(agent, "does not answer within 2.0 s")
 
     @pytest.mark.parametrize(
         "answer, words",

@@ -128,7 +128,8 @@ def test_a_mount_that_hangs_holds_up_neither_the_others_nor_the_end(
         assert len(found) == 30 and all("does not answer" in problem for problem in found.values())
         assert survey.executor is not None
         if killable:
-            assert not processes_of(survey.executor)
+            executor = survey.executor
+            wait_until(lambda: not processes_of(executor), "end of the probes")
     finally:
         mount.end()
 
