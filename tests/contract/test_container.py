@@ -6,6 +6,7 @@ tests fail and say so.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -233,9 +234,10 @@ class TestDeath:
         wait_until(lambda: (executor.sandbox / "stdout").read_text() == "first\n", "its line")
         left = engine.pids()
         janitor = children(runner)
-        os.kill(janitor[0], signal.SIGSTOP)
-        for pid in (executor.process.pid, runner, *janitor):
-            os.kill(pid, signal.SIGKILL)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (*janitor, runner, executor.process.pid):
+                with contextlib.suppress(ProcessLookupError):  # the runner goes with its executor
+                    os.kill(pid, number)
         wait_until(lambda: not alive(runner) and not alive(janitor[0]), "the end of ours")
         assert all(alive(pid) for pid in left) and len(engine.names()) == 1
         agent.updates.clear()
