@@ -51,12 +51,17 @@ class Server:
     def wait_for(
         self, prefix: str, count: int, look: Callable[[], None] = lambda: None, within_s: float = 300.0
     ) -> None:
-        """Until so many documents are indexed; ``look`` is called every now and then."""
-        end = time.monotonic() + within_s
+        """Until so many documents are indexed; ``look`` is called every now and then.
+
+        To be asked costs the server some milliseconds of CPU time, so it is asked often only when the end is near.
+        """
+        began = time.monotonic()
         while (there := self.indexed(prefix)) < count:
             look()
-            assert time.monotonic() < end, f"{there} of {count} lines after {within_s:.0f} s"
-            time.sleep(0.05)
+            so_far = time.monotonic() - began
+            assert so_far < within_s, f"{there} of {count} lines after {within_s:.0f} s"
+            left_s = so_far * (count - there) / there if there else 0.5
+            time.sleep(max(0.02, min(1.0, left_s / 3)))
 
     def found(self, prefix: str, query: object = None) -> int:
         """How many documents can be found."""

@@ -48,7 +48,8 @@ class Disk:
 
     def __init__(self) -> None:
         self.framework_id = ""
-        self.revision: Optional[Revision] = None
+        self.revisions: dict[int, Revision] = {}
+        self.documents: dict[str, bytes] = {}
         self.records: dict[tuple[str, str], object] = {}
 
     def save(self, todo: Iterable[Command], engine: Engine) -> None:
@@ -57,7 +58,12 @@ class Disk:
             if isinstance(command, commands.SaveFrameworkId):
                 self.framework_id = command.framework_id
             elif isinstance(command, commands.SaveRevision):
-                self.revision = command.revision
+                self.revisions[command.revision.number] = command.revision
+            elif isinstance(command, commands.SaveDocument):
+                document = engine.document(command.name)
+                self.documents.pop(command.name, None)
+                if document is not None:
+                    self.documents[command.name] = document
             elif isinstance(command, commands.SaveRecords):
                 for key in command.keys:
                     record = engine.record(key)
@@ -68,10 +74,13 @@ class Disk:
     def engine(self, new_id: Callable[[], str]) -> Engine:
         """A new daemon's engine, begun from what is here."""
         made = Engine(new_id)
-        made.restore(
-            self.framework_id, self.revision, [(key, convert(raw, Record)) for key, raw in self.records.items()]
-        )
+        records = [(key, convert(raw, Record)) for key, raw in self.records.items()]
+        made.restore(self.framework_id, self.revision, records, self.documents.get)
         return made
+
+    def revision(self, number: Optional[int]) -> Optional[Revision]:
+        """One by its number, or the last."""
+        return self.revisions.get(max(self.revisions, default=0) if number is None else number)
 
 
 class World:

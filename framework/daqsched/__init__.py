@@ -3,7 +3,8 @@
 from daqsched.checks import Check, CommandCheck, FileCheck, Heartbeat, HttpCheck, OutputCheck, TcpCheck
 from daqsched.hosts import expand as hosts
 from daqsched.job import Job
-from daqsched.parts import Container, Journal, JsonLines, LogFiles, Logging, Resources, Restart, Stop, Syslog
+from daqsched.parts import Container, Journal, JsonLines, LogFiles, Logging, Resources, Restart, Rollout, Stop, Syslog
+from daqsched.variables import variable
 
 __version__ = "0.1.0"
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "OutputCheck",
     "Resources",
     "Restart",
+    "Rollout",
     "Stop",
     "Syslog",
     "TcpCheck",
     "hosts",
+    "variable",
 ]

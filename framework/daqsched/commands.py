@@ -37,6 +37,12 @@ class SaveRevision(msgspec.Struct, frozen=True, tag=True):
     revision: Revision
 
 
+class SaveDocument(msgspec.Struct, frozen=True, tag=True):
+    """Remember this under its name (the engine is asked for it, see `Engine.document`); one that is None is forgotten."""
+
+    name: str
+
+
 class SaveRecords(msgspec.Struct, frozen=True, tag=True):
     """Remember these instances as they are now (the engine is asked for each); one that is gone is forgotten."""
 
@@ -105,6 +111,15 @@ class Acknowledge(msgspec.Struct, frozen=True, tag=True):
     uuid: str
 
 
+class AskGuard(msgspec.Struct, frozen=True, tag=True):
+    """Ask a rollout's guard whether its next batch may begin; `events.GuardAnswered` is the answer."""
+
+    rollout: int
+    batch: int
+    guard: str
+    revision: int
+
+
 class Reconcile(msgspec.Struct, frozen=True, tag=True):
     """Ask the master what it knows of these (task, agent); of all that it knows where there are none."""
 
@@ -125,10 +140,15 @@ class Note(msgspec.Struct, frozen=True, tag=True):
     sentence: str
 
 
+#: What the store carries out.
+SAVES = (SaveFrameworkId, SaveRevision, SaveDocument, SaveRecords)
+
 Command = Union[
     SaveFrameworkId,
     SaveRevision,
+    SaveDocument,
     SaveRecords,
+    AskGuard,
     Launch,
     Decline,
     Kill,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from daqsched.errors import JobError
 from daqsched.hosts import expand
+from daqsched.rollout import check as check_strategy
 from daqsched.rules import check_job, did_you_mean, logging_mistakes
 from daqsched.spec import JobSpec, Spec
 
@@ -26,6 +27,11 @@ def check(spec: Spec) -> None:
         seen.add(job.name)
     for mistake in logging_mistakes(spec.logging):
         raise JobError(f"logging: {mistake.field}: {mistake}", mistake.field)
+    if spec.rollout is not None:
+        try:
+            check_strategy(spec.rollout)
+        except JobError as error:
+            raise JobError(f"rollout: {error.field}: {error}", error.field) from error
     for name, conflict in conflicts(spec.jobs):
         raise JobError(f"job {name!r}: {conflict.field}: {conflict}", conflict.field)
 

@@ -59,9 +59,11 @@ class Daemon:
         self._clock = clock
         self._queue: queue.SimpleQueue[Union[events.Event, _Question, _Request, _Stop]] = queue.SimpleQueue()
         self.engine = Engine(lambda: secrets.token_hex(4), complete)
-        self.engine.restore(store.framework_id(), store.revision(), store.records())
+        self.engine.restore(store.framework_id(), store.revision, store.records(), store.document)
         #: Called on the loop's thread after a round that changed something.
         self.changed: Callable[[], None] = lambda: None
+        #: Called for a rollout's guard; the answer is put as an event.
+        self.ask_guard: Callable[[commands.AskGuard], None] = lambda command: None
 
     def put(self, event: events.Event) -> None:
         """Let the engine know."""
@@ -138,21 +140,27 @@ class Daemon:
     def _save(self, todo: list[commands.Command]) -> None:
         framework_id: Optional[str] = None
         revisions = []
+        documents: dict[str, Optional[bytes]] = {}
         keys: dict[tuple[str, str], None] = {}
         for command in todo:
             if isinstance(command, commands.SaveRecords):
                 keys.update(dict.fromkeys(command.keys))
             elif isinstance(command, commands.SaveRevision):
                 revisions.append(command.revision)
+            elif isinstance(command, commands.SaveDocument):
+                documents[command.name] = self.engine.document(command.name)
             elif isinstance(command, commands.SaveFrameworkId):
                 framework_id = command.framework_id
-        if framework_id is not None or revisions or keys:
-            self._store.save(framework_id, revisions, [(key, self.engine.record(key)) for key in keys])
+        if framework_id is not None or revisions or keys or documents:
+            records = [(key, self.engine.record(key)) for key in keys]
+            self._store.save(framework_id, revisions, records, documents)
 
     def _perform(self, command: commands.Command, edge: Edge) -> None:
         if isinstance(command, commands.Note):
             logger.info("%s", command.sentence)
-        elif not isinstance(command, (commands.SaveRecords, commands.SaveRevision, commands.SaveFrameworkId)):
+        elif isinstance(command, commands.AskGuard):
+            self.ask_guard(command)
+        elif not isinstance(command, commands.SAVES):
             try:
                 edge.perform(command)
             except RuntimeError as error:

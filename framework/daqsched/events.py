@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Union
+from typing import Literal, Mapping, Optional, Union
 
 import msgspec
 
 from daqsched.preflight import Question
+from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.spec import Spec
 from daqsched_executor.contract import Order
 
@@ -81,6 +82,52 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     spec: Spec
     user: str
     message: str = ""
+    #: How it goes over the farm; None: as the spec says, all at once where it does not.
+    strategy: Optional[Strategy] = None
+    #: Words as in `daqsched.select`: only these are changed, all else stays as it is. Empty: everything.
+    only: tuple[str, ...] = ()
+
+
+class RestartAsked(msgspec.Struct, frozen=True, tag=True):
+    """Someone wants these (job, host) to run anew, batch by batch."""
+
+    keys: tuple[tuple[str, str], ...]
+    user: str
+    message: str = ""
+    strategy: Strategy = ONE_BY_ONE
+
+
+class RolloutSteered(msgspec.Struct, frozen=True, tag=True):
+    """Someone pauses, resumes, aborts or rolls back the rollout that is under way."""
+
+    what: Literal["pause", "resume", "abort", "rollback"]
+    user: str
+    message: str = ""
+
+
+class GuardAnswered(msgspec.Struct, frozen=True, tag=True):
+    """A rollout's guard said yes or no to a batch, or could not be asked."""
+
+    rollout: int
+    batch: int
+    yes: bool
+    words: str = ""
+
+
+class PutAside(msgspec.Struct, frozen=True, tag=True):
+    """Someone takes these hosts out of the farm for a while: their jobs end and stay away until then."""
+
+    hosts: tuple[str, ...]
+    user: str
+    until: float
+    message: str = ""
+
+
+class Returned(msgspec.Struct, frozen=True, tag=True):
+    """Someone gives these hosts back before their time."""
+
+    hosts: tuple[str, ...]
+    user: str
 
 
 class Held(msgspec.Struct, frozen=True, tag=True):
@@ -128,6 +175,11 @@ Event = Union[
     TaskReported,
     LaunchRefused,
     JobsApplied,
+    RestartAsked,
+    RolloutSteered,
+    GuardAnswered,
+    PutAside,
+    Returned,
     Held,
     Released,
     Ordered,
@@ -139,6 +191,7 @@ __all__ = [
     "Attributes",
     "Disconnected",
     "Event",
+    "GuardAnswered",
     "Held",
     "JobsApplied",
     "LaunchRefused",
@@ -146,9 +199,13 @@ __all__ = [
     "OffersArrived",
     "Ordered",
     "PreflightAsked",
+    "PutAside",
     "Registered",
     "Rejected",
     "Released",
+    "RestartAsked",
+    "Returned",
+    "RolloutSteered",
     "TaskReported",
     "Ticked",
 ]

@@ -8,43 +8,55 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional
+
+import msgspec
 
 import daqsched
 from daqsched.conflicts import conflicts
 from daqsched.errors import JobError, JobFileError
 from daqsched.job import MISTAKES, MODULE, Job, Mistake
-from daqsched.parts import Logging
+from daqsched.parts import Logging, Rollout
+from daqsched.rollout import Strategy
 from daqsched.rules import logging_mistakes
 from daqsched.spec import Spec
+from daqsched.variables import Bindings, binding
 
 #: The classes that a job file may call, by name.
 _KINDS = {name: kind for name, kind in vars(daqsched).items() if inspect.isclass(kind)}
 
 
-def load(path: str | Path) -> Spec:
+def load(path: str | Path, given: Optional[Mapping[str, str]] = None) -> Spec:
     """Evaluate the file and return what it asks for; raises `JobFileError` with file, line and a sentence for each mistake.
 
-    The file is a Python module that assigns ``jobs = [Job(...), ...]`` and may assign ``logging = Logging(...)``.
-    Modules beside it can be imported.
+    The file is a Python module that assigns ``jobs = [Job(...), ...]`` and may assign ``logging = Logging(...)`` and
+    ``rollout = Rollout(...)``. Modules beside it can be imported. ``given`` binds its variables (`daqsched.variable`).
     """
     path = Path(path)
+    bindings = Bindings(dict(given or {}))
     tree = _parse(path)
     module = ModuleType(MODULE)
     mistakes: list[Mistake] = []
     module.__dict__.update({"__file__": str(path), MISTAKES: mistakes})
     found = []
     try:
-        _run(module, path, tree)
+        with binding(bindings):
+            _run(module, path, tree)
     except JobFileError as error:
         found.append(error)
+    else:
+        for name in bindings.unknown:
+            has = ", ".join(sorted(bindings.declared)) or "none"
+            found.append(JobFileError(str(path), 0, f"declares no variable {name!r} that could be set; it has: {has}"))
     found += _tell_all(path, tree, mistakes)
     if found:
         raise _all_of(found)
-    return _spec(module, path, tree)
+    spec = _spec(module, path, tree)
+    settings = "".join(f" --set {name}={value}" for name, value in sorted(bindings.given.items()))
+    return msgspec.structs.replace(spec, source=f"{spec.source}{settings}")
 
 
 def _all_of(found: Sequence[JobFileError]) -> JobFileError:
@@ -200,9 +212,28 @@ def _spec(module: ModuleType, path: Path, tree: ast.Module) -> Spec:
         found.append(_of_logging(error, path, tree, line))
     else:
         found += [_of_logging(error, path, tree, line) for error in logging_mistakes(logging_spec)]
+    strategy = None
+    try:
+        strategy = _strategy(module, path, tree)
+    except JobFileError as error:
+        found.append(error)
     if found:
         raise _all_of(found)
-    return Spec(jobs=tuple(job.spec for job in jobs), logging=logging_spec, source=str(path))
+    return Spec(jobs=tuple(job.spec for job in jobs), logging=logging_spec, rollout=strategy, source=str(path))
+
+
+def _strategy(module: ModuleType, path: Path, tree: ast.Module) -> Optional[Strategy]:
+    rollout: Any = getattr(module, "rollout", None)
+    if rollout is None:
+        return None
+    line = _line_of_name(tree, "rollout")
+    if not isinstance(rollout, Rollout):
+        raise JobFileError(str(path), line, "rollout must be Rollout(...)")
+    try:
+        return rollout.spec
+    except JobError as error:
+        line = _line_of_field(tree, [line], error.field) or line
+        raise JobFileError(str(path), line, f"rollout.{error.field}: {error}") from error
 
 
 def _of_logging(error: JobError, path: Path, tree: ast.Module, line: int) -> JobFileError:

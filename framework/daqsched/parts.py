@@ -9,6 +9,8 @@ from typing import Any, TypeVar, Union
 
 from daqsched.convert import convert, kind_of, texts_of, words_of
 from daqsched.errors import JobError
+from daqsched.rollout import Strategy
+from daqsched.rollout import check as check_strategy
 from daqsched.spec import LoggingSpec
 from daqsched_executor.contract import Journal, JsonLines, LogFiles, Restart, Syslog
 
@@ -20,6 +22,7 @@ __all__ = [
     "Logging",
     "Resources",
     "Restart",
+    "Rollout",
     "Stop",
     "Syslog",
 ]
@@ -159,6 +162,43 @@ class Logging:
             raise JobError(f"must be LogFiles(...) or a list of them, not {kind_of(files)}", "files")
         values["files"] = [_part(LogFiles, one, f"files[{one.name}]", ("paths",)) for one in each]
         return convert(LoggingSpec, values)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """How a change of what runs goes over the farm: batch by batch, each only when the one before is ready and stays so.
+
+    Without one, all that a change concerns is replaced at once. What is new starts at once in any case, and what is
+    removed ends at once.
+    """
+
+    #: Hosts in each batch: numbers, or percent of those that change. The last is repeated. ``[]``: all at once.
+    batches: Sequence[Union[int, str]] = (1, "10%", "100%")
+    #: Seconds for which all of a batch must have been ready before the next one begins.
+    ready_s: float = 10.0
+    #: Seconds from a batch's begin after which what is not ready counts as failed.
+    timeout_s: float = 300.0
+    #: After which batches, counted from 1, it waits for ``daqsched rollout resume``: one number or a list.
+    pause_after: Union[int, Sequence[int]] = ()
+    #: Failures that are too many: programs that die, get unhealthy or are not ready in time. 0: none ever is.
+    failures: int = 1
+    #: What then happens: ``"pause"``, or ``"rollback"`` to the revision before.
+    on_failure: str = "pause"
+    #: Asked before each batch, which begins when it says yes: a URL (status 200 is yes), or the name of a program in the
+    #: folder that ``daqsched serve --guards`` names. What it says is shown as the reason.
+    guard: str = ""
+
+    @property
+    def spec(self) -> Strategy:
+        """The same as data; raises `JobError` for what can't be."""
+        values = dict(vars(self))
+        if isinstance(self.pause_after, int):
+            values["pause_after"] = (self.pause_after,)
+        if isinstance(self.batches, (int, str)):
+            values["batches"] = (self.batches,)
+        made = convert(Strategy, values)
+        check_strategy(made)
+        return made
 
 
 def _part(kind: type[Part], value: Any, inside: str, lists: Sequence[str]) -> Part:

@@ -19,6 +19,7 @@ from msgspec import structs
 
 from daqsched.errors import UserError
 from daqsched.hosts import expand
+from daqsched.rollout import Strategy
 from daqsched_executor.contract import Container, Forwarding, Journal, JsonLines, LogFiles, Restart, Stop, Syslog
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
@@ -176,6 +177,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     jobs: tuple[JobSpec, ...] = ()
     logging: LoggingSpec = LoggingSpec()
+    #: How changes go over the farm; None: all at once.
+    rollout: Optional[Strategy] = None
     #: Where the spec came from, for people; not part of the digest.
     source: str = ""
     version: int = VERSION

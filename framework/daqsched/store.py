@@ -8,21 +8,22 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
-from typing import Iterable, Iterator, Optional
+from typing import Iterable, Iterator, Mapping, Optional
 
 import msgspec
 
 from daqsched.commands import Revision
 from daqsched.errors import DaqschedError
-from daqsched.spec import decode, encode
+from daqsched.spec import EMPTY, decode, encode
 from daqsched.task import Record
 
 Key = tuple[str, str]
 
 #: `PRAGMA user_version` of the file; a file of a later daqsched is refused, not guessed at.
-SCHEMA = 1
+SCHEMA = 2
 
 _TABLES = """
+CREATE TABLE document (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE revision (
     number INTEGER PRIMARY KEY, digest TEXT NOT NULL, user TEXT NOT NULL, time REAL NOT NULL, message TEXT NOT NULL,
@@ -67,7 +68,9 @@ class Store:
         if version == 0:
             for statement in _TABLES.split(";"):
                 self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+        elif version == 1:
+            self._db.execute(_TABLES.split(";")[0])
+        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
         self._db.execute("COMMIT")
 
     def framework_id(self) -> str:
@@ -86,6 +89,18 @@ class Store:
         number, digest, user, time, message, spec = found
         return Revision(number, digest, user, time, message, decode(spec))
 
+    def history(self, most: int = 100) -> list[Revision]:
+        """The last revisions, the newest first, without what they ask for."""
+        rows = self._db.execute(
+            "SELECT number, digest, user, time, message FROM revision ORDER BY number DESC LIMIT ?", (most,)
+        )
+        return [Revision(number, digest, user, time, message, EMPTY) for number, digest, user, time, message in rows]
+
+    def document(self, name: str) -> Optional[bytes]:
+        """What was saved under this name; None: nothing."""
+        found = self._db.execute("SELECT value FROM document WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
     def records(self) -> Iterator[tuple[Key, Record]]:
         """All instances that there is something to remember of."""
         for job, host, record in self._db.execute("SELECT job, host, record FROM instance"):
@@ -96,8 +111,9 @@ class Store:
         framework_id: Optional[str] = None,
         revisions: Iterable[Revision] = (),
         records: Iterable[tuple[Key, Optional[Record]]] = (),
+        documents: Mapping[str, Optional[bytes]] = {},
     ) -> None:
-        """Make all of this durable at once; a record that is None is forgotten."""
+        """Make all of this durable at once; a record or a document that is None is forgotten."""
         db = self._db
         db.execute("BEGIN")
         try:
@@ -108,6 +124,11 @@ class Store:
                     "INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?)",
                     (*msgspec.structs.astuple(revision)[:5], encode(revision.spec)),
                 )
+            for name, value in documents.items():
+                if value is None:
+                    db.execute("DELETE FROM document WHERE name = ?", (name,))
+                else:
+                    db.execute("INSERT OR REPLACE INTO document VALUES (?, ?)", (name, value))
             for (job, host), record in records:
                 if record is None or record == _NOTHING:
                     db.execute("DELETE FROM instance WHERE job = ? AND host = ?", (job, host))

@@ -72,6 +72,16 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
+class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A host that someone put aside."""
+
+    user: str
+    at: float
+    #: It comes back by itself then.
+    until: float
+    message: str = ""
+
+
 class Record(msgspec.Struct, omit_defaults=True):
     """What the store keeps of an instance, so that a new daemon goes on where the last one was."""
 
@@ -91,6 +101,10 @@ class Record(msgspec.Struct, omit_defaults=True):
     hold: Optional[Hold] = None
     #: By check, the order that makes it rest: told again to an executor that does not know it.
     snoozes: Mapping[str, Order] = {}
+    #: The revision whose job it still has, while a rollout has not reached it or an apply left it out; 0: the one in force.
+    behind: int = 0
+    #: The spec names it, and an apply of a part of the farm left it out: it is not wanted yet.
+    left_out: bool = False
     #: For the forwarder: nothing else is wanted on this host, and it stays until all that is left there is stored.
     leaving: bool = False
     #: For a job that runs wherever its attributes are: those of this machine at its last offer. None: the job file names it.

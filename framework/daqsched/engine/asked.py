@@ -48,7 +48,7 @@ def _remember(instance: Instance, order: Order, now: float) -> None:
 def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float) -> None:
     """Tell an executor whose checks should rest and do not: it is a new one, or never got the message."""
     task = instance.task
-    if not instance.record.snoozes or task.killed or (report is not None and report.snoozed > now):
+    if not instance.record.snoozes or instance.ending or (report is not None and report.snoozed > now):
         return
     for order in instance.record.snoozes.values():
         if order.until > now:
@@ -72,7 +72,7 @@ def why_not(instance: Instance, order: Order, now: float) -> str:
             waits = instance.startable and instance.record.due > now
             return "" if waits else "does not run, and no back-off is under way"
         return "does not run"
-    if task.killed:
+    if instance.ending:
         return "is being stopped"
     if instance.lost:
         return f"can't be told: {instance.host} does not answer the master"

@@ -7,24 +7,41 @@ from typing import Callable, Iterable, Optional
 
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
-from daqsched.engine import asked, offers, surveys, tasks, wanted
-from daqsched.engine.farm import ASK_S, VOUCH_S, Farm, patience
+from daqsched.engine import applying, asked, leases, offers, rollouts, surveys, tasks, wanted
+from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, ROLLOUT, VOUCH_S, Farm, patience
 from daqsched.engine.instance import Key
+from daqsched.spec import EMPTY, Spec
 from daqsched.task import Record
 
 
 class Engine(Farm):
     """See the package. Whoever is not a part of it only reads what `Farm` holds."""
 
-    def restore(self, framework_id: str, revision: Optional[Revision], records: Iterable[tuple[Key, Record]]) -> None:
-        """Begin where the store says that the last daemon was; before the first event."""
+    def restore(
+        self,
+        framework_id: str,
+        revision: Callable[[Optional[int]], Optional[Revision]],
+        records: Iterable[tuple[Key, Record]],
+        document: Callable[[str], Optional[bytes]],
+    ) -> None:
+        """Begin where the store says that the last daemon was, before the first event. ``revision`` gives one by its number,
+        or the last one; ``document`` one of `DOCUMENTS`."""
         self.framework_id = framework_id
-        wanted.restored(self, revision, records)
+        leases.restored(self, document(ASIDE))
+        wanted.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
+        rollouts.restored(self, document(ROLLOUT), document(BATCHES))
+        active = self.rolling.active
+        self.rolling.before = revision(active.before) if active is not None and active.before else None
 
     def handle(self, event: events.Event, now: float) -> list[Command]:
         """Take in what happened at ``now`` (seconds since the epoch) and return what to do, saves first."""
         self.out, self.dirty = [], {}
-        _HANDLERS[type(event)](self, event, now)
+        self.then = [event]
+        while self.then:
+            following = self.then.pop(0)
+            _HANDLERS[type(following)](self, following, now)
+            rollouts.step(self, now)
+        self.kill_due(now)
         if self.connected:
             wish = self.demand.ask(*self.wants_offers, now)
             if wish is not None:
@@ -36,7 +53,7 @@ class Engine(Farm):
 
     def next_tick(self, now: float) -> float:
         """When `Ticked` is wanted next, at the latest."""
-        at = min(self.reconcile_at, self.vouch_at, self.preflights.due())
+        at = min(self.reconcile_at, self.vouch_at, self.preflights.due(), self.rolling.due, leases.due(self))
         if self.timers:
             at = min(at, self.timers[0][0])
         if self.connected and any(self.wants_offers):
@@ -67,6 +84,7 @@ def _disconnected(farm: Farm, event: events.Disconnected, now: float) -> None:
 
 def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
     surveys.ticked(farm, now)
+    leases.ticked(farm, now)
     if now >= farm.reconcile_at:
         farm.reconcile_all(now)
     if now >= farm.vouch_at:
@@ -84,11 +102,17 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
             task.killed = now
             farm.out.append(commands.Kill(task.id, task.agent_id))
             farm.arm(now + patience(instance), instance)
+        elif instance.ending and not task.killed:
+            farm.ends.look(instance)
         elif task.state == "launching" and now >= task.launched + ASK_S:
             asked.append((task.id, task.agent_id))
             farm.arm(now + ASK_S, instance)
     if asked and farm.connected:
         farm.out.append(commands.Reconcile(tuple(asked)))
+
+
+def _spec_of(revision: Optional[Revision]) -> Spec:
+    return revision.spec if revision is not None else EMPTY
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {
@@ -97,7 +121,12 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     events.OffersArrived: offers.arrived,
     events.TaskReported: tasks.reported,
     events.LaunchRefused: offers.launch_refused,
-    events.JobsApplied: wanted.applied,
+    events.JobsApplied: applying.applied,
+    events.RestartAsked: rollouts.restart_asked,
+    events.RolloutSteered: rollouts.steered,
+    events.GuardAnswered: rollouts.guard_answered,
+    events.PutAside: leases.put_aside,
+    events.Returned: leases.returned,
     events.Held: wanted.held,
     events.Released: wanted.released,
     events.PreflightAsked: surveys.asked,

@@ -10,17 +10,21 @@ from __future__ import annotations
 import heapq
 from typing import Callable, Iterator, Optional
 
-from daqsched import commands
+import msgspec
+
+from daqsched import commands, events
 from daqsched.commands import Command, Revision
 from daqsched.demand import ByHost, Demand
+from daqsched.engine.ends import LONGEST_S, Ends
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.order import Order
 from daqsched.engine.preflights import Preflights
+from daqsched.engine.rolling import Rolling
 from daqsched.events import Attributes
 from daqsched.hosts import expand
 from daqsched.match import by_attributes, canonical, lacking
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec
-from daqsched.task import Record, Task
+from daqsched.task import Aside, Record, Task
 
 #: How long the remains of an offer are not wanted: long, because the machines are for others, too; `Revive` cuts it short.
 REFUSE_S = 3600.0
@@ -31,6 +35,11 @@ ASK_S, RECONCILE_S = 15.0, 600.0
 VOUCH_S, VOUCH_CAP_S = 2.0, 60.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
+#: The documents in the store, beside revisions and records.
+ROLLOUT, BATCHES, ASIDE = "rollout", "batches", "aside"
+DOCUMENTS = (ROLLOUT, BATCHES, ASIDE)
+
+encode = msgspec.msgpack.Encoder().encode
 
 
 class Farm:
@@ -65,6 +74,15 @@ class Farm:
         self.forwarder: Optional[JobSpec] = None
         #: Port numbers that jobs ask for by number.
         self.fixed_ports: frozenset[int] = frozenset()
+        #: Those whose tasks are to end, in order.
+        self.ends = Ends()
+        #: job -> hosts where it is not (yet) as the spec in force says: behind, or left out.
+        self.mixed: dict[str, dict[str, None]] = {}
+        self.left_out: dict[Key, None] = {}
+        #: The change that is on its way batch by batch, or the last one that was.
+        self.rolling = Rolling()
+        #: Hosts that someone put aside, and until when the first of them is.
+        self.aside: dict[str, Aside] = {}
         self.demand = Demand()
         self.preflights = Preflights()
         #: (when, key): look at this instance then.
@@ -75,6 +93,8 @@ class Farm:
         self.reconcile_at = float("inf")
         #: When to ask about the tasks that nobody vouched for yet, and how long after that again.
         self.vouch_at, self.vouch_gap = float("inf"), VOUCH_S
+        #: Events that follow from this step.
+        self.then: list[events.Event] = []
         #: What this step has led to so far: commands, and instances whose record is to be saved.
         self.out: list[Command] = []
         self.dirty: dict[Key, None] = {}
@@ -94,18 +114,24 @@ class Farm:
     def add(self, instance: Instance, now: float = 0.0) -> None:
         """A new instance, or one out of the store; `settle` is still to be called, when all are there."""
         self.instances[instance.key] = instance
+        instance.aside = instance.host in self.aside and instance.name != FORWARDER
+        if instance.record.behind:
+            self.mixed.setdefault(instance.name, {})[instance.host] = None
         task = instance.record.task
         if instance.found:
             self.found.put(instance.host, instance.key, instance)
         if task is not None:
             self.by_task[task.id] = instance
             # also after a restart of the daemon, which knows neither what it sent nor what changed meanwhile
-            if instance.job is None or instance.record.hold or task.digest != instance.digest:
-                task.killed = task.killed or 1.0
+            if task.killed:
+                self.ends.begin(instance, task.killed)
+            elif self.unwelcome(instance):
+                self.end(instance, now)
             self.arm(max(task.launched + ASK_S, now), instance)
 
     def drop(self, instance: Instance, now: float) -> None:
         """Forget it; it has no task and is not wanted any more."""
+        self.set_behind(instance, 0)
         del self.instances[instance.key]
         self.dirty[instance.key] = None
         self.settle(instance, now)
@@ -125,6 +151,8 @@ class Farm:
             self.lost.put(instance.host, instance.key, instance)
         else:
             self.lost.take(instance.host, instance.key)
+        if instance.key in self.rolling.keys:
+            self.rolling.touched = True
         if self.order.file(instance):
             for other in self.order.freed(instance):
                 self.settle(other, now)
@@ -142,16 +170,64 @@ class Farm:
         """Its task has ended or never was; `settle` is still to be called."""
         del self.by_task[instance.task.id]
         instance.record.task = None
+        self.ends.over(instance)
         self.dirty[instance.key] = None
 
-    def kill(self, instance: Instance, now: float) -> None:
-        """End its task, if it has one that was not told to end yet."""
-        task = instance.record.task
-        if task is not None and not task.killed:
+    def end(self, instance: Instance, now: float) -> None:
+        """End its task, if it has one that is not to end yet, when those that come after it and are to end, too, have
+        ended. `settle` is still to be called."""
+        if instance.record.task is not None and not instance.ending:
+            self.ends.begin(instance, now)
+            self.arm(now + LONGEST_S, instance)
+
+    def spare(self, instance: Instance) -> None:
+        """Let its task live if it was not told to end yet and nothing speaks against it any more."""
+        if instance.ending and not instance.task.killed and not self.unwelcome(instance):
+            self.ends.cancel(instance)
+
+    def unwelcome(self, instance: Instance) -> bool:
+        """Whether its task is not what should run there."""
+        record = instance.record
+        return (
+            instance.job is None
+            or record.hold is not None
+            or instance.aside
+            or (record.task is not None and record.task.digest != instance.digest)
+        )
+
+    def kill_due(self, now: float) -> None:
+        """Tell those tasks to end whose turn has come; the last thing of a step."""
+        for instance in self.ends.due(self.order.wanted, now):
+            task = instance.task
             task.killed = now
             self.dirty[instance.key] = None
             self.out.append(commands.Kill(task.id, task.agent_id))
             self.arm(now + patience(instance), instance)
+
+    def set_behind(self, instance: Instance, revision: int) -> None:
+        """It has the job of this revision, still; 0: of the one in force."""
+        if instance.record.behind != revision:
+            instance.record.behind = revision
+            self.dirty[instance.key] = None
+        hosts = self.mixed.get(instance.name, {})
+        if revision:
+            self.mixed.setdefault(instance.name, {})[instance.host] = None
+        elif hosts.pop(instance.host, self) is None and not hosts:
+            del self.mixed[instance.name]
+
+    def leave_out(self, key: Key) -> None:
+        """The spec names it, but it is not wanted yet."""
+        self.left_out[key] = self.dirty[key] = None
+        self.mixed.setdefault(key[0], {})[key[1]] = None
+
+    def take_in(self, key: Key) -> None:
+        """It is left out no more."""
+        if self.left_out.pop(key, self) is None:
+            self.dirty[key] = None
+            hosts = self.mixed[key[0]]
+            del hosts[key[1]]
+            if not hosts:
+                del self.mixed[key[0]]
 
     # ------------------------------------------------------------------ what is to be done
 
@@ -188,7 +264,18 @@ class Farm:
     def record(self, key: Key) -> Optional[Record]:
         """What `commands.SaveRecords` is to save for this instance; None: forget it."""
         instance = self.instances.get(key)
-        return None if instance is None else instance.record
+        if instance is None:
+            return Record(left_out=True) if key in self.left_out else None
+        return instance.record
+
+    def document(self, name: str) -> Optional[bytes]:
+        """What `commands.SaveDocument` is to save; None: forget it."""
+        if name == ROLLOUT:
+            return None if self.rolling.rollout is None else encode(self.rolling.rollout)
+        if name == BATCHES:
+            return encode(self.rolling.batches) if self.rolling.batches else None
+        assert name == ASIDE, f"there is no document {name!r}"
+        return encode(self.aside) if self.aside else None
 
     def last_offer(self, host: str) -> Optional[float]:
         """When the host last offered something, or None: not since this daemon started."""
@@ -240,6 +327,10 @@ class Farm:
             assert wanted == (instance.job is not None), f"{instance}: wanted is {wanted}"
             up = instance.host in self.order.up.get(instance.name, ())
             assert up == instance.up, f"{instance}: up is {up}"
+            assert task is None or bool(instance.ending) or not self.unwelcome(instance), f"{instance} runs on"
+            behind = instance.host in self.mixed.get(instance.name, ())
+            assert behind == bool(instance.record.behind), f"{instance}: behind is {behind}"
+            assert key not in self.left_out, f"{instance} is left out"
         assert len(self.by_task) == sum(i.record.task is not None for i in self.instances.values()), "a task too many"
 
 

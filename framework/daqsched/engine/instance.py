@@ -13,7 +13,7 @@ Key = tuple[str, str]
 class Instance:
     """One job on one host."""
 
-    __slots__ = ("awaited", "digest", "host", "job", "name", "reason", "record")
+    __slots__ = ("after", "aside", "awaited", "digest", "ending", "host", "job", "name", "reason", "record")
 
     def __init__(self, name: str, host: str, job: Optional[JobSpec], run: str, record: Record) -> None:
         self.name = name
@@ -26,6 +26,12 @@ class Instance:
         self.reason = ""
         #: The job that it waits for before it may start; empty: none.
         self.awaited = ""
+        #: Since when its task is to end, whether it was told to yet or waits for others (`engine.ends`); 0: it may live.
+        self.ending = 0.0
+        #: The jobs that it came after when that was said.
+        self.after: tuple[str, ...] = ()
+        #: Whether its host is put aside, for all but the forwarder.
+        self.aside = False
 
     @property
     def key(self) -> Key:
@@ -41,7 +47,7 @@ class Instance:
     def startable(self) -> bool:
         """Whether it should run and does not, and neither a person nor its own end forbids that."""
         record = self.record
-        return self.job is not None and record.task is None and not record.hold and not record.done
+        return self.job is not None and record.task is None and not record.hold and not record.done and not self.aside
 
     @property
     def up(self) -> bool:
@@ -51,7 +57,7 @@ class Instance:
             return False
         if task is None:
             return bool(self.record.done) and self.record.succeeded
-        return task.state == "running" and not task.killed
+        return task.state == "running" and not task.killed and not self.ending
 
     @property
     def lost(self) -> bool:

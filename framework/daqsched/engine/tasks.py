@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from daqsched import backoff, commands, events
-from daqsched.engine import asked, surveys
+from daqsched.engine import asked, rollouts, surveys
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.wanted import unwant
@@ -53,6 +53,7 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
             farm.note(f"{instance}: {instance.host} is back, it is {state}")
         task.state, task.since = state, now
         farm.dirty[instance.key] = None
+        farm.ends.over(instance)  # nobody waits for one that does not answer
         if state == "unreachable":
             farm.note(f"{instance}: {instance.host} does not answer the master; waiting for it, no second copy")
         if task.killed and state in ("staging", "starting", "running"):
@@ -60,13 +61,15 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         farm.settle(instance, now)
     if event.by_executor:
         task.message = event.message
-        task.report = _report(event.data) or task.report
+        before, task.report = task.report, _report(event.data) or task.report
+        if instance.key in farm.rolling.keys:
+            rollouts.heard(farm, instance, before, now)
         asked.remind(farm, instance, task.report, now)
         farm.dirty[instance.key] = None
 
 
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
-    task, record = instance.task, instance.record
+    task, record, asked_for = instance.task, instance.record, bool(instance.ending)
     record.last_end = event.message or _words(event)
     record.last_report = _report(event.data) or task.report
     farm.forget_task(instance)
@@ -77,7 +80,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     elif instance.job is None:
         farm.note(f"{instance}: {record.last_end}; not wanted any more")
         farm.drop(instance, now)
-    elif task.killed:
+    elif asked_for:
         record.failures, record.due = 0, 0.0
         farm.note(f"{instance}: {record.last_end}")
     elif event.state == "TASK_FINISHED" or (event.state == "TASK_FAILED" and instance.job.restart.policy == "never"):
@@ -94,6 +97,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
 def _failed(farm: Farm, instance: Instance, give_up: int, ran_s: float, now: float) -> None:
     """Nobody asked for that end: another attempt, ever later, or none any more."""
     record = instance.record
+    rollouts.failed(farm, instance, record.last_end, now)
     record.failures = 1 if ran_s >= backoff.RESET_S else record.failures + 1
     if 0 < give_up <= record.failures:
         record.done, record.succeeded, record.due = instance.digest, False, 0.0

@@ -1,38 +1,52 @@
-"""What people want: the jobs that they apply, and those that they stop and start by hand."""
+"""What is wanted where: an instance comes, changes, goes; what people stop and start by hand."""
 
 from __future__ import annotations
 
-from typing import Iterable, Optional
+from typing import Callable, Iterable, Optional
 
-from daqsched import commands, events
+from daqsched import events
 from daqsched.commands import Revision
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.events import Attributes
 from daqsched.hosts import expand
 from daqsched.match import by_attributes, lacking
-from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, digest, run_digest, run_digests
+from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest, run_digests
 from daqsched.task import Hold, Record
 
 
-def restored(farm: Farm, revision: Optional[Revision], records: Iterable[tuple[Key, Record]]) -> None:
-    """Begin where the store says that the last daemon was."""
+def restored(
+    farm: Farm, revision: Optional[Revision], records: Iterable[tuple[Key, Record]], older: Callable[[int], Spec]
+) -> None:
+    """Begin where the store says that the last daemon was; ``older`` gives the spec of a revision."""
     farm.revision = revision
+    jobs = Jobs(lambda number: farm.complete(older(number)))
     kept: dict[str, dict[str, Record]] = {}
     for (name, host), record in records:
-        kept.setdefault(name, {})[host] = record
+        if record.left_out:
+            farm.left_out[name, host] = None
+            farm.mixed.setdefault(name, {})[host] = None
+        elif record.behind and jobs.of(record.behind, name) is not None:
+            old = jobs.of(record.behind, name)
+            assert old is not None
+            farm.add(Instance(name, host, old, run_digest(old, host), record))
+        else:
+            record.behind = 0
+            kept.setdefault(name, {})[host] = record
     if revision is not None:
         farm.want(revision.spec)
         for job in farm.spec.jobs:
             run = run_digests(job)
             of_job = kept.pop(job.name, {})
             for host in expand(job.hosts):
+                if (job.name, host) in farm.instances or (job.name, host) in farm.left_out:
+                    continue
                 farm.add(Instance(job.name, host, job, run(host), of_job.pop(host, Record())))
             for host, record in of_job.items():
                 if record.leaving and isinstance(job, ForwarderSpec):
                     farm.add(Instance(job.name, host, job.last(), run_digest(job.last(), host), record))
                     continue
-                found = record.attributes is not None and _belongs(farm, job, host, record.attributes)
+                found = record.attributes is not None and belongs(farm, job, host, record.attributes)
                 farm.add(Instance(job.name, host, job if found else None, run(host) if found else "", record))
     for name, of_job in kept.items():
         for host, record in of_job.items():
@@ -44,28 +58,24 @@ def restored(farm: Farm, revision: Optional[Revision], records: Iterable[tuple[K
             farm.settle(instance, 0.0)
 
 
-def applied(farm: Farm, event: events.JobsApplied, now: float) -> None:
-    """Make the farm what the spec says; what it does not change goes on untouched."""
-    number = 1 if farm.revision is None else farm.revision.number + 1
-    farm.revision = Revision(number, digest(event.spec), event.user, now, event.message, event.spec)
-    farm.out.append(commands.SaveRevision(farm.revision))
-    before = {job.name: job for job in farm.spec.jobs}
-    farm.want(event.spec)
-    for name in set(before).difference(job.name for job in farm.spec.jobs):
-        for instance in list(farm.order.wanted.get(name, {}).values()):
-            unwant(farm, instance, now)
-    # the job that goes where others go is the last one
-    for job in farm.spec.jobs:
-        if before.get(job.name) != job:
-            _change_job(farm, job, now)
-    if farm.by_attribute:
-        farm.demand.renewed()
-    farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}")
+class Jobs:
+    """The jobs of older revisions, by name, each revision read once."""
+
+    def __init__(self, spec_of: Callable[[int], Spec]) -> None:
+        self._spec_of = spec_of
+        self._read: dict[int, dict[str, JobSpec]] = {}
+
+    def of(self, revision: int, name: str) -> Optional[JobSpec]:
+        """The job as it was then; None: there was none of that name."""
+        if revision not in self._read:
+            self._read[revision] = {job.name: job for job in self._spec_of(revision).jobs}
+        return self._read[revision].get(name)
 
 
 def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Attributes], now: float) -> None:
     """This job on this host, as ``run`` (its `run_digest`) from now on; ``attributes`` where they are why."""
     instance = farm.instances.get((job.name, host))
+    farm.take_in((job.name, host))
     if instance is None:
         farm.add(Instance(job.name, host, job, run, Record(attributes=attributes)), now)
         instance = farm.instances[job.name, host]
@@ -76,8 +86,10 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
             instance.record.failures, instance.record.due = 0, 0.0
         instance.job, instance.digest, instance.reason = job, run, ""
         instance.record.leaving = isinstance(job, ForwarderSpec) and job.forwarding.until_empty
+        farm.set_behind(instance, 0)
         if instance.record.task is not None and instance.record.task.digest != run:
-            farm.kill(instance, now)
+            farm.end(instance, now)
+        farm.spare(instance)
         if instance.record.done != run or _may_fail_again(instance.record, job):
             instance.record.done = ""
         _set_attributes(farm, instance, attributes)
@@ -94,20 +106,22 @@ def _may_fail_again(record: Record, job: JobSpec) -> bool:
 
 def unwant(farm: Farm, instance: Instance, now: float) -> None:
     """Not this one any more: end its task, then forget it."""
-    found, instance.job, instance.record.leaving = instance.found, None, False
+    found = instance.found
+    if instance.record.task is not None:
+        farm.end(instance, now)
+    instance.job, instance.record.leaving = None, False
     _set_attributes(farm, instance, None)
     farm.dirty[instance.key] = None
     if instance.record.task is None:
         farm.drop(instance, now)
     else:
-        farm.kill(instance, now)
         farm.settle(instance, now)
     forwarder = farm.instances.get((FORWARDER, instance.host))
     if found and forwarder is not None and forwarder.found and not _company(farm, instance.host):
-        _retire(farm, forwarder, now)
+        retire(farm, forwarder, now)
 
 
-def _retire(farm: Farm, instance: Instance, now: float) -> None:
+def retire(farm: Farm, instance: Instance, now: float) -> None:
     """No more of this job on this host; a forwarder goes when it has stored what is left there."""
     job, record = farm.forwarder, instance.record
     never_ran = record.task is None and not record.last_end
@@ -126,7 +140,7 @@ def held(farm: Farm, event: events.Held, now: float) -> None:
             instance.record.hold = Hold(event.user, now, event.message)
             farm.note(f"{instance}: stopped by {event.user}{': ' + event.message if event.message else ''}")
             farm.dirty[key] = None
-            farm.kill(instance, now)
+            farm.end(instance, now)
             farm.settle(instance, now)
             if instance.record.leaving:
                 unwant(farm, instance, now)
@@ -138,31 +152,15 @@ def released(farm: Farm, event: events.Released, now: float) -> None:
         instance = farm.instances.get(key)
         if instance is not None and instance.job is not None:
             record = instance.record
-            record.hold, record.done, record.failures, record.due = None, "", 0, 0.0
+            was_held, record.hold, record.done, record.failures, record.due = record.hold, None, "", 0, 0.0
+            if was_held is not None:
+                farm.spare(instance)
             farm.note(f"{instance}: started by {event.user}")
             farm.dirty[key] = None
             farm.settle(instance, now)
 
 
-def _change_job(farm: Farm, job: JobSpec, now: float) -> None:
-    """A new job, or a known one that is different now."""
-    run = run_digests(job)
-    hosts: dict[str, Optional[Attributes]] = dict.fromkeys(expand(job.hosts))
-    known = farm.order.wanted.get(job.name, {})
-    # other machines that have a job's attributes are found when they offer something
-    for host in farm.found if job.name == FORWARDER else known if by_attributes(job) else ():
-        there = known.get(host)
-        attributes = farm.machines.get(host, there.record.attributes if there is not None else {})
-        if attributes is not None and _belongs(farm, job, host, attributes):
-            hosts.setdefault(host, attributes)
-    for instance in list(known.values()):
-        if instance.host not in hosts:
-            _retire(farm, instance, now)
-    for host, attributes in hosts.items():
-        want(farm, job, run(host), host, attributes, now)
-
-
-def _belongs(farm: Farm, job: JobSpec, host: str, attributes: Attributes) -> bool:
+def belongs(farm: Farm, job: JobSpec, host: str, attributes: Attributes) -> bool:
     """Whether a job that was found to belong on this machine with these attributes still does."""
     if job.name == FORWARDER:
         return _company(farm, host)

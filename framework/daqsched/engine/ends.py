@@ -1,0 +1,91 @@
+"""In which order tasks end: one that others come after ends when those of them that are to end, too, have ended.
+
+A stop of everything ends what depends on others first, as a start begins with what others depend on. Who is not to end
+is not waited for, nor is anybody on a host that does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from daqsched.engine.instance import Instance
+
+#: So long an end waits for others at most.
+LONGEST_S = 300.0
+
+
+class Ends:
+    """The instances whose tasks are to end and have not, told to or still waiting for others."""
+
+    def __init__(self) -> None:
+        #: job -> host -> instance.
+        self._ending: dict[str, dict[str, Instance]] = {}
+        #: job -> the jobs that come after it, of all that ever had to end.
+        self._later: dict[str, set[str]] = {}
+        #: To be looked at in this step.
+        self._now: dict[tuple[str, str], Instance] = {}
+
+    def begin(self, instance: Instance, now: float) -> None:
+        """Its task is to end."""
+        instance.ending = now
+        if instance.job is not None:
+            instance.after = instance.job.after
+        self._ending.setdefault(instance.name, {})[instance.host] = instance
+        for name in instance.after:
+            self._later.setdefault(name, set()).add(instance.name)
+        self._now[instance.key] = instance
+
+    def over(self, instance: Instance) -> None:
+        """It has no task any more, or nobody can say: those that waited for it are looked at again."""
+        hosts = self._ending.get(instance.name, {})
+        if hosts.get(instance.host) is not instance:
+            return
+        if instance.record.task is None:
+            del hosts[instance.host]
+            if not hosts:
+                del self._ending[instance.name]
+            instance.ending = 0.0
+            self._now.pop(instance.key, None)
+        self._free(instance)
+
+    def _free(self, instance: Instance) -> None:
+        for name in instance.after:
+            others = self._ending.get(name, {})
+            for other in [others[instance.host]] if instance.host in others else list(others.values()):
+                if not other.task.killed:
+                    self._now[other.key] = other
+
+    def cancel(self, instance: Instance) -> None:
+        """It may live after all; it was not told to end."""
+        hosts = self._ending[instance.name]
+        del hosts[instance.host]
+        if not hosts:
+            del self._ending[instance.name]
+        instance.ending = 0.0
+        self._now.pop(instance.key, None)
+        self._free(instance)
+
+    def look(self, instance: Instance) -> None:
+        """It may have waited long enough."""
+        if instance.ending and not instance.task.killed:
+            self._now[instance.key] = instance
+
+    def due(self, hosts_of: dict[str, dict[str, Instance]], now: float) -> Iterator[Instance]:
+        """Those that are to be told now; ``hosts_of`` is what is wanted of each job."""
+        looked, self._now = self._now, {}
+        for instance in looked.values():
+            if now - instance.ending >= LONGEST_S or not self.awaited(instance, hosts_of):
+                yield instance
+
+    def awaited(self, instance: Instance, hosts_of: dict[str, dict[str, Instance]]) -> str:
+        """The instance that has to end before, empty: none."""
+        for name in sorted(self._later.get(instance.name, ())):
+            others = self._ending.get(name, {})
+            there = others.get(instance.host)
+            if there is not None and not there.lost:
+                return str(there)
+            mine, wanted = self._ending[instance.name], hosts_of.get(instance.name, {})
+            for host, other in others.items():
+                if host not in mine and host not in wanted and not other.lost:
+                    return str(other)
+        return ""

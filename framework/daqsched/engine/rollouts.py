@@ -1,0 +1,275 @@
+"""A rollout step by step: a batch begins, its instances change, all of it is ready and stays so, the next one begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Optional
+
+import msgspec
+
+from daqsched import commands, events
+from daqsched.commands import Revision
+from daqsched.engine import wanted
+from daqsched.engine.farm import BATCHES, ROLLOUT, Farm
+from daqsched.engine.instance import Instance, Key
+from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, Strategy, depths, divide
+from daqsched.spec import run_digest
+from daqsched_executor.contract import Report, duration
+
+#: A guard that says no is asked again after so long; one that says nothing is asked again, too.
+GUARD_AGAIN_S, GUARD_SILENT_S = 10.0, 60.0
+
+_decode = msgspec.msgpack.Decoder(Rollout).decode
+_decode_batches = msgspec.msgpack.Decoder(list[list[Key]]).decode
+
+
+def restored(farm: Farm, rollout: Optional[bytes], batches: Optional[bytes]) -> None:
+    """Begin where the store says that the last daemon was."""
+    rolling = farm.rolling
+    if rollout is not None:
+        rolling.rollout = _decode(rollout)
+    if rolling.active is not None:
+        rolling.batches = _decode_batches(batches) if batches is not None else []
+        at = rolling.active.at
+        rolling.keys = dict.fromkeys(rolling.batches[at] if 0 <= at < len(rolling.batches) else ())
+        rolling.touched = True
+
+
+def begin(
+    farm: Farm,
+    kind: str,
+    keys: Iterable[Key],
+    strategy: Strategy,
+    user: str,
+    message: str,
+    before: Optional[Revision],
+    now: float,
+) -> None:
+    """Change these batch by batch: what is not in the first one goes on as it is."""
+    rolling, last = farm.rolling, farm.rolling.rollout
+    jobs = {job.name: job.after for job in farm.spec.jobs}
+    rolling.batches = divide(keys, strategy.batches, depths(jobs))
+    every = [key for batch in rolling.batches for key in batch]
+    rolling.rollout = Rollout(
+        number=1 if last is None else last.number + 1,
+        kind="restart" if kind == "restart" else "apply",
+        user=user,
+        message=message,
+        began=now,
+        revision=farm.revision.number if farm.revision is not None and kind == "apply" else 0,
+        before=before.number if before is not None else 0,
+        strategy=strategy,
+        hosts=len({host for _, host in every}),
+        instances=len(every),
+        batches=len(rolling.batches),
+    )
+    rolling.before, rolling.keys, rolling.asked, rolling.touched = before, {}, 0.0, True
+    farm.out += [commands.SaveDocument(ROLLOUT), commands.SaveDocument(BATCHES)]
+    farm.note(
+        f"rollout {rolling.rollout.number} of {len(every)} instances on {rolling.rollout.hosts} hosts begins: "
+        f"batches of {', '.join(str(len({host for _, host in batch})) for batch in rolling.batches[:10])} hosts"
+    )
+
+
+def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> None:
+    """The same programs anew."""
+    if farm.rolling.active is not None:
+        return  # who asks is told before
+    running = [key for key in event.keys if key in farm.instances and farm.instances[key].record.task is not None]
+    if running:
+        begin(farm, "restart", running, event.strategy, event.user, event.message, None, now)
+
+
+def steered(farm: Farm, event: events.RolloutSteered, now: float) -> None:
+    """What somebody says holds until somebody says something else."""
+    rollout = farm.rolling.active
+    if rollout is None:
+        return
+    by = f"by {event.user}{': ' + event.message if event.message else ''}"
+    if event.what == "pause":
+        _change(farm, "paused", by)
+    elif event.what == "resume" and rollout.state == "paused":
+        rollout.failed, rollout.guard, rollout.batch_began, rollout.ready_since = 0, "", now, 0.0
+        farm.rolling.asked = 0.0
+        _change(farm, "running", "")
+    elif event.what == "abort":
+        end(farm, "aborted", by, now)
+    elif event.what == "rollback":
+        roll_back(farm, event.user, by, now)
+    farm.rolling.touched = True
+
+
+def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
+    """What was changed goes back, at once; what was not goes on as it is."""
+    rollout, before = farm.rolling.active, farm.rolling.before
+    if rollout is None or before is None or rollout.kind != "apply":
+        return
+    end(farm, "rolled-back", why, now)
+    message = f"rollback of revision {rollout.revision} to {before.number}: {why}"
+    farm.then.append(events.JobsApplied(before.spec, user, message, AT_ONCE))
+
+
+def end(farm: Farm, state: str, why: str, now: float) -> None:
+    """Nothing more of this rollout; what it has not reached stays behind."""
+    rolling = farm.rolling
+    assert rolling.rollout is not None
+    rolling.rollout.ended = now
+    rolling.batches, rolling.keys, rolling.due = [], {}, float("inf")
+    _change(farm, state, why)
+    farm.out.append(commands.SaveDocument(BATCHES))
+
+
+def _change(farm: Farm, state: str, why: str) -> None:
+    rollout = farm.rolling.rollout
+    assert rollout is not None
+    rollout.state, rollout.why = state, why  # type: ignore[assignment]
+    farm.out.append(commands.SaveDocument(ROLLOUT))
+    farm.note(f"rollout {rollout.number}: {state}{' ' + why if why else ''}")
+
+
+def heard(farm: Farm, instance: Instance, before: Optional[Report], now: float) -> None:
+    """An executor of the batch in work said something: a program that died or is ill counts."""
+    farm.rolling.touched = True
+    report, rollout = instance.task.report, farm.rolling.active
+    if report is None or rollout is None or instance.task.launched < rollout.changed:
+        return
+    was = before.restarts if before is not None else 0
+    if report.restarts > was and report.last_exit is not None:
+        failed(farm, instance, report.last_exit.words(), now)
+    elif report.healthy is False and (before is None or before.healthy is not False):
+        failed(farm, instance, report.ailment or "unhealthy", now)
+
+
+def failed(farm: Farm, instance: Instance, why: str, now: float) -> None:
+    """Something of the batch in work did not do as it should."""
+    rollout = farm.rolling.active
+    if rollout is None or rollout.state != "running" or instance.key not in farm.rolling.keys:
+        return
+    rollout.failed += 1
+    rollout.ready_since = 0.0
+    rollout.failures = (*rollout.failures, Failure(instance.name, instance.host, why, now))[-MOST_FAILURES:]
+    farm.out.append(commands.SaveDocument(ROLLOUT))
+    if 0 < rollout.strategy.failures <= rollout.failed:
+        times = f"{rollout.failed} failure{'s' if rollout.failed > 1 else ''}, the last of {instance}: {why}"
+        if rollout.strategy.on_failure == "rollback" and rollout.kind == "apply":
+            roll_back(farm, rollout.user, times, now)
+        else:
+            _change(farm, "paused", times)
+
+
+def guard_answered(farm: Farm, event: events.GuardAnswered, now: float) -> None:
+    """Yes lets the next batch begin; anything else is asked again."""
+    rollout, rolling = farm.rolling.active, farm.rolling
+    if rollout is None or rollout.number != event.rollout or event.batch != rollout.at + 1 or not rolling.asked:
+        return
+    said = "" if event.yes else event.words or "no"
+    if said != rollout.guard:
+        rollout.guard = said
+        farm.out.append(commands.SaveDocument(ROLLOUT))
+        if said:
+            farm.note(f"rollout {rollout.number}: batch {event.batch + 1} waits for {rollout.strategy.guard}: {said}")
+    if event.yes and rollout.state == "running":
+        _begin_batch(farm, rollout, now)
+    else:
+        rolling.asked, rolling.due = now - GUARD_SILENT_S + GUARD_AGAIN_S, now + GUARD_AGAIN_S
+
+
+def step(farm: Farm, now: float) -> None:
+    """Go on as far as things allow; what it costs is that of one batch, and only where something happened to it."""
+    rolling = farm.rolling
+    rollout = rolling.active
+    if rollout is None or not (rolling.touched or now >= rolling.due):
+        return
+    rolling.touched, rolling.due = True, float("inf")
+    while rolling.touched and rollout.state == "running":
+        rolling.touched = False
+        if rollout.complete <= rollout.at:
+            _look(farm, rollout, now)
+        elif rollout.complete == rollout.batches:
+            end(farm, "done", f"after {duration(now - rollout.began)}", now)
+        elif not rollout.strategy.guard:
+            _begin_batch(farm, rollout, now)
+        elif now - rolling.asked >= GUARD_SILENT_S:
+            rolling.asked, rolling.due = now, now + GUARD_SILENT_S
+            guard, revision = rollout.strategy.guard, rollout.revision
+            farm.out.append(commands.AskGuard(rollout.number, rollout.at + 1, guard, revision))
+        else:
+            rolling.due = rolling.asked + GUARD_SILENT_S
+    rolling.touched = False
+
+
+def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
+    rolling = farm.rolling
+    rollout.at += 1
+    rollout.changed, rollout.batch_began, rollout.ready_since, rollout.guard = now, now, 0.0, ""
+    rolling.keys = dict.fromkeys(rolling.batches[rollout.at])
+    rolling.asked = 0.0
+    farm.out.append(commands.SaveDocument(ROLLOUT))
+    farm.note(f"rollout {rollout.number}: batch {rollout.at + 1} of {rollout.batches} begins ({len(rolling.keys)})")
+    for instance in _of_batch(farm):
+        _move(farm, rollout, instance, now)
+    rolling.touched = True
+
+
+def _of_batch(farm: Farm) -> Iterator[Instance]:
+    """Those of the batch that can be expected to run; a host that does not answer, or was put aside, holds nothing up."""
+    for key in farm.rolling.keys:
+        instance = farm.instances.get(key)
+        if instance is not None and instance.job is not None and not instance.record.hold and not instance.aside:
+            if not instance.lost:
+                yield instance
+
+
+def _move(farm: Farm, rollout: Rollout, instance: Instance, now: float) -> None:
+    """Let it have what the rollout brings, if it has not yet."""
+    if rollout.kind == "restart":
+        task = instance.record.task
+        if task is not None and task.launched < rollout.changed and not instance.ending:
+            farm.end(instance, now)
+            farm.settle(instance, now)
+    elif instance.record.behind:
+        job = next((job for job in farm.spec.jobs if job.name == instance.name), None)
+        if job is not None:
+            run = run_digest(job, instance.host)
+            wanted.want(farm, job, run, instance.host, instance.record.attributes, now)
+
+
+def _look(farm: Farm, rollout: Rollout, now: float) -> None:
+    """Whether all of the batch is ready, and for long enough."""
+    rolling, strategy = farm.rolling, rollout.strategy
+    lagging = [instance for instance in _of_batch(farm) if not _ready(instance, rollout)]
+    for instance in lagging:
+        _move(farm, rollout, instance, now)
+    late = now - rollout.batch_began >= strategy.timeout_s
+    if lagging and not late:
+        if rollout.ready_since:
+            rollout.ready_since = 0.0
+            farm.out.append(commands.SaveDocument(ROLLOUT))
+        rolling.due = rollout.batch_began + strategy.timeout_s
+        return
+    if lagging:
+        for instance in lagging:
+            failed(farm, instance, f"not ready after {duration(strategy.timeout_s)}", now)
+            if rollout.state != "running":
+                return
+    elif not rollout.ready_since:
+        rollout.ready_since = now
+        farm.out.append(commands.SaveDocument(ROLLOUT))
+    if not lagging and now - rollout.ready_since < strategy.ready_s:
+        rolling.due = rollout.ready_since + strategy.ready_s
+        return
+    rollout.complete = rollout.at + 1
+    farm.out.append(commands.SaveDocument(ROLLOUT))
+    if rollout.complete in strategy.pause_after and rollout.complete < rollout.batches:
+        _change(farm, "paused", f"after batch {rollout.complete}, as asked for")
+    rolling.touched = True
+
+
+def _ready(instance: Instance, rollout: Rollout) -> bool:
+    task = instance.record.task
+    if instance.record.behind or not instance.up:
+        return False
+    if task is None:
+        return True  # it did what it should
+    ill = task.report is not None and task.report.healthy is False and not task.report.snoozed
+    return not ill and (rollout.kind == "apply" or task.launched >= rollout.changed)

@@ -1,0 +1,192 @@
+"""How a change goes over the farm: in which batches, what each has to show before the next, what ends it.
+
+Pure: the engine (`engine.rollouts`) asks, and does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal, Union
+
+import msgspec
+
+from daqsched.errors import JobError
+
+Key = tuple[str, str]
+
+#: What automatic and human hands may come to: `paused` goes on when somebody says so, the last three are ends.
+State = Literal["running", "paused", "done", "aborted", "rolled-back"]
+
+
+class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What `Rollout(...)` of a job file says; the defaults are those of a rollout that somebody asks for by name."""
+
+    #: Hosts in each batch, as numbers or percent of all that change; the last is repeated. Empty: all at once, no gate.
+    batches: tuple[Union[int, str], ...] = (1, "10%", "100%")
+    #: Seconds for which all of a batch must have been ready before the next one begins.
+    ready_s: float = 10.0
+    #: Seconds from a batch's begin after which what is not ready counts as failed.
+    timeout_s: float = 300.0
+    #: After which batches (1 is the first) it waits for `daqsched rollout resume`.
+    pause_after: tuple[int, ...] = ()
+    #: Failures that are too many: programs that die, get unhealthy or are not ready in time. 0: none ever is.
+    failures: int = 1
+    on_failure: Literal["pause", "rollback"] = "pause"
+    #: Asked before each batch, which begins when it says yes: a URL (200 is yes), or the name of a program in the folder that
+    #: `daqsched serve --guards` names. Empty: nobody is asked.
+    guard: str = ""
+
+
+#: Everything that changes is replaced in one go.
+AT_ONCE = Strategy(batches=())
+
+#: Of a rolling restart, where nobody says otherwise.
+ONE_BY_ONE = Strategy(batches=(1,), ready_s=0.0)
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """What counted against the rollout."""
+
+    job: str
+    host: str
+    why: str
+    at: float
+
+
+class Rollout(msgspec.Struct, omit_defaults=True):
+    """One change on its way, as the store keeps it; its batches are kept beside it, once."""
+
+    #: Counts up over the life of the farm.
+    number: int
+    #: A new revision, or the same programs anew.
+    kind: Literal["apply", "restart"]
+    user: str
+    message: str
+    began: float
+    #: What it leads to, and what a rollback leads to; 0 for a restart.
+    revision: int
+    before: int
+    strategy: Strategy
+    #: How many hosts, and instances, it changes.
+    hosts: int
+    instances: int
+    batches: int
+    state: State = "running"
+    #: Why it is paused or has ended, with who said so.
+    why: str = ""
+    #: The batch in work, from 0; -1: none yet.
+    at: int = -1
+    #: How many batches are through.
+    complete: int = 0
+    #: When it began to change, and since when its time-out runs.
+    changed: float = 0.0
+    batch_began: float = 0.0
+    #: Since when all of the batch is ready; 0: it is not.
+    ready_since: float = 0.0
+    #: Since `resume` or the begin.
+    failed: int = 0
+    #: The last of them.
+    failures: tuple[Failure, ...] = ()
+    #: What the guard last said where it was not yes.
+    guard: str = ""
+    ended: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will come of it any more."""
+        return self.state in ("done", "aborted", "rolled-back")
+
+
+#: Failures that are kept.
+MOST_FAILURES = 20
+
+
+def check(strategy: Strategy) -> None:
+    """Raise `JobError` with the field for what can't be."""
+    for part in strategy.batches:
+        if isinstance(part, int) and part < 1:
+            raise JobError(f"a batch has at least one host, not {part}", "batches")
+        if isinstance(part, str):
+            percent = re.fullmatch(r"(\d+(?:\.\d+)?)%", part)
+            if percent is None or not 0 < float(percent.group(1)) <= 100:
+                raise JobError(f"a batch is a number of hosts or a part of them like '10%', not {part!r}", "batches")
+    for name in ("ready_s", "failures"):
+        if getattr(strategy, name) < 0:
+            raise JobError(f"can't be below 0, is {getattr(strategy, name)}", name)
+    if strategy.timeout_s <= strategy.ready_s:
+        raise JobError(f"must be longer than ready_s ({strategy.ready_s:g}), is {strategy.timeout_s:g}", "timeout_s")
+    if any(number < 1 for number in strategy.pause_after):
+        raise JobError("batches are counted from 1", "pause_after")
+    if strategy.guard and not re.fullmatch(r"https?://\S+|[A-Za-z0-9][\w.-]*", strategy.guard):
+        raise JobError(f"is a URL or the name of a program, not {strategy.guard!r}", "guard")
+
+
+def parse_batches(text: str) -> tuple[Union[int, str], ...]:
+    """``1,5,20%`` as `Strategy.batches`; ``all`` is all at once. Raises `JobError`."""
+    if text.strip() in ("all", ""):
+        return ()
+    parts = tuple(int(part) if part.strip().isdigit() else part.strip() for part in text.split(","))
+    check(Strategy(batches=parts))
+    return parts
+
+
+def sizes(hosts: int, batches: Sequence[Union[int, str]]) -> list[int]:
+    """How many hosts each batch has.
+
+    >>> sizes(30, (1, 5, "50%")), sizes(2, (5,)), sizes(7, (2,)), sizes(3, ())
+    ([1, 5, 15, 9], [2], [2, 2, 2, 1], [3])
+    """
+    if not batches:
+        return [hosts] if hosts else []
+    found: list[int] = []
+    left, at = hosts, 0
+    while left:
+        part = batches[min(at, len(batches) - 1)]
+        size = part if isinstance(part, int) else -int(-hosts * float(part[:-1]) // 100)
+        found.append(min(left, max(1, size)))
+        left -= found[-1]
+        at += 1
+    return found
+
+
+def divide(keys: Iterable[Key], batches: Sequence[Union[int, str]], depth: dict[str, int]) -> list[list[Key]]:
+    """The instances in batches, host by host: those first whose jobs others come after (``depth``: how many jobs deep a job
+    is), then by name."""
+    hosts: dict[str, list[Key]] = {}
+    for key in keys:
+        hosts.setdefault(key[1], []).append(key)
+    order = sorted(hosts, key=lambda host: (min(depth.get(job, 0) for job, _ in hosts[host]), _natural(host)))
+    found, at = [], 0
+    for size in sizes(len(order), batches):
+        found.append([key for host in order[at : at + size] for key in hosts[host]])
+        at += size
+    return found
+
+
+def depths(after: dict[str, tuple[str, ...]]) -> dict[str, int]:
+    """job -> the longest way down to a job that comes after none; there are no cycles.
+
+    >>> depths({"a": (), "b": ("a",), "c": ("b", "a")})
+    {'a': 0, 'b': 1, 'c': 2}
+    """
+    found: dict[str, int] = {}
+    for start in after:
+        path = [start]
+        while path:
+            name = path[-1]
+            missing = [
+                other for other in after.get(name, ()) if other in after and other not in found and other not in path
+            ]
+            if missing:
+                path.append(missing[0])
+            else:
+                found[name] = 1 + max(
+                    (found.get(other, 0) for other in after.get(name, ()) if other in after), default=-1
+                )
+                path.pop()
+    return found
+
+
+def _natural(host: str) -> tuple[object, ...]:
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", host))

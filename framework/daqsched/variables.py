@@ -1,0 +1,82 @@
+"""`variable(...)` of a job file, and what `--set NAME=VALUE` binds them to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Optional, TypeVar
+
+from daqsched.errors import JobError, UserError
+
+Value = TypeVar("Value", str, int, float, bool)
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+class Bindings:
+    """What the variables of one evaluation of a file are set to, and which it declares."""
+
+    def __init__(self, given: dict[str, str]) -> None:
+        self.given = given
+        #: name -> what it is in this evaluation.
+        self.declared: dict[str, Any] = {}
+
+    @property
+    def unknown(self) -> list[str]:
+        """What was set and is not declared."""
+        return [name for name in self.given if name not in self.declared]
+
+
+#: Of the file that is being evaluated.
+_current: Optional[Bindings] = None
+
+
+def variable(name: str, default: Value) -> Value:
+    """What ``--set NAME=VALUE`` gives for this name, as a value of the default's type; else the default.
+
+    ``version = variable("version", "release-01")`` lets the crew say ``daqsched apply jobs.py --set version=release-02``.
+    """
+    if not isinstance(default, (str, int, float, bool)):
+        raise JobError(f"variable {name!r}: the default must be a text, a number or True or False, not {default!r}")
+    if _current is not None and name in _current.declared and type(_current.declared[name]) is not type(default):
+        raise JobError(f"variable {name!r} is declared twice, as values of two kinds")
+    value: Any = default
+    if _current is not None:
+        if name in _current.given:
+            value = _read(name, _current.given[name], default)
+        _current.declared[name] = value
+    return value  # type: ignore[no-any-return]
+
+
+def _read(name: str, text: str, default: Any) -> Any:
+    try:
+        return _WORDS[text.lower()] if isinstance(default, bool) else type(default)(text)
+    except (ValueError, KeyError) as error:
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+        raise JobError(f"variable {name!r} is {kind} (by default {default!r}), but was set to {text!r}") from error
+
+
+def parse(words: Iterable[str]) -> dict[str, str]:
+    """``NAME=VALUE`` each; raises `UserError`."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UserError(f"{word!r} sets nothing: write --set NAME=VALUE")
+        if found.setdefault(name, value) != value:
+            raise UserError(f"{name} is set twice, to {found[name]!r} and {value!r}")
+    return found
+
+
+class binding:  # noqa: N801 (used as a word: with binding(...))
+    """Within it `variable` knows these."""
+
+    def __init__(self, bindings: Bindings) -> None:
+        self._bindings = bindings
+
+    def __enter__(self) -> None:
+        global _current
+        self._outer, _current = _current, self._bindings
+
+    def __exit__(self, *error: object) -> None:
+        global _current
+        _current = self._outer
