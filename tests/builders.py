@@ -12,7 +12,9 @@ from daqsched import commands, events
 from daqsched.commands import Command, Revision
 from daqsched.demand import REVIVE_EVERY_S
 from daqsched.engine import Engine
-from daqsched.spec import JobSpec, Spec
+from daqsched.engine.ends import LONGEST_S
+from daqsched.rollout import Strategy
+from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.task import Record
 from daqsched_executor.contract import Payload
 
@@ -117,6 +119,7 @@ class World:
         todo = self.engine.handle(event, self.now)
         self.disk.save(todo, self.engine)
         self.check_order(todo)
+        self.check_ends(todo)
         if perform:
             for command in todo:
                 self._perform(command)
@@ -152,8 +155,8 @@ class World:
     def register(self) -> list[Command]:
         return self.say(events.Registered("fw-1", "master:5050"))
 
-    def apply(self, *jobs: JobSpec) -> list[Command]:
-        return self.say(events.JobsApplied(Spec(jobs=jobs), "alice"))
+    def apply(self, *jobs: JobSpec, strategy: Optional[Strategy] = None, only: Iterable[str] = ()) -> list[Command]:
+        return self.say(events.JobsApplied(Spec(jobs=jobs), "alice", "", strategy, tuple(only)))
 
     def offers(self) -> list[Command]:
         """A moment later every host makes an offer that the master may tell of, if offers are wanted."""
@@ -206,14 +209,17 @@ class World:
 
     def check_after(self, payload: Payload) -> None:
         """What the job comes after is up: on the same host where it is there, too, else everywhere."""
-        (job,) = [job for job in self.engine.spec.jobs if job.name == payload.job]
+        job = self.engine.instances[payload.job, payload.host].job
+        assert job is not None, f"{payload.instance} is launched and not wanted"
+        assert payload.host not in self.engine.aside or payload.job == FORWARDER, f"{payload.host} is aside"
         for name in job.after:
             of_name = {i.host: i.record for i in self.engine.instances.values() if i.name == name and i.job}
             awaited = [payload.host] if payload.host in of_name else list(of_name)
             runs = {task.rpartition(".")[0] for task in self.running.intersection(self.tasks)}
             assert awaited, f"{payload.instance} is launched, and {name} is nowhere"
             for host in awaited:
-                up = f"{name}@{host}" in runs or of_name[host].succeeded
+                away = host in self.engine.aside and host != payload.host and len(awaited) > 1
+                up = f"{name}@{host}" in runs or of_name[host].succeeded or away
                 assert up, f"{payload.instance} is launched, and {name}@{host} does not run"
 
     def check_restart(self) -> None:
@@ -228,6 +234,8 @@ class World:
                     i.failures,
                     i.due,
                     i.attributes,
+                    i.behind,
+                    instance.aside,
                     i.task and (i.task.id, i.task.ports),
                 )
                 for key, instance in engine.instances.items()
@@ -238,9 +246,33 @@ class World:
         again.check()
         assert known(again) == known(self.engine)
 
+    def check_ends(self, todo: list[Command]) -> None:
+        """Nothing is told to end before those that come after it and are to end, too, unless those can't be asked, or the
+        wait was long."""
+        killed = {c.task_id.rpartition(".")[0] for c in todo if isinstance(c, commands.Kill)}
+        instances = self.engine.instances.values()
+        for one in [one for one in instances if str(one) in killed and one.ending]:
+            for other in instances:
+                if one.name in other.after and other.ending and not other.lost and other.record.task is not None:
+                    here = one.host == other.host or (one.name, other.host) not in self.engine.instances
+                    waited = self.now - one.ending >= LONGEST_S or one.task.killed < self.now
+                    assert not here or waited, f"{one} is told to end before {other}"
+
+    def check_rollout(self) -> None:
+        """Who is behind is waited for by a rollout, or was left behind by one that is over; one batch at a time changes."""
+        rolling = self.engine.rolling
+        if rolling.active is not None:
+            later = [key for batch in rolling.batches[rolling.active.at + 1 :] for key in batch]
+            for key in later:
+                one = self.engine.instances.get(key)
+                if rolling.active.kind == "apply" and one is not None and one.job is not None:
+                    assert one.record.behind, f"{key} has changed before its batch"
+            assert rolling.due < float("inf") or rolling.active.state == "paused", "the rollout is forgotten"
+
     def check(self) -> None:
         """What must hold after every step."""
         self.check_restart()
+        self.check_rollout()
         counts: dict[str, int] = {}
         for task_id in self.tasks:
             instance = task_id.rpartition(".")[0]

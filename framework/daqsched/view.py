@@ -7,7 +7,7 @@ from typing import Callable, Iterator, Literal, Mapping, Optional, get_args
 import msgspec
 
 from daqsched.engine import Engine, Instance, times
-from daqsched.task import Task
+from daqsched.task import Aside, Task
 from daqsched_executor.contract import Report, duration
 
 #: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
@@ -20,6 +20,7 @@ Shown = Literal[
     "WAITING",
     "STARTING",
     "STOPPING",
+    "ASIDE",
     "STOPPED",
     "FINISHED",
     "RUNNING",
@@ -45,6 +46,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     wanted: bool = True
     #: Runs something else than the applied spec asks for, until it is replaced.
     outdated: bool = False
+    #: The revision whose job it still has, until a rollout or an apply reaches it; 0: the one in force.
+    behind: int = 0
     #: What its executor says; where there is none any more, what the last one said.
     report: Optional[Report] = None
 
@@ -95,9 +98,9 @@ def progress(engine: Engine, chosen: Callable[[str, str], bool], now: float, mos
 
 def as_wanted(row: Row) -> bool:
     """Whether nothing remains to be done for this instance."""
-    if row.state == "STOPPED":
+    if row.state in ("STOPPED", "ASIDE"):
         return not row.wanted
-    return row.wanted and not row.outdated and row.state in ("RUNNING", "FINISHED")
+    return row.wanted and not row.outdated and not row.behind and row.state in ("RUNNING", "FINISHED")
 
 
 def _row(engine: Engine, instance: Instance, now: float) -> Row:
@@ -115,7 +118,8 @@ def _row(engine: Engine, instance: Instance, now: float) -> Row:
         pid=report.pid if report is not None and state in ("RUNNING", "UNHEALTHY") else 0,
         ports=task.ports if task is not None else {},
         task_id=task.id if task is not None else "",
-        wanted=instance.job is not None and instance.record.hold is None,
+        wanted=instance.job is not None and instance.record.hold is None and not instance.aside,
+        behind=instance.record.behind,
         outdated=task is not None and task.digest != instance.digest,
         report=report,
     )
@@ -127,6 +131,9 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
         if record.hold is not None:
             why = f": {record.hold.message}" if record.hold.message else ""
             return "STOPPED", f"by {record.hold.user}{why}", record.hold.at
+        if instance.aside and instance.job is not None:
+            lease = engine.aside[instance.host]
+            return "ASIDE", aside_words(instance.host, lease, now), lease.at
         if record.done and not record.succeeded and record.failures:
             again = f"given up; `daqsched start {instance}` tries again"
             return "FAILED", f"failed {times(record.failures)}, last: {record.last_end}; {again}", 0.0
@@ -149,16 +156,32 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
             f"the master has not vouched for it since {duration(silent)}: is {instance.host}'s agent up?",
             task.since,
         )
-    if task.killed:
-        what = (
-            "not wanted any more" if instance.job is None else "stopped" if record.hold else "makes way for the new one"
-        )
-        return "STOPPING", what, task.killed
+    if instance.ending:
+        return "STOPPING", _why_stopping(engine, instance), task.killed or instance.ending
     if task.report is not None and task.report.activity == "backoff":
         return "BACKOFF", _why_backing_off(task.report, now) or task.message, task.since
     if task.state == "running":
         return _how_it_runs(task, now)
     return "STARTING", task.message or "launched, waiting for its executor", task.launched
+
+
+def aside_words(host: str, lease: Aside, now: float) -> str:
+    """``hlt02 is put aside by bob for 59 min more: new firmware``."""
+    why = f": {lease.message}" if lease.message else ""
+    return f"{host} is put aside by {lease.user} for {duration(max(0.0, lease.until - now))} more{why}"
+
+
+def _why_stopping(engine: Engine, instance: Instance) -> str:
+    if instance.job is None:
+        what = "not wanted any more"
+    elif instance.record.hold:
+        what = "stopped"
+    elif instance.aside:
+        what = f"{instance.host} is put aside by {engine.aside[instance.host].user}"
+    else:
+        what = "makes way for the new one" if instance.task.digest != instance.digest else "is started anew"
+    awaited = "" if instance.task.killed else engine.ends.awaited(instance, engine.order.wanted)
+    return f"{what}; waits for the end of {awaited}" if awaited else what
 
 
 def _how_it_runs(task: Task, now: float) -> tuple[Shown, str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Optional
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,7 +17,8 @@ from daqsched.backoff import CAP_S
 from daqsched.engine import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.engine.asked import why_not
 from daqsched.preflight import Question
-from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec
+from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
+from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec
 from daqsched.view import progress, rows
 from daqsched_executor.contract import Exit, Findings, Order, Probe, Report, Restart
 
@@ -468,6 +470,16 @@ def test_progress_is_complete_only_when_all_run_what_was_applied() -> None:
     assert not found.complete and found.lagging[0].state == "STOPPING"
 
 
+#: None: as a job file says that has no word for it.
+STRATEGIES = (
+    None,
+    AT_ONCE,
+    Strategy(batches=(1,), ready_s=5.0),
+    Strategy(batches=(1, "50%"), pause_after=(1,), failures=0, timeout_s=60.0),
+    Strategy(batches=(1,), on_failure="rollback", guard="run-stopped"),
+)
+
+
 class RandomFarm(RuleBasedStateMachine):
     """Anything may happen in any order, the daemon may die at any step; the world checks what must always hold."""
 
@@ -490,8 +502,12 @@ class RandomFarm(RuleBasedStateMachine):
         chosen=st.sets(st.integers(0, 5)),
         release=st.sampled_from(["", "r1", "r2"]),
         rack=st.sampled_from(["r1", "r1", "r2"]),
+        strategy=st.sampled_from(STRATEGIES),
+        only=st.sampled_from([(), (), ("@h1",), ("b", "d@h2")]),
     )
-    def apply(self, chosen: set[int], release: str, rack: str) -> None:
+    def apply(
+        self, chosen: set[int], release: str, rack: str, strategy: Optional[Strategy], only: tuple[str, ...]
+    ) -> None:
         names = {self.specs[n].name for n in chosen}
         self.world.apply(
             *(
@@ -503,8 +519,35 @@ class RandomFarm(RuleBasedStateMachine):
                     **({"hosts": ("h1",)} if self.specs[n].name == FORWARDER and rack == "r2" else {}),
                 )
                 for n in sorted(chosen)
-            )
+            ),
+            strategy=strategy,
+            only=only,
         )
+
+    @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]))
+    def steers(self, what: str) -> None:
+        """Somebody has a say in the rollout that may be under way."""
+        self.world.say(events.RolloutSteered(what, "carol"))  # type: ignore[arg-type]
+
+    @rule(names=st.sets(st.sampled_from("abcde")), strategy=st.sampled_from(STRATEGIES))
+    def restarts(self, names: set[str], strategy: Optional[Strategy]) -> None:
+        """The same programs anew, host by host."""
+        keys = tuple(key for key in self.world.engine.instances if key[0] in names)
+        self.world.say(events.RestartAsked(keys, "dave", "", strategy or ONE_BY_ONE))
+
+    @rule(yes=st.booleans(), late=st.booleans())
+    def guard(self, yes: bool, late: bool) -> None:
+        """It answers what it was asked, perhaps long ago."""
+        asked = of(self.world.done, commands.AskGuard)
+        if asked:
+            one = asked[0 if late else -1]
+            self.world.say(events.GuardAnswered(one.rollout, one.batch, yes, "" if yes else "run 1234"))  # type: ignore[attr-defined]
+
+    @rule(host=st.sampled_from(["h1", "h2", "h3"]), back=st.booleans(), time=st.floats(1.0, 5000.0))
+    def aside(self, host: str, back: bool, time: float) -> None:
+        """Somebody needs the machine, or gives it back."""
+        lease = events.PutAside((host,), "erin", self.world.now + time)
+        self.world.say(events.Returned((host,), "erin") if back else lease)
 
     @rule(host=st.sampled_from(["h1", "h2", "h3"]), rack=st.sampled_from(["", "r1", "r2"]))
     def gets_attributes(self, host: str, rack: str) -> None:
@@ -583,24 +626,44 @@ class RandomFarm(RuleBasedStateMachine):
         self.world.register()
 
     def teardown(self) -> None:
-        """Left in peace, everything that is wanted and not held comes to run."""
+        """Left in peace, a rollout comes to its end, and everything that is wanted and not held comes to run."""
         if not hasattr(self, "world"):
             return
         world = self.world
-        for _ in range(10):
-            world.now += 700.0
-            world.say(events.Ticked())
-            for instance in list(world.engine.instances.values()):
-                task = instance.record.task
-                if task is None:
-                    continue
-                if task.id not in world.tasks:
-                    world.report(task.id, "TASK_GONE")
-                elif task.killed:
-                    world.report(task.id, "TASK_KILLED")
-                else:
-                    world.report(task.id)
-            world.offers()
+        world.say(events.Returned(("h1", "h2", "h3"), "erin"))
+        for _ in range(12):
+            self._peace()
+        rollout = world.engine.rolling.active
+        assert rollout is None, f"{rollout} does not end: {world.engine.rolling.due - world.now:g} s"
+        world.say(events.JobsApplied(Spec(jobs=world.engine.spec.jobs), "alice", "", AT_ONCE))
+        assert not world.engine.mixed, f"an apply of all leaves {world.engine.mixed} behind"
+        for _ in range(8):
+            self._peace()
+        self._all_run()
+
+    def _peace(self) -> None:
+        """Time passes, and whatever waits for somebody gets its answer."""
+        world = self.world
+        world.now += 700.0
+        world.say(events.Ticked())
+        world.say(events.RolloutSteered("resume", "carol"))
+        rolling = world.engine.rolling
+        if rolling.active is not None and rolling.asked:
+            world.say(events.GuardAnswered(rolling.active.number, rolling.active.at + 1, True))
+        for instance in list(world.engine.instances.values()):
+            task = instance.record.task
+            if task is None:
+                continue
+            if task.id not in world.tasks:
+                world.report(task.id, "TASK_GONE")
+            elif task.killed:
+                world.report(task.id, "TASK_KILLED")
+            else:
+                world.report(task.id)
+        world.offers()
+
+    def _all_run(self) -> None:
+        world = self.world
         shown = list(rows(world.engine, lambda a, b: True, world.now))
         not_up = {found.job for found in shown if found.state not in ("RUNNING", "FINISHED")}
         jobs = {job.name: job for job in world.engine.spec.jobs}

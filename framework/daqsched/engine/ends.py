@@ -13,6 +13,9 @@ from daqsched.engine.instance import Instance
 #: So long an end waits for others at most.
 LONGEST_S = 300.0
 
+#: `Instance.ending` of what the store says is to end, until the first step, which knows the time.
+RESTORED = 1.0
+
 
 class Ends:
     """The instances whose tasks are to end and have not, told to or still waiting for others."""
@@ -27,7 +30,7 @@ class Ends:
 
     def begin(self, instance: Instance, now: float) -> None:
         """Its task is to end."""
-        instance.ending = now
+        instance.ending = now or RESTORED
         if instance.job is not None:
             instance.after = instance.job.after
         self._ending.setdefault(instance.name, {})[instance.host] = instance
@@ -74,6 +77,8 @@ class Ends:
         """Those that are to be told now; ``hosts_of`` is what is wanted of each job."""
         looked, self._now = self._now, {}
         for instance in looked.values():
+            if instance.ending == RESTORED:
+                instance.ending = now
             if now - instance.ending >= LONGEST_S or not self.awaited(instance, hosts_of):
                 yield instance
 

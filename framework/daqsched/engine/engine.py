@@ -8,6 +8,7 @@ from typing import Callable, Iterable, Optional
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
 from daqsched.engine import applying, asked, leases, offers, rollouts, surveys, tasks, wanted
+from daqsched.engine.ends import LONGEST_S
 from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, ROLLOUT, VOUCH_S, Farm, patience
 from daqsched.engine.instance import Key
 from daqsched.spec import EMPTY, Spec
@@ -104,6 +105,7 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
             farm.arm(now + patience(instance), instance)
         elif instance.ending and not task.killed:
             farm.ends.look(instance)
+            farm.arm(now + LONGEST_S, instance)
         elif task.state == "launching" and now >= task.launched + ASK_S:
             asked.append((task.id, task.agent_id))
             farm.arm(now + ASK_S, instance)

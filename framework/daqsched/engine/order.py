@@ -17,6 +17,8 @@ class Order:
         self.wanted: dict[str, dict[str, Instance]] = {}
         #: job -> the hosts where it is up; a set for each job in `wanted`.
         self.up: dict[str, set[str]] = {}
+        #: job -> the hosts of it that somebody put aside: they are not waited for where all others are up.
+        self._aside: dict[str, set[str]] = {}
         #: awaited job -> host -> the instances there that wait for it.
         self._blocked: dict[str, ByHost[Instance]] = {}
 
@@ -24,7 +26,8 @@ class Order:
         """Take note of what the instance is now; whether that changed anything for those who come after it."""
         name, host = instance.name, instance.host
         hosts, up = self.wanted.setdefault(name, {}), self.up.setdefault(name, set())
-        before = host in hosts, host in up
+        aside = self._aside.setdefault(name, set())
+        before = host in hosts, host in up, host in aside
         if instance.job is not None:
             hosts[host] = instance
         else:
@@ -33,9 +36,13 @@ class Order:
             up.add(host)
         else:
             up.discard(host)
-        after = host in hosts, host in up
+        if instance.aside and instance.job is not None:
+            aside.add(host)
+        else:
+            aside.discard(host)
+        after = host in hosts, host in up, host in aside
         if not hosts:
-            del self.wanted[name], self.up[name]
+            del self.wanted[name], self.up[name], self._aside[name]
         return after != before
 
     def awaited(self, instance: Instance) -> str:
@@ -43,9 +50,14 @@ class Order:
         assert instance.job is not None, "only what is wanted waits"
         for name in instance.job.after:
             hosts, up = self.wanted.get(name, {}), self.up.get(name, set())
-            if not (instance.host in up if instance.host in hosts else hosts and len(up) == len(hosts)):
+            if not (instance.host in up if instance.host in hosts else self._complete(name)):
                 return name
         return ""
+
+    def _complete(self, name: str) -> bool:
+        """Whether the job is up on all of its hosts that are not put aside, and on one at least."""
+        up, aside = self.up.get(name, set()), self._aside.get(name, set())
+        return bool(up) and len(up | aside) == len(self.wanted[name])
 
     def block(self, instance: Instance, name: str) -> None:
         """It waits for that job from now on; an empty name: for none."""
@@ -62,8 +74,7 @@ class Order:
         """Those that may not have to wait for this one any more, after `file` said that it has changed."""
         group = self._blocked.get(cause.name)
         if group is not None:
-            hosts, up = self.wanted.get(cause.name, {}), self.up.get(cause.name, set())
-            complete = hosts and len(up) == len(hosts)
+            complete = cause.name in self.wanted and self._complete(cause.name)
             for host in list(group) if complete else [cause.host]:
                 yield from list(group.get(host, {}).values())
 

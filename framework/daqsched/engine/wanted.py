@@ -110,6 +110,7 @@ def unwant(farm: Farm, instance: Instance, now: float) -> None:
     if instance.record.task is not None:
         farm.end(instance, now)
     instance.job, instance.record.leaving = None, False
+    farm.set_behind(instance, 0)
     _set_attributes(farm, instance, None)
     farm.dirty[instance.key] = None
     if instance.record.task is None:

@@ -1,0 +1,385 @@
+"""Rollouts, ends in order, hosts put aside, parts of a farm: events in, commands out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from builders import World, job, of
+from daqsched import commands, events
+from daqsched.engine.ends import LONGEST_S
+from daqsched.errors import JobError
+from daqsched.rollout import AT_ONCE, Strategy, check, depths, divide, parse_batches, sizes
+from daqsched.spec import Spec
+from daqsched.view import rows
+from daqsched_executor.contract import Exit, Report
+
+HOSTS = ["hlt01", "hlt02", "hlt03", "hlt04"]
+
+
+def farm(*, after: bool = False) -> World:
+    """Four hosts with release r1 of readout, all up; with ``after`` also a monitor that comes after it on each."""
+    world = World(HOSTS)
+    jobs = [job(hosts="hlt[01-04]", release="r1")]
+    if after:
+        jobs.append(job("monitor", hosts="hlt[01-04]", release="r1", after=("readout",)))
+    world.start(*jobs)
+    world.offers()
+    for task in sorted(world.tasks):
+        world.report(task)
+    return world
+
+
+def change(world: World, strategy: Strategy, release: str = "r2", only: Iterable[str] = ()) -> None:
+    """The same jobs with another release."""
+    jobs = [job(one.name, one.hosts[0], release=release, after=one.after) for one in world.engine.spec.jobs]
+    world.apply(*jobs, strategy=strategy, only=only)
+
+
+def turn(world: World, *, fail: Iterable[str] = ()) -> None:
+    """What was told to end has ended, what waits is launched and says that it runs; those that should ``fail`` do."""
+    for instance in list(world.engine.instances.values()):
+        task = instance.record.task
+        if task is not None and task.killed:
+            world.report(task.id, "TASK_KILLED")
+    world.offers()
+    for task_id in sorted(set(world.tasks) - world.running):
+        world.report(task_id, "TASK_FAILED" if any(name in task_id for name in fail) else "TASK_RUNNING")
+
+
+def releases(world: World, name: str = "readout") -> str:
+    """The release of what runs on each host in turn, - where nothing does: ``r1 r2 - r1``."""
+    run = {
+        world.payloads[task].host: world.engine.instances[name, world.payloads[task].host].job
+        for task in world.running.intersection(world.tasks)
+        if task.startswith(name)
+    }
+    return " ".join(run[host].release if host in run else "-" for host in HOSTS)  # type: ignore[union-attr]
+
+
+def test_a_batch_changes_only_when_the_one_before_is_ready_and_has_been_for_a_time() -> None:
+    """Kill first, then start, host by host; a gate of ten seconds between batches."""
+    world = farm()
+    change(world, Strategy(batches=(1, 2), ready_s=10.0))
+    assert [c.task_id.partition(".")[0] for c in of(world.done, commands.Kill)] == ["readout@hlt01"]
+    turn(world)
+    assert releases(world) == "r2 r1 r1 r1"
+    world.now += 9.0
+    world.say(events.Ticked())
+    assert releases(world) == "r2 r1 r1 r1"
+    world.now += 1.1
+    world.say(events.Ticked())
+    turn(world)
+    assert releases(world) == "r2 r2 r2 r1"
+    world.now += 10.1
+    world.say(events.Ticked())
+    turn(world)
+    world.now += 10.1
+    world.say(events.Ticked())
+    assert releases(world) == "r2 r2 r2 r2"
+    rollout = world.engine.rolling.rollout
+    assert rollout is not None and rollout.state == "done" and not world.engine.mixed
+
+
+def test_a_failure_pauses_and_resume_goes_on() -> None:
+    """What was not reached goes on as it is; a dead program of another host does not count."""
+    world = farm()
+    change(world, Strategy(batches=(1,), ready_s=5.0))
+    world.report(world.task_of("readout", "hlt04"), "TASK_FAILED")
+    turn(world)
+    rollout = world.engine.rolling.active
+    assert rollout is not None and rollout.state == "running" and not rollout.failed
+    turn(world, fail=["readout@hlt01"])
+    last = Report("running", restarts=1, last_exit=Exit(1.0, 2.0, code=3))
+    world.report(world.task_of("readout", "hlt01"), data=last.to_json(), by_executor=True)  # type: ignore[arg-type]
+    assert rollout.state == "paused" and rollout.why == "1 failure, the last of readout@hlt01: exit code 3 after 2.0 s"
+    world.now += 100.0
+    world.say(events.Ticked())
+    turn(world)
+    assert releases(world) == "r2 r1 r1 r1"
+    world.say(events.RolloutSteered("resume", "bob"))
+    for _ in range(8):
+        world.now += 5.1
+        world.say(events.Ticked())
+        turn(world)
+    assert releases(world) == "r2 r2 r2 r2" and world.engine.rolling.active is None
+
+
+def test_a_failure_rolls_back_where_the_file_says_so() -> None:
+    """A new revision with the old jobs: only what was changed is started again."""
+    world = farm()
+    before = {task for task in world.tasks if "hlt01" not in task}
+    change(world, Strategy(batches=(1,), on_failure="rollback"))
+    turn(world, fail=["readout@hlt01"])
+    turn(world)
+    assert releases(world) == "r1 r1 r1 r1" and before < set(world.tasks)
+    assert world.engine.revision is not None and world.engine.revision.number == 3
+    assert world.engine.revision.message.startswith("rollback of revision 2 to 1: 1 failure, the last of readout@hlt01")
+    assert not world.engine.mixed
+
+
+def test_what_is_not_ready_in_time_is_a_failure() -> None:
+    """Where none counts as too many, the rollout goes on without it."""
+    world = farm()
+    change(world, Strategy(batches=(1,), timeout_s=60.0, ready_s=0.0, failures=0))
+    world.report(world.task_of("readout", "hlt01"), "TASK_KILLED")
+    del world.machines["hlt01"]
+    world.now += 60.1
+    world.say(events.Ticked())
+    turn(world)
+    rollout = world.engine.rolling.rollout
+    assert rollout is not None and [(one.host, one.why) for one in rollout.failures] == [("hlt01", "not ready after 1 min")]
+    assert releases(world).startswith("- r2")
+
+
+def test_it_pauses_where_it_is_told_to() -> None:
+    """After the first batch, and by hand."""
+    world = farm()
+    change(world, Strategy(batches=(1,), ready_s=0.0, pause_after=(1,)))
+    turn(world)
+    turn(world)
+    rollout = world.engine.rolling.active
+    assert rollout is not None and rollout.state == "paused" and rollout.why == "after batch 1, as asked for"
+    assert releases(world) == "r2 r1 r1 r1"
+    world.say(events.RolloutSteered("resume", "bob"))
+    turn(world)
+    assert releases(world).startswith("r2 r2")
+    world.say(events.RolloutSteered("pause", "bob", "beam"))
+    assert rollout.state == "paused" and rollout.why == "by bob: beam"
+
+
+def test_an_abort_leaves_the_rest_behind_until_the_next_apply() -> None:
+    """Also over the daemon's death; the same file once more takes all along."""
+    world = farm()
+    change(world, Strategy(batches=(1,)))
+    turn(world)
+    world.say(events.RolloutSteered("abort", "bob"))
+    world.restart()
+    world.register()
+    for task in list(world.tasks):
+        world.report(task)
+    turn(world)
+    assert releases(world) == "r2 r1 r1 r1"
+    behind = {one.host: one.behind for one in rows(world.engine, lambda job, host: True, world.now)}
+    assert behind == {"hlt01": 0, "hlt02": 1, "hlt03": 1, "hlt04": 1}
+    change(world, AT_ONCE)
+    turn(world)
+    assert releases(world) == "r2 r2 r2 r2"
+
+
+def test_a_guard_is_asked_before_each_batch() -> None:
+    """Its no is shown and asked again; silence, too."""
+    world = farm()
+    change(world, Strategy(batches=(1,), ready_s=0.0, guard="run-stopped"))
+    (ask,) = of(world.done, commands.AskGuard)
+    assert (ask.batch, ask.guard) == (0, "run-stopped") and releases(world) == "r1 r1 r1 r1"  # type: ignore[attr-defined]
+    world.say(events.GuardAnswered(1, 0, False, "run 1234 is under way"))
+    rollout = world.engine.rolling.active
+    assert rollout is not None and rollout.guard == "run 1234 is under way"
+    world.now += 10.1
+    world.say(events.Ticked())
+    assert len(of(world.done, commands.AskGuard)) == 2
+    world.say(events.GuardAnswered(1, 0, True))
+    turn(world)
+    assert releases(world) == "r2 r1 r1 r1" and not rollout.guard
+    assert len(of(world.done, commands.AskGuard)) == 3
+    world.now += 61.0
+    world.say(events.Ticked())
+    assert len(of(world.done, commands.AskGuard)) == 4
+
+
+def test_a_daemon_that_dies_in_a_batch_goes_on_with_it() -> None:
+    """The batches are those of the begin, and nothing is started twice."""
+    world = farm()
+    change(world, Strategy(batches=(1, 2), ready_s=10.0))
+    world.restart()
+    world.register()
+    for task in list(world.tasks):
+        world.report(task)
+    turn(world)
+    assert releases(world) == "r2 r1 r1 r1"
+    for _ in range(3):
+        world.now += 10.1
+        world.say(events.Ticked())
+        turn(world)
+    assert releases(world) == "r2 r2 r2 r2"
+
+
+def test_a_restart_goes_host_by_host() -> None:
+    """The same programs anew, also when the daemon dies in between."""
+    world = farm()
+    before = set(world.tasks)
+    world.say(events.RestartAsked(tuple(world.engine.instances), "bob"))
+    turn(world)
+    assert len(before & set(world.tasks)) in (2, 3)
+    world.restart()
+    world.register()
+    for task in list(world.tasks):
+        world.report(task)
+    for _ in range(8):
+        turn(world)
+    assert not before & set(world.tasks) and releases(world) == "r1 r1 r1 r1"
+
+
+def test_a_second_apply_takes_over_from_a_rollout() -> None:
+    """All go to the newest, whatever they have; what is back at what it has goes on untouched."""
+    world = farm()
+    old = {task for task in world.tasks if "hlt01" not in task}
+    change(world, Strategy(batches=(1,)))
+    turn(world)
+    change(world, AT_ONCE, "r1")
+    turn(world)
+    assert releases(world) == "r1 r1 r1 r1" and old < set(world.tasks)
+    first = world.engine.rolling.rollout
+    assert first is not None and first.state == "aborted" and first.why == "by revision 3"
+
+
+def test_only_a_part_is_changed_and_the_rest_stays_as_it_is() -> None:
+    """Changed, new and removed jobs alike; a later apply of everything takes all along."""
+    world = farm()
+    spec = [job(hosts="hlt[01-04]", release="r2"), job("new", "hlt[01-02]")]
+    world.apply(*spec, only=("@hlt01",))
+    turn(world)
+    assert releases(world) == "r2 r1 r1 r1"
+    assert ("new", "hlt01") in world.engine.instances and ("new", "hlt02") not in world.engine.instances
+    world.restart()
+    world.register()
+    for task in list(world.tasks):
+        world.report(task)
+    turn(world)
+    assert releases(world) == "r2 r1 r1 r1" and ("new", "hlt02") not in world.engine.instances
+    world.apply(only=("@hlt02",))
+    turn(world)
+    assert releases(world) == "r2 - r1 r1"
+    world.apply(*spec)
+    turn(world)
+    assert releases(world) == "r2 r2 r2 r2" and ("new", "hlt02") in world.engine.instances
+
+
+def test_what_others_come_after_ends_last() -> None:
+    """At a stop of all, at a rollout's batch, at a removal."""
+    world = farm(after=True)
+    monitor, readout = world.task_of("monitor", "hlt02"), world.task_of("readout", "hlt02")
+    world.say(events.Held((("readout", "hlt02"), ("monitor", "hlt02")), "bob"))
+    assert [c.task_id for c in of(world.done, commands.Kill)] == [monitor]
+    (shown,) = rows(world.engine, lambda job, host: (job, host) == ("readout", "hlt02"), world.now)
+    assert (shown.state, shown.reason) == ("STOPPING", "stopped; waits for the end of monitor@hlt02")
+    world.report(monitor, "TASK_KILLED")
+    assert [c.task_id for c in of(world.done, commands.Kill)] == [monitor, readout]
+
+
+def test_who_is_not_to_end_or_can_not_answer_holds_up_no_end() -> None:
+    """Nor does anybody for longer than five minutes."""
+    world = farm(after=True)
+    world.say(events.Held((("readout", "hlt01"),), "bob"))
+    assert world.engine.instances["readout", "hlt01"].task.killed
+    keys = (("readout", "hlt02"), ("monitor", "hlt02"), ("readout", "hlt03"), ("monitor", "hlt03"))
+    world.say(events.Held(keys, "bob"))
+    world.report(world.task_of("monitor", "hlt02"), "TASK_UNREACHABLE")
+    assert world.engine.instances["readout", "hlt02"].task.killed
+    assert not world.engine.instances["readout", "hlt03"].task.killed
+    world.now += LONGEST_S
+    world.say(events.Ticked())
+    assert world.engine.instances["readout", "hlt03"].task.killed
+
+
+def test_a_changed_pair_starts_again_in_order() -> None:
+    """The monitor ends before the readout and starts after it, with everything at once, too."""
+    world = farm(after=True)
+    world.done.clear()
+    change(world, AT_ONCE)
+    killed = [c.task_id.partition("@")[0] for c in of(world.done, commands.Kill)]
+    assert killed == ["monitor"] * 4
+    turn(world)  # the monitors have ended
+    assert releases(world, "monitor") == "- - - -" and releases(world) == "r1 r1 r1 r1".replace("r1", "r2")
+    turn(world)
+    turn(world)
+    assert releases(world, "monitor") == "r2 r2 r2 r2"
+
+
+def test_a_host_put_aside_is_left_alone_until_its_lease_ends() -> None:
+    """Its jobs end and stay away, also over the daemon's death and an apply; the forwarder stays."""
+    world = farm()
+    world.say(events.PutAside(("hlt02",), "bob", world.now + 3600.0, "new firmware"))
+    turn(world)
+    assert releases(world) == "r1 - r1 r1"
+    world.restart()
+    world.register()
+    for task in list(world.tasks):
+        world.report(task)
+    change(world, AT_ONCE)
+    turn(world)
+    turn(world)
+    assert releases(world) == "r2 - r2 r2"
+    (shown,) = rows(world.engine, lambda job, host: host == "hlt02", world.now)
+    assert shown.state == "ASIDE" and shown.reason.startswith("hlt02 is put aside by bob for ")
+    assert shown.reason.endswith("more: new firmware")
+    world.now += 3600.0
+    world.say(events.Ticked())
+    turn(world)
+    assert releases(world) == "r2 r2 r2 r2" and not world.engine.aside
+
+
+def test_a_host_is_given_back_before_its_time() -> None:
+    """At once, and the same tasks go on where their end was not told yet."""
+    world = farm(after=True)
+    readout = world.task_of("readout", "hlt02")
+    world.say(events.PutAside(("hlt02",), "bob", world.now + 3600.0))
+    assert not world.engine.instances["readout", "hlt02"].task.killed
+    world.say(events.Returned(("hlt02", "hlt04"), "bob"))
+    turn(world)
+    turn(world)
+    assert world.task_of("readout", "hlt02") == readout and releases(world, "monitor") == "r1 r1 r1 r1"
+
+
+def test_who_comes_after_all_of_a_job_does_not_wait_for_hosts_put_aside() -> None:
+    """But for one that runs, at least."""
+    world = World(["hlt01", "hlt02", "evb01"])
+    world.register()
+    world.apply(job(hosts="hlt[01-02]"), job("evb", "evb01", after=("readout",)))
+    world.say(events.PutAside(("hlt02",), "bob", world.now + 3600.0))
+    world.offers()
+    world.report(world.task_of("readout", "hlt01"))
+    world.offers()
+    assert world.task_of("evb", "evb01")
+
+
+def test_batches_are_hosts_and_the_last_is_repeated() -> None:
+    """Percent are of all hosts; what others come after goes first."""
+    assert sizes(30, (1, 5, "50%")) == [1, 5, 15, 9] and sizes(3, ()) == [3] and sizes(0, (1,)) == []
+    keys = [("evb", "evb1"), ("ro", "h10"), ("mon", "h9"), ("ro", "h9")]
+    order = depths({"ro": (), "mon": ("ro",), "evb": ("ro",)})
+    assert order == {"ro": 0, "mon": 1, "evb": 1}
+    assert divide(keys, (1,), order) == [[("mon", "h9"), ("ro", "h9")], [("ro", "h10")], [("evb", "evb1")]]
+    assert parse_batches("1, 5,20%") == (1, 5, "20%") and parse_batches("all") == ()
+
+
+@pytest.mark.parametrize(
+    "fields, field",
+    [
+        ({"batches": (0,)}, "batches"),
+        ({"batches": ("0%",)}, "batches"),
+        ({"batches": ("5",)}, "batches"),
+        ({"ready_s": -1.0}, "ready_s"),
+        ({"timeout_s": 5.0}, "timeout_s"),
+        ({"pause_after": (0,)}, "pause_after"),
+        ({"failures": -1}, "failures"),
+        ({"guard": "rm -rf /"}, "guard"),
+        ({"guard": "../x"}, "guard"),
+    ],
+)
+def test_what_can_not_be_is_an_error_of_its_field(fields: dict[str, object], field: str) -> None:
+    """With a sentence."""
+    with pytest.raises(JobError) as error:
+        check(Strategy(**fields))  # type: ignore[arg-type]
+    assert error.value.field == field and str(error.value)
+
+
+def test_nothing_to_change_is_no_rollout() -> None:
+    """New jobs start at once, whatever the strategy."""
+    world = farm()
+    world.say(events.JobsApplied(Spec(jobs=(job(hosts="hlt[01-04]", release="r1"), job("x"))), "a", "", Strategy()))
+    assert world.engine.rolling.rollout is None
+    world.offers()
+    assert world.task_of("x")
