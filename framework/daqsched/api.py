@@ -10,7 +10,6 @@ import threading
 from pathlib import Path
 from typing import Callable, Optional, TypeVar
 
-import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,6 +17,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from daqsched import __version__, events, preflight, view
+from daqsched.change_api import Changes
 from daqsched.conflicts import check
 from daqsched.daemon import Daemon
 from daqsched.door import Protocol, answering, body_of, listen, no_such_thing, number_of, user_of
@@ -26,15 +26,11 @@ from daqsched.engine.asked import why_not
 from daqsched.engine.surveys import why_waiting
 from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.match import by_attributes
-from daqsched.plan import Plan, plan
 from daqsched.protocol import (
     API,
-    Applied,
-    ApplyRequest,
     Info,
     OrderAnswer,
     OrderRequest,
-    PlanRequest,
     PreflightAnswer,
     PreflightBegun,
     PreflightRequest,
@@ -45,7 +41,7 @@ from daqsched.protocol import (
 )
 from daqsched.sandbox_api import Sandboxes
 from daqsched.select import selection
-from daqsched.spec import EMPTY, Spec
+from daqsched.spec import Spec
 from daqsched_executor.contract import ORDER_KINDS, Order
 
 logger = logging.getLogger(__name__)
@@ -81,13 +77,12 @@ class Api:
                 Route(f"{API}/info", answering(self.info)),
                 Route(f"{API}/status", answering(self.status)),
                 Route(f"{API}/progress", answering(self.progress)),
-                Route(f"{API}/plan", answering(self.plan), methods=["POST"]),
                 Route(f"{API}/preflight", answering(self.preflight), methods=["POST"]),
                 Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer)),
-                Route(f"{API}/apply", answering(self.apply), methods=["POST"]),
                 Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
+                *Changes(daemon, complete, self._ask, agent_credentials).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
             ],
@@ -149,18 +144,6 @@ class Api:
             except asyncio.TimeoutError:
                 pass
 
-    async def plan(self, request: Request) -> Plan:
-        body = await body_of(request, PlanRequest)
-        check(body.spec)
-        return await self._ask(lambda engine, now: self._plan(engine, body.spec))
-
-    def _plan(self, engine: Engine, spec: Spec) -> Plan:
-        now_wanted = engine.revision.spec if engine.revision else EMPTY
-        found = plan(engine.spec, self._complete(spec), engine.hosts_of)
-        # the digests are those of the crew's own file, not of what the framework adds to it
-        ours = plan(now_wanted, spec)
-        return msgspec.structs.replace(found, digest=ours.digest, base=ours.base)
-
     async def preflight(self, request: Request) -> PreflightBegun:
         body = await body_of(request, PreflightRequest)
         check(body.spec)
@@ -194,18 +177,6 @@ class Api:
 
         await self._news(request)
         return await self._ask(answer)
-
-    async def apply(self, request: Request) -> Applied:
-        body = await body_of(request, ApplyRequest)
-        check(body.spec)
-        if not body.spec.jobs and not body.allow_empty:
-            raise Refused("the file has no jobs, which would stop the whole farm: if that is meant, give --allow-empty")
-        found = await self._ask(lambda engine, now: self._plan(engine, body.spec))
-        if found.changes or found.digest != found.base:
-            user = user_of(request)
-            await asyncio.wrap_future(self._daemon.request(events.JobsApplied(body.spec, user, body.message)))
-        number = await self._ask(lambda engine, now: engine.revision.number if engine.revision else 0)
-        return Applied(found, number)
 
     async def stop(self, request: Request) -> Selected:
         return await self._select(request, lambda keys, user, text: events.Held(keys, user, text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Any, Sequence, TypeVar
+from typing import Any, Optional, Sequence, TypeVar
 
 import httpx
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from daqsched import protocol
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.plan import Plan
+from daqsched.rollout import Strategy
 from daqsched.spec import Spec
 
 Answer = TypeVar("Answer")
@@ -49,11 +50,48 @@ class Client:
         found = protocol.ProgressAnswer
         return self._get("/progress", found, select=list(select), most=most, seen=seen, wait_s=wait_s)
 
-    def plan(self, spec: Spec) -> Plan:
-        return self._post("/plan", protocol.PlanRequest(spec), Plan)
+    def plan(self, spec: Spec, only: Sequence[str] = (), strategy: Optional[Strategy] = None) -> Plan:
+        return self._post("/plan", protocol.PlanRequest(spec, list(only), strategy), Plan)
 
-    def apply(self, spec: Spec, message: str = "", allow_empty: bool = False) -> protocol.Applied:
-        return self._post("/apply", protocol.ApplyRequest(spec, message, allow_empty), protocol.Applied)
+    def apply(
+        self,
+        spec: Spec,
+        message: str = "",
+        allow_empty: bool = False,
+        only: Sequence[str] = (),
+        strategy: Optional[Strategy] = None,
+        if_unchanged: str = "",
+    ) -> protocol.Applied:
+        body = protocol.ApplyRequest(spec, message, allow_empty, list(only), strategy, if_unchanged)
+        return self._post("/apply", body, protocol.Applied)
+
+    def history(self, most: int = 20) -> list[protocol.RevisionHead]:
+        return self._get("/history", protocol.HistoryAnswer, most=most).revisions
+
+    def revision(self, number: int) -> protocol.RevisionAnswer:
+        return self._get(f"/revisions/{number}", protocol.RevisionAnswer)
+
+    def rollback(self, number: int, message: str = "", strategy: Optional[Strategy] = None) -> protocol.Applied:
+        return self._post("/rollback", protocol.RollbackRequest(number, message, strategy), protocol.Applied)
+
+    def rollout(self) -> protocol.RolloutAnswer:
+        return self._get("/rollout", protocol.RolloutAnswer)
+
+    def steer(self, what: Any, message: str = "") -> protocol.RolloutAnswer:
+        return self._post("/rollout", protocol.SteerRequest(what, message), protocol.RolloutAnswer)
+
+    def restart(self, select: Sequence[str], message: str, strategy: Strategy) -> protocol.RolloutAnswer:
+        body = protocol.RestartRequest(list(select), message, strategy)
+        return self._post("/restart", body, protocol.RolloutAnswer)
+
+    def leases(self) -> protocol.AsideAnswer:
+        return self._get("/aside", protocol.AsideAnswer)
+
+    def aside(self, hosts: Sequence[str], until: float, message: str) -> protocol.AsideAnswer:
+        return self._post("/aside", protocol.AsideRequest(list(hosts), until, message), protocol.AsideAnswer)
+
+    def give_back(self, hosts: Sequence[str]) -> protocol.AsideAnswer:
+        return self._post("/return", protocol.AsideRequest(list(hosts)), protocol.AsideAnswer)
 
     def stop(self, select: Sequence[str], message: str = "") -> int:
         return self._post("/stop", protocol.SelectRequest(list(select), message), protocol.Selected).count

@@ -81,6 +81,14 @@ class Daemon:
         self._queue.put(item)
         return item.done
 
+    def history(self, most: int) -> list[commands.Revision]:
+        """The last revisions, the newest first, without their specs; for a question's own thread, see `ask`."""
+        return self._store.history(most)
+
+    def revision(self, number: int) -> Optional[commands.Revision]:
+        """One of them, whole; for a question's own thread, see `ask`."""
+        return self._store.revision(number)
+
     def stop(self) -> None:
         """End `run` after what is already in the queue."""
         self._queue.put(_Stop())

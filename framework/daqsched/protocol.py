@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Literal, Optional
 
 import msgspec
 
 from daqsched.plan import Plan
 from daqsched.preflight import Answer
+from daqsched.rollout import ONE_BY_ONE, Rollout, Strategy
 from daqsched.spec import Spec
 from daqsched.view import Progress, Row
 
@@ -19,6 +20,10 @@ class PlanRequest(msgspec.Struct, forbid_unknown_fields=True):
     """POST /v1/plan -> `Plan`."""
 
     spec: Spec
+    #: Words as in `daqsched.select`: only these are changed. Empty: everything.
+    only: list[str] = []
+    #: How it would go over the farm; null: as the spec says.
+    strategy: Optional[Strategy] = None
 
 
 class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,6 +33,10 @@ class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True):
     message: str = ""
     #: A spec without a job stops the whole farm: it must be meant.
     allow_empty: bool = False
+    only: list[str] = []
+    strategy: Optional[Strategy] = None
+    #: `Plan.base` of a plan that was looked at before: refused where another spec is in force by now.
+    if_unchanged: str = ""
 
 
 class Applied(msgspec.Struct):
@@ -36,6 +45,89 @@ class Applied(msgspec.Struct):
     plan: Plan
     #: The revision that is in force; the same as before where nothing changed.
     revision: int
+    #: The rollout that it began; 0: none, all that changes was replaced at once.
+    rollout: int = 0
+
+
+class RevisionHead(msgspec.Struct):
+    """One applied spec, without the spec."""
+
+    number: int
+    digest: str
+    user: str
+    time: float
+    message: str
+
+
+class HistoryAnswer(msgspec.Struct):
+    """GET /v1/history?most=N: the newest first."""
+
+    revisions: list[RevisionHead]
+
+
+class RevisionAnswer(msgspec.Struct):
+    """GET /v1/revisions/NUMBER; 0 is the one in force."""
+
+    head: RevisionHead
+    spec: Spec
+
+
+class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/rollback -> `Applied`: what a revision said is applied anew."""
+
+    revision: int
+    message: str = ""
+    strategy: Optional[Strategy] = None
+
+
+class RolloutAnswer(msgspec.Struct):
+    """GET /v1/rollout: the one under way, or the last; null: there was none."""
+
+    rollout: Optional[Rollout]
+    #: The hosts of the batch in work that are not ready, and why: ``(job, host, why)``.
+    lagging: list[tuple[str, str, str]]
+    now: float
+
+
+class SteerRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/rollout -> `RolloutAnswer`: ``pause``, ``resume``, ``abort`` or ``rollback``."""
+
+    what: Literal["pause", "resume", "abort", "rollback"]
+    message: str = ""
+
+
+class RestartRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/restart -> `RolloutAnswer`: the same programs anew, batch by batch."""
+
+    select: list[str]
+    message: str = ""
+    strategy: Strategy = ONE_BY_ONE
+
+
+class AsideRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/aside and, without an end, /v1/return -> `AsideAnswer`; hosts are names and ranges."""
+
+    hosts: list[str]
+    #: Seconds since the epoch.
+    until: float = 0.0
+    message: str = ""
+
+
+class Lease(msgspec.Struct):
+    """A host that somebody put aside."""
+
+    host: str
+    user: str
+    at: float
+    until: float
+    message: str
+
+
+class AsideAnswer(msgspec.Struct):
+    """GET /v1/aside: all that are put aside."""
+
+    leases: list[Lease]
+    now: float
 
 
 class SelectRequest(msgspec.Struct, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from daqsched.daemon import Daemon
 from daqsched.errors import DaqschedError
 from daqsched.expiry import Expiry
 from daqsched.forwarder import with_forwarder
+from daqsched.guards import Guards
 from daqsched.mesos.connection import Mesos, explain
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.outgoing import Framework
@@ -36,6 +37,7 @@ def run(
     access: Access,
     new_framework: bool,
     agent_credentials: Optional[Path] = None,
+    guards: Optional[Path] = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
 
@@ -44,6 +46,7 @@ def run(
 
     store = Store(state)
     daemon = Daemon(store, complete)
+    daemon.ask_guard = Guards(guards, daemon.put).ask
     framework_id = "" if new_framework else daemon.engine.framework_id
     mesos = Mesos(master, framework, framework_id, daemon.put)
     secret = agent_credentials or framework.credentials

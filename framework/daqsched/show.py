@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Iterable, Iterator, Mapping, Sequence
+from typing import Iterable, Iterator, Mapping, Optional, Sequence
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -12,7 +12,8 @@ from rich.text import Text
 
 from daqsched.hosts import fold
 from daqsched.plan import Plan
-from daqsched.protocol import ProgressAnswer, StatusAnswer
+from daqsched.protocol import AsideAnswer, ProgressAnswer, RevisionHead, RolloutAnswer, StatusAnswer
+from daqsched.rollout import Rollout
 from daqsched.view import ORDER, Row
 from daqsched_executor.contract import duration
 
@@ -23,6 +24,7 @@ STYLES = {
     "STOPPING": "cyan",
     "WAITING": "yellow",
     "STOPPED": "dim",
+    "ASIDE": "dim",
     "UNHEALTHY": "red",
     "BACKOFF": "red",
     "FAILED": "bold red",
@@ -43,8 +45,8 @@ _VERBS = {
 MOST_CHANGES = 40
 
 
-def plan_lines(plan: Plan) -> RenderableType:
-    """The diff: one line a job, what differs below it, the counts at the end."""
+def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
+    """The diff: one line a job, what differs below it, the counts; of what is not ``done`` yet also what to expect."""
     if not plan.changes:
         return Text("Nothing changes.")
     table = Table.grid(padding=(0, 2))
@@ -60,7 +62,101 @@ def plan_lines(plan: Plan) -> RenderableType:
             table.add_row("", Text(f"  {why}", "dim", overflow="fold"), "", "")
     more = len(plan.changes) - MOST_CHANGES
     rest = [Text(f"   ... and {more} more; --json has them all")] if more > 0 else []
-    return Group(table, *rest, Text(counts_line(plan)))
+    return Group(table, *rest, Text(counts_line(plan)), *([] if done else _expected(plan)))
+
+
+def _expected(plan: Plan) -> Iterator[RenderableType]:
+    """What would not start, how long it takes, and how to apply just this."""
+    if plan.not_looked:
+        yield Text(f"Whether all of it would start was not looked at: {plan.not_looked}", "yellow")
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in plan.refusals:
+        groups.setdefault((one.job, one.why.replace(one.host, "its host")), []).append(one.host)
+    for (job, why), hosts in groups.items():
+        yield Text(f"would not start now: {job} on {fold(hosts)}: {why}", "red")
+    times = []
+    if plan.batches:
+        times.append(f"goes in {len(plan.batches)} batches of {_some(plan.batches)} hosts")
+    if plan.away_s >= 0:
+        times.append(f"a program is away for about {duration(plan.away_s)}")
+    if plan.takes_s >= 0 and len(plan.batches) > 1:
+        times.append(f"all takes about {duration(plan.takes_s)} where nothing holds it up")
+    if times:
+        yield Text(f"{'; '.join(times)} (by measured times).".capitalize())
+    yield Text(
+        f"In force now: {plan.base}. `daqsched apply --if-unchanged {plan.base}` refuses if that changes.", "dim"
+    )
+
+
+def _some(numbers: Sequence[int]) -> str:
+    """``1, 5, 20, 20, ...``."""
+    return ", ".join(map(str, numbers[:4])) + (", ..." if len(numbers) > 4 else "")
+
+
+def rollout_words(rollout: Rollout) -> str:
+    """``Rollout 3 of revision 7: batch 2 of 5, ...`` as one sentence, with the next step."""
+    what = f"revision {rollout.revision}" if rollout.kind == "apply" else "a restart"
+    head = f"rollout {rollout.number} of {what}"
+    where = f"batch {rollout.at + 1} of {rollout.batches}"
+    if rollout.state == "paused":
+        ways = "`daqsched rollout resume`, `abort`" + (" or `rollback`" if rollout.before else "")
+        return f"{head} is paused in {where}, {rollout.why}; {ways}"
+    if rollout.over:
+        return f"{head} is {rollout.state}, {rollout.why}"
+    if rollout.guard:
+        return (
+            f"{head}: batch {rollout.at + 2} of {rollout.batches} waits for {rollout.strategy.guard}: {rollout.guard}"
+        )
+    return f"{head}: {where}" if rollout.at >= 0 else f"{head}: begins"
+
+
+def rollout_lines(answer: RolloutAnswer) -> RenderableType:
+    """What `daqsched rollout` shows."""
+    rollout = answer.rollout
+    if rollout is None:
+        return Text("There was no rollout yet: `daqsched apply` makes one where the job file or --batches says so.")
+    words = rollout_words(rollout)
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(rollout.began))
+    by = f"by {rollout.user}{': ' + rollout.message if rollout.message else ''}"
+    style = {"paused": "bold red", "done": "green", "aborted": "yellow", "rolled-back": "yellow"}.get(rollout.state, "")
+    rows: list[RenderableType] = [
+        Text(words[0].upper() + words[1:] + ".", style),
+        Text(f"{rollout.instances} instances on {rollout.hosts} hosts; begun {began} {by}", "dim"),
+    ]
+    if rollout.state == "running" and rollout.ready_since:
+        left = max(0.0, rollout.ready_since + rollout.strategy.ready_s - answer.now)
+        rows.append(Text(f"All of the batch is ready; the next one begins in {duration(left)}."))
+    for job, host, why in answer.lagging:
+        rows.append(Text(f"  {job}@{host}  {why}"))
+    for one in rollout.failures:
+        rows.append(Text(f"  failed: {one.job}@{one.host}  {one.why}", "red"))
+    return Group(*rows)
+
+
+def leases_lines(answer: AsideAnswer) -> RenderableType:
+    """What `daqsched aside` shows."""
+    if not answer.leases:
+        return Text("No host is put aside.")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("HOST", "BY", "SINCE", "LEFT", "WHY"):
+        table.add_column(name)
+    for one in answer.leases:
+        left = duration(max(0.0, one.until - answer.now))
+        table.add_row(one.host, one.user, _ago(one.at, answer.now), left, one.message)
+    return table
+
+
+def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
+    """The newest first."""
+    if not revisions:
+        return Text("Nothing was applied yet: `daqsched apply jobs.py` does.")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("REVISION", "APPLIED", "BY", "DIGEST", "WHY"):
+        table.add_column(name, justify="right" if name == "REVISION" else "left", no_wrap=name != "WHY")
+    for one in revisions:
+        applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.time))
+        table.add_row(str(one.number), applied, one.user, one.digest, one.message)
+    return table
 
 
 def counts_line(plan: Plan) -> str:
@@ -73,7 +169,7 @@ def counts_line(plan: Plan) -> str:
 def last_words(row: Row) -> list[str]:
     """What a program that is not well printed before it died: the end of it, as that says most."""
     last = row.report.last_exit if row.report is not None else None
-    if last is None or row.state in ("RUNNING", "UNHEALTHY", "FINISHED", "STOPPED"):
+    if last is None or row.state in ("RUNNING", "UNHEALTHY", "FINISHED", "STOPPED", "ASIDE"):
         return []
     return [f"  | {line}" for line in last.lines]
 
@@ -146,7 +242,9 @@ def _ago(since: float, now: float) -> str:
     return duration(max(0.0, now - since)) if since else ""
 
 
-def progress_view(answer: ProgressAnswer, began: float, width: int = 40) -> RenderableType:
+def progress_view(
+    answer: ProgressAnswer, began: float, width: int = 40, rollout: Optional[Rollout] = None
+) -> RenderableType:
     """The live view of an apply: how many run, and why the others do not."""
     states = answer.progress.states
     total = sum(states.values())
@@ -155,6 +253,8 @@ def progress_view(answer: ProgressAnswer, began: float, width: int = 40) -> Rend
     bar = ProgressBar(total=max(1, total), completed=done, width=width)
     head.add_row(bar, f"{done}/{total} running", Text(duration(max(0.0, answer.now - began)), "dim"), _counts(states))
     parts: list[RenderableType] = [head]
+    if rollout is not None:
+        parts.append(Text(rollout_words(rollout), "dim"))
     if not answer.connected:
         parts.append(Text(f"no connection to the master {answer.master}", "bold red"))
     if answer.progress.lagging:

@@ -165,6 +165,15 @@ def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, 
     return "STARTING", task.message or "launched, waiting for its executor", task.launched
 
 
+def why_not_ready(engine: Engine, key: tuple[str, str], now: float) -> str:
+    """Why this instance of a rollout's batch is not ready; empty: it is, or nobody waits for it."""
+    instance = engine.instances.get(key)
+    if instance is None or instance.job is None or instance.record.hold or instance.aside:
+        return ""
+    row = _row(engine, instance, now)
+    return "" if as_wanted(row) else f"{row.state}{': ' + row.reason if row.reason else ''}"
+
+
 def aside_words(host: str, lease: Aside, now: float) -> str:
     """``hlt02 is put aside by bob for 59 min more: new firmware``."""
     why = f": {lease.message}" if lease.message else ""

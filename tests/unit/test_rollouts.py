@@ -129,7 +129,9 @@ def test_what_is_not_ready_in_time_is_a_failure() -> None:
     world.say(events.Ticked())
     turn(world)
     rollout = world.engine.rolling.rollout
-    assert rollout is not None and [(one.host, one.why) for one in rollout.failures] == [("hlt01", "not ready after 1 min")]
+    assert rollout is not None and [(one.host, one.why) for one in rollout.failures] == [
+        ("hlt01", "not ready after 1 min")
+    ]
     assert releases(world).startswith("- r2")
 
 

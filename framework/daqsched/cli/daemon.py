@@ -35,6 +35,11 @@ from daqsched.settings import state_dir
     type=click.Path(path_type=Path),
     help="The same for agents that want some to show sandboxes [default: --credentials].",
 )
+@click.option(
+    "--guards",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of the programs that a rollout's guard may name.",
+)
 @click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
 @click.pass_obj
 def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bool, **options: Any) -> None:
@@ -70,6 +75,7 @@ def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bo
         access=Access(options["ca"], options["user_file"], options["api_key_file"]),
         new_framework=new_framework,
         agent_credentials=options["agent_credentials"],
+        guards=options["guards"],
     )
 
 

@@ -9,7 +9,17 @@ from typing import Any, Optional, Sequence
 
 import click
 
-from daqsched.cli.root import connect, json_option, main, print_json, terminal
+from daqsched.cli.root import (
+    connect,
+    json_option,
+    main,
+    only_option,
+    print_json,
+    set_option,
+    strategy_of,
+    strategy_options,
+    terminal,
+)
 from daqsched.errors import NotRunning, UserError
 from daqsched_executor.contract import duration
 
@@ -17,6 +27,8 @@ from daqsched_executor.contract import duration
 PATIENCE_S = 300.0
 #: How long everything must have been running before `apply` believes it: a program that dies at once is not running.
 SETTLE_S = 1.0
+#: The exit status of `plan` and `diff` where there is a difference.
+DIFFERENT = 6
 
 
 @main.command()
@@ -25,6 +37,12 @@ SETTLE_S = 1.0
 @click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait.")
 @click.option("--settle", default=SETTLE_S, show_default=True, help="Seconds that all must have been running.")
 @click.option("-m", "--message", default="", help="Why, for the history.")
+@set_option
+@only_option
+@strategy_options
+@click.option(
+    "--if-unchanged", default="", metavar="DIGEST", help="Refuse if another spec is in force than `plan` saw."
+)
 @click.option("--allow-empty", is_flag=True, help="A file without jobs stops everything, and that is meant.")
 @click.option("--preflight", is_flag=True, help="Only if all hosts say that they can start all of it.")
 @json_option
@@ -36,48 +54,71 @@ def apply(
     timeout: float,
     settle: float,
     message: str,
+    settings: Sequence[str],
+    only: Sequence[str],
+    batches: Optional[str],
+    ready: Optional[float],
+    pause_after: Sequence[int],
+    if_unchanged: str,
     allow_empty: bool,
     preflight: bool,
     as_json: bool,
 ) -> None:
     """Make the farm what FILE says, and wait until it is."""
-    from daqsched import show
     from daqsched.jobfile import load
+    from daqsched.variables import parse
 
-    spec = load(file)
+    spec = load(file, parse(settings))
     client = connect(path)
     if preflight and spec.jobs:
-        _ask_first(client, spec, as_json)
+        _ask_first(client, spec, only, as_json)
+    strategy = strategy_of(spec.rollout, batches, ready, pause_after)
+    applied = client.apply(spec, message, allow_empty, only, strategy, if_unchanged)
+    follow(client, applied, only, wait and bool(spec.jobs), timeout, settle, as_json)
+
+
+def follow(
+    client: Any, applied: Any, only: Sequence[str], wait: bool, timeout: float, settle: float, as_json: bool
+) -> None:
+    """Tell what an apply did, and wait until it is done; raises `NotRunning` where that does not come about."""
+    from daqsched import show
+
     began = time.time()
-    applied = client.apply(spec, message, allow_empty)
     if not as_json:
         console = terminal()
-        console.print(show.plan_lines(applied.plan))
+        console.print(show.plan_lines(applied.plan, done=True))
         console.print(f"Revision {applied.revision} ({applied.plan.digest}) is in force.")
-    outcome = _wait_for(client, began, timeout, settle, quiet=as_json) if wait and spec.jobs else None
+    outcome = _wait_for(client, began, timeout, settle, only, applied.rollout, as_json) if wait else None
     if as_json:
         print_json({"applied": applied, "progress": outcome})
-    if outcome is not None and not outcome.complete:
-        raise NotRunning(
-            f"not all is running after {timeout:g} s: {show.state_counts(outcome.states)}. "
-            "The farm goes on trying; `daqsched status` shows it"
-        )
+    if outcome is None or outcome.complete:
+        return
+    rollout = client.rollout().rollout if applied.rollout else None
+    if rollout is not None and rollout.number == applied.rollout and rollout.state != "running":
+        raise NotRunning(show.rollout_words(rollout))
+    raise NotRunning(
+        f"not all is running after {timeout:g} s: {show.state_counts(outcome.states)}. "
+        "The farm goes on trying; `daqsched status` and `daqsched why` show it"
+    )
 
 
-def _ask_first(client: Any, spec: Any, quiet: bool) -> None:
+def _ask_first(client: Any, spec: Any, only: Sequence[str], quiet: bool) -> None:
     """Raise `NotRunning` where a preflight finds that something would not start."""
     from daqsched import wall
     from daqsched.cli.preflight import PATIENCE_S, ask, show
 
-    answer = ask(client, spec, (), PATIENCE_S, quiet)
+    answer = ask(client, spec, only, PATIENCE_S, quiet)
     if not wall.fine(answer):
         if not quiet:
             show(answer)
         raise NotRunning("not applied, because not all hosts could start all of it")
 
 
-def _wait_for(client: Any, began: float, timeout: float, settle: float, quiet: bool) -> Any:
-    """Follow until all has been as wanted for ``settle`` seconds or the time is over; returns the last `Progress`."""
+def _wait_for(
+    client: Any, began: float, timeout: float, settle: float, only: Sequence[str], rollout: int, quiet: bool
+) -> Any:
+    """Follow until all has been as wanted for ``settle`` seconds, the rollout of that number has stopped, or the time is
+    over, which begins anew with each batch; returns the last `Progress`."""
     from rich.live import Live
 
     from daqsched import show
@@ -85,7 +126,8 @@ def _wait_for(client: Any, began: float, timeout: float, settle: float, quiet: b
     live = Live(console=terminal(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
     said: Sequence[str] = ()
     complete_since: Optional[float] = None
-    answer = client.progress()
+    answer = client.progress(only)
+    patience, batch = began, -1
     try:
         if live:
             live.start()
@@ -94,17 +136,25 @@ def _wait_for(client: Any, began: float, timeout: float, settle: float, quiet: b
             complete_since = (complete_since or now) if answer.progress.complete else None
             if complete_since is not None and now - complete_since >= settle:
                 break
-            if now - began > timeout:
+            going = client.rollout().rollout if rollout else None
+            if going is not None and going.number == rollout:
+                if going.state in ("paused", "aborted", "rolled-back"):
+                    break
+                if going.at != batch:
+                    patience, batch = now, going.at
+                    if not quiet and not live:
+                        click.echo(show.rollout_words(going))
+            if now - patience > timeout:
                 break
             if live:
-                live.update(show.progress_view(answer, began))
+                live.update(show.progress_view(answer, began, rollout=going))
             elif not quiet:
                 lines = [show.state_counts(answer.progress.states)]
                 if lines != said:
                     said = lines
                     click.echo(lines[0])
             left = settle - (now - complete_since) if complete_since is not None else 0.5
-            answer = client.progress(seen=answer.progress.version, wait_s=max(0.01, min(0.5, left)))
+            answer = client.progress(only, seen=answer.progress.version, wait_s=max(0.01, min(0.5, left)))
     except KeyboardInterrupt:
         if live:
             live.stop()
@@ -126,18 +176,37 @@ def _wait_for(client: Any, began: float, timeout: float, settle: float, quiet: b
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@set_option
+@only_option
+@strategy_options
 @json_option
 @click.pass_obj
-def plan(path: Path, file: Path, as_json: bool) -> None:
-    """Show what `apply` of FILE would change; change nothing."""
+def plan(
+    path: Path,
+    file: Path,
+    settings: Sequence[str],
+    only: Sequence[str],
+    batches: Optional[str],
+    ready: Optional[float],
+    pause_after: Sequence[int],
+    as_json: bool,
+) -> None:
+    """Show what `apply` of FILE would change, what would not start, and how long it takes; change nothing.
+
+    Ends with status 6 where something would change, 0 where nothing would.
+    """
     from daqsched import show
     from daqsched.jobfile import load
+    from daqsched.variables import parse
 
-    found = connect(path).plan(load(file))
+    spec = load(file, parse(settings))
+    found = connect(path).plan(spec, only, strategy_of(spec.rollout, batches, ready, pause_after))
     if as_json:
         print_json(found)
     else:
         terminal().print(show.plan_lines(found))
+    if found.changes:
+        sys.exit(DIFFERENT)
 
 
 @main.command()

@@ -5,26 +5,29 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
+from typing import Sequence
 
 import click
 import msgspec
 
-from daqsched.cli.root import json_option, main, print_json, terminal
+from daqsched.cli.root import connect, json_option, main, print_json, set_option, terminal
 from daqsched.errors import JobFileError, UserError
 from daqsched.spec import LOGGING_PARTS, PARTS, JobSpec, Spec
 
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@set_option
 @json_option
-def validate(file: Path, as_json: bool) -> None:
+def validate(file: Path, settings: Sequence[str], as_json: bool) -> None:
     """Look for mistakes in FILE, which is evaluated as `apply` would, and sum up what it asks for. Offline."""
     from daqsched.hosts import expand
     from daqsched.jobfile import load
     from daqsched.spec import digest
+    from daqsched.variables import parse
 
     try:
-        spec = load(file)
+        spec = load(file, parse(settings))
     except JobFileError as error:
         if not as_json:
             raise
@@ -50,17 +53,24 @@ def validate(file: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("select", default="", metavar="[JOB[@HOST]]")
+@set_option
 @json_option
-def show(file: Path, select: str, as_json: bool) -> None:
+@click.pass_obj
+def show(path: Path, file: Path, select: str, settings: Sequence[str], as_json: bool) -> None:
     """Show what FILE becomes: all of it, one JOB, or what the executor of JOB@HOST would be told. Offline.
 
-    Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0.
+    Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0. In the place of FILE may stand
+    the number of a revision, which the daemon is asked for.
     """
     from daqsched.differences import changed
     from daqsched.jobfile import load
     from daqsched.spec import plain
+    from daqsched.variables import parse
 
-    spec = load(file)
+    if str(file).isdigit() and not file.exists():
+        spec = connect(path).revision(int(str(file))).spec
+    else:
+        spec = load(file, parse(settings))
     name, _, host = select.partition("@")
     if host:
         told = _told(spec, name, host)

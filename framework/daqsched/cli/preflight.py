@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 import click
 
-from daqsched.cli.root import connect, json_option, main, print_json, terminal
+from daqsched.cli.root import connect, json_option, main, print_json, set_option, terminal
 from daqsched.errors import NotRunning
 
 #: Seconds after which a host that has not answered counts as silent. A survey itself takes 30 s at most.
@@ -19,16 +19,20 @@ _POLL_S = 0.5
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@set_option
 @click.option("--only", multiple=True, metavar="SELECT", help="Only these: JOB, JOB@HOST, @HOST, with * ? and [01-10].")
 @click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait for a host's answer.")
 @json_option
 @click.pass_obj
-def preflight(path: Path, file: Path, only: tuple[str, ...], timeout: float, as_json: bool) -> None:
+def preflight(
+    path: Path, file: Path, settings: Sequence[str], only: tuple[str, ...], timeout: float, as_json: bool
+) -> None:
     """Ask all hosts whether they could start what FILE names; change nothing."""
     from daqsched import wall
     from daqsched.jobfile import load
+    from daqsched.variables import parse
 
-    answer = ask(connect(path), load(file), only, timeout, quiet=as_json)
+    answer = ask(connect(path), load(file, parse(settings)), only, timeout, quiet=as_json)
     if as_json:
         print_json(answer)
     else:

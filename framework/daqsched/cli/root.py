@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, Optional, Sequence, TypeVar
 
 import click
 import msgspec
@@ -35,7 +35,7 @@ class _Group(click.Group):
 
 _EPILOG = (
     "Exit status: 0 all is as asked; 1 a bug; 2 a mistake in the job file or the command; 3 a server does not answer; "
-    "4 not everything runs; 5 refused; 130 interrupted (the farm goes on)."
+    "4 not everything runs; 5 refused; 6 `plan` and `diff` found differences; 130 interrupted (the farm goes on)."
 )
 
 
@@ -51,6 +51,52 @@ def main(ctx: click.Context, socket: Optional[Path]) -> None:
 def json_option(command: Command) -> Command:
     """The option `--json` of a verb that has something to tell programs."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def set_option(command: Command) -> Command:
+    """The option `--set` of a verb that evaluates a job file."""
+    text = "Bind a variable that FILE declares with variable(...); may be given several times."
+    return click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=text)(command)
+
+
+def only_option(command: Command) -> Command:
+    """The option `--only`."""
+    text = "Only these: JOB, JOB@HOST, @HOST, with * ? and [01-10]. All else stays as it is."
+    return click.option("--only", multiple=True, metavar="SELECT", help=text)(command)
+
+
+def strategy_options(command: Command) -> Command:
+    """How a change goes over the farm: ``batches``, ``ready``, ``pause_after``."""
+    command = click.option(
+        "--pause-after", type=int, multiple=True, metavar="N", help="Wait for `rollout resume` after batch N."
+    )(command)
+    command = click.option("--ready", type=float, metavar="SECONDS", help="How long a batch must have been ready.")(
+        command
+    )
+    text = "Hosts in each batch, e.g. 1,5,20%: the last is repeated; 'all': all at once.  [default: as FILE says]"
+    return click.option("--batches", metavar="N,N%,...", help=text)(command)
+
+
+def strategy_of(base: Any, batches: Optional[str], ready: Optional[float], pause_after: Sequence[int]) -> Any:
+    """A `daqsched.rollout.Strategy`: the base (or the usual one) with what the options say; None where they say nothing."""
+    if batches is None and ready is None and not pause_after:
+        return None
+    from daqsched.errors import JobError, UserError
+    from daqsched.rollout import Strategy, check, parse_batches
+
+    changes: dict[str, Any] = {}
+    try:
+        if batches is not None:
+            changes["batches"] = parse_batches(batches)
+        if ready is not None:
+            changes["ready_s"] = ready
+        if pause_after:
+            changes["pause_after"] = tuple(pause_after)
+        found = msgspec.structs.replace(base if base is not None else Strategy(), **changes)
+        check(found)
+    except JobError as error:
+        raise UserError(f"{error.field}: {error}") from error
+    return found
 
 
 def access_options(command: Command) -> Command:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import heapq
 from typing import Callable, Iterable, Optional
 
+import msgspec
+
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
 from daqsched.engine import applying, asked, leases, offers, rollouts, surveys, tasks, wanted
 from daqsched.engine.ends import LONGEST_S
-from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, ROLLOUT, VOUCH_S, Farm, patience
+from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, PACES, ROLLOUT, VOUCH_S, Farm, patience
 from daqsched.engine.instance import Key
+from daqsched.engine.paces import Pace, Paces
 from daqsched.spec import EMPTY, Spec
 from daqsched.task import Record
 
@@ -31,6 +34,9 @@ class Engine(Farm):
         leases.restored(self, document(ASIDE))
         wanted.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
         rollouts.restored(self, document(ROLLOUT), document(BATCHES))
+        paces = document(PACES)
+        if paces is not None:
+            self.paces = Paces(msgspec.msgpack.decode(paces, type=dict[str, Pace]))
         active = self.rolling.active
         self.rolling.before = revision(active.before) if active is not None and active.before else None
 

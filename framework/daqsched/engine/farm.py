@@ -18,6 +18,7 @@ from daqsched.demand import ByHost, Demand
 from daqsched.engine.ends import LONGEST_S, Ends
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.order import Order
+from daqsched.engine.paces import Paces
 from daqsched.engine.preflights import Preflights
 from daqsched.engine.rolling import Rolling
 from daqsched.events import Attributes
@@ -36,8 +37,8 @@ VOUCH_S, VOUCH_CAP_S = 2.0, 60.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
-ROLLOUT, BATCHES, ASIDE = "rollout", "batches", "aside"
-DOCUMENTS = (ROLLOUT, BATCHES, ASIDE)
+ROLLOUT, BATCHES, ASIDE, PACES = "rollout", "batches", "aside", "paces"
+DOCUMENTS = (ROLLOUT, BATCHES, ASIDE, PACES)
 
 encode = msgspec.msgpack.Encoder().encode
 
@@ -83,6 +84,7 @@ class Farm:
         self.rolling = Rolling()
         #: Hosts that someone put aside, and until when the first of them is.
         self.aside: dict[str, Aside] = {}
+        self.paces = Paces()
         self.demand = Demand()
         self.preflights = Preflights()
         #: (when, key): look at this instance then.
@@ -114,7 +116,7 @@ class Farm:
     def add(self, instance: Instance, now: float = 0.0) -> None:
         """A new instance, or one out of the store; `settle` is still to be called, when all are there."""
         self.instances[instance.key] = instance
-        instance.aside = instance.host in self.aside and instance.name != FORWARDER
+        instance.aside = self.is_aside(*instance.key)
         if instance.record.behind:
             self.mixed.setdefault(instance.name, {})[instance.host] = None
         task = instance.record.task
@@ -204,6 +206,10 @@ class Farm:
             self.out.append(commands.Kill(task.id, task.agent_id))
             self.arm(now + patience(instance), instance)
 
+    def is_aside(self, job: str, host: str) -> bool:
+        """Whether the job must not run there because somebody put the host aside; lines are forwarded all the same."""
+        return host in self.aside and job != FORWARDER
+
     def set_behind(self, instance: Instance, revision: int) -> None:
         """It has the job of this revision, still; 0: of the one in force."""
         if instance.record.behind != revision:
@@ -212,18 +218,22 @@ class Farm:
         hosts = self.mixed.get(instance.name, {})
         if revision:
             self.mixed.setdefault(instance.name, {})[instance.host] = None
-        elif hosts.pop(instance.host, self) is None and not hosts:
+        elif instance.key not in self.left_out and hosts.pop(instance.host, self) is None and not hosts:
             del self.mixed[instance.name]
 
     def leave_out(self, key: Key) -> None:
         """The spec names it, but it is not wanted yet."""
         self.left_out[key] = self.dirty[key] = None
+        if key in self.instances:  # its last task has still to end
+            self.instances[key].record.left_out = True
         self.mixed.setdefault(key[0], {})[key[1]] = None
 
     def take_in(self, key: Key) -> None:
         """It is left out no more."""
         if self.left_out.pop(key, self) is None:
             self.dirty[key] = None
+            if key in self.instances:
+                self.instances[key].record.left_out = False
             hosts = self.mixed[key[0]]
             del hosts[key[1]]
             if not hosts:
@@ -274,12 +284,21 @@ class Farm:
             return None if self.rolling.rollout is None else encode(self.rolling.rollout)
         if name == BATCHES:
             return encode(self.rolling.batches) if self.rolling.batches else None
+        if name == PACES:
+            return encode(self.paces.known)
         assert name == ASIDE, f"there is no document {name!r}"
         return encode(self.aside) if self.aside else None
 
     def last_offer(self, host: str) -> Optional[float]:
         """When the host last offered something, or None: not since this daemon started."""
         return self.seen.get(host)
+
+    def behind(self) -> dict[str, dict[str, Optional[JobSpec]]]:
+        """job -> host -> what it has there instead of what the spec in force says; None: nothing, it was left out."""
+        return {
+            name: {host: instance.job if (instance := self.instances.get((name, host))) else None for host in hosts}
+            for name, hosts in self.mixed.items()
+        }
 
     def hosts_of(self, job: JobSpec) -> tuple[str, ...]:
         """Where the job runs: the hosts that it names, or the machines that are known to have its attributes."""
@@ -328,9 +347,9 @@ class Farm:
             up = instance.host in self.order.up.get(instance.name, ())
             assert up == instance.up, f"{instance}: up is {up}"
             assert task is None or bool(instance.ending) or not self.unwelcome(instance), f"{instance} runs on"
-            behind = instance.host in self.mixed.get(instance.name, ())
+            behind = instance.host in self.mixed.get(instance.name, ()) and key not in self.left_out
             assert behind == bool(instance.record.behind), f"{instance}: behind is {behind}"
-            assert key not in self.left_out, f"{instance} is left out"
+            assert key not in self.left_out or instance.job is None, f"{instance} is left out and wanted"
         assert len(self.by_task) == sum(i.record.task is not None for i in self.instances.values()), "a task too many"
 
 

@@ -267,7 +267,7 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
 
 def _ready(instance: Instance, rollout: Rollout) -> bool:
     task = instance.record.task
-    if instance.record.behind or not instance.up:
+    if not instance.up or (instance.record.behind and rollout.kind == "apply"):
         return False
     if task is None:
         return True  # it did what it should

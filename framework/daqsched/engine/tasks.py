@@ -6,7 +6,7 @@ from typing import Optional
 
 from daqsched import backoff, commands, events
 from daqsched.engine import asked, rollouts, surveys
-from daqsched.engine.farm import Farm
+from daqsched.engine.farm import PACES, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.wanted import unwant
 from daqsched.task import ENDED, LIVE, Task
@@ -48,6 +48,9 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     task = instance.task
     state = LIVE[event.state]
     task.heard = now
+    if state == "running" and task.state in ("launching", "staging", "starting") and event.by_executor:
+        if farm.paces.started(instance.name, now - task.launched):
+            farm.out.append(commands.SaveDocument(PACES))
     if state != task.state:
         if instance.lost:
             farm.note(f"{instance}: {instance.host} is back, it is {state}")
@@ -70,6 +73,8 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
 
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
     task, record, asked_for = instance.task, instance.record, bool(instance.ending)
+    if task.killed and event.state == "TASK_KILLED" and farm.paces.ended(instance.name, now - task.killed):
+        farm.out.append(commands.SaveDocument(PACES))
     record.last_end = event.message or _words(event)
     record.last_report = _report(event.data) or task.report
     farm.forget_task(instance)

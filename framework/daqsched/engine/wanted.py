@@ -26,6 +26,8 @@ def restored(
         if record.left_out:
             farm.left_out[name, host] = None
             farm.mixed.setdefault(name, {})[host] = None
+            if record.task is not None:
+                kept.setdefault(name, {})[host] = record
         elif record.behind and jobs.of(record.behind, name) is not None:
             old = jobs.of(record.behind, name)
             assert old is not None
@@ -85,6 +87,7 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
         if instance.digest != run:
             instance.record.failures, instance.record.due = 0, 0.0
         instance.job, instance.digest, instance.reason = job, run, ""
+        instance.aside = farm.is_aside(job.name, host)
         instance.record.leaving = isinstance(job, ForwarderSpec) and job.forwarding.until_empty
         farm.set_behind(instance, 0)
         if instance.record.task is not None and instance.record.task.digest != run:

@@ -17,6 +17,9 @@ from typing import Any, Optional
 import httpx
 
 from daqsched.errors import Unreachable
+from daqsched.events import Attributes, Offer
+from daqsched.match import short
+from daqsched.placement import free_of
 from daqsched_executor.contract import SANDBOX_FILES
 
 #: How long an agent may take for one answer, and for taking the connection.
@@ -90,6 +93,20 @@ class Agents:
             found[one["id"]] = Agent(one["id"], tuple(dict.fromkeys(filter(None, names))), address)
         return found
 
+    async def machines(self, master: str) -> dict[str, Offer]:
+        """What each machine has free now, by each of its names: an active agent's resources without those in use."""
+        answer = await self._get(f"the master {master}", f"http://{master}/slaves")
+        found = {}
+        for one in answer.get("slaves", ()):
+            if not one.get("active", True):
+                continue
+            attributes = {name: (_text(value),) for name, value in one.get("attributes", {}).items()}
+            names = (str(one.get("hostname", "")), *attributes.get("hostname", ()))
+            total, used = (_resources(one, names, attributes, key) for key in ("resources", "used_resources"))
+            for name in filter(None, names):
+                found[name] = free_of(total, used)
+        return found
+
     async def tasks(self, agent: Agent, framework_id: str) -> list[str]:
         """The tasks of the framework whose sandboxes the agent still has, finished ones too: our executors are called as
         their task."""
@@ -146,6 +163,17 @@ class Agents:
 
     def _whose(self) -> str:
         return f", and those of {self._principal} were not enough" if self._principal else ""
+
+
+def _resources(agent: Mapping[str, Any], names: tuple[str, ...], attributes: Attributes, key: str) -> Offer:
+    has = agent.get(key, {})
+    ports = tuple((int(low), int(high)) for low, high in re.findall(r"(\d+)-(\d+)", str(has.get("ports", ""))))
+    cpus, mem, disk = (float(has.get(name, 0.0)) for name in ("cpus", "mem", "disk"))
+    return Offer("", str(agent["id"]), names, cpus, mem, disk, ports, attributes)
+
+
+def _text(value: Any) -> str:
+    return short(value) if isinstance(value, float) else str(value)
 
 
 def _sandbox(framework_id: str, task_id: str) -> str:

@@ -1,0 +1,303 @@
+"""The daemon's answers about changes: plan, apply, revisions, rollouts, hosts put aside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Callable, Optional
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import Route
+
+from daqsched import events
+from daqsched.commands import Revision
+from daqsched.conflicts import check
+from daqsched.daemon import Daemon
+from daqsched.door import answering, body_of, number_of, user_of
+from daqsched.engine import Engine
+from daqsched.errors import Refused, Unreachable, UserError
+from daqsched.foresight import placed, starting, with_times
+from daqsched.hosts import expand
+from daqsched.mesos.agents import Agents
+from daqsched.plan import Plan, plan
+from daqsched.protocol import (
+    API,
+    Applied,
+    ApplyRequest,
+    AsideAnswer,
+    AsideRequest,
+    HistoryAnswer,
+    Lease,
+    PlanRequest,
+    RestartRequest,
+    RevisionAnswer,
+    RevisionHead,
+    RollbackRequest,
+    RolloutAnswer,
+    SteerRequest,
+)
+from daqsched.rollout import Strategy
+from daqsched.select import selection
+from daqsched.spec import EMPTY, FORWARDER, Spec
+from daqsched.view import why_not_ready
+
+Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
+
+#: How many hosts of a batch that lag an answer tells of.
+MOST_LAGGING = 50
+
+
+class Changes:
+    """The routes; ``complete`` adds to a spec what is the framework's."""
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        complete: Callable[[Spec], Spec],
+        ask: Ask,
+        credentials: Optional[tuple[str, str]] = None,
+    ) -> None:
+        self._daemon, self._complete, self._ask, self._credentials = daemon, complete, ask, credentials
+        self._made: Optional[Agents] = None
+        #: One apply at a time, from its look at what is in force to its own revision.
+        self._turn: Optional[asyncio.Lock] = None
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            Route(f"{API}/plan", answering(self.plan), methods=["POST"]),
+            Route(f"{API}/apply", answering(self.apply), methods=["POST"]),
+            Route(f"{API}/rollback", answering(self.rollback), methods=["POST"]),
+            Route(f"{API}/history", answering(self.history)),
+            Route(f"{API}/revisions/{{number:int}}", answering(self.revision)),
+            Route(f"{API}/rollout", answering(self.rollout)),
+            Route(f"{API}/rollout", answering(self.steer), methods=["POST"]),
+            Route(f"{API}/restart", answering(self.restart), methods=["POST"]),
+            Route(f"{API}/aside", answering(self.leases)),
+            Route(f"{API}/aside", answering(self.aside), methods=["POST"]),
+            Route(f"{API}/return", answering(self.give_back), methods=["POST"]),
+        ]
+
+    # ------------------------------------------------------------------ plan and apply
+
+    async def plan(self, request: Request) -> Plan:
+        body = await body_of(request, PlanRequest)
+        check(body.spec)
+        found = await self._plan(body.spec, body.only, body.strategy)
+        return await self._with_placement(found, body.spec, body.only) if found.changes else found
+
+    async def _plan(self, spec: Spec, only: list[str], strategy: Optional[Strategy]) -> Plan:
+        chosen = selection(only)
+        completed = self._complete(spec)
+
+        def answer(engine: Engine, now: float) -> Plan:
+            in_force = engine.revision.spec if engine.revision else EMPTY
+            found = plan(engine.spec, completed, engine.hosts_of, engine.behind(), _with_forwarder(chosen))
+            # the digests are those of the crew's own file, not of what the framework adds to it
+            ours = plan(in_force, spec)
+            found = msgspec.structs.replace(found, digest=ours.digest, base=ours.base)
+            return with_times(engine, found, completed, strategy if strategy is not None else spec.rollout)
+
+        found: Plan = await self._ask(answer)
+        return found
+
+    async def _with_placement(self, found: Plan, spec: Spec, only: list[str]) -> Plan:
+        """What would not start on the machines as they are now."""
+        completed, chosen = self._complete(spec), _with_forwarder(selection(only))
+
+        def known(engine: Engine, now: float) -> Any:
+            return (
+                engine.master,
+                engine.connected,
+                list(starting(engine, completed, found, chosen)),
+                engine.fixed_ports,
+            )
+
+        master, connected, begun, fixed = await self._ask(known)
+        if not connected:
+            return msgspec.structs.replace(found, not_looked=f"no connection to the master {master}".rstrip())
+        if self._made is None:  # in the loop that serves
+            self._made = Agents(self._credentials)
+        try:
+            machines = await self._made.machines(master)
+        except Unreachable as error:
+            return msgspec.structs.replace(found, not_looked=str(error))
+        return await asyncio.to_thread(placed, found, machines, begun, fixed)
+
+    async def apply(self, request: Request) -> Applied:
+        body = await body_of(request, ApplyRequest)
+        check(body.spec)
+        if not body.spec.jobs and not body.allow_empty:
+            raise Refused("the file has no jobs, which would stop the whole farm: if that is meant, give --allow-empty")
+        async with self._one():
+            return await self._apply_to(body, user_of(request))
+
+    def _one(self) -> asyncio.Lock:
+        if self._turn is None:  # in the loop that serves
+            self._turn = asyncio.Lock()
+        return self._turn
+
+    async def _apply_to(self, body: ApplyRequest, user: str) -> Applied:
+        found = await self._plan(body.spec, body.only, body.strategy)
+        if body.if_unchanged and body.if_unchanged != found.base:
+            last = await self._head(0)
+            raise Refused(
+                f"not applied: {found.base} is in force and not {body.if_unchanged}, since revision {last.number} by "
+                f"{last.user}{': ' + last.message if last.message else ''}; `daqsched plan` shows what would change now"
+            )
+        event = events.JobsApplied(body.spec, user, body.message, body.strategy, tuple(body.only))
+        return await self._apply(found, event)
+
+    async def _apply(self, found: Plan, event: events.JobsApplied) -> Applied:
+        if found.changes or found.digest != found.base:
+            before = await self._rollout_number()
+            await asyncio.wrap_future(self._daemon.request(event))
+            number = await self._rollout_number()
+            return Applied(found, (await self._head(0)).number, number if number != before else 0)
+        return Applied(found, (await self._head(0)).number)
+
+    async def rollback(self, request: Request) -> Applied:
+        """A revision's spec, applied anew."""
+        body = await body_of(request, RollbackRequest)
+        old = await self._revision(body.revision)
+        message = f"rollback to revision {old.number}{': ' + body.message if body.message else ''}"
+        async with self._one():
+            found = await self._plan(old.spec, [], body.strategy)
+            return await self._apply(found, events.JobsApplied(old.spec, user_of(request), message, body.strategy))
+
+    # ------------------------------------------------------------------ revisions
+
+    async def history(self, request: Request) -> HistoryAnswer:
+        most = int(number_of(request, "most", 20))
+        found = await self._ask(lambda engine, now: self._daemon.history(max(1, min(10_000, most))))
+        return HistoryAnswer([_head(one) for one in found])
+
+    async def revision(self, request: Request) -> RevisionAnswer:
+        found = await self._revision(request.path_params["number"])
+        return RevisionAnswer(_head(found), found.spec)
+
+    async def _revision(self, number: int) -> Revision:
+        found: Optional[Revision] = await self._ask(
+            lambda engine, now: self._daemon.revision(number) if number else engine.revision
+        )
+        if found is None:
+            raise UserError(f"there is no revision {number}: `daqsched history` lists them")
+        return found
+
+    async def _head(self, number: int) -> RevisionHead:
+        found = await self._ask(lambda engine, now: engine.revision)
+        return _head(found) if found is not None else RevisionHead(0, "", "", 0.0, "")
+
+    # ------------------------------------------------------------------ rollouts
+
+    async def _rollout_number(self) -> int:
+        number: int = await self._ask(
+            lambda engine, now: engine.rolling.rollout.number if engine.rolling.rollout else 0
+        )
+        return number
+
+    async def rollout(self, request: Request) -> RolloutAnswer:
+        def answer(engine: Engine, now: float) -> RolloutAnswer:
+            rolling = engine.rolling
+            lagging: list[tuple[str, str, str]] = []
+            for key in rolling.keys:
+                why = why_not_ready(engine, key, now)
+                if why and len(lagging) < MOST_LAGGING:
+                    lagging.append((*key, why))
+            # a copy: the engine changes its own
+            copy = msgspec.structs.replace(rolling.rollout) if rolling.rollout is not None else None
+            return RolloutAnswer(copy, lagging, now)
+
+        found: RolloutAnswer = await self._ask(answer)
+        return found
+
+    async def steer(self, request: Request) -> RolloutAnswer:
+        body = await body_of(request, SteerRequest)
+        rollout = (await self.rollout(request)).rollout
+        if rollout is None or rollout.over:
+            raise Refused("no rollout is under way: `daqsched rollout` shows the last one")
+        if body.what == "rollback" and (rollout.kind != "apply" or not rollout.before):
+            raise Refused("a rolling restart has nothing to go back to: `daqsched rollout abort` ends it")
+        if body.what == "resume" and rollout.state != "paused":
+            raise Refused(f"rollout {rollout.number} is not paused")
+        await asyncio.wrap_future(
+            self._daemon.request(events.RolloutSteered(body.what, user_of(request), body.message))
+        )
+        return await self.rollout(request)
+
+    async def restart(self, request: Request) -> RolloutAnswer:
+        body = await body_of(request, RestartRequest)
+        if not body.select:
+            raise UserError("nothing is selected: name jobs, or '*' for all")
+        chosen = selection(body.select)
+        keys = await self._ask(
+            lambda engine, now: tuple(
+                key for key, one in engine.instances.items() if chosen(*key) and one.record.task is not None
+            )
+        )
+        if not keys:
+            raise UserError(f"nothing that runs fits {' '.join(body.select)}: `daqsched status` lists what does")
+        rollout = (await self.rollout(request)).rollout
+        if rollout is not None and not rollout.over:
+            raise Refused(
+                f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
+            )
+        event = events.RestartAsked(keys, user_of(request), body.message, body.strategy)
+        await asyncio.wrap_future(self._daemon.request(event))
+        return await self.rollout(request)
+
+    # ------------------------------------------------------------------ hosts put aside
+
+    async def leases(self, request: Request) -> AsideAnswer:
+        found: AsideAnswer = await self._ask(
+            lambda engine, now: AsideAnswer(
+                [Lease(host, one.user, one.at, one.until, one.message) for host, one in sorted(engine.aside.items())],
+                now,
+            )
+        )
+        return found
+
+    async def aside(self, request: Request) -> AsideAnswer:
+        body = await body_of(request, AsideRequest)
+        hosts = await self._hosts(body.hosts)
+        now = await self._ask(lambda engine, now: now)
+        if body.until <= now:
+            raise UserError("the time for which a host is put aside must end in the future")
+        event = events.PutAside(hosts, user_of(request), body.until, body.message)
+        await asyncio.wrap_future(self._daemon.request(event))
+        return await self.leases(request)
+
+    async def give_back(self, request: Request) -> AsideAnswer:
+        body = await body_of(request, AsideRequest)
+        hosts = tuple(expand(body.hosts))
+        away = {lease.host for lease in (await self.leases(request)).leases}
+        strange = [host for host in hosts if host not in away]
+        if strange:
+            raise UserError(f"{', '.join(strange)}: not put aside; `daqsched aside` lists what is")
+        await asyncio.wrap_future(self._daemon.request(events.Returned(hosts, user_of(request))))
+        return await self.leases(request)
+
+    async def _hosts(self, words: list[str]) -> tuple[str, ...]:
+        hosts = tuple(expand(words))
+        if not hosts:
+            raise UserError("no host is named")
+
+        def strange(engine: Engine, now: float) -> list[str]:
+            used = {host for hosts in engine.order.wanted.values() for host in hosts}
+            return [host for host in hosts if host not in used and host not in engine.seen]
+
+        unknown = await self._ask(strange)
+        if unknown:
+            raise UserError(f"{', '.join(unknown)}: no job names it, and no such machine has made an offer")
+        return hosts
+
+
+def _head(revision: Revision) -> RevisionHead:
+    return RevisionHead(revision.number, revision.digest, revision.user, revision.time, revision.message)
+
+
+def _with_forwarder(chosen: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
+    """The forwarder goes along with whatever part is meant."""
+    return lambda job, host: job == FORWARDER or chosen(job, host)

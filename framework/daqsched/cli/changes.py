@@ -1,0 +1,201 @@
+"""The crew's verbs about changes: what was applied when, how far a rollout is, which hosts are put aside."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+import click
+
+from daqsched.cli.farm import DIFFERENT, PATIENCE_S, SETTLE_S, follow
+from daqsched.cli.root import (
+    connect,
+    json_option,
+    main,
+    print_json,
+    strategy_of,
+    strategy_options,
+    terminal,
+)
+
+_message = click.option("-m", "--message", default="", help="Why, for whoever looks at it next.")
+
+
+@main.command()
+@click.option("-n", "--most", default=20, show_default=True, help="How many.")
+@json_option
+@click.pass_obj
+def history(path: Path, most: int, as_json: bool) -> None:
+    """Show what was applied, when, by whom and why; the newest first."""
+    from daqsched import show
+
+    found = connect(path).history(most)
+    if as_json:
+        print_json(found)
+    else:
+        terminal().print(show.history_table(found))
+
+
+@main.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="[B]", default="")
+@json_option
+@click.pass_obj
+def diff(path: Path, a: str, b: str, as_json: bool) -> None:
+    """Show what differs from A to B: numbers of revisions, or job files; without B: what is in force.
+
+    Ends with status 6 where there is a difference, 0 where there is none.
+    """
+    from daqsched import show
+    from daqsched.plan import plan
+
+    client = connect(path)
+    found = plan(_spec(client, a), _spec(client, b or "0"))
+    if as_json:
+        print_json(found)
+    else:
+        terminal().print(show.plan_lines(found, done=True))
+    if found.changes:
+        sys.exit(DIFFERENT)
+
+
+def _spec(client: Any, word: str) -> Any:
+    from daqsched.jobfile import load
+
+    return client.revision(int(word)).spec if word.isdigit() and not Path(word).exists() else load(Path(word))
+
+
+@main.command()
+@click.argument("revision", type=int)
+@_message
+@strategy_options
+@click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
+@click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait.")
+@json_option
+@click.pass_obj
+def rollback(
+    path: Path,
+    revision: int,
+    message: str,
+    batches: Optional[str],
+    ready: Optional[float],
+    pause_after: Sequence[int],
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Apply what an earlier REVISION said, as a new one."""
+    client = connect(path)
+    base = client.revision(revision).spec.rollout if ready is not None or pause_after or batches else None
+    applied = client.rollback(revision, message, strategy_of(base, batches, ready, pause_after))
+    follow(client, applied, (), wait, timeout, SETTLE_S, as_json)
+
+
+@main.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def rollout(ctx: click.Context, as_json: bool) -> None:
+    """Show how far the rollout under way is, or how the last one ended."""
+    if ctx.invoked_subcommand is None:
+        _show_rollout(connect(ctx.obj).rollout(), as_json)
+
+
+def _show_rollout(answer: Any, as_json: bool = False) -> None:
+    from daqsched import show
+
+    if as_json:
+        print_json(answer)
+    else:
+        terminal().print(show.rollout_lines(answer))
+
+
+@rollout.command()
+@_message
+@click.pass_obj
+def pause(path: Path, message: str) -> None:
+    """Begin no further batch until `resume`; what has begun goes on."""
+    _show_rollout(connect(path).steer("pause", message))
+
+
+@rollout.command()
+@_message
+@click.pass_obj
+def resume(path: Path, message: str) -> None:
+    """Go on with a paused rollout; failures are counted from 0."""
+    _show_rollout(connect(path).steer("resume", message))
+
+
+@rollout.command()
+@_message
+@click.pass_obj
+def abort(path: Path, message: str) -> None:
+    """End it: what it has not reached stays as it is until the next apply."""
+    _show_rollout(connect(path).steer("abort", message))
+
+
+@rollout.command("rollback")
+@_message
+@click.pass_obj
+def roll_back(path: Path, message: str) -> None:
+    """End it, and let all that it has changed go back at once to the revision before."""
+    _show_rollout(connect(path).steer("rollback", message))
+
+
+@main.command()
+@click.argument("select", nargs=-1, required=True)
+@_message
+@strategy_options
+@json_option
+@click.pass_obj
+def restart(
+    path: Path,
+    select: Sequence[str],
+    message: str,
+    batches: Optional[str],
+    ready: Optional[float],
+    pause_after: Sequence[int],
+    as_json: bool,
+) -> None:
+    """Start jobs anew, host by host, each when the one before is ready; `daqsched rollout` shows how far it is."""
+    from daqsched.rollout import ONE_BY_ONE
+
+    strategy = strategy_of(ONE_BY_ONE, batches, ready, pause_after) or ONE_BY_ONE
+    _show_rollout(connect(path).restart(select, message, strategy), as_json)
+
+
+@main.command()
+@click.argument("hosts", nargs=-1, metavar="[HOST...]")
+@click.option("--for", "length", default="", help="How long: 90s, 30m, 2h, 1d. Then they come back by themselves.")
+@_message
+@json_option
+@click.pass_obj
+def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: bool) -> None:
+    """Put HOSTs aside: their jobs end in order and stay away for a time. Without HOSTs: show which are.
+
+    HOST may be a range: hlt[01-10]. The forwarder of lines stays. `daqsched return HOST` gives a host back before.
+    """
+    from daqsched import show
+    from daqsched.errors import UserError
+    from daqsched.times import span
+
+    client = connect(path)
+    if hosts and not length:
+        raise UserError("say for how long: --for 2h")
+    if not hosts and (length or message):
+        raise UserError("name the hosts that are to be put aside")
+    answer = client.aside(hosts, time.time() + span(length), message) if hosts else client.leases()
+    if as_json:
+        print_json(answer)
+    else:
+        terminal().print(show.leases_lines(answer))
+
+
+@main.command("return")
+@click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
+@click.pass_obj
+def give_back(path: Path, hosts: Sequence[str]) -> None:
+    """Give HOSTs back that were put aside: their jobs start again."""
+    connect(path).give_back(hosts)
+    click.echo(f"Given back; `daqsched status {' '.join('@' + host for host in hosts)}` shows what runs there.")
