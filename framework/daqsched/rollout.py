@@ -54,7 +54,7 @@ class Failure(msgspec.Struct, frozen=True):
     at: float
 
 
-class Rollout(msgspec.Struct, omit_defaults=True):
+class Rollout(msgspec.Struct):
     """One change on its way, as the store keeps it; its batches are kept beside it, once."""
 
     #: Counts up over the life of the farm.

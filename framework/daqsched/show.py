@@ -82,7 +82,9 @@ def _expected(plan: Plan) -> Iterator[RenderableType]:
     if plan.takes_s >= 0 and len(plan.batches) > 1:
         times.append(f"all takes about {duration(plan.takes_s)} where nothing holds it up")
     if times:
-        yield Text(f"{'; '.join(times)} (by measured times).".capitalize())
+        measured = " (by measured times)" if plan.away_s >= 0 else ""
+        words = "; ".join(times)
+        yield Text(f"{words[0].upper()}{words[1:]}{measured}.")
     yield Text(
         f"In force now: {plan.base}. `daqsched apply --if-unchanged {plan.base}` refuses if that changes.", "dim"
     )

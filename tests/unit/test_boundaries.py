@@ -13,12 +13,12 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "backoff checks commands conflicts convert count demand differences errors events fill foresight forwarder heat hosts job"
-    " kibana lines match parts placement plan preflight protocol query retention rollout rules select spec tails task times"
-    " variables view",
+    FRAMEWORK: "backoff checks commands conflicts convert count demand differences errors events fill foresight forwarder heat"
+    " hosts job kibana lines match parts placement plan preflight protocol query retention rollout rules select spec"
+    " tails task times variables view",
     FRAMEWORK
-    / "engine": "__init__ applying asked ends engine farm instance leases offers order paces preflights rolling rollouts surveys tasks"
-    " wanted",
+    / "engine": "__init__ applying asked ends engine farm instance leases offers order paces preflights rolling rollouts"
+    " surveys tasks wanted",
     FRAMEWORK / "mesos": "incoming outgoing",
     EXECUTOR / "container": "frames order",
     EXECUTOR / "contract": "__init__ fingerprint forwarding forwarding_rules job levels report stream template wire",

@@ -633,8 +633,10 @@ class RandomFarm(RuleBasedStateMachine):
         world.say(events.Returned(("h1", "h2", "h3"), "erin"))
         for _ in range(12):
             self._peace()
-        rollout = world.engine.rolling.active
-        assert rollout is None, f"{rollout} does not end: {world.engine.rolling.due - world.now:g} s"
+        rolling = world.engine.rolling
+        shown = rows(world.engine, lambda job, host: (job, host) in rolling.keys, world.now)
+        waits = [one for one in shown if one.reason.startswith("waits for")]  # for what an apply left out
+        assert rolling.active is None or waits, f"{rolling.active} does not end: {rolling.due - world.now:g} s"
         world.say(events.JobsApplied(Spec(jobs=world.engine.spec.jobs), "alice", "", AT_ONCE))
         assert not world.engine.mixed, f"an apply of all leaves {world.engine.mixed} behind"
         for _ in range(8):

@@ -133,10 +133,12 @@ def _wait_for(
             live.start()
         while True:
             now = time.time()
-            complete_since = (complete_since or now) if answer.progress.complete else None
+            going = client.rollout().rollout if rollout else None
+            under_way = going is not None and going.number == rollout and not going.over
+            complete = answer.progress.complete and not under_way
+            complete_since = (complete_since or now) if complete else None
             if complete_since is not None and now - complete_since >= settle:
                 break
-            going = client.rollout().rollout if rollout else None
             if going is not None and going.number == rollout:
                 if going.state in ("paused", "aborted", "rolled-back"):
                     break
@@ -168,7 +170,10 @@ def _wait_for(
         total = sum(answer.progress.states.values())
         if answer.progress.complete:
             took = max(0.0, (complete_since or time.time()) - began)
-            console.print(f"All {total} running after {duration(took)}.", style="green")
+            left_alone = {state: answer.progress.states.get(state, 0) for state in ("ASIDE", "STOPPED")}
+            total -= sum(left_alone.values())
+            besides = "".join(f", {count} {state}" for state, count in left_alone.items() if count)
+            console.print(f"All {total} running after {duration(took)}{besides}.", style="green")
         else:
             console.print(show.lagging_table(answer.progress.lagging))
     return answer.progress
