@@ -152,7 +152,7 @@ class Spool:
                 source.free_since = now
             elif source.waiting:
                 source.final = True
-            elif quiet_s >= ORPHAN_S:
+            elif source.foreign or quiet_s >= ORPHAN_S:
                 yield source
 
     def remove(self, source: Source) -> bool:

@@ -4,29 +4,31 @@ A file's stream is registered in ``forward/files/ID.json`` before its first line
 that is renamed or deleted stays the same stream, read to its end by the descriptor that is held. After a restart it is
 looked for by inode, under its name, what the patterns match, and in its folder. A file that was emptied ends its stream, and
 what is in it now is a new one; what had not been read is looked for in the copy that logrotate's copytruncate leaves.
+
+A file that came and was rotated away between two looks, or while no forwarder ran, is known by its name and by its time: it
+was written to after the time up to which all files are known. So a stream is forgotten only when that time has passed
+its last byte, else its packed file would be read again.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import glob
-import json
 import os
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Callable, Optional
+from typing import Callable, NamedTuple
 
-from ...contract import ContractError, LogFiles, Stream
+from ...contract import LogFiles
 from ..forms import form_of
-from ..lines import LONGEST
 from ..position import Position
 from ..source import Source
-from .following import File
-from .identity import BEGINNING, COMPRESSED, Identity, identified, rotated
-from .rest import PACKED, kept, unpacked
+from .followed import Followed, new_id
+from .handles import Key, changed, first_byte, key_of, last_line, opened
+from .identity import COMPRESSED, originals
+from .registry import Registry
+from .rest import PACKED, unpacked
 
 #: The patterns are expanded so often; more seldom where that would take more than this share of a core, but this often.
 SCAN_EVERY_S, SCAN_SHARE, SCAN_AT_LEAST_S = 1.0, 0.001, 30.0
@@ -34,14 +36,21 @@ SCAN_EVERY_S, SCAN_SHARE, SCAN_AT_LEAST_S = 1.0, 0.001, 30.0
 #: So often it is noted that files were looked for: what was written since is new to whoever comes next.
 SIGN_EVERY_S = 10.0
 
+#: A file that came and went and that can't be read is tried again for so long.
+TRIED_S = 60.0
+
 #: So many files are followed at once, each with a descriptor; so many matches are looked at.
 MOST_FILES, MOST_MATCHES = 1000, 20_000
 
-#: The folder of the registrations below the forwarder's own, and the file there that lists the patterns seen before.
-FILES_DIR, PATTERNS = "files", "patterns"
-
 Complain = Callable[[str, str], None]
-Key = tuple[int, int]
+
+
+class Match(NamedTuple):
+    """A file that a pattern names."""
+
+    path: str
+    one: LogFiles
+    size: int
 
 
 class LogFilesWatcher:
@@ -56,20 +65,18 @@ class LogFilesWatcher:
         complain: Complain,
     ) -> None:
         """``folder`` is the forwarder's own; ``positions`` how far each stream has been read, as the journal says."""
-        self._host = host
-        self._folder = os.path.join(folder, FILES_DIR)
-        self._positions = positions
+        self._registry = Registry(folder, host)
+        self._followed = Followed(self._registry, positions, complain)
+        self._files = self._followed.files
+        self._rotation = self._followed.rotation
         self._complain = complain
         self._told = [one for one in told if self._usable(one)]
-        self._files: dict[Key, File] = {}
-        #: Emptied ones, whose key belongs to what is in the file now.
-        self._others: list[File] = []
         #: Files that were there when their pattern was first used: these are read from their end.
         self._old: set[Key] = set()
         self._next = self._next_sign = 0.0
-        #: When files were last looked for (wall clock), by whatever forwarder; 0: never.
-        self._alive = 0.0
-        self._resumed = False
+        #: The folders of all files, and when (nanoseconds) names moved in them.
+        self._folders: dict[str, int] = {}
+        self._begun = False
 
     lost = 0
 
@@ -78,50 +85,60 @@ class LogFilesWatcher:
 
     def discover(self, now: float) -> list[Source]:
         """The files that are followed from now on (``now`` is monotonic)."""
-        if not self._resumed:
-            os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        emptied = [file for file in self._files.values() if file.emptied and not file.ours]
-        if now < self._next and not emptied:
-            return []
-        before, clock = time.thread_time(), time.time()
-        for file in emptied:
-            self._let_go(file)
+        if now >= self._next or any(file.emptied and not file.ours for file in self._files.values()):
+            self._rotation.begin(now)
+            self._look(now)
+        fresh: list[Source] = [*self._followed.fresh]
+        self._followed.fresh.clear()
+        return fresh
+
+    def _look(self, now: float) -> None:
+        clock, before = time.time(), time.thread_time()
+        if not self._begun:
+            self._registry.prepare()
+            self._followed.complete = self._registry.complete_until()
         found = dict(self._matches())
-        paths = dict(found.values())
-        fresh: list[Source] = []
-        if not self._resumed:
-            fresh += self._resume(found)
+        if not self._begun:
+            self._followed.resume((path, key[1]) for key, (path, _, _) in found.items())
+            self._begun = True
             self._begin_patterns(found)
-        gone, self._resumed = not self._resumed, True
+        for key, file in list(self._files.items()):
+            if key in found and found[key].size != file.size:
+                file.look(now)
+            if file.emptied and not file.ours:
+                self._followed.let_go(file)
+        names = self._moved(found)
+        # What is done once for a file does not count: it must not put off the next look.
+        cost_s = time.thread_time() - before
         for key, file in self._files.items():
             match = found.pop(key, None)
             if match is None and not file.away:
-                file.away_since, gone = now, True
+                file.away_since = now
             file.away = match is None
-            file.path = match[0] if match else file.path
-        for file in [file for file in self._files.values() if file.hangs_on_us]:
-            self._keep(file)
-        if gone:
-            fresh += self._missed(paths)
-        fresh += self._follow(found)
+            file.path = match.path if match else file.path
+        self._followed.tidy()
+        self._follow(found)
         self._old &= found.keys()
-        self._alive = clock
+        whole = self._catch_up(names)
+        self._followed.complete = clock if whole else max(self._followed.complete, clock - TRIED_S)
+        for file in self._followed.known():
+            file.settled = now - file.changed > clock - self._followed.complete + 1.0
         if now >= self._next_sign:
             self._next_sign = now + SIGN_EVERY_S
-            os.utime(os.path.join(self._folder, PATTERNS))
-        cost_s = time.thread_time() - before
-        self._next = now + min(max(SCAN_EVERY_S, cost_s / SCAN_SHARE), SCAN_AT_LEAST_S)
-        return fresh
+            self._registry.sign(self._followed.complete)
+        self._next = now + min(max(SCAN_EVERY_S, (cost_s + self._rotation.cost_s) / SCAN_SHARE), SCAN_AT_LEAST_S)
 
     def _usable(self, one: LogFiles) -> bool:
         try:
-            form_of(self._stream(one, "", "", 0), 0)
+            form_of(self._registry.stream(one, ""), 0)
         except (ValueError, LookupError) as error:
             self._complain(f"files {one.name}", f"cannot follow the files of {one.name}: {error}")
             return False
         return True
 
-    def _matches(self) -> Iterator[tuple[Key, tuple[str, LogFiles]]]:
+    # ------------------------------------------------------------------ what is there
+
+    def _matches(self) -> Iterator[tuple[Key, Match]]:
         """Each file that a pattern names, once; the first pattern counts."""
         seen: set[Key] = set()
         for one in self._told:
@@ -140,9 +157,15 @@ class LogFilesWatcher:
                     key = (status.st_dev, status.st_ino)
                     if stat.S_ISREG(status.st_mode) and key not in seen:
                         seen.add(key)
-                        yield key, (path, one)
+                        yield key, Match(path, one, status.st_size)
 
-    def _follow(self, found: Mapping[Key, tuple[str, LogFiles]]) -> Iterator[File]:
+    def _begin_patterns(self, found: Mapping[Key, Match]) -> None:
+        """Remember which files were there before a pattern was first used, and which patterns have been."""
+        known = self._registry.known(self._told)
+        self._old.update(key for key, match in found.items() if match.one not in known)
+        self._registry.use(self._told, self._followed.complete)
+
+    def _follow(self, found: Mapping[Key, Match]) -> None:
         """Register what was not known."""
         room = MOST_FILES - len(self._files)
         if len(found) > room:
@@ -151,309 +174,87 @@ class LogFilesWatcher:
                 f"{len(found) + len(self._files)} log files match: the {MOST_FILES} that were written to last are followed; "
                 "name fewer",
             )
-            found = dict(sorted(found.items(), key=lambda item: -_changed(item[1][0]))[: max(0, room)])
-        for key, (path, one) in found.items():
+            found = dict(sorted(found.items(), key=lambda item: -changed(item[1].path))[: max(0, room)])
+        for key, match in found.items():
             try:
-                file = self._register(key, path, one)
+                self._open(key, match.path, match.one)
             except OSError as error:
-                self._complain(path, f"cannot read {path} of {one.name}: {error}; it is tried again")
-                continue
-            if file is not None:
-                self._files[key] = file
-                yield file
+                self._complain(match.path, f"cannot read {match.path} of {match.one.name}: {error}; it is tried again")
 
-    def _register(self, key: Key, path: str, one: LogFiles) -> Optional[File]:
-        handle = _open(path)
+    def _open(self, key: Key, path: str, one: LogFiles) -> None:
+        handle = opened(path)
         try:
             wide = one.charset.lower().replace("_", "-").startswith(("utf-16", "utf16"))
-            if _key(handle) != key or (wide and os.fstat(handle).st_size < 2):
-                os.close(handle)
-                return None  # looked at again: its name has moved on, or its byte order is not there yet
-            start = _last_line(handle) if key in self._old and not one.from_start else _first_byte(handle)
-        except BaseException:
-            os.close(handle)
-            raise
-        return self._opened(handle, path, one, _new_id(), start)
-
-    def _opened(self, handle: int, path: str, one: LogFiles, stream_id: str, start: int) -> File:
-        """The stream of an open file, registered; the descriptor is closed where that can't be."""
-        try:
-            beginning = os.pread(handle, BEGINNING, 0)
-            stream = self._stream(one, path, stream_id, start, beginning, identified(*_key(handle), beginning))
-            file = File(stream, self._registration(stream.id), Position(0, start), handle, self._forget)
-            file.write(sync=True)
-        except BaseException:
-            os.close(handle)
-            raise
-        return file
-
-    def _stream(
-        self,
-        one: LogFiles,
-        path: str,
-        stream_id: str,
-        start: int,
-        beginning: bytes = b"",
-        identity: Identity = identified(0, 0, b""),  # noqa: B008 - a constant
-    ) -> Stream:
-        from ..forms.records import charset_of
-
-        return Stream(
-            id=stream_id,
-            name=os.path.basename(path),
-            path=path,
-            start=start,
-            task_id="",
-            job=one.name,
-            host=self._host,
-            labels=dict(one.labels),
-            created=time.time(),
-            format="records",
-            dataset="daqsched.file",
-            options={
-                "time": one.time,
-                "level": one.level,
-                "multiline": one.multiline,
-                "charset": charset_of(one.charset, beginning).name,
-                "identity": list(identity),
-            },
-        )
-
-    def _begin_patterns(self, found: Mapping[Key, tuple[str, LogFiles]]) -> None:
-        """Remember which files were there before a pattern was first used, and which patterns have been."""
-        path = os.path.join(self._folder, PATTERNS)
-        known: set[tuple[str, str]] = set()
-        with contextlib.suppress(OSError, ValueError), open(path) as file:
-            self._alive = os.fstat(file.fileno()).st_mtime
-            known = {(name, pattern) for name, pattern in json.load(file)}
-        told = {(one.name, pattern) for one in self._told for pattern in one.paths}
-        for key, (_, one) in found.items():
-            if not any((one.name, pattern) in known for pattern in one.paths):
-                self._old.add(key)
-        fresh = path + ".new"
-        with open(fresh, "w") as file:
-            json.dump(sorted(told), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.utime(fresh, (self._alive, self._alive))  # until what was missed is registered, too
-        os.rename(fresh, path)
-
-    def _missed(self, paths: dict[str, LogFiles]) -> Iterator[File]:
-        """Files that came and were rotated away while nobody looked: written since, with names made of one that we know."""
-        if not self._alive:
-            return
-        by_name = {one.name: one for one in self._told}
-        away = {file.path: by_name[file.stream.job] for file in self._files.values() if file.stream.job in by_name}
-        for path, one in {**away, **paths}.items():
-            for ends in ((), PACKED):
-                for sibling, _ in list(_siblings(path, ends)):
-                    try:
-                        file = self._one_missed(sibling, path, one)
-                    except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
-                        self._complain(sibling, f"cannot read {sibling}, which nobody has looked at yet: {error}")
-                        continue
-                    if file is not None:
-                        file.away, file.away_since = True, time.monotonic()
-                        self._files[file.identity.key] = file
-                        yield file
-
-    def _one_missed(self, sibling: str, path: str, one: LogFiles) -> Optional[File]:
-        status = os.stat(sibling)
-        # The kernel's clock for files lags behind by some milliseconds.
-        old = status.st_mtime < self._alive - 0.05 or (status.st_dev, status.st_ino) in self._files
-        if old or not rotated(os.path.basename(path), os.path.basename(sibling)):
-            return None
-        stream_id = _new_id()
-        rest = self._registration(stream_id)[: -len(".json")] + ".rest"
-        handle = unpacked(sibling, rest, lambda first: True, 0) if sibling.endswith(PACKED) else _open(sibling)
-        beginning = os.pread(handle, BEGINNING, 0)
-        if any(
-            file.identity.size and file.identity.begins(beginning) for file in [*self._files.values(), *self._others]
-        ):
-            # A copy, or what was packed of a file that we have.
-            os.close(handle)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(rest)
-            return None
-        file = self._opened(handle, path, one, stream_id, _first_byte(handle))
-        file.ours = sibling.endswith(PACKED)
-        return file
-
-    def _resume(self, found: Mapping[Key, tuple[str, LogFiles]]) -> Iterator[File]:
-        """Take the files up again that an earlier forwarder followed."""
-        for name in os.listdir(self._folder):
-            if not name.endswith(".json"):
-                continue
-            registration = os.path.join(self._folder, name)
-            try:
-                with open(registration, "rb") as text:
-                    stream = Stream.from_json(text.read())
-                position = self._positions.get(stream.id, Position(0, stream.start))
-                file = File(stream, registration, position, -1, self._forget)
-            except (OSError, ContractError, ValueError, LookupError, KeyError, TypeError) as error:
-                self._complain(registration, f"cannot use the registration {registration}: {error}")
-                continue
-            handle = self._find(file, found)
-            if handle < 0 and not file.identity.size:
-                # It was empty when it was last looked at, and can only be known by its age.
-                self._alive = min(self._alive, stream.created)
-                os.unlink(registration)
-                continue
-            if handle < 0:
-                self._complain(
-                    registration,
-                    f"{file.instance}: the file of which {position.offset} bytes were read is not there any more; "
-                    "what else it held while no forwarder ran is lost",
+            old = key in self._old and not one.from_start
+            folder, name = os.path.split(path)
+            if (
+                key_of(handle) != key  # its name has moved on
+                or (wide and os.fstat(handle).st_size < 2)  # its byte order is not there yet
+                or (
+                    not old
+                    and self._followed.is_copy(handle, [os.path.join(folder, original) for original in originals(name)])
                 )
-                os.unlink(registration)
-                continue
-            file.file = handle
-            file.ours = os.path.exists(file.rest) and os.path.samestat(os.stat(file.rest), os.fstat(handle))
-            key = _key(handle)
-            file.identity = file.identity._replace(device=key[0], inode=key[1])
-            self._files[key] = file
-            yield file
-
-    def _find(self, file: File, found: Mapping[Key, tuple[str, LogFiles]]) -> int:
-        """A descriptor of the file, under whatever name; -1 where there is none."""
-        paths = [file.path]
-        # After a reboot a device may have another number: the inode and the beginning tell.
-        paths += [path for (_, inode), (path, _) in found.items() if inode == file.identity.inode]
-        paths += [path for path, inode in _siblings(file.path) if inode == file.identity.inode]
-        paths.append(file.rest)
-        for path in paths:
-            with contextlib.suppress(OSError):
-                handle = _open(path)
-                if os.fstat(handle).st_ino == file.identity.inode and self._holds(file, handle):
-                    return handle
+            ):
                 os.close(handle)
-        if not file.identity.size:
-            return -1
-        copy = self._copy_of(file)
-        return copy if copy >= 0 else self._unpack(file)
+                return
+            start = last_line(handle) if old else first_byte(handle)
+        except BaseException:
+            os.close(handle)
+            raise
+        self._followed.register(handle, path, one, new_id(), start)
+        self._old.discard(key)  # what is in it after it was emptied is new
 
-    def _unpack(self, file: File) -> int:
-        """A descriptor of the rest, out of what rotation packed; -1 where there is nothing."""
-        for path, _ in sorted(_siblings(file.path, PACKED), key=lambda item: -_changed(item[0])):
+    # ------------------------------------------------------------------ what came and went
+
+    def _moved(self, found: Mapping[Key, Match]) -> dict[str, dict[str, LogFiles]]:
+        """The names of all files, in each folder where names moved since the last call."""
+        by_name = {one.name: one for one in self._told}
+        ones = {file.path: by_name[file.stream.job] for file in self._followed.known() if file.stream.job in by_name}
+        ones.update((match.path, match.one) for match in found.values())
+        before, self._folders = self._folders, {}
+        names: dict[str, dict[str, LogFiles]] = {}
+        for path, one in ones.items():
+            folder, name = os.path.split(path)
+            names.setdefault(folder, {})[name] = one
+        for folder in names:
             try:
-                handle = unpacked(path, file.rest, file.identity.begins, file.front.position.offset)
-            except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
-                self._complain(path, f"cannot unpack {path}, where lines of {file.instance} may be: {error}")
-                continue
-            if handle >= 0:
-                return handle
-        return -1
+                self._folders[folder] = os.stat(folder).st_mtime_ns
+            except OSError:
+                self._folders[folder] = 0
+        return {folder: named for folder, named in names.items() if self._folders[folder] != before.get(folder)}
 
-    def _keep(self, file: File) -> None:
-        """Copy what is left of a deleted file."""
-        try:
-            handle = kept(file.file, file.rest, file.front.position.offset)
-        except OSError as error:
-            self._complain(
-                file.rest,
-                f"{file.instance} was deleted before all of it was stored, and its rest can't be kept in the spool "
-                f"({error}): it is lost if this forwarder ends before Elasticsearch has it",
-            )
-            return
-        if handle >= 0:
-            del self._files[file.identity.key]
-            file.go_on_in(handle, ours=True)
-            self._files[file.identity.key] = file
+    def _catch_up(self, names: Mapping[str, Mapping[str, LogFiles]]) -> bool:
+        """Register what came and was rotated away while nobody looked; whether that is all."""
+        whole = True
+        for folder, named in names.items() if self._followed.complete else ():
+            for path, name in self._rotation.unseen(folder, named, self._followed.complete):
+                try:
+                    self._passed(path, os.path.join(folder, name), named[name])
+                except FileNotFoundError:
+                    continue  # its name has moved on: the folder is listed again
+                except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
+                    self._complain(path, f"cannot read {path}, which nobody has looked at yet: {error}")
+                    whole = False
+            if not whole or not self._rotation.quiet:
+                self._folders[folder], whole = -1, False
+        return whole
 
-    def _holds(self, file: File, handle: int) -> bool:
-        """Whether an open file is not used by another stream and holds what was read of this one."""
-        return _key(handle) not in self._files and (
-            file.same_as(handle) or (not file.identity.size and not file.front.position.offset)
-        )
-
-    def _let_go(self, file: File) -> None:
-        """A file that was emptied: go on in the copy that may have been made of it before."""
-        del self._files[file.identity.key]
-        copy = self._copy_of(file)
-        ours = copy < 0
+    def _passed(self, path: str, before: str, one: LogFiles) -> None:
+        """A file that rotation called so, and that nobody has seen under the name that it had before."""
+        if len(self._files) >= MOST_FILES:
+            raise OSError(f"{MOST_FILES} files are followed already")
+        stream_id = new_id()
+        ours = path.endswith(PACKED)
         if ours:
-            copy = self._unpack(file)
-        if copy >= 0:
-            self._files[_key(copy)] = file
-        else:
-            self._others.append(file)
-            self._complain(
-                file.registration,
-                f"{file.instance}: somebody emptied it, of which {file.front.position.offset} bytes were read; what was not read "
-                "by then is lost, and it is read from its beginning",
+            handle = unpacked(
+                path, self._registry.rest(stream_id), lambda first: bool(first) and not self._followed.alike(first), 0
             )
-        file.go_on_in(copy, ours and copy >= 0)
-
-    def _copy_of(self, file: File) -> int:
-        """A descriptor of the copy beside the file that begins as it did; -1 where there is none."""
-        for path, _ in sorted(_siblings(file.path), key=lambda item: -_changed(item[0])):
-            with contextlib.suppress(OSError):
-                handle = _open(path)
-                if self._holds(file, handle) and path != file.path:
-                    return handle
+            if handle < 0:
+                return  # it is of a file that we have
+        else:
+            handle = opened(path)
+            if key_of(handle) in self._files or not os.fstat(handle).st_size or self._followed.is_copy(handle):
                 os.close(handle)
-        return -1
-
-    def _registration(self, stream_id: str) -> str:
-        return os.path.join(self._folder, f"{stream_id}.json")
-
-    def _forget(self, file: File) -> None:
-        if file in self._others:
-            self._others.remove(file)
-        elif self._files.get(file.identity.key) is file:
-            del self._files[file.identity.key]
-
-
-def _open(path: str) -> int:
-    # Not to hang where somebody has put a FIFO.
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-
-
-def _key(handle: int) -> Key:
-    status = os.fstat(handle)
-    return status.st_dev, status.st_ino
-
-
-def _changed(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except OSError:
-        return 0.0
-
-
-def _siblings(path: str, ends: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
-    """Files that rotation may have made of this one, with their inodes: in its folder, with names that begin as its does.
-
-    ``ends``: packed ones with such names; none: those that are not packed.
-    """
-    stem = os.path.basename(path).partition(".")[0]
-    try:
-        with os.scandir(os.path.dirname(path)) as entries:
-            for entry in entries:
-                right = entry.name.endswith(ends) if ends else not entry.name.endswith(COMPRESSED)
-                if right and entry.name.startswith(stem) and entry.is_file():
-                    yield entry.path, entry.inode()
-    except OSError:
-        return
-
-
-def _last_line(handle: int) -> int:
-    """Where the last line begins that has no newline yet, or the file's end."""
-    size = os.fstat(handle).st_size
-    first = max(0, size - LONGEST)
-    at = os.pread(handle, size - first, first).rfind(b"\n")
-    return first + at + 1 if at >= 0 else size
-
-
-def _first_byte(handle: int) -> int:
-    """0, or behind the zeros that a program leaves which goes on at its old place after its file was emptied."""
-    with contextlib.suppress(OSError):
-        first = os.lseek(handle, 0, os.SEEK_DATA)
-        if first:
-            block = os.pread(handle, 64 * 1024, first)
-            return first + len(block) - len(block.lstrip(b"\0"))
-    return 0
-
-
-def _new_id() -> str:
-    return base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode()
+                return
+        file = self._followed.register(handle, before, one, stream_id, first_byte(handle))
+        file.ours, file.away, file.away_since = ours, True, time.monotonic()

@@ -52,6 +52,10 @@ class File(Source):
         self.ours = False
         #: It is not what it was: the place that was read to is not in it.
         self.emptied = False
+        #: All that was made of it so far was found: what comes up of it later is known by its age.
+        self.settled = False
+        #: It is not open, and may be later.
+        self.sought = False
         self._charset = charset_of(stream.options["charset"])
         self._gathers = bool(stream.options["multiline"])
         #: Whether nothing will be written to the last line.
@@ -59,6 +63,8 @@ class File(Source):
         self._forget = forget
         #: The last bytes that were read, and where they end.
         self._last, self._last_end = b"", 0
+        #: When it was last written to (nanoseconds, by the file system).
+        self._written = 0
         #: The size that the last record was taken as complete at.
         self._settled = -1
 
@@ -89,11 +95,14 @@ class File(Source):
             return None
         status = os.fstat(self.file)
         size = status.st_size
-        if size != self.size:
-            if size < self.size and (size < self.front.position.offset or not self.identity.begins(self.beginning())):
+        if size != self.size or status.st_mtime_ns != self._written:
+            self._written = status.st_mtime_ns
+            beginning = self.beginning()
+            if size < self.front.position.offset or not self.identity.begins(beginning):
                 self.emptied = True
                 return None
-            return status
+            self._grow(beginning)
+            return status if size != self.size else None
         if size > self.front.position.offset and not self.final:
             quiet_s = now - self.changed
             if self.away and quiet_s >= PARTIAL_S:
@@ -126,24 +135,42 @@ class File(Source):
             return super().lines_before(chunk, limit)
         return chunk[: self._charset.end(chunk[: max(0, limit)])] or chunk
 
+    def begin_in(self, file: int) -> None:
+        """It is read by this descriptor, which it was found again by."""
+        self.file = file
+        self.ours = os.path.exists(self.rest) and os.path.samestat(os.stat(self.rest), os.fstat(file))
+        self._last_end = self.front.position.offset
+        first = max(0, self._last_end - REMEMBERED)
+        self._last = os.pread(file, self._last_end - first, first)
+        self._is(file)
+
     def same_as(self, file: int) -> bool:
         """Whether an open file holds what was read of this one, and so is a copy of it."""
-        if not self.identity.size or os.fstat(file).st_size < max(self.front.position.offset, self._last_end):
+        long_enough = os.fstat(file).st_size >= max(self.front.position.offset, self._last_end)
+        return long_enough and self.alike(file)
+
+    def begins(self, beginning: bytes) -> bool:
+        """Whether this file has lines and may begin so; also one that was empty at the last look."""
+        if not self.identity.size:
+            self._grow(self.beginning())
+        return self.identity.size > 0 and self.identity.begins(beginning)
+
+    def alike(self, file: int) -> bool:
+        """Whether an open file may be (or become) a copy of this one, as far as it goes."""
+        if not self.begins(os.pread(file, BEGINNING, 0)):
             return False
-        here = os.pread(file, len(self._last), self._last_end - len(self._last)) if self._last else b""
-        return self.identity.begins(os.pread(file, BEGINNING, 0)) and here == self._last
+        last = os.pread(file, len(self._last), self._last_end - len(self._last))
+        return os.fstat(file).st_size < self._last_end or last == self._last
 
     def go_on_in(self, file: int, ours: bool = False) -> None:
         """The rest is read from a copy, which may be ours; -1: there is none, and it is lost."""
-        self.ours = ours
+        self.ours, self.settled = ours, False
         if self.file >= 0:
             os.close(self.file)
         self.file, self.emptied, self.away, self.changed = file, False, True, time.monotonic()
-        if file >= 0:
-            status = os.fstat(file)
-            self.identity = self.identity._replace(device=status.st_dev, inode=status.st_ino)
-            self.write(sync=True)
         self.size = self.front.tried = self.front.position.offset
+        if file >= 0:
+            self._is(file)
 
     def write(self, sync: bool = False) -> None:
         """Write the registration; what is there is replaced whole."""
@@ -160,6 +187,8 @@ class File(Source):
 
     def abandoned(self) -> bool:
         """Whether nobody can be expected to write to it any more."""
+        if not self.settled or self.sought:
+            return False
         if self.file < 0 or self.ours:
             return True
         if not self.away:
@@ -169,13 +198,13 @@ class File(Source):
 
     def remove(self) -> None:
         """Let go of the file, and take the registration away."""
+        self._forget(self)
         for path in (self.registration, self.rest):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         if self.file >= 0:
             os.close(self.file)
             self.file = -1
-        self._forget(self)
 
     def _grow(self, beginning: bytes) -> None:
         grown = self.identity.grown(beginning)
@@ -183,3 +212,11 @@ class File(Source):
             self.identity = grown
             with contextlib.suppress(OSError):  # a shorter fingerprint serves, too
                 self.write()
+
+    def _is(self, file: int) -> None:
+        """Its identity has that file's number."""
+        status = os.fstat(file)
+        if self.identity.key != (status.st_dev, status.st_ino):
+            self.identity = self.identity._replace(device=status.st_dev, inode=status.st_ino)
+            with contextlib.suppress(OSError):  # it is found again by what it begins with
+                self.write(sync=True)

@@ -7,6 +7,8 @@ its number given to a new one.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import NamedTuple
 from zlib import crc32
 
@@ -48,14 +50,18 @@ def identified(device: int, inode: int, beginning: bytes) -> Identity:
     return Identity(device, inode, len(beginning), crc32(beginning))
 
 
-def rotated(name: str, sibling: str) -> bool:
-    """Whether rotation gives a file of that name the other name: ``x.log.1``, ``x.log-20261123.gz``, ``x-20261123.log``."""
-    stem, dot, extension = name.rpartition(".")
-    for before, after in ((name, ""), (stem, dot + extension)):
-        middle = sibling[len(before) :]
-        for end in ("", *COMPRESSED):
-            if middle.endswith(after + end) and before:
-                number = middle[: len(middle) - len(after + end)]
-                if sibling.startswith(before) and number[:1] in (".", "-", "_") and any(map(str.isdigit, number)):
-                    return not any(map(str.isalpha, number.replace("T", "")))
-    return False
+def originals(name: str) -> Iterator[str]:
+    """What a file was called of which rotation made one of that name: of ``x.log.1``, ``x.log-20261123.gz`` and
+    ``x-20261123.log`` it is ``x.log``. There may be several answers, or none.
+    """
+    name = next((name[: -len(end)] for end in COMPRESSED if name.endswith(end)), name)
+    for number in _NUMBER.finditer(name):
+        first = number.start()
+        for end in {len(name), name.rfind(".")}:
+            if _NUMBERED.fullmatch(name, first, end):
+                yield name[:first] + name[end:]
+
+
+#: What rotation adds: a number, a date, or a date with a time; and how it begins, behind a name.
+_NUMBERED = re.compile(r"[._-][0-9][0-9T:._-]*")
+_NUMBER = re.compile(r"(?<=.)[._-](?=[0-9])")

@@ -1,0 +1,174 @@
+"""The log files that are followed, each one's stream registered before its first line is read; and what becomes of those
+that were deleted or emptied, or are found again after a restart."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Callable, Optional
+from zlib import crc32
+
+from ...contract import ContractError, LogFiles, Stream
+from ..position import Position
+from .following import File
+from .handles import Key
+from .identity import BEGINNING
+from .registry import Registry
+from .rest import kept
+from .rotation import Rotation
+
+Complain = Callable[[str, str], None]
+
+
+class Followed:
+    """All of them; changed by one thread."""
+
+    def __init__(self, registry: Registry, positions: Mapping[str, Position], complain: Complain) -> None:
+        """``positions``: how far each stream has been read, as the journal says."""
+        self._registry = registry
+        self._positions = positions
+        self._complain = complain
+        self.files: dict[Key, File] = {}
+        #: Emptied ones without a copy, whose key belongs to what is in the file now, and those that were not found again.
+        self.gone: list[File] = []
+        self.rotation = Rotation(self.files, complain)
+        #: Not yet handed out.
+        self.fresh: list[File] = []
+        #: All that was written to before then (wall clock) is known; 0: nothing is, and all is new to us.
+        self.complete = 0.0
+
+    def register(self, handle: int, path: str, one: LogFiles, stream_id: str, start: int) -> File:
+        """The stream of an open file; the descriptor is closed where it can't be registered."""
+        try:
+            stream = self._registry.stream(one, path, stream_id, start, handle)
+            file = File(stream, self._registry.path(stream_id), Position(0, start), handle, self._forget)
+            file.write(sync=True)
+        except BaseException:
+            os.close(handle)
+            raise
+        self.files[file.identity.key] = file
+        self.fresh.append(file)
+        return file
+
+    def known(self) -> list[File]:
+        """All whose beginning is known."""
+        return [*self.files.values(), *self.gone]
+
+    def alike(self, beginning: bytes) -> list[File]:
+        """Those that may begin so."""
+        sums: dict[int, int] = {}
+        alike = []
+        for file in self.known():
+            size = file.identity.size
+            if size not in sums:
+                sums[size] = crc32(beginning[:size])
+            if not size or (size <= len(beginning) and file.identity.crc == sums[size]):
+                alike.append(file)
+        return [file for file in alike if file.begins(beginning)]
+
+    def is_copy(self, handle: int, of: Optional[Sequence[str]] = None) -> bool:
+        """Whether an open file may be a copy of one that is followed, with one of these names if there are any told."""
+        if of is not None and not of:
+            return False
+        alike = self.alike(os.pread(handle, BEGINNING, 0))
+        return any(file.alike(handle) for file in alike if of is None or file.path in of)
+
+    # ------------------------------------------------------------------ what was there
+
+    def resume(self, found: Iterable[tuple[str, int]]) -> None:
+        """Take the files up again that an earlier forwarder followed; ``found``: paths and inodes of those that are there."""
+        inodes: dict[int, list[str]] = {}
+        for path, inode in found:  # after a reboot a device may have another number
+            inodes.setdefault(inode, []).append(path)
+        for registration in self._registry.registrations():
+            try:
+                with open(registration, "rb") as text:
+                    stream = Stream.from_json(text.read())
+                position = self._positions.get(stream.id, Position(0, stream.start))
+                file = File(stream, registration, position, -1, self._forget)
+            except (OSError, ContractError, ValueError, LookupError, TypeError) as error:
+                self._complain(registration, f"cannot use the registration {registration}: {error}")
+                continue
+            handle = self.rotation.find(file, inodes.get(file.identity.inode, ()))
+            if handle >= 0:
+                file.begin_in(handle)
+                self.files[file.identity.key] = file
+                self.fresh.append(file)
+                continue
+            self.gone.append(file)
+            if self.rotation.no_room:
+                file.sought = True
+                self.fresh.append(file)
+                continue
+            if file.identity.size:  # an empty one is known by its age: what was written to it is new
+                self._lost(file)
+            os.unlink(registration)
+
+    def tidy(self) -> None:
+        """Copy what is left of deleted files, and look again for what could not be unpacked for want of room."""
+        for file in [file for file in self.files.values() if file.hangs_on_us]:
+            self._keep(file)
+        for file in [file for file in self.gone if file.sought]:
+            handle = self.rotation.find(file, ())
+            if handle >= 0:
+                self.gone.remove(file)
+                file.begin_in(handle)
+                self.files[file.identity.key] = file
+            elif not self.rotation.no_room:
+                self._lost(file)
+            file.sought = handle < 0 and self.rotation.no_room
+
+    def _lost(self, file: File) -> None:
+        self._complain(
+            file.registration,
+            f"{file.instance}: the file of which {file.front.position.offset} bytes were read is not there any more; "
+            "what else it held while no forwarder ran is lost",
+        )
+
+    def _keep(self, file: File) -> None:
+        """Copy what is left of a deleted file."""
+        try:
+            handle = kept(file.file, file.rest, file.front.position.offset)
+        except OSError as error:
+            self._complain(
+                file.rest,
+                f"{file.instance} was deleted before all of it was stored, and its rest can't be kept in the spool "
+                f"({error}): it is lost if this forwarder ends before Elasticsearch has it",
+            )
+            return
+        if handle >= 0:
+            del self.files[file.identity.key]
+            file.go_on_in(handle, ours=True)
+            self.files[file.identity.key] = file
+
+    def let_go(self, file: File) -> None:
+        """A file that was emptied: go on in the copy that may have been made of it before."""
+        del self.files[file.identity.key]
+        copy = self.rotation.copy_of(file)
+        ours = copy < 0
+        if ours:
+            copy = self.rotation.unpack(file)
+        file.go_on_in(copy, ours and copy >= 0)
+        if copy >= 0:
+            self.files[file.identity.key] = file
+            return
+        self.gone.append(file)
+        self._complain(
+            file.registration,
+            f"{file.instance}: somebody emptied it, of which {file.front.position.offset} bytes were read; what was not read "
+            "by then is lost, and it is read from its beginning",
+        )
+
+    def _forget(self, file: File) -> None:
+        """It is about to be taken away: what is packed of it must not be new to whoever comes next."""
+        self._registry.sign(self.complete)
+        if file in self.gone:
+            self.gone.remove(file)
+        elif self.files.get(file.identity.key) is file:
+            del self.files[file.identity.key]
+
+
+def new_id() -> str:
+    """An id that no stream has had."""
+    return base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode()

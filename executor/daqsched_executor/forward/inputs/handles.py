@@ -1,0 +1,49 @@
+"""Somebody else's files, opened and looked at: never to write, and never to hang."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ..lines import LONGEST
+
+#: Device and inode: no two files have the same at one time.
+Key = tuple[int, int]
+
+
+def opened(path: str) -> int:
+    """A descriptor to read by. Raises OSError."""
+    # Not to hang where somebody has put a FIFO.
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def key_of(handle: int) -> Key:
+    """Which file that is."""
+    status = os.fstat(handle)
+    return status.st_dev, status.st_ino
+
+
+def changed(path: str) -> float:
+    """When a file was last written to, or a folder's names last moved (wall clock); 0 where it is not there."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def last_line(handle: int) -> int:
+    """Where the last line begins that has no newline yet, or the file's end."""
+    size = os.fstat(handle).st_size
+    first = max(0, size - LONGEST)
+    at = os.pread(handle, size - first, first).rfind(b"\n")
+    return first + at + 1 if at >= 0 else size
+
+
+def first_byte(handle: int) -> int:
+    """0, or behind the zeros that a program leaves which goes on at its old place after its file was emptied."""
+    with contextlib.suppress(OSError):
+        first = os.lseek(handle, 0, os.SEEK_DATA)
+        if first:
+            block = os.pread(handle, 64 * 1024, first)
+            return first + len(block) - len(block.lstrip(b"\0"))
+    return 0
