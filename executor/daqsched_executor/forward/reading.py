@@ -15,6 +15,7 @@ from .batch import BODY, Batch, Documents
 from .disk import Disk
 from .draft import Draft, reread
 from .journal import Journal
+from .late import MOST_LEFT, left_at
 from .marks import Mark, Marks
 from .position import Drop, Range
 from .record import index_of, told
@@ -24,12 +25,6 @@ from .spool import Input, Spool
 
 #: A clock that was set back by less than this keeps its lines in order by going on from the latest time.
 CLOCK_BACK_MICROS = 60_000_000
-
-#: Where so much waits, seen so long ago, new lines go first and what waits is caught up beside them.
-LATE_BYTES, LATE_MICROS = 2 * BODY, 2_000_000
-
-#: Of so many places a stream is caught up at most; then the foremost waits for them.
-MOST_LEFT = 8
 
 #: Of so many batches one begins with what is to be caught up, also where new lines alone would fill it.
 CATCH_UP_EVERY = 4
@@ -209,17 +204,9 @@ class Reader:
 
     def _jump(self, source: Source) -> None:
         """Leave what waits for later if it is much and old."""
-        waits = source.size - source.front.position.offset
-        if waits < LATE_BYTES or source.foreign or len(source.left) >= MOST_LEFT:
-            return
-        mark = source.marks.at(source.front.position.offset)
-        if mark is None or time.time_ns() // 1000 - mark.micros < LATE_MICROS:
-            return
         try:
-            # to the first line that the last look found: what it saw has one time, and is not taken apart
-            edge = source.marks.edge - 1
-            to = edge + source.read(edge).find(b"\n") + 1 if edge > source.front.position.offset else edge
-            if not edge < to < source.size:
+            to = left_at(source, time.time_ns() // 1000)
+            if to is None:
                 return
             # a forwarder that is killed must not give what waits a later time than what went before it
             self.journal.seen({source.stream.id: source.marks.all()})
