@@ -28,6 +28,7 @@ from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.match import by_attributes
 from daqsched.protocol import (
     API,
+    IncidentsAnswer,
     Info,
     OrderAnswer,
     OrderRequest,
@@ -38,10 +39,12 @@ from daqsched.protocol import (
     Selected,
     SelectRequest,
     StatusAnswer,
+    WhyAnswer,
 )
 from daqsched.sandbox_api import Sandboxes
 from daqsched.select import selection
 from daqsched.spec import Spec
+from daqsched.why import stories
 from daqsched_executor.contract import ORDER_KINDS, Order
 
 logger = logging.getLogger(__name__)
@@ -77,6 +80,8 @@ class Api:
                 Route(f"{API}/info", answering(self.info)),
                 Route(f"{API}/status", answering(self.status)),
                 Route(f"{API}/progress", answering(self.progress)),
+                Route(f"{API}/why", answering(self.why)),
+                Route(f"{API}/incidents", answering(self.incidents)),
                 Route(f"{API}/preflight", answering(self.preflight), methods=["POST"]),
                 Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer)),
                 Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
@@ -122,6 +127,21 @@ class Api:
             )
 
         return await self._ask(answer)
+
+    async def why(self, request: Request) -> WhyAnswer:
+        words = request.query_params.getlist("select")
+        most = int(number_of(request, "most", 20))
+
+        def answer(engine: Engine, now: float) -> WhyAnswer:
+            # a word may be a host's name, where no job is called so
+            hosts = {host for hosts in engine.order.wanted.values() for host in hosts} if words else set()
+            meant = [f"@{word}" if word in hosts and word not in engine.order.wanted else word for word in words]
+            return WhyAnswer(*stories(engine, selection(meant), now, most))
+
+        return await self._ask(answer)
+
+    async def incidents(self, request: Request) -> IncidentsAnswer:
+        return await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
 
     async def progress(self, request: Request) -> ProgressAnswer:
         chosen = selection(request.query_params.getlist("select"))

@@ -65,6 +65,12 @@ class Client:
         body = protocol.ApplyRequest(spec, message, allow_empty, list(only), strategy, if_unchanged)
         return self._post("/apply", body, protocol.Applied)
 
+    def why(self, select: Sequence[str] = (), most: int = 20) -> protocol.WhyAnswer:
+        return self._get("/why", protocol.WhyAnswer, select=list(select), most=most)
+
+    def incidents(self) -> protocol.IncidentsAnswer:
+        return self._get("/incidents", protocol.IncidentsAnswer)
+
     def history(self, most: int = 20) -> list[protocol.RevisionHead]:
         return self._get("/history", protocol.HistoryAnswer, most=most).revisions
 

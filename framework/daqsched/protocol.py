@@ -6,11 +6,13 @@ from typing import Literal, Optional
 
 import msgspec
 
+from daqsched.incidents import Incident
 from daqsched.plan import Plan
 from daqsched.preflight import Answer
 from daqsched.rollout import ONE_BY_ONE, Rollout, Strategy
 from daqsched.spec import Spec
 from daqsched.view import Progress, Row
+from daqsched.why import Story
 
 #: First part of every path; raised when an older CLI could misunderstand the daemon.
 API = "/v1"
@@ -211,6 +213,21 @@ class PreflightAnswer(msgspec.Struct):
 
     version: int
     answer: Answer
+
+
+class WhyAnswer(msgspec.Struct):
+    """GET /v1/why?select=WORD&most=N: a story for each that is not as wanted, the worst first."""
+
+    stories: list[Story]
+    #: How many fit the words.
+    chosen: int
+
+
+class IncidentsAnswer(msgspec.Struct):
+    """GET /v1/incidents: deaths that are alike, the latest first."""
+
+    incidents: list[Incident]
+    now: float
 
 
 class SandboxesRequest(msgspec.Struct, forbid_unknown_fields=True):

@@ -12,9 +12,18 @@ from rich.text import Text
 
 from daqsched.hosts import fold
 from daqsched.plan import Plan
-from daqsched.protocol import AsideAnswer, ProgressAnswer, RevisionHead, RolloutAnswer, StatusAnswer
+from daqsched.protocol import (
+    AsideAnswer,
+    IncidentsAnswer,
+    ProgressAnswer,
+    RevisionHead,
+    RolloutAnswer,
+    StatusAnswer,
+    WhyAnswer,
+)
 from daqsched.rollout import Rollout
 from daqsched.view import ORDER, Row
+from daqsched.why import Story
 from daqsched_executor.contract import duration
 
 STYLES = {
@@ -133,6 +142,40 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     for one in rollout.failures:
         rows.append(Text(f"  failed: {one.job}@{one.host}  {one.why}", "red"))
     return Group(*rows)
+
+
+def why_lines(answer: WhyAnswer) -> RenderableType:
+    """A paragraph for each story; those that differ in their hosts alone are one."""
+    if not answer.stories:
+        return Text(f"All {answer.chosen} are as wanted." if answer.chosen else "Nothing is wanted yet.", "green")
+    groups: dict[tuple[str, str, str], list[Story]] = {}
+    for one in answer.stories:
+        groups.setdefault((one.job, one.state, one.why.replace(one.host, "its host")), []).append(one)
+    parts: list[RenderableType] = []
+    for (job, state, why), alike in groups.items():
+        head = Text(f"{job}@{fold(one.host for one in alike)}  ", "bold")
+        head.append(state, STYLES[state])
+        head.append(f"  {alike[0].why if len(alike) == 1 else why}")
+        parts.append(head)
+        parts += [Text(f"    {line}", "dim" if line.startswith("  |") else "") for line in alike[0].evidence]
+    return Group(*parts)
+
+
+def incidents_table(answer: IncidentsAnswer) -> RenderableType:
+    """The latest first."""
+    if not answer.incidents:
+        return Text("No program has died that nobody asked to end.", "green")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("LAST", "TIMES", "HOW", "JOBS", "HOSTS", "FIRST", "LAST LINE"):
+        table.add_column(name, justify="right" if name == "TIMES" else "left", overflow="fold")
+    for one in answer.incidents:
+        first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.first))
+        if one.revision:
+            first += f", {duration(max(0.0, one.first - one.applied))} after revision {one.revision}"
+        last = f"{_ago(one.last, answer.now)} ago"
+        hosts = fold(one.hosts) if len(one.hosts) > 1 else f"only {one.hosts[0]}"
+        table.add_row(last, str(one.count), one.how, ", ".join(one.jobs), hosts, first, Text(one.line, "dim"))
+    return table
 
 
 def leases_lines(answer: AsideAnswer) -> RenderableType:

@@ -76,7 +76,7 @@ def rows(engine: Engine, chosen: Callable[[str, str], bool], now: float) -> Iter
     """One row per chosen instance, as things are at ``now``; also one per job that has found no machine yet."""
     for (name, host), instance in engine.instances.items():
         if chosen(name, host):
-            yield _row(engine, instance, now)
+            yield row_of(engine, instance, now)
     for job in engine.homeless():
         if chosen(job.name, ""):
             wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
@@ -103,7 +103,8 @@ def as_wanted(row: Row) -> bool:
     return row.wanted and not row.outdated and not row.behind and row.state in ("RUNNING", "FINISHED")
 
 
-def _row(engine: Engine, instance: Instance, now: float) -> Row:
+def row_of(engine: Engine, instance: Instance, now: float) -> Row:
+    """The row of one instance, as things are at ``now``."""
     task = instance.record.task
     state, reason, since = _shown(engine, instance, now)
     report = task.report if task is not None else instance.record.last_report
@@ -170,7 +171,7 @@ def why_not_ready(engine: Engine, key: tuple[str, str], now: float) -> str:
     instance = engine.instances.get(key)
     if instance is None or instance.job is None or instance.record.hold or instance.aside:
         return ""
-    row = _row(engine, instance, now)
+    row = row_of(engine, instance, now)
     return "" if as_wanted(row) else f"{row.state}{': ' + row.reason if row.reason else ''}"
 
 

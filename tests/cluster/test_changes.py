@@ -212,3 +212,26 @@ def test_a_rollout_waits_where_it_is_told_to(farm: Farm) -> None:
     os.kill(farm.pid("readout@hlt03"), signal.SIGKILL)
     until(lambda: farm.rows("readout@hlt03")["readout@hlt03"]["restarts"] == 1, "it is back")
     assert releases(farm)[2] == "r1"
+
+
+def test_why_tells_what_is_wrong_and_where_else(farm: Farm) -> None:
+    """A death with its last line on all hosts, after the change that brought it; a host that is not there."""
+    text = """
+jobs = [
+    Job("readout", argv=["/bin/sh", "-c", "echo cannot open /dev/pcie40_{host}; exit 3"], hosts="hlt[01-03]", version="r2",
+        restart=Restart(delay_s=60)),
+    Job("evb", "/bin/sleep 100000", hosts="hlt01", after=["readout"]),
+    Job("far", "/bin/sleep 100000", hosts="hlt77"),
+]"""
+    farm.apply(text, "--no-wait")
+    alike = "this death: 3 times, on 3 hosts (hlt[01-03])"
+    until(lambda: alike in farm.run("why", check=False).stdout, "all have died")
+    done = farm.run("why", check=False)
+    assert done.returncode == 4 and "  | cannot open /dev/pcie40_hlt01" in done.stdout
+    assert "after revision 1 (version r2)" in done.stdout
+    assert "evb@hlt01  WAITING  waits for readout on hlt01" in done.stdout
+    assert "no offer from hlt77" in farm.run("why", "far", check=False).stdout
+    assert farm.run("why", "nosuch", check=False).returncode == 2
+    (one,) = json.loads(farm.run("incidents", "--json").stdout)["incidents"]
+    assert (one["count"], one["how"], one["revision"]) == (3, "exit code 3", 1)
+    assert "cannot open /dev/pcie40_" in farm.run("incidents").stdout

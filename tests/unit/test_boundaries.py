@@ -14,8 +14,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
     FRAMEWORK: "backoff checks commands conflicts convert count demand differences errors events fill foresight forwarder heat"
-    " hosts job kibana lines match parts placement plan preflight protocol query retention rollout rules select spec"
-    " tails task times variables view",
+    " hosts incidents job kibana lines match parts placement plan preflight protocol query retention rollout rules select spec"
+    " tails task times variables view why",
     FRAMEWORK
     / "engine": "__init__ applying asked ends engine farm instance leases offers order paces preflights rolling rollouts"
     " surveys tasks wanted",

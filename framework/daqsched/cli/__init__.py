@@ -4,7 +4,7 @@ A verb stands in the module that its subject has; `root` is what they share. Eac
 so that `daqsched status` does not wait for what only the daemon needs.
 """
 
-from daqsched.cli import changes, daemon, deadletter, farm, files, logs, logsetup, orders, preflight
+from daqsched.cli import changes, daemon, deadletter, farm, files, logs, logsetup, orders, preflight, why
 from daqsched.cli.root import main
 
-__all__ = ["changes", "daemon", "deadletter", "farm", "files", "logs", "logsetup", "main", "orders", "preflight"]
+__all__ = ["changes", "daemon", "deadletter", "farm", "files", "logs", "logsetup", "main", "orders", "preflight", "why"]

@@ -93,7 +93,7 @@ def rollback(
     follow(client, applied, (), wait, timeout, SETTLE_S, as_json)
 
 
-@main.group(invoke_without_command=True)
+@main.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @json_option
 @click.pass_context
 def rollout(ctx: click.Context, as_json: bool) -> None:

@@ -116,4 +116,7 @@ def schema_text() -> str:
         found["$defs"][part.__name__]["additionalProperties"] = False
     for kind in found["$defs"].values():  # Python 3.13 takes the indentation away, older ones do not
         kind["description"] = inspect.cleandoc(kind["description"])
+        for field in kind.get("properties", {}).values():  # nor do all msgspecs have one order
+            if "anyOf" in field:
+                field["anyOf"].sort(key=str)
     return msgspec.json.format(msgspec.json.encode(found, order="sorted"), indent=2).decode() + "\n"

@@ -37,6 +37,11 @@ class Engine(Farm):
         paces = document(PACES)
         if paces is not None:
             self.paces = Paces(msgspec.msgpack.decode(paces, type=dict[str, Pace]))
+        for instance in self.instances.values():
+            record = instance.record
+            report = record.task.report if record.task is not None else record.last_report
+            if report is not None and report.last_exit is not None:
+                self.died(instance, report.last_exit, report.last_exit.at)
         active = self.rolling.active
         self.rolling.before = revision(active.before) if active is not None and active.before else None
 

@@ -23,9 +23,11 @@ from daqsched.engine.preflights import Preflights
 from daqsched.engine.rolling import Rolling
 from daqsched.events import Attributes
 from daqsched.hosts import expand
+from daqsched.incidents import Incidents
 from daqsched.match import by_attributes, canonical, lacking
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec
 from daqsched.task import Aside, Record, Task
+from daqsched_executor.contract import Exit
 
 #: How long the remains of an offer are not wanted: long, because the machines are for others, too; `Revive` cuts it short.
 REFUSE_S = 3600.0
@@ -85,6 +87,7 @@ class Farm:
         #: Hosts that someone put aside, and until when the first of them is.
         self.aside: dict[str, Aside] = {}
         self.paces = Paces()
+        self.incidents = Incidents()
         self.demand = Demand()
         self.preflights = Preflights()
         #: (when, key): look at this instance then.
@@ -264,6 +267,12 @@ class Farm:
     def arm(self, at: float, instance: Instance) -> None:
         """Look at it then."""
         heapq.heappush(self.timers, (at, instance.key))
+
+    def died(self, instance: Instance, end: Exit, now: float) -> None:
+        """Nobody asked for that end of its program."""
+        revision, release = self.revision, instance.job.release if instance.job is not None else ""
+        number, applied = (revision.number, revision.time) if revision is not None else (0, 0.0)
+        self.incidents.died(instance.name, instance.host, end, now, number, applied, release)
 
     def note(self, sentence: str) -> None:
         """For the daemon's log."""

@@ -65,14 +65,25 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     if event.by_executor:
         task.message = event.message
         before, task.report = task.report, _report(event.data) or task.report
+        _mourn(farm, instance, before, task.report, now)
         if instance.key in farm.rolling.keys:
             rollouts.heard(farm, instance, before, now)
         asked.remind(farm, instance, task.report, now)
         farm.dirty[instance.key] = None
 
 
+def _mourn(farm: Farm, instance: Instance, before: Optional[Report], report: Optional[Report], now: float) -> None:
+    """Take note of a death that was not known yet."""
+    end = report.last_exit if report is not None else None
+    if end is not None and (before is None or before.last_exit is None or before.last_exit.at != end.at):
+        if end.code not in (instance.job.restart.success_codes if instance.job is not None else (0,)):
+            farm.died(instance, end, now)
+
+
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
     task, record, asked_for = instance.task, instance.record, bool(instance.ending)
+    if not asked_for:
+        _mourn(farm, instance, task.report, _report(event.data), now)
     if task.killed and event.state == "TASK_KILLED" and farm.paces.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(PACES))
     record.last_end = event.message or _words(event)

@@ -1,0 +1,49 @@
+"""`daqsched why` and `daqsched incidents`: why something is not as wanted, and what dies alike."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Sequence
+
+import click
+
+from daqsched.cli.root import connect, json_option, main, print_json, terminal
+from daqsched.errors import NotRunning, UserError
+
+
+@main.command()
+@click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]")
+@click.option("-n", "--most", default=20, show_default=True, help="How many to tell of, the worst first.")
+@json_option
+@click.pass_obj
+def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
+    """Tell why things are not as wanted, with what speaks for it; all that are not, or only some.
+
+    Ends with status 4 where something is not as wanted, 0 where all is.
+    """
+    from daqsched import show
+
+    answer = connect(path).why(select, most)
+    if select and not answer.chosen:
+        raise UserError(f"no job and no host fits {' '.join(select)}: `daqsched status` lists them")
+    if as_json:
+        print_json(answer)
+    else:
+        terminal().print(show.why_lines(answer))
+    if any(one.state not in ("STOPPED", "ASIDE") for one in answer.stories):
+        sys.exit(NotRunning.exit_code)
+
+
+@main.command()
+@json_option
+@click.pass_obj
+def incidents(path: Path, as_json: bool) -> None:
+    """Show deaths that are alike as one: how, how often, on which hosts, since when, after which change."""
+    from daqsched import show
+
+    answer = connect(path).incidents()
+    if as_json:
+        print_json(answer)
+    else:
+        terminal().print(show.incidents_table(answer))

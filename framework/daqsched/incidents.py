@@ -1,0 +1,95 @@
+"""Deaths that are alike, over all hosts, as one incident: the same signal or exit code, after the same last line.
+
+"Does this fail here, or everywhere?" and "since which change?" are what a crew asks first. Pure: the engine tells of
+deaths, and who looks asks. The table is bounded; what is not there any more is in the logs.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import msgspec
+
+from daqsched_executor.contract import Exit
+from daqsched_executor.contract.fingerprint import fingerprint
+
+#: An incident is over when nothing died of it for so long; the next death of the kind is a new one.
+QUIET_S = 3600.0
+
+#: So many are kept, the latest.
+MOST = 200
+
+#: How many hosts of each are kept by name.
+MOST_HOSTS = 1000
+
+
+class Incident(msgspec.Struct):
+    """Deaths that are alike."""
+
+    #: ``killed by SIGSEGV``, ``exit code 3``, or why we ended it.
+    how: str
+    #: The last line that the first of them printed.
+    line: str
+    first: float
+    last: float
+    count: int
+    jobs: list[str]
+    hosts: list[str]
+    #: What was in force when it began, and when that was applied: 0 where nothing was.
+    revision: int
+    applied: float
+    #: The programs' version when it began.
+    release: str
+
+
+class Incidents:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[tuple[str, str], Incident] = {}
+
+    def known(self) -> list[Incident]:
+        """The latest first."""
+        return sorted(self._by_key.values(), key=lambda one: -one.last)
+
+    def died(
+        self, job: str, host: str, end: Exit, now: float, revision: int = 0, applied: float = 0.0, release: str = ""
+    ) -> Incident:
+        """One more death; returns what it belongs to."""
+        key = _key(job, end)
+        found = self._by_key.pop(key, None)
+        if found is None or now - found.last > QUIET_S:
+            line = _last_line(end)
+            found = Incident(_how(end), line, now, now, 0, [], [], revision, applied, release)
+            while len(self._by_key) >= MOST:
+                del self._by_key[next(iter(self._by_key))]
+        # the one that died last is the last one in the table
+        self._by_key[key] = found
+        found.last, found.count = max(found.last, now), found.count + 1
+        if job not in found.jobs:
+            found.jobs.append(job)
+        if host not in found.hosts and len(found.hosts) < MOST_HOSTS:
+            found.hosts.append(host)
+        return found
+
+    def of(self, job: str, end: Exit) -> Optional[Incident]:
+        """What a death belongs to; None: it was too long ago."""
+        return self._by_key.get(_key(job, end))
+
+
+def _key(job: str, end: Exit) -> tuple[str, str]:
+    line = _last_line(end)
+    # without a word of the program only its own kind is alike
+    return _how(end), fingerprint(line.encode()) if line else f"job {job}"
+
+
+def _how(end: Exit) -> str:
+    if end.why:
+        return end.why.partition(":")[0]
+    if end.out_of_memory:
+        return "out of memory"
+    return f"exit code {end.code}" if end.signal is None else f"killed by {end.signal}"
+
+
+def _last_line(end: Exit) -> str:
+    return next((line for line in reversed(end.lines) if line.strip()), "")

@@ -1,0 +1,123 @@
+"""Why something is not as wanted, and which deaths are alike."""
+
+from __future__ import annotations
+
+from builders import World, job
+from daqsched import events
+from daqsched.incidents import MOST, QUIET_S, Incidents
+from daqsched.rollout import Strategy
+from daqsched.why import Story, stories
+from daqsched_executor.contract import Exit, Report
+
+
+def end(*lines: str, code: int | None = 3, signal: str | None = None, at: float = 1.0, **more: object) -> Exit:
+    return Exit(at, 2.0, code=code if signal is None else None, signal=signal, lines=lines, **more)  # type: ignore[arg-type]
+
+
+def told(world: World, *words: str) -> dict[str, Story]:
+    found, _ = stories(world.engine, lambda job, host: not words or job in words, world.now, 100)
+    return {f"{one.job}@{one.host}": one for one in found}
+
+
+def dies(world: World, name: str, host: str, last: Exit, restarts: int = 1) -> None:
+    report = Report("backoff", restarts=restarts, last_exit=last, until=world.now + 5.0)
+    world.report(world.task_of(name, host), "TASK_STARTING", data=report.to_json(), by_executor=True)  # type: ignore[arg-type]
+
+
+def test_deaths_that_differ_in_numbers_alone_are_one_incident() -> None:
+    """Over jobs and hosts; another signal, or another last line, is another one."""
+    table = Incidents()
+    table.died("readout", "hlt01", end("event 12: lost /dev/pcie40"), 10.0, 7, 4.0, "r2")
+    one = table.died("rcd", "hlt02", end("event 9: lost /dev/pcie40", "  "), 12.0, 8, 11.0, "r3")
+    assert (one.how, one.count, one.jobs, one.hosts) == ("exit code 3", 2, ["readout", "rcd"], ["hlt01", "hlt02"])
+    assert (one.first, one.last, one.revision, one.release) == (10.0, 12.0, 7, "r2")
+    assert table.died("rcd", "hlt02", end("bus error"), 13.0).count == 1
+    assert table.died("rcd", "hlt02", end("event 9: lost /dev/pcie40", signal="SIGSEGV"), 13.0).count == 1
+    assert [found.last for found in table.known()][-1] == 12.0
+
+
+def test_a_program_that_says_nothing_is_alike_to_its_own_kind_only() -> None:
+    """An exit code alone says little."""
+    table = Incidents()
+    table.died("a", "h1", end(), 1.0)
+    assert table.died("b", "h1", end(), 1.0).count == 1 and table.died("a", "h2", end(), 1.0).count == 2
+
+
+def test_an_incident_ends_when_it_has_been_quiet_and_the_table_is_bounded() -> None:
+    """The next death of the kind is a new one."""
+    table = Incidents()
+    table.died("a", "h1", end("x"), 1.0)
+    assert table.died("a", "h1", end("x"), 2.0 + QUIET_S).count == 1
+    for number in range(MOST + 10):
+        table.died(f"job{number}", "h1", end(), 5000.0 + number)
+    assert len(table.known()) == MOST and table.of("a", end("x")) is None
+
+
+def test_how_a_death_came_is_told_without_its_numbers() -> None:
+    """What we ended for a check's sake, and what the kernel killed."""
+    table = Incidents()
+    assert (
+        table.died("a", "h", end("x", why="check port failed 3 times: refused"), 1.0).how == "check port failed 3 times"
+    )
+    assert table.died("a", "h", end("x", signal="SIGKILL", out_of_memory=True), 1.0).how == "out of memory"
+
+
+def test_the_same_death_elsewhere_and_the_change_before_it_are_evidence() -> None:
+    """The last lines, too; also for a daemon that has just been started."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]", release="r2"))
+    for host in ("hlt01", "hlt02"):
+        dies(world, "readout", host, end(f"cannot open /dev/pcie40_{host}", at=world.now))
+    found = told(world)["readout@hlt01"]
+    assert found.state == "BACKOFF" and found.why.startswith("exit code 3 after 2.0 s; starts again in 5.0 s")
+    assert "  | cannot open /dev/pcie40_hlt01" in found.evidence
+    same = "this death: 2 times, on 2 hosts (hlt[01-02]), within 0.00 s, the first 0.20 s after revision 1 (version r2)"
+    assert found.evidence[-1] == same
+    world.restart()
+    world.register()
+    assert [one.count for one in world.engine.incidents.known()] == [2]
+
+
+def test_a_chain_of_waiting_is_followed_to_its_cause() -> None:
+    """evb waits for the monitor, which waits for the readout, which backs off."""
+    world = World(["hlt01", "evb01"])
+    world.start(job(), job("monitor", after=("readout",)), job("evb", "evb01", after=("monitor",)))
+    dies(world, "readout", "hlt01", end("no link", at=world.now))
+    found = told(world, "evb")["evb@evb01"]
+    assert found.why == "waits for monitor (0 of 1 running)"
+    assert found.evidence[0] == "monitor@hlt01 is WAITING: waits for readout on hlt01 (BACKOFF)"
+    assert found.evidence[1].startswith("readout@hlt01 is BACKOFF: exit code 3 after 2.0 s; starts again in 5.0 s")
+
+
+def test_each_reason_that_a_host_gives_is_told() -> None:
+    """No offer, too little room, aside, stopped, unreachable."""
+    world = World(["hlt01", "hlt02", "hlt03", "hlt04"])
+    world.start(job(hosts="hlt[01-04]"), job("big", "hlt02", mem=1e6), job("far", "hlt77"), job("b", "hlt04"))
+    world.say(events.PutAside(("hlt03",), "bob", world.now + 60.0, "firmware"))
+    world.say(events.Held((("readout", "hlt01"),), "eve", "cabling"))
+    for name in ("readout", "b"):
+        world.report(world.task_of(name, "hlt04"), "TASK_UNREACHABLE")
+    for instance in list(world.engine.instances.values()):
+        if instance.ending:
+            world.report(instance.task.id, "TASK_KILLED")
+    found = told(world)
+    assert found["readout@hlt03"].why == "hlt03 is put aside by bob for 1 min more: firmware"
+    assert found["readout@hlt01"].why == "by eve: cabling"
+    assert found["big@hlt02"].why.startswith("not enough memory: needs 1000032 MiB")
+    assert found["far@hlt77"].evidence == ("hlt77 has made no offer since this daemon registered 0.20 s ago",)
+    assert (
+        found["b@hlt04"].evidence[0] == "1 more on hlt04 in the same state: it is the host, its agent, or the network"
+    )
+
+
+def test_what_a_rollout_has_not_reached_says_so() -> None:
+    """And why the rollout stands still."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]", release="r1"))
+    world.apply(job(hosts="hlt[01-02]", release="r2"), strategy=Strategy(batches=(1,), guard="run-stopped"))
+    world.say(events.GuardAnswered(1, 0, False, "run 1234"))
+    found = told(world)["readout@hlt02"]
+    assert found.evidence == (
+        "still has the job of revision 1: rollout 1 has not reached it",
+        "the next batch waits for run-stopped: run 1234",
+    )
