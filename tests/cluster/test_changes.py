@@ -220,18 +220,18 @@ def test_why_tells_what_is_wrong_and_where_else(farm: Farm) -> None:
 jobs = [
     Job("readout", argv=["/bin/sh", "-c", "echo cannot open /dev/pcie40_{host}; exit 3"], hosts="hlt[01-03]", version="r2",
         restart=Restart(delay_s=60)),
-    Job("evb", "/bin/sleep 100000", hosts="hlt01", after=["readout"]),
+    Job("evb", "/bin/sleep 100000", hosts="hlt01", after=["far"]),
     Job("far", "/bin/sleep 100000", hosts="hlt77"),
 ]"""
     farm.apply(text, "--no-wait")
-    alike = "this death: 3 times, on 3 hosts (hlt[01-03])"
-    until(lambda: alike in farm.run("why", check=False).stdout, "all have died")
+    until(lambda: "times, on 3 hosts (hlt[01-03])" in farm.run("why", check=False).stdout, "all have died")
     done = farm.run("why", check=False)
     assert done.returncode == 4 and "  | cannot open /dev/pcie40_hlt01" in done.stdout
     assert "after revision 1 (version r2)" in done.stdout
-    assert "evb@hlt01  WAITING  waits for readout on hlt01" in done.stdout
+    assert "evb@hlt01  WAITING  waits for far (0 of 1 running)" in done.stdout
+    assert "far@hlt77 is WAITING: no offer from hlt77" in done.stdout
     assert "no offer from hlt77" in farm.run("why", "far", check=False).stdout
     assert farm.run("why", "nosuch", check=False).returncode == 2
     (one,) = json.loads(farm.run("incidents", "--json").stdout)["incidents"]
-    assert (one["count"], one["how"], one["revision"]) == (3, "exit code 3", 1)
+    assert (one["count"] >= 3, one["how"], one["revision"]) == (True, "exit code 3", 1)
     assert "cannot open /dev/pcie40_" in farm.run("incidents").stdout
