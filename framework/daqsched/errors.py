@@ -59,3 +59,9 @@ class Refused(DaqschedError):
     """The daemon understood and said no."""
 
     exit_code = 5
+
+
+class Deposed(DaqschedError):
+    """The state can't be saved, or another daemon owns it by now: nothing more may leave this one."""
+
+    exit_code = 3

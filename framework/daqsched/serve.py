@@ -19,7 +19,7 @@ from daqsched.mesos.connection import Mesos, explain
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.outgoing import Framework
 from daqsched.spec import Spec
-from daqsched.store import Store
+from daqsched.store.sqlite import SqliteStore
 from daqsched_executor.contract.forwarding import Access
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def run(
     def complete(spec: Spec) -> Spec:
         return with_forwarder(spec, framework.executor, elasticsearch, index, access)
 
-    store = Store(state)
+    store = SqliteStore(state)
     daemon = Daemon(store, complete)
     daemon.ask_guard = Guards(guards, daemon.put).ask
     framework_id = "" if new_framework else daemon.engine.framework_id

@@ -22,7 +22,7 @@ from daqsched.door import listen
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.spec import EMPTY, Spec
-from daqsched.store import Store
+from daqsched.store.sqlite import SqliteStore
 from daqsched_executor.contract import Container, Findings
 
 
@@ -60,7 +60,7 @@ class Serve:
 
     def _run(self) -> None:
         # SQLite wants one thread from its opening to its end, as the daemon's main thread does
-        store = Store(self._folder / "state")
+        store = SqliteStore(self._folder / "state")
         self.daemon = Daemon(store, lambda spec: spec)
         self.began.set()
         try:

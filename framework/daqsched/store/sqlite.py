@@ -1,7 +1,4 @@
-"""What survives the daemon: one SQLite file with the framework's id, the revisions and the instances.
-
-One thread uses a store. What `save` was given in one call is durable, all of it, when it returns.
-"""
+"""The state in one SQLite file, for one daemon: whoever comes second is refused."""
 
 from __future__ import annotations
 
@@ -15,13 +12,10 @@ import msgspec
 from daqsched.commands import Revision
 from daqsched.errors import DaqschedError
 from daqsched.spec import EMPTY, decode, encode
+from daqsched.store.kept import SCHEMA, Contents, Key, record_bytes, record_of, revision_of
 from daqsched.task import Record
 
-Key = tuple[str, str]
-
-#: `PRAGMA user_version` of the file; a file of a later daqsched is refused, not guessed at.
-SCHEMA = 2
-
+# `PRAGMA user_version` of the file is `kept.SCHEMA`
 _TABLES = """
 CREATE TABLE document (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -33,8 +27,8 @@ CREATE TABLE instance (
 """
 
 
-class Store:
-    """See the module. ``folder`` is made if it is missing, readable by its owner alone."""
+class SqliteStore:
+    """A `Store` (see there) in ``folder``, which is made if it is missing, readable by its owner alone."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,12 +68,10 @@ class Store:
         self._db.execute("COMMIT")
 
     def framework_id(self) -> str:
-        """What the master called us; empty: nothing yet."""
         found = self._db.execute("SELECT value FROM setting WHERE name = 'framework_id'").fetchone()
         return found[0] if found else ""
 
     def revision(self, number: Optional[int] = None) -> Optional[Revision]:
-        """The revision of that number, the last one without a number; None where there is none."""
         where, values = ("WHERE number = ?", (number,)) if number is not None else ("ORDER BY number DESC LIMIT 1", ())
         found = self._db.execute(
             f"SELECT number, digest, user, time, message, spec FROM revision {where}", values
@@ -90,21 +82,21 @@ class Store:
         return Revision(number, digest, user, time, message, decode(spec))
 
     def history(self, most: int = 100) -> list[Revision]:
-        """The last revisions, the newest first, without what they ask for."""
         rows = self._db.execute(
             "SELECT number, digest, user, time, message FROM revision ORDER BY number DESC LIMIT ?", (most,)
         )
         return [Revision(number, digest, user, time, message, EMPTY) for number, digest, user, time, message in rows]
 
     def document(self, name: str) -> Optional[bytes]:
-        """What was saved under this name; None: nothing."""
         found = self._db.execute("SELECT value FROM document WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
 
+    def documents(self) -> Iterator[tuple[str, bytes]]:
+        yield from self._db.execute("SELECT name, value FROM document ORDER BY name")
+
     def records(self) -> Iterator[tuple[Key, Record]]:
-        """All instances that there is something to remember of."""
         for job, host, record in self._db.execute("SELECT job, host, record FROM instance"):
-            yield (job, host), msgspec.msgpack.decode(record, type=Record)
+            yield (job, host), record_of(record)
 
     def save(
         self,
@@ -113,37 +105,51 @@ class Store:
         records: Iterable[tuple[Key, Optional[Record]]] = (),
         documents: Mapping[str, Optional[bytes]] = {},
     ) -> None:
-        """Make all of this durable at once; a record or a document that is None is forgotten."""
         db = self._db
         db.execute("BEGIN")
         try:
             if framework_id is not None:
                 db.execute("INSERT OR REPLACE INTO setting VALUES ('framework_id', ?)", (framework_id,))
             for revision in revisions:
-                db.execute(
-                    "INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?)",
-                    (*msgspec.structs.astuple(revision)[:5], encode(revision.spec)),
-                )
+                self._add(revision)
             for name, value in documents.items():
                 if value is None:
                     db.execute("DELETE FROM document WHERE name = ?", (name,))
                 else:
                     db.execute("INSERT OR REPLACE INTO document VALUES (?, ?)", (name, value))
             for (job, host), record in records:
-                if record is None or record == _NOTHING:
+                blob = record_bytes(record)
+                if blob is None:
                     db.execute("DELETE FROM instance WHERE job = ? AND host = ?", (job, host))
                 else:
-                    blob = msgspec.msgpack.encode(record)
                     db.execute("INSERT OR REPLACE INTO instance VALUES (?, ?, ?)", (job, host, blob))
         except BaseException:
             db.execute("ROLLBACK")
             raise
         db.execute("COMMIT")
 
+    def replace(self, contents: Contents) -> None:
+        db = self._db
+        db.execute("BEGIN")
+        try:
+            for table in ("setting", "revision", "instance", "document"):
+                db.execute(f"DELETE FROM {table}")
+            db.execute("INSERT INTO setting VALUES ('framework_id', ?)", (contents.framework_id,))
+            for head, spec in contents.revisions:
+                self._add(revision_of(head, decode(spec)))
+            db.executemany("INSERT INTO instance VALUES (?, ?, ?)", contents.records)
+            db.executemany("INSERT INTO document VALUES (?, ?)", contents.documents.items())
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    def _add(self, revision: Revision) -> None:
+        row = (*msgspec.structs.astuple(revision)[:5], encode(revision.spec))
+        self._db.execute("INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def vouch(self) -> None:
+        """The file is locked: nobody else can own it."""
+
     def close(self) -> None:
-        """Give the file free."""
         self._db.close()
-
-
-#: An instance of which there is nothing to remember needs no row.
-_NOTHING = Record()

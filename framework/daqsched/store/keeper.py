@@ -1,0 +1,213 @@
+"""One session with ZooKeeper: what is asked of it has an end, and whether it still holds is known without asking.
+
+A session that is lost is never taken up again: whoever had it makes a new `Keeper` and begins anew. So all that a daemon
+believed under the old one, it believed as another.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import stat
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional, Sequence
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import AuthFailedError, ConnectionLoss, KazooException, NoAuthError, SessionExpiredError
+from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.security import make_digest_acl
+
+from daqsched.errors import Deposed, UserError
+from daqsched.store.lease import Lease
+
+logger = logging.getLogger(__name__)
+
+# it tells of each attempt to connect and of its own closing as of a fault; what matters is said here, in our words
+_quiet = logging.getLogger("daqsched.kazoo")
+_quiet.setLevel(logging.CRITICAL)
+
+#: After so long without a word ZooKeeper takes a daemon for dead, and a spare takes over. The server may ask for more
+#: (`minSessionTimeout`, twice its `tickTime` unless set).
+SESSION_S = 3.0
+#: How often the lease is renewed.
+BEAT_S = 0.4
+#: How long one question may take, where no lease ends it before.
+ANSWER_S = 10.0
+#: How many questions are under way at once.
+AT_ONCE = 256
+
+
+def clock() -> float:
+    """Seconds that nobody sets back, also those in which the machine was suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True)
+class Place:
+    """``zk://HOST:PORT,HOST:PORT/PATH``"""
+
+    servers: str
+    path: str
+    #: ``NAME:PASSWORD``; empty: whoever reaches ZooKeeper may read and change the state.
+    credentials: str = ""
+
+    def __str__(self) -> str:
+        return f"zk://{self.servers}{self.path}"
+
+    # what a dataclass would print
+    __repr__ = __str__
+
+
+def is_zookeeper(state: str) -> bool:
+    """Whether a ``--state`` is a place in ZooKeeper and no folder."""
+    return state.startswith("zk://")
+
+
+def place_of(state: str, credentials: Optional[Path] = None) -> Place:
+    """The place that ``--state`` and ``--state-credentials`` name; raises `UserError` where they do not."""
+    found = re.fullmatch(r"zk://([^/@\s]+:\d+)((?:/[^/\s]+)+)/?", state)
+    if not found:
+        raise UserError(f"{state!r} is no place in ZooKeeper: write zk://HOST:PORT,HOST:PORT/PATH, e.g. .../daqsched")
+    return Place(found[1], found[2], read_user(credentials) if credentials else "")
+
+
+def read_user(path: Path) -> str:
+    """``NAME:PASSWORD`` out of the first line of a file that nobody else can read; raises `UserError` otherwise."""
+    try:
+        mode, line = path.stat().st_mode, path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read: {error}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise UserError(f"{path} holds a secret and can be read by others: chmod 600 {path}")
+    if not all(line.partition(":")[::2]):
+        raise UserError(f"the first line of {path} must be NAME:PASSWORD")
+    return line
+
+
+class Keeper:
+    """See the module. Its callbacks come from kazoo's threads; everything else may be called from any thread."""
+
+    def __init__(self, place: Place, session_s: float = SESSION_S) -> None:
+        self.place = place
+        user, _, password = place.credentials.partition(":")
+        self.client = KazooClient(
+            place.servers,
+            timeout=session_s,
+            auth_data=[("digest", place.credentials)] if user else None,
+            default_acl=[make_digest_acl(user, password, all=True)] if user else None,
+            connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 0.5},
+            logger=_quiet,
+        )
+        #: Set while ZooKeeper answers.
+        self.connected = threading.Event()
+        #: Called when the lease has run out or the session is lost; from then on `holds` is false for ever.
+        self.over: Callable[[], None] = lambda: None
+        self._lost = threading.Event()
+        self._lease = Lease(session_s)
+        self._beat = threading.Thread(target=self._keep, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect, and keep trying; `connected` says when."""
+        self.client.add_listener(self._heard)
+        self.client.start_async()
+        self._beat.start()
+
+    def stop(self) -> None:
+        """Give the session up: where ZooKeeper hears it, others need not wait for its end."""
+        self._lost.set()
+        self._lease.ended()
+        try:
+            self.client.stop()
+            self.client.close()
+        except (KazooException, KazooTimeoutError, OSError):
+            logger.debug("closing the session", exc_info=True)
+
+    def holds(self) -> bool:
+        """Whether the session is alive for certain: nobody else can have taken over."""
+        return self._lease.holds(clock())
+
+    def vouch(self) -> None:
+        """Raise `Deposed` unless `holds`."""
+        if not self.holds():
+            why = "ended the session" if self._lost.is_set() else "does not answer"
+            raise Deposed(f"ZooKeeper ({self.place.servers}) {why}")
+
+    def ask(self, question: Callable[[], Any]) -> Any:
+        """What the call (one of the client's ..._async) comes to; asked again where the connection broke meanwhile, so it
+        must not matter if it is carried out twice. Raises `Deposed` where the session ends before there is an answer."""
+        return self.all([question])[0]
+
+    def all(self, questions: Sequence[Callable[[], Any]]) -> list[Any]:
+        """The same of many: `AT_ONCE` of them are under way at a time."""
+        found: list[Any] = []
+        for start in range(0, len(questions), AT_ONCE):
+            part = questions[start : start + AT_ONCE]
+            for question, asked in zip(part, [question() for question in part]):
+                found.append(self._patiently(question, asked))
+        return found
+
+    def _patiently(self, question: Callable[[], Any], asked: Any) -> Any:
+        until = clock() + ANSWER_S
+        while True:
+            try:
+                return self.answer(asked, until)
+            except ConnectionLoss:
+                if clock() > until:
+                    raise self.silent() from None
+                time.sleep(0.05)
+                asked = question()
+
+    def answer(self, asked: Any, until: Optional[float] = None) -> Any:
+        """The answer to what was asked; raises kazoo's `ConnectionLoss` where it may have been carried out or not."""
+        until = clock() + ANSWER_S if until is None else until
+        while True:
+            try:
+                return asked.get(timeout=0.2)
+            except KazooTimeoutError:
+                if self._lost.is_set() or clock() > until:
+                    raise self.silent() from None
+            except SessionExpiredError:
+                raise Deposed(f"ZooKeeper ({self.place.servers}) ended the session") from None
+            except (AuthFailedError, NoAuthError):
+                raise UserError(
+                    f"ZooKeeper lets us not into {self.place.path}: give --state-credentials with the name and password "
+                    "that it was made with"
+                ) from None
+
+    def silent(self) -> Deposed:
+        return Deposed(f"ZooKeeper ({self.place.servers}) does not answer")
+
+    def _heard(self, state: str) -> Optional[bool]:
+        """kazoo's states: CONNECTED, SUSPENDED (no server answers), LOST (the session is over)."""
+        if state == "CONNECTED" and not self._lost.is_set():
+            self.connected.set()
+            return None
+        self.connected.clear()
+        # kazoo would go on with a new session: this is the end of this one
+        if state == "LOST":
+            self._finish()
+            return True
+        return None
+
+    def _finish(self) -> None:
+        self._lost.set()
+        self._lease.ended()
+        self.over()
+
+    def _keep(self) -> None:
+        """Ask again and again. `sync` goes through the leader of the ensemble: one that lost its peers can't answer it."""
+        held = False
+        while not self._lost.wait(BEAT_S):
+            asked_at = clock()
+            if self.connected.is_set():
+                try:
+                    self.client.sync_async("/").get(timeout=SESSION_S)
+                    self._lease.renewed(asked_at)
+                except (KazooException, KazooTimeoutError):
+                    logger.debug("no answer of ZooKeeper", exc_info=True)
+            if held and not self.holds():
+                self.over()
+            held = self.holds()

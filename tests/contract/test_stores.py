@@ -1,0 +1,276 @@
+"""What every store promises, of each: in a SQLite file, and in a real ZooKeeper."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from builders import job
+from daqsched.commands import Revision
+from daqsched.errors import Deposed, UserError
+from daqsched.spec import EMPTY, Spec
+from daqsched.store import Contents, Store, nodes
+from daqsched.store.keeper import Keeper, Place, place_of
+from daqsched.store.sqlite import SqliteStore
+from daqsched.store.zookeeper import ZooKeeperStore
+from daqsched.task import Hold, Record, Task
+from daqsched_executor.contract import Exit, Report
+from farm import until
+from zoo import Zoo
+
+RECORD = Record(
+    task=Task(
+        "a@h.1", "agent", "d", 1.5, "running", 2.5, 0.0, "fine", Report("running", 7, last_exit=Exit(1.0, 2.0, code=3))
+    ),
+    failures=2,
+    due=9.0,
+    last_end="exit code 1",
+    hold=Hold("bob", 3.0, "why"),
+)
+
+
+def revision(number: int, description: str = "") -> Revision:
+    return Revision(number, f"d{number}", "alice", 1.0, description, Spec(jobs=(job(),)))
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zoo]:
+    """A ZooKeeper of this file's own."""
+    made = Zoo(tmp_path_factory.mktemp("zoo"))
+    yield made
+    made.kill()
+
+
+_places = (f"/daqsched/{os.getpid()}-{number}" for number in itertools.count())
+
+
+class Zookeepers:
+    """Daemons' ends of one state, each with a session of its own."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.keepers: list[Keeper] = []
+
+    def keeper(self, session_s: float = 10.0) -> Keeper:
+        keeper = Keeper(self.place, session_s)
+        self.keepers.append(keeper)
+        keeper.start()
+        assert keeper.connected.wait(20)
+        until(keeper.holds, "the lease begins")
+        return keeper
+
+    def open(self) -> ZooKeeperStore:
+        return ZooKeeperStore(self.keeper(), f"owner {len(self.keepers)}")
+
+    def stop(self) -> None:
+        for keeper in self.keepers:
+            keeper.stop()
+
+
+@pytest.fixture
+def zookeepers(zoo: Zoo) -> Iterator[Zookeepers]:
+    """A place in ZooKeeper where nothing is."""
+    made = Zookeepers(Place(zoo.servers, next(_places)))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(params=["sqlite", "zookeeper"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Opens the same state, again and again; the one before is to be closed first."""
+    if request.param == "sqlite":
+        return lambda: SqliteStore(tmp_path)
+    zookeepers: Zookeepers = request.getfixturevalue("zookeepers")
+    return zookeepers.open
+
+
+def test_everything_comes_back(opened: Callable[[], Store]) -> None:
+    """What one daemon saved the next one knows."""
+    store = opened()
+    assert store.framework_id() == "" and store.revision() is None and list(store.records()) == []
+    store.save("fw", [revision(1), revision(2)], [(("a", "h"), RECORD), (("b", "h"), RECORD)], {"rollout": b"\0r"})
+    store.save(records=[(("b", "h"), None), (("c", "h/~."), RECORD), (("d", "h"), Record())])
+    store.close()
+    again = opened()
+    assert again.framework_id() == "fw" and again.document("rollout") == b"\0r" and again.document("leases") is None
+    assert again.revision() == revision(2) and again.revision(1) == revision(1) and again.revision(3) is None
+    assert dict(again.records()) == {("a", "h"): RECORD, ("c", "h/~."): RECORD}
+    again.close()
+
+
+def test_documents_are_replaced_and_forgotten(opened: Callable[[], Store]) -> None:
+    """By name, whatever is in the name; what never was can be forgotten, too."""
+    store = opened()
+    store.save(documents={"b/1~2": b"1", "a": b""})
+    store.save(documents={"b/1~2": b"2", "never": None})
+    assert list(store.documents()) == [("a", b""), ("b/1~2", b"2")]
+    store.save(documents={"a": None})
+    store.close()
+    again = opened()
+    assert list(again.documents()) == [("b/1~2", b"2")]
+    again.close()
+
+
+def test_the_history_is_read_without_the_specs(opened: Callable[[], Store]) -> None:
+    """The newest first."""
+    store = opened()
+    store.save(revisions=[revision(1, "x"), revision(2)])
+    assert [(one.number, one.message, one.spec) for one in store.history()] == [(2, "", EMPTY), (1, "x", EMPTY)]
+    assert [one.number for one in store.history(1)] == [2]
+    store.close()
+
+
+def test_a_save_that_fails_leaves_nothing_of_itself(opened: Callable[[], Store]) -> None:
+    """All of it or none."""
+    store = opened()
+    store.save(revisions=[revision(1)])
+    with pytest.raises(Exception, match="(?i)revision"):
+        store.save("fw", [revision(2), revision(1)])
+    assert store.framework_id() == "" and store.revision() == revision(1)
+    store.close()
+
+
+def test_replacing_forgets_what_was(opened: Callable[[], Store]) -> None:
+    """A backup that is restored is all that there is."""
+    store = opened()
+    store.save("fw", [revision(1), revision(7)], [(("a", "h"), RECORD), (("b", "g"), RECORD)], {"x": b"1"})
+    store.replace(Contents("fw2", [], [("c", "i", b"\x81\xa8failures\x01")], {"y": b"2"}))
+    store.close()
+    again = opened()
+    assert again.framework_id() == "fw2" and again.revision() is None
+    assert dict(again.records()) == {("c", "i"): Record(failures=1)} and dict(again.documents()) == {"y": b"2"}
+    again.close()
+
+
+def test_what_is_large_is_saved_whole(opened: Callable[[], Store]) -> None:
+    """A document of three megabytes that do not compress, and records of 300 hosts with ten kilobytes each."""
+    store = opened()
+    noise = random.Random(1).randbytes(3_000_000)
+    records = [
+        (("a", f"h{n}"), Record(last_end=noise[n * 5000 : n * 5000 + 5000].hex(), failures=1)) for n in range(300)
+    ]
+    store.save("fw", records=records, documents={"large": noise, "small": b"1"})
+    store.save(documents={"large": noise[::-1]})
+    store.close()
+    again = opened()
+    assert again.document("large") == noise[::-1] and again.document("small") == b"1"
+    assert dict(again.records()) == dict(records)
+    again.save(documents={"large": None})
+    again.close()
+    last = opened()
+    assert list(last.documents()) == [("small", b"1")]
+    last.close()
+
+
+# ---------------------------------------------------------------------- ZooKeeper's own
+
+
+def parts(zookeepers: Zookeepers) -> list[str]:
+    keeper = zookeepers.keeper()
+    found = keeper.client.get_children(f"{zookeepers.place.path}/parts")
+    keeper.stop()
+    return found
+
+
+def test_who_was_deposed_can_not_save(zookeepers: Zookeepers) -> None:
+    """Not even what it began before: the one that took over finds what it left, and nothing comes after that."""
+    first = zookeepers.open()
+    first.save("fw", records=[(("a", "h"), RECORD)])
+    second = zookeepers.open()
+    with pytest.raises(Deposed, match="another daqsched serve has taken over"):
+        first.save("other")
+    with pytest.raises(Deposed):
+        first.save(documents={"large": random.Random(2).randbytes(2_000_000)})
+    second.save(records=[(("a", "h"), None)])
+    third = zookeepers.open()
+    assert third.framework_id() == "fw" and list(third.records()) == [] and list(third.documents()) == []
+    assert parts(zookeepers) == []
+
+
+@pytest.mark.parametrize("commits", range(1, 6))
+def test_a_large_save_that_is_cut_off_happened_whole_or_not_at_all(
+    zookeepers: Zookeepers, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    """The daemon dies before the n-th of its transactions; whoever takes over finds all of it or nothing."""
+    before = {("a", f"h{n}"): Record(failures=1) for n in range(300)}
+    after = {key: Record(failures=2, last_end=random.Random(n).randbytes(2500).hex()) for n, key in enumerate(before)}
+    store = zookeepers.open()
+    store.save(records=before.items())
+    store.save(documents={"x": b"1"})
+    really, left = nodes.Nodes._commit, iter(range(commits - 1, -1, -1))
+
+    def dying(self: nodes.Nodes, *what: object) -> None:
+        if next(left) == 0:
+            raise InterruptedError("killed")
+        really(self, *what)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(nodes.Nodes, "_commit", dying)
+        try:
+            store.save(records=after.items(), documents={"x": None, "y": b"2"})
+        except InterruptedError:
+            whole = commits > 1
+        else:
+            whole = True
+    found = zookeepers.open()
+    assert dict(found.records()) == (after if whole else before)
+    assert dict(found.documents()) == ({"y": b"2"} if whole else {"x": b"1"})
+    assert parts(zookeepers) == []
+    found.save(records=[(key, None) for key in before])
+
+
+def test_a_save_goes_on_through_a_restart_of_zookeeper(zookeepers: Zookeepers, zoo: Zoo) -> None:
+    """Nothing is saved twice, nothing is lost."""
+    store = zookeepers.open()
+    store.save("fw")
+    zoo.kill()
+    zoo.start()
+    store.save(revisions=[revision(1)], documents={"x": b"1"})
+    again = zookeepers.open()
+    assert again.revision() == revision(1) and again.framework_id() == "fw"
+
+
+def test_a_lease_ends_before_anybody_else_can_begin(zookeepers: Zookeepers, zoo: Zoo) -> None:
+    """ZooKeeper hangs: the daemon knows by its own clock that it must stop, and stays stopped."""
+    keeper = zookeepers.keeper(session_s=2.0)
+    told: list[bool] = []
+    keeper.over = lambda: told.append(keeper.holds())
+    zoo.signal(signal.SIGSTOP)
+    try:
+        until(lambda: told, "the lease is over")
+        assert told[0] is False
+        with pytest.raises(Deposed, match="does not answer|ended the session"):
+            keeper.vouch()
+    finally:
+        zoo.signal(signal.SIGCONT)
+
+
+def test_a_password_keeps_others_out(zookeepers: Zookeepers, zoo: Zoo, tmp_path: Path) -> None:
+    """Who does not know it can neither read nor save; it comes out of a file that others can't read."""
+    file = tmp_path / "password"
+    file.write_text("daq:secret\n")
+    with pytest.raises(UserError, match="chmod 600"):
+        place_of(str(zookeepers.place), file)
+    file.chmod(0o600)
+    place = place_of(str(zookeepers.place), file)
+    assert "secret" not in repr(place) + str(place)
+    ours = Zookeepers(place)
+    ours.open().save("fw", documents={"x": b"1"})
+    assert ours.open().framework_id() == "fw"
+    with pytest.raises(UserError, match="--state-credentials"):
+        zookeepers.open()
+    ours.stop()
+
+
+@pytest.mark.parametrize("text", ["zk://", "zk://host/path", "zk://h:2181", "zk://h:2181/", "zk://u:p@h:2181/x"])
+def test_what_is_no_place_is_refused(text: str) -> None:
+    """With a password in it, too: it would be seen by everybody who may list processes."""
+    with pytest.raises(UserError, match="write zk://HOST:PORT"):
+        place_of(text)
