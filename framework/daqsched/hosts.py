@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Iterable, Iterator
 
 from daqsched.errors import JobError
@@ -29,7 +30,7 @@ def expand(patterns: str | Iterable[str]) -> tuple[str, ...]:
         for name in _expand_one(pattern, pattern):
             if not _NAME.match(name):
                 raise JobError(f"{pattern!r} is no host name and no pattern like 'hlt[01-10]'", "hosts")
-            found[name] = None
+            found[sys.intern(name)] = None  # every job of a host has the same text for it
             if len(found) > MOST_HOSTS:
                 raise JobError(f"{pattern!r} names more than {MOST_HOSTS} hosts", "hosts")
     return tuple(found)

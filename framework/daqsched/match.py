@@ -14,6 +14,9 @@ EXECUTOR_CPUS, EXECUTOR_MEM = 0.01, 32.0
 #: How many attributes of a machine a sentence names.
 MOST_NAMED = 5
 
+#: One for all tasks without ports.
+NO_PORTS: Mapping[str, int] = {}
+
 
 class Room:
     """What is left of an offer while tasks are put into it. ``spare`` are port numbers that other jobs ask for by number:
@@ -47,9 +50,10 @@ class Room:
 
     def take(self, job: JobSpec) -> Mapping[str, int]:
         """Count the job's share as taken; returns its ports, by name."""
-        self.cpus -= job.cpus + EXECUTOR_CPUS
-        self.mem -= job.mem + EXECUTOR_MEM
-        self.disk -= job.disk
+        if not job.ports:
+            self.cpus, self.mem, self.disk = self._without(job)
+            return NO_PORTS
+        self.cpus, self.mem, self.disk = self._without(job)
         numbers = self._pick(job)
         for number in numbers.values():
             self._ports = tuple(
@@ -59,6 +63,9 @@ class Room:
                 if part[0] <= part[1]
             )
         return numbers
+
+    def _without(self, job: JobSpec) -> tuple[float, float, float]:
+        return self.cpus - job.cpus - EXECUTOR_CPUS, self.mem - job.mem - EXECUTOR_MEM, self.disk - job.disk
 
     def _pick(self, job: JobSpec) -> dict[str, int]:
         """A number for each of the job's ports for which there is one."""
@@ -106,11 +113,17 @@ def canonical(text: str) -> str:
     >>> [canonical(text) for text in ("r1", "007", "7.50", "nan")]
     ['r1', '7', '7.5', 'nan']
     """
+    if text[:1] not in _NUMERIC:
+        return text
     try:
         number = float(text)
     except ValueError:
         return text
     return short(number) if abs(number) < 1e15 else text
+
+
+#: What the text of a number begins with, for `float`, infinity and its like left out.
+_NUMERIC = frozenset("0123456789+-. ")
 
 
 def _named(attributes: Attributes) -> str:

@@ -37,7 +37,7 @@ ENDED = frozenset(
 )
 
 
-class Task(msgspec.Struct, omit_defaults=True):
+class Task(msgspec.Struct, omit_defaults=True, gc=False):
     """One launch of a job on a host."""
 
     id: str
@@ -82,7 +82,7 @@ class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
-class Record(msgspec.Struct, omit_defaults=True):
+class Record(msgspec.Struct, omit_defaults=True, gc=False):
     """What the store keeps of an instance, so that a new daemon goes on where the last one was."""
 
     task: Optional[Task] = None

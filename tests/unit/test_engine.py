@@ -293,6 +293,27 @@ def test_everything_is_reconciled_every_so_often() -> None:
     assert len(of(world.say(events.Ticked()), commands.Reconcile)) == 2
 
 
+def test_a_large_farm_is_reconciled_part_by_part() -> None:
+    """No step asks about more than a thousand tasks, and each has had its turn after ten minutes."""
+    hosts = [f"h{number:04d}" for number in range(2500)]
+    world = World([])
+    world.register()
+    world.engine.handle(events.JobsApplied(Spec(jobs=(job(hosts="h[0000-2499]"),)), "alice"), world.now)
+    offers = tuple(offer(host) for host in hosts)
+    for launch in of(world.engine.handle(events.OffersArrived(offers), world.now), commands.Launch):
+        for task_id in launch.task_ids:  # type: ignore[attr-defined]
+            event = events.TaskReported(task_id, launch.agent_id, "TASK_RUNNING")  # type: ignore[attr-defined]
+            world.engine.handle(event, world.now)
+    asked: list[str] = []
+    while len(asked) < 2500:
+        world.now = max(world.now, world.engine.next_tick(world.now))
+        assert world.now <= 1000.0 + 2 * RECONCILE_S
+        sizes = [command.tasks for command in of(world.engine.handle(events.Ticked(), world.now), commands.Reconcile)]  # type: ignore[attr-defined]
+        assert all(len(tasks) <= 1000 for tasks in sizes)
+        asked += [task_id for tasks in sizes for task_id, _ in tasks]
+    assert len(asked) == len(set(asked)) == 2500
+
+
 def test_a_task_on_an_unreachable_host_blocks_its_job() -> None:
     """No second copy while the first may be alive; when the host is back the job is simply running."""
     world = World()

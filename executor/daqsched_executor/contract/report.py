@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
@@ -94,6 +95,7 @@ class Report:
     def from_json(cls, data: bytes | str) -> Report:
         """Read what `to_json` wrote; raises `ContractError` on anything else."""
         raw = load(data, "the executor's report")
+        raw["activity"] = sys.intern(str(raw.get("activity", "")))  # a farm's daemon keeps one for each program
         last = raw.get("last_exit")
         raw["last_exit"] = None if last is None else build(Exit, last, "last_exit")
         done = raw.get("done")

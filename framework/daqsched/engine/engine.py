@@ -98,7 +98,7 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
     surveys.ticked(farm, now)
     leases.ticked(farm, now)
     if now >= farm.reconcile_at:
-        farm.reconcile_all(now)
+        farm.reconcile_some(now)
     if now >= farm.vouch_at:
         farm.reconcile_silent(now)
     asked = []

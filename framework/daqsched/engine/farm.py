@@ -33,6 +33,8 @@ from daqsched_executor.contract import Exit
 REFUSE_S = 3600.0
 #: A launch that nobody has spoken of for so long is asked about; so is everything, every so often.
 ASK_S, RECONCILE_S = 15.0, 600.0
+#: About so many tasks at once.
+RECONCILE_SOME = 1000
 #: Tasks that nobody vouched for since the master took us: asked about after this long, ever more rarely up to the cap. A
 #: master that has just started does not answer for agents that are not back yet, and says nothing when they are.
 VOUCH_S, VOUCH_CAP_S = 2.0, 60.0
@@ -96,6 +98,8 @@ class Farm:
         self.seen: dict[str, float] = {}
         self.machines: dict[str, Attributes] = {}
         self.reconcile_at = float("inf")
+        #: Tasks that are still to be asked about in this round.
+        self.unasked: list[str] = []
         #: When to ask about the tasks that nobody vouched for yet, and how long after that again.
         self.vouch_at, self.vouch_gap = float("inf"), VOUCH_S
         #: Events that follow from this step.
@@ -247,10 +251,24 @@ class Farm:
     def reconcile_all(self, now: float) -> None:
         """Ask about all tasks, those that we know and those that we might not."""
         self.reconcile_at = now + RECONCILE_S
+        self.unasked = []
         known = tuple((instance.task.id, instance.task.agent_id) for instance in self.by_task.values())
         if known:
             self.out.append(commands.Reconcile(known))
         self.out.append(commands.Reconcile(()))
+
+    def reconcile_some(self, now: float) -> None:
+        """Ask about the next tasks, so that all have had their turn after `RECONCILE_S` and no step is long; with the first
+        of them, about those that we might not know."""
+        if not self.unasked:
+            self.unasked = list(self.by_task)
+            self.out.append(commands.Reconcile(()))
+        turns = -(-len(self.by_task) // RECONCILE_SOME) or 1
+        some = [self.by_task[task_id].task for task_id in self.unasked[-RECONCILE_SOME:] if task_id in self.by_task]
+        del self.unasked[-RECONCILE_SOME:]
+        self.reconcile_at = now + RECONCILE_S / turns
+        if some:
+            self.out.append(commands.Reconcile(tuple((task.id, task.agent_id) for task in some)))
 
     def reconcile_silent(self, now: float) -> None:
         """Ask about the tasks that nobody has spoken of since the master took us, if there are any."""

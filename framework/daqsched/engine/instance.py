@@ -13,11 +13,11 @@ Key = tuple[str, str]
 class Instance:
     """One job on one host."""
 
-    __slots__ = ("after", "aside", "awaited", "digest", "ending", "host", "job", "name", "reason", "record")
+    __slots__ = ("after", "aside", "awaited", "digest", "ending", "job", "key", "reason", "record")
 
     def __init__(self, name: str, host: str, job: Optional[JobSpec], run: str, record: Record) -> None:
-        self.name = name
-        self.host = host
+        #: What it is filed under everywhere: one tuple, because there are as many as tasks.
+        self.key: Key = (name, host)
         #: None: not wanted any more, only its task has still to end.
         self.job = job
         self.digest = run
@@ -34,8 +34,14 @@ class Instance:
         self.aside = False
 
     @property
-    def key(self) -> Key:
-        return self.name, self.host
+    def name(self) -> str:
+        """The job's."""
+        return self.key[0]
+
+    @property
+    def host(self) -> str:
+        """Its machine's."""
+        return self.key[1]
 
     @property
     def task(self) -> Task:

@@ -22,6 +22,12 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
     """Use each offer for what waits on its host; the cost is that of those that wait there."""
     declined = []
     for offer in event.offers:
+        if not _useful(farm, offer):
+            declined.append(offer.id)
+            for name in offer.names:
+                farm.seen[name] = now
+            farm.machines[offer.names[0]] = offer.attributes
+            continue
         launched: list[TaskToLaunch] = []
         looking: list[SurveyToLaunch] = []
         room = Room(offer, farm.fixed_ports)
@@ -47,6 +53,16 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
             declined.append(offer.id)
     if declined:
         farm.out.append(commands.Decline(tuple(declined), REFUSE_S))
+
+
+def _useful(farm: Farm, offer: events.Offer) -> bool:
+    """Whether anything waits for this machine, or may come to it: most offers of a large farm are for nobody."""
+    if farm.by_attribute:
+        return True
+    return any(
+        name in farm.waiting or name in farm.lost or name in farm.found or name in farm.preflights.waiting
+        for name in offer.names
+    )
 
 
 def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: float) -> None:

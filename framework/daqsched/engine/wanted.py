@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Callable, Iterable, Optional
 
 from daqsched import events
@@ -22,7 +23,8 @@ def restored(
     farm.revision = revision
     jobs = Jobs(lambda number: farm.complete(older(number)))
     kept: dict[str, dict[str, Record]] = {}
-    for (name, host), record in records:
+    for (name, stored), record in records:
+        host = sys.intern(stored)
         if record.left_out:
             farm.left_out[name, host] = None
             farm.mixed.setdefault(name, {})[host] = None
