@@ -213,7 +213,8 @@ class World:
         """What the job comes after is up: on the same host where it is there, too, else everywhere."""
         job = self.engine.instances[payload.job, payload.host].job
         assert job is not None, f"{payload.instance} is launched and not wanted"
-        assert payload.host not in self.engine.aside or payload.job == FORWARDER, f"{payload.host} is aside"
+        by_hand = self.engine.instances[payload.job, payload.host].record.borrow is not None
+        assert payload.host not in self.engine.aside or payload.job == FORWARDER or by_hand, f"{payload.host} is aside"
         for name in job.after:
             of_name = {i.host: i.record for i in self.engine.instances.values() if i.name == name and i.job}
             awaited = [payload.host] if payload.host in of_name else list(of_name)

@@ -27,6 +27,8 @@ from daqsched.protocol import (
     ApplyRequest,
     AsideAnswer,
     AsideRequest,
+    BorrowAnswer,
+    BorrowRequest,
     HistoryAnswer,
     Lease,
     PlanRequest,
@@ -77,6 +79,7 @@ class Changes:
             Route(f"{API}/restart", answering(self.restart), methods=["POST"]),
             Route(f"{API}/aside", answering(self.leases)),
             Route(f"{API}/aside", answering(self.aside), methods=["POST"]),
+            Route(f"{API}/borrow", answering(self.borrow), methods=["POST"]),
             Route(f"{API}/return", answering(self.give_back), methods=["POST"]),
         ]
 
@@ -268,6 +271,35 @@ class Changes:
         event = events.PutAside(hosts, user_of(request), body.until, body.message)
         await asyncio.wrap_future(self._daemon.request(event))
         return await self.leases(request)
+
+    async def borrow(self, request: Request) -> BorrowAnswer:
+        body = await body_of(request, BorrowRequest)
+        user = user_of(request)
+        if body.end:
+            await asyncio.wrap_future(self._daemon.request(events.BorrowEnded(body.job, body.host, user)))
+            return BorrowAnswer([])
+
+        def why_not(engine: Engine, now: float) -> str:
+            instance = engine.instances.get((body.job, body.host))
+            if instance is None or instance.job is None:
+                return f"{body.job} is no job of {body.host}: `daqsched status @{body.host}` lists them"
+            if instance.record.borrow is not None:
+                return f"{instance} is run by hand already, by {instance.record.borrow.user}"
+            if not instance.aside:
+                return f"{body.host} is not put aside: `daqsched aside {body.host} --for 2h` does"
+            if instance.record.task is not None:
+                return f"{instance} has not ended yet: try again in a moment"
+            return ""
+
+        why = await self._ask(why_not)
+        if why:
+            raise Refused(why)
+        event = events.Borrowed(body.job, body.host, user, tuple(body.argv))
+        await asyncio.wrap_future(self._daemon.request(event))
+        argv = await self._ask(
+            lambda engine, now: [*job.argv] if (job := engine.instances[body.job, body.host].job) is not None else []
+        )
+        return BorrowAnswer(argv)
 
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)

@@ -96,6 +96,9 @@ class Client:
     def aside(self, hosts: Sequence[str], until: float, message: str) -> protocol.AsideAnswer:
         return self._post("/aside", protocol.AsideRequest(list(hosts), until, message), protocol.AsideAnswer)
 
+    def borrow(self, job: str, host: str, argv: Sequence[str] = (), end: bool = False) -> protocol.BorrowAnswer:
+        return self._post("/borrow", protocol.BorrowRequest(job, host, list(argv), end), protocol.BorrowAnswer)
+
     def give_back(self, hosts: Sequence[str]) -> protocol.AsideAnswer:
         return self._post("/return", protocol.AsideRequest(list(hosts)), protocol.AsideAnswer)
 

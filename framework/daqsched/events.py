@@ -123,6 +123,23 @@ class PutAside(msgspec.Struct, frozen=True, tag=True):
     message: str = ""
 
 
+class Borrowed(msgspec.Struct, frozen=True, tag=True):
+    """Someone runs one job by hand on a host that is put aside; ``argv`` is its command, empty: the job's own."""
+
+    job: str
+    host: str
+    user: str
+    argv: tuple[str, ...] = ()
+
+
+class BorrowEnded(msgspec.Struct, frozen=True, tag=True):
+    """Who ran it has had enough."""
+
+    job: str
+    host: str
+    user: str
+
+
 class Returned(msgspec.Struct, frozen=True, tag=True):
     """Someone gives these hosts back before their time."""
 
@@ -180,6 +197,8 @@ Event = Union[
     GuardAnswered,
     PutAside,
     Returned,
+    Borrowed,
+    BorrowEnded,
     Held,
     Released,
     Ordered,
@@ -189,6 +208,8 @@ Event = Union[
 
 __all__ = [
     "Attributes",
+    "BorrowEnded",
+    "Borrowed",
     "Disconnected",
     "Event",
     "GuardAnswered",

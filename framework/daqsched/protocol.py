@@ -115,6 +115,22 @@ class AsideRequest(msgspec.Struct, forbid_unknown_fields=True):
     message: str = ""
 
 
+class BorrowRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/borrow and, with ``end``, its end -> `BorrowAnswer`."""
+
+    job: str
+    host: str
+    #: The command in the place of the job's own; placeholders are filled in. Empty: the job's.
+    argv: list[str] = []
+    end: bool = False
+
+
+class BorrowAnswer(msgspec.Struct):
+    """What is run; empty where it was ended."""
+
+    argv: list[str]
+
+
 class Lease(msgspec.Struct):
     """A host that somebody put aside."""
 

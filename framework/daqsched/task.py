@@ -6,6 +6,7 @@ from typing import Literal, Mapping, Optional
 
 import msgspec
 
+from daqsched.spec import JobSpec
 from daqsched_executor.contract import Order, Report
 
 #: How far a task is, by what is known of it. `launching` was saved and sent; `unreachable` and `unknown` mean that nobody
@@ -82,6 +83,14 @@ class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
+class Borrow(msgspec.Struct, frozen=True):
+    """Someone runs a job by hand on a host that is put aside: once, as this."""
+
+    user: str
+    at: float
+    job: JobSpec
+
+
 class Record(msgspec.Struct, omit_defaults=True, gc=False):
     """What the store keeps of an instance, so that a new daemon goes on where the last one was."""
 
@@ -105,6 +114,8 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     behind: int = 0
     #: The spec names it, and an apply of a part of the farm left it out: it is not wanted yet.
     left_out: bool = False
+    #: What runs here by hand, in the place of the job.
+    borrow: Optional[Borrow] = None
     #: For the forwarder: nothing else is wanted on this host, and it stays until all that is left there is stored.
     leaving: bool = False
     #: For a job that runs wherever its attributes are: those of this machine at its last offer. None: the job file names it.

@@ -127,6 +127,14 @@ def row_of(engine: Engine, instance: Instance, now: float) -> Row:
 
 
 def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, float]:
+    state, reason, since = _state_of(engine, instance, now)
+    borrow = instance.record.borrow
+    if borrow is None:
+        return state, reason, since
+    return state, "; ".join(filter(None, [f"run by hand by {borrow.user}", reason])), since
+
+
+def _state_of(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, float]:
     record, task = instance.record, instance.record.task
     if task is None:
         if record.hold is not None:

@@ -235,3 +235,28 @@ jobs = [
     (one,) = json.loads(farm.run("incidents", "--json").stdout)["incidents"]
     assert (one["count"] >= 3, one["how"], one["revision"]) == (True, "exit code 3", 1)
     assert "cannot open /dev/pcie40_" in farm.run("incidents").stdout
+
+
+def test_a_job_is_run_by_hand_on_a_host_put_aside(farm: Farm) -> None:
+    """Its output comes to the terminal, its end is told, and the host stays aside; an apply does not disturb it."""
+    farm.apply(JOBS)
+    refused = farm.run("borrow", "hlt02", "readout", check=False)
+    assert refused.returncode == 5 and "hlt02 is not put aside" in refused.stderr
+    farm.run("aside", "hlt02", "--for", "1h")
+    until(lambda: farm.states()["readout@hlt02"] == "ASIDE", "it is aside")
+    done = farm.run(
+        "borrow",
+        "--",
+        "hlt02",
+        "readout",
+        "/bin/sh",
+        "-c",
+        "echo by hand on {host}; echo oops >&2; exit 7",
+        check=False,
+    )
+    assert done.returncode == 4 and done.stdout == "by hand on hlt02\n" and "oops" in done.stderr
+    assert "readout@hlt02: exit code 7 after" in done.stderr
+    good = farm.run("borrow", "--", "hlt02", "readout", "/bin/echo", "well")
+    assert good.stdout == "well\n" and farm.states()["readout@hlt02"] == "ASIDE"
+    farm.run("return", "hlt02")
+    until(lambda: releases(farm) == ["r1", "r1", "r1"], "it is back")

@@ -564,6 +564,12 @@ class RandomFarm(RuleBasedStateMachine):
             one = asked[0 if late else -1]
             self.world.say(events.GuardAnswered(one.rollout, one.batch, yes, "" if yes else "run 1234"))  # type: ignore[attr-defined]
 
+    @rule(name=st.sampled_from("abcde"), host=st.sampled_from(["h1", "h2", "h3"]), end=st.booleans())
+    def borrows(self, name: str, host: str, end: bool) -> None:
+        """Somebody tries something by hand on a machine that is put aside."""
+        begin = events.Borrowed(name, host, "fred", ("/bin/try",))
+        self.world.say(events.BorrowEnded(name, host, "fred") if end else begin)
+
     @rule(host=st.sampled_from(["h1", "h2", "h3"]), back=st.booleans(), time=st.floats(1.0, 5000.0))
     def aside(self, host: str, back: bool, time: float) -> None:
         """Somebody needs the machine, or gives it back."""

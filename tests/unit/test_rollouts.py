@@ -335,6 +335,50 @@ def test_a_host_is_given_back_before_its_time() -> None:
     assert world.task_of("readout", "hlt02") == readout and releases(world, "monitor") == "r1 r1 r1 r1"
 
 
+def test_one_job_is_run_by_hand_on_a_host_put_aside() -> None:
+    """As another command, once, with nothing before it; over an apply and the daemon's death; then the host is as before."""
+    world = farm(after=True)
+    world.say(events.Borrowed("monitor", "hlt02", "eve", ("/bin/try", "--all")))
+    assert world.engine.instances["monitor", "hlt02"].record.borrow is None, "it is not put aside"
+    world.say(events.PutAside(("hlt02",), "eve", world.now + 3600.0))
+    turn(world)
+    turn(world)
+    world.say(events.Borrowed("monitor", "hlt02", "eve", ("/bin/try", "--all")))
+    world.offers()
+    task = world.task_of("monitor", "hlt02")
+    assert world.payloads[task].argv == ("/bin/try", "--all") and world.payloads[task].restart.policy == "never"
+    world.report(task)
+    (shown,) = rows(world.engine, lambda job, host: (job, host) == ("monitor", "hlt02"), world.now)
+    assert (shown.state, shown.reason) == ("RUNNING", "run by hand by eve")
+    change(world, AT_ONCE)
+    world.restart()
+    world.register()
+    for one in list(world.tasks):
+        world.report(one)
+    assert world.task_of("monitor", "hlt02") == task and not world.engine.instances["monitor", "hlt02"].ending
+    world.report(task, "TASK_FAILED")
+    world.offers()
+    (shown,) = rows(world.engine, lambda job, host: (job, host) == ("monitor", "hlt02"), world.now)
+    assert (shown.state, shown.release) == ("ASIDE", "r2")
+    assert not [one for one in world.tasks if "@hlt02" in one]
+
+
+def test_what_runs_by_hand_ends_with_the_lease() -> None:
+    """Or by hand; the job file's own comes back."""
+    world = farm()
+    world.say(events.PutAside(("hlt02",), "eve", world.now + 60.0))
+    turn(world)
+    world.say(events.Borrowed("readout", "hlt02", "eve"))
+    turn(world)
+    task = world.task_of("readout", "hlt02")
+    world.now += 60.0
+    world.say(events.Ticked())
+    assert world.engine.instances["readout", "hlt02"].task.killed
+    turn(world)
+    turn(world)
+    assert releases(world) == "r1 r1 r1 r1" and world.task_of("readout", "hlt02") != task
+
+
 def test_who_comes_after_all_of_a_job_does_not_wait_for_hosts_put_aside() -> None:
     """But for one that runs, at least."""
     world = World(["hlt01", "hlt02", "evb01"])

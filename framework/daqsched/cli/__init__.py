@@ -4,7 +4,20 @@ A verb stands in the module that its subject has; `root` is what they share. Eac
 so that `daqsched status` does not wait for what only the daemon needs.
 """
 
-from daqsched.cli import changes, daemon, deadletter, farm, files, logs, logsetup, orders, preflight, why
+from daqsched.cli import borrow, changes, daemon, deadletter, farm, files, logs, logsetup, orders, preflight, why
 from daqsched.cli.root import main
 
-__all__ = ["changes", "daemon", "deadletter", "farm", "files", "logs", "logsetup", "main", "orders", "preflight", "why"]
+__all__ = [
+    "borrow",
+    "changes",
+    "daemon",
+    "deadletter",
+    "farm",
+    "files",
+    "logs",
+    "logsetup",
+    "main",
+    "orders",
+    "preflight",
+    "why",
+]

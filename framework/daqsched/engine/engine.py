@@ -140,6 +140,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     events.GuardAnswered: rollouts.guard_answered,
     events.PutAside: leases.put_aside,
     events.Returned: leases.returned,
+    events.Borrowed: leases.borrowed,
+    events.BorrowEnded: leases.borrow_ended,
     events.Held: wanted.held,
     events.Released: wanted.released,
     events.PreflightAsked: surveys.asked,

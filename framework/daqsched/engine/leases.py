@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator
 from typing import Optional
 
 import msgspec
+from msgspec import structs
 
 from daqsched import commands, events
 from daqsched.engine.farm import ASIDE, Farm
 from daqsched.engine.instance import Instance
-from daqsched.spec import FORWARDER
-from daqsched.task import Aside
+from daqsched.engine.wanted import unwant, want
+from daqsched.spec import FORWARDER, run_digest
+from daqsched.task import Aside, Borrow
+from daqsched_executor.contract import Restart
 
 _decode = msgspec.msgpack.Decoder(dict[str, Aside]).decode
 
@@ -34,6 +37,52 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> None:
     farm.out.append(commands.SaveDocument(ASIDE))
 
 
+def borrowed(farm: Farm, event: events.Borrowed, now: float) -> None:
+    """One of its jobs runs once, with nobody to come after or before it."""
+    instance = farm.instances.get((event.job, event.host))
+    if instance is None or instance.job is None or not instance.aside or instance.record.task is not None:
+        return  # who asks is told before
+    job = structs.replace(
+        instance.job,
+        argv=event.argv or instance.job.argv,
+        restart=Restart("never"),
+        after=(),
+        checks=(),
+        critical=False,
+    )
+    instance.record.borrow = Borrow(event.user, now, job)
+    instance.record.done, instance.record.failures, instance.record.due = "", 0, 0.0
+    instance.job, instance.digest, instance.aside, instance.reason = job, run_digest(job), False, ""
+    farm.dirty[instance.key] = None
+    farm.settle(instance, now)
+    farm.note(f"{instance} is run by hand by {event.user}: {' '.join(job.argv)}")
+
+
+def borrow_ended(farm: Farm, event: events.BorrowEnded, now: float) -> None:
+    """Its task ends; then it is as before, see `given_back`."""
+    instance = farm.instances.get((event.job, event.host))
+    if instance is None or instance.record.borrow is None:
+        return
+    if instance.record.task is None:
+        given_back(farm, instance, now)
+    else:
+        farm.end(instance, now)
+        farm.settle(instance, now)
+
+
+def given_back(farm: Farm, instance: Instance, now: float) -> None:
+    """What ran by hand has ended: the instance is the job file's again."""
+    record = instance.record
+    record.borrow, record.done, record.failures, record.due = None, "", 0, 0.0
+    farm.note(f"{instance}: what ran by hand has ended: {record.last_end or 'it never began'}")
+    farm.dirty[instance.key] = None
+    job = next((job for job in farm.spec.jobs if job.name == instance.name), None)
+    if job is None or instance.host not in farm.hosts_of(job):
+        unwant(farm, instance, now)
+    else:
+        want(farm, job, run_digest(job, instance.host), instance.host, record.attributes, now)
+
+
 def returned(farm: Farm, event: events.Returned, now: float) -> None:
     """Their jobs come back."""
     _back([host for host in event.hosts if host in farm.aside], f"by {event.user}", farm, now)
@@ -51,6 +100,9 @@ def _back(hosts: Iterable[str], why: str, farm: Farm, now: float) -> None:
         del farm.aside[host]
         farm.note(f"{host} is back: {why}")
         for instance in of_host(farm, host):
+            if instance.record.borrow is not None:
+                borrow_ended(farm, events.BorrowEnded(*instance.key, why), now)
+                continue
             instance.aside = False
             farm.spare(instance)
             farm.settle(instance, now)

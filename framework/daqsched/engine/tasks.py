@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from daqsched import backoff, commands, events
-from daqsched.engine import asked, rollouts, surveys
+from daqsched.engine import asked, leases, rollouts, surveys
 from daqsched.engine.farm import PACES, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.wanted import unwant
@@ -96,6 +96,9 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     elif instance.job is None:
         farm.note(f"{instance}: {record.last_end}; not wanted any more")
         farm.drop(instance, now)
+    elif record.borrow is not None:
+        leases.given_back(farm, instance, now)
+        return
     elif asked_for:
         record.failures, record.due = 0, 0.0
         farm.note(f"{instance}: {record.last_end}")

@@ -30,6 +30,8 @@ def restored(
             farm.mixed.setdefault(name, {})[host] = None
             if record.task is not None:
                 kept.setdefault(name, {})[host] = record
+        elif record.borrow is not None:
+            farm.add(Instance(name, host, record.borrow.job, run_digest(record.borrow.job), record))
         elif record.behind and jobs.of(record.behind, name) is not None:
             old = jobs.of(record.behind, name)
             assert old is not None
@@ -88,6 +90,8 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
     else:
         if instance.digest != run:
             instance.record.failures, instance.record.due = 0, 0.0
+        if instance.record.borrow is not None:
+            return  # what runs by hand is left alone, and gives way when it has ended
         instance.job, instance.digest, instance.reason = job, run, ""
         instance.aside = farm.is_aside(job.name, host)
         instance.record.leaving = isinstance(job, ForwarderSpec) and job.forwarding.until_empty
@@ -114,7 +118,7 @@ def unwant(farm: Farm, instance: Instance, now: float) -> None:
     found = instance.found
     if instance.record.task is not None:
         farm.end(instance, now)
-    instance.job, instance.record.leaving = None, False
+    instance.job, instance.record.leaving, instance.record.borrow = None, False, None
     farm.set_behind(instance, 0)
     _set_attributes(farm, instance, None)
     farm.dirty[instance.key] = None
