@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from daqsched import __version__, events, preflight, view
 from daqsched.change_api import Changes
+from daqsched.chronicle import Chronicle
 from daqsched.conflicts import check
 from daqsched.daemon import Daemon
 from daqsched.door import Protocol, answering, body_of, listen, no_such_thing, number_of, user_of
@@ -74,6 +75,8 @@ class Api:
         self._server: Optional[uvicorn.Server] = None
         self._thread: Optional[threading.Thread] = None
         daemon.changed = self._wake
+        #: What `status --at` asks; None: nothing does.
+        self.chronicle: Optional[Chronicle] = None
         sandboxes = Sandboxes(self._ask, agent_credentials)
         self.app = Starlette(
             routes=[
@@ -112,6 +115,9 @@ class Api:
 
     async def status(self, request: Request) -> StatusAnswer:
         chosen = selection(request.query_params.getlist("select"))
+        then = number_of(request, "at", 0.0)
+        if then:
+            return await self._status_at(chosen, then)
 
         def answer(engine: Engine, now: float) -> StatusAnswer:
             applied = engine.revision
@@ -127,6 +133,18 @@ class Api:
             )
 
         return await self._ask(answer)
+
+    async def _status_at(self, chosen: Callable[[str, str], bool], then: float) -> StatusAnswer:
+        if self.chronicle is None:
+            raise Refused("this daemon keeps no chronicle")
+        rows, doubt = await asyncio.to_thread(self.chronicle.at, then)
+        applied = await self._ask(
+            lambda engine, now: next((one for one in self._daemon.history(10_000) if one.time <= then), None)
+        )
+        known = [row for row in rows if chosen(row.job, row.host)]
+        if applied is None:
+            return StatusAnswer(known, 0, "", "", 0.0, "", True, then, doubt)
+        return StatusAnswer(known, applied.number, applied.digest, applied.user, applied.time, "", True, then, doubt)
 
     async def why(self, request: Request) -> WhyAnswer:
         words = request.query_params.getlist("select")

@@ -41,8 +41,8 @@ class Client:
     def info(self) -> protocol.Info:
         return self._get("/info", protocol.Info)
 
-    def status(self, select: Sequence[str] = ()) -> protocol.StatusAnswer:
-        return self._get("/status", protocol.StatusAnswer, select=list(select))
+    def status(self, select: Sequence[str] = (), at: float = 0.0) -> protocol.StatusAnswer:
+        return self._get("/status", protocol.StatusAnswer, select=list(select), at=at)
 
     def progress(
         self, select: Sequence[str] = (), most: int = 20, seen: int = -1, wait_s: float = 0.0

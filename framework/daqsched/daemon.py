@@ -62,6 +62,8 @@ class Daemon:
         self.engine.restore(store.framework_id(), store.revision, store.records(), store.document)
         #: Called on the loop's thread after a round that changed something.
         self.changed: Callable[[], None] = lambda: None
+        #: Called on the loop's thread with those whose record was saved.
+        self.saved: Callable[[tuple[tuple[str, str], ...]], None] = lambda keys: None
         #: Called for a rollout's guard; the answer is put as an event.
         self.ask_guard: Callable[[commands.AskGuard], None] = lambda command: None
 
@@ -162,6 +164,7 @@ class Daemon:
         if framework_id is not None or revisions or keys or documents:
             records = [(key, self.engine.record(key)) for key in keys]
             self._store.save(framework_id, revisions, records, documents)
+            self.saved(tuple(keys))
 
     def _perform(self, command: commands.Command, edge: Edge) -> None:
         if isinstance(command, commands.Note):

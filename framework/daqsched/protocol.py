@@ -186,7 +186,7 @@ class OrderAnswer(msgspec.Struct):
 
 
 class StatusAnswer(msgspec.Struct):
-    """GET /v1/status?select=WORD&select=..."""
+    """GET /v1/status?select=WORD&select=...&at=TIME; ``at`` asks how it was then, in seconds since the epoch."""
 
     rows: list[Row]
     revision: int
@@ -196,6 +196,8 @@ class StatusAnswer(msgspec.Struct):
     master: str
     connected: bool
     now: float
+    #: With ``at=TIME``: why that is not the whole truth; empty: it is.
+    doubt: str = ""
 
 
 class ProgressAnswer(msgspec.Struct):

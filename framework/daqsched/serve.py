@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any, Optional
 
 from daqsched import __version__
 from daqsched.api import Api
+from daqsched.chronicle import Chronicle
 from daqsched.daemon import Daemon
 from daqsched.errors import DaqschedError
 from daqsched.expiry import Expiry
@@ -51,6 +53,9 @@ def run(
     mesos = Mesos(master, framework, framework_id, daemon.put)
     secret = agent_credentials or framework.credentials
     api = Api(daemon, complete, elasticsearch, index, read_credentials(secret) if secret else None)
+    chronicle = Chronicle(state / "chronicle.sqlite", daemon.engine, time.time())
+    daemon.saved = lambda keys: chronicle.note(daemon.engine, keys, time.time())
+    api.chronicle = chronicle
     api.serve(socket, group)
     expiry = Expiry(socket)
 
@@ -74,6 +79,7 @@ def run(
         expiry.stop()
         api.close()
         mesos.stop()
+        chronicle.close(time.time())
         store.close()
         os.unlink(socket)
     logger.info("ended; the jobs run on")

@@ -270,12 +270,22 @@ def _headline(answer: StatusAnswer) -> str:
     states: dict[str, int] = {}
     for row in answer.rows:
         states[row.state] = states.get(row.state, 0) + 1
+    if not answer.master and answer.connected:
+        return _headline_then(answer, states)
     master = f"master {answer.master}" if answer.connected else f"NO CONNECTION to the master {answer.master}".rstrip()
     if not answer.revision:
         return f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}"
     applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.applied))
     revision = f"revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}"
     return f"{state_counts(states) or 'no job fits'}; {revision}; {master}"
+
+
+def _headline_then(answer: StatusAnswer, states: Mapping[str, int]) -> str:
+    """Of a time that is over."""
+    then = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.now))
+    by = f"revision {answer.revision} ({answer.digest}) by {answer.user}" if answer.revision else "nothing was applied"
+    doubt = f"\n{answer.doubt[0].upper()}{answer.doubt[1:]}." if answer.doubt else ""
+    return f"As of {then}: {state_counts(states) or 'no job fits'}; {by}{doubt}"
 
 
 def state_counts(states: Mapping[str, int]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +262,18 @@ def test_a_job_is_run_by_hand_on_a_host_put_aside(farm: Farm) -> None:
     assert good.stdout == "well\n" and farm.states()["readout@hlt02"] == "ASIDE"
     farm.run("return", "hlt02")
     until(lambda: releases(farm) == ["r1", "r1", "r1"], "it is back")
+
+
+def test_status_tells_how_it_was(farm: Farm) -> None:
+    """Also over the daemon's death."""
+    farm.apply(JOBS)
+    then = time.time()
+    farm.run("stop", "monitor@hlt02", "-m", "cabling")
+    until(lambda: farm.states()["monitor@hlt02"] == "STOPPED", "it is stopped")
+    farm.kill()
+    farm.serve()
+    known = json.loads(farm.run("status", "--json", "--at", datetime.fromtimestamp(then).isoformat()).stdout)
+    assert {row["state"] for row in known["rows"]} == {"RUNNING"} and len(known["rows"]) == 6
+    assert (known["revision"], known.get("doubt", "")) == (1, "")
+    long_ago = farm.run("status", "--at", "2020-01-01").stdout
+    assert "nothing was applied" in long_ago and "Nothing is known of a time before this daemon's first day" in long_ago

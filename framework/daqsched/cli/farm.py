@@ -217,13 +217,15 @@ def plan(
 @main.command()
 @click.argument("select", nargs=-1)
 @click.option("--wide", is_flag=True, help="One line an instance, also where many hosts are alike.")
+@click.option("--at", "then", default="", metavar="TIME", help="How it was then: 10m (ago), 14:05, 2026-11-23 14:05.")
 @json_option
 @click.pass_obj
-def status(path: Path, select: Sequence[str], wide: bool, as_json: bool) -> None:
+def status(path: Path, select: Sequence[str], wide: bool, then: str, as_json: bool) -> None:
     """Show what runs, and why what does not run does not. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10]."""
     from daqsched import show
+    from daqsched.times import moment
 
-    answer = connect(path).status(select)
+    answer = connect(path).status(select, moment(then, time.time()) if then else 0.0)
     if select and not answer.rows:
         raise UserError(f"no job fits {' '.join(select)}: `daqsched status` lists them")
     if as_json:
