@@ -21,13 +21,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from daqsched import commands, events
 from daqsched.engine import Engine
 from daqsched.mesos.incoming import offer_of
 from daqsched.plan import plan
 from daqsched.select import selection
 from daqsched.spec import JobSpec, Spec, decode, encode
-from daqsched.store import Store
+from daqsched.store.sqlite import SqliteStore
 from daqsched.view import progress
 from daqsched_executor.contract import Report
 
@@ -97,7 +99,7 @@ class Scale:
         self.body = json.dumps(
             {"type": "OFFERS", "offers": {"offers": [offer_json(host, at) for at, host in enumerate(self.hosts)]}}
         ).encode()
-        self.store = Store(folder)
+        self.store = SqliteStore(folder)
         self.engine = Engine(lambda: f"{next(self._ids):08x}")
         self.launched: list[tuple[str, str]] = []
 
@@ -116,7 +118,7 @@ class Scale:
 
     def cycle(self) -> list[commands.Command]:
         """JSON in, JSON out."""
-        offers = json.loads(self.body)["offers"]["offers"]
+        offers = msgspec.json.decode(self.body.decode())["offers"]["offers"]  # as `mesos.connection` has it read
         todo = self.say(events.OffersArrived(tuple(map(offer_of, offers))))
         for command in todo:
             if isinstance(command, commands.Decline):

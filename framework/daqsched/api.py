@@ -175,10 +175,12 @@ class Api:
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""
         seen, wait_s = number_of(request, "seen", -1), min(MOST_WAIT_S, number_of(request, "wait_s", 0))
+        # taken before the version is asked for: a change in between would not be noticed otherwise
+        changed = self._changed
         if wait_s and await self._ask(lambda engine, now: engine.version) == seen:
-            assert self._changed is not None, "the loop runs while it serves"
+            assert changed is not None, "the loop runs while it serves"
             try:
-                await asyncio.wait_for(self._changed.wait(), wait_s)
+                await asyncio.wait_for(changed.wait(), wait_s)
             except asyncio.TimeoutError:
                 pass
 

@@ -1,5 +1,8 @@
 from typing import Any
 
+#: The library's module, as pymesos has imported it; `daqsched.mesos.connection` puts another parser in its place.
+json: Any
+
 class Connection:
     connected: bool
     _sock: Any

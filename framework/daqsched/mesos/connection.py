@@ -9,13 +9,16 @@ unless told that a failover is meant, so it is told so from the start.
 from __future__ import annotations
 
 import getpass
+import json
 import logging
 import socket
 import threading
 from base64 import b64encode
 from typing import Any, Callable, Mapping, Sequence
 
+import msgspec
 import pymesos
+import pymesos.process
 
 from daqsched import commands, events
 from daqsched.errors import DaqschedError
@@ -28,6 +31,17 @@ logger = logging.getLogger(__name__)
 # pymesos hangs a handler of its own onto its logger, which would say everything twice
 for _handler in list(pymesos.logger.handlers):
     pymesos.logger.removeHandler(_handler)
+
+
+class _Json:
+    """In the place of the library's module within pymesos, which asks it for nothing but ``loads`` and ``dumps``: a master of
+    ten thousand agents sends ten megabytes of offers at once, and msgspec reads them in a third of the time."""
+
+    loads = staticmethod(msgspec.json.decode)
+    dumps = staticmethod(json.dumps)
+
+
+pymesos.process.json = _Json
 
 #: How long Mesos keeps the tasks of a framework that is gone: time enough to repair a control machine.
 FAILOVER_TIMEOUT_S = 4 * 7 * 86400.0
