@@ -17,6 +17,7 @@ import os
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,24 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=25)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        weigh(min(options.hosts, 400), options.jobs, Path(folder) / "light")
         measure(options.hosts, options.jobs, Path(folder))
+
+
+def weigh(hosts: int, jobs: int, folder: Path) -> None:
+    """What the core keeps of a task that runs."""
+    scale = Scale(hosts, jobs, folder)
+    gc.collect()
+    tracemalloc.start()
+    scale.begin()
+    scale.now += 1000.0
+    scale.say(events.Ticked())  # a launch is looked at once more, some seconds later
+    scale.say(events.Ticked())
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    scale.store.close()
+    print(f"memory a task: {kept / len(scale.engine.by_task):.0f} bytes (at most 1000)")
 
 
 def measure(hosts: int, jobs: int, folder: Path) -> None:
@@ -181,9 +199,11 @@ def measure(hosts: int, jobs: int, folder: Path) -> None:
         f"{hosts} hosts x {jobs} jobs: {tasks} tasks, from nothing to all running in {time.perf_counter() - began:.1f} s"
     )
     assert tasks == hosts * jobs, "not all run"
+    print(
+        f"memory of the process a task, with what the start took at its height: {(memory() - before) / tasks:.0f} bytes"
+    )
     scale.now += 1000.0
     scale.say(events.Ticked())  # a launch is looked at once more, some seconds later
-    print(f"memory a task: {(memory() - before) / tasks:.0f} bytes (at most 1000)")
     gc.collect()
     gc.freeze()
 

@@ -109,7 +109,8 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     succeeded: bool = False
     hold: Optional[Hold] = None
     #: By check, the order that makes it rest: told again to an executor that does not know it.
-    snoozes: Mapping[str, Order] = {}
+    #: None: no check rests; most instances have none, and there are as many as tasks.
+    snoozes: Optional[Mapping[str, Order]] = None
     #: The revision whose job it still has, while a rollout has not reached it or an apply left it out; 0: the one in force.
     behind: int = 0
     #: The spec names it, and an apply of a part of the farm left it out: it is not wanted yet.

@@ -96,6 +96,9 @@ class Report:
         """Read what `to_json` wrote; raises `ContractError` on anything else."""
         raw = load(data, "the executor's report")
         raw["activity"] = sys.intern(str(raw.get("activity", "")))  # a farm's daemon keeps one for each program
+        for name in ("until", "snoozed"):
+            if not raw.get(name):
+                raw.pop(name, None)  # the class has its own nought, which all share
         last = raw.get("last_exit")
         raw["last_exit"] = None if last is None else build(Exit, last, "last_exit")
         done = raw.get("done")

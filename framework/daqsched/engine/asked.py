@@ -38,11 +38,11 @@ def _remember(instance: Instance, order: Order, now: float) -> None:
     if order.kind not in ("snooze", "wake") or instance.job is None:
         return
     names = [check.name for check in instance.job.checks if order.name in ("", check.name)]
-    kept = {name: one for name, one in instance.record.snoozes.items() if one.until > now and name not in names}
+    kept = {name: one for name, one in (instance.record.snoozes or {}).items() if one.until > now and name not in names}
     if order.kind == "snooze":
         # an executor does not hear the same id twice
         kept.update((name, replace(order, id=f"{order.id}.{name}", name=name)) for name in names)
-    instance.record.snoozes = kept
+    instance.record.snoozes = kept or None
 
 
 def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float) -> None:
