@@ -96,16 +96,19 @@ class ForwarderProcess:
         *options: str,
         python: str = sys.executable,
         config: Forwarding = Forwarding(),  # noqa: B008 - it is frozen
+        errors: Path | None = None,
     ) -> None:
+        """``errors``: the file for stderr; none: ``forward.stderr`` beside the spool."""
         self.spool = spool
         spool.parent.mkdir(exist_ok=True)
-        with (spool.parent / "forward.stderr").open("ab") as errors:
+        self._errors = errors or spool.parent / "forward.stderr"
+        with self._errors.open("ab") as file:
             self.process = subprocess.Popen(
                 [python, "-m", "daqsched_executor.forward"]
                 + ["--spool", str(spool), "--elasticsearch", url, "--index", prefix, *options],
                 env={**os.environ, "PYTHONPATH": str(EXECUTOR), FORWARDING_VARIABLE: config.to_json()},
                 stdout=subprocess.DEVNULL,
-                stderr=errors,
+                stderr=file,
             )
 
     def counts(self) -> dict[str, Any]:
@@ -118,7 +121,7 @@ class ForwarderProcess:
     @property
     def errors(self) -> str:
         """All that forwarders of this spool's folder wrote to stderr."""
-        return (self.spool.parent / "forward.stderr").read_text()
+        return self._errors.read_text()
 
     def kill(self) -> None:
         """kill -9."""

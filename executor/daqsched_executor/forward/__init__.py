@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
 from .config import told, unchecked
@@ -132,7 +133,8 @@ def _only_one(lock: int, spool: str, stopped: Sequence[int]) -> bool:
                 told = True
             time.sleep(LOCK_EVERY_S)
         else:
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+            with suppress(OSError):  # a full disk: it is for people only
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, b"%d\n" % os.getpid(), 0)
             return True
     return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 from ..contract import Forwarding
@@ -17,6 +18,7 @@ from .journal import Journal
 from .lines import CHUNK
 from .position import Drop
 from .record import level_fragment
+from .room import RESERVE, Room
 from .source import Source
 
 MIB = 1024 * 1024
@@ -29,9 +31,6 @@ PUNCH_LEAST = MIB
 
 #: So much is given up at a time, and beyond what the bound asks for, so that it is not reached again at once.
 STEP, SLACK = 4 * MIB, 0.05
-
-#: A file beside the journal that is given up where the disk is full, so that the journal can be written.
-RESERVE = MIB
 
 Complain = Callable[[str, str], None]
 
@@ -46,38 +45,41 @@ class Disk:
         self._journal = journal
         self._sources = sources
         self._complain = complain
-        self._next = 0.0
-        self._reserve = os.path.join(os.path.dirname(journal.path), "reserve")
+        self._next = self._next_full = 0.0
+        self._room = Room(os.path.dirname(journal.path), complain)
         self._kept = os.path.join(os.path.dirname(journal.path), "kept")
         #: Why lines are given up, for the document that tells of them.
         self.why = (
             f"what waited for Elasticsearch took more than the {config.disk:g} MiB that the forwarder may use on "
             "this machine, or its disk was full"
         )
-        self._set_aside()
+        self._room.set_aside()
 
     def tidy(self, now: float) -> None:
         """Give back what is stored and give up what is too much, if it is time (``now`` is monotonic)."""
+        self._room.look(now)
         if now < self._next:
             return
         self._next = now + EVERY_S
-        self._set_aside()
+        self._room.set_aside()
         self._give_back(self._keep)
         excess = sum(source.waiting for source in self._sources.values() if not source.foreign) - self._bound
         if excess > 0:
             self._give_up(excess + int(self._bound * SLACK))
 
     def full(self) -> None:
-        """The journal could not be written: if that was for want of room, make some."""
-        statistics = os.statvfs(os.path.dirname(self._journal.path))
-        if statistics.f_bavail * statistics.f_frsize >= RESERVE:
+        """The journal could not be written: if that was for want of room, make some.
+
+        What is set aside goes first, then what is stored. Lines are given up only where neither has helped, and no
+        faster than others may make room.
+        """
+        if self._room.left() >= RESERVE or self._room.take():
             return
-        with contextlib.suppress(OSError):
-            os.unlink(self._reserve)
         self._give_back(MIB)
-        statistics = os.statvfs(os.path.dirname(self._journal.path))
-        if statistics.f_bavail * statistics.f_frsize < 2 * RESERVE:
-            self._give_up(2 * STEP)
+        now = time.monotonic()
+        if self._room.left() < RESERVE and now >= self._next_full:
+            self._next_full = now + EVERY_S
+            self._give_up(STEP)
 
     def resume(self) -> None:
         """Finish what a forwarder that was killed had begun: what it kept of some bytes is still beside the journal."""
@@ -260,19 +262,6 @@ class Disk:
         self._journal.squeezed()
         with contextlib.suppress(OSError):
             os.unlink(self._kept)
-
-    def _set_aside(self) -> None:
-        """Have the reserve; where there is no room for it, the next look tries again."""
-        if os.path.exists(self._reserve):
-            return
-        with contextlib.suppress(OSError):
-            file = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(file, 0, RESERVE)
-            except OSError:
-                os.unlink(self._reserve)
-            finally:
-                os.close(file)
 
 
 def _unsqueezed(source: Source) -> Iterator[tuple[int, int]]:

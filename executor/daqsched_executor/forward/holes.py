@@ -1,4 +1,5 @@
-"""Give the bytes of a file back to the disk without moving those behind them: fallocate(2), FALLOC_FL_PUNCH_HOLE."""
+"""Give the bytes of a file back to the disk without moving those behind them, and have room for what will follow:
+fallocate(2), FALLOC_FL_PUNCH_HOLE and FALLOC_FL_KEEP_SIZE."""
 
 from __future__ import annotations
 
@@ -21,13 +22,21 @@ class _Fallocate:
 def punch(file: int, start: int, end: int) -> None:
     """The whole blocks between two bytes read as zeros from now on and take no room. Raises OSError."""
     start, end = (start + BLOCK - 1) // BLOCK * BLOCK, end // BLOCK * BLOCK
-    if start >= end:
-        return
+    if start < end:
+        _fallocate(file, _KEEP_SIZE | _PUNCH_HOLE, start, end)
+
+
+def set_aside(file: int, size: int) -> None:
+    """Whatever is written within the file's first so many bytes finds room from now on. Raises OSError."""
+    _fallocate(file, _KEEP_SIZE, 0, size)
+
+
+def _fallocate(file: int, mode: int, start: int, end: int) -> None:
     if _Fallocate.call is None:
         found = ctypes.CDLL(None, use_errno=True).fallocate
         found.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
         _Fallocate.call = found
-    if _Fallocate.call(file, _KEEP_SIZE | _PUNCH_HOLE, start, end - start) != 0:
+    if _Fallocate.call(file, mode, start, end - start) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

@@ -6,23 +6,29 @@ as the same documents to the same index, where a second copy of a line is refuse
 at the latest plan's end, and nothing is read twice or skipped. The totals go with the same records: they are as exact.
 
 Each record is a line: the CRC-32 of the text, a space, the text as JSON. A torn last record was never acted upon
-and is left out. The file is written anew, by rename, when it has grown.
+and is left out. The file is written anew, by rename, when it has grown. Room for that much is set aside: on a full disk
+lines are still sent, for hours.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .holes import set_aside
 from .ledger import Ledger
 from .marks import Mark
 from .position import Drop, Position, Range
 
 #: The file is written anew when it is larger than this, and than twice what it was when it was last written anew.
 COMPACT_ABOVE = 256 * 1024
+
+#: So much is set aside beyond that, for where the disk is full and it can't be written anew.
+SPARE = 256 * 1024
 
 
 class Journal(Ledger):
@@ -36,11 +42,16 @@ class Journal(Ledger):
         self._size = self._compact_size = 0
         #: The file ends with half a record that could not be taken back.
         self._torn = False
+        whole = 0
         if os.path.exists(path):
             with open(path, "rb") as file:
-                for record in _records(file.read()):
+                for record, end in _records(file.read()):
                     self.apply(record)
-        self.compact()
+                    whole = end
+        try:
+            self.compact()
+        except OSError:
+            self._go_on(whole)
 
     def plan(
         self, ranges: Sequence[Range], lines: int, micros: int, drops: Sequence[Drop] = (), index: str = ""
@@ -108,11 +119,15 @@ class Journal(Ledger):
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _write(file, text)
+            with contextlib.suppress(OSError):  # a file system without that, or a full one
+                set_aside(file, max(COMPACT_ABOVE, 2 * len(text)) + SPARE)
             os.fsync(file)
             os.rename(fresh, self.path)
             _sync_folder(os.path.dirname(self.path))
         except OSError:
             os.close(file)
+            with contextlib.suppress(OSError):
+                os.unlink(fresh)
             raise
         self.close()
         self._file, self._size, self._torn = file, len(text), False
@@ -125,6 +140,16 @@ class Journal(Ledger):
             self._file = -1
 
     # ------------------------------------------------------------------ writing
+
+    def _go_on(self, whole: int) -> None:
+        """No new file can be written: the old one goes on behind its last whole record, if there is one."""
+        try:
+            self._file, self._size = os.open(self.path, os.O_RDWR | os.O_CLOEXEC), whole
+            if os.fstat(self._file).st_size > whole:  # this takes the room that is set aside
+                os.ftruncate(self._file, whole)
+            os.lseek(self._file, whole, os.SEEK_SET)
+        except OSError:
+            self._torn = True
 
     def _append(self, record: dict[str, object], sync: bool) -> None:
         if self._torn:
@@ -162,14 +187,16 @@ def _row(record: dict[str, object]) -> bytes:
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def _records(data: bytes) -> Iterator[dict[str, Any]]:
-    """The records up to the first that is torn or damaged."""
+def _records(data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
+    """The records up to the first that is torn or damaged, each with the byte behind it."""
+    end = 0
     for row in data.split(b"\n"):
         text = row[9:]
         try:
             if len(row) < 10 or int(row[:8], 16) != zlib.crc32(text):
                 return
-            yield json.loads(text)
+            end += len(row) + 1
+            yield json.loads(text), end
         except ValueError:
             return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -42,19 +43,24 @@ class Kept:
             "document": json.loads(source),
         }
         text = json.dumps(row).encode() + b"\n"
-        with self._lock, open(self.path, "ab") as file:
-            if file.tell() == 0:
+        with self._lock, open(self.path, "ab", buffering=0) as file:
+            end = file.tell()
+            if end == 0:
                 self.letters = 0  # somebody took the file away
-            if file.tell() + len(text) > self._most:
+            if end + len(text) > self._most:
                 self.lost += 1
-                with open(self.path + ".lost", "w") as told:
+                with suppress(OSError), open(self.path + ".lost", "w") as told:
                     told.write(f"{self.lost}\n")
                 self._complain(
                     "deadletter",
                     f"{self.path} is full: {self.lost} lines that Elasticsearch refuses are lost; replay it and remove it",
                 )
                 return
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                if file.write(text) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)  # half a row would spoil the next one
+                raise
             self.letters += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
+from .replacing import replace
 from .report import metrics
 
 #: The same complaint is made this often at most.
@@ -74,7 +76,8 @@ class Complaints:
             if now - self._last.get(about, -COMPLAIN_EVERY_S) >= COMPLAIN_EVERY_S:
                 self._last[about] = now
                 self.printed += 1
-                print(f"daqsched-executor forward: {sentence}", file=self._out, flush=True)
+                with contextlib.suppress(OSError):  # the file that it goes to may be on the full disk
+                    print(f"daqsched-executor forward: {sentence}", file=self._out, flush=True)
 
     def stored(self) -> None:
         """Elasticsearch takes lines: what was said of it is over."""
@@ -127,9 +130,7 @@ class Status:
         for name, text in (("status.json", json.dumps(state)), ("metrics.prom", metrics(state, spool))):
             path = os.path.join(self._folder, name)
             try:
-                with open(path + ".new", "w") as file:
-                    file.write(text)
-                os.rename(path + ".new", path)
+                replace(path, text.encode())
             except OSError as error:
                 self._complaints("status", f"cannot write {path}: {error}")
         self._written = counts, troubles
@@ -141,11 +142,12 @@ class Status:
         seldom = (counts.dead, counts.dropped, counts.retries)
         if counts.read - last.read <= own and seldom == (last.dead, last.dropped, last.retries):
             return
-        print(
-            f"read {counts.read}, stored {counts.stored}, duplicates {counts.duplicates}, dead {counts.dead}, "
-            f"dropped {counts.dropped}, under way {counts.under_way}, waiting {counts.waiting_bytes} bytes",
-            flush=True,
-        )
+        with contextlib.suppress(OSError):
+            print(
+                f"read {counts.read}, stored {counts.stored}, duplicates {counts.duplicates}, dead {counts.dead}, "
+                f"dropped {counts.dropped}, under way {counts.under_way}, waiting {counts.waiting_bytes} bytes",
+                flush=True,
+            )
         self._printed = counts
         self._printed_lines = 1
         self._complaints.printed = 0

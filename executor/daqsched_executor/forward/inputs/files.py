@@ -36,8 +36,8 @@ SCAN_EVERY_S, SCAN_SHARE, SCAN_AT_LEAST_S = 1.0, 0.001, 30.0
 #: So often it is noted that files were looked for: what was written since is new to whoever comes next.
 SIGN_EVERY_S = 10.0
 
-#: A file that came and went and that can't be read is tried again for so long.
-TRIED_S = 60.0
+#: What came and can't be read, or not be registered, is tried again for so long. No stream ends meanwhile.
+TRIED_S = 3600.0
 
 #: So many files are followed at once, each with a descriptor; so many matches are looked at.
 MOST_FILES, MOST_MATCHES = 1000, 20_000
@@ -76,7 +76,7 @@ class LogFilesWatcher:
         self._next = self._next_sign = 0.0
         #: The folders of all files, and when (nanoseconds) names moved in them.
         self._folders: dict[str, int] = {}
-        self._begun = False
+        self._begun = self._noted = False
 
     lost = 0
 
@@ -101,7 +101,10 @@ class LogFilesWatcher:
         if not self._begun:
             self._followed.resume((path, key[1]) for key, (path, _, _) in found.items())
             self._begun = True
-            self._begin_patterns(found)
+            known = self._registry.known(self._told)
+            self._old.update(key for key, match in found.items() if match.one not in known)
+        if not self._noted:
+            self._note_patterns()
         for key, file in list(self._files.items()):
             if key in found and found[key].size != file.size:
                 file.look(now)
@@ -117,9 +120,9 @@ class LogFilesWatcher:
             file.away = match is None
             file.path = match.path if match else file.path
         self._followed.tidy()
-        self._follow(found)
+        whole = self._follow(found)
         self._old &= found.keys()
-        whole = self._catch_up(names)
+        whole = self._catch_up(names) and whole
         self._followed.complete = clock if whole else max(self._followed.complete, clock - TRIED_S)
         for file in self._followed.known():
             file.settled = now - file.changed > clock - self._followed.complete + 1.0
@@ -159,14 +162,17 @@ class LogFilesWatcher:
                         seen.add(key)
                         yield key, Match(path, one, status.st_size)
 
-    def _begin_patterns(self, found: Mapping[Key, Match]) -> None:
-        """Remember which files were there before a pattern was first used, and which patterns have been."""
-        known = self._registry.known(self._told)
-        self._old.update(key for key, match in found.items() if match.one not in known)
-        self._registry.use(self._told, self._followed.complete)
+    def _note_patterns(self) -> None:
+        """From now on what is there was new once: whoever comes next reads it from its beginning."""
+        try:
+            self._registry.use(self._told, self._followed.complete)
+            self._noted = True
+        except OSError as error:
+            self._complain("patterns", f"cannot note which log files have been looked for: {error}; it is tried again")
 
-    def _follow(self, found: Mapping[Key, Match]) -> None:
-        """Register what was not known."""
+    def _follow(self, found: Mapping[Key, Match]) -> bool:
+        """Register what was not known; whether all could be opened."""
+        whole = True
         room = MOST_FILES - len(self._files)
         if len(found) > room:
             self._complain(
@@ -180,6 +186,8 @@ class LogFilesWatcher:
                 self._open(key, match.path, match.one)
             except OSError as error:
                 self._complain(match.path, f"cannot read {match.path} of {match.one.name}: {error}; it is tried again")
+                whole = False
+        return whole
 
     def _open(self, key: Key, path: str, one: LogFiles) -> None:
         handle = opened(path)

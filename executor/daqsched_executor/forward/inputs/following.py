@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from ...contract import Stream
 from ..forms.records import charset_of
 from ..lines import CHUNK
 from ..position import Position
+from ..replacing import replace
 from ..source import Source
 from .identity import BEGINNING, Identity
 
@@ -174,16 +175,8 @@ class File(Source):
 
     def write(self, sync: bool = False) -> None:
         """Write the registration; what is there is replaced whole."""
-        self.stream = replace(self.stream, options={**self.stream.options, "identity": list(self.identity)})
-        fresh = self.registration[: -len(".json")] + ".new"
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(handle, self.stream.to_json())
-            if sync:
-                os.fdatasync(handle)
-        finally:
-            os.close(handle)
-        os.rename(fresh, self.registration)
+        self.stream = dataclasses.replace(self.stream, options={**self.stream.options, "identity": list(self.identity)})
+        replace(self.registration, self.stream.to_json(), sync)
 
     def abandoned(self) -> bool:
         """Whether nobody can be expected to write to it any more."""

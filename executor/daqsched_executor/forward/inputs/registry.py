@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ...contract import LogFiles, Stream
+from ..replacing import replace
 from .handles import Key, changed, key_of
 from .identity import BEGINNING, Identity, identified
 
@@ -83,17 +84,17 @@ class Registry:
 
     def known(self, told: Sequence[LogFiles]) -> list[LogFiles]:
         """Those with a pattern that was in use before."""
-        before: set[tuple[str, str]] = set()
-        with contextlib.suppress(OSError, ValueError), open(self._patterns) as file:
-            before = {(name, pattern) for name, pattern in json.load(file)}
-        return [one for one in told if any((one.name, pattern) in before for pattern in one.paths)]
+        before = self._before()
+        return [one for one in told if any([one.name, pattern] in before for pattern in one.paths)]
 
     def use(self, told: Sequence[LogFiles], when: float) -> None:
         """Note the patterns in use, as signed at that time. Raises OSError."""
-        fresh = self._patterns + ".new"
-        with open(fresh, "w") as file:
-            json.dump(sorted({(one.name, pattern) for one in told for pattern in one.paths}), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.utime(fresh, (when, when))  # until what was missed is registered, too
-        os.rename(fresh, self._patterns)
+        patterns = sorted([one.name, pattern] for one in told for pattern in one.paths)
+        if patterns != self._before():
+            replace(self._patterns, json.dumps(patterns).encode(), sync=True)
+            self.sign(when)  # until what was missed is registered, too
+
+    def _before(self) -> list[list[str]]:
+        with contextlib.suppress(OSError, ValueError), open(self._patterns) as file:
+            return [[name, pattern] for name, pattern in json.load(file)]
+        return []

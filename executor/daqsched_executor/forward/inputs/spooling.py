@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import os
 import time
@@ -80,11 +81,14 @@ class SpoolFile:
         hidden = os.path.join(folder, f".{stream.id}.new")
         lock = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.write(lock, stream.to_json())
+            text = stream.to_json()
+            if os.write(lock, text) < len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(lock)
             fcntl.flock(lock, fcntl.LOCK_SH)
             os.rename(hidden, os.path.join(folder, f"{stream.id}.json"))
         except OSError:
             os.close(lock)
+            os.unlink(hidden)
             raise
         return lock

@@ -1,0 +1,39 @@
+"""Small text files that are replaced as a whole, also where the disk is full."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+
+def replace(path: str, text: bytes, sync: bool = False) -> None:
+    """The file has this text, and never half of it. Raises OSError, and then it is as it was.
+
+    Where no other file can be written for want of room it is overwritten, within the room that it has; newlines follow
+    a shorter text then. ``sync``: it is on the disk when this returns.
+    """
+    fresh = path + ".new"
+    try:
+        _write(fresh, os.O_CREAT | os.O_TRUNC, text, sync)
+        os.rename(fresh, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.exists(path):
+            raise
+        before = os.stat(path)
+        if len(text) > before.st_blocks * 512:
+            raise
+        _write(path, 0, text.ljust(before.st_size, b"\n"), sync)
+
+
+def _write(path: str, flags: int, text: bytes, sync: bool) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o644)
+    try:
+        if os.write(file, text) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        if sync:
+            os.fdatasync(file)
+    finally:
+        os.close(file)
