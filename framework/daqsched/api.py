@@ -6,11 +6,8 @@ import asyncio
 import logging
 import os
 import secrets
-import threading
-from pathlib import Path
 from typing import Callable, Optional, TypeVar
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,7 +18,7 @@ from daqsched.change_api import Changes
 from daqsched.chronicle import Chronicle
 from daqsched.conflicts import check
 from daqsched.daemon import Daemon
-from daqsched.door import Protocol, answering, body_of, listen, no_such_thing, number_of, user_of
+from daqsched.door import answering, body_of, no_such_thing, number_of, user_of
 from daqsched.engine import Engine
 from daqsched.engine.asked import why_not
 from daqsched.engine.surveys import why_waiting
@@ -57,7 +54,7 @@ Body = TypeVar("Body")
 
 
 class Api:
-    """The routes, and the thread that serves them."""
+    """The routes; `serving` answers by them."""
 
     def __init__(
         self,
@@ -66,14 +63,14 @@ class Api:
         elasticsearch: str,
         index: str,
         agent_credentials: Optional[tuple[str, str]] = None,
+        leader: str = "",
     ) -> None:
         self._daemon = daemon
+        self._leader = leader
         self._complete = complete
         self._elasticsearch, self._index = elasticsearch, index
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._changed: Optional[asyncio.Event] = None
-        self._server: Optional[uvicorn.Server] = None
-        self._thread: Optional[threading.Thread] = None
         daemon.changed = self._wake
         #: What `status --at` asks; None: nothing does.
         self.chronicle: Optional[Chronicle] = None
@@ -130,6 +127,8 @@ class Api:
                 engine.master,
                 engine.connected,
                 now,
+                leader=self._leader,
+                held=self._daemon.held,
             )
 
         return await self._ask(answer)
@@ -175,10 +174,11 @@ class Api:
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""
         seen, wait_s = number_of(request, "seen", -1), min(MOST_WAIT_S, number_of(request, "wait_s", 0))
-        # taken before the version is asked for: a change in between would not be noticed otherwise
+        if self._changed is None:
+            self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
+        # taken before the question: a change right after its answer is not missed
         changed = self._changed
         if wait_s and await self._ask(lambda engine, now: engine.version) == seen:
-            assert changed is not None, "the loop runs while it serves"
             try:
                 await asyncio.wait_for(changed.wait(), wait_s)
             except asyncio.TimeoutError:
@@ -259,38 +259,13 @@ class Api:
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:
         return await asyncio.wrap_future(self._daemon.ask(question))
 
-    # ------------------------------------------------------------------ serving
-
-    def serve(self, path: Path, group: str = "") -> None:
-        """Open the socket and answer on a thread of its own; raises `DaqschedError` where that can't be."""
-        sock = listen(path, group)
-        config = uvicorn.Config(
-            self.app, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False, loop="asyncio"
-        )
-        self._server = uvicorn.Server(config)
-        ready = threading.Event()
-
-        async def main() -> None:
-            self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
-            ready.set()
-            assert self._server is not None
-            await self._server.serve(sockets=[sock])
-
-        self._thread = threading.Thread(target=lambda: asyncio.run(main()), name="api", daemon=True)
-        self._thread.start()
-        ready.wait()
-
-    def close(self) -> None:
-        """Answer what is being answered, then no more."""
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
-            self._thread.join(5.0)
+    # ------------------------------------------------------------------ news
 
     def _wake(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._renew)
 
     def _renew(self) -> None:
-        assert self._changed is not None, "made with the loop"
+        assert self._changed is not None, "made before anybody could wake it"
         self._changed.set()
         self._changed = asyncio.Event()

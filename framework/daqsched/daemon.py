@@ -2,6 +2,8 @@
 
 A round of the loop takes all that waits in the queue, lets the engine handle each, makes all that it wants saved
 durable in one transaction, and only then performs the rest. Whatever fails comes back as an event or is asked again.
+
+Where the state may be another's (`store.Store.vouch`), the loop ends with `Deposed` before anything leaves the machine.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ import secrets
 import time
 from concurrent.futures import Future
 from http.client import HTTPException
-from typing import Any, Callable, Optional, Protocol, TypeVar, Union
+from typing import Any, Callable, Optional, Protocol, Sequence, TypeVar, Union
 
 from daqsched import commands, events
 from daqsched.engine import Engine
-from daqsched.errors import DaqschedError
+from daqsched.errors import DaqschedError, Deposed, Unreachable
 from daqsched.spec import Spec
 from daqsched.store import Store
 
@@ -51,13 +53,26 @@ class _Stop:
     """Ends the loop."""
 
 
+class _Nudge:
+    """Nothing but a round."""
+
+
+_Item = Union[events.Event, _Question, _Request, _Stop, _Nudge]
+
+#: What Mesos says to a scheduler in whose name another has subscribed (master.cpp, `failoverFramework`).
+_TAKEN_OVER = "failed over"
+
+
 class Daemon:
     """The loop. `put`, `ask`, `request` and `stop` may be called from any thread, `run` by the one that owns the engine."""
 
     def __init__(self, store: Store, complete: Callable[[Spec], Spec], clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._queue: queue.SimpleQueue[Union[events.Event, _Question, _Request, _Stop]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        #: Why nothing can be changed, once the state is lost.
+        self.held = ""
+        self._over = False
         self.engine = Engine(lambda: secrets.token_hex(4), complete)
         self.engine.restore(store.framework_id(), store.revision, store.records(), store.document)
         #: Called on the loop's thread after a round that changed something.
@@ -74,14 +89,19 @@ class Daemon:
     def ask(self, question: Callable[[Engine, float], Answer]) -> Future[Answer]:
         """Have a question answered between two rounds; it must only read."""
         item = _Question(question)
-        self._queue.put(item)
+        self._enqueue(item)
         return item.answer
 
     def request(self, event: events.Event) -> Future[None]:
         """Let the engine know, and be told when that is durable and on its way."""
         item = _Request(event)
-        self._queue.put(item)
+        self._enqueue(item)
         return item.done
+
+    def _enqueue(self, item: _Item) -> None:
+        self._queue.put(item)
+        if self._over:
+            self.end()
 
     def history(self, most: int) -> list[commands.Revision]:
         """The last revisions, the newest first, without their specs; for a question's own thread, see `ask`."""
@@ -95,13 +115,53 @@ class Daemon:
         """End `run` after what is already in the queue."""
         self._queue.put(_Stop())
 
+    def nudge(self) -> None:
+        """Have a look at once at whether the state is still ours."""
+        self._queue.put(_Nudge())
+
     def run(self, edge: Edge) -> None:
-        """Work until `stop`; raises `DaqschedError` where going on makes no sense."""
+        """Work until `stop`; raises `DaqschedError` where going on makes no sense, `Deposed` where it must not."""
         while self._round(edge):
             pass
 
+    def hold(self, why: str, over: Callable[[], bool]) -> None:
+        """After `Deposed`: tell people how it last was, and refuse everything else, until ``over``."""
+        self.held = why
+        self.changed()
+        while not over():
+            try:
+                item = self._queue.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if isinstance(item, _Question):
+                self._reply(item)
+            elif isinstance(item, events.Disconnected):
+                self.engine.handle(item, self._clock())
+            else:
+                _refuse(item, Unreachable(why))
+
+    def end(self) -> None:
+        """No more answers: whoever still asks, or asks from now on, is told so."""
+        self._over = True
+        while True:
+            try:
+                _refuse(self._queue.get_nowait(), Unreachable("this daqsched serve is ending: ask again"))
+            except queue.Empty:
+                return
+
     def _round(self, edge: Edge) -> bool:
         items = self._take()
+        try:
+            return self._work(items, edge)
+        except Deposed as error:
+            for item in items:
+                _refuse(
+                    item, Unreachable(f"{error}: look whether it was still taken in, `daqsched status`, and ask again")
+                )
+            raise
+
+    def _work(self, items: Sequence[_Item], edge: Edge) -> bool:
+        self._store.vouch()
         todo: list[commands.Command] = []
         requests: list[_Request] = []
         questions: list[_Question] = []
@@ -115,7 +175,11 @@ class Daemon:
             elif isinstance(item, _Request):
                 requests.append(item)
                 todo += self.engine.handle(item.event, self._clock())
+            elif isinstance(item, _Nudge):
+                pass
             elif isinstance(item, events.Rejected):
+                if _TAKEN_OVER in item.why:
+                    raise Deposed("another daqsched serve has taken over")
                 raise DaqschedError(
                     f"the master has given this framework up: {item.why}. Its tasks are gone; "
                     "`daqsched serve --new-framework` registers anew and starts everything again"
@@ -135,7 +199,7 @@ class Daemon:
             self.changed()
         return going
 
-    def _take(self) -> list[Union[events.Event, _Question, _Request, _Stop]]:
+    def _take(self) -> list[_Item]:
         """All that waits, after waiting for the first until the engine's next tick."""
         wait = min(60.0, max(0.0, self.engine.next_tick(self._clock()) - self._clock()))
         items = []
@@ -172,6 +236,7 @@ class Daemon:
         elif isinstance(command, commands.AskGuard):
             self.ask_guard(command)
         elif not isinstance(command, commands.SAVES):
+            self._store.vouch()
             try:
                 edge.perform(command)
             except RuntimeError as error:
@@ -188,3 +253,10 @@ class Daemon:
             question.answer.set_result(question.ask(self.engine, self._clock()))
         except Exception as error:  # whoever asked gets it, the loop goes on
             question.answer.set_exception(error)
+
+
+def _refuse(item: _Item, why: DaqschedError) -> None:
+    """Tell whoever waits for it, if anybody does."""
+    waiting = item.answer if isinstance(item, _Question) else item.done if isinstance(item, _Request) else None
+    if waiting is not None and not waiting.done():
+        waiting.set_exception(why)

@@ -1,7 +1,8 @@
 """How a request comes in and an answer goes out: the socket, the caller's name, JSON both ways, errors as sentences.
 
 Who is at the other end is not asked but looked up: the kernel tells the uid of the process that connected (unix(7),
-SO_PEERCRED), and that name goes into the revision and the log.
+SO_PEERCRED), and that name goes into the revision and the log. Who comes over TCP is a spare (`serving`), which says for
+whom it asks.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 #: The largest request: a spec of ten thousand jobs is some megabytes.
 MOST_BYTES = 64 * 1024 * 1024
+
+#: In the place of the caller of a TCP connection, until it has shown that it may ask.
+PEER = ("", -1)
 
 Body = TypeVar("Body")
 
@@ -67,6 +71,9 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if transport.get_extra_info("socket").family != socket.AF_UNIX:
+            self.client = PEER
+            return
         peer = transport.get_extra_info("socket").getsockopt(
             socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
         )

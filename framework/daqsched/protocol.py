@@ -198,6 +198,10 @@ class StatusAnswer(msgspec.Struct):
     now: float
     #: With ``at=TIME``: why that is not the whole truth; empty: it is.
     doubt: str = ""
+    #: Which of several daemons leads (host and pid); empty where there is one.
+    leader: str = ""
+    #: Why nothing is started or stopped; empty: all goes on.
+    held: str = ""
 
 
 class ProgressAnswer(msgspec.Struct):

@@ -7,10 +7,21 @@ from pathlib import Path
 from typing import Mapping, Optional
 
 
-def state_dir(environ: Optional[Mapping[str, str]] = None) -> Path:
-    """DAQSCHED_STATE; else /var/lib/daqsched for root and ``$XDG_STATE_HOME/daqsched`` for others."""
+def state(environ: Optional[Mapping[str, str]] = None) -> str:
+    """DAQSCHED_STATE, a folder or ``zk://HOST:PORT,.../PATH``; else `state_dir`."""
     env = os.environ if environ is None else environ
-    if env.get("DAQSCHED_STATE"):
+    return env.get("DAQSCHED_STATE") or str(state_dir(env))
+
+
+def is_place(state: str) -> bool:
+    """Whether a ``--state`` is a place in ZooKeeper and no folder."""
+    return state.startswith("zk://")
+
+
+def state_dir(environ: Optional[Mapping[str, str]] = None) -> Path:
+    """DAQSCHED_STATE where it is a folder; else /var/lib/daqsched for root and ``$XDG_STATE_HOME/daqsched`` for others."""
+    env = os.environ if environ is None else environ
+    if _folder(env):
         return Path(env["DAQSCHED_STATE"])
     if os.geteuid() == 0:
         return Path("/var/lib/daqsched")
@@ -22,6 +33,10 @@ def socket_path(environ: Optional[Mapping[str, str]] = None) -> Path:
     env = os.environ if environ is None else environ
     if env.get("DAQSCHED_SOCKET"):
         return Path(env["DAQSCHED_SOCKET"])
-    if env.get("DAQSCHED_STATE") or os.geteuid() != 0:
+    if _folder(env) or os.geteuid() != 0:
         return state_dir(env) / "daqsched.sock"
     return Path("/run/daqsched.sock")
+
+
+def _folder(env: Mapping[str, str]) -> bool:
+    return bool(env.get("DAQSCHED_STATE")) and not is_place(env["DAQSCHED_STATE"])

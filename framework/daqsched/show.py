@@ -273,6 +273,10 @@ def _headline(answer: StatusAnswer) -> str:
     if not answer.master and answer.connected:
         return _headline_then(answer, states)
     master = f"master {answer.master}" if answer.connected else f"NO CONNECTION to the master {answer.master}".rstrip()
+    if answer.leader:
+        master += f"; leader {answer.leader}"
+    if answer.held:
+        master = f"HELD: {answer.held}"
     if not answer.revision:
         return f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}"
     applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.applied))

@@ -21,6 +21,7 @@ from daqsched.daemon import Daemon
 from daqsched.door import listen
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
+from daqsched.serving import Serving
 from daqsched.spec import EMPTY, Spec
 from daqsched.store.sqlite import SqliteStore
 from daqsched_executor.contract import Container, Findings
@@ -55,7 +56,7 @@ class Serve:
         self._thread.start()
         assert self.began.wait(10)
         self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", "logs")
-        self.api.serve(self.path)
+        self.serving = Serving(self.path, "", self.api.app)
         self.client = Client(self.path)
 
     def _run(self) -> None:
@@ -72,7 +73,7 @@ class Serve:
 
     def close(self) -> None:
         self.client.close()
-        self.api.close()
+        self.serving.close()
         self.daemon.stop()
         self._thread.join(10)
         assert not self._thread.is_alive()

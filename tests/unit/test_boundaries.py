@@ -20,6 +20,7 @@ PURE = {
     / "engine": "__init__ applying asked ends engine farm instance leases offers order paces preflights rolling rollouts"
     " surveys tasks wanted",
     FRAMEWORK / "mesos": "incoming outgoing",
+    FRAMEWORK / "store": "__init__ kept lease",
     EXECUTOR / "container": "frames order",
     EXECUTOR / "contract": "__init__ fingerprint forwarding forwarding_rules job levels report stream template wire",
     EXECUTOR
@@ -33,7 +34,7 @@ PURE_FILES = [folder / f"{name}.py" for folder, names in PURE.items() for name i
 
 #: What a pure module has no business with.
 WORLD = frozenset(
-    "asyncio click elasticsearch fcntl http httpx logging multiprocessing os pymesos selectors signal socket sqlite3"
+    "asyncio click elasticsearch fcntl http httpx kazoo logging multiprocessing os pymesos selectors signal socket sqlite3"
     " starlette subprocess threading time urllib uvicorn".split()
 )
 

@@ -9,13 +9,19 @@ from typing import Any, Optional
 
 import click
 
-from daqsched.cli.root import access_options, main
-from daqsched.settings import state_dir
+from daqsched.cli.root import access_options, main, state_options
+from daqsched.settings import is_place, state_dir
 
 
 @main.command()
 @click.option("--master", envvar="DAQSCHED_MASTER", required=True, help="HOST:PORT, or zk://HOST:PORT,.../PATH.")
-@click.option("--state", type=click.Path(path_type=Path), help="Folder for what must survive [env: DAQSCHED_STATE].")
+@state_options
+@click.option(
+    "--peers",
+    default="",
+    metavar="HOST:PORT",
+    help="With zk://: where other daqsched serves reach this one [default: the address that reaches ZooKeeper, any port].",
+)
 @click.option("--group", default="", help="The group whose members may use the socket.")
 @click.option(
     "--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL; without it lines stay on their hosts."
@@ -42,10 +48,20 @@ from daqsched.settings import state_dir
 )
 @click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
 @click.pass_obj
-def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bool, **options: Any) -> None:
-    """Be the framework: match offers with the wanted jobs, and keep it so."""
+def serve(
+    path: Path,
+    /,
+    state: str,
+    state_credentials: Optional[Path],
+    peers: str,
+    executor: str,
+    new_framework: bool,
+    **options: Any,
+) -> None:
+    """Be the framework: match offers with the wanted jobs, and keep it so. With --state zk://... two or more may run: one
+    leads, the others take over when it is gone."""
     from daqsched.mesos.outgoing import Framework
-    from daqsched.serve import run
+    from daqsched.term import Options
     from daqsched_executor.contract.forwarding import Access
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
@@ -63,20 +79,29 @@ def serve(path: Path, /, state: Optional[Path], executor: str, new_framework: bo
         credentials=options["credentials"],
         executor=(executor or _executor_beside(),),
     )
-    run(
+    told = Options(
         options["master"],
         framework,
-        state=state or state_dir(),
         socket=path,
         group=options["group"],
         elasticsearch=options["elasticsearch"],
         index=options["index"],
         # paths on the farm machines: no secret is read here
         access=Access(options["ca"], options["user_file"], options["api_key_file"]),
-        new_framework=new_framework,
         agent_credentials=options["agent_credentials"],
         guards=options["guards"],
+        chronicle=(state_dir() if is_place(state) else Path(state)) / "chronicle.sqlite",
     )
+    if is_place(state):
+        # kazoo is read by those who need it
+        from daqsched import shared
+        from daqsched.store.keeper import place_of
+
+        shared.run(told, place_of(state, state_credentials), new_framework, peers)
+        return
+    from daqsched.serve import run
+
+    run(told, Path(state), new_framework)
 
 
 def _executor_beside() -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from daqsched import __version__
 from daqsched.errors import DaqschedError
-from daqsched.settings import socket_path
+from daqsched.settings import socket_path, state
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -97,6 +97,21 @@ def strategy_of(base: Any, batches: Optional[str], ready: Optional[float], pause
     except JobError as error:
         raise UserError(f"{error.field}: {error}") from error
     return found
+
+
+def state_options(command: Command) -> Command:
+    """The options that name the state: ``state``, ``state_credentials``."""
+    command = click.option(
+        "--state-credentials",
+        envvar="DAQSCHED_STATE_CREDENTIALS",
+        type=click.Path(path_type=Path),
+        help="File whose first line is NAME:PASSWORD for ZooKeeper, mode 600 [env: DAQSCHED_STATE_CREDENTIALS].",
+    )(command)
+    return click.option(
+        "--state",
+        default=state,
+        help="What must survive: a folder, or zk://HOST:PORT,.../PATH [env: DAQSCHED_STATE].",
+    )(command)
 
 
 def access_options(command: Command) -> Command:

@@ -60,8 +60,9 @@ _NEVER_S = 1e9
 class _Driver(pymesos.MesosSchedulerDriver):
     """pymesos' driver, but quick to come back (its own back-off begins at 2 s and ends at 15 s), and quick to end."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, allowed: Callable[[], bool], *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._allowed = allowed
         #: Set where nobody shall wait any more.
         self.over = threading.Event()
 
@@ -70,12 +71,22 @@ class _Driver(pymesos.MesosSchedulerDriver):
         self.over.wait(min(_RETRY_MOST_S, _RETRY_S * 2 ** min(attempts, 10)))
         return 0.0
 
+    def gen_request(self) -> bytes:
+        # an empty request is one that is never sent: who was deposed would take the farm away from its successor
+        return super().gen_request() if self._allowed() else b""
+
 
 class Mesos(pymesos.Scheduler):
-    """The connection to a master at ``HOST:PORT`` or ``zk://...``; ``put`` takes the events, from another thread."""
+    """The connection to a master at ``HOST:PORT`` or ``zk://...``; ``put`` takes the events, from another thread, and
+    ``allowed`` says, on another, whether we may still speak for the framework."""
 
     def __init__(
-        self, master: str, framework: Framework, framework_id: str, put: Callable[[events.Event], None]
+        self,
+        master: str,
+        framework: Framework,
+        framework_id: str,
+        put: Callable[[events.Event], None],
+        allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._framework = framework
         self._put = put
@@ -97,6 +108,7 @@ class Mesos(pymesos.Scheduler):
         if principal:
             info["principal"] = principal
         self._driver = _Driver(
+            allowed,
             self,
             info,
             master,

@@ -61,11 +61,6 @@ class Place:
     __repr__ = __str__
 
 
-def is_zookeeper(state: str) -> bool:
-    """Whether a ``--state`` is a place in ZooKeeper and no folder."""
-    return state.startswith("zk://")
-
-
 def place_of(state: str, credentials: Optional[Path] = None) -> Place:
     """The place that ``--state`` and ``--state-credentials`` name; raises `UserError` where they do not."""
     found = re.fullmatch(r"zk://([^/@\s]+:\d+)((?:/[^/\s]+)+)/?", state)
@@ -124,6 +119,11 @@ class Keeper:
             self.client.close()
         except (KazooException, KazooTimeoutError, OSError):
             logger.debug("closing the session", exc_info=True)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the session has ended, or may have."""
+        return self._lost.is_set() or self._lease.over(clock())
 
     def holds(self) -> bool:
         """Whether the session is alive for certain: nobody else can have taken over."""
@@ -205,7 +205,7 @@ class Keeper:
             if self.connected.is_set():
                 try:
                     self.client.sync_async("/").get(timeout=SESSION_S)
-                    self._lease.renewed(asked_at)
+                    self._lease.renewed(asked_at, clock())
                 except (KazooException, KazooTimeoutError):
                     logger.debug("no answer of ZooKeeper", exc_info=True)
             if held and not self.holds():

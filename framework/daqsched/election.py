@@ -1,0 +1,92 @@
+"""Which of several `daqsched serve` leads: the one that has stood longest.
+
+Each puts a node below PATH/candidates that goes with its session (ephemeral), with a number that ZooKeeper gives
+(sequential) and a card that says how to reach it. The lowest number leads. Who leads may act only while its session is
+alive for certain (`store.keeper.Keeper.holds`); the next one is first only after ZooKeeper has ended that session.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+from typing import Any, Optional
+
+import msgspec
+from kazoo.exceptions import NoNodeError
+
+from daqsched.store.keeper import Keeper
+
+logger = logging.getLogger(__name__)
+
+_NODE = "candidate-"
+
+
+class Card(msgspec.Struct, frozen=True):
+    """Who stands, and how a spare reaches it if it leads."""
+
+    #: Host and pid, for people.
+    name: str
+    #: ``HOST:PORT`` of its HTTP.
+    address: str
+    #: What its peers must show.
+    token: str
+
+
+class Election:
+    """One candidate's view. One thread uses it; raises `Deposed` where the session ends."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._folder = f"{keeper.place.path}/candidates"
+        self._changed = threading.Event()
+        self._mine = ""
+        self._cards: dict[str, Card] = {}
+
+    def stand(self, card: Card) -> None:
+        """Be a candidate for as long as the session lasts."""
+        self._keeper.ask(partial(self._keeper.client.ensure_path_async, self._folder))
+        # not `ask`: a second node of ours would stand in our own way; a broken connection here costs the session, no more
+        create = self._keeper.client.create_async(
+            f"{self._folder}/{_NODE}", msgspec.json.encode(card), ephemeral=True, sequence=True
+        )
+        self._mine = self._keeper.answer(create).rpartition("/")[2]
+
+    def leader(self) -> Optional[Card]:
+        """Who is first, as far as we have heard; None: nobody."""
+        self._changed.clear()
+        names = sorted(self._candidates(), key=lambda name: name[len(_NODE) :])
+        self._cards = {name: card for name, card in self._cards.items() if name in names}
+        for name in names:
+            card = self._card(name)
+            if card is not None:
+                return card
+        return None
+
+    def elected(self) -> bool:
+        """Whether we are the first, and not just think so."""
+        return min(self._candidates(), default="") == self._mine and self._keeper.holds()
+
+    def wait(self, timeout_s: float) -> None:
+        """Until the candidates change, or somebody calls `wake`."""
+        self._changed.wait(timeout_s)
+
+    def wake(self, *event: Any) -> None:
+        """End `wait`; from any thread."""
+        self._changed.set()
+
+    def _candidates(self) -> list[str]:
+        try:
+            found = self._keeper.ask(partial(self._keeper.client.get_children_async, self._folder, self.wake))
+        except NoNodeError:
+            return []
+        return [name for name in found if name.startswith(_NODE)]
+
+    def _card(self, name: str) -> Optional[Card]:
+        if name not in self._cards:
+            try:
+                data, _ = self._keeper.ask(partial(self._keeper.client.get_async, f"{self._folder}/{name}"))
+            except NoNodeError:
+                return None  # it left meanwhile
+            self._cards[name] = msgspec.json.decode(data, type=Card)
+        return self._cards[name]
