@@ -30,7 +30,7 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> None:
         farm.aside[host] = Aside(event.user, now, event.until, event.message)
         farm.note(f"{host} is put aside by {event.user}{': ' + event.message if event.message else ''}")
         for instance in of_host(farm, host):
-            if instance.name != FORWARDER and not instance.aside:
+            if instance.name != FORWARDER and not instance.aside and instance.record.borrow is None:
                 instance.aside = True
                 farm.end(instance, now)
                 farm.settle(instance, now)

@@ -102,7 +102,10 @@ def launch_refused(farm: Farm, event: events.LaunchRefused, now: float) -> None:
     for task_id in event.task_ids:
         surveys.not_launched(farm, task_id, event.why)
         instance = farm.by_task.get(task_id)
-        if instance is not None:
+        if instance is not None and instance.task.state == "launching":
             farm.forget_task(instance)
-            farm.settle(instance, now)
             farm.note(f"{instance}: could not be launched: {event.why}")
+            if instance.job is None:
+                farm.drop(instance, now)
+            else:
+                farm.settle(instance, now)

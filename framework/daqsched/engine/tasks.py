@@ -86,6 +86,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         _mourn(farm, instance, task.report, _report(event.data), now)
     if task.killed and event.state == "TASK_KILLED" and farm.paces.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(PACES))
+    record.ended = task.id
     record.last_end = event.message or _words(event)
     record.last_report = _report(event.data) or task.report
     farm.forget_task(instance)
@@ -148,7 +149,10 @@ def _stranger(farm: Farm, event: events.TaskReported, now: float) -> None:
         return
     name, _, rest = event.task_id.partition("@")
     instance = farm.instances.get((name, rest.rpartition(".")[0]))
-    if instance is not None and instance.job is not None and instance.record.task is None and not instance.record.hold:
+    if instance is not None and instance.record.ended == event.task_id:
+        return  # it comes late
+    gap = instance is not None and instance.job is not None and instance.record.task is None
+    if instance is not None and gap and not instance.record.hold and not instance.aside:
         task = Task(event.task_id, event.agent_id, instance.digest, now, LIVE[event.state], now)
         farm.give(instance, task, now)
         farm.note(f"{instance}: found running as {task.id}, which the store did not know; adopted")
