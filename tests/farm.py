@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Optional, TypeVar
+from typing import IO, Any, Callable, Optional, TypeVar
 
 Answer = TypeVar("Answer")
 
@@ -91,6 +91,10 @@ class Farm:
             f"daqsched {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         )
         return done
+
+    def popen(self, log: IO[bytes], *words: str) -> subprocess.Popen[bytes]:
+        """One of the crew's commands, begun."""
+        return subprocess.Popen([str(BIN / "daqsched"), *words], env=self.env, stdout=log, stderr=log)
 
     def jobs(self, text: str) -> Path:
         """A job file with this text below the import."""
