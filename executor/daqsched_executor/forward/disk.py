@@ -24,7 +24,7 @@ from .source import Source
 MIB = 1024 * 1024
 
 #: How often all this is looked after.
-EVERY_S = 5.0
+EVERY_S = 2.0
 
 #: Smaller pieces are not worth a hole.
 PUNCH_LEAST = MIB

@@ -241,7 +241,9 @@ class LogFilesWatcher:
                 except FileNotFoundError:
                     continue  # its name has moved on: the folder is listed again
                 except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
-                    self._complain(path, f"cannot read {path}, which nobody has looked at yet: {error}")
+                    self._complain(
+                        folder, f"cannot read {path}, which nobody has looked at yet: {error}; it is tried again"
+                    )
                     whole = False
             if not whole or not self._rotation.quiet:
                 self._folders[folder], whole = -1, False
