@@ -48,6 +48,10 @@ class Demand:
         self._revived = float("-inf")
         self._gap = REVIVE_AGAIN_S
 
+    def set_back(self, by: float) -> None:
+        """The clock shows so much less than it did."""
+        self._revived -= by
+
     def registered(self, waiting: bool, watching: bool) -> None:
         """The master has forgotten what we refused and suppressed."""
         self._suppressed, self._woken, self._renewed = False, waiting, watching

@@ -17,7 +17,7 @@ PURE = {
     " hosts incidents job kibana lines match parts placement plan preflight protocol query retention rollout rules select spec"
     " tails task times variables view why",
     FRAMEWORK
-    / "engine": "__init__ applying asked ends engine farm instance leases offers order paces preflights rolling rollouts"
+    / "engine": "__init__ applying asked ends engine farm instance leases moments offers order paces preflights rolling rollouts"
     " surveys tasks wanted",
     FRAMEWORK / "mesos": "incoming outgoing",
     FRAMEWORK / "store": "__init__ kept lease",

@@ -638,6 +638,14 @@ class RandomFarm(RuleBasedStateMachine):
         self.world.now += passed
         self.world.say(events.Ticked())
 
+    @rule(by=st.floats(2.0, 5000.0), dies=st.booleans())
+    def clock_is_set_back(self, by: float, dies: bool) -> None:
+        """While the daemon runs, or while it does not."""
+        self.world.now -= min(by, self.world.now - 10.0)
+        if dies:
+            self.dies()
+        self.world.say(events.Ticked())
+
     @rule()
     def dies(self) -> None:
         self.world.restart()

@@ -9,7 +9,7 @@ import msgspec
 
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
-from daqsched.engine import applying, asked, leases, offers, rollouts, surveys, tasks, wanted
+from daqsched.engine import applying, asked, leases, moments, offers, rollouts, surveys, tasks, wanted
 from daqsched.engine.ends import LONGEST_S
 from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, PACES, ROLLOUT, VOUCH_S, Farm, patience
 from daqsched.engine.instance import Key
@@ -48,6 +48,11 @@ class Engine(Farm):
     def handle(self, event: events.Event, now: float) -> list[Command]:
         """Take in what happened at ``now`` (seconds since the epoch) and return what to do, saves first."""
         self.out, self.dirty = [], {}
+        if not self.last:
+            moments.read_back(self, now)
+        elif now < self.last - moments.TOLERANCE_S:
+            moments.set_back(self, self.last - now)
+        self.last = now
         self.then = [event]
         while self.then:
             following = self.then.pop(0)
@@ -65,6 +70,8 @@ class Engine(Farm):
 
     def next_tick(self, now: float) -> float:
         """When `Ticked` is wanted next, at the latest."""
+        if now < self.last - moments.TOLERANCE_S:
+            return now  # the clock was set back
         at = min(self.reconcile_at, self.vouch_at, self.preflights.due(), self.rolling.due, leases.due(self))
         if self.timers:
             at = min(at, self.timers[0][0])

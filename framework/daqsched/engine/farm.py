@@ -59,6 +59,8 @@ class Farm:
         self.framework_id = ""
         self.master = ""
         self.connected = False
+        #: When anything was last handled; 0: nothing was yet.
+        self.last = 0.0
         #: When the master last took us (again).
         self.registered_at = 0.0
         #: Grows with every change that a viewer could see.

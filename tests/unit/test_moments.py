@@ -1,0 +1,131 @@
+"""The clock set back by an hour while all kinds of things are under way: nothing waits for that hour, nothing runs twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import World, job, of
+from daqsched import commands, events
+from daqsched.rollout import AT_ONCE, Strategy
+from daqsched.view import rows
+from daqsched_executor.contract import Restart
+
+HOUR = 3600.0
+
+
+def state(world: World, name: str = "readout", host: str = "hlt01") -> str:
+    return next(rows(world.engine, lambda a, b: (a, b) == (name, host), world.now)).state
+
+
+def jump(world: World, dies: bool) -> None:
+    """The clock shows an hour less; the daemon notices, or is killed and started again."""
+    world.now -= HOUR
+    if dies:
+        world.restart()
+        world.register()
+        for task in list(world.tasks):
+            world.report(task)
+    else:
+        assert world.engine.next_tick(world.now) == world.now, "it does not wait for a tick that is an hour away"
+        world.say(events.Ticked())
+
+
+def world_at(now: float = 100_000.0) -> World:
+    world = World(["hlt01", "hlt02"])
+    world.now = now
+    return world
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_back_off_ends_in_its_time(dies: bool) -> None:
+    """Ten seconds are ten seconds."""
+    world = world_at()
+    world.start(job())
+    for _ in range(5):
+        world.now += 1.0
+        for task in list(world.tasks):
+            world.report(task, "TASK_FAILED")
+        world.offers()
+    assert state(world) == "BACKOFF"
+    jump(world, dies)
+    assert state(world) == "BACKOFF"
+    world.now += 61.0
+    world.say(events.Ticked())
+    world.offers()
+    assert state(world) == "STARTING"
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_host_put_aside_comes_back_after_as_long_as_was_said(dies: bool) -> None:
+    """Its two minutes are not an hour and two minutes."""
+    world = world_at()
+    world.start(job())
+    world.say(events.PutAside(("hlt01",), "eve", world.now + 120.0))
+    world.report(world.task_of("readout"), "TASK_KILLED")
+    jump(world, dies)
+    assert state(world) == "ASIDE"
+    world.now += 121.0
+    world.say(events.Ticked())
+    assert state(world) == "WAITING"
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_rollout_goes_on(dies: bool) -> None:
+    """Its gate and its time-out are as long as they were."""
+    world = world_at()
+    world.start(job(hosts="hlt[01-02]", release="r1"))
+    world.apply(job(hosts="hlt[01-02]", release="r2"), strategy=Strategy(batches=(1,), ready_s=10.0))
+    world.report(world.task_of("readout"), "TASK_KILLED")
+    world.offers()
+    world.report(world.task_of("readout"))
+    jump(world, dies)
+    world.now += 11.0
+    world.say(events.Ticked())
+    rollout = world.engine.rolling.active
+    assert rollout is not None and rollout.at == 1 and not rollout.failures
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_kill_is_repeated_and_a_launch_is_asked_about(dies: bool) -> None:
+    """As if nothing had happened."""
+    world = world_at()
+    world.start(job(), job("b", "hlt02"))
+    world.say(events.Held((("readout", "hlt01"),), "eve"))
+    world.apply(job(), job("b", "hlt02", release="r2"), strategy=AT_ONCE)
+    world.report(world.task_of("b", "hlt02"), "TASK_KILLED")
+    world.offers()
+    launched = world.task_of("b", "hlt02")
+    jump(world, dies)
+    world.done.clear()
+    world.now += 40.0
+    world.say(events.Ticked())
+    assert any(c.task_id.startswith("readout@") for c in of(world.done, commands.Kill))  # type: ignore[attr-defined]
+    asked = [task for c in of(world.done, commands.Reconcile) for task, _ in c.tasks]  # type: ignore[attr-defined]
+    assert dies or launched in asked
+
+
+def test_nothing_is_started_twice_when_the_clock_goes_to_and_fro() -> None:
+    """An hour back, an hour forth, with a program that dies meanwhile; the world counts copies at every step."""
+    world = world_at()
+    world.start(job(restart=Restart()))
+    for by in (-HOUR, HOUR, -2 * HOUR, 3 * HOUR):
+        world.now += by
+        world.say(events.Ticked())
+        world.report(world.task_of("readout"), "TASK_FAILED")
+        for _ in range(4):
+            world.now += 30.0
+            world.say(events.Ticked())
+            world.offers()
+        world.report(world.task_of("readout"))
+    assert state(world) == "RUNNING"
+
+
+def test_the_unevenness_of_a_clock_that_is_kept_right_is_none() -> None:
+    """Half a second back is no word in the log."""
+    world = world_at()
+    world.start(job())
+    world.now -= 0.5
+    assert not of(world.say(events.Ticked()), commands.Note)
+    world.now -= HOUR
+    (note,) = of(world.say(events.Ticked()), commands.Note)
+    assert "the clock was set back by 3600 s" in note.sentence  # type: ignore[attr-defined]
