@@ -11,6 +11,7 @@ from typing import Callable, Optional, TypeVar
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from daqsched import __version__, events, preflight, view
@@ -42,6 +43,7 @@ from daqsched.protocol import (
 from daqsched.sandbox_api import Sandboxes
 from daqsched.select import selection
 from daqsched.spec import Spec
+from daqsched.store.backup import pack
 from daqsched.why import stories
 from daqsched_executor.contract import ORDER_KINDS, Order
 
@@ -78,6 +80,7 @@ class Api:
         self.app = Starlette(
             routes=[
                 Route(f"{API}/info", answering(self.info)),
+                Route(f"{API}/backup", answering(self.backup)),
                 Route(f"{API}/status", answering(self.status)),
                 Route(f"{API}/progress", answering(self.progress)),
                 Route(f"{API}/why", answering(self.why)),
@@ -109,6 +112,10 @@ class Api:
                 engine.spec.logging.index or self._index,
             )
         )
+
+    async def backup(self, request: Request) -> Response:
+        found = await self._ask(lambda engine, now: (self._daemon.contents(), now))
+        return Response(await asyncio.to_thread(pack, *found), media_type="application/octet-stream")
 
     async def status(self, request: Request) -> StatusAnswer:
         chosen = selection(request.query_params.getlist("select"))

@@ -127,6 +127,13 @@ class Client:
     def read(self, pieces: Sequence[protocol.Piece]) -> protocol.ReadAnswer:
         return self._post("/sandboxes/read", protocol.ReadRequest(list(pieces)), protocol.ReadAnswer)
 
+    def backup(self) -> bytes:
+        """The state as a file, see `store.backup`."""
+        response = self._response("GET", "/backup")
+        if response.status_code != 200:
+            raise _problem(response)
+        return response.content
+
     def _get(self, path: str, kind: type[Answer], **params: Any) -> Answer:
         return self._send(kind, "GET", path, params=params)
 
@@ -134,22 +141,24 @@ class Client:
         return self._send(kind, "POST", path, content=msgspec.json.encode(body))
 
     def _send(self, kind: type[Answer], method: str, path: str, **what: Any) -> Answer:
+        response = self._response(method, path, **what)
+        try:
+            if response.status_code == 200:
+                return msgspec.json.decode(response.content, type=kind)
+        except msgspec.MsgspecError as error:
+            raise _not_understood(error) from error
+        raise _problem(response)
+
+    def _response(self, method: str, path: str, **what: Any) -> httpx.Response:
         self._reach()
         try:
-            response = self._http.request(method, path, **what)
+            return self._http.request(method, path, **what)
         except httpx.TimeoutException as error:
             raise Unreachable(
                 f"the daemon on {self._path} did not answer within {TIMEOUT_S:g} s: see its log"
             ) from error
         except httpx.TransportError as error:
             raise Unreachable(f"the daemon on {self._path} went away: {error}") from error
-        try:
-            if response.status_code == 200:
-                return msgspec.json.decode(response.content, type=kind)
-            problem = msgspec.json.decode(response.content, type=protocol.Problem)
-        except msgspec.MsgspecError as error:
-            raise Unreachable(f"the daemon's answer is not understood ({error}): is it of another version?") from error
-        raise _ERRORS.get(problem.exit_code, DaqschedError)(problem.error)
 
     def _reach(self) -> None:
         """Find out why not before httpx does: it tells less, and leaves its socket open."""
@@ -166,3 +175,15 @@ class Client:
                     f"no daemon answers on {self._path}: is `daqsched serve` running?"
                     " (--socket or DAQSCHED_SOCKET names another)"
                 ) from error
+
+
+def _problem(response: httpx.Response) -> DaqschedError:
+    try:
+        problem = msgspec.json.decode(response.content, type=protocol.Problem)
+    except msgspec.MsgspecError as error:
+        return _not_understood(error)
+    return _ERRORS.get(problem.exit_code, DaqschedError)(problem.error)
+
+
+def _not_understood(error: msgspec.MsgspecError) -> DaqschedError:
+    return Unreachable(f"the daemon's answer is not understood ({error}): is it of another version?")

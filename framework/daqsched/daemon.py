@@ -20,7 +20,8 @@ from daqsched import commands, events
 from daqsched.engine import Engine
 from daqsched.errors import DaqschedError, Deposed, Unreachable
 from daqsched.spec import Spec
-from daqsched.store import Store
+from daqsched.store import Contents, Store
+from daqsched.store.backup import contents_of
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,10 @@ class Daemon:
     def revision(self, number: int) -> Optional[commands.Revision]:
         """One of them, whole; for a question's own thread, see `ask`."""
         return self._store.revision(number)
+
+    def contents(self) -> Contents:
+        """All that is saved; for a question's own thread, see `ask`."""
+        return contents_of(self._store)
 
     def stop(self) -> None:
         """End `run` after what is already in the queue."""

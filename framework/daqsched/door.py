@@ -91,7 +91,8 @@ def user_of(request: Request) -> str:
 def answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
-            return _json(200, await route(request))
+            found = await route(request)
+            return found if isinstance(found, Response) else _json(200, found)
         except DaqschedError as error:
             status = 403 if isinstance(error, Refused) else 400
             logger.info("%s %s of %s refused: %s", request.method, request.url.path, user_of(request), error)

@@ -63,7 +63,9 @@ class Spare:
         while True:
             leader = self.leader
             why = self.why if leader is None else f"{leader.name} led and does not answer"
-            if leader is not None:
+            if leader is not None and not leader.address:
+                why = f"{leader.name} is at work on the state"
+            elif leader is not None:
                 try:
                     found = await self._ask(leader, request, bytes(body))
                     if found.status_code == 401:

@@ -19,10 +19,12 @@ from daqsched.api import Api
 from daqsched.client import Client
 from daqsched.daemon import Daemon
 from daqsched.door import listen
-from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.serving import Serving
 from daqsched.spec import EMPTY, Spec
+from daqsched.store.backup import unpack
+from daqsched.store.kept import revision_of
 from daqsched.store.sqlite import SqliteStore
 from daqsched_executor.contract import Container, Findings
 
@@ -61,7 +63,7 @@ class Serve:
 
     def _run(self) -> None:
         # SQLite wants one thread from its opening to its end, as the daemon's main thread does
-        store = SqliteStore(self._folder / "state")
+        store = self.store = SqliteStore(self._folder / "state")
         self.daemon = Daemon(store, lambda spec: spec)
         self.began.set()
         try:
@@ -77,6 +79,14 @@ class Serve:
         self.daemon.stop()
         self._thread.join(10)
         assert not self._thread.is_alive()
+
+    def lose(self, why: str) -> None:
+        """As if another had taken the state over."""
+
+        def vouch() -> None:
+            raise Deposed(why)
+
+        self.store.vouch = vouch  # type: ignore[method-assign]
 
     def settle(self) -> None:
         """Until all that was put before has been handled."""
@@ -308,3 +318,34 @@ def test_a_survey_whose_launch_does_not_leave_is_launched_again(serve: Serve) ->
     serve.daemon.put(events.OffersArrived((offer(id="second"),)))
     serve.settle()
     assert [host for host, _ in surveys(serve)] == ["hlt01"]
+
+
+def test_the_state_is_given_away_while_the_daemon_goes_on(serve: Serve) -> None:
+    """What `daqsched backup` writes is what the store has."""
+    serve.client.apply(Spec(jobs=(job(),)), "first")
+    _, contents = unpack(serve.client.backup())
+    assert [(one.number, one.message) for one in (revision_of(head) for head, _ in contents.revisions)] == [
+        (1, "first")
+    ]
+    assert serve.client.info().revision == 1
+
+
+def test_a_daemon_that_has_lost_its_state_tells_how_it_was_and_refuses_the_rest(serve: Serve) -> None:
+    """Whoever waits gets a sentence, whoever looks sees the last that was known."""
+    serve.client.apply(Spec(jobs=(job(),)), "first")
+    serve.lose("another daqsched serve has taken over")
+    with pytest.raises(Unreachable, match="taken over.*ask again"):
+        serve.client.stop(["readout"])
+    over = threading.Event()
+    holding = threading.Thread(target=serve.daemon.hold, args=("nothing can be saved", over.is_set))
+    holding.start()
+    found = serve.client.status()
+    assert found.held == "nothing can be saved" and [row.job for row in found.rows] == ["readout"]
+    with pytest.raises(Unreachable, match="nothing can be saved"):
+        serve.client.stop(["readout"])
+    over.set()
+    holding.join(10)
+    serve.daemon.end()
+    with pytest.raises(Unreachable, match="is ending: ask again"):
+        serve.client.status()
+    assert not serve.edge.told

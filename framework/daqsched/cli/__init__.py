@@ -4,10 +4,24 @@ A verb stands in the module that its subject has; `root` is what they share. Eac
 so that `daqsched status` does not wait for what only the daemon needs.
 """
 
-from daqsched.cli import borrow, changes, daemon, deadletter, farm, files, logs, logsetup, orders, preflight, why
+from daqsched.cli import (
+    backup,
+    borrow,
+    changes,
+    daemon,
+    deadletter,
+    farm,
+    files,
+    logs,
+    logsetup,
+    orders,
+    preflight,
+    why,
+)
 from daqsched.cli.root import main
 
 __all__ = [
+    "backup",
     "borrow",
     "changes",
     "daemon",

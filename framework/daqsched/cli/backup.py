@@ -1,0 +1,91 @@
+"""The verbs that carry the state away and back: `backup`, `restore`."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from daqsched.cli.root import connect, main, state_options
+from daqsched.errors import DaqschedError, UserError
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--offline", is_flag=True, help="Read --state itself: for when no daemon runs.")
+@state_options
+@click.pass_obj
+def backup(path: Path, file: Path, offline: bool, state: str, state_credentials: Optional[Path]) -> None:
+    """Write all that must survive into FILE: revisions, what runs where, who stopped what.
+
+    The daemon is asked, and goes on meanwhile.
+    """
+    if offline:
+        from daqsched.store.backup import contents_of, pack
+        from daqsched.store.offline import opened
+
+        with opened(state, state_credentials, "daqsched backup", new=False) as store:
+            data = pack(contents_of(store), time.time())
+    else:
+        data = connect(path).backup()
+    _write(file, data)
+    click.echo(f"{file}: {_about(data)}, {len(data) / 1024:.0f} KiB")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@state_options
+def restore(file: Path, dry_run: bool, state: str, state_credentials: Optional[Path]) -> None:
+    """Make what `daqsched backup` wrote into FILE the state, in the place of what is there; also of the other kind.
+
+    No daemon may run on it. Tasks that began after the backup are found by the next daemon: adopted where they are wanted,
+    ended where not.
+    """
+    from daqsched.store.backup import changes, contents_of, unpack
+    from daqsched.store.offline import opened
+
+    try:
+        data = file.read_bytes()
+        label, then = unpack(data)
+    except OSError as error:
+        raise UserError(f"{file} can't be read: {error.strerror}") from error
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    click.echo(f"{file}: {_about(data)}, written by daqsched {label.daqsched}")
+    with opened(state, state_credentials, "daqsched restore", new=not dry_run) as store:
+        found = changes(contents_of(store), then)
+        for sentence in found:
+            click.echo(sentence)
+        if not found:
+            click.echo(f"{state} is the same: nothing to change.")
+        elif dry_run:
+            click.echo(f"Nothing was changed; without --dry-run {state} becomes this.")
+        else:
+            store.replace(then)
+            click.echo(f"{state} is restored; `daqsched serve` goes on from there.")
+
+
+def _about(data: bytes) -> str:
+    from daqsched.store.backup import unpack
+
+    label, contents = unpack(data)
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(label.time))
+    return f"{len(contents.revisions)} revisions, {len(contents.records)} instances, of {when}"
+
+
+def _write(file: Path, data: bytes) -> None:
+    """All of it or nothing, and for our own eyes: environments of programs are in it."""
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(beside, file)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise DaqschedError(f"{file} can't be written: {error.strerror}") from error
