@@ -76,7 +76,8 @@ class Cluster:
     @property
     def master_address(self) -> str:
         """HOST:PORT of the master."""
-        return f"127.0.0.1:{self._member('master').port}"
+        master = self._member("master")
+        return f"{master.address}:{master.port}"
 
     @property
     def master_url(self) -> str:
@@ -98,7 +99,7 @@ class Cluster:
     def status(self) -> dict[str, Any]:
         """Everything about it, as plain values."""
         members = self.members
-        known = mesos.registered(members["master"].port) if "master" in members else set()
+        known = mesos.registered(members["master"]) if "master" in members else set()
         rows = [
             {
                 "name": name,
@@ -136,6 +137,7 @@ class Cluster:
         credentials: Optional[str] = None,
         ports: Optional[str] = None,
         jvm: str = elasticsearch.JVM,
+        network: mesos.Network = mesos.LOOPBACK,
     ) -> Cluster:
         """Bring it up and wait until all of it answers.
 
@@ -143,8 +145,8 @@ class Cluster:
         of another's. ``launcher``: linux or posix, else the best that this machine allows. ``credentials``: Mesos' own
         JSON file of principals and secrets; frameworks must then be one of these. ``ports``: what each new agent offers, as
         FIRST-LAST; else some of its own, because they share the machine's. ``jvm``: options of Elasticsearch's JVM, empty for
-        the server as it is delivered. A cluster that is up is left as
-        it is; what has died of it is started again, what it lacks is added. Raises `ClusterError`; a new cluster that can't
+        the server as it is delivered. ``network``: where it is not all on loopback. A cluster that is up is left as it is; what
+        has died of it is started again, what it lacks is added. Raises `ClusterError`; a new cluster that can't
         come up is taken down, its logs stay.
         """
         names = [f"hlt{n:02d}" for n in range(1, agents + 1)] if isinstance(agents, int) else list(agents)
@@ -169,7 +171,9 @@ class Cluster:
                 (self.folder / "logs").mkdir(parents=True, exist_ok=True)
                 if isinstance(elasticsearch_, str):
                     self._record.external = elasticsearch_
-                self._up(names, elasticsearch_ is True, zookeeper_, webui, attributes, heap, credentials, ports, jvm)
+                self._up(
+                    names, elasticsearch_ is True, zookeeper_, webui, attributes, heap, credentials, ports, jvm, network
+                )
             except BaseException:
                 # whatever it was, also Ctrl-C: half a cluster is of no use; its logs are
                 if new:
@@ -189,6 +193,7 @@ class Cluster:
         credentials: Optional[str],
         ports: Optional[str],
         jvm: str,
+        network: mesos.Network,
     ) -> None:
         wanted = set(self.members) | {"master", *names}
         wanted |= {"elasticsearch"} if search else set()
@@ -210,12 +215,13 @@ class Cluster:
         if "zookeeper" in wanted:
             self._wait_zookeeper()
         if "master" in missing:
-            self._begin("master", lambda: mesos.master(homes["mesos"], self.folder, free_port(), webui, credentials))
+            home = homes["mesos"]
+            self._begin("master", lambda: mesos.master(home, self.folder, free_port(), webui, credentials, network))
         self._wait_master()
         agents = [*self.agents, *(name for name in names if name not in self.members)]
         for name in agents:
             if name in missing:
-                self._begin(name, lambda name=name: self._agent(homes["mesos"], name, attributes, ports))  # type: ignore[misc]
+                self._begin(name, lambda name=name: self._agent(homes["mesos"], name, attributes, ports, network))  # type: ignore[misc]
         self._wait_agents(agents)
         if "elasticsearch" in wanted:
             self._wait_elasticsearch()
@@ -252,7 +258,7 @@ class Cluster:
         argv = zookeeper.command(home, self.folder / "work" / "zookeeper", port)
         return Member("zookeeper", argv, {}, self._log("zookeeper"), port)
 
-    def _agent(self, home: Path, name: str, attributes: str, ports: Optional[str]) -> Member:
+    def _agent(self, home: Path, name: str, attributes: str, ports: Optional[str], network: mesos.Network) -> Member:
         return mesos.agent(
             home,
             self.folder,
@@ -263,6 +269,7 @@ class Cluster:
             self.launcher,
             attributes,
             ports or mesos.ports(len(self.agents)),
+            network,
         )
 
     def _log(self, name: str) -> str:
@@ -350,18 +357,18 @@ class Cluster:
 
     def _wait_master(self) -> None:
         member = self.members["master"]
-        self._until(lambda: mesos.leads(member.port) is not None, "the master", [member], MESOS_S)
-        state = mesos.leads(member.port)
+        self._until(lambda: mesos.leads(member) is not None, "the master", [member], MESOS_S)
+        state = mesos.leads(member)
         if self.zookeeper_address and state is not None:
             zookeeper.announce(self.members["zookeeper"].port, state)
 
     def _wait_agents(self, names: Sequence[str]) -> None:
-        port = self.members["master"].port
+        master = self.members["master"]
         members = [self.members[name] for name in names]
 
         def ready() -> bool:
             # the master may still count one as active that has died: both have to say so
-            return set(names) <= mesos.registered(port) and all(mesos.agent_answers(member.port) for member in members)
+            return set(names) <= mesos.registered(master) and all(map(mesos.agent_answers, members))
 
         self._until(ready, f"the agents {', '.join(names)}", members, MESOS_S)
 

@@ -35,6 +35,11 @@ class Member:
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
+    def address(self) -> str:
+        """Where it listens."""
+        return self.env.get("MESOS_IP", "127.0.0.1")
+
+    @property
     def is_agent(self) -> bool:
         """Whether what it starts outlives it, and is not of it."""
         return "work_dir" in self.extra
@@ -77,7 +82,7 @@ class Member:
 
     def _leads(self, pid: int) -> bool:
         try:
-            return os.getsid(pid) == pid and processes.program(pid) == self.argv[0]
+            return os.getsid(pid) == pid and processes.program(pid) == self.argv[-1]
         except OSError:
             return False
 

@@ -6,7 +6,7 @@ import http.client
 import json
 import re
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 from daqcluster import processes
 from daqcluster.containers import root_of
@@ -58,14 +58,28 @@ def _attributes(name: str, template: str) -> str:
         raise ClusterError(f"{template!r} as attributes: only {{name}} may stand in braces") from None
 
 
-def master(home: Path, folder: Path, port: int, webui: Optional[str], credentials: Optional[str]) -> Member:
+class Network(NamedTuple):
+    """Where a cluster is that is not all on loopback: agents may be in network namespaces of their own, which can be cut off."""
+
+    #: What the master listens on; all agents must reach it.
+    master: str
+    #: agent -> the namespace's name (as `ip netns` has it), and the agent's address in it; others are on loopback.
+    away: Mapping[str, tuple[str, str]]
+
+
+LOOPBACK = Network("127.0.0.1", {})
+
+
+def master(
+    home: Path, folder: Path, port: int, webui: Optional[str], credentials: Optional[str], network: Network = LOOPBACK
+) -> Member:
     """The master, standalone, with a registry on disk that survives its death."""
     work = folder / "work" / "master"
     work.mkdir(parents=True, exist_ok=True)
     env = {
-        "MESOS_IP": "127.0.0.1",
+        "MESOS_IP": network.master,
         "MESOS_PORT": str(port),
-        "MESOS_HOSTNAME": "127.0.0.1",
+        "MESOS_HOSTNAME": network.master,
         "MESOS_WORK_DIR": str(work),
         "MESOS_CLUSTER": "daqcluster",
         "MESOS_REGISTRY": "replicated_log",
@@ -94,12 +108,16 @@ def agent(
     how: str,
     attributes: str,
     offered: str,
+    network: Network = LOOPBACK,
 ) -> Member:
     """An agent that calls itself ``name``, with a work folder of its own, which offers these ports."""
     work = folder / "work" / name
     (work / "run").mkdir(parents=True, exist_ok=True)
+    namespace, address = network.away.get(name, ("", "127.0.0.1"))
+    # not `ip netns exec`, which hides the cgroups as well
+    within = ["/usr/bin/nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
     env = {
-        "MESOS_IP": "127.0.0.1",
+        "MESOS_IP": address,
         "MESOS_PORT": str(port),
         "MESOS_HOSTNAME": name,
         "MESOS_MASTER": master_url,
@@ -120,12 +138,14 @@ def agent(
     if how == "linux":
         env["MESOS_CGROUPS_ROOT"] = root_of(cluster, name)
     extra = {"attributes": env["MESOS_ATTRIBUTES"], "ports": offered, "work_dir": str(work)}
-    return Member(name, [str(home / "mesos-agent")], env, str(folder / "logs" / f"{name}.log"), port, extra=extra)
+    return Member(
+        name, [*within, str(home / "mesos-agent")], env, str(folder / "logs" / f"{name}.log"), port, extra=extra
+    )
 
 
-def get(port: int, path: str) -> Optional[Mapping[str, Any]]:
-    """What a daemon answers on loopback; None where it does not, or not now."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+def get(port: int, path: str, address: str = "127.0.0.1") -> Optional[Mapping[str, Any]]:
+    """What a daemon answers; None where it does not, or not now."""
+    connection = http.client.HTTPConnection(address, port, timeout=2.0)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -140,18 +160,19 @@ def get(port: int, path: str) -> Optional[Mapping[str, Any]]:
         connection.close()
 
 
-def leads(port: int) -> Optional[Mapping[str, Any]]:
+def leads(one: Member) -> Optional[Mapping[str, Any]]:
     """The master's /state once it leads: redirects and refusals come first, then its registry is recovered."""
-    state = get(port, "/state") if get(port, "/health") is not None else None
+    well = get(one.port, "/health", one.address) is not None
+    state = get(one.port, "/state", one.address) if well else None
     return state if state is not None and state.get("leader") else None
 
 
-def registered(port: int) -> set[str]:
+def registered(one: Member) -> set[str]:
     """The host names of the agents that the master knows and that are active."""
-    slaves = get(port, "/slaves") or {}
+    slaves = get(one.port, "/slaves", one.address) or {}
     return {slave["hostname"] for slave in slaves.get("slaves", ()) if slave["active"]}
 
 
-def agent_answers(port: int) -> bool:
+def agent_answers(one: Member) -> bool:
     """Whether an agent has recovered what it knew and serves."""
-    return get(port, "/slave(1)/health") is not None
+    return get(one.port, "/slave(1)/health", one.address) is not None
