@@ -30,8 +30,12 @@ class Registry:
         self._host = host
 
     def prepare(self) -> None:
-        """Make the folder. Raises OSError."""
+        """Make the folder, and take away what was unpacked for a stream that was never registered. Raises OSError."""
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        names = set(os.listdir(self._folder))
+        for name in names:
+            if name.endswith((".rest", ".new")) and name.partition(".")[0] + _SUFFIX not in names:
+                os.unlink(os.path.join(self._folder, name))
 
     def path(self, stream_id: str) -> str:
         """Where the registration of a stream is."""

@@ -110,11 +110,12 @@ class Rotation:
 
     def _same(self, file: File, names: Iterable[str]) -> int:
         inode = file.identity.inode
-        for path in chain((file.path,), names, _with_inode(file.path, inode), (file.rest,)):
+        for path in chain((file.path,), names, _with_inode(file.path, inode)):
             handle = self._held(file, path, inode)
             if handle >= 0:
                 return handle
-        return -1
+        # a forwarder that was killed may not have noted that it had written it
+        return self._held(file, file.rest)
 
     def _copied(self, file: File) -> int:
         for path, _ in _newest_first(_siblings(file.path)):
