@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# a busy machine is no failure
+settings.register_profile("daqsched", deadline=None)
+settings.load_profile("daqsched")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -24,6 +24,7 @@ from daqsched.engine import Engine
 from daqsched.engine.asked import why_not
 from daqsched.engine.surveys import why_waiting
 from daqsched.errors import Refused, Unreachable, UserError
+from daqsched.hand_api import Hands
 from daqsched.match import by_attributes
 from daqsched.protocol import (
     API,
@@ -91,6 +92,7 @@ class Api:
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
                 *Changes(daemon, complete, self._ask, agent_credentials).routes,
+                *Hands(daemon, self._ask).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
             ],

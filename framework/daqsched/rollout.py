@@ -98,6 +98,23 @@ class Rollout(msgspec.Struct):
         return self.state in ("done", "aborted", "rolled-back")
 
 
+def words(rollout: Rollout) -> str:
+    """``Rollout 3 of revision 7: batch 2 of 5, ...`` as one sentence, with the next step."""
+    what = f"revision {rollout.revision}" if rollout.kind == "apply" else "a restart"
+    head = f"rollout {rollout.number} of {what}"
+    where = f"batch {rollout.at + 1} of {rollout.batches}"
+    if rollout.state == "paused":
+        ways = "`daqsched rollout resume`, `abort`" + (" or `rollback`" if rollout.before else "")
+        return f"{head} is paused in {where}, {rollout.why}; {ways}"
+    if rollout.over:
+        return f"{head} is {rollout.state}, {rollout.why}"
+    if rollout.guard:
+        return (
+            f"{head}: batch {rollout.at + 2} of {rollout.batches} waits for {rollout.strategy.guard}: {rollout.guard}"
+        )
+    return f"{head}: {where}" if rollout.at >= 0 else f"{head}: begins"
+
+
 #: Failures that are kept.
 MOST_FAILURES = 20
 

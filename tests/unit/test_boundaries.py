@@ -17,7 +17,8 @@ PURE = {
     " hosts incidents job kibana lines match parts placement plan preflight protocol query retention rollout rules select spec"
     " tails task times variables view why",
     FRAMEWORK
-    / "engine": "__init__ applying asked ends engine farm instance leases moments offers order paces preflights rolling rollouts"
+    / "engine": "__init__ applying asked ends engine farm instance invariants leases moments offers order paces"
+    " preflights reconciling rolling rollouts"
     " surveys tasks wanted",
     FRAMEWORK / "mesos": "incoming outgoing",
     FRAMEWORK / "store": "__init__ kept lease",

@@ -29,13 +29,13 @@ _message = click.option("-m", "--message", default="", help="Why, for whoever lo
 @click.pass_obj
 def history(path: Path, most: int, as_json: bool) -> None:
     """Show what was applied, when, by whom and why; the newest first."""
-    from daqsched import show
+    from daqsched import show_changes
 
     found = connect(path).history(most)
     if as_json:
         print_json(found)
     else:
-        terminal().print(show.history_table(found))
+        terminal().print(show_changes.history_table(found))
 
 
 @main.command()
@@ -48,7 +48,7 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
 
     Ends with status 6 where there is a difference, 0 where there is none.
     """
-    from daqsched import show
+    from daqsched import show_changes
     from daqsched.plan import plan
 
     client = connect(path)
@@ -56,7 +56,7 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        terminal().print(show.plan_lines(found, done=True))
+        terminal().print(show_changes.plan_lines(found, done=True))
     if found.changes:
         sys.exit(DIFFERENT)
 
@@ -103,12 +103,12 @@ def rollout(ctx: click.Context, as_json: bool) -> None:
 
 
 def _show_rollout(answer: Any, as_json: bool = False) -> None:
-    from daqsched import show
+    from daqsched import show_changes
 
     if as_json:
         print_json(answer)
     else:
-        terminal().print(show.rollout_lines(answer))
+        terminal().print(show_changes.rollout_lines(answer))
 
 
 @rollout.command()
@@ -176,7 +176,7 @@ def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: 
 
     HOST may be a range: hlt[01-10]. The forwarder of lines stays. `daqsched return HOST` gives a host back before.
     """
-    from daqsched import show
+    from daqsched import show_changes
     from daqsched.errors import UserError
     from daqsched.times import span
 
@@ -189,7 +189,7 @@ def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: 
     if as_json:
         print_json(answer)
     else:
-        terminal().print(show.leases_lines(answer))
+        terminal().print(show_changes.leases_lines(answer))
 
 
 @main.command("return")

@@ -81,12 +81,13 @@ def follow(
     client: Any, applied: Any, only: Sequence[str], wait: bool, timeout: float, settle: float, as_json: bool
 ) -> None:
     """Tell what an apply did, and wait until it is done; raises `NotRunning` where that does not come about."""
-    from daqsched import show
+    from daqsched import show, show_changes
+    from daqsched.rollout import words
 
     began = time.time()
     if not as_json:
         console = terminal()
-        console.print(show.plan_lines(applied.plan, done=True))
+        console.print(show_changes.plan_lines(applied.plan, done=True))
         console.print(f"Revision {applied.revision} ({applied.plan.digest}) is in force.")
     outcome = _wait_for(client, began, timeout, settle, only, applied.rollout, as_json) if wait else None
     if as_json:
@@ -95,7 +96,7 @@ def follow(
         return
     rollout = client.rollout().rollout if applied.rollout else None
     if rollout is not None and rollout.number == applied.rollout and rollout.state != "running":
-        raise NotRunning(show.rollout_words(rollout))
+        raise NotRunning(words(rollout))
     raise NotRunning(
         f"not all is running after {timeout:g} s: {show.state_counts(outcome.states)}. "
         "The farm goes on trying; `daqsched status` and `daqsched why` show it"
@@ -122,6 +123,7 @@ def _wait_for(
     from rich.live import Live
 
     from daqsched import show
+    from daqsched.rollout import words
 
     live = Live(console=terminal(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
     said: Sequence[str] = ()
@@ -145,7 +147,7 @@ def _wait_for(
                 if going.at != batch:
                     patience, batch = now, going.at
                     if not quiet and not live:
-                        click.echo(show.rollout_words(going))
+                        click.echo(words(going))
             if now - patience > timeout:
                 break
             if live:
@@ -200,7 +202,7 @@ def plan(
 
     Ends with status 6 where something would change, 0 where nothing would.
     """
-    from daqsched import show
+    from daqsched import show_changes
     from daqsched.jobfile import load
     from daqsched.variables import parse
 
@@ -209,7 +211,7 @@ def plan(
     if as_json:
         print_json(found)
     else:
-        terminal().print(show.plan_lines(found))
+        terminal().print(show_changes.plan_lines(found))
     if found.changes:
         sys.exit(DIFFERENT)
 

@@ -9,7 +9,19 @@ import msgspec
 
 from daqsched import commands, events
 from daqsched.commands import Command, Revision
-from daqsched.engine import applying, asked, leases, moments, offers, rollouts, surveys, tasks, wanted
+from daqsched.engine import (
+    applying,
+    asked,
+    invariants,
+    leases,
+    moments,
+    offers,
+    reconciling,
+    rollouts,
+    surveys,
+    tasks,
+    wanted,
+)
 from daqsched.engine.ends import LONGEST_S
 from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, PACES, ROLLOUT, VOUCH_S, Farm, patience
 from daqsched.engine.instance import Key
@@ -68,6 +80,10 @@ class Engine(Farm):
         saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []
         return saves + self.out
 
+    def check(self) -> None:
+        """Raise AssertionError where the indexes and the instances do not agree."""
+        invariants.check(self)
+
     def next_tick(self, now: float) -> float:
         """When `Ticked` is wanted next, at the latest."""
         if now < self.last - moments.TOLERANCE_S:
@@ -87,7 +103,7 @@ def _registered(farm: Farm, event: events.Registered, now: float) -> None:
         farm.framework_id = event.framework_id
         farm.out.append(commands.SaveFrameworkId(event.framework_id))
     farm.note(f"registered with {event.master} as {event.framework_id}")
-    farm.reconcile_all(now)
+    reconciling.all_tasks(farm, now)
     farm.vouch_at, farm.vouch_gap = now + VOUCH_S, VOUCH_S
     for instance in farm.by_task.values():
         if instance.task.killed:
@@ -105,9 +121,9 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
     surveys.ticked(farm, now)
     leases.ticked(farm, now)
     if now >= farm.reconcile_at:
-        farm.reconcile_some(now)
+        reconciling.some_tasks(farm, now)
     if now >= farm.vouch_at:
-        farm.reconcile_silent(now)
+        reconciling.silent_tasks(farm, now)
     asked = []
     while farm.timers and farm.timers[0][0] <= now:
         _, key = heapq.heappop(farm.timers)

@@ -250,40 +250,6 @@ class Farm:
 
     # ------------------------------------------------------------------ what is to be done
 
-    def reconcile_all(self, now: float) -> None:
-        """Ask about all tasks, those that we know and those that we might not."""
-        self.reconcile_at = now + RECONCILE_S
-        self.unasked = []
-        known = tuple((instance.task.id, instance.task.agent_id) for instance in self.by_task.values())
-        if known:
-            self.out.append(commands.Reconcile(known))
-        self.out.append(commands.Reconcile(()))
-
-    def reconcile_some(self, now: float) -> None:
-        """Ask about the next tasks, so that all have had their turn after `RECONCILE_S` and no step is long; with the first
-        of them, about those that we might not know."""
-        if not self.unasked:
-            self.unasked = list(self.by_task)
-            self.out.append(commands.Reconcile(()))
-        turns = -(-len(self.by_task) // RECONCILE_SOME) or 1
-        some = [self.by_task[task_id].task for task_id in self.unasked[-RECONCILE_SOME:] if task_id in self.by_task]
-        del self.unasked[-RECONCILE_SOME:]
-        self.reconcile_at = now + RECONCILE_S / turns
-        if some:
-            self.out.append(commands.Reconcile(tuple((task.id, task.agent_id) for task in some)))
-
-    def reconcile_silent(self, now: float) -> None:
-        """Ask about the tasks that nobody has spoken of since the master took us, if there are any."""
-        silent = [
-            (task.id, task.agent_id)
-            for task in (instance.task for instance in self.by_task.values())
-            if task.vouched_for < self.registered_at
-        ]
-        self.vouch_gap = min(VOUCH_CAP_S, self.vouch_gap * 2)
-        self.vouch_at = now + self.vouch_gap if silent else float("inf")
-        if silent:
-            self.out.append(commands.Reconcile(tuple(silent)))
-
     def arm(self, at: float, instance: Instance) -> None:
         """Look at it then."""
         heapq.heappush(self.timers, (at, instance.key))
@@ -347,39 +313,6 @@ class Farm:
     def wants_offers(self) -> tuple[bool, bool]:
         """Whether something waits for an offer, and whether a machine that nobody knows yet would be of use."""
         return bool(self.waiting or self.lost) or self.preflights.want_offers, bool(self.by_attribute)
-
-    def check(self) -> None:
-        """Raise AssertionError where the indexes and the instances do not agree; tests call it after every step."""
-        for key, instance in self.instances.items():
-            task = instance.record.task
-            assert key == instance.key, f"{instance} is filed under {key}"
-            assert task is None or self.by_task.get(task.id) is instance, f"{instance}: {task} is not listed"
-            assert task is not None or instance.job is not None, f"{instance} is neither wanted nor running"
-            waits = key in self.waiting.get(instance.host, {})
-            assert not waits or instance.startable, f"{instance} waits and must not be launched"
-            blocked = self.order.waits(instance)
-            assert blocked == bool(instance.awaited), (
-                f"{instance} waits for {instance.awaited!r}, but is filed otherwise"
-            )
-            assert not blocked or instance.startable, f"{instance} waits for a job and must not be launched"
-            assert not blocked or self.order.awaited(instance), f"{instance} waits for {instance.awaited}, which is up"
-            due = [at for at, armed in self.timers if armed == key]
-            assert waits or blocked or not instance.startable or due, (
-                f"{instance} is forgotten: nothing will look at it"
-            )
-            lost = key in self.lost.get(instance.host, {})
-            assert lost == instance.lost, f"{instance}: lost is {lost}"
-            found = key in self.found.get(instance.host, {})
-            assert found == instance.found, f"{instance}: found is {found}"
-            wanted = self.order.wanted.get(instance.name, {}).get(instance.host) is instance
-            assert wanted == (instance.job is not None), f"{instance}: wanted is {wanted}"
-            up = instance.host in self.order.up.get(instance.name, ())
-            assert up == instance.up, f"{instance}: up is {up}"
-            assert task is None or bool(instance.ending) or not self.unwelcome(instance), f"{instance} runs on"
-            behind = instance.host in self.mixed.get(instance.name, ()) and key not in self.left_out
-            assert behind == bool(instance.record.behind), f"{instance}: behind is {behind}"
-            assert key not in self.left_out or instance.job is None, f"{instance} is left out and wanted"
-        assert len(self.by_task) == sum(i.record.task is not None for i in self.instances.values()), "a task too many"
 
 
 def patience(instance: Instance) -> float:

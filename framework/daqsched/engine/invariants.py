@@ -1,0 +1,35 @@
+"""What always holds between the instances and the indexes of a farm; tests look after every step."""
+
+from __future__ import annotations
+
+from daqsched.engine.farm import Farm
+
+
+def check(farm: Farm) -> None:
+    """Raise AssertionError where the indexes and the instances do not agree; tests call it after every step."""
+    for key, instance in farm.instances.items():
+        task = instance.record.task
+        assert key == instance.key, f"{instance} is filed under {key}"
+        assert task is None or farm.by_task.get(task.id) is instance, f"{instance}: {task} is not listed"
+        assert task is not None or instance.job is not None, f"{instance} is neither wanted nor running"
+        waits = key in farm.waiting.get(instance.host, {})
+        assert not waits or instance.startable, f"{instance} waits and must not be launched"
+        blocked = farm.order.waits(instance)
+        assert blocked == bool(instance.awaited), f"{instance} waits for {instance.awaited!r}, but is filed otherwise"
+        assert not blocked or instance.startable, f"{instance} waits for a job and must not be launched"
+        assert not blocked or farm.order.awaited(instance), f"{instance} waits for {instance.awaited}, which is up"
+        due = [at for at, armed in farm.timers if armed == key]
+        assert waits or blocked or not instance.startable or due, f"{instance} is forgotten: nothing will look at it"
+        lost = key in farm.lost.get(instance.host, {})
+        assert lost == instance.lost, f"{instance}: lost is {lost}"
+        found = key in farm.found.get(instance.host, {})
+        assert found == instance.found, f"{instance}: found is {found}"
+        wanted = farm.order.wanted.get(instance.name, {}).get(instance.host) is instance
+        assert wanted == (instance.job is not None), f"{instance}: wanted is {wanted}"
+        up = instance.host in farm.order.up.get(instance.name, ())
+        assert up == instance.up, f"{instance}: up is {up}"
+        assert task is None or bool(instance.ending) or not farm.unwelcome(instance), f"{instance} runs on"
+        behind = instance.host in farm.mixed.get(instance.name, ()) and key not in farm.left_out
+        assert behind == bool(instance.record.behind), f"{instance}: behind is {behind}"
+        assert key not in farm.left_out or instance.job is None, f"{instance} is left out and wanted"
+    assert len(farm.by_task) == sum(i.record.task is not None for i in farm.instances.values()), "a task too many"

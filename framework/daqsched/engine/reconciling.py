@@ -1,0 +1,43 @@
+"""The master is asked what it knows of tasks: of all when it takes us, of a part every now and then, of those that are silent."""
+
+from __future__ import annotations
+
+from daqsched import commands
+from daqsched.engine.farm import RECONCILE_S, RECONCILE_SOME, VOUCH_CAP_S, Farm
+
+
+def all_tasks(farm: Farm, now: float) -> None:
+    """Ask about all tasks, those that we know and those that we might not."""
+    farm.reconcile_at = now + RECONCILE_S
+    farm.unasked = []
+    known = tuple((instance.task.id, instance.task.agent_id) for instance in farm.by_task.values())
+    if known:
+        farm.out.append(commands.Reconcile(known))
+    farm.out.append(commands.Reconcile(()))
+
+
+def some_tasks(farm: Farm, now: float) -> None:
+    """Ask about the next tasks, so that all have had their turn after `RECONCILE_S` and no step is long; with the first
+    of them, about those that we might not know."""
+    if not farm.unasked:
+        farm.unasked = list(farm.by_task)
+        farm.out.append(commands.Reconcile(()))
+    turns = -(-len(farm.by_task) // RECONCILE_SOME) or 1
+    some = [farm.by_task[task_id].task for task_id in farm.unasked[-RECONCILE_SOME:] if task_id in farm.by_task]
+    del farm.unasked[-RECONCILE_SOME:]
+    farm.reconcile_at = now + RECONCILE_S / turns
+    if some:
+        farm.out.append(commands.Reconcile(tuple((task.id, task.agent_id) for task in some)))
+
+
+def silent_tasks(farm: Farm, now: float) -> None:
+    """Ask about the tasks that nobody has spoken of since the master took us, if there are any."""
+    silent = [
+        (task.id, task.agent_id)
+        for task in (instance.task for instance in farm.by_task.values())
+        if task.vouched_for < farm.registered_at
+    ]
+    farm.vouch_gap = min(VOUCH_CAP_S, farm.vouch_gap * 2)
+    farm.vouch_at = now + farm.vouch_gap if silent else float("inf")
+    if silent:
+        farm.out.append(commands.Reconcile(tuple(silent)))
