@@ -135,6 +135,29 @@ def test_what_is_not_ready_in_time_is_a_failure() -> None:
     assert releases(world).startswith("- r2")
 
 
+def test_a_host_that_does_not_answer_holds_nothing_up_and_changes_when_it_is_back() -> None:
+    """Its program is ended then, and started as what everybody has by then."""
+    world = farm()
+    world.report(world.task_of("readout", "hlt02"), "TASK_UNREACHABLE")
+    change(world, Strategy(batches=(1,), ready_s=0.0))
+    for _ in range(8):
+        for instance in list(world.engine.instances.values()):
+            task = instance.record.task
+            if task is not None and task.killed and not instance.lost:
+                world.report(task.id, "TASK_KILLED")
+        world.offers()
+        for task_id in sorted(set(world.tasks) - world.running):
+            if "hlt02" not in task_id:
+                world.report(task_id)
+    rollout = world.engine.rolling.rollout
+    assert rollout is not None and rollout.state == "done"
+    assert not world.engine.mixed and world.engine.instances["readout", "hlt02"].ending
+    world.report(world.task_of("readout", "hlt02"))
+    turn(world)
+    turn(world)
+    assert releases(world) == "r2 r2 r2 r2"
+
+
 def test_it_pauses_where_it_is_told_to() -> None:
     """After the first batch, and by hand."""
     world = farm()

@@ -206,8 +206,10 @@ def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
     rolling.asked = 0.0
     farm.out.append(commands.SaveDocument(ROLLOUT))
     farm.note(f"rollout {rollout.number}: batch {rollout.at + 1} of {rollout.batches} begins ({len(rolling.keys)})")
-    for instance in _of_batch(farm):
-        _move(farm, rollout, instance, now)
+    for key in rolling.keys:
+        instance = farm.instances.get(key)
+        if instance is not None and instance.job is not None:
+            _move(farm, rollout, instance, now)  # also where nobody answers: it is for when the host is back
     rolling.touched = True
 
 
