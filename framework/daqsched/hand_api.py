@@ -61,7 +61,7 @@ class Hands:
         def answer(engine: Engine, now: float) -> RolloutAnswer:
             rolling = engine.rolling
             lagging: list[tuple[str, str, str]] = []
-            for key in rolling.keys:
+            for key in rolling.lagging:
                 why = why_not_ready(engine, key, now)
                 if why and len(lagging) < MOST_LAGGING:
                     lagging.append((*key, why))

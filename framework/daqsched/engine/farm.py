@@ -162,8 +162,7 @@ class Farm:
             self.lost.put(instance.host, instance.key, instance)
         else:
             self.lost.take(instance.host, instance.key)
-        if instance.key in self.rolling.keys:
-            self.rolling.touched = True
+        self.rolling.touch(instance.key)
         if self.order.file(instance):
             for other in self.order.freed(instance):
                 self.settle(other, now)

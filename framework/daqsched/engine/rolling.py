@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Optional
 
 from daqsched.commands import Revision
@@ -17,13 +18,28 @@ class Rolling:
         self.batches: list[list[Key]] = []
         #: What a rollback leads to.
         self.before: Optional[Revision] = None
-        #: The batch in work, and whether anything happened to it in this step.
+        #: The batch in work; those of it that something happened to in this step; those that are not ready.
         self.keys: dict[Key, None] = {}
+        self.changed: dict[Key, None] = {}
+        self.lagging: dict[Key, None] = {}
+        #: Whether there is something to look at.
         self.touched = False
         #: When it has to be looked at, whatever happens.
         self.due = float("inf")
         #: When the guard was last asked for the next batch; 0: it was not.
         self.asked = 0.0
+
+    def work_on(self, keys: Iterable[Key]) -> None:
+        """This is the batch from now on; nothing is known of any of it."""
+        self.keys = dict.fromkeys(keys)
+        self.changed, self.lagging = dict(self.keys), dict(self.keys)
+        self.touched = True
+
+    def touch(self, key: Key) -> None:
+        """Something happened to this one."""
+        if key in self.keys:
+            self.changed[key] = None
+            self.touched = True
 
     @property
     def active(self) -> Optional[Rollout]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Optional
+from collections.abc import Iterable
+from typing import Callable, Optional
 
 import msgspec
 
@@ -13,11 +13,14 @@ from daqsched.engine import wanted
 from daqsched.engine.farm import BATCHES, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, Strategy, depths, divide
-from daqsched.spec import run_digest
+from daqsched.spec import JobSpec, run_digests
 from daqsched_executor.contract import Report, duration
 
 #: A guard that says no is asked again after so long; one that says nothing is asked again, too.
 GUARD_AGAIN_S, GUARD_SILENT_S = 10.0, 60.0
+
+#: By name, with what gives its `run_digest` on a host.
+Jobs = dict[str, tuple[JobSpec, Callable[[str], str]]]
 
 _decode = msgspec.msgpack.Decoder(Rollout).decode
 _decode_batches = msgspec.msgpack.Decoder(list[list[Key]]).decode
@@ -31,8 +34,7 @@ def restored(farm: Farm, rollout: Optional[bytes], batches: Optional[bytes]) -> 
     if rolling.active is not None:
         rolling.batches = _decode_batches(batches) if batches is not None else []
         at = rolling.active.at
-        rolling.keys = dict.fromkeys(rolling.batches[at] if 0 <= at < len(rolling.batches) else ())
-        rolling.touched = True
+        rolling.work_on(rolling.batches[at] if 0 <= at < len(rolling.batches) else ())
 
 
 def begin(
@@ -63,7 +65,8 @@ def begin(
         instances=len(every),
         batches=len(rolling.batches),
     )
-    rolling.before, rolling.keys, rolling.asked, rolling.touched = before, {}, 0.0, True
+    rolling.before, rolling.asked = before, 0.0
+    rolling.work_on(())
     farm.out += [commands.SaveDocument(ROLLOUT), commands.SaveDocument(BATCHES)]
     farm.note(
         f"rollout {rolling.rollout.number} of {len(every)} instances on {rolling.rollout.hosts} hosts begins: "
@@ -114,7 +117,8 @@ def end(farm: Farm, state: str, why: str, now: float) -> None:
     rolling = farm.rolling
     assert rolling.rollout is not None
     rolling.rollout.ended = now
-    rolling.batches, rolling.keys, rolling.due = [], {}, float("inf")
+    rolling.batches, rolling.due = [], float("inf")
+    rolling.work_on(())
     _change(farm, state, why)
     farm.out.append(commands.SaveDocument(BATCHES))
 
@@ -129,7 +133,7 @@ def _change(farm: Farm, state: str, why: str) -> None:
 
 def heard(farm: Farm, instance: Instance, before: Optional[Report], now: float) -> None:
     """An executor of the batch in work said something: a program that died or is ill counts."""
-    farm.rolling.touched = True
+    farm.rolling.touch(instance.key)
     report, rollout = instance.task.report, farm.rolling.active
     if report is None or rollout is None or instance.task.launched < rollout.changed:
         return
@@ -175,7 +179,7 @@ def guard_answered(farm: Farm, event: events.GuardAnswered, now: float) -> None:
 
 
 def step(farm: Farm, now: float) -> None:
-    """Go on as far as things allow; what it costs is that of one batch, and only where something happened to it."""
+    """Go on as far as things allow; what it costs is that of those of the batch in work that something happened to."""
     rolling = farm.rolling
     rollout = rolling.active
     if rollout is None or not (rolling.touched or now >= rolling.due):
@@ -202,46 +206,47 @@ def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
     rolling = farm.rolling
     rollout.at += 1
     rollout.changed, rollout.batch_began, rollout.ready_since, rollout.guard = now, now, 0.0, ""
-    rolling.keys = dict.fromkeys(rolling.batches[rollout.at])
+    rolling.work_on(rolling.batches[rollout.at])
     rolling.asked = 0.0
     farm.out.append(commands.SaveDocument(ROLLOUT))
     farm.note(f"rollout {rollout.number}: batch {rollout.at + 1} of {rollout.batches} begins ({len(rolling.keys)})")
-    for key in rolling.keys:
-        instance = farm.instances.get(key)
-        if instance is not None and instance.job is not None:
-            _move(farm, rollout, instance, now)  # also where nobody answers: it is for when the host is back
-    rolling.touched = True
 
 
-def _of_batch(farm: Farm) -> Iterator[Instance]:
-    """Those of the batch that can be expected to run; a host that does not answer, or was put aside, holds nothing up."""
-    for key in farm.rolling.keys:
-        instance = farm.instances.get(key)
-        if instance is not None and instance.job is not None and not instance.record.hold and not instance.aside:
-            if not instance.lost:
-                yield instance
+def _expected(instance: Instance) -> bool:
+    """Whether it can be expected to run; a host that does not answer, or was put aside, holds nothing up."""
+    return instance.job is not None and not instance.record.hold and not instance.aside and not instance.lost
 
 
-def _move(farm: Farm, rollout: Rollout, instance: Instance, now: float) -> None:
-    """Let it have what the rollout brings, if it has not yet."""
+def _move(farm: Farm, rollout: Rollout, instance: Instance, jobs: Jobs, now: float) -> None:
+    """Let it have what the rollout brings, if it has not yet; also where nobody answers: it is for when the host is back."""
     if rollout.kind == "restart":
         task = instance.record.task
         if task is not None and task.launched < rollout.changed and not instance.ending:
             farm.end(instance, now)
             farm.settle(instance, now)
     elif instance.record.behind:
-        job = next((job for job in farm.spec.jobs if job.name == instance.name), None)
-        if job is not None:
-            run = run_digest(job, instance.host)
-            wanted.want(farm, job, run, instance.host, instance.record.attributes, now)
+        found = jobs.get(instance.name)
+        if found is not None:
+            job, run = found
+            wanted.want(farm, job, run(instance.host), instance.host, instance.record.attributes, now)
 
 
 def _look(farm: Farm, rollout: Rollout, now: float) -> None:
     """Whether all of the batch is ready, and for long enough."""
     rolling, strategy = farm.rolling, rollout.strategy
-    lagging = [instance for instance in _of_batch(farm) if not _ready(instance, rollout)]
-    for instance in lagging:
-        _move(farm, rollout, instance, now)
+    changed, rolling.changed = rolling.changed, {}
+    jobs: Jobs = {job.name: (job, run_digests(job)) for job in farm.spec.jobs} if changed else {}
+    for key in changed:
+        instance = farm.instances.get(key)
+        if instance is not None and instance.job is not None and not _ready(instance, rollout):
+            _move(farm, rollout, instance, jobs, now)
+        if instance is not None and _expected(instance) and not _ready(instance, rollout):
+            rolling.lagging[key] = None
+        else:
+            rolling.lagging.pop(key, None)
+    for key in changed:
+        rolling.changed.pop(key, None)  # by our own hand
+    lagging = rolling.lagging
     late = now - rollout.batch_began >= strategy.timeout_s
     if lagging and not late:
         if rollout.ready_since:
@@ -250,8 +255,8 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
         rolling.due = rollout.batch_began + strategy.timeout_s
         return
     if lagging:
-        for instance in lagging:
-            failed(farm, instance, f"not ready after {duration(strategy.timeout_s)}", now)
+        for key in list(lagging):
+            failed(farm, farm.instances[key], f"not ready after {duration(strategy.timeout_s)}", now)
             if rollout.state != "running":
                 return
     elif not rollout.ready_since:
