@@ -28,6 +28,7 @@ from daqsched import commands, events
 from daqsched.engine import Engine
 from daqsched.mesos.incoming import offer_of
 from daqsched.plan import plan
+from daqsched.rollout import Strategy
 from daqsched.select import selection
 from daqsched.spec import JobSpec, Spec, decode, encode
 from daqsched.store.sqlite import SqliteStore
@@ -79,6 +80,12 @@ def memory() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def runs(task_id: str, agent_id: str, now: float) -> events.TaskReported:
+    """What an executor says of a program that runs."""
+    data = Report("running", pid=1000, since=now).to_json()
+    return events.TaskReported(task_id, agent_id, "TASK_RUNNING", "runs: pid 1000", by_executor=True, data=data)
+
+
 class Scale:
     """A farm that runs, all of it."""
 
@@ -117,6 +124,10 @@ class Scale:
         revisions = [command.revision for command in todo if isinstance(command, commands.SaveRevision)]
         self.store.save(None, revisions, [(key, self.engine.record(key)) for key in keys])
 
+    def all(self, many: Sequence[events.Event]) -> None:
+        """What waits in the daemon's queue is one round, and one save."""
+        self.save([command for event in many for command in self.say(event)])
+
     def cycle(self) -> list[commands.Command]:
         """JSON in, JSON out."""
         offers = msgspec.json.decode(self.body.decode())["offers"]["offers"]  # as `mesos.connection` has it read
@@ -141,15 +152,7 @@ class Scale:
             if not tasks:
                 return
             for task_id, agent_id in tasks:
-                data = Report("running", pid=1000, since=self.now).to_json()
-                self.save_none(
-                    events.TaskReported(
-                        task_id, agent_id, "TASK_RUNNING", "runs: pid 1000", by_executor=True, data=data
-                    )
-                )
-
-    def save_none(self, event: events.Event) -> None:
-        self.say(event)
+                self.say(runs(task_id, agent_id, self.now))
 
     def apply(self, jobs: Sequence[JobSpec]) -> float:
         """A spec's JSON comes, is compared, applied, saved; seconds."""
@@ -207,8 +210,10 @@ def measure(hosts: int, jobs: int, folder: Path) -> None:
     gc.collect()
     gc.freeze()
 
-    alone = best(lambda: json.loads(scale.body))
-    cycle = best(scale.cycle)
+    alone = cycle = float("inf")
+    for _ in range(5):  # in turn: the machine may be busy with something else
+        alone = min(alone, best(lambda: json.loads(scale.body), 1))
+        cycle = min(cycle, best(scale.cycle, 1))
     print(
         f"offers of all hosts, JSON of {len(scale.body) >> 10} KiB: parsing alone {alone * 1e3:.1f} ms, "
         f"the whole cycle {cycle * 1e3:.1f} ms: {cycle / alone:.2f} times as long (at most 2)"
@@ -224,6 +229,7 @@ def measure(hosts: int, jobs: int, folder: Path) -> None:
     print(
         f"progress of the whole farm: {best(lambda: progress(scale.engine, selection([]), scale.now, 20), 2) * 1e3:.0f} ms"
     )
+    print(f"rollout of a new release of all jobs, in one batch: {rollout(scale) * 1e6:.0f} us an instance")
     scale.now += 1000.0
     scale.say(events.Ticked())
     longest = 0.0
@@ -246,16 +252,35 @@ def deaths(scale: Scale, count: int) -> float:
     names = [("job00", host) for host in scale.hosts[:count]]
     text = json.dumps([offer_json(host, at) for at, (_, host) in enumerate(names)])
     began = time.perf_counter()
-    for key in names:
-        task = scale.engine.instances[key].task
-        scale.save(scale.say(events.TaskReported(task.id, task.agent_id, "TASK_FAILED", "exit code 1")))
+    tasks = [scale.engine.instances[key].task for key in names]
+    scale.all([events.TaskReported(task.id, task.agent_id, "TASK_FAILED", "exit code 1") for task in tasks])
     scale.now += 5.0
     scale.say(events.Ticked())
     scale.save(scale.say(events.OffersArrived(tuple(map(offer_of, json.loads(text))))))
-    for task_id, agent_id in scale.launched:
-        scale.save(scale.say(events.TaskReported(task_id, agent_id, "TASK_RUNNING")))
+    scale.all([runs(task_id, agent_id, scale.now) for task_id, agent_id in scale.launched])
     scale.launched.clear()
     return time.perf_counter() - began
+
+
+def rollout(scale: Scale) -> float:
+    """All programs end, are launched anew and are ready; seconds of the core for each."""
+    jobs = tuple(msgspec.structs.replace(job, release="release-02") for job in scale.jobs)
+    began = time.perf_counter()
+    todo = scale.say(events.JobsApplied(Spec(jobs=jobs), "me", "", Strategy(batches=("100%",), ready_s=0.0)))
+    while scale.engine.rolling.active is not None:
+        kills = [command for command in todo if isinstance(command, commands.Kill)]
+        todo = [
+            after
+            for kill in kills
+            for after in scale.say(events.TaskReported(kill.task_id, kill.agent_id, "TASK_KILLED"))
+        ]
+        scale.now += 1.0
+        todo += scale.say(events.Ticked())
+        todo += scale.cycle()
+        launched, scale.launched = scale.launched, []
+        for task_id, agent_id in launched:
+            todo += scale.say(runs(task_id, agent_id, scale.now))
+    return (time.perf_counter() - began) / (len(scale.hosts) * len(jobs))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from daqsched.events import Attributes
 from daqsched.hosts import expand
 from daqsched.incidents import Incidents
 from daqsched.match import by_attributes, canonical, lacking
-from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec
+from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, run_digests
 from daqsched.task import Aside, Record, Task
 from daqsched_executor.contract import Exit
 
@@ -56,6 +56,8 @@ class Farm:
         self.revision: Optional[Revision] = None
         #: What is wanted, completed.
         self.spec: Spec = EMPTY
+        self._jobs: dict[str, JobSpec] = {}
+        self._runs: dict[str, Callable[[str], str]] = {}
         self.framework_id = ""
         self.master = ""
         self.connected = False
@@ -113,12 +115,24 @@ class Farm:
     def want(self, spec: Spec) -> None:
         """Take this spec for what is wanted, as the instances will be."""
         self.spec = self.complete(spec)
+        self._runs = {}
+        self._jobs = {job.name: job for job in self.spec.jobs}
         self.by_attribute = {}
         for job in filter(by_attributes, self.spec.jobs):
             name, value = min(job.attributes.items())
             self.by_attribute.setdefault((name, canonical(value)), []).append(job)
         self.forwarder = next((job for job in self.spec.jobs if job.name == FORWARDER), None)
         self.fixed_ports = frozenset(number for job in self.spec.jobs for number in job.ports.values() if number)
+
+    def job(self, name: str) -> Optional[JobSpec]:
+        """The job of that name, as it is wanted now."""
+        return self._jobs.get(name)
+
+    def run_of(self, job: JobSpec) -> Callable[[str], str]:
+        """`run_digests` of a job that is wanted now, made once."""
+        if job.name not in self._runs:
+            self._runs[job.name] = run_digests(job)
+        return self._runs[job.name]
 
     # ------------------------------------------------------------------ instances
 

@@ -76,7 +76,7 @@ def given_back(farm: Farm, instance: Instance, now: float) -> None:
     record.borrow, record.done, record.failures, record.due = None, "", 0, 0.0
     farm.note(f"{instance}: what ran by hand has ended: {record.last_end or 'it never began'}")
     farm.dirty[instance.key] = None
-    job = next((job for job in farm.spec.jobs if job.name == instance.name), None)
+    job = farm.job(instance.name)
     if job is None or instance.host not in farm.hosts_of(job):
         unwant(farm, instance, now)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Callable, Optional
+from typing import Optional
 
 import msgspec
 
@@ -13,14 +13,10 @@ from daqsched.engine import wanted
 from daqsched.engine.farm import BATCHES, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, Strategy, depths, divide
-from daqsched.spec import JobSpec, run_digests
 from daqsched_executor.contract import Report, duration
 
 #: A guard that says no is asked again after so long; one that says nothing is asked again, too.
 GUARD_AGAIN_S, GUARD_SILENT_S = 10.0, 60.0
-
-#: By name, with what gives its `run_digest` on a host.
-Jobs = dict[str, tuple[JobSpec, Callable[[str], str]]]
 
 _decode = msgspec.msgpack.Decoder(Rollout).decode
 _decode_batches = msgspec.msgpack.Decoder(list[list[Key]]).decode
@@ -217,7 +213,7 @@ def _expected(instance: Instance) -> bool:
     return instance.job is not None and not instance.record.hold and not instance.aside and not instance.lost
 
 
-def _move(farm: Farm, rollout: Rollout, instance: Instance, jobs: Jobs, now: float) -> None:
+def _move(farm: Farm, rollout: Rollout, instance: Instance, now: float) -> None:
     """Let it have what the rollout brings, if it has not yet; also where nobody answers: it is for when the host is back."""
     if rollout.kind == "restart":
         task = instance.record.task
@@ -225,21 +221,20 @@ def _move(farm: Farm, rollout: Rollout, instance: Instance, jobs: Jobs, now: flo
             farm.end(instance, now)
             farm.settle(instance, now)
     elif instance.record.behind:
-        found = jobs.get(instance.name)
-        if found is not None:
-            job, run = found
-            wanted.want(farm, job, run(instance.host), instance.host, instance.record.attributes, now)
+        job = farm.job(instance.name)
+        if job is not None:
+            run = farm.run_of(job)(instance.host)
+            wanted.want(farm, job, run, instance.host, instance.record.attributes, now)
 
 
 def _look(farm: Farm, rollout: Rollout, now: float) -> None:
     """Whether all of the batch is ready, and for long enough."""
     rolling, strategy = farm.rolling, rollout.strategy
     changed, rolling.changed = rolling.changed, {}
-    jobs: Jobs = {job.name: (job, run_digests(job)) for job in farm.spec.jobs} if changed else {}
     for key in changed:
         instance = farm.instances.get(key)
         if instance is not None and instance.job is not None and not _ready(instance, rollout):
-            _move(farm, rollout, instance, jobs, now)
+            _move(farm, rollout, instance, now)
         if instance is not None and _expected(instance) and not _ready(instance, rollout):
             rolling.lagging[key] = None
         else:
