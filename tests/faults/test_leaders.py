@@ -25,8 +25,8 @@ from daqsched.errors import Unreachable
 from daqsched.protocol import StatusAnswer
 from farm import Farm, alive, until
 
-#: A word in the argv of each program, and of nothing else.
-PROGRAM = "417000"
+#: A word in the argv of each program, and of nothing else, also where these tests run twice at once.
+PROGRAM = str(4_000_000 + os.getpid())
 
 #: `still` is the same in all revisions; `moving` gets another argument, batch by batch.
 JOBS = f"""
