@@ -67,8 +67,11 @@ class Spare:
                 why = f"{leader.name} is at work on the state"
             elif leader is not None:
                 try:
-                    found = await self._ask(leader, request, bytes(body))
-                    if found.status_code == 401:
+                    found = await self._while_it_leads(leader, request, bytes(body))
+                    if found is None:
+                        if not safe:
+                            return _lost(f"{leader.name} led, and was followed by another before it answered")
+                    elif found.status_code == 401:
                         why = f"{leader.name} leads and does not know us"
                     elif found.status_code != NOT_HERE:
                         return Response(found.content, found.status_code, media_type=found.headers["content-type"])
@@ -90,6 +93,19 @@ class Spare:
                 )
             await asyncio.sleep(0.1)
 
+    async def _while_it_leads(self, leader: Card, request: Request, body: bytes) -> Optional[httpx.Response]:
+        """Its answer; None: another leads by now. One that hangs or was cut off takes questions and never answers."""
+        asked = asyncio.ensure_future(self._ask(leader, request, body))
+        try:
+            while True:
+                await asyncio.wait({asked}, timeout=0.2)
+                if asked.done():
+                    return await asked
+                if self.leader not in (leader, None):
+                    return None
+        finally:
+            asked.cancel()
+
     async def _ask(self, leader: Card, request: Request, body: bytes) -> httpx.Response:
         if self._http is None:
             self._http = httpx.AsyncClient(timeout=httpx.Timeout(ANSWER_S, connect=2.0), trust_env=False)
@@ -98,6 +114,10 @@ class Spare:
         return await self._http.request(
             request.method, f"http://{leader.address}{target}", content=body, headers=headers
         )
+
+
+def _lost(why: str) -> Response:
+    return _problem(400, f"{why}: look with `daqsched status` whether it was taken in, and ask again")
 
 
 def _problem(status: int, sentence: str, exit_code: int = Unreachable.exit_code) -> Response:
