@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 import httpx
+import msgspec
 import pytest
 
 from builders import job, offer
@@ -22,7 +23,7 @@ from daqsched.door import listen
 from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.serving import Serving
-from daqsched.spec import EMPTY, Spec
+from daqsched.spec import EMPTY, Spec, plain
 from daqsched.store.backup import unpack
 from daqsched.store.kept import revision_of
 from daqsched.store.sqlite import SqliteStore
@@ -349,3 +350,25 @@ def test_a_daemon_that_has_lost_its_state_tells_how_it_was_and_refuses_the_rest(
     with pytest.raises(Unreachable, match="is ending: ask again"):
         serve.client.status()
     assert not serve.edge.told
+
+
+def test_who_comes_over_tcp_shows_the_token_and_asks_for_a_named_user(serve: Serve, tmp_path: Path) -> None:
+    """A spare does; anybody else is sent away, and who comes through the socket can't claim to be another."""
+    serving = Serving(tmp_path / "leader", "", serve.api.app, ("127.0.0.1", 0))
+    url = f"http://{serving.address}/v1"
+    body = msgspec.json.encode({"spec": plain(Spec(jobs=(job(),)))})
+    try:
+        for token in ("", "Bearer", "Bearer wrong"):
+            refused = httpx.post(
+                f"{url}/apply", content=body, headers={"authorization": token, "x-daqsched-user": "eve"}
+            )
+            assert refused.status_code == 401
+        headers = {"authorization": f"Bearer {serving.token}", "x-daqsched-user": "Zo%C3%AB"}
+        assert httpx.post(f"{url}/apply", content=body, headers=headers).status_code == 200
+        assert serve.client.status().user == "Zo\u00eb"
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "leader"))) as local:
+            other = msgspec.json.encode({"spec": plain(Spec(jobs=(job("other"),)))})
+            assert local.post("http://d/v1/apply", content=other, headers=headers).status_code == 200
+        assert serve.client.status().user == getpass.getuser()
+    finally:
+        serving.close()
