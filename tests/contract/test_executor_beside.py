@@ -61,7 +61,10 @@ class Running:
 
     def outcome(self) -> tuple[bool, str, list[str]]:
         """How it ended; nothing may be left below the executor."""
-        out, _ = self.process.communicate(timeout=60)
+        assert self.process.stdout is not None
+        out = self.process.stdout.read()  # not `communicate`, which knows nothing of what `readline` has read ahead
+        self.process.wait(60)
+        self.process.stdout.close()
         ok, words, lines, left, status = json.loads(out)
         assert left is None, "a process of the command is left"
         assert status == 126  # no runner returns into the executor's code
