@@ -26,7 +26,7 @@ import msgspec
 
 from daqsched import commands, events
 from daqsched.engine import Engine
-from daqsched.mesos.incoming import offer_of
+from daqsched.mesos.incoming import event_of, offer_of
 from daqsched.plan import plan
 from daqsched.rollout import Strategy
 from daqsched.select import selection
@@ -130,7 +130,7 @@ class Scale:
 
     def cycle(self) -> list[commands.Command]:
         """JSON in, JSON out."""
-        offers = msgspec.json.decode(self.body.decode())["offers"]["offers"]  # as `mesos.connection` has it read
+        offers = event_of(self.body.decode())["offers"]["offers"]  # as `mesos.connection` has it read
         todo = self.say(events.OffersArrived(tuple(map(offer_of, offers))))
         for command in todo:
             if isinstance(command, commands.Decline):
@@ -250,13 +250,14 @@ def measure(hosts: int, jobs: int, folder: Path) -> None:
 def deaths(scale: Scale, count: int) -> float:
     """As many programs die, are offered their hosts, and run again; seconds."""
     names = [("job00", host) for host in scale.hosts[:count]]
-    text = json.dumps([offer_json(host, at) for at, (_, host) in enumerate(names)])
+    offers = [offer_json(host, at) for at, (_, host) in enumerate(names)]
+    text = json.dumps({"type": "OFFERS", "offers": {"offers": offers}})
     began = time.perf_counter()
     tasks = [scale.engine.instances[key].task for key in names]
     scale.all([events.TaskReported(task.id, task.agent_id, "TASK_FAILED", "exit code 1") for task in tasks])
     scale.now += 5.0
     scale.say(events.Ticked())
-    scale.save(scale.say(events.OffersArrived(tuple(map(offer_of, json.loads(text))))))
+    scale.save(scale.say(events.OffersArrived(tuple(map(offer_of, event_of(text)["offers"]["offers"])))))
     scale.all([runs(task_id, agent_id, scale.now) for task_id, agent_id in scale.launched])
     scale.launched.clear()
     return time.perf_counter() - began

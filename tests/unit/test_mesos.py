@@ -8,10 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from daqsched import events
 from daqsched.errors import UserError
 from daqsched.mesos.connection import explain
 from daqsched.mesos.credentials import read_credentials
-from daqsched.mesos.incoming import offer_of, report_of
+from daqsched.mesos.incoming import event_of, offer_of, report_of
+
+
+def offer_from(raw: dict) -> events.Offer:
+    """As it comes: an event's JSON, read as `connection` has it read."""
+    (found,) = event_of(json.dumps({"type": "OFFERS", "offers": {"offers": [raw]}}))["offers"]["offers"]
+    return offer_of(found)
+
+
+def test_other_events_are_plain_values() -> None:
+    """With all that is in them; what is no JSON is an error that pymesos tells."""
+    update = {"type": "UPDATE", "update": {"status": {"task_id": {"value": "t"}, "uuid": "u"}}}
+    assert event_of(json.dumps(update)) == update and event_of('{"type": "HEARTBEAT"}') == {"type": "HEARTBEAT"}
+    with pytest.raises(ValueError):
+        event_of("{")
 
 
 def scalar(name: str, value: float) -> dict:
@@ -20,7 +35,7 @@ def scalar(name: str, value: float) -> dict:
 
 def test_scalars_of_an_offer_are_added_up_and_both_names_are_kept() -> None:
     """Reserved and unreserved memory come as two; ports and unknown resources are not counted."""
-    offer = offer_of(
+    offer = offer_from(
         {
             "id": {"value": "o"},
             "agent_id": {"value": "a"},

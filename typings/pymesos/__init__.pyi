@@ -12,6 +12,7 @@ class Executor: ...
 
 class MesosSchedulerDriver(Process):
     framework_id: str | None
+    sched: Any
     def __init__(
         self,
         sched: Scheduler,

@@ -4,54 +4,114 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
+
+import msgspec
 
 from daqsched import events
 from daqsched.match import canonical
 
 
-def offer_of(offer: Mapping[str, Any]) -> events.Offer:
-    """The engine's view of an offer (mesos.proto, Offer); scalars of one name are added up, ports put together.
+class _Value(msgspec.Struct, gc=False):
+    value: Any
 
-    A master of ten thousand agents sends as many at once: this takes about half the time that parsing their JSON does.
-    """
+
+class _Range(msgspec.Struct, gc=False):
+    begin: int
+    end: int
+
+
+class _Ranges(msgspec.Struct, gc=False):
+    range: tuple[_Range, ...] = ()
+
+
+class _Items(msgspec.Struct, gc=False):
+    item: tuple[str, ...] = ()
+
+
+class _Resource(msgspec.Struct, gc=False):
+    name: str
+    scalar: Optional[_Value] = None
+    ranges: Optional[_Ranges] = None
+
+
+class _Attribute(msgspec.Struct, gc=False):
+    name: str
+    type: str
+    text: Optional[_Value] = None
+    scalar: Optional[_Value] = None
+    set: Optional[_Items] = None
+
+
+class OfferMessage(msgspec.Struct, gc=False):
+    """What is looked at of an offer's JSON (mesos.proto, Offer). Ten thousand come at once: as values of a type they are read
+    in a quarter of the time that dictionaries take, and are no business of the garbage collector's."""
+
+    id: _Value
+    agent_id: _Value
+    hostname: str
+    resources: tuple[_Resource, ...] = ()
+    attributes: tuple[_Attribute, ...] = ()
+
+
+class _Offers(msgspec.Struct, gc=False):
+    offers: tuple[OfferMessage, ...] = ()
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str = ""
+    offers: msgspec.Raw = msgspec.Raw()
+
+
+_event = msgspec.json.Decoder(_Event).decode
+_offers = msgspec.json.Decoder(_Offers).decode
+
+
+def event_of(text: str) -> Any:
+    """An event of the v1 scheduler API as plain values, but for its offers, which are `OfferMessage`. Raises ValueError."""
+    head = _event(text)
+    if head.type == "OFFERS":
+        return {"type": "OFFERS", "offers": {"offers": _offers(head.offers).offers}}
+    return msgspec.json.decode(text)
+
+
+def offer_of(offer: OfferMessage) -> events.Offer:
+    """The engine's view of an offer; scalars of one name are added up, ports put together."""
     cpus = mem = disk = 0.0
     ports: tuple[tuple[int, int], ...] = ()
-    for resource in offer.get("resources", ()):
-        name = resource["name"]
-        if name == "cpus":
-            cpus += resource["scalar"]["value"]
+    for resource in offer.resources:
+        name, scalar = resource.name, resource.scalar
+        if name == "ports" and resource.ranges is not None:
+            found = [(part.begin, part.end) for part in resource.ranges.range]
+            ports = tuple(sorted([*ports, *found])) if ports or len(found) > 1 else tuple(found)
+        elif scalar is None:
+            continue
+        elif name == "cpus":
+            cpus += scalar.value
         elif name == "mem":
-            mem += resource["scalar"]["value"]
+            mem += scalar.value
         elif name == "disk":
-            disk += resource["scalar"]["value"]
-        elif name == "ports":
-            found = [(part["begin"], part["end"]) for part in resource["ranges"].get("range", ())]
-            ports = tuple(sorted([*ports, *found]))
-    hostname = offer["hostname"]
-    names: tuple[str, ...] = (hostname,)
+            disk += scalar.value
+    names: tuple[str, ...] = (offer.hostname,)
     attributes: dict[str, tuple[str, ...]] = {}
-    for attribute in offer.get("attributes", ()):
-        name = attribute["name"]
-        if attribute["type"] == "TEXT":
-            text = attribute["text"]["value"]
-            values: tuple[str, ...] = (canonical(text),)
-            if name == "hostname" and text not in names:
-                names = (*names, text)
-        else:
-            values = _values(attribute)
+    for attribute in offer.attributes:
+        name = attribute.name
+        values = _values(attribute)
+        if name == "hostname" and attribute.text is not None and attribute.text.value not in names:
+            names = (*names, attribute.text.value)
         attributes[name] = attributes[name] + values if name in attributes else values
-    return events.Offer(offer["id"]["value"], offer["agent_id"]["value"], names, cpus, mem, disk, ports, attributes)
+    return events.Offer(offer.id.value, offer.agent_id.value, names, cpus, mem, disk, ports, attributes)
 
 
-def _values(attribute: Mapping[str, Any]) -> tuple[str, ...]:
-    """An attribute's values, where it is no text, as `match.canonical` texts. Of ranges there are none: what lies in a
-    range is not a thing that a machine has."""
-    kind = attribute["type"]
-    if kind == "SCALAR":
-        return (canonical(str(attribute["scalar"]["value"])),)
-    if kind == "SET":
-        return tuple(canonical(item) for item in attribute["set"].get("item", ()))
+def _values(attribute: _Attribute) -> tuple[str, ...]:
+    """An attribute's values as `match.canonical` texts. Of ranges there are none: what lies in a range is not a thing that a
+    machine has."""
+    if attribute.text is not None:
+        return (canonical(attribute.text.value),)
+    if attribute.scalar is not None:
+        return (canonical(str(attribute.scalar.value)),)
+    if attribute.set is not None:
+        return tuple(canonical(item) for item in attribute.set.item)
     return ()
 
 
