@@ -35,6 +35,7 @@ bench:
 	.venv/bin/python bench/farm.py
 	.venv/bin/python bench/executor.py
 	.venv/bin/python bench/engine.py
+	.venv/bin/python bench/scale.py
 	.venv/bin/python bench/logs.py
 
 faults:
