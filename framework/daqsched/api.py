@@ -162,7 +162,7 @@ class Api:
             # a word may be a host's name, where no job is called so
             hosts = {host for hosts in engine.order.wanted.values() for host in hosts} if words else set()
             meant = [f"@{word}" if word in hosts and word not in engine.order.wanted else word for word in words]
-            return WhyAnswer(*stories(engine, selection(meant), now, most))
+            return WhyAnswer(*stories(engine, selection(meant), now, most), self._daemon.held)
 
         return await self._ask(answer)
 

@@ -25,6 +25,9 @@ KEEP_S = 35 * 86400.0
 #: How often that is looked at, and how often the time of the last word is noted.
 PRUNE_S, ALIVE_S = 3600.0, 60.0
 
+#: After how long that is tried again where it failed.
+AGAIN_S = 10.0
+
 #: The longest reason that is kept.
 MOST_WORDS = 300
 
@@ -46,6 +49,8 @@ class Chronicle:
     def __init__(self, path: Path, engine: Engine, now: float) -> None:
         self._path = path
         self._began = self._alive = self._pruned = now
+        #: When it last could not be written; 0: it can.
+        self._missed = 0.0
         self._db: Optional[sqlite3.Connection] = None
         try:
             self._db = sqlite3.connect(str(path), isolation_level=None, timeout=1.0)
@@ -76,7 +81,12 @@ class Chronicle:
         if self._db is None:
             return
         try:
-            self._write(engine, keys, now, None)
+            if not self._missed:
+                self._write(engine, keys, now, None)
+            elif not 0 <= now - self._missed < AGAIN_S:
+                self._catch_up(engine, now)
+                self._missed = 0.0
+                logger.info("the chronicle is written again")
             if now - self._alive >= ALIVE_S:
                 self._alive = now
                 self._db.execute("UPDATE term SET ended = ? WHERE began = ?", (now, self._began))
@@ -84,7 +94,11 @@ class Chronicle:
                 self._pruned = now
                 self._db.execute(_PRUNE, (now - KEEP_S,))
         except sqlite3.Error as error:
-            self._give_up(error)
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if not self._missed:
+                logger.warning("the chronicle can't be written, `status --at` misses what changes now: %s", error)
+            self._missed = now
 
     def _write(
         self, engine: Engine, keys: Iterable[tuple[str, str]], now: float, last: Optional[dict[tuple[str, str], str]]
@@ -137,7 +151,8 @@ class Chronicle:
     def close(self, now: float) -> None:
         """The last word."""
         if self._db is not None:
-            self._db.execute("UPDATE term SET ended = ? WHERE began = ?", (now, self._began))
+            with contextlib.suppress(sqlite3.Error):  # said before
+                self._db.execute("UPDATE term SET ended = ? WHERE began = ?", (now, self._began))
             self._db.close()
             self._db = None
 

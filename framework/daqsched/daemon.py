@@ -3,11 +3,14 @@
 A round of the loop takes all that waits in the queue, lets the engine handle each, makes all that it wants saved
 durable in one transaction, and only then performs the rest. Whatever fails comes back as an event or is asked again.
 
+Where the disk is full, the loop waits with what it has in mind until that is saved, and still tells people how things are.
+
 Where the state may be another's (`store.Store.vouch`), the loop ends with `Deposed` before anything leaves the machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import secrets
@@ -18,7 +21,7 @@ from typing import Any, Callable, Optional, Protocol, Sequence, TypeVar, Union
 
 from daqsched import commands, events
 from daqsched.engine import Engine
-from daqsched.errors import DaqschedError, Deposed, Unreachable
+from daqsched.errors import DaqschedError, Deposed, Unreachable, Unsaved
 from daqsched.spec import Spec
 from daqsched.store import Contents, Store
 from daqsched.store.backup import contents_of
@@ -60,6 +63,9 @@ class _Nudge:
 
 _Item = Union[events.Event, _Question, _Request, _Stop, _Nudge]
 
+#: How often a save is tried again, in seconds.
+AGAIN_S = 1.0
+
 #: What Mesos says to a scheduler in whose name another has subscribed (master.cpp, `failoverFramework`).
 _TAKEN_OVER = "failed over"
 
@@ -71,7 +77,9 @@ class Daemon:
         self._store = store
         self._clock = clock
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        #: Why nothing can be changed, once the state is lost.
+        #: Taken from the queue while nothing could be saved: comes first afterwards.
+        self._later: list[_Item] = []
+        #: Why nothing can be changed, while the state is lost or can't be saved.
         self.held = ""
         self._over = False
         self.engine = Engine(lambda: secrets.token_hex(4), complete)
@@ -193,13 +201,18 @@ class Daemon:
                 todo += self.engine.handle(item, self._clock())
         if self.engine.next_tick(self._clock()) <= self._clock():
             todo += self.engine.handle(events.Ticked(), self._clock())
-        self._save(todo)
+        try:
+            self._save(todo)
+        except Unsaved as error:
+            self._wait_for_room(error, todo, [*requests, *questions])
         for request in requests:
-            request.done.set_result(None)
+            if not request.done.done():
+                request.done.set_result(None)
         for command in todo:
             self._perform(command, edge)
         for question in questions:
-            self._reply(question)
+            if not question.answer.done():
+                self._reply(question)
         if self.engine.version != before:
             self.changed()
         return going
@@ -207,7 +220,9 @@ class Daemon:
     def _take(self) -> list[_Item]:
         """All that waits, after waiting for the first until the engine's next tick."""
         wait = min(60.0, max(0.0, self.engine.next_tick(self._clock()) - self._clock()))
-        items = []
+        items, self._later = self._later, []
+        if items:
+            return items
         try:
             items.append(self._queue.get(timeout=wait))
             while len(items) < ROUND:
@@ -234,6 +249,40 @@ class Daemon:
             records = [(key, self.engine.record(key)) for key in keys]
             self._store.save(framework_id, revisions, records, documents)
             self.saved(tuple(keys))
+
+    def _wait_for_room(self, error: Unsaved, todo: list[commands.Command], waiting: Sequence[_Item]) -> None:
+        """Nothing of ``todo`` has left us, and nothing does before it is saved; ``waiting`` are those who want an answer."""
+        self.held = (
+            f"{error}: jobs run on, nothing is started, stopped or restarted until it can be; then it goes on by itself"
+        )
+        logger.error("%s", self.held)
+        for item in waiting:
+            if isinstance(item, _Question):
+                self._reply(item)
+            else:
+                _refuse(item, Unreachable(f"{self.held}. Look then whether this was taken in, and ask again"))
+        self.changed()
+        while True:
+            with contextlib.suppress(queue.Empty):
+                item = self._queue.get(timeout=AGAIN_S)
+                if isinstance(item, _Question):
+                    self._reply(item)
+                elif isinstance(item, _Request):
+                    _refuse(item, Unreachable(self.held))
+                elif isinstance(item, _Stop):
+                    raise DaqschedError(f"ended while {error}; the jobs run on")
+                else:
+                    self._later.append(item)
+                    if not self._queue.empty():
+                        continue
+            try:
+                self._save(todo)
+                break
+            except Unsaved:
+                continue
+        self.held = ""
+        logger.info("all is saved again: going on")
+        self.changed()
 
     def _perform(self, command: commands.Command, edge: Edge) -> None:
         if isinstance(command, commands.Note):

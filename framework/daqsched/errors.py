@@ -65,3 +65,9 @@ class Deposed(DaqschedError):
     """The state can't be saved, or another daemon owns it by now: nothing more may leave this one."""
 
     exit_code = 3
+
+
+class Unsaved(DaqschedError):
+    """The state can't be saved now: the disk is full, or fails. What is saved already is whole."""
+
+    exit_code = 3

@@ -67,6 +67,8 @@ class TaskReported(msgspec.Struct, frozen=True, tag=True):
     #: `Report` as JSON, where the executor speaks.
     data: bytes = b""
     uuid: str = ""
+    #: Which executor speaks, as its agent knows it; empty: not told.
+    executor_id: str = ""
 
 
 class LaunchRefused(msgspec.Struct, frozen=True, tag=True):

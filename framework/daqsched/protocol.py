@@ -243,6 +243,8 @@ class WhyAnswer(msgspec.Struct):
     stories: list[Story]
     #: How many fit the words.
     chosen: int
+    #: As in `StatusAnswer`.
+    held: str = ""
 
 
 class IncidentsAnswer(msgspec.Struct):

@@ -105,12 +105,14 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
 
 def why_lines(answer: WhyAnswer) -> RenderableType:
     """A paragraph for each story; those that differ in their hosts alone are one."""
+    held = [Text(f"HELD: {answer.held}", "bold red")] if answer.held else []
     if not answer.stories:
-        return Text(f"All {answer.chosen} are as wanted." if answer.chosen else "Nothing is wanted yet.", "green")
+        well = Text(f"All {answer.chosen} are as wanted." if answer.chosen else "Nothing is wanted yet.", "green")
+        return Group(*held, well)
     groups: dict[tuple[str, str, str], list[Story]] = {}
     for one in answer.stories:
         groups.setdefault((one.job, one.state, one.why.replace(one.host, "its host")), []).append(one)
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [*held]
     for (job, state, why), alike in groups.items():
         head = Text(f"{job}@{fold(one.host for one in alike)}  ", "bold")
         head.append(state, STYLES[state])

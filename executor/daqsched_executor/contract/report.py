@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 from daqsched_executor.contract.wire import VERSION, ContractError, build, dump, duration, load
 
@@ -13,6 +13,13 @@ from daqsched_executor.contract.wire import VERSION, ContractError, build, dump,
 #: probing: waits for a path (cvmfs) to be readable; starting: with a pid, it runs but is not ready yet;
 #: backoff: died, waits until `Report.until`.
 ACTIVITIES = ("probing", "starting", "running", "backoff", "stopping", "exited")
+
+
+#: No report is larger, in bytes: what its texts and lines may have at most, several times.
+LARGEST = 1 << 20
+
+#: No moment and no number of a report is larger: for a moment, the year 33658.
+_FOREVER = 1e12
 
 
 @dataclass(frozen=True)
@@ -94,25 +101,59 @@ class Report:
     @classmethod
     def from_json(cls, data: bytes | str) -> Report:
         """Read what `to_json` wrote; raises `ContractError` on anything else."""
+        if len(data) > LARGEST:
+            raise ContractError(f"the executor's report has {len(data)} bytes, more than {LARGEST}")
         raw = load(data, "the executor's report")
         raw["activity"] = sys.intern(str(raw.get("activity", "")))  # a farm's daemon keeps one for each program
         for name in ("until", "snoozed"):
             if not raw.get(name):
                 raw.pop(name, None)  # the class has its own nought, which all share
-        last = raw.get("last_exit")
-        raw["last_exit"] = None if last is None else build(Exit, last, "last_exit")
-        done = raw.get("done")
-        raw["done"] = None if done is None else build(Done, done, "done")
-        return build(cls, raw, "the executor's report")
+        raw["last_exit"] = _part(Exit, raw.get("last_exit"), "last_exit")
+        raw["done"] = _part(Done, raw.get("done"), "done")
+        report = build(cls, raw, "the executor's report")
+        _check(report, "the executor's report")
+        return report
+
+
+def _part(kind: type[Any], raw: Any, what: str) -> Any:
+    """An `Exit` or a `Done`, where there is one."""
+    if raw is None:
+        return None
+    if not isinstance(raw, dict):
+        raise ContractError(f"{what} is not a JSON object")
+    part = build(kind, raw, what)
+    _check(part, what)
+    return part
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value))
+
+
+#: A field's type as it is written above -> whether a value is of it, and can be saved. JSON's own true is no number here.
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "str": _is_text,
+    "Optional[str]": lambda value: value is None or _is_text(value),
+    "bool": lambda value: isinstance(value, bool),
+    "Optional[bool]": lambda value: value is None or isinstance(value, bool),
+    "int": lambda value: type(value) is int and abs(value) < _FOREVER,
+    "Optional[int]": lambda value: value is None or (type(value) is int and abs(value) < _FOREVER),
+    "float": lambda value: type(value) in (int, float) and abs(value) < _FOREVER,
+    "tuple[str, ...]": lambda value: type(value) is tuple and all(map(_is_text, value)),
+}
+
+
+def _check(value: Any, what: str) -> None:
+    """Whoever reads a report computes with it and saves it: an executor that lies must not hurt by more than its words."""
+    for name, entry in value.__dataclass_fields__.items():
+        fits = _FITS.get(entry.type)
+        if fits is not None and not fits(getattr(value, name)):
+            raise ContractError(f"{what} has a {name} that is no {entry.type}: {str(getattr(value, name))[:100]!r}")
 
 
 #: What an `Order` may ask for. retry: start now, whatever the back-off; snooze and wake: whether checks lead to anything;
 #: restart: end the program by its rules and start it again; act: run one of the job's actions.
 ORDER_KINDS = ("retry", "snooze", "wake", "restart", "act")
-
-
-#: No snooze ends then: in the year 33658.
-_FOREVER = 1e12
 
 
 @dataclass(frozen=True)
@@ -163,4 +204,8 @@ class Findings:
     @classmethod
     def from_json(cls, data: bytes | str) -> Findings:
         """Read what `to_json` wrote; raises `ContractError` on anything else."""
-        return build(cls, load(data, "a survey's findings"), "a survey's findings")
+        findings = build(cls, load(data, "a survey's findings"), "a survey's findings")
+        found = findings.found
+        if not isinstance(found, dict) or not all(map(_is_text, (*found.keys(), *found.values()))):
+            raise ContractError("a survey's findings are not by name")
+        return findings

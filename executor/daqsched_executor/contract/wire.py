@@ -27,7 +27,7 @@ def load(data: bytes | str, what: str) -> dict[str, Any]:
     """The object that ``data`` holds; raises `ContractError` where it is none, or of a version that is not known."""
     try:
         raw = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ContractError(f"{what} is not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise ContractError(f"{what} is not a JSON object")

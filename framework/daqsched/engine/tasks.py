@@ -19,6 +19,8 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
     if instance is None:
         if not surveys.reported(farm, event):
             _stranger(farm, event, now)
+    elif _lies(instance.task, event):
+        farm.note(f"{instance}: {event.agent_id} says {event.state} of {event.task_id}, which is not its own; ignored")
     elif event.state in LIVE:
         _alive(farm, instance, event, now)
     elif event.state in ENDED:
@@ -27,6 +29,13 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
         farm.note(f"{instance}: Mesos says {event.state!r}, which this daqsched does not know; ignored")
     if event.uuid:
         farm.out.append(commands.Acknowledge(event.task_id, event.agent_id, event.uuid))
+
+
+def _lies(task: Task, event: events.TaskReported) -> bool:
+    """Whether an executor speaks of a task that is not its own: on another agent, or beside the task's own executor, which
+    has the task's id."""
+    elsewhere = bool(event.agent_id and task.agent_id) and event.agent_id != task.agent_id
+    return event.by_executor and (elsewhere or event.executor_id not in ("", task.id))
 
 
 def look_for_lost(farm: Farm, host: str, agent_id: str, now: float) -> None:
@@ -63,8 +72,16 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
             farm.out.append(commands.Kill(task.id, task.agent_id))
         farm.settle(instance, now)
     if event.by_executor:
+        before, said = task.report, task.message
         task.message = event.message
-        before, task.report = task.report, _report(event.data) or task.report
+        try:
+            task.report = Report.from_json(event.data) if event.data else task.report
+        except ContractError as error:
+            # an executor of another make, or one that lies: its words are shown, what it said before is not true any more
+            task.report = None
+            task.message = f"{event.message}; what its executor reports is not understood: {error}".lstrip("; ")
+            if task.message != said:
+                farm.note(f"{instance}: {task.message}")
         _mourn(farm, instance, before, task.report, now)
         if instance.key in farm.rolling.keys:
             rollouts.heard(farm, instance, before, now)
@@ -132,7 +149,7 @@ def _ran_s(task: Task, event: events.TaskReported, now: float) -> float:
     """How long the program ran last: a task may be old because its executor tried again and again."""
     last = _report(event.data)
     if last is not None and last.last_exit is not None:
-        return last.last_exit.ran_s
+        return min(last.last_exit.ran_s, now - task.launched)  # whatever its executor says
     if task.report is not None and task.report.activity == "running":
         return now - task.report.since
     return now - task.launched
@@ -165,7 +182,7 @@ def _report(data: bytes) -> Optional[Report]:
     try:
         return Report.from_json(data) if data else None
     except ContractError:
-        return None  # an executor of another make: its words are shown, its values are not understood
+        return None  # see `_alive`
 
 
 def _words(event: events.TaskReported) -> str:

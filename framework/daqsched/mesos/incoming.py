@@ -126,6 +126,7 @@ def report_of(status: Mapping[str, Any]) -> events.TaskReported:
         by_executor=status.get("source") == "SOURCE_EXECUTOR",
         data=b64decode(status["data"]) if "data" in status else b"",
         uuid=status.get("uuid", ""),
+        executor_id=status.get("executor_id", {}).get("value", ""),
     )
 
 

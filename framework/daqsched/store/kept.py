@@ -61,7 +61,8 @@ class Store(Protocol):
         records: Iterable[tuple[Key, Optional[Record]]] = (),
         documents: Mapping[str, Optional[bytes]] = {},
     ) -> None:
-        """Make all of this durable at once; a record or a document that is None is forgotten."""
+        """Make all of this durable at once; a record or a document that is None is forgotten. Raises `Unsaved` where the disk
+        does not take it now: nothing of it is saved then, and it may be tried again."""
 
     def replace(self, contents: Contents) -> None:
         """Forget all that is there and keep this instead."""

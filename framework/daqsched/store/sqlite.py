@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterable, Iterator, Mapping, Optional
 
 import msgspec
 
 from daqsched.commands import Revision
-from daqsched.errors import DaqschedError
+from daqsched.errors import DaqschedError, Unsaved
 from daqsched.spec import EMPTY, decode, encode
 from daqsched.store.kept import SCHEMA, Contents, Key, record_bytes, record_of, revision_of
 from daqsched.task import Record
@@ -44,6 +45,8 @@ class SqliteStore:
             self._prepare()
         except BaseException as error:
             self._db.close()
+            if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+                raise DaqschedError(f"{self.path} can't be written ({error}): make room and start again") from error
             if isinstance(error, sqlite3.OperationalError):
                 raise DaqschedError(
                     f"{self.path} can't be used ({error}): is another `daqsched serve` running with this --state?"
@@ -105,9 +108,7 @@ class SqliteStore:
         records: Iterable[tuple[Key, Optional[Record]]] = (),
         documents: Mapping[str, Optional[bytes]] = {},
     ) -> None:
-        db = self._db
-        db.execute("BEGIN")
-        try:
+        with self._transaction() as db:
             if framework_id is not None:
                 db.execute("INSERT OR REPLACE INTO setting VALUES ('framework_id', ?)", (framework_id,))
             for revision in revisions:
@@ -123,15 +124,9 @@ class SqliteStore:
                     db.execute("DELETE FROM instance WHERE job = ? AND host = ?", (job, host))
                 else:
                     db.execute("INSERT OR REPLACE INTO instance VALUES (?, ?, ?)", (job, host, blob))
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
 
     def replace(self, contents: Contents) -> None:
-        db = self._db
-        db.execute("BEGIN")
-        try:
+        with self._transaction() as db:
             for table in ("setting", "revision", "instance", "document"):
                 db.execute(f"DELETE FROM {table}")
             db.execute("INSERT INTO setting VALUES ('framework_id', ?)", (contents.framework_id,))
@@ -139,10 +134,21 @@ class SqliteStore:
                 self._add(revision_of(head, decode(spec)))
             db.executemany("INSERT INTO instance VALUES (?, ?, ?)", contents.records)
             db.executemany("INSERT INTO document VALUES (?, ?)", contents.documents.items())
-        except BaseException:
-            db.execute("ROLLBACK")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it or nothing; raises `Unsaved` where the disk does not take it."""
+        db = self._db
+        try:
+            db.execute("BEGIN")
+            yield db
+            db.execute("COMMIT")
+        except BaseException as error:
+            if db.in_transaction:  # SQLite itself takes some back (sqlite.org/lang_transaction.html)
+                db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise Unsaved(f"{self.path} can't be written: {error}") from error
             raise
-        db.execute("COMMIT")
 
     def _add(self, revision: Revision) -> None:
         row = (*msgspec.structs.astuple(revision)[:5], encode(revision.spec))
