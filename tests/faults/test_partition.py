@@ -17,7 +17,10 @@ from daqcluster import Cluster
 from daqcluster.mesos import Network
 from farm import Farm, alive, until
 
-JOBS = 'jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt[01-02]", version={version!r})]'
+#: What each program sleeps, and nobody else on this machine does.
+SECONDS = str(7_000_000 + os.getpid())
+
+JOBS = f'jobs = [Job("sleeper", "/bin/sleep {SECONDS}", hosts="hlt[01-02]", version={{version!r}})]'
 
 #: A network of its own for each process of pytest's.
 NUMBER = os.getpid() % 200 + 20
@@ -82,7 +85,8 @@ def copies() -> int:
     count = 0
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            count += Path(f"/proc/{pid}/cmdline").read_bytes() == b"/bin/sleep\x00100000\x00" and alive(int(pid))
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            count += words[:2] == [b"/bin/sleep", SECONDS.encode()] and alive(int(pid))
         except OSError:
             continue
     return count

@@ -24,8 +24,8 @@ from daqcluster import Cluster
 from daqcluster.ports import free_port
 from farm import BIN, Farm, alive, until
 
-#: A word in the argv of each program, and of nothing else.
-PROGRAM = "418000"
+#: A word in the argv of each program, and of nothing else, also where these tests run twice at once.
+PROGRAM = str(4_180_000 + os.getpid())
 
 JOBS = f"""
 logging = Logging(enabled=False)

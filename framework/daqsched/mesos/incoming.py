@@ -69,10 +69,13 @@ _offers = msgspec.json.Decoder(_Offers).decode
 
 def event_of(text: str) -> Any:
     """An event of the v1 scheduler API as plain values, but for its offers, which are `OfferMessage`. Raises ValueError."""
-    head = _event(text)
-    if head.type == "OFFERS":
-        return {"type": "OFFERS", "offers": {"offers": _offers(head.offers).offers}}
-    return msgspec.json.decode(text)
+    try:
+        head = _event(text)
+        if head.type == "OFFERS" and bytes(head.offers):
+            return {"type": "OFFERS", "offers": {"offers": _offers(head.offers).offers}}
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError as error:  # a ValueError only where msgspec is new
+        raise ValueError(f"not an event of Mesos: {error}") from error
 
 
 def offer_of(offer: OfferMessage) -> events.Offer:
