@@ -40,8 +40,6 @@ class _Json:
     dumps = staticmethod(json.dumps)
 
 
-pymesos.process.json = _Json
-
 #: How long Mesos keeps the tasks of a framework that is gone: time enough to repair a control machine.
 FAILOVER_TIMEOUT_S = 4 * 7 * 86400.0
 
@@ -91,6 +89,8 @@ class Mesos(pymesos.Scheduler):
         put: Callable[[events.Event], None],
         allowed: Callable[[], bool] = lambda: True,
     ) -> None:
+        # not before a framework of ours is here: who uses pymesos otherwise in this process has it as it is
+        pymesos.process.json = _Json
         self._framework = framework
         self._put = put
         info: dict[str, Any] = {
