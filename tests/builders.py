@@ -193,6 +193,13 @@ class World:
         self.suppressed = False
         self.filtered.clear()
 
+    def die(self) -> None:
+        """kill -9 of the daemon; the next one hears from the master that all tasks run."""
+        self.restart()
+        self.register()
+        for task in list(self.tasks):
+            self.report(task)
+
     def task_of(self, name: str, host: str = "hlt01") -> str:
         """The one task that runs for it."""
         (found,) = [task for task in self.tasks if task.startswith(f"{name}@{host}.")]

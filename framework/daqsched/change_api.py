@@ -32,7 +32,7 @@ from daqsched.protocol import (
 )
 from daqsched.rollout import Strategy
 from daqsched.select import selection
-from daqsched.spec import EMPTY, FORWARDER, Spec
+from daqsched.spec import EMPTY, FORWARDER, Spec, digest
 
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
@@ -76,11 +76,10 @@ class Changes:
         completed = self._complete(spec)
 
         def answer(engine: Engine, now: float) -> Plan:
-            in_force = engine.revision.spec if engine.revision else EMPTY
             found = plan(engine.spec, completed, engine.hosts_of, engine.behind(), _with_forwarder(chosen))
             # the digests are those of the crew's own file, not of what the framework adds to it
-            ours = plan(in_force, spec)
-            found = msgspec.structs.replace(found, digest=ours.digest, base=ours.base)
+            base = engine.revision.digest if engine.revision else digest(EMPTY)
+            found = msgspec.structs.replace(found, digest=digest(spec), base=base)
             return with_times(engine, found, completed, strategy if strategy is not None else spec.rollout)
 
         found: Plan = await self._ask(answer)

@@ -11,7 +11,7 @@ from daqsched.engine import Engine
 from daqsched.events import Offer
 from daqsched.placement import given_back, refusals
 from daqsched.plan import Plan
-from daqsched.rollout import Strategy, depths, divide, sizes
+from daqsched.rollout import Strategy, depths, divide
 from daqsched.spec import FORWARDER, JobSpec, Spec, run_digests
 
 #: Refusals that a plan tells one by one.
@@ -57,6 +57,6 @@ def with_times(engine: Engine, found: Plan, spec: Spec, strategy: Optional[Strat
     batches = divide(keys, strategy.batches if strategy is not None else (), depth)
     away = max((engine.paces.away_s(batch, depth) for batch in batches), default=-1.0)
     takes = engine.paces.takes_s(batches, strategy.ready_s if strategy is not None else 0.0, depth)
-    hosts = len({host for _, host in keys})
-    sized = tuple(sizes(hosts, strategy.batches)) if strategy is not None and strategy.batches else ()
+    in_batches = strategy is not None and bool(strategy.batches)
+    sized = tuple(len({host for _, host in batch}) for batch in batches) if in_batches else ()
     return msgspec.structs.replace(found, batches=sized, away_s=away, takes_s=takes)

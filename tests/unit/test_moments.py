@@ -21,10 +21,7 @@ def jump(world: World, dies: bool) -> None:
     """The clock shows an hour less; the daemon notices, or is killed and started again."""
     world.now -= HOUR
     if dies:
-        world.restart()
-        world.register()
-        for task in list(world.tasks):
-            world.report(task)
+        world.die()
     else:
         assert world.engine.next_tick(world.now) == world.now, "it does not wait for a tick that is an hour away"
         world.say(events.Ticked())

@@ -180,10 +180,7 @@ def test_an_abort_leaves_the_rest_behind_until_the_next_apply() -> None:
     change(world, Strategy(batches=(1,)))
     turn(world)
     world.say(events.RolloutSteered("abort", "bob"))
-    world.restart()
-    world.register()
-    for task in list(world.tasks):
-        world.report(task)
+    world.die()
     turn(world)
     assert releases(world) == "r2 r1 r1 r1"
     behind = {one.host: one.behind for one in rows(world.engine, lambda job, host: True, world.now)}
@@ -218,10 +215,7 @@ def test_a_daemon_that_dies_in_a_batch_goes_on_with_it() -> None:
     """The batches are those of the begin, and nothing is started twice."""
     world = farm()
     change(world, Strategy(batches=(1, 2), ready_s=10.0))
-    world.restart()
-    world.register()
-    for task in list(world.tasks):
-        world.report(task)
+    world.die()
     turn(world)
     assert releases(world) == "r2 r1 r1 r1"
     for _ in range(3):
@@ -238,10 +232,7 @@ def test_a_restart_goes_host_by_host() -> None:
     world.say(events.RestartAsked(tuple(world.engine.instances), "bob"))
     turn(world)
     assert len(before & set(world.tasks)) in (2, 3)
-    world.restart()
-    world.register()
-    for task in list(world.tasks):
-        world.report(task)
+    world.die()
     for _ in range(8):
         turn(world)
     assert not before & set(world.tasks) and releases(world) == "r1 r1 r1 r1"
@@ -268,10 +259,7 @@ def test_only_a_part_is_changed_and_the_rest_stays_as_it_is() -> None:
     turn(world)
     assert releases(world) == "r2 r1 r1 r1"
     assert ("new", "hlt01") in world.engine.instances and ("new", "hlt02") not in world.engine.instances
-    world.restart()
-    world.register()
-    for task in list(world.tasks):
-        world.report(task)
+    world.die()
     turn(world)
     assert releases(world) == "r2 r1 r1 r1" and ("new", "hlt02") not in world.engine.instances
     world.apply(only=("@hlt02",))
@@ -329,10 +317,7 @@ def test_a_host_put_aside_is_left_alone_until_its_lease_ends() -> None:
     world.say(events.PutAside(("hlt02",), "bob", world.now + 3600.0, "new firmware"))
     turn(world)
     assert releases(world) == "r1 - r1 r1"
-    world.restart()
-    world.register()
-    for task in list(world.tasks):
-        world.report(task)
+    world.die()
     change(world, AT_ONCE)
     turn(world)
     turn(world)
@@ -374,10 +359,7 @@ def test_one_job_is_run_by_hand_on_a_host_put_aside() -> None:
     (shown,) = rows(world.engine, lambda job, host: (job, host) == ("monitor", "hlt02"), world.now)
     assert (shown.state, shown.reason) == ("RUNNING", "run by hand by eve")
     change(world, AT_ONCE)
-    world.restart()
-    world.register()
-    for one in list(world.tasks):
-        world.report(one)
+    world.die()
     assert world.task_of("monitor", "hlt02") == task and not world.engine.instances["monitor", "hlt02"].ending
     world.report(task, "TASK_FAILED")
     world.offers()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
@@ -23,8 +23,9 @@ def backup(path: Path, file: Path, offline: bool, state: str, state_credentials:
 
     The daemon is asked, and goes on meanwhile.
     """
+    from daqsched.store.backup import contents_of, pack, unpack
+
     if offline:
-        from daqsched.store.backup import contents_of, pack
         from daqsched.store.offline import opened
 
         with opened(state, state_credentials, "daqsched backup", new=False) as store:
@@ -32,7 +33,7 @@ def backup(path: Path, file: Path, offline: bool, state: str, state_credentials:
     else:
         data = connect(path).backup()
     _write(file, data)
-    click.echo(f"{file}: {_about(data)}, {len(data) / 1024:.0f} KiB")
+    click.echo(f"{file}: {_about(*unpack(data))}, {len(data) / 1024:.0f} KiB")
 
 
 @main.command()
@@ -49,13 +50,12 @@ def restore(file: Path, dry_run: bool, state: str, state_credentials: Optional[P
     from daqsched.store.offline import opened
 
     try:
-        data = file.read_bytes()
-        label, then = unpack(data)
+        label, then = unpack(file.read_bytes())
     except OSError as error:
         raise UserError(f"{file} can't be read: {error.strerror}") from error
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-    click.echo(f"{file}: {_about(data)}, written by daqsched {label.daqsched}")
+    click.echo(f"{file}: {_about(label, then)}, written by daqsched {label.daqsched}")
     with opened(state, state_credentials, "daqsched restore", new=not dry_run) as store:
         found = changes(contents_of(store), then)
         for sentence in found:
@@ -69,10 +69,8 @@ def restore(file: Path, dry_run: bool, state: str, state_credentials: Optional[P
             click.echo(f"{state} is restored; `daqsched serve` goes on from there.")
 
 
-def _about(data: bytes) -> str:
-    from daqsched.store.backup import unpack
-
-    label, contents = unpack(data)
+def _about(label: Any, contents: Any) -> str:
+    """Of a backup, as `unpack` gives it."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(label.time))
     return f"{len(contents.revisions)} revisions, {len(contents.records)} instances, of {when}"
 

@@ -14,13 +14,13 @@ from daqsched.cli.root import (
     connect,
     json_option,
     main,
+    message_option,
     print_json,
+    spec_of,
     strategy_of,
     strategy_options,
     terminal,
 )
-
-_message = click.option("-m", "--message", default="", help="Why, for whoever looks at it next.")
 
 
 @main.command()
@@ -52,7 +52,7 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
     from daqsched.plan import plan
 
     client = connect(path)
-    found = plan(_spec(client, a), _spec(client, b or "0"))
+    found = plan(spec_of(lambda: client, a), spec_of(lambda: client, b or "0"))
     if as_json:
         print_json(found)
     else:
@@ -61,15 +61,9 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
         sys.exit(DIFFERENT)
 
 
-def _spec(client: Any, word: str) -> Any:
-    from daqsched.jobfile import load
-
-    return client.revision(int(word)).spec if word.isdigit() and not Path(word).exists() else load(Path(word))
-
-
 @main.command()
 @click.argument("revision", type=int)
-@_message
+@message_option
 @strategy_options
 @click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
 @click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait.")
@@ -112,7 +106,7 @@ def _show_rollout(answer: Any, as_json: bool = False) -> None:
 
 
 @rollout.command()
-@_message
+@message_option
 @click.pass_obj
 def pause(path: Path, message: str) -> None:
     """Begin no further batch until `resume`; what has begun goes on."""
@@ -120,7 +114,7 @@ def pause(path: Path, message: str) -> None:
 
 
 @rollout.command()
-@_message
+@message_option
 @click.pass_obj
 def resume(path: Path, message: str) -> None:
     """Go on with a paused rollout; failures are counted from 0."""
@@ -128,7 +122,7 @@ def resume(path: Path, message: str) -> None:
 
 
 @rollout.command()
-@_message
+@message_option
 @click.pass_obj
 def abort(path: Path, message: str) -> None:
     """End it: what it has not reached stays as it is until the next apply."""
@@ -136,7 +130,7 @@ def abort(path: Path, message: str) -> None:
 
 
 @rollout.command("rollback")
-@_message
+@message_option
 @click.pass_obj
 def roll_back(path: Path, message: str) -> None:
     """End it, and let all that it has changed go back at once to the revision before."""
@@ -145,7 +139,7 @@ def roll_back(path: Path, message: str) -> None:
 
 @main.command()
 @click.argument("select", nargs=-1, required=True)
-@_message
+@message_option
 @strategy_options
 @json_option
 @click.pass_obj
@@ -168,7 +162,7 @@ def restart(
 @main.command()
 @click.argument("hosts", nargs=-1, metavar="[HOST...]")
 @click.option("--for", "length", default="", help="How long: 90s, 30m, 2h, 1d. Then they come back by themselves.")
-@_message
+@message_option
 @json_option
 @click.pass_obj
 def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from daqsched.cli.root import (
     connect,
     json_option,
     main,
+    message_option,
     only_option,
     print_json,
     set_option,
@@ -238,7 +239,7 @@ def status(path: Path, select: Sequence[str], wide: bool, then: str, as_json: bo
 
 @main.command()
 @click.argument("select", nargs=-1, required=True)
-@click.option("-m", "--message", default="", help="Why, for whoever looks at it next.")
+@message_option
 @click.pass_obj
 def stop(path: Path, select: Sequence[str], message: str) -> None:
     """Stop jobs by hand; they stay stopped, also over an apply, until `daqsched start`. '*' selects all."""

@@ -10,7 +10,7 @@ from typing import Sequence
 import click
 import msgspec
 
-from daqsched.cli.root import connect, json_option, main, print_json, set_option, terminal
+from daqsched.cli.root import connect, json_option, main, print_json, set_option, spec_of, terminal
 from daqsched.errors import JobFileError, UserError
 from daqsched.spec import LOGGING_PARTS, PARTS, JobSpec, Spec
 
@@ -63,14 +63,9 @@ def show(path: Path, file: Path, select: str, settings: Sequence[str], as_json: 
     the number of a revision, which the daemon is asked for.
     """
     from daqsched.differences import changed
-    from daqsched.jobfile import load
     from daqsched.spec import plain
-    from daqsched.variables import parse
 
-    if str(file).isdigit() and not file.exists():
-        spec = connect(path).revision(int(str(file))).spec
-    else:
-        spec = load(file, parse(settings))
+    spec = spec_of(lambda: connect(path), str(file), settings)
     name, _, host = select.partition("@")
     if host:
         told = _told(spec, name, host)

@@ -9,18 +9,16 @@ from typing import Any, Optional, Sequence
 import click
 import msgspec
 
-from daqsched.cli.root import connect, json_option, main, print_json
+from daqsched.cli.root import connect, json_option, main, message_option, print_json
 from daqsched.errors import NotRunning
 
 #: An order that nobody has answered is sent again: messages to executors may be lost, and count once.
 AGAIN_S = 5.0
 
-_message = click.option("-m", "--message", default="", help="Why, for whoever looks at it next.")
-
 
 @main.command()
 @click.argument("select", nargs=-1, required=True)
-@_message
+@message_option
 @click.pass_obj
 def retry(path: Path, select: Sequence[str], message: str) -> None:
     """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
@@ -33,7 +31,7 @@ def retry(path: Path, select: Sequence[str], message: str) -> None:
 @click.argument("select", nargs=-1, required=True)
 @click.option("--for", "length", required=True, help="How long: 90s, 30m, 2h, 1d.")
 @click.option("--check", "check", default="", help="Only this check of the job [default: all].")
-@_message
+@message_option
 @click.pass_obj
 def snooze(path: Path, select: Sequence[str], length: str, check: str, message: str) -> None:
     """Let no failing check lead to anything for a while. They are made all the same; the end comes by itself."""
@@ -51,7 +49,7 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
 @main.command()
 @click.argument("select", nargs=-1, required=True)
 @click.option("--check", "check", default="", help="Only this check of the job [default: all].")
-@_message
+@message_option
 @click.pass_obj
 def wake(path: Path, select: Sequence[str], check: str, message: str) -> None:
     """End a snooze."""
@@ -86,7 +84,7 @@ class Acted(msgspec.Struct):
 @click.argument("select", nargs=-1, required=True)
 @click.argument("action")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for the outcomes.")
-@_message
+@message_option
 @json_option
 @click.pass_obj
 def act(path: Path, select: Sequence[str], action: str, timeout: float, message: str, as_json: bool) -> None:

@@ -53,6 +53,10 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
 
 
+#: The option `--message` of what people do by hand.
+message_option = click.option("-m", "--message", default="", help="Why, for whoever looks at it next.")
+
+
 def set_option(command: Command) -> Command:
     """The option `--set` of a verb that evaluates a job file."""
     text = "Bind a variable that FILE declares with variable(...); may be given several times."
@@ -139,6 +143,16 @@ def terminal(stderr: bool = False) -> Any:
 
     # rich would guess 80 columns for a pipe and fold what a program wants to grep
     return Console(stderr=stderr, highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 240)
+
+
+def spec_of(client: Callable[[], Any], word: str, settings: Sequence[str] = ()) -> Any:
+    """What a job file asks for, or what the revision of that number did (0: the one in force), which the daemon is asked for."""
+    from daqsched.jobfile import load
+    from daqsched.variables import parse
+
+    if word.isdigit() and not Path(word).exists():
+        return client().revision(int(word)).spec
+    return load(word, parse(settings))
 
 
 def connect(path: Path) -> Any:

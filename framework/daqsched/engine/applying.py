@@ -83,16 +83,12 @@ class _Change:
         self.without([instance for instance in known.values() if instance.host not in hosts])
         self.forget(job.name, hosts)
         for host, attributes in hosts.items():
-            there, to_be = known.get(host), run(host)
-            if not self._chosen(job.name, host):
-                if there is None:
-                    farm.leave_out((job.name, host))
-                elif there.digest != to_be:
-                    self._stay(there)
-                    continue
-                else:
-                    want(farm, job, to_be, host, attributes, self._now)
-            elif there is not None and self.strategy is not None and self._disturbs(there, to_be):
+            there, to_be, chosen = known.get(host), run(host), self._chosen(job.name, host)
+            if there is None and not chosen:
+                farm.leave_out((job.name, host))
+            elif there is not None and not chosen and there.digest != to_be:
+                self._stay(there)
+            elif there is not None and chosen and self.strategy is not None and self._disturbs(there, to_be):
                 self._stay(there)
                 self.pending.append(there.key)
             else:

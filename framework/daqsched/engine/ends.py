@@ -40,16 +40,24 @@ class Ends:
 
     def over(self, instance: Instance) -> None:
         """It has no task any more, or nobody can say: those that waited for it are looked at again."""
-        hosts = self._ending.get(instance.name, {})
-        if hosts.get(instance.host) is not instance:
+        if not instance.ending:
             return
         if instance.record.task is None:
-            del hosts[instance.host]
-            if not hosts:
-                del self._ending[instance.name]
-            instance.ending = 0.0
-            self._now.pop(instance.key, None)
+            self._take_out(instance)
         self._free(instance)
+
+    def cancel(self, instance: Instance) -> None:
+        """It may live after all; it was not told to end."""
+        self._take_out(instance)
+        self._free(instance)
+
+    def _take_out(self, instance: Instance) -> None:
+        hosts = self._ending[instance.name]
+        del hosts[instance.host]
+        if not hosts:
+            del self._ending[instance.name]
+        instance.ending = 0.0
+        self._now.pop(instance.key, None)
 
     def _free(self, instance: Instance) -> None:
         for name in instance.after:
@@ -57,16 +65,6 @@ class Ends:
             for other in [others[instance.host]] if instance.host in others else list(others.values()):
                 if not other.task.killed:
                     self._now[other.key] = other
-
-    def cancel(self, instance: Instance) -> None:
-        """It may live after all; it was not told to end."""
-        hosts = self._ending[instance.name]
-        del hosts[instance.host]
-        if not hosts:
-            del self._ending[instance.name]
-        instance.ending = 0.0
-        self._now.pop(instance.key, None)
-        self._free(instance)
 
     def look(self, instance: Instance) -> None:
         """It may have waited long enough."""

@@ -41,7 +41,7 @@ class Engine(Farm):
         document: Callable[[str], Optional[bytes]],
     ) -> None:
         """Begin where the store says that the last daemon was, before the first event. ``revision`` gives one by its number,
-        or the last one; ``document`` one of `DOCUMENTS`."""
+        or the last one; ``document`` one of `farm`'s documents."""
         self.framework_id = framework_id
         leases.restored(self, document(ASIDE))
         wanted.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))

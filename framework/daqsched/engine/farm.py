@@ -42,7 +42,6 @@ VOUCH_S, VOUCH_CAP_S = 2.0, 60.0
 KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
 ROLLOUT, BATCHES, ASIDE, PACES = "rollout", "batches", "aside", "paces"
-DOCUMENTS = (ROLLOUT, BATCHES, ASIDE, PACES)
 
 encode = msgspec.msgpack.Encoder().encode
 

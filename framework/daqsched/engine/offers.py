@@ -22,10 +22,10 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
     """Use each offer for what waits on its host; the cost is that of those that wait there."""
     declined = []
     for offer in event.offers:
+        for name in offer.names:
+            farm.seen[name] = now
         if not _useful(farm, offer):
             declined.append(offer.id)
-            for name in offer.names:
-                farm.seen[name] = now
             farm.machines[offer.names[0]] = offer.attributes
             continue
         launched: list[TaskToLaunch] = []
@@ -33,7 +33,6 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
         room = Room(offer, farm.fixed_ports)
         _look_for_attributes(farm, offer.names[0], offer.attributes, now)
         for name in offer.names:
-            farm.seen[name] = now
             if name in farm.lost:
                 look_for_lost(farm, name, offer.agent_id, now)
             for instance in list(farm.waiting.get(name, {}).values()):

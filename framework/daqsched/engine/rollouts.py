@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Optional
+from typing import Literal, Optional
 
 import msgspec
 
@@ -12,7 +12,7 @@ from daqsched.commands import Revision
 from daqsched.engine import wanted
 from daqsched.engine.farm import BATCHES, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
-from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, Strategy, depths, divide
+from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, State, Strategy, depths, divide
 from daqsched_executor.contract import Report, duration
 
 #: A guard that says no is asked again after so long; one that says nothing is asked again, too.
@@ -35,7 +35,7 @@ def restored(farm: Farm, rollout: Optional[bytes], batches: Optional[bytes]) -> 
 
 def begin(
     farm: Farm,
-    kind: str,
+    kind: Literal["apply", "restart"],
     keys: Iterable[Key],
     strategy: Strategy,
     user: str,
@@ -50,7 +50,7 @@ def begin(
     every = [key for batch in rolling.batches for key in batch]
     rolling.rollout = Rollout(
         number=1 if last is None else last.number + 1,
-        kind="restart" if kind == "restart" else "apply",
+        kind=kind,
         user=user,
         message=message,
         began=now,
@@ -108,7 +108,7 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
     farm.then.append(events.JobsApplied(before.spec, user, message, AT_ONCE))
 
 
-def end(farm: Farm, state: str, why: str, now: float) -> None:
+def end(farm: Farm, state: State, why: str, now: float) -> None:
     """Nothing more of this rollout; what it has not reached stays behind."""
     rolling = farm.rolling
     assert rolling.rollout is not None
@@ -119,10 +119,10 @@ def end(farm: Farm, state: str, why: str, now: float) -> None:
     farm.out.append(commands.SaveDocument(BATCHES))
 
 
-def _change(farm: Farm, state: str, why: str) -> None:
+def _change(farm: Farm, state: State, why: str) -> None:
     rollout = farm.rolling.rollout
     assert rollout is not None
-    rollout.state, rollout.why = state, why  # type: ignore[assignment]
+    rollout.state, rollout.why = state, why
     farm.out.append(commands.SaveDocument(ROLLOUT))
     farm.note(f"rollout {rollout.number}: {state}{' ' + why if why else ''}")
 

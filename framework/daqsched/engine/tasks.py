@@ -98,14 +98,14 @@ def _mourn(farm: Farm, instance: Instance, before: Optional[Report], report: Opt
 
 
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
-    task, record, asked_for = instance.task, instance.record, bool(instance.ending)
+    task, record, asked_for, report = instance.task, instance.record, bool(instance.ending), _report(event.data)
     if not asked_for:
-        _mourn(farm, instance, task.report, _report(event.data), now)
+        _mourn(farm, instance, task.report, report, now)
     if task.killed and event.state == "TASK_KILLED" and farm.paces.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(PACES))
     record.ended = task.id
     record.last_end = event.message or _words(event)
-    record.last_report = _report(event.data) or task.report
+    record.last_report = report or task.report
     farm.forget_task(instance)
     if (instance.found or record.leaving) and instance.job is not None and event.state == "TASK_GONE_BY_OPERATOR":
         farm.note(f"{instance}: {instance.host} was taken out of the cluster")
@@ -127,7 +127,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
             unwant(farm, instance, now)
             return
     else:
-        _failed(farm, instance, instance.job.restart.give_up, _ran_s(task, event, now), now)
+        _failed(farm, instance, instance.job.restart.give_up, _ran_s(task, report, now), now)
     farm.settle(instance, now)
 
 
@@ -145,9 +145,8 @@ def _failed(farm: Farm, instance: Instance, give_up: int, ran_s: float, now: flo
     farm.note(f"{instance}: {record.last_end}; starts again {f'in {duration(wait)}' if wait else 'now'}")
 
 
-def _ran_s(task: Task, event: events.TaskReported, now: float) -> float:
+def _ran_s(task: Task, last: Optional[Report], now: float) -> float:
     """How long the program ran last: a task may be old because its executor tried again and again."""
-    last = _report(event.data)
     if last is not None and last.last_exit is not None:
         return min(last.last_exit.ran_s, now - task.launched)  # whatever its executor says
     if task.report is not None and task.report.activity == "running":

@@ -32,9 +32,7 @@ def restored(
                 kept.setdefault(name, {})[host] = record
         elif record.borrow is not None:
             farm.add(Instance(name, host, record.borrow.job, run_digest(record.borrow.job), record))
-        elif record.behind and jobs.of(record.behind, name) is not None:
-            old = jobs.of(record.behind, name)
-            assert old is not None
+        elif record.behind and (old := jobs.of(record.behind, name)) is not None:
             farm.add(Instance(name, host, old, run_digest(old, host), record))
         else:
             record.behind = 0
