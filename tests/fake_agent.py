@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from daqsched_executor.contract import Payload, Report, Survey
+from waiting import alive
 
 Status = dict[str, Any]
 
@@ -243,14 +244,6 @@ def report_of(status: Status) -> Report:
 Start = Callable[..., ExecutorUnderTest]
 
 
-def wait_until(true: Callable[[], object], what: str, limit_s: float = 30.0) -> None:
-    """Wait for something that can only be looked at."""
-    end = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < end, f"no {what} within {limit_s} s"
-        time.sleep(0.005)
-
-
 def processes_of(executor: ExecutorUnderTest) -> list[int]:
     """Living processes of the executor's job: all that have its sandbox as folder, but for the executor and its warden."""
     found = []
@@ -266,11 +259,3 @@ def processes_of(executor: ExecutorUnderTest) -> list[int]:
         except OSError:
             continue
     return [pid for pid in found if pid not in own and alive(pid)]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False

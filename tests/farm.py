@@ -7,33 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import IO, Any, Callable, Optional, TypeVar
+from typing import IO, Any, Optional
 
-Answer = TypeVar("Answer")
+from waiting import until
+
 
 #: The commands beside the interpreter that runs the tests.
 BIN = Path(sys.executable).parent
-
-
-def until(condition: Callable[[], Answer], what: str, timeout_s: float = 30.0) -> Answer:
-    """Wait until the condition is true and return what it gave; fail with what was waited for."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain until {what}"
-        time.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 class Farm:
@@ -128,8 +109,3 @@ class Farm:
         self.run("apply", str(self.jobs("jobs = []")), "--allow-empty")
         until(lambda: not self.rows(), "no job is left", 60.0)
         assert self.end() == 0, self.log()
-
-
-def parent_of(pid: int) -> int:
-    """The process that started it: a program's is its executor."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -12,21 +12,14 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from daqsched_executor.contract import FORWARDING_VARIABLE, LINKS_DIR, STREAMS_DIR, Forwarding, Stream
+from waiting import until
 
 EXECUTOR = Path(__file__).parent.parent / "executor"
-
-
-def until(what: str, happened: Callable[[], object], within_s: float = 30.0) -> None:
-    """Wait for a condition; an AssertionError names it if it does not come true."""
-    end = time.monotonic() + within_s
-    while not happened():
-        assert time.monotonic() < end, f"not within {within_s} s: {what}"
-        time.sleep(0.02)
 
 
 class Printer:
@@ -161,7 +154,7 @@ class Index:
                 error.close()
             return bool(answers)
 
-        until(f"{method} {path} is answered", answered)
+        until(answered, f"{method} {path} is answered")
         return answers[0]
 
     def count(self) -> int:

@@ -10,7 +10,7 @@ from typing import Optional
 
 from daqcluster import zookeeper
 from daqcluster.ports import free_port
-from farm import until
+from waiting import until
 
 
 class Zoo:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from farm import Farm, alive, until
+from farm import Farm
+from waiting import alive, until
 
 #: A readout on three hosts and what comes after it; ``gate`` is the program's last argument.
 JOBS = """

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from farm import Farm, parent_of, until
+from farm import Farm
+from waiting import parent_of, until
 
 PROGRAM = r"""
 import http.server, os, socket, sys, threading, time

@@ -12,8 +12,9 @@ import pytest
 from daqcluster import Cluster, containers
 from daqcluster.engine import IMAGE, Engine
 from daqsched_executor.contract import Container, Payload, Stop
-from farm import Farm, alive, parent_of, until
+from farm import Farm
 from launcher import Launcher
+from waiting import alive, parent_of, until
 
 HOST = "hlt01"
 

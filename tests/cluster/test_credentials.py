@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daqcluster import Cluster
-from farm import Farm, until
+from farm import Farm
+from waiting import until
 
 
 def secret_file(path: Path, content: object) -> Path:

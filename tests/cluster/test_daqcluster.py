@@ -17,7 +17,8 @@ import pytest
 
 from daqcluster import Cluster, ClusterError, containers, maven, mesos, mesos_build
 from daqcluster.processes import marked
-from farm import BIN, Farm, alive, until
+from farm import BIN, Farm
+from waiting import alive, until
 
 Fresh = Callable[..., Cluster]
 

@@ -16,8 +16,9 @@ from daqsched.cli import main
 from daqsched_executor.contract.template import Chosen, template
 from daqsched_executor.forward.record import index_of
 from farm import Farm
-from forwarding import ForwarderProcess, Index, Printer, until
+from forwarding import ForwarderProcess, Index, Printer
 from secure_proxy import SecureProxy, authority, basic
+from waiting import until
 
 SECRET = "Tr0ub4dor&3"
 
@@ -68,15 +69,15 @@ def test_a_password_that_was_changed_is_read_again_and_no_line_is_lost(
         printer = Printer(spool)
         forwarder = ForwarderProcess(spool, proxy.url, index.prefix, "--ca-file", str(ca), "--user-file", str(user))
         printer.print("first\n")
-        until("stored through TLS", lambda: (spool / "forward/status.json").exists() and state(spool)["stored"] == 1)
+        until(lambda: (spool / "forward/status.json").exists() and state(spool)["stored"] == 1, "stored through TLS")
         proxy.allowed = {basic("shipper:N3w+Secret")}
         printer.print("second\n")
-        until("it is said", lambda: "takes no lines: 401 security_exception" in forwarder.errors)
-        until("asked a few times", lambda: proxy.turned_away > 3)
+        until(lambda: "takes no lines: 401 security_exception" in forwarder.errors, "it is said")
+        until(lambda: proxy.turned_away > 3, "asked a few times")
         assert forwarder.errors.count("takes no lines") == 1
         command = Path(f"/proc/{forwarder.process.pid}/cmdline").read_bytes().decode()
         user.write_text("shipper:N3w+Secret\n")
-        until("the second is stored", lambda: state(spool)["stored"] == 2, 40)
+        until(lambda: state(spool)["stored"] == 2, "the second is stored", 40)
         assert forwarder.stop() == 0
     assert index.messages() == ["first", "second"]
     assert (state(spool)["dead"], state(spool)["troubles"]) == (0, [])
@@ -93,7 +94,7 @@ def test_an_api_key_is_sent_and_a_file_that_all_can_read_is_said(index: Index, s
     with SecureProxy(index.url, ca, tmp_path / "proxy", allowed) as proxy:
         Printer(spool).print("line\n")
         forwarder = ForwarderProcess(spool, proxy.url, index.prefix, "--ca-file", str(ca), "--api-key-file", str(key))
-        until("stored", lambda: (spool / "forward/status.json").exists() and state(spool)["stored"] == 1)
+        until(lambda: (spool / "forward/status.json").exists() and state(spool)["stored"] == 1, "stored")
         assert forwarder.stop() == 0
     assert f"{key} holds a secret and has mode 644" in forwarder.errors and "ui2lp2" not in forwarder.errors
 
@@ -107,10 +108,10 @@ def test_a_server_whose_authority_is_not_ours_gets_nothing(index: Index, spool: 
     with SecureProxy(index.url, ca, tmp_path / "proxy", basic(f"shipper:{SECRET}")) as proxy:
         Printer(spool).print("line\n")
         forwarder = ForwarderProcess(spool, proxy.url, index.prefix, "--ca-file", str(mine), "--user-file", str(user))
-        until("said", lambda: "CERTIFICATE_VERIFY_FAILED" in forwarder.errors)
+        until(lambda: "CERTIFICATE_VERIFY_FAILED" in forwarder.errors, "said")
         assert proxy.turned_away == 0 and index.messages() == []
         mine.write_bytes(ca.read_bytes())
-        until("stored", lambda: state(spool)["stored"] == 1, 40)
+        until(lambda: state(spool)["stored"] == 1, "stored", 40)
         assert forwarder.stop() == 0
 
 
@@ -147,16 +148,16 @@ def test_forwarders_on_agents_use_the_files_that_they_are_told_of(index: Index, 
         farm.serve("--elasticsearch", proxy.url, "--elasticsearch-ca", str(ca), "--elasticsearch-user-file", str(user))
         job = 'jobs = [Job("talker", argv=["/bin/sh", "-c", "echo hello; sleep 100000"], hosts="hlt02")]'
         farm.apply(job)
-        until("hello is stored", lambda: "hello" in index.messages(), 60)
+        until(lambda: "hello" in index.messages(), "hello is stored", 60)
         proxy.allowed = {"ApiKey " + basic("VuaCfGcB:ui2lp2ax")[6:]}
         told = f"elasticsearch={proxy.url!r}, ca_file={str(ca)!r}, api_key_file={str(key)!r}"
         farm.apply(f"{job.replace('hello', 'with a key')}\nlogging = Logging({told})")
-        until("the other is stored", lambda: "with a key" in index.messages(), 60)
+        until(lambda: "with a key" in index.messages(), "the other is stored", 60)
         assert SECRET not in (farm.run("show", str(farm.jobs(job)), "--json", check=False).stdout + farm.log())
         # the forwarder goes when all is stored: with the daemon's password again, while the proxy is there
         proxy.allowed.add(basic(f"shipper:{SECRET}"))
         farm.run("apply", str(farm.jobs("jobs = []")), "--allow-empty")
-        until("the forwarder has gone", lambda: not farm.rows(), 60)
+        until(lambda: not farm.rows(), "the forwarder has gone", 60)
 
 
 # -- indices that refuse ----------------------------------------------------------------------------------------------
@@ -190,9 +191,9 @@ def test_lines_wait_for_an_index_that_takes_none(index: Index, spool: Path, refu
     printer = Printer(spool)
     printer.print("".join(f"{at}\n" for at in range(20)))
     forwarder = ForwarderProcess(spool, index.url, index.prefix)
-    until("said", lambda: said in forwarder.errors)
+    until(lambda: said in forwarder.errors, "said")
     change(mend)
-    until("stored", lambda: state(spool)["stored"] == 20, 60)
+    until(lambda: state(spool)["stored"] == 20, "stored", 60)
     assert forwarder.stop() == 0
     assert state(spool)["dead"] == 0 and not (spool / "forward/deadletter.ndjson").exists()
 
@@ -202,10 +203,10 @@ def test_an_index_that_was_deleted_is_made_again(index: Index, spool: Path) -> N
     printer = Printer(spool)
     forwarder = ForwarderProcess(spool, index.url, index.prefix)
     printer.print("before\n")
-    until("stored", lambda: index.messages() == ["before"])
+    until(lambda: index.messages() == ["before"], "stored")
     index.ask("DELETE", f"/{index_of(index.prefix, time.time_ns() // 1000)}")
     printer.print("after\n")
-    until("stored, too", lambda: index.messages() == ["after"])
+    until(lambda: index.messages() == ["after"], "stored, too")
     assert forwarder.stop() == 0
 
 
@@ -223,7 +224,7 @@ def poison(index: Index, spool: Path, lines: str, host: str = "hlt01") -> str:
     Printer(spool, host=host, labels={"run": "7"}).print(lines)
     forwarder = ForwarderProcess(spool, index.url, index.prefix)
     wanted = 1 + lines.count("\n")
-    until("all have an end", lambda: (spool / "forward/status.json").exists() and ended(spool) == wanted)
+    until(lambda: (spool / "forward/status.json").exists() and ended(spool) == wanted, "all have an end")
     assert forwarder.stop() == 0
     index.ask("POST", f"/{index.prefix}-*/_refresh")
     return name
@@ -301,7 +302,7 @@ def test_setup_is_idempotent_and_survives_a_forwarders_newer_template(index: Ind
     index.ask("PUT", f"/_index_template/{index.prefix}", old)
     Printer(spool).print("x\n")
     forwarder = ForwarderProcess(spool, index.url, index.prefix)
-    until("stored", lambda: index.messages() == ["x"])
+    until(lambda: index.messages() == ["x"], "stored")
     assert forwarder.stop() == 0
     (found,) = index.ask("GET", f"/_index_template/{index.prefix}")["index_templates"]
     assert found["index_template"]["_meta"]["chosen"] == {"keep": "30d", "replicas": 0, "policy": ""}

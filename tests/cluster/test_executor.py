@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from daqsched_executor.contract import Payload, Restart, Stop, Stream
-from farm import alive, parent_of, until
 from launcher import Launcher
+from waiting import alive, parent_of, until
 
 HOST = "hlt01"
 

@@ -15,8 +15,9 @@ from typing import Any
 import pymesos
 import pytest
 
-from farm import BIN, Farm, alive, until
+from farm import BIN, Farm
 from forwarding import Index
+from waiting import alive, until
 
 SLEEPERS = 'jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt[01-03]", version={version!r})]'
 

@@ -18,8 +18,9 @@ from daqsched import search
 from daqsched.query import Wanted
 from daqsched_executor.contract.template import template
 from daqsched_executor.forward.record import index_of
-from forwarding import ForwarderProcess, Index, Printer, until
+from forwarding import ForwarderProcess, Index, Printer
 from relay import Relay
+from waiting import until
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def chatting(spool: Path, count: int, seed: int) -> Iterator[dict[str, str]]:
 
 def settle(spool: Path) -> None:
     """Wait until the forwarder has taken all streams away: every line of theirs is stored."""
-    until("all streams are taken away", lambda: not list((spool / "streams").iterdir()), 120)
+    until(lambda: not list((spool / "streams").iterdir()), "all streams are taken away", 120)
 
 
 def check(index: Index, expected: dict[str, str], seed: int) -> None:
@@ -140,13 +141,13 @@ def test_a_line_is_found_within_two_seconds(index: Index, spool: Path) -> None:
     printer = Printer(spool)
     forwarder = ForwarderProcess(spool, index.url, index.prefix)
     printer.print("the first makes the index\n")
-    until("the index is there", lambda: index.messages() and True)
+    until(lambda: index.messages() and True, "the index is there")
     client = search.connect(index.url)
     for at in range(5):
         printed = time.monotonic()
         printer.print(f"marker{at}\n")
         wanted = Wanted(words=("readout",), text=f"marker{at}")
-        until("found", lambda wanted=wanted: search.tail(client, wanted, 1, index.prefix), 10)  # type: ignore[misc]
+        until(lambda wanted=wanted: search.tail(client, wanted, 1, index.prefix), "found", 10)  # type: ignore[misc]
         assert time.monotonic() - printed < 2.0
         time.sleep(0.37)
     client.close()
@@ -217,7 +218,7 @@ def test_elasticsearch_killed_in_the_middle_loses_no_line(cluster: Any, index: I
     seed = random.randrange(1 << 30)
     forwarder = ForwarderProcess(spool, index.url, index.prefix)
     with chatting(spool, 2, seed) as expected:
-        until("some lines are stored", lambda: index.messages())
+        until(lambda: index.messages(), "some lines are stored")
         cluster.kill("elasticsearch")
         time.sleep(1)
         cluster.start("elasticsearch")

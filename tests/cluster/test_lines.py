@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from farm import Farm, alive, until
+from farm import Farm
+from waiting import alive, until
 
 #: Prints numbered lines as fast as told, and writes down, after each, what it has printed.
 COUNTER = """\

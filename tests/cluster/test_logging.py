@@ -18,7 +18,8 @@ from urllib.request import urlopen
 import pytest
 
 from daqcluster import Cluster
-from farm import Farm, until
+from farm import Farm
+from waiting import until
 
 FORWARDER = "daqsched-forward"
 

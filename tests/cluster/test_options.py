@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from daqsched_executor.contract import Stream
-from farm import Farm, alive, until
+from farm import Farm
+from waiting import alive, until
 
 #: An account that is not the executor's own, where the tests may choose one.
 ACCOUNT = "nobody" if os.geteuid() == 0 else getpass.getuser()

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from farm import Farm, alive, until
+from farm import Farm
+from waiting import alive, until
 
 JOBS = """
 jobs = [

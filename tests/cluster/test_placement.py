@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from daqcluster import Cluster
-from farm import Farm, alive, until
+from farm import Farm
+from waiting import alive, until
 
 #: Listens on the port that it is given, for ever.
 LISTENER = (

@@ -14,8 +14,9 @@ import pymesos
 import pytest
 
 from daqcluster import Cluster
-from farm import Farm, until
+from farm import Farm
 from hanging_mount import HangingMount
+from waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ import pytest
 
 from daqcluster import containers
 from daqsched_executor.contract import Payload, Report, Restart, Stop
-from farm import Farm, alive, until
+from farm import Farm
 from launcher import Launcher
+from waiting import alive, until
 
 HOST = "hlt02"
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from daqcluster import Cluster
-from farm import BIN, Farm, until
+from farm import BIN, Farm
+from waiting import until
 
 #: Prints numbered lines to stdout and to stderr, and says when.
 TICKER = """

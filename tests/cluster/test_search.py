@@ -23,7 +23,8 @@ from daqsched_executor.forward.batch import BODY
 from daqsched_executor.forward.forms import Text
 from daqsched_executor.forward.position import Position
 from daqsched_executor.forward.record import index_of
-from forwarding import ForwarderProcess, Index, Printer, until
+from forwarding import ForwarderProcess, Index, Printer
+from waiting import until
 
 
 class Farm(Index):
@@ -167,15 +168,15 @@ def test_following_gives_each_new_line_once_and_late_ones_too(farm: Farm) -> Non
     assert follower.shown == ["oldest shown", "shown"]
     follower.start()
     farm.put("readout", "hlt03", "between\n", NOW - 2)
-    until("given", lambda: follower.texts() == ["between"])
+    until(lambda: follower.texts() == ["between"], "given")
     farm.put("readout", "hlt01", "new 1\nnew 2\n", NOW)
-    until("given", lambda: follower.texts() == ["between", "new 1", "new 2"])
+    until(lambda: follower.texts() == ["between", "new 1", "new 2"], "given")
     farm.put("readout", "hlt02", "late\n", NOW - 3)
-    until("the late one is given", lambda: follower.texts()[1:] == ["new 1", "new 2", "late"])
+    until(lambda: follower.texts()[1:] == ["new 1", "new 2", "late"], "the late one is given")
     farm.put("readout", "hlt01", "".join(f"many {at}\n" for at in range(2500)), NOW + 1)
-    until("many are given", lambda: len(follower.given) == 2504)
+    until(lambda: len(follower.given) == 2504, "many are given")
     looks = follower.looks
-    until("it looked again", lambda: follower.looks > looks + 2)
+    until(lambda: follower.looks > looks + 2, "it looked again")
     follower.end()
     assert follower.texts()[4:] == [f"many {at}" for at in range(2500)]
 
@@ -184,10 +185,10 @@ def test_following_begins_with_what_is_printed_from_then_on(farm: Farm) -> None:
     """An index that does not exist yet is waited for."""
     follower = Following(farm, Wanted(words=("readout",)))
     follower.start()
-    until("it looks", lambda: follower.looks > 1)
+    until(lambda: follower.looks > 1, "it looks")
     farm.put("readout", "hlt01", "new\n", time.time())
     farm.put("other", "hlt01", "other\n", time.time())
-    until("given", lambda: follower.texts() == ["new"])
+    until(lambda: follower.texts() == ["new"], "given")
     follower.end()
 
 
@@ -196,13 +197,13 @@ def test_following_gives_a_backlog_that_is_stored_an_hour_later_marked(farm: Far
     farm.put("readout", "hlt01", "shown\n", NOW)
     follower = Following(farm, Wanted(), 5)
     follower.start()
-    until("it looks", lambda: follower.looks > 1)
+    until(lambda: follower.looks > 1, "it looks")
     farm.put("readout", "hlt02", "".join(f"backlog {at}\n" for at in range(1200)), NOW - 3600)
     farm.put("readout", "hlt02", "yesterday\n", NOW - 86400)
     farm.put("readout", "hlt02", "live\n", NOW + 1)
-    until("all is given", lambda: len(follower.given) == 1202)
+    until(lambda: len(follower.given) == 1202, "all is given")
     looks = follower.looks
-    until("it looked at all again", lambda: follower.looks > looks + 12)
+    until(lambda: follower.looks > looks + 12, "it looked at all again")
     follower.end()
     backlog = [f"backlog {at}" for at in range(1200)]
     assert [text for text in follower.texts() if text.startswith("backlog")] == backlog
@@ -225,9 +226,9 @@ def test_following_gives_each_line_once_that_many_store_at_once(farm: Farm) -> N
         writer.start()
     for writer in writers:
         writer.join()
-    until("all is given", lambda: len(follower.given) >= 16_000, 60)
+    until(lambda: len(follower.given) >= 16_000, "all is given", 60)
     looks = follower.looks
-    until("it looked at all again", lambda: follower.looks > looks + 12)
+    until(lambda: follower.looks > looks + 12, "it looked at all again")
     follower.end()
     assert len(follower.given) == len(set(follower.texts())) == 16_000
 
@@ -238,13 +239,13 @@ def test_following_bears_with_an_elasticsearch_that_restarts(farm: Farm, cluster
     follower = Following(farm, Wanted(), 5)
     follower.start()
     cluster.kill("elasticsearch")
-    until("it says so", lambda: follower.complaints)
+    until(lambda: follower.complaints, "it says so")
     cluster.start("elasticsearch")
-    until("it answers", lambda: len(follower.complaints) == 2, 90)
+    until(lambda: len(follower.complaints) == 2, "it answers", 90)
     farm.put("readout", "hlt01", "after\n", time.time())
-    until("given", lambda: follower.given)
+    until(lambda: follower.given, "given")
     looks = follower.looks
-    until("it looked at all again", lambda: follower.looks > looks + 12)
+    until(lambda: follower.looks > looks + 12, "it looked at all again")
     follower.end()
     assert (follower.shown, follower.texts()) == (["before"], ["after"])
     assert "lines are shown as soon as it does" in follower.complaints[0]
@@ -353,7 +354,7 @@ def test_a_printed_line_is_followed_within_two_seconds(farm: Farm, tmp_path: Pat
     for at in range(8):
         printed.append(time.monotonic())
         printer.print(f"line {at}\n")
-        until("followed", lambda at=at: len(follower.given) > at)  # type: ignore[misc]
+        until(lambda at=at: len(follower.given) > at, "followed")  # type: ignore[misc]
     follower.end()
     assert forwarder.stop() == 0
     assert follower.texts() == [f"line {at}" for at in range(8)]

@@ -20,7 +20,8 @@ import pytest
 
 from daqcluster.engine import IMAGE, Engine
 from daqsched_executor.contract import Container, Restart, Stop
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, alive, report_of, wait_until
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, report_of
+from waiting import alive, until
 
 LIMIT_S = 30.0
 
@@ -52,8 +53,8 @@ def run(start: Start, engine: Engine) -> Iterator[StartIn]:
     yield run_one
     for executor in started:
         executor.end()
-    wait_until(lambda: engine.names() == [], "removal of the containers", LIMIT_S)
-    wait_until(lambda: engine.pids() == set(), "end of their processes", LIMIT_S)
+    until(lambda: engine.names() == [], "removal of the containers", LIMIT_S)
+    until(lambda: engine.pids() == set(), "end of their processes", LIMIT_S)
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ ulimit -n; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cp
         )
         running(agent)
         out = executor.sandbox / "stdout"
-        wait_until(lambda: len(out.read_text().splitlines()) == 10, "all lines")
+        until(lambda: len(out.read_text().splitlines()) == 10, "all lines")
         assert out.read_text().splitlines() == [
             "readout@hlt01 7 /bin", str(executor.sandbox), "65534", "65534", "v7", "read-only",
             "100", str(64 << 20), "512", os.uname().nodename,
@@ -156,7 +157,7 @@ i=0; while [ $i -lt 10 ]; do yes 0123456789abcdef | head -c 10485760; echo "part
         executor = run("exec >&- 2>&-; touch closed; while ! test -e go; do sleep 0.05; done; exit 5",
                        restart=Restart("never"))  # fmt: skip
         pid = running(agent)
-        wait_until((executor.sandbox / "closed").exists, "closed output")
+        until((executor.sandbox / "closed").exists, "closed output")
         assert alive(pid)
         (executor.sandbox / "go").touch()
         agent.wait_update("TASK_FAILED", contains="exit code 5", limit_s=LIMIT_S)
@@ -171,7 +172,7 @@ class TestStop:
             "trap 'echo bye; exit 7' USR1; touch ready; while :; do sleep 0.05; done", stop=Stop("USR1", 10.0)
         )
         running(agent)
-        wait_until((executor.sandbox / "ready").exists, "trap")
+        until((executor.sandbox / "ready").exists, "trap")
         agent.kill("readout@hlt01.1")
         message = agent.wait_update("TASK_KILLED", limit_s=LIMIT_S)["message"]
         assert message.startswith("stopped: exit code 7 after ")
@@ -185,7 +186,7 @@ class TestStop:
         text = "trap 'echo no' TERM; (trap '' TERM; sleep 1000) & touch ready; while :; do sleep 0.05; done"
         executor = run(text, stop=Stop(grace_s=0.5))
         running(agent)
-        wait_until((executor.sandbox / "ready").exists, "trap")
+        until((executor.sandbox / "ready").exists, "trap")
         agent.kill("readout@hlt01.1")
         message = agent.wait_update("TASK_KILLED", limit_s=LIMIT_S)["message"]
         assert "still there 0.50 s after SIGTERM, so killed by SIGKILL" in message
@@ -209,7 +210,7 @@ class TestDeath:
         """And the next one is started after that, never beside it."""
         executor = run("echo $$ >> starts; ls starts >/dev/null; sleep 1000")
         first = running(agent)
-        wait_until(lambda: len(engine.pids()) >= 2, "the program")
+        until(lambda: len(engine.pids()) >= 2, "the program")
         before = engine.pids()
         os.kill(first, signal.SIGKILL)
         assert running(agent, 2) != first
@@ -223,7 +224,7 @@ class TestDeath:
         executor = run("sleep 1000")
         runner = running(agent)
         os.kill(executor.process.pid, signal.SIGKILL)
-        wait_until(lambda: not alive(runner) and engine.names() == [] and engine.pids() == set(), "end of all", LIMIT_S)
+        until(lambda: not alive(runner) and engine.names() == [] and engine.pids() == set(), "end of all", LIMIT_S)
 
     def test_what_was_left_behind_is_found_by_the_next_one(
         self, agent: FakeAgent, run: StartIn, start: Start, engine: Engine, tmp_path: Path
@@ -231,14 +232,14 @@ class TestDeath:
         """Executor, runner and janitor are all killed: the container lives on, until an executor of the job comes."""
         executor = run("echo first; sleep 1000")
         runner = running(agent)
-        wait_until(lambda: (executor.sandbox / "stdout").read_text() == "first\n", "its line")
+        until(lambda: (executor.sandbox / "stdout").read_text() == "first\n", "its line")
         left = engine.pids()
         janitor = children(runner)
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in (*janitor, runner, executor.process.pid):
                 with contextlib.suppress(ProcessLookupError):  # the runner goes with its executor
                     os.kill(pid, number)
-        wait_until(lambda: not alive(runner) and not alive(janitor[0]), "the end of ours")
+        until(lambda: not alive(runner) and not alive(janitor[0]), "the end of ours")
         assert all(alive(pid) for pid in left) and len(engine.names()) == 1
         agent.updates.clear()
         agent.subscriptions.clear()
@@ -345,11 +346,11 @@ class TestEngineIsSlow:
         """The program is dead at once; the next one waits until the engine has removed its container, and says so."""
         run("sleep 1000")
         first = running(agent)
-        wait_until(lambda: len(engine.pids()) >= 2, "the program")
+        until(lambda: len(engine.pids()) >= 2, "the program")
         engine.freeze()
         try:
             os.kill(first, signal.SIGKILL)
-            wait_until(lambda: engine.pids() == set(), "the program's end", LIMIT_S)
+            until(lambda: engine.pids() == set(), "the program's end", LIMIT_S)
             # that the container is not gone, or that nobody says so: whoever finds out first
             agent.wait_update("TASK_STARTING", contains="container engine", limit_s=LIMIT_S)
             assert engine.pids() == set()
@@ -370,18 +371,18 @@ class TestEngineDies:
         agent.wait_update("TASK_RUNNING", 2, limit_s=LIMIT_S)
         printed = executor.sandbox / "stdout"
         before = printed.stat().st_size
-        wait_until(lambda: printed.stat().st_size > before + 50, "ten more lines", LIMIT_S)
+        until(lambda: printed.stat().st_size > before + 50, "ten more lines", LIMIT_S)
         assert set(printed.read_text().splitlines()[:-1]) == {"tick"} and len(engine.names()) == 1
 
     def test_a_stop_without_an_engine_ends_the_program(self, agent: FakeAgent, run: StartIn, engine: Engine) -> None:
         """The kernel needs no engine for a signal; the container's record goes with the next one."""
         executor = run("sleep 1000")
         running(agent)
-        wait_until(lambda: len(engine.pids()) >= 2, "the program")
+        until(lambda: len(engine.pids()) >= 2, "the program")
         engine.kill()
         try:
             agent.kill("readout@hlt01.1")
-            wait_until(lambda: engine.pids() == set(), "the program's end", LIMIT_S)
+            until(lambda: engine.pids() == set(), "the program's end", LIMIT_S)
         finally:
             engine.up()
         agent.wait_update("TASK_KILLED", limit_s=60.0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fake_agent import alive, wait_until
+from waiting import alive, until
 
 #: An executor as far as `Beside` needs one: it starts the command, waits for the outcome, and prints that.
 EXECUTOR = """
@@ -129,10 +129,10 @@ def test_what_it_leaves_behind_ends_with_it(tmp_path: Path, end: str) -> None:
 def test_kill_9_leaves_nothing(tmp_path: Path, whom: str) -> None:
     """The executor's death ends the runner, which clears up; the runner's ends the command, and is an outcome."""
     running = Running(tmp_path, "/bin/sh", "-c", "echo $$ > pid; sleep 1000")
-    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "the command runs")
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "the command runs")
     command = int((tmp_path / "pid").read_text())
     os.kill(running.process.pid if whom == "executor" else running.runner, signal.SIGKILL)
-    wait_until(lambda: not alive(command) and not alive(running.runner), "command and runner are gone")
+    until(lambda: not alive(command) and not alive(running.runner), "command and runner are gone")
     if whom == "runner":
         out, _ = running.process.communicate(timeout=30)
         assert json.loads(out)[:2] == [False, "was cut short: its runner was killed"]
@@ -143,7 +143,7 @@ def test_kill_9_leaves_nothing(tmp_path: Path, whom: str) -> None:
 def test_it_ends_when_it_is_told_to(tmp_path: Path) -> None:
     """By SIGTERM to the runner, which is what `cancel` sends."""
     running = Running(tmp_path, "/bin/sh", "-c", DAEMON + "sleep 1000")
-    wait_until(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text().strip(), "it runs")
+    until(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text().strip(), "it runs")
     os.kill(running.runner, signal.SIGTERM)
     assert running.outcome()[:2] == (False, "was told to end and was killed")
     assert not alive(int((tmp_path / "daemon").read_text()))

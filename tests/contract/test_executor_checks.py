@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Check, Report, Restart
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, alive, processes_of, report_of, wait_until
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, processes_of, report_of
+from waiting import alive, until
 
 #: Fast enough for a test, slow enough for a busy machine.
 QUICK = {"grace_s": 30.0, "interval_s": 0.2, "timeout_s": 2.0, "failures": 2}
@@ -126,7 +127,7 @@ class TestHttp:
         answer.unlink()
         time.sleep(0.5)  # a request hangs now
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: len(processes_of(executor)) == 1 and processes_of(executor) != [first], "restart", 1.8)
+        until(lambda: len(processes_of(executor)) == 1 and processes_of(executor) != [first], "restart", 1.8)
         answer.write_bytes(b"HTTP/1.0 200 OK\r\n\r\n")
         executor.running(2)
         answer.unlink()
@@ -209,13 +210,13 @@ class TestCommand:
         executor = start("/bin/sleep", "1000", checks=(check,))
         program = report_of(agent.wait_update("TASK_STARTING", contains="not ready yet")).pid
         began, daemons = executor.sandbox / "began", executor.sandbox / "daemons"
-        wait_until(lambda: daemons.exists() and len(daemons.read_text().split()) >= 3, "third run")
+        until(lambda: daemons.exists() and len(daemons.read_text().split()) >= 3, "third run")
         ran = [*map(int, began.read_text().split()), *map(int, daemons.read_text().split())]
         assert sum(alive(pid) for pid in began_pids(began)) <= 1
         agent.kill("readout@hlt01.1")
         agent.wait_update("TASK_KILLED")
         assert executor.leave() == 0 and not alive(program)
-        wait_until(lambda: not [pid for pid in [*ran, *began_pids(began)] if alive(pid)], "end of the checks")
+        until(lambda: not [pid for pid in [*ran, *began_pids(began)] if alive(pid)], "end of the checks")
 
     def test_kill_9_of_the_executor_ends_its_checks(self, agent: FakeAgent, start: Start) -> None:
         """No check outlives it."""
@@ -223,9 +224,9 @@ class TestCommand:
         check = Check("command", "ask", argv=("/bin/sh", "-c", ask), **{**QUICK, "timeout_s": 100.0})  # type: ignore[arg-type]
         executor = start("/bin/sleep", "1000", checks=(check,))
         began = executor.sandbox / "began"
-        wait_until(lambda: began.exists() and began_pids(began), "check")
+        until(lambda: began.exists() and began_pids(began), "check")
         os.kill(executor.pid, signal.SIGKILL)
-        wait_until(lambda: not alive(began_pids(began)[0]), "end of the check")
+        until(lambda: not alive(began_pids(began)[0]), "end of the check")
         executor.process.wait(10)
         assert processes_of(executor) == []
 
@@ -264,9 +265,9 @@ class TestOutput:
             "for _ in 1 2 3; do head -c 100000000 /dev/zero | tr '\\0' 'x' | fold -w 99; sleep 0.5; done; sleep 1000"
         )
         executor = start("/bin/sh", "-c", flood, checks=(check,))
-        wait_until(lambda: (executor.sandbox / "stdout").exists(), "output")
+        until(lambda: (executor.sandbox / "stdout").exists(), "output")
         before = cpu_s(executor.pid)
-        wait_until(lambda: (executor.sandbox / "stdout").stat().st_size > 290_000_000, "flood", 60.0)
+        until(lambda: (executor.sandbox / "stdout").stat().st_size > 290_000_000, "flood", 60.0)
         assert cpu_s(executor.pid) - before < 1.0
 
     def test_a_pattern_that_goes_wild_does_not_hold_up_the_loop(self, agent: FakeAgent, start: Start) -> None:
@@ -277,7 +278,7 @@ class TestOutput:
         agent.wait_update("TASK_STARTING", contains="the search takes more than 0.1 s", limit_s=20.0)
         first = pids(agent)[0]
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: report_of(agent.updates[-1]).restarts == 1, "restart")
+        until(lambda: report_of(agent.updates[-1]).restarts == 1, "restart")
         assert executor.process.poll() is None
 
 
@@ -391,13 +392,13 @@ sleep 1000
         check = Check("heartbeat", "beat", grace_s=60.0)
         executor = start("/bin/sh", "-c", text, env=environment, checks=(check,))
         file = executor.sandbox / "socket"
-        wait_until(lambda: file.exists() and file.read_text(), "address")
+        until(lambda: file.exists() and file.read_text(), "address")
         address = file.read_text().strip()
         assert address.startswith("@daqsched/notify/") and len(address) < 100
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
             stranger.connect("\0" + address[1:])
             stranger.sendall(b"READY=1")
-            wait_until(lambda: f"a message of pid {os.getpid()}" in executor.log(), "refusal")
+            until(lambda: f"a message of pid {os.getpid()}" in executor.log(), "refusal")
         assert not [update for update in agent.updates if update["state"] == "TASK_RUNNING"]
         (executor.sandbox / "go").touch()
         executor.running()
@@ -442,7 +443,7 @@ class TestLean:
         executor = start("/bin/sh", "-c", "env > environment; sleep 1000")
         executor.running()
         environment = executor.sandbox / "environment"
-        wait_until(lambda: environment.exists() and "DAQSCHED_JOB" in environment.read_text(), "environment")
+        until(lambda: environment.exists() and "DAQSCHED_JOB" in environment.read_text(), "environment")
         assert "NOTIFY_SOCKET" not in environment.read_text() and "WATCHDOG" not in environment.read_text()
 
 
@@ -462,8 +463,8 @@ def test_a_stop_in_the_middle_of_checks_of_every_kind_is_quick_and_clean(agent: 
         )
         executor = start("/bin/sleep", "1000", checks=checks)
         agent.wait_update("TASK_STARTING", contains="not ready yet")
-        wait_until(lambda: len(processes_of(executor)) >= 2, "check command")
+        until(lambda: len(processes_of(executor)) >= 2, "check command")
         agent.kill("readout@hlt01.1")
         assert agent.wait_update("TASK_KILLED")["message"].startswith("stopped: killed by SIGTERM")
         assert executor.leave() == 0
-        wait_until(lambda: processes_of(executor) == [], "end of the checks")
+        until(lambda: processes_of(executor) == [], "end of the checks")

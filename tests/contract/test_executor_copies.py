@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Payload, Stop
-from fake_agent import ExecutorUnderTest, FakeAgent, alive, report_of, wait_until
+from fake_agent import ExecutorUnderTest, FakeAgent, report_of
+from waiting import alive, until
 
 #: A program with a plain child, and a daemon in a session of its own.
 DAEMONS = """
@@ -66,7 +67,7 @@ class Copies:
         """One whose program has begun all kinds of processes."""
         agent, executor, task_id = self.start(sys.executable, "-c", DAEMONS)
         executor.running()
-        wait_until((executor.sandbox / "ready").exists, "daemons")
+        until((executor.sandbox / "ready").exists, "daemons")
         assert len(carrying(task_id)) == 3
         return executor, task_id
 
@@ -103,7 +104,7 @@ def test_kill_9_of_the_warden_leaves_nothing_either(copies: Copies) -> None:
     executor, task_id = copies.with_daemons()
     own = executor.pid
     os.kill(executor.process.pid, signal.SIGKILL)
-    wait_until(lambda: not alive(own) and not carrying(task_id), "end of all")
+    until(lambda: not alive(own) and not carrying(task_id), "end of all")
     assert "its warden is gone" in executor.log()
 
 
@@ -111,7 +112,7 @@ def test_what_warden_and_executor_left_behind_is_ended_by_the_next_one(copies: C
     """Both killed at once: the daemon lives on until an executor of the same instance comes, which says so."""
     executor, task_id = copies.with_daemons()
     os.killpg(executor.process.pid, signal.SIGKILL)
-    wait_until(lambda: len(carrying(task_id)) <= 2, "end of the program")
+    until(lambda: len(carrying(task_id)) <= 2, "end of the program")
     orphans = carrying(task_id)
     assert orphans
     _, second, _ = copies.start("/bin/sleep", "1000")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Restart
-from fake_agent import FakeAgent, Start, report_of, wait_until
+from fake_agent import FakeAgent, Start, report_of
+from waiting import until
 
 MEMORY = Path("/sys/fs/cgroup/memory")
 
@@ -79,7 +80,7 @@ def test_out_of_memory_is_told_with_the_limit(agent: FakeAgent, start: Start, tm
         assert failed["message"].endswith(" MiB of 64 MiB)")
         executor.leave()
     finally:
-        wait_until(lambda: not (group / "cgroup.procs").read_text().strip(), "end of all in the cgroup")
+        until(lambda: not (group / "cgroup.procs").read_text().strip(), "end of all in the cgroup")
         group.rmdir()
 
 
@@ -102,7 +103,7 @@ def test_a_missing_library_is_waited_for_and_looked_for_again_after_a_death_of_i
     agent.wait_update("TASK_STARTING", contains=words)
     (tmp_path / "away").rename(library)
     pid = executor.running().pid
-    wait_until(lambda: "libdaq" in Path(f"/proc/{pid}/maps").read_text(), "loaded library")
+    until(lambda: "libdaq" in Path(f"/proc/{pid}/maps").read_text(), "loaded library")
     library.unlink()
     os.kill(pid, signal.SIGKILL)
     agent.wait_update("TASK_STARTING", count=2, contains=words)

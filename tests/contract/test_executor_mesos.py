@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 
 from daqsched_executor.contract import Payload, Restart, Stop
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, alive, report_of, wait_until
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, report_of
+from waiting import alive, until
 
 
 def pids_of(executor: ExecutorUnderTest) -> list[int]:
@@ -32,7 +33,7 @@ class TestOrders:
     def test_the_kill_policy_of_the_scheduler_shortens_the_grace(self, agent: FakeAgent, start: Start) -> None:
         """A scheduler in a hurry gets its way."""
         executor = start("/bin/sh", "-c", "trap '' TERM; touch ready; sleep 1000", stop=Stop(grace_s=1000.0))
-        wait_until((executor.sandbox / "ready").exists, "trap")
+        until((executor.sandbox / "ready").exists, "trap")
         agent.kill("readout@hlt01.1", grace_s=0.2)
         agent.wait_update("TASK_KILLED")
 
@@ -42,7 +43,7 @@ class TestOrders:
             "/bin/sh", "-c", "trap '' TERM; touch ready; sleep 1000",
             stop=Stop(grace_s=1000.0), environ={"MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": "1200ms"},
         )  # fmt: skip
-        wait_until((executor.sandbox / "ready").exists, "trap")
+        until((executor.sandbox / "ready").exists, "trap")
         agent.send({"type": "SHUTDOWN"})
         agent.wait_update("TASK_KILLED", limit_s=5)
         assert executor.leave() == 0
@@ -107,7 +108,7 @@ class TestUpdates:
         """An agent that is not ready loses nothing."""
         agent.refuses = "503 Service Unavailable"
         executor = start("/bin/sleep", "1000")
-        wait_until(lambda: "HTTP 503: oops" in executor.log(), "refusal")
+        until(lambda: "HTTP 503: oops" in executor.log(), "refusal")
         agent.refuses = ""
         executor.running()
 
@@ -118,9 +119,9 @@ class TestUpdates:
         executor.running()
         agent.hangs = True
         for count in (1, 2):
-            wait_until(lambda: len(pids_of(executor)) == count, "program")  # noqa: B023
+            until(lambda: len(pids_of(executor)) == count, "program")  # noqa: B023
             os.kill(pids_of(executor)[-1], signal.SIGKILL)
-        wait_until(lambda: len(pids_of(executor)) == 3, "next program", 4)
+        until(lambda: len(pids_of(executor)) == 3, "next program", 4)
 
 
 class TestAgentRestart:
@@ -163,10 +164,10 @@ class TestAgentRestart:
         """A program that dies without an agent is restarted all the same; the latest state arrives afterwards."""
         executor = start("/bin/sh", "-c", "echo $$ >> pids; exec sleep 1000")
         pid = executor.running().pid
-        wait_until(lambda: pids_of(executor) == [pid], "program")
+        until(lambda: pids_of(executor) == [pid], "program")
         agent.vanish()
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: len(pids_of(executor)) == 2, "restart")
+        until(lambda: len(pids_of(executor)) == 2, "restart")
         agent.come()
         assert report_of(agent.wait_update("TASK_RUNNING", 2)).restarts == 1
 
@@ -176,7 +177,7 @@ class TestAgentRestart:
         executor.running()
         agent.vanish()
         (executor.sandbox / "go").touch()
-        wait_until(lambda: "TASK_FINISHED" in executor.log(), "end")
+        until(lambda: "TASK_FINISHED" in executor.log(), "end")
         agent.come()
         agent.wait_update("TASK_FINISHED")
         assert executor.leave() == 0
@@ -186,7 +187,7 @@ class TestAgentRestart:
         executor = start("/bin/sleep", "1000", environ={"MESOS_RECOVERY_TIMEOUT": "500ms"})
         pid = executor.running().pid
         agent.vanish()
-        wait_until(lambda: not alive(pid), "end of the program")
+        until(lambda: not alive(pid), "end of the program")
         assert "the agent did not come back within 0.50 s" in executor.log()
 
     def test_one_that_comes_back_as_another_ends_the_program(self, agent: FakeAgent, start: Start) -> None:
@@ -204,4 +205,4 @@ class TestAgentRestart:
         executor = start("/bin/sleep", "1000", environ={"MESOS_CHECKPOINT": "0"})
         pid = executor.running().pid
         agent.vanish()
-        wait_until(lambda: not alive(pid), "end of the program")
+        until(lambda: not alive(pid), "end of the program")

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from daqsched_executor.contract import Done, Order, Restart, Stop
-from fake_agent import FakeAgent, Start, alive, processes_of, report_of, wait_until
+from fake_agent import FakeAgent, Start, processes_of, report_of
+from waiting import alive, until
 
 #: Leaves a process behind that is in a session of its own and ignores what can be ignored.
 DAEMON = "setsid sh -c 'trap \"\" TERM INT HUP; echo $$ > daemon.new; mv daemon.new daemon; sleep 1000' & "
@@ -37,7 +38,7 @@ def outcome(agent: FakeAgent, id: str = "o1", limit_s: float = 30.0) -> Done:
 
 def daemon_of(folder: Path) -> int:
     """Wait for the pid that `DAEMON` writes."""
-    wait_until((folder / "daemon").exists, "daemon")
+    until((folder / "daemon").exists, "daemon")
     return int((folder / "daemon").read_text())
 
 
@@ -66,7 +67,7 @@ def test_a_hook_that_makes_the_program_end_may_end_with_it(agent: FakeAgent, sta
     pid = executor.running().pid
     for number in range(20):
         order(agent, "restart", id=f"o{number}")
-        wait_until(lambda starts=number + 2: executor.log().count("runs: pid") == starts, "next start")
+        until(lambda starts=number + 2: executor.log().count("runs: pid") == starts, "next start")
         assert not alive(pid)
         pid = int(executor.log().rpartition("runs: pid ")[2].split()[0])
     assert executor.process.poll() is None and "a bug" not in executor.log()
@@ -79,10 +80,10 @@ def test_an_action_that_prints_without_end_holds_nothing_up(agent: FakeAgent, st
     executor = start("/bin/sleep", "1000", actions=actions, action_timeout_s=3.0)
     pid = executor.running().pid
     order(agent, "act", "flood")
-    wait_until(lambda: "is not kept" in executor.log(), "flood")
+    until(lambda: "is not kept" in executor.log(), "flood")
     os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
-    wait_until(lambda: executor.log().count("runs: pid") == 2, "restart")
+    until(lambda: executor.log().count("runs: pid") == 2, "restart")
     assert time.monotonic() - began < 2.0
     done = outcome(agent)
     assert not done.ok and done.words == "did not end within 3.0 s and was killed" and done.lines == ("y",) * 5
@@ -98,7 +99,7 @@ def test_a_stop_does_not_wait_for_an_action_and_leaves_nothing_of_it(agent: Fake
     agent.kill("readout@hlt01.1")
     agent.wait_update("TASK_KILLED")
     assert executor.leave() == 0
-    wait_until(lambda: not alive(daemon) and processes_of(executor) == [], "end of the action")
+    until(lambda: not alive(daemon) and processes_of(executor) == [], "end of the action")
 
 
 def test_kill_9_of_the_executor_leaves_nothing_of_an_action(agent: FakeAgent, start: Start) -> None:
@@ -108,7 +109,7 @@ def test_kill_9_of_the_executor_leaves_nothing_of_an_action(agent: FakeAgent, st
     order(agent, "act", "hang")
     daemon = daemon_of(executor.sandbox)
     os.kill(executor.pid, signal.SIGKILL)
-    wait_until(lambda: not alive(daemon) and processes_of(executor) == [], "end of all")
+    until(lambda: not alive(daemon) and processes_of(executor) == [], "end of all")
 
 
 def test_an_action_also_runs_while_the_program_backs_off(agent: FakeAgent, start: Start) -> None:
@@ -121,7 +122,7 @@ def test_an_action_also_runs_while_the_program_backs_off(agent: FakeAgent, start
     assert outcome(agent).lines == ("done",)
     starts = executor.log().count("runs: pid")
     order(agent, "retry", id="o2")
-    wait_until(lambda: executor.log().count("runs: pid") > starts, "start")
+    until(lambda: executor.log().count("runs: pid") > starts, "start")
 
 
 def test_a_back_off_of_a_month_is_no_trouble(agent: FakeAgent, start: Start) -> None:
@@ -130,5 +131,5 @@ def test_a_back_off_of_a_month_is_no_trouble(agent: FakeAgent, start: Start) -> 
     executor = start("/bin/false", restart=Restart(delay_s=month_s, cap_s=month_s))
     agent.wait(lambda: [one for one in agent.updates if report_of(one).activity == "backoff"], "back-off")
     order(agent, "retry")
-    wait_until(lambda: executor.log().count("runs: pid") > 2, "start")
+    until(lambda: executor.log().count("runs: pid") > 2, "start")
     assert "a bug" not in executor.log()

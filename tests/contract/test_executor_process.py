@@ -17,8 +17,9 @@ import pytest
 
 from daqsched_executor.contract import Restart, Stop, Stream, starts_of, starts_path
 from daqsched_executor.run.streams import Registered
-from fake_agent import FakeAgent, Start, alive, processes_of, report_of, wait_until
+from fake_agent import FakeAgent, Start, processes_of, report_of
 from hanging_mount import HangingMount
+from waiting import alive, until
 
 
 def python(text: str) -> list[str]:
@@ -69,14 +70,14 @@ time.sleep(1000)
 """
         executor = start(*python(text))
         pid_file = executor.sandbox / "daemon.pid"
-        wait_until(pid_file.exists, "daemon")
+        until(pid_file.exists, "daemon")
         daemon = int(pid_file.read_text())
         assert len(processes_of(executor)) == 3
         pid_file.unlink()
         os.kill(executor.running().pid, signal.SIGKILL)
         executor.running(2)
         assert not alive(daemon)
-        wait_until(pid_file.exists, "second daemon")
+        until(pid_file.exists, "second daemon")
         assert len(processes_of(executor)) == 3
         assert "2 processes it left behind killed" in executor.log()
 
@@ -93,7 +94,7 @@ class TestStop:
         """The signal reaches the program, which ends as it likes."""
         executor = start("/bin/sh", "-c", "trap 'exit 7' TERM; touch ready; while :; do sleep 0.05; done")
         executor.running()
-        wait_until((executor.sandbox / "ready").exists, "trap")
+        until((executor.sandbox / "ready").exists, "trap")
         agent.kill("readout@hlt01.1")
         assert agent.wait_update("TASK_KILLED")["message"].startswith("stopped: exit code 7 after ")
         assert executor.leave() == 0
@@ -102,7 +103,7 @@ class TestStop:
         """The whole tree goes with it, and the report says that it had to be forced."""
         executor = start("/bin/sh", "-c", "trap '' TERM; touch ready; sleep 1000", stop=Stop(grace_s=0.3))
         executor.running()
-        wait_until((executor.sandbox / "ready").exists, "trap")
+        until((executor.sandbox / "ready").exists, "trap")
         agent.kill("readout@hlt01.1")
         assert "still there 0.30 s after SIGTERM, so killed by SIGKILL" in agent.wait_update("TASK_KILLED")["message"]
         assert executor.leave() == 0 and processes_of(executor) == []
@@ -119,7 +120,7 @@ class TestStop:
         daemon = 'trap "touch daemon.ended; exit" TERM; touch ready; while :; do sleep 0.05; done'
         executor = start("/bin/sh", "-c", f"setsid -f sh -c {shlex.quote(daemon)}; exec sleep 1000")
         executor.running()
-        wait_until((executor.sandbox / "ready").exists, "daemon")
+        until((executor.sandbox / "ready").exists, "daemon")
         agent.kill("readout@hlt01.1")
         agent.wait_update("TASK_KILLED")
         assert (executor.sandbox / "daemon.ended").exists() and processes_of(executor) == []
@@ -134,7 +135,7 @@ signal.sigwait([signal.SIGUSR1])
 sys.exit(9)
 """
         executor = start(*python(text), stop=Stop("USR1", 5.0))
-        wait_until((executor.sandbox / "ready").exists, "handler")
+        until((executor.sandbox / "ready").exists, "handler")
         agent.kill("readout@hlt01.1")
         assert "exit code 9" in agent.wait_update("TASK_KILLED")["message"]
 
@@ -143,7 +144,7 @@ sys.exit(9)
         executor = start("/bin/sleep", "1000")
         pid = executor.running().pid
         os.kill(executor.pid, signal.SIGKILL)
-        wait_until(lambda: not alive(pid), "end of the program")
+        until(lambda: not alive(pid), "end of the program")
 
     def test_processes_that_hop_are_caught(self, agent: FakeAgent, start: Start) -> None:
         """Some fork a successor in a session of its own and exit, every 10 ms: they are killed to the last one."""
@@ -163,7 +164,7 @@ open("ready", "w")
 time.sleep(1000)
 """
         executor = start(*python(text), stop=Stop("TERM", 0.1))
-        wait_until((executor.sandbox / "ready").exists, "hoppers")
+        until((executor.sandbox / "ready").exists, "hoppers")
         agent.kill("readout@hlt01.1")
         agent.wait_update("TASK_KILLED")
         assert processes_of(executor) == []
@@ -246,7 +247,7 @@ print(json.dumps(dict(
         pid = executor.running().pid
         assert os.stat(f"/proc/{pid}").st_uid == 65534
         os.kill(executor.pid, signal.SIGKILL)
-        wait_until(lambda: not alive(pid), "end of the program")
+        until(lambda: not alive(pid), "end of the program")
 
     def test_a_name_without_a_slash_is_looked_up_in_the_jobs_path(
         self, agent: FakeAgent, start: Start, tmp_path: Path
@@ -290,7 +291,7 @@ time.sleep(1000)
 """
         executor = start(*python(text), limits={"nofile": 2000})
         pid = executor.running().pid
-        wait_until((executor.sandbox / "ok").exists, "1000 files")
+        until((executor.sandbox / "ok").exists, "1000 files")
         assert alive(pid)
 
     def test_its_streams_are_registered_and_locked_while_the_executor_lives(
@@ -313,7 +314,7 @@ time.sleep(1000)
             assert not lockable(file)
         agent.kill("readout@hlt01.1")
         executor.leave()
-        wait_until(lambda: all(lockable(file) for file in files), "end of the locks")
+        until(lambda: all(lockable(file) for file in files), "end of the locks")
 
     def test_each_start_tells_where_its_lines_begin(self, agent: FakeAgent, start: Start) -> None:
         """From the second one on, for stdout and stderr, whether it prints or not; an old half is forgotten."""
@@ -327,9 +328,7 @@ if not os.path.exists("enough"):
 time.sleep(1000)
 """
         executor = start(*python(text), restart=Restart(delay_s=0.01, factor=1.0))
-        wait_until(
-            lambda: executor.running().restarts >= 0 and len(list(executor.sandbox.glob("start-*"))) > 4, "starts"
-        )
+        until(lambda: executor.running().restarts >= 0 and len(list(executor.sandbox.glob("start-*"))) > 4, "starts")
         (executor.sandbox / "enough").touch()
         agent.wait_update("TASK_RUNNING", contains="restarts")
         streams = {
@@ -444,7 +443,7 @@ class TestPaths:
             executor = start("/bin/sleep", "1000", needs=(path,), probe_timeout_s=0.3)
             status = agent.wait_update("TASK_STARTING", contains=f"{path} does not answer within 0.30 s")
             assert report_of(status).activity == "probing"
-            wait_until(lambda: len(processes_of(executor)) <= 1, "at most one child")
+            until(lambda: len(processes_of(executor)) <= 1, "at most one child")
             agent.kill("readout@hlt01.1")
             message = agent.wait_update("TASK_KILLED")["message"]
             assert message.startswith("stopped ")

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Findings, Payload, Probe, Restart, Survey
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of, wait_until
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of
 from hanging_mount import HangingMount
+from waiting import until
 
 
 class Surveyor:
@@ -129,7 +130,7 @@ def test_a_mount_that_hangs_holds_up_neither_the_others_nor_the_end(
         assert survey.executor is not None
         if killable:
             executor = survey.executor
-            wait_until(lambda: not processes_of(executor), "end of the probes")
+            until(lambda: not processes_of(executor), "end of the probes")
     finally:
         mount.end()
 
@@ -160,7 +161,7 @@ def test_shared_libraries_are_looked_for_as_at_a_start(survey: Surveyor, tmp_pat
         }
         executor = survey.executor
         assert executor is not None
-        wait_until(lambda: not processes_of(executor), "end of the loader")
+        until(lambda: not processes_of(executor), "end of the loader")
     finally:
         mount.end()
 

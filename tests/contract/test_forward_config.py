@@ -15,7 +15,8 @@ import pytest
 from daqsched_executor.contract import FORWARDING_VARIABLE, Forwarding
 from daqsched_executor.forward.yamlfile import parse
 from fake_elastic import FakeElastic
-from forwarding import EXECUTOR, ForwarderProcess, Printer, until
+from forwarding import EXECUTOR, ForwarderProcess, Printer
+from waiting import until
 
 EXAMPLE = EXECUTOR / "systemd" / "forward.yaml"
 
@@ -107,7 +108,7 @@ def forwards(elastic: FakeElastic, spool: Path, *options: str, **more: str) -> N
     printer.print("one line\n")
     process = subprocess.Popen(command(*options), env=environment(**more), stdout=subprocess.DEVNULL)
     try:
-        until("the line is stored", lambda: elastic.messages() == ["one line"])
+        until(lambda: elastic.messages() == ["one line"], "the line is stored")
     finally:
         process.terminate()
         assert process.wait(timeout=20) == 0
@@ -145,19 +146,19 @@ def test_status_says_since_when_elasticsearch_does_not_answer(elastic: FakeElast
     try:
         printer.print("one\n")
         until(
-            "the line is counted", lambda: (spool / "forward/status.json").exists() and status(spool)[1]["stored"] == 1
+            lambda: (spool / "forward/status.json").exists() and status(spool)[1]["stored"] == 1, "the line is counted"
         )
         code, state = status(spool)
         assert (code, state["running"], state["troubles"]) == (0, True, [])
         elastic.refuse_request = lambda path, body: 503
         printer.print("two\nthree\n")
-        until("the trouble is told", lambda: bool(status(spool)[1]["troubles"]))
+        until(lambda: bool(status(spool)[1]["troubles"]), "the trouble is told")
         code, state = status(spool)
         assert code == 1 and state["trouble_since"] > 0 and state["under_way"] == 2
         told = run("--status", "--spool", str(spool)).stdout
         assert "Of 3 lines that were read: 1 stored, 2 under way." in told and "has no time: 503" in told
         elastic.refuse_request = lambda path, body: None
-        until("all is well again", lambda: status(spool)[0] == 0)
+        until(lambda: status(spool)[0] == 0, "all is well again")
         metrics = (spool / "forward/metrics.prom").read_text()
         assert f'daqsched_forward_lines_stored_total{{spool="{spool}"}} 3\n' in metrics
         assert f'daqsched_forward_trouble_since_seconds{{spool="{spool}"}} 0\n' in metrics

@@ -16,7 +16,8 @@ from daqsched_executor.forward.journal import Journal
 from daqsched_executor.forward.lines import LONGEST
 from daqsched_executor.forward.position import Range
 from fake_elastic import FakeElastic
-from forwarding import ForwarderProcess, Printer, until
+from forwarding import ForwarderProcess, Printer
+from waiting import until
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_lines_arrive_with_id_time_and_ecs_fields(elastic: FakeElastic, spool: P
     printer = Printer(spool, job="readout", host="hlt01", name="stderr", labels={"run": "7"}, release="r5")
     start()
     printer.print("[ERROR] one\ntwo\n")
-    until("both stored", stored(elastic, "[ERROR] one", "two"))
+    until(stored(elastic, "[ERROR] one", "two"), "both stored")
     (first_key, first), (second_key, second) = sorted(elastic.documents.items())
     assert first_key[1] == f"{printer.id}-{0:010x}" and second_key[1] == f"{printer.id}-{12:010x}"
     assert first.pop("@timestamp") < second["@timestamp"]
@@ -87,7 +88,7 @@ def test_a_stream_begins_at_its_registered_byte(elastic: FakeElastic, spool: Pat
     printer = Printer(spool, start=4)
     printer.print("old\nnew\n")
     start()
-    until("stored", stored(elastic, "new"))
+    until(stored(elastic, "new"), "stored")
 
 
 def test_no_answer_leads_to_a_second_attempt_and_no_second_copy(
@@ -98,10 +99,10 @@ def test_no_answer_leads_to_a_second_attempt_and_no_second_copy(
     printer = Printer(spool)
     start()
     printer.print("a\nb\n")
-    until("sent twice at least", lambda: len(elastic.bulks) >= 2)
+    until(lambda: len(elastic.bulks) >= 2, "sent twice at least")
     elastic.lose_answers = False
     printer.die()
-    until("acknowledged and taken away", printer.gone)
+    until(printer.gone, "acknowledged and taken away")
     assert elastic.messages() == ["a", "b"]
 
 
@@ -114,10 +115,10 @@ def test_a_request_that_is_refused_is_kept_until_it_is_not(
     printer = Printer(spool)
     process = start()
     printer.print("".join(f"{at}\n" for at in range(10)))
-    until("a complaint", lambda: str(status) in process.errors)
+    until(lambda: str(status) in process.errors, "a complaint")
     assert not elastic.documents
     elastic.refuse_request = lambda path, body: None
-    until("stored", stored(elastic, *map(str, range(10))))
+    until(stored(elastic, *map(str, range(10))), "stored")
     assert process.errors.count(f"told to answer {status}") == 1
 
 
@@ -127,7 +128,7 @@ def test_a_template_that_may_not_be_installed_is_one_sentence(elastic: FakeElast
     printer = Printer(spool)
     process = start()
     printer.print("x\n")
-    until("stored", stored(elastic, "x"))
+    until(stored(elastic, "x"), "stored")
     assert process.errors.count("index template logs") == 1
 
 
@@ -137,13 +138,13 @@ def test_an_older_template_is_replaced_and_a_newer_one_left_alone(
     """Forwarders of two versions do not fight over the template."""
     elastic.templates["logs"] = {"_meta": {"version": 0}}
     process = start()
-    until("replaced", lambda: elastic.templates["logs"]["_meta"]["version"] >= 1)
+    until(lambda: elastic.templates["logs"]["_meta"]["version"] >= 1, "replaced")
     assert process.stop() == 0
     elastic.templates["logs"] = {"_meta": {"version": 1000}}
     printer = Printer(spool)
     start()
     printer.print("x\n")
-    until("stored", stored(elastic, "x"))
+    until(stored(elastic, "x"), "stored")
     assert elastic.templates["logs"] == {"_meta": {"version": 1000}}
 
 
@@ -158,10 +159,10 @@ def test_documents_that_the_server_has_no_time_for_are_sent_again_alone(
     printer = Printer(spool)
     printer.print("".join(f"{at:02} {'odd' if at % 2 else 'even'}\n" for at in range(10)))
     start()
-    until("the even ones are stored and the odd ones tried again", lambda: [n for n, _ in elastic.bulks[1:2]] == [5])
+    until(lambda: [n for n, _ in elastic.bulks[1:2]] == [5], "the even ones are stored and the odd ones tried again")
     assert len(elastic.messages()) == 5
     busy.set()
-    until("all stored", lambda: len(elastic.messages()) == 10)
+    until(lambda: len(elastic.messages()) == 10, "all stored")
 
 
 def test_a_poisonous_line_becomes_a_dead_letter_and_the_others_are_stored(
@@ -174,7 +175,7 @@ def test_a_poisonous_line_becomes_a_dead_letter_and_the_others_are_stored(
     printer = Printer(spool)
     printer.print("good\npoison\nbetter\n")
     process = start()
-    until("stored", stored(elastic, "good", "better", "poison"))
+    until(stored(elastic, "good", "better", "poison"), "stored")
     (index, id), letter = sorted(elastic.documents.items())[2]
     assert index == f"logs-deadletter-{letter['@timestamp'][:7].replace('-', '.')}"
     assert id == f"{printer.id}-{5:010x}" and letter["event"].pop("dataset") == "daqsched.deadletter"
@@ -194,7 +195,7 @@ def test_a_line_that_is_taken_in_no_form_is_kept_in_a_local_file(
     printer = Printer(spool)
     printer.print("good\npoison\nbetter\n")
     process = start()
-    until("stored", stored(elastic, "good", "better"))
+    until(stored(elastic, "good", "better"), "stored")
     assert process.stop() == 0
     (row,) = (spool / "forward" / "deadletter.ndjson").read_text().splitlines()
     letter = json.loads(row)
@@ -223,10 +224,10 @@ def test_dead_letters_wait_while_elasticsearch_has_no_time_and_hold_no_other_lin
     start()
     for at in range(4):
         printer.print(f"good {at}\npoison\n")
-        until("the good line is stored", lambda at=at: f"good {at}" in elastic.messages())
+        until(lambda at=at: f"good {at}" in elastic.messages(), "the good line is stored")
     assert "poison" not in elastic.messages()
     full.set()
-    until("the dead letters are stored", lambda: elastic.messages().count("poison") == 4)
+    until(lambda: elastic.messages().count("poison") == 4, "the dead letters are stored")
     assert not (spool / "forward" / "deadletter.ndjson").exists()
 
 
@@ -238,10 +239,10 @@ def test_requests_shrink_while_the_server_is_busy_and_grow_again(
     printer = Printer(spool)
     printer.print("".join(f"{at:05}\n" for at in range(3000)))
     start()
-    until("stored", lambda: len(elastic.messages()) == 3000)
+    until(lambda: len(elastic.messages()) == 3000, "stored")
     elastic.refuse_request = lambda path, body: None
     printer.print("".join(f"{at:05}\n" for at in range(3000, 40_000)))
-    until("all stored", lambda: len(elastic.messages()) == 40_000)
+    until(lambda: len(elastic.messages()) == 40_000, "all stored")
     sizes = [size for size, _ in elastic.bulks]
     assert max(sizes[:6]) <= 500 < 1500 < max(sizes)
 
@@ -252,11 +253,11 @@ def test_a_garbage_answer_stores_nothing_and_is_said(elastic: FakeElastic, spool
     printer = Printer(spool)
     process = start()
     printer.print("x\n")
-    until("said", lambda: "answers a bulk request strangely" in process.errors)
+    until(lambda: "answers a bulk request strangely" in process.errors, "said")
     assert process.errors.count("strangely") == 1
     elastic.garbage = b""
     printer.die()
-    until("acknowledged", printer.gone)
+    until(printer.gone, "acknowledged")
     assert elastic.messages() == ["x"]
 
 
@@ -267,7 +268,7 @@ def test_a_body_that_is_too_large_is_halved(elastic: FakeElastic, spool: Path, s
     printer.print("".join(f"{at:04} {'x' * 100}\n" for at in range(1000)))
     printer.print("y" * 30_000 + "\nlast\n")
     process = start()
-    until("all are stored", lambda: len(elastic.messages()) == 1002)
+    until(lambda: len(elastic.messages()) == 1002, "all are stored")
     assert elastic.messages()[-2] == "last" and elastic.messages()[-1] == "y" * 4096
     assert process.stop() == 0
     assert (counts(spool)["dead"], counts(spool)["dead_here"]) == (1, 1)
@@ -280,7 +281,7 @@ def test_bodies_stay_below_their_limit(elastic: FakeElastic, spool: Path, start:
     printer = Printer(spool)
     printer.print("".join(f"{at:06} {'x' * 150}\n" for at in range(20_000)))
     start()
-    until("all stored", lambda: len(elastic.messages()) == 20_000)
+    until(lambda: len(elastic.messages()) == 20_000, "all stored")
     sizes = [size for _, size in elastic.bulks]
     assert max(sizes) <= BODY and sizes[0] > BODY * 0.8
 
@@ -291,7 +292,7 @@ def test_strange_bytes_and_endless_lines_lose_nothing(elastic: FakeElastic, spoo
     endless = "ä" * (LONGEST // 2 + 1000)
     printer.print(b"bad \xff byte\nnul \0 here\nreturn\r\n\n" + endless.encode() + b"\nlast\n")
     start()
-    until("all stored", lambda: elastic.messages()[-1:] == ["last"])
+    until(lambda: elastic.messages()[-1:] == ["last"], "all stored")
     assert elastic.messages()[:4] == ["bad \ufffd byte", "nul \0 here", "return", ""]
     pieces = [document for _, document in sorted(elastic.documents.items())][4:-1]
     assert "".join(piece["message"] for piece in pieces) == endless
@@ -305,11 +306,11 @@ def test_an_unfinished_last_line_waits_for_its_newline_or_its_writers_end(
     printer = Printer(spool)
     start()
     printer.print("one\nhalf")
-    until("the whole line is stored", stored(elastic, "one"))
+    until(stored(elastic, "one"), "the whole line is stored")
     printer.print(" a line\nrest")
-    until("the finished line is stored", stored(elastic, "one", "half a line"))
+    until(stored(elastic, "one", "half a line"), "the finished line is stored")
     printer.die()
-    until("taken away", printer.gone)
+    until(printer.gone, "taken away")
     assert elastic.messages() == ["one", "half a line", "rest"]
     assert elastic.documents[sorted(elastic.documents)[2]]["log"]["flags"] == ["partial"]
 
@@ -322,7 +323,7 @@ def test_a_collected_sandbox_takes_no_line_with_it(elastic: FakeElastic, spool: 
     printer.path.unlink()
     printer.sandbox.rmdir()
     start()
-    until("taken away", printer.gone)
+    until(printer.gone, "taken away")
     assert elastic.messages() == ["kept"]
 
 
@@ -331,15 +332,15 @@ def test_an_emptied_file_begins_a_new_generation(elastic: FakeElastic, spool: Pa
     printer = Printer(spool)
     process = start()
     printer.print("before\nmore before\n")
-    until("stored", stored(elastic, "before", "more before"))
+    until(stored(elastic, "before", "more before"), "stored")
     printer.path.write_bytes(b"")
-    until("noticed", lambda: "emptied" in process.errors)
+    until(lambda: "emptied" in process.errors, "noticed")
     printer.print("after\n")
-    until("stored, too", lambda: sorted(elastic.messages()) == ["after", "before", "more before"])
+    until(lambda: sorted(elastic.messages()) == ["after", "before", "more before"], "stored, too")
     process.kill()
     printer.print("restarted\n")
     start()
-    until("the generation survives a restart", lambda: "restarted" in elastic.messages())
+    until(lambda: "restarted" in elastic.messages(), "the generation survives a restart")
     ids = {document["message"]: key[1] for key, document in elastic.documents.items()}
     assert ids["after"] == f"{printer.id}.1-{0:010x}" and ids["restarted"] == f"{printer.id}.1-{6:010x}"
 
@@ -355,7 +356,7 @@ def test_a_plan_without_reply_is_sent_again_to_the_index_of_its_day(
     yesterday = 1_700_000_000_000_000
     journal.plan([Range(printer.id, 0, 0, 20, False, False, yesterday)], 2, yesterday + 1, index="logs-2023.11.14")
     start()
-    until("stored", stored(elastic, "planned", "planned too", "new"))
+    until(stored(elastic, "planned", "planned too", "new"), "stored")
     indices = [index for index, _ in sorted(elastic.documents)]
     assert indices[:2] == ["logs-2023.11.14"] * 2 and indices[2] != indices[0]
     times = [document["@timestamp"] for _, document in sorted(elastic.documents.items())]
@@ -367,20 +368,20 @@ def test_a_second_forwarder_waits_for_the_end_of_the_first(elastic: FakeElastic,
     printer = Printer(spool)
     first = start()
     printer.print("one\n")
-    until("stored", stored(elastic, "one"))
+    until(stored(elastic, "one"), "stored")
     second = start()
-    until("it says so", lambda: f"process {first.process.pid} forwards" in second.errors)
+    until(lambda: f"process {first.process.pid} forwards" in second.errors, "it says so")
     assert first.stop() == 0
     printer.print("two\n")
-    until("taken over", stored(elastic, "one", "two"))
+    until(stored(elastic, "one", "two"), "taken over")
 
 
 def test_a_second_forwarder_that_waits_can_be_stopped(spool: Path, start: Start) -> None:
     """SIGTERM ends a waiting forwarder, too."""
     first = start()
-    until("it holds the lock", lambda: (spool / "forward" / "status.json").exists())
+    until(lambda: (spool / "forward" / "status.json").exists(), "it holds the lock")
     second = start()
-    until("it waits", lambda: f"process {first.process.pid}" in second.errors)
+    until(lambda: f"process {first.process.pid}" in second.errors, "it waits")
     assert second.stop() == 0
 
 
@@ -388,7 +389,7 @@ def test_sigterm_stores_what_was_printed_before(elastic: FakeElastic, spool: Pat
     """What stands in the files at SIGTERM is stored before the end, status 0."""
     printers = [Printer(spool, job=f"job{at}") for at in range(5)]
     process = start()
-    until("it runs", lambda: (spool / "forward" / "status.json").exists())
+    until(lambda: (spool / "forward" / "status.json").exists(), "it runs")
     for printer in printers:
         printer.print("last words\n")
     assert process.stop() == 0
@@ -402,11 +403,11 @@ def test_sigterm_does_not_wait_for_a_server_that_is_away(elastic: FakeElastic, s
     printer = Printer(spool)
     printer.print("patient\n")
     process = start()
-    until("it tried", lambda: "503" in process.errors)
+    until(lambda: "503" in process.errors, "it tried")
     assert process.stop() == 0
     elastic.refuse_request = lambda path, body: None
     start()
-    until("stored", stored(elastic, "patient"))
+    until(stored(elastic, "patient"), "stored")
 
 
 def test_the_password_comes_from_a_file(elastic: FakeElastic, spool: Path, tmp_path: Path, start: Start) -> None:
@@ -414,7 +415,7 @@ def test_the_password_comes_from_a_file(elastic: FakeElastic, spool: Path, tmp_p
     secret = tmp_path / "user"
     secret.write_text("shipper:s3cret\n")
     start("--user-file", str(secret))
-    until("asked with it", lambda: "Basic c2hpcHBlcjpzM2NyZXQ=" in elastic.authorizations)
+    until(lambda: "Basic c2hpcHBlcjpzM2NyZXQ=" in elastic.authorizations, "asked with it")
     assert (spool / "forward").exists()
     wrong = ForwarderProcess(spool, "http://a:b@localhost:9200", "logs")
     assert wrong.process.wait(timeout=20) == 2
@@ -428,8 +429,8 @@ def test_a_registration_that_cannot_be_read_stops_no_other(elastic: FakeElastic,
     broken.write_text('{"version": 99}')
     process = start()
     printer.print("x\n")
-    until("stored", stored(elastic, "x"))
-    until("said", lambda: "version 99" in process.errors)
+    until(stored(elastic, "x"), "stored")
+    until(lambda: "version 99" in process.errors, "said")
     assert broken.exists()
 
 
@@ -438,7 +439,7 @@ def test_a_link_that_may_still_be_registered_is_left_alone(elastic: FakeElastic,
     fresh = Printer(spool)
     fresh.registration.unlink()
     start()
-    until("it runs", lambda: (spool / "forward" / "status.json").exists())
+    until(lambda: (spool / "forward" / "status.json").exists(), "it runs")
     assert fresh.link.exists()
 
 
@@ -446,7 +447,7 @@ def test_every_account_may_register_streams(elastic: FakeElastic, tmp_path: Path
     """A forwarder that comes first makes the spool as an executor would."""
     spool = tmp_path / "work" / "spool"
     process = ForwarderProcess(spool, elastic.url, "logs")
-    until("it runs", lambda: (spool / "forward" / "status.json").exists())
+    until(lambda: (spool / "forward" / "status.json").exists(), "it runs")
     assert process.stop() == 0
     for folder in (spool, spool / "streams", spool / "links"):
         assert folder.stat().st_mode & 0o7777 == 0o1777
@@ -458,7 +459,7 @@ def test_the_next_node_takes_over_from_one_that_is_away(elastic: FakeElastic, sp
     printer = Printer(spool)
     printer.print("x\n")
     process = ForwarderProcess(spool, f"http://127.0.0.1:1,{elastic.url}", "logs")
-    until("stored", stored(elastic, "x"))
+    until(stored(elastic, "x"), "stored")
     assert process.stop() == 0
 
 

@@ -13,7 +13,8 @@ import pytest
 from daqsched_executor.contract import Forwarding
 from daqsched_executor.forward.disk import MIB
 from fake_elastic import FakeElastic
-from forwarding import ForwarderProcess, Printer, until
+from forwarding import ForwarderProcess, Printer
+from waiting import until
 
 #: 400 bytes; the number stands first.
 LINE = "%09d {level} {text}\n"
@@ -67,8 +68,8 @@ def test_what_is_stored_is_given_back_and_the_last_of_it_stays_readable(elastic:
         if burst in (0, 1):
             process.kill()
             process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-        until("all lines", lambda total=total: len(elastic.documents) == total, 60)
-        until("room", lambda: blocks(printer.path) < 4.5, 20)
+        until(lambda total=total: len(elastic.documents) == total, "all lines", 60)
+        until(lambda: blocks(printer.path) < 4.5, "room", 20)
     assert printer.path.stat().st_size == total * 400
     with printer.path.open("rb") as file:
         file.seek(-400_000, os.SEEK_END)
@@ -84,15 +85,15 @@ def test_the_oldest_lines_go_where_the_bound_is_reached(elastic: FakeElastic, sp
     old.print(lines(25_000))
     config = Forwarding(disk=12.0, keep=1.0)
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("a look", (spool / "forward" / "status.json").exists)
+    until((spool / "forward" / "status.json").exists, "a look")
     young.print(lines(15_000))
-    until("a drop", lambda: process.counts()["dropped"] > 0, 30)
-    until("room", lambda: blocks(old.path) + blocks(young.path) < 13.5, 20)
+    until(lambda: process.counts()["dropped"] > 0, "a drop", 30)
+    until(lambda: blocks(old.path) + blocks(young.path) < 13.5, "room", 20)
     dropped = process.counts()["dropped"]
     process.kill()
     elastic.open.set()
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("all that is left", lambda: len(kept(elastic)) == 40_000 - dropped, 60)
+    until(lambda: len(kept(elastic)) == 40_000 - dropped, "all that is left", 60)
     (told,) = drops(elastic)
     assert told["daqsched"]["dropped"] == {"lines": dropped, "bytes": dropped * 400}
     assert (told["service"]["name"], told["log"]["level"]) == ("old", "warning")
@@ -100,7 +101,7 @@ def test_the_oldest_lines_go_where_the_bound_is_reached(elastic: FakeElastic, sp
     numbers = [int(text[:9]) for text in kept(elastic) if text]
     assert sorted(numbers)[-1] == 24_999 and numbers.count(14_999) == 2, "the young ones are all there"
     young.print("0 new\n")
-    until("a new line", lambda: "0 new" in elastic.messages())
+    until(lambda: "0 new" in elastic.messages(), "a new line")
     assert process.stop() == 0
     counts = process.counts()
     assert (counts["dropped"], counts["read"], counts["under_way"]) == (dropped, 40_002, 0)
@@ -115,13 +116,13 @@ def test_lines_of_a_low_level_go_first(elastic: FakeElastic, spool: Path, killed
         printer.print(lines(225, part * 250, "DEBUG") + lines(25, part * 250 + 225))
     config = Forwarding(disk=10.0, keep=1.0, when_full="debug")
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("a drop", lambda: (spool / "forward" / "status.json").exists() and process.counts()["dropped"] > 0, 30)
-    until("room", lambda: blocks(printer.path) < 12.0, 20)
+    until(lambda: (spool / "forward" / "status.json").exists() and process.counts()["dropped"] > 0, "a drop", 30)
+    until(lambda: blocks(printer.path) < 12.0, "room", 20)
     if killed:
         process.kill()
         process = ForwarderProcess(spool, elastic.url, "logs", config=config)
     elastic.open.set()
-    until("the end", lambda: process.counts()["under_way"] == process.counts()["waiting_bytes"] == 0, 60)
+    until(lambda: process.counts()["under_way"] == process.counts()["waiting_bytes"] == 0, "the end", 60)
     texts = kept(elastic)
     assert [text for text in texts if "INFO" in text] == lines_of_info()
     assert [int(text[:9]) for text in texts] == sorted(int(text[:9]) for text in texts)
@@ -146,8 +147,8 @@ def test_a_file_that_may_not_be_written_is_left_as_it_is_and_said(elastic: FakeE
     os.system(f"chattr +i {printer.path}")  # noqa: S605 - a path of our own
     try:
         process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(keep=0.0))
-        until("all lines", lambda: len(elastic.documents) == 8_000)
-        until("the sentence", lambda: "can't be given back" in process.errors, 20)
+        until(lambda: len(elastic.documents) == 8_000, "all lines")
+        until(lambda: "can't be given back" in process.errors, "the sentence", 20)
         assert process.errors.count("can't be given back") == 1
     finally:
         os.system(f"chattr -i {printer.path}")  # noqa: S605

@@ -16,7 +16,8 @@ import pytest
 
 from daqsched_executor.contract import Forwarding, JsonLines, LogFiles
 from fake_elastic import FakeElastic
-from forwarding import EXECUTOR, ForwarderProcess, Printer, until
+from forwarding import EXECUTOR, ForwarderProcess, Printer
+from waiting import until
 
 
 @pytest.fixture
@@ -98,8 +99,8 @@ def test_lines_are_sent_while_the_disk_is_full(elastic: FakeElastic, disk: Small
     spool = disk.path / "daqsched"
     config = Forwarding(files=(LogFiles("nsmd2", (str(log),)),))
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("it is followed", lambda: list(spool.glob("forward/files/*.json")))
-    until("it has a status", lambda: status_of(spool))
+    until(lambda: list(spool.glob("forward/files/*.json")), "it is followed")
+    until(lambda: status_of(spool), "it has a status")
     disk.fill()
     printed: list[str] = []
     for part in range(3):
@@ -107,18 +108,18 @@ def test_lines_are_sent_while_the_disk_is_full(elastic: FakeElastic, disk: Small
         printed += lines
         with log.open("a") as file:
             file.write("\n".join(lines) + "\n")
-        until("stored", lambda count=500 * (part + 1): len(elastic.documents) == count)
+        until(lambda count=500 * (part + 1): len(elastic.documents) == count, "stored")
         if part == 1:
             process.kill()
             disk.fill()
             process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("the status tells", lambda: arrived(spool) == 1500 and status_of(spool)["troubles"])
+    until(lambda: arrived(spool) == 1500 and status_of(spool)["troubles"], "the status tells")
     (told,) = [sentence for sentence in sentences(spool) if "is full" in sentence]
     assert told.startswith("Trouble since ") and f"the disk of {spool}/forward is full (0 KiB are left)" in told
     disk.free()
     with log.open("a") as file:
         file.write("last\n")
-    until("the last", lambda: sorted(elastic.messages()) == sorted([*printed, "last"]))
+    until(lambda: sorted(elastic.messages()) == sorted([*printed, "last"]), "the last")
     assert process.process.poll() is None and process.stop() == 0
     assert process.counts()["read"] == arrived(spool) == 1501
 
@@ -130,7 +131,7 @@ def test_a_program_that_fills_the_disk_while_elasticsearch_is_away(elastic: Fake
     printer = Printer(spool)
     config = Forwarding(keep=1.0)
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("it has a status", lambda: status_of(spool))
+    until(lambda: status_of(spool), "it has a status")
     number = 0
     with pytest.raises(OSError, match="No space left"):
         while True:
@@ -138,14 +139,14 @@ def test_a_program_that_fills_the_disk_while_elasticsearch_is_away(elastic: Fake
             number += 4
     disk.fill()
     whole = printer.path.stat().st_size // 1024
-    until("the status tells", lambda: any("is full" in one["sentence"] for one in status_of(spool)["troubles"]))
+    until(lambda: any("is full" in one["sentence"] for one in status_of(spool)["troubles"]), "the status tells")
     process.kill()
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
     elastic.open.set()
-    until("all that was printed", lambda: len(elastic.documents) >= whole, 60)
-    until("room", lambda: printer.path.stat().st_blocks * 512 < 4 * 1024 * 1024)
+    until(lambda: len(elastic.documents) >= whole, "all that was printed", 60)
+    until(lambda: printer.path.stat().st_blocks * 512 < 4 * 1024 * 1024, "room")
     printer.print("\nlast\n")
-    until("the last", lambda: "last" in elastic.messages())
+    until(lambda: "last" in elastic.messages(), "the last")
     assert process.stop() == 0
     numbers = [int(text[:9]) for text in elastic.messages() if len(text) == 1023]
     assert sorted(numbers) == list(range(whole))
@@ -163,15 +164,15 @@ def test_lines_are_given_up_by_the_bound_on_a_full_disk_too(elastic: FakeElastic
         return [int(text[:9]) for text in elastic.messages() if len(text) == 1023]
 
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("it has a status", lambda: status_of(spool))
+    until(lambda: status_of(spool), "it has a status")
     printer.print("".join(f"{number:09d} {'x' * 1013}\n" for number in range(12 * 1024)))
     disk.fill()
-    until("lines are given up", lambda: status_of(spool)["dropped"] > 1024)
+    until(lambda: status_of(spool)["dropped"] > 1024, "lines are given up")
     process.kill()
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
     elastic.open.set()
-    until("all else is stored", lambda: len(stored()) + status_of(spool)["dropped"] == 12 * 1024)
-    until("none is under way", lambda: status_of(spool)["under_way"] == status_of(spool)["waiting_bytes"] == 0)
+    until(lambda: len(stored()) + status_of(spool)["dropped"] == 12 * 1024, "all else is stored")
+    until(lambda: status_of(spool)["under_way"] == status_of(spool)["waiting_bytes"] == 0, "none is under way")
     assert process.process.poll() is None and process.stop() == 0
     assert len(set(stored())) == 12 * 1024 - process.counts()["dropped"]
     told = [one for one in elastic.documents.values() if one["event"]["dataset"] == "daqsched.dropped"]
@@ -187,12 +188,12 @@ def test_a_forwarder_that_finds_no_room_at_all_waits_for_it(
     printer.print("".join(f"{number}\n" for number in range(5000)))
     disk.fill()
     process = ForwarderProcess(spool, elastic.url, "logs", errors=tmp_path / "stderr")
-    until("it says so", lambda: "cannot write" in process.errors and "is full (0 KiB are left)" in process.errors)
+    until(lambda: "cannot write" in process.errors and "is full (0 KiB are left)" in process.errors, "it says so")
     process.kill()
     process = ForwarderProcess(spool, elastic.url, "logs", errors=tmp_path / "stderr")
     assert not elastic.documents
     disk.free()
-    until("all lines", lambda: len(elastic.documents) == 5000)
+    until(lambda: len(elastic.documents) == 5000, "all lines")
     assert process.process.poll() is None and process.stop() == 0
     assert [int(text) for text in elastic.messages()] == list(range(5000))
     assert (process.counts()["read"], arrived(spool)) == (5000, 5000)
@@ -208,7 +209,7 @@ def test_what_comes_by_network_to_a_full_disk_is_counted(elastic: FakeElastic, d
     config = Forwarding(json=JsonLines(udp=port, address="127.0.0.1"))
     elastic.open.clear()
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("it has a status", lambda: status_of(spool))
+    until(lambda: status_of(spool), "it has a status")
     sent = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
 
@@ -218,14 +219,14 @@ def test_what_comes_by_network_to_a_full_disk_is_counted(elastic: FakeElastic, d
             sent += 1
             return bool(list((spool / "links").glob("*")))
 
-        until("the first is written", send)
+        until(send, "the first is written")
         disk.fill()
-        until("one finds no room", lambda: bool(send()) and status_of(spool).get("not_received", 0) > 0)
+        until(lambda: bool(send()) and status_of(spool).get("not_received", 0) > 0, "one finds no room")
         disk.free()
         elastic.open.set()
         later = sent
-        until("one is stored", lambda: bool(send()) and numbers(elastic)[-1:] > [later])
-    until("each is accounted for", lambda: status_of(spool)["not_received"] + len(numbers(elastic)) == sent)
+        until(lambda: bool(send()) and numbers(elastic)[-1:] > [later], "one is stored")
+    until(lambda: status_of(spool)["not_received"] + len(numbers(elastic)) == sent, "each is accounted for")
     assert process.process.poll() is None and process.stop() == 0
 
 

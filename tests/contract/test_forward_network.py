@@ -14,7 +14,8 @@ import pytest
 
 from daqsched_executor.contract import Forwarding, Journal, JsonLines, Syslog
 from fake_elastic import FakeElastic
-from forwarding import ForwarderProcess, until
+from forwarding import ForwarderProcess
+from waiting import until
 
 HERE = "127.0.0.1"
 
@@ -62,7 +63,7 @@ def test_the_real_logger_over_udp_and_tcp(elastic: FakeElastic, spool: Path, por
     """util-linux' logger, both RFCs, both protocols, both framings."""
     config = Forwarding(syslog=Syslog(udp=port, tcp=port, address=HERE), host="hlt01")
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("the port", lambda: listening(port))
+    until(lambda: listening(port), "the port")
     base = [
         "logger",
         "--server",
@@ -87,7 +88,7 @@ def test_the_real_logger_over_udp_and_tcp(elastic: FakeElastic, spool: Path, por
     ):
         sent.append(f"message {number} by {' '.join(options)}")
         subprocess.run([*base, *options, "--", sent[-1]], check=True, timeout=10)
-    until("all of them", lambda: set(sent) <= set(messages(elastic)))
+    until(lambda: set(sent) <= set(messages(elastic)), "all of them")
     for text in sent:
         found = messages(elastic)[text]
         assert (found["service"]["name"], found["log"]["level"], found["process"]["pid"]) == ("nsmd2", "warning", 4711)
@@ -100,7 +101,7 @@ def test_newlines_inside_and_messages_in_pieces(elastic: FakeElastic, spool: Pat
     """A datagram is one message, whatever is in it; over TCP messages end with newline, length or connection."""
     config = Forwarding(syslog=Syslog(udp=port, tcp=port, address=HERE))
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("the port", lambda: listening(port))
+    until(lambda: listening(port), "the port")
     with socket.socket(type=socket.SOCK_DGRAM) as udp:
         udp.sendto(b"<14>a: one\ntwo\\n", (HERE, port))
         udp.sendto(b"<14>b: " + b"y" * 60_000, (HERE, port))
@@ -110,7 +111,7 @@ def test_newlines_inside_and_messages_in_pieces(elastic: FakeElastic, spool: Pat
             tcp.sendall(piece)
             time.sleep(0.05)
     expected = {"one\ntwo\\n", "y" * 60_000, "first", "second", "a\nb\nc d", "with its length,", "the rest"}
-    until("all of them", lambda: set(messages(elastic)) == expected)
+    until(lambda: set(messages(elastic)) == expected, "all of them")
     assert process.stop() == 0
 
 
@@ -118,7 +119,7 @@ def test_a_flood_is_counted_to_the_last_datagram(elastic: FakeElastic, spool: Pa
     """With a buffer that is far too small: sent = stored + what the kernel dropped, and a document says so."""
     config = Forwarding(syslog=Syslog(udp=port, address=HERE, buffer=0.01))
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("the port", lambda: listening(port))
+    until(lambda: listening(port), "the port")
     total = 40_000
     with socket.socket(type=socket.SOCK_DGRAM) as udp:
         udp.connect((HERE, port))
@@ -135,7 +136,7 @@ def test_a_flood_is_counted_to_the_last_datagram(elastic: FakeElastic, spool: Pa
     def arrived() -> int:
         return sum(one["event"]["dataset"] == "daqsched.syslog" for one in list(elastic.documents.values()))
 
-    until("all of them", lambda: arrived() + told() == total, 30)
+    until(lambda: arrived() + told() == total, "all of them", 30)
     assert told() > 0, "the buffer was large enough: this test shows nothing"
     assert process.stop() == 0
     assert process.counts()["not_received"] == told()
@@ -146,21 +147,21 @@ def test_what_was_received_survives_kill_9(elastic: FakeElastic, spool: Path, po
     elastic.open.clear()
     config = Forwarding(json=JsonLines(udp=port, address=HERE))
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("the port", lambda: listening(port))
+    until(lambda: listening(port), "the port")
     sent = 0
     for _ in range(3):
         with socket.socket(type=socket.SOCK_DGRAM) as udp:
             for _ in range(50):
                 udp.sendto(json.dumps({"message": f"number {sent}", "level": "error"}).encode(), (HERE, port))
                 sent += 1
-        until("the spool", lambda sent=sent: written(spool) == sent)
+        until(lambda sent=sent: written(spool) == sent, "the spool")
         process.kill()
         process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-        until("the port again", lambda: listening(port))
+        until(lambda: listening(port), "the port again")
     elastic.open.set()
-    until("all of them", lambda: len(elastic.documents) == sent)
+    until(lambda: len(elastic.documents) == sent, "all of them")
     assert set(messages(elastic)) == {f"number {at}" for at in range(sent)}
-    until("old files gone", lambda: len(list((spool / "links").iterdir())) <= 1)
+    until(lambda: len(list((spool / "links").iterdir())) <= 1, "old files gone")
     assert process.stop() == 0 and process.counts()["read"] == sent
 
 
@@ -175,14 +176,14 @@ def test_a_port_that_is_taken_is_said_and_tried_again(elastic: FakeElastic, spoo
         other.bind((HERE, port))
         config = Forwarding(syslog=Syslog(udp=port, address=HERE))
         process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-        until("the sentence", lambda: f"cannot listen on {HERE} port {port}" in process.errors)
+        until(lambda: f"cannot listen on {HERE} port {port}" in process.errors, "the sentence")
 
     def arrives() -> bool:
         with socket.socket(type=socket.SOCK_DGRAM) as udp:
             udp.sendto(b"<14>x: now", (HERE, port))
         return "now" in messages(elastic)
 
-    until("a message", arrives)
+    until(arrives, "a message")
     assert process.stop() == 0
 
 
@@ -212,7 +213,7 @@ def test_the_journal_of_the_machine(elastic: FakeElastic, spool: Path, tmp_path:
     journal_entries(folder, 0, 20)
     config = Forwarding(journal=Journal(enabled=True, directory=str(folder)))
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("what was there", lambda: len(elastic.documents) == 20)
+    until(lambda: len(elastic.documents) == 20, "what was there")
     found = messages(elastic)["entry 7"]
     assert (found["host"]["name"], found["service"]["name"], found["log"]["level"]) == (
         "hlt05",
@@ -223,15 +224,15 @@ def test_the_journal_of_the_machine(elastic: FakeElastic, spool: Path, tmp_path:
     process.kill()
     journal_entries(folder, 20, 20)
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("what came meanwhile", lambda: len(elastic.documents) == 40)
-    until("old files gone", lambda: len(list((spool / "links").iterdir())) <= 1, 30)
+    until(lambda: len(elastic.documents) == 40, "what came meanwhile")
+    until(lambda: len(list((spool / "links").iterdir())) <= 1, "old files gone", 30)
     process.kill()
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-    until("the end of the others", lambda: len(list((spool / "links").iterdir())) == 0, 30)
+    until(lambda: len(list((spool / "links").iterdir())) == 0, "the end of the others", 30)
     process.kill()
     process = ForwarderProcess(spool, elastic.url, "logs", config=config)
     journal_entries(folder, 40, 5)
-    until("what is new", lambda: len(elastic.documents) == 45)
+    until(lambda: len(elastic.documents) == 45, "what is new")
     assert set(messages(elastic)) == {f"entry {at}" for at in range(45)}
     assert process.stop() == 0
 
@@ -242,5 +243,5 @@ def test_a_machine_without_journalctl(
     """One sentence; everything else goes on."""
     monkeypatch.setenv("PATH", str(tmp_path))
     process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(journal=Journal(enabled=True)))
-    until("the sentence", lambda: "there is no journalctl on this machine" in process.errors)
+    until(lambda: "there is no journalctl on this machine" in process.errors, "the sentence")
     assert process.stop() == 0

@@ -12,7 +12,8 @@ import pytest
 
 from daqsched_executor.contract import Forwarding, start_row, starts_path
 from fake_elastic import FakeElastic
-from forwarding import ForwarderProcess, Printer, until
+from forwarding import ForwarderProcess, Printer
+from waiting import until
 
 
 @pytest.fixture
@@ -51,9 +52,9 @@ def test_lines_that_waited_have_the_time_of_their_printing(elastic: FakeElastic,
     for number in range(8):
         printer.print(f"line {number}\n")
         printed[f"line {number}"] = time.time()
-        until("a look", lambda: _looked_since(spool, time.time()), 10)
+        until(lambda: _looked_since(spool, time.time()), "a look", 10)
     elastic.open.set()
-    until("all lines", lambda: len(elastic.documents) == 8)
+    until(lambda: len(elastic.documents) == 8, "all lines")
     for message, when in printed.items():
         # a file's own time is a clock tick behind
         assert -0.02 < seconds(document(elastic, message)) - when < 0.9, message
@@ -72,23 +73,23 @@ def test_new_lines_do_not_wait_for_a_backlog(elastic: FakeElastic, spool: Path) 
     elastic.open.clear()
     printer = Printer(spool)
     process = ForwarderProcess(spool, elastic.url, "logs")
-    until("its beginning", (spool / "forward" / "status.json").exists)
+    until((spool / "forward" / "status.json").exists, "its beginning")
     for part in range(4):
         printer.print("".join(f"old {part} {number:06d} {'x' * 386}\n" for number in range(25_000)))
         _looked_since(spool, time.time())
     time.sleep(2.2)  # what waits is old only then
     elastic.refuse_request = lambda path, body: time.sleep(0.4)
     elastic.open.set()
-    until("some of it", lambda: len(elastic.documents) > 4000)
+    until(lambda: len(elastic.documents) > 4000, "some of it")
     began = time.time()
     printer.print("new line\n")
-    until("the new line", lambda: any(one["message"] == "new line" for one in list(elastic.documents.values())), 5)
+    until(lambda: any(one["message"] == "new line" for one in list(elastic.documents.values())), "the new line", 5)
     late = time.time() - began
     assert late < 5 and len(elastic.documents) < 75_000, f"after {late:.1f} s, {len(elastic.documents)} lines"
     process.kill()
     elastic.refuse_request = lambda path, body: None
     process = ForwarderProcess(spool, elastic.url, "logs")
-    until("all of it", lambda: len(elastic.documents) == 100_001, 60)
+    until(lambda: len(elastic.documents) == 100_001, "all of it", 60)
     in_order = sorted(dict(elastic.documents).items(), key=lambda item: item[0][1])
     times = [one["@timestamp"] for _, one in in_order]
     assert times == sorted(times)
@@ -101,11 +102,11 @@ def test_lines_carry_the_run_in_which_they_were_printed(elastic: FakeElastic, sp
     printer = Printer(spool, labels={"shift": "night"})
     process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(run_file=str(number)))
     printer.print("before\n")
-    until("before", lambda: len(elastic.documents) == 1)
+    until(lambda: len(elastic.documents) == 1, "before")
     for run in ("1201", "1202"):
         number.write_text(f"{run} started by alice\n")
         printer.print(f"in {run}\n")
-        until(run, lambda run=run: any(one["message"] == f"in {run}" for one in list(elastic.documents.values())))
+        until(lambda run=run: any(one["message"] == f"in {run}" for one in list(elastic.documents.values())), run)
     assert document(elastic, "before")["labels"] == {"shift": "night"}
     assert document(elastic, "in 1201")["labels"] == {"shift": "night", "run": "1201"}
     assert document(elastic, "in 1202")["labels"] == {"shift": "night", "run": "1202"}
@@ -124,28 +125,28 @@ def test_lines_carry_the_start_of_the_program_that_printed_them(elastic: FakeEla
     words = Printer(spool, name="executor")
     words.print("starts\n")
     process = ForwarderProcess(spool, elastic.url, "logs")
-    until("all lines", lambda: len(elastic.documents) == 7)
+    until(lambda: len(elastic.documents) == 7, "all lines")
     found = sorted((one["message"], one["daqsched"].get("start")) for one in elastic.documents.values())
     assert found == [("four", 4), ("one", 1), ("one", 1), ("one", 1), ("starts", None), ("two", 2), ("two", 2)]
     printer.die()
     words.die()
-    until("the stream's end", lambda: printer.gone() and not rows.exists())
+    until(lambda: printer.gone() and not rows.exists(), "the stream's end")
     assert process.stop() == 0
 
 
 def test_an_index_holds_the_lines_of_its_own_time(elastic: FakeElastic, spool: Path) -> None:
     """With a new index each minute: what is printed in one minute and stored in the next belongs to the first."""
     if time.time() % 60 > 50:  # the lines must be seen in this minute
-        until("the next minute", lambda: time.time() % 60 < 50)
+        until(lambda: time.time() % 60 < 50, "the next minute")
     elastic.open.clear()
     printer = Printer(spool)
     process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(period="minute"))
-    until("its beginning", (spool / "forward" / "status.json").exists)
+    until((spool / "forward" / "status.json").exists, "its beginning")
     for number in range(6):
         printer.print(f"{number}\n")
         _looked_since(spool, time.time())
     elastic.open.set()
-    until("all lines", lambda: len(elastic.documents) == 6)
+    until(lambda: len(elastic.documents) == 6, "all lines")
     for (index, _), one in elastic.documents.items():
         stamp = one["@timestamp"]
         assert index == f"logs-{stamp[:4]}.{stamp[5:7]}.{stamp[8:10]}.{stamp[11:13]}{stamp[14:16]}"

@@ -21,7 +21,8 @@ import pytest
 
 from daqsched_executor.contract import FORWARDING_VARIABLE, Forwarding, LogFiles
 from fake_elastic import FakeElastic
-from forwarding import EXECUTOR, until
+from forwarding import EXECUTOR
+from waiting import until
 
 #: Debian's package logrotate (tests/apt-packages.txt) puts it where only root's PATH looks.
 LOGROTATE = shutil.which("logrotate", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
@@ -63,7 +64,7 @@ class Machine:
             )
         self._started.append(process)
         # What is written before its first look is the past.
-        until("it has looked", lambda: (self.files / "patterns").exists())
+        until(lambda: (self.files / "patterns").exists(), "it has looked")
         return process
 
     @property
@@ -112,16 +113,16 @@ def test_a_file_that_was_there_is_read_from_its_end_and_a_new_one_from_its_begin
     """A first start does not send the past; what comes later is whole, also if it came while no forwarder ran."""
     machine.append("past\nhalf")
     process = machine.start()
-    until("it is followed", machine.followed())
+    until(machine.followed(), "it is followed")
     machine.append(" a line\nnew\n")
     machine.append("other\n", machine.logs / "other.log")
-    until("stored", machine.stored("half a line", "new", "other"))
+    until(machine.stored("half a line", "new", "other"), "stored")
     process.kill()
     process.wait()
     machine.append("third\n", machine.logs / "third.log")
     machine.append("newer\n")
     machine.start()
-    until("stored, too", machine.stored("half a line", "new", "other", "third", "newer"))
+    until(machine.stored("half a line", "new", "other", "third", "newer"), "stored, too")
     (document,) = [one for one in machine.elastic.documents.values() if one["message"] == "newer"]
     assert document["log"] == {"offset": 21, "file": {"path": str(machine.log)}}
     assert document["service"] == {"name": "nsmd2", "node": {"name": "nsmd2@hlt01"}}
@@ -132,19 +133,19 @@ def test_the_past_is_sent_where_it_is_asked_for(machine: Machine) -> None:
     """With from_start."""
     machine.append("past\n")
     machine.start(from_start=True)
-    until("stored", machine.stored("past"))
+    until(machine.stored("past"), "stored")
 
 
 def test_a_renamed_file_is_read_to_its_end_also_by_the_next_forwarder(machine: Machine) -> None:
     """A program writes to the old file until it is told of the new one; nothing of either is sent twice."""
     process = machine.start()
     machine.append("one\n")
-    until("stored", machine.stored("one"))
+    until(machine.stored("one"), "stored")
     old = machine.logs / "nsmd2.log.1"
     machine.log.rename(old)
     machine.append("two\n")
     machine.append("late\n", old)
-    until("both stored", machine.stored("one", "two", "late"))
+    until(machine.stored("one", "two", "late"), "both stored")
     process.kill()
     process.wait()
     machine.append("later\n", old)
@@ -153,7 +154,7 @@ def test_a_renamed_file_is_read_to_its_end_also_by_the_next_forwarder(machine: M
     machine.append("while away\n", old)
     machine.append("three\n")
     machine.start()
-    until("all stored", machine.stored("one", "two", "late", "later", "while away", "three"))
+    until(machine.stored("one", "two", "late", "later", "while away", "three"), "all stored")
 
 
 def test_a_deleted_file_is_read_to_its_end_also_by_the_next_forwarder(machine: Machine) -> None:
@@ -161,15 +162,15 @@ def test_a_deleted_file_is_read_to_its_end_also_by_the_next_forwarder(machine: M
     process = machine.start()
     machine.elastic.refuse_request = lambda path, body: 503
     machine.append("".join(f"line {at}\n" for at in range(5000)))
-    until("it is followed", machine.followed())
-    until("it is read", lambda: machine.counts()["read"] > 0)
+    until(machine.followed(), "it is followed")
+    until(lambda: machine.counts()["read"] > 0, "it is read")
     machine.log.unlink()
-    until("its rest is kept", lambda: list(machine.files.glob("*.rest")))
+    until(lambda: list(machine.files.glob("*.rest")), "its rest is kept")
     process.kill()
     process.wait()
     machine.elastic.refuse_request = lambda path, body: None
     machine.start()
-    until("stored", lambda: len(machine.elastic.messages()) >= 5000)
+    until(lambda: len(machine.elastic.messages()) >= 5000, "stored")
     assert sorted(machine.elastic.messages()) == sorted(f"line {at}" for at in range(5000))
 
 
@@ -177,42 +178,42 @@ def test_an_emptied_file_is_read_from_its_beginning(machine: Machine) -> None:
     """What is in it now is another stream, also where it grew beyond the old place at once, or while no forwarder ran."""
     process = machine.start()
     machine.append("one\ntwo\n")
-    until("stored", machine.stored("one", "two"))
+    until(machine.stored("one", "two"), "stored")
     machine.log.write_text("new one\nnew two\nnew three\n")
-    until("stored, too", machine.stored("one", "two", "new one", "new two", "new three"))
+    until(machine.stored("one", "two", "new one", "new two", "new three"), "stored, too")
     assert "somebody emptied it, of which 8 bytes were read" in machine.errors
     process.kill()
     process.wait()
     machine.log.write_text("x\n")
     machine.start()
-    until("after a restart", machine.stored("one", "two", "new one", "new two", "new three", "x"))
+    until(machine.stored("one", "two", "new one", "new two", "new three", "x"), "after a restart")
 
 
 def test_what_had_not_been_read_of_an_emptied_file_is_found_in_its_copy(machine: Machine) -> None:
     """copytruncate while Elasticsearch is away: the copy has it, whatever it is called; also with a kill in between."""
     process = machine.start()
     machine.append("one\n")
-    until("stored", machine.stored("one"))
+    until(machine.stored("one"), "stored")
     machine.elastic.refuse_request = lambda path, body: 503
     lines = [f"line {at} {'x' * 1000}" for at in range(8000)]
     machine.append("\n".join(lines) + "\n")
-    until("some of it is read", lambda: "503" in machine.errors)
+    until(lambda: "503" in machine.errors, "some of it is read")
     shutil.copy(machine.log, machine.logs / "nsmd2.log-20261123")
     os.truncate(machine.log, 0)
     machine.append("after\n")
-    until("both are followed", machine.followed(2))
+    until(machine.followed(2), "both are followed")
     process.kill()
     process.wait()
     machine.elastic.refuse_request = lambda path, body: None
     machine.start()
-    until("all stored", machine.stored("one", "after", *lines))
+    until(machine.stored("one", "after", *lines), "all stored")
 
 
 def test_files_that_came_and_were_packed_while_nobody_looked_are_read_once(machine: Machine) -> None:
     """Their names and their times tell; also by a forwarder that comes when what they held is stored and forgotten."""
     process = machine.start()
     machine.append("one\n")
-    until("stored", machine.stored("one"))
+    until(machine.stored("one"), "stored")
     process.kill()
     process.wait()
     lines = [f"{text} {'x' * 2000}" for text in ("two", "three", "four", "five")]
@@ -224,13 +225,13 @@ def test_files_that_came_and_were_packed_while_nobody_looked_are_read_once(machi
     machine.append(lines[3] + "\n", machine.logs / "nsmd2.log-20261123")
     machine.append("another service's\n", machine.logs / "nsmd2-hlt01.log.1")
     process = machine.start()
-    until("stored, too", machine.stored("one", *lines))
-    until("what was unpacked is taken away", lambda: not list(machine.files.glob("*.rest")))
+    until(machine.stored("one", *lines), "stored, too")
+    until(lambda: not list(machine.files.glob("*.rest")), "what was unpacked is taken away")
     process.kill()
     process.wait()
     machine.start()
     machine.append("six\n")
-    until("the new line is stored", machine.stored("one", *lines, "six"))
+    until(machine.stored("one", *lines, "six"), "the new line is stored")
 
 
 def test_files_that_begin_alike_are_different_files(machine: Machine) -> None:
@@ -240,9 +241,9 @@ def test_files_that_begin_alike_are_different_files(machine: Machine) -> None:
     machine.append(head + "b\n", machine.logs / "b.log")
     machine.append("#", machine.logs / "c.log")
     machine.start(from_start=True)
-    until("the whole lines are stored", lambda: len(machine.elastic.messages()) == 402)
+    until(lambda: len(machine.elastic.messages()) == 402, "the whole lines are stored")
     machine.append(" header 0\n", machine.logs / "c.log")
-    until("and the short one's", lambda: machine.elastic.messages().count("# header 0") == 3)
+    until(lambda: machine.elastic.messages().count("# header 0") == 3, "and the short one's")
     assert {"a", "b"} <= set(machine.elastic.messages())
 
 
@@ -250,7 +251,7 @@ def test_a_number_that_was_used_again_is_another_file(machine: Machine) -> None:
     """A file removed while no forwarder runs gives its inode to the next one, which is read from its beginning."""
     process = machine.start()
     machine.append("one\n")
-    until("stored", machine.stored("one"))
+    until(machine.stored("one"), "stored")
     process.kill()
     process.wait()
     inode = machine.log.stat().st_ino
@@ -262,7 +263,7 @@ def test_a_number_that_was_used_again_is_another_file(machine: Machine) -> None:
         machine.log.rename(machine.logs / f"{number}.other")
         machine.append("new one\n")
     machine.start()
-    until("stored, too", machine.stored("one", "new one"))
+    until(machine.stored("one", "new one"), "stored, too")
 
 
 def test_what_cannot_be_read_is_said_and_tried_again(machine: Machine) -> None:
@@ -275,7 +276,7 @@ def test_what_cannot_be_read_is_said_and_tried_again(machine: Machine) -> None:
     process = machine.start(paths=(str(machine.logs / "*"),))
     machine.append("by its link\n", target)
     machine.append("x\n")
-    until("stored once", machine.stored("by its link", "x"))
+    until(machine.stored("by its link", "x"), "stored once")
     assert process.poll() is None
 
 
@@ -284,10 +285,10 @@ def test_a_file_that_may_not_be_read_is_one_sentence(machine: Machine) -> None:
     """Said once, and read when it may be. As root nothing is forbidden: a lost device stands for it."""
     machine.append("x\n")
     machine.start(paths=(str(machine.logs / "nsmd2.log"), "/proc/self/mem/x.log"))
-    until("said", lambda: "cannot look at /proc/self/mem/x.log: [Errno 20]" in machine.errors)
-    until("followed", machine.followed())
+    until(lambda: "cannot look at /proc/self/mem/x.log: [Errno 20]" in machine.errors, "said")
+    until(machine.followed(), "followed")
     machine.append("y\n")
-    until("stored", machine.stored("y"))
+    until(machine.stored("y"), "stored")
     assert machine.errors.count("/proc/self/mem/x.log: ") == 1
 
 
@@ -297,9 +298,9 @@ def test_records_of_several_lines_are_complete_after_a_second(machine: Machine) 
     machine.append("2026-11-23T05:06:02Z one\n")
     time.sleep(0.4)  # less than a second: the rest of the record is written later
     machine.append("  more\n")
-    until("stored", machine.stored("2026-11-23T05:06:02Z one\n  more"))
+    until(machine.stored("2026-11-23T05:06:02Z one\n  more"), "stored")
     machine.append("  too late\n")
-    until("stored, too", machine.stored("2026-11-23T05:06:02Z one\n  more", "  too late"))
+    until(machine.stored("2026-11-23T05:06:02Z one\n  more", "  too late"), "stored, too")
     first = machine.elastic.documents[min(machine.elastic.documents)]
     assert first["@timestamp"] == "2026-11-23T05:06:02.000000Z" and first["event"]["created"] > first["@timestamp"]
 
@@ -310,12 +311,12 @@ def test_a_file_in_utf_16_is_read_by_its_byte_order_mark(machine: Machine) -> No
     with machine.log.open("wb") as file:
         file.write("\ufeffHöhe\r\n".encode("utf-16-be"))
         file.flush()
-        until("stored", machine.stored("Höhe"))
+        until(machine.stored("Höhe"), "stored")
         file.write("Länge\r\nhalb".encode("utf-16-be"))
         file.flush()
-        until("stored, too", machine.stored("Höhe", "Länge"))
+        until(machine.stored("Höhe", "Länge"), "stored, too")
         file.write("e Breite\n".encode("utf-16-be"))
-    until("the rest", machine.stored("Höhe", "Länge", "halbe Breite"))
+    until(machine.stored("Höhe", "Länge", "halbe Breite"), "the rest")
 
 
 class Service(threading.Thread):
@@ -381,7 +382,7 @@ def test_logrotate_and_kills_lose_no_line_and_double_none(machine: Machine) -> N
     for service in services:
         service.path.touch(mode=0o644)
     process = machine.start()
-    until("they are followed", machine.followed(len(services)))
+    until(machine.followed(len(services)), "they are followed")
     for service in services:
         service.start()
     end = time.monotonic() + 5
@@ -397,7 +398,7 @@ def test_logrotate_and_kills_lose_no_line_and_double_none(machine: Machine) -> N
         service.ending.set()
         service.join()
     with contextlib.suppress(AssertionError):
-        until("all is there", lambda: len(machine.elastic.documents) >= sum(service.lines for service in services), 40)
+        until(lambda: len(machine.elastic.documents) >= sum(service.lines for service in services), "all is there", 40)
     counts = Counter(tuple(message.split()[:2]) for message in machine.elastic.messages())
     wanted = {(service.path.stem, str(number)) for service in services for number in range(1, service.lines + 1)}
     missing, doubled = wanted - counts.keys(), [line for line, count in counts.items() if count > 1]

@@ -22,7 +22,7 @@ from daqsched.store.sqlite import SqliteStore
 from daqsched.store.zookeeper import ZooKeeperStore
 from daqsched.task import Hold, Record, Task
 from daqsched_executor.contract import Exit, Report
-from farm import until
+from waiting import until
 from zoo import Zoo
 
 RECORD = Record(

@@ -64,14 +64,6 @@ def census(folder: Path, program: str) -> dict[str, Instance]:
     return found
 
 
-def alive(pid: int) -> bool:
-    """Whether it is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def _looks_so(pid: str) -> bool:
     try:
         return Path("/proc", pid, "cmdline").read_bytes().split(b"\0")[-2:] == [b"run", b""]

@@ -21,7 +21,8 @@ import pytest
 
 from daqcluster import Cluster
 from farm import BIN, Farm
-from faults.census import Instance, alive, census
+from faults.census import Instance, census
+from waiting import alive
 
 #: A word in the argv of each program, and of nothing that it begins.
 PROGRAM = "100000"

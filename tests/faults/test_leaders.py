@@ -23,7 +23,8 @@ from daqcluster import Cluster
 from daqsched.client import Client
 from daqsched.errors import Unreachable
 from daqsched.protocol import StatusAnswer
-from farm import Farm, alive, until
+from farm import Farm
+from waiting import alive, until
 
 #: A word in the argv of each program, and of nothing else, also where these tests run twice at once.
 PROGRAM = str(4_000_000 + os.getpid())

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from daqcluster import Cluster
-from farm import BIN, Farm, parent_of, until
+from farm import BIN, Farm
 from forwarding import Index
+from waiting import parent_of, until
 
 #: Prints numbered lines, in bursts, and writes down after each burst how far it is.
 COUNTER = """\

@@ -15,7 +15,8 @@ import pytest
 
 from daqcluster import Cluster
 from daqcluster.mesos import Network
-from farm import Farm, alive, until
+from farm import Farm
+from waiting import alive, until
 
 #: What each program sleeps, and nobody else on this machine does.
 SECONDS = str(7_000_000 + os.getpid())

@@ -22,7 +22,8 @@ import pytest
 
 from daqcluster import Cluster
 from daqcluster.ports import free_port
-from farm import BIN, Farm, alive, until
+from farm import BIN, Farm
+from waiting import alive, until
 
 #: A word in the argv of each program, and of nothing else, also where these tests run twice at once.
 PROGRAM = str(4_180_000 + os.getpid())
