@@ -12,7 +12,6 @@ from typing import IO, Any, Optional
 
 from waiting import until
 
-
 #: The commands beside the interpreter that runs the tests.
 BIN = Path(sys.executable).parent
 
