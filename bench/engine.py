@@ -14,10 +14,10 @@ import sys
 import time
 from typing import Callable
 
-from daqsched import commands, events
-from daqsched.engine import Engine
+from daqsched.engine import commands, events
+from daqsched.engine.engine import Engine
 from daqsched.spec import JobSpec, Spec
-from daqsched.view import rows
+from daqsched.views.view import rows
 
 
 class Bench:

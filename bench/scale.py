@@ -24,15 +24,15 @@ from typing import Any
 
 import msgspec
 
-from daqsched import commands, events
-from daqsched.engine import Engine
+from daqsched.engine import commands, events
+from daqsched.engine.engine import Engine
 from daqsched.mesos.incoming import event_of, offer_of
-from daqsched.plan import plan
 from daqsched.rollout import Strategy
 from daqsched.select import selection
 from daqsched.spec import JobSpec, Spec, decode, encode
 from daqsched.store.sqlite import SqliteStore
-from daqsched.view import progress
+from daqsched.views.plan import plan
+from daqsched.views.view import progress
 from daqsched_executor.contract import Report
 
 

@@ -8,11 +8,11 @@ from typing import Callable, Iterable, Optional
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
-from daqsched import commands, events
-from daqsched.commands import Command, Revision
-from daqsched.demand import REVIVE_EVERY_S
-from daqsched.engine import Engine
+from daqsched.engine import commands, events
+from daqsched.engine.commands import Command, Revision
+from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.ends import LONGEST_S
+from daqsched.engine.engine import Engine
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.task import Record

@@ -1,10 +1,21 @@
 """The words of a job file: ``from daqsched import Job, Restart, hosts``."""
 
-from daqsched.checks import Check, CommandCheck, FileCheck, Heartbeat, HttpCheck, OutputCheck, TcpCheck
 from daqsched.hosts import expand as hosts
-from daqsched.job import Job
-from daqsched.parts import Container, Journal, JsonLines, LogFiles, Logging, Resources, Restart, Rollout, Stop, Syslog
-from daqsched.variables import variable
+from daqsched.jobfile.checks import Check, CommandCheck, FileCheck, Heartbeat, HttpCheck, OutputCheck, TcpCheck
+from daqsched.jobfile.job import Job
+from daqsched.jobfile.parts import (
+    Container,
+    Journal,
+    JsonLines,
+    LogFiles,
+    Logging,
+    Resources,
+    Restart,
+    Rollout,
+    Stop,
+    Syslog,
+)
+from daqsched.jobfile.variables import variable
 
 __version__ = "0.1.0"
 __all__ = [

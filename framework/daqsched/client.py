@@ -11,9 +11,9 @@ import msgspec
 
 from daqsched import protocol
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
-from daqsched.plan import Plan
 from daqsched.rollout import Strategy
 from daqsched.spec import Spec
+from daqsched.views.plan import Plan
 
 Answer = TypeVar("Answer")
 

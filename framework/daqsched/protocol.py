@@ -6,13 +6,13 @@ from typing import Literal, Optional
 
 import msgspec
 
-from daqsched.incidents import Incident
-from daqsched.plan import Plan
+from daqsched.engine.incidents import Incident
 from daqsched.preflight import Answer
 from daqsched.rollout import ONE_BY_ONE, Rollout, Strategy
 from daqsched.spec import Spec
-from daqsched.view import Progress, Row
-from daqsched.why import Story
+from daqsched.views.plan import Plan
+from daqsched.views.view import Progress, Row
+from daqsched.views.why import Story
 
 #: First part of every path; raised when an older CLI could misunderstand the daemon.
 API = "/v1"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from daqsched import search
-from daqsched.query import Wanted
+from daqsched.logs import search
+from daqsched.logs.query import Wanted
 from daqsched_executor.contract.template import template
 from daqsched_executor.forward.record import index_of
 from forwarding import ForwarderProcess, Index, Printer

@@ -220,3 +220,85 @@ def test_an_agent_that_wants_credentials_gets_them(farm: Farm, cluster: Cluster,
         agent.kill()
         agent.wait()
         cluster.start("hlt03")
+
+
+def test_a_moment_a_line_and_numbers_are_found_without_elasticsearch(farm: Farm) -> None:
+    """By the times that the lines themselves begin with: what was around, how many, which message is new."""
+    text = """
+program = '''
+import datetime, sys, time
+here = sys.argv[1]
+at = datetime.datetime(2026, 1, 2, 3, 0, 0)
+for n in range(60000):
+    when = (at + datetime.timedelta(seconds=n)).isoformat()
+    print(when, "INFO event", n, "of", here)
+    if n % 100 == 0:
+        print("    continued without a time of its own")
+if here == "hlt02":
+    print((at + datetime.timedelta(seconds=50000)).isoformat(), "ERROR mirror does not answer")
+sys.stdout.flush()
+time.sleep(1000)
+'''
+jobs = [
+    Job("clock", argv=["/usr/bin/env", "python3", "-c", program, "{host}"], hosts="hlt[01-02]"),
+    Job("mute", argv=["/bin/sh", "-c", "echo no time; exec sleep 1000"], hosts="hlt01"),
+]
+"""
+    farm.apply(text)
+    clock = ("clock", "--stream", "stdout")
+    until(lambda: len(logs(farm, *clock, "-n", "1", "--grep", "59999")) == 2, "all is printed")
+
+    def words(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
+        return [(line["host"], line["message"].partition(" ")[2]) for line in lines]
+
+    done = farm.run("logs", *clock, "mute", "--json", "--at", "2026-01-02 05:00:00", "-n", "6")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert words(found)[:3] in (
+        [
+            ("hlt02", "INFO event 7198 of hlt02"),
+            ("hlt01", "INFO event 7199 of hlt01"),
+            ("hlt02", "INFO event 7199 of hlt02"),
+        ],
+        [
+            ("hlt01", "INFO event 7198 of hlt01"),
+            ("hlt02", "INFO event 7199 of hlt02"),
+            ("hlt01", "INFO event 7199 of hlt01"),
+        ],
+    )
+    assert {line["message"].partition(" ")[2] for line in found[3:]} <= {
+        "INFO event 7200 of hlt01",
+        "INFO event 7200 of hlt02",
+        "   continued without a time of its own",
+    }
+    assert "left out, as their lines begin with no time: mute@hlt01 stdout" in done.stderr
+    assert "---------- 2026-01-02 05:00:00 ----------" in done.stderr
+
+    chosen = found[2]
+    near = logs(farm, *clock, "--around", chosen["id"], "-n", "4")
+    assert [line["id"] for line in near].count(chosen["id"]) == 1 and len(near) == 5
+    assert {line["host"] for line in near} == {chosen["host"]}
+    at = [line["id"] for line in near].index(chosen["id"])
+    assert at == 2 and words(near)[1][1].startswith("INFO event 7198 of")
+    both = logs(farm, *clock, "--around", chosen["id"], "-n", "8", "--scope", "farm")
+    assert {line["host"] for line in both} == {"hlt01", "hlt02"} and len(both) == 9
+    refused = farm.run("logs", *clock, "--around", f"{chosen['id']}0", check=False)
+    assert refused.returncode == 2 and "no line of these sandboxes has the id" in refused.stderr
+
+    span = ("--since", "2026-01-02 04:00:00", "--until", "2026-01-02 05:00:00")
+    rows = logs(farm, *clock, *span, "--count", "--by", "host,level", "--every", "30m")
+    assert rows[-1] == {"total": 2 * 3600 + 2 * 36, "cut": 0}
+    assert {(row["host"], row["level"], row["lines"]) for row in rows[:-1]} == {
+        ("hlt01", "info", 1800),
+        ("hlt02", "info", 1800),
+        ("hlt01", None, 18),
+        ("hlt02", None, 18),
+    }
+    table = farm.run("logs", *clock, *span, "--count", "--by", "message", "-n", "1").stdout
+    assert "INFO event 3600 of" in table and "in 1 smaller group" in table
+    refused = farm.run("logs", "clock", "--count", "--by", "run", check=False)
+    assert refused.returncode == 2 and "can't be counted by 'run'" in refused.stderr
+
+    new = farm.run("logs", *clock, "--json", "--new", "2026-01-02 10:00:00")
+    (mirror,) = (json.loads(line) for line in new.stdout.splitlines())
+    assert mirror["message"].endswith("ERROR mirror does not answer") and mirror["hosts"] == ["hlt02"]
+    assert "1 message is new since 2026-01-02 10:00:00" in new.stderr

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from daqsched import count, counting, search
-from daqsched.count import Group
 from daqsched.errors import Unreachable, UserError
-from daqsched.follow import Follower
-from daqsched.query import Wanted
+from daqsched.logs import count, counting, search
+from daqsched.logs.count import Group
+from daqsched.logs.follow import Follower
+from daqsched.logs.query import Wanted
 from daqsched_executor.contract import Stream
 from daqsched_executor.contract.template import template
 from daqsched_executor.forward.batch import BODY

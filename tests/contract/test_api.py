@@ -15,14 +15,14 @@ import msgspec
 import pytest
 
 from builders import job, offer
-from daqsched import commands, events
-from daqsched.api import Api
 from daqsched.client import Client
-from daqsched.daemon import Daemon
-from daqsched.door import listen
+from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
-from daqsched.serving import Serving
+from daqsched.serve.api import Api
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.door import listen
+from daqsched.serve.serving import Serving
 from daqsched.spec import EMPTY, Spec, plain
 from daqsched.store.backup import unpack
 from daqsched.store.kept import revision_of

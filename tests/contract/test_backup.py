@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from builders import job
 from daqsched.cli import main
-from daqsched.commands import Revision
+from daqsched.engine.commands import Revision
 from daqsched.spec import Spec
 from daqsched.store.backup import contents_of
 from daqsched.store.offline import opened

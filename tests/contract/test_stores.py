@@ -13,7 +13,7 @@ from typing import Callable
 import pytest
 
 from builders import job
-from daqsched.commands import Revision
+from daqsched.engine.commands import Revision
 from daqsched.errors import Deposed, UserError
 from daqsched.spec import EMPTY, Spec
 from daqsched.store import Contents, Store, nodes

@@ -13,13 +13,14 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "backoff checks commands conflicts convert count demand differences errors events fill foresight forwarder heat"
-    " hosts incidents job kibana lines match parts placement plan preflight protocol query retention rollout rules select spec"
-    " tails task times variables view why",
+    FRAMEWORK: "errors fill forwarder hosts preflight protocol rollout select spec task times",
     FRAMEWORK
-    / "engine": "__init__ applying asked ends engine farm instance invariants leases moments offers order paces"
-    " preflights reconciling rolling rollouts"
-    " surveys tasks wanted",
+    / "engine": "__init__ applying asked backoff commands demand ends engine events farm incidents instance invariants leases"
+    " match moments offers order paces preflights reconciling rolling rollouts surveys tasks wanted",
+    FRAMEWORK / "jobfile": "__init__ checks conflicts convert differences job parts rules variables",
+    FRAMEWORK / "logs": "__init__ count kibana lines query retention seek tails",
+    FRAMEWORK / "terminal": "__init__ heat",
+    FRAMEWORK / "views": "__init__ foresight placement plan view why",
     FRAMEWORK / "mesos": "incoming outgoing",
     FRAMEWORK / "store": "__init__ kept lease",
     EXECUTOR / "container": "frames order",
@@ -120,3 +121,26 @@ def test_the_package_docker_is_known_in_one_module() -> None:
     files = (*FRAMEWORK.rglob("*.py"), *EXECUTOR.rglob("*.py"))
     knowing = [path for path in files if "docker" in {name.partition(".")[0] for name in imported(path)}]
     assert knowing == [EXECUTOR / "container" / "engine.py"]
+
+
+#: The framework from its core outwards: a module imports of its own group and of those before it.
+LAYERS = (
+    "errors fill forwarder hosts preflight rollout select settings spec task times",
+    "jobfile engine",
+    "views",
+    "protocol client",
+    "store mesos logs",
+    "serve terminal",
+    "cli",
+)
+
+
+def test_arrows_of_the_framework_point_inwards() -> None:
+    """Each module and package of it has its place in `LAYERS`, and imports nothing from further out."""
+    place = {name: at for at, names in enumerate(LAYERS) for name in names.split()}
+    for path in FRAMEWORK.rglob("*.py"):
+        mine = path.relative_to(FRAMEWORK).parts[0].partition(".")[0]
+        for file in ours(path):
+            if FRAMEWORK in file.parents and mine != "__init__":
+                theirs = file.relative_to(FRAMEWORK).parts[0].partition(".")[0]
+                assert theirs == "__init__" or place[theirs] <= place[mine], f"{path} imports {file}"

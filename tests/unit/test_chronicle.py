@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from builders import World, job
-from daqsched import events
-from daqsched.chronicle import Chronicle
+from daqsched.engine import events
+from daqsched.serve.chronicle import Chronicle
 
 
 def states(chronicle: Chronicle, time: float) -> tuple[dict[str, str], str]:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from daqsched import count, heat, kibana
 from daqsched.cli import main
-from daqsched.count import Counted, Group, Novelty, names_from, novelty_hosts
 from daqsched.errors import UserError
-from daqsched.lines import Line
+from daqsched.logs import count, kibana
+from daqsched.logs.count import Counted, Group, Novelty, names_from, novelty_hosts
+from daqsched.logs.lines import Line
+from daqsched.terminal import heat
 from daqsched_executor.contract.template import FIELDS
 
 #: 14:00 local time.
@@ -263,7 +264,6 @@ def test_the_command_prints_what_is_to_be_imported() -> None:
         (["--count", "-f"], "--count and --follow do not go together"),
         (["--new=1h", "--at", "14:00"], "--at and --new do not go together"),
         (["--elasticsearch", "http://127.0.0.1:1", "--index", "x", "--new", "readout"], "write the jobs before it"),
-        (["--count", "--sandbox"], "--count needs Elasticsearch"),
         (["--run", "12", "--sandbox"], "--run needs Elasticsearch"),
         (["--level", "loud", "--sandbox"], "'loud' is no level"),
         (["--every", "often", "--elasticsearch", "http://127.0.0.1:1", "--index", "x"], "'often' is no length of time"),

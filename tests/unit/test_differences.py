@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from daqsched import CommandCheck, Container, HttpCheck, Job, Resources, Restart, Stop, TcpCheck
-from daqsched.differences import differences
-from daqsched.plan import plan
+from daqsched.jobfile.differences import differences
 from daqsched.spec import SILENT_FIELDS, JobSpec, Spec
+from daqsched.views.plan import plan
 
 Fields = dict[str, Any]
 

@@ -9,7 +9,7 @@ import pytest
 
 from daqsched.fill import payload
 from daqsched.hosts import expand
-from daqsched.jobfile import load
+from daqsched.jobfile.load import load
 
 JOBS = Path(__file__).resolve().parent.parent.parent / "jobs"
 

@@ -7,13 +7,14 @@ from dataclasses import fields
 import pytest
 
 from builders import World, job
-from daqsched import Journal, JsonLines, LogFiles, Logging, Syslog, events
+from daqsched import Journal, JsonLines, LogFiles, Logging, Syslog
+from daqsched.engine import events
 from daqsched.errors import JobError
 from daqsched.fill import payload
 from daqsched.forwarder import with_forwarder
-from daqsched.plan import plan
-from daqsched.rules import logging_mistakes
+from daqsched.jobfile.rules import logging_mistakes
 from daqsched.spec import FORWARDER, ForwarderSpec, LoggingSpec, Spec, decode, encode, run_digest
+from daqsched.views.plan import plan
 from daqsched_executor.contract import FORWARDING_VARIABLE, ContractError, Forwarding, forwarding_rules
 from daqsched_executor.contract.forwarding import Access
 from daqsched_executor.contract.forwarding_rules import mistakes

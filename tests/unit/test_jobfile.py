@@ -8,7 +8,7 @@ import pytest
 
 from daqsched import Job, Resources, fill, spec
 from daqsched.errors import JobError, JobFileError
-from daqsched.jobfile import load
+from daqsched.jobfile.load import load
 
 GOOD = """\
 from daqsched import Job, Logging, Resources, Restart, hosts

@@ -7,8 +7,8 @@ from typing import Optional
 import pytest
 
 from builders import job, offer
-from daqsched.events import Offer
-from daqsched.match import Room, lacking
+from daqsched.engine.events import Offer
+from daqsched.engine.match import Room, lacking
 
 
 @pytest.mark.parametrize(

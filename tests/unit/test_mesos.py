@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daqsched import events
+from daqsched.engine import events
 from daqsched.errors import UserError
 from daqsched.mesos.connection import explain
 from daqsched.mesos.credentials import read_credentials

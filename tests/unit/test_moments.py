@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from builders import World, job, of
-from daqsched import commands, events
+from daqsched.engine import commands, events
 from daqsched.rollout import AT_ONCE, Strategy
-from daqsched.view import rows
+from daqsched.views.view import rows
 from daqsched_executor.contract import Restart
 
 HOUR = 3600.0

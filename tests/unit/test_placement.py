@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from builders import World, job, of, offer
-from daqsched import commands, events
-from daqsched.plan import plan
+from daqsched.engine import commands, events
 from daqsched.spec import FORWARDER, Spec
-from daqsched.view import Row, progress, rows
+from daqsched.views.plan import plan
+from daqsched.views.view import Row, progress, rows
 from daqsched_executor.contract import Exit, Report, Restart
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from builders import job
 from daqsched.forwarder import with_forwarder
-from daqsched.plan import plan
 from daqsched.spec import FORWARDER, JobSpec, Spec, decode, digest, encode, run_digest
+from daqsched.views.plan import plan
 from daqsched_executor.contract import Restart
 
 

@@ -9,11 +9,13 @@ import pytest
 from rich.console import Console
 
 from builders import World, job, of, offer
-from daqsched import commands, events, preflight, wall
+from daqsched import preflight
+from daqsched.engine import commands, events
 from daqsched.engine.surveys import why_waiting
 from daqsched.preflight import AT_ONCE, KEPT, TRIES, Answer, Cell, Question, Wall, not_asked, questions
 from daqsched.select import selection
 from daqsched.spec import JobSpec, Spec
+from daqsched.terminal import wall
 from daqsched_executor.contract import Container, Findings, Probe
 
 

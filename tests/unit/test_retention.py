@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from daqsched.errors import UserError
-from daqsched.retention import ended, expired, kept, policy
+from daqsched.logs.retention import ended, expired, kept, policy
 from daqsched_executor.contract.template import NOTHING, TEMPLATE_VERSION, Chosen, chosen, template, templates
 from daqsched_executor.forward.record import index_of
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 import pytest
 
 from builders import World, job, of
-from daqsched import commands, events
+from daqsched.engine import commands, events
 from daqsched.engine.ends import LONGEST_S
 from daqsched.errors import JobError
 from daqsched.rollout import AT_ONCE, Strategy, check, depths, divide, parse_batches, sizes
 from daqsched.spec import Spec
-from daqsched.view import rows
+from daqsched.views.view import rows
 from daqsched_executor.contract import Exit, Report
 
 HOSTS = ["hlt01", "hlt02", "hlt03", "hlt04"]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from daqsched.errors import UserError
-from daqsched.follow import LAG_S, Stored
-from daqsched.lines import Line, format_line, json_line, line_of
-from daqsched.query import Wanted, levels_from, query, same_stream, sorting, stored_since
+from daqsched.logs.follow import LAG_S, Stored
+from daqsched.logs.lines import Line, format_line, json_line, line_of
+from daqsched.logs.query import Wanted, levels_from, query, same_stream, sorting, stored_since
 from daqsched.times import moment
 
 LINE = Line(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from daqsched.show import last_words
-from daqsched.view import Row
+from daqsched.terminal.show import last_words
+from daqsched.views.view import Row
 from daqsched_executor.contract import Exit, Report
 
 DEAD = Report("backoff", last_exit=Exit(0.0, 1.0, code=1, lines=("Traceback", "no such device")))

@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from daqsched.protocol import StatusAnswer
-from daqsched.show import status_table
-from daqsched.view import Row
+from daqsched.terminal.show import status_table
+from daqsched.views.view import Row
 
 
 def table(*rows: Row, wide: bool = False) -> list[str]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from builders import job
-from daqsched.commands import Revision
+from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError
 from daqsched.spec import Spec, encode
 from daqsched.store.sqlite import SqliteStore

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from daqsched import tails
-from daqsched.tails import PAGE, Backwards, Forwards, Found, matcher, own_time, places, split
+from daqsched.logs import seek as seek_module
+from daqsched.logs import tails
+from daqsched.logs.seek import Ahead, Seek
+from daqsched.logs.tails import PAGE, Backwards, Forwards, Found, matcher, own_time, places, split
 
 
 def last(data: bytes, most: int, test=lambda line: True, final: bool = False) -> tuple[list[Found], int]:  # type: ignore[no-untyped-def]
@@ -152,3 +154,79 @@ def test_lines_without_a_time_stay_with_those_before_them() -> None:
 def test_words_are_found_as_elasticsearch_would(text: str, line: str, holds: bool) -> None:
     """The same `--grep` in both places."""
     assert matcher(text)(line) is holds
+
+
+# -- a moment in a file ----------------------------------------------------------------------------------------------
+
+
+def sought(data: bytes, moment: float) -> tuple[Seek, int]:
+    """The search for a moment in a file with this content, and how many pieces it took."""
+    seek, pieces = Seek(len(data), moment), 0
+    while (asked := seek.wants()) is not None:
+        seek.feed(data[asked[0] : asked[0] + asked[1]])
+        pieces += 1
+    return seek, pieces
+
+
+def ahead(data: bytes, offset: int, most: int) -> list[tuple[float, Found]]:
+    """The lines from there on."""
+    reading = Ahead(offset, len(data), most, lambda time, line: True)
+    while (asked := reading.wants()) is not None:
+        reading.feed(data[asked[0] : asked[0] + asked[1]])
+    return reading.lines
+
+
+def stamped(seconds: int, text: str) -> bytes:
+    """A line with its time: so many seconds after 2026-01-01."""
+    return f"2026-01-01T00:{seconds // 60:02d}:{seconds % 60:02d}Z {text}\n".encode()
+
+
+BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
+
+
+@given(
+    some.lists(some.tuples(some.integers(0, 2), some.booleans(), some.integers(0, 200)), max_size=60),
+    some.integers(-1, 121),
+    some.integers(4150, 6000),
+)
+def test_a_moment_is_found_where_reading_it_all_finds_it(
+    steps: list[tuple[int, bool, int]], moment: int, piece: int
+) -> None:
+    """Lines with and without times, in pieces of any size: the first line of that time or later, and the lines from there on."""
+    lines, now = [], 0
+    for step, timed, length in steps:
+        now += step
+        lines.append(stamped(now, "x" * length) if timed else b"  " + b"y" * length + b"\n")
+    data = b"".join(lines)
+    before, seek_module.PIECE = seek_module.PIECE, piece
+    try:
+        seek, _ = sought(data, BEGIN + moment)
+        found = ahead(data, seek.offset, 7)
+    finally:
+        seek_module.PIECE = before
+    at = next((at for at, line in enumerate(lines) if own_time(line) >= BEGIN + moment), len(lines))
+    assert seek.offset == len(b"".join(lines[:at]))
+    assert seek.timed == any(map(own_time, lines))
+    assert [line for _, (_, line) in found] == [line[:-1] for line in lines[at : at + 7]]
+
+
+def test_a_moment_in_a_large_file_costs_few_pieces() -> None:
+    """Also where most of it is a hole, and where no line has a time."""
+    data = b"".join(stamped(n // 100, f"line {n}") for n in range(300_000))
+    seek, pieces = sought(data, BEGIN + 1000)
+    assert data[seek.offset :].startswith(stamped(1000, "line 100000")) and pieces < 12
+    gone = len(data) // 2 // PAGE * PAGE
+    seek, pieces = sought(b"\0" * gone + data[gone:], BEGIN)
+    assert gone <= seek.offset < gone + 100 and pieces < 20
+    seek, pieces = sought(b"a line without a time\n" * 500_000, BEGIN)
+    assert not seek.timed and pieces < 200
+
+
+def test_a_file_that_cannot_be_read_ends_the_search() -> None:
+    """Nothing is asked for again."""
+    seek = Seek(1_000_000, BEGIN)
+    seek.stop()
+    assert seek.wants() is None and not seek.timed
+    reading = Ahead(0, 1_000_000, 5, lambda time, line: True)
+    reading.stop()
+    assert reading.wants() is None and not reading.lines

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from builders import World, job
-from daqsched import events
-from daqsched.incidents import MOST, QUIET_S, Incidents
+from daqsched.engine import events
+from daqsched.engine.incidents import MOST, QUIET_S, Incidents
 from daqsched.rollout import Strategy
-from daqsched.why import Story, stories
+from daqsched.views.why import Story, stories
 from daqsched_executor.contract import Exit, Report
 
 

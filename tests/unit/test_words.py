@@ -19,10 +19,10 @@ from daqsched import (
     Stop,
     TcpCheck,
 )
-from daqsched.checks import Check
-from daqsched.conflicts import check
 from daqsched.errors import JobError
 from daqsched.fill import payload
+from daqsched.jobfile.checks import Check
+from daqsched.jobfile.conflicts import check
 from daqsched.spec import CheckSpec, Spec, decode, encode
 from daqsched_executor import contract
 

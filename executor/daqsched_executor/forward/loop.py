@@ -1,7 +1,7 @@
-"""The forwarder at work: one thread reads and plans, two send, one stores what was refused.
+"""The forwarder at work: one thread reads and plans, three send, one stores what was refused.
 
 The reading thread looks at all files ten times a second and makes batches of what is new. It keeps one batch more than
-there are senders, so a slow Elasticsearch costs memory for three bodies, and all other lines wait in their files.
+there are senders, so a slow Elasticsearch costs memory for four bodies, and all other lines wait in their files.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from .status import Complaints, Counts, Status
 #: How often files are looked at while nothing else happens.
 LOOK_EVERY_S = 0.1
 
-#: How many requests may be under way; more than two gain nothing on a small Elasticsearch.
-SENDERS = 2
+#: How many requests may be under way. Two leave a server of two cores idle for some percent of the time, while it writes to
+#: its disk; more than three gain nothing there.
+SENDERS = 3
 
 #: So many batches may wait for their refused lines to be dead letters while others are sent: these go together.
 BURYING = 8

@@ -29,7 +29,7 @@ from daqsched.cli.root import (
 @click.pass_obj
 def history(path: Path, most: int, as_json: bool) -> None:
     """Show what was applied, when, by whom and why; the newest first."""
-    from daqsched import show_changes
+    from daqsched.terminal import show_changes
 
     found = connect(path).history(most)
     if as_json:
@@ -48,8 +48,8 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
 
     Ends with status 6 where there is a difference, 0 where there is none.
     """
-    from daqsched import show_changes
-    from daqsched.plan import plan
+    from daqsched.terminal import show_changes
+    from daqsched.views.plan import plan
 
     client = connect(path)
     found = plan(spec_of(lambda: client, a), spec_of(lambda: client, b or "0"))
@@ -97,7 +97,7 @@ def rollout(ctx: click.Context, as_json: bool) -> None:
 
 
 def _show_rollout(answer: Any, as_json: bool = False) -> None:
-    from daqsched import show_changes
+    from daqsched.terminal import show_changes
 
     if as_json:
         print_json(answer)
@@ -170,8 +170,8 @@ def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: 
 
     HOST may be a range: hlt[01-10]. The forwarder of lines stays. `daqsched return HOST` gives a host back before.
     """
-    from daqsched import show_changes
     from daqsched.errors import UserError
+    from daqsched.terminal import show_changes
     from daqsched.times import span
 
     client = connect(path)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from daqsched import counting
-from daqsched.count import json_rows, names_from, novelty_hosts, plural, ranks, table
-from daqsched.heat import heat_map, length
-from daqsched.lines import format_line, json_text, line_fields, printable
+from daqsched.logs.count import json_rows, names_from, novelty_hosts, plural, ranks, table
+from daqsched.logs.lines import format_line, json_text, line_fields, printable
+from daqsched.terminal.heat import heat_map, length
 
 if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
-
-    from daqsched.query import Wanted
+    from daqsched.logs.query import Wanted
+    from daqsched.logs.sources import Source
 
 #: What is counted where nobody says from when.
 HOUR_S = 3600.0
@@ -32,21 +29,18 @@ class Screen(NamedTuple):
     most: int
 
 
-def show_count(
-    client: Elasticsearch, index: str, wanted: Wanted, by: str, every_s: float, now: float, screen: Screen
-) -> None:
-    """The numbers as a table, with ``every_s`` as a heat map."""
+def show_count(source: Source, wanted: Wanted, by: str, every_s: float, now: float, screen: Screen) -> None:
+    """The numbers as a table, with ``every_s`` as a heat map; of the last hour where ``wanted`` does not say since when."""
     names = names_from(by)
     end = now if wanted.until is None else wanted.until
     begin = end - HOUR_S if wanted.since is None else wanted.since
-    wanted = replace(wanted, since=begin, until=end)
-    counted = counting.count(client, wanted, names, every_s, index)
+    counted = source.count(names, every_s, begin, end)
     examples: dict[str, str] = {}
     if "message" in names:
         at = names.index("message")
         largest = [group.values[at] for group in counted.groups] if screen.as_json else []
         largest = largest or [values[at] for values, _ in ranks(counted)[: screen.most]]
-        found = counting.examples(client, wanted, dict.fromkeys(largest), index)
+        found = source.examples(dict.fromkeys(largest), begin, end)
         examples = found if screen.as_json else {key: printable(text).replace("\t", " ") for key, text in found.items()}
     if screen.as_json:
         print("\n".join(json_rows(counted, every_s, examples)))
@@ -69,9 +63,9 @@ def show_count(
     print("\n".join(rows))
 
 
-def show_new(client: Elasticsearch, index: str, wanted: Wanted, since: float, screen: Screen, today: str) -> None:
+def show_new(source: Source, since: float, screen: Screen, today: str) -> None:
     """Each message of a new kind: its first line, how often, on which hosts."""
-    found = counting.new(client, wanted, since, index)
+    found = source.new(since)
     messages = found.messages[: None if screen.as_json else screen.most]
     for novelty in messages:
         if screen.as_json:

@@ -61,7 +61,7 @@ def serve(
     """Be the framework: match offers with the wanted jobs, and keep it so. With --state zk://... two or more may run: one
     leads, the others take over when it is gone."""
     from daqsched.mesos.outgoing import Framework
-    from daqsched.term import Options
+    from daqsched.serve.term import Options
     from daqsched_executor.contract.forwarding import Access
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
@@ -94,12 +94,12 @@ def serve(
     )
     if is_place(state):
         # kazoo is read by those who need it
-        from daqsched import shared
+        from daqsched.serve import shared
         from daqsched.store.keeper import place_of
 
         shared.run(told, place_of(state, state_credentials), new_framework, peers)
         return
-    from daqsched.serve import run
+    from daqsched.serve.start import run
 
     run(told, Path(state), new_framework)
 

@@ -41,7 +41,8 @@ def show(path: Path, /, hosts: tuple[str, ...], since: str, most: int, as_json: 
     What not even that index takes is in forward/deadletter.ndjson of its machine's spool, and counted there
     (daqsched-executor forward --status).
     """
-    from daqsched import deadletters, times
+    from daqsched import times
+    from daqsched.logs import deadletters
 
     client, prefix = client_of(path, options)
     try:
@@ -87,7 +88,8 @@ def replay(
 
     Each keeps its id and goes to the index that refused it, so a replay that was interrupted can be called again.
     """
-    from daqsched import deadletters, times
+    from daqsched import times
+    from daqsched.logs import deadletters
 
     client, prefix = client_of(path, options)
     counts, still = [], {}

@@ -66,8 +66,8 @@ def apply(
     as_json: bool,
 ) -> None:
     """Make the farm what FILE says, and wait until it is."""
-    from daqsched.jobfile import load
-    from daqsched.variables import parse
+    from daqsched.jobfile.load import load
+    from daqsched.jobfile.variables import parse
 
     spec = load(file, parse(settings))
     client = connect(path)
@@ -82,8 +82,8 @@ def follow(
     client: Any, applied: Any, only: Sequence[str], wait: bool, timeout: float, settle: float, as_json: bool
 ) -> None:
     """Tell what an apply did, and wait until it is done; raises `NotRunning` where that does not come about."""
-    from daqsched import show, show_changes
     from daqsched.rollout import words
+    from daqsched.terminal import show, show_changes
 
     began = time.time()
     if not as_json:
@@ -106,8 +106,8 @@ def follow(
 
 def _ask_first(client: Any, spec: Any, only: Sequence[str], quiet: bool) -> None:
     """Raise `NotRunning` where a preflight finds that something would not start."""
-    from daqsched import wall
     from daqsched.cli.preflight import PATIENCE_S, ask, show
+    from daqsched.terminal import wall
 
     answer = ask(client, spec, only, PATIENCE_S, quiet)
     if not wall.fine(answer):
@@ -123,8 +123,8 @@ def _wait_for(
     over, which begins anew with each batch; returns the last `Progress`."""
     from rich.live import Live
 
-    from daqsched import show
     from daqsched.rollout import words
+    from daqsched.terminal import show
 
     live = Live(console=terminal(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
     said: Sequence[str] = ()
@@ -203,9 +203,9 @@ def plan(
 
     Ends with status 6 where something would change, 0 where nothing would.
     """
-    from daqsched import show_changes
-    from daqsched.jobfile import load
-    from daqsched.variables import parse
+    from daqsched.jobfile.load import load
+    from daqsched.jobfile.variables import parse
+    from daqsched.terminal import show_changes
 
     spec = load(file, parse(settings))
     found = connect(path).plan(spec, only, strategy_of(spec.rollout, batches, ready, pause_after))
@@ -225,7 +225,7 @@ def plan(
 @click.pass_obj
 def status(path: Path, select: Sequence[str], wide: bool, then: str, as_json: bool) -> None:
     """Show what runs, and why what does not run does not. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10]."""
-    from daqsched import show
+    from daqsched.terminal import show
     from daqsched.times import moment
 
     answer = connect(path).status(select, moment(then, time.time()) if then else 0.0)

@@ -22,9 +22,9 @@ from daqsched.spec import LOGGING_PARTS, PARTS, JobSpec, Spec
 def validate(file: Path, settings: Sequence[str], as_json: bool) -> None:
     """Look for mistakes in FILE, which is evaluated as `apply` would, and sum up what it asks for. Offline."""
     from daqsched.hosts import expand
-    from daqsched.jobfile import load
+    from daqsched.jobfile.load import load
+    from daqsched.jobfile.variables import parse
     from daqsched.spec import digest
-    from daqsched.variables import parse
 
     try:
         spec = load(file, parse(settings))
@@ -62,7 +62,7 @@ def show(path: Path, file: Path, select: str, settings: Sequence[str], as_json: 
     Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0. In the place of FILE may stand
     the number of a revision, which the daemon is asked for.
     """
-    from daqsched.differences import changed
+    from daqsched.jobfile.differences import changed
     from daqsched.spec import plain
 
     spec = spec_of(lambda: connect(path), str(file), settings)
@@ -80,7 +80,7 @@ def show(path: Path, file: Path, select: str, settings: Sequence[str], as_json: 
 
 
 def _job(spec: Spec, name: str) -> JobSpec:
-    from daqsched.rules import did_you_mean
+    from daqsched.jobfile.rules import did_you_mean
 
     for job in spec.jobs:
         if job.name == name:

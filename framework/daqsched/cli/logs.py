@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -15,8 +16,9 @@ from daqsched.cli.root import access_options, connect, json_option, main
 from daqsched.errors import UserError
 
 if TYPE_CHECKING:
-    from daqsched.lines import Line
-    from daqsched.query import Wanted
+    from daqsched.logs.lines import Line
+    from daqsched.logs.query import Wanted
+    from daqsched.logs.sources import Source
 
 Show = Callable[["Line"], None]
 
@@ -102,10 +104,11 @@ def logs(
 
     A line of stdout has the mark |, one of stderr !, what the executor says of the job *, a service's log file :, syslog
     and journal %, and - tells of lines that were dropped. Out of sandboxes come the last lines of each job, host and
-    stream, without a time unless they say one themselves.
+    stream, without a time unless they say one themselves; --at, --count and --new go by that.
     """
     from daqsched import times
-    from daqsched.query import Wanted, levels_from
+    from daqsched.logs.lines import format_line, json_line
+    from daqsched.logs.query import Wanted, levels_from
 
     kind = _kind(follow, count, words)
     if not sandbox and (not elasticsearch or not index):
@@ -126,51 +129,67 @@ def logs(
     today = time.strftime("%Y-%m-%d")
 
     def show(line: Line, chosen: bool = False) -> None:
-        from daqsched.lines import format_line, json_line
-
         text = json_line(line) if as_json else format_line(line, colours, today=today, ids=ids, chosen=chosen)
         print(text, flush=follow)
 
+    source = _source(path, wanted, "" if sandbox else elasticsearch, index, words, runs, told=not sandbox)
     try:
-        if sandbox or not elasticsearch:
-            if kind or runs:
-                raise UserError(
-                    f"{kind or '--run'} needs Elasticsearch: out of the sandboxes come only lines, without their "
-                    "run" + ("" if sandbox else " (the daemon knows no Elasticsearch; --elasticsearch names one)")
-                )
-            _from_sandboxes(path, wanted, most, follow, show)
+        if kind in ("--count", "--new"):
+            from daqsched.cli import counts
+
+            screen = counts.Screen(_width(), colours, as_json, most)
+            if kind == "--new":
+                counts.show_new(source, _since(words["new"], now), screen, today)
+            else:
+                every_s = times.span(words["every"]) if words["every"] else 0.0
+                counts.show_count(source, wanted, words["by"], every_s, now, screen)
+        elif kind == "--at":
+            moment = times.moment(words["at"], now)
+            before, after = source.around(moment, most)
+            _show_all(before, show)
+            click.echo(f"---------- {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment))} ----------", err=True)
+            _show_all(after, show)
+            if not before and not after:
+                _complain(source.nothing())
+        elif kind == "--around":
+            before, line, after = source.around_line(words["around"], words["scope"], most)
+            _show_all(before, show)
+            show(line, chosen=True)
+            _show_all(after, show)
+        elif follow:
+            _show_all(source.follow(most), show)
         else:
-            from daqsched import search
-            from daqsched_executor.contract.forwarding import Access
-
-            client = search.connect(elasticsearch, Access(words["ca"], words["user_file"], words["api_key_file"]))
-            try:
-                if kind in ("--count", "--new"):
-                    from daqsched.cli import counts
-
-                    screen = counts.Screen(_width(), colours, as_json, most)
-                    if kind == "--new":
-                        counts.show_new(client, index, wanted, _since(words["new"], now), screen, today)
-                    else:
-                        every_s = times.span(words["every"]) if words["every"] else 0.0
-                        counts.show_count(client, index, wanted, words["by"], every_s, now, screen)
-                elif kind == "--at":
-                    _at(client, index, wanted, times.moment(words["at"], now), most, show)
-                elif kind == "--around":
-                    before, line, after = search.around_line(
-                        client, wanted, words["around"], words["scope"], most, index
-                    )
-                    for one in before:
-                        show(one)
-                    show(line, chosen=True)
-                    for one in after:
-                        show(one)
-                else:
-                    _last(client, index, wanted, most, follow, show)
-            finally:
-                client.close()
+            lines = source.tail(most)
+            _show_all(lines, show)
+            if not lines:
+                _complain(source.nothing())
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        source.close()
+
+
+def _show_all(lines: Iterable[Line], show: Show) -> None:
+    for line in lines:
+        show(line)
+
+
+def _source(
+    path: Path, wanted: Wanted, elasticsearch: str, index: str, words: dict[str, str], runs: Sequence[str], told: bool
+) -> Source:
+    """Elasticsearch, or the sandboxes where none is named; ``told``: nobody asked for those."""
+    from daqsched.logs.sources import Printed, Stored
+    from daqsched_executor.contract.forwarding import Access
+
+    if elasticsearch:
+        access = Access(words["ca"], words["user_file"], words["api_key_file"])
+        return Stored(elasticsearch, access, index, wanted, _complain)
+    if runs:
+        raise UserError(
+            "--run needs Elasticsearch: lines out of the sandboxes do not say which run they are of"
+            + (" (the daemon knows no Elasticsearch; --elasticsearch names one)" if told else "")
+        )
+    return Printed(connect(path), wanted, _complain)
 
 
 def _kind(follow: bool, count: bool, words: dict[str, str]) -> str:
@@ -192,56 +211,6 @@ def _since(text: str, now: float) -> float:
         raise UserError(f"--new took {text!r} for its time: write the jobs before it, or --new=1h ({error})") from error
 
 
-def _last(client: Any, index: str, wanted: Wanted, most: int, follow: bool, show: Show) -> None:
-    """The last lines, and those that come."""
-    from daqsched import search
-
-    if follow:
-        from daqsched.follow import Follower
-
-        follower = Follower(client, wanted, index, _complain)
-        for line in follower.tail(most):
-            show(line)
-        for line in follower.follow():
-            show(line)
-    lines = search.tail(client, wanted, most, index)
-    for line in lines:
-        show(line)
-    if not lines:
-        _nothing(client, index)
-
-
-def _at(client: Any, index: str, wanted: Wanted, moment: float, most: int, show: Show) -> None:
-    """Lines around a moment, with a word between them on stderr."""
-    from daqsched import search
-
-    before, after = search.around(client, wanted, moment, most, index)
-    for line in before:
-        show(line)
-    click.echo(f"---------- {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment))} ----------", err=True)
-    for line in after:
-        show(line)
-    if not before and not after:
-        _nothing(client, index)
-
-
-def _nothing(client: Any, index: str) -> None:
-    """Where no line was found: whether there are any."""
-    from daqsched import search
-    from daqsched.query import Wanted
-
-    newest = search.tail(client, Wanted(), 1, index)
-    if newest:
-        line = newest[0]
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.time))
-        _complain(f"no line fits; the newest of all is of {when}, {line.host} {line.job} (daqsched logs -n 1)")
-    else:
-        _complain(
-            f"no line was ever stored in {index}-*: does a forwarder run on the hosts? daqsched status shows its job; "
-            "daqsched logs --sandbox reads what jobs print where it lies"
-        )
-
-
 def _complain(sentence: str) -> None:
     click.echo(f"daqsched logs: {sentence}", err=True)
 
@@ -251,17 +220,6 @@ def _width() -> int:
     return shutil.get_terminal_size((120, 24)).columns
 
 
-def _from_sandboxes(path: Path, wanted: Wanted, most: int, follow: bool, show: Show) -> None:
-    from daqsched.sandboxes import Reader
-
-    reader = Reader(connect(path), wanted, _complain)
-    for line in reader.tail(most):
-        show(line)
-    if follow:
-        for line in reader.follow():
-            show(line)
-
-
 @logs.command()
 @click.option("--index", default="daqsched-logs", show_default=True, help="First part of the index names.")
 def kibana(index: str) -> None:
@@ -269,6 +227,6 @@ def kibana(index: str) -> None:
 
     To import: Stack Management, Saved Objects, Import; or POST it to /api/saved_objects/_import?overwrite=true.
     """
-    from daqsched.kibana import ndjson
+    from daqsched.logs.kibana import ndjson
 
     click.echo(ndjson(index), nl=False)

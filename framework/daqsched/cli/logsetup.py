@@ -15,7 +15,7 @@ from daqsched.cli.root import access_options, connect, json_option, print_json
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
-    from daqsched.logsetup import Step
+    from daqsched.logs.setup import Step
 
 _MARKS = {"done": "done", "would": "would", "already": "ok", "refused": "NO", "note": "note"}
 
@@ -36,7 +36,7 @@ def elasticsearch_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def client_of(path: Path, options: dict[str, Any]) -> tuple[Elasticsearch, str]:
     """A client for what `elasticsearch_options` say, and the first part of the index names."""
     from daqsched.errors import UserError
-    from daqsched.search import connect as client
+    from daqsched.logs.search import connect as client
     from daqsched_executor.contract.forwarding import Access
 
     elasticsearch, index = options["elasticsearch"], options["index"]
@@ -65,8 +65,8 @@ def setup(
     Where Elasticsearch has index lifecycle management it deletes old indices itself; else `daqsched logs expire` does.
     A second call without options changes nothing.
     """
-    from daqsched.logsetup import Setup
-    from daqsched.retention import kept
+    from daqsched.logs.retention import kept
+    from daqsched.logs.setup import Setup
 
     client, prefix = client_of(path, options)
     try:
@@ -87,8 +87,8 @@ def expire(path: Path, /, keep: Optional[str], dry_run: bool, as_json: bool, **o
     For an Elasticsearch without index lifecycle management; the daemon does it each hour. Only indices whose names are
     INDEX-DATE or INDEX-deadletter-DATE are looked at.
     """
-    from daqsched.logsetup import Setup
-    from daqsched.retention import kept
+    from daqsched.logs.retention import kept
+    from daqsched.logs.setup import Setup
 
     client, prefix = client_of(path, options)
     try:

@@ -28,9 +28,9 @@ def preflight(
     path: Path, file: Path, settings: Sequence[str], only: tuple[str, ...], timeout: float, as_json: bool
 ) -> None:
     """Ask all hosts whether they could start what FILE names; change nothing."""
-    from daqsched import wall
-    from daqsched.jobfile import load
-    from daqsched.variables import parse
+    from daqsched.jobfile.load import load
+    from daqsched.jobfile.variables import parse
+    from daqsched.terminal import wall
 
     answer = ask(connect(path), load(file, parse(settings)), only, timeout, quiet=as_json)
     if as_json:
@@ -43,7 +43,7 @@ def preflight(
 
 def show(answer: Any) -> None:
     """The wall, and the line that sums it up."""
-    from daqsched import wall
+    from daqsched.terminal import wall
 
     console = terminal()
     if answer.wall:
@@ -55,7 +55,7 @@ def ask(client: Any, spec: Any, only: Sequence[str], timeout: float, quiet: bool
     """Ask, and follow until all have answered or the time is over; returns the last `daqsched.preflight.Answer`."""
     from rich.live import Live
 
-    from daqsched import wall
+    from daqsched.terminal import wall
 
     begun = client.preflight(spec, only, timeout)
     live = Live(console=terminal(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None

@@ -147,8 +147,8 @@ def terminal(stderr: bool = False) -> Any:
 
 def spec_of(client: Callable[[], Any], word: str, settings: Sequence[str] = ()) -> Any:
     """What a job file asks for, or what the revision of that number did (0: the one in force), which the daemon is asked for."""
-    from daqsched.jobfile import load
-    from daqsched.variables import parse
+    from daqsched.jobfile.load import load
+    from daqsched.jobfile.variables import parse
 
     if word.isdigit() and not Path(word).exists():
         return client().revision(int(word)).spec

@@ -22,7 +22,7 @@ def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
 
     Ends with status 4 where something is not as wanted, 0 where all is.
     """
-    from daqsched import show_changes
+    from daqsched.terminal import show_changes
 
     answer = connect(path).why(select, most)
     if select and not answer.chosen:
@@ -40,7 +40,7 @@ def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
 @click.pass_obj
 def incidents(path: Path, as_json: bool) -> None:
     """Show deaths that are alike as one: how, how often, on which hosts, since when, after which change."""
-    from daqsched import show_changes
+    from daqsched.terminal import show_changes
 
     answer = connect(path).incidents()
     if as_json:

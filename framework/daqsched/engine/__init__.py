@@ -15,10 +15,3 @@ Inside, imports go one way: `engine` (which event goes where) -> `offers`, `task
 event leads to) -> `farm` (the instances and their indexes) -> `order` (what comes after what), `preflights` (hosts that
 are asked whether jobs could start) -> `instance`.
 """
-
-from daqsched.engine.engine import Engine
-from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S, REFUSE_S
-from daqsched.engine.instance import Instance
-from daqsched.engine.tasks import times
-
-__all__ = ["ASK_S", "KILL_AGAIN_S", "RECONCILE_S", "REFUSE_S", "Engine", "Instance", "times"]

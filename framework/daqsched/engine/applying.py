@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Callable, Optional
 
-from daqsched import commands, events
-from daqsched.commands import Revision
-from daqsched.engine import rollouts
+from daqsched.engine import commands, events, rollouts
+from daqsched.engine.commands import Revision
+from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.match import by_attributes
 from daqsched.engine.wanted import belongs, retire, want
-from daqsched.events import Attributes
 from daqsched.hosts import expand
-from daqsched.match import by_attributes
 from daqsched.rollout import Strategy
 from daqsched.select import selection
 from daqsched.spec import FORWARDER, JobSpec, digest, run_digests

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional
 
-from daqsched import commands, events
+from daqsched.engine import commands, events
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched_executor.contract import Order, Report

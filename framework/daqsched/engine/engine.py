@@ -7,11 +7,11 @@ from typing import Callable, Iterable, Optional
 
 import msgspec
 
-from daqsched import commands, events
-from daqsched.commands import Command, Revision
 from daqsched.engine import (
     applying,
     asked,
+    commands,
+    events,
     invariants,
     leases,
     moments,
@@ -22,6 +22,7 @@ from daqsched.engine import (
     tasks,
     wanted,
 )
+from daqsched.engine.commands import Command, Revision
 from daqsched.engine.ends import LONGEST_S
 from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, PACES, ROLLOUT, VOUCH_S, Farm, patience
 from daqsched.engine.instance import Key

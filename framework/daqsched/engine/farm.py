@@ -12,19 +12,19 @@ from typing import Callable, Iterator, Optional
 
 import msgspec
 
-from daqsched import commands, events
-from daqsched.commands import Command, Revision
-from daqsched.demand import ByHost, Demand
+from daqsched.engine import commands, events
+from daqsched.engine.commands import Command, Revision
+from daqsched.engine.demand import ByHost, Demand
 from daqsched.engine.ends import LONGEST_S, Ends
+from daqsched.engine.events import Attributes
+from daqsched.engine.incidents import Incidents
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.match import by_attributes, canonical, lacking
 from daqsched.engine.order import Order
 from daqsched.engine.paces import Paces
 from daqsched.engine.preflights import Preflights
 from daqsched.engine.rolling import Rolling
-from daqsched.events import Attributes
 from daqsched.hosts import expand
-from daqsched.incidents import Incidents
-from daqsched.match import by_attributes, canonical, lacking
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, run_digests
 from daqsched.task import Aside, Record, Task
 from daqsched_executor.contract import Exit

@@ -8,7 +8,7 @@ from typing import Optional
 import msgspec
 from msgspec import structs
 
-from daqsched import commands, events
+from daqsched.engine import commands, events
 from daqsched.engine.farm import ASIDE, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.wanted import unwant, want

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from daqsched import commands
-from daqsched.backoff import CAP_S
+from daqsched.engine import commands
+from daqsched.engine.backoff import CAP_S
 from daqsched.engine.farm import ASIDE, ROLLOUT, Farm
 from daqsched.task import Aside, Task
 

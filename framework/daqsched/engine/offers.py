@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Mapping
 
-from daqsched import commands, events
-from daqsched.commands import SurveyToLaunch, TaskToLaunch
-from daqsched.engine import surveys
+from daqsched.engine import commands, events, surveys
+from daqsched.engine.commands import SurveyToLaunch, TaskToLaunch
+from daqsched.engine.events import Attributes
 from daqsched.engine.farm import ASK_S, REFUSE_S, Farm
 from daqsched.engine.instance import Instance
+from daqsched.engine.match import Room, lacking
 from daqsched.engine.tasks import look_for_lost
 from daqsched.engine.wanted import unwant, want
-from daqsched.events import Attributes
 from daqsched.fill import payload
-from daqsched.match import Room, lacking
 from daqsched.spec import FORWARDER, JobSpec, run_digest
 from daqsched.task import Task
 

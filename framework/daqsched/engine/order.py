@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from daqsched.demand import ByHost
+from daqsched.engine.demand import ByHost
 from daqsched.engine.instance import Instance
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daqsched import commands
+from daqsched.engine import commands
 from daqsched.engine.farm import RECONCILE_S, RECONCILE_SOME, VOUCH_CAP_S, Farm
 
 

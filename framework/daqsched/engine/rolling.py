@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Optional
 
-from daqsched.commands import Revision
+from daqsched.engine.commands import Revision
 from daqsched.engine.instance import Key
 from daqsched.rollout import Rollout
 

@@ -7,9 +7,8 @@ from typing import Literal, Optional
 
 import msgspec
 
-from daqsched import commands, events
-from daqsched.commands import Revision
-from daqsched.engine import wanted
+from daqsched.engine import commands, events, wanted
+from daqsched.engine.commands import Revision
 from daqsched.engine.farm import BATCHES, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, State, Strategy, depths, divide

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from daqsched import commands, events
-from daqsched.commands import SurveyToLaunch
+from daqsched.engine import commands, events
+from daqsched.engine.commands import SurveyToLaunch
 from daqsched.engine.farm import Farm
+from daqsched.engine.match import Room
 from daqsched.engine.preflights import Preflights
 from daqsched.hosts import fold
-from daqsched.match import Room
 from daqsched.preflight import AT_ONCE, KEPT, LONGEST_S, NEEDS, TASK, TRIES, Ask, Preflight
 from daqsched.task import LIVE
 from daqsched_executor.contract import ContractError, Findings, duration

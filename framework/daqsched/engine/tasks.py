@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from daqsched import backoff, commands, events
-from daqsched.engine import asked, leases, rollouts, surveys
+from daqsched.engine import asked, backoff, commands, events, leases, rollouts, surveys
 from daqsched.engine.farm import PACES, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.wanted import unwant

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Callable, Iterable, Optional
 
-from daqsched import events
-from daqsched.commands import Revision
+from daqsched.engine import events
+from daqsched.engine.commands import Revision
+from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
-from daqsched.events import Attributes
+from daqsched.engine.match import by_attributes, lacking
 from daqsched.hosts import expand
-from daqsched.match import by_attributes, lacking
 from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest, run_digests
 from daqsched.task import Hold, Record
 

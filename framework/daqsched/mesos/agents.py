@@ -16,10 +16,10 @@ from typing import Any, Optional
 
 import httpx
 
+from daqsched.engine.events import Attributes, Offer
+from daqsched.engine.match import short
 from daqsched.errors import Unreachable
-from daqsched.events import Attributes, Offer
-from daqsched.match import short
-from daqsched.placement import free_of
+from daqsched.views.placement import free_of
 from daqsched_executor.contract import SANDBOX_FILES
 
 #: How long an agent may take for one answer, and for taking the connection.

@@ -19,7 +19,7 @@ from typing import Any, Callable, Mapping, Sequence
 import pymesos
 import pymesos.process
 
-from daqsched import commands, events
+from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.incoming import OfferMessage, event_of, offer_of, report_of

@@ -8,8 +8,8 @@ from typing import Any, Mapping, Optional
 
 import msgspec
 
-from daqsched import events
-from daqsched.match import canonical
+from daqsched.engine import events
+from daqsched.engine.match import canonical
 
 
 class _Value(msgspec.Struct, gc=False):

@@ -9,8 +9,8 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from addict import Dict
 
-from daqsched import commands
-from daqsched.match import EXECUTOR_CPUS, EXECUTOR_MEM
+from daqsched.engine import commands
+from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Iterable, Iterator, Mapping, Optional, Protocol
 import msgspec
 from msgspec import structs
 
-from daqsched.commands import Revision
+from daqsched.engine.commands import Revision
 from daqsched.spec import EMPTY, Spec
 from daqsched.task import Record
 

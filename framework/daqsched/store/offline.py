@@ -38,7 +38,7 @@ def opened(state: str, credentials: Optional[Path], what: str, new: bool) -> Ite
 @contextmanager
 def _in_zookeeper(state: str, credentials: Optional[Path], what: str) -> Iterator[Store]:
     # kazoo is read by those who need it
-    from daqsched.election import Card, Election
+    from daqsched.store.election import Card, Election
     from daqsched.store.keeper import Keeper, place_of
     from daqsched.store.zookeeper import ZooKeeperStore
 

@@ -10,7 +10,7 @@ from typing import Iterable, Iterator, Mapping, Optional
 
 import msgspec
 
-from daqsched.commands import Revision
+from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError, Unsaved
 from daqsched.spec import EMPTY, decode, encode
 from daqsched.store.kept import SCHEMA, Contents, Key, record_bytes, record_of, revision_of

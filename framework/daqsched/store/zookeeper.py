@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from daqsched.commands import Revision
+from daqsched.engine.commands import Revision
 from daqsched.spec import decode, encode
 from daqsched.store.keeper import Keeper
 from daqsched.store.kept import Contents, Key, head_of, record_bytes, record_of, revision_of

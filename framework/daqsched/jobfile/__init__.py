@@ -1,0 +1,1 @@
+"""The words of a job file, what can be wrong with them, and how a file becomes a spec."""

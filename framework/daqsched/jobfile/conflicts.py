@@ -1,0 +1,89 @@
+"""What can't be of jobs that are right one by one: two of one name, waiting in a circle, one port twice on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from daqsched.errors import JobError
+from daqsched.hosts import expand
+from daqsched.jobfile.rules import check_job, did_you_mean, logging_mistakes
+from daqsched.rollout import check as check_strategy
+from daqsched.spec import JobSpec, Spec
+
+
+def check(spec: Spec) -> None:
+    """Raise the first `JobError` that there is in any of the jobs, between them, or in the logging, with the job's name in it.
+
+    A job file is looked at job by job as it is evaluated, and by `conflicts` at the end.
+    """
+    seen = set()
+    for job in spec.jobs:
+        try:
+            check_job(job)
+        except JobError as error:
+            raise JobError(f"job {job.name!r}: {error.field}: {error}", error.field) from error
+        if job.name in seen:
+            raise JobError(f"two jobs are named {job.name!r}: names must differ", "name")
+        seen.add(job.name)
+    for mistake in logging_mistakes(spec.logging):
+        raise JobError(f"logging: {mistake.field}: {mistake}", mistake.field)
+    if spec.rollout is not None:
+        try:
+            check_strategy(spec.rollout)
+        except JobError as error:
+            raise JobError(f"rollout: {error.field}: {error}", error.field) from error
+    for name, conflict in conflicts(spec.jobs):
+        raise JobError(f"job {name!r}: {conflict.field}: {conflict}", conflict.field)
+
+
+def conflicts(jobs: Iterable[JobSpec]) -> Iterator[tuple[str, JobError]]:
+    """What can't be of jobs that are right one by one, with the name of the job whose field it is."""
+    known = {job.name: job for job in jobs}
+    for job in known.values():
+        for name in job.after:
+            if name not in known:
+                yield (
+                    job.name,
+                    JobError(f"there is no job {name!r}{did_you_mean(name, set(known) - {job.name})}", "after"),
+                )
+    for cycle in _cycles({job.name: job.after for job in known.values()}):
+        yield cycle[0], JobError(f"a cycle: {' -> '.join(cycle)}: none of them would ever start", "after")
+    yield from _taken_ports(known.values())
+
+
+def _cycles(after: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Each way of waiting in a circle that a walk finds: ``("a", "b", "a")``."""
+    done: set[str] = set()
+    for start in after:
+        path: dict[str, Iterator[str]] = {start: iter(after[start])} if start not in done else {}
+        while path:
+            here = next(reversed(path))
+            for name in path[here]:
+                if name in path and name != here:
+                    names = list(path)
+                    yield (*names[names.index(name) :], name)
+                elif name in after and name not in done and name != here:
+                    path[name] = iter(after[name])
+                    break
+            else:
+                done.add(here)
+                del path[here]
+
+
+def _taken_ports(jobs: Iterable[JobSpec]) -> Iterator[tuple[str, JobError]]:
+    """A number can be had once on a host. Which machines have which attributes is not known here."""
+    taken: dict[tuple[str, int], JobSpec] = {}
+    for job in jobs:
+        told = set()
+        for name, number in job.ports.items():
+            for host in expand(job.hosts) if number else ():
+                first = taken.setdefault((host, number), job)
+                if first is not job and (first.name, number) not in told and _may_meet(first, job):
+                    told.add((first.name, number))
+                    sentence = f"{name!r}: port {number} of {host} is taken by job {first.name!r}"
+                    yield job.name, JobError(sentence, "resources.ports")
+
+
+def _may_meet(one: JobSpec, other: JobSpec) -> bool:
+    """No machine has two values of one attribute."""
+    return all(other.attributes.get(name, value) == value for name, value in one.attributes.items())

@@ -1,0 +1,192 @@
+"""Where lines come from: Elasticsearch, or the sandboxes that jobs print to. `daqsched logs` asks either the same things."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from daqsched.logs.count import Counted, Novelty
+from daqsched.logs.lines import Line
+from daqsched.logs.query import Wanted
+
+if TYPE_CHECKING:
+    from daqsched.client import Client
+    from daqsched_executor.contract.forwarding import Access
+
+Complain = Callable[[str], None]
+
+
+class New(NamedTuple):
+    """Messages that are new, the first seen first; how many lines there are since then, how many of them have no fingerprint,
+    and how many are of too many kinds to be looked at."""
+
+    messages: list[Novelty]
+    lines: int
+    without: int = 0
+    cut: int = 0
+
+
+class Source(Protocol):
+    """The lines that somebody wants, by whatever way."""
+
+    def tail(self, most: int) -> list[Line]:
+        """The last ones."""
+
+    def follow(self, most: int) -> Iterator[Line]:
+        """The last ones, and those that come, for ever."""
+
+    def around(self, moment: float, most: int) -> tuple[list[Line], list[Line]]:
+        """The last before a moment and the first from then on, together ``most``."""
+
+    def around_line(self, name: str, scope: str, most: int) -> tuple[list[Line], Line, list[Line]]:
+        """The lines before one, it, and those after it; ``name`` is its id, ``scope`` is ``stream``, ``host`` or ``farm``.
+
+        Raises `UserError` where there is no such line.
+        """
+
+    def count(self, by: Sequence[str], every_s: float, begin: float, end: float) -> Counted:
+        """Those of a time in groups, and by intervals where ``every_s`` is not 0."""
+
+    def examples(self, fingerprints: Iterable[str], begin: float, end: float) -> dict[str, str]:
+        """A message of each of these kinds."""
+
+    def new(self, since: float) -> New:
+        """Messages of kinds that were not there before."""
+
+    def nothing(self) -> str:
+        """Where no line was found: whether there are any, and what to do."""
+
+    def close(self) -> None:
+        """Let connections go."""
+
+
+class Stored:
+    """Out of Elasticsearch. Its client is imported here: no other command pays its 0.3 s."""
+
+    def __init__(self, url: str, access: Access, index: str, wanted: Wanted, complain: Complain) -> None:
+        from daqsched.logs import search
+
+        self._client = search.connect(url, access)
+        self._index, self._wanted, self._complain = index, wanted, complain
+
+    def tail(self, most: int) -> list[Line]:
+        """As `Source.tail`."""
+        from daqsched.logs import search
+
+        return search.tail(self._client, self._wanted, most, self._index)
+
+    def follow(self, most: int) -> Iterator[Line]:
+        """As `Source.follow`."""
+        from daqsched.logs.follow import Follower
+
+        follower = Follower(self._client, self._wanted, self._index, self._complain)
+        yield from follower.tail(most)
+        yield from follower.follow()
+
+    def around(self, moment: float, most: int) -> tuple[list[Line], list[Line]]:
+        """As `Source.around`."""
+        from daqsched.logs import search
+
+        return search.around(self._client, self._wanted, moment, most, self._index)
+
+    def around_line(self, name: str, scope: str, most: int) -> tuple[list[Line], Line, list[Line]]:
+        """As `Source.around_line`."""
+        from daqsched.logs import search
+
+        return search.around_line(self._client, self._wanted, name, scope, most, self._index)
+
+    def count(self, by: Sequence[str], every_s: float, begin: float, end: float) -> Counted:
+        """As `Source.count`."""
+        from daqsched.logs import counting
+
+        return counting.count(self._client, self._within(begin, end), by, every_s, self._index)
+
+    def examples(self, fingerprints: Iterable[str], begin: float, end: float) -> dict[str, str]:
+        """As `Source.examples`: the newest of each."""
+        from daqsched.logs import counting
+
+        return counting.examples(self._client, self._within(begin, end), fingerprints, self._index)
+
+    def new(self, since: float) -> New:
+        """As `Source.new`."""
+        from daqsched.logs import counting
+
+        return counting.new(self._client, self._wanted, since, self._index)
+
+    def nothing(self) -> str:
+        """As `Source.nothing`."""
+        from daqsched.logs import search
+
+        newest = search.tail(self._client, Wanted(), 1, self._index)
+        if newest:
+            line = newest[0]
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.time))
+            return f"no line fits; the newest of all is of {when}, {line.host} {line.job} (daqsched logs -n 1)"
+        return (
+            f"no line was ever stored in {self._index}-*: does a forwarder run on the hosts? daqsched status shows its job; "
+            "daqsched logs --sandbox reads what jobs print where it lies"
+        )
+
+    def close(self) -> None:
+        """As `Source.close`."""
+        self._client.close()
+
+    def _within(self, begin: float, end: float) -> Wanted:
+        return replace(self._wanted, since=begin, until=end)
+
+
+class Printed:
+    """Out of the sandboxes, through the daemon and the agents. What has no time of its own can't be placed in time."""
+
+    def __init__(self, client: Client, wanted: Wanted, complain: Complain) -> None:
+        from daqsched.logs.sandboxes import Reader
+
+        self._reader = Reader(client, wanted, complain)
+        self._examples: dict[str, str] = {}
+
+    def tail(self, most: int) -> list[Line]:
+        """As `Source.tail`, of each job, host and stream."""
+        return self._reader.tail(most)
+
+    def follow(self, most: int) -> Iterator[Line]:
+        """As `Source.follow`."""
+        yield from self._reader.tail(most)
+        yield from self._reader.follow()
+
+    def around(self, moment: float, most: int) -> tuple[list[Line], list[Line]]:
+        """As `Source.around`."""
+        from daqsched.logs import nearby
+
+        return nearby.around(self._reader, moment, most)
+
+    def around_line(self, name: str, scope: str, most: int) -> tuple[list[Line], Line, list[Line]]:
+        """As `Source.around_line`."""
+        from daqsched.logs import nearby
+
+        return nearby.around_line(self._reader, name, scope, most)
+
+    def count(self, by: Sequence[str], every_s: float, begin: float, end: float) -> Counted:
+        """As `Source.count`."""
+        from daqsched.logs import nearby
+
+        counted, self._examples = nearby.count(self._reader, by, every_s, begin, end)
+        return counted
+
+    def examples(self, fingerprints: Iterable[str], begin: float, end: float) -> dict[str, str]:
+        """As `Source.examples`, of what `count` saw."""
+        return {one: self._examples[one] for one in fingerprints if one in self._examples}
+
+    def new(self, since: float) -> New:
+        """As `Source.new`: against what the same sandboxes still have."""
+        from daqsched.logs import nearby
+
+        return New(*nearby.new(self._reader, since))
+
+    def nothing(self) -> str:
+        """As `Source.nothing`."""
+        return "no line fits: daqsched status shows which jobs run; what Mesos has collected is gone"
+
+    def close(self) -> None:
+        """As `Source.close`."""

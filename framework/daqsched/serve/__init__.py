@@ -1,0 +1,1 @@
+"""`daqsched serve`: the thread that owns the engine, what answers on its sockets, several daemons as one."""

@@ -1,0 +1,282 @@
+"""What the daemon answers: HTTP and JSON over a Unix socket that only its owner and group may open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from typing import Callable, Optional, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from daqsched import __version__, preflight
+from daqsched.engine import events
+from daqsched.engine.asked import why_not
+from daqsched.engine.engine import Engine
+from daqsched.engine.match import by_attributes
+from daqsched.engine.surveys import why_waiting
+from daqsched.errors import Refused, Unreachable, UserError
+from daqsched.jobfile.conflicts import check
+from daqsched.protocol import (
+    API,
+    IncidentsAnswer,
+    Info,
+    OrderAnswer,
+    OrderRequest,
+    PreflightAnswer,
+    PreflightBegun,
+    PreflightRequest,
+    ProgressAnswer,
+    Selected,
+    SelectRequest,
+    StatusAnswer,
+    WhyAnswer,
+)
+from daqsched.select import selection
+from daqsched.serve.change_api import Changes
+from daqsched.serve.chronicle import Chronicle
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.door import answering, body_of, no_such_thing, number_of, user_of
+from daqsched.serve.hand_api import Hands
+from daqsched.serve.sandbox_api import Sandboxes
+from daqsched.spec import Spec
+from daqsched.store.backup import pack
+from daqsched.views import view
+from daqsched.views.why import stories
+from daqsched_executor.contract import ORDER_KINDS, Order
+
+logger = logging.getLogger(__name__)
+
+#: The longest that a progress request may be kept waiting for a change.
+MOST_WAIT_S = 30.0
+
+Body = TypeVar("Body")
+
+
+class Api:
+    """The routes; `serving` answers by them."""
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        complete: Callable[[Spec], Spec],
+        elasticsearch: str,
+        index: str,
+        agent_credentials: Optional[tuple[str, str]] = None,
+        leader: str = "",
+    ) -> None:
+        self._daemon = daemon
+        self._leader = leader
+        self._complete = complete
+        self._elasticsearch, self._index = elasticsearch, index
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._changed: Optional[asyncio.Event] = None
+        daemon.changed = self._wake
+        #: What `status --at` asks; None: nothing does.
+        self.chronicle: Optional[Chronicle] = None
+        sandboxes = Sandboxes(self._ask, agent_credentials)
+        self.app = Starlette(
+            routes=[
+                Route(f"{API}/info", answering(self.info)),
+                Route(f"{API}/backup", answering(self.backup)),
+                Route(f"{API}/status", answering(self.status)),
+                Route(f"{API}/progress", answering(self.progress)),
+                Route(f"{API}/why", answering(self.why)),
+                Route(f"{API}/incidents", answering(self.incidents)),
+                Route(f"{API}/preflight", answering(self.preflight), methods=["POST"]),
+                Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer)),
+                Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
+                Route(f"{API}/start", answering(self.start), methods=["POST"]),
+                Route(f"{API}/order", answering(self.order), methods=["POST"]),
+                *Changes(daemon, complete, self._ask, agent_credentials).routes,
+                *Hands(daemon, self._ask).routes,
+                Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
+                Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
+            ],
+            exception_handlers={HTTPException: no_such_thing},
+        )
+
+    # ------------------------------------------------------------------ routes
+
+    async def info(self, request: Request) -> Info:
+        return await self._ask(
+            lambda engine, now: Info(
+                __version__,
+                os.getpid(),
+                engine.framework_id,
+                engine.master,
+                engine.connected,
+                engine.revision.number if engine.revision else 0,
+                engine.spec.logging.elasticsearch or self._elasticsearch,
+                engine.spec.logging.index or self._index,
+            )
+        )
+
+    async def backup(self, request: Request) -> Response:
+        found = await self._ask(lambda engine, now: (self._daemon.contents(), now))
+        return Response(await asyncio.to_thread(pack, *found), media_type="application/octet-stream")
+
+    async def status(self, request: Request) -> StatusAnswer:
+        chosen = selection(request.query_params.getlist("select"))
+        then = number_of(request, "at", 0.0)
+        if then:
+            return await self._status_at(chosen, then)
+
+        def answer(engine: Engine, now: float) -> StatusAnswer:
+            applied = engine.revision
+            return StatusAnswer(
+                list(view.rows(engine, chosen, now)),
+                applied.number if applied else 0,
+                applied.digest if applied else "",
+                applied.user if applied else "",
+                applied.time if applied else 0.0,
+                engine.master,
+                engine.connected,
+                now,
+                leader=self._leader,
+                held=self._daemon.held,
+            )
+
+        return await self._ask(answer)
+
+    async def _status_at(self, chosen: Callable[[str, str], bool], then: float) -> StatusAnswer:
+        if self.chronicle is None:
+            raise Refused("this daemon keeps no chronicle")
+        rows, doubt = await asyncio.to_thread(self.chronicle.at, then)
+        applied = await self._ask(
+            lambda engine, now: next((one for one in self._daemon.history(10_000) if one.time <= then), None)
+        )
+        known = [row for row in rows if chosen(row.job, row.host)]
+        if applied is None:
+            return StatusAnswer(known, 0, "", "", 0.0, "", True, then, doubt)
+        return StatusAnswer(known, applied.number, applied.digest, applied.user, applied.time, "", True, then, doubt)
+
+    async def why(self, request: Request) -> WhyAnswer:
+        words = request.query_params.getlist("select")
+        most = int(number_of(request, "most", 20))
+
+        def answer(engine: Engine, now: float) -> WhyAnswer:
+            # a word may be a host's name, where no job is called so
+            hosts = {host for hosts in engine.order.wanted.values() for host in hosts} if words else set()
+            meant = [f"@{word}" if word in hosts and word not in engine.order.wanted else word for word in words]
+            return WhyAnswer(*stories(engine, selection(meant), now, most), self._daemon.held)
+
+        return await self._ask(answer)
+
+    async def incidents(self, request: Request) -> IncidentsAnswer:
+        return await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
+
+    async def progress(self, request: Request) -> ProgressAnswer:
+        chosen = selection(request.query_params.getlist("select"))
+        most = number_of(request, "most", 20)
+
+        def answer(engine: Engine, now: float) -> ProgressAnswer:
+            found = view.progress(engine, chosen, now, int(most))
+            return ProgressAnswer(found, engine.connected, engine.master, now)
+
+        await self._news(request)
+        return await self._ask(answer)
+
+    async def _news(self, request: Request) -> None:
+        """Wait for a change after the version that was seen, for as long as the request may wait."""
+        seen, wait_s = number_of(request, "seen", -1), min(MOST_WAIT_S, number_of(request, "wait_s", 0))
+        if self._changed is None:
+            self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
+        # taken before the question: a change right after its answer is not missed
+        changed = self._changed
+        if wait_s and await self._ask(lambda engine, now: engine.version) == seen:
+            try:
+                await asyncio.wait_for(changed.wait(), wait_s)
+            except asyncio.TimeoutError:
+                pass
+
+    async def preflight(self, request: Request) -> PreflightBegun:
+        body = await body_of(request, PreflightRequest)
+        check(body.spec)
+        if not 0 < body.timeout_s <= preflight.LONGEST_S:
+            raise UserError(f"a preflight may take up to {preflight.LONGEST_S:g} s, not {body.timeout_s:g} s")
+        chosen = selection(body.select)
+        where = await self._ask(
+            lambda engine, now: {job.name: engine.hosts_of(job) for job in body.spec.jobs if by_attributes(job)}
+        )
+        # on another thread: thirty jobs on two hundred hosts take most of a second
+        asked = await asyncio.to_thread(preflight.questions, body.spec, chosen, lambda job: where.get(job.name, ()))
+        not_asked = preflight.not_asked(body.spec, chosen, lambda job: where.get(job.name, ()))
+        if not asked and not not_asked:
+            raise UserError("there is no host to ask: the file has no job, or none that fits --only")
+        running = await self._ask(lambda engine, now: sum(not one.over for one in engine.preflights.made.values()))
+        if running >= preflight.UNDER_WAY:
+            raise Refused(f"{running} preflights are under way: wait until one of them has ended")
+        id = secrets.token_hex(4)
+        event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked)
+        await asyncio.wrap_future(self._daemon.request(event))
+        return PreflightBegun(id, len(asked))
+
+    async def preflight_answer(self, request: Request) -> PreflightAnswer:
+        id = request.path_params["id"]
+
+        def answer(engine: Engine, now: float) -> PreflightAnswer:
+            found = engine.preflights.made.get(id)
+            if found is None:
+                raise Unreachable("this preflight is not known (any more), the daemon was started anew: ask again")
+            return PreflightAnswer(engine.version, found.answer(lambda ask: why_waiting(engine, ask)))
+
+        await self._news(request)
+        return await self._ask(answer)
+
+    async def stop(self, request: Request) -> Selected:
+        return await self._select(request, lambda keys, user, text: events.Held(keys, user, text))
+
+    async def start(self, request: Request) -> Selected:
+        return await self._select(request, lambda keys, user, text: events.Released(keys, user))
+
+    async def _select(
+        self, request: Request, event: Callable[[tuple[tuple[str, str], ...], str, str], events.Event]
+    ) -> Selected:
+        body = await body_of(request, SelectRequest)
+        keys = await self._chosen(body.select)
+        await asyncio.wrap_future(self._daemon.request(event(keys, user_of(request), body.message)))
+        return Selected(len(keys))
+
+    async def _chosen(self, select: list[str]) -> tuple[tuple[str, str], ...]:
+        if not select:
+            raise UserError("nothing is selected: name jobs, or '*' for all")
+        chosen = selection(select)
+        keys = await self._ask(lambda engine, now: tuple(key for key in engine.instances if chosen(*key)))
+        if not keys:
+            raise UserError(f"no job fits {' '.join(select)}: `daqsched status` lists them")
+        return keys
+
+    async def order(self, request: Request) -> OrderAnswer:
+        body = await body_of(request, OrderRequest)
+        if body.kind not in ORDER_KINDS:
+            raise UserError(f"{body.kind!r} is nothing to ask for: one of {', '.join(ORDER_KINDS)}")
+        keys = await self._chosen(body.select)
+        id = body.id or secrets.token_hex(4)
+        order = Order(id, body.kind, user_of(request), body.name, body.until, body.message)
+        found = await self._ask(
+            lambda engine, now: [
+                (*key, why_not(engine.instances[key], order, now)) for key in keys if key in engine.instances
+            ]
+        )
+        await asyncio.wrap_future(self._daemon.request(events.Ordered(keys, order)))
+        return OrderAnswer(id, [(job, host) for job, host, why in found if not why], [one for one in found if one[2]])
+
+    async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:
+        return await asyncio.wrap_future(self._daemon.ask(question))
+
+    # ------------------------------------------------------------------ news
+
+    def _wake(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._renew)
+
+    def _renew(self) -> None:
+        assert self._changed is not None, "made before anybody could wake it"
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,316 @@
+"""`daqsched serve`: one thread owns the engine, everything else puts events into its queue.
+
+A round of the loop takes all that waits in the queue, lets the engine handle each, makes all that it wants saved
+durable in one transaction, and only then performs the rest. Whatever fails comes back as an event or is asked again.
+
+Where the disk is full, the loop waits with what it has in mind until that is saved, and still tells people how things are.
+
+Where the state may be another's (`store.Store.vouch`), the loop ends with `Deposed` before anything leaves the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import secrets
+import time
+from concurrent.futures import Future
+from http.client import HTTPException
+from typing import Any, Callable, Optional, Protocol, Sequence, TypeVar, Union
+
+from daqsched.engine import commands, events
+from daqsched.engine.engine import Engine
+from daqsched.errors import DaqschedError, Deposed, Unreachable, Unsaved
+from daqsched.spec import Spec
+from daqsched.store import Contents, Store
+from daqsched.store.backup import contents_of
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+#: How many things one round takes in, so that no round is without end.
+ROUND = 10_000
+
+
+class Edge(Protocol):
+    """What the loop needs of the connection to Mesos."""
+
+    def perform(self, command: commands.Command) -> None:
+        """Carry it out or raise."""
+
+
+class _Question:
+    def __init__(self, ask: Callable[[Engine, float], Any]) -> None:
+        self.ask = ask
+        self.answer: Future[Any] = Future()
+
+
+class _Request:
+    def __init__(self, event: events.Event) -> None:
+        self.event = event
+        self.done: Future[None] = Future()
+
+
+class _Stop:
+    """Ends the loop."""
+
+
+class _Nudge:
+    """Nothing but a round."""
+
+
+_Item = Union[events.Event, _Question, _Request, _Stop, _Nudge]
+
+#: How often a save is tried again, in seconds.
+AGAIN_S = 1.0
+
+#: What Mesos says to a scheduler in whose name another has subscribed (master.cpp, `failoverFramework`).
+_TAKEN_OVER = "failed over"
+
+
+class Daemon:
+    """The loop. `put`, `ask`, `request` and `stop` may be called from any thread, `run` by the one that owns the engine."""
+
+    def __init__(self, store: Store, complete: Callable[[Spec], Spec], clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        #: Taken from the queue while nothing could be saved: comes first afterwards.
+        self._later: list[_Item] = []
+        #: Why nothing can be changed, while the state is lost or can't be saved.
+        self.held = ""
+        self._over = False
+        self.engine = Engine(lambda: secrets.token_hex(4), complete)
+        self.engine.restore(store.framework_id(), store.revision, store.records(), store.document)
+        #: Called on the loop's thread after a round that changed something.
+        self.changed: Callable[[], None] = lambda: None
+        #: Called on the loop's thread with those whose record was saved.
+        self.saved: Callable[[tuple[tuple[str, str], ...]], None] = lambda keys: None
+        #: Called for a rollout's guard; the answer is put as an event.
+        self.ask_guard: Callable[[commands.AskGuard], None] = lambda command: None
+
+    def put(self, event: events.Event) -> None:
+        """Let the engine know."""
+        self._queue.put(event)
+
+    def ask(self, question: Callable[[Engine, float], Answer]) -> Future[Answer]:
+        """Have a question answered between two rounds; it must only read."""
+        item = _Question(question)
+        self._enqueue(item)
+        return item.answer
+
+    def request(self, event: events.Event) -> Future[None]:
+        """Let the engine know, and be told when that is durable and on its way."""
+        item = _Request(event)
+        self._enqueue(item)
+        return item.done
+
+    def _enqueue(self, item: _Item) -> None:
+        self._queue.put(item)
+        if self._over:
+            self.end()
+
+    def history(self, most: int) -> list[commands.Revision]:
+        """The last revisions, the newest first, without their specs; for a question's own thread, see `ask`."""
+        return self._store.history(most)
+
+    def revision(self, number: int) -> Optional[commands.Revision]:
+        """One of them, whole; for a question's own thread, see `ask`."""
+        return self._store.revision(number)
+
+    def contents(self) -> Contents:
+        """All that is saved; for a question's own thread, see `ask`."""
+        return contents_of(self._store)
+
+    def stop(self) -> None:
+        """End `run` after what is already in the queue."""
+        self._queue.put(_Stop())
+
+    def nudge(self) -> None:
+        """Have a look at once at whether the state is still ours."""
+        self._queue.put(_Nudge())
+
+    def run(self, edge: Edge) -> None:
+        """Work until `stop`; raises `DaqschedError` where going on makes no sense, `Deposed` where it must not."""
+        while self._round(edge):
+            pass
+
+    def hold(self, why: str, over: Callable[[], bool]) -> None:
+        """After `Deposed`: tell people how it last was, and refuse everything else, until ``over``."""
+        self.held = why
+        self.changed()
+        while not over():
+            try:
+                item = self._queue.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if isinstance(item, _Question):
+                self._reply(item)
+            elif isinstance(item, events.Disconnected):
+                self.engine.handle(item, self._clock())
+            else:
+                _refuse(item, Unreachable(why))
+
+    def end(self) -> None:
+        """No more answers: whoever still asks, or asks from now on, is told so."""
+        self._over = True
+        while True:
+            try:
+                _refuse(self._queue.get_nowait(), Unreachable("this daqsched serve is ending: ask again"))
+            except queue.Empty:
+                return
+
+    def _round(self, edge: Edge) -> bool:
+        items = self._take()
+        try:
+            return self._work(items, edge)
+        except Deposed as error:
+            for item in items:
+                _refuse(
+                    item, Unreachable(f"{error}: look whether it was still taken in, `daqsched status`, and ask again")
+                )
+            raise
+
+    def _work(self, items: Sequence[_Item], edge: Edge) -> bool:
+        self._store.vouch()
+        todo: list[commands.Command] = []
+        requests: list[_Request] = []
+        questions: list[_Question] = []
+        going = True
+        before = self.engine.version
+        for item in items:
+            if isinstance(item, _Question):
+                questions.append(item)
+            elif isinstance(item, _Stop):
+                going = False
+            elif isinstance(item, _Request):
+                requests.append(item)
+                todo += self.engine.handle(item.event, self._clock())
+            elif isinstance(item, _Nudge):
+                pass
+            elif isinstance(item, events.Rejected):
+                if _TAKEN_OVER in item.why:
+                    raise Deposed("another daqsched serve has taken over")
+                raise DaqschedError(
+                    f"the master has given this framework up: {item.why}. Its tasks are gone; "
+                    "`daqsched serve --new-framework` registers anew and starts everything again"
+                )
+            else:
+                todo += self.engine.handle(item, self._clock())
+        if self.engine.next_tick(self._clock()) <= self._clock():
+            todo += self.engine.handle(events.Ticked(), self._clock())
+        try:
+            self._save(todo)
+        except Unsaved as error:
+            self._wait_for_room(error, todo, [*requests, *questions])
+        for request in requests:
+            if not request.done.done():
+                request.done.set_result(None)
+        for command in todo:
+            self._perform(command, edge)
+        for question in questions:
+            if not question.answer.done():
+                self._reply(question)
+        if self.engine.version != before:
+            self.changed()
+        return going
+
+    def _take(self) -> list[_Item]:
+        """All that waits, after waiting for the first until the engine's next tick."""
+        wait = min(60.0, max(0.0, self.engine.next_tick(self._clock()) - self._clock()))
+        items, self._later = self._later, []
+        if items:
+            return items
+        try:
+            items.append(self._queue.get(timeout=wait))
+            while len(items) < ROUND:
+                items.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        return items
+
+    def _save(self, todo: list[commands.Command]) -> None:
+        framework_id: Optional[str] = None
+        revisions = []
+        documents: dict[str, Optional[bytes]] = {}
+        keys: dict[tuple[str, str], None] = {}
+        for command in todo:
+            if isinstance(command, commands.SaveRecords):
+                keys.update(dict.fromkeys(command.keys))
+            elif isinstance(command, commands.SaveRevision):
+                revisions.append(command.revision)
+            elif isinstance(command, commands.SaveDocument):
+                documents[command.name] = self.engine.document(command.name)
+            elif isinstance(command, commands.SaveFrameworkId):
+                framework_id = command.framework_id
+        if framework_id is not None or revisions or keys or documents:
+            records = [(key, self.engine.record(key)) for key in keys]
+            self._store.save(framework_id, revisions, records, documents)
+            self.saved(tuple(keys))
+
+    def _wait_for_room(self, error: Unsaved, todo: list[commands.Command], waiting: Sequence[_Item]) -> None:
+        """Nothing of ``todo`` has left us, and nothing does before it is saved; ``waiting`` are those who want an answer."""
+        self.held = (
+            f"{error}: jobs run on, nothing is started, stopped or restarted until it can be; then it goes on by itself"
+        )
+        logger.error("%s", self.held)
+        for item in waiting:
+            if isinstance(item, _Question):
+                self._reply(item)
+            else:
+                _refuse(item, Unreachable(f"{self.held}. Look then whether this was taken in, and ask again"))
+        self.changed()
+        while True:
+            with contextlib.suppress(queue.Empty):
+                item = self._queue.get(timeout=AGAIN_S)
+                if isinstance(item, _Question):
+                    self._reply(item)
+                elif isinstance(item, _Request):
+                    _refuse(item, Unreachable(self.held))
+                elif isinstance(item, _Stop):
+                    raise DaqschedError(f"ended while {error}; the jobs run on")
+                else:
+                    self._later.append(item)
+                    if not self._queue.empty():
+                        continue
+            try:
+                self._save(todo)
+                break
+            except Unsaved:
+                continue
+        self.held = ""
+        logger.info("all is saved again: going on")
+        self.changed()
+
+    def _perform(self, command: commands.Command, edge: Edge) -> None:
+        if isinstance(command, commands.Note):
+            logger.info("%s", command.sentence)
+        elif isinstance(command, commands.AskGuard):
+            self.ask_guard(command)
+        elif not isinstance(command, commands.SAVES):
+            self._store.vouch()
+            try:
+                edge.perform(command)
+            except RuntimeError as error:
+                # it was not sent, or the master said no
+                logger.warning("%s: %s", type(command).__name__, error)
+                if isinstance(command, commands.Launch):
+                    self.put(events.LaunchRefused(command.task_ids, str(error)))
+            except (OSError, HTTPException) as error:
+                # it may have arrived: the engine asks after a launch or a kill that nobody speaks of
+                logger.warning("%s may not have reached the master: %s", type(command).__name__, error)
+
+    def _reply(self, question: _Question) -> None:
+        try:
+            question.answer.set_result(question.ask(self.engine, self._clock()))
+        except Exception as error:  # whoever asked gets it, the loop goes on
+            question.answer.set_exception(error)
+
+
+def _refuse(item: _Item, why: DaqschedError) -> None:
+    """Tell whoever waits for it, if anybody does."""
+    waiting = item.answer if isinstance(item, _Question) else item.done if isinstance(item, _Request) else None
+    if waiting is not None and not waiting.done():
+        waiting.set_exception(why)

@@ -1,0 +1,182 @@
+"""The daemon's answers to hands: rollouts steered, programs started anew, hosts put aside, jobs run there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Callable
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import Route
+
+from daqsched.engine import events
+from daqsched.engine.engine import Engine
+from daqsched.errors import Refused, UserError
+from daqsched.hosts import expand
+from daqsched.protocol import (
+    API,
+    AsideAnswer,
+    AsideRequest,
+    BorrowAnswer,
+    BorrowRequest,
+    Lease,
+    RestartRequest,
+    RolloutAnswer,
+    SteerRequest,
+)
+from daqsched.select import selection
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.door import answering, body_of, user_of
+from daqsched.views.view import why_not_ready
+
+Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
+
+#: How many hosts of a batch that lag an answer tells of.
+MOST_LAGGING = 50
+
+
+class Hands:
+    """The routes; ``ask`` puts a question to the engine."""
+
+    def __init__(self, daemon: Daemon, ask: Ask) -> None:
+        self._daemon, self._ask = daemon, ask
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            Route(f"{API}/rollout", answering(self.rollout)),
+            Route(f"{API}/rollout", answering(self.steer), methods=["POST"]),
+            Route(f"{API}/restart", answering(self.restart), methods=["POST"]),
+            Route(f"{API}/aside", answering(self.leases)),
+            Route(f"{API}/aside", answering(self.aside), methods=["POST"]),
+            Route(f"{API}/borrow", answering(self.borrow), methods=["POST"]),
+            Route(f"{API}/return", answering(self.give_back), methods=["POST"]),
+        ]
+
+    # ------------------------------------------------------------------ rollouts
+
+    async def rollout(self, request: Request) -> RolloutAnswer:
+        def answer(engine: Engine, now: float) -> RolloutAnswer:
+            rolling = engine.rolling
+            lagging: list[tuple[str, str, str]] = []
+            for key in rolling.lagging:
+                why = why_not_ready(engine, key, now)
+                if why and len(lagging) < MOST_LAGGING:
+                    lagging.append((*key, why))
+            # a copy: the engine changes its own
+            copy = msgspec.structs.replace(rolling.rollout) if rolling.rollout is not None else None
+            return RolloutAnswer(copy, lagging, now)
+
+        found: RolloutAnswer = await self._ask(answer)
+        return found
+
+    async def steer(self, request: Request) -> RolloutAnswer:
+        body = await body_of(request, SteerRequest)
+        rollout = (await self.rollout(request)).rollout
+        if rollout is None or rollout.over:
+            raise Refused("no rollout is under way: `daqsched rollout` shows the last one")
+        if body.what == "rollback" and (rollout.kind != "apply" or not rollout.before):
+            raise Refused("a rolling restart has nothing to go back to: `daqsched rollout abort` ends it")
+        if body.what == "resume" and rollout.state != "paused":
+            raise Refused(f"rollout {rollout.number} is not paused")
+        await asyncio.wrap_future(
+            self._daemon.request(events.RolloutSteered(body.what, user_of(request), body.message))
+        )
+        return await self.rollout(request)
+
+    async def restart(self, request: Request) -> RolloutAnswer:
+        body = await body_of(request, RestartRequest)
+        if not body.select:
+            raise UserError("nothing is selected: name jobs, or '*' for all")
+        chosen = selection(body.select)
+        keys = await self._ask(
+            lambda engine, now: tuple(
+                key for key, one in engine.instances.items() if chosen(*key) and one.record.task is not None
+            )
+        )
+        if not keys:
+            raise UserError(f"nothing that runs fits {' '.join(body.select)}: `daqsched status` lists what does")
+        rollout = (await self.rollout(request)).rollout
+        if rollout is not None and not rollout.over:
+            raise Refused(
+                f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
+            )
+        event = events.RestartAsked(keys, user_of(request), body.message, body.strategy)
+        await asyncio.wrap_future(self._daemon.request(event))
+        return await self.rollout(request)
+
+    # ------------------------------------------------------------------ hosts put aside
+
+    async def leases(self, request: Request) -> AsideAnswer:
+        found: AsideAnswer = await self._ask(
+            lambda engine, now: AsideAnswer(
+                [Lease(host, one.user, one.at, one.until, one.message) for host, one in sorted(engine.aside.items())],
+                now,
+            )
+        )
+        return found
+
+    async def aside(self, request: Request) -> AsideAnswer:
+        body = await body_of(request, AsideRequest)
+        hosts = await self._hosts(body.hosts)
+        now = await self._ask(lambda engine, now: now)
+        if body.until <= now:
+            raise UserError("the time for which a host is put aside must end in the future")
+        event = events.PutAside(hosts, user_of(request), body.until, body.message)
+        await asyncio.wrap_future(self._daemon.request(event))
+        return await self.leases(request)
+
+    async def borrow(self, request: Request) -> BorrowAnswer:
+        body = await body_of(request, BorrowRequest)
+        user = user_of(request)
+        if body.end:
+            await asyncio.wrap_future(self._daemon.request(events.BorrowEnded(body.job, body.host, user)))
+            return BorrowAnswer([])
+
+        def why_not(engine: Engine, now: float) -> str:
+            instance = engine.instances.get((body.job, body.host))
+            if instance is None or instance.job is None:
+                return f"{body.job} is no job of {body.host}: `daqsched status @{body.host}` lists them"
+            if instance.record.borrow is not None:
+                return f"{instance} is run by hand already, by {instance.record.borrow.user}"
+            if not instance.aside:
+                return f"{body.host} is not put aside: `daqsched aside {body.host} --for 2h` does"
+            if instance.record.task is not None:
+                return f"{instance} has not ended yet: try again in a moment"
+            return ""
+
+        why = await self._ask(why_not)
+        if why:
+            raise Refused(why)
+        event = events.Borrowed(body.job, body.host, user, tuple(body.argv))
+        await asyncio.wrap_future(self._daemon.request(event))
+        argv = await self._ask(
+            lambda engine, now: [*job.argv] if (job := engine.instances[body.job, body.host].job) is not None else []
+        )
+        return BorrowAnswer(argv)
+
+    async def give_back(self, request: Request) -> AsideAnswer:
+        body = await body_of(request, AsideRequest)
+        hosts = tuple(expand(body.hosts))
+        away = {lease.host for lease in (await self.leases(request)).leases}
+        strange = [host for host in hosts if host not in away]
+        if strange:
+            raise UserError(f"{', '.join(strange)}: not put aside; `daqsched aside` lists what is")
+        await asyncio.wrap_future(self._daemon.request(events.Returned(hosts, user_of(request))))
+        return await self.leases(request)
+
+    async def _hosts(self, words: list[str]) -> tuple[str, ...]:
+        hosts = tuple(expand(words))
+        if not hosts:
+            raise UserError("no host is named")
+
+        def strange(engine: Engine, now: float) -> list[str]:
+            used = {host for hosts in engine.order.wanted.values() for host in hosts}
+            return [host for host in hosts if host not in used and host not in engine.seen]
+
+        unknown = await self._ask(strange)
+        if unknown:
+            raise UserError(f"{', '.join(unknown)}: no job names it, and no such machine has made an offer")
+        return hosts

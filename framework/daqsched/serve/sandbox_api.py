@@ -1,0 +1,150 @@
+"""The daemon's answers about sandboxes: it asks the agents for the crew (`mesos.agents` says why), many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, Callable, Optional, TypeVar
+
+from starlette.requests import Request
+
+from daqsched.engine.engine import Engine
+from daqsched.errors import Unreachable, UserError
+from daqsched.mesos.agents import Agent, Agents
+from daqsched.protocol import Piece, ReadAnswer, ReadRequest, Sandbox, SandboxesAnswer, SandboxesRequest
+from daqsched.select import selection
+from daqsched.serve.door import body_of
+from daqsched_executor.contract import SANDBOX_FILES
+
+Answer = TypeVar("Answer")
+Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
+
+#: More than these are not looked at at once: whoever follows a whole farm has Elasticsearch.
+MOST = 2000
+
+#: How long the master's list of agents is believed.
+BELIEVED_S = 5.0
+
+
+class Sandboxes:
+    """Two routes, for one event loop; ``ask`` puts a question to the engine."""
+
+    def __init__(self, ask: Ask, credentials: Optional[tuple[str, str]] = None) -> None:
+        self._ask = ask
+        self._credentials = credentials
+        self._made: Optional[Agents] = None
+        self._listed: tuple[str, float, dict[str, Agent]] = ("", 0.0, {})
+
+    @property
+    def _agents(self) -> Agents:
+        if self._made is None:  # in the loop that serves
+            self._made = Agents(self._credentials)
+        return self._made
+
+    async def find(self, request: Request) -> SandboxesAnswer:
+        """POST /v1/sandboxes"""
+        body = await body_of(request, SandboxesRequest)
+        chosen, on_host = selection(body.select), _hosts(body.select)
+
+        def known(engine: Engine, now: float) -> Any:
+            keys = [key for key in engine.instances if chosen(*key)]
+            tasks = {
+                task.id: (*key, task.agent_id) for key in keys for task in [engine.instances[key].record.task] if task
+            }
+            return engine.master, engine.framework_id, {host for _, host in keys}, tasks
+
+        master, framework_id, hosts, current = await self._ask(known)
+        agents = await self._registered(master)
+        silent = [
+            f"{job}@{host}: its agent is not registered with the master, so nobody can read its lines now"
+            for job, host, agent_id in current.values()
+            if agent_id not in agents
+        ]
+        wanted: dict[str, list[tuple[str, str, str]]] = {}
+        for task_id, (job, host, agent_id) in current.items():
+            wanted.setdefault(agent_id, []).append((job, host, task_id))
+        if body.finished:
+            for agent in agents.values():
+                if any(name in hosts for name in agent.names) or (not hosts and any(map(on_host, agent.names))):
+                    wanted.setdefault(agent.id, [])
+        if sum(map(len, wanted.values())) > MOST:
+            raise UserError(f"more than {MOST} sandboxes fit: name jobs or hosts")
+
+        async def of(agent: Agent) -> list[Sandbox]:
+            here = wanted[agent.id]
+            if body.finished:
+                for task_id in await self._agents.tasks(agent, framework_id):
+                    job, _, host = task_id.rpartition(".")[0].partition("@")
+                    if task_id not in current and chosen(job, host):
+                        here.append((job, host, task_id))
+            found = []
+            for job, host, task_id in here[:MOST]:
+                files = {
+                    one.name: (one.size, one.written) for one in await self._agents.look(agent, framework_id, task_id)
+                }
+                found.append(Sandbox(job, host, task_id, agent.id, task_id in current, files))
+            return found
+
+        answers, unheard = await _each([agents[id] for id in wanted if id in agents], of)
+        found = {one.task_id: one for each in answers for one in each or ()}
+        for task_id, (job, host, agent_id) in current.items():
+            found.setdefault(task_id, Sandbox(job, host, task_id, agent_id, True, {}))
+        return SandboxesAnswer(list(found.values()), [*silent, *unheard])
+
+    async def read(self, request: Request) -> ReadAnswer:
+        """POST /v1/sandboxes/read"""
+        body = await body_of(request, ReadRequest)
+        if len(body.pieces) > MOST:
+            raise UserError(f"a request may name {MOST} pieces, not {len(body.pieces)}")
+        for piece in body.pieces:
+            if piece.stream not in SANDBOX_FILES or "/" in piece.task_id or piece.offset < 0 or piece.length < 0:
+                raise UserError(f"there is no such piece of a sandbox: {piece}")
+        master, framework_id = await self._ask(lambda engine, now: (engine.master, engine.framework_id))
+        agents = await self._registered(master)
+        data: list[Optional[bytes]] = [None] * len(body.pieces)
+        of_agent: dict[str, list[tuple[int, Piece]]] = {}
+        for at, piece in enumerate(body.pieces):
+            of_agent.setdefault(piece.agent_id, []).append((at, piece))
+
+        async def of(agent: Agent) -> None:
+            for at, piece in of_agent[agent.id]:
+                data[at] = await self._agents.read(
+                    agent, framework_id, piece.task_id, piece.stream, piece.offset, piece.length
+                )
+
+        _, unheard = await _each([agents[id] for id in of_agent if id in agents], of)
+        gone = [f"the agent {id} is not registered with the master (any more)" for id in of_agent if id not in agents]
+        return ReadAnswer(data, [*gone, *unheard])
+
+    async def _registered(self, master: str) -> Mapping[str, Agent]:
+        if not master:
+            raise Unreachable("the daemon has no master at present, so it does not know where the agents are")
+        now = asyncio.get_running_loop().time()
+        if self._listed[0] != master or now - self._listed[1] > BELIEVED_S:
+            self._listed = (master, now, await self._agents.registered(master))
+        return self._listed[2]
+
+
+async def _each(
+    agents: Iterable[Agent], of: Callable[[Agent], Awaitable[Answer]]
+) -> tuple[list[Optional[Answer]], list[str]]:
+    """Ask all at once, each one thing after the other; the first failure of an agent is its last question."""
+    silent: list[str] = []
+
+    async def one(agent: Agent) -> Optional[Answer]:
+        try:
+            return await of(agent)
+        except Unreachable as error:
+            silent.append(f"{agent.names[0]}: {error}")
+            return None
+
+    return list(await asyncio.gather(*map(one, agents))), silent
+
+
+def _hosts(words: list[str]) -> Callable[[str], bool]:
+    """Whether a word may mean this host."""
+    hosts = [word.partition("@")[2] for word in words]
+    if not words or not all(hosts):
+        return lambda host: True
+    chosen = selection([f"@{host}" for host in hosts])
+    return lambda host: chosen("", host)

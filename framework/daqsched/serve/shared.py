@@ -1,0 +1,158 @@
+"""`daqsched serve` as one of several on one state in ZooKeeper: it stands for election, leads or spares, and steps down.
+
+A session with ZooKeeper is one candidacy. Who is first leads a term (`term`), which begins by taking the state for its own
+and reading it, and ends when that is in doubt: before the lease on the session has run out nobody else can begin, after it
+nothing leaves this process (`Store.vouch`). Then there is a new session, and a new candidacy.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from typing import Callable, Optional
+
+from daqsched import __version__
+from daqsched.errors import DaqschedError, Deposed
+from daqsched.serve.serving import Serving
+from daqsched.serve.spare import Spare
+from daqsched.serve.term import Options, Term
+from daqsched.store.election import Card, Election
+from daqsched.store.keeper import Keeper, Place
+from daqsched.store.zookeeper import ZooKeeperStore
+
+logger = logging.getLogger(__name__)
+
+#: How often a spare looks at the election although it heard of no change, and a pause before the next candidacy.
+LOOK_S, PAUSE_S = 2.0, 0.2
+
+
+def run(options: Options, place: Place, new_framework: bool, peers: str = "") -> None:
+    """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
+    serve = _Serve(options, place, new_framework, peers)
+    signal.signal(signal.SIGTERM, lambda signum, frame: serve.stop())
+    logger.info("daqsched %s serves on %s, state in %s, master %s", __version__, options.socket, place, options.master)
+    if not place.credentials:
+        logger.warning("no --state-credentials: whoever reaches ZooKeeper may read and change the state")
+    try:
+        serve.run()
+    except KeyboardInterrupt:
+        logger.info("interrupted")
+    finally:
+        serve.close()
+    logger.info("ended; the jobs run on")
+
+
+class _Serve:
+    def __init__(self, options: Options, place: Place, new_framework: bool, peers: str) -> None:
+        self._options, self._place, self._new_framework = options, place, new_framework
+        self._over = threading.Event()
+        self._spare = Spare()
+        self._serving = Serving(options.socket, options.group, self._spare, _address(peers, place))
+        self._name = f"{socket.getfqdn()} (pid {os.getpid()})"
+        self._card = Card(self._name, self._serving.address, self._serving.token)
+        self._wake: Callable[[], None] = lambda: None
+        #: The term that ended, until ZooKeeper answers: people may still ask how it last was.
+        self._last: Optional[Term] = None
+
+    def stop(self) -> None:
+        """From a signal's handler."""
+        self._over.set()
+        self._wake()
+
+    def close(self) -> None:
+        if self._last is not None:
+            self._last.end()
+        self._serving.close()
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            keeper = Keeper(self._place)
+            keeper.start()
+            try:
+                if self._connect(keeper) and self._elect(keeper):
+                    self._lead(keeper)
+            except Deposed as error:
+                logger.warning("%s: standing for election again", error)
+                self._over.wait(PAUSE_S)
+            finally:
+                keeper.stop()
+
+    def _connect(self, keeper: Keeper) -> bool:
+        """Wait for ZooKeeper; False: it is to end."""
+        if self._last is not None:
+            term = self._last
+            why = (
+                f"ZooKeeper ({self._place.servers}) does not answer, so nothing can be saved: jobs run on, nothing is "
+                "started, stopped or restarted until it is back; then it goes on by itself"
+            )
+            term.hold(why, lambda: keeper.connected.is_set() or self._over.is_set())
+            self._serving.app, self._last = self._spare, None
+            term.end()
+        elif not keeper.connected.wait(1.0):
+            self._spare.why = f"ZooKeeper ({self._place.servers}) does not answer"
+            logger.warning("%s; trying on", self._spare.why)
+            while not keeper.connected.wait(0.2) and not self._over.is_set():
+                pass
+        return not self._over.is_set()
+
+    def _elect(self, keeper: Keeper) -> bool:
+        """Stand until we lead; False: it is to end."""
+        election = Election(keeper)
+        keeper.over = self._wake = election.wake
+        election.stand(self._card)
+        named = ""
+        while not self._over.is_set():
+            leader = self._spare.leader = election.leader()
+            if leader == self._card and election.elected():
+                return True
+            if leader is not None and leader != self._card and leader.name != named:
+                named = leader.name
+                logger.info("%s leads; this one is a spare", named)
+            if keeper.lost:
+                keeper.vouch()
+            # the lease begins a moment after the session
+            election.wait(LOOK_S if keeper.holds() else 0.1)
+        return False
+
+    def _lead(self, keeper: Keeper) -> None:
+        store = ZooKeeperStore(keeper, f"{self._name} {secrets.token_hex(4)}")
+        term = Term(self._options, store, new_framework=self._new_framework, leader=self._name)
+        self._new_framework = False
+        keeper.over = term.daemon.nudge
+        self._wake = term.daemon.stop
+        if self._over.is_set():
+            term.daemon.stop()
+        self._serving.app = term.api.app
+        logger.info("leads")
+        try:
+            term.run()
+        except Deposed as error:
+            logger.warning("leads no longer, nothing more is started or stopped from here: %s", error)
+            self._last = term
+        except BaseException:
+            term.end()
+            raise
+        else:
+            term.end()
+        finally:
+            self._wake = lambda: None
+
+
+def _address(peers: str, place: Place) -> tuple[str, int]:
+    """Where spares reach us: what was given, or the address with which we reach ZooKeeper and any port."""
+    if peers:
+        host, _, port = peers.rpartition(":")
+        if not host or not port.isdigit():
+            raise DaqschedError(f"--peers {peers!r} is no HOST:PORT")
+        return host, int(port)
+    server, _, port = place.servers.split(",")[0].rpartition(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((server, int(port)))  # a datagram socket sends nothing by that
+            return probe.getsockname()[0], 0
+        except OSError as error:
+            raise DaqschedError(f"{server} is not known here ({error.strerror or error}): is --state right?") from error

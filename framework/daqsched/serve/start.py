@@ -1,0 +1,38 @@
+"""`daqsched serve`, put together: one daemon on a file, or one of several on a ZooKeeper, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+from daqsched import __version__
+from daqsched.serve.serving import Serving
+from daqsched.serve.term import Options, Term
+from daqsched.store.sqlite import SqliteStore
+
+logger = logging.getLogger(__name__)
+
+
+def run(options: Options, state: Path, new_framework: bool) -> None:
+    """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
+    store = SqliteStore(state)
+    term = Term(options, store, new_framework=new_framework)
+    serving = Serving(options.socket, options.group, term.api.app)
+
+    def stop(signum: int, frame: Any) -> None:
+        term.daemon.stop()
+
+    # pymesos' own SIGINT handler stays in place: it brings its thread's exceptions here
+    signal.signal(signal.SIGTERM, stop)
+    logger.info("daqsched %s serves on %s, state in %s, master %s", __version__, options.socket, state, options.master)
+    try:
+        term.run()
+    except KeyboardInterrupt:
+        logger.info("interrupted")
+    finally:
+        term.end()
+        serving.close()
+        store.close()
+    logger.info("ended; the jobs run on")

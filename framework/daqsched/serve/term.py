@@ -1,0 +1,102 @@
+"""What a `daqsched serve` that leads consists of, from its beginning to its end: engine, connection to Mesos, answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
+
+from daqsched.errors import DaqschedError, Deposed
+from daqsched.forwarder import with_forwarder
+from daqsched.mesos.connection import Mesos, explain
+from daqsched.mesos.credentials import read_credentials
+from daqsched.mesos.outgoing import Framework
+from daqsched.serve.api import Api
+from daqsched.serve.chronicle import Chronicle
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.expiry import Expiry
+from daqsched.serve.guards import Guards
+from daqsched.spec import Spec
+from daqsched.store import Store
+from daqsched_executor.contract.forwarding import Access
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `daqsched serve` was told."""
+
+    master: str
+    framework: Framework
+    socket: Path
+    group: str
+    elasticsearch: str
+    index: str
+    access: Access
+    agent_credentials: Optional[Path] = None
+    guards: Optional[Path] = None
+    #: Where the past of the instances is written down, on this machine.
+    chronicle: Path = Path("chronicle.sqlite")
+
+
+class Term:
+    """See the module. ``leader`` names us where there are spares; the store stays its giver's to close."""
+
+    def __init__(self, options: Options, store: Store, *, new_framework: bool = False, leader: str = "") -> None:
+        def complete(spec: Spec) -> Spec:
+            access = options.access
+            return with_forwarder(spec, options.framework.executor, options.elasticsearch, options.index, access)
+
+        def allowed() -> bool:
+            try:
+                store.vouch()
+            except Deposed:
+                return False
+            return True
+
+        self.daemon = Daemon(store, complete)
+        self.daemon.ask_guard = Guards(options.guards, self.daemon.put).ask
+        framework_id = "" if new_framework else self.daemon.engine.framework_id
+        self._mesos = Mesos(options.master, options.framework, framework_id, self.daemon.put, allowed)
+        secret = options.agent_credentials or options.framework.credentials
+        credentials = read_credentials(secret) if secret else None
+        self.api = Api(self.daemon, complete, options.elasticsearch, options.index, credentials, leader)
+        self._socket = options.socket
+        options.chronicle.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        chronicle = Chronicle(options.chronicle, self.daemon.engine, time.time())
+        self._chronicle: Optional[Chronicle] = chronicle
+        self.daemon.saved = lambda keys: chronicle.note(self.daemon.engine, keys, time.time())
+        self.api.chronicle = chronicle
+
+    def run(self) -> None:
+        """Lead until `Daemon.stop`; raises `DaqschedError` where it can't go on, `Deposed` where it must not."""
+        expiry = Expiry(self._socket)
+        try:
+            self._mesos.start()
+            self.daemon.run(self._mesos)
+        except DaqschedError:
+            raise
+        except (RuntimeError, OSError) as error:
+            logger.debug("the connection to Mesos", exc_info=True)
+            raise explain(error) from error
+        finally:
+            expiry.stop()
+
+    def hold(self, why: str, over: Callable[[], bool]) -> None:
+        """After `Deposed`: leave the master, and tell people how it last was, until ``over``."""
+        # where the masters' ZooKeeper is silent, too, leaving takes its time, and people shall not wait for that
+        leaving = threading.Thread(target=self._mesos.stop, name="leaving", daemon=True)
+        leaving.start()
+        self.daemon.hold(why, lambda: over() and not leaving.is_alive())
+
+    def end(self) -> None:
+        """Leave the master, whose tasks run on, and answer nobody any more."""
+        self._mesos.stop()
+        self.daemon.end()
+        if self._chronicle is not None:
+            self._chronicle.close(time.time())
+            self._chronicle = None

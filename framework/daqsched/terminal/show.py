@@ -1,0 +1,176 @@
+"""How things look in a terminal: values in, rich's renderables out. A colour never says what a word does not."""
+
+from __future__ import annotations
+
+import time
+from typing import Iterable, Iterator, Mapping, Optional, Sequence
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from daqsched.hosts import fold
+from daqsched.protocol import (
+    ProgressAnswer,
+    StatusAnswer,
+)
+from daqsched.rollout import Rollout, words
+from daqsched.views.view import ORDER, Row
+from daqsched_executor.contract import duration
+
+STYLES = {
+    "RUNNING": "green",
+    "FINISHED": "green",
+    "STARTING": "cyan",
+    "STOPPING": "cyan",
+    "WAITING": "yellow",
+    "STOPPED": "dim",
+    "ASIDE": "dim",
+    "UNHEALTHY": "red",
+    "BACKOFF": "red",
+    "FAILED": "bold red",
+    "UNREACHABLE": "magenta",
+    "UNKNOWN": "magenta",
+}
+
+
+def last_words(row: Row) -> list[str]:
+    """What a program that is not well printed before it died: the end of it, as that says most."""
+    last = row.report.last_exit if row.report is not None else None
+    if last is None or row.state in ("RUNNING", "UNHEALTHY", "FINISHED", "STOPPED", "ASIDE"):
+        return []
+    return [f"  | {line}" for line in last.lines]
+
+
+#: So many hosts of a job in the same state, for the same reason, are one line.
+FOLDED_FROM = 6
+
+
+def status_table(answer: StatusAnswer, wide: bool = False, lines: bool = False) -> RenderableType:
+    """One row an instance, sorted by job and host; what is alike on many hosts is one row unless ``wide``.
+
+    ``lines``: below what is not well, the last lines that it printed.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("JOB", "HOST", "STATE", "SINCE", "VERSION", "RESTARTS"):
+        table.add_column(name, no_wrap=name != "HOST", justify="right" if name == "RESTARTS" else "left")
+    table.add_column("WHAT", ratio=1, overflow="fold")
+    for rows in _alike(answer.rows, wide):
+        row, many = rows[0], len(rows) > 1
+        about = f"{len(rows)} hosts" if many else f"pid {row.pid}" if row.pid else ""
+        what = "; ".join(filter(None, [about, _of_its_host(row) if many else row.reason]))
+        table.add_row(
+            row.job,
+            fold(row.host for row in rows),
+            Text(row.state, STYLES[row.state]),
+            ago(max(row.since for row in rows), answer.now),
+            row.release,
+            str(row.restarts or ""),
+            Text("\n".join([what, *(last_words(row) if lines and not many else ())]), _faint(row)),
+        )
+    head = Text(_headline(answer))
+    return Group(table, head) if answer.rows else head
+
+
+def _faint(row: Row) -> str:
+    return "dim" if row.state == "RUNNING" else ""
+
+
+def _alike(rows: Iterable[Row], wide: bool) -> Iterator[Sequence[Row]]:
+    """The rows in the order of job and host, those together that one line can tell of."""
+    groups: dict[tuple[str, str, str, int, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (row.job, row.host)):
+        key = (row.job, row.state, row.release, row.restarts, _of_its_host(row))
+        groups.setdefault(key, []).append(row)
+    for group in groups.values():
+        if not wide and len(group) >= FOLDED_FROM:
+            yield group
+        else:
+            yield from ([row] for row in group)
+
+
+def _headline(answer: StatusAnswer) -> str:
+    states: dict[str, int] = {}
+    for row in answer.rows:
+        states[row.state] = states.get(row.state, 0) + 1
+    if not answer.master and answer.connected:
+        return _headline_then(answer, states)
+    master = f"master {answer.master}" if answer.connected else f"NO CONNECTION to the master {answer.master}".rstrip()
+    if answer.leader:
+        master += f"; leader {answer.leader}"
+    if answer.held:
+        master = f"HELD: {answer.held}"
+    if not answer.revision:
+        return f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}"
+    applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.applied))
+    revision = f"revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}"
+    return f"{state_counts(states) or 'no job fits'}; {revision}; {master}"
+
+
+def _headline_then(answer: StatusAnswer, states: Mapping[str, int]) -> str:
+    """Of a time that is over."""
+    then = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.now))
+    by = f"revision {answer.revision} ({answer.digest}) by {answer.user}" if answer.revision else "nothing was applied"
+    doubt = f"\n{answer.doubt[0].upper()}{answer.doubt[1:]}." if answer.doubt else ""
+    return f"As of {then}: {state_counts(states) or 'no job fits'}; {by}{doubt}"
+
+
+def state_counts(states: Mapping[str, int]) -> str:
+    """``2 BACKOFF, 7 RUNNING``, the worst first."""
+    return ", ".join(f"{states[state]} {state}" for state in ORDER if states.get(state))
+
+
+def ago(since: float, now: float) -> str:
+    return duration(max(0.0, now - since)) if since else ""
+
+
+def progress_view(
+    answer: ProgressAnswer, began: float, width: int = 40, rollout: Optional[Rollout] = None
+) -> RenderableType:
+    """The live view of an apply: how many run, and why the others do not."""
+    states = answer.progress.states
+    total = sum(states.values())
+    done = total if answer.progress.complete else states.get("RUNNING", 0) + states.get("FINISHED", 0)
+    head = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(1, total), completed=done, width=width)
+    head.add_row(bar, f"{done}/{total} running", Text(duration(max(0.0, answer.now - began)), "dim"), _counts(states))
+    parts: list[RenderableType] = [head]
+    if rollout is not None:
+        parts.append(Text(words(rollout), "dim"))
+    if not answer.connected:
+        parts.append(Text(f"no connection to the master {answer.master}", "bold red"))
+    if answer.progress.lagging:
+        parts.append(lagging_table(answer.progress.lagging))
+    return Group(*parts)
+
+
+def lagging_table(rows: Sequence[Row]) -> RenderableType:
+    """Those that are not as wanted; hosts with the same state and words are one line."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        groups.setdefault((row.job, row.state, _of_its_host(row)), []).append(row.host)
+    table = Table.grid(padding=(0, 2))
+    for (job, state, reason), hosts in groups.items():
+        table.add_row(
+            Text(job), Text(fold(hosts), overflow="fold"), Text(state, STYLES[state]), Text(reason, overflow="fold")
+        )
+    return table
+
+
+def _of_its_host(row: Row) -> str:
+    """The reason, as it would be on another host."""
+    return row.reason.replace(f"@{row.host}", "").replace(row.host, "its host") if row.host else row.reason
+
+
+def _counts(states: Mapping[str, int]) -> Text:
+    text = Text()
+    for state in ORDER:
+        if states.get(state):
+            text.append(f"{states[state]} {state}  ", STYLES[state])
+    return text
+
+
+def lagging_lines(rows: Iterable[Row]) -> list[str]:
+    """The same as plain lines, for a log."""
+    return [f"{row.job}@{row.host or '?'} {row.state}: {row.reason}" for row in rows]

@@ -1,0 +1,172 @@
+"""How plans, rollouts, revisions, hosts put aside, reasons and incidents look in a terminal: values in, rich's renderables out."""
+
+from __future__ import annotations
+
+import time
+from typing import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from daqsched.hosts import fold
+from daqsched.protocol import AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
+from daqsched.rollout import words as words_of
+from daqsched.terminal.show import STYLES, ago
+from daqsched.views.plan import Plan
+from daqsched.views.why import Story
+from daqsched_executor.contract import duration
+
+_MARKS = {"add": ("+", "green"), "remove": ("-", "red"), "restart": ("~", "yellow"), "silent": ("=", "dim")}
+_VERBS = {
+    "add": "start {n}",
+    "remove": "stop {n}",
+    "restart": "restart {n}",
+    "silent": "note only",
+}
+
+
+#: A plan longer than this is cut for people: they read the counts.
+MOST_CHANGES = 40
+
+
+def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
+    """The diff: one line a job, what differs below it, the counts; of what is not ``done`` yet also what to expect."""
+    if not plan.changes:
+        return Text("Nothing changes.")
+    table = Table.grid(padding=(0, 2))
+    for change in plan.changes[:MOST_CHANGES]:
+        mark, style = _MARKS[change.what]
+        table.add_row(
+            Text(mark, style),
+            Text(change.job, style),
+            Text(_VERBS[change.what].format(n=change.count)),
+            Text(change.hosts, "dim", overflow="fold"),
+        )
+        for why in change.why:
+            table.add_row("", Text(f"  {why}", "dim", overflow="fold"), "", "")
+    more = len(plan.changes) - MOST_CHANGES
+    rest = [Text(f"   ... and {more} more; --json has them all")] if more > 0 else []
+    return Group(table, *rest, Text(counts_line(plan)), *([] if done else _expected(plan)))
+
+
+def _expected(plan: Plan) -> Iterator[RenderableType]:
+    """What would not start, how long it takes, and how to apply just this."""
+    if plan.not_looked:
+        yield Text(f"Whether all of it would start was not looked at: {plan.not_looked}", "yellow")
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in plan.refusals:
+        groups.setdefault((one.job, one.why.replace(one.host, "its host")), []).append(one.host)
+    for (job, why), hosts in groups.items():
+        yield Text(f"would not start now: {job} on {fold(hosts)}: {why}", "red")
+    times = []
+    if plan.batches:
+        times.append(f"goes in {len(plan.batches)} batches of {_some(plan.batches)} hosts")
+    if plan.away_s >= 0:
+        times.append(f"a program is away for about {duration(plan.away_s)}")
+    if plan.takes_s >= 0 and len(plan.batches) > 1:
+        times.append(f"all takes about {duration(plan.takes_s)} where nothing holds it up")
+    if times:
+        measured = " (by measured times)" if plan.away_s >= 0 else ""
+        words = "; ".join(times)
+        yield Text(f"{words[0].upper()}{words[1:]}{measured}.")
+    yield Text(
+        f"In force now: {plan.base}. `daqsched apply --if-unchanged {plan.base}` refuses if that changes.", "dim"
+    )
+
+
+def _some(numbers: Sequence[int]) -> str:
+    """``1, 5, 20, 20, ...``."""
+    return ", ".join(map(str, numbers[:4])) + (", ..." if len(numbers) > 4 else "")
+
+
+def rollout_lines(answer: RolloutAnswer) -> RenderableType:
+    """What `daqsched rollout` shows."""
+    rollout = answer.rollout
+    if rollout is None:
+        return Text("There was no rollout yet: `daqsched apply` makes one where the job file or --batches says so.")
+    words = words_of(rollout)
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(rollout.began))
+    by = f"by {rollout.user}{': ' + rollout.message if rollout.message else ''}"
+    style = {"paused": "bold red", "done": "green", "aborted": "yellow", "rolled-back": "yellow"}.get(rollout.state, "")
+    rows: list[RenderableType] = [
+        Text(words[0].upper() + words[1:] + ".", style),
+        Text(f"{rollout.instances} instances on {rollout.hosts} hosts; begun {began} {by}", "dim"),
+    ]
+    if rollout.state == "running" and rollout.ready_since:
+        left = max(0.0, rollout.ready_since + rollout.strategy.ready_s - answer.now)
+        rows.append(Text(f"All of the batch is ready; the next one begins in {duration(left)}."))
+    for job, host, why in answer.lagging:
+        rows.append(Text(f"  {job}@{host}  {why}"))
+    for one in rollout.failures:
+        rows.append(Text(f"  failed: {one.job}@{one.host}  {one.why}", "red"))
+    return Group(*rows)
+
+
+def why_lines(answer: WhyAnswer) -> RenderableType:
+    """A paragraph for each story; those that differ in their hosts alone are one."""
+    held = [Text(f"HELD: {answer.held}", "bold red")] if answer.held else []
+    if not answer.stories:
+        well = Text(f"All {answer.chosen} are as wanted." if answer.chosen else "Nothing is wanted yet.", "green")
+        return Group(*held, well)
+    groups: dict[tuple[str, str, str], list[Story]] = {}
+    for one in answer.stories:
+        groups.setdefault((one.job, one.state, one.why.replace(one.host, "its host")), []).append(one)
+    parts: list[RenderableType] = [*held]
+    for (job, state, why), alike in groups.items():
+        head = Text(f"{job}@{fold(one.host for one in alike)}  ", "bold")
+        head.append(state, STYLES[state])
+        head.append(f"  {alike[0].why if len(alike) == 1 else why}")
+        parts.append(head)
+        parts += [Text(f"    {line}", "dim" if line.startswith("  |") else "") for line in alike[0].evidence]
+    return Group(*parts)
+
+
+def incidents_table(answer: IncidentsAnswer) -> RenderableType:
+    """The latest first."""
+    if not answer.incidents:
+        return Text("No program has died that nobody asked to end.", "green")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("LAST", "TIMES", "HOW", "JOBS", "HOSTS", "FIRST", "LAST LINE"):
+        table.add_column(name, justify="right" if name == "TIMES" else "left", overflow="fold")
+    for one in answer.incidents:
+        first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.first))
+        if one.revision:
+            first += f", {duration(max(0.0, one.first - one.applied))} after revision {one.revision}"
+        last = f"{ago(one.last, answer.now)} ago"
+        hosts = fold(one.hosts) if len(one.hosts) > 1 else f"only {one.hosts[0]}"
+        table.add_row(last, str(one.count), one.how, ", ".join(one.jobs), hosts, first, Text(one.line, "dim"))
+    return table
+
+
+def leases_lines(answer: AsideAnswer) -> RenderableType:
+    """What `daqsched aside` shows."""
+    if not answer.leases:
+        return Text("No host is put aside.")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("HOST", "BY", "SINCE", "LEFT", "WHY"):
+        table.add_column(name)
+    for one in answer.leases:
+        left = duration(max(0.0, one.until - answer.now))
+        table.add_row(one.host, one.user, ago(one.at, answer.now), left, one.message)
+    return table
+
+
+def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
+    """The newest first."""
+    if not revisions:
+        return Text("Nothing was applied yet: `daqsched apply jobs.py` does.")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("REVISION", "APPLIED", "BY", "DIGEST", "WHY"):
+        table.add_column(name, justify="right" if name == "REVISION" else "left", no_wrap=name != "WHY")
+    for one in revisions:
+        applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.time))
+        table.add_row(str(one.number), applied, one.user, one.digest, one.message)
+    return table
+
+
+def counts_line(plan: Plan) -> str:
+    """``3 to start, 2 to restart.``"""
+    words = {"add": "to start", "remove": "to stop", "restart": "to restart", "silent": "changed without a restart"}
+    parts = [f"{count} {words[what]}" for what, count in plan.instances.items()]
+    return f"{', '.join(parts)}." if parts else "Nothing changes."

@@ -1,0 +1,133 @@
+"""Why something is not as wanted: one sentence, and the evidence for it. What `daqsched why` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Callable, Optional
+
+import msgspec
+
+from daqsched.engine.engine import Engine
+from daqsched.engine.incidents import Incident
+from daqsched.engine.instance import Instance
+from daqsched.hosts import fold
+from daqsched.views.view import ORDER, Row, as_wanted, row_of
+from daqsched_executor.contract import duration
+
+#: How far a chain of jobs that wait for each other is followed.
+DEEPEST = 10
+
+
+class Story(msgspec.Struct, frozen=True):
+    """One instance that is not as wanted."""
+
+    job: str
+    host: str
+    state: str
+    why: str
+    #: What there is to know besides, the most telling first.
+    evidence: tuple[str, ...] = ()
+
+
+def stories(engine: Engine, chosen: Callable[[str, str], bool], now: float, most: int) -> tuple[list[Story], int]:
+    """Those of the chosen that are not as wanted, the worst first, at most so many; and how many were chosen at all."""
+    bad: list[tuple[Row, Instance]] = []
+    count = 0
+    for key, instance in engine.instances.items():
+        if chosen(*key):
+            count += 1
+            row = row_of(engine, instance, now)
+            if not as_wanted(row) or row.state in ("STOPPED", "ASIDE"):
+                bad.append((row, instance))
+    bad.sort(key=lambda one: ORDER.index(one[0].state))
+    return [_story(engine, row, instance, now) for row, instance in bad[:most]], count
+
+
+def _story(engine: Engine, row: Row, instance: Instance, now: float) -> Story:
+    return Story(row.job, row.host, row.state, row.reason, tuple(_evidence(engine, row, instance, now)))
+
+
+def _evidence(engine: Engine, row: Row, instance: Instance, now: float) -> Iterator[str]:
+    if not engine.connected:
+        yield f"no connection to the master {engine.master}".rstrip() + ": nothing can be started or stopped now"
+    yield from _chain(engine, instance, now)
+    yield from _behind(engine, row, now)
+    end = row.report.last_exit if row.report is not None else None
+    if end is not None and row.state not in ("STOPPED", "ASIDE", "RUNNING"):
+        yield f"its last end, {duration(max(0.0, now - end.at))} ago: {end.words()}"
+        yield from (f"  | {line}" for line in end.lines)
+        incident = engine.incidents.of(row.job, end)
+        if incident is not None:
+            yield incident_words(incident, row.host, now)
+    elif instance.record.last_end and row.state in ("FAILED", "BACKOFF", "WAITING"):
+        yield f"its last end: {instance.record.last_end}"
+    if row.state == "WAITING" and not row.reason.startswith("waits for"):
+        yield from _offers(engine, instance, now)
+    if row.state in ("UNREACHABLE", "UNKNOWN"):
+        others = [one for one in engine.lost.get(row.host, {}).values() if one is not instance]
+        if others:
+            yield f"{len(others)} more on {row.host} in the same state: it is the host, its agent, or the network"
+        yield "no second copy is started meanwhile: the program may well be running there"
+
+
+def _chain(engine: Engine, instance: Instance, now: float) -> Iterator[str]:
+    """Where the waiting ends: ``evb waits for readout@hlt02, which is BACKOFF: exit code 3``."""
+    seen = {instance.key}
+    for _ in range(DEEPEST):
+        awaited = engine.order.awaited(instance) if instance.job is not None and instance.startable else ""
+        cause = _down(engine, awaited, instance.host) if awaited else None
+        if cause is None or cause.key in seen:
+            return
+        row = row_of(engine, cause, now)
+        yield f"{cause} is {row.state}{': ' + row.reason if row.reason else ''}"
+        seen.add(cause.key)
+        instance = cause
+
+
+def _down(engine: Engine, job: str, host: str) -> Optional[Instance]:
+    """The instance of the job that is waited for: that on the host, or the first that is not up."""
+    hosts = engine.order.wanted.get(job, {})
+    if host in hosts:
+        return hosts[host]
+    return next((one for one in hosts.values() if not one.up and not one.aside), None)
+
+
+def _behind(engine: Engine, row: Row, now: float) -> Iterator[str]:
+    rollout = engine.rolling.rollout
+    if row.behind:
+        why = "an apply left it out"
+        if rollout is not None and rollout.kind == "apply":
+            why = f"rollout {rollout.number} has not reached it"
+            why += (
+                f" and is {rollout.state}{' ' + rollout.why if rollout.why else ''}"
+                if rollout.state != "running"
+                else ""
+            )
+        yield f"still has the job of revision {row.behind}: {why}"
+    if rollout is not None and rollout.guard and not rollout.over and row.behind:
+        yield f"the next batch waits for {rollout.strategy.guard}: {rollout.guard}"
+
+
+def _offers(engine: Engine, instance: Instance, now: float) -> Iterator[str]:
+    seen = engine.last_offer(instance.host)
+    if seen is None:
+        registered = duration(max(0.0, now - engine.registered_at))
+        yield f"{instance.host} has made no offer since this daemon registered {registered} ago"
+    else:
+        yield f"{instance.host} last made an offer {duration(max(0.0, now - seen))} ago"
+
+
+def incident_words(incident: Incident, host: str, now: float) -> str:
+    """``this death: 12 times, on 3 hosts (hlt[01-03]), within 4.0 s, the first 20 s after revision 7 (version r2)``."""
+    elsewhere = [name for name in incident.hosts if name != host]
+    where = f"on {len(incident.hosts)} hosts ({fold(incident.hosts)})" if elsewhere else f"only on {incident.hosts[0]}"
+    times = "once" if incident.count == 1 else f"{incident.count} times"
+    since = f"within {duration(max(0.0, incident.last - incident.first))}"
+    if incident.count == 1:
+        since = f"{duration(max(0.0, now - incident.first))} ago"
+    after = ""
+    if incident.revision:
+        gap = duration(max(0.0, incident.first - incident.applied))
+        release = f" (version {incident.release})" if incident.release else ""
+        after = f", the first {gap} after revision {incident.revision}{release}"
+    return f"this death: {times}, {where}, {since}{after}"
