@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from daqsched.spec import FORWARDER, ForwarderSpec, Spec
+from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
+
+#: A forwarder whose loop stood still for so long is told of. No restart: where a disk hangs, the next one would hang, too.
+SILENCE_S = 120.0
 
 
 def with_forwarder(
@@ -32,6 +35,7 @@ def with_forwarder(
         mem=64.0,
         critical=False,
         owner="daqsched",
+        checks=(CheckSpec(kind="heartbeat", name="loop", silence_s=SILENCE_S, unhealthy="notify"),),
         forwarding=told,
     )
     return structs.replace(spec, jobs=(*spec.jobs, job))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -207,3 +207,33 @@ def free_ports(count: int) -> list[int]:
         for one in made:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in made]
+
+
+def test_lines_that_elasticsearch_takes_in_no_form_are_told_of(farm: Farm, cluster: Cluster) -> None:
+    """Their machine's forwarder says so in `status`, and `deadletter list` names it; both end when the file was replayed."""
+    strict = {"mappings": {"dynamic": "strict", "properties": {"message": {"type": "long"}}}}
+    today = time.strftime("%Y.%m.%d", time.gmtime())
+    for name in (f"{farm.index}-{today}", f"{farm.index}-deadletter-{today[:7]}"):
+        request = Request(f"{cluster.elasticsearch_url}/{name}", json.dumps(strict).encode(), method="PUT")
+        request.add_header("Content-Type", "application/json")
+        with urlopen(request, timeout=30) as answer:
+            assert answer.status == 200
+    farm.apply('jobs = [Job("words", argv=["/bin/sh", "-c", "echo hello; exec sleep 1000"], hosts="hlt01")]')
+    row = until(
+        lambda: next(
+            (
+                row
+                for row in farm.rows(FORWARDER).values()
+                if "refused lines are on this machine alone" in row.get("reason", "")
+            ),
+            None,
+        ),
+        "status tells of it",
+        60.0,
+    )
+    assert (row["host"], row["state"]) == ("hlt01", "RUNNING")
+    listed = farm.run("deadletter", "list")
+    assert "0 dead letters." in listed.stderr
+    assert (
+        "hlt01: " in listed.stderr and "refused lines are on this machine alone (deadletter.ndjson);" in listed.stderr
+    )

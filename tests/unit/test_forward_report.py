@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from daqsched_executor.forward.beat import Beat
 from daqsched_executor.forward.report import METRICS, PREFIX, in_words, metrics, well
 from daqsched_executor.forward.status import Complaints, Counts, Status
 
@@ -89,7 +90,7 @@ def test_no_count_is_forgotten() -> None:
 def test_trouble_with_elasticsearch_is_over_when_it_stores_lines(tmp_path: Path) -> None:
     """It stands in both files for as long as it lasts, with its beginning."""
     complain = Complaints(io.StringIO())
-    status = Status(str(tmp_path), Counts, complain)
+    status = Status(str(tmp_path), Counts, complain, Beat({}))
     complain("unreachable", "it does not answer")
     complain("links", "a link is missing")
     status.write()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
+from daqsched_executor.forward.beat import Beat
 from daqsched_executor.forward.deadletter import Refused
 from daqsched_executor.forward.kept import Kept
 from daqsched_executor.forward.status import PRINT_EVERY_S, Complaints, Counts, Status
@@ -29,7 +32,7 @@ class Clock:
 def test_the_counts_are_printed_when_something_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and a file for programs."""
     counts = [Counts()]
-    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Complaints(io.StringIO())))
+    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Complaints(io.StringIO()), Beat({})))
     clock.tick()
     assert capsys.readouterr().out == ""
     counts.append(Counts(read=10, stored=6, dropped=1, under_way=3, waiting_bytes=5))
@@ -46,7 +49,7 @@ def test_its_own_lines_are_no_reason_to_print(tmp_path: Path, capsys: pytest.Cap
     """The line that it printed comes back as a line to forward: that must not go round for ever."""
     counts = [Counts()]
     complaints = Complaints(io.StringIO())
-    clock = Clock(Status(str(tmp_path), lambda: counts[-1], complaints))
+    clock = Clock(Status(str(tmp_path), lambda: counts[-1], complaints, Beat({})))
     counts.append(Counts(read=10, stored=10))
     clock.tick()
     assert capsys.readouterr().out
@@ -62,7 +65,7 @@ def test_its_own_lines_are_no_reason_to_print(tmp_path: Path, capsys: pytest.Cap
 def test_a_dead_letter_is_always_a_reason_to_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """However few lines there were."""
     counts = [Counts()]
-    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Complaints(io.StringIO())))
+    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Complaints(io.StringIO()), Beat({})))
     counts.append(Counts(read=1, dead=1))
     clock.tick()
     assert "dead 1" in capsys.readouterr().out
@@ -94,3 +97,44 @@ def test_dead_letters_are_rows_of_a_file_with_a_bound(tmp_path: Path) -> None:
     Path(path).unlink()
     again.keep(Refused("logs-1", document % 9, "why"))
     assert (again.letters, again.lost) == (1, 3)
+
+
+def test_it_beats_as_often_as_it_is_asked_to_and_says_what_is_wrong(tmp_path: Path) -> None:
+    """READY=1 once, WATCHDOG=1 a third of the time before it is missed, words only when they are others, and not too often."""
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard.bind(str(tmp_path / "notify"))
+    heard.setblocking(False)
+
+    def said() -> list[str]:
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.append(heard.recv(1000).decode())
+        return found
+
+    counts = [Counts()]
+    complaints = Complaints(io.StringIO())
+    beat = Beat({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"})
+    status = Status(str(tmp_path), lambda: counts[-1], complaints, beat)
+    status.show(1000.0)
+    assert said() == ["READY=1\nWATCHDOG=1"]
+    status.show(1003.0)
+    assert said() == []
+    complaints("unreachable", "Elasticsearch does not answer")
+    counts.append(Counts(dead_here=1234))
+    status.show(1006.0)
+    told = "STATUS=1,234 refused lines are on this machine alone (deadletter.ndjson); Elasticsearch does not answer"
+    assert said() == [told]
+    status.show(1020.0)
+    assert said() == ["WATCHDOG=1"]
+    complaints.stored()
+    status.show(1023.0)
+    assert said() == []
+    status.show(1036.0)
+    assert said() == [told.partition(";")[0]]
+    counts.append(Counts())
+    status.show(1070.0)
+    assert said() == ["WATCHDOG=1\nSTATUS="]
+    heard.close()
+    status.show(1100.0)  # nobody listens any more
+    beat.close()

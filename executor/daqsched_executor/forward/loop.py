@@ -15,7 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..contract import Forwarding
+from ..contract.forwarding import KEPT_FILE
 from .batch import Batch
+from .beat import Beat
 from .connection import Connection, Keys, addresses
 from .elastic import Elastic, Outcome
 from .inputs import inputs_of
@@ -52,8 +54,9 @@ class Forwarder:
         inputs = inputs_of(config, folder, journal.positions, self._complaints)
         self._reader = Reader(config, journal, self._complaints, inputs)
         self._retries = 0
-        self._kept = Kept(os.path.join(folder, "deadletter.ndjson"), self._complaints)
-        self._status = Status(folder, self.counts, self._complaints)
+        self._kept = Kept(os.path.join(folder, KEPT_FILE), self._complaints)
+        self._beat = Beat(os.environ)
+        self._status = Status(folder, self.counts, self._complaints, self._beat)
         self._nodes = addresses(config.elasticsearch)
         self._todo: queue.Queue[Batch] = queue.Queue()
         #: Outcomes whose refused lines are still to be stored as dead letters.
@@ -147,6 +150,7 @@ class Forwarder:
                 self._settle(0.05)
         self._give_up.set()
         self._status.write()
+        self._beat.close()
         self._reader.close()
 
     def _guard(self, work: Callable[[Elastic], None], at: int) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
+from ..contract.forwarding import KEPT_FILE
+from .beat import Beat
 from .replacing import replace
 from .report import metrics
 
@@ -99,10 +101,12 @@ class Complaints:
 
 
 class Status:
-    """The counts, for people on stdout, for programs in ``forward/status.json``, for Prometheus in ``forward/metrics.prom``."""
+    """The counts, for people on stdout, for programs in ``forward/status.json``, for Prometheus in ``forward/metrics.prom``; and
+    what is wrong, for whoever listens to the `Beat`."""
 
-    def __init__(self, folder: str, counts: Callable[[], Counts], complaints: Complaints) -> None:
+    def __init__(self, folder: str, counts: Callable[[], Counts], complaints: Complaints, beat: Beat) -> None:
         self._folder = folder
+        self._beat = beat
         self._counts = counts
         self._complaints = complaints
         self._printed_lines = 0
@@ -115,11 +119,18 @@ class Status:
         """Print and write if it is time and something changed (``now`` is monotonic)."""
         if now >= self._next_write:
             self._next_write = now + WRITE_EVERY_S
+            self._beat.beat(now, self._words())
             if self._written != (self._counts(), self._complaints.troubles()):
                 self.write()
         if now >= self._next_print:
             self._next_print = now + PRINT_EVERY_S
             self._print()
+
+    def _words(self) -> str:
+        """What a crew must know of it, in short; empty: all is well."""
+        kept = self._counts().dead_here
+        told = [f"{kept:,} refused lines are on this machine alone ({KEPT_FILE})"] if kept else []
+        return "; ".join([*told, *(str(one["sentence"]) for one in self._complaints.troubles()[:1])])
 
     def write(self) -> None:
         """Replace both files."""

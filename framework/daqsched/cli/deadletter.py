@@ -12,7 +12,8 @@ from typing import Any, Optional
 import click
 
 from daqsched.cli.logsetup import client_of, elasticsearch_options
-from daqsched.cli.root import json_option, main, print_json
+from daqsched.cli.root import connect, json_option, main, print_json
+from daqsched.errors import DaqschedError
 
 
 @main.group()
@@ -38,8 +39,8 @@ def _which(command: Any) -> Any:
 def show(path: Path, /, hosts: tuple[str, ...], since: str, most: int, as_json: bool, **options: Any) -> None:
     """Show them, with the reason: those that are in the index INDEX-deadletter-DATE.
 
-    What not even that index takes is in forward/deadletter.ndjson of its machine's spool, and counted there
-    (daqsched-executor forward --status).
+    What not even that index takes is in forward/deadletter.ndjson of its machine's spool; which machines have some is said
+    on stderr, where there is a daemon to ask.
     """
     from daqsched import times
     from daqsched.logs import deadletters
@@ -61,6 +62,21 @@ def show(path: Path, /, hosts: tuple[str, ...], since: str, most: int, as_json: 
             click.echo(f"{found} dead letters{', and perhaps more: -n' if found == most else ''}.", err=True)
     finally:
         client.close()
+    for host, says in _kept_by_forwarders(path):
+        click.echo(f"{host}: {says}; daqsched deadletter replay --file sends them again from there", err=True)
+
+
+def _kept_by_forwarders(path: Path) -> list[tuple[str, str]]:
+    """Hosts whose forwarders say that refused lines are on their machine alone; none where no daemon answers."""
+    from daqsched.spec import FORWARDER
+    from daqsched_executor.contract.forwarding import KEPT_FILE
+
+    try:
+        rows = connect(path).status([FORWARDER]).rows
+    except DaqschedError:
+        return []
+    said = [(row.host, row.report.says.partition("; ")[0]) for row in rows if row.report is not None]
+    return sorted((host, says) for host, says in said if KEPT_FILE in says)
 
 
 @deadletter.command()

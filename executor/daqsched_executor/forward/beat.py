@@ -1,0 +1,48 @@
+"""Signs of life, and words, to whoever started the forwarder: its executor, or systemd. The protocol is sd_notify(3)'s."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Mapping
+
+#: New words are told this often at most: each of them is an update that goes through the master.
+WORDS_EVERY_S = 30.0
+
+
+class Beat:
+    """Says READY=1 at once, then WATCHDOG=1 as often as the environment asks for it, and STATUS= when there are other words."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        address = environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        asked = environ.get("WATCHDOG_USEC", "")
+        #: A third of what is asked for: two may be late.
+        self._every_s = int(asked) / 3e6 if asked.isdigit() and int(asked) else float("inf")
+        self._next_beat = self._next_words = float("-inf")
+        self._said: str | None = None
+        if self._address:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+
+    def beat(self, now: float, words: str) -> None:
+        """It is well, and this is what there is to say (``now`` is monotonic). Nobody listens, or has no time: no matter."""
+        if not self._address:
+            return
+        rows = ["READY=1"] if self._said is None else []
+        if now >= self._next_beat:
+            rows.append("WATCHDOG=1")
+            self._next_beat = now + self._every_s
+        if words != (self._said or "") and now >= self._next_words:
+            rows.append(f"STATUS={words}")
+            self._next_words = now + WORDS_EVERY_S
+            self._said = words
+        if rows:
+            self._said = self._said or ""
+            with contextlib.suppress(OSError):
+                self._socket.sendto("\n".join(rows).encode(), self._address)
+
+    def close(self) -> None:
+        """Nothing more is said."""
+        if self._address:
+            self._socket.close()
