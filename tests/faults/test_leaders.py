@@ -25,6 +25,7 @@ from daqsched.errors import Unreachable
 from daqsched.protocol import StatusAnswer
 from farm import Farm
 from waiting import alive, until
+from zoo import Ensemble
 
 #: A word in the argv of each program, and of nothing else, also where these tests run twice at once.
 PROGRAM = str(4_000_000 + os.getpid())
@@ -44,12 +45,12 @@ jobs = [
 class Peer(Farm):
     """One of the two."""
 
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
+    def __init__(self, folder: Path, cluster: Cluster, keepers: str) -> None:
         super().__init__(folder, cluster.master_url)
         password = folder.parent / "password"
         password.write_text("daq:secret\n")
         password.chmod(0o600)
-        self.env["DAQSCHED_STATE"] = f"zk://{cluster.zookeeper_address}/daqsched/{folder.parent.name}"
+        self.env["DAQSCHED_STATE"] = f"zk://{keepers}/daqsched/{folder.parent.name}"
         self.env["DAQSCHED_STATE_CREDENTIALS"] = str(password)
         self.env["DAQSCHED_SOCKET"] = str(folder / "sock")
         self.env["XDG_STATE_HOME"] = str(folder)
@@ -74,9 +75,10 @@ class Peer(Farm):
 class Pair:
     """Both, and what runs on the machines."""
 
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
+    def __init__(self, folder: Path, cluster: Cluster, keepers: str = "") -> None:
+        """``keepers``: the ZooKeeper of their state, where it is not that of the master."""
         self.cluster = cluster
-        self.peers = [Peer(folder / name, cluster) for name in ("a", "b")]
+        self.peers = [Peer(folder / name, cluster, keepers or cluster.zookeeper_address) for name in ("a", "b")]
         for peer in self.peers:
             peer.serve()
 
@@ -108,6 +110,12 @@ class Pair:
         """Until all of it runs."""
         peer.apply(JOBS.replace("NUMBER", str(number)))
 
+    def clear(self) -> None:
+        """Until nothing of it runs."""
+        leader = self.leader()
+        leader.run("apply", str(leader.jobs("jobs = []")), "--allow-empty")
+        until(lambda: not leader.rows() and not self.programs(), "no job is left", 60.0)
+
     def end(self) -> None:
         for peer in self.peers:
             if peer.process is not None and peer.process.poll() is None:
@@ -135,9 +143,17 @@ def pair(cluster: Cluster, tmp_path: Path) -> Iterator[Pair]:
     made = Pair(tmp_path, cluster)
     try:
         yield made
-        leader = made.leader()
-        leader.run("apply", str(leader.jobs("jobs = []")), "--allow-empty")
-        until(lambda: not leader.rows() and not made.programs(), "no job is left", 60.0)
+        made.clear()
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
+    """Three ZooKeepers of their own."""
+    made = Ensemble(tmp_path / "keepers")
+    try:
+        yield made
     finally:
         made.end()
 
@@ -245,3 +261,38 @@ def test_the_next_master_is_found_through_zookeeper(pair: Pair) -> None:
     assert same(pair, leader) == still
     after = pair.begun()
     assert all(after[name] == begun[name] for name in still)
+
+
+def test_one_of_three_zookeepers_may_die_and_two_hold_all(cluster: Cluster, ensemble: Ensemble, tmp_path: Path) -> None:
+    """Also the one that leads the others: changes are made as before. Without two of them it is as without any."""
+    pair = Pair(tmp_path, cluster, ensemble.servers)
+    try:
+        leader = pair.leader()
+        pair.apply(leader, 1)
+        still, begun = same(pair, leader), pair.begun()
+        for number, victim in ((2, ensemble.leader()), (3, ensemble.members[0])):
+            victim.kill()
+            until(lambda: pair.leader().status().held == "", "it goes on", 60.0)
+            now = pair.leader()
+            pair.apply(pair.other(now), number)
+            assert same(pair, now) == still
+            assert pair.programs() == Counter({f"{PROGRAM}": 3, f"{PROGRAM} {number}": 3})
+            victim.start()
+        assert all(pair.begun()[name] == begun[name] for name in still)
+
+        killed = ensemble.members[:2]
+        for victim in killed:
+            victim.kill()
+        leader = now
+        until(lambda: "does not answer" in leader.status().held, "it says that nothing can be saved", 60.0)
+        assert pair.programs() == Counter({f"{PROGRAM}": 3, f"{PROGRAM} 3": 3})
+        for victim in killed:
+            victim.begin()
+        for victim in killed:
+            victim.answers()
+        now = pair.leader()
+        assert same(pair, now) == still
+        pair.apply(now, 4)
+        pair.clear()
+    finally:
+        pair.end()

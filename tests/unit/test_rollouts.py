@@ -11,7 +11,10 @@ from daqsched.engine import commands, events
 from daqsched.engine.ends import LONGEST_S
 from daqsched.errors import JobError
 from daqsched.rollout import AT_ONCE, Strategy, check, depths, divide, parse_batches, sizes
+from daqsched.select import selection
 from daqsched.spec import Spec
+from daqsched.views.foresight import with_times
+from daqsched.views.plan import plan
 from daqsched.views.view import rows
 from daqsched_executor.contract import Exit, Report
 
@@ -434,3 +437,23 @@ def test_nothing_to_change_is_no_rollout() -> None:
     assert world.engine.rolling.rollout is None
     world.offers()
     assert world.task_of("x")
+
+
+def test_a_plan_foresees_the_batches_of_what_is_chosen_and_changes() -> None:
+    """Hosts that are left out, or whose program stays as it is, are in no batch."""
+    world = farm()
+    jobs = [job("readout", "hlt[01-04]", release="r2")]
+    spec, strategy = Spec(jobs=tuple(jobs)), Strategy(batches=(1, 5), ready_s=10.0)
+
+    def foreseen(*words: str) -> tuple[int, ...]:
+        chosen = selection(list(words))
+        found = plan(world.engine.spec, spec, world.engine.hosts_of, world.engine.behind(), chosen)
+        return with_times(world.engine, found, spec, chosen, strategy).batches
+
+    assert foreseen() == (1, 3)
+    assert foreseen("@hlt[01-02]") == (1, 1)
+    change(world, strategy, only=["@hlt01"])
+    turn(world)
+    assert releases(world) == "r2 r1 r1 r1"
+    assert foreseen() == (1, 2)
+    assert foreseen("@hlt01") == ()

@@ -9,7 +9,7 @@ import os
 import socket
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from daqcluster import cache, java, maven
 from daqcluster.errors import ClusterError
@@ -54,27 +54,42 @@ def ready(say: Say) -> Path:
     return cache.made(_NAME, make, say)
 
 
-def command(home: Path, folder: Path, port: int) -> list[str]:
-    """The command; its data goes into ``folder``."""
+def command(
+    home: Path, folder: Path, port: int, ensemble: Sequence[tuple[int, int]] = (), number: int = 0
+) -> list[str]:
+    """The command; its data goes into ``folder``.
+
+    ``ensemble``: the two ports of each of several servers at which they find each other, this one being ``number`` (from 0).
+    """
     (folder / "data").mkdir(parents=True, exist_ok=True)
     config = folder / "zoo.cfg"
+    others = [f"server.{at}=127.0.0.1:{ports[0]}:{ports[1]}\n" for at, ports in enumerate(ensemble, 1)]
     config.write_text(
         f"tickTime=500\ndataDir={folder}/data\nclientPort={port}\nclientPortAddress=127.0.0.1\n"
-        "admin.enableServer=false\n4lw.commands.whitelist=ruok,srvr\n"
+        "admin.enableServer=false\n4lw.commands.whitelist=ruok,srvr\ninitLimit=20\nsyncLimit=8\n" + "".join(others)
     )
+    if ensemble:
+        (folder / "data" / "myid").write_text(f"{number + 1}\n")
     argv = [f"{java.java_home()}/bin/java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     argv += ["-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"]
-    return [*argv, "-cp", f"{home}/*", "org.apache.zookeeper.server.ZooKeeperServerMain", str(config)]
+    main = "quorum.QuorumPeerMain" if ensemble else "ZooKeeperServerMain"
+    return [*argv, "-cp", f"{home}/*", f"org.apache.zookeeper.server.{main}", str(config)]
 
 
 def answers(port: int) -> bool:
     """Whether it serves."""
+    return mode(port) != ""
+
+
+def mode(port: int) -> str:
+    """``standalone``, ``leader`` or ``follower``; empty where it does not serve."""
     try:
         with socket.create_connection(("127.0.0.1", port), 1.0) as sock:
             sock.sendall(b"srvr")  # `ruok` is answered by one that could not read its data, too
-            return b"\nMode: " in b"".join(iter(lambda: sock.recv(4096), b""))
+            answer = b"".join(iter(lambda: sock.recv(4096), b""))
     except OSError:
-        return False
+        return ""
+    return answer.partition(b"\nMode: ")[2].partition(b"\n")[0].decode()
 
 
 def announce(port: int, state: Mapping[str, Any]) -> None:

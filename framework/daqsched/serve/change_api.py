@@ -80,7 +80,7 @@ class Changes:
             # the digests are those of the crew's own file, not of what the framework adds to it
             base = engine.revision.digest if engine.revision else digest(EMPTY)
             found = msgspec.structs.replace(found, digest=digest(spec), base=base)
-            return with_times(engine, found, completed, strategy if strategy is not None else spec.rollout)
+            return with_times(engine, found, completed, chosen, strategy if strategy is not None else spec.rollout)
 
         found: Plan = await self._ask(answer)
         return found

@@ -46,14 +46,16 @@ def placed(found: Plan, machines: dict[str, Offer], begun: list[Any], fixed: Ite
     return msgspec.structs.replace(found, refusals=refused[:MOST_REFUSALS])
 
 
-def with_times(engine: Engine, found: Plan, spec: Spec, strategy: Optional[Strategy]) -> Plan:
-    """In how many batches, and how long by measured times."""
+def with_times(
+    engine: Engine, found: Plan, spec: Spec, chosen: Callable[[str, str], bool], strategy: Optional[Strategy]
+) -> Plan:
+    """In how many batches what runs now is replaced, and how long that takes by measured times."""
     renewed = {change.job for change in found.changes if change.what == "restart" and change.job != FORWARDER}
-    if not renewed:
+    begun = starting(engine, spec, found, chosen) if renewed else ()
+    keys = [(job.name, host) for host, job, _, task in begun if task is not None and job.name in renewed]
+    if not keys:
         return found
-    jobs = {job.name: job for job in spec.jobs}
-    depth = depths({name: job.after for name, job in jobs.items()})
-    keys = [(name, host) for name in renewed for host in engine.order.wanted.get(name, ())]
+    depth = depths({job.name: job.after for job in spec.jobs})
     batches = divide(keys, strategy.batches if strategy is not None else (), depth)
     away = max((engine.paces.away_s(batch, depth) for batch in batches), default=-1.0)
     takes = engine.paces.takes_s(batches, strategy.ready_s if strategy is not None else 0.0, depth)
