@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Optional
-
 import pytest
 from hypothesis import settings
 
 # a busy machine is no failure
 settings.register_profile("daqsched", deadline=None)
 settings.load_profile("daqsched")
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:
-    """tests/faults/test_surviving.py reboots hosts and fills disks for minutes, and bears no other cluster beside it yet: it
-    is run by `make faults`, or by its name."""
-    if collection_path.name != "test_surviving.py" or config.getoption("--kills") >= 1000:
-        return None
-    return None if any("test_surviving" in word for word in config.args) else True
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import time
@@ -244,4 +245,26 @@ def test_a_machine_without_journalctl(
     monkeypatch.setenv("PATH", str(tmp_path))
     process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(journal=Journal(enabled=True)))
     until(lambda: "there is no journalctl on this machine" in process.errors, "the sentence")
+    assert process.stop() == 0
+
+
+def test_what_came_while_nobody_listened_has_a_bound(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """Killed with -9 and started again: the kernel knows how many datagrams found no socket, and a document tells it."""
+    config = Forwarding(syslog=Syslog(udp=port, address=HERE))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until(lambda: (spool / "forward" / "no_ports.json").exists(), "it has written down how it was")
+    process.kill()
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        for number in range(37):
+            udp.sendto(b"<14>lost: %d" % number, (HERE, port))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    (told,) = until(lambda: [one for one in messages(elastic) if "no forwarder listened" in one], "it is told")
+    found = re.search(r"at most ([\d,]+) datagrams were lost", told)
+    assert found and 37 <= int(found[1].replace(",", "")) < 1000
+    assert process.stop() == 0
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        until(lambda: listening(port), "the port")
+        udp.sendto(b"<14>here: again", (HERE, port))
+    until(lambda: "again" in messages(elastic), "it is stored")
     assert process.stop() == 0

@@ -2,7 +2,7 @@
 
 A row is ``MICROS PEER BYTES``: when it was received (microseconds since the epoch), from which address (``-``: from this
 machine), and the bytes with backslash, newline and carriage return escaped. The peer ``!`` stands before the number of
-datagrams that the kernel dropped because nobody took them in time.
+datagrams that the kernel dropped because nobody took them in time, ``?`` before how many may have come while nobody listened.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ try:
 except ImportError:
     pass  # slower
 
-#: The peer of a row that counts what the kernel dropped.
-DROPPED = b"!"
+#: The peers of rows that count what the kernel dropped, and what may have come while nobody listened.
+DROPPED, MISSED = b"!", b"?"
 
 _ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\r", b"\\r"))
 
@@ -91,6 +91,13 @@ class Received:
             fields["log"]["flags"] = [TRUNCATED]
         elif peer == DROPPED and data.isdigit():
             self._tell_dropped(fields, int(data))
+        elif peer == MISSED and data.isdigit():
+            fields["message"] = (
+                f"no forwarder listened for a while: at most {int(data):,} datagrams were lost "
+                "(so many came for ports of this machine, of whatever kind, where nobody listened)"
+            )
+            fields["log"]["level"] = "warning"
+            fields["event"] = {"dataset": DROPPED_DATASET}
         else:
             fields["event"]["created"] = stamp(received).decode()
             if peer != b"-":

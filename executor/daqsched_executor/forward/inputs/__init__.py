@@ -26,7 +26,7 @@ def inputs_of(
     if config.syslog.udp or config.syslog.tcp or config.json.udp:
         from .sockets import Receiver
 
-        inputs.append(Receiver(config.syslog, config.json, config.spool, host, complain))
+        inputs.append(Receiver(config.syslog, config.json, config.spool, folder, host, complain))
     if config.journal.enabled:
         from .journald import JournalReader
 

@@ -36,6 +36,11 @@ class Port:
         self.lost = self._told = 0
         self.look(time.monotonic())
 
+    @property
+    def open(self) -> bool:
+        """Whether it is."""
+        return self._socket is not None
+
     def look(self, now: float) -> None:
         """Open the port if it is not, and tell what was lost."""
         if self._socket is None:

@@ -13,7 +13,9 @@ import time
 from collections.abc import Sequence
 
 from ...contract import JsonLines, Syslog
+from ..forms.received import MISSED, row
 from ..source import Source
+from .absence import Absence
 from .port import Complain, Port
 from .spooling import SpoolFile
 from .tcp import Listener
@@ -26,8 +28,9 @@ SYNC_S, ASK_S = 0.2, 1.0
 class Receiver:
     """All sockets of a forwarder. Its sources are found in the spool: it gives none itself."""
 
-    def __init__(self, syslog: Syslog, json: JsonLines, spool: str, host: str, complain: Complain) -> None:
-        """Opens the sockets and begins to take; a port that can't be had is said, and tried again."""
+    def __init__(self, syslog: Syslog, json: JsonLines, spool: str, folder: str, host: str, complain: Complain) -> None:
+        """Opens the sockets and begins to take; a port that can't be had is said, and tried again. ``folder`` is the
+        forwarder's own."""
         self._complain = complain
         self._selector = selectors.DefaultSelector()
         self._over = threading.Event()
@@ -45,6 +48,8 @@ class Receiver:
                 made = Datagrams if kind == "udp" else Listener
                 self._ports.append(made(self._selector, file, address, number, int(buffer * 1024 * 1024), complain))
         self._files = list(files.values())
+        self._absence = Absence(os.path.join(folder, "no_ports.json")) if syslog.udp or json.udp else None
+        self._missed_told = False
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
         self._thread.start()
 
@@ -71,6 +76,7 @@ class Receiver:
                 next_ask = now + ASK_S
                 for port in self._ports:
                     port.look(now)
+                self._tell_absence()
             timeout = max(0.0, min(next_sync, next_ask) - now) if any(file.dirty for file in self._files) else ASK_S
             for key, _ in self._selector.select(timeout):
                 if key.data is not None:
@@ -83,6 +89,19 @@ class Receiver:
         self._sync()
         for file in self._files:
             file.close()
+
+    def _tell_absence(self) -> None:
+        """Once all ports are open: how many datagrams may have been lost before."""
+        if self._absence is None or not all(port.open for port in self._ports):
+            return
+        missed = 0 if self._missed_told else self._absence.missed()
+        if missed:
+            try:
+                self._files[0].append(row(time.time_ns() // 1000, MISSED, b"%d" % missed))
+            except OSError:
+                return  # the next look tries again
+        self._missed_told = True
+        self._absence.note()
 
     def _sync(self) -> None:
         for file in self._files:
