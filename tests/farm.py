@@ -1,4 +1,4 @@
-"""A `daqsched serve` on a local cluster, and the crew's commands as the crew runs them: processes, nothing imported."""
+"""A `daqsched serve` on a local cluster, and the crew's commands as the crew runs them: processes, nothing of it imported."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Optional
 
+from daqcluster import Cluster
 from waiting import until
 
 #: The commands beside the interpreter that runs the tests.
 BIN = Path(sys.executable).parent
+
+
+@contextmanager
+def running(folder: Path, **options: Any) -> Iterator[Cluster]:
+    """A cluster of a test's own, taken down whatever happens; options as for `Cluster.up`."""
+    made = Cluster(folder / "cluster", print)
+    try:
+        yield made.up(**options)
+    finally:
+        made.down()
 
 
 class Farm:
@@ -27,6 +40,14 @@ class Farm:
         self.process: Optional[subprocess.Popen[bytes]] = None
         #: What `serve` starts.
         self.serve_command = [str(BIN / "daqsched")]
+
+    def patch(self, statement: str) -> None:
+        """Daemons that are started from now on execute this first: a time that would take a test too long is another."""
+        # argv[0] is where the daemon finds its executor's command
+        whole = (
+            f"import sys; sys.argv[0] = {str(BIN / 'daqsched')!r}\n{statement}\nfrom daqsched.cli import main; main()"
+        )
+        self.serve_command = [sys.executable, "-c", whole]
 
     def serve(self, *options: str) -> None:
         """Start the daemon and wait until the master knows it."""

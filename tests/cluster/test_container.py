@@ -12,7 +12,7 @@ import pytest
 from daqcluster import Cluster, containers
 from daqcluster.engine import IMAGE, Engine
 from daqsched_executor.contract import Container, Payload, Stop
-from farm import Farm
+from farm import Farm, running
 from launcher import Launcher
 from waiting import alive, parent_of, until
 
@@ -35,11 +35,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="module", params=LAUNCHERS)
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A master and one agent with that launcher."""
-    made = Cluster(tmp_path_factory.mktemp("cluster") / "c", lambda sentence: None)
-    try:
-        yield made.up(agents=1, launcher=request.param)
-    finally:
-        made.down()
+    with running(tmp_path_factory.mktemp("own"), agents=1, launcher=request.param) as made:
+        yield made
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pymesos
 import pytest
 
-from farm import BIN, Farm
+from farm import Farm
 from forwarding import Index
 from waiting import alive, until
 
@@ -254,13 +253,7 @@ def test_the_daemon_deletes_old_lines(cluster: Any, tmp_path: Path) -> None:
     """Each hour, what is older than somebody chose, in an Elasticsearch that does not do it itself; here each second."""
     prefix = f"old-{time.time_ns()}"
     farm = Farm(tmp_path / "farm", cluster.master_url, cluster.elasticsearch_url, prefix)
-    farm.serve_command = [
-        sys.executable,
-        "-c",
-        f"import sys; sys.argv[0] = {str(BIN / 'daqsched')!r}\n"
-        "import daqsched.expiry; daqsched.expiry.FIRST_S = daqsched.expiry.EVERY_S = 1.0\n"
-        "from daqsched.cli import main; main()",
-    ]
+    farm.patch("import daqsched.serve.expiry; daqsched.serve.expiry.FIRST_S = daqsched.serve.expiry.EVERY_S = 1.0")
     farm.serve()
     index = Index(cluster.elasticsearch_url, prefix)
     names = [f"{prefix}-2026.01.01", f"{prefix}-{time.strftime('%Y.%m.%d', time.gmtime())}"]

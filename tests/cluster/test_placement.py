@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from daqcluster import Cluster
-from farm import Farm
+from farm import Farm, running
 from waiting import alive, until
 
 #: Listens on the port that it is given, for ever.
@@ -26,12 +26,8 @@ LISTENER = (
 @pytest.fixture(scope="module")
 def racks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Agents hlt01 and hlt02 in rack r1; tests add more."""
-    made = Cluster(tmp_path_factory.mktemp("placement") / "c")
-    try:
-        made.up(agents=2, attributes="hostname:{name};rack:r1")
+    with running(tmp_path_factory.mktemp("placement"), agents=2, attributes="hostname:{name};rack:r1") as made:
         yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture

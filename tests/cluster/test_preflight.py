@@ -14,7 +14,7 @@ import pymesos
 import pytest
 
 from daqcluster import Cluster
-from farm import Farm
+from farm import Farm, running
 from hanging_mount import HangingMount
 from waiting import until
 
@@ -22,12 +22,8 @@ from waiting import until
 @pytest.fixture(scope="module")
 def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A master and agents hlt01 to hlt03, this file's own: one of them is killed."""
-    made = Cluster(tmp_path_factory.mktemp("preflight") / "c", print)
-    try:
-        made.up(agents=3)
+    with running(tmp_path_factory.mktemp("preflight"), agents=3) as made:
         yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture

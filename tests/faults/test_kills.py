@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import statistics
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 import pytest
 
 from daqcluster import Cluster
-from farm import BIN, Farm
+from farm import Farm
 from faults.census import Instance, census
 from waiting import alive
 
@@ -162,14 +161,7 @@ def test_random_kills_leave_no_orphan_and_no_double_and_every_job_comes_back(
         cluster.up(agents=3, launcher=launcher)
         farm.master = cluster.master_url
         # the scheduler's own back-off would make this take days: here it forgets a failure at once
-        farm.serve_command = [
-            sys.executable,
-            "-c",
-            # argv[0] is where the daemon finds its executor's command
-            f"import sys; sys.argv[0] = {str(BIN / 'daqsched')!r}\n"
-            "import daqsched.backoff; daqsched.backoff.RESET_S = 0.0\n"
-            "from daqsched.cli import main; main()",
-        ]
+        farm.patch("import daqsched.engine.backoff; daqsched.engine.backoff.RESET_S = 0.0")
         farm.serve()
         farm.apply(JOBS, "--timeout", "3", check=False)
         faults = Faults(tmp_path / "c", farm, launcher == "posix", seed)

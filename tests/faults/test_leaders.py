@@ -23,7 +23,7 @@ from daqcluster import Cluster
 from daqsched.client import Client
 from daqsched.errors import Unreachable
 from daqsched.protocol import StatusAnswer
-from farm import Farm
+from farm import Farm, running
 from waiting import alive, until
 from zoo import Ensemble
 
@@ -129,12 +129,8 @@ class Pair:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three agents, and a ZooKeeper that tells where the master is, too."""
-    made = Cluster(tmp_path_factory.mktemp("cluster") / "c", lambda sentence: None)
-    try:
-        made.up(agents=3, zookeeper_=True)
+    with running(tmp_path_factory.mktemp("own"), agents=3, zookeeper_=True) as made:
         yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture

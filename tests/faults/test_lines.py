@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from daqcluster import Cluster
-from farm import BIN, Farm
+from farm import Farm
 from forwarding import Index
 from waiting import parent_of, until
 
@@ -71,13 +70,7 @@ def test_every_line_is_stored_once_whatever_is_killed_and_whichever_index_it_goe
     try:
         cluster.up(agents=2, launcher="posix", elasticsearch_=True)
         farm.master, farm.elasticsearch = cluster.master_url, cluster.elasticsearch_url
-        farm.serve_command = [
-            sys.executable,
-            "-c",
-            f"import sys; sys.argv[0] = {str(BIN / 'daqsched')!r}\n"
-            "import daqsched.backoff; daqsched.backoff.RESET_S = 0.0\n"
-            "from daqsched.cli import main; main()",
-        ]
+        farm.patch("import daqsched.engine.backoff; daqsched.engine.backoff.RESET_S = 0.0")
         farm.serve()
         farm.apply(job_file(script, tmp_path, "day"))
         for turn in range(kills):

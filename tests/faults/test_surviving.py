@@ -22,7 +22,7 @@ import pytest
 
 from daqcluster import Cluster
 from daqcluster.ports import free_port
-from farm import BIN, Farm
+from farm import BIN, Farm, running
 from waiting import alive, until
 
 #: A word in the argv of each program, and of nothing else, also where these tests run twice at once.
@@ -37,12 +37,8 @@ jobs = [Job("sleeper", argv=["/bin/sleep", "{PROGRAM}"], hosts="hlt[01-02]", ver
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two agents of our own: some are never themselves again."""
-    made = Cluster(tmp_path_factory.mktemp("cluster") / "c", lambda sentence: None)
-    try:
-        made.up(agents=2)
+    with running(tmp_path_factory.mktemp("own"), agents=2) as made:
         yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture
