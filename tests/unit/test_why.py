@@ -6,6 +6,7 @@ from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.incidents import MOST, QUIET_S, Incidents
 from daqsched.rollout import Strategy
+from daqsched.spec import FORWARDER
 from daqsched.views.why import Story, stories
 from daqsched_executor.contract import Exit, Report
 
@@ -121,3 +122,15 @@ def test_what_a_rollout_has_not_reached_says_so() -> None:
         "still has the job of revision 1: rollout 1 has not reached it",
         "the next batch waits for run-stopped: run 1234",
     )
+
+
+def test_a_forwarder_that_says_what_is_wrong_is_told_of_though_it_runs() -> None:
+    """Its lines wait: the program is as wanted, and the farm is not. Another job's words are its own business."""
+    world = World(["hlt01"])
+    world.start(job(FORWARDER, hosts="hlt01"), job("readout", hosts="hlt01"))
+    world.offers()
+    for name, says in ((FORWARDER, "http://es1 does not answer"), ("readout", "taking data")):
+        report = Report("running", pid=7, says=says)
+        world.report(world.task_of(name), data=report.to_json(), by_executor=True)
+    (story,) = told(world).values()
+    assert (story.job, story.state) == (FORWARDER, "RUNNING") and "http://es1 does not answer" in story.why

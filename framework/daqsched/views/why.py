@@ -11,6 +11,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Instance
 from daqsched.hosts import fold
+from daqsched.spec import FORWARDER
 from daqsched.views.view import ORDER, Row, as_wanted, row_of
 from daqsched_executor.contract import duration
 
@@ -37,10 +38,15 @@ def stories(engine: Engine, chosen: Callable[[str, str], bool], now: float, most
         if chosen(*key):
             count += 1
             row = row_of(engine, instance, now)
-            if not as_wanted(row) or row.state in ("STOPPED", "ASIDE"):
+            if not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or _complains(row):
                 bad.append((row, instance))
     bad.sort(key=lambda one: ORDER.index(one[0].state))
     return [_story(engine, row, instance, now) for row, instance in bad[:most]], count
+
+
+def _complains(row: Row) -> bool:
+    """Whether it is a forwarder that runs and can't do its work: what it says of itself is what is wrong."""
+    return row.job == FORWARDER and row.report is not None and bool(row.report.says)
 
 
 def _story(engine: Engine, row: Row, instance: Instance, now: float) -> Story:
