@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from daqsched_executor.forward.batch import Documents, judge, pause_s
+from daqsched_executor.forward.batch import MOST_PARTS, Documents, judge, pause_s
 
 
 def reply(*statuses: int) -> bytes:
@@ -87,6 +87,9 @@ def test_documents_in_few_pieces_are_still_documents() -> None:
     documents += Documents(each[4:])
     assert (len(documents), documents.size) == (6, len(b"".join(each)))
     assert list(documents) == each and documents.body() == b"".join(each)
+    assert len(documents.parts()) == 4 and b"".join(documents.parts()) == documents.body()
+    many = Documents(each * MOST_PARTS)
+    assert many.parts() == [many.body()]
     documents.shorten(documents.size, 0)
     assert len(documents) == 6
     documents.shorten(len(each[0] + each[1] + each[2]) - 1, 0)

@@ -14,7 +14,7 @@ from daqsched_executor.forward.deadletter import SHORT, Refused, letter
 from daqsched_executor.forward.forms import Text
 from daqsched_executor.forward.lines import LONGEST
 from daqsched_executor.forward.position import Position
-from daqsched_executor.forward.record import flag_fragment, index_of, level_fragment, quote
+from daqsched_executor.forward.record import flag_fragment, hexadecimals, index_of, level_fragment, quote
 
 STREAM = Stream("abcdefghijk", "stdout", "/sandbox/stdout", 0, "a%d@h.1", "a%d", "h", "r%s", {"run": "100%"})
 
@@ -155,3 +155,10 @@ def test_a_generation_has_ids_of_its_own() -> None:
     """Offset 0 after the file was emptied is another line than offset 0 before."""
     made = Text(STREAM, 2).encode(b"x\n", Position(2, 0), 0, False, BODY)
     assert json.loads(made.documents.body().splitlines()[0])["create"]["_id"] == f"{STREAM.id}.2-0000000000"
+
+
+@pytest.mark.parametrize("numbers", [[0], [7, 4095, 4096], [2**32 - 1], [2**32 - 1, 2**32], [2**32, 2**40 - 1]])
+def test_offsets_have_ten_digits_however_they_are_written(numbers: list[int]) -> None:
+    """Also where a stream's file grows beyond what a word of four bytes holds."""
+    zeros, digits = hexadecimals(numbers)
+    assert [zeros + one for one in digits] == [b"%010x" % number for number in numbers]

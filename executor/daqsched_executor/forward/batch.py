@@ -15,6 +15,9 @@ except ImportError:
 #: A bulk request's body is kept at or below this; larger ones were not faster, and memory follows it.
 BODY = 1024 * 1024
 
+#: A body is sent in at most so many pieces.
+MOST_PARTS = 16
+
 
 class Documents:
     """What a bulk request's body is made of: two rows for each document, the action with the id and the document itself.
@@ -52,6 +55,10 @@ class Documents:
     def body(self) -> bytes:
         """All of them."""
         return b"".join(self._pieces)
+
+    def parts(self) -> Sequence[bytes]:
+        """All of them in a few pieces, each worth a system call: they are sent as they were made, not copied together."""
+        return self._pieces if len(self._pieces) <= MOST_PARTS else [self.body()]
 
     def shorten(self, room: int, least: int) -> None:
         """Leave out the last ones until the others take no more than ``room`` bytes, or until ``least`` are left."""

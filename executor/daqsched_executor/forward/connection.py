@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union
 from urllib.parse import urlsplit
 
 from ..contract.access import authorization, too_open
@@ -32,6 +32,9 @@ HTTPException = http.client.HTTPException
 TIMEOUT_S = 30.0
 
 Complain = Callable[[str, str], None]
+
+#: What a request carries: a text, or pieces of one that are sent one after the other.
+Body = Union[bytes, Sequence[bytes]]
 
 
 class Reply(NamedTuple):
@@ -139,7 +142,7 @@ class Connection:
         """The node that the next request goes to."""
         return self._nodes[self._at]
 
-    def request(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Reply:
+    def request(self, method: str, path: str, body: Body | None = None, kind: str = "application/json") -> Reply:
         """One answer. Raises OSError or HTTPException where there is none; the next request tries the next node."""
         reused = self._http is not None
         try:
@@ -163,8 +166,10 @@ class Connection:
             self._http.close()
             self._http = None
 
-    def _exchange(self, method: str, path: str, body: bytes | None, kind: str) -> Reply:
+    def _exchange(self, method: str, path: str, body: Body | None, kind: str) -> Reply:
         headers = {"Content-Type": kind}
+        if body is not None and not isinstance(body, bytes):
+            headers["Content-Length"] = str(sum(map(len, body)))
         secret = self._keys.header()
         if secret:
             headers["Authorization"] = secret

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..contract.template import TEMPLATE_VERSION, chosen, templates
 from .batch import BODY, REPLY_FILTER, Batch, Documents, Verdict, judge, pause_s
-from .connection import Complain, Connection, HTTPException, Reply
+from .connection import Body, Complain, Connection, HTTPException, Reply
 from .deadletter import Letter, Refused, letter
 
 #: Answers to a whole request that mean "later"; other refusals mean that somebody must change something.
@@ -181,7 +181,7 @@ class Elastic:
                 return False
 
     def _bulk(self, index: str, documents: Documents) -> Reply | None:
-        return self._ask("POST", f"/{index}/_bulk?{REPLY_FILTER}", documents.body(), "application/x-ndjson")
+        return self._ask("POST", f"/{index}/_bulk?{REPLY_FILTER}", documents.parts(), "application/x-ndjson")
 
     def _verdict(self, reply: Reply | None, count: int) -> Verdict | None:
         """What a reply says of each document; None where it says nothing, and then people were told why."""
@@ -196,7 +196,7 @@ class Elastic:
             self._complain("reply", f"{self._connection.node} answers a bulk request strangely: {error}")
             return None
 
-    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Reply | None:
+    def _ask(self, method: str, path: str, body: Body | None = None, kind: str = "application/json") -> Reply | None:
         node = self._connection.node
         self._busy = False
         try:

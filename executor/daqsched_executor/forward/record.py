@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from array import array
+from binascii import hexlify
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -115,11 +118,13 @@ def decimals(numbers: list[int]) -> list[bytes]:
 
 
 def hexadecimals(numbers: list[int]) -> tuple[bytes, list[bytes]]:
-    """Rising numbers with ten digits: the zeros that all of them begin with, and what follows these."""
-    digits = len(b"%x" % numbers[0])
-    if digits < 10 and digits == len(b"%x" % numbers[-1]):
-        return b"0" * (10 - digits), [b"%x" % number for number in numbers]
-    return b"", [b"%010x" % number for number in numbers]
+    """Rising numbers with ten digits: the zeros that all of them begin with, and what follows these; there must be one."""
+    if numbers[-1] >> 32:
+        return b"", [b"%010x" % number for number in numbers]
+    words = array("I", numbers)
+    if sys.byteorder == "little":
+        words.byteswap()
+    return b"00", hexlify(words, b"-", words.itemsize).split(b"-")
 
 
 def utc(second: int) -> datetime:
