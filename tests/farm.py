@@ -1,4 +1,4 @@
-"""A `daqsched serve` on a local cluster, and the crew's commands as the crew runs them: processes, nothing of it imported."""
+"""A `daqsched serve` on a local cluster, and the crew's commands as the crew runs them, as processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Optional
 
+import msgspec
+
 from daqcluster import Cluster
+from daqsched.client import Client
+from daqsched.errors import DaqschedError
+from daqsched.settings import socket_path
 from waiting import until
 
 #: The commands beside the interpreter that runs the tests.
@@ -64,8 +69,10 @@ class Farm:
 
     def connected(self) -> bool:
         """Whether a daemon answers that has a master."""
-        done = self.run("status", "--json", check=False)
-        return done.returncode == 0 and bool(json.loads(done.stdout)["connected"])
+        try:
+            return bool(self.status()["connected"])
+        except DaqschedError:
+            return False
 
     def log(self) -> str:
         """What the daemon said."""
@@ -109,10 +116,18 @@ class Farm:
         """Write and apply a job file."""
         return self.run("apply", str(self.jobs(text)), "--timeout", "60", "--settle", "0.3", *options, check=check)
 
+    def status(self, *select: str) -> dict[str, Any]:
+        """What `status --json` prints, without a process for it: tests ask again and again."""
+        client = Client(socket_path(self.env))
+        try:
+            found: dict[str, Any] = json.loads(msgspec.json.encode(client.status(select)))
+        finally:
+            client.close()
+        return found
+
     def rows(self, *select: str) -> dict[str, dict[str, Any]]:
         """``job@host`` -> row of `status --json`."""
-        answer = json.loads(self.run("status", "--json", *select).stdout)
-        return {f"{row['job']}@{row['host']}": row for row in answer["rows"]}
+        return {f"{row['job']}@{row['host']}": row for row in self.status(*select)["rows"]}
 
     def pid(self, name: str) -> int:
         """The pid of the program of ``job@host`` once it runs."""

@@ -13,11 +13,14 @@ def until(condition: Callable[[], Answer], what: str, timeout_s: float = 30.0) -
     """Wait until the condition is true and return what it gave; fail with what was waited for."""
     deadline = time.monotonic() + timeout_s
     while True:
+        began = time.monotonic()
         found = condition()
         if found:
             return found
-        assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain until {what}"
-        time.sleep(0.01)
+        now = time.monotonic()
+        assert now < deadline, f"waited {timeout_s:g} s in vain until {what}"
+        # what is waited for gets as much of the machine as the looks at it
+        time.sleep(min(0.5, max(0.01, now - began)))
 
 
 def alive(pid: int) -> bool:

@@ -55,7 +55,7 @@ class Peer(Farm):
         self.env["DAQSCHED_SOCKET"] = str(folder / "sock")
         self.env["XDG_STATE_HOME"] = str(folder)
 
-    def status(self) -> StatusAnswer:
+    def answer(self) -> StatusAnswer:
         client = Client(self.folder / "sock")
         try:
             return client.status()
@@ -65,7 +65,7 @@ class Peer(Farm):
     def leads(self) -> bool:
         """Whether this one does, with a master, as it says itself."""
         try:
-            found = self.status()
+            found = self.answer()
         except Unreachable:
             return False
         assert self.process is not None
@@ -156,7 +156,7 @@ def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
 
 def same(pair: Pair, peer: Peer, job: str = "still") -> dict[str, tuple[str, int]]:
     """``job@host`` -> task id and pid."""
-    return {f"{row.job}@{row.host}": (row.task_id, row.pid) for row in peer.status().rows if row.job == job}
+    return {f"{row.job}@{row.host}": (row.task_id, row.pid) for row in peer.answer().rows if row.job == job}
 
 
 def test_a_killed_leader_is_followed_by_the_spare_and_no_task_notices(pair: Pair, pytestconfig: pytest.Config) -> None:
@@ -215,7 +215,7 @@ def test_a_leader_that_was_asleep_does_not_act_when_it_wakes_up(pair: Pair) -> N
     os.kill(spare.pid("still@hlt01"), signal.SIGKILL)
     leader.process.send_signal(signal.SIGCONT)
     until(lambda: "leads no longer" in leader.log(), "it has noticed", 60.0)
-    until(lambda: leader.status().leader == spare.status().leader, "it is a spare", 60.0)
+    until(lambda: leader.answer().leader == spare.answer().leader, "it is a spare", 60.0)
     assert spare.leads()
     pair.apply(leader, 2)
     assert pair.begun() == before
@@ -231,7 +231,7 @@ def test_without_zookeeper_all_is_held_and_goes_on_when_it_is_back(pair: Pair) -
     pair.cluster.kill("zookeeper")
     try:
         for peer in pair.peers:
-            until(lambda peer=peer: "does not answer" in peer.status().held, "it says so", 60.0)  # type: ignore[misc]
+            until(lambda peer=peer: "does not answer" in peer.answer().held, "it says so", 60.0)  # type: ignore[misc]
         refused = pair.other(leader).run("stop", "still", check=False)
         assert refused.returncode == 3 and "nothing can be saved: jobs run on" in refused.stderr
         assert "HELD: ZooKeeper" in leader.run("status").stdout
@@ -250,7 +250,7 @@ def test_the_next_master_is_found_through_zookeeper(pair: Pair) -> None:
     pair.apply(leader, 1)
     still, begun = same(pair, leader), pair.begun()
     pair.cluster.kill("master")
-    until(lambda: not leader.status().connected, "the leader has noticed", 60.0)
+    until(lambda: not leader.answer().connected, "the leader has noticed", 60.0)
     pair.cluster.start("master")
     until(leader.leads, "it is registered again", 60.0)
     pair.apply(leader, 2)
@@ -268,7 +268,7 @@ def test_one_of_three_zookeepers_may_die_and_two_hold_all(cluster: Cluster, ense
         still, begun = same(pair, leader), pair.begun()
         for number, victim in ((2, ensemble.leader()), (3, ensemble.members[0])):
             victim.kill()
-            until(lambda: pair.leader().status().held == "", "it goes on", 60.0)
+            until(lambda: pair.leader().answer().held == "", "it goes on", 60.0)
             now = pair.leader()
             pair.apply(pair.other(now), number)
             assert same(pair, now) == still
@@ -280,7 +280,7 @@ def test_one_of_three_zookeepers_may_die_and_two_hold_all(cluster: Cluster, ense
         for victim in killed:
             victim.kill()
         leader = now
-        until(lambda: "does not answer" in leader.status().held, "it says that nothing can be saved", 60.0)
+        until(lambda: "does not answer" in leader.answer().held, "it says that nothing can be saved", 60.0)
         assert pair.programs() == Counter({f"{PROGRAM}": 3, f"{PROGRAM} 3": 3})
         for victim in killed:
             victim.begin()
