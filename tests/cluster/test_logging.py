@@ -69,7 +69,7 @@ def test_the_last_words_of_a_host_s_last_job_are_stored_before_its_forwarder_goe
         assert b'until_empty":true' in Path(f"/proc/{last}/environ").read_bytes()
     finally:
         cluster.start("elasticsearch")
-    until(lambda: not farm.rows(), "the forwarder has gone, too", 60.0)
+    until(lambda: not farm.rows(), "the forwarder has gone, too", 120.0)
     assert messages(farm, "polite", "--stream", "stdout") == ["hello", "goodbye"]
 
 
