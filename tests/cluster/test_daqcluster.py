@@ -202,20 +202,22 @@ def test_everything_finds_the_master_by_zookeeper(fresh_cluster: Fresh, tmp_path
     before = ids(cluster)
     assert list(before) == ["hlt01"]
     farm = Farm(tmp_path / "farm", cluster.master_url)
-    farm.serve()
-    farm.apply('jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt01")]')
-    pid = farm.pid("sleeper@hlt01")
-    cluster.kill("zookeeper")
-    assert alive(pid)
-    cluster.start("zookeeper")
-    cluster.kill("master")
-    until(lambda: not farm.connected(), "the daemon has noticed")
-    cluster.start("master")
-    until(lambda: ids(cluster) == before, "the agent is back", 60.0)
-    until(farm.connected, "the daemon is back", 60.0)
-    until(lambda: set(farm.states().values()) == {"RUNNING"}, "the job is known to run")
-    assert farm.pid("sleeper@hlt01") == pid
-    farm.clear()
+    with contextlib.ExitStack() as stack:
+        stack.callback(farm.end)
+        farm.serve()
+        farm.apply('jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt01")]')
+        pid = farm.pid("sleeper@hlt01")
+        cluster.kill("zookeeper")
+        assert alive(pid)
+        cluster.start("zookeeper")
+        cluster.kill("master")
+        until(lambda: not farm.connected(), "the daemon has noticed")
+        cluster.start("master")
+        until(lambda: ids(cluster) == before, "the agent is back", 60.0)
+        until(farm.connected, "the daemon is back", 60.0)
+        until(lambda: set(farm.states().values()) == {"RUNNING"}, "the job is known to run")
+        assert farm.pid("sleeper@hlt01") == pid
+        farm.clear()
 
 
 # ---------------------------------------------------------------------- what can't be

@@ -196,6 +196,38 @@ def test_what_changes_while_the_master_is_dead_comes_once_when_it_is_back(farm: 
     assert copies() == 2 and new == dict.fromkeys(pids, 1), farm.log()
 
 
+def test_a_master_that_is_frozen_is_left_and_found_again(farm: Farm, cluster: Cluster) -> None:
+    """It keeps its connections and answers no call: as a machine that swaps, or one behind a dead switch. Without a call its
+    heartbeats are what is missed, see tests/contract/test_driver.py."""
+    pids = begin(farm)
+    earlier = begun(cluster)
+    master = cluster.members["master"].pid
+    os.kill(master, signal.SIGSTOP)
+    try:
+        frozen = time.monotonic()
+        farm.apply(JOBS.format(version="r2"), "--no-wait")
+        until(lambda: not farm.connected(), "the daemon has noticed", 60.0)
+        noticed = time.monotonic() - frozen
+        assert all(map(alive, pids.values())) and copies() == 2
+    finally:
+        os.kill(master, signal.SIGCONT)
+    back = time.monotonic()
+    until(
+        lambda: (
+            all(row["release"] == "r2" and row["state"] == "RUNNING" for row in farm.rows().values())
+            and not any(map(alive, pids.values()))
+        ),
+        "both run r2",
+        120.0,
+    )
+    sys.stderr.write(
+        f"\n[frozen] noticed after {noticed:.1f} s, all changed {time.monotonic() - back:.1f} s after its thaw\n"
+    )
+    new = begun(cluster)
+    new.subtract(earlier)
+    assert copies() == 2 and new == dict.fromkeys(pids, 1), farm.log()
+
+
 #: An executor in whose reports some fields are lies.
 LIAR = """#!{python}
 import json, sys

@@ -190,7 +190,7 @@ class Link(MesosExecutorDriver):
     def on_close(self) -> None:
         """Called by pymesos when a connection is closed: `_lose` has said all there is to say."""
 
-    def change_master(self, new_master: str) -> None:
+    def change_master(self, new_master: str | None) -> None:
         """A redirect: no agent sends one."""
 
     # ------------------------------------------------------------------------------- the agent's messages

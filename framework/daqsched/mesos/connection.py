@@ -1,4 +1,4 @@
-"""The driver: pymesos' callbacks become events, commands become calls of the v1 scheduler API.
+"""The connection to the master: pymesos' callbacks become events, commands become calls of the v1 scheduler API.
 
 What had to be known of pymesos 0.3.15 (see docs/design/pymesos.md): its callbacks run on its own I/O thread, where an
 exception ends the framework, so they only put events into a queue; its calls return in silence while disconnected, so
@@ -9,72 +9,27 @@ unless told that a failover is meant, so it is told so from the start.
 from __future__ import annotations
 
 import getpass
-import json
 import logging
 import socket
-import threading
 from base64 import b64encode
 from typing import Any, Callable, Mapping, Sequence
 
 import pymesos
-import pymesos.process
 
 from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError
 from daqsched.mesos.credentials import read_credentials
-from daqsched.mesos.incoming import OfferMessage, event_of, offer_of, report_of
+from daqsched.mesos.driver import Driver
+from daqsched.mesos.incoming import OfferMessage, offer_of, report_of
 from daqsched.mesos.outgoing import Framework, ids, survey_info, task_info
 
 logger = logging.getLogger(__name__)
-
-# pymesos hangs a handler of its own onto its logger, which would say everything twice
-for _handler in list(pymesos.logger.handlers):
-    pymesos.logger.removeHandler(_handler)
-
-
-class _Json:
-    """In the place of the library's module within pymesos, which asks it for nothing but ``loads`` and ``dumps``: a master of
-    ten thousand agents sends ten megabytes of offers at once, see `incoming.OfferMessage`."""
-
-    loads = staticmethod(event_of)
-    dumps = staticmethod(json.dumps)
-
 
 #: How long Mesos keeps the tasks of a framework that is gone: time enough to repair a control machine.
 FAILOVER_TIMEOUT_S = 4 * 7 * 86400.0
 
 #: How many tasks one reconciliation call names.
 RECONCILE_MOST = 1000
-
-
-#: Seconds between two attempts to reach the master: the first, and the most that they become.
-_RETRY_S, _RETRY_MOST_S = 0.2, 3.0
-
-#: pymesos gives up after this long without a master; we do not, in anybody's life time.
-_NEVER_S = 1e9
-
-
-class _Driver(pymesos.MesosSchedulerDriver):
-    """pymesos' driver, but quick to come back (its own back-off begins at 2 s and ends at 15 s), and quick to end."""
-
-    def __init__(self, allowed: Callable[[], bool], *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._allowed = allowed
-        #: Set where nobody shall wait any more.
-        self.over = threading.Event()
-
-    def _backoff(self, attempts: int) -> float:
-        # the wait is here, not in pymesos' sleep, which nothing can cut short
-        self.over.wait(min(_RETRY_MOST_S, _RETRY_S * 2 ** min(attempts, 10)))
-        return 0.0
-
-    def on_offers(self, event: Mapping[str, Any]) -> None:
-        # pymesos' own makes a dictionary of each
-        self.sched.resourceOffers(self, event["offers"])
-
-    def gen_request(self) -> bytes:
-        # an empty request is one that is never sent: who was deposed would take the farm away from its successor
-        return super().gen_request() if self._allowed() else b""
 
 
 class Mesos(pymesos.Scheduler):
@@ -89,8 +44,6 @@ class Mesos(pymesos.Scheduler):
         put: Callable[[events.Event], None],
         allowed: Callable[[], bool] = lambda: True,
     ) -> None:
-        # not before a framework of ours is here: who uses pymesos otherwise in this process has it as it is
-        pymesos.process.json = _Json
         self._framework = framework
         self._put = put
         info: dict[str, Any] = {
@@ -110,7 +63,7 @@ class Mesos(pymesos.Scheduler):
         principal, secret = read_credentials(framework.credentials) if framework.credentials else (None, None)
         if principal:
             info["principal"] = principal
-        self._driver = _Driver(
+        self._driver = Driver(
             allowed,
             self,
             info,
@@ -120,7 +73,6 @@ class Mesos(pymesos.Scheduler):
             principal=principal,
             secret=secret,
             failover=True,
-            timeout=_NEVER_S,
         )
 
     def start(self) -> None:
@@ -129,8 +81,7 @@ class Mesos(pymesos.Scheduler):
 
     def stop(self) -> None:
         """Leave without ending the framework: its tasks run on until we come back."""
-        self._driver.over.set()
-        self._driver.stop(failover=True)
+        self._driver.stop()
         self._driver.join()
 
     # ------------------------------------------------------------------ commands out
@@ -170,7 +121,12 @@ class Mesos(pymesos.Scheduler):
         framework_id = self._driver.framework_id
         if not framework_id or not self._driver.connected:
             raise RuntimeError("not connected to a master")
-        self._driver._send(dict(body, type=kind, framework_id={"value": framework_id}))
+        try:
+            self._driver._send(dict(body, type=kind, framework_id={"value": framework_id}))
+        except socket.timeout:
+            # else each of a thousand calls would wait as long for a master that is frozen
+            self._driver.doubt("it does not answer a call")
+            raise
 
     # ------------------------------------------------------------------ events in (pymesos' names, pymesos' thread)
 

@@ -1,0 +1,328 @@
+"""`mesos.driver` on real sockets: whatever a master does at first, the daemon is connected when it has done with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Union
+
+import pymesos.process
+import pytest
+from kazoo.client import KazooClient
+
+from daqsched.engine import commands, events
+from daqsched.mesos import driver
+from daqsched.mesos.connection import Mesos
+from daqsched.mesos.outgoing import Framework
+from waiting import until
+from zoo import Zoo
+
+#: What the master does with a subscription: an answer, after which it hangs up, or a function of the socket.
+Act = Union[bytes, Callable[[socket.socket], None]]
+
+
+def status(code: int, text: str = "", head: str = "") -> bytes:
+    """An answer that is no subscription."""
+    return f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\n{head}Content-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+def subscribed(heartbeat_s: float = 15.0) -> bytes:
+    """What a leading master says at first."""
+    told = {"framework_id": {"value": "F"}, "heartbeat_interval_seconds": heartbeat_s}
+    record = json.dumps({"type": "SUBSCRIBED", "subscribed": told}).encode()
+    frame = b"%d\n%s" % (len(record), record)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nMesos-Stream-Id: 1\r\n\r\n"
+    return head + b"%x\r\n%s\r\n" % (len(frame), frame)
+
+
+class Master:
+    """Does one act after the other, one for each subscription, and subscribes whoever comes then; to a call says nothing
+    unless it is told to."""
+
+    def __init__(self, *acts: Act) -> None:
+        self.acts = list(acts)
+        self.subscriptions = 0
+        self.calls: list[str] = []
+        self.answers_calls = True
+        self._kept: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                one, _ = self._listener.accept()
+            except OSError:
+                return
+            head, _, body = one.recv(65536).partition(b"\r\n\r\n")
+            if not head or head.startswith(b"GET /version"):
+                one.sendall(status(404) if head else b"")
+                one.close()
+                continue
+            kind = json.loads(body or one.recv(65536))["type"]
+            if kind != "SUBSCRIBE":
+                self.calls.append(kind)
+                if self.answers_calls:
+                    one.sendall(status(202))
+            else:
+                self.subscriptions += 1
+                act = self.acts.pop(0) if self.acts else hold
+                if callable(act):
+                    act(one)
+                else:
+                    one.sendall(act)
+                    one.close()
+                    continue
+            self._kept.append(one)
+
+    def end(self) -> None:
+        """Close whatever is open."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for one in (self._listener, *self._kept):
+            one.close()
+
+
+def hold(one: socket.socket) -> None:
+    """Subscribe, and stay."""
+    one.sendall(subscribed())
+
+
+def say_nothing(one: socket.socket) -> None:
+    """As a master that is frozen."""
+
+
+def subscribe_and_freeze(one: socket.socket) -> None:
+    """Not a heartbeat."""
+    one.sendall(subscribed(heartbeat_s=0.05))
+
+
+class Link:
+    """A connection, and the events that came by it."""
+
+    def __init__(self, address: str, allowed: Callable[[], bool] = lambda: True) -> None:
+        self.events: queue.Queue[events.Event] = queue.Queue()
+        self.mesos = Mesos(address, Framework(user="daq"), "", self.events.put, allowed)
+        self.mesos.start()
+
+    def next(self, kind: type[events.Event]) -> None:
+        """The next event of the kind."""
+        while not isinstance(self.events.get(timeout=20.0), kind):
+            pass
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for seconds."""
+    monkeypatch.setattr(driver, "_RETRY_MOST_S", 0.2)
+
+
+@pytest.fixture
+def master() -> Iterator[Master]:
+    """One that a test gives its acts."""
+    made = Master()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def link() -> Iterator[Callable[[str], Link]]:
+    """Connects to an address."""
+    made: list[Link] = []
+
+    def connect(address: str) -> Link:
+        made.append(Link(address))
+        return made[-1]
+
+    yield connect
+    for one in made:
+        one.mesos.stop()
+
+
+@pytest.mark.parametrize(
+    ("act", "word"),
+    [
+        (status(404), "it answers with HTTP 404"),
+        (status(500, "oops"), "it answers with HTTP 500"),
+        (status(503), "no master leads (503)"),
+        (b"", "the connection was ended"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "Failed to parse"),
+    ],
+    ids=["not-yet", "fault", "no-leader", "hang-up", "no-http"],
+)
+def test_what_a_master_says_while_it_starts_is_waited_out(
+    master: Master, link: Callable[[str], Link], caplog: pytest.LogCaptureFixture, act: bytes, word: str
+) -> None:
+    """One sentence says why, however often it is tried."""
+    master.acts = [act, act, act]
+    with caplog.at_level(logging.WARNING, "daqsched.mesos.driver"):
+        link(master.address).next(events.Registered)
+    assert master.subscriptions == 4
+    (said,) = [record.message for record in caplog.records if record.name == "daqsched.mesos.driver"]
+    assert said.startswith(f"not connected to {master.address}: {word}") and said.endswith("; trying again")
+
+
+@pytest.mark.parametrize("code", driver.FOR_GOOD)
+def test_what_waiting_does_not_change_ends_it(master: Master, code: int) -> None:
+    """The daemon then says so and ends: somebody has to mend something."""
+    master.acts = [status(code, "no")]
+    made = driver.Driver(lambda: True, None, {"user": "daq", "name": "n"}, master.address, failover=True)
+    made._master = master.address
+    one = pymesos.process.Connection(master.address, made)
+    try:
+        until(lambda: one.handle_connect_event() == "", "it is connected")
+        one._sock.setblocking(True)
+        one.write()
+        with pytest.raises(RuntimeError, match=f"HTTP {code}"):
+            while one.read():
+                pass
+    finally:
+        one._sock.close()
+
+
+def test_a_name_that_is_not_known_yet_is_asked_for_again(
+    master: Master, link: Callable[[str], Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a machine boots, whose name server is not there yet."""
+    asked: list[str] = []
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: tuple[str, int]) -> None:
+        if address[0] == "master.example":
+            asked.append(address[0])
+            if len(asked) < 4:
+                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+            address = ("127.0.0.1", address[1])
+        real(self, address)
+
+    monkeypatch.setattr(socket, "socket", type("Socket", (socket.socket,), {"connect": connect}))
+    link(f"master.example:{master.address.partition(':')[2]}").next(events.Registered)
+    assert len(asked) >= 4
+
+
+def test_a_frozen_master_is_left_after_a_while(
+    master: Master, link: Callable[[str], Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes the connection and says nothing, and one whose heartbeats end."""
+    monkeypatch.setattr(driver, "_SUBSCRIBE_S", 0.2)
+    master.acts = [say_nothing, subscribe_and_freeze]
+    found = link(master.address)
+    found.next(events.Registered)
+    found.next(events.Disconnected)
+    found.next(events.Registered)
+    assert master.subscriptions == 3
+
+
+def test_a_call_that_is_not_answered_ends_the_connection(
+    master: Master, link: Callable[[str], Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next ones are refused at once instead of waiting as long."""
+    monkeypatch.setattr(driver, "_CALL_S", 0.5)
+    found = link(master.address)
+    found.next(events.Registered)
+    master.answers_calls = False
+    with pytest.raises(OSError, match="timed out"):
+        found.mesos.perform(commands.Revive())
+    found.next(events.Disconnected)
+    found.next(events.Registered)
+    master.answers_calls = True
+    found.mesos.perform(commands.Revive())
+    assert master.calls == ["REVIVE", "REVIVE"] and master.subscriptions == 2
+
+
+def test_from_a_leader_that_is_gone_it_comes_back_to_the_master_that_it_was_given(
+    master: Master, link: Callable[[str], Link]
+) -> None:
+    """Where that one still names the dead leader, it is asked until it knows better."""
+    with socket.create_server(("127.0.0.1", 0)) as dead:
+        port = dead.getsockname()[1]
+    master.acts = [status(307, head=f"Location: //127.0.0.1:{port}/api/v1/scheduler\r\n")] * 2
+    link(master.address).next(events.Registered)
+    assert master.subscriptions == 3
+
+
+def test_who_may_not_speak_for_the_framework_subscribes_nowhere(master: Master) -> None:
+    """A deposed daemon connects, but asks for nothing."""
+    asked = threading.Event()
+
+    def allowed() -> bool:
+        asked.set()
+        return False
+
+    found = Link(master.address, allowed)
+    try:
+        assert asked.wait(20.0)
+    finally:
+        found.mesos.stop()
+    assert master.subscriptions == 0
+
+
+def test_a_zookeeper_that_is_silent_or_knows_no_master_is_asked_again(
+    master: Master, link: Callable[[str], Link], tmp_path: Path
+) -> None:
+    """The control machine may be the first that comes back after a power cut."""
+    with contextlib.ExitStack() as stack:
+        zoo = Zoo(tmp_path)
+        stack.callback(zoo.kill)
+        zoo.kill()
+        found = link(f"zk://{zoo.servers}/mesos")
+        until(lambda: found.mesos._driver.detector, "it looks for a master")
+        zoo.start()
+        until(lambda: "no master has announced itself there" in found.mesos._driver._told, "it has looked")
+        keeper = KazooClient(zoo.servers)
+        stack.callback(keeper.close)
+        keeper.start()
+        stack.callback(keeper.stop)
+        host, _, port = master.address.partition(":")
+        address = json.dumps({"address": {"ip": host, "port": int(port)}}).encode()
+        keeper.ensure_path("/mesos")
+        keeper.create("/mesos/json.info_", address, sequence=True)
+        found.next(events.Registered)
+        found.mesos.stop()
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:{}", "zk://127.0.0.1:{}/mesos"], ids=["master", "zookeeper"])
+def test_it_ends_at_once_whatever_it_waits_for(place: str) -> None:
+    """In the midst of a wait before the next attempt."""
+    with socket.create_server(("127.0.0.1", 0)) as dead:
+        port = dead.getsockname()[1]
+    found = Link(place.format(port))
+    until(lambda: found.mesos._driver._attempts or found.mesos._driver.detector, "it waits")
+    ended = threading.Thread(target=found.mesos.stop)
+    ended.start()
+    ended.join(3.0)
+    assert not ended.is_alive()
+
+
+class Another:
+    """What else in this process may use the library: it asks for no more than this."""
+
+    def gen_request(self) -> bytes:
+        """A subscription."""
+        return b'POST / HTTP/1.1\r\nContent-Length: 20\r\n\r\n{"type": "SUBSCRIBE"}'
+
+
+def test_connections_that_are_not_ours_are_as_the_library_has_them(master: Master, link: Callable[[str], Link]) -> None:
+    """They end where they always did."""
+    link(master.address).next(events.Registered)
+    master.acts = [status(404)]
+    one = pymesos.process.Connection(master.address, Another())
+    assert isinstance(one, driver._Connection)
+    try:
+        until(lambda: one.handle_connect_event() == "", "it is connected")
+        one._sock.setblocking(True)
+        assert one.want_write() and one.write()
+        with pytest.raises(RuntimeError, match="HTTP 404"):
+            while one.read():
+                pass
+    finally:
+        one._sock.close()
