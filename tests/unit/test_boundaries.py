@@ -108,9 +108,12 @@ def test_the_framework_imports_of_the_executor_the_contract_alone() -> None:
         assert all(name.split(".")[1:2] == ["contract"] for name in theirs), path
 
 
-def test_pymesos_is_known_in_one_place_of_each_side() -> None:
+def test_pymesos_is_known_in_one_package_of_each_side() -> None:
     """Its names and its traps stay there."""
-    for folder, place in ((FRAMEWORK, "mesos/connection.py mesos/outgoing.py"), (EXECUTOR, "run/mesos.py")):
+    for folder, place in (
+        (FRAMEWORK, "mesos/connection.py mesos/driver.py mesos/outgoing.py"),
+        (EXECUTOR, "run/mesos.py"),
+    ):
         heads = {path: {name.partition(".")[0] for name in imported(path)} for path in folder.rglob("*.py")}
         knowing = {str(path.relative_to(folder)) for path in heads if {"pymesos", "addict"} & heads[path]}
         assert knowing == set(place.split())
