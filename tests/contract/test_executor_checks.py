@@ -427,6 +427,72 @@ time.sleep(1000)
         assert report.says == "\N{REPLACEMENT CHARACTER}2999" and len(agent.updates) < 10
         assert len(os.listdir(f"/proc/{executor.pid}/fd")) < 40
 
+    def test_files_that_a_program_leaves_are_there_at_its_next_start(self, agent: FakeAgent, start: Start) -> None:
+        """kill -9: what was sent to its socket waits; what it wants no more is gone the time after."""
+        text = r"""
+import os, socket, sys, time
+def notify(text, *files):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        one.connect("\0" + os.environ["NOTIFY_SOCKET"][1:])
+        socket.send_fds(one, [text.encode()], files)
+names = os.environ.get("LISTEN_FDNAMES", "")
+if names:
+    assert os.environ["LISTEN_PID"] == str(os.getpid()) and os.environ["LISTEN_FDS"] == str(len(names.split(":")))
+    socket.socket(fileno=os.dup(3)).settimeout(20)
+    with socket.socket(fileno=3) as mine:
+        print(names, mine.recv(100).decode(), os.pread(4, 10, 0) if "note" in names else "", flush=True)
+    notify("FDSTOREREMOVE=1\nFDNAME=note")
+else:
+    mine, note = socket.socket(type=socket.SOCK_DGRAM), os.memfd_create("note")
+    mine.bind(("127.0.0.1", 0))
+    os.write(note, b"remember")
+    notify("FDSTORE=1\nFDNAME=port", mine.fileno())
+    notify("FDSTORE=1\nFDNAME=note", note)
+    print(mine.getsockname()[1], flush=True)
+notify("READY=1")
+time.sleep(1000)
+"""
+        executor = start(
+            *python(text), checks=(Check("heartbeat", "beat", grace_s=60.0),), restart=Restart(delay_s=0.0)
+        )
+        printed = executor.sandbox / "stdout"
+        for number in (1, 2, 3):
+            report = executor.running(number)
+            lines = until(
+                lambda number=number: len(found := printed.read_text().splitlines()) >= number and found, "word"
+            )
+            os.kill(report.pid, signal.SIGKILL)
+            with socket.socket(type=socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"datagram %d" % number, ("127.0.0.1", int(lines[0])))
+        executor.running(4)
+        assert lines[1:] == ["port:note datagram 1 b'remember'", "port datagram 2 "]
+
+    def test_so_many_files_are_kept_and_no_more(self, agent: FakeAgent, start: Start) -> None:
+        """The rest is closed and said, once; the program has them at their numbers, the first ones."""
+        text = r"""
+import os, socket, time
+if "LISTEN_FDS" in os.environ:
+    print(os.environ["LISTEN_FDS"], set(os.environ["LISTEN_FDNAMES"].split(":")), flush=True)
+    print([os.pread(number, 10, 0).decode() for number in range(3, 19)], flush=True)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+    one.connect("\0" + os.environ["NOTIFY_SOCKET"][1:])
+    if "LISTEN_FDS" not in os.environ:
+        for number in range(25):
+            file = os.memfd_create("x")
+            os.write(file, b"%d" % number)
+            socket.send_fds(one, [b"FDSTORE=1\nFDNAME=a:b"], [file])
+    one.send(b"READY=1")
+time.sleep(1000)
+"""
+        executor = start(
+            *python(text), checks=(Check("heartbeat", "beat", grace_s=60.0),), restart=Restart(delay_s=0.0)
+        )
+        os.kill(executor.running().pid, signal.SIGKILL)
+        executor.running(2)
+        printed = until((executor.sandbox / "stdout").read_text, "word").splitlines()
+        assert printed == ["16 {'stored'}", str([str(number) for number in range(16)])]
+        assert executor.log().count("FDSTORE: 16 files of the program are kept") == 1
+
     @pytest.mark.skipif(not Path("/usr/bin/systemd-notify").exists(), reason="no systemd-notify on this machine")
     def test_the_real_systemd_notify_is_understood(self, agent: FakeAgent, start: Start) -> None:
         """As shell scripts call it: it ends at once, after its barrier."""

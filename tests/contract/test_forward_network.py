@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import mmap
+import os
 import re
+import signal
 import socket
+import struct
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +20,18 @@ from typing import Any
 
 import pytest
 
-from daqsched_executor.contract import Forwarding, Journal, JsonLines, Syslog
+from daqsched_executor.contract import (
+    FORWARDING_VARIABLE,
+    Check,
+    Forwarding,
+    Journal,
+    JsonLines,
+    Restart,
+    Syslog,
+)
+from fake_agent import FakeAgent, Start, report_of
 from fake_elastic import FakeElastic
-from forwarding import ForwarderProcess
+from forwarding import EXECUTOR, ForwarderProcess
 from waiting import until
 
 HERE = "127.0.0.1"
@@ -268,3 +284,120 @@ def test_what_came_while_nobody_listened_has_a_bound(elastic: FakeElastic, spool
         udp.sendto(b"<14>here: again", (HERE, port))
     until(lambda: "again" in messages(elastic), "it is stored")
     assert process.stop() == 0
+
+
+def told_lost(elastic: FakeElastic) -> int:
+    """Datagrams that documents say are lost."""
+    return sum(
+        one["daqsched"]["dropped"]["lines"]
+        for one in list(elastic.documents.values())
+        if one["event"]["dataset"] == "daqsched.dropped" and "dropped" in one["daqsched"]
+    )
+
+
+def test_each_datagram_is_stored_or_counted_whenever_the_forwarder_is_killed(
+    elastic: FakeElastic, spool: Path, port: int, agent: FakeAgent, start: Start
+) -> None:
+    """Below its executor, which keeps its sockets: datagrams come all the time, and kill -9 twelve times."""
+    config = Forwarding(syslog=Syslog(udp=port, address=HERE), host="hlt01")
+    start(
+        *[sys.executable, "-m", "daqsched_executor.forward", "--spool", str(spool)],
+        *["--elasticsearch", elastic.url, "--index", "logs"],
+        env={"PYTHONPATH": str(EXECUTOR), FORWARDING_VARIABLE: config.to_json()},
+        checks=(Check("heartbeat", "loop", silence_s=30.0, grace_s=60.0),),
+        restart=Restart(delay_s=0.0),
+    )
+    agent.wait_update("TASK_RUNNING")
+    over, sent = threading.Event(), 0
+
+    def send() -> None:
+        nonlocal sent
+        with socket.socket(type=socket.SOCK_DGRAM) as udp:
+            udp.connect((HERE, port))
+            while not over.wait(0.002):
+                for _ in range(10):
+                    udp.send(b"<14>numbered: %d" % sent)
+                    sent += 1
+
+    until(lambda: listening(port), "the port")
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        for number in range(1, 13):
+            report = report_of(agent.wait_update("TASK_RUNNING", number))
+            enough = sent + 300 + 37 * number
+            until(lambda enough=enough: sent > enough, "some more are sent")
+            os.kill(report.pid, signal.SIGKILL)
+        agent.wait_update("TASK_RUNNING", 13)
+    finally:
+        over.set()
+        sender.join()
+
+    def stored() -> list[int]:
+        found = [
+            one["message"] for one in list(elastic.documents.values()) if one["event"]["dataset"] == "daqsched.syslog"
+        ]
+        return sorted(int(text) for text in found)
+
+    until(lambda: len(stored()) + told_lost(elastic) >= sent, "all are stored or counted")
+    assert len(set(stored())) == len(stored()) and max(stored()) < sent
+    lost = sent - len(stored())
+    assert lost <= told_lost(elastic) <= lost + 12 * 512, "what it may have had in its hands is a bound"
+    assert not [text for text in messages(elastic) if "no forwarder listened" in text]
+    sys.stderr.write(f"\n[datagrams] {sent} sent, {lost} lost by 12 kills, {told_lost(elastic)} told\n")
+
+
+#: A shell that becomes the forwarder with what it is told at the numbers from 3 on, as systemd does.
+AS_SYSTEMD = """
+at=3; for file in $FILES; do eval "exec $at<&$file"; at=$((at + 1)); done
+LISTEN_PID=$$ LISTEN_FDS=$((at - 3)) exec "$@"
+"""
+
+
+def test_what_systemd_or_an_executor_hands_over_is_used(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """Sockets with what waits in them, the counts of a forwarder that was killed; what nobody wants any more is given back."""
+    config = Forwarding(syslog=Syslog(udp=port, tcp=port, address=HERE), host="hlt01")
+    with contextlib.ExitStack() as stack:
+        udp = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        tcp = stack.enter_context(socket.create_server((HERE, port)))
+        stray = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        notified = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        udp.bind((HERE, port))
+        stray.bind((HERE, 0))
+        notified.bind(b"\0daqsched-test-%d" % os.getpid())
+        notified.settimeout(20.0)
+        tally = os.memfd_create("tally")
+        stack.callback(os.close, tally)
+        os.write(tally, struct.pack("4Q", 1000, 993, 0, 5).ljust(mmap.PAGESIZE, b"\0"))
+        with socket.socket(type=socket.SOCK_DGRAM) as sender, socket.create_connection((HERE, port)) as caller:
+            sender.sendto(b"<14>x: waited", (HERE, port))
+            caller.sendall(b"<14>x: called\n")
+        files = [udp.fileno(), stray.fileno(), tally, tcp.fileno()]
+        process = subprocess.Popen(
+            ["/bin/bash", "-c", AS_SYSTEMD, "sh", sys.executable, "-m", "daqsched_executor.forward"]
+            + ["--spool", str(spool), "--elasticsearch", elastic.url, "--index", "logs"],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(EXECUTOR),
+                FORWARDING_VARIABLE: config.to_json(),
+                "FILES": " ".join(map(str, files)),
+                "LISTEN_FDNAMES": "one:stray:one.tally:daqsched.socket",
+                "NOTIFY_SOCKET": f"@daqsched-test-{os.getpid()}",
+            },
+            pass_fds=files,
+        )
+        try:
+            expected = {
+                "waited",
+                "called",
+                "7 datagrams for syslog@hlt01 at most were lost with a forwarder that was killed while it took them",
+                "5 datagrams for syslog@hlt01 were dropped by the kernel: its buffer for the socket was full",
+            }
+            until(lambda: set(messages(elastic)) == expected, "all of them")
+            words = [notified.recv(1000), notified.recv(1000)]
+            assert b"FDSTOREREMOVE=1\nFDNAME=stray" in words and any(word.startswith(b"READY=1") for word in words)
+            assert struct.unpack("4Q", os.pread(tally, 32, 0)) == (1001, 1001, 0, 0)
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+    assert json.loads((spool / "forward" / "status.json").read_text())["not_received"] == 7 + 5

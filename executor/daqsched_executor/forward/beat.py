@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 #: New words are told this often at most: each of them is an update that goes through the master.
 WORDS_EVERY_S = 30.0
+
+
+def notify(address: str, message: str, files: Sequence[int] = ()) -> None:
+    """One message to ``NOTIFY_SOCKET``, with copies of the files; raises OSError where nobody listens or has time."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as made:
+        made.connect(_address(address))
+        socket.send_fds(made, [message.encode()], list(files))
+
+
+def _address(name: str) -> str:
+    return "\0" + name[1:] if name.startswith("@") else name
 
 
 class Beat:
     """Says READY=1 at once, then WATCHDOG=1 as often as the environment asks for it, and STATUS= when there are other words."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        address = environ.get("NOTIFY_SOCKET", "")
-        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         asked = environ.get("WATCHDOG_USEC", "")
         #: A third of what is asked for: two may be late.
         self._every_s = int(asked) / 3e6 if asked.isdigit() and int(asked) else float("inf")

@@ -36,6 +36,18 @@ def parse(datagram: bytes) -> Notice:
     return Notice(**found)  # type: ignore[arg-type]
 
 
+def storing(datagram: bytes) -> tuple[str, str] | None:
+    """``("FDSTORE" or "FDSTOREREMOVE", FDNAME)`` where the message speaks of files that it leaves, or wants gone, else none.
+
+    A name that is none (sd_pid_notify_with_fds(3)) becomes ``stored``, as systemd has it.
+    """
+    found = dict(line.partition(b"=")[::2] for line in datagram[:DATAGRAM_BYTES].split(b"\n"))
+    name = found.get(b"FDNAME", b"").decode("utf-8", "replace")
+    if not (0 < len(name) <= 255 and name.isascii() and name.isprintable() and ":" not in name):
+        name = "stored"
+    return next(((word, name) for word in ("FDSTORE", "FDSTOREREMOVE") if found.get(word.encode()) == b"1"), None)
+
+
 def _readable(text: str) -> str:
     text = "".join(one if one.isprintable() else " " for one in text).strip()
     return text if len(text) <= STATUS_LENGTH else text[: STATUS_LENGTH - 1] + "…"

@@ -14,6 +14,7 @@ A container's runner (`daqsched_executor.container`) speaks the same, and says `
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import signal
@@ -48,18 +49,23 @@ def become(
     output: tuple[int, ...],
     order: int = -1,
     known: str = "",
+    files: tuple[tuple[str, int], ...] = (),
 ) -> None:
     """Never returns: exec, or a sentence to ``talk`` and `os._exit`. All signals are blocked when this is called.
 
     ``output`` is what the program's stdout and stderr become. Empty: this is only a look, which ends before exec.
     ``known``: the ``IDENTITY`` of a start that worked; the same file is not looked into again.
+    ``files``: what an earlier program left, by name, see `filestore`.
     ``order``: for a program in a container, the file in memory that its runner is told all in.
     """
     status = 127
     try:
         if payload.container is not None:
             _become_runner(payload, kernel, parent, talk, output, order)
-        _become(payload, kernel, parent, talk, output, known)
+        if files:
+            talk, *numbers = _out_of_the_way(talk, *(number for _, number in files))
+            files = tuple(zip((name for name, _ in files), numbers))
+        _become(payload, kernel, parent, talk, output, known, files)
     except Unreadable as error:
         say(talk, f"path {error}")
     except (CannotStart, OSError, ValueError) as error:
@@ -71,7 +77,29 @@ def become(
         os._exit(status)
 
 
-def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], known: str) -> None:
+def _out_of_the_way(talk: int, *files: int) -> list[int]:
+    """Copies of them all with numbers above those that the files get in the program; closed by exec."""
+    return [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 3 + len(files)) for file in (talk, *files)]
+
+
+def _hand_over(files: tuple[tuple[str, int], ...], environment: dict[str, str]) -> None:
+    """The files get the numbers from 3 on, and the environment says so: sd_listen_fds(3)."""
+    for number, (_, file) in enumerate(files, 3):
+        os.dup2(file, number)
+    environment["LISTEN_PID"] = str(os.getpid())
+    environment["LISTEN_FDS"] = str(len(files))
+    environment["LISTEN_FDNAMES"] = ":".join(name for name, _ in files)
+
+
+def _become(
+    payload: Payload,
+    kernel: Kernel,
+    parent: int,
+    talk: int,
+    output: tuple[int, ...],
+    known: str,
+    files: tuple[tuple[str, int], ...],
+) -> None:
     os.setpgid(0, 0)
     _reset_signals()
     sandbox = os.getcwd()
@@ -98,6 +126,8 @@ def _become(payload: Payload, kernel: Kernel, parent: int, talk: int, output: tu
     say(talk, "exec")
     if not output:
         return
+    if files:
+        _hand_over(files, environment)
     try:
         os.execve(program, list(payload.argv), environment)
     except OSError as error:

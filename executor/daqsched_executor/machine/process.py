@@ -20,6 +20,7 @@ from daqsched_executor.contract import Payload
 from daqsched_executor.life.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
 from daqsched_executor.machine import child
 from daqsched_executor.machine.death import Watch
+from daqsched_executor.machine.filestore import FileStore
 from daqsched_executor.machine.kernel import JANITOR, Ended, Entry, Kernel, signal_number
 
 #: How often /proc is read again that shows nothing where something lives; and where that may be a command beside the
@@ -33,10 +34,15 @@ KILL_CONTAINER = int(signal.SIGRTMAX) - 1
 
 
 def fork_child(
-    kernel: Kernel, payload: Payload, output: tuple[int, ...], order: int = -1, known: str = ""
+    kernel: Kernel,
+    payload: Payload,
+    output: tuple[int, ...],
+    order: int = -1,
+    known: str = "",
+    files: tuple[tuple[str, int], ...] = (),
 ) -> tuple[int, int]:
     """Fork a `child`: its pid, and the pipe that it speaks to us through. Raises OSError where there can be none."""
-    return forked(kernel, lambda parent, talk: child.become(payload, kernel, parent, talk, output, order, known))
+    return forked(kernel, lambda parent, talk: child.become(payload, kernel, parent, talk, output, order, known, files))
 
 
 def forked(kernel: Kernel, run: Callable[[int, int], None]) -> tuple[int, int]:
@@ -97,6 +103,8 @@ class Program:
         self._watch = Watch(output, memory)
         #: The child or program; 0 where there is none.
         self.pid = 0
+        #: What a program left for the next start; none where it can't leave anything.
+        self.store: FileStore | None = None
         #: The runners of commands beside the program: theirs is not what the program began.
         self.runners: set[int] = set()
         #: Where the child speaks to us until exec closes it; -1 where there is none.
@@ -136,7 +144,8 @@ class Program:
         try:
             if payload.container is not None:
                 self._order = os.memfd_create("order")
-            self.pid, self.talk = fork_child(self._kernel, payload, self._output, self._order, self._known)
+            files = self.store.kept if self.store is not None else ()
+            self.pid, self.talk = fork_child(self._kernel, payload, self._output, self._order, self._known, files)
         except OSError as error:
             return [StartFailed(no_process(error))]
         return [Spawned(self.pid)]

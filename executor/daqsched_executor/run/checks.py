@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from daqsched_executor.contract import STDERR, STDOUT, Check, Payload
 from daqsched_executor.life.commands import Ask
 from daqsched_executor.life.events import Answered, Event, Notice, Notified
+from daqsched_executor.machine.filestore import FileStore
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.probe import sentence
 from daqsched_executor.machine.process import Program, no_process
@@ -101,9 +102,10 @@ class Checks:
             listen()
             self._happen(Notified(notice))
 
-        contained = payload.container is not None
+        if payload.container is None and self._program.store is None:
+            self._program.store = FileStore()
         try:
-            self._notify = NotifySocket(self._kernel, self._loop, heard, self._say, contained)
+            self._notify = NotifySocket(self._kernel, self._loop, heard, self._say, self._program.store)
         except OSError as error:
             self._say(f"no heartbeat can be heard: {error.strerror}")
             return payload

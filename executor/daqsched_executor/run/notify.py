@@ -13,10 +13,11 @@ import array
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from daqsched_executor.life.events import Notice
-from daqsched_executor.life.notify import DATAGRAM_BYTES, parse
+from daqsched_executor.life.notify import DATAGRAM_BYTES, parse, storing
+from daqsched_executor.machine.filestore import MOST, FileStore, close_all
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.run.loop import READ, Loop
 
@@ -34,9 +35,15 @@ class NotifySocket:
     """Bound and watched from the start; ``heard`` takes what the program says, ``say`` a sentence on what is refused."""
 
     def __init__(
-        self, kernel: Kernel, loop: Loop, heard: Callable[[Notice], None], say: Callable[[str], None], contained: bool
+        self,
+        kernel: Kernel,
+        loop: Loop,
+        heard: Callable[[Notice], None],
+        say: Callable[[str], None],
+        store: FileStore | None,
     ) -> None:
-        self._kernel, self._loop, self._heard, self._say, self._contained = kernel, loop, heard, say, contained
+        """``store`` takes files for the next start; a program in a container has none, it could not be given them."""
+        self._kernel, self._loop, self._heard, self._say, self._store = kernel, loop, heard, say, store
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -44,7 +51,7 @@ class NotifySocket:
         self._socket.bind(f"\0{name}")
         #: What stands in NOTIFY_SOCKET.
         self.address = f"@{name}"
-        self._refused = 0
+        self._refused = self._surplus = 0
         loop.watch(self._socket.fileno(), READ, self._ready)
 
     def close(self) -> None:
@@ -59,21 +66,40 @@ class NotifySocket:
                 message, extras, _, _ = self._socket.recvmsg(DATAGRAM_BYTES, space, socket.MSG_CMSG_CLOEXEC)
             except OSError:  # there is none: BlockingIOError; or it was cut by a lack of memory
                 return
-            pid = 0
+            pid, files = 0, array.array("i")
             for level, kind, data in extras:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
                     pid = _UCRED.unpack(data[: _UCRED.size])[0]
                 elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    _close_all(data)  # a barrier's sender waits for just that: what it sent before has been read
+                    files.frombytes(data[: len(data) - len(data) % files.itemsize])
             if self._known(pid):
+                if not self._stored(message, files):
+                    close_all(files)  # a barrier's sender waits for just that: what it sent before has been read
                 self._heard(parse(message))
             else:
+                close_all(files)
                 self._refuse(pid)
+
+    def _stored(self, message: bytes, files: Sequence[int]) -> bool:
+        """Whether the files are kept, or closed already."""
+        word, name = (storing(message) if b"FDSTORE" in message else None) or ("", "")
+        if self._store is None or not word:
+            return False
+        if word == "FDSTOREREMOVE":
+            self._store.remove(name)
+            return False
+        refused = self._store.keep(name, files)
+        if refused and not self._surplus:
+            self._say(
+                f"FDSTORE: {MOST} files of the program are kept; one more, named {name}, is closed, as all that follow"
+            )
+        self._surplus += refused
+        return True
 
     def _known(self, pid: int) -> bool:
         """Whether it is a living process that the program began; the container's are below its engine, not below us."""
         entry = self._kernel.entry(pid) if pid else None
-        if entry is not None and self._contained and self._has_address(pid):
+        if entry is not None and self._store is None and self._has_address(pid):
             return True
         for _ in range(_DEEPEST):
             if entry is None or entry.parent <= 1:
@@ -95,10 +121,3 @@ class NotifySocket:
         if self._refused in (1, 10, 100, 1000) or self._refused % 10000 == 0:
             who = f"pid {pid}, which is gone or is no process of the program"
             self._say(f"NOTIFY_SOCKET: a message of {who}, is not heard ({self._refused} so far)")
-
-
-def _close_all(data: bytes) -> None:
-    files = array.array("i")
-    files.frombytes(data[: len(data) - len(data) % files.itemsize])
-    for file in files:
-        os.close(file)

@@ -2,7 +2,8 @@
 
 A row is ``MICROS PEER BYTES``: when it was received (microseconds since the epoch), from which address (``-``: from this
 machine), and the bytes with backslash, newline and carriage return escaped. The peer ``!`` stands before the number of
-datagrams that the kernel dropped because nobody took them in time, ``?`` before how many may have come while nobody listened.
+datagrams that the kernel dropped because nobody took them in time, ``?`` before how many may have come while nobody listened,
+``~`` before how many a forwarder may have held in its hands when it was killed.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ try:
 except ImportError:
     pass  # slower
 
-#: The peers of rows that count what the kernel dropped, and what may have come while nobody listened.
-DROPPED, MISSED = b"!", b"?"
+#: The peers of rows that count what the kernel dropped, what may have come while nobody listened, what went with a forwarder.
+DROPPED, MISSED, TORN = b"!", b"?", b"~"
 
 _ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\r", b"\\r"))
 
@@ -90,7 +91,11 @@ class Received:
             fields["message"] = one.decode("utf-8", "replace")
             fields["log"]["flags"] = [TRUNCATED]
         elif peer == DROPPED and data.isdigit():
-            self._tell_dropped(fields, int(data))
+            self._tell_dropped(fields, int(data), "were dropped by the kernel: its buffer for the socket was full")
+        elif peer == TORN and data.isdigit():
+            self._tell_dropped(
+                fields, int(data), "at most were lost with a forwarder that was killed while it took them"
+            )
         elif peer == MISSED and data.isdigit():
             fields["message"] = (
                 f"no forwarder listened for a while: at most {int(data):,} datagrams were lost "
@@ -106,10 +111,8 @@ class Received:
         fields["daqsched"]["fingerprint"] = fingerprint(str(fields["message"]).encode("utf-8", "replace"))
         return b'{"create":{"_id":"%b-%010x"}}\n%b\n' % (self._id.encode(), offset, dumps(fields))
 
-    def _tell_dropped(self, fields: dict[str, Any], count: int) -> None:
-        fields["message"] = (
-            f"{count:,} datagrams for {self._what} were dropped by the kernel: its buffer for the socket was full"
-        )
+    def _tell_dropped(self, fields: dict[str, Any], count: int, how: str) -> None:
+        fields["message"] = f"{count:,} datagrams for {self._what} {how}"
         fields["log"]["level"] = "warning"
         fields["event"] = {"dataset": DROPPED_DATASET}
         fields["daqsched"]["dropped"] = {"lines": count, "bytes": 0}

@@ -6,8 +6,10 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 from ..forms.received import DROPPED, row
+from .handover import Handover
 from .spooling import SpoolFile
 
 #: The largest datagram, and the longest message of a TCP connection; what is longer is cut.
@@ -19,6 +21,9 @@ Complain = Callable[[str, str], None]
 class Port:
     """A port, open as soon as it can be had; writes rows to the spool and counts those that it has no room for."""
 
+    KIND: ClassVar[socket.SocketKind]
+    PROTOCOL: ClassVar[str]
+
     def __init__(
         self,
         selector: selectors.BaseSelector,
@@ -27,13 +32,16 @@ class Port:
         number: int,
         buffer: int,
         complain: Complain,
+        handover: Handover,
     ) -> None:
-        self._selector, self._file = selector, file
+        self._selector, self._file, self._handover = selector, file, handover
         self._address, self._number, self._buffer = address, number, buffer
         self._complain = complain
         self._socket: socket.socket | None = None
         #: Messages that were lost, and those of them that a row has told of.
         self.lost = self._told = 0
+        #: Whether the socket was there before us: what came while no forwarder was there has waited in it.
+        self.handed = False
         self.look(time.monotonic())
 
     @property
@@ -44,8 +52,16 @@ class Port:
     def look(self, now: float) -> None:
         """Open the port if it is not, and tell what was lost."""
         if self._socket is None:
+            handed = self._handover.take(self.KIND, self._address, self._number)
+            self.handed = handed is not None
             try:
-                self._socket = self._open()
+                name, made = handed or self._new()
+                try:
+                    self._begin(made, name)
+                except OSError:
+                    made.close()
+                    raise
+                self._socket = made
             except OSError as error:
                 self._complain(
                     f"port {self._number}",
@@ -56,7 +72,15 @@ class Port:
     def finish(self) -> None:
         """Take what is there, and close."""
 
+    def _new(self) -> tuple[str, socket.socket]:
+        made = self._open()
+        return self._handover.leave_socket(made, self.PROTOCOL, self._number), made
+
     def _open(self) -> socket.socket:
+        raise NotImplementedError
+
+    def _begin(self, made: socket.socket, name: str) -> None:
+        """Take what comes from now on; ``name`` is that under which the socket is kept for the next forwarder."""
         raise NotImplementedError
 
     def _write(self, rows: bytes, count: int) -> None:

@@ -16,6 +16,7 @@ from ...contract import JsonLines, Syslog
 from ..forms.received import MISSED, row
 from ..source import Source
 from .absence import Absence
+from .handover import Handover
 from .port import Complain, Port
 from .spooling import SpoolFile
 from .tcp import Listener
@@ -37,6 +38,7 @@ class Receiver:
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._ports: list[Port] = []
+        handover = Handover(os.environ)
         files: dict[str, SpoolFile] = {}
         for format, kind, number, address, buffer in (
             ("syslog", "udp", syslog.udp, syslog.address, syslog.buffer),
@@ -46,7 +48,10 @@ class Receiver:
             if number:
                 file = files.setdefault(format, SpoolFile(spool, format, host, format))
                 made = Datagrams if kind == "udp" else Listener
-                self._ports.append(made(self._selector, file, address, number, int(buffer * 1024 * 1024), complain))
+                self._ports.append(
+                    made(self._selector, file, address, number, int(buffer * 1024 * 1024), complain, handover)
+                )
+        handover.close()
         self._files = list(files.values())
         self._absence = Absence(os.path.join(folder, "no_ports.json")) if syslog.udp or json.udp else None
         self._missed_told = False
@@ -94,7 +99,8 @@ class Receiver:
         """Once all ports are open: how many datagrams may have been lost before."""
         if self._absence is None or not all(port.open for port in self._ports):
             return
-        missed = 0 if self._missed_told else self._absence.missed()
+        there = all(port.handed for port in self._ports if isinstance(port, Datagrams))
+        missed = 0 if self._missed_told or there else self._absence.missed()
         if missed:
             try:
                 self._files[0].append(row(time.time_ns() // 1000, MISSED, b"%d" % missed))

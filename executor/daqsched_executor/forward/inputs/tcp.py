@@ -16,6 +16,8 @@ MOST_SENDERS, SILENT_S = 256, 3600.0
 class Listener(Port):
     """A TCP port: messages end with a newline or say their length (RFC 6587)."""
 
+    KIND, PROTOCOL = socket.SOCK_STREAM, "tcp"
+
     def _open(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
         made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -26,9 +28,11 @@ class Listener(Port):
         except OSError:
             made.close()
             raise
+        return made
+
+    def _begin(self, made: socket.socket, name: str) -> None:
         self._senders: dict[int, Sender] = {}
         self._selector.register(made, selectors.EVENT_READ, self._accept)
-        return made
 
     def _accept(self) -> None:
         assert self._socket is not None
