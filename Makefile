@@ -37,6 +37,7 @@ bench:
 	.venv/bin/python bench/engine.py
 	.venv/bin/python bench/scale.py
 	.venv/bin/python bench/logs.py
+	.venv/bin/python bench/follow.py
 
 faults:
 	@scripts/setup --tests
