@@ -90,7 +90,8 @@ def follow(
         console = terminal()
         console.print(show_changes.plan_lines(applied.plan, done=True))
         console.print(f"Revision {applied.revision} ({applied.plan.digest}) is in force.")
-    outcome = _wait_for(client, began, timeout, settle, only, applied.rollout, as_json) if wait else None
+    answer = _wait_for(client, began, timeout, settle, only, applied.rollout, as_json) if wait else None
+    outcome = answer.progress if answer else None
     if as_json:
         print_json({"applied": applied, "progress": outcome})
     if outcome is None or outcome.complete:
@@ -99,7 +100,7 @@ def follow(
     if rollout is not None and rollout.number == applied.rollout and rollout.state != "running":
         raise NotRunning(words(rollout))
     raise NotRunning(
-        f"not all is running after {timeout:g} s: {show.state_counts(outcome.states)}. "
+        f"not all is running after {timeout:g} s: {show.state_counts(outcome.states)}{_no_master(answer)}. "
         "The farm goes on trying; `daqsched status` and `daqsched why` show it"
     )
 
@@ -120,7 +121,7 @@ def _wait_for(
     client: Any, began: float, timeout: float, settle: float, only: Sequence[str], rollout: int, quiet: bool
 ) -> Any:
     """Follow until all has been as wanted for ``settle`` seconds, the rollout of that number has stopped, or the time is
-    over, which begins anew with each batch; returns the last `Progress`."""
+    over, which begins anew with each batch; returns the last `ProgressAnswer`."""
     from rich.live import Live
 
     from daqsched.rollout import words
@@ -154,7 +155,7 @@ def _wait_for(
             if live:
                 live.update(show.progress_view(answer, began, rollout=going))
             elif not quiet:
-                lines = [show.state_counts(answer.progress.states)]
+                lines = [show.state_counts(answer.progress.states) + _no_master(answer)]
                 if lines != said:
                     said = lines
                     click.echo(lines[0])
@@ -179,7 +180,12 @@ def _wait_for(
             console.print(f"All {total} running after {duration(took)}{besides}.", style="green")
         else:
             console.print(show.lagging_table(answer.progress.lagging))
-    return answer.progress
+    return answer
+
+
+def _no_master(answer: Any) -> str:
+    """What else there is to say of a farm that waits."""
+    return "" if answer.connected else f"; no connection to the master {answer.master}".rstrip()
 
 
 @main.command()
