@@ -126,6 +126,9 @@ class FakeAgent:
             except OSError:
                 return
             with self._changed:
+                if listener is not self._listener or listener.fileno() < 0:  # it has vanished meanwhile
+                    connection.close()
+                    return
                 self._open.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 

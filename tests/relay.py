@@ -22,13 +22,15 @@ class Relay:
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> Relay:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         # `close` alone does not wake a thread that waits in `accept`.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10.0)  # or it adds a connection after the cut
         self._listener.close()
         self.cut()
 
