@@ -13,15 +13,21 @@ from pathlib import Path
 from typing import IO, Any, Optional
 
 import msgspec
+from msgspec.structs import fields
 
 from daqcluster import Cluster
 from daqsched.client import Client
 from daqsched.errors import DaqschedError
 from daqsched.settings import socket_path
+from daqsched.views.view import Row
 from waiting import until
 
 #: The commands beside the interpreter that runs the tests.
 BIN = Path(sys.executable).parent
+
+
+#: What a row says of its own where it has nothing to say.
+EMPTY = {one.name: one.default for one in fields(Row) if isinstance(one.default, (str, int, float))}
 
 
 @contextmanager
@@ -126,8 +132,8 @@ class Farm:
         return found
 
     def rows(self, *select: str) -> dict[str, dict[str, Any]]:
-        """``job@host`` -> row of `status --json`."""
-        return {f"{row['job']}@{row['host']}": row for row in self.status(*select)["rows"]}
+        """``job@host`` -> row of `status --json`, also with what is left out there because it is empty or 0."""
+        return {f"{row['job']}@{row['host']}": {**EMPTY, **row} for row in self.status(*select)["rows"]}
 
     def pid(self, name: str) -> int:
         """The pid of the program of ``job@host`` once it runs."""
