@@ -28,6 +28,7 @@ from daqsched.store.backup import unpack
 from daqsched.store.kept import revision_of
 from daqsched.store.sqlite import SqliteStore
 from daqsched_executor.contract import Container, Findings
+from waiting import until
 
 
 class Edge:
@@ -335,8 +336,9 @@ def test_a_daemon_that_has_lost_its_state_tells_how_it_was_and_refuses_the_rest(
     """Whoever waits gets a sentence, whoever looks sees the last that was known."""
     serve.client.apply(Spec(jobs=(job(),)), "first")
     serve.lose("another daqsched serve has taken over")
+    lost = serve.daemon.request(events.Ticked())
     with pytest.raises(Unreachable, match="taken over.*ask again"):
-        serve.client.stop(["readout"])
+        lost.result(10)
     over = threading.Event()
     holding = threading.Thread(target=serve.daemon.hold, args=("nothing can be saved", over.is_set))
     holding.start()
@@ -350,6 +352,17 @@ def test_a_daemon_that_has_lost_its_state_tells_how_it_was_and_refuses_the_rest(
     with pytest.raises(Unreachable, match="is ending: ask again"):
         serve.client.status()
     assert not serve.edge.told
+
+
+def test_who_looks_while_the_state_is_lost_gets_an_answer(serve: Serve) -> None:
+    """The question that the loop had in hand waits until it is known how things are."""
+    serve.client.apply(Spec(jobs=(job(),)), "first")
+    serve.lose("ZooKeeper does not answer")
+    asked = serve.daemon.ask(lambda engine, now: "an answer")
+    until(lambda: serve.failed, "the loop has ended")
+    assert not asked.done()
+    serve.daemon.hold("nothing can be saved", asked.done)
+    assert asked.result(0) == "an answer"
 
 
 def test_who_comes_over_tcp_shows_the_token_and_asks_for_a_named_user(serve: Serve, tmp_path: Path) -> None:

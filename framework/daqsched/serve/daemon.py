@@ -168,9 +168,14 @@ class Daemon:
             return self._work(items, edge)
         except Deposed as error:
             for item in items:
-                _refuse(
-                    item, Unreachable(f"{error}: look whether it was still taken in, `daqsched status`, and ask again")
-                )
+                if isinstance(item, _Question):
+                    if not item.answer.done():
+                        self._queue.put(item)  # `hold` has an answer
+                else:
+                    _refuse(
+                        item,
+                        Unreachable(f"{error}: look whether it was still taken in, `daqsched status`, and ask again"),
+                    )
             raise
 
     def _work(self, items: Sequence[_Item], edge: Edge) -> bool:
