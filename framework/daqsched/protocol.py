@@ -202,6 +202,8 @@ class StatusAnswer(msgspec.Struct):
     leader: str = ""
     #: Why nothing is started or stopped; empty: all goes on.
     held: str = ""
+    #: Hosts of these rows whose agents take the word of anybody for an executor's (`Report.authenticated`).
+    unauthenticated: list[str] = []
 
 
 class ProgressAnswer(msgspec.Struct):

@@ -203,6 +203,7 @@ def test_an_agent_that_wants_credentials_gets_them(farm: Farm, cluster: Cluster,
     command = proc.joinpath("cmdline").read_text().split("\0")[:-1]
     env = dict(one.split("=", 1) for one in proc.joinpath("environ").read_text().split("\0") if "=" in one)
     env.update(MESOS_AUTHENTICATE_HTTP_READONLY="true", MESOS_HTTP_CREDENTIALS=f"file://{theirs}")
+    env["MESOS_HTTP_AUTHENTICATORS"] = "basic,jwt"
     program, folder = os.readlink(proc / "exe"), os.readlink(proc / "cwd")
     cluster.kill("hlt03")
     with (tmp_path / "agent.log").open("w") as log:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional, Sequence, Union
 
@@ -138,6 +139,7 @@ class Cluster:
         ports: Optional[str] = None,
         jvm: str = elasticsearch.JVM,
         network: mesos.Network = mesos.LOOPBACK,
+        tokens: bool = True,
     ) -> Cluster:
         """Bring it up and wait until all of it answers.
 
@@ -145,7 +147,8 @@ class Cluster:
         of another's. ``launcher``: linux or posix, else the best that this machine allows. ``credentials``: Mesos' own
         JSON file of principals and secrets; frameworks must then be one of these. ``ports``: what each new agent offers, as
         FIRST-LAST; else some of its own, because they share the machine's. ``jvm``: options of Elasticsearch's JVM, empty for
-        the server as it is delivered. ``network``: where it is not all on loopback. A cluster that is up is left as it is; what
+        the server as it is delivered. ``network``: where it is not all on loopback. ``tokens``: whether new agents know
+        their executors by tokens (Mesos' --authenticate_http_executors). A cluster that is up is left as it is; what
         has died of it is started again, what it lacks is added. Raises `ClusterError`; a new cluster that can't
         come up is taken down, its logs stay.
         """
@@ -172,7 +175,17 @@ class Cluster:
                 if isinstance(elasticsearch_, str):
                     self._record.external = elasticsearch_
                 self._up(
-                    names, elasticsearch_ is True, zookeeper_, webui, attributes, heap, credentials, ports, jvm, network
+                    names,
+                    elasticsearch_ is True,
+                    zookeeper_,
+                    webui,
+                    attributes,
+                    heap,
+                    credentials,
+                    ports,
+                    jvm,
+                    network,
+                    tokens,
                 )
             except BaseException:
                 # whatever it was, also Ctrl-C: half a cluster is of no use; its logs are
@@ -194,6 +207,7 @@ class Cluster:
         ports: Optional[str],
         jvm: str,
         network: mesos.Network,
+        tokens: bool,
     ) -> None:
         wanted = set(self.members) | {"master", *names}
         wanted |= {"elasticsearch"} if search else set()
@@ -221,7 +235,7 @@ class Cluster:
         agents = [*self.agents, *(name for name in names if name not in self.members)]
         for name in agents:
             if name in missing:
-                self._begin(name, lambda name=name: self._agent(homes["mesos"], name, attributes, ports, network))  # type: ignore[misc]
+                self._begin(name, partial(self._agent, homes["mesos"], name, attributes, ports, network, tokens))
         self._wait_agents(agents)
         if "elasticsearch" in wanted:
             self._wait_elasticsearch()
@@ -258,7 +272,9 @@ class Cluster:
         argv = zookeeper.command(home, self.folder / "work" / "zookeeper", port)
         return Member("zookeeper", argv, {}, self._log("zookeeper"), port)
 
-    def _agent(self, home: Path, name: str, attributes: str, ports: Optional[str], network: mesos.Network) -> Member:
+    def _agent(
+        self, home: Path, name: str, attributes: str, ports: Optional[str], network: mesos.Network, tokens: bool
+    ) -> Member:
         return mesos.agent(
             home,
             self.folder,
@@ -270,6 +286,7 @@ class Cluster:
             attributes,
             ports or mesos.ports(len(self.agents)),
             network,
+            tokens,
         )
 
     def _log(self, name: str) -> str:

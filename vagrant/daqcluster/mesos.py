@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import secrets
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
@@ -109,8 +111,10 @@ def agent(
     attributes: str,
     offered: str,
     network: Network = LOOPBACK,
+    tokens: bool = True,
 ) -> Member:
-    """An agent that calls itself ``name``, with a work folder of its own, which offers these ports."""
+    """An agent that calls itself ``name``, with a work folder of its own, which offers these ports. ``tokens``: whether
+    executors must show the token that it gave them."""
     work = folder / "work" / name
     (work / "run").mkdir(parents=True, exist_ok=True)
     namespace, address = network.away.get(name, ("", "127.0.0.1"))
@@ -135,12 +139,26 @@ def agent(
         # an executor gets this in place of the agent's environment: the mark must be in it, `down` finds it by that
         "MESOS_EXECUTOR_ENVIRONMENT_VARIABLES": json.dumps({"PATH": SYSTEM_PATH, processes.CLUSTER: cluster}),
     }
+    if tokens:
+        env["MESOS_AUTHENTICATE_HTTP_EXECUTORS"] = "true"
+        env["MESOS_HTTP_AUTHENTICATORS"] = "jwt"  # by default "basic" as well, which wants credentials
+        env["MESOS_JWT_SECRET_KEY"] = _key(work / "executors.key")
     if how == "linux":
         env["MESOS_CGROUPS_ROOT"] = root_of(cluster, name)
     extra = {"attributes": env["MESOS_ATTRIBUTES"], "ports": offered, "work_dir": str(work)}
     return Member(
         name, [*within, str(home / "mesos-agent")], env, str(folder / "logs" / f"{name}.log"), port, extra=extra
     )
+
+
+def _key(path: Path) -> str:
+    """What tokens are signed with: the same when the agent is started again, as executors keep theirs."""
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return str(path)
 
 
 def get(port: int, path: str, address: str = "127.0.0.1") -> Optional[Mapping[str, Any]]:

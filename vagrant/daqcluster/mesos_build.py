@@ -35,6 +35,27 @@ LAUNCHERS = ("mesos-master", "mesos-agent", "mesos-containerizer")
 _ABSENT = {"libssl.so.1.0.0": "OPENSSL", "libcrypto.so.1.0.0": "OPENSSL", "libcurl.so.4": "CURL"}
 _NODES = {"OPENSSL": ("OPENSSL_1.0.0", "OPENSSL_1.0.1", "OPENSSL_1.0.2"), "CURL": ("CURL_OPENSSL_3",)}
 
+#: Functions that are called all the same: the tokens of executors are signed with them. Any OpenSSL of this machine has them.
+_FORWARDED = """
+#include <dlfcn.h>
+static void *found(const char *name) {
+  static const char *const names[] = {"libcrypto.so.3", "libcrypto.so.1.1"};
+  for (int i = 0; i < 2; i++) {
+    void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+    if (library != 0) return dlsym(library, name);
+  }
+  puts("libcrypto.so.3 is not there");
+  abort();
+}
+const void *EVP_sha256(void) { return ((const void *(*)(void))found("EVP_sha256"))(); }
+unsigned char *HMAC(const void *kind, const void *key, int size, const unsigned char *text, size_t length,
+                    unsigned char *made, unsigned *made_length) {
+  typedef unsigned char *(*hmac)(const void *, const void *, int, const unsigned char *, size_t, unsigned char *, unsigned *);
+  return ((hmac)found("HMAC"))(kind, key, size, text, length, made, made_length);
+}
+"""
+_CALLED = ("EVP_sha256", "HMAC")
+
 #: What the Python extension in the file wants as data; its functions are not needed and stay unresolved.
 _PYTHON = "char _Py_NoneStruct[256]; void *PyExc_Exception, *PyExc_TypeError;\n"
 
@@ -143,11 +164,15 @@ def _stand_ins(library: Path) -> None:
         for node, names in nodes:
             exported = f"global: {'; '.join(names)}; " if names else ""
             versions.append(f"{node} {{ {exported}}};\n")
-            functions += [f'void {n}(void) {{ puts("{n} is not there"); abort(); }}\n' for n in names]
+            absent = (one for one in names if one not in _CALLED)
+            functions += [f'void {n}(void) {{ puts("{n} is not there"); abort(); }}\n' for n in absent]
         script = library.parent / f"{name}.map"
         script.write_text("".join(versions))
+        functions += [_FORWARDED] if family == "OPENSSL" else []
         code = "#include <stdio.h>\n#include <stdlib.h>\n" + "".join(functions)
-        _compile(library.parent / name, code, f"-Wl,-soname,{name}", f"-Wl,--version-script={script}", "-fno-builtin")
+        _compile(
+            library.parent / name, code, f"-Wl,-soname,{name}", f"-Wl,--version-script={script}", "-fno-builtin", "-ldl"
+        )
         script.unlink()
 
 

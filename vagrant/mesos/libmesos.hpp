@@ -107,6 +107,14 @@ template <typename T> PID<T> spawn(T* process, bool manage);
 namespace mesos {
 class Authorizer;
 class SecretGenerator;
+namespace authentication { namespace executor {
+struct JWTSecretGenerator {
+  explicit JWTSecretGenerator(const std::string& key);
+  // Its only base.
+  SecretGenerator* base() { return reinterpret_cast<SecretGenerator*>(this); }
+  unsigned char room[4096];
+};
+}}  // namespace authentication::executor
 class SecretResolver {
  public:
   static Try<SecretResolver*> create(const Option<std::string>& module);

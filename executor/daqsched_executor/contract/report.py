@@ -92,6 +92,9 @@ class Report:
     snoozed: float = 0.0
     #: The last action that an operator asked for.
     done: Optional[Done] = None
+    #: Whether the agent knows its executors by tokens; without them, whoever reaches its port can speak for this one. None: an
+    #: executor that does not say.
+    authenticated: Optional[bool] = None
     version: int = VERSION
 
     def to_json(self) -> bytes:

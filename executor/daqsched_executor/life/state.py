@@ -115,6 +115,8 @@ class State:
     health: Health | None = None
     #: By the check's name; what is over stays until somebody looks.
     snoozes: Mapping[str, Snooze] = field(default_factory=dict)
+    #: `Report.authenticated`.
+    authenticated: bool | None = None
     #: In looking.
     course: Course | None = None
     #: Whether that counts as a death (the program is ill), or not (somebody wishes it).
@@ -146,9 +148,9 @@ class State:
         return min(times) if times else None
 
 
-def begin(now: Moment, patience_s: float) -> State:
+def begin(now: Moment, patience_s: float, authenticated: bool | None = None) -> State:
     """An executor that has just been started and has not spoken with its agent yet."""
-    return State(patience_s=patience_s, alone_until=now.mono + FIRST_CONTACT_S)
+    return State(patience_s=patience_s, alone_until=now.mono + FIRST_CONTACT_S, authenticated=authenticated)
 
 
 def nothing_runs(state: State, phase: str) -> State:
@@ -174,6 +176,7 @@ def report_of(state: State, activity: str) -> Report:
         ailment="" if health is None else health.ailment,
         says="" if health is None else health.says,
         snoozed=max((snooze.until.wall for snooze in state.snoozes.values()), default=0.0),
+        authenticated=state.authenticated,
     )
 
 

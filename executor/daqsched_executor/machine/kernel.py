@@ -76,6 +76,16 @@ class Kernel:
             number = ctypes.get_errno()
             raise OSError(number, f"prctl({option}): {os.strerror(number)}")
 
+    def take_secret(self, name: str) -> str:
+        """The variable out of our environment, empty where there is none: gone from what children inherit, and from
+        /proc/PID/environ, where every process of our account could read it."""
+        _LIBC.getenv.restype = ctypes.c_void_p
+        place = _LIBC.getenv(name.encode())
+        value = os.environ.pop(name, "")
+        if place:  # the C library forgets where it is; the text itself stays where the kernel put it at exec
+            ctypes.memset(place, ord("x"), len(os.fsencode(value)))
+        return value
+
     def reap(self) -> Ended | None:
         """One child that has ended, or None where none has. Raises ChildProcessError where there is no child at all."""
         pid, status, usage = os.wait4(-1, os.WNOHANG)

@@ -42,7 +42,7 @@ from daqsched_executor.machine.process import Program, no_process
 from daqsched_executor.machine.warden import WARDEN_GONE, contained, dismiss, end_all, own_cgroups, stand_guard
 from daqsched_executor.run.log import Log
 from daqsched_executor.run.loop import READ, Loop
-from daqsched_executor.run.mesos import Link, patience_s
+from daqsched_executor.run.mesos import TOKEN, Link, patience_s
 from daqsched_executor.run.streams import Files, Registered, open_files, register
 
 if TYPE_CHECKING:
@@ -66,16 +66,17 @@ def main(argv: list[str]) -> int:
     files = open_files(sandbox)
     log = Log(files.executor)
     _keep_files_to_ourselves(files)
+    token = Kernel().take_secret(TOKEN)  # before anything inherits it
     warden = -1 if contained(os.environ, own_cgroups()) else stand_guard(Kernel())
-    status = _run(files, sandbox, log, warden >= 0)
+    status = _run(files, sandbox, log, warden >= 0, token)
     if warden >= 0:
         dismiss(warden, status)
     return status
 
 
-def _run(files: Files, sandbox: str, log: Log, guarded: bool) -> int:
+def _run(files: Files, sandbox: str, log: Log, guarded: bool, token: str) -> int:
     try:
-        run = Run(files, sandbox, log, os.environ, guarded)
+        run = Run(files, sandbox, log, os.environ, guarded, token)
     except BaseException:
         log.say("cannot start: " + " | ".join(traceback.format_exc().splitlines()[-3:]))
         return 1
@@ -100,7 +101,9 @@ def _keep_files_to_ourselves(files: Files) -> None:
 class Run:
     """Performs what `lifecycle` commands. Its own state is the queue of events; what is so is in `self._state`."""
 
-    def __init__(self, files: Files, sandbox: str, log: Log, environ: Mapping[str, str], guarded: bool) -> None:
+    def __init__(
+        self, files: Files, sandbox: str, log: Log, environ: Mapping[str, str], guarded: bool, token: str
+    ) -> None:
         self._kernel = Kernel()
         self._kernel.adopt_orphans()
         self._files, self._sandbox, self._log, self._environ = files, sandbox, log, environ
@@ -113,8 +116,8 @@ class Run:
             self._loop.on_signals((WARDEN_GONE,), self._warden_gone)
         memory = memory_cgroup(environ, own_cgroups())
         self._program = Program(self._kernel, (files.stdout, files.stderr), memory)
-        self._link = Link(self._loop, log, self._events.append, environ)
-        self._state = begin(self._kernel.now(), patience_s(environ))
+        self._link = Link(self._loop, log, self._events.append, environ, token)
+        self._state = begin(self._kernel.now(), patience_s(environ), bool(token))
         self._claim = InstanceClaim(self._kernel, spool_of(environ))
         self._registered = Registered([], [])
         #: The program's start that was told last.

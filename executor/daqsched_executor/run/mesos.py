@@ -53,6 +53,8 @@ SUBSCRIBE_S = 10.0
 #: slave/http.cpp; while it starts and recovers it says 404 and then 503: tried). Then nobody counts on the program any
 #: more, and a second copy may be near.
 UNKNOWN = "Failed with HTTP 400"
+#: What an agent that runs with --authenticate_http_executors gives to each executor.
+TOKEN = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN"
 #: Time that is left, of what the agent gives us to shut down, for the last report.
 SHUTDOWN_MARGIN_S = 1.0
 
@@ -64,13 +66,15 @@ class Link(MesosExecutorDriver):
     #: A property of pymesos' own: what a subscription's answer named the stream; None while there is none.
     stream_id: Any
 
-    def __init__(self, loop: Loop, log: Log, happen: Callable[[Event], None], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, loop: Loop, log: Log, happen: Callable[[Event], None], environ: Mapping[str, str], token: str
+    ) -> None:
         super().__init__(Executor())
         self.checkpoint = environ.get("MESOS_CHECKPOINT") == "1"
         self._loop = loop
         self._log = log
         self._happen = happen
-        self._token = environ.get("MESOS_EXECUTOR_AUTHENTICATION_TOKEN", "")
+        self._token = token
         self._outbox = Outbox()
         self._task_id = ""
         self._stream: Any = None

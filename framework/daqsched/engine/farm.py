@@ -94,6 +94,8 @@ class Farm:
         self.paces = Paces()
         self.incidents = Incidents()
         self.demand = Demand()
+        #: It was said that agents take the word of anybody for an executor's.
+        self.said_unauthenticated = False
         self.preflights = Preflights()
         #: (when, key): look at this instance then.
         self.timers: list[tuple[float, Key]] = []

@@ -82,6 +82,12 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
             if task.message != said:
                 farm.note(f"{instance}: {task.message}")
         _mourn(farm, instance, before, task.report, now)
+        if task.report is not None and task.report.authenticated is False and not farm.said_unauthenticated:
+            farm.said_unauthenticated = True
+            farm.note(
+                f"executors are not authenticated, first seen on {instance.host}: whoever reaches its agent's port can "
+                "speak for a task there; start agents with --authenticate_http_executors and --jwt_secret_key"
+            )
         if instance.key in farm.rolling.keys:
             rollouts.heard(farm, instance, before, now)
         asked.remind(farm, instance, task.report, now)

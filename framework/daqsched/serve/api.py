@@ -129,8 +129,9 @@ class Api:
 
         def answer(engine: Engine, now: float) -> StatusAnswer:
             applied = engine.revision
+            rows = list(view.rows(engine, chosen, now))
             return StatusAnswer(
-                list(view.rows(engine, chosen, now)),
+                rows,
                 applied.number if applied else 0,
                 applied.digest if applied else "",
                 applied.user if applied else "",
@@ -140,6 +141,7 @@ class Api:
                 now,
                 leader=self._leader,
                 held=self._daemon.held,
+                unauthenticated=view.unauthenticated(rows),
             )
 
         return await self._ask(answer)

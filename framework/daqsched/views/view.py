@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Literal, Mapping, Optional, get_args
+from typing import Callable, Iterable, Iterator, Literal, Mapping, Optional, get_args
 
 import msgspec
 
@@ -84,6 +84,11 @@ def rows(engine: Engine, chosen: Callable[[str, str], bool], now: float) -> Iter
             wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
             why = _no_master(engine) or f"no machine has {wants} yet; it starts when one does"
             yield Row(job.name, "", "WAITING", why, release=job.release)
+
+
+def unauthenticated(rows: Iterable[Row]) -> list[str]:
+    """The hosts where executors run that their agent does not know by a token."""
+    return sorted({row.host for row in rows if row.task_id and row.report and row.report.authenticated is False})
 
 
 def progress(engine: Engine, chosen: Callable[[str, str], bool], now: float, most: int) -> Progress:
