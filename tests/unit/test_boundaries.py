@@ -30,7 +30,7 @@ PURE = {
     " symptoms tail words",
     EXECUTOR / "forward": "batch columns lines position record report ledger marks",
     EXECUTOR / "forward" / "forms": "__init__ levels multiline records text times received syslog jsonlines journald",
-    EXECUTOR / "forward" / "inputs": "identity",
+    EXECUTOR / "forward" / "inputs": "export identity",
 }
 PURE_FILES = [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()]
 

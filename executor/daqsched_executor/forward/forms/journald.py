@@ -1,12 +1,32 @@
-"""Entries of the systemd journal, as ``journalctl --output=json`` prints them (systemd.journal-fields(7))."""
+"""Entries of the systemd journal (systemd.journal-fields(7)), as objects of JSON: their fields by name."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from ..lines import TRUNCATED
 from .records import stamp
 from .syslog import FACILITIES, LEVELS, SEVERITIES
+
+#: All fields that a document is made of; an entry may have any others, which nobody reads.
+FIELDS = (
+    "MESSAGE",
+    "PRIORITY",
+    "SYSLOG_FACILITY",
+    "SYSLOG_IDENTIFIER",
+    "SYSLOG_PID",
+    "UNIT",
+    "_COMM",
+    "_HOSTNAME",
+    "_PID",
+    "_SOURCE_REALTIME_TIMESTAMP",
+    "_SYSTEMD_UNIT",
+    "__REALTIME_TIMESTAMP",
+)
+
+#: Stands in an entry whose MESSAGE we have cut; journald itself adds what begins so, and takes it from nobody.
+CUT = "__CUT"
 
 
 def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
@@ -22,6 +42,8 @@ def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
     if when.isdigit() and len(when) < 17:
         fields["@timestamp"] = stamp(int(when)).decode()
     fields["message"] = _text(entry, "MESSAGE")
+    if entry.get(CUT) is True:
+        fields["log"]["flags"] = [TRUNCATED]
     priority, facility = _text(entry, "PRIORITY"), _text(entry, "SYSLOG_FACILITY")
     syslog: dict[str, Any] = {}
     if priority.isdigit() and int(priority) < 8:

@@ -1,11 +1,13 @@
-"""The systemd journal of the machine: what ``journalctl --follow`` prints goes to the spool, each entry once.
+"""The systemd journal of the machine: what journalctl prints goes to the spool, each entry once.
 
-An entry has a cursor, and journalctl goes on behind any. Where we are is told by the last entry in the spool, or, where all
-of that was stored and is gone, by a file that is written before.
+An entry has a cursor, and journalctl goes on from any, or from what follows it where it is gone. Where we are is told by the
+last entry in the spool, or, where all of that was stored and is gone, by a file that is written before. All that is there,
+of earlier boots too, is read first, and then what comes (``--follow``), until it has been quiet for long.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -13,21 +15,31 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Optional
 
 from ...contract import LINKS_DIR, STREAMS_DIR, ContractError, Journal, Stream
-from ..forms.received import row, unescaped
+from ..forms.journald import FIELDS
+from ..forms.received import unescaped
 from ..source import Source
+from .export import Entries, Entry, same, spooled
 from .spooling import SpoolFile
 
 #: So often what came is synced, and where we are is noted.
 SYNC_S, NOTE_S = 0.2, 2.0
 
 #: How long to wait before a journalctl that ended is started again: the first time, and at most.
-AGAIN_S, AGAIN_MOST_S = 1.0, 60.0
+AGAIN_S, AGAIN_MOST_S = 1.0, 30.0
 
-#: A longer entry is cut.
-LONGEST = 192 * 1024
+#: A journalctl that reads what is there and prints nothing for so long hangs; one that follows is ended after so much silence,
+#: and what is there is read again: so one that hangs, or has lost its files, does no more harm than that.
+STALLED_S, QUIET_S = 120.0, 600.0
+
+#: How long one that was killed may take to be gone.
+END_S = 5.0
+
+#: So much is read of it at a time.
+PIECE = 256 * 1024
 
 #: How much of a spool's end is searched for the last entry.
 _TAIL = 1024 * 1024
@@ -47,7 +59,6 @@ class JournalReader:
         self._cursor = _last_in_spool(spool) or _noted(self._note)
         self._noted = ""
         self._over = threading.Event()
-        self._child: subprocess.Popen[bytes] | None = None
         self._write_note()
         self._thread = threading.Thread(target=self._run, name="journald", daemon=True)
         self._thread.start()
@@ -64,63 +75,117 @@ class JournalReader:
     def _run(self) -> None:
         wait_s = AGAIN_S
         while not self._over.is_set():
-            began = time.monotonic()
+            before = self._cursor
+            well = False
             try:
-                self._follow()
-            except OSError as error:
-                self._complain("journald", f"cannot read the journal: {error}")
-            wait_s = AGAIN_S if time.monotonic() - began > AGAIN_MOST_S else min(AGAIN_MOST_S, wait_s * 2)
+                well = self._life(follow=False) and self._life(follow=True)
+            except Exception as error:  # noqa: BLE001 - a thread that ends would take the journal with it, in silence
+                self._complain(
+                    "journald", f"cannot read the journal: {error or type(error).__name__}; it is tried again"
+                )
+            wait_s = AGAIN_S if well or self._cursor != before else min(AGAIN_MOST_S, wait_s * 2)
             self._over.wait(wait_s)
         self._file.close()
 
-    def _follow(self) -> None:
-        """One life of journalctl."""
+    def _life(self, follow: bool) -> bool:
+        """One life of journalctl; whether it ended as it should."""
         program = shutil.which("journalctl")
         if program is None:
             self._complain("journald", "there is no journalctl on this machine: its journal is not forwarded")
-            return
-        argv = [program, "--output=json", "--all", "--follow", "--no-tail", "--no-pager", "--quiet"]
-        argv += [f"--after-cursor={self._cursor}"] if self._cursor else []
+            return False
+        argv = [program, "--output=export", f"--output-fields={','.join(FIELDS)}", "--no-pager", "--quiet"]
+        if follow:
+            # since systemd 250 this means the present boot alone, but where all journals are merged
+            argv += ["--follow", "--no-tail", *(["--merge"] if self._journal.directory else [])]
+        # not --after-cursor: before systemd 256 that passes over an entry also where the cursor's own is gone
+        argv += [f"--cursor={self._cursor}"] if self._cursor else []
         argv += [f"--unit={unit}" for unit in self._journal.units]
         if self._journal.directory:
             argv.append(f"--directory={self._journal.directory}")
-        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-            try:
-                self._take(child)
-            finally:
-                child.kill()
-                words = child.stderr.read(2000).decode("utf-8", "replace").strip() if child.stderr else ""
-        self._settle()
-        if not self._over.is_set():
-            self._complain("journald", f"journalctl ended with status {child.returncode}: {words.splitlines()[-1:]}")
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            words = self._take(child, follow)
+        finally:
+            self._end(child)
+            self._settle()
+        if words is None:
+            return True
+        status = child.returncode
+        if status == 0 and not follow:
+            return True
+        self._complain("journald", f"journalctl ended with status {status}: {words}; it is started again")
+        return False
 
-    def _take(self, child: subprocess.Popen[bytes]) -> None:
-        """Entries as they come, until journalctl ends or we are told to."""
-        assert child.stdout is not None
-        pipe = child.stdout.fileno()
-        rest = b""
+    def _take(self, child: subprocess.Popen[bytes], follow: bool) -> Optional[str]:
+        """Entries as they come, until journalctl ends; its last words, None: it was us who had enough."""
+        assert child.stdout is not None and child.stderr is not None
+        out, err = child.stdout.fileno(), child.stderr.fileno()
+        pipes = select.poll()  # not select(2): descriptors may be many
+        pipes.register(out, select.POLLIN)
+        pipes.register(err, select.POLLIN)
+        entries, words, first = Entries(), b"", self._cursor
         next_sync = next_note = 0.0
-        while not self._over.is_set():
-            ready, _, _ = select.select([pipe], [], [], SYNC_S)
-            if ready:
-                data = os.read(pipe, 1024 * 1024)
-                if not data:
-                    return
-                whole, newline, rest = (rest + data).rpartition(b"\n")
-                if newline:
-                    self._append(whole.split(b"\n"))
+        heard = time.monotonic()
+        while True:
+            ready = [number for number, _ in pipes.poll(SYNC_S * 1000)]
+            if self._over.is_set():
+                return None
+            if err in ready:
+                said = os.read(err, 4096)
+                words = (words + said)[-4096:]
+                if not said:
+                    pipes.unregister(err)
             now = time.monotonic()
+            if out in ready:
+                data = os.read(out, PIECE)
+                heard = now
+                if not data:
+                    break
+                first = self._append(entries.feed(data), first)
+            elif now - heard > (QUIET_S if follow else STALLED_S):
+                if follow:
+                    return None
+                raise OSError(f"journalctl has printed nothing for {STALLED_S:.0f} s")
             if now >= next_sync:
                 next_sync = now + SYNC_S
                 self._file.sync()
             if now >= next_note:
                 next_note = now + NOTE_S
                 self._write_note()
+        self._reap(child)
+        lines = words.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
 
-    def _append(self, entries: list[bytes]) -> None:
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        """It is gone when this returns: a second one beside it would read twice what it reads."""
+        child.kill()
+        while child.poll() is None and not self._over.is_set():
+            self._reap(child)
+            if child.poll() is None:
+                self._complain("journald", f"journalctl (process {child.pid}) can't be killed: it waits for a disk")
+        for pipe in (child.stdout, child.stderr):
+            assert pipe is not None
+            pipe.close()
+
+    def _reap(self, child: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(END_S)
+
+    def _append(self, entries: Iterator[Entry], first: str) -> str:
+        """Entries into the spool, but for the one that was there before (``first``: its cursor); what is so of the next ones."""
+        rows, cursor = [], ""
         micros = time.time_ns() // 1000
-        rows = b"".join(row(micros, b"-", _bounded(entry)) for entry in entries if entry)
-        while True:
+        try:
+            for entry in entries:
+                if not same(entry.cursor, first):
+                    rows.append(spooled(entry, micros))
+                cursor, first = entry.cursor, ""
+        finally:  # what comes before garbage is good
+            self._keep(b"".join(rows), cursor)
+        return first
+
+    def _keep(self, rows: bytes, cursor: str) -> None:
+        while rows:
             try:
                 self._file.append(rows)
                 break
@@ -129,7 +194,7 @@ class JournalReader:
                 self._complain("journald", f"the journal's entries have no room in the spool: {error.strerror}")
                 if self._over.wait(1.0):
                     return
-        self._cursor = _cursor_of(entries[-1]) or self._cursor
+        self._cursor = cursor or self._cursor
 
     def _settle(self) -> None:
         try:
@@ -152,18 +217,6 @@ class JournalReader:
             self._noted = self._cursor
         except OSError as error:
             self._complain("journald", f"cannot write {self._note}: {error.strerror}")
-
-
-def _bounded(entry: bytes) -> bytes:
-    """An entry that is not too long: of one that is, the longest fields are cut."""
-    if len(entry) <= LONGEST:
-        return entry
-    try:
-        fields = json.loads(entry)
-        short = {name: value[:4096] if isinstance(value, (str, list)) else value for name, value in fields.items()}
-        return json.dumps(short, separators=(",", ":")).encode()[:LONGEST]
-    except (ValueError, AttributeError):
-        return entry[:LONGEST]
 
 
 def _cursor_of(entry: bytes) -> str:
