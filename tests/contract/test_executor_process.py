@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from daqsched_executor.contract import Restart, Stop, Stream, starts_of, starts_path
+from daqsched_executor.contract import Payload, Restart, Stop, Stream, starts_of, starts_path
+from daqsched_executor.life.events import Started
+from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.process import Program
 from daqsched_executor.run.streams import Registered
 from fake_agent import FakeAgent, Start, processes_of, report_of
 from hanging_mount import HangingMount
@@ -168,6 +171,100 @@ time.sleep(1000)
         agent.kill("readout@hlt01.1")
         agent.wait_update("TASK_KILLED")
         assert processes_of(executor) == []
+
+
+#: A helper in a session of its own, whose first thread ends while another one works: stat(5) calls it a zombie.
+LEADERLESS = """
+import ctypes, os, threading, time
+if os.fork() == 0:
+    os.setsid()
+    threading.Thread(target=lambda: (open("helpers", "a").write(f"{os.getpid()}\\n"), time.sleep(1000))).start()
+    ctypes.CDLL(None).pthread_exit(None)
+time.sleep(1000)
+"""
+
+
+def zombie_with_threads(pid: int) -> bool:
+    """What `LEADERLESS` leaves: the first thread has ended, another one is there."""
+    try:
+        ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return ended and len(os.listdir(f"/proc/{pid}/task")) > 1
+    except OSError:
+        return False
+
+
+class TestFirstThreadHasEnded:
+    """A process is alive as long as one of its threads is."""
+
+    def helpers(self, sandbox: Path, count: int) -> list[int]:
+        """Wait for the n-th helper, as one whose first thread has ended; all of them so far."""
+        file = sandbox / "helpers"
+        until(lambda: file.exists() and len(file.read_text().split()) >= count, f"helper {count}")
+        found = [int(pid) for pid in file.read_text().split()]
+        until(lambda: zombie_with_threads(found[-1]), "end of its first thread")
+        return found
+
+    def test_it_is_ended_with_the_tree_and_before_a_restart(self, agent: FakeAgent, start: Start) -> None:
+        """One at most beside the program, none after the stop."""
+        executor = start(*python(LEADERLESS))
+        for number in (1, 2):
+            *old, newest = self.helpers(executor.sandbox, number)
+            assert not [pid for pid in old if os.path.exists(f"/proc/{pid}")]
+            os.kill(executor.running(number).pid, signal.SIGKILL)
+        self.helpers(executor.sandbox, 3)
+        agent.kill("readout@hlt01.1")
+        agent.wait_update("TASK_KILLED")
+        assert not [pid for pid in self.all(executor.sandbox) if os.path.exists(f"/proc/{pid}")]
+
+    def test_the_warden_ends_it_too(self, start: Start) -> None:
+        """kill -9 of the executor."""
+        executor = start(*python(LEADERLESS))
+        found = self.helpers(executor.sandbox, 1)
+        os.kill(executor.pid, signal.SIGKILL)
+        executor.process.wait(15)
+        assert not os.path.exists(f"/proc/{found[0]}")
+
+    def all(self, sandbox: Path) -> list[int]:
+        """Every helper there was."""
+        return [int(pid) for pid in (sandbox / "helpers").read_text().split()]
+
+    def test_its_environment_is_found(self, agent: FakeAgent, start: Start) -> None:
+        """By which a copy that a dead executor left is known (`machine.claim`)."""
+        executor = start(*python(LEADERLESS))
+        (pid,) = self.helpers(executor.sandbox, 1)
+        assert b"DAQSCHED_INSTANCE=readout@hlt01" in Kernel().environ(pid).split(b"\0")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_our_account_may_not_signal_is_told(tmp_path: Path) -> None:
+    """A program that became another account's is named, with both accounts, each time it should be ended."""
+    told, tell = os.pipe()
+    executor = os.fork()
+    if executor == 0:
+        try:
+            program = Program(Kernel(), (2, 2))
+            program.spawn(Payload("j@h.1", "j", "h", ("/bin/sleep", "1000")))
+            while not any(isinstance(event, Started) for event in program.listen()):
+                pass
+            os.setresuid(65534, 65534, 65534)
+            events = [*program.signal("TERM"), *program.kill_tree()]
+            os.write(tell, "\n".join(getattr(event, "problem", "") for event in events).encode())
+            os.kill(os.getpid(), signal.SIGSTOP)  # its end would be the program's
+        finally:
+            os._exit(1)
+    os.close(tell)
+    try:
+        os.waitpid(executor, os.WUNTRACED)
+        words = os.read(told, 4096).decode().splitlines()
+        assert len(words) == 2 and words[0] == words[1]
+        pid = int(words[0].split()[1])
+        assert words[0] == (
+            f"pid {pid} (sleep), which runs as uid 0, can't be ended by uid 65534, the executor's account"
+        )
+    finally:
+        os.kill(executor, signal.SIGKILL)
+        os.waitpid(executor, 0)
+        os.close(told)
 
 
 class TestWhatAProgramFinds:

@@ -25,6 +25,7 @@ from daqsched_executor.life.events import (
     PathFailed,
     Reached,
     Refused,
+    SignalRefused,
     Spawned,
     Started,
     StartFailed,
@@ -268,9 +269,35 @@ class TestRestart:
         assert kinds(story.due()) == [KillTree]
         assert kinds(story.happen(TreeGone())) == [Spawn]
 
+    def test_what_may_not_be_signalled_is_named_and_waited_for(self) -> None:
+        """Said at once and once, and not as a hang of the kernel's."""
+        story = Story(payload())
+        story.run()
+        story.happen(Died(signal="SIGKILL", left=1))
+        assert kinds(story.happen(SignalRefused("pid 7 (sudo)"))) == [Tell]
+        assert story.told[-1][2].startswith("pid 7 (sudo): end it by hand") and "starts again when" in story.told[-1][2]
+        assert kinds(story.due()) == [KillTree]
+        assert kinds(story.happen(TreeGone())) == [Spawn]
+
 
 class TestStop:
     """Somebody wants it to end."""
+
+    def test_what_may_not_be_signalled_is_named(self) -> None:
+        """At the first signal, and not again with the later ones."""
+        story = Story(payload())
+        story.run()
+        story.happen(StopAsked("the scheduler"))
+        assert kinds(story.happen(SignalRefused("pid 7 (sudo)"))) == [Tell]
+        assert story.told[-1] == (
+            "TASK_KILLING",
+            "stopping",
+            "pid 7 (sudo): end it by hand, as that account or as root",
+        )
+        assert kinds(story.due()) == [KillTree]
+        assert story.happen(SignalRefused("pid 7 (sudo)")) == [] and kinds(story.due()) == [KillTree]
+        story.happen(Died(code=0))
+        assert story.told[-1][0] == "TASK_KILLED"
 
     def test_a_stop_is_signal_report_leave(self) -> None:
         """Signal to the group, TASK_KILLED with how it ended, and leave when the agent has that."""
@@ -499,15 +526,15 @@ EVENTS: tuple[Event, ...] = (
     Launched(payload()), Refused("no"), Claimed(), Occupied(11, "noon"), Spawned(7), Reached("/x"), Started(),
     PathFailed("/x is missing"),
     StartFailed("no program"), Died(code=1), Died(code=1, left=2), TreeGone(), StopAsked("the scheduler"), Connected(),
-    Disconnected(), Delivered(), Acknowledged(), Ticked(),
+    Disconnected(), Delivered(), Acknowledged(), Ticked(), SignalRefused("pid 7 (sudo)"),
 )  # fmt: skip
 
 #: Where an event leads; a pair that is not here changes no phase. "!" marks pairs that cannot be, and are said.
 LEADS = {
     "idle": "Launched>claiming Refused>ended Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! "
-    "StopAsked>ended Delivered! Acknowledged!",
+    "StopAsked>ended Delivered! Acknowledged! SignalRefused!",
     "claiming": "Launched! Refused! Claimed>starting Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! "
-    "TreeGone! StopAsked>ended Delivered! Acknowledged!",
+    "TreeGone! StopAsked>ended Delivered! Acknowledged! SignalRefused!",
     "starting": "Launched! Refused! Started>running PathFailed>waiting StartFailed>starting Died>starting "
     "Died>clearing TreeGone! StopAsked>stopping Delivered! Acknowledged!",
     "waiting": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! "

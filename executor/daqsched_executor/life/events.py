@@ -138,6 +138,13 @@ class TreeGone:
 
 
 @dataclass(frozen=True)
+class SignalRefused:
+    """The kernel does not let our account signal a process that the program began; ``problem`` says which."""
+
+    problem: str
+
+
+@dataclass(frozen=True)
 class StopAsked:
     """Somebody wants the program to end for good: ``why`` completes "stopped by ..."."""
 
@@ -232,5 +239,5 @@ class Ticked:
 Event = Union[
     Launched, Refused, Claimed, Occupied, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
     StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked, SurveyAsked, LookReached, LookEnded,
-    Ordered, BesideEnded, Answered, Notified,
+    Ordered, BesideEnded, Answered, Notified, SignalRefused,
 ]  # fmt: skip

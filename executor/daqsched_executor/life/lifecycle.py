@@ -37,6 +37,7 @@ from daqsched_executor.life.events import (
     PathFailed,
     Reached,
     Refused,
+    SignalRefused,
     Spawned,
     Started,
     StartFailed,
@@ -169,6 +170,7 @@ _STEPS: dict[tuple[str, type], Step] = {
     (RUNNING, Notified): _checked,
     (CLEARING, TreeGone): starting.cleared,
     (CLEARING, Ticked): starting.clearing_hangs,
+    (CLEARING, SignalRefused): starting.signal_refused,
     (CLEARING, BesideEnded): starting.hook_ended,
     (CLEARING, StopAsked): stopping.stop_clearing,
     (STOPPING, Spawned): _pid_known,
@@ -179,6 +181,7 @@ _STEPS: dict[tuple[str, type], Step] = {
     (STOPPING, Died): stopping.died_stopping,
     (STOPPING, TreeGone): stopping.tree_gone_stopping,
     (STOPPING, Ticked): stopping.time_over,
+    (STOPPING, SignalRefused): stopping.signal_refused,
     (STOPPING, BesideEnded): stopping.hook_ended,
     (STOPPING, StopAsked): stopping.stop_again,
     (LOOKING, LookReached): _survey,
@@ -193,6 +196,11 @@ _STEPS: dict[tuple[str, type], Step] = {
     (STARTING, BesideEnded): _nothing_to_do,
     (WAITING, BesideEnded): _nothing_to_do,
     (RUNNING, BesideEnded): _nothing_to_do,
+    # what our account may not signal ended by itself meanwhile
+    (STARTING, SignalRefused): _nothing_to_do,
+    (WAITING, SignalRefused): _nothing_to_do,
+    (RUNNING, SignalRefused): _nothing_to_do,
+    (ENDED, SignalRefused): _nothing_to_do,
     # a child that hung in the kernel was given up, and ends later
     # and so may an answer to `Claim`
     (ENDED, Claimed): _nothing_to_do,

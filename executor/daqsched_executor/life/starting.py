@@ -25,6 +25,7 @@ from daqsched_executor.life.events import (
     PathFailed,
     Reached,
     Refused,
+    SignalRefused,
     Started,
     StartFailed,
     Ticked,
@@ -181,10 +182,17 @@ def clearing_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, lis
         hook = state.hook
         state, commands = decide(replace(state, hook=""), now)
         return state, [Say(words.hook_hangs(hook)), EndBeside(hook), *commands]
-    problem = words.unkillable("what the program left behind", state.payload)
-    problem += "; the program starts again when it is gone"
-    state, told = tell_problem(replace(state, deadline=now.mono + KILL_S), problem)
+    state, told = _uncleared(replace(state, deadline=now.mono + KILL_S))
     return state, [*told, KillTree()]
+
+
+def signal_refused(state: State, event: SignalRefused, now: Moment) -> tuple[State, list[Command]]:
+    return _uncleared(replace(state, refused=event.problem))
+
+
+def _uncleared(state: State) -> tuple[State, list[Command]]:
+    problem = words.unkillable("what the program left behind", state.payload, state.refused)
+    return tell_problem(state, f"{problem}; the program starts again when it is gone")
 
 
 def decide(state: State, now: Moment, failed_start: bool = False) -> tuple[State, list[Command]]:

@@ -96,6 +96,8 @@ class State:
     until: Moment = Moment()
     #: Who stopped the program; empty while nobody has.
     stopped_by: str = ""
+    #: Whom our account may not signal (`SignalRefused`); empty: nobody.
+    refused: str = ""
     #: In stopping: why the program is ended and then started again; empty: it ends for good.
     again: str = ""
     #: In stopping: SIGKILL was sent, so the next tick only says that it does not help.
@@ -154,7 +156,7 @@ def begin(now: Moment, patience_s: float, authenticated: bool | None = None) -> 
 
 
 def nothing_runs(state: State, phase: str) -> State:
-    return replace(state, phase=phase, pid=0, path="", hung=False, again="", health=None, deadline=None)
+    return replace(state, phase=phase, pid=0, path="", hung=False, again="", refused="", health=None, deadline=None)
 
 
 def after(now: Moment, seconds: float) -> Moment:

@@ -20,6 +20,7 @@ from daqsched_executor.life.events import (
     Event,
     Moment,
     Reached,
+    SignalRefused,
     Started,
     StopAsked,
     Ticked,
@@ -134,9 +135,20 @@ def time_over(state: State, event: Ticked, now: Moment) -> tuple[State, list[Com
         return replace(state, killed=True), [Say("the grace is over: SIGKILL to the whole tree"), KillTree()]
     if state.pid and not state.program:  # SIGKILL waits for it at the end of its system call: it never execs
         return stopped(replace(state, pid=0), now)
-    problem = words.unkillable(f"pid {state.pid}" if state.pid else "what the program left behind", state.payload)
-    first: list[Command] = [_tell(state, problem), Say(problem)] if problem != state.problem else []
-    return replace(state, problem=problem), [*first, KillTree()]
+    state, told = _unkillable(state)
+    return state, [*told, KillTree()]
+
+
+def signal_refused(state: State, event: SignalRefused, now: Moment) -> tuple[State, list[Command]]:
+    """Said at once: nothing but a person ends it, unless it does so itself."""
+    return _unkillable(replace(state, refused=event.problem))
+
+
+def _unkillable(state: State) -> tuple[State, list[Command]]:
+    what = f"pid {state.pid}" if state.pid else "what the program left behind"
+    problem = words.unkillable(what, state.payload, state.refused)
+    told: list[Command] = [_tell(state, problem), Say(problem)] if problem != state.problem else []
+    return replace(state, problem=problem), told
 
 
 def hook_ended(state: State, event: BesideEnded, now: Moment) -> tuple[State, list[Command]]:

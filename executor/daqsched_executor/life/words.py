@@ -79,8 +79,10 @@ def no_answer(path: str, payload: Payload) -> str:
     return f"{what} does not answer within {duration(payload.probe_timeout_s)}{hint}"
 
 
-def unkillable(what: str, payload: Payload | None) -> str:
-    """SIGKILL does not help."""
+def unkillable(what: str, payload: Payload | None, refused: str) -> str:
+    """SIGKILL does not help; ``refused``: whom our account may not signal."""
+    if refused:
+        return f"{refused}: end it by hand, as that account or as root"
     if payload is not None and payload.container is not None:
         return "the container is not gone: does the container engine answer? Its removal is tried every second"
     return f"SIGKILL does not end {what}: it hangs in the kernel (a dead file system or driver?)"

@@ -110,16 +110,7 @@ def _has_executor(kernel: Kernel, entry: Entry) -> bool:
 
 def _environ(pid: int, having: bytes) -> list[bytes]:
     """The environment that the process was started with; empty where ``having`` is nowhere in it, or it can't be read."""
-    try:
-        file = os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return []
-    try:
-        text = b"".join(iter(lambda: os.read(file, 1 << 16), b""))
-    except OSError:
-        return []
-    finally:
-        os.close(file)
+    text = Kernel().environ(pid)
     return text.split(b"\0") if having in text else []
 
 

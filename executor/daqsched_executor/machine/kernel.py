@@ -9,7 +9,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from daqsched_executor.life.events import Moment
@@ -49,6 +49,11 @@ class Entry(NamedTuple):
     start: int
     #: What it calls itself, at most 15 letters.
     name: str = ""
+
+    @property
+    def dead(self) -> bool:
+        """Whether nothing of it runs any more. (A thread that works on makes its process a living one: `Kernel.entry`.)"""
+        return self.state in "ZX"
 
 
 class Kernel:
@@ -95,39 +100,76 @@ class Kernel:
             return Ended(pid, None, signal_name(os.WTERMSIG(status)), os.WCOREDUMP(status), usage.ru_maxrss / 1024)
         return Ended(pid, os.WEXITSTATUS(status), None, False, usage.ru_maxrss / 1024)
 
-    def signal_group(self, group: int, signum: int) -> None:
-        """As killpg(2). Only for a group whose leader is our unreaped child: the number can't be somebody else's."""
+    def signal_group(self, group: int, signum: int) -> bool:
+        """As killpg(2). Only for a group whose leader is our unreaped child: the number can't be somebody else's. False: our
+        account may signal none of it."""
         try:
             os.killpg(group, signum)
-        except (ProcessLookupError, PermissionError):
+        except ProcessLookupError:
             pass
+        except PermissionError:
+            return False
+        return True
 
-    def signal_process(self, entry: Entry, signum: int) -> None:
-        """Signal exactly the process that was seen, not one that got its number since (pidfd_open(2))."""
+    def signal_process(self, entry: Entry, signum: int) -> bool:
+        """Signal exactly the process that was seen, not one that got its number since (pidfd_open(2)). False: our account
+        may not, as with a program that became another account's (setuid)."""
         try:
             handle = os.pidfd_open(entry.pid)
         except OSError:
-            return
+            return True
         try:
             seen = self.entry(entry.pid)
             if seen is not None and seen.start == entry.start:
                 signal.pidfd_send_signal(handle, signum)
+        except PermissionError:
+            return False
         except OSError:
             pass
         finally:
             os.close(handle)
+        return True
+
+    def owner(self, pid: int) -> int:
+        """The account that a process runs as (its effective uid); -1 where it is gone."""
+        try:
+            return os.stat(f"/proc/{pid}").st_uid
+        except OSError:
+            return -1
 
     def entry(self, pid: int) -> Entry | None:
-        """One process of /proc, or None where it is gone."""
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                text = file.read()
-        except OSError:
+        """One process of /proc, or None where it is gone. One whose first thread has ended while others work, which stat(5)
+        shows as a zombie, has the state of one that works."""
+        text = _read(f"/proc/{pid}/stat")
+        if not text:
             return None
         # the command's name is in brackets and may itself hold brackets and blanks
         rest = text[text.rindex(b")") + 2 :].split()
         name = text[text.index(b"(") + 1 : text.rindex(b")")].decode("utf-8", "replace")
-        return Entry(pid, int(rest[1]), int(rest[2]), rest[0].decode(), int(rest[6]), int(rest[19]), name)
+        state = rest[0].decode()
+        if state == "Z":
+            state = next((found for _, found in self._threads(pid) if found not in "ZX"), state)
+        return Entry(pid, int(rest[1]), int(rest[2]), state, int(rest[6]), int(rest[19]), name)
+
+    def environ(self, pid: int) -> bytes:
+        """The environment that the process was started with; empty where it is gone, is a thread of the kernel, or may not be
+        looked at. Where the first thread has ended, another one has it."""
+        found = _read(f"/proc/{pid}/environ")
+        if not found:
+            for thread, state in self._threads(pid):
+                found = found or (b"" if state in "ZX" else _read(f"/proc/{pid}/task/{thread}/environ"))
+        return found
+
+    def _threads(self, pid: int) -> Iterator[tuple[int, str]]:
+        """The threads of a process beside its first one, with their states."""
+        try:
+            names = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            return
+        for name in names:
+            text = _read(f"/proc/{pid}/task/{name}/stat") if int(name) != pid else b""
+            if text:
+                yield int(name), text[text.rindex(b")") + 2 :].split(None, 1)[0].decode()
 
     def never_execed(self, pid: int) -> bool:
         """Whether our child ``pid`` is still, or died as, a mere fork of ours."""
@@ -148,9 +190,17 @@ class Kernel:
         while below:
             entry = below.pop(0)
             below += children.get(entry.pid, ())
-            if entry.state not in "ZX":
+            if not entry.dead:
                 found.append(entry)
         return found
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def signal_name(number: int) -> str:

@@ -17,7 +17,17 @@ from collections.abc import Callable
 from typing import Any
 
 from daqsched_executor.contract import Payload
-from daqsched_executor.life.events import Died, Event, PathFailed, Reached, Spawned, Started, StartFailed, TreeGone
+from daqsched_executor.life.events import (
+    Died,
+    Event,
+    PathFailed,
+    Reached,
+    SignalRefused,
+    Spawned,
+    Started,
+    StartFailed,
+    TreeGone,
+)
 from daqsched_executor.machine import child
 from daqsched_executor.machine.death import Watch
 from daqsched_executor.machine.filestore import FileStore
@@ -252,16 +262,20 @@ class Program:
             return {"peak": ended.peak}
         return {"out_of_memory": True, "peak": max(ended.peak, memory.peak), "limit": memory.limit}
 
-    def signal(self, name: str) -> None:
+    def signal(self, name: str) -> list[Event]:
         """The signal to the program's group and to what left the group; SIGCONT, so that a stopped one hears it."""
         number = signal_number(name)
         group = self.pid
+        refused: list[Entry] = []
+        entries = self._kernel.descendants(self.runners)
         if group:
-            self._kernel.signal_group(group, number)
+            if not self._kernel.signal_group(group, number):
+                refused = [entry for entry in entries if entry.pid == group]
             self._kernel.signal_group(group, signal.SIGCONT)
-        for entry in self._kernel.descendants(self.runners):
+        for entry in entries:
             if entry.group != group:
                 self._kernel.signal_process(entry, number)
+        return self._told(refused)
 
     def kill_tree(self) -> list[Event]:
         """SIGKILL to all that there is, and, from `reap`, to what was born meanwhile, until nothing is left."""
@@ -272,10 +286,22 @@ class Program:
         self._killing = True
         if self.pid:
             self._kernel.signal_group(self.pid, KILL_CONTAINER if ask else signal.SIGKILL)
-        self._kill_all()
-        return events + self.reap()
+        refused = self._kill_all()
+        return events + self.reap() + refused
 
-    def _kill_all(self) -> None:
+    def _kill_all(self) -> list[Event]:
+        refused = []
         for entry in self._kernel.descendants(self.runners):
             if entry.pid != self._asked and not (self._order >= 0 and entry.name == JANITOR):
-                self._kernel.signal_process(entry, signal.SIGKILL)
+                if not self._kernel.signal_process(entry, signal.SIGKILL):
+                    refused.append(entry)
+        return self._told(refused)
+
+    def _told(self, refused: list[Entry]) -> list[Event]:
+        """Those that our account may not signal: a program that became another account's (sudo, su; credentials(7))."""
+        if not refused:
+            return []
+        first = refused[0]
+        more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+        who = f"pid {first.pid} ({first.name}), which runs as uid {self._kernel.owner(first.pid)},{more}"
+        return [SignalRefused(f"{who} can't be ended by uid {os.geteuid()}, the executor's account")]

@@ -127,8 +127,10 @@ def end_all(kernel: Kernel) -> int:
         except ChildProcessError:
             return len(killed)
         time.sleep(_LOOK_AGAIN_S)
-    left = ", ".join(f"{entry.pid} ({entry.name})" for entry in kernel.descendants())
-    print(f"not ended: {left}: something hangs in the kernel, or the container engine", flush=True)
+    left = kernel.descendants()
+    refused = [entry for entry in left if not kernel.signal_process(entry, 0)]
+    why = "our account may not end it" if refused else "something hangs in the kernel, or the container engine"
+    print(f"not ended: {', '.join(f'{entry.pid} ({entry.name})' for entry in refused or left)}: {why}", flush=True)
     return len(killed)
 
 

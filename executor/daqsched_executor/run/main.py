@@ -193,7 +193,7 @@ class Run:
             if self._program.talk >= 0:
                 self._loop.watch(self._program.talk, READ, self._child_speaks)
         elif isinstance(command, Signal):
-            self._program.signal(command.name)
+            self._hear(lambda: self._program.signal(command.name))
         elif isinstance(command, KillTree):
             self._hear(self._program.kill_tree)
         elif isinstance(command, RunBeside):
