@@ -29,7 +29,9 @@ PURE = {
     / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",
     EXECUTOR / "forward": "batch columns lines position record report ledger marks",
-    EXECUTOR / "forward" / "forms": "__init__ levels multiline records text times received syslog jsonlines journald",
+    EXECUTOR
+    / "forward"
+    / "forms": "__init__ levels moment multiline records text times received syslog jsonlines journald",
     EXECUTOR / "forward" / "inputs": "export identity",
 }
 PURE_FILES = [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()]

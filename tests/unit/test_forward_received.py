@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daqsched_executor.contract import Stream
-from daqsched_executor.forward.batch import BODY
+from daqsched_executor.forward.batch import BODY, Batch, Documents
+from daqsched_executor.forward.connection import Reply
+from daqsched_executor.forward.elastic import Elastic
 from daqsched_executor.forward.forms import form_of
-from daqsched_executor.forward.forms.received import DROPPED, row, unescaped
+from daqsched_executor.forward.forms.received import DROPPED, Received, row, unescaped
 from daqsched_executor.forward.position import Position
 
 #: 2026-11-23 05:06:02 UTC.
@@ -179,3 +182,158 @@ def test_no_beginning_of_a_message_is_an_error(format: str) -> None:
     text = b'<165>1 2026-11-23T05:06:01Z h app 1 ID [ex@1 k="v"] {"a":{"b":[1,"x"]}} \xff'
     for end in range(len(text)):
         assert "message" in document(format, text[:end])
+
+
+#: What a sender may write that is no JSON object as people mean it, or one with values that no program should choke on.
+ODD_OBJECTS = {
+    "half of a character": (b'{"message":"\\ud83d"}', "\ufffd"),
+    "half of one in a name": (b'{"message":"x","\\ud83d":"\\udc00"}', "x"),
+    "half of one as the host": (b'{"message":"x","host":"\\ud83d"}', "x"),
+    "a whole one in two halves": (b'{"message":"\\ud83d\\ude00"}', "\U0001f600"),
+    "a huge number": (b'{"message":"x","n":' + b"9" * 100_000 + b"}", "x"),
+    "beyond a float": (b'{"message":"x","n":1e999,"time":1e999}', "x"),
+    "no number": (b'{"message":"x","n":NaN,"m":-Infinity,"time":NaN}', "x"),
+    "a time beyond any date": (b'{"message":"x","time":"99999-99-99T99:99:99Z","ts":99999999999999999999}', "x"),
+    "the year 0": (b'{"message":"x","time":"0000-00-00T00:00:00Z"}', "x"),
+    "the year 1": (b'{"message":"x","time":"0001-01-01T00:00:00+14:00"}', "x"),
+    "NUL": (b'{"message":"x","a\\u0000":"\\u0000"}', "x"),
+    "an empty name": (b'{"message":"x","":1}', "x"),
+    "fields named like ours": (b'{"message":"x","_id":1,"@timestamp":5,"log":{"offset":"x"},"labels":{"a":1},"event":3}', "x"),
+    "a message that is an object": (b'{"message":{"a":1}}', '{"message":{"a":1}}'),
+    "a byte order mark": (b'\xef\xbb\xbf{"message":"x"}', "x"),
+    "digits that are none": ('{"message":"x","level":"²","time":"²"}'.encode(), "x"),
+    "UTF-16": ('{"message":"x"}'.encode("utf-16"), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", ODD_OBJECTS)
+def test_an_odd_object_is_a_document(which: str) -> None:
+    """As a datagram, and as an entry of the journal; a deep one, too."""
+    data, message = ODD_OBJECTS[which]
+    found = document("json", data)
+    assert message is None or found["message"] == message
+    assert "message" in document("journald", data) and "message" in document("syslog", data)
+    assert document("json", b'{"message":"good"}', data, b'{"message":"good"}')["message"] == "good"
+
+
+@pytest.mark.parametrize("depth", [100, 250, 30_000])
+def test_a_deep_object_is_a_document(depth: int) -> None:
+    """As text where a parser would need much of a stack; what is quoted is not nested."""
+    for text in ('{"a":' * depth + "1" + "}" * depth, '{"a":' + "[" * depth + "]" * depth + "}"):
+        assert document("json", text.encode())["message"] == text
+    quoted = json.dumps({"message": "[{" * depth})
+    assert document("json", quoted.encode())["message"] == "[{" * depth
+
+
+def test_what_labels_have_no_room_for_is_kept_as_it_came() -> None:
+    """A field that stands twice, too many of them, long ones: the flag ``truncated``, and the whole text."""
+    for data in (
+        b'{"message":"x","a":1,"a":2}',
+        b'{"message":"x","a":{"b":1},"a.b":2}',
+        json.dumps({"message": "x", **{f"f{at}": at for at in range(100)}}).encode(),
+        json.dumps({"message": "x", "a": "v" * 2000}).encode(),
+        json.dumps({"message": "x", "host": "h" * 300}).encode(),
+    ):
+        found = document("json", data)
+        assert found["log"]["flags"] == ["truncated"] and found["event"]["original"] == data.decode()
+    assert "flags" not in document("json", b'{"message":"x","a":1}')["log"]
+    amplified = document("json", json.dumps({"k" * 60_000: {f"f{at}": at for at in range(5000)}}).encode())
+    assert len(json.dumps(amplified)) < 300_000
+
+
+def test_a_time_or_level_that_is_none_stays_a_label() -> None:
+    """Nothing that somebody wrote goes for want of a meaning."""
+    found = document("json", b'{"message":"x","time":"soon","level":"awful"}')
+    assert found["labels"] == {"time": "soon", "level": "awful"}
+    assert found["@timestamp"] == "2026-11-23T05:06:02.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("format", "data"),
+    [
+        ("json", b'{"message":"x","time":"2076-01-01T00:00:00Z"}'),
+        ("syslog", b"<13>1 2076-01-01T00:00:00Z h app - - - x"),
+        ("journald", b'{"MESSAGE":"x","__REALTIME_TIMESTAMP":"3345062400000000"}'),
+    ],
+)
+def test_a_time_in_the_future_counts_as_none(format: str, data: bytes) -> None:
+    """Its line would be the last one until then; the time is kept."""
+    found = document(format, data)
+    assert found["@timestamp"] == found["event"]["created"] == "2026-11-23T05:06:02.000000Z"
+    assert found["log"]["flags"] == ["clock-ahead"] and found["message"] == "x"
+    assert found["daqsched"]["named_time"] == "2076-01-01T00:00:00.000000Z"
+    near = document("json", b'{"message":"x","time":"2026-11-23T05:06:59Z"}')
+    assert near["@timestamp"] == "2026-11-23T05:06:59.000000Z" and "flags" not in near["log"]
+
+
+def test_marks_of_a_row_become_flags() -> None:
+    """What was cut, and how much; a piece that goes on has no header."""
+    chunk = b"".join(
+        row(SEEN, b"192.0.2.7", b"<13>app: x", marks)
+        for marks in (b"cut=70000", b"truncated", b"truncated,continued", b"continued", b"partial", b"tomorrow's")
+    )
+    made = form_of(stream("syslog"), 0).encode(chunk, Position(0, 0), SEEN, False, BODY)
+    found = [json.loads(text) for text in made.documents.body().splitlines()[1::2]]
+    assert [one["log"].get("flags") for one in found] == [
+        ["truncated"], ["truncated"], ["truncated", "continued"], ["continued"], ["partial"], None,
+    ]  # fmt: skip
+    assert found[0]["daqsched"]["cut_bytes"] == 70000
+    assert [one["message"] for one in found] == ["x", "x", "<13>app: x", "<13>app: x", "x", "x"]
+    assert {one["source"]["ip"] for one in found} == {"192.0.2.7"}
+
+
+def test_the_interface_of_an_address_is_no_part_of_it() -> None:
+    """``fe80::1%eth0``: Elasticsearch knows no interfaces."""
+    found = document("syslog", b"<13>app: x", peer=b"fe80::1%eth0")
+    assert found["source"] == {"ip": "fe80::1"} and found["host"] == {"name": "fe80::1%eth0"}
+
+
+def test_a_record_that_cannot_be_read_is_set_aside_alone() -> None:
+    """Whatever a form raises: the row's bytes are a dead letter with the reason, all others are documents as ever."""
+
+    def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
+        if b"poison" in data:
+            raise ZeroDivisionError("poison")
+        fields["message"] = data.decode()
+
+    rows = [row(SEEN, b"-", data) for data in (b"one", b"poison \xff", b"three", b"poison", b"five")]
+    made = Received(stream("json"), 0, "", fill).encode(b"".join(rows), Position(0, 0), SEEN, False, BODY)
+    assert len(made.documents) == 5 and made.end == sum(map(len, rows))
+    sent, aside = made.documents.parted()
+    assert [json.loads(text)["message"] for text in sent.body().splitlines()[1::2]] == ["one", "three", "five"]
+    assert [json.loads(document.splitlines()[1])["message"] for document, _ in aside] == [
+        f"{SEEN} - poison \\xff",
+        f"{SEEN} - poison",
+    ]
+    assert {reason for _, reason in aside} == {"the forwarder could not read this record: ZeroDivisionError: poison"}
+    ids = [json.loads(one.splitlines()[0])["create"]["_id"] for one in made.documents]
+    assert ids == [f"AAAAAAAAAAA-{sum(map(len, rows[:at])):010x}" for at in range(5)]
+    alone = Received(stream("json"), 0, "", fill).encode(rows[1], Position(0, len(rows[0])), SEEN + 1, False, BODY)
+    assert list(alone.documents) == [aside[0][0]], "the same again"
+
+
+def test_what_is_set_aside_keeps_its_place_among_others() -> None:
+    """Documents of several records together, and the last ones left out for want of room."""
+    together = Documents([b"a\na\n", b"b\nb\n"], aside=[(1, "why b")])
+    together += Documents([b"c\nc\nd\nd\n"], 2, aside=[(0, "why c")])
+    assert together.parted()[1] == [(b"b\nb\n", "why b"), (b"c\nc\n", "why c")]
+    together.shorten(8, 0)
+    assert together.parted()[1] == [(b"b\nb\n", "why b")] and list(together.parted()[0]) == [b"a\na\n"]
+
+
+def test_what_is_set_aside_is_a_dead_letter_and_counted() -> None:
+    """It is not sent as a line; its reason comes with it."""
+    sent: list[bytes] = []
+
+    class Server:
+        node = "http://es"
+
+        def request(self, method: str, path: str, body: Any, kind: str) -> Reply:
+            sent.append(b"".join(body))
+            return Reply(200, b'{"errors":false}')
+
+    documents = Documents([b'{"a":1}\n{"x":1}\n', b'{"a":2}\n{"x":2}\n'], aside=[(0, "why")])
+    elastic = Elastic(Server(), "logs", lambda about, sentence: None, threading.Event(), lambda refused: None)  # type: ignore[arg-type]
+    outcome = elastic.deliver(Batch(1, "logs-2026.11.23", documents))
+    assert (outcome.stored, outcome.dead) == (1, 1) and sent == [b'{"a":2}\n{"x":2}\n']
+    assert [(one.document, one.reason) for one in outcome.refused] == [(b'{"a":1}\n{"x":1}\n', "why")]

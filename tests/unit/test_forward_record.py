@@ -52,7 +52,7 @@ def test_every_field_of_a_document_has_a_type_in_the_template() -> None:
 
 
 def test_a_dead_letter_keeps_id_time_text_whence_and_the_whole_document() -> None:
-    """It is the same line under the same id, in the month of its time, and can be made whole again."""
+    """It is the same line under the same id, in the month in which it was seen, and can be made whole again."""
     row = _row(b'say "hi" \xc3\xa4\n')
     dead = letter(Refused("logs-2001.09.09", row, "no"), "logs")
     action, source = map(json.loads, dead.document.splitlines())
@@ -66,6 +66,14 @@ def test_a_dead_letter_keeps_id_time_text_whence_and_the_whole_document() -> Non
         "error": {"message": "no"},
         "event": {"dataset": "daqsched.deadletter"},
     }
+
+
+@pytest.mark.parametrize("ending", ["2026.11", "2026.11.27", "2026.11.27.05", "2026.11.27.0506"])
+def test_the_index_of_a_dead_letter_follows_from_when_the_line_was_seen(ending: str) -> None:
+    """Whatever time a sender wrote: a month that it invents makes no index."""
+    row = b'{"create":{"_id":"x"}}\n{"@timestamp":"1975-03-01T00:00:00Z","message":"clock unset"}\n'
+    assert letter(Refused(f"my-logs-2.0-{ending}", row, "no"), "logs").target == "logs-deadletter-2026.11"
+    assert letter(Refused("an-alias", row, "no"), "logs").target == "logs-deadletter-1975.03"
 
 
 def test_of_a_line_that_is_too_large_the_beginning_is_stored() -> None:

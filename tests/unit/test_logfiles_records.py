@@ -73,6 +73,15 @@ def messages(documents: list[bytes]) -> list[str]:
     return [source["message"] for source in sources(documents)]
 
 
+def test_a_time_in_the_future_counts_as_none() -> None:
+    """The line has the time when it was seen, and keeps the other one beside it."""
+    found = sources(read(records(time="iso"), b"2026-11-23T04:07:00Z near\n2076-01-01T00:00:00Z far\n"))
+    assert found[0]["@timestamp"] == "2026-11-23T04:07:00.000000Z" and "flags" not in found[0]["log"]
+    assert found[1]["@timestamp"] == "2026-11-23T04:06:10.000001Z" and "created" not in found[1]["event"]
+    assert found[1]["log"]["flags"] == ["clock-ahead"]
+    assert found[1]["daqsched"]["named_time"] == "2076-01-01T00:00:00.000000Z"
+
+
 def test_a_record_says_whence_it_is_when_it_was_written_and_when_it_was_seen() -> None:
     """All fields of a document, and its id."""
     (document,) = read(

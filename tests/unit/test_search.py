@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daqsched.errors import UserError
-from daqsched.logs.follow import LAG_S, Stored
+from daqsched.logs.follow import LAG_S, LATE_S, Lateness, Stored
 from daqsched.logs.lines import Line, format_line, json_line, line_of
 from daqsched.logs.query import Wanted, levels_from, query, same_stream, sorting, stored_since
 from daqsched.times import moment
@@ -304,3 +304,19 @@ def test_how_far_indices_were_filled_is_remembered_until_it_is_settled() -> None
     for second in range(200):
         stored.note({"a": 10 + second}, 200.0 + second)
     assert stored.settled() == {"a": 10 + 199 - LAG_S, "b": 1}
+
+
+def test_a_host_with_a_clock_that_is_ahead_makes_no_other_line_late() -> None:
+    """Nor its own, when the clock is put right; what waited for long is still late."""
+    lateness, now = Lateness(), 1_795_393_425.0
+
+    def late(host: str, seen: float) -> bool:
+        return lateness.late(replace(LINE, host=host, time=seen), now)
+
+    assert not late("hlt01", now - 1)
+    for ahead in (60.0, 3600.0, 1e9):
+        assert not late("hlt09", now + ahead)
+        assert not late("hlt01", now - 0.5) and not late("hlt02", now - LATE_S + 1)
+    now += 10
+    assert not late("hlt09", now - 1), "its clock was put right"
+    assert late("hlt03", now - 10 * LATE_S) and late("hlt09", now - 2)

@@ -26,19 +26,25 @@ class Documents:
     Most are made, sent and forgotten many in one piece; only who needs to know takes them apart.
     """
 
-    __slots__ = ("_count", "_pieces", "size")
+    __slots__ = ("_count", "_pieces", "aside", "size")
 
-    def __init__(self, pieces: Iterable[bytes] = (), count: int | None = None) -> None:
+    def __init__(
+        self, pieces: Iterable[bytes] = (), count: int | None = None, aside: Sequence[tuple[int, str]] = ()
+    ) -> None:
         """Each piece is one document, unless ``count`` says how many all are together."""
         self._pieces = list(pieces)
         self._count = len(self._pieces) if count is None else count
         #: In bytes.
         self.size = sum(map(len, self._pieces))
+        #: Those of records that could not be read: by position, with the reason. They are dead letters from the beginning.
+        self.aside = list(aside)
 
     def __len__(self) -> int:
         return self._count
 
     def __iadd__(self, others: Documents) -> Documents:
+        if others.aside:
+            self.aside += [(self._count + at, reason) for at, reason in others.aside]
         self._pieces += others._pieces
         self._count += others._count
         self.size += others.size
@@ -74,6 +80,17 @@ class Documents:
                 end = first
             if end:
                 self._pieces.append(piece[:end])
+        if self.aside:
+            self.aside = [one for one in self.aside if one[0] < self._count]
+
+    def parted(self) -> tuple[Documents, list[tuple[bytes, str]]]:
+        """Those to be sent, and those of records that could not be read, each with the reason."""
+        if not self.aside:
+            return self, []
+        reasons = dict(self.aside)
+        each = list(self)
+        kept = Documents(one for at, one in enumerate(each) if at not in reasons)
+        return kept, [(each[at], reason) for at, reason in sorted(reasons.items())]
 
 
 class Batch(NamedTuple):

@@ -2,19 +2,25 @@
 
 All of a line goes into an index of our own, ``PREFIX-deadletter-YYYY.MM``, whose mapping takes anything: the document that
 was refused as text (``event.original``), so that ``daqsched deadletter replay`` can send it again, and the fields by which
-people look for lines. The month is the line's, so that a second attempt meets the first one. Values in, values out.
+people look for lines. The month is that of the index that refused it, so of when the line was seen: a second attempt meets
+the first one, and what time a sender wrote into its line is no matter. Values in, values out.
 """
 
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+import re
+from typing import Any, NamedTuple
 
 #: ``event.dataset`` of such a document.
 DEADLETTER_DATASET = "daqsched.deadletter"
 
 #: So much of the text of a line that is too large even alone is kept in the index.
 SHORT = 4096
+
+
+#: How the name of an index of lines ends, whatever its period; see `record.index_of`.
+_MONTH = re.compile(r"-(\d{4}\.\d\d)(?:\.\d\d(?:\.\d\d(?:\d\d)?)?)?\Z")
 
 
 class Refused(NamedTuple):
@@ -53,6 +59,12 @@ def letter(refused: Refused, prefix: str) -> Letter:
     else:
         small["event"]["original"] = source.decode()
     small["error"] = {"message": reason}
-    # YYYY-MM of the line's time
-    month = full["@timestamp"][:7].replace("-", ".")
-    return Letter(f"{prefix}-deadletter-{month}", action + b"\n" + json.dumps(small).encode() + b"\n")
+    return Letter(
+        f"{prefix}-deadletter-{_month(refused.target, full)}", action + b"\n" + json.dumps(small).encode() + b"\n"
+    )
+
+
+def _month(target: str, full: dict[str, Any]) -> str:
+    """``2026.11``: that of the index, or of the line where the index's name says none."""
+    found = _MONTH.search(target)
+    return found.group(1) if found is not None else str(full["@timestamp"])[:7].replace("-", ".")

@@ -90,8 +90,9 @@ class Elastic:
 
     def deliver(self, batch: Batch) -> Outcome:
         """Store every line of the batch that Elasticsearch does not refuse for ever, however long that takes."""
-        work = [batch.documents]
-        refused: list[Refused] = []
+        documents, aside = batch.documents.parted()
+        work = [documents] if documents else []
+        refused = [Refused(batch.target, row, reason) for row, reason in aside]
         stored = duplicates = retries = attempt = 0
         while work:
             documents = work[-1]

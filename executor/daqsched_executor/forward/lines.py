@@ -36,13 +36,13 @@ def split(chunk: bytes, final: bool) -> Split:
     if end >= 0:
         return Split(chunk[:end].split(b"\n"), 1, "")
     if len(chunk) > LONGEST:
-        return Split([chunk[: _whole_characters(chunk, LONGEST)]], 0, TRUNCATED)
+        return Split([chunk[: whole_characters(chunk, LONGEST)]], 0, TRUNCATED)
     if final and chunk:
         return Split([chunk], 0, PARTIAL)
     return Split([], 0, "")
 
 
-def _whole_characters(chunk: bytes, end: int) -> int:
+def whole_characters(chunk: bytes, end: int) -> int:
     """``end``, or up to three bytes less where a UTF-8 character would be torn there."""
     for back in range(4):
         if chunk[end - back] & 0xC0 != 0x80:

@@ -20,6 +20,7 @@ from .batch import Batch
 from .beat import Beat
 from .connection import Connection, Keys, addresses
 from .elastic import Elastic, Outcome
+from .ending import ending
 from .inputs import inputs_of
 from .journal import Journal
 from .kept import Kept
@@ -38,9 +39,6 @@ BURYING = 8
 
 #: After SIGTERM, how long lines that were read may take to be stored. They are in the journal anyway.
 FLUSH_S = 4.0
-
-#: The exit status after an error of ours (sysexits' EX_SOFTWARE): a restart sends again what had no reply.
-BUG = 70
 
 
 class Forwarder:
@@ -155,12 +153,9 @@ class Forwarder:
 
     def _guard(self, work: Callable[[Elastic], None], at: int) -> None:
         """A thread's whole life, with a connection of its own."""
-        try:
+        with ending(self._complaints):
             connection = Connection(self._nodes, Keys(self._config.access, self._complaints), first=at)
             work(Elastic(connection, self._config.index, self._complaints, self._give_up, self._kept.keep))
-        except Exception as error:  # noqa: BLE001 - a thread that dies silently would stop half the lines
-            self._complaints("bug", f"{type(error).__name__}: {error}")
-            os._exit(BUG)
 
     def _send(self, elastic: Elastic) -> None:
         """Batches in, outcomes out."""

@@ -32,6 +32,10 @@ CATCH_UP_EVERY = 4
 #: The times of what waits are noted this often.
 NOTE_EVERY_S = 10.0
 
+#: So long before a stream was registered its lines can have been printed at most: an index follows from that time, and
+#: whoever owns the file may give it any date.
+OLDEST_MICROS = 86_400_000_000
+
 Complain = Callable[[str, str], None]
 
 
@@ -110,9 +114,11 @@ class Reader:
             try:
                 for entry in plan.ranges:
                     documents += self._reread(entry)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - what one stream holds must not keep the others from being read
                 # Not given up: it stays in the journal, and the next start tries again.
-                self._complain("again", f"cannot read again what may not have been stored: {error}")
+                self._complain(
+                    "again", f"cannot read again what may not have been stored: {type(error).__name__}: {error}"
+                )
                 continue
             documents += self._tell(plan.drops)
             if documents:
@@ -201,6 +207,8 @@ class Reader:
             draft.read(source, cursor)
         except OSError as error:
             self._complain(source.link, f"cannot read {source.instance}: {error}")
+        except Exception as error:  # noqa: BLE001 - this stream waits, the others go on
+            self._complain(source.link, _unread(source, error))
 
     def _jump(self, source: Source) -> None:
         """Leave what waits for later if it is much and old."""
@@ -266,7 +274,7 @@ class Reader:
         self._seen = micros
         if not source.looked:
             # it was printed while nobody looked
-            micros = max(min(micros, status.st_mtime_ns // 1000), source.marks.latest)
+            micros = max(min(micros, _changed(source, status, micros)), source.marks.latest)
             source.looked = True
         ends = [cursor.end for cursor in source.left[-2 * MOST_LEFT :] if cursor.end is not None]
         source.marks.see(status.st_size, micros, self._run.now(), ends)
@@ -294,3 +302,19 @@ class Reader:
             write(*arguments)
         except OSError as error:
             self._complain("journal", f"cannot write {self.journal.path}: {error}")
+
+
+def _changed(source: Source, status: os.stat_result, clock: int) -> int:
+    """When the file was changed last, as far as that can be believed."""
+    created = source.stream.created * 1e6
+    known = created if 0 < created < clock else clock
+    return max(status.st_mtime_ns // 1000, int(known) - OLDEST_MICROS)
+
+
+def _unread(source: Source, error: Exception) -> str:
+    """A form of ours fails beyond a single record, or an option of the registration is none."""
+    where = f"byte {source.front.position.offset} of {source.link}"
+    return (
+        f"cannot make documents of {source.instance} at {where} ({type(error).__name__}: {error}): it waits, all other streams "
+        "are forwarded; please report this"
+    )

@@ -31,6 +31,9 @@ except ImportError:  # a farm machine without orjson: 1.5 times the CPU per line
 
 ECS_VERSION = "8.11.0"
 
+#: Of the reason for a dead letter so many characters are kept.
+LONGEST_REASON = 500
+
 #: Of a document that tells how many lines were given up.
 DROPPED_DATASET = "daqsched.dropped"
 
@@ -106,6 +109,22 @@ def told(stream: Stream, drop: Drop, why: str) -> bytes:
     kind = "debug" if drop.debug else "all"
     action = {"create": {"_id": f"{generation_id(stream.id, drop.generation)}-{drop.start:010x}-dropped-{kind}"}}
     return b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in (action, fields))
+
+
+def set_aside(
+    stream: Stream, generation: int, offset: int, micros: int, data: bytes, error: Exception
+) -> tuple[bytes, str]:
+    """The two rows of a record that its form could not read, seen then, and why: it is a dead letter with all its bytes.
+
+    Whatever goes wrong with one record is a bug of ours, and concerns that record alone. This can't go wrong.
+    """
+    fields = fields_of(stream)
+    fields["@timestamp"] = f"{utc(micros // 1_000_000):%Y-%m-%dT%H:%M:%S}.{micros % 1_000_000:06}Z"
+    fields["message"] = data.decode("utf-8", "backslashreplace")
+    fields["log"] = {"offset": offset}
+    action = {"create": {"_id": f"{generation_id(stream.id, generation)}-{offset:010x}"}}
+    rows = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in (action, fields))
+    return rows, f"the forwarder could not read this record: {type(error).__name__}: {error}"[:LONGEST_REASON]
 
 
 def _megabytes(size: int) -> str:

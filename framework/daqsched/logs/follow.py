@@ -55,6 +55,30 @@ class Stored:
         return self._before[0][1] if self._before else {}
 
 
+class Lateness:
+    """Which of the lines that are given one after the other were stored late: pure."""
+
+    def __init__(self) -> None:
+        self._streams: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
+        self._latest = 0.0
+
+    def late(self, line: Line, now: float) -> bool:
+        """Whether newer lines of its stream were given before it, or much newer ones of any.
+
+        A line that was seen later than ``now`` comes from a host whose clock is ahead: it makes no other one late.
+        """
+        stream = (line.host, line.job, line.stream, line.task_id)
+        newest = self._streams.get(stream, 0.0)
+        late = line.seen < newest or line.seen < self._latest - LATE_S
+        seen = min(line.seen, now)
+        self._streams[stream] = max(newest, seen)
+        self._streams.move_to_end(stream)
+        if len(self._streams) > MOST_STREAMS:
+            self._streams.popitem(last=False)
+        self._latest = max(self._latest, seen)
+        return late
+
+
 class Follower:
     """Reads what ``wanted`` names; `tail` first, then `follow`. ``complain`` gets a sentence for each change of luck."""
 
@@ -71,8 +95,7 @@ class Follower:
         self._complain, self._sleep = complain, sleep
         #: Ids of lines that were given, with the moment when they were last found.
         self._given: OrderedDict[str, float] = OrderedDict()
-        self._streams: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
-        self._latest = 0.0
+        self._lateness = Lateness()
         #: What was stored while `tail` asked, and is older than what it gave, was left out by its limit.
         self._begin = 0.0
         self._stored = Stored()
@@ -80,11 +103,12 @@ class Follower:
 
     def tail(self, most: int) -> list[Line]:
         """The last lines, oldest first; `follow` does not give them again."""
+        began = time.time()
         lines = tail(self._client, self._wanted, most, self._prefix)
         for line in lines:
             self._new(line)
         if len(lines) >= most:
-            self._begin = lines[0].time if lines else time.time() - POLL_S
+            self._begin = min(lines[0].time, began) if lines else time.time() - POLL_S
         return lines
 
     def follow(self) -> Iterator[Line]:
@@ -138,15 +162,7 @@ class Follower:
         self._given.move_to_end(line.id)
         if known or line.time < self._begin:
             return None
-        stream = (line.host, line.job, line.stream, line.task_id)
-        newest = self._streams.get(stream, 0.0)
-        late = line.seen < newest or line.seen < self._latest - LATE_S
-        self._streams[stream] = max(newest, line.seen)
-        self._streams.move_to_end(stream)
-        if len(self._streams) > MOST_STREAMS:
-            self._streams.popitem(last=False)
-        self._latest = max(self._latest, line.seen)
-        return replace(line, late=True) if late else line
+        return replace(line, late=True) if self._lateness.late(line, time.time()) else line
 
     # ------------------------------------------------------------------------------------- how far indices are filled
 

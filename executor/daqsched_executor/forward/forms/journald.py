@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ..lines import TRUNCATED
-from .records import stamp
+from .moment import add_flag, set_time
 from .syslog import FACILITIES, LEVELS, SEVERITIES
 
 #: All fields that a document is made of; an entry may have any others, which nobody reads.
@@ -39,17 +39,17 @@ def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
         fields["message"] = data.decode("utf-8", "replace")
         return
     when = _text(entry, "_SOURCE_REALTIME_TIMESTAMP") or _text(entry, "__REALTIME_TIMESTAMP")
-    if when.isdigit() and len(when) < 17:
-        fields["@timestamp"] = stamp(int(when)).decode()
+    if when.isdecimal() and len(when) < 17:
+        set_time(fields, int(when), received)
     fields["message"] = _text(entry, "MESSAGE")
     if entry.get(CUT) is True:
-        fields["log"]["flags"] = [TRUNCATED]
+        add_flag(fields, TRUNCATED)
     priority, facility = _text(entry, "PRIORITY"), _text(entry, "SYSLOG_FACILITY")
     syslog: dict[str, Any] = {}
-    if priority.isdigit() and int(priority) < 8:
+    if priority.isdecimal() and len(priority) < 3 and int(priority) < 8:
         fields["log"]["level"] = LEVELS[int(priority)]
         syslog["severity"] = {"name": SEVERITIES[int(priority)]}
-    if facility.isdigit() and int(facility) < len(FACILITIES):
+    if facility.isdecimal() and len(facility) < 4 and int(facility) < len(FACILITIES):
         syslog["facility"] = {"name": FACILITIES[int(facility)]}
     name = _text(entry, "SYSLOG_IDENTIFIER") or _text(entry, "_COMM")
     if name:
@@ -62,7 +62,7 @@ def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
     fields["service"] = {"name": service, "node": {"name": f"{service}@{host}"}}
     process: dict[str, Any] = {}
     pid = _text(entry, "_PID") or _text(entry, "SYSLOG_PID")
-    if pid.isdigit() and len(pid) < 10:
+    if pid.isdecimal() and len(pid) < 10:
         process["pid"] = int(pid)
     if _text(entry, "_COMM"):
         process["name"] = _text(entry, "_COMM")
@@ -74,7 +74,7 @@ def _text(entry: dict[str, Any], name: str) -> str:
     """A field; one that is no UTF-8 is printed as a list of its bytes, one that is there twice as a list of both."""
     value = entry.get(name)
     if isinstance(value, list):
-        if all(isinstance(one, int) and 0 <= one < 256 for one in value):
+        if all(type(one) is int and 0 <= one < 256 for one in value):
             return bytes(value).decode("utf-8", "replace")
         value = value[0] if value else ""
     return value if isinstance(value, str) else ""

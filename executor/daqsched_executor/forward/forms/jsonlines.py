@@ -1,17 +1,32 @@
-"""JSON objects that programs send: the usual names of time, level, text and sender are found, the rest become labels."""
+"""JSON objects that programs send: the usual names of time, level, text and sender are found, the rest become labels.
+
+What the fields of a document have no room for (more or longer labels, a name that stands twice) is kept in
+``event.original``, which has the whole text then, with the flag ``truncated``.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ...contract.levels import LEVELS
-from .records import stamp
+from ..lines import TRUNCATED
+from .moment import add_flag, set_time
 from .times import Times
 
-#: More fields than this, longer ones, or deeper ones are left out of the labels; the text of the object has them all.
+#: More fields than this, longer ones, or deeper ones are left out of the labels.
 MOST_LABELS, LONGEST_LABEL, DEEPEST = 64, 1024, 4
+
+#: A name of a host, a service or a label is cut behind so many characters.
+LONGEST_NAME = 255
+
+#: A text that is nested deeper is kept as text: a parser would need a stack for it.
+DEEPEST_TEXT = 200
+
+#: A number with more digits stays the text that it is.
+_LONGEST_NUMBER = 20
 
 _TIME = ("@timestamp", "timestamp", "time", "ts", "date")
 _LEVEL = ("level", "log.level", "levelname", "severity", "loglevel", "lvl")
@@ -21,48 +36,103 @@ _SERVICE = ("service", "service.name", "app", "application", "program", "logger"
 
 _ISO, _EPOCH = Times("iso", ""), Times("epoch", "")
 
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]', re.DOTALL)
+
 
 def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
     """One object into its document's fields; what is no object is kept as text."""
-    text = data.decode("utf-8", "replace").strip()
+    text = data.decode("utf-8", "replace").strip().lstrip("\ufeff")
+    fields["message"] = text
     fields["host"] = {"name": peer}
     fields["service"] = {"name": "json"}
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict):
-        flat = dict(_flat(found))
+    found, whole = _object(text)
+    if found is not None:
+        flat: dict[str, str] = {}
+        for name, value in _flat(found):
+            whole = whole and name not in flat
+            flat[name] = value
         when = _taken(flat, _TIME)
-        micros = _ISO.micros(when, received) or _EPOCH.micros(when, received) if when else None
+        micros = _ISO.micros(flat[when], received) or _EPOCH.micros(flat[when], received) if when else None
         if micros is not None:
-            fields["@timestamp"] = stamp(micros).decode()
-        level = LEVELS.get(_taken(flat, _LEVEL).upper(), "")
+            set_time(fields, micros, received)
+            del flat[when]
+        named = _taken(flat, _LEVEL)
+        level = LEVELS.get(flat[named].upper(), "") if named else ""
         if level:
             fields["log"]["level"] = level
-        fields["host"] = {"name": _taken(flat, _HOST)[:255] or peer}
-        fields["service"] = {"name": _taken(flat, _SERVICE)[:255] or "json"}
-        text = _taken(flat, _TEXT) or text
-        labels = {name[:255]: value[:LONGEST_LABEL] for name, value in list(flat.items())[:MOST_LABELS]}
+            del flat[named]
+        for part, names in (("host", _HOST), ("service", _SERVICE)):
+            named = _taken(flat, names)
+            if named:
+                whole = whole and len(flat[named]) <= LONGEST_NAME
+                fields[part]["name"] = flat.pop(named)[:LONGEST_NAME]
+        named = _taken(flat, _TEXT)
+        if named:
+            fields["message"] = flat.pop(named)
+        labels = {_name(name): value[:LONGEST_LABEL] for name, value in list(flat.items())[:MOST_LABELS]}
         if labels:
             fields["labels"] = {**labels, **fields.get("labels", {})}
-    fields["message"] = text
+        if not whole or len(labels) < len(flat) or max(map(len, flat.values()), default=0) > LONGEST_LABEL:
+            add_flag(fields, TRUNCATED)
+            fields["event"]["original"] = text
     fields["service"]["node"] = {"name": f"{fields['service']['name']}@{fields['host']['name']}"}
 
 
+def _object(text: str) -> tuple[dict[str, Any] | None, bool]:
+    """The object that the text is, if it is one, and whether no name stands in it twice."""
+    whole = True
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal whole
+        made = dict(found)
+        whole = whole and len(made) == len(found)
+        return made
+
+    if text[:1] != "{" or _depth(text) > DEEPEST_TEXT:
+        return None, True
+    try:
+        found = json.loads(text, parse_int=_number, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return None, True
+    return (found if isinstance(found, dict) else None), whole
+
+
+def _depth(text: str) -> int:
+    """How deep it is nested at most; 0 where that can't be much."""
+    if text.count("[") + text.count("{") <= DEEPEST_TEXT:
+        return 0
+    depth = most = 0
+    for found in _BRACKETS.finditer(text):
+        sign = found.group()
+        if sign in "[{":
+            depth += 1
+            most = max(most, depth)
+        elif sign in "]}":
+            depth -= 1
+    return most
+
+
+def _number(digits: str) -> Any:
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else digits
+
+
 def _taken(flat: dict[str, str], names: tuple[str, ...]) -> str:
-    """The first of these fields that is there, and it is no label any more."""
-    for name in names:
-        if flat.get(name):
-            return flat.pop(name)
-    return ""
+    """The first of these names that has a value; empty for none."""
+    return next((name for name in names if flat.get(name)), "")
+
+
+def _name(name: str) -> str:
+    """One that Elasticsearch takes as that of a label."""
+    return name.replace("\0", "\ufffd")[:LONGEST_NAME] or "_"
 
 
 def _flat(value: dict[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, str]]:
     for name, inner in value.items():
+        # what stands before is as long as a name at most: an object of many fields under one long name stays small
+        path = before[:LONGEST_NAME] + name
         if isinstance(inner, dict) and depth < DEEPEST:
-            yield from _flat(inner, f"{before}{name}.", depth + 1)
+            yield from _flat(inner, f"{path}.", depth + 1)
         elif isinstance(inner, str):
-            yield before + name, inner
+            yield path, inner
         elif inner is not None:
-            yield before + name, json.dumps(inner, separators=(",", ":"))
+            yield path, json.dumps(inner, separators=(",", ":"))

@@ -2,8 +2,8 @@
 
 Options of the registration: those of `contract.LogFiles` (time, level, multiline, charset), and ``path``, the file's.
 A record is one document with the offset of its first line. ``@timestamp`` is the time that its first line names, and
-``event.created`` when it was seen; where no time can be read, ``@timestamp`` is when it was seen and there is no
-``event.created``.
+``event.created`` when it was seen; where no time can be read, or one in the future (`moment`), ``@timestamp`` is when it was
+seen and there is no ``event.created``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from ...contract.fingerprint import fingerprint
 from ..batch import Documents
 from ..lines import LONGEST, PARTIAL, TRUNCATED, split
 from ..position import Position
-from ..record import constant, generation_id, quote, utc
+from ..record import constant, generation_id, quote, set_aside
 from .levels import level_of
+from .moment import AHEAD_MICROS, CLOCK_AHEAD, stamp
 from .multiline import begin, step_of
 from .text import Encoded
 from .times import Times
@@ -104,6 +105,7 @@ class Records:
             self._step = step_of(str(options["multiline"])) if options.get("multiline") else None
         except re.error as error:
             raise ValueError(f"{error.pattern!r} is no regular expression: {error}") from error
+        self._stream, self._generation = stream, generation
         self._id = generation_id(stream.id, generation)
         self._path = b',"file":{"path":%b}}' % quote(path)
         before, daqsched, rest = constant(stream, run).partition(b'"daqsched":{')
@@ -119,6 +121,7 @@ class Records:
         if lines and at.offset == 0 and not at.cut:
             lines[0] = lines[0][lines[0].startswith(_BYTE_ORDER_MARK) :]
         documents: list[bytes] = []
+        aside: list[tuple[int, str]] = []
         size, first, offset, cut = 0, 0, at.offset, at.cut
         while first < len(lines):
             end, length = self._record(found, lines, first, gap)
@@ -126,13 +129,21 @@ class Records:
                 final or flag or self._complete(end - first, at.offset + len(chunk) - offset)
             ):
                 break
-            document = self._document(lines[first:end], offset, micros + len(documents), cut, flag)
+            reason = ""
+            try:
+                document = self._document(lines[first:end], offset, micros + len(documents), cut, flag)
+            except Exception as error:  # noqa: BLE001 - this record alone is set aside
+                document, reason = set_aside(
+                    self._stream, self._generation, offset, micros + len(documents), b"\n".join(found[first:end]), error
+                )
             if size + len(document) > room and not (oversize and not documents):
                 break
+            if reason:
+                aside.append((len(documents), reason))
             documents.append(document)
             size += len(document)
             first, offset, cut = end, offset + length, flag == TRUNCATED
-        return Encoded(Documents(documents), size, offset, cut)
+        return Encoded(Documents(documents, aside=aside), size, offset, cut)
 
     def _decoded(self, line: bytes) -> str:
         text = line.decode(self._charset.name, "replace")
@@ -166,6 +177,10 @@ class Records:
             flags.append(CONTINUED)
         message = text.encode("utf-8", "replace")
         named = self._times.micros(first, micros) if self._times is not None and not cut else None
+        ahead = b""
+        if named is not None and named - micros > AHEAD_MICROS:
+            ahead, named = b'"named_time":"%b",' % stamp(named), None
+            flags.append(CLOCK_AHEAD)
         created = b'"created":"%bZ",' % stamp(micros)[:-4] if named is not None else b""
         before, middle, after = self._parts
         return b"".join(
@@ -180,23 +195,10 @@ class Records:
                 self._path,
                 before,
                 b'"fingerprint":"%b",' % fingerprint(message).encode(),
+                ahead,
                 middle,
                 created,
                 after,
                 b"}\n",
             )
         )
-
-
-_seconds: dict[int, bytes] = {}
-
-
-def stamp(micros: int) -> bytes:
-    """Microseconds since the epoch as Elasticsearch reads them: ``2026-11-23T05:06:02.000001Z``."""
-    second, micro = divmod(micros, 1_000_000)
-    text = _seconds.get(second)
-    if text is None:
-        if len(_seconds) > 100:
-            _seconds.clear()
-        text = _seconds[second] = f"{utc(second):%Y-%m-%dT%H:%M:%S}".encode()
-    return b"%b.%06dZ" % (text, micro)

@@ -11,7 +11,7 @@ from ..batch import Documents
 from ..columns import joined, levels_and_fingerprints, quoted
 from ..lines import TRUNCATED, split
 from ..position import Position
-from ..record import constant, decimals, flag_fragment, generation_id, hexadecimals, utc
+from ..record import constant, decimals, flag_fragment, generation_id, hexadecimals, set_aside, utc
 
 
 class Encoded(NamedTuple):
@@ -32,6 +32,7 @@ class Text:
     """See `Form`."""
 
     def __init__(self, stream: Stream, generation: int, run: str = "", number: int = 0) -> None:
+        self._stream, self._generation = stream, generation
         before, opening, after = constant(stream, run, number).partition(b'"daqsched":{')
         #: What all documents have: before the offset in the id, the microseconds, the text, the offset, the level, the
         #: fingerprint, and behind that.
@@ -66,10 +67,24 @@ class Text:
         documents = Documents()
         if lines:
             flags = flag_fragment(flag or (TRUNCATED if at.cut else ""))
-            documents = self._documents(lines, offsets[: len(lines)], micros, flags)
+            try:
+                documents = self._documents(lines, offsets[: len(lines)], micros, flags)
+            except Exception:  # noqa: BLE001 - see `_one_by_one`
+                documents = self._one_by_one(lines, offsets, micros, flags)
             documents.shorten(room, oversize)
         cut = flag == TRUNCATED or (at.cut and not documents)
         return Encoded(documents, documents.size, offsets[len(documents)], cut)
+
+    def _one_by_one(self, lines: list[bytes], offsets: list[int], micros: int, flags: bytes) -> Documents:
+        """The same documents, but that those lines are set aside of which none can be made."""
+        documents = Documents()
+        for at, (line, offset) in enumerate(zip(lines, offsets)):
+            try:
+                documents += self._documents([line], [offset], micros + at, b"" if at else flags)
+            except Exception as error:  # noqa: BLE001 - this line alone is set aside
+                row, reason = set_aside(self._stream, self._generation, offset, micros + at, line, error)
+                documents += Documents([row], aside=[(0, reason)])
+        return documents
 
     def _documents(self, lines: list[bytes], offsets: list[int], micros: int, flags: bytes) -> Documents:
         together = b"\n".join(lines)

@@ -43,7 +43,9 @@ _CTIME = (
     rf"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? {_MONTH} +(?P<d>\d\d?) {_CLOCK}(?:\.(?P<f>\d+))?"
     r"(?: (?P<z>[A-Z]{3,5}))? (?P<Y>\d{4})"
 )
-_SYSLOG = rf"(?:<\d+>)?{_MONTH} +(?P<d>\d\d?) (?:(?P<Y>\d{{4}}) )?{_CLOCK}(?:\.(?P<f>\d+))?\b"
+_SYSLOG = (
+    rf"(?:<\d+>)?{_MONTH} +(?P<d>\d\d?) (?:(?P<Y>\d{{4}}) )?{_CLOCK}(?:\.(?P<f>\d+))?\b(?: (?P<z>UTC|GMT)(?=[ :]|$))?"
+)
 
 #: For each preset the patterns that are tried in turn; ``^`` stands where the time must be the line's first.
 TIMES: dict[str, tuple[str, ...]] = {

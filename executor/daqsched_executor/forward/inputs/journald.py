@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Optional
 
 from ...contract import LINKS_DIR, STREAMS_DIR, ContractError, Journal, Stream
+from ..ending import ending
 from ..forms.journald import FIELDS
 from ..forms.received import unescaped
 from ..source import Source
@@ -73,6 +74,10 @@ class JournalReader:
         self._thread.join(5.0)
 
     def _run(self) -> None:
+        with ending(self._complain):
+            self._work()
+
+    def _work(self) -> None:
         wait_s = AGAIN_S
         while not self._over.is_set():
             before = self._cursor

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ...contract import JsonLines, Syslog
+from ..ending import ending
 from ..forms.received import MISSED, row
 from ..source import Source
 from .absence import Absence
@@ -74,6 +75,10 @@ class Receiver:
         self._thread.join(5.0)
 
     def _run(self) -> None:
+        with ending(self._complain):
+            self._work()
+
+    def _work(self) -> None:
         next_sync = next_ask = 0.0
         while not self._over.is_set():
             now = time.monotonic()
