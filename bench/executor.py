@@ -31,7 +31,7 @@ from fake_agent import ExecutorUnderTest, FakeAgent  # noqa: E402
 BEATER = """
 import os, socket, time
 beat = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-beat.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
+beat.connect(os.environ["NOTIFY_SOCKET"])
 beat.send(b"READY=1")
 while True:
     time.sleep(1.0)

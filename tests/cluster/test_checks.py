@@ -26,7 +26,7 @@ def well():
     return os.path.exists(flag)
 def notify(text):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-        one.connect("\0" + os.environ["NOTIFY_SOCKET"][1:])
+        one.connect(os.environ["NOTIFY_SOCKET"])
         one.sendall(text.encode())
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):

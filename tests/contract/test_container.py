@@ -19,7 +19,7 @@ from typing import Callable
 import pytest
 
 from daqcluster.engine import IMAGE, Engine
-from daqsched_executor.contract import Container, Restart, Stop
+from daqsched_executor.contract import Check, Container, Restart, Stop
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, report_of
 from waiting import alive, until
 
@@ -68,6 +68,28 @@ def public() -> Iterator[Path]:
 def running(agent: FakeAgent, count: int = 1) -> int:
     """Wait for the n-th TASK_RUNNING; the runner's pid."""
     return report_of(agent.wait_update("TASK_RUNNING", count, limit_s=LIMIT_S)).pid
+
+
+class TestHeartbeat:
+    """sd_notify(3) from within."""
+
+    def test_a_program_of_another_account_without_a_network_is_heard(self, agent: FakeAgent, run: StartIn) -> None:
+        """The socket's path is the same inside; its only mode is for the account."""
+        hello = """
+import os, socket, time
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+    one.connect(os.environ["NOTIFY_SOCKET"])
+    one.sendall(b"READY=1\\nSTATUS=from within")
+time.sleep(1000)
+"""
+        run(
+            'exec /usr/bin/python3 -S -c "$HELLO"',
+            {"network": "none", "volumes": tuple(f"/{name}:/{name}:ro" for name in ("usr", "lib", "lib64"))},
+            env={"HELLO": hello},
+            user="nobody",
+            checks=(Check("heartbeat", "beat", grace_s=60.0),),
+        )
+        assert report_of(agent.wait_update("TASK_RUNNING", limit_s=LIMIT_S)).says == "from within"
 
 
 class TestLife:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Check, Report, Restart
+from daqsched_executor.machine.ownplace import own_place
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, processes_of, report_of
 from waiting import alive, until
 
@@ -327,7 +328,7 @@ import os, signal, socket, sys, time
 def notify(text):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         address = os.environ["NOTIFY_SOCKET"]
-        one.connect("\0" + address[1:] if address[0] == "@" else address)
+        one.connect(address)
         one.sendall(text.encode())
 beat = int(os.environ["WATCHDOG_USEC"]) / 1e6 / 3
 assert int(os.environ["WATCHDOG_PID"]) == os.getpid()
@@ -378,7 +379,7 @@ class TestHeartbeat:
         hello = """
 import os, socket, time
 one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-one.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
+one.connect(os.environ["NOTIFY_SOCKET"])
 one.sendall(b"READY=1")
 time.sleep(1)
 """
@@ -394,21 +395,134 @@ sleep 1000
         file = executor.sandbox / "socket"
         until(lambda: file.exists() and file.read_text(), "address")
         address = file.read_text().strip()
-        assert address.startswith("@daqsched/notify/") and len(address) < 100
+        assert address.startswith("/") and len(address) < 100
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
-            stranger.connect("\0" + address[1:])
+            stranger.connect(address)
             stranger.sendall(b"READY=1")
             until(lambda: f"a message of pid {os.getpid()}" in executor.log(), "refusal")
         assert not [update for update in agent.updates if update["state"] == "TASK_RUNNING"]
         (executor.sandbox / "go").touch()
         executor.running()
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+    def test_no_other_account_reaches_the_socket(self, agent: FakeAgent, start: Start) -> None:
+        """Only the job's may connect, and nobody lists the folder; the job's program is heard."""
+        text = "import os, socket; open('socket', 'w').write(os.environ['NOTIFY_SOCKET']); "
+        text += "one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); one.connect(os.environ['NOTIFY_SOCKET']); "
+        text += "one.send(b'READY=1'); import time; time.sleep(1000)"
+        check = Check("heartbeat", "beat", grace_s=60.0)
+        executor = start("/usr/bin/python3", "-S", "-c", text, user="nobody", checks=(check,))
+        executor.running()
+        address = Path((executor.sandbox / "socket").read_text())
+        assert (address.stat().st_uid, address.stat().st_mode & 0o777) == (65534, 0o600)
+        assert (address.parent.stat().st_uid, address.parent.stat().st_mode & 0o777) == (0, 0o711)
+        stranger = os.fork()
+        if stranger == 0:
+            os.setresuid(1, 1, 1)
+            try:
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).connect(str(address))
+            except PermissionError:
+                os._exit(13)
+            finally:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(stranger, 0)[1]) == 13
+        agent.kill("readout@hlt01.1")
+        assert executor.leave() == 0 and not address.parent.exists()
+
+    def test_a_sender_that_is_gone_when_its_message_is_read_is_heard(self, agent: FakeAgent, start: Start) -> None:
+        """systemd-notify in a script has often ended by then; the executor stands still until it has."""
+        text = """
+import os, socket, time
+while not os.path.exists("go"): time.sleep(0.01)
+if os.fork() == 0:
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.connect(os.environ["NOTIFY_SOCKET"])
+    one.send(b"READY=1")
+    os._exit(0)
+os.wait()
+open("gone", "w")
+time.sleep(1000)
+"""
+        executor = start(*python(text), checks=(Check("heartbeat", "beat", grace_s=60.0),))
+        agent.wait_update("TASK_STARTING", contains="not ready yet")
+        pid = executor.pid
+        os.kill(pid, signal.SIGSTOP)
+        (executor.sandbox / "go").touch()
+        until((executor.sandbox / "gone").exists, "end of the sender")
+        os.kill(pid, signal.SIGCONT)
+        executor.running()
+
+    def test_what_takes_long_to_close_holds_nothing_up(self, agent: FakeAgent, start: Start) -> None:
+        """A TCP socket that lingers for an hour, in messages and in the queue of the socket that is closed itself: orders are
+        heard, the program is started again and stopped, and few threads and files are there however many come."""
+        text = r"""
+import os, signal, socket, struct, time
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+listener.bind(("127.0.0.1", 0))
+listener.listen(64)
+kept = []
+one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+one.connect(os.environ["NOTIFY_SOCKET"])
+one.send(b"READY=1")
+one.setblocking(False)
+while not os.path.exists("go"):
+    time.sleep(0.01)
+os.kill(os.getppid(), signal.SIGSTOP)  # the last one to close them shall be the executor
+try:
+    while True:
+        lingers = socket.socket()
+        lingers.connect(listener.getsockname())
+        kept.append(listener.accept()[0])
+        lingers.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        lingers.setblocking(False)
+        try:
+            while True:
+                lingers.send(b"x" * 65536)
+        except BlockingIOError:
+            pass
+        socket.send_fds(one, [b"X=1"], [lingers.fileno()] * 40)
+        lingers.close()
+except BlockingIOError:
+    pass
+os.kill(os.getppid(), signal.SIGCONT)
+time.sleep(1000)
+"""
+        executor = start(*python(text), checks=(Check("heartbeat", "beat", grace_s=60.0),))
+        first = executor.running().pid
+        (executor.sandbox / "go").touch()
+        until(lambda: len(os.listdir(f"/proc/{executor.pid}/task")) > 2, "threads that close")
+        files, threads = (len(os.listdir(f"/proc/{executor.pid}/{what}")) for what in ("fd", "task"))
+        assert files < 450 and threads <= 9
+        os.kill(first, signal.SIGKILL)
+        assert executor.running(2).pid != first
+        agent.kill("readout@hlt01.1")
+        agent.wait_update("TASK_KILLED")
+        assert executor.leave() == 0
+
+    def test_what_a_killed_executor_left_is_removed_by_the_next_one(self, tmp_path: Path) -> None:
+        """A folder that a living process has, and one that is none of ours, stay."""
+        places = (str(tmp_path),)
+        killed, lives = own_place(places), own_place(places)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+            one.bind(f"{killed.path}/1")
+        os.close(killed.handle)
+        other = tmp_path / "daqsched-notify-mine"
+        other.mkdir()
+        (other / "thesis.tex").touch()
+        new = own_place(places)
+        assert sorted(tmp_path.iterdir()) == sorted([Path(lives.path), Path(new.path), other])
+        assert (other / "thesis.tex").exists()
+        lives.remove()
+        new.remove()
+        assert list(tmp_path.iterdir()) == [other]
+
     def test_junk_and_floods_break_nothing(self, agent: FakeAgent, start: Start) -> None:
         """Thousands of messages, bytes of any kind, files with them; the last status counts, reports stay few."""
         text = r"""
 import array, os, socket, time
 one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-one.connect("\0" + os.environ["NOTIFY_SOCKET"][1:])
+one.connect(os.environ["NOTIFY_SOCKET"])
 files = array.array("i", [0, 1, 2])
 for n in range(3000):
     one.send(os.urandom(200))
@@ -433,7 +547,7 @@ time.sleep(1000)
 import os, socket, sys, time
 def notify(text, *files):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-        one.connect("\0" + os.environ["NOTIFY_SOCKET"][1:])
+        one.connect(os.environ["NOTIFY_SOCKET"])
         socket.send_fds(one, [text.encode()], files)
 names = os.environ.get("LISTEN_FDNAMES", "")
 if names:
@@ -475,7 +589,7 @@ if "LISTEN_FDS" in os.environ:
     print(os.environ["LISTEN_FDS"], set(os.environ["LISTEN_FDNAMES"].split(":")), flush=True)
     print([os.pread(number, 10, 0).decode() for number in range(3, 19)], flush=True)
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-    one.connect("\0" + os.environ["NOTIFY_SOCKET"][1:])
+    one.connect(os.environ["NOTIFY_SOCKET"])
     if "LISTEN_FDS" not in os.environ:
         for number in range(25):
             file = os.memfd_create("x")

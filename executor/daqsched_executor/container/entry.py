@@ -25,7 +25,7 @@ class Account(NamedTuple):
 
 
 def become_runner(
-    payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int
+    payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int, notify: str
 ) -> None:
     """Never returns; raises `Unreadable` and `CannotStart` as `child.become` expects them."""
     container = payload.container
@@ -40,6 +40,8 @@ def become_runner(
     for file in output:
         if account.uid != os.geteuid():
             os.fchown(file, account.uid, -1)
+    if notify and account.uid != os.geteuid():
+        os.chown(notify, account.uid, -1, follow_symlinks=False)
     environment = environment_of(payload, account.home)
     # the spool is not in there; and by that variable `machine.claim` knows programs that have no engine to end them
     environment.pop(SPOOL_VARIABLE, None)
@@ -49,7 +51,17 @@ def become_runner(
     framework = os.environ.get("MESOS_FRAMEWORK_ID", "")
     stdout, stderr = output
     handed = Order(
-        payload, sandbox, framework, environment, account.uid, account.gid, account.groups, talk, stdout, stderr
+        payload,
+        sandbox,
+        framework,
+        environment,
+        account.uid,
+        account.gid,
+        account.groups,
+        talk,
+        stdout,
+        stderr,
+        notify,
     )
     os.pwrite(order, handed.to_json(), 0)
     for file in (talk, *output, order):

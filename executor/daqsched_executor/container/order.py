@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -54,6 +55,8 @@ class Order:
     talk: int
     stdout: int
     stderr: int
+    #: The path of the socket that the program's messages go to; empty: there is none.
+    notify: str = ""
 
     @property
     def container(self) -> Container:
@@ -155,7 +158,7 @@ def creation(order: Order) -> dict[str, Any]:
             "LogConfig": {"Type": "none", "Config": {}},
             "SecurityOpt": ["no-new-privileges"],
             "GroupAdd": [str(group) for group in order.groups if group != order.gid],
-            "Mounts": [_mount(Volume(order.sandbox, order.sandbox, ())), *map(_mount, _volumes(container))],
+            "Mounts": [*map(_mount, (Volume(order.sandbox, order.sandbox, ()), *_notify(order), *_volumes(container)))],
             "Devices": [
                 {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"} for path in container.devices
             ],
@@ -163,6 +166,12 @@ def creation(order: Order) -> dict[str, Any]:
             **_resources(payload),
         },
     }
+
+
+def _notify(order: Order) -> list[Volume]:
+    """The folder of the socket, which the program finds under the same path."""
+    folder = posixpath.dirname(order.notify)
+    return [Volume(folder, folder, ("ro",))] if folder else []
 
 
 def _volumes(container: Container) -> list[Volume]:

@@ -50,22 +50,24 @@ def become(
     order: int = -1,
     known: str = "",
     files: tuple[tuple[str, int], ...] = (),
+    notify: str = "",
 ) -> None:
     """Never returns: exec, or a sentence to ``talk`` and `os._exit`. All signals are blocked when this is called.
 
     ``output`` is what the program's stdout and stderr become. Empty: this is only a look, which ends before exec.
     ``known``: the ``IDENTITY`` of a start that worked; the same file is not looked into again.
     ``files``: what an earlier program left, by name, see `filestore`.
+    ``notify``: the path of the socket that its messages go to.
     ``order``: for a program in a container, the file in memory that its runner is told all in.
     """
     status = 127
     try:
         if payload.container is not None:
-            _become_runner(payload, kernel, parent, talk, output, order)
+            _become_runner(payload, kernel, parent, talk, output, order, notify)
         if files:
             talk, *numbers = _out_of_the_way(talk, *(number for _, number in files))
             files = tuple(zip((name for name, _ in files), numbers))
-        _become(payload, kernel, parent, talk, output, known, files)
+        _become(payload, kernel, parent, talk, output, known, files, notify)
     except Unreadable as error:
         say(talk, f"path {error}")
     except (CannotStart, OSError, ValueError) as error:
@@ -99,6 +101,7 @@ def _become(
     output: tuple[int, ...],
     known: str,
     files: tuple[tuple[str, int], ...],
+    notify: str,
 ) -> None:
     os.setpgid(0, 0)
     _reset_signals()
@@ -108,7 +111,7 @@ def _become(
     home = os.environ.get("HOME", "/")
     _limit(payload.limits)
     if payload.user:
-        home = switch_user(payload.user, output, sandbox)
+        home = switch_user(payload.user, output, sandbox, notify)
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above: nobody would stop this program
         os._exit(126)
@@ -147,14 +150,14 @@ def _look_into(program: str, environment: Mapping[str, str], talk: int, known: s
 
 
 def _become_runner(
-    payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int
+    payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int, notify: str
 ) -> None:
     from daqsched_executor.container.entry import become_runner  # only here: few jobs need it
 
     os.setpgid(0, 0)
     _reset_signals()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    become_runner(payload, kernel, parent, talk, output, order)
+    become_runner(payload, kernel, parent, talk, output, order, notify)
 
 
 def environment_of(payload: Payload, home: str, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -201,11 +204,11 @@ def _limit(limits: Mapping[str, int]) -> None:
 NO_HOMES = ("", "/", "/nonexistent", "/dev/null", "/var/empty")
 
 
-def switch_user(name: str, output: tuple[int, ...], sandbox: str) -> str:
+def switch_user(name: str, output: tuple[int, ...], sandbox: str, notify: str = "") -> str:
     """Become ``name`` with its groups, and return its home. Its account may come from a directory service.
 
-    The sandbox and the files that the program writes to become the account's: Mesos made them for the executor's. What is
-    below belongs to whoever made it; executor.log stays ours.
+    The sandbox, the files that the program writes to and its socket become the account's: Mesos and we made them for the
+    executor's. What is below the sandbox belongs to whoever made it; executor.log stays ours.
     """
     import pwd  # only here: few jobs need it
 
@@ -222,6 +225,8 @@ def switch_user(name: str, output: tuple[int, ...], sandbox: str) -> str:
         for file in output:
             os.fchown(file, account.pw_uid, -1)
         os.chown(sandbox, account.pw_uid, -1)
+    if notify:
+        os.chown(notify, account.pw_uid, -1, follow_symlinks=False)
     os.initgroups(name, account.pw_gid)
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)

@@ -5,7 +5,6 @@ A socket that is kept so goes on to queue what is sent to it while the program i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 #: So many are kept of a program; systemd lets its owner say how many (FileDescriptorStoreMax=).
@@ -13,30 +12,24 @@ MOST = 16
 
 
 class FileStore:
-    """In the order in which they came; each has a name, which others may have, too."""
+    """In the order in which they came; each has a name, which others may have, too. Closes none itself."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[str, int]] = []
 
-    def keep(self, name: str, files: Sequence[int]) -> int:
-        """Ours from now on; how many of them were closed because there are too many."""
+    def keep(self, name: str, files: Sequence[int]) -> Sequence[int]:
+        """Ours from now on, but for those that are too many: they are returned, to be closed."""
         room = max(0, MOST - len(self._kept))
         self._kept += [(name, file) for file in files[:room]]
-        close_all(files[room:])
-        return len(files[room:])
+        return files[room:]
 
-    def remove(self, name: str) -> None:
-        """Close those of that name."""
-        close_all([file for known, file in self._kept if known == name])
+    def remove(self, name: str) -> list[int]:
+        """Those of that name, to be closed."""
+        removed = [file for known, file in self._kept if known == name]
         self._kept = [(known, file) for known, file in self._kept if known != name]
+        return removed
 
     @property
     def kept(self) -> tuple[tuple[str, int], ...]:
         """Name and number of each."""
         return tuple(self._kept)
-
-
-def close_all(files: Sequence[int]) -> None:
-    """Each of them is open."""
-    for file in files:
-        os.close(file)

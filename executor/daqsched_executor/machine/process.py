@@ -50,9 +50,14 @@ def fork_child(
     order: int = -1,
     known: str = "",
     files: tuple[tuple[str, int], ...] = (),
+    notify: str = "",
 ) -> tuple[int, int]:
     """Fork a `child`: its pid, and the pipe that it speaks to us through. Raises OSError where there can be none."""
-    return forked(kernel, lambda parent, talk: child.become(payload, kernel, parent, talk, output, order, known, files))
+
+    def run(parent: int, talk: int) -> None:
+        child.become(payload, kernel, parent, talk, output, order, known, files, notify)
+
+    return forked(kernel, run)
 
 
 def forked(kernel: Kernel, run: Callable[[int, int], None]) -> tuple[int, int]:
@@ -115,6 +120,8 @@ class Program:
         self.pid = 0
         #: What a program left for the next start; none where it can't leave anything.
         self.store: FileStore | None = None
+        #: The path of the socket that its messages go to, which the job's account is given; empty: there is none.
+        self.notify = ""
         #: The runners of commands beside the program: theirs is not what the program began.
         self.runners: set[int] = set()
         #: Where the child speaks to us until exec closes it; -1 where there is none.
@@ -155,7 +162,9 @@ class Program:
             if payload.container is not None:
                 self._order = os.memfd_create("order")
             files = self.store.kept if self.store is not None else ()
-            self.pid, self.talk = fork_child(self._kernel, payload, self._output, self._order, self._known, files)
+            self.pid, self.talk = fork_child(
+                self._kernel, payload, self._output, self._order, self._known, files, self.notify
+            )
         except OSError as error:
             return [StartFailed(no_process(error))]
         return [Spawned(self.pid)]

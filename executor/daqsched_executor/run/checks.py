@@ -17,9 +17,11 @@ from daqsched_executor.life.commands import Ask
 from daqsched_executor.life.events import Answered, Event, Notice, Notified
 from daqsched_executor.machine.filestore import FileStore
 from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.ownplace import OwnPlace, own_place
 from daqsched_executor.machine.probe import sentence
 from daqsched_executor.machine.process import Program, no_process
 from daqsched_executor.run.aside import Aside
+from daqsched_executor.run.closing import Closing
 from daqsched_executor.run.loop import Loop
 from daqsched_executor.run.notify import NotifySocket
 from daqsched_executor.run.printed import Printed
@@ -71,6 +73,10 @@ class Checks:
         self._sandbox, self._happen, self._say, self._besides = sandbox, happen, say, besides
         self._payload: Payload | None = None
         self._notify: NotifySocket | None = None
+        #: Where its socket is.
+        self._place: OwnPlace | None = None
+        self._closing = Closing(loop)
+        self._runs = 0
         self._printed: dict[int, Printed] = {}
         self._attempts: dict[int, Attempt] = {}
         #: Forks that were given up, by the check's number, until they are gone.
@@ -84,9 +90,7 @@ class Checks:
         self._payload = payload
         for number in list(self._attempts):
             self.end(number)
-        if self._notify is not None:
-            self._notify.close()
-            self._notify = None
+        self._deaf()
         outputs = {STDOUT: [self._files.stdout], STDERR: [self._files.stderr]}
         both = [*outputs[STDOUT], *outputs[STDERR]]
         self._printed = {
@@ -105,15 +109,38 @@ class Checks:
         if payload.container is None and self._program.store is None:
             self._program.store = FileStore()
         try:
-            self._notify = NotifySocket(self._kernel, self._loop, heard, self._say, self._program.store)
+            self._notify = self._listening(heard)
         except OSError as error:
-            self._say(f"no heartbeat can be heard: {error.strerror}")
+            self._say(f"no heartbeat can be heard: {error.strerror or error}")
             return payload
+        self._program.notify = self._notify.address
         environment = {**payload.env, "NOTIFY_SOCKET": self._notify.address}
         shortest_s = min((beat for beat in beats if beat), default=0.0)
         if shortest_s:  # WATCHDOG_PID is added by the child, which knows it
             environment["WATCHDOG_USEC"] = str(int(shortest_s * 1e6))
         return replace(payload, env=environment)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._deaf()
+        if self._place is not None:
+            self._place.remove()
+            self._place = None
+
+    def _listening(self, heard: Callable[[Notice], None]) -> NotifySocket:
+        if self._place is not None and not os.path.isdir(self._place.path):  # somebody removed it
+            self._place.remove()
+            self._place = None
+        self._place = self._place or own_place()
+        self._runs += 1
+        path = f"{self._place.path}/{self._runs}"
+        return NotifySocket(self._kernel, self._loop, heard, self._say, self._program.store, self._closing, path)
+
+    def _deaf(self) -> None:
+        if self._notify is not None:
+            self._notify.close()
+            self._notify = None
+        self._program.notify = ""
 
     def ask(self, ask: Ask) -> None:
         """Begin an attempt; one `Answered` follows, unless `end` comes first."""

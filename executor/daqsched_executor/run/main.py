@@ -135,6 +135,9 @@ class Run:
             self._log.say("a bug, please report it: " + " | ".join(traceback.format_exc().splitlines()))
             end_all(self._kernel)  # the warden takes our word that nothing is left
             return 1
+        finally:
+            if self._checks is not None:
+                self._checks.close()
 
     # ----------------------------------------------------------------------------------- what is heard
 

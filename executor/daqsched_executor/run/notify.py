@@ -1,15 +1,14 @@
 """The socket that a program sends its heartbeats to: NOTIFY_SOCKET of sd_notify(3), on systemd's side of it.
 
-An abstract address, not a path: a sandbox's is longer than the 108 bytes that a path may have, the program's account
-need not be able to write there, and nothing is left behind. Abstract addresses have no permissions, so it ends in 128
-random bits, and who sent a message is asked of the kernel (SO_PASSCRED): only a living process below the executor, or
-one of the job's container, is heard. Each run of the program has a socket of its own, so that no word of the last one is
-taken for the next one's.
+It is a path (`machine.ownplace`) that only the job's account may write to: connect(2) asks for that right. The child that
+becomes the program, which looks the account up anyway, gives it the socket (`child.switch_user`). Who sent a message is told by
+the kernel (SO_PASSCRED), also of a process that has ended since. Of the account's living processes only those below
+the executor are heard, or in the job's container. Each run of the program has a socket of its own, so that no word of the last one
+is taken for the next one's. What comes in with a message is closed beside the loop (`closing`).
 """
 
 from __future__ import annotations
 
-import array
 import os
 import socket
 import struct
@@ -17,18 +16,22 @@ from collections.abc import Callable, Sequence
 
 from daqsched_executor.life.events import Notice
 from daqsched_executor.life.notify import DATAGRAM_BYTES, parse, storing
-from daqsched_executor.machine.filestore import MOST, FileStore, close_all
+from daqsched_executor.machine.filestore import MOST, FileStore
 from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.run.closing import Closing
 from daqsched_executor.run.loop import READ, Loop
 
 #: So many messages are taken in one round of the loop; the rest waits in the kernel, which has room for a few hundred.
 AT_ONCE = 32
 #: struct ucred of <sys/socket.h>: pid, uid, gid.
 _UCRED = struct.Struct("3i")
-#: Messages may carry files (BARRIER=1, FDSTORE=1); more than these are cut off by the kernel.
-_FILES = 16
+#: Messages may carry files (BARRIER=1, FDSTORE=1), so many at most (SCM_MAX_FD of the kernel's <net/scm.h>). There is always room
+#: for all: what is cut off is closed by the kernel before recvmsg(2) returns.
+_FILES = 253
 #: A parent's parent's parent: a tree of processes that is deeper is none of ours.
 _DEEPEST = 100
+#: A process may end while its ancestors are looked at.
+_LOOKS = 3
 
 
 class NotifySocket:
@@ -41,83 +44,119 @@ class NotifySocket:
         heard: Callable[[Notice], None],
         say: Callable[[str], None],
         store: FileStore | None,
+        closing: Closing,
+        path: str,
     ) -> None:
-        """``store`` takes files for the next start; a program in a container has none, it could not be given them."""
+        """``store`` takes files for the next start; a program in a container has none, it could not be given them.
+        ``closing`` is the executor's: what a program sent may take longer to close than the program lives."""
         self._kernel, self._loop, self._heard, self._say, self._store = kernel, loop, heard, say, store
+        self._closing = closing
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        name = f"daqsched/notify/{os.urandom(16).hex()}"
-        self._socket.bind(f"\0{name}")
+        mask = os.umask(0o177)
+        try:
+            self._socket.bind(path)
+        finally:
+            os.umask(mask)
         #: What stands in NOTIFY_SOCKET.
-        self.address = f"@{name}"
+        self.address = path
+        #: The account that may write to it: ours until the child has changed that.
+        self._owner = os.geteuid()
         self._refused = self._surplus = 0
-        loop.watch(self._socket.fileno(), READ, self._ready)
+        closing.freed = self._listen
+        self._listen()
 
     def close(self) -> None:
         """Nothing is heard any more."""
+        self._closing.freed = lambda: None
         self._loop.forget(self._socket.fileno())
-        self._socket.close()
+        try:
+            os.unlink(self.address)
+        except OSError:  # somebody did
+            pass
+        self._closing.close([self._socket.detach()])  # what waits in it may carry files
+
+    def _listen(self) -> None:
+        if not self._closing.busy:
+            self._loop.watch(self._socket.fileno(), READ, self._ready)
 
     def _ready(self, mask: int) -> None:
         space = socket.CMSG_SPACE(_UCRED.size) + socket.CMSG_SPACE(_FILES * 4)
         for _ in range(AT_ONCE):
+            if self._closing.busy:
+                self._loop.forget(self._socket.fileno())
+                return
             try:
                 message, extras, _, _ = self._socket.recvmsg(DATAGRAM_BYTES, space, socket.MSG_CMSG_CLOEXEC)
             except OSError:  # there is none: BlockingIOError; or it was cut by a lack of memory
                 return
-            pid, files = 0, array.array("i")
+            pid, uid = 0, -1
+            files: list[int] = []
             for level, kind, data in extras:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                    pid = _UCRED.unpack(data[: _UCRED.size])[0]
+                    pid, uid, _ = _UCRED.unpack(data[: _UCRED.size])
                 elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    files.frombytes(data[: len(data) - len(data) % files.itemsize])
-            if self._known(pid):
-                if not self._stored(message, files):
-                    close_all(files)  # a barrier's sender waits for just that: what it sent before has been read
+                    files += memoryview(data[: len(data) - len(data) % 4]).cast("i")
+            if self._known(pid, uid):
+                # a barrier's sender waits for just that: what it sent before has been read
+                self._closing.close(self._left(message, files))
                 self._heard(parse(message))
             else:
-                close_all(files)
-                self._refuse(pid)
+                self._closing.close(files)
+                self._refuse(pid, uid)
 
-    def _stored(self, message: bytes, files: Sequence[int]) -> bool:
-        """Whether the files are kept, or closed already."""
+    def _left(self, message: bytes, files: Sequence[int]) -> Sequence[int]:
+        """Keep what the program wants kept; the rest, which is to be closed."""
         word, name = (storing(message) if b"FDSTORE" in message else None) or ("", "")
         if self._store is None or not word:
-            return False
+            return files
         if word == "FDSTOREREMOVE":
-            self._store.remove(name)
-            return False
+            return [*files, *self._store.remove(name)]
         refused = self._store.keep(name, files)
         if refused and not self._surplus:
             self._say(
                 f"FDSTORE: {MOST} files of the program are kept; one more, named {name}, is closed, as all that follow"
             )
-        self._surplus += refused
+        self._surplus += len(refused)
+        return refused
+
+    def _known(self, pid: int, uid: int) -> bool:
+        """Whether the program sent it, or something that it began. Of what has ended the account alone is known."""
+        try:
+            self._owner = os.stat(self.address).st_uid
+        except OSError:  # somebody removed it: what is connected is heard
+            pass
+        if uid not in (0, self._owner):
+            return False
+        for _ in range(_LOOKS):
+            entry = self._kernel.entry(pid) if pid else None
+            if entry is None or entry.dead:
+                return True
+            if self._store is None and f"NOTIFY_SOCKET={self.address}".encode() in self._kernel.environ(pid).split(
+                b"\0"
+            ):
+                return True  # the container's processes are below its engine, not below us
+            below = self._below_us(entry.parent)
+            if below is not None:
+                return below
         return True
 
-    def _known(self, pid: int) -> bool:
-        """Whether it is a living process that the program began; the container's are below its engine, not below us."""
-        entry = self._kernel.entry(pid) if pid else None
-        if entry is not None and self._store is None and self._has_address(pid):
-            return True
+    def _below_us(self, parent: int) -> bool | None:
+        """Whether the executor is an ancestor; None where one of them has ended while we looked."""
         for _ in range(_DEEPEST):
-            if entry is None or entry.parent <= 1:
-                return False
-            if entry.parent == os.getpid():
+            if parent == os.getpid():
                 return True
-            entry = self._kernel.entry(entry.parent)
+            if parent <= 1:
+                return False
+            entry = self._kernel.entry(parent)
+            if entry is None:
+                return None
+            parent = entry.parent
         return False
 
-    def _has_address(self, pid: int) -> bool:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                return f"NOTIFY_SOCKET={self.address}".encode() in file.read().split(b"\0")
-        except OSError:
-            return False
-
-    def _refuse(self, pid: int) -> None:
+    def _refuse(self, pid: int, uid: int) -> None:
         self._refused += 1
         if self._refused in (1, 10, 100, 1000) or self._refused % 10000 == 0:
-            who = f"pid {pid}, which is gone or is no process of the program"
+            who = f"pid {pid}, which is no process of the program (uid {uid})"
             self._say(f"NOTIFY_SOCKET: a message of {who}, is not heard ({self._refused} so far)")
