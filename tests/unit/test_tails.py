@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from daqsched.logs import seek as seek_module
@@ -184,6 +184,7 @@ def stamped(seconds: int, text: str) -> bytes:
 BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 
 
+@example(steps=[(0, False, 24), (0, True, 0), (0, False, 3)], moment=0, piece=4150)  # a line at the very middle
 @given(
     some.lists(some.tuples(some.integers(0, 2), some.booleans(), some.integers(0, 200)), max_size=60),
     some.integers(-1, 121),

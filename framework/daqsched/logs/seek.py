@@ -60,7 +60,7 @@ class Seek:
             self._low = times[0][0]
         else:
             self.offset = min([self.offset, *(offset for offset, _ in times[:1])])
-            self._high = self._middle
+            self._high = self._middle + 1  # a line that begins at the middle itself was taken for the rest of another
         self._at = self._next()
 
     def stop(self) -> None:
