@@ -55,6 +55,7 @@ class Printer:
             release=release,
             labels=labels or {},
             created=time.time(),
+            inode=os.fstat(self._file).st_ino,
         )
         fresh = self.registration.with_suffix(".new")
         fresh.write_bytes(self.stream.to_json())

@@ -3,8 +3,10 @@ starts them (without a cgroup of their own)."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from daqsched_executor.contract import Payload, Stop
 from fake_agent import ExecutorUnderTest, FakeAgent, report_of
+from strangers import STRANGER, needs_root, open_way
 from waiting import alive, until
 
 #: A program with a plain child, and a daemon in a session of its own.
@@ -161,3 +164,78 @@ def test_a_start_that_ends_well_dismisses_the_warden(copies: Copies) -> None:
     executor.running()
     agent.kill(task_id)
     assert executor.leave() == 0 and "warden" not in executor.log()
+
+
+#: As an executor of the instance would look, by its environment.
+FAKE = (
+    'env -u MESOS_EXECUTOR_ID DAQSCHED_INSTANCE=readout@hlt01 DAQSCHED_TASK_ID=z "DAQSCHED_SPOOL=$1" sleep 1000 & wait'
+)
+
+
+@needs_root
+def test_an_environment_of_another_account_is_no_other_copy(copies: Copies, tmp_path: Path) -> None:
+    """The start neither waits for it nor ends it."""
+    open_way(tmp_path)
+    forger = subprocess.Popen(
+        ["/bin/sh", "-c", FAKE, "sh", str(tmp_path / "spool")],
+        env={"MESOS_EXECUTOR_ID": "x", "PATH": os.environ["PATH"]},
+        user=STRANGER,
+        group=STRANGER,
+        extra_groups=[],
+        cwd="/",
+    )
+    try:
+        until(lambda: Path(f"/proc/{forger.pid}/task/{forger.pid}/children").read_text() != "", "its program")
+        _, executor, _ = copies.start("/bin/sleep", "1000")
+        executor.running()
+        assert forger.poll() is None
+        assert "another copy" not in executor.log()
+    finally:
+        child = Path(f"/proc/{forger.pid}/task/{forger.pid}/children").read_text().split()
+        for pid in (*map(int, child), forger.pid):
+            os.kill(pid, 9)
+        forger.wait()
+
+
+@needs_root
+def test_what_changed_its_account_is_known_as_left_behind(copies: Copies, tmp_path: Path) -> None:
+    """A program of root's that became another account by itself carries its executor's key."""
+    text = "import os, time; os.setsid(); os.setuid(65534); open('/proc/self/comm').read(); time.sleep(1000)"
+    begin = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {text!r}]); time.sleep(1000)"
+    _, first, task_id = copies.start(sys.executable, "-c", begin)
+    first.running()
+
+    def changed() -> list[int]:
+        found = []
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                environ = Path(f"/proc/{name}/environ").read_bytes()
+                if (
+                    f"TASK_ID={task_id}".encode() in environ
+                    and b"Uid:\t65534" in Path(f"/proc/{name}/status").read_bytes()
+                ):
+                    found.append(int(name))
+            except OSError:
+                continue
+        return found
+
+    until(lambda: len(changed()) == 1, "the program that changed its account")
+    os.killpg(first.process.pid, 9)
+    _, second, _ = copies.start("/bin/sleep", "1000")
+    second.running()
+    assert changed() == []
+
+
+@needs_root
+def test_a_lock_that_another_account_put_there_holds_nothing_up(copies: Copies, tmp_path: Path) -> None:
+    """As the folder of locks was open to all once."""
+    locks = tmp_path / "spool" / "locks"
+    locks.mkdir(parents=True)
+    held = os.open(locks / "readout@hlt01", os.O_RDWR | os.O_CREAT, 0o666)
+    os.fchown(held, STRANGER, -1)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    _, executor, _ = copies.start("/bin/sleep", "1000")
+    executor.running()
+    os.close(held)
+    assert (locks / "readout@hlt01").stat().st_uid == 0
+    assert locks.stat().st_mode & 0o7777 == 0o700

@@ -295,7 +295,7 @@ print(json.dumps(dict(
         assert isinstance(env, dict)
         assert set(env) - {"LC_CTYPE"} == {
             "PATH", "HOME", "LANG", "RUN", "DAQSCHED_JOB", "DAQSCHED_HOST", "DAQSCHED_INSTANCE", "DAQSCHED_TASK_ID",
-            "DAQSCHED_SPOOL",
+            "DAQSCHED_SPOOL", "DAQSCHED_KEY",
         }  # fmt: skip
         assert (env["RUN"], env["LANG"], env["DAQSCHED_JOB"]) == ("7", "C", "readout")
         assert (env["DAQSCHED_INSTANCE"], env["DAQSCHED_TASK_ID"]) == ("readout@hlt01", "readout@hlt01.1")
@@ -441,9 +441,11 @@ time.sleep(1000)
         """The older half goes; the newest row is always there."""
         path = tmp_path / "AAAAAAAAAAA.starts"
         with open(tmp_path / "stdout", "wb") as file:
-            known = Registered([], [(file.fileno(), str(path))])
+            folder = os.open(tmp_path, os.O_RDONLY)
+            known = Registered([], folder, [(file.fileno(), path.name)])
             for number in range(2, 12_000):
                 known.started(number)
+            os.close(folder)
         assert path.stat().st_size <= 65 * 1024
         rows = starts_of(path.read_bytes())
         assert rows == [(0, number) for number in range(rows[0][1], 12_000)] and len(rows) > 2000

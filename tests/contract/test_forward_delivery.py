@@ -444,17 +444,6 @@ def test_a_link_that_may_still_be_registered_is_left_alone(elastic: FakeElastic,
     assert fresh.link.exists()
 
 
-def test_every_account_may_register_streams(elastic: FakeElastic, tmp_path: Path) -> None:
-    """A forwarder that comes first makes the spool as an executor would."""
-    spool = tmp_path / "work" / "spool"
-    process = ForwarderProcess(spool, elastic.url, "logs")
-    until(lambda: (spool / "forward" / "status.json").exists(), "it runs")
-    assert process.stop() == 0
-    for folder in (spool, spool / "streams", spool / "links"):
-        assert folder.stat().st_mode & 0o7777 == 0o1777
-    assert (spool / "forward").stat().st_mode & 0o022 == 0
-
-
 def test_the_next_node_takes_over_from_one_that_is_away(elastic: FakeElastic, spool: Path) -> None:
     """Of several addresses the one that answers gets the lines."""
     printer = Printer(spool)

@@ -9,7 +9,7 @@ import sys
 from typing import NamedTuple
 
 from daqsched_executor.container.order import Order, Refused, volume_of
-from daqsched_executor.contract import SPOOL_VARIABLE, Payload
+from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload
 from daqsched_executor.machine.child import CannotStart, environment_of, say
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.probe import Unreadable, check_path, sentence
@@ -44,7 +44,8 @@ def become_runner(
         os.chown(notify, account.uid, -1, follow_symlinks=False)
     environment = environment_of(payload, account.home)
     # the spool is not in there; and by that variable `machine.claim` knows programs that have no engine to end them
-    environment.pop(SPOOL_VARIABLE, None)
+    for name in (SPOOL_VARIABLE, KEY_VARIABLE):
+        environment.pop(name, None)
     for name in ("PATH", "HOME"):  # the image has its own
         if name not in payload.env:
             environment.pop(name, None)

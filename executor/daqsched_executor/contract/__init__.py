@@ -27,6 +27,7 @@ from daqsched_executor.contract.job import (
 from daqsched_executor.contract.report import ACTIVITIES, ORDER_KINDS, Done, Exit, Findings, Order, Report
 from daqsched_executor.contract.stream import (
     EXECUTOR,
+    KEY_VARIABLE,
     LINKS_DIR,
     LOCKS_DIR,
     SANDBOX_FILES,
@@ -71,6 +72,7 @@ __all__ = [
     "CHECK_KINDS",
     "EXECUTOR",
     "FORWARDING_VARIABLE",
+    "KEY_VARIABLE",
     "LINKS_DIR",
     "LOCKS_DIR",
     "ORDER_KINDS",

@@ -88,6 +88,8 @@ class Report:
     ailment: str = ""
     #: What the program last said of itself (STATUS=).
     says: str = ""
+    #: What a program that runs goes without, and why: its lines are not forwarded, no lock is held. Empty: nothing.
+    lacks: str = ""
     #: Until when the checks lead to nothing; 0: they do.
     snoozed: float = 0.0
     #: The last action that an operator asked for.

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from daqsched_executor.contract.wire import VERSION, build, dump, load
+from daqsched_executor.contract.wire import VERSION, ContractError, build, dump, load
 
 #: Where a machine keeps its streams: this folder below the agent's work_dir, so that a hard link to a sandbox
-#: file is possible (same file system) and three agents on one machine do not meet. `spool_of` finds it.
+#: file is possible (same file system) and three agents on one machine do not meet. `spool_of` finds it. It belongs to the
+#: account of executors and forwarder, and is closed to all others (`machine.spool`).
 SPOOL_NAME = "daqsched"
 
-#: Environment variable that overrides the folder, for agents whose work_dir belongs to root alone.
+#: Environment variable that overrides the folder.
 SPOOL_VARIABLE = "DAQSCHED_SPOOL"
+
+#: In the environment of all that a program begins: a random word of its executor's, by which the next executor knows
+#: what is left of it, whatever account that has by then (`machine.claim`).
+KEY_VARIABLE = "DAQSCHED_KEY"
 
 #: Below the spool: one registration per stream, and one hard link to its file.
 STREAMS_DIR = "streams"
@@ -60,6 +66,9 @@ class Stream:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: ``event.dataset`` of its lines; a job's has ``daqsched.task``. Others have no task: `task_id` is empty.
     dataset: str = "daqsched.task"
+    #: The file's inode number: no other file is read, or given back to the disk, for this stream. 0: registered by an
+    #: older executor.
+    inode: int = 0
     version: int = VERSION
 
     def to_json(self) -> bytes:
@@ -69,7 +78,37 @@ class Stream:
     @classmethod
     def from_json(cls, data: bytes | str) -> Stream:
         """Read what `to_json` wrote; raises `ContractError` on anything else."""
-        return build(cls, load(data, "a stream's registration"), "a stream's registration")
+        what = "a stream's registration"
+        raw = load(data, what)
+        for name, value in raw.items():
+            wanted = _KINDS.get(name)
+            if wanted is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
+                raise ContractError(f"{what}: {name} is {type(value).__name__}")
+        stream = build(cls, raw, what)
+        if not _ID.fullmatch(stream.id):
+            raise ContractError(f"{what}: its id is not 11 characters of base64url")
+        if not (0 <= stream.start <= FURTHEST and 0 <= stream.inode < 1 << 64 and 0 <= stream.created < 1 << 40):
+            raise ContractError(f"{what}: a number is out of range")
+        if not all(isinstance(value, str) for value in stream.labels.values()):
+            raise ContractError(f"{what}: a label is no text")
+        return stream
+
+
+#: No byte of a file lies behind this one.
+FURTHEST = (1 << 62) - 1
+
+_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+
+#: What each field of a registration is. Others are of a newer version and left out.
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("id", "name", "path", "task_id", "job", "host", "release", "format", "dataset"), str),
+    **dict.fromkeys(("labels", "options"), dict),
+    **dict.fromkeys(("start", "inode", "version"), int),
+    "created": (int, float),
+}
+
+#: More digits than any offset and any number of starts has.
+_DIGITS = 18
 
 
 def starts_path(registration: str) -> str:
@@ -91,7 +130,7 @@ def starts_of(text: bytes) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for row in text.split(b"\n")[:-1]:
         offset, _, number = row.partition(b" ")
-        if offset.isdigit() and number.isdigit():
+        if offset.isdigit() and number.isdigit() and max(len(offset), len(number)) <= _DIGITS:
             found.append((int(offset), int(number)))
     return found
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
+from ..machine.spool import LONGEST, open_ours, open_regular
 from .config import told, unchecked
 from .loop import Forwarder
 from .spool import FORWARD_DIR, prepare
@@ -71,12 +72,18 @@ def _status(spool: str, as_json: bool) -> int:
     from .report import in_words, well
 
     folder = os.path.join(spool, FORWARD_DIR)
+    path = os.path.join(folder, "status.json")
     try:
-        with open(os.path.join(folder, "status.json")) as file:
-            state = json.load(file)
+        file = open_regular(path, None)
     except FileNotFoundError as error:
         raise ValueError(f"no forwarder has worked on {spool} yet: there is no {error.filename}") from error
-    running = _held(os.path.join(folder, "lock"), state["pid"])
+    try:
+        state = json.loads(os.read(file, LONGEST))
+        running = _held(os.path.join(folder, "lock"), int(state["pid"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} was not written by a forwarder, or is torn: {error}") from error
+    finally:
+        os.close(file)
     if as_json:
         print(json.dumps({**state, "spool": spool, "running": running}, indent=2))
     else:
@@ -88,7 +95,7 @@ def _status(spool: str, as_json: bool) -> int:
 def _held(lock: str, pid: int) -> bool:
     """Whether a forwarder holds the lock; for an account that may not try, whether its process is there."""
     try:
-        file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+        file = open_regular(lock, None)
     except PermissionError:
         return os.path.exists(f"/proc/{pid}")
     try:
@@ -104,8 +111,12 @@ def _forward(config: Forwarding) -> int:
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stopped.append(number))
-    folder = prepare(config.spool)
-    lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        folder = prepare(config.spool)
+        lock = open_ours(os.path.join(folder, "lock"), None, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        print(f"daqsched-executor forward: nothing is forwarded: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     if not _only_one(lock, config.spool, stopped):
         return 0
     forwarder = Forwarder(config, folder)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding, spool_of
+from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
 from ..contract.access import authorization
 from ..contract.forwarding_rules import mistakes
+from ..machine.spool import choose
 from .connection import addresses
 
 #: Options of the command that are fields, too.
@@ -36,7 +37,7 @@ def unchecked(options: Any, environ: Mapping[str, str]) -> Forwarding:
         config = Forwarding.from_json(environ.get(FORWARDING_VARIABLE) or '{"version":1}')
     config = replace(config, **{name: getattr(options, name) for name in OPTIONS if getattr(options, name)})
     if not config.spool:
-        config = replace(config, spool=spool_of(environ) or "")
+        config = replace(config, spool=choose(environ))
     if not config.spool:
         raise ValueError(
             f"spool: no folder is named for what is registered and kept: give --spool DIR, {SPOOL_VARIABLE}, or spool in "

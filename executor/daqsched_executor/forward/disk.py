@@ -131,7 +131,7 @@ class Disk:
 
     def _punch(self, source: Source, end: int) -> None:
         """Give back all that lies before ``end``."""
-        file = os.open(source.link, os.O_RDWR | os.O_CLOEXEC)
+        file = source.open(os.O_RDWR)
         try:
             if source.punched is not None and source.punched < 0:
                 source.punched = first_data(file)
@@ -145,7 +145,7 @@ class Disk:
         if source.punched is None:
             return
         try:
-            file = os.open(source.link, os.O_RDWR | os.O_CLOEXEC)
+            file = source.open(os.O_RDWR)
             try:
                 punch(file, start, end)
             finally:
@@ -253,7 +253,7 @@ class Disk:
 
     def _put(self, source: Source, drop: Drop, kept: bytes) -> None:
         """What is kept goes to the end of its bytes: offsets stay in order, and none is used twice."""
-        file = os.open(source.link, os.O_WRONLY | os.O_CLOEXEC)
+        file = source.open(os.O_WRONLY)
         try:
             os.pwrite(file, kept, drop.end - len(kept))
             os.fsync(file)

@@ -29,7 +29,7 @@ def replace(path: str, text: bytes, sync: bool = False) -> None:
 
 
 def _write(path: str, flags: int, text: bytes, sync: bool) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o644)
+    file = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o644)
     try:
         if os.write(file, text) < len(text):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from ..contract import STDERR, STDOUT, Stream, starts_of, starts_path
+from ..machine.spool import LONGEST, check_regular, open_regular
 from .forms import Form, form_of
 from .lines import CHUNK
 from .marks import Marks
@@ -134,16 +135,21 @@ class Source:
     def look(self, now: float) -> os.stat_result | None:
         """What the file system says of the file, where it has another size than at the last look (``now`` is monotonic)."""
         try:
-            status = os.stat(self.link)
+            status = os.lstat(self.link)
+            check_regular(status, self.link, self.stream.inode)
         except FileNotFoundError:
             # The executor registers first and links then; one that died in between printed nothing.
             self.size, self.left = self.front.position.offset, []
             return None
         return status if status.st_size != self.size else None
 
+    def open(self, flags: int = os.O_RDONLY) -> int:
+        """A descriptor of the file that was registered, and of no other. Raises OSError."""
+        return open_regular(self.link, None, flags, self.stream.inode)
+
     def read(self, offset: int, size: int = CHUNK) -> bytes:
         """Bytes from there on; fewer only at the file's end."""
-        file = os.open(self.link, os.O_RDONLY | os.O_CLOEXEC)
+        file = self.open()
         try:
             return os.pread(file, size, offset)
         finally:
@@ -161,7 +167,7 @@ class Source:
 
     def abandoned(self) -> bool:
         """Whether no executor holds the registration's lock (any more)."""
-        file = os.open(self.registration, os.O_RDONLY | os.O_CLOEXEC)
+        file = open_regular(self.registration, None)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -197,11 +203,17 @@ class Starts:
 
     def _look(self) -> None:
         try:
-            status = os.stat(self._path)
+            status = os.lstat(self._path)
         except FileNotFoundError:
             return
         known = (status.st_ino, status.st_size)
         if known != self._known:
-            with open(self._path, "rb") as file:
-                self._rows = starts_of(file.read())
             self._known = known
+            try:
+                file = open_regular(self._path, None)
+            except OSError:
+                return  # nothing of ours: the lines are of no start that is known
+            try:
+                self._rows = starts_of(os.pread(file, LONGEST, 0))
+            finally:
+                os.close(file)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ..contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream
+from ..machine.spool import FOREIGN, SEEN, folder, read_ours, spool_folder
 from .position import Position
 from .source import Source
 
@@ -31,9 +32,6 @@ PROBE_EVERY_S = 10.0
 
 #: A link without registration is older than any executor's start takes.
 STRAY_S = 3600.0
-
-#: As the executor makes them: all accounts of a machine may register streams, and none can remove another's.
-SPOOL_MODE = 0o1777
 
 #: The folder is listed when its time changed, and this often anyway.
 LIST_EVERY_S = 10.0
@@ -69,6 +67,7 @@ class Spool:
         self._inputs = inputs
         self._listed = 0.0
         self._folder_ns = -1
+        self._foreign(path)
         self._sweep()
 
     def knows(self, stream_id: str) -> bool:
@@ -106,11 +105,16 @@ class Spool:
         if folder_ns == self._folder_ns and now - self._listed < LIST_EVERY_S:
             return []
         found = []
+        unusable: list[str] = []
         for name in os.listdir(self.streams_dir):
             if name.endswith(SUFFIX) and name[: -len(SUFFIX)] not in self.sources:
-                source = self._open(name)
+                source = self._open(name, unusable)
                 if source is not None:
                     found.append(source)
+        if unusable:
+            # one sentence, however many there are
+            others = f" (and {len(unusable) - 1} more)" if unusable[1:] else ""
+            self._complain("registrations", f"cannot use the registration {unusable[0]}{others}")
         self._listed = now
         self._folder_ns = folder_ns if settled else -1
         return found
@@ -176,28 +180,43 @@ class Spool:
             except OSError as error:
                 self._complain("sweep", f"cannot take away a stray link: {error}")
 
-    def _open(self, name: str) -> Source | None:
+    def _open(self, name: str, unusable: list[str]) -> Source | None:
+        """The stream of a registration; of one that can't be used, ``unusable`` is told why."""
         path = os.path.join(self.streams_dir, name)
         try:
-            with open(path, "rb") as file:
-                stream = Stream.from_json(file.read())
+            stream = Stream.from_json(read_ours(path))
             if stream.id + SUFFIX != name:
                 raise ContractError(f"it is the registration of {stream.id}")
+            position = self._positions.get(stream.id, Position(0, stream.start))
+            source = Source(stream, os.path.join(self.links_dir, stream.id), path, position)
+            source.form(0, "", 0)  # options that its form can't use are found here, and not when lines wait
         except FileNotFoundError:
             return None
-        except (OSError, ContractError) as error:
-            self._complain(path, f"cannot use the registration {path}: {error}")
+        except (OSError, ContractError, ValueError, LookupError, TypeError) as error:
+            unusable.append(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
             return None
-        position = self._positions.get(stream.id, Position(0, stream.start))
-        return Source(stream, os.path.join(self.links_dir, stream.id), path, position)
+        return source
+
+    def _foreign(self, path: str) -> None:
+        for name in os.listdir(path):
+            if FOREIGN in name:
+                self._complain(
+                    f"foreign {name}",
+                    f"{os.path.join(path, name)} was put there by another account and is not used; look at it, and remove it",
+                )
 
 
 def prepare(spool: str) -> str:
-    """Make the spool's folders where they are not there; the forwarder's own among them is the result."""
-    for path in (spool, os.path.join(spool, STREAMS_DIR), os.path.join(spool, LINKS_DIR)):
-        if not os.path.isdir(path):
-            os.makedirs(path, exist_ok=True)
-            os.chmod(path, SPOOL_MODE)
-    own = os.path.join(spool, FORWARD_DIR)
-    os.makedirs(own, exist_ok=True)
-    return own
+    """Make the spool's folders where they are not there; the forwarder's own among them is the result.
+
+    Raises OSError, with a sentence, where other accounts could write to them.
+    """
+    os.makedirs(os.path.dirname(os.path.abspath(spool)), exist_ok=True)
+    top = spool_folder(spool)
+    try:
+        for name in (STREAMS_DIR, LINKS_DIR):
+            os.close(folder(name, within=top))
+        os.close(folder(FORWARD_DIR, SEEN, within=top))
+    finally:
+        os.close(top)
+    return os.path.join(spool, FORWARD_DIR)

@@ -78,7 +78,7 @@ def claimed(state: State, event: Claimed, now: Moment) -> tuple[State, list[Comm
     said: list[Command] = [Say(words.left_behind(event.ended))] if event.ended else []
     if event.problem:
         said.append(Say(event.problem))
-        state = replace(state, note="; ".join(filter(None, (state.note, event.problem))))
+        state = replace(state, note=words.both(state.note, event.problem))
     state, commands = spawn(replace(state, problem=""), now)
     return state, said + commands
 

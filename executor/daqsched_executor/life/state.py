@@ -177,6 +177,7 @@ def report_of(state: State, activity: str) -> Report:
         healthy=None if health is None else health.healthy,
         ailment="" if health is None else health.ailment,
         says="" if health is None else health.says,
+        lacks=state.note if running else "",
         snoozed=max((snooze.until.wall for snooze in state.snoozes.values()), default=0.0),
         authenticated=state.authenticated,
     )

@@ -28,6 +28,13 @@ def still_dying(instance: str, count: int) -> str:
     )
 
 
+def both(one: str, other: str) -> str:
+    """Two problems, ``what: why``, as one sentence; what is the same of both is said once."""
+    what, _, why = one.partition(": ")
+    also, _, same = other.partition(": ")
+    return f"{what} and {also}: {why}" if one and why == same else "; ".join(filter(None, (one, other)))
+
+
 def left_behind(count: int) -> str:
     """Said before the first start."""
     return f"ended {count} process{'' if count == 1 else 'es'} that a dead executor of this job left behind"

@@ -20,7 +20,7 @@ import resource
 import signal
 from collections.abc import Mapping
 
-from daqsched_executor.contract import SPOOL_VARIABLE, Payload, spool_of
+from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload, spool_of
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.probe import Unreadable, check_all, check_path, resolve
 
@@ -170,9 +170,9 @@ def environment_of(payload: Payload, home: str, inherited: Mapping[str, str] | N
         DAQSCHED_INSTANCE=payload.instance,
         DAQSCHED_TASK_ID=payload.task_id,
     )
-    spool = spool_of(own)
-    if spool:
-        environment[SPOOL_VARIABLE] = spool
+    for name, value in ((SPOOL_VARIABLE, spool_of(own)), (KEY_VARIABLE, own.get(KEY_VARIABLE))):
+        if value:
+            environment[name] = value
     return environment
 
 

@@ -2,10 +2,13 @@
 
 The lock is `LOCKS_DIR`/INSTANCE in the spool, held (flock) by an executor for as long as it lives. The spool lies below
 the agent's work_dir, not below an agent's id: an agent that comes back under a new id meets the locks of the executors
-that its predecessor started. (Two agents of one host name with different work_dirs need a common DAQSCHED_SPOOL.)
+that its predecessor started. (Two agents of one host name with different work_dirs need a common DAQSCHED_SPOOL.) No other
+account reaches it: see `machine.spool`.
 
 A process belongs to an instance when its environment says so (`child.environment_of`; it is inherited by all that a
-program begins). It was left behind when no executor is above it.
+program begins) and nobody else can have said it: it is our account's, the job's, or it knows the key of an executor of
+the instance, a random word that stands in the lock's file and in that environment. It was left behind when no executor of
+ours is above it.
 """
 
 from __future__ import annotations
@@ -14,22 +17,29 @@ import errno
 import fcntl
 import os
 import signal
+from collections.abc import Collection
 
-from daqsched_executor.contract import LOCKS_DIR, SPOOL_VARIABLE, Payload
+from daqsched_executor.contract import KEY_VARIABLE, LOCKS_DIR, SPOOL_VARIABLE, Payload
 from daqsched_executor.life.events import Claimed, Event, Occupied
 from daqsched_executor.machine.kernel import Entry, Kernel
-from daqsched_executor.machine.spool import shared_folder
+from daqsched_executor.machine.spool import folder, open_ours, spool_folder
 
 #: What the environment of an executor (and of its warden) has, and that of no program.
 _EXECUTORS = b"MESOS_EXECUTOR_ID="
+
+#: The lock's file: who holds it, in so many bytes, then the keys of those whose processes may still be there.
+_HOLDER_BYTES, _KEYS = 128, 16
 
 
 class InstanceClaim:
     """Tried until it is granted: `take`; then held for life."""
 
-    def __init__(self, kernel: Kernel, spool: str | None) -> None:
-        self._kernel, self._spool = kernel, spool
+    def __init__(self, kernel: Kernel, spool: str, key: str) -> None:
+        """``spool``: empty where there is none; ``key``: what is in our programs' environment, see the module."""
+        self._kernel, self._spool, self._key = kernel, spool, key
         self._lock = -1
+        #: Of the executors before us.
+        self._keys: list[str] = []
         #: Whom we have sent SIGKILL: (pid, start).
         self._ended: set[tuple[int, int]] = set()
 
@@ -37,24 +47,24 @@ class InstanceClaim:
         """`Claimed` when nothing of the instance runs here; `Occupied` where something does, to be tried again."""
         problem = ""
         if payload.lock and self._lock < 0:
-            if self._spool is None:
-                problem = "a second copy could not be told: DAQSCHED_SPOOL is not set"
+            if not self._spool:
+                problem = "no lock keeps a second copy away: DAQSCHED_SPOOL is not set"
             else:
                 try:
-                    self._lock = _open(os.path.join(self._spool, LOCKS_DIR), payload.instance)
+                    self._lock = _open(self._spool, payload.instance)
                     fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     return self._occupied()
                 except OSError as error:
                     self._lock = -1
-                    problem = f"a second copy could not be told: {error.filename or self._spool}: {error.strerror}"
+                    problem = f"no lock keeps a second copy away: {error.filename or self._spool}: {error.strerror}"
                 else:
                     self._sign(clock)
         if payload.container is not None and self._lock < 0:
             # what runs in a container has the engine above it, and no executor: a living one's may not be told from a
             # dead one's without the lock
             return Claimed(0, problem)
-        orphans, others = remains(self._kernel, payload, self._spool)
+        orphans, others = remains(self._kernel, payload, self._spool, self._keys)
         for entry in orphans:
             self._ended.add((entry.pid, entry.start))
             self._kernel.signal_process(entry, signal.SIGKILL)
@@ -64,20 +74,25 @@ class InstanceClaim:
 
     def _sign(self, clock: str) -> None:
         try:
+            text = os.pread(self._lock, 4096, _HOLDER_BYTES).decode("ascii", "replace")
+            self._keys = text.split()[-_KEYS:]
+            rows = f"{os.getpid()} {clock}".ljust(_HOLDER_BYTES - 1) + "\n" + "\n".join([*self._keys, self._key, ""])
             os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, f"{os.getpid()} {clock}\n".encode(), 0)
+            os.pwrite(self._lock, rows.encode(), 0)
         except OSError:  # a full disk: the lock holds without a name
             pass
 
     def _occupied(self) -> Event:
-        holder = os.pread(self._lock, 100, 0).decode("utf-8", "replace").strip()
+        holder = os.pread(self._lock, _HOLDER_BYTES, 0).decode("utf-8", "replace").strip()
         os.close(self._lock)
         self._lock = -1
         pid, _, since = holder.partition(" ")
-        return Occupied(int(pid) if pid.isdigit() else 0, since)
+        return Occupied(int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 10 else 0, since)
 
 
-def remains(kernel: Kernel, payload: Payload, spool: str | None) -> tuple[list[Entry], list[Entry]]:
+def remains(
+    kernel: Kernel, payload: Payload, spool: str, keys: Collection[str] = ()
+) -> tuple[list[Entry], list[Entry]]:
     """Living processes of the instance's other tasks: those without an executor above them, and the others.
 
     One pass over /proc; what belongs to another account than ours can't be read and is left out, unless we are root.
@@ -85,6 +100,7 @@ def remains(kernel: Kernel, payload: Payload, spool: str | None) -> tuple[list[E
     instance = f"DAQSCHED_INSTANCE={payload.instance}".encode()
     ours = f"DAQSCHED_TASK_ID={payload.task_id}".encode()
     place = f"{SPOOL_VARIABLE}={spool}".encode() if spool else b""
+    known = {f"{KEY_VARIABLE}={key}".encode() for key in keys}
     orphans: list[Entry] = []
     others: list[Entry] = []
     for name in os.listdir("/proc"):
@@ -93,16 +109,44 @@ def remains(kernel: Kernel, payload: Payload, spool: str | None) -> tuple[list[E
         words = _environ(int(name), instance)
         if instance not in words or ours in words or (place and place not in words):
             continue
+        if known.isdisjoint(words) and not _of_account(int(name), payload.user):
+            continue  # anybody can have such an environment
         entry = kernel.entry(int(name))
         if entry is not None and entry.state not in "ZX":
             (others if _has_executor(kernel, entry) else orphans).append(entry)
     return orphans, others
 
 
+def _of_account(pid: int, user: str | None) -> bool:
+    """Whether our account started the process, or the job's did: by its real uid, which no setuid program changes."""
+    uid = _real_uid(pid)
+    if uid == os.geteuid():
+        return True
+    if not user or uid < 0:
+        return False
+    import pwd  # few look like ours and belong to another account
+
+    try:
+        return pwd.getpwuid(uid).pw_name == user
+    except KeyError:
+        return False
+
+
+def _real_uid(pid: int) -> int:
+    """-1: it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return next((int(row.split()[1]) for row in file if row.startswith(b"Uid:")), -1)
+    except OSError:
+        return -1
+
+
 def _has_executor(kernel: Kernel, entry: Entry) -> bool:
+    """Whether an executor of our account is above it: that of others is none of ours, whatever its environment says."""
     parent = kernel.entry(entry.parent)
     while parent is not None and parent.pid > 1:
-        if any(word.startswith(_EXECUTORS) for word in _environ(parent.pid, _EXECUTORS)):
+        words = _environ(parent.pid, _EXECUTORS)
+        if any(word.startswith(_EXECUTORS) for word in words) and _real_uid(parent.pid) == os.geteuid():
             return True
         parent = kernel.entry(parent.parent)
     return False
@@ -114,21 +158,20 @@ def _environ(pid: int, having: bytes) -> list[bytes]:
     return text.split(b"\0") if having in text else []
 
 
-def _open(folder: str, instance: str) -> int:
-    for path in (os.path.dirname(folder), folder):
-        shared_folder(path)
-    path = os.path.join(folder, instance)
-    flags = os.O_RDWR | os.O_CLOEXEC
+def _open(spool: str, instance: str) -> int:
+    top = spool_folder(spool)
+    locks = -1
     try:
-        # without O_CREAT first: with it a file of another account can't be opened in a sticky folder
-        # (fs.protected_regular, proc_sys_fs(5))
-        return os.open(path, flags)
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            raise
-    lock = os.open(path, flags | os.O_CREAT, 0o666)
-    try:
-        os.fchmod(lock, 0o666)  # the mode above goes through the umask
-    except OSError:
-        pass
-    return lock
+        locks = folder(LOCKS_DIR, within=top)
+        try:
+            return open_ours(instance, locks, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EINVAL, errno.ELOOP):
+                raise
+            # somebody else's, of the days when the folder was open to all: nobody can put it there again
+            os.unlink(instance, dir_fd=locks)
+            return open_ours(instance, locks, os.O_RDWR | os.O_CREAT)
+    finally:
+        for opened in (top, locks):
+            if opened >= 0:
+                os.close(opened)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from daqsched_executor.contract import Payload, spool_of
+from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life.commands import (
     Ask,
@@ -39,6 +39,7 @@ from daqsched_executor.machine.claim import InstanceClaim
 from daqsched_executor.machine.death import memory_cgroup
 from daqsched_executor.machine.kernel import Kernel, signal_name
 from daqsched_executor.machine.process import Program, no_process
+from daqsched_executor.machine.spool import choose
 from daqsched_executor.machine.warden import WARDEN_GONE, contained, dismiss, end_all, own_cgroups, stand_guard
 from daqsched_executor.run.log import Log
 from daqsched_executor.run.loop import READ, Loop
@@ -63,6 +64,7 @@ def main(argv: list[str]) -> int:
         os.write(2, f"daqsched-executor run: is started by a Mesos agent and takes no options; {why}\n".encode())
         return 2
     sandbox = os.environ.get("MESOS_SANDBOX") or os.getcwd()
+    os.environ[SPOOL_VARIABLE], os.environ[KEY_VARIABLE] = choose(os.environ), os.urandom(16).hex()
     files = open_files(sandbox)
     log = Log(files.executor)
     _keep_files_to_ourselves(files)
@@ -118,8 +120,8 @@ class Run:
         self._program = Program(self._kernel, (files.stdout, files.stderr), memory)
         self._link = Link(self._loop, log, self._events.append, environ, token)
         self._state = begin(self._kernel.now(), patience_s(environ), bool(token))
-        self._claim = InstanceClaim(self._kernel, spool_of(environ))
-        self._registered = Registered([], [])
+        self._claim = InstanceClaim(self._kernel, environ[SPOOL_VARIABLE], environ[KEY_VARIABLE])
+        self._registered = Registered([], -1, [])
         #: The program's start that was told last.
         self._start = 1
         self._looks: Looks | None = None
@@ -280,14 +282,11 @@ class Run:
 
     def _register(self, payload: Payload) -> str:
         """Make the job's lines known to the forwarder; returns why that cannot be, which is no reason not to run."""
-        spool = spool_of(self._environ)
-        if spool is None:
+        spool = self._environ[SPOOL_VARIABLE]
+        if not spool:
             return "the lines are not forwarded: this is no Mesos sandbox, and DAQSCHED_SPOOL is not set"
         try:
             self._registered = register(spool, self._sandbox, self._files, payload, self._kernel.now().wall)
         except OSError as error:
-            return (
-                f"the lines are not forwarded: {error.filename or spool}: {error.strerror}; set DAQSCHED_SPOOL for the "
-                "agent to a folder on the same file system that this account may write to"
-            )
+            return f"the lines are not forwarded: {error.filename or spool}: {error.strerror}"
         return ""

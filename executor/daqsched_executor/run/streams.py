@@ -21,7 +21,7 @@ from daqsched_executor.contract import (
     start_row,
     starts_path,
 )
-from daqsched_executor.machine.spool import shared_folder
+from daqsched_executor.machine.spool import folder, open_ours, spool_folder
 
 
 class Files(NamedTuple):
@@ -47,79 +47,83 @@ class Registered(NamedTuple):
 
     #: Held for life.
     locks: list[int]
-    #: Of stdout and stderr: the open file, and where its starts are written.
+    #: The folder of registrations.
+    folder: int
+    #: Of stdout and stderr: the open file, and the name of the file there that its starts are written to.
     starts: list[tuple[int, str]]
 
     def started(self, number: int) -> None:
         """The program starts for the ``number``th time: what stands in its files is of the starts before. Raises OSError."""
-        for file, path in self.starts:
+        for file, name in self.starts:
             size = os.fstat(file).st_size
-            rows = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            rows = open_ours(name, self.folder, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             try:
                 os.write(rows, start_row(size, number))
                 if os.fstat(rows).st_size > STARTS_BYTES:
-                    _halve(rows, path)
+                    _halve(rows, name, self.folder)
             finally:
                 os.close(rows)
 
 
-def _halve(rows: int, path: str) -> None:
+def _halve(rows: int, name: str, folder: int) -> None:
     """Forget the older half: lines so old have been stored long since."""
     text = os.pread(rows, 2 * STARTS_BYTES, 0)
-    fresh = path + ".new"
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    fresh = name + ".new"
+    file = open_ours(fresh, folder, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         os.write(file, text[text.index(b"\n", len(text) // 2) + 1 :])
     finally:
         os.close(file)
-    os.rename(fresh, path)
+    os.rename(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def register(spool: str, sandbox: str, files: Files, payload: Payload, created: float) -> Registered:
-    """Register the job's streams. Raises OSError where that can't be.
+    """Register the job's streams. Raises OSError where that can't be, or where others could write to the spool.
 
     Link first, registration after it, whole and locked: the forwarder never meets one without its file or its lock.
     """
-    streams, links = os.path.join(spool, STREAMS_DIR), os.path.join(spool, LINKS_DIR)
-    for folder in (spool, streams, links):
-        shared_folder(folder)
-    locks, starts = [], []
-    for name, file in zip(SANDBOX_FILES, files):
-        path = os.path.join(sandbox, SANDBOX_FILES[name])
-        stream = Stream(
-            id=base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode(),
-            name=name,
-            path=path,
-            start=os.fstat(file).st_size,
-            task_id=payload.task_id,
-            job=payload.job,
-            host=payload.host,
-            release=payload.release,
-            labels=payload.labels,
-            created=created,
-        )
-        os.link(path, os.path.join(links, stream.id))
-        locks.append(_publish(streams, stream))
-        if name != EXECUTOR:
-            starts.append((file, starts_path(os.path.join(streams, f"{stream.id}.json"))))
-    _sync_folder(streams)
-    return Registered(locks, starts)
+    top = spool_folder(spool)
+    streams = links = -1
+    try:
+        streams, links = folder(STREAMS_DIR, within=top), folder(LINKS_DIR, within=top)
+        registered = Registered([], streams, [])
+        for name, file in zip(SANDBOX_FILES, files):
+            found = os.fstat(file)
+            stream = Stream(
+                id=base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode(),
+                name=name,
+                path=os.path.join(sandbox, SANDBOX_FILES[name]),
+                start=found.st_size,
+                task_id=payload.task_id,
+                job=payload.job,
+                host=payload.host,
+                release=payload.release,
+                labels=payload.labels,
+                created=created,
+                inode=found.st_ino,
+            )
+            # the open file, whatever bears its name by now; with a folder told, the link of /proc is followed
+            os.link(f"/proc/self/fd/{file}", stream.id, src_dir_fd=streams, dst_dir_fd=links)
+            registered.locks.append(_publish(streams, stream))
+            if name != EXECUTOR:
+                registered.starts.append((file, starts_path(f"{stream.id}.json")))
+        os.fsync(streams)
+        return registered
+    except OSError:
+        if streams >= 0:
+            os.close(streams)
+        raise
+    finally:
+        for opened in (top, links):
+            if opened >= 0:
+                os.close(opened)
 
 
-def _publish(folder: str, stream: Stream) -> int:
-    final = os.path.join(folder, f"{stream.id}.json")
-    hidden = os.path.join(folder, f".{stream.id}.new")
-    lock = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+def _publish(streams: int, stream: Stream) -> int:
+    hidden = f".{stream.id}.new"
+    lock = open_ours(hidden, streams, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     os.write(lock, stream.to_json())
     os.fsync(lock)
     fcntl.flock(lock, fcntl.LOCK_SH)
-    os.rename(hidden, final)
+    os.rename(hidden, f"{stream.id}.json", src_dir_fd=streams, dst_dir_fd=streams)
     return lock
-
-
-def _sync_folder(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -221,7 +221,7 @@ def _how_it_runs(task: Task, now: float) -> tuple[Shown, str, float]:
     if report.healthy is False:
         return "UNHEALTHY", report.ailment or task.message, since
     last = f"last end: {report.last_exit.words()}" if report.last_exit is not None else ""
-    return "RUNNING", "; ".join(filter(None, [report.says, last])), since
+    return "RUNNING", "; ".join(filter(None, [report.lacks, report.says, last])), since
 
 
 def _why_backing_off(report: Report, now: float) -> str:

@@ -53,8 +53,11 @@ class SpoolFile:
 
     def _begin(self) -> None:
         """The file first, its registration after it, whole and locked, as an executor does it."""
+        stream_id = base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode()
+        path = os.path.join(self._spool, LINKS_DIR, stream_id)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         stream = Stream(
-            id=base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode(),
+            id=stream_id,
             name=self._format,
             path="",
             start=0,
@@ -64,9 +67,8 @@ class SpoolFile:
             created=time.time(),
             format=self._format,
             dataset=f"daqsched.{self._format}",
+            inode=os.fstat(file).st_ino,
         )
-        path = os.path.join(self._spool, LINKS_DIR, stream.id)
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             lock = self._register(stream)
         except OSError:
