@@ -76,6 +76,19 @@ def messages(elastic: FakeElastic) -> dict[str, dict[str, Any]]:
     return {one["message"]: one for one in list(elastic.documents.values())}
 
 
+def call(port: int, source: str = HERE) -> socket.socket:
+    """A connection to the port, as soon as there is somebody."""
+    made: list[socket.socket] = []
+
+    def connected() -> bool:
+        with contextlib.suppress(ConnectionError):
+            made.append(socket.create_connection((HERE, port), timeout=20.0, source_address=(source, 0)))
+        return bool(made)
+
+    until(connected, "the port")
+    return made[0]
+
+
 def test_the_real_logger_over_udp_and_tcp(elastic: FakeElastic, spool: Path, port: int) -> None:
     """util-linux' logger, both RFCs, both protocols, both framings."""
     config = Forwarding(syslog=Syslog(udp=port, tcp=port, address=HERE), host="hlt01")
@@ -401,3 +414,112 @@ def test_what_systemd_or_an_executor_hands_over_is_used(elastic: FakeElastic, sp
             process.terminate()
             assert process.wait(20) == 0
     assert json.loads((spool / "forward" / "status.json").read_text())["not_received"] == 7 + 5
+
+
+def test_a_frame_that_is_too_long_leaves_what_follows_whole(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """Its beginning is stored with how much was cut, and a thousand short ones behind it; a long line loses nothing."""
+    config = Forwarding(syslog=Syslog(tcp=port, address=HERE))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    with call(port) as tcp:
+        for text in (b"<13>app: BIG" + b"x" * 200_000, *(b"<13>app: after %d" % at for at in range(1000))):
+            tcp.sendall(b"%d %b" % (len(text), text))
+        tcp.sendall(b"<13>app: LINE" + b"y" * 200_000 + b"\n")
+    until(lambda: len(elastic.documents) == 1003, "all of them")
+    found = list(elastic.documents.values())
+    assert sum(one["message"].startswith("after") for one in found) == 1000
+    (big,) = (one for one in found if one["message"].startswith("BIG"))
+    assert len(big["message"]) == 128 * 1024 - len("<13>app: ") and big["log"]["flags"] == ["truncated"]
+    assert big["daqsched"]["cut_bytes"] == len("<13>app: BIG") + 200_000 - 128 * 1024
+    pieces = [one for one in found if one["message"].startswith(("LINE", "y"))]
+    assert sum(len(one["message"]) for one in pieces) == len("LINE") + 200_000
+    assert sorted(one["log"]["flags"] for one in pieces) == [["continued"], ["truncated"]]
+    assert process.stop() == 0
+
+
+def test_silent_senders_keep_nobody_out(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """The one that has been silent longest makes room, with what it had said; how many did is told."""
+    config = Forwarding(syslog=Syslog(tcp=port, address=HERE, senders=8))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(call(port)) for _ in range(8)]
+        silent[0].sendall(b"<13>app: half a mes")
+        for one in silent[1:]:
+            one.sendall(b"<13>app: once\n")
+        until(lambda: len(elastic.documents) == 7, "they are heard")
+        news = [stack.enter_context(call(port)) for _ in range(3)]
+        for number, one in enumerate(news):
+            one.sendall(b"<13>app: new %d\n" % number)
+        expected = {"once", "half a mes", "new 0", "new 1", "new 2"}
+        until(lambda: set(messages(elastic)) == expected, "the new ones are heard")
+        assert messages(elastic)["half a mes"]["log"]["flags"] == ["partial"]
+        silent[7].sendall(b"<13>app: still here\n")
+        until(lambda: "still here" in messages(elastic), "the youngest of the silent ones is heard")
+        for closed in silent[:3]:
+            closed.settimeout(10.0)
+            assert closed.recv(1) == b"", "closed in favour of a new one"
+    until(lambda: process.counts()["troubles"], "it is told")
+    (trouble,) = process.counts()["troubles"]
+    assert trouble["sentence"].startswith(f"port {port}: all 8 connections that there may be are taken; ")
+    assert process.stop() == 0
+
+
+def test_who_opens_most_connections_makes_room_for_others(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """A single address can't push the others out, however silent these are."""
+    config = Forwarding(syslog=Syslog(tcp=port, address="0.0.0.0", senders=8))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(call(port, f"127.0.0.{at}")) for at in (2, 3)]
+        for one in others:
+            one.sendall(b"<13>app: here\n")
+        until(lambda: len(elastic.documents) == 2, "they are heard")
+        many = [stack.enter_context(call(port)) for _ in range(40)]
+        many[-1].sendall(b"<13>app: last\n")
+        until(lambda: "last" in messages(elastic), "the last of many is heard")
+        for at, one in enumerate(others):
+            one.sendall(b"<13>app: still %d\n" % at)
+        until(lambda: {"still 0", "still 1"} <= set(messages(elastic)), "nobody pushed them out")
+    assert process.stop() == 0
+
+
+def test_who_is_silent_has_to_connect_again(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """What it had said without an end is stored."""
+    config = Forwarding(syslog=Syslog(tcp=port, address=HERE, idle_s=1.0))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    with call(port) as tcp:
+        tcp.sendall(b"<13>app: no end")
+        tcp.settimeout(20.0)
+        assert tcp.recv(1) == b""
+    until(lambda: "no end" in messages(elastic), "it is stored")
+    assert process.stop() == 0
+
+
+def test_one_who_sends_all_the_time_keeps_nobody_waiting(elastic: FakeElastic, spool: Path, port: int) -> None:
+    """Each sender is read a piece at a time, in turn: what the slow one says is in the spool while the other one floods."""
+    elastic.open.clear()
+    config = Forwarding(syslog=Syslog(tcp=port, udp=port, address=HERE))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    over = threading.Event()
+
+    def flood(tcp: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(2000):
+                if over.is_set():
+                    break
+                tcp.sendall(b"<13>flood: x\n" * 2000)
+
+    def spooled(text: str) -> bool:
+        return any(text.encode() in file.read_bytes() for file in (spool / "links").iterdir())
+
+    with call(port) as fast, call(port) as slow, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        sender = threading.Thread(target=flood, args=(fast,))
+        sender.start()
+        try:
+            until(lambda: spooled("flood"), "the flood")
+            for at in range(5):
+                slow.sendall(b"<13>app: slow %d\n" % at)
+                udp.sendto(b"<13>app: datagram %d" % at, (HERE, port))
+                until(lambda at=at: spooled(f"slow {at}") and spooled(f"datagram {at}"), "both are heard")  # type: ignore[misc]
+        finally:
+            over.set()
+            sender.join()
+    process.kill()

@@ -32,7 +32,7 @@ PURE = {
     EXECUTOR
     / "forward"
     / "forms": "__init__ levels moment multiline records text times received syslog jsonlines journald",
-    EXECUTOR / "forward" / "inputs": "export identity",
+    EXECUTOR / "forward" / "inputs": "export framing identity",
 }
 PURE_FILES = [folder / f"{name}.py" for folder, names in PURE.items() for name in names.split()]
 

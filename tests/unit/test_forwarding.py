@@ -122,6 +122,8 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_its_order() -> None:
         (Forwarding(files=(LogFiles("a", ("/x",), labels={"a.b": "c"}),)), ["files[a].labels"]),
         (Forwarding(syslog=Syslog(udp=514), json=JsonLines(udp=514)), ["json.udp"]),
         (Forwarding(syslog=Syslog(udp=514), json=JsonLines(udp=514, address="127.0.0.1")), []),
+        (Forwarding(syslog=Syslog(senders=0, idle_s=float("nan"))), ["syslog.senders", "syslog.idle_s"]),
+        (Forwarding(syslog=Syslog(senders=1 << 40, idle_s=1e300)), ["syslog.senders", "syslog.idle_s"]),
         (Forwarding(syslog=Syslog(tcp=-1, address="hall", buffer=0)), ["syslog.tcp", "syslog.address", "syslog.buffer"]),
         (Forwarding(journal=Journal(True, ("a b",), "var")), ["journal.directory", "journal.units"]),
     ],

@@ -73,6 +73,10 @@ class Syslog:
     address: str = "0.0.0.0"
     #: The socket's receive buffer in MiB; the kernel's limit (net.core.rmem_max) may be lower where we are not root.
     buffer: float = 8.0
+    #: So many TCP connections there may be at a time; beyond them a new one takes the place of one that is silent.
+    senders: int = 256
+    #: One that is silent for so long is closed.
+    idle_s: float = 3600.0
     #: Only on these machines, in a job file: names and ranges as in a job; empty: on all that have a forwarder.
     hosts: tuple[str, ...] = ()
 

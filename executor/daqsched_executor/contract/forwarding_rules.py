@@ -33,6 +33,12 @@ _PRESET = re.compile(r"[a-z][a-z0-9-]*\Z")
 _ADDRESS = re.compile(r"[0-9.]+\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
 
 
+#: Each connection costs a descriptor, and memory for a message that has not ended.
+MOST_SENDERS = 10_000
+#: A week.
+MOST_IDLE_S = 604_800
+
+
 def mistakes(config: Forwarding) -> Iterator[Wrong]:
     """Each thing that is wrong, all of them; an empty address of Elasticsearch is none here."""
     for url in config.elasticsearch.split(",") if config.elasticsearch else ():
@@ -58,6 +64,10 @@ def mistakes(config: Forwarding) -> Iterator[Wrong]:
     for files in config.files:
         yield from _files(f"files[{files.name}]", files)
     yield from _socket("syslog", config.syslog, ("udp", "tcp"))
+    if not 1 <= config.syslog.senders <= MOST_SENDERS:
+        yield "syslog.senders", f"must be from 1 to {MOST_SENDERS:,}, not {config.syslog.senders}"
+    if not 1 <= config.syslog.idle_s <= MOST_IDLE_S:
+        yield "syslog.idle_s", f"must be from 1 to {MOST_IDLE_S:,} seconds, not {config.syslog.idle_s:g}"
     yield from _socket("json", config.json, ("udp",))
     both = config.syslog.udp and config.syslog.udp == config.json.udp
     if both and config.syslog.address == config.json.address and config.syslog.hosts == config.json.hosts:

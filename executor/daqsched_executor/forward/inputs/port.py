@@ -30,12 +30,11 @@ class Port:
         file: SpoolFile,
         address: str,
         number: int,
-        buffer: int,
         complain: Complain,
         handover: Handover,
     ) -> None:
         self._selector, self._file, self._handover = selector, file, handover
-        self._address, self._number, self._buffer = address, number, buffer
+        self._address, self._number = address, number
         self._complain = complain
         self._socket: socket.socket | None = None
         #: Messages that were lost, and those of them that a row has told of.

@@ -41,17 +41,16 @@ class Receiver:
         self._ports: list[Port] = []
         handover = Handover(os.environ)
         files: dict[str, SpoolFile] = {}
-        for format, kind, number, address, buffer in (
-            ("syslog", "udp", syslog.udp, syslog.address, syslog.buffer),
-            ("syslog", "tcp", syslog.tcp, syslog.address, syslog.buffer),
-            ("json", "udp", json.udp, json.address, json.buffer),
-        ):
-            if number:
-                file = files.setdefault(format, SpoolFile(spool, format, host, format))
-                made = Datagrams if kind == "udp" else Listener
-                self._ports.append(
-                    made(self._selector, file, address, number, int(buffer * 1024 * 1024), complain, handover)
-                )
+        for format, told in (("syslog", syslog), ("json", json)):
+            file = SpoolFile(spool, format, host, format)
+            at = (self._selector, file, told.address)
+            if told.udp:
+                buffer = int(told.buffer * 1024 * 1024)
+                self._ports.append(Datagrams(*at, told.udp, buffer, complain, handover))
+                files[format] = file
+            if isinstance(told, Syslog) and told.tcp:
+                self._ports.append(Listener(*at, told.tcp, told.senders, told.idle_s, complain, handover))
+                files[format] = file
         handover.close()
         self._files = list(files.values())
         self._absence = Absence(os.path.join(folder, "no_ports.json")) if syslog.udp or json.udp else None

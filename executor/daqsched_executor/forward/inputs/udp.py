@@ -11,8 +11,9 @@ import struct
 import time
 
 from ..forms.received import TORN, row
-from .handover import DROPPED, TAKEN, UNTOLD, WRITTEN
-from .port import LONGEST, Port
+from .handover import DROPPED, TAKEN, UNTOLD, WRITTEN, Handover
+from .port import LONGEST, Complain, Port
+from .spooling import SpoolFile
 
 #: linux/socket.h; the ninth number of SO_MEMINFO is how many datagrams were dropped (SK_MEMINFO_DROPS).
 _SO_RCVBUFFORCE, _SO_MEMINFO = 33, 55
@@ -26,6 +27,20 @@ class Datagrams(Port):
     """A UDP port. Socket and counts outlive a kill -9 where somebody keeps them (`handover`)."""
 
     KIND, PROTOCOL = socket.SOCK_DGRAM, "udp"
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        file: SpoolFile,
+        address: str,
+        number: int,
+        buffer: int,
+        complain: Complain,
+        handover: Handover,
+    ) -> None:
+        """With a receive buffer of so many bytes."""
+        self._buffer = buffer
+        super().__init__(selector, file, address, number, complain, handover)
 
     def _open(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
