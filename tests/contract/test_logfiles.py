@@ -252,6 +252,7 @@ def test_a_number_that_was_used_again_is_another_file(machine: Machine) -> None:
     process = machine.start()
     machine.append("one\n")
     until(machine.stored("one"), "stored")
+    until(lambda: machine.counts().get("stored") == 1, "its reply has come: else it may have been lost with the file")
     process.kill()
     process.wait()
     inode = machine.log.stat().st_ino

@@ -9,8 +9,9 @@ import pytest
 
 from daqsched_executor.forward import journal as module
 from daqsched_executor.forward.journal import Journal
+from daqsched_executor.forward.ledger import Lost
 from daqsched_executor.forward.marks import Mark
-from daqsched_executor.forward.position import Drop, Position, Range, Stretch
+from daqsched_executor.forward.position import Drop, Loss, Position, Range, Stretch
 
 
 def piece(stream: str, start: int, end: int, micros: int = 5) -> Range:
@@ -241,3 +242,31 @@ def test_what_a_journal_remembers_is_the_same_after_it_was_written_anew(tmp_path
     read.forget("s")
     assert (places(read), left(read), read.marks) == ({"t": Position(0, 10)}, {}, {})
     read.close()
+
+
+def test_what_is_lost_is_counted_and_told_once(tmp_path: Path) -> None:
+    """However often it is found, whatever the last byte of the journal is; what an older reader does not know hurts it not."""
+    path = tmp_path / "journal"
+    journal = Journal(str(path))
+    journal.place("s", Position(0, 10))
+    journal.jump("s", 90)
+    journal.seen({"s": [Mark(120, 1)]})
+    loss = Loss("s", 0, 10, 110, 7, "emptied")
+    sent = Loss("t", 2, 5, 40, 8, "sent", "", 3)
+    for _ in range(2):
+        journal.lose(loss, True, True)
+        journal.lose(sent, False, False)
+    assert journal.losses == [loss] and left(journal) == {} and journal.marks == {}
+    assert journal.lost == {"emptied": Lost(1, 0, 110), "sent": Lost(1, 3, 40)}
+    journal.lose(Loss("s", 1, 0, 5, 9, "emptied"), True, True)
+    journal.plan([], 1, 9, (), "i", [loss])
+    before = everything(journal), journal.losses, journal.lost
+    assert [one.generation for one in journal.losses] == [1] and journal.lost["emptied"] == Lost(2, 0, 115)
+    journal.compact()
+    journal.close()
+    journal = Journal(str(path))
+    assert (everything(journal), journal.losses, journal.lost) == before
+    assert [plan.losses for plan in journal.outstanding.values()] == [(loss,)]
+    journal.lose(loss, True, True)
+    assert journal.lost["emptied"].times == 2, "it was known"
+    journal.close()

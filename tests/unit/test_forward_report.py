@@ -46,6 +46,20 @@ AWAY = {"about": "unreachable", "since": NOW - 61, "sentence": "http://es1:9200 
             r"Of 10 lines that were read: 4 stored, 1 were stored already, 2 refused \(.*\), 3 under way\.",
         ),
         ({"read": 10, "stored": 7, "dropped": 3}, "Of 10 lines that were read: 7 stored, 3 dropped for want of disk."),
+        (
+            {"read": 10, "stored": 5, "dropped": 5, "lost": 2},
+            "Of 10 lines that were read: 5 stored, 3 dropped for want of disk, 2 lost after they were read.",
+        ),
+        (
+            {"lost_because": {"emptied": [1, 0, 3100]}},
+            "Lost once, at least 3.0 KiB: the file was emptied before it was read to its end "
+            "(daqsched logs --grep lost --level warning).",
+        ),
+        (
+            {"lost_because": {"packed": [1200, 0, 5 << 20]}},
+            "Lost 1,200 times, at least 5.0 MiB: the file was packed before it was read to its end, and can't be unpacked "
+            "(daqsched logs --grep lost --level warning).",
+        ),
         ({"read": 0, "stored": 0}, "Of 0 lines that were read: nothing became of them yet."),
         ({"read": 10, "stored": 7}, "The sum is wrong by 3 lines: that is a bug, please report it."),
         (

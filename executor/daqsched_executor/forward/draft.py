@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from .batch import BODY, Documents
 from .forms import form_of
 from .lines import CHUNK
-from .position import Drop, Position, Range
+from .position import Drop, Loss, Position, Range
 from .record import index_of
 from .source import Cursor, Source
 
@@ -19,6 +20,7 @@ class Draft:
         self.documents = Documents()
         self.ranges: list[Range] = []
         self.drops: list[Drop] = []
+        self.losses: list[Loss] = []
         self.room = BODY
         #: The latest time of a line.
         self.latest = 0
@@ -27,9 +29,10 @@ class Draft:
         self.index = ""
         self._moves: list[tuple[Source, Cursor, Position]] = []
 
-    def tell(self, drop: Drop, documents: Documents) -> None:
-        """Documents that tell of lines that were given up; they fit into any index."""
-        self.drops.append(drop)
+    def tell(self, drops: Sequence[Drop], losses: Sequence[Loss], documents: Documents) -> None:
+        """Documents that tell of lines that were given up or lost; they fit into any index."""
+        self.drops += drops
+        self.losses += losses
         self.documents += documents
         self.room -= documents.size
 

@@ -22,7 +22,7 @@ from typing import Any
 from .holes import set_aside
 from .ledger import Ledger
 from .marks import Mark
-from .position import Drop, Position, Range
+from .position import Drop, Loss, Position, Range
 
 #: The file is written anew when it is larger than this, and than twice what it was when it was last written anew.
 COMPACT_ABOVE = 256 * 1024
@@ -54,7 +54,13 @@ class Journal(Ledger):
             self._go_on(whole)
 
     def plan(
-        self, ranges: Sequence[Range], lines: int, micros: int, drops: Sequence[Drop] = (), index: str = ""
+        self,
+        ranges: Sequence[Range],
+        lines: int,
+        micros: int,
+        drops: Sequence[Drop] = (),
+        index: str = "",
+        losses: Sequence[Loss] = (),
     ) -> int:
         """Put a batch on the disk before it is sent; its number. ``micros`` is the latest time of its lines.
 
@@ -65,6 +71,8 @@ class Journal(Ledger):
         record["index"] = index
         if drops:
             record["drops"] = drops
+        if losses:
+            record["told_losses"] = losses
         self._append(record, sync=True)
         return number
 
@@ -99,6 +107,10 @@ class Journal(Ledger):
     def squeezed(self) -> None:
         """What `squeeze` kept is where it belongs, on the disk."""
         self._append({"squeezed": True}, sync=True)
+
+    def lose(self, loss: Loss, over: bool, tell: bool) -> None:
+        """Something is lost; ``over``: all that was left for later of the stream, too; ``tell``: a document can tell of it."""
+        self._note({"lost": loss, "over": over, "tell": tell}, sync=True)
 
     def seen(self, marks: Mapping[str, Sequence[Mark]]) -> None:
         """The times of what waits: without them lines are as late as the next forwarder finds them."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .marks import Mark
-from .position import Drop, Plan, Position, Range, Stretch
+from .position import Drop, Loss, Plan, Position, Range, Stretch
 
 
 @dataclass
@@ -20,8 +20,18 @@ class Totals:
     duplicates: int = 0
     #: Those that Elasticsearch refused in their full form.
     dead: int = 0
-    #: Those that were given up, each told of by a document.
+    #: Those that were given up or lost, each told of by a document.
     dropped: int = 0
+
+
+class Lost(NamedTuple):
+    """What was lost for one reason."""
+
+    times: int = 0
+    #: Those that were read before; they are among `Totals.dropped`.
+    lines: int = 0
+    #: At least so many.
+    size: int = 0
 
 
 class Ledger:
@@ -39,6 +49,11 @@ class Ledger:
         self.drops: list[Drop] = []
         #: What is to be moved to the end of its bytes, from a drop that was cut short; see `squeeze`.
         self.squeezing: Drop | None = None
+        #: What was lost and no plan has told of yet; by reason, all that ever was (see `position.LOST_BECAUSE`).
+        self.losses: list[Loss] = []
+        self.lost: dict[str, Lost] = {}
+        #: Where something was lost of each stream: it is counted once, however often it is found.
+        self._places: dict[str, list[tuple[int, int]]] = {}
         self.totals = Totals()
         #: The latest time that a line was given.
         self.micros = 0
@@ -54,6 +69,8 @@ class Ledger:
         records: list[dict[str, object]] = [
             {"number": self._number, "micros": self.micros, "totals": asdict(self.totals), "told": self.drops}
         ]
+        if self.lost:
+            records.append({"losses": self.losses, "lost_before": self.lost, "places": self._places})
         for stream, position in self.positions.items():
             left = self.stretches.get(stream)
             records.append({"place": stream, "position": position, **({"left": left} if left else {})})
@@ -62,7 +79,14 @@ class Ledger:
         if self.squeezing:
             records.append({"squeezing": self.squeezing})
         records += [
-            {"again": number, "ranges": plan.ranges, "drops": plan.drops, "lines": plan.lines, "index": plan.target}
+            {
+                "again": number,
+                "ranges": plan.ranges,
+                "drops": plan.drops,
+                "lines": plan.lines,
+                "index": plan.target,
+                "told_losses": plan.losses,
+            }
             for number, plan in self.outstanding.items()
         ]
         return records
@@ -82,6 +106,7 @@ class Ledger:
         for entry in plan.ranges:
             self._read(entry.stream, entry.generation, entry.start, entry.end, entry.cut_after, entry.latest)
         self.drops = [drop for drop in self.drops if drop not in plan.drops]
+        self.losses = [loss for loss in self.losses if loss not in plan.losses]
         self.totals.read += plan.lines
 
     def _planned_before(self, record: dict[str, Any]) -> None:
@@ -156,6 +181,27 @@ class Ledger:
                 return
         self.drops.append(drop)
 
+    def _lose(self, record: dict[str, Any]) -> None:
+        loss = Loss(*record["lost"])
+        if record["over"]:
+            self.stretches.pop(loss.stream, None)
+            self.marks.pop(loss.stream, None)
+        places = self._places.setdefault(loss.stream, [])
+        if (loss.generation, loss.start) in places:
+            return
+        places.append((loss.generation, loss.start))
+        before = self.lost.get(loss.why, Lost())
+        self.lost[loss.why] = Lost(before.times + 1, before.lines + loss.lines, before.size + loss.size)
+        if record["tell"]:
+            self.losses.append(loss)
+
+    def _lost_before(self, record: dict[str, Any]) -> None:
+        self.losses = [Loss(*loss) for loss in record["losses"]]
+        self.lost = {why: Lost(*lost) for why, lost in record["lost_before"].items()}
+        self._places = {
+            stream: [(generation, start) for generation, start in places] for stream, places in record["places"].items()
+        }
+
     def _read(self, stream: str, generation: int, start: int, end: int, cut: bool, latest: int = 0) -> None:
         """Bytes were planned or given up: the place that began there, one that was left or the foremost, moves on."""
         stretches = self.stretches.get(stream, [])
@@ -180,7 +226,7 @@ class Ledger:
                 self.marks.pop(stream, None)
 
     def _forgot(self, record: dict[str, Any]) -> None:
-        for table in (self.positions, self.stretches, self.marks):
+        for table in (self.positions, self.stretches, self.marks, self._places):
             table.pop(record["forget"], None)
 
     def _began(self, record: dict[str, Any]) -> None:
@@ -202,6 +248,8 @@ _MEANINGS: dict[str, Callable[[Ledger, dict[str, Any]], None]] = {
     "marks": Ledger._marked,
     "forget": Ledger._forgot,
     "number": Ledger._began,
+    "lost": Ledger._lose,
+    "lost_before": Ledger._lost_before,
 }
 
 
@@ -212,4 +260,6 @@ def _before(stretch: Stretch, start: int) -> list[Stretch]:
 
 def _plan_of(record: dict[str, Any]) -> Plan:
     ranges = tuple(Range(*entry) for entry in record["ranges"])
-    return Plan(ranges, tuple(Drop(*drop) for drop in record.get("drops", ())), record["lines"], record["index"])
+    drops = tuple(Drop(*drop) for drop in record.get("drops", ()))
+    losses = tuple(Loss(*loss) for loss in record.get("told_losses", ()))
+    return Plan(ranges, drops, record["lines"], record["index"], losses)

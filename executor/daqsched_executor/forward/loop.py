@@ -54,7 +54,7 @@ class Forwarder:
         self._retries = 0
         self._kept = Kept(os.path.join(folder, KEPT_FILE), self._complaints)
         self._beat = Beat(os.environ)
-        self._status = Status(folder, self.counts, self._complaints, self._beat)
+        self._status = Status(folder, self.counts, self._complaints, self._beat, lambda: journal.lost)
         self._nodes = addresses(config.elasticsearch)
         self._todo: queue.Queue[Batch] = queue.Queue()
         #: Outcomes whose refused lines are still to be stored as dead letters.
@@ -76,6 +76,9 @@ class Forwarder:
         return Counts(
             **vars(journal.totals),
             under_way=journal.under_way,
+            lost=sum(lost.lines for lost in journal.lost.values()),
+            losses=sum(lost.times for lost in journal.lost.values()),
+            lost_bytes=sum(lost.size for lost in journal.lost.values()),
             retries=self._retries,
             dead_here=self._kept.letters,
             dead_lost=self._kept.lost,

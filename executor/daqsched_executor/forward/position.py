@@ -1,4 +1,4 @@
-"""Places in streams: how far one has been read, which bytes were planned together, which were given up."""
+"""Places in streams: how far one has been read, which bytes were planned together, which were given up or lost."""
 
 from __future__ import annotations
 
@@ -65,6 +65,32 @@ class Drop(NamedTuple):
     debug: bool = False
 
 
+class Loss(NamedTuple):
+    """What nobody can read any more; one document tells of it."""
+
+    stream: str
+    generation: int
+    #: From this byte on, at least so many.
+    start: int
+    size: int
+    #: When it was found out, in microseconds since the epoch.
+    micros: int
+    #: A word of `LOST_BECAUSE`, and what is to be said of this one beyond that.
+    why: str
+    more: str = ""
+    #: Lines that were read before, and that may have been stored; they count as dropped, too.
+    lines: int = 0
+
+
+#: Why something is lost, for people.
+LOST_BECAUSE = {
+    "emptied": "the file was emptied before it was read to its end",
+    "vanished": "the file was gone before it was read to its end",
+    "packed": "the file was packed before it was read to its end, and can't be unpacked",
+    "sent": "the file was gone before Elasticsearch had said whether it had stored them",
+}
+
+
 class Plan(NamedTuple):
     """What is sent together."""
 
@@ -73,3 +99,4 @@ class Plan(NamedTuple):
     #: How many documents that are, and of which index: a second attempt must meet the first, whatever is configured then.
     lines: int
     target: str
+    losses: tuple[Loss, ...] = ()

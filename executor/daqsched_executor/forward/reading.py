@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Union
 
 from ..contract import Forwarding
 from .batch import BODY, Batch, Documents
@@ -17,8 +18,8 @@ from .draft import Draft, reread
 from .journal import Journal
 from .late import MOST_LEFT, left_at
 from .marks import Mark, Marks
-from .position import Drop, Range
-from .record import index_of, told
+from .position import LOST_BECAUSE, Drop, Loss, Plan, Range
+from .record import index_of, told, told_lost
 from .runs import RunNumber
 from .source import Cursor, Source
 from .spool import Input, Spool
@@ -35,6 +36,9 @@ NOTE_EVERY_S = 10.0
 #: So long before a stream was registered its lines can have been printed at most: an index follows from that time, and
 #: whoever owns the file may give it any date.
 OLDEST_MICROS = 86_400_000_000
+
+#: So many documents of what was given up or lost go with one batch.
+MOST_TOLD = 500
 
 Complain = Callable[[str, str], None]
 
@@ -61,7 +65,7 @@ class Reader:
         self._disk.resume()
         for stream in list(journal.positions):
             if not self._spool.knows(stream) and not any(
-                entry.stream == stream for plan in journal.outstanding.values() for entry in plan.ranges
+                stream in _streams(plan) for plan in journal.outstanding.values()
             ):
                 self._record(journal.forget, stream)
 
@@ -98,8 +102,11 @@ class Reader:
             self._complain("streams", f"cannot read the spool: {error}")
         for source, status in self._spool.look(now):
             self._grown(source, status, now)
+        for source in self._spool.sources.values():
+            if source.lost:
+                self._tell_lost(source)
         for source in self._spool.ended(now):
-            if self._spool.remove(source):
+            if not self._untold(source.stream.id) and self._spool.remove(source):
                 self._rotation.remove(source)
                 self._record(self.journal.forget, source.stream.id)
         self._disk.tidy(now)
@@ -120,7 +127,7 @@ class Reader:
                     "again", f"cannot read again what may not have been stored: {type(error).__name__}: {error}"
                 )
                 continue
-            documents += self._tell(plan.drops)
+            documents += self._tell(plan.drops, plan.losses)
             if documents:
                 yield self._hand_out(number, documents)
             else:
@@ -129,8 +136,8 @@ class Reader:
     def next(self) -> Batch | None:
         """New lines of the streams in turn, up to a body's size; None where there are none (or no plan can be kept)."""
         draft = Draft(self._config.index, self._config.period)
-        for drop in self.journal.drops:
-            draft.tell(drop, self._tell([drop]))
+        drops, losses = self.journal.drops[:MOST_TOLD], self.journal.losses[:MOST_TOLD]
+        draft.tell(drops, losses, self._tell(drops, losses))
         self._turn += 1
         passes = (self._read_fronts, self._read_left)
         for fill in passes if self._turn % CATCH_UP_EVERY else reversed(passes):
@@ -144,7 +151,8 @@ class Reader:
                 len(draft.documents),
                 draft.latest,
                 draft.drops,
-                draft.index or self._index_of(draft.drops),
+                draft.index or self._index_of([*draft.drops, *draft.losses]),
+                draft.losses,
             )
         except OSError as error:
             self._complain("journal", f"cannot write {self.journal.path}: {error}; lines wait on disk")
@@ -236,11 +244,44 @@ class Reader:
                 f"bytes {end} to {entry.end} of the stream {entry.stream} are gone; "
                 "whether they were stored before the last forwarder ended is not known",
             )
+            self._lose(entry.stream, entry.generation, end, entry.end - end, "sent", lines=entry.lines - len(documents))
         return documents
 
-    def _tell(self, drops: Sequence[Drop]) -> Documents:
-        known = ((self._spool.sources.get(drop.stream), drop) for drop in drops)
-        return Documents(told(source.stream, drop, self._disk.why) for source, drop in known if source is not None)
+    def _tell(self, drops: Sequence[Drop], losses: Sequence[Loss]) -> Documents:
+        sources = self._spool.sources
+        made = [told(sources[drop.stream].stream, drop, self._disk.why) for drop in drops if drop.stream in sources]
+        made += [told_lost(sources[loss.stream].stream, loss) for loss in losses if loss.stream in sources]
+        return Documents(made)
+
+    def _untold(self, stream: str) -> bool:
+        """Whether a document is to tell of something of the stream; none can, once it has ended."""
+        return any(one.stream == stream for one in self.journal.drops) or any(
+            one.stream == stream for one in self.journal.losses
+        )
+
+    # ------------------------------------------------------------------ what is lost
+
+    def _lose(
+        self, stream: str, generation: int, start: int, size: int, why: str, more: str = "", lines: int = 0
+    ) -> None:
+        loss = Loss(stream, generation, start, size, time.time_ns() // 1000, why, more, lines)
+        self._record(self.journal.lose, loss, not lines, stream in self._spool.sources)
+
+    def _tell_lost(self, source: Source) -> None:
+        """Nothing of the stream can be read any more: what is known to have been there is lost."""
+        stream = source.stream.id
+        for why, more in source.lost:
+            start, seen = source.oldest.position.offset, [mark.offset for mark in self.journal.marks.get(stream, ())]
+            size = max([source.waiting, *(offset - start for offset in seen[-1:])])
+            what = f"at least {size:,} bytes of it are lost" if size else "what else it held, if anything, is lost"
+            self._complain(
+                f"lost {source.registration}",
+                f"{source.instance}, of which {start} bytes were read: {what}: {LOST_BECAUSE[why]}{more and f' ({more})'}",
+            )
+            if size:
+                self._lose(stream, source.generation, start, size, why, more)
+        source.lost.clear()
+        source.let_go()
 
     # ------------------------------------------------------------------ streams and batches
 
@@ -261,6 +302,10 @@ class Reader:
         """A file has another size than at the last look."""
         if status.st_size < source.front.position.offset:
             before = source.front.position.offset
+            if source.waiting:
+                self._lose(
+                    source.stream.id, source.generation, source.oldest.position.offset, source.waiting, "emptied"
+                )
             self._record(self.journal.place, source.stream.id, source.empty())
             self._complain(
                 source.link,
@@ -282,18 +327,18 @@ class Reader:
     def _hand_out(self, number: int, documents: Documents) -> Batch:
         plan = self.journal.outstanding[number]
         self._out.add(number)
-        for stream in {entry.stream for entry in plan.ranges} & self._spool.sources.keys():
+        for stream in _streams(plan) & self._spool.sources.keys():
             self._spool.sources[stream].under_way += 1
         return Batch(number, plan.target, documents)
 
-    def _index_of(self, drops: Sequence[Drop]) -> str:
+    def _index_of(self, drops: Sequence[Union[Drop, Loss]]) -> str:
         """Where documents go that come without lines."""
         return index_of(self._config.index, drops[0].micros, self._config.period)
 
     def _left_us(self, number: int) -> None:
         self._out.remove(number)
         plan = self.journal.outstanding[number]
-        for stream in {entry.stream for entry in plan.ranges} & self._spool.sources.keys():
+        for stream in _streams(plan) & self._spool.sources.keys():
             self._spool.sources[stream].under_way -= 1
 
     def _record(self, write: Callable[..., None], *arguments: object) -> None:
@@ -317,4 +362,13 @@ def _unread(source: Source, error: Exception) -> str:
     return (
         f"cannot make documents of {source.instance} at {where} ({type(error).__name__}: {error}): it waits, all other streams "
         "are forwarded; please report this"
+    )
+
+
+def _streams(plan: Plan) -> set[str]:
+    """Those that the plan's documents are of."""
+    return (
+        {entry.stream for entry in plan.ranges}
+        | {drop.stream for drop in plan.drops}
+        | {loss.stream for loss in plan.losses}
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..contract import Stream
 from ..contract.levels import SPELLINGS, named
-from .position import Drop
+from .position import LOST_BECAUSE, Drop, Loss
 
 try:
     from orjson import dumps as _orjson_dumps
@@ -101,7 +101,7 @@ def told(stream: Stream, drop: Drop, why: str) -> bytes:
         f"{drop.lines:,} {'lines of the levels debug and trace' if drop.debug else 'lines'} ({_megabytes(drop.size)})"
     )
     where = f"{fields['service']['node']['name']} {stream.name}, bytes {drop.start} to {drop.end}"
-    fields["@timestamp"] = f"{utc(drop.micros // 1_000_000):%Y-%m-%dT%H:%M:%S}.{drop.micros % 1_000_000:06}Z"
+    fields["@timestamp"] = _timestamp(drop.micros)
     fields["message"] = f"{which} of {where}, were dropped: {why}"
     fields["log"] = {"level": "warning", "offset": drop.start}
     fields["daqsched"]["dropped"] = {"lines": drop.lines, "bytes": drop.size}
@@ -119,12 +119,36 @@ def set_aside(
     Whatever goes wrong with one record is a bug of ours, and concerns that record alone. This can't go wrong.
     """
     fields = fields_of(stream)
-    fields["@timestamp"] = f"{utc(micros // 1_000_000):%Y-%m-%dT%H:%M:%S}.{micros % 1_000_000:06}Z"
+    fields["@timestamp"] = _timestamp(micros)
     fields["message"] = data.decode("utf-8", "backslashreplace")
     fields["log"] = {"offset": offset}
     action = {"create": {"_id": f"{generation_id(stream.id, generation)}-{offset:010x}"}}
     rows = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in (action, fields))
     return rows, f"the forwarder could not read this record: {type(error).__name__}: {error}"[:LONGEST_REASON]
+
+
+def told_lost(stream: Stream, loss: Loss) -> bytes:
+    """The two rows of the document that tells of what was lost."""
+    fields = fields_of(stream)
+    whose = f"{fields['service']['node']['name']} {stream.path or stream.name}"
+    if loss.lines:
+        what = (
+            f"up to {loss.lines:,} lines ({_megabytes(loss.size)}) of {whose}, from byte {loss.start} on, may be lost"
+        )
+    else:
+        what = f"at least {_megabytes(loss.size)} of {whose}, from byte {loss.start} on, are lost"
+    more = f" ({loss.more})" if loss.more else ""
+    fields["@timestamp"] = _timestamp(loss.micros)
+    fields["message"] = f"{what}: {LOST_BECAUSE.get(loss.why, loss.why)}{more}"
+    fields["log"] = {"level": "warning", "offset": loss.start}
+    fields["daqsched"]["dropped"] = {"lines": loss.lines, "bytes": loss.size}
+    fields["event"] = {"dataset": DROPPED_DATASET}
+    action = {"create": {"_id": f"{generation_id(stream.id, loss.generation)}-{loss.start:010x}-lost"}}
+    return b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in (action, fields))
+
+
+def _timestamp(micros: int) -> str:
+    return f"{utc(micros // 1_000_000):%Y-%m-%dT%H:%M:%S}.{micros % 1_000_000:06}Z"
 
 
 def _megabytes(size: int) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ..contract import duration
+from .position import LOST_BECAUSE
 
 PREFIX = "daqsched_forward_"
 
@@ -18,7 +19,14 @@ METRICS = {
     "dead": ("lines_dead_total", "counter", "Lines that Elasticsearch refused in their full form."),
     "dead_here": ("lines_dead_here", "gauge", "Dead letters that are kept on this machine alone."),
     "dead_lost": ("lines_dead_lost_total", "counter", "Dead letters for which there was no room on this machine."),
-    "dropped": ("lines_dropped_total", "counter", "Lines given up for want of disk."),
+    "dropped": ("lines_dropped_total", "counter", "Lines given up for want of disk, or lost after they had been read."),
+    "lost": (
+        "lines_lost_total",
+        "counter",
+        "Of these, lines whose file was gone before it was known that they are stored.",
+    ),
+    "losses": ("losses_total", "counter", "How often something was lost that can't be read any more."),
+    "lost_bytes": ("bytes_lost_total", "counter", "How many bytes those were, at least."),
     "under_way": ("lines_under_way", "gauge", "Lines that were sent and have no reply yet."),
     "retries": ("requests_retried_total", "counter", "Requests made again since the process began."),
     "not_received": (
@@ -58,7 +66,8 @@ def in_words(state: Mapping[str, Any], spool: str, running: bool, now: float) ->
         f"{number['stored']:,} stored",
         f"{number['duplicates']:,} were stored already",
         f"{number['dead']:,} refused (daqsched deadletter list)",
-        f"{number['dropped']:,} dropped for want of disk",
+        f"{number['dropped'] - number['lost']:,} dropped for want of disk",
+        f"{number['lost']:,} lost after they were read",
         f"{number['under_way']:,} under way",
     ]
     told = [part for part in parts if not part.startswith("0 ")] or ["nothing became of them yet"]
@@ -71,6 +80,11 @@ def in_words(state: Mapping[str, Any], spool: str, running: bool, now: float) ->
         yield (
             f"{number['dead_here']:,} of the refused are in {spool}/forward/deadletter.ndjson{lost} "
             "(daqsched deadletter replay --file)."
+        )
+    for why, (times, _, size) in (state.get("lost_because") or {}).items():
+        yield (
+            f"Lost {'once' if times == 1 else f'{times:,} times'}, at least {_size(size)}: {LOST_BECAUSE.get(why, why)} "
+            "(daqsched logs --grep lost --level warning)."
         )
     if number["waiting_bytes"]:
         since = f", the oldest since {_when(number['waiting_since'], now)}" if number["waiting_since"] else ""

@@ -69,6 +69,8 @@ class Source:
         self.punched: int | None = -1
         #: Up to here lines of a low level were given up.
         self.squeezed = 0
+        #: What was found lost of it and is not in the journal yet: a word of `position.LOST_BECAUSE`, and more to say of it.
+        self.lost: list[tuple[str, str]] = []
         self._starts = Starts(starts_path(registration)) if stream.name in (STDOUT, STDERR) else None
         self._made: tuple[int, str, int] = (-1, "", 0)
         self._form: Form | None = None
@@ -121,6 +123,11 @@ class Source:
         self.punched, self.squeezed = -1, 0
         return self.front.position
 
+    def let_go(self) -> None:
+        """Nothing of it can be read any more."""
+        self.left = []
+        self.size = self.front.tried = self.front.position.offset
+
     def form(self, generation: int, run: str, number: int) -> Form:
         """What makes documents of its bytes in that run, printed by that start of the program."""
         if self._form is None or self._made != (generation, run, number):
@@ -139,7 +146,10 @@ class Source:
             check_regular(status, self.link, self.stream.inode)
         except FileNotFoundError:
             # The executor registers first and links then; one that died in between printed nothing.
-            self.size, self.left = self.front.position.offset, []
+            if self.waiting and not self.lost:
+                self.lost.append(("vanished", ""))
+            elif not self.waiting:
+                self.let_go()
             return None
         return status if status.st_size != self.size else None
 

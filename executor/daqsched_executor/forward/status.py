@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
@@ -37,8 +37,13 @@ class Counts:
     #: Of these, those that are kept in ``deadletter.ndjson`` here, and those for which there was no room left in it.
     dead_here: int = 0
     dead_lost: int = 0
-    #: Those that were given up, for want of disk.
+    #: Those that were given up for want of disk, and those that were lost after they had been read.
     dropped: int = 0
+    #: Of these, those that were lost.
+    lost: int = 0
+    #: How often something was lost that can't be read any more, and how many bytes that were, at least.
+    losses: int = 0
+    lost_bytes: int = 0
     #: Those that have no reply yet.
     under_way: int = 0
     #: Requests that had to be made again, since this process began.
@@ -104,8 +109,17 @@ class Status:
     """The counts, for people on stdout, for programs in ``forward/status.json``, for Prometheus in ``forward/metrics.prom``; and
     what is wrong, for whoever listens to the `Beat`."""
 
-    def __init__(self, folder: str, counts: Callable[[], Counts], complaints: Complaints, beat: Beat) -> None:
+    def __init__(
+        self,
+        folder: str,
+        counts: Callable[[], Counts],
+        complaints: Complaints,
+        beat: Beat,
+        lost: Callable[[], Mapping[str, object]] = dict,
+    ) -> None:
+        """``lost``: what was lost, by reason (`Ledger.lost`)."""
         self._folder = folder
+        self._lost = lost
         self._beat = beat
         self._counts = counts
         self._complaints = complaints
@@ -136,6 +150,7 @@ class Status:
         """Replace both files."""
         counts, troubles = self._counts(), self._complaints.troubles()
         state = {**asdict(counts), "pid": os.getpid(), "time": time.time(), "troubles": troubles}
+        state["lost_because"] = dict(self._lost())
         state["trouble_since"] = next((one["since"] for one in troubles if one["about"] in ELASTIC), 0.0)
         spool = os.path.dirname(self._folder)
         for name, text in (("status.json", json.dumps(state)), ("metrics.prom", metrics(state, spool))):

@@ -101,14 +101,17 @@ class Followed:
                 file.sought = True
                 self.fresh.append(file)
                 continue
-            if file.identity.size:  # an empty one is known by its age: what was written to it is new
-                self._lost(file)
-            os.unlink(registration)
+            if file.identity.size and not file.was_whole:  # an empty one is known by its age: what came into it is new
+                file.lost.append(self.rotation.lost_because)
+            self.fresh.append(file)  # until that is told
 
     def tidy(self) -> None:
         """Copy what is left of deleted files, and look again for what could not be unpacked for want of room."""
-        for file in [file for file in self.files.values() if file.hangs_on_us]:
-            self._keep(file)
+        for file in [file for file in self.files.values() if file.deleted]:
+            if file.waiting or file.under_way:
+                self._keep(file)
+            else:
+                file.note_whole()
         for file in [file for file in self.gone if file.sought]:
             handle = self.rotation.find(file, ())
             if handle >= 0:
@@ -116,15 +119,8 @@ class Followed:
                 file.begin_in(handle)
                 self.files[file.identity.key] = file
             elif not self.rotation.no_room:
-                self._lost(file)
+                file.lost.append(self.rotation.lost_because)
             file.sought = handle < 0 and self.rotation.no_room
-
-    def _lost(self, file: File) -> None:
-        self._complain(
-            file.registration,
-            f"{file.instance}: the file of which {file.front.position.offset} bytes were read is not there any more; "
-            "what else it held while no forwarder ran is lost",
-        )
 
     def _keep(self, file: File) -> None:
         """Copy what is left of a deleted file."""
@@ -145,10 +141,13 @@ class Followed:
     def let_go(self, file: File) -> None:
         """A file that was emptied: go on in the copy that may have been made of it before."""
         del self.files[file.identity.key]
+        read = file.front.position.offset
         copy = self.rotation.copy_of(file)
         ours = copy < 0
         if ours:
             copy = self.rotation.unpack(file)
+        if copy < 0 and file.waiting:
+            file.lost.append(("emptied", ""))
         file.go_on_in(copy, ours and copy >= 0)
         if copy >= 0:
             self.files[file.identity.key] = file
@@ -156,7 +155,7 @@ class Followed:
         self.gone.append(file)
         self._complain(
             file.registration,
-            f"{file.instance}: somebody emptied it, of which {file.front.position.offset} bytes were read; what was not read "
+            f"{file.instance}: somebody emptied it, of which {read} bytes were read; what was not read "
             "by then is lost, and it is read from its beginning",
         )
 

@@ -33,6 +33,10 @@ KEEP_S = 2.0
 REMEMBERED = 256
 
 
+#: The option of a registration that has the size of a file that was read to its end after it had been deleted.
+_WHOLE = "whole"
+
+
 class File(Source):
     """See `Source`; the registration has the file's identity, and its lines are made by `forms.records`."""
 
@@ -75,11 +79,23 @@ class File(Source):
         return self.registration[: -len(".json")] + ".rest"
 
     @property
-    def hangs_on_us(self) -> bool:
-        """Whether it was deleted, and lines of it wait that only this process can read."""
-        waits = self.waiting > 0 or self.under_way > 0
-        gone = waits and self.away and self.file >= 0 and time.monotonic() - self.away_since > KEEP_S
-        return gone and os.fstat(self.file).st_nlink == 0
+    def deleted(self) -> bool:
+        """Whether it was deleted some time ago: what it holds, only this process can read."""
+        away = self.away and self.file >= 0 and time.monotonic() - self.away_since > KEEP_S
+        return away and os.fstat(self.file).st_nlink == 0
+
+    @property
+    def was_whole(self) -> bool:
+        """Whether it was read to its end after it had been deleted."""
+        end = self.stream.options.get(_WHOLE)
+        return isinstance(end, int) and self.front.position.offset >= end
+
+    def note_whole(self) -> None:
+        """It was deleted and nothing waits: a forwarder that does not find it any more misses nothing."""
+        if self.stream.options.get(_WHOLE) != self.size:
+            self.stream = dataclasses.replace(self.stream, options={**self.stream.options, _WHOLE: self.size})
+            with contextlib.suppress(OSError):  # it is told as lost then
+                self.write()
 
     @property
     def instance(self) -> str:
@@ -114,8 +130,10 @@ class File(Source):
 
     def read(self, offset: int, size: int = CHUNK) -> bytes:
         """Bytes from there on, unless the file was emptied and written again beyond that place."""
+        if self.file < 0 and not self.sought:
+            return b""  # what was not read is lost
         if self.file < 0 or self.emptied:
-            raise OSError(f"{self.path} was emptied")
+            raise OSError(f"{self.path} {'was emptied' if self.emptied else 'is not unpacked yet'}")
         data = os.pread(self.file, size, offset)
         # Looked at after the read: what was read is the old file's if its beginning still stands there.
         beginning = self.beginning()
@@ -169,8 +187,8 @@ class File(Source):
         if self.file >= 0:
             os.close(self.file)
         self.file, self.emptied, self.away, self.changed = file, False, True, time.monotonic()
-        self.size = self.front.tried = self.front.position.offset
         if file >= 0:
+            self.size = self.front.tried = self.front.position.offset
             self._is(file)
 
     def write(self, sync: bool = False) -> None:

@@ -39,6 +39,8 @@ class Rotation:
         self.quiet = True
         #: Whether the last file that was looked for is packed, and there is no room to unpack it.
         self.no_room = False
+        #: Why the last file that was looked for is not there: a word of `position.LOST_BECAUSE`, and more to say.
+        self.lost_because = ("vanished", "")
         #: What listings have taken of a core in this look.
         self.cost_s = 0.0
 
@@ -61,7 +63,7 @@ class Rotation:
 
         ``names``: where a file is that has its inode.
         """
-        self.no_room = False
+        self.no_room, self.lost_because = False, ("vanished", "")
         for _ in self.settled(os.path.dirname(file.path)):
             handle = self._same(file, names)
             if handle < 0 and file.identity.size:
@@ -88,6 +90,7 @@ class Rotation:
                 continue
             except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
                 self.no_room |= isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+                self.lost_because = ("packed", f"{path}: {error}")
                 self._complain(path, f"cannot unpack {path}, where lines of {file.instance} may be: {error}")
                 continue
             if handle >= 0:
