@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from daqsched_executor.out import say
+
 USAGE = """\
 usage: daqsched-executor run       one job's executor; a Mesos agent starts it
        daqsched-executor forward   the machine's forwarder of lines; see daqsched-executor forward --help
@@ -32,16 +34,13 @@ def main(argv: list[str] | None = None) -> int:
     if command == "--version":
         from daqsched_executor import __version__
 
-        print(f"daqsched-executor {__version__}")
+        say(f"daqsched-executor {__version__}")
         return 0
     if command in ("--help", "-h"):
-        print(USAGE, end="")
+        say(*USAGE.splitlines())
         return 0
-    print(
-        f"daqsched-executor: {f'there is no command {command!r}' if command else 'a command is missing'}\n{USAGE}",
-        end="",
-        file=sys.stderr,
-    )
+    mistake = f"there is no command {command!r}" if command else "a command is missing"
+    say(f"daqsched-executor: {mistake}", *USAGE.splitlines(), file=sys.stderr)
     return 2
 
 

@@ -10,6 +10,11 @@ class DaqschedError(Exception):
 
     exit_code = 1
 
+    @property
+    def lines(self) -> Sequence[str]:
+        """What is shown of it, each as a line of its own: one sentence."""
+        return (str(self),)
+
 
 class UserError(DaqschedError):
     """What was asked can't be done as it was asked."""
@@ -36,11 +41,15 @@ class JobFileError(UserError):
         self.path, self.line, self.sentence = path, line, sentence
         self.mistakes: tuple[JobFileError, ...] = (self, *others)
 
-    def __str__(self) -> str:
-        """One line for each mistake."""
+    @property
+    def lines(self) -> Sequence[str]:
+        """One for each mistake."""
         lines = [mistake.args[0] for mistake in self.mistakes[: self.MOST]]
         more = len(self.mistakes) - self.MOST
-        return "\n".join([*lines, f"... and {more} more mistakes"] if more > 0 else lines)
+        return [*lines, f"... and {more} more mistakes"] if more > 0 else lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class Unreachable(DaqschedError):

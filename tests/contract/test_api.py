@@ -19,6 +19,7 @@ from daqsched.client import Client
 from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
+from daqsched.rollout import ONE_BY_ONE
 from daqsched.serve.api import Api
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.door import listen
@@ -161,6 +162,25 @@ def test_an_order_says_whom_it_went_to_and_whom_not(serve: Serve) -> None:
     assert [(one.task_id, one.order.id, one.order.user) for one in sent] == [(task, answer.id, getpass.getuser())] * 2
     with pytest.raises(UserError, match="is nothing to ask for: one of retry"):
         serve.client.order(["readout"], "dance")
+
+
+def test_a_message_of_more_than_one_plain_line_is_refused(serve: Serve) -> None:
+    """Whatever it is given to: it would be shown to others, in their terminals."""
+    serve.client.apply(Spec(jobs=(job(),)))
+    for ask in (
+        lambda words: serve.client.apply(Spec(jobs=(job(), job("other"))), words),
+        lambda words: serve.client.rollback(1, words),
+        lambda words: serve.client.stop(["*"], words),
+        lambda words: serve.client.order(["*"], "retry", message=words),
+        lambda words: serve.client.steer("abort", words),
+        lambda words: serve.client.restart(["*"], words, ONE_BY_ONE),
+        lambda words: serve.client.aside(["hlt01"], 2e9, words),
+    ):
+        for words in ("look\nforged", "\x1b]0;t\x07", "a\u202eb"):
+            with pytest.raises(UserError, match="at its character .*: write one line, without control characters"):
+                ask(words)
+    assert [one.number for one in serve.client.history()] == [1]
+    assert [row.state for row in serve.client.status().rows] == ["WAITING"]
 
 
 def test_a_viewer_is_woken_by_a_change(serve: Serve) -> None:

@@ -13,7 +13,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "errors fill forwarder hosts preflight protocol rollout select spec task times",
+    FRAMEWORK: "errors fill foreign forwarder hosts preflight protocol rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying asked backoff commands demand ends engine events farm incidents instance invariants leases"
     " match moments offers order paces preflights reconciling rolling rollouts surveys tasks wanted",
@@ -24,7 +24,8 @@ PURE = {
     FRAMEWORK / "mesos": "incoming outgoing",
     FRAMEWORK / "store": "__init__ kept lease",
     EXECUTOR / "container": "frames order",
-    EXECUTOR / "contract": "__init__ fingerprint forwarding forwarding_rules job levels report stream template wire",
+    EXECUTOR
+    / "contract": "__init__ fingerprint foreign forwarding forwarding_rules job levels report stream template wire",
     EXECUTOR
     / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",
@@ -128,9 +129,61 @@ def test_the_package_docker_is_known_in_one_module() -> None:
     assert knowing == [EXECUTOR / "container" / "engine.py"]
 
 
+#: Who prints: all that others wrote is escaped there.
+PRINTING = {FRAMEWORK: "terminal/out.py terminal/canvas.py serve/log.py", EXECUTOR: "out.py"}
+
+#: What would get past it: names that are called, and those that are taken out of a module.
+PAST = frozenset(
+    "print click.echo click.secho click.style sys.stdout.write sys.stderr.write sys.stdout.buffer sys.stderr.buffer"
+    " logging.basicConfig logging.StreamHandler".split()
+)
+PAST_MODULES = frozenset(
+    "rich.console.Console rich.text rich.text.Text rich.markup rich.print click.echo click.secho".split()
+)
+
+
+def _spelled(node: ast.expr) -> str:
+    """``click.echo`` of such an expression."""
+    if isinstance(node, ast.Attribute):
+        return f"{_spelled(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def prints(path: Path) -> Iterator[str]:
+    """What in a file would print by itself."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.Attribute, ast.Name)) and _spelled(node) in PAST:
+            yield _spelled(node)
+        elif isinstance(node, ast.ImportFrom):
+            yield from sorted({f"{node.module}.{alias.name}" for alias in node.names} & PAST_MODULES)
+        elif isinstance(node, ast.Import):
+            yield from sorted({alias.name for alias in node.names} & PAST_MODULES)
+
+
+@pytest.mark.parametrize("folder", PRINTING, ids=lambda folder: folder.name)
+def test_one_module_of_each_side_prints(folder: Path) -> None:
+    """So that no word of others reaches a terminal or a log as it is; `Text` and `Console` come from there, too."""
+    found = {str(path.relative_to(folder)): sorted(prints(path)) for path in folder.rglob("*.py")}
+    assert {name: how for name, how in found.items() if how and name not in PRINTING[folder].split()} == {}
+
+
+def test_printing_is_found_in_every_spelling(tmp_path: Path) -> None:
+    """Else the test above would be content with nothing."""
+    text = "from rich.text import Text\nfrom click import echo\nprint(1)\nclick.echo(2)\nx = sys.stdout.write\nimport rich.text\n"
+    (tmp_path / "m.py").write_text(text)
+    assert sorted(prints(tmp_path / "m.py")) == [
+        "click.echo",
+        "click.echo",
+        "print",
+        "rich.text",
+        "rich.text.Text",
+        "sys.stdout.write",
+    ]
+
+
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "errors fill forwarder hosts preflight rollout select settings spec task times",
+    "errors fill foreign forwarder hosts preflight rollout select settings spec task times",
     "jobfile engine",
     "views",
     "protocol client",

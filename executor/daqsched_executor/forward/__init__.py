@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
 from ..machine.spool import LONGEST, open_ours, open_regular
+from ..out import say, say_json
 from .config import told, unchecked
 from .loop import Forwarder
 from .spool import FORWARD_DIR, prepare
@@ -54,10 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         about = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
         for sentence in about.splitlines():
-            print(f"daqsched-executor forward: {sentence}", file=sys.stderr)
+            say(f"daqsched-executor forward: {sentence}", file=sys.stderr)
         return 2
     if options.check:
-        print(
+        say(
             f"No mistake: lines go to {config.elasticsearch}, indices {config.index}-*, spool {config.spool}; "
             f"files of {len(config.files)} services."
         )
@@ -85,10 +86,9 @@ def _status(spool: str, as_json: bool) -> int:
     finally:
         os.close(file)
     if as_json:
-        print(json.dumps({**state, "spool": spool, "running": running}, indent=2))
+        say_json(json.dumps({**state, "spool": spool, "running": running}, indent=2))
     else:
-        for sentence in in_words(state, spool, running, time.time()):
-            print(sentence)
+        say(*in_words(state, spool, running, time.time()))
     return 0 if well(state, running) else 1
 
 
@@ -115,7 +115,7 @@ def _forward(config: Forwarding) -> int:
         folder = prepare(config.spool)
         lock = open_ours(os.path.join(folder, "lock"), None, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        print(f"daqsched-executor forward: nothing is forwarded: {error.filename}: {error.strerror}", file=sys.stderr)
+        say(f"daqsched-executor forward: nothing is forwarded: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     if not _only_one(lock, config.spool, stopped):
         return 0
@@ -136,10 +136,9 @@ def _only_one(lock: int, spool: str, stopped: Sequence[int]) -> bool:
         except BlockingIOError:
             if not told:
                 other = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-                print(
+                say(
                     f"daqsched-executor forward: process {other} forwards {spool} already; waiting for its end",
                     file=sys.stderr,
-                    flush=True,
                 )
                 told = True
             time.sleep(LOCK_EVERY_S)

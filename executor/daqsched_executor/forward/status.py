@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TextIO
 
 from ..contract.forwarding import KEPT_FILE
+from ..out import say
 from .beat import Beat
 from .replacing import replace
 from .report import metrics
@@ -84,7 +85,7 @@ class Complaints:
                 self._last[about] = now
                 self.printed += 1
                 with contextlib.suppress(OSError):  # the file that it goes to may be on the full disk
-                    print(f"daqsched-executor forward: {sentence}", file=self._out, flush=True)
+                    say(f"daqsched-executor forward: {sentence}", file=self._out)
 
     def stored(self) -> None:
         """Elasticsearch takes lines: what was said of it is over."""
@@ -169,10 +170,9 @@ class Status:
         if counts.read - last.read <= own and seldom == (last.dead, last.dropped, last.retries):
             return
         with contextlib.suppress(OSError):
-            print(
+            say(
                 f"read {counts.read}, stored {counts.stored}, duplicates {counts.duplicates}, dead {counts.dead}, "
-                f"dropped {counts.dropped}, under way {counts.under_way}, waiting {counts.waiting_bytes} bytes",
-                flush=True,
+                f"dropped {counts.dropped}, under way {counts.under_way}, waiting {counts.waiting_bytes} bytes"
             )
         self._printed = counts
         self._printed_lines = 1

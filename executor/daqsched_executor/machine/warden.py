@@ -23,6 +23,7 @@ import time
 from collections.abc import Mapping
 
 from daqsched_executor.machine.kernel import JANITOR, Kernel, signal_name
+from daqsched_executor.out import say
 
 #: Tells the executor that its warden is gone.
 WARDEN_GONE = signal.SIGUSR1
@@ -104,7 +105,7 @@ def clear(executor: int) -> None:
     killed = end_all(Kernel())
     if os.WIFSIGNALED(raw):
         number = os.WTERMSIG(raw)
-        print(f"warden: the executor was killed by {signal_name(number)}; {killed} processes of it ended", flush=True)
+        say(f"warden: the executor was killed by {signal_name(number)}; {killed} processes of it ended")
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
@@ -130,7 +131,7 @@ def end_all(kernel: Kernel) -> int:
     left = kernel.descendants()
     refused = [entry for entry in left if not kernel.signal_process(entry, 0)]
     why = "our account may not end it" if refused else "something hangs in the kernel, or the container engine"
-    print(f"not ended: {', '.join(f'{entry.pid} ({entry.name})' for entry in refused or left)}: {why}", flush=True)
+    say(f"not ended: {', '.join(f'{entry.pid} ({entry.name})' for entry in refused or left)}: {why}")
     return len(killed)
 
 

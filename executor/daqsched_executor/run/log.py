@@ -6,6 +6,8 @@ import logging
 import os
 import time
 
+from daqsched_executor.contract.foreign import printable
+
 
 class Log:
     """``2025-11-22T14:02:11.041+0100 runs: pid 4711 ...``: a time, a sentence. A full disk is no reason to stop."""
@@ -20,7 +22,10 @@ class Log:
         millis = f".{int(now * 1000) % 1000:03d}"
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", local) + millis + time.strftime("%z", local)
         try:
-            os.write(self._file, f"{stamp} {' '.join(sentence.splitlines())}\n".encode("utf-8", "backslashreplace"))
+            os.write(
+                self._file,
+                f"{stamp} {printable(' '.join(sentence.splitlines()))}\n".encode("utf-8", "backslashreplace"),
+            )
         except OSError:
             pass
 

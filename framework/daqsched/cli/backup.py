@@ -11,6 +11,7 @@ import click
 
 from daqsched.cli.root import connect, main, state_options
 from daqsched.errors import DaqschedError, UserError
+from daqsched.terminal.out import say
 
 
 @main.command()
@@ -33,7 +34,7 @@ def backup(path: Path, file: Path, offline: bool, state: str, state_credentials:
     else:
         data = connect(path).backup()
     _write(file, data)
-    click.echo(f"{file}: {_about(*unpack(data))}, {len(data) / 1024:.0f} KiB")
+    say(f"{file}: {_about(*unpack(data))}, {len(data) / 1024:.0f} KiB")
 
 
 @main.command()
@@ -55,18 +56,18 @@ def restore(file: Path, dry_run: bool, state: str, state_credentials: Optional[P
         raise UserError(f"{file} can't be read: {error.strerror}") from error
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-    click.echo(f"{file}: {_about(label, then)}, written by daqsched {label.daqsched}")
+    say(f"{file}: {_about(label, then)}, written by daqsched {label.daqsched}")
     with opened(state, state_credentials, "daqsched restore", new=not dry_run) as store:
         found = changes(contents_of(store), then)
         for sentence in found:
-            click.echo(sentence)
+            say(sentence)
         if not found:
-            click.echo(f"{state} is the same: nothing to change.")
+            say(f"{state} is the same: nothing to change.")
         elif dry_run:
-            click.echo(f"Nothing was changed; without --dry-run {state} becomes this.")
+            say(f"Nothing was changed; without --dry-run {state} becomes this.")
         else:
             store.replace(then)
-            click.echo(f"{state} is restored; `daqsched serve` goes on from there.")
+            say(f"{state} is restored; `daqsched serve` goes on from there.")
 
 
 def _about(label: Any, contents: Any) -> str:

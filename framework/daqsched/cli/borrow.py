@@ -11,6 +11,8 @@ import click
 
 from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning, Unreachable
+from daqsched.foreign import Printing
+from daqsched.terminal.out import say, show
 
 #: How often its output is looked at.
 LOOK_S = 0.3
@@ -23,8 +25,9 @@ BEGIN_S = 30.0
 @click.argument("host")
 @click.argument("job")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND...]")
+@click.option("--raw", is_flag=True, help="Show what it prints as it is, also what moves the cursor or recolours.")
 @click.pass_obj
-def borrow(path: Path, host: str, job: str, command: Sequence[str]) -> None:
+def borrow(path: Path, host: str, job: str, command: Sequence[str], raw: bool) -> None:
     """Run JOB by hand on HOST, which is put aside; its output is shown here, and goes into the logs as always.
 
     With the environment, account, limits and resources of the job; COMMAND is run in the place of the job's own. Ctrl-C
@@ -33,19 +36,19 @@ def borrow(path: Path, host: str, job: str, command: Sequence[str]) -> None:
     """
     client = connect(path)
     answer = client.borrow(job, host, command)
-    click.echo(f"Running on {host}: {' '.join(answer.argv)}  (Ctrl-C ends it)", err=True)
+    say(f"Running on {host}: {' '.join(answer.argv)}  (Ctrl-C ends it)", err=True)
     try:
-        last = _follow(client, job, host)
+        last = _follow(client, job, host, {stream: Printing(raw) for stream in ("stdout", "stderr")})
     except KeyboardInterrupt:
         client.borrow(job, host, end=True)
-        click.echo("Ended.", err=True)
+        say("Ended.", err=True)
         sys.exit(130)
-    click.echo(f"{job}@{host}: {last}", err=True)
+    say(f"{job}@{host}: {last}", err=True)
     if "exit code 0" not in last:
         raise NotRunning(f"{job} did not end well")
 
 
-def _follow(client: Any, job: str, host: str) -> str:
+def _follow(client: Any, job: str, host: str, shown: dict[str, Printing]) -> str:
     """Show what it prints until it has ended; how it did."""
     word, task_id, last = f"{job}@{host}", "", ""
     began, told = time.monotonic(), ""
@@ -54,27 +57,27 @@ def _follow(client: Any, job: str, host: str) -> str:
         (row,) = client.status([word]).rows
         task_id = row.task_id or task_id
         if task_id:
-            _show_new(client, word, task_id, seen)
+            _show_new(client, word, task_id, seen, shown)
         if row.state == "ASIDE":
             if task_id:
-                _show_new(client, word, task_id, seen)
+                _show_new(client, word, task_id, seen, shown)
             end = row.report.last_exit if row.report is not None else None
             return end.words() if end is not None else last or "it did not begin"
         last = row.reason
         if not row.pid and time.monotonic() - began > BEGIN_S and row.reason != told:
             told = row.reason
-            click.echo(f"{row.state}: {row.reason}", err=True)
+            say(f"{row.state}: {row.reason}", err=True)
         time.sleep(LOOK_S)
 
 
-def _show_new(client: Any, word: str, task_id: str, seen: dict[str, int]) -> None:
+def _show_new(client: Any, word: str, task_id: str, seen: dict[str, int], shown: dict[str, Printing]) -> None:
     """What its sandbox has more than last time."""
     from daqsched.protocol import Piece
 
     try:
         found = [one for one in client.sandboxes([word]).sandboxes if one.task_id == task_id]
         for sandbox in found:
-            for stream in ("stdout", "stderr"):
+            for stream in shown:
                 size = sandbox.files.get(stream, (0, 0.0))[0]
                 while seen.get(stream, 0) < size:
                     piece = Piece(sandbox.agent_id, task_id, stream, seen.get(stream, 0))
@@ -82,6 +85,6 @@ def _show_new(client: Any, word: str, task_id: str, seen: dict[str, int]) -> Non
                     if not data:
                         break
                     seen[stream] = seen.get(stream, 0) + len(data)
-                    click.echo(data, nl=False, err=stream == "stderr")
+                    show(shown[stream].take(data), err=stream == "stderr")
     except Unreachable:
         pass  # its agent has not heard of it yet, or has no time: the next look shows it

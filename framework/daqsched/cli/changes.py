@@ -10,17 +10,8 @@ from typing import Any, Optional, Sequence
 import click
 
 from daqsched.cli.farm import DIFFERENT, PATIENCE_S, SETTLE_S, follow
-from daqsched.cli.root import (
-    connect,
-    json_option,
-    main,
-    message_option,
-    print_json,
-    spec_of,
-    strategy_of,
-    strategy_options,
-    terminal,
-)
+from daqsched.cli.root import connect, json_option, main, message_option, spec_of, strategy_of, strategy_options
+from daqsched.terminal.out import canvas, print_json, say
 
 
 @main.command()
@@ -35,7 +26,7 @@ def history(path: Path, most: int, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        terminal().print(show_changes.history_table(found))
+        canvas().print(show_changes.history_table(found))
 
 
 @main.command()
@@ -56,7 +47,7 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        terminal().print(show_changes.plan_lines(found, done=True))
+        canvas().print(show_changes.plan_lines(found, done=True))
     if found.changes:
         sys.exit(DIFFERENT)
 
@@ -102,7 +93,7 @@ def _show_rollout(answer: Any, as_json: bool = False) -> None:
     if as_json:
         print_json(answer)
     else:
-        terminal().print(show_changes.rollout_lines(answer))
+        canvas().print(show_changes.rollout_lines(answer))
 
 
 @rollout.command()
@@ -183,7 +174,7 @@ def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: 
     if as_json:
         print_json(answer)
     else:
-        terminal().print(show_changes.leases_lines(answer))
+        canvas().print(show_changes.leases_lines(answer))
 
 
 @main.command("return")
@@ -192,4 +183,4 @@ def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: 
 def give_back(path: Path, hosts: Sequence[str]) -> None:
     """Give HOSTs back that were put aside: their jobs start again."""
     connect(path).give_back(hosts)
-    click.echo(f"Given back; `daqsched status {' '.join('@' + host for host in hosts)}` shows what runs there.")
+    say(f"Given back; `daqsched status {' '.join('@' + host for host in hosts)}` shows what runs there.")

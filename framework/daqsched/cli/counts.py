@@ -6,11 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
-
 from daqsched.logs.count import json_rows, names_from, novelty_hosts, plural, ranks, table
-from daqsched.logs.lines import format_line, json_text, line_fields, printable
+from daqsched.logs.lines import format_line, json_text, line_fields
 from daqsched.terminal.heat import heat_map, length
+from daqsched.terminal.out import print_json_text, say
 
 if TYPE_CHECKING:
     from daqsched.logs.query import Wanted
@@ -41,16 +40,16 @@ def show_count(source: Source, wanted: Wanted, by: str, every_s: float, now: flo
         largest = [group.values[at] for group in counted.groups] if screen.as_json else []
         largest = largest or [values[at] for values, _ in ranks(counted)[: screen.most]]
         found = source.examples(dict.fromkeys(largest), begin, end)
-        examples = found if screen.as_json else {key: printable(text).replace("\t", " ") for key, text in found.items()}
+        examples = found if screen.as_json else {key: text.replace("\t", " ") for key, text in found.items()}
     if screen.as_json:
-        print("\n".join(json_rows(counted, every_s, examples)))
+        print_json_text("".join(f"{row}\n" for row in json_rows(counted, every_s, examples)))
         return
     form = "%Y-%m-%d %H:%M:%S"
     what = plural(counted.total, "line")
     if names:
         what += f" by {', '.join(names)}"
     span = " to ".join(time.strftime(form, time.localtime(moment)) for moment in (begin, end))
-    print(f"{what}, {span}" + (f", every {length(every_s)}" if every_s else ""))
+    say(f"{what}, {span}" + (f", every {length(every_s)}" if every_s else ""))
     if not counted.total:
         return
     if every_s:
@@ -60,7 +59,7 @@ def show_count(source: Source, wanted: Wanted, by: str, every_s: float, now: flo
         )
     else:
         rows = table(counted, screen.most, examples, screen.width)
-    print("\n".join(rows))
+    say(*rows)
 
 
 def show_new(source: Source, since: float, screen: Screen, today: str) -> None:
@@ -70,10 +69,10 @@ def show_new(source: Source, since: float, screen: Screen, today: str) -> None:
     for novelty in messages:
         if screen.as_json:
             more = {"count": novelty.count, "hosts": list(novelty.hosts), "host_count": novelty.host_count}
-            print(json_text({**line_fields(novelty.first), **more}))
+            print_json_text(f"{json_text({**line_fields(novelty.first), **more})}\n")
             continue
         times = f"{novelty.count:,} times" if novelty.count > 1 else "once"
-        print(f"{format_line(novelty.first, screen.colours, today=today)}\n    {times}, {novelty_hosts(novelty)}")
+        say(format_line(novelty.first, screen.colours, today=today), f"    {times}, {novelty_hosts(novelty)}")
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
     kinds = len(found.messages)
     said = f"{kinds:,} {'message is' if kinds == 1 else 'messages are'} new since {when}, out of {found.lines:,} lines"
@@ -83,4 +82,4 @@ def show_new(source: Source, since: float, screen: Screen, today: str) -> None:
         said += f"; {found.without:,} lines have no fingerprint (stored by an older forwarder)"
     if found.cut:
         said += f"; {found.cut:,} lines of too many kinds were not looked at: ask for less time or fewer jobs"
-    click.echo(f"daqsched logs: {said}", err=True)
+    say(f"daqsched logs: {said}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import Any, Optional
@@ -61,20 +60,11 @@ def serve(
     """Be the framework: match offers with the wanted jobs, and keep it so. With --state zk://... two or more may run: one
     leads, the others take over when it is gone."""
     from daqsched.mesos.outgoing import Framework
+    from daqsched.serve.log import begin
     from daqsched.serve.term import Options
     from daqsched_executor.contract.forwarding import Access
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    # uvicorn tells of its own birth; pymesos of every attempt to connect, which the engine sums up, and prints a traceback
-    # of what it then raises in the main thread, where `serve` makes a sentence of it
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    # each question to an agent
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("pymesos").setLevel(logging.CRITICAL)
-    # kazoo of every attempt to reach the masters' ZooKeeper, which `mesos.driver` says once
-    kazoo = logging.getLogger("kazoo")
-    kazoo.propagate = False
-    kazoo.addHandler(logging.NullHandler())
+    begin()
     framework = Framework(
         name=options["name"],
         user=options["user"],

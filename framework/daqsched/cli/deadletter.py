@@ -12,8 +12,9 @@ from typing import Any, Optional
 import click
 
 from daqsched.cli.logsetup import client_of, elasticsearch_options
-from daqsched.cli.root import connect, json_option, main, print_json
+from daqsched.cli.root import connect, json_option, main
 from daqsched.errors import DaqschedError
+from daqsched.terminal.out import print_json, print_json_text, say
 
 
 @main.group()
@@ -54,16 +55,16 @@ def show(path: Path, /, hosts: tuple[str, ...], since: str, most: int, as_json: 
             if as_json:
                 fields = one._asdict()
                 fields["index"], fields["whole"] = fields.pop("target"), bool(fields.pop("original"))
-                click.echo(json.dumps(fields))
+                print_json_text(f"{json.dumps(fields)}\n")
             else:
                 short = " ".join(one.message[:200].split())
-                click.echo(f"{one.time} {one.host} {one.job} {one.stream}: {short}\n    {one.target}: {one.reason}")
+                say(f"{one.time} {one.host} {one.job} {one.stream}: {short}", f"    {one.target}: {one.reason}")
         if not as_json:
-            click.echo(f"{found} dead letters{', and perhaps more: -n' if found == most else ''}.", err=True)
+            say(f"{found} dead letters{', and perhaps more: -n' if found == most else ''}.", err=True)
     finally:
         client.close()
     for host, says in _kept_by_forwarders(path):
-        click.echo(f"{host}: {says}; daqsched deadletter replay --file sends them again from there", err=True)
+        say(f"{host}: {says}; daqsched deadletter replay --file sends them again from there", err=True)
 
 
 def _kept_by_forwarders(path: Path) -> list[tuple[str, str]]:
@@ -136,16 +137,16 @@ def replay(
         whole = sum(1 for one in found if one.original)
         if as_json:
             return print_json({"would": whole, "elsewhere": len(found) - whole})
-        return click.echo(f"{whole} lines would be sent again; of {len(found) - whole} all is on their machines alone.")
+        return say(f"{whole} lines would be sent again; of {len(found) - whole} all is on their machines alone.")
     sums = deadletters.total(counts)
     if as_json:
         print_json(sums._asdict())
     else:
-        click.echo(
+        say(
             f"{sums.stored} lines stored, {sums.found} were stored already, {sums.refused} are still refused"
             f"{f', of {sums.elsewhere} all is on their machines alone' if sums.elsewhere else ''}."
         )
         for why, one in islice(still.items(), 5):
-            click.echo(f"    {one.target}: {why}")
+            say(f"    {one.target}: {why}")
     if sums.refused:
         sys.exit(5)

@@ -11,17 +11,17 @@ import click
 
 from daqsched.cli.root import (
     connect,
+    history_message_option,
     json_option,
     main,
     message_option,
     only_option,
-    print_json,
     set_option,
     strategy_of,
     strategy_options,
-    terminal,
 )
 from daqsched.errors import NotRunning, UserError
+from daqsched.terminal.out import canvas, print_json, say
 from daqsched_executor.contract import duration
 
 #: Seconds after which `apply` says what is missing and ends; the farm goes on trying.
@@ -37,7 +37,7 @@ DIFFERENT = 6
 @click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
 @click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait.")
 @click.option("--settle", default=SETTLE_S, show_default=True, help="Seconds that all must have been running.")
-@click.option("-m", "--message", default="", help="Why, for the history.")
+@history_message_option
 @set_option
 @only_option
 @strategy_options
@@ -87,7 +87,7 @@ def follow(
 
     began = time.time()
     if not as_json:
-        console = terminal()
+        console = canvas()
         console.print(show_changes.plan_lines(applied.plan, done=True))
         console.print(f"Revision {applied.revision} ({applied.plan.digest}) is in force.")
     answer = _wait_for(client, began, timeout, settle, only, applied.rollout, as_json) if wait else None
@@ -127,7 +127,7 @@ def _wait_for(
     from daqsched.rollout import words
     from daqsched.terminal import show
 
-    live = Live(console=terminal(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
+    live = Live(console=canvas(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
     said: Sequence[str] = ()
     complete_since: Optional[float] = None
     answer = client.progress(only)
@@ -149,7 +149,7 @@ def _wait_for(
                 if going.at != batch:
                     patience, batch = now, going.at
                     if not quiet and not live:
-                        click.echo(words(going))
+                        say(words(going))
             if now - patience > timeout:
                 break
             if live:
@@ -158,19 +158,19 @@ def _wait_for(
                 lines = [show.state_counts(answer.progress.states) + _no_master(answer)]
                 if lines != said:
                     said = lines
-                    click.echo(lines[0])
+                    say(lines[0])
             left = settle - (now - complete_since) if complete_since is not None else 0.5
             answer = client.progress(only, seen=answer.progress.version, wait_s=max(0.01, min(0.5, left)))
     except KeyboardInterrupt:
         if live:
             live.stop()
-        click.echo("Not waiting any more; the farm goes on. `daqsched status` shows how far it is.", err=True)
+        say("Not waiting any more; the farm goes on. `daqsched status` shows how far it is.", err=True)
         sys.exit(130)
     finally:
         if live:
             live.stop()
     if not quiet:
-        console = terminal()
+        console = canvas()
         total = sum(answer.progress.states.values())
         if answer.progress.complete:
             took = max(0.0, (complete_since or time.time()) - began)
@@ -218,7 +218,7 @@ def plan(
     if as_json:
         print_json(found)
     else:
-        terminal().print(show_changes.plan_lines(found))
+        canvas().print(show_changes.plan_lines(found))
     if found.changes:
         sys.exit(DIFFERENT)
 
@@ -240,7 +240,7 @@ def status(path: Path, select: Sequence[str], wide: bool, then: str, as_json: bo
     if as_json:
         print_json(answer)
     else:
-        terminal().print(show.status_table(answer, wide, lines=bool(select)))
+        canvas().print(show.status_table(answer, wide, lines=bool(select)))
 
 
 @main.command()
@@ -250,7 +250,7 @@ def status(path: Path, select: Sequence[str], wide: bool, then: str, as_json: bo
 def stop(path: Path, select: Sequence[str], message: str) -> None:
     """Stop jobs by hand; they stay stopped, also over an apply, until `daqsched start`. '*' selects all."""
     count = connect(path).stop(select, message)
-    click.echo(f"{count} told to stop; `daqsched start {' '.join(select)}` lets them run again.")
+    say(f"{count} told to stop; `daqsched start {' '.join(select)}` lets them run again.")
 
 
 @main.command()
@@ -259,4 +259,4 @@ def stop(path: Path, select: Sequence[str], message: str) -> None:
 def start(path: Path, select: Sequence[str]) -> None:
     """Let jobs run again that were stopped, have failed or back off."""
     count = connect(path).start(select)
-    click.echo(f"{count} may run; `daqsched status {' '.join(select)}` shows them.")
+    say(f"{count} may run; `daqsched status {' '.join(select)}` shows them.")

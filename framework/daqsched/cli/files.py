@@ -10,9 +10,11 @@ from typing import Sequence
 import click
 import msgspec
 
-from daqsched.cli.root import connect, json_option, main, print_json, set_option, spec_of, terminal
+from daqsched.cli.root import connect, json_option, main, set_option, spec_of
 from daqsched.errors import JobFileError, UserError
+from daqsched.foreign import paint
 from daqsched.spec import LOGGING_PARTS, PARTS, JobSpec, Spec
+from daqsched.terminal.out import colours, print_json, print_json_text, say
 
 
 @main.command()
@@ -47,7 +49,7 @@ def validate(file: Path, settings: Sequence[str], as_json: bool) -> None:
         return
     wherever = ", {by_attributes} more on whichever machines have their attributes" if told["by_attributes"] else ""
     text = "{jobs} jobs, {instances} instances on {hosts} hosts" + wherever
-    click.echo(f"No mistake: {text.format(**told)} ({digest(spec)}).")
+    say(f"No mistake: {text.format(**told)} ({digest(spec)}).")
 
 
 @main.command()
@@ -74,9 +76,7 @@ def show(path: Path, file: Path, select: str, settings: Sequence[str], as_json: 
         print_json(plain(_job(spec, name) if name else spec))
     else:
         for job in [_job(spec, name)] if name else spec.jobs:
-            terminal().print(f"[bold]{job.name}[/bold]")
-            for word, text in changed(job):
-                terminal().print(f"  {word:<20} {text}", markup=False, soft_wrap=True)
+            say(paint(job.name, "1" if colours() else ""), *(f"  {word:<20} {text}" for word, text in changed(job)))
 
 
 def _job(spec: Spec, name: str) -> JobSpec:
@@ -101,7 +101,7 @@ def _told(spec: Spec, name: str, host: str) -> object:
 @main.command()
 def schema() -> None:
     """Print the JSON schema of what `apply` sends and `show --json` shows."""
-    click.echo(schema_text(), nl=False)
+    print_json_text(schema_text())
 
 
 def schema_text() -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -14,6 +12,7 @@ import click
 
 from daqsched.cli.root import access_options, connect, json_option, main
 from daqsched.errors import UserError
+from daqsched.terminal.out import colours, print_json_text, say, width
 
 if TYPE_CHECKING:
     from daqsched.logs.lines import Line
@@ -62,6 +61,7 @@ class _Logs(click.Group):
     show_default=True,
     help="Whose lines --around shows.",
 )
+@click.option("--raw", is_flag=True, help="Show lines as they were printed, also what moves the cursor or recolours.")
 @click.option("-i", "--id", "ids", is_flag=True, help="Show each line's id.")
 @click.option("--count", is_flag=True, help="How many lines, not which; of the last hour without --since.")
 @click.option("--by", default="host", show_default=True, help="Count by: host, job, level, stream, run, version, ...")
@@ -92,6 +92,7 @@ def logs(
     levels: tuple[str, ...],
     streams: tuple[str, ...],
     runs: tuple[str, ...],
+    raw: bool,
     ids: bool,
     count: bool,
     sandbox: bool,
@@ -125,19 +126,21 @@ def logs(
         until=times.moment(words["until"], now) if words["until"] else None,
         text=words["grep"],
     )
-    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    coloured = colours()
     today = time.strftime("%Y-%m-%d")
 
     def show(line: Line, chosen: bool = False) -> None:
-        text = json_line(line) if as_json else format_line(line, colours, today=today, ids=ids, chosen=chosen)
-        print(text, flush=follow)
+        if as_json:
+            print_json_text(f"{json_line(line)}\n", flush=follow)
+        else:
+            say(format_line(line, coloured, today=today, ids=ids, chosen=chosen, raw=raw), flush=follow)
 
     source = _source(path, wanted, "" if sandbox else elasticsearch, index, words, runs, told=not sandbox)
     try:
         if kind in ("--count", "--new"):
             from daqsched.cli import counts
 
-            screen = counts.Screen(_width(), colours, as_json, most)
+            screen = counts.Screen(width(120), coloured, as_json, most)
             if kind == "--new":
                 counts.show_new(source, _since(words["new"], now), screen, today)
             else:
@@ -147,7 +150,7 @@ def logs(
             moment = times.moment(words["at"], now)
             before, after = source.around(moment, most)
             _show_all(before, show)
-            click.echo(f"---------- {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment))} ----------", err=True)
+            say(f"---------- {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment))} ----------", err=True)
             _show_all(after, show)
             if not before and not after:
                 _complain(source.nothing())
@@ -212,12 +215,7 @@ def _since(text: str, now: float) -> float:
 
 
 def _complain(sentence: str) -> None:
-    click.echo(f"daqsched logs: {sentence}", err=True)
-
-
-def _width() -> int:
-    """How wide the terminal is; a pipe is as wide as COLUMNS says, else 120."""
-    return shutil.get_terminal_size((120, 24)).columns
+    say(f"daqsched logs: {sentence}", err=True)
 
 
 @logs.command()
@@ -229,4 +227,4 @@ def kibana(index: str) -> None:
     """
     from daqsched.logs.kibana import ndjson
 
-    click.echo(ndjson(index), nl=False)
+    print_json_text(ndjson(index))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import click
 
 from daqsched.cli.logs import logs
-from daqsched.cli.root import access_options, connect, json_option, print_json
+from daqsched.cli.root import access_options, connect, json_option
+from daqsched.terminal.out import print_json, say
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -103,6 +104,6 @@ def _show(steps: list[Step], as_json: bool) -> None:
         print_json([step._asdict() for step in steps])
     else:
         for step in steps:
-            click.echo(f"{_MARKS[step.outcome]:6}{step.what}{': ' if step.detail else ''}{step.detail}")
+            say(f"{_MARKS[step.outcome]:6}{step.what}{': ' if step.detail else ''}{step.detail}")
     if any(step.outcome == "refused" for step in steps):
         sys.exit(5)

@@ -9,8 +9,10 @@ from typing import Any, Optional, Sequence
 import click
 import msgspec
 
-from daqsched.cli.root import connect, json_option, main, message_option, print_json
+from daqsched.cli.root import connect, json_option, main, message_option
 from daqsched.errors import NotRunning
+from daqsched.foreign import joined, paint
+from daqsched.terminal.out import colours, print_json, say
 
 #: An order that nobody has answered is sent again: messages to executors may be lost, and count once.
 AGAIN_S = 5.0
@@ -23,7 +25,7 @@ AGAIN_S = 5.0
 def retry(path: Path, select: Sequence[str], message: str) -> None:
     """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
     answer = connect(path).order(select, "retry", message=message)
-    click.echo(f"{len(answer.told)} asked to start now; `daqsched status {' '.join(select)}` shows them.")
+    say(f"{len(answer.told)} asked to start now; `daqsched status {' '.join(select)}` shows them.")
     _show_untold(answer)
 
 
@@ -43,7 +45,7 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
     if not answer.told:
         raise NotRunning("no check rests")
     end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(until))
-    click.echo(f"Checks of {len(answer.told)} rest until {end}; `daqsched wake {' '.join(select)}` ends it.")
+    say(f"Checks of {len(answer.told)} rest until {end}; `daqsched wake {' '.join(select)}` ends it.")
 
 
 @main.command()
@@ -55,7 +57,7 @@ def wake(path: Path, select: Sequence[str], check: str, message: str) -> None:
     """End a snooze."""
     answer = connect(path).order(select, "wake", check, 0.0, message)
     _show_untold(answer)
-    click.echo(f"Checks of {len(answer.told)} count again.")
+    say(f"Checks of {len(answer.told)} count again.")
 
 
 def _show_untold(answer: Any) -> None:
@@ -66,7 +68,7 @@ def _show_untold(answer: Any) -> None:
     for job, host, why in answer.untold:
         hosts.setdefault((job, why.replace(host, "its host")), []).append(host)
     for (job, why), names in hosts.items():
-        click.echo(f"{job}@{fold(names)} {why}", err=True)
+        say(f"{job}@{fold(names)} {why}", err=True)
 
 
 class Acted(msgspec.Struct):
@@ -131,8 +133,6 @@ def _outcomes(client: Any, select: Sequence[str], asked: Any, action: str, messa
 
 
 def _show(one: Acted) -> None:
-    mark, colour = ("ok  ", "green") if one.ok else ("FAIL", "red")
-    click.secho(mark, fg=colour, nl=False)
-    click.echo(f"  {one.job}@{one.host}  {one.words}")
-    for line in one.lines:
-        click.echo(f"        {line}")
+    mark, colour = ("ok  ", "32") if one.ok else ("FAIL", "31")
+    head = joined(paint(mark, colour if colours() else ""), f"{one.job}@{one.host}", one.words, between="  ")
+    say(head, *(f"        {line}" for line in one.lines))

@@ -8,8 +8,9 @@ from typing import Any, Sequence
 
 import click
 
-from daqsched.cli.root import connect, json_option, main, print_json, set_option, terminal
+from daqsched.cli.root import connect, json_option, main, set_option
 from daqsched.errors import NotRunning
+from daqsched.terminal.out import canvas, print_json, say
 
 #: Seconds after which a host that has not answered counts as silent. A survey itself takes 30 s at most.
 PATIENCE_S = 60.0
@@ -45,7 +46,7 @@ def show(answer: Any) -> None:
     """The wall, and the line that sums it up."""
     from daqsched.terminal import wall
 
-    console = terminal()
+    console = canvas()
     if answer.wall:
         console.print(wall.table(answer))
     console.print(wall.summary(answer), style="green" if wall.fine(answer) else "bold red")
@@ -58,7 +59,7 @@ def ask(client: Any, spec: Any, only: Sequence[str], timeout: float, quiet: bool
     from daqsched.terminal import wall
 
     begun = client.preflight(spec, only, timeout)
-    live = Live(console=terminal(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
+    live = Live(console=canvas(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
     said = ""
     found = client.preflight_answer(begun.id)
     try:
@@ -71,12 +72,12 @@ def ask(client: Any, spec: Any, only: Sequence[str], timeout: float, quiet: bool
                 live.update(wall.live(found.answer))
             elif not quiet and counts != said:
                 said = counts
-                click.echo(counts)
+                say(counts)
             found = client.preflight_answer(begun.id, seen=found.version, wait_s=_POLL_S)
     except KeyboardInterrupt:
         if live:
             live.stop()
-        click.echo("Not waiting any more; nothing was changed.", err=True)
+        say("Not waiting any more; nothing was changed.", err=True)
         sys.exit(130)
     finally:
         if live:

@@ -12,7 +12,10 @@ import msgspec
 
 from daqsched import __version__
 from daqsched.errors import DaqschedError
+from daqsched.foreign import check_message, joined, paint
 from daqsched.settings import socket_path, state
+from daqsched.terminal.out import colours, prepare, say
+from daqsched_executor.contract.foreign import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -21,12 +24,17 @@ class _Group(click.Group):
     """Shows every `DaqschedError` as one red sentence and ends with its exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        prepare()
         try:
             return super().invoke(ctx)
         except DaqschedError as error:
-            click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-            click.echo(str(error), err=True)
+            first, *more = error.lines
+            say(joined(paint("Error:", "1;31" if colours(err=True) else ""), first), *more, err=True)
             ctx.exit(error.exit_code)
+        except click.ClickException as error:
+            # click prints it: a word of the command line that it repeats may have been pasted
+            vars(error)["message"] = printable(error.message)
+            raise
         except BrokenPipeError:
             # `daqsched status | head`: the reader has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,8 +61,20 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
 
 
-#: The option `--message` of what people do by hand.
-message_option = click.option("-m", "--message", default="", help="Why, for whoever looks at it next.")
+def message_option(command: Command) -> Command:
+    """The option `--message` of what people do by hand."""
+    return _message("Why, for whoever looks at it next.")(command)
+
+
+def history_message_option(command: Command) -> Command:
+    """The same for what makes a revision."""
+    return _message("Why, for the history.")(command)
+
+
+def _message(text: str) -> Callable[[Command], Command]:
+    return click.option(
+        "-m", "--message", default="", callback=lambda ctx, option, value: check_message(value), help=text
+    )
 
 
 def set_option(command: Command) -> Command:
@@ -137,14 +157,6 @@ def access_options(command: Command) -> Command:
     return command
 
 
-def terminal(stderr: bool = False) -> Any:
-    """Where things are printed with colours and tables (rich's Console)."""
-    from rich.console import Console
-
-    # rich would guess 80 columns for a pipe and fold what a program wants to grep
-    return Console(stderr=stderr, highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 240)
-
-
 def spec_of(client: Callable[[], Any], word: str, settings: Sequence[str] = ()) -> Any:
     """What a job file asks for, or what the revision of that number did (0: the one in force), which the daemon is asked for."""
     from daqsched.jobfile.load import load
@@ -160,8 +172,3 @@ def connect(path: Path) -> Any:
     from daqsched.client import Client
 
     return Client(path)
-
-
-def print_json(value: Any) -> None:
-    """A value of ours as JSON for people and programs."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -8,8 +8,9 @@ from typing import Sequence
 
 import click
 
-from daqsched.cli.root import connect, json_option, main, print_json, terminal
+from daqsched.cli.root import connect, json_option, main
 from daqsched.errors import NotRunning, UserError
+from daqsched.terminal.out import canvas, print_json
 
 
 @main.command()
@@ -30,7 +31,7 @@ def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        terminal().print(show_changes.why_lines(answer))
+        canvas().print(show_changes.why_lines(answer))
     if any(one.state not in ("STOPPED", "ASIDE") for one in answer.stories):
         sys.exit(NotRunning.exit_code)
 
@@ -46,4 +47,4 @@ def incidents(path: Path, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        terminal().print(show_changes.incidents_table(answer))
+        canvas().print(show_changes.incidents_table(answer))

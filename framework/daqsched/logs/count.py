@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from daqsched.errors import UserError
+from daqsched.foreign import paint
 from daqsched.logs.lines import Line, iso, json_text
 
 #: What lines can be counted by, and the field that says it.
@@ -98,13 +99,13 @@ def table(counted: Counted, most: int, examples: Mapping[str, str], width: int) 
     """The largest groups as rows of text, the largest first, each with its number, and what is not shown."""
     ranked = ranks(counted)
     shown = ranked[:most]
-    rows = [(*values, f"{count:,}") for values, count in shown]
+    rows = [(*map(paint, values), f"{count:,}") for values, count in shown]
     heads = (*counted.by, "lines")
     widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
     text = []
     for row in [heads, *rows]:
         cells = [cell.ljust(size) for cell, size in zip(row[:-1], widths)] + [row[-1].rjust(widths[-1])]
-        example = examples.get(row[counted.by.index("message")], "") if "message" in counted.by else ""
+        example = paint(examples.get(row[counted.by.index("message")], "")) if "message" in counted.by else ""
         text.append(f"{'  '.join(cells)}  {example}".rstrip()[:width])
     return text + rest(counted, ranked[len(shown) :])
 

@@ -51,7 +51,7 @@ def ndjson(prefix: str = "daqsched-logs") -> str:
     made += [_search(prefix, view, *search) for search in SEARCHES]
     made += [_lens(prefix, view, *diagram) for diagram in DIAGRAMS]
     made.append(_dashboard(prefix))
-    return "".join(json.dumps(one, ensure_ascii=False, sort_keys=True) + "\n" for one in made)
+    return "".join(json.dumps(one, sort_keys=True) + "\n" for one in made)
 
 
 def _object(kind: str, name: str, attributes: dict[str, Any], references: list[dict[str, str]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from daqsched.foreign import Painted, as_printed, joined, paint
 from daqsched.logs.tails import own_time
 
 #: One sign between the job and its text: whose words these are, also without colours. By stream, else by dataset.
@@ -27,8 +28,6 @@ MARKS = {
 
 _LEVEL_COLOURS = {"critical": "1;31", "error": "31", "warning": "33", "notice": "36", "debug": "2", "trace": "2"}
 _HOST_COLOURS = ("32", "34", "35", "36", "92", "94", "95", "96")
-#: What would move the cursor, ring or recolour is shown as its picture.
-_CONTROLS = {**{code: 0x2400 + code for code in range(32) if code != 9}, 127: 0x2421}
 
 
 @dataclass(frozen=True)
@@ -119,11 +118,13 @@ def format_line(
     today: str = "",
     ids: bool = False,
     chosen: bool = False,
-) -> str:
+    raw: bool = False,
+) -> Painted:
     """``14:05:09.123 hlt01 readout | text``, in local time; widths pad the names into columns.
 
     ``today`` (``2026-11-23``) puts the date before lines of other days; ``ids`` shows the document's id before the text;
-    the ``chosen`` line is marked. What the executor says begins with its own time: that one is shown, once.
+    the ``chosen`` line is marked; ``raw``: the text as it was printed. What the executor says begins with its own time: that
+    one is shown, once.
     """
     seconds, message = line.time, line.message
     if line.stream == "executor":
@@ -133,22 +134,17 @@ def format_line(
     clock = f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}" if seconds else " " * 12
     if today and seconds and f"{when:%Y-%m-%d}" != today:
         clock = f"{when:%Y-%m-%d} {clock}"
-    host, job = line.host.ljust(host_width), line.job.ljust(job_width)
-    text = f"{line.id} " * ids + printable(message)
-    if line.dead:
-        text += f"  [kept in its smallest form: {line.dead}]"
-    if line.late:
-        text += "  [stored late]"
-    if chosen:
-        text = f">>> {text}"
+    host, job = paint(line.host).ljust(host_width), paint(line.job).ljust(job_width)
+    words = as_printed(message) if raw else paint(message, tabs=True)
+    parts = [">>>"] * chosen + [line.id] * ids + [words]
+    parts += [f" [kept in its smallest form: {line.dead}]"] if line.dead else []
+    text = joined(*parts, *[" [stored late]"] * line.late)
     if not colours:
-        return f"{clock} {host} {job} {line.mark} {text}"
-    host_colour = _HOST_COLOURS[zlib.crc32(line.host.encode()) % len(_HOST_COLOURS)]
+        return joined(clock, host, job, line.mark, text)
+    host_colour = _HOST_COLOURS[zlib.crc32(line.host.encode("utf-8", "surrogatepass")) % len(_HOST_COLOURS)]
     level = "7" if chosen else _LEVEL_COLOURS.get(line.level, "2" if line.stream == "executor" else "")
     mark_colour = "31" if line.stream == "stderr" else "2"
-    return " ".join(
-        (_paint(clock, "2"), _paint(host, host_colour), job, _paint(line.mark, mark_colour), _paint(text, level))
-    )
+    return joined(paint(clock, "2"), paint(host, host_colour), job, paint(line.mark, mark_colour), paint(text, level))
 
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d) ")
@@ -158,11 +154,6 @@ def _own_time(seconds: float, message: str) -> tuple[float, str]:
     """The time that a line of the executor's begins with, and its text without it; the given ones where it has none."""
     found = _STAMP.match(message)
     return (own_time(found.group().encode()) or seconds, message[found.end() :]) if found else (seconds, message)
-
-
-def printable(text: str) -> str:
-    """The text without what would move the cursor, ring or recolour: that is shown as its picture."""
-    return text.translate(_CONTROLS)
 
 
 def json_line(line: Line) -> str:
@@ -199,10 +190,6 @@ def line_fields(line: Line) -> dict[str, Any]:
 def json_text(value: Mapping[str, Any]) -> str:
     """An object as JSON on one line."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def _paint(text: str, colour: str) -> str:
-    return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
 
 
 def iso(seconds: float) -> str:

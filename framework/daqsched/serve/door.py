@@ -23,6 +23,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from daqsched.errors import DaqschedError, Refused, UserError
+from daqsched.foreign import check_message
 from daqsched.protocol import Problem
 from daqsched.spec import refuse_unknown
 
@@ -63,6 +64,7 @@ def listen(path: Path, group: str = "") -> socket.socket:
             os.chown(path, -1, grp.getgrnam(group).gr_gid)
         except (KeyError, PermissionError) as error:
             raise DaqschedError(f"the socket {path} can't be given to the group {group!r}: {error}") from error
+    sock.listen(128)  # who comes before the server is up waits
     return sock
 
 
@@ -124,6 +126,7 @@ async def body_of(request: Request, kind: type[Body]) -> Body:
     try:
         body = msgspec.json.decode(data, type=kind)
         refuse_unknown(msgspec.json.decode(data).get("spec", {}))
+        check_message(getattr(body, "message", ""))
         return body
     except msgspec.MsgspecError as error:
         raise UserError(f"not understood: {error}; are daqsched and its daemon of the same version?") from error

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from daqsched.foreign import joined, paint
 from daqsched.logs.count import Counted, ranks, rest
 
 #: From few to many; each is told apart without colours, too. The second row is for terminals without UTF-8.
@@ -48,38 +49,37 @@ def heat_map(
     room = max(NARROWEST_MAP, width - left - numbers - 4)
     first = math.floor(begin / every_s)
     intervals = max(1, math.ceil(end / every_s) - first)
-    joined = math.ceil(intervals / room)
-    columns = math.ceil(intervals / joined)
+    together = math.ceil(intervals / room)
+    columns = math.ceil(intervals / together)
     cell = min(WIDEST_CELL, room // columns)
 
     cells: dict[tuple[str, ...], list[int]] = {values: [0] * columns for values, _ in shown}
     for group in counted.groups:
-        at = (round(group.time / every_s) - first) // joined
+        at = (round(group.time / every_s) - first) // together
         if group.values in cells and 0 <= at < columns:
             cells[group.values][at] += group.count
     limits = bounds(max(map(max, cells.values())))
     shades = PLAIN_SHADES if plain else SHADES
-    text = []
+    text: list[str] = []
     for values, count in shown:
-        row = "".join(_cell(number, limits, shades, colours) * cell for number in cells[values])
-        row += " " * ((columns - len(cells[values])) * cell)
-        text.append(f"{_cut(names[values], left, plain)} |{row}| {count:>{numbers},}")
-    text.append(" " * (left + 2) + _axis(first * every_s, joined * every_s, columns, cell))
-    text.append(_legend(limits, max(map(max, cells.values())), shades, joined * every_s, colours))
+        row = joined(*[_cell(number, limits, shades, colours, cell) for number in cells[values]], between="")
+        text.append(joined(_cut(names[values], left, plain), joined("|", row, "|", between=""), f"{count:>{numbers},}"))
+    text.append(" " * (left + 2) + _axis(first * every_s, together * every_s, columns, cell))
+    text.append(_legend(limits, max(map(max, cells.values())), shades, together * every_s, colours))
     return text + rest(counted, ranked[most:])
 
 
 def _name(counted: Counted, values: Sequence[str], examples: Mapping[str, str]) -> str:
     """A row's name; a message by its example."""
     words = [examples.get(value, value) if by == "message" else value for by, value in zip(counted.by, values)]
-    return " ".join(words) or "all"
+    return joined(*words) or "all"
 
 
-def _cell(number: int, limits: Sequence[int], shades: str, colours: bool) -> str:
+def _cell(number: int, limits: Sequence[int], shades: str, colours: bool, width: int = 1) -> str:
     if not number:
-        return " "
+        return " " * width
     at = max(at for at, limit in enumerate(limits) if number >= limit)
-    return f"\x1b[{_COLOURS[at]}m{shades[at]}\x1b[0m" if colours else shades[at]
+    return paint(shades[at] * width, _COLOURS[at] if colours else "")
 
 
 def _axis(begin: float, step_s: float, columns: int, cell: int) -> str:
@@ -100,8 +100,9 @@ def _legend(limits: Sequence[int], most: int, shades: str, step_s: float, colour
         last = limits[at + 1] - 1 if at + 1 < len(limits) else most
         if limit <= most:
             shade = _cell(limit, limits, shades, colours)
-            parts.append(f"{shade} {limit:,}" + (f"-{min(last, most):,}" if min(last, most) > limit else ""))
-    return f"lines in {length(step_s)}:  {'  '.join(parts)}"
+            to = f"-{min(last, most):,}" if min(last, most) > limit else ""
+            parts.append(joined(shade, f"{limit:,}{to}"))
+    return joined(f"lines in {length(step_s)}:", *parts, between="  ")
 
 
 def length(seconds: float) -> str:

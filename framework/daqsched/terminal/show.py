@@ -8,7 +8,6 @@ from typing import Iterable, Iterator, Mapping, Optional, Sequence
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from daqsched.hosts import fold
 from daqsched.protocol import (
@@ -16,6 +15,7 @@ from daqsched.protocol import (
     StatusAnswer,
 )
 from daqsched.rollout import Rollout, words
+from daqsched.terminal.canvas import Words, text
 from daqsched.views.view import ORDER, Row
 from daqsched_executor.contract import duration
 
@@ -63,13 +63,13 @@ def status_table(answer: StatusAnswer, wide: bool = False, lines: bool = False) 
         table.add_row(
             row.job,
             fold(row.host for row in rows),
-            Text(row.state, STYLES[row.state]),
+            text(row.state, style=STYLES[row.state]),
             ago(max(row.since for row in rows), answer.now),
             row.release,
             str(row.restarts or ""),
-            Text("\n".join([what, *(last_words(row) if lines and not many else ())]), _faint(row)),
+            text(what, *(last_words(row) if lines and not many else ()), style=_faint(row)),
         )
-    head = Text(_headline(answer))
+    head = text(*_headlines(answer))
     return Group(table, head) if answer.rows else head
 
 
@@ -90,30 +90,30 @@ def _alike(rows: Iterable[Row], wide: bool) -> Iterator[Sequence[Row]]:
             yield from ([row] for row in group)
 
 
-def _headline(answer: StatusAnswer) -> str:
+def _headlines(answer: StatusAnswer) -> list[str]:
     states: dict[str, int] = {}
     for row in answer.rows:
         states[row.state] = states.get(row.state, 0) + 1
     if not answer.master and answer.connected:
-        return _headline_then(answer, states)
+        return _headlines_then(answer, states)
     master = f"master {answer.master}" if answer.connected else f"NO CONNECTION to the master {answer.master}".rstrip()
     if answer.leader:
         master += f"; leader {answer.leader}"
     if answer.held:
         master = f"HELD: {answer.held}"
     if not answer.revision:
-        return f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}"
+        return [f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}"]
     applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.applied))
     revision = f"revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}"
-    return f"{state_counts(states) or 'no job fits'}; {revision}; {master}"
+    return [f"{state_counts(states) or 'no job fits'}; {revision}; {master}"]
 
 
-def _headline_then(answer: StatusAnswer, states: Mapping[str, int]) -> str:
+def _headlines_then(answer: StatusAnswer, states: Mapping[str, int]) -> list[str]:
     """Of a time that is over."""
     then = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.now))
     by = f"revision {answer.revision} ({answer.digest}) by {answer.user}" if answer.revision else "nothing was applied"
-    doubt = f"\n{answer.doubt[0].upper()}{answer.doubt[1:]}." if answer.doubt else ""
-    return f"As of {then}: {state_counts(states) or 'no job fits'}; {by}{doubt}"
+    doubt = [f"{answer.doubt[0].upper()}{answer.doubt[1:]}."] if answer.doubt else []
+    return [f"As of {then}: {state_counts(states) or 'no job fits'}; {by}", *doubt]
 
 
 def state_counts(states: Mapping[str, int]) -> str:
@@ -134,12 +134,14 @@ def progress_view(
     done = total if answer.progress.complete else states.get("RUNNING", 0) + states.get("FINISHED", 0)
     head = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=max(1, total), completed=done, width=width)
-    head.add_row(bar, f"{done}/{total} running", Text(duration(max(0.0, answer.now - began)), "dim"), _counts(states))
+    head.add_row(
+        bar, f"{done}/{total} running", text(duration(max(0.0, answer.now - began)), style="dim"), _counts(states)
+    )
     parts: list[RenderableType] = [head]
     if rollout is not None:
-        parts.append(Text(words(rollout), "dim"))
+        parts.append(text(words(rollout), style="dim"))
     if not answer.connected:
-        parts.append(Text(f"no connection to the master {answer.master}", "bold red"))
+        parts.append(text(f"no connection to the master {answer.master}", style="bold red"))
     if answer.progress.lagging:
         parts.append(lagging_table(answer.progress.lagging))
     return Group(*parts)
@@ -153,7 +155,10 @@ def lagging_table(rows: Sequence[Row]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for (job, state, reason), hosts in groups.items():
         table.add_row(
-            Text(job), Text(fold(hosts), overflow="fold"), Text(state, STYLES[state]), Text(reason, overflow="fold")
+            job,
+            text(fold(hosts), overflow="fold"),
+            text(state, style=STYLES[state]),
+            text(reason, overflow="fold"),
         )
     return table
 
@@ -163,12 +168,12 @@ def _of_its_host(row: Row) -> str:
     return row.reason.replace(f"@{row.host}", "").replace(row.host, "its host") if row.host else row.reason
 
 
-def _counts(states: Mapping[str, int]) -> Text:
-    text = Text()
+def _counts(states: Mapping[str, int]) -> Words:
+    found = text()
     for state in ORDER:
         if states.get(state):
-            text.append(f"{states[state]} {state}  ", STYLES[state])
-    return text
+            found.append(f"{states[state]} {state}  ", STYLES[state])
+    return found
 
 
 def lagging_lines(rows: Iterable[Row]) -> list[str]:

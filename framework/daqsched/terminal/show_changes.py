@@ -7,11 +7,11 @@ from typing import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from daqsched.hosts import fold
 from daqsched.protocol import AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
 from daqsched.rollout import words as words_of
+from daqsched.terminal.canvas import text
 from daqsched.terminal.show import STYLES, ago
 from daqsched.views.plan import Plan
 from daqsched.views.why import Story
@@ -33,32 +33,32 @@ MOST_CHANGES = 40
 def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
     """The diff: one line a job, what differs below it, the counts; of what is not ``done`` yet also what to expect."""
     if not plan.changes:
-        return Text("Nothing changes.")
+        return text("Nothing changes.")
     table = Table.grid(padding=(0, 2))
     for change in plan.changes[:MOST_CHANGES]:
         mark, style = _MARKS[change.what]
         table.add_row(
-            Text(mark, style),
-            Text(change.job, style),
-            Text(_VERBS[change.what].format(n=change.count)),
-            Text(change.hosts, "dim", overflow="fold"),
+            text(mark, style=style),
+            text(change.job, style=style),
+            text(_VERBS[change.what].format(n=change.count)),
+            text(change.hosts, style="dim", overflow="fold"),
         )
         for why in change.why:
-            table.add_row("", Text(f"  {why}", "dim", overflow="fold"), "", "")
+            table.add_row("", text(f"  {why}", style="dim", overflow="fold"), "", "")
     more = len(plan.changes) - MOST_CHANGES
-    rest = [Text(f"   ... and {more} more; --json has them all")] if more > 0 else []
-    return Group(table, *rest, Text(counts_line(plan)), *([] if done else _expected(plan)))
+    rest = [text(f"   ... and {more} more; --json has them all")] if more > 0 else []
+    return Group(table, *rest, text(counts_line(plan)), *([] if done else _expected(plan)))
 
 
 def _expected(plan: Plan) -> Iterator[RenderableType]:
     """What would not start, how long it takes, and how to apply just this."""
     if plan.not_looked:
-        yield Text(f"Whether all of it would start was not looked at: {plan.not_looked}", "yellow")
+        yield text(f"Whether all of it would start was not looked at: {plan.not_looked}", style="yellow")
     groups: dict[tuple[str, str], list[str]] = {}
     for one in plan.refusals:
         groups.setdefault((one.job, one.why.replace(one.host, "its host")), []).append(one.host)
     for (job, why), hosts in groups.items():
-        yield Text(f"would not start now: {job} on {fold(hosts)}: {why}", "red")
+        yield text(f"would not start now: {job} on {fold(hosts)}: {why}", style="red")
     times = []
     if plan.batches:
         times.append(f"goes in {len(plan.batches)} batches of {_some(plan.batches)} hosts")
@@ -69,9 +69,9 @@ def _expected(plan: Plan) -> Iterator[RenderableType]:
     if times:
         measured = " (by measured times)" if plan.away_s >= 0 else ""
         words = "; ".join(times)
-        yield Text(f"{words[0].upper()}{words[1:]}{measured}.")
-    yield Text(
-        f"In force now: {plan.base}. `daqsched apply --if-unchanged {plan.base}` refuses if that changes.", "dim"
+        yield text(f"{words[0].upper()}{words[1:]}{measured}.")
+    yield text(
+        f"In force now: {plan.base}. `daqsched apply --if-unchanged {plan.base}` refuses if that changes.", style="dim"
     )
 
 
@@ -84,48 +84,48 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     """What `daqsched rollout` shows."""
     rollout = answer.rollout
     if rollout is None:
-        return Text("There was no rollout yet: `daqsched apply` makes one where the job file or --batches says so.")
+        return text("There was no rollout yet: `daqsched apply` makes one where the job file or --batches says so.")
     words = words_of(rollout)
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(rollout.began))
     by = f"by {rollout.user}{': ' + rollout.message if rollout.message else ''}"
     style = {"paused": "bold red", "done": "green", "aborted": "yellow", "rolled-back": "yellow"}.get(rollout.state, "")
     rows: list[RenderableType] = [
-        Text(words[0].upper() + words[1:] + ".", style),
-        Text(f"{rollout.instances} instances on {rollout.hosts} hosts; begun {began} {by}", "dim"),
+        text(words[0].upper() + words[1:] + ".", style=style),
+        text(f"{rollout.instances} instances on {rollout.hosts} hosts; begun {began} {by}", style="dim"),
     ]
     if rollout.state == "running" and rollout.ready_since:
         left = max(0.0, rollout.ready_since + rollout.strategy.ready_s - answer.now)
-        rows.append(Text(f"All of the batch is ready; the next one begins in {duration(left)}."))
+        rows.append(text(f"All of the batch is ready; the next one begins in {duration(left)}."))
     for job, host, why in answer.lagging:
-        rows.append(Text(f"  {job}@{host}  {why}"))
+        rows.append(text(f"  {job}@{host}  {why}"))
     for one in rollout.failures:
-        rows.append(Text(f"  failed: {one.job}@{one.host}  {one.why}", "red"))
+        rows.append(text(f"  failed: {one.job}@{one.host}  {one.why}", style="red"))
     return Group(*rows)
 
 
 def why_lines(answer: WhyAnswer) -> RenderableType:
     """A paragraph for each story; those that differ in their hosts alone are one."""
-    held = [Text(f"HELD: {answer.held}", "bold red")] if answer.held else []
+    held = [text(f"HELD: {answer.held}", style="bold red")] if answer.held else []
     if not answer.stories:
-        well = Text(f"All {answer.chosen} are as wanted." if answer.chosen else "Nothing is wanted yet.", "green")
+        well = text(f"All {answer.chosen} are as wanted." if answer.chosen else "Nothing is wanted yet.", style="green")
         return Group(*held, well)
     groups: dict[tuple[str, str, str], list[Story]] = {}
     for one in answer.stories:
         groups.setdefault((one.job, one.state, one.why.replace(one.host, "its host")), []).append(one)
     parts: list[RenderableType] = [*held]
     for (job, state, why), alike in groups.items():
-        head = Text(f"{job}@{fold(one.host for one in alike)}  ", "bold")
+        head = text(f"{job}@{fold(one.host for one in alike)}  ", style="bold")
         head.append(state, STYLES[state])
         head.append(f"  {alike[0].why if len(alike) == 1 else why}")
         parts.append(head)
-        parts += [Text(f"    {line}", "dim" if line.startswith("  |") else "") for line in alike[0].evidence]
+        parts += [text(f"    {line}", style="dim" if line.startswith("  |") else "") for line in alike[0].evidence]
     return Group(*parts)
 
 
 def incidents_table(answer: IncidentsAnswer) -> RenderableType:
     """The latest first."""
     if not answer.incidents:
-        return Text("No program has died that nobody asked to end.", "green")
+        return text("No program has died that nobody asked to end.", style="green")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("LAST", "TIMES", "HOW", "JOBS", "HOSTS", "FIRST", "LAST LINE"):
         table.add_column(name, justify="right" if name == "TIMES" else "left", overflow="fold")
@@ -135,14 +135,14 @@ def incidents_table(answer: IncidentsAnswer) -> RenderableType:
             first += f", {duration(max(0.0, one.first - one.applied))} after revision {one.revision}"
         last = f"{ago(one.last, answer.now)} ago"
         hosts = fold(one.hosts) if len(one.hosts) > 1 else f"only {one.hosts[0]}"
-        table.add_row(last, str(one.count), one.how, ", ".join(one.jobs), hosts, first, Text(one.line, "dim"))
+        table.add_row(last, str(one.count), one.how, ", ".join(one.jobs), hosts, first, text(one.line, style="dim"))
     return table
 
 
 def leases_lines(answer: AsideAnswer) -> RenderableType:
     """What `daqsched aside` shows."""
     if not answer.leases:
-        return Text("No host is put aside.")
+        return text("No host is put aside.")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("HOST", "BY", "SINCE", "LEFT", "WHY"):
         table.add_column(name)
@@ -155,7 +155,7 @@ def leases_lines(answer: AsideAnswer) -> RenderableType:
 def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
     """The newest first."""
     if not revisions:
-        return Text("Nothing was applied yet: `daqsched apply jobs.py` does.")
+        return text("Nothing was applied yet: `daqsched apply jobs.py` does.")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("REVISION", "APPLIED", "BY", "DIGEST", "WHY"):
         table.add_column(name, justify="right" if name == "REVISION" else "left", no_wrap=name != "WHY")

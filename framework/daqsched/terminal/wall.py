@@ -8,10 +8,10 @@ from typing import Iterable, NamedTuple
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from daqsched.hosts import fold
 from daqsched.preflight import Answer, Cell, Wall
+from daqsched.terminal.canvas import text
 
 #: The word of each cell, and its style.
 OK, BAD, NO_ANSWER, NOT_ASKED = "ok", "NO", "?", "-"
@@ -100,8 +100,8 @@ def table(answer: Answer, most: int = 0) -> RenderableType:
     made.add_column("WHY", ratio=1, overflow="fold")
     rows = lines(answer)
     for line in rows[-most:] if most else rows:
-        words = [Text(word, STYLES[word]) for word in line.words]
-        made.add_row(Text(fold(line.hosts)), *words, Text("\n".join(line.reasons), overflow="fold"))
+        words = [text(word, style=STYLES[word]) for word in line.words]
+        made.add_row(text(fold(line.hosts)), *words, text(*line.reasons, overflow="fold"))
     return made
 
 

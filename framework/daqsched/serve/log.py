@@ -1,0 +1,56 @@
+"""The daemon's own log, on stderr: one line an event, whatever users, agents and programs wrote.
+
+An entry begins with its time; nothing that others sent can begin a line. The trace of a bug follows its entry, indented.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import Any
+
+from daqsched.foreign import trace
+from daqsched_executor.contract.foreign import printable
+
+
+class Plain(logging.Formatter):
+    """``2026-11-27 14:02:11,041 INFO sentence``, escaped."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 (the same)
+        return "\n".join(f"    {line}" for line in trace(ei[1]))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 (the same)
+        return "\n".join(f"    {printable(line)}" for line in stack_info.split("\n"))
+
+
+def _thread_ended(what: threading.ExceptHookArgs) -> None:
+    name = what.thread.name if what.thread is not None else "?"
+    error = what.exc_value if what.exc_value is not None else what.exc_type()
+    logging.getLogger("daqsched").error("the thread %s has ended", name, exc_info=error)
+
+
+def begin() -> None:
+    """What is logged from now on goes to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Plain())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    threading.excepthook = _thread_ended
+    # uvicorn tells of its own birth; pymesos of every attempt to connect, which the engine sums up, and prints a traceback
+    # of what it then raises in the main thread, where `serve` makes a sentence of it
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    # each question to an agent
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("pymesos").setLevel(logging.CRITICAL)
+    # kazoo of every attempt to reach the masters' ZooKeeper, which `mesos.driver` says once
+    kazoo = logging.getLogger("kazoo")
+    kazoo.propagate = False
+    kazoo.addHandler(logging.NullHandler())

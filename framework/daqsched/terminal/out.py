@@ -1,0 +1,87 @@
+"""Where everything leaves that the commands print: nothing reaches a terminal, a pipe or a file past this module.
+
+A text counts as somebody else's unless it is `Painted`, so that who forgets about it is safe: it is one line, whatever is in
+it, and nothing in it moves a cursor. `tests/unit/test_boundaries.py` lets no other module print.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+import warnings
+from types import TracebackType
+from typing import Any, Optional
+
+import msgspec
+
+from daqsched.foreign import Painted, paint, trace
+from daqsched_executor.contract.foreign import ascii_json, printable
+
+#: How wide a pipe or file is where COLUMNS does not say: what a program wants to grep is not folded.
+PIPE_WIDTH = 240
+
+
+def prepare() -> None:
+    """Before anything is printed: what the terminal's encoding lacks is shown as a code, and a bug's trace is escaped, too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.excepthook = _bug
+    # a library's: Elasticsearch's own warnings come with its answers
+    warnings.formatwarning = lambda message, category, *place: f"{printable(f'{category.__name__}: {message}')}\n"
+
+
+def say(*lines: str, err: bool = False, flush: bool = True) -> None:
+    """Print each of these as one line."""
+    file = sys.stderr if err else sys.stdout
+    file.write("".join(f"{paint(line)}\n" for line in lines))
+    if flush:
+        file.flush()
+
+
+def colours(err: bool = False) -> bool:
+    """Whether who reads it sees colours."""
+    import os
+
+    return (sys.stderr if err else sys.stdout).isatty() and not os.environ.get("NO_COLOR")
+
+
+def show(text: Painted, err: bool = False) -> None:
+    """Print what may end within a line."""
+    file = sys.stderr if err else sys.stdout
+    file.write(text)
+    file.flush()
+
+
+def print_json(value: Any) -> None:
+    """A value of ours as JSON for people and programs."""
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair: Elasticsearch's words may have one
+        text = json.dumps(msgspec.to_builtins(value), indent=2)
+    print_json_text(f"{text}\n")
+
+
+def print_json_text(text: str, flush: bool = True) -> None:
+    """JSON that is written already, with its lines' ends."""
+    sys.stdout.write(ascii_json(text))
+    if flush:
+        sys.stdout.flush()
+
+
+def canvas(stderr: bool = False) -> Any:
+    """Where tables and colours are printed (a rich Console). rich is read by those who need it."""
+    from daqsched.terminal.canvas import Canvas
+
+    return Canvas(stderr, None if sys.stdout.isatty() else width(PIPE_WIDTH))
+
+
+def width(pipe: int) -> int:
+    """How wide the terminal is; a pipe is as wide as COLUMNS says, else ``pipe``."""
+    return shutil.get_terminal_size((pipe, 24)).columns
+
+
+def _bug(kind: type[BaseException], error: BaseException, where: Optional[TracebackType]) -> None:
+    say(*trace(error), err=True)

@@ -1,0 +1,201 @@
+"""No word of others acts on a terminal: every command, with hostile bytes in every field of every answer, file and document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from daqsched import protocol
+from daqsched.cli import main
+from daqsched.engine.commands import Revision
+from daqsched.store.backup import pack
+from daqsched.store.kept import Contents, head_of, record_bytes
+from daqsched.task import Record
+from daqsched.views.plan import Plan
+from foreign import HARMLESS, HOSTILE, daemon, look, made, shown
+
+ANSWERS: dict[str, Any] = {
+    "GET /info": protocol.Info,
+    "GET /status": protocol.StatusAnswer,
+    "GET /progress": protocol.ProgressAnswer,
+    "GET /why": protocol.WhyAnswer,
+    "GET /incidents": protocol.IncidentsAnswer,
+    "POST /preflight": protocol.PreflightBegun,
+    "GET /preflight/.*": protocol.PreflightAnswer,
+    "POST /(stop|start)": protocol.Selected,
+    "POST /order": protocol.OrderAnswer,
+    "POST /plan": Plan,
+    "POST /(apply|rollback)": protocol.Applied,
+    "GET /history": protocol.HistoryAnswer,
+    "GET /revisions/.*": protocol.RevisionAnswer,
+    "(GET|POST) /rollout": protocol.RolloutAnswer,
+    "POST /restart": protocol.RolloutAnswer,
+    "GET /aside|POST /(aside|return)": protocol.AsideAnswer,
+    "POST /borrow": protocol.BorrowAnswer,
+    "POST /sandboxes": protocol.SandboxesAnswer,
+    "POST /sandboxes/read": protocol.ReadAnswer,
+}
+
+#: Each command with its ways; words in capitals are files of the test's folder.
+ROWS: dict[str, list[str]] = {
+    "status": ["", "readout", "--wide", "--at 10m", "--json"],
+    "why": ["", "readout", "--json"],
+    "incidents": ["", "--json"],
+    "history": ["", "--json"],
+    "diff": ["1 2", "1 FILE", "1 --json"],
+    "plan": ["FILE", "FILE --json"],
+    "apply": ["FILE --timeout 0.2", "FILE --no-wait", "FILE --preflight --timeout 0.2", "FILE --json --timeout 0.2"],
+    "rollback": ["1 --timeout 0.2", "1 --json --timeout 0.2"],
+    "preflight": ["FILE", "FILE --json"],
+    "rollout": ["", "--json"],
+    "rollout pause": [""],
+    "rollout resume": [""],
+    "rollout abort": [""],
+    "rollout rollback": [""],
+    "restart": ["x", "x --json"],
+    "aside": ["", "h --for 2h", "--json"],
+    "return": ["h"],
+    "stop": ["x"],
+    "start": ["x"],
+    "retry": ["x"],
+    "snooze": ["x --for 1h"],
+    "wake": ["x"],
+    "act": ["x dump --timeout 0.2", "x dump --timeout 0.2 --json"],
+    "borrow": ["h x"],
+    "validate": ["FILE", "BAD", "BAD --json"],
+    "show": ["FILE", "FILE readout", "FILE readout@hlt01", "FILE --json", "1"],
+    "schema": [""],
+    "backup": ["NEW"],
+    "restore": ["BACKUP --state STATE --dry-run", "BAD --state STATE"],
+    "logs": ["--sandbox", "--sandbox --json", "--sandbox --id", "--sandbox --count", "--sandbox --new=1h"],
+    "logs kibana": ["--index x"],
+    # its log: tests/unit/test_foreign.py
+    "serve": ["--master x --state zk://nowhere/x --state-credentials BAD"],
+    # with documents: tests/cluster/test_foreign_words.py
+    "logs setup": ["--elasticsearch http://127.0.0.1:1"],
+    "logs expire": ["--elasticsearch http://127.0.0.1:1"],
+    "deadletter": [],
+    "deadletter list": ["--elasticsearch http://127.0.0.1:1", ""],
+    "deadletter replay": [
+        "--elasticsearch http://127.0.0.1:1",
+        "--elasticsearch http://127.0.0.1:1 --index x --file BAD",
+    ],
+}
+
+
+#: Whose display is drawn again and again, on a terminal.
+REDRAWN = ("apply", "rollback", "preflight")
+
+
+def test_every_command_is_looked_at() -> None:
+    """One that is added must say how it is called here."""
+    names = set()
+    for name, command in main.commands.items():
+        names |= {name} | {f"{name} {verb}" for verb in getattr(command, "commands", ())}
+        assert isinstance(command, click.Command)
+    assert names == set(ROWS)
+
+
+def test_every_answer_is_known() -> None:
+    """A type of the protocol that no row answers with has no business there."""
+    answers = {kind.__name__ for kind in ANSWERS.values()} | {"Problem"}
+    kinds = {
+        name for name in vars(protocol) if re.fullmatch(r"\w+Answer|Info|Selected|Applied|PreflightBegun|Problem", name)
+    }
+    assert kinds - answers == set()
+
+
+class World:
+    """A folder of hostile files, and a daemon whose every answer is hostile."""
+
+    def __init__(self, folder: Path, text: str, pick: int, refuses: bool) -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.text, self.pick, self.refuses = folder, text, pick, refuses
+        self.socket = folder / "s"
+        # what a job may hold: an environment has no NUL, braces are placeholders
+        held = text.replace("\0", "").replace("{", "").replace("}", "")
+        for name, jobs in (
+            (
+                "FILE",
+                "Job('readout', argv=['/bin/x', x], hosts='hlt[01-02]', env={'A': x}, stop=Stop(before=['x', x]))",
+            ),
+            (
+                "BAD",
+                "Job(x, x, hosts=x), Job('a', ['x'], version=x, hosts='h', env=x), Job('b', '/x', hosts='h', **{x: 1})",
+            ),
+        ):
+            (folder / name).write_text(f"from daqsched import *\nx = {held!r}\njobs = [{jobs}]\n")
+        head = msgspec.convert(made(Revision, text), Revision, strict=False)
+        contents = Contents(text, [(head_of(head), b"{}")], [(text, text, record_bytes(Record()) or b"")], {text: b""})
+        (folder / "BACKUP").write_bytes(pack(contents, 0.0))
+        self.backup = (folder / "BACKUP").read_bytes()
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        if self.refuses:
+            return 403, msgspec.json.encode(made(protocol.Problem, self.text))
+        path = path.replace(protocol.API, "", 1)
+        if path == "/backup":
+            return 200, self.backup
+        printed = self.text.replace("\n", "") + "\n"  # lines of a program's are its own
+        more: dict[tuple[str, str], Any] = {
+            ("Sandbox", "files"): {name: [len(printed.encode()), 1.0] for name in ("stdout", "stderr", "executor")},
+            ("Progress", "complete"): self.pick == 0,
+            ("Answer", "done"): True,
+        }
+        if self.words[0] == "borrow":
+            more["Row", "state"] = "ASIDE"
+        (kind,) = [kind for route, kind in ANSWERS.items() if re.fullmatch(route, f"{method} {path}")]
+        found = made(kind, printed if kind is protocol.ReadAnswer else self.text, more, self.pick)
+        return 200, msgspec.json.encode(found)
+
+    def call(self, words: list[str], terminal: bool) -> tuple[int, bytes]:
+        self.words = words
+        files = {"FILE", "BAD", "NEW", "BACKUP", "STATE"}
+        told = [str(self.folder / word) if word in files else word for word in words]
+        with daemon(self.socket, self.answer):
+            try:
+                return shown(["--socket", str(self.socket), *told], terminal)
+            finally:
+                self.socket.unlink()
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """So wide that nothing is folded: then the number of lines is that of a world without a hostile byte."""
+    monkeypatch.setenv("COLUMNS", "30000")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return
+
+
+CALLS = [f"{name} {way}".strip() for name, ways in ROWS.items() for way in ways]
+
+
+@pytest.mark.parametrize("words", CALLS)
+def test_nothing_that_others_wrote_acts_behind_a_pipe(words: str, tmp_path: Path) -> None:
+    """In answers of either kind that a type has, and in a refusal."""
+    check(tmp_path / "a", words, False)
+    check(tmp_path / "b", words, False, pick=1)
+    check(tmp_path / "c", words, False, refuses=True)
+
+
+@pytest.mark.parametrize("words", [call for call in CALLS if "--json" not in call])
+def test_nothing_that_others_wrote_acts_in_a_terminal(words: str, tmp_path: Path) -> None:
+    """With colours and live displays."""
+    check(tmp_path, words, True)
+
+
+def check(folder: Path, words: str, terminal: bool, pick: int = 0, refuses: bool = False) -> None:
+    """Nothing but letters, our own colours, and as many lines as there are without a hostile byte."""
+    worlds = [World(folder / name, text, pick, refuses) for name, text in (("h", HOSTILE), ("s", HARMLESS))]
+    (status, output), (same, harmless) = [world.call(words.split(), terminal) for world in worlds]
+    text = output.decode()
+    assert look(output, terminal, tabs=words.startswith(("logs", "borrow"))) == [], text
+    assert "Traceback" not in text, text
+    if "BAD" not in words and not (terminal and words.startswith(REDRAWN)):
+        assert status == same and text.count("\n") == harmless.count(b"\n"), f"{text}\n---\n{harmless.decode()}"
