@@ -21,9 +21,10 @@ from waiting import until
 # ------------------------------------------------------------------------------------------------ folders and files
 
 
-def test_what_is_made_is_closed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_what_is_made_is_closed(tmp_path: Path, umask: int) -> None:
     """Whatever the umask says: others may look at the counts and nothing else."""
-    before = os.umask(0)
+    before = os.umask(umask)
     try:
         top = spool_folder(str(tmp_path / "spool"))
         os.close(folder("streams", within=top))
@@ -231,17 +232,20 @@ def test_what_was_planted_is_neither_read_nor_written_nor_in_the_way(
     secret.write_text(SECRET)
     secret.chmod(0o600)
     ours = Printer(spool)
-    ours.print("ours\n")
+    ours.print("ours\nrefused\n")
+    elastic.refuse_document = lambda document: (400, "no") if "refused" in str(document) else None
     assert as_stranger(lambda: plant(spool, secret))
     process = ForwarderProcess(spool, elastic.url, "logs")
     until(lambda: "ours" in texts(elastic), "our line")
     until(lambda: (spool / "forward" / "status.json").exists(), "status")
     until(lambda: "cannot use the registration" in process.errors, "said")
+    until(lambda: (spool / "forward" / "deadletter.ndjson").exists(), "a line that nobody takes")
     for path in (spool / "streams" / "x.json", spool / "links" / "x", spool / "forward" / "x", spool / "x"):
         assert not as_stranger(lambda path=path: path.write_text("x"))  # type: ignore[misc]
     for path in (spool / "links" / ours.id, ours.registration, spool / "forward" / "journal"):
         assert not as_stranger(lambda path=path: path.read_bytes())  # type: ignore[misc]
-    assert as_stranger(lambda: (spool / "forward" / "metrics.prom").read_bytes())
+    seen = {path for path in spool.rglob("*") if path.is_file() and as_stranger(lambda path=path: path.read_bytes())}  # type: ignore[misc]
+    assert seen == {spool / "forward" / "metrics.prom", spool / "forward" / "status.json"}
     told = process.counts()["troubles"]
     assert any("put there by another account" in one["sentence"] for one in told)
     assert any("and 7 more" in one["sentence"] for one in told)

@@ -109,6 +109,7 @@ def _held(lock: str, pid: int) -> bool:
 
 def _forward(config: Forwarding) -> int:
     stopped: list[int] = []
+    os.umask(0o077)  # what is made holds lines
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stopped.append(number))
     try:

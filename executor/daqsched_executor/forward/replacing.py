@@ -7,15 +7,15 @@ import errno
 import os
 
 
-def replace(path: str, text: bytes, sync: bool = False) -> None:
+def replace(path: str, text: bytes, sync: bool = False, mode: int = 0o600) -> None:
     """The file has this text, and never half of it. Raises OSError, and then it is as it was.
 
     Where no other file can be written for want of room it is overwritten, within the room that it has; newlines follow
-    a shorter text then. ``sync``: it is on the disk when this returns.
+    a shorter text then. ``sync``: it is on the disk when this returns. ``mode``: who may read it, whatever the umask is.
     """
     fresh = path + ".new"
     try:
-        _write(fresh, os.O_CREAT | os.O_TRUNC, text, sync)
+        _write(fresh, os.O_CREAT | os.O_TRUNC, text, sync, mode)
         os.rename(fresh, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -25,12 +25,13 @@ def replace(path: str, text: bytes, sync: bool = False) -> None:
         before = os.stat(path)
         if len(text) > before.st_blocks * 512:
             raise
-        _write(path, 0, text.ljust(before.st_size, b"\n"), sync)
+        _write(path, 0, text.ljust(before.st_size, b"\n"), sync, mode)
 
 
-def _write(path: str, flags: int, text: bytes, sync: bool) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o644)
+def _write(path: str, flags: int, text: bytes, sync: bool, mode: int) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, mode)
     try:
+        os.fchmod(file, mode)
         if os.write(file, text) < len(text):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if sync:

@@ -21,6 +21,9 @@ SUFFIX = ".json"
 #: The forwarder's own folder in the spool: lock, journal, status, dead letters.
 FORWARD_DIR = "forward"
 
+#: What other accounts may read of it: counts, no lines.
+PUBLIC = ("status.json", "metrics.prom")
+
 #: How long a stream must have been quiet, with its lock free, before it counts as ended.
 QUIET_S = 1.0
 
@@ -216,7 +219,13 @@ def prepare(spool: str) -> str:
     try:
         for name in (STREAMS_DIR, LINKS_DIR):
             os.close(folder(name, within=top))
-        os.close(folder(FORWARD_DIR, SEEN, within=top))
+        own = folder(FORWARD_DIR, SEEN, within=top)
+        try:
+            for name in os.listdir(own):  # as an older version left them
+                if name not in PUBLIC and os.stat(name, dir_fd=own, follow_symlinks=False).st_mode & 0o077:
+                    os.chmod(name, 0o600, dir_fd=own)
+        finally:
+            os.close(own)
     finally:
         os.close(top)
     return os.path.join(spool, FORWARD_DIR)

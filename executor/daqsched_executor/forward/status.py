@@ -157,7 +157,7 @@ class Status:
         for name, text in (("status.json", json.dumps(state)), ("metrics.prom", metrics(state, spool))):
             path = os.path.join(self._folder, name)
             try:
-                replace(path, text.encode())
+                replace(path, text.encode(), mode=0o644)
             except OSError as error:
                 self._complaints("status", f"cannot write {path}: {error}")
         self._written = counts, troubles

@@ -80,12 +80,13 @@ def folder(path: str, mode: int = CLOSED, within: int | None = None) -> int:
     goes out of the way: it gets the name `FOREIGN`.
     """
     for last in (within is None, True):
+        made = True
         try:
-            os.mkdir(path, mode, dir_fd=within)
+            os.mkdir(path, CLOSED, dir_fd=within)
         except FileExistsError:
-            pass
+            made = False
         try:
-            return _folder_of_ours(path, mode, within)
+            return _folder_of_ours(path, mode, within, made)
         except OSError as error:
             if last or error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EACCES):
                 raise
@@ -93,7 +94,7 @@ def folder(path: str, mode: int = CLOSED, within: int | None = None) -> int:
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _folder_of_ours(path: str, mode: int, within: int | None) -> int:
+def _folder_of_ours(path: str, mode: int, within: int | None, made: bool) -> int:
     try:
         opened = os.open(path, _FOLDER, dir_fd=within)
     except OSError as error:
@@ -104,7 +105,7 @@ def _folder_of_ours(path: str, mode: int, within: int | None) -> int:
         found = os.fstat(opened)
         if found.st_uid != os.geteuid():
             raise OSError(errno.EACCES, f"belongs to uid {found.st_uid}, not to uid {os.geteuid()}", path)
-        if stat.S_IMODE(found.st_mode) & ~mode:
+        if made or stat.S_IMODE(found.st_mode) & ~mode:
             os.fchmod(opened, mode)
     except OSError:
         os.close(opened)
