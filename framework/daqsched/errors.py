@@ -70,6 +70,10 @@ class Refused(DaqschedError):
     exit_code = 5
 
 
+#: What a command ends with where Elasticsearch answered in part only: what is shown is not all, and stderr says why.
+PARTIAL = 7
+
+
 class Deposed(DaqschedError):
     """The state can't be saved, or another daemon owns it by now: nothing more may leave this one."""
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import itertools
 import statistics
 import threading
 import time
+import zoneinfo
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
-from daqsched.errors import Unreachable, UserError
+from daqsched.cli import main
+from daqsched.errors import PARTIAL, Unreachable, UserError
 from daqsched.logs import count, counting, search
 from daqsched.logs.count import Group
 from daqsched.logs.follow import Follower
+from daqsched.logs.grep import matcher
 from daqsched.logs.query import Wanted
 from daqsched_executor.contract import Stream
 from daqsched_executor.contract.template import template
@@ -297,6 +302,117 @@ def test_lines_are_counted_by_fields_and_time(farm: Farm) -> None:
     }
     assert counting.count(farm.client, Wanted(), [], 0, farm.prefix).total == 12
     assert counting.count(farm.client, Wanted(words=("nobody",)), ["host"], 60, farm.prefix).groups == ()
+
+
+@pytest.mark.parametrize(("month", "first"), [(3, 28), (10, 24), (11, 19)])
+def test_days_are_those_of_the_clock_on_the_wall(farm: Farm, month: int, first: int) -> None:
+    """Half an hour before and behind each midnight, also where a day has 23 or 25 hours."""
+    here = zoneinfo.ZoneInfo("Europe/Berlin")
+    midnights = [datetime.datetime(2026, month, first + day, tzinfo=here).timestamp() for day in range(4)]
+    for day, midnight in enumerate(midnights[:3]):
+        farm.put("readout", f"hlt0{day}", "x\n" * (day + 1), midnight + 1800)
+        farm.put("readout", f"hlt0{day}", "y\n" * 10, midnights[day + 1] - 1800)
+    wanted = Wanted(since=midnights[0], until=midnights[3])
+    counted = counting.count(farm.client, wanted, [], 86400, farm.prefix, here)
+    assert {group.time: group.count for group in counted.groups} == dict(zip(midnights, (11, 12, 13)))
+    assert counted.total == 36
+
+
+def test_a_pasted_line_is_found_as_it_stands(farm: Farm) -> None:
+    """Signs are text, as in a sandbox."""
+    lines = [
+        "cvmfs: catalog 14 failed (error -110): mirror down",
+        "C:\\Temp\\x.log missing",
+        "ERROR!!! stop",
+        "readRate=5 in RichReadout",
+        'usage "a b" -v: readout -q | core ~1 at 1,5',
+    ]
+    farm.put("readout", "hlt01", "".join(f"{line}\n" for line in lines), NOW)
+    for line in lines:
+        assert farm.tail(text=line) == [line]
+    texts = (
+        "error -110",
+        "*eadout",
+        "*READ*",
+        "nothing|stop",
+        "stip~1",
+        "error -stop",
+        '"-v"',
+        "hlt01 -ended",
+        "x.lo*",
+    )
+    for text in texts:
+        assert farm.tail(text=text) == [line for line in lines if matcher(text)(line)], text
+
+
+def test_lines_of_a_clock_that_is_ahead_hide_no_others(farm: Farm) -> None:
+    """The newest of the others is the last; while following none is late for it."""
+    farm.put("readout", "hlt01", "first\n", time.time() - 5)
+    farm.put("readout", "hlt09", "ahead 1\nahead 2\n", time.time() + 3600)
+    follower = Following(farm, Wanted(), 3)
+    assert follower.shown == ["ahead 1", "ahead 2", "first"]
+    follower.start()
+    farm.put("readout", "hlt01", "punctual\n", time.time())
+    until(lambda: follower.texts() == ["punctual"], "given")
+    follower.end()
+    assert follower.late == set()
+    assert farm.tail(most=2) == ["ahead 2", "punctual"]
+
+
+def test_following_goes_on_where_an_index_is_made_anew(farm: Farm) -> None:
+    """Deleted and made by the next line; again with many; and restored with lines that were shown before: each once."""
+    name = index_of(farm.prefix, round(NOW * 1e6))
+    farm.put("readout", "hlt01", "".join(f"old {at}\n" for at in range(50)), NOW)
+    follower = Following(farm, Wanted(), 2)
+    follower.start()
+    farm.put("readout", "hlt01", "before\n", NOW + 1)
+    until(lambda: follower.texts() == ["before"], "given")
+    farm.ask("DELETE", f"/{name}")
+    farm.put("readout", "hlt01", "one\n", NOW + 2)
+    until(lambda: follower.texts() == ["before", "one"], "the first of the new index is given")
+    assert [name in one and "made anew" in one for one in follower.complaints] == [True]
+    kept = farm.ask("POST", f"/{name}/_search", {"size": 10})["hits"]["hits"]
+    farm.ask("DELETE", f"/{name}")
+    farm.put("readout", "hlt01", "".join(f"new {at}\n" for at in range(300)), NOW + 3)
+    for hit in kept:
+        farm.ask("PUT", f"/{name}/_create/{hit['_id']}?refresh=true", hit["_source"])
+    until(lambda: len(follower.given) >= 302, "all is given")
+    looks = follower.looks
+    until(lambda: follower.looks > looks + 12, "it looked at all again")
+    follower.end()
+    assert sorted(follower.texts()) == sorted(["before", "one", *(f"new {at}" for at in range(300))])
+    assert len(follower.complaints) == 2
+
+
+def test_what_cannot_be_searched_is_told_with_its_index(farm: Farm) -> None:
+    """A shard that is away, an index of somebody else's, a closed one, and none but wrong ones."""
+
+    def told(*words: str) -> Result:
+        done = CliRunner().invoke(main, ["logs", *words, "--elasticsearch", farm.url, "--index", farm.prefix])
+        assert "no line fits;" not in done.output
+        return done
+
+    farm.put("readout", "hlt01", "good\n", NOW)
+    assert told().exit_code == 0
+    other = f"{farm.prefix}-2026.01.01"
+    away = {"settings": {"index.routing.allocation.require._name": "nowhere", "number_of_replicas": 0}}
+    farm.ask("PUT", f"/{other}?wait_for_active_shards=0&timeout=1s", away)
+    for words in ((), ("--count",), ("--new=1h",)):
+        done = told(*words)
+        assert done.exit_code == PARTIAL and f"1 of 2 shards failed: {other} is left out" in done.output, done.output
+    farm.ask("DELETE", f"/{other}")
+    foreign = {"mappings": {"dynamic": True, "properties": {"service": {"properties": {"name": {"type": "text"}}}}}}
+    farm.ask("PUT", f"/_index_template/{farm.prefix}", {"index_patterns": [f"{farm.prefix}-*"], "template": foreign})
+    farm.ask("PUT", f"/{other}/_create/1?refresh=true", {"message": "lost", "service": {"node": {"name": "a@b"}}})
+    done = told("--grep", "lost")
+    assert done.exit_code == PARTIAL and other in done.output and "daqsched logs setup" in done.output, done.output
+    farm.ask("POST", f"/{other}/_close")
+    done = told()
+    assert done.exit_code == PARTIAL and f"{other} is closed" in done.output, done.output
+    farm.ask("POST", f"/{other}/_open")
+    farm.ask("DELETE", f"/{index_of(farm.prefix, round(NOW * 1e6))}")
+    until(lambda: told().exit_code == 5, "nothing that can be searched is left")
+    assert "run `daqsched logs setup`" in told().output
 
 
 def test_more_groups_than_a_page_are_all_counted(farm: Farm) -> None:

@@ -18,7 +18,7 @@ PURE = {
     / "engine": "__init__ applying asked backoff commands demand ends engine events farm incidents instance invariants leases"
     " match moments offers order paces preflights reconciling rolling rollouts surveys tasks wanted",
     FRAMEWORK / "jobfile": "__init__ checks conflicts convert differences job parts rules variables",
-    FRAMEWORK / "logs": "__init__ count kibana lines query retention seek tails",
+    FRAMEWORK / "logs": "__init__ answers count grep intervals kibana lines placing query retention seek tails",
     FRAMEWORK / "terminal": "__init__ heat",
     FRAMEWORK / "views": "__init__ foresight placement plan view why",
     FRAMEWORK / "mesos": "incoming outgoing",

@@ -28,8 +28,11 @@ class Screen(NamedTuple):
     most: int
 
 
-def show_count(source: Source, wanted: Wanted, by: str, every_s: float, now: float, screen: Screen) -> None:
-    """The numbers as a table, with ``every_s`` as a heat map; of the last hour where ``wanted`` does not say since when."""
+def show_count(source: Source, wanted: Wanted, by: str, every_s: float, now: float, screen: Screen) -> float:
+    """The numbers as a table, with ``every_s`` as a heat map; of the last hour where ``wanted`` does not say since when.
+
+    Gives the begin of what was counted.
+    """
     names = names_from(by)
     end = now if wanted.until is None else wanted.until
     begin = end - HOUR_S if wanted.since is None else wanted.since
@@ -43,7 +46,7 @@ def show_count(source: Source, wanted: Wanted, by: str, every_s: float, now: flo
         examples = found if screen.as_json else {key: text.replace("\t", " ") for key, text in found.items()}
     if screen.as_json:
         print_json_text("".join(f"{row}\n" for row in json_rows(counted, every_s, examples)))
-        return
+        return begin
     form = "%Y-%m-%d %H:%M:%S"
     what = plural(counted.total, "line")
     if names:
@@ -51,7 +54,7 @@ def show_count(source: Source, wanted: Wanted, by: str, every_s: float, now: flo
     span = " to ".join(time.strftime(form, time.localtime(moment)) for moment in (begin, end))
     say(f"{what}, {span}" + (f", every {length(every_s)}" if every_s else ""))
     if not counted.total:
-        return
+        return begin
     if every_s:
         plain = "utf" not in (sys.stdout.encoding or "").lower()
         rows = heat_map(
@@ -60,6 +63,7 @@ def show_count(source: Source, wanted: Wanted, by: str, every_s: float, now: flo
     else:
         rows = table(counted, screen.most, examples, screen.width)
     say(*rows)
+    return begin
 
 
 def show_new(source: Source, since: float, screen: Screen, today: str) -> None:

@@ -7,14 +7,17 @@ import sys
 import time
 from itertools import islice
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
 from daqsched.cli.logsetup import client_of, elasticsearch_options
 from daqsched.cli.root import connect, json_option, main
-from daqsched.errors import DaqschedError
+from daqsched.errors import PARTIAL, DaqschedError
 from daqsched.terminal.out import print_json, print_json_text, say
+
+if TYPE_CHECKING:
+    from daqsched.logs.elastic import Elastic
 
 
 @main.group()
@@ -61,10 +64,23 @@ def show(path: Path, /, hosts: tuple[str, ...], since: str, most: int, as_json: 
                 say(f"{one.time} {one.host} {one.job} {one.stream}: {short}", f"    {one.target}: {one.reason}")
         if not as_json:
             say(f"{found} dead letters{', and perhaps more: -n' if found == most else ''}.", err=True)
+        lacks = _lacking(client, prefix, chosen.since)
     finally:
         client.close()
     for host, says in _kept_by_forwarders(path):
         say(f"{host}: {says}; daqsched deadletter replay --file sends them again from there", err=True)
+    if lacks:
+        sys.exit(PARTIAL)
+
+
+def _lacking(client: Elastic, prefix: str, since: Optional[float]) -> bool:
+    """Whether Elasticsearch answered in part only; people are told why."""
+    from daqsched.logs.indices import passed_over
+
+    lacks = [*client.lacks.values(), *passed_over(client, f"{prefix}-deadletter", since)]
+    for sentence in lacks:
+        say(f"daqsched deadletter: this is not all: {sentence}", err=True)
+    return bool(lacks)
 
 
 def _kept_by_forwarders(path: Path) -> list[tuple[str, str]]:
@@ -109,7 +125,7 @@ def replay(
     from daqsched.logs import deadletters
 
     client, prefix = client_of(path, options)
-    counts, still = [], {}
+    counts, still, lacks = [], {}, False
     try:
         if file is not None:
             with file.open(encoding="utf-8") as lines:
@@ -127,6 +143,7 @@ def replay(
                 still.update({why: one for one, why in refused})
             if dry_run:
                 found = list(each)
+            lacks = _lacking(client, prefix, chosen.since)
         for at in range(0, len(found) if not dry_run else 0, deadletters.PAGE):
             counted, refused = deadletters.replay(client, found[at : at + deadletters.PAGE], prefix)
             counts.append(counted)
@@ -136,8 +153,10 @@ def replay(
     if dry_run:
         whole = sum(1 for one in found if one.original)
         if as_json:
-            return print_json({"would": whole, "elsewhere": len(found) - whole})
-        return say(f"{whole} lines would be sent again; of {len(found) - whole} all is on their machines alone.")
+            print_json({"would": whole, "elsewhere": len(found) - whole})
+        else:
+            say(f"{whole} lines would be sent again; of {len(found) - whole} all is on their machines alone.")
+        sys.exit(PARTIAL if lacks else 0)
     sums = deadletters.total(counts)
     if as_json:
         print_json(sums._asdict())
@@ -148,5 +167,5 @@ def replay(
         )
         for why, one in islice(still.items(), 5):
             say(f"    {one.target}: {why}")
-    if sums.refused:
-        sys.exit(5)
+    if sums.refused or lacks:
+        sys.exit(5 if sums.refused else PARTIAL)

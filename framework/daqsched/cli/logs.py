@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import click
 
 from daqsched.cli.root import access_options, connect, json_option, main
-from daqsched.errors import UserError
+from daqsched.errors import PARTIAL, UserError
 from daqsched.terminal.out import colours, print_json_text, say, width
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Logs(click.Group):
 @click.option("--since", default="", help="10m (ago), 14:05, or 2026-11-23 14:05:00.")
 @click.option("--until", default="", help="As --since.")
 @click.option("--at", default="", help="Lines before and after that moment; as --since.")
-@click.option("--grep", default="", help='Words that a line must hold; "in this order", begin*, -without.')
+@click.option("--grep", default="", help='Text that a line must hold; "in this order", begin*, *end, -without.')
 @click.option(
     "--level", "levels", multiple=True, help="warning: that and worse; =warning: that alone; info,error: these."
 )
@@ -108,7 +108,9 @@ def logs(
     stream, without a time unless they say one themselves; --at, --count and --new go by that.
     """
     from daqsched import times
+    from daqsched.logs import grep
     from daqsched.logs.lines import format_line, json_line
+    from daqsched.logs.placing import ahead_words
     from daqsched.logs.query import Wanted, levels_from
 
     kind = _kind(follow, count, words)
@@ -135,6 +137,10 @@ def logs(
         else:
             say(format_line(line, coloured, today=today, ids=ids, chosen=chosen, raw=raw), flush=follow)
 
+    hint = grep.hint(wanted.text)
+    if hint:
+        _complain(hint)
+    begin: Optional[float] = None
     source = _source(path, wanted, "" if sandbox else elasticsearch, index, words, runs, told=not sandbox)
     try:
         if kind in ("--count", "--new"):
@@ -145,10 +151,11 @@ def logs(
                 counts.show_new(source, _since(words["new"], now), screen, today)
             else:
                 every_s = times.span(words["every"]) if words["every"] else 0.0
-                counts.show_count(source, wanted, words["by"], every_s, now, screen)
+                begin = counts.show_count(source, wanted, words["by"], every_s, now, screen)
         elif kind == "--at":
             moment = times.moment(words["at"], now)
             before, after = source.around(moment, most)
+            begin = before[0].time if before and len(before) >= most // 2 else None
             _show_all(before, show)
             say(f"---------- {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment))} ----------", err=True)
             _show_all(after, show)
@@ -164,12 +171,21 @@ def logs(
         else:
             lines = source.tail(most)
             _show_all(lines, show)
+            begin = lines[0].time if lines and len(lines) >= most else None
+            ahead = ahead_words(lines, now)
+            if ahead:
+                _complain(ahead)
             if not lines:
                 _complain(source.nothing())
+        lacks = source.lacking(begin)
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
         source.close()
+    for sentence in lacks:
+        _complain(f"this is not all: {sentence}")
+    if lacks:
+        sys.exit(PARTIAL)
 
 
 def _show_all(lines: Iterable[Line], show: Show) -> None:

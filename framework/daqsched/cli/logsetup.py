@@ -14,8 +14,7 @@ from daqsched.cli.root import access_options, connect, json_option
 from daqsched.terminal.out import print_json, say
 
 if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
-
+    from daqsched.logs.elastic import Elastic
     from daqsched.logs.setup import Step
 
 _MARKS = {"done": "done", "would": "would", "already": "ok", "refused": "NO", "note": "note"}
@@ -34,10 +33,10 @@ def elasticsearch_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def client_of(path: Path, options: dict[str, Any]) -> tuple[Elasticsearch, str]:
+def client_of(path: Path, options: dict[str, Any]) -> tuple[Elastic, str]:
     """A client for what `elasticsearch_options` say, and the first part of the index names."""
     from daqsched.errors import UserError
-    from daqsched.logs.search import connect as client
+    from daqsched.logs.elastic import Elastic
     from daqsched_executor.contract.forwarding import Access
 
     elasticsearch, index = options["elasticsearch"], options["index"]
@@ -46,7 +45,7 @@ def client_of(path: Path, options: dict[str, Any]) -> tuple[Elasticsearch, str]:
         elasticsearch, index = elasticsearch or info.elasticsearch, index or info.index
     if not elasticsearch:
         raise UserError("there is no Elasticsearch: name one with --elasticsearch, or to the daemon (daqsched serve)")
-    return client(elasticsearch, Access(options["ca"], options["user_file"], options["api_key_file"]), 30.0), index
+    return Elastic(elasticsearch, Access(options["ca"], options["user_file"], options["api_key_file"]), 30.0), index
 
 
 @logs.command()

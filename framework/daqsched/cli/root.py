@@ -43,7 +43,8 @@ class _Group(click.Group):
 
 _EPILOG = (
     "Exit status: 0 all is as asked; 1 a bug; 2 a mistake in the job file or the command; 3 a server does not answer; "
-    "4 not everything runs; 5 refused; 6 `plan` and `diff` found differences; 130 interrupted (the farm goes on)."
+    "4 not everything runs; 5 refused; 6 `plan` and `diff` found differences; 7 Elasticsearch answered in part only; "
+    "130 interrupted (the farm goes on)."
 )
 
 

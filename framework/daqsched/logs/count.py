@@ -5,13 +5,16 @@ All numbers are exact: groups are asked for page by page (composite aggregation)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
+
+import msgspec
 
 from daqsched.errors import UserError
 from daqsched.foreign import paint
-from daqsched.logs.lines import Line, iso, json_text
+from daqsched.logs.answers import Hits
+from daqsched.logs.lines import Line, iso, json_text, line_of
 
 #: What lines can be counted by, and the field that says it.
 FIELDS = {
@@ -60,6 +63,66 @@ class Counted:
         return self.total - sum(group.count for group in self.groups)
 
 
+# -- what Elasticsearch answers ---------------------------------------------------------------------------------------
+
+
+class _Bucket(msgspec.Struct):
+    key: dict[str, Union[str, int, float, None]]
+    doc_count: int
+
+
+class _Page(msgspec.Struct):
+    buckets: list[_Bucket] = []
+    after_key: Optional[dict[str, Any]] = None
+
+
+class _Groups(msgspec.Struct):
+    groups: _Page = msgspec.field(default_factory=_Page)
+
+
+class _Answer(msgspec.Struct):
+    aggregations: _Groups = msgspec.field(default_factory=_Groups)
+
+
+class _Term(msgspec.Struct):
+    key: str
+    doc_count: int
+
+
+class _Terms(msgspec.Struct):
+    buckets: list[_Term] = []
+
+
+class _Known(msgspec.Struct):
+    known: _Terms = msgspec.field(default_factory=_Terms)
+
+
+class _First(msgspec.Struct):
+    hits: Hits
+
+
+class _Value(msgspec.Struct):
+    value: int
+
+
+class _Message(msgspec.Struct):
+    doc_count: int
+    first: _First
+    hosts: _Terms
+    host_count: _Value
+
+
+class _Messages(msgspec.Struct):
+    buckets: list[_Message] = []
+
+
+class _New(msgspec.Struct):
+    new: _Messages = msgspec.field(default_factory=_Messages)
+
+
+# -- groups -----------------------------------------------------------------------------------------------------------
+
+
 def names_from(text: str) -> tuple[str, ...]:
     """What ``--by`` names; raises `UserError` for what lines can't be counted by."""
     names = tuple(SYNONYMS.get(name.strip(), name.strip()) for name in text.split(",") if name.strip())
@@ -69,11 +132,16 @@ def names_from(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def groups_asked(by: Sequence[str], every_s: float, after: Optional[Mapping[str, Any]]) -> dict[str, Any]:
-    """The aggregation for one page of groups, those behind ``after``."""
+def groups_asked(
+    by: Sequence[str], every_s: float, after: Optional[Mapping[str, Any]], offset_s: float = 0.0
+) -> dict[str, Any]:
+    """The aggregation for one page of groups, those behind ``after``; local time is ``offset_s`` ahead of UTC."""
     sources: list[dict[str, Any]] = [{name: {"terms": {"field": FIELDS[name], "missing_bucket": True}}} for name in by]
     if every_s:
         histogram = {"field": "@timestamp", "fixed_interval": f"{round(every_s * 1000)}ms"}
+        ahead_s = -offset_s % every_s
+        if ahead_s:
+            histogram["offset"] = f"+{round(ahead_s * 1000)}ms"
         sources.append({"time": {"date_histogram": histogram}})
     composite: dict[str, Any] = {"size": PAGE, "sources": sources}
     if after:
@@ -82,17 +150,16 @@ def groups_asked(by: Sequence[str], every_s: float, after: Optional[Mapping[str,
 
 
 def groups_of(by: Sequence[str], answer: Mapping[str, Any]) -> tuple[list[Group], Optional[Mapping[str, Any]]]:
-    """A page of groups, and the key of the next page; None behind the last one."""
-    found = answer.get("aggregations", {}).get("groups", {})
-    groups = [
-        Group(
-            tuple(NONE if bucket["key"][name] is None else str(bucket["key"][name]) for name in by),
-            int(bucket["doc_count"]),
-            float(bucket["key"].get("time") or 0) / 1000,
-        )
-        for bucket in found.get("buckets", [])
-    ]
-    return groups, found.get("after_key") if len(groups) == PAGE else None
+    """A page of groups, and the key of the next page; None behind the last one. Raises `msgspec.ValidationError`."""
+    found = msgspec.convert(answer, _Answer).aggregations.groups
+    groups = []
+    for bucket in found.buckets:
+        values = [bucket.key.get(name) for name in by]
+        time = bucket.key.get("time") or 0
+        if isinstance(time, str):
+            raise msgspec.ValidationError(f"{time!r} is no time")
+        groups.append(Group(tuple(NONE if one is None else str(one) for one in values), bucket.doc_count, time / 1000))
+    return groups, found.after_key if len(groups) == PAGE else None
 
 
 def table(counted: Counted, most: int, examples: Mapping[str, str], width: int) -> list[str]:
@@ -168,9 +235,9 @@ def known_asked(fingerprints: Sequence[str]) -> dict[str, Any]:
     return {"known": {"terms": {"field": FIELDS["message"], "size": len(fingerprints)}}}
 
 
-def known_of(answer: Mapping[str, Any]) -> set[str]:
-    """The fingerprints that are there."""
-    return {bucket["key"] for bucket in answer.get("aggregations", {}).get("known", {}).get("buckets", [])}
+def known_of(aggregations: Mapping[str, Any]) -> set[str]:
+    """The fingerprints that are there. Raises `msgspec.ValidationError`."""
+    return {bucket.key for bucket in msgspec.convert(aggregations, _Known).known.buckets}
 
 
 def details_asked(fingerprints: Sequence[str], sorting: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -183,9 +250,13 @@ def details_asked(fingerprints: Sequence[str], sorting: Sequence[Mapping[str, An
     return {"new": {"terms": {"field": FIELDS["message"], "size": len(fingerprints)}, "aggs": details}}
 
 
-def detail_buckets(answer: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """The answer's groups, one for each fingerprint."""
-    found: Iterable[Mapping[str, Any]] = answer.get("aggregations", {}).get("new", {}).get("buckets", [])
+def novelties_of(aggregations: Mapping[str, Any]) -> list[Novelty]:
+    """The messages, one for each fingerprint. Raises `msgspec.ValidationError`."""
+    found = []
+    for bucket in msgspec.convert(aggregations, _New).new.buckets:
+        hosts = tuple(sorted(host.key for host in bucket.hosts.buckets))
+        for hit in bucket.first.hits.hits[:1]:
+            found.append(Novelty(line_of(hit), bucket.doc_count, hosts, bucket.host_count.value))
     return found
 
 

@@ -8,15 +8,15 @@ and the second is made. So a line is never lost, and in the end there once.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Optional
+
+import msgspec
 
 from daqsched.errors import Refused, Unreachable, UserError
-from daqsched.logs.elastic import ask
+from daqsched.logs.answers import Hit, short
+from daqsched.logs.elastic import Elastic, pages
 from daqsched.logs.query import Wanted, query, sorting
-
-if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
 
 #: `event.dataset` of a dead letter.
 DATASET = "daqsched.deadletter"
@@ -54,38 +54,15 @@ class Counts(NamedTuple):
     elsewhere: int = 0
 
 
-def letters(client: Elasticsearch, prefix: str, wanted: Wanted) -> Iterator[Letter]:
+def letters(client: Elastic, prefix: str, wanted: Wanted) -> Iterator[Letter]:
     """Those in the indices, oldest first. Raises `Unreachable`, `Refused`, `UserError`."""
-    after = None
-    while True:
-        body = {
-            "size": PAGE,
-            "query": {"bool": {"filter": [query(wanted), {"term": {"event.dataset": DATASET}}]}},
-            "sort": sorting("asc"),
-            **({"search_after": after} if after else {}),
-        }
-        options = "ignore_unavailable=true&allow_no_indices=true"
-        answer = ask(client, "POST", f"/{prefix}-deadletter-*/_search?{options}", body)
-        if answer.status == 403:
-            raise Refused(f"Elasticsearch does not let us read {prefix}-deadletter-*: {answer.why}")
-        if answer.status != 200:
-            raise UserError(f"Elasticsearch does not understand the search: {answer.why}")
-        hits = answer.body["hits"]["hits"]
-        yield from map(_letter, hits)
-        if len(hits) < PAGE:
-            return
-        after = hits[-1]["sort"]
+    what = {"bool": {"filter": [query(wanted), {"term": {"event.dataset": DATASET}}]}}
+    for found in pages(client, f"{prefix}-deadletter", None, PAGE, query=what, sort=sorting("asc")):
+        yield from map(_letter, found.hits.hits)
 
 
-def _letter(hit: Mapping[str, Any]) -> Letter:
-    source = hit["_source"]
-
-    def text(*path: str) -> str:
-        value: Any = source
-        for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return "" if value is None else str(value)
-
+def _letter(hit: Hit) -> Letter:
+    text = _texts(hit.get("_source"))
     return Letter(
         hit["_id"],
         text("@timestamp"),
@@ -100,45 +77,64 @@ def _letter(hit: Mapping[str, Any]) -> Letter:
     )
 
 
+def _texts(source: Any) -> Callable[..., str]:
+    """Fields of a document as texts; empty where there is none."""
+
+    def text(*path: str) -> str:
+        value: Any = source
+        for name in path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return "" if value is None else str(value)
+
+    return text
+
+
+class _Row(msgspec.Struct):
+    id: str
+    index: str
+    reason: str
+    document: dict[str, Any]
+
+
 def rows(lines: Iterable[str], path: str) -> Iterator[Letter]:
     """Those of a machine's local file (``forward/deadletter.ndjson``); raises `UserError` at the first row that is none."""
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
-            document = row["document"]
-            host, job = document.get("host", {}).get("name", ""), document.get("service", {}).get("name", "")
-            stream = document.get("daqsched", {}).get("stream", "")
-            yield Letter(
-                row["id"],
-                document["@timestamp"],
-                host,
-                job,
-                stream,
-                row["index"],
-                row["reason"],
-                document["message"],
-                "",
-                json.dumps(document),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}:{number}: this is no dead letter of a forwarder: {error!r}") from error
+            row = msgspec.json.decode(line, type=_Row)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            raise UserError(f"{path}:{number}: this is no dead letter of a forwarder: {error}") from error
+        text = _texts(row.document)
+        names = text("host", "name"), text("service", "name"), text("daqsched", "stream")
+        original = json.dumps(row.document)
+        yield Letter(row.id, text("@timestamp"), *names, row.index, row.reason, text("message"), "", original)
 
 
-def replay(client: Elasticsearch, found: Sequence[Letter], prefix: str) -> tuple[Counts, list[tuple[Letter, str]]]:
+def replay(client: Elastic, found: Sequence[Letter], prefix: str) -> tuple[Counts, list[tuple[Letter, str]]]:
     """Send some again; what became of them, and those that are refused still, with the reason.
+
+    What is no document, or was meant for somebody else's index, is refused here: anybody who may store a line may write one.
 
     Raises `Unreachable`, `Refused`: then those that were stored are stored, and calling it again goes on.
     """
-    whole = [one for one in found if one.original and one.target]
-    if not whole:
-        return Counts(elsewhere=len(found)), []
-    body: list[str] = []
-    for one in whole:
-        body += [json.dumps({"create": {"_index": one.target, "_id": one.id}}), one.original]
-    stored = there = 0
+    whole: list[Letter] = []
     again: list[tuple[Letter, str]] = []
+    body: list[str] = []
+    for one in found:
+        if not one.original or not one.target:
+            continue
+        document = _document(one.original)
+        if document is None or not one.target.startswith(f"{prefix}-"):
+            why = "event.original is no document" if document is None else f"{one.target} is no index of {prefix}-*"
+            again.append((one, why))
+            continue
+        whole.append(one)
+        body += [json.dumps({"create": {"_index": one.target, "_id": one.id}}), document]
+    elsewhere = len(found) - len(whole) - len(again)
+    if not whole:
+        return Counts(refused=len(again), elsewhere=elsewhere), again
+    stored = there = 0
     settled: list[Letter] = []
-    for one, status, why in zip(whole, *_bulk(client, body, "create")):
+    for one, status, why in zip(whole, *_bulk(client, body, "create", len(whole))):
         if status == 409 or status < 300:
             there, stored = there + (status == 409), stored + (status != 409)
             settled.append(one)
@@ -148,27 +144,57 @@ def replay(client: Elasticsearch, found: Sequence[Letter], prefix: str) -> tuple
             again.append((one, why))
     dead = [json.dumps({"delete": {"_index": one.place, "_id": one.id}}) for one in settled if one.place]
     # a line that was too large has a short dead form beside its row in the local file
-    months = {one.id: f"{prefix}-deadletter-{one.time[:7].replace('-', '.')}" for one in settled if not one.place}
-    dead += [json.dumps({"delete": {"_index": index, "_id": id}}) for id, index in months.items()]
+    short_forms = [one.id for one in settled if not one.place]
+    if short_forms:
+        what = {"bool": {"filter": [{"ids": {"values": short_forms}}, {"term": {"event.dataset": DATASET}}]}}
+        hits = client.search(f"{prefix}-deadletter", query=what, size=len(short_forms), _source=False).hits.hits
+        dead += [json.dumps({"delete": {"_index": hit["_index"], "_id": hit["_id"]}}) for hit in hits]
     if dead:
-        for status, why in zip(*_bulk(client, dead, "delete")):
+        for status, why in zip(*_bulk(client, dead, "delete", len(dead))):
             if status >= 300 and status != 404:
                 raise Refused(
                     f"the dead form of a line that is stored can't be deleted: {why}; mend it and call it again"
                 )
-    return Counts(stored, there, len(again), len(found) - len(whole)), again
+    return Counts(stored, there, len(again), elsewhere), again
 
 
-def _bulk(client: Elasticsearch, body: list[str], verb: str) -> tuple[list[int], list[str]]:
-    answer = ask(client, "POST", "/_bulk", body)
-    if answer.status != 200:
+def _document(text: str) -> Optional[str]:
+    """The document on one line; None: it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return json.dumps(found) if isinstance(found, dict) else None
+
+
+class _Item(msgspec.Struct):
+    status: int
+    error: Any = None
+
+
+class _Items(msgspec.Struct):
+    items: list[dict[str, _Item]]
+
+
+def _bulk(client: Elastic, body: list[str], verb: str, count: int) -> tuple[list[int], list[str]]:
+    answer = client.ask("POST", "/_bulk", body)
+    if answer.status == 403:
+        raise Refused(
+            f"Elasticsearch does not let us send dead letters again: {answer.why}; that needs the rights `read`, `create_doc` "
+            "and `delete` on the indices (docs/reference/elasticsearch.md, Rights)"
+        )
+    if answer.status >= 300:
         raise Refused(f"Elasticsearch takes nothing: {answer.why}")
-    items = [item[verb] for item in answer.body["items"]]
-    reasons = [item.get("error") or {} for item in items]
-    return (
-        [item["status"] for item in items],
-        [f"{why.get('type', '')}: {why.get('reason', '')} ({item['status']})" for why, item in zip(reasons, items)],
-    )
+    items = [item.get(verb) for item in client.read(answer.body, _Items).items]
+    known = [item for item in items if item is not None]
+    if len(known) != count:
+        raise Unreachable(f"what answers at {client.nodes} is no Elasticsearch: it does not tell of each document")
+    return [item.status for item in known], [_why(item) for item in known]
+
+
+def _why(item: _Item) -> str:
+    error = item.error if isinstance(item.error, dict) else {"reason": item.error}
+    return short(f"{error.get('type', '')}: {error.get('reason', '')}") + f" ({item.status})"
 
 
 def total(counts: Iterable[Counts]) -> Counts:

@@ -2,24 +2,27 @@
 
 Lines are asked for by the order in which Elasticsearch stored them (`query.stored_since`), not by their time: a host
 whose lines waited for an hour is not missed. A sequence number may be found before a smaller one, for a moment, where
-several forwarders store at once; so each second `Follower` looks again at what was stored in the last seconds.
+several forwarders store at once; so each second `Follower` looks again at what was stored in the last seconds. What a look
+could not see (Elasticsearch is away, a shard fails) is looked for until it was seen. An index that is made anew counts from 0
+again: it is known by its uuid.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Optional
 
-from daqsched.errors import Unreachable
+import msgspec
+
+from daqsched.errors import DaqschedError
+from daqsched.logs.answers import Found, named
+from daqsched.logs.elastic import Elastic, pages
 from daqsched.logs.lines import Line, line_of
 from daqsched.logs.query import Wanted, query, sorting, stored_since
-from daqsched.logs.search import DEFAULT_PREFIX, PAGE, ask, tail
-
-if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
+from daqsched.logs.search import DEFAULT_PREFIX, PAGE, tail
 
 #: How often to look for the newest, and how often for what was stored meanwhile with a smaller number.
 POLL_S, AGAIN_S = 0.2, 1.0
@@ -33,6 +36,12 @@ LATE_S = 30.0
 #: So many streams' newest times are remembered.
 MOST_STREAMS = 10_000
 
+#: How long, and at most how many, lines that were given are known, should an index be made anew and they be stored again.
+REMEMBER_S, MOST_GIVEN = 600.0, 100_000
+
+#: So many looks in a row are not whole before somebody is told: a shard may be away for a moment.
+PATIENCE = 3
+
 
 class Stored:
     """How far each index was known to be filled, and since when: pure."""
@@ -42,17 +51,26 @@ class Stored:
         self.newest: dict[str, int] = {}
         self._before: deque[tuple[float, dict[str, int]]] = deque()
 
-    def note(self, numbers: Mapping[str, int], now: float) -> None:
-        """These numbers were found now; an index that is not named may be away for a moment, and keeps its own."""
+    def note(self, numbers: Mapping[str, int], now: float, looked: Optional[float] = None) -> None:
+        """These numbers were found now; an index that is not named may be away for a moment, and keeps its own.
+
+        ``looked``: when the last look at what had not settled was made that saw all of it; None: now.
+        """
         for index, number in numbers.items():
             self.newest[index] = max(number, self.newest.get(index, -1))
         self._before.append((now, dict(self.newest)))
-        while len(self._before) > 1 and self._before[1][0] <= now - LAG_S:
+        settled = (now if looked is None else looked) - LAG_S
+        while len(self._before) > 1 and self._before[1][0] <= settled:
             self._before.popleft()
 
     def settled(self) -> dict[str, int]:
-        """The numbers up to which all was to be found: those known `LAG_S` ago, or at the beginning."""
+        """The numbers up to which all was found: those known `LAG_S` before the last look, or at the beginning."""
         return self._before[0][1] if self._before else {}
+
+    def forget(self, index: str) -> None:
+        """It was made anew: nothing of it is known."""
+        for numbers in (self.newest, *(numbers for _, numbers in self._before)):
+            numbers.pop(index, None)
 
 
 class Lateness:
@@ -79,18 +97,39 @@ class Lateness:
         return late
 
 
+class _Settings(msgspec.Struct):
+    settings: dict[str, str] = {}
+
+
+class _Newest(msgspec.Struct):
+    value: Optional[float] = None
+
+
+class _Index(msgspec.Struct):
+    key: str
+    newest: Optional[_Newest] = None
+
+
+class _Buckets(msgspec.Struct):
+    buckets: list[_Index] = []
+
+
+class _Indices(msgspec.Struct):
+    indices: _Buckets = msgspec.field(default_factory=_Buckets)
+
+
 class Follower:
     """Reads what ``wanted`` names; `tail` first, then `follow`. ``complain`` gets a sentence for each change of luck."""
 
     def __init__(
         self,
-        client: Elasticsearch,
+        client: Elastic,
         wanted: Wanted,
         prefix: str = DEFAULT_PREFIX,
         complain: Callable[[str], None] = lambda sentence: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Asks how far the indices are filled: what is stored from now on is followed. Raises as `search.ask`."""
+        """Asks how far the indices are filled: what is stored from now on is followed. Raises as `Elastic.search`."""
         self._client, self._wanted, self._prefix = client, wanted, prefix
         self._complain, self._sleep = complain, sleep
         #: Ids of lines that were given, with the moment when they were last found.
@@ -98,17 +137,26 @@ class Follower:
         self._lateness = Lateness()
         #: What was stored while `tail` asked, and is older than what it gave, was left out by its limit.
         self._begin = 0.0
+        self._started = time.time()
         self._stored = Stored()
+        #: By name; None: nobody lets us see them.
+        self._uuids: Optional[dict[str, str]] = {}
+        self._remade()
         self._stored.note(self._filled(), time.monotonic())
+        #: When the last look began that saw all.
+        self._looked = time.monotonic()
+        #: Indices that could not be seen at the beginning: what they had then is not new.
+        self._unseen = set(client.lacks)
+        self._told: dict[str, str] = {}
+        self._partial = 0
 
     def tail(self, most: int) -> list[Line]:
         """The last lines, oldest first; `follow` does not give them again."""
-        began = time.time()
         lines = tail(self._client, self._wanted, most, self._prefix)
         for line in lines:
             self._new(line)
         if len(lines) >= most:
-            self._begin = min(lines[0].time, began) if lines else time.time() - POLL_S
+            self._begin = min((line.time for line in lines), default=time.time() - POLL_S)
         return lines
 
     def follow(self) -> Iterator[Line]:
@@ -121,15 +169,20 @@ class Follower:
             began = time.monotonic()
             try:
                 if began - looked_again >= AGAIN_S:
-                    self._stored.note(self._numbers(), began)
-                    yield from self._news(self._stored.settled())
+                    self._remade()
+                    self._stored.note(self._numbers(), began, self._looked)
+                    lacks = yield from self._news(self._stored.settled())
                     looked_again, self._begin = began, 0.0
+                    if not lacks:
+                        self._looked = began
+                    self._tell(lacks)
+                    self._forget()
                 else:
                     yield from self._news(self._stored.newest)
                 if away:
                     self._complain("Elasticsearch answers again; lines that were stored late are marked")
                 away = False
-            except Unreachable as error:
+            except DaqschedError as error:
                 if not away:
                     self._complain(f"{error}; lines are shown as soon as it does")
                 away = True
@@ -138,55 +191,118 @@ class Follower:
 
     # ------------------------------------------------------------------------------------------------ what is new
 
-    def _news(self, floors: Mapping[str, int]) -> Iterator[Line]:
+    def _news(self, floors: Mapping[str, int]) -> Generator[Line, None, dict[str, str]]:
+        """New lines; returns why these are not all."""
         what = {"bool": {"filter": [query(self._wanted), stored_since(dict(floors))]}}
-        after = None
-        while True:
-            answer = self._ask(query=what, sort=sorting("asc"), size=PAGE, search_after=after)
-            hits = answer["hits"]["hits"]
-            for hit in hits:
-                line = self._new(line_of(hit))
+        lacks: dict[str, str] = {}
+        options = {"query": what, "sort": sorting("asc"), "preference": self._preference}
+        for found in pages(self._client, self._prefix, None, PAGE, **options):
+            lacks.update(found.lacks)
+            for hit in found.hits.hits:
+                line = self._new(line_of(hit), hit["_index"])
                 if line is not None:
                     yield line
-            if len(hits) < PAGE:
-                break
-            after = hits[-1]["sort"]
-        before = time.monotonic() - 3 * LAG_S
-        while self._given and next(iter(self._given.values())) < before:
-            self._given.popitem(last=False)
+        return lacks
 
-    def _new(self, line: Line) -> Line | None:
+    def _new(self, line: Line, index: str = "") -> Optional[Line]:
         """The line, marked where it comes late; None where it was given before."""
         known = line.id in self._given
         self._given[line.id] = time.monotonic()
         self._given.move_to_end(line.id)
-        if known or line.time < self._begin:
+        if known or line.time < self._begin or (index in self._unseen and line.seen < self._started):
             return None
         return replace(line, late=True) if self._lateness.late(line, time.time()) else line
 
+    def _forget(self) -> None:
+        """Lines that a look, which saw all, did not find again: they have settled, and are no longer asked for."""
+        while self._given:
+            found = next(iter(self._given.values()))
+            over = found < self._looked - (3 * LAG_S if len(self._given) > MOST_GIVEN else REMEMBER_S)
+            if not over:
+                break
+            self._given.popitem(last=False)
+
+    def _tell(self, lacks: Mapping[str, str]) -> None:
+        """Say once that answers are not whole, and once that they are again."""
+        self._client.lacks.clear()
+        self._partial = self._partial + 1 if lacks else 0
+        if self._partial >= PATIENCE:
+            for index, sentence in lacks.items():
+                if index not in self._told:
+                    self._complain(f"this is not all: {sentence}")
+            self._told = dict(lacks)
+        elif self._told and not lacks:
+            self._complain("Elasticsearch answers in full again; what was missed is shown")
+            self._told = {}
+
     # ------------------------------------------------------------------------------------- how far indices are filled
+
+    def _remade(self) -> None:
+        """See which indices were made anew since the last look."""
+        if self._uuids is None:
+            return
+        path = f"/{self._prefix}-*/_settings/index.uuid,index.number_of_shards"
+        options = "flat_settings=true&expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true"
+        answer = self._client.ask("GET", f"{path}?{options}")
+        if answer.status == 403:
+            self._uuids = None
+            self._complain(
+                "an index that is made anew may go unnoticed: Elasticsearch does not let us see its uuid "
+                f"(the right view_index_metadata on {self._prefix}-*)"
+            )
+            return
+        found = self._client.read(answer.body, dict[str, _Settings]) if answer.status == 200 else {}
+        uuids = {name: one.settings.get("index.uuid", "") for name, one in found.items()}
+        anew = sorted(name for name, uuid in uuids.items() if self._uuids.get(name, uuid) != uuid)
+        several = sorted(
+            name
+            for name, one in found.items()
+            if name not in self._uuids and one.settings.get("index.number_of_shards", "1") != "1"
+        )
+        if several:
+            self._complain(
+                f"{named(several)} was made without daqsched's template, with more than one shard: lines there may be missed"
+            )
+        for name in anew:
+            self._stored.forget(name)
+            self._unseen.discard(name)
+        if anew:
+            self._complain(f"{named(anew)} was made anew, by a deletion or a restore: all that it has now is new")
+        self._uuids.update(uuids)
 
     def _filled(self) -> dict[str, int]:
         """The newest number of each index, whatever it holds."""
-        answer = self._ask(size=0, aggs={"indices": {"terms": {"field": "_index", "size": 10_000}}})
+        names = self._buckets(self._search(size=0, aggs={"indices": {"terms": {"field": "_index", "size": 10_000}}}))
         found = {}
-        for bucket in answer.get("aggregations", {}).get("indices", {}).get("buckets", []):
-            where = {"term": {"_index": bucket["key"]}}
-            hits = self._ask(query=where, size=1, sort=[{"_seq_no": "desc"}], source=False)["hits"]["hits"]
-            found[bucket["key"]] = int(hits[0]["sort"][0]) if hits else -1
+        for name in names:
+            hits = self._search(
+                query={"term": {"_index": name}}, size=1, sort=[{"_seq_no": "desc"}], _source=False
+            ).hits.hits
+            with self._client.understood():
+                found[name] = msgspec.convert(hits[0].get("sort"), tuple[int])[0] if hits else -1
         return found
 
     def _numbers(self) -> dict[str, int]:
         """The newest number of each index that was written to since the last time."""
         newest = {"newest": {"max": {"field": "_seq_no"}}}
-        answer = self._ask(
+        answer = self._search(
             query=stored_since(self._stored.newest),
             size=0,
             aggs={"indices": {"terms": {"field": "_index", "size": 10_000}, "aggs": newest}},
         )
-        buckets = answer.get("aggregations", {}).get("indices", {}).get("buckets", [])
-        return {bucket["key"]: int(bucket["newest"]["value"]) for bucket in buckets}
+        return self._buckets(answer)
 
-    def _ask(self, **body: Any) -> Mapping[str, Any]:
+    def _buckets(self, answer: Found) -> dict[str, int]:
+        with self._client.understood():
+            buckets = msgspec.convert(answer.aggregations, _Indices).indices.buckets
+        return {
+            one.key: int(min(one.newest.value, 2.0**62)) if one.newest and one.newest.value else 0 for one in buckets
+        }
+
+    @property
+    def _preference(self) -> str:
         # always the same copy of a shard: another one may be a moment behind
-        return ask(self._client, self._prefix, preference=f"daqsched-{id(self)}", **body)
+        return f"daqsched-{id(self)}"
+
+    def _search(self, **body: Any) -> Found:
+        return self._client.search(self._prefix, preference=self._preference, **body)

@@ -79,7 +79,7 @@ class Line:
 
 def line_of(hit: Mapping[str, Any]) -> Line:
     """A search hit as a line; fields that somebody else's document lacks are empty."""
-    source = hit["_source"]
+    source = hit.get("_source")
 
     def text(*path: str) -> str:
         value: Any = source
@@ -87,8 +87,9 @@ def line_of(hit: Mapping[str, Any]) -> Line:
             value = value.get(name) if isinstance(value, Mapping) else None
         return "" if value is None else str(value)
 
-    log = source.get("log") or {}
-    start = text("daqsched", "start")
+    log = source.get("log") if isinstance(source, Mapping) else None
+    log = log if isinstance(log, Mapping) else {}
+    offset, flags, start = log.get("offset"), log.get("flags") or (), text("daqsched", "start")
     return Line(
         time=_seconds(text("@timestamp")),
         host=text("host", "name"),
@@ -96,15 +97,15 @@ def line_of(hit: Mapping[str, Any]) -> Line:
         stream=text("daqsched", "stream"),
         level=text("log", "level"),
         message=text("message"),
-        id=hit["_id"],
-        offset=int(log.get("offset") or 0),
+        id=str(hit["_id"]),
+        offset=offset if isinstance(offset, int) else 0,
         release=text("service", "version"),
         task_id=text("orchestrator", "resource", "id"),
-        flags=tuple(log.get("flags") or ()),
+        flags=tuple(map(str, flags if isinstance(flags, (list, tuple)) else [flags])),
         dead=text("error", "message"),
         dataset=text("event", "dataset"),
         run=text("labels", "run"),
-        start=int(start) if start.isdigit() else 0,
+        start=int(start) if start.isdecimal() and len(start) < 10 else 0,
         fingerprint=text("daqsched", "fingerprint"),
         created=_seconds(text("event", "created")),
     )
@@ -129,7 +130,7 @@ def format_line(
     seconds, message = line.time, line.message
     if line.stream == "executor":
         seconds, message = _own_time(seconds, message)
-    when = datetime.datetime.fromtimestamp(seconds)
+    when = datetime.datetime.fromtimestamp(_shown(seconds))
     # a line that was read in a sandbox has no time, unless it says one itself
     clock = f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}" if seconds else " " * 12
     if today and seconds and f"{when:%Y-%m-%d}" != today:
@@ -194,7 +195,12 @@ def json_text(value: Mapping[str, Any]) -> str:
 
 def iso(seconds: float) -> str:
     """A time as Elasticsearch and JSON get it: UTC, with microseconds."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.datetime.fromtimestamp(_shown(seconds), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _shown(seconds: float) -> float:
+    """A time that each calendar has, in each zone: somebody else's document may say any."""
+    return min(max(seconds, -62_135_000_000.0), 253_402_000_000.0)
 
 
 def _seconds(text: str) -> float:

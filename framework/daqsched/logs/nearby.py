@@ -5,13 +5,13 @@ Their files are not read whole: `seek.Seek` finds the moment in each by halves.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Optional
 
 from daqsched.errors import UserError
 from daqsched.logs.count import MOST_GROUPS, NONE, Counted, Group, Novelty
+from daqsched.logs.intervals import start
 from daqsched.logs.lines import Line
 from daqsched.logs.sandboxes import Place, Reader
 from daqsched.logs.seek import Ahead, Seek
@@ -85,7 +85,7 @@ def count(
         values = tuple(BY[name](line) for name in by)
         if "message" in by:
             examples.setdefault(values[by.index("message")], line.message)
-        key = values, math.floor(line.time / every_s) * every_s if every_s else 0.0
+        key = values, start(line.time, every_s) if every_s else 0.0
         if key in groups or len(groups) < MOST_GROUPS:
             groups[key] = groups.get(key, 0) + 1
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from daqsched.errors import JobError, UserError
 from daqsched.hosts import expand
+from daqsched.logs.grep import clause
 from daqsched.logs.lines import Line, iso
 from daqsched_executor.contract.levels import LEVELS
 
@@ -35,7 +36,7 @@ class Wanted:
     #: Lines from then on (seconds since the epoch), and before then.
     since: float | None = None
     until: float | None = None
-    #: Words that a line must hold; ``"in this order"``, ``begin*``, ``-without`` work, too.
+    #: Words that a line must hold, see `grep`.
     text: str = ""
 
 
@@ -77,15 +78,7 @@ def query(wanted: Wanted) -> dict[str, Any]:
     if bounds:
         filters.append({"range": {"@timestamp": bounds}})
     if wanted.text:
-        filters.append(
-            {
-                "simple_query_string": {
-                    "query": wanted.text,
-                    "fields": ["message"],
-                    "default_operator": "and",
-                }
-            }
-        )
+        filters.append(clause(wanted.text))
     return {"bool": {"filter": filters}} if filters else {"match_all": {}}
 
 
@@ -119,6 +112,12 @@ def sorting(order: str) -> list[dict[str, Any]]:
         },
         {"log.offset": {"order": order, "unmapped_type": "long", "missing": 0}},
     ]
+
+
+def seen_last() -> list[dict[str, Any]]:
+    """The newest first by when they were seen: for lines whose own time is wrong. Those that say no other come by that."""
+    seen = {"order": "desc", "unmapped_type": "date", "missing": "_last", "format": "strict_date_optional_time"}
+    return [{"event.created": seen}, *sorting("desc")]
 
 
 def _word(word: str) -> dict[str, Any]:

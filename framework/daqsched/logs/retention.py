@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from daqsched.errors import UserError
 from daqsched.times import span
@@ -40,10 +40,19 @@ def ended(name: str, prefix: str) -> Optional[float]:
     return end.timestamp()
 
 
-def expired(names: Iterable[str], prefix: str, keep_s: float, now: float) -> list[str]:
-    """Those of our indices whose every line is older than ``keep_s`` seconds, the oldest first."""
-    ends = [(ended(name, prefix), name) for name in names]
-    return [name for end, name in sorted((end, name) for end, name in ends if end is not None and end + keep_s <= now)]
+def expired(names: Union[Iterable[str], Mapping[str, float]], prefix: str, keep_s: float, now: float) -> list[str]:
+    """Those of our indices whose every line is older than ``keep_s`` seconds, the oldest first.
+
+    With the moments when they were made (seconds since the epoch), also those must be so long ago: a name may follow from a
+    clock that was wrong, or from a backlog that was stored just now.
+    """
+    made = names if isinstance(names, Mapping) else dict.fromkeys(names, 0.0)
+    ends = [(ended(name, prefix), name) for name in made]
+    return [
+        name
+        for end, name in sorted((end, name) for end, name in ends if end is not None)
+        if max(end, made[name]) + keep_s <= now
+    ]
 
 
 def kept(text: str) -> str:

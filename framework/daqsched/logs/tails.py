@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Optional
 
+from daqsched.logs.grep import matcher as matcher
+
 #: What is asked for at first, and at most (an agent gives no more than 64 KiB at a time: files.cpp, read).
 FIRST, PIECE = 16 * 1024, 64 * 1024
 
@@ -155,29 +157,3 @@ def places(times: Sequence[float], written: float) -> list[float]:
         known = time or known
         found.append(known)
     return found
-
-
-def matcher(text: str) -> Callable[[str], bool]:
-    """Whether a line holds these words, as Elasticsearch would find them: all of them, ``"in this order"``, ``begin*``,
-    ``-without``; capitals do not matter."""
-    wanted: list[tuple[bool, Callable[[list[str]], bool]]] = []
-    for sign, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', text):
-        words = _words(phrase or word)
-        if words:
-            wanted.append((not sign, _phrase(words, prefix=word.endswith("*"))))
-    return lambda line: all(test(_words(line)) is yes for yes, test in wanted)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+(?:[.'’:]\w+)*", text.lower())
-
-
-def _phrase(words: list[str], prefix: bool) -> Callable[[list[str]], bool]:
-    def test(line: list[str]) -> bool:
-        for at in range(len(line) - len(words) + 1):
-            head, last = line[at : at + len(words) - 1], line[at + len(words) - 1]
-            if head == words[:-1] and (last.startswith(words[-1]) if prefix else last == words[-1]):
-                return True
-        return False
-
-    return test

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from daqsched.foreign import joined, paint
 from daqsched.logs.count import Counted, ranks, rest
+from daqsched.logs.intervals import Columns, Zone
 
 #: From few to many; each is told apart without colours, too. The second row is for terminals without UTF-8.
 SHADES, PLAIN_SHADES = "░▒▓█", ".:*#"
@@ -34,6 +35,7 @@ def heat_map(
     colours: bool = False,
     plain: bool = False,
     examples: Mapping[str, str] = {},  # noqa: B006  it is only read
+    zone: Zone = None,
 ) -> list[str]:
     """Rows of text, at most ``width`` wide: one for each of the ``most`` largest groups, a time axis, and what shades mean.
 
@@ -47,16 +49,13 @@ def heat_map(
     numbers = max(len(f"{count:,}") for _, count in shown)
     left = min(max(map(len, names.values())), WIDEST_NAME, max(8, width - numbers - 4 - NARROWEST_MAP))
     room = max(NARROWEST_MAP, width - left - numbers - 4)
-    first = math.floor(begin / every_s)
-    intervals = max(1, math.ceil(end / every_s) - first)
-    together = math.ceil(intervals / room)
-    columns = math.ceil(intervals / together)
-    cell = min(WIDEST_CELL, room // columns)
+    columns = Columns(begin, end, every_s, room, zone)
+    cell = min(WIDEST_CELL, room // len(columns))
 
-    cells: dict[tuple[str, ...], list[int]] = {values: [0] * columns for values, _ in shown}
+    cells: dict[tuple[str, ...], list[int]] = {values: [0] * len(columns) for values, _ in shown}
     for group in counted.groups:
-        at = (round(group.time / every_s) - first) // together
-        if group.values in cells and 0 <= at < columns:
+        at = columns.at(group.time)
+        if group.values in cells and at is not None:
             cells[group.values][at] += group.count
     limits = bounds(max(map(max, cells.values())))
     shades = PLAIN_SHADES if plain else SHADES
@@ -64,8 +63,8 @@ def heat_map(
     for values, count in shown:
         row = joined(*[_cell(number, limits, shades, colours, cell) for number in cells[values]], between="")
         text.append(joined(_cut(names[values], left, plain), joined("|", row, "|", between=""), f"{count:>{numbers},}"))
-    text.append(" " * (left + 2) + _axis(first * every_s, together * every_s, columns, cell))
-    text.append(_legend(limits, max(map(max, cells.values())), shades, together * every_s, colours))
+    text.append(" " * (left + 2) + _axis(columns, cell, zone))
+    text.append(_legend(limits, max(map(max, cells.values())), shades, columns.step_s, colours))
     return text + rest(counted, ranked[most:])
 
 
@@ -82,14 +81,15 @@ def _cell(number: int, limits: Sequence[int], shades: str, colours: bool, width:
     return paint(shades[at] * width, _COLOURS[at] if colours else "")
 
 
-def _axis(begin: float, step_s: float, columns: int, cell: int) -> str:
+def _axis(columns: Columns, cell: int, zone: Zone) -> str:
     """Local times, each below the beginning of its column."""
-    form = "%m-%d" if columns * step_s > 3 * 86400 else "%H:%M:%S" if step_s < 60 else "%H:%M"
+    step_s = columns.step_s
+    form = "%m-%d" if len(columns) * step_s > 3 * 86400 else "%H:%M:%S" if step_s < 60 else "%H:%M"
     text = ""
-    for column in range(columns):
+    for column, begin in enumerate(columns.starts):
         at = column * cell
-        label = f"{datetime.datetime.fromtimestamp(begin + column * step_s):{form}}"
-        if (not text or at >= len(text) + 3) and at + len(label) <= max(columns * cell, len(label)):
+        label = f"{datetime.datetime.fromtimestamp(begin, zone):{form}}"
+        if (not text or at >= len(text) + 3) and at + len(label) <= max(len(columns) * cell, len(label)):
             text = text.ljust(at) + label
     return text
 

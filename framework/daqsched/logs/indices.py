@@ -1,0 +1,45 @@
+"""What the indices of lines are like: which a search passes over without a word, and which are not ours."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from daqsched.errors import DaqschedError
+from daqsched.logs.answers import Resolution, foreign_words, named
+from daqsched.logs.elastic import Elastic
+from daqsched.logs.retention import ended
+
+#: What a search over ``PREFIX-*`` leaves out in silence.
+_PASSED_OVER = ("closed", "frozen", "hidden")
+
+
+def passed_over(client: Elastic, prefix: str, since: Optional[float]) -> list[str]:
+    """Sentences about indices that may hold lines from ``since`` on (None: any) and are not searched, or not rightly.
+
+    Of indices about which an answer has told already nothing is said again. None where we may not look: the right
+    ``view_index_metadata`` is missing, or Elasticsearch has no time for it any more.
+    """
+    told = set(client.lacks)
+
+    def matters(name: str) -> bool:
+        end = ended(name, prefix)
+        return name not in told and (since is None or end is None or end > since)
+
+    sentences = []
+    try:
+        answer = client.ask("GET", f"/_resolve/index/{prefix}-*?expand_wildcards=all")
+        found = client.read(answer.body, Resolution).indices if answer.status == 200 else []
+        for kind in _PASSED_OVER:
+            names = [one.name for one in found if kind in one.attributes and matters(one.name)]
+            if names:
+                several = "are" if len(names) > 1 else "is"
+                sentences.append(
+                    f"{named(names)} {several} {kind} and was not searched: "
+                    + ("`POST INDEX/_open` opens it" if kind == "closed" else "ask Elasticsearch's administrator")
+                )
+        wrong = {name: why for name, why in client.foreign(prefix).items() if matters(name)}
+        if wrong:
+            sentences.append(foreign_words(wrong))
+    except DaqschedError as error:
+        sentences.append(f"nobody knows whether all indices could be searched: {error}")
+    return sentences
