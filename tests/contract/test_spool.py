@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daqsched_executor.contract import Payload
+from daqsched_executor.contract import Forwarding, Payload
 from daqsched_executor.machine.spool import FOREIGN, choose, folder, open_regular, read_ours, spool_folder
 from fake_agent import ExecutorUnderTest, FakeAgent
 from fake_elastic import FakeElastic
@@ -285,6 +285,25 @@ def test_no_other_file_is_read_or_punched_than_the_one_handed_over(
     assert process.stop() == 0
     assert not [text for text in texts(elastic) if "somebody" in text]
     assert target.stat().st_blocks == blocks
+
+
+def test_a_hole_without_end_costs_nothing_and_hides_no_line(elastic: FakeElastic, spool: Path) -> None:
+    """A program may give its own file any size: neither its lines nor those of others wait for that, or are dropped."""
+    hollow, other = Printer(spool, job="hollow"), Printer(spool, job="other")
+    hollow.print("before\n")
+    os.truncate(hollow.path, 1 << 43)
+    hollow.print("\nbehind\n")
+    os.truncate(hollow.path, (1 << 43) + (1 << 42))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(disk=64.0))
+    until(lambda: {"before", "behind"} <= set(texts(elastic)), "its lines")
+    other.print("goes on\n")
+    until(lambda: "goes on" in texts(elastic), "the other's line")
+    hollow.print("\nat last\n")
+    until(lambda: "at last" in texts(elastic), "its last line")
+    assert process.counts()["dropped"] == 0 and len(texts(elastic)) < 400
+    hollow.die()
+    until(hollow.gone, "its end")
+    assert process.stop() == 0
 
 
 def test_a_spool_that_is_not_ours_ends_the_forwarder_with_a_sentence(elastic: FakeElastic, tmp_path: Path) -> None:

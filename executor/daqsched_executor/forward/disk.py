@@ -63,7 +63,7 @@ class Disk:
         self._next = now + EVERY_S
         self._room.set_aside()
         self._give_back(self._keep)
-        excess = sum(source.waiting for source in self._sources.values() if not source.foreign) - self._bound
+        excess = sum(source.room for source in self._sources.values() if not source.foreign) - self._bound
         if excess > 0:
             self._give_up(excess + int(self._bound * SLACK))
 

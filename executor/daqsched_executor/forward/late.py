@@ -18,7 +18,7 @@ def left_at(source: Source, clock: int) -> int | None:
     Raises OSError where the file can't be read.
     """
     front = source.front.position.offset
-    if source.size - front < LATE_BYTES or source.foreign or len(source.left) >= MOST_LEFT:
+    if source.size - front < LATE_BYTES or source.foreign or source.sparse or len(source.left) >= MOST_LEFT:
         return None
     mark = source.marks.at(front)
     if mark is None or clock - mark.micros < LATE_MICROS:

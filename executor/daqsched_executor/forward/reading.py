@@ -195,6 +195,8 @@ class Reader:
         for source in self._rotation:
             served += 1
             if source.readable:
+                if source.sparse and not source.foreign:
+                    self._skip_hole(source)
                 self._jump(source)
                 self._read(source, source.front, draft)
             if draft.room < BODY // 64:
@@ -217,6 +219,17 @@ class Reader:
             self._complain(source.link, f"cannot read {source.instance}: {error}")
         except Exception as error:  # noqa: BLE001 - this stream waits, the others go on
             self._complain(source.link, _unread(source, error))
+
+    def _skip_hole(self, source: Source) -> None:
+        """A hole holds no line, and may be as long as nothing else on the disk."""
+        before = source.front.position
+        try:
+            offset = source.next_data()
+        except OSError:
+            return  # a file system that knows no holes, or an error that the read will meet, too
+        if offset > before.offset:
+            self._record(self.journal.place, source.stream.id, before._replace(offset=offset, cut=False))
+            self._set_places(source)
 
     def _jump(self, source: Source) -> None:
         """Leave what waits for later if it is much and old."""
@@ -311,7 +324,7 @@ class Reader:
                 source.link,
                 f"{source.instance}: somebody emptied its file, of which {before} bytes were read; going on from 0",
             )
-        source.size, source.changed = status.st_size, now
+        source.size, source.allocated, source.changed = status.st_size, 512 * status.st_blocks, now
         source.free_since, source.final = 0.0, False
         clock = time.time_ns() // 1000
         # After every mark before, also where the clock is not: lines are sorted by this time.

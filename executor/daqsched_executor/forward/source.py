@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -55,6 +56,8 @@ class Source:
         self.marks = Marks()
         #: The file's size at the last look.
         self.size = position.offset
+        #: So much of the file takes room on the disk.
+        self.allocated = 0
         #: Batches with lines of this stream that have no reply yet.
         self.under_way = 0
         #: Nobody will write any more: a last line without newline may be sent.
@@ -90,6 +93,28 @@ class Source:
         """Bytes that have not been read."""
         left = sum(cursor.end - cursor.position.offset for cursor in self.left if cursor.end is not None)
         return max(0, self.size - self.front.position.offset) + left
+
+    @property
+    def room(self) -> int:
+        """How much of the disk it takes that something waits: holes take none."""
+        return min(self.waiting, self.allocated)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether there may be a hole in what waits: somebody gave the file a size without writing so much."""
+        return self.allocated < self.size - self.front.position.offset
+
+    def next_data(self) -> int:
+        """The first byte at the front or behind it that is in no hole; the file's end where there is none. Raises OSError."""
+        file = self.open()
+        try:
+            return os.lseek(file, self.front.position.offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return self.size
+        finally:
+            os.close(file)
 
     @property
     def readable(self) -> bool:
