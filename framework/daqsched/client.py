@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from pathlib import Path
 from typing import Any, Optional, Sequence, TypeVar
 from urllib.parse import quote
@@ -32,7 +33,7 @@ class Client:
     def __init__(self, path: Path) -> None:
         self._path = path
         # no TLS on a Unix socket: reading its authorities would cost each command 20 ms
-        transport = httpx.HTTPTransport(uds=str(path), verify=False)
+        transport = httpx.HTTPTransport(uds=str(path), verify=False, retries=3)
         self._http = httpx.Client(transport=transport, base_url=f"http://daqsched{protocol.API}", timeout=TIMEOUT_S)
 
     def close(self) -> None:
@@ -164,9 +165,14 @@ class Client:
     def _reach(self) -> None:
         """Find out why not before httpx does: it tells less, and leaves its socket open."""
         with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(TIMEOUT_S)
+            # a time limit of Python's own would not wait for a place in a full queue
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(TIMEOUT_S), 0))
             try:
                 probe.connect(str(self._path))
+            except BlockingIOError as error:
+                raise Unreachable(
+                    f"the daemon on {self._path} took in no connection within {TIMEOUT_S:g} s: see its log"
+                ) from error
             except PermissionError as error:
                 raise Refused(
                     f"you may not open {self._path}: ask to be put into its group (ls -l {self._path})"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Optional
 
 import httpx
-import msgspec
 import pytest
 
 from builders import job, offer
@@ -22,9 +21,9 @@ from daqsched.preflight import UNDER_WAY
 from daqsched.rollout import ONE_BY_ONE
 from daqsched.serve.api import Api
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import listen
 from daqsched.serve.serving import Serving
-from daqsched.spec import EMPTY, Spec, plain
+from daqsched.serve.socketfile import SocketFile
+from daqsched.spec import EMPTY, Spec
 from daqsched.store.backup import unpack
 from daqsched.store.kept import revision_of
 from daqsched.store.sqlite import SqliteStore
@@ -235,7 +234,7 @@ def test_the_socket_is_for_its_owner_and_group_alone(serve: Serve) -> None:
 def test_a_second_daemon_does_not_take_the_socket_away(serve: Serve) -> None:
     """But a socket that nobody serves is no obstacle."""
     with pytest.raises(DaqschedError, match="another daqsched serve answers"):
-        listen(serve.path)
+        SocketFile(serve.path)
 
 
 def test_the_socket_of_a_dead_daemon_is_no_obstacle(tmp_path: Path) -> None:
@@ -244,11 +243,11 @@ def test_the_socket_of_a_dead_daemon_is_no_obstacle(tmp_path: Path) -> None:
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(path))
     dead.close()
-    listen(path).close()
+    SocketFile(path).socket.close()
     path.unlink()
     path.write_text("a file")
     with pytest.raises(DaqschedError, match="is in the way"):
-        listen(path)
+        SocketFile(path)
 
 
 def test_no_daemon_is_one_sentence(tmp_path: Path) -> None:
@@ -383,25 +382,3 @@ def test_who_looks_while_the_state_is_lost_gets_an_answer(serve: Serve) -> None:
     assert not asked.done()
     serve.daemon.hold("nothing can be saved", asked.done)
     assert asked.result(0) == "an answer"
-
-
-def test_who_comes_over_tcp_shows_the_token_and_asks_for_a_named_user(serve: Serve, tmp_path: Path) -> None:
-    """A spare does; anybody else is sent away, and who comes through the socket can't claim to be another."""
-    serving = Serving(tmp_path / "leader", "", serve.api.app, ("127.0.0.1", 0))
-    url = f"http://{serving.address}/v1"
-    body = msgspec.json.encode({"spec": plain(Spec(jobs=(job(),)))})
-    try:
-        for token in ("", "Bearer", "Bearer wrong"):
-            refused = httpx.post(
-                f"{url}/apply", content=body, headers={"authorization": token, "x-daqsched-user": "eve"}
-            )
-            assert refused.status_code == 401
-        headers = {"authorization": f"Bearer {serving.token}", "x-daqsched-user": "Zo%C3%AB"}
-        assert httpx.post(f"{url}/apply", content=body, headers=headers).status_code == 200
-        assert serve.client.status().user == "Zo\u00eb"
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "leader"))) as local:
-            other = msgspec.json.encode({"spec": plain(Spec(jobs=(job("other"),)))})
-            assert local.post("http://d/v1/apply", content=other, headers=headers).status_code == 200
-        assert serve.client.status().user == getpass.getuser()
-    finally:
-        serving.close()

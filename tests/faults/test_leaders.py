@@ -24,6 +24,7 @@ from daqsched.client import Client
 from daqsched.errors import Unreachable
 from daqsched.protocol import StatusAnswer
 from farm import Farm, running
+from peers import certificate
 from waiting import alive, until
 from zoo import Ensemble
 
@@ -52,6 +53,7 @@ class Peer(Farm):
         password.chmod(0o600)
         self.env["DAQSCHED_STATE"] = f"zk://{keepers}/daqsched/{folder.parent.name}"
         self.env["DAQSCHED_STATE_CREDENTIALS"] = str(password)
+        self.env["DAQSCHED_PEERS_CERTIFICATE"] = str(folder.parent / "peers.pem")
         self.env["DAQSCHED_SOCKET"] = str(folder / "sock")
         self.env["XDG_STATE_HOME"] = str(folder)
 
@@ -78,6 +80,7 @@ class Pair:
     def __init__(self, folder: Path, cluster: Cluster, keepers: str = "") -> None:
         """``keepers``: the ZooKeeper of their state, where it is not that of the master."""
         self.cluster = cluster
+        certificate(folder / "peers.pem")
         self.peers = [Peer(folder / name, cluster, keepers or cluster.zookeeper_address) for name in ("a", "b")]
         for peer in self.peers:
             peer.serve()

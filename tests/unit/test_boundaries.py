@@ -23,6 +23,7 @@ PURE = {
     FRAMEWORK / "views": "__init__ foresight placement plan view why",
     FRAMEWORK / "mesos": "incoming outgoing",
     FRAMEWORK / "store": "__init__ kept lease",
+    FRAMEWORK / "serve": "room word",
     EXECUTOR / "container": "frames order",
     EXECUTOR
     / "contract": "__init__ fingerprint foreign forwarding forwarding_rules job levels report stream template wire",

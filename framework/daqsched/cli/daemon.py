@@ -21,6 +21,12 @@ from daqsched.settings import is_place, state_dir
     metavar="HOST:PORT",
     help="With zk://: where other daqsched serves reach this one [default: the address that reaches ZooKeeper, any port].",
 )
+@click.option(
+    "--peers-certificate",
+    envvar="DAQSCHED_PEERS_CERTIFICATE",
+    type=click.Path(path_type=Path),
+    help="With zk://: private key and certificate of this farm's daemons, the same file for all, mode 600.",
+)
 @click.option("--group", default="", help="The group whose members may use the socket.")
 @click.option(
     "--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL; without it lines stay on their hosts."
@@ -53,6 +59,7 @@ def serve(
     state: str,
     state_credentials: Optional[Path],
     peers: str,
+    peers_certificate: Optional[Path],
     executor: str,
     new_framework: bool,
     **options: Any,
@@ -91,7 +98,7 @@ def serve(
         from daqsched.serve import shared
         from daqsched.store.keeper import place_of
 
-        shared.run(told, place_of(state, state_credentials), new_framework, peers)
+        shared.run(told, place_of(state, state_credentials), new_framework, peers, peers_certificate)
         return
     from daqsched.serve.start import run
 

@@ -1,54 +1,82 @@
 """The sockets of `daqsched serve`, and the thread that answers on them by whatever application is behind.
 
 The crew comes through a Unix socket, and who they are the kernel says. Where two or more serve one farm, those that do not
-lead come over TCP: they show the token that only who may read our nodes in ZooKeeper knows, and say for whom they ask.
+lead come over TCP, with a certificate that only the farm's daemons have (`peers`), and give their word for whom they ask
+(`word`). What comes in is bounded: `connections`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
-import os
 import secrets
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Optional
-from urllib.parse import unquote
 
+import msgspec
 import uvicorn
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from daqsched.errors import DaqschedError
-from daqsched.serve.door import PEER, Protocol, listen
+from daqsched.errors import DaqschedError, Unreachable, UserError
+from daqsched.protocol import Problem
+from daqsched.serve import word
+from daqsched.serve.accounts import Accounts
+from daqsched.serve.connections import Protocol, Reception, Times, Whose, descriptors
+from daqsched.serve.door import Caller
+from daqsched.serve.peers import Identity
+from daqsched.serve.room import MOST_BYTES, Room, Seat
+from daqsched.serve.socketfile import BACKLOG, SocketFile
 
 logger = logging.getLogger(__name__)
 
 #: An ASGI application.
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
-#: The header that says for whom a spare asks; its name is quoted as in a URL.
-USER = "x-daqsched-user"
+#: How often the socket's file is looked at.
+WATCH_S = 5.0
 
 
 class Serving:
-    """Answers on ``path`` from the beginning, with ``app`` as it is when a request comes in."""
+    """Answers on ``path`` from the beginning, with ``app`` as it is when a request comes in; for peers at the address
+    ``peers``, where there is an ``identity``."""
 
-    def __init__(self, path: Path, group: str, app: App, peers: Optional[tuple[str, int]] = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        group: str,
+        app: App,
+        peers: Optional[tuple[str, int]] = None,
+        identity: Optional[Identity] = None,
+        accounts: Optional[Accounts] = None,
+        times: Optional[Times] = None,
+        watch_s: float = WATCH_S,
+        ended: Optional[Callable[[], Awaitable[None]]] = None,
+    ) -> None:
+        """``ended`` is called when nobody is answered any more, in the loop that did."""
         self.app = app
+        #: What a word for this daemon names.
         self.token = secrets.token_urlsafe(32)
-        self._path = path
-        self._sockets = [listen(path, group)]
         #: Where spares reach us, as ``HOST:PORT``.
         self.address = ""
-        if peers is not None:
+        self._identity, self._accounts = identity, accounts or Accounts()
+        self._watch_s = watch_s
+        self._judge = word.Judge(self.token)
+        self._file = SocketFile(path, group)
+        listener: Optional[socket.socket] = None
+        if peers is not None and identity is not None:
             try:
-                self._sockets.append(socket.create_server(peers, backlog=64))
+                family = socket.AF_INET6 if ":" in peers[0] else socket.AF_INET
+                listener = socket.create_server(peers, family=family, backlog=BACKLOG)
+                listener.setblocking(False)
             except OSError as error:
-                self._close_sockets()
+                self._file.close()
                 raise DaqschedError(f"{peers[0]}:{peers[1]} can't be listened on: {error.strerror or error}") from error
-            self.address = f"{peers[0]}:{self._sockets[1].getsockname()[1]}"
+            self.address = f"{peers[0]}:{listener.getsockname()[1]}"
+        times = times or Times()
         config = uvicorn.Config(
             self._answer,
             http=Protocol,
@@ -59,39 +87,146 @@ class Serving:
             loop="asyncio",
             interface="asgi3",  # it would take a method for the second
             proxy_headers=False,
+            timeout_keep_alive=int(times.idle_s),
         )
         self._server = uvicorn.Server(config)
+        options: dict[str, Any] = {"config": config, "server_state": self._server.server_state, "app_state": {}}
+        limits = descriptors(2)
+        self._crew = Reception(self._file.socket, limits, times, options)
+        self._peers = Reception(listener, limits, times, options, identity) if listener is not None else None
+        self._ended = ended
+        self._closing: Callable[[], object] = lambda: None
         ready = threading.Event()
-
-        async def main() -> None:
-            ready.set()
-            await self._server.serve(sockets=self._sockets)
-
-        self._thread = threading.Thread(target=lambda: asyncio.run(main()), name="api", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="api", daemon=True)
         self._thread.start()
         ready.wait()
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["client"] == PEER:
-            headers = dict(scope["headers"])
-            if not hmac.compare_digest(headers.get(b"authorization", b""), f"Bearer {self.token}".encode()):
-                logger.warning("refused somebody who came over TCP without our token")
-                await Response(status_code=401)(scope, receive, send)
-                return
-            scope = {**scope, "client": (unquote(headers.get(USER.encode(), b"").decode("latin-1")) or "unknown", 0)}
-            scope["by_peer"] = True
-        await self.app(scope, receive, send)
+    async def _main(self, ready: threading.Event) -> None:
+        loop, closing = asyncio.get_running_loop(), asyncio.Event()
+        receptions = [self._crew] if self._peers is None else [self._crew, self._peers]
+        for reception in receptions:
+            reception.begin()
+        self._closing = lambda: loop.call_soon_threadsafe(closing.set)
+        ready.set()
+        watching = loop.create_task(self._watch())
+        # it takes nobody in itself: it keeps the time for answers, and ends in good order
+        answering = loop.create_task(self._server.serve(sockets=[]))
+        await closing.wait()
+        watching.cancel()
+        for reception in receptions:
+            reception.close()
+        self._server.should_exit = True
+        await answering
+        if self._ended is not None:
+            await self._ended()
 
     def close(self) -> None:
         """Answer what is being answered, then no more."""
-        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._closing()
         self._thread.join(5.0)
-        self._close_sockets()
+        self._file.close()
 
-    def _close_sockets(self) -> None:
-        for sock in self._sockets:
-            sock.close()
+    async def _watch(self) -> None:
+        """Make the socket again where somebody removed it (systemd-tmpfiles, an `rm` too many)."""
+        told = ""
+        while True:
+            await asyncio.sleep(self._watch_s)
+            trouble = await asyncio.to_thread(self._file.trouble)
+            if not trouble:
+                told = ""
+                continue
+            try:
+                listener = await asyncio.to_thread(self._file.make)
+            except DaqschedError as error:
+                if told != str(error):
+                    told = str(error)
+                    logger.error("the socket %s %s, and can't be made again: %s", self._file.path, trouble, error)
+                continue
+            self._crew.listen(listener)
+            logger.warning("the socket %s %s: made again", self._file.path, trouble)
+
+    # ------------------------------------------------------------------ a request
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        seat, whose = scope["seat"], scope["whose"]
+        reception = self._peers if whose.peer and self._peers is not None else self._crew
+        held = _Held(reception.room, seat.caller)
         try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            pass  # somebody tidied up
+            response = await self._take(scope, receive, send, reception, seat, whose, held)
+            if response is not None:
+                await response(scope, receive, send)
+        except ClientDisconnect:
+            pass
+        finally:
+            held.give_back()
+
+    async def _take(
+        self, scope: Any, receive: Any, send: Any, reception: Reception, seat: Seat, whose: Whose, held: _Held
+    ) -> Optional[Response]:
+        """Answer it, or say why not."""
+        room = reception.room
+        body = bytearray()
+        async for part in Request(scope, receive).stream():
+            body += part
+            if len(body) > MOST_BYTES:
+                return problem(413, UserError(f"the request is larger than {MOST_BYTES >> 20} MiB"))
+            why = held.more(len(part))
+            if why:
+                return problem(503, Unreachable(why))
+        room.leave(seat)
+        if whose.peer:
+            assert self._identity is not None, "peers come where there is one"
+            target = scope["raw_path"].decode("latin-1")
+            if scope["query_string"]:
+                target += f"?{scope['query_string'].decode('latin-1')}"
+            try:
+                heard = word.read(self._identity.key, scope["headers"])
+                self._judge.hear(heard, scope["method"], target, bytes(body), time.time())
+            except word.Untrusted as error:
+                reception.tell("refused what the peer at %s asked: %s", whose.address, error)
+                return problem(401, Unreachable(str(error)))
+            caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, "peer", f"{heard.via} at {whose.address}")
+        else:
+            caller = Caller(await self._accounts.name(whose.uid), whose.uid, whose.gid, whose.pid, "socket")
+        # of the peers each asks for many
+        why = room.begin(seat.caller, may_take_all=whose.peer)
+        if why:
+            reception.tell("not all requests are answered: %s (%s)", why, seat.caller)
+            return problem(503, Unreachable(why))
+        try:
+            await self.app({**scope, "caller": caller}, _again(bytes(body), receive), send)
+        finally:
+            room.end(seat.caller)
+        return None
+
+
+class _Held:
+    """A request's bytes in memory."""
+
+    def __init__(self, room: Room, caller: Any) -> None:
+        self._room, self._caller, self._count = room, caller, 0
+
+    def more(self, count: int) -> str:
+        """So many came; or why they can't be kept."""
+        why = self._room.hold(self._caller, count)
+        self._count += 0 if why else count
+        return why
+
+    def give_back(self) -> None:
+        self._room.give_back(self._caller, self._count)
+        self._count = 0
+
+
+def _again(body: bytes, receive: Any) -> Callable[[], Awaitable[Any]]:
+    """What came in, once more, and then what still comes: that the caller went away."""
+    whole = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Any:
+        return whole.pop() if whole else await receive()
+
+    return again
+
+
+def problem(status: int, error: DaqschedError) -> Response:
+    return Response(msgspec.json.encode(Problem(str(error), error.exit_code)), status, media_type="application/json")

@@ -13,12 +13,14 @@ import secrets
 import signal
 import socket
 import threading
+from pathlib import Path
 from typing import Callable, Optional
 
 from daqsched import __version__
 from daqsched.errors import DaqschedError, Deposed
+from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.serving import Serving
-from daqsched.serve.spare import Spare
+from daqsched.serve.spare import CLOSED, Spare
 from daqsched.serve.term import Options, Term
 from daqsched.store.election import Card, Election
 from daqsched.store.keeper import Keeper, Place
@@ -30,13 +32,17 @@ logger = logging.getLogger(__name__)
 LOOK_S, PAUSE_S = 2.0, 0.2
 
 
-def run(options: Options, place: Place, new_framework: bool, peers: str = "") -> None:
+def run(
+    options: Options, place: Place, new_framework: bool, peers: str = "", certificate: Optional[Path] = None
+) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
-    serve = _Serve(options, place, new_framework, peers)
+    serve = _Serve(options, place, new_framework, peers, read_identity(certificate) if certificate else None)
     signal.signal(signal.SIGTERM, lambda signum, frame: serve.stop())
     logger.info("daqsched %s serves on %s, state in %s, master %s", __version__, options.socket, place, options.master)
     if not place.credentials:
         logger.warning("no --state-credentials: whoever reaches ZooKeeper may read and change the state")
+    if certificate is None:
+        logger.warning("no --peers-certificate: this daemon neither asks another that leads nor is asked by one")
     try:
         serve.run()
     except KeyboardInterrupt:
@@ -47,13 +53,17 @@ def run(options: Options, place: Place, new_framework: bool, peers: str = "") ->
 
 
 class _Serve:
-    def __init__(self, options: Options, place: Place, new_framework: bool, peers: str) -> None:
+    def __init__(
+        self, options: Options, place: Place, new_framework: bool, peers: str, identity: Optional[Identity]
+    ) -> None:
         self._options, self._place, self._new_framework = options, place, new_framework
         self._over = threading.Event()
-        self._spare = Spare()
-        self._serving = Serving(options.socket, options.group, self._spare, _address(peers, place))
         self._name = f"{socket.getfqdn()} (pid {os.getpid()})"
-        self._card = Card(self._name, self._serving.address, self._serving.token)
+        self._spare = Spare(identity, self._name)
+        self._serving = Serving(
+            options.socket, options.group, self._spare, _address(peers, place), identity, ended=self._spare.close
+        )
+        self._card = Card(self._name, self._serving.address, self._serving.token, "" if identity else CLOSED)
         self._wake: Callable[[], None] = lambda: None
         #: The term that ended, until ZooKeeper answers: people may still ask how it last was.
         self._last: Optional[Term] = None

@@ -1,50 +1,70 @@
 """What a `daqsched serve` answers while another leads: what that one answers, asked in the caller's name.
 
-Nothing is decided here. A request goes to the leader as it came, with its token and the name of who asks; the answer comes
-back as it is. Where the leader changes meanwhile, what can't have been carried out is asked of the next one.
+Nothing is decided here. A request goes to the leader as it came, with our word for who asks (`word`); the answer comes back
+as it is, and as it comes. Where the leader changes before the answer begins, what can't have been carried out is asked of the
+next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
+from collections.abc import AsyncIterator
 from typing import Any, Optional
-from urllib.parse import quote
 
 import httpx
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from daqsched.errors import Unreachable
 from daqsched.protocol import Problem
-from daqsched.serve.door import MOST_BYTES, user_of
-from daqsched.serve.serving import USER
+from daqsched.serve import word
+from daqsched.serve.door import caller_of
+from daqsched.serve.peers import Identity
 from daqsched.store.election import Card
 
 logger = logging.getLogger(__name__)
 
 #: How long a request waits for somebody to lead; a takeover takes less.
 PATIENCE_S = 15.0
-#: How long the leader may take: it keeps a long poll for 30 s.
+#: How long the leader may be silent: it keeps a long poll for 30 s.
 ANSWER_S = 60.0
 #: The status that says: I do not lead. (RFC 9110, 15.5.20: misdirected request.)
 NOT_HERE = 421
+#: How many requests may be under way to the leader: as many as a socket takes (`room.Limits`).
+AT_ONCE = 256
+#: Why one of two daemons can't ask the other.
+CLOSED = "leads, and can't be asked from here without serve --peers-certificate FILE on both machines"
+
+#: What of a request the leader wants to know besides our word.
+_ASKED = frozenset("accept content-type if-none-match last-event-id".split())
+#: What of an answer is about the connection that it came over, and not about the answer.
+_OF_THE_HOP = frozenset(
+    "connection date keep-alive proxy-authenticate proxy-connection server te trailer transfer-encoding upgrade".split()
+)
 
 
 class Spare:
-    """An ASGI application; ``leader`` is set as the election goes."""
+    """An ASGI application; ``leader`` is set as the election goes, ``name`` is what the leader is told of who asks it."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Optional[Identity] = None, name: str = "") -> None:
         self.leader: Optional[Card] = None
         #: Why nobody leads, where that is known.
         self.why = "the election has not ended yet"
+        self._identity, self._name = identity, name
         self._http: Optional[httpx.AsyncClient] = None
+
+    async def close(self) -> None:
+        """Give the connections to the leader free."""
+        if self._http is not None:
+            await self._http.aclose()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
-        if scope.get("by_peer"):
+        if caller_of(request).door == "peer":
             # it thinks that we lead: never round in a circle
             response = Response(status_code=NOT_HERE)
         else:
@@ -52,49 +72,69 @@ class Spare:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MOST_BYTES:
-                return _problem(400, f"the request is larger than {MOST_BYTES >> 20} MiB", 2)
+        body = await request.body()
         until = time.monotonic() + PATIENCE_S
         safe = request.method == "GET"
         why = self.why
         while True:
             leader = self.leader
             why = self.why if leader is None else f"{leader.name} led and does not answer"
+            if leader is not None and (leader.why or (leader.address and self._identity is None)):
+                return _problem(f"{leader.name} {leader.why or CLOSED}: ask on that machine")
             if leader is not None and not leader.address:
                 why = f"{leader.name} is at work on the state"
             elif leader is not None:
                 try:
-                    found = await self._while_it_leads(leader, request, bytes(body))
+                    found = await self._while_it_leads(leader, request, body)
                     if found is None:
                         if not safe:
                             return _lost(f"{leader.name} led, and was followed by another before it answered")
                     elif found.status_code == 401:
-                        why = f"{leader.name} leads and does not know us"
-                    elif found.status_code != NOT_HERE:
-                        return Response(found.content, found.status_code, media_type=found.headers["content-type"])
-                    else:
+                        why = f"{leader.name} leads and does not believe us: {await _sentence(found)}"
+                    elif found.status_code == NOT_HERE:
+                        await found.aclose()
                         why = f"{leader.name} is about to lead"
-                except (httpx.ConnectError, httpx.ConnectTimeout):
-                    pass  # it has not heard of it
+                    else:
+                        return self._passed_on(leader, found)
+                except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+                    # it has not heard of it
+                    if "certificate" in str(error).lower():
+                        why = f"{leader.name} leads and has another --peers-certificate than this one ({error})"
                 except httpx.HTTPError as error:
                     if not safe:
-                        why = (
+                        return _lost(
                             f"{leader.name}, which leads, went away with the question ({error or type(error).__name__})"
-                        )
-                        return _problem(
-                            400, f"{why}: look with `daqsched status` whether it was taken in, and ask again"
                         )
             if time.monotonic() > until:
                 return _problem(
-                    400, f"no daqsched serve leads now: {why}. Jobs run on, nothing is started or stopped; ask again"
+                    f"no daqsched serve leads now: {why}. Jobs run on, nothing is started or stopped; ask again"
                 )
             await asyncio.sleep(0.1)
 
+    def _passed_on(self, leader: Card, found: httpx.Response) -> Response:
+        """Its answer as it comes: no more of it is in memory here than one piece."""
+
+        async def pieces() -> AsyncIterator[bytes]:
+            ended = False
+            try:
+                async for piece in found.aiter_raw():
+                    yield piece
+                ended = True
+            except httpx.HTTPError as error:
+                # what began can't become a sentence any more; the broken connection says that it is not whole
+                logger.warning("the answer of %s ended early: %s", leader.name, error or type(error).__name__)
+                raise ConnectionError(f"the answer of {leader.name} ended early") from error
+            finally:
+                if not ended:
+                    logger.debug("an answer of %s was not wanted to its end", leader.name)
+                await found.aclose()
+
+        headers = {name: value for name, value in found.headers.items() if name.lower() not in _OF_THE_HOP}
+        return StreamingResponse(pieces(), found.status_code, headers)
+
     async def _while_it_leads(self, leader: Card, request: Request, body: bytes) -> Optional[httpx.Response]:
-        """Its answer; None: another leads by now. One that hangs or was cut off takes questions and never answers."""
+        """Its answer, of which nothing is read yet; None: another leads by now. One that hangs or was cut off takes
+        questions and never answers."""
         asked = asyncio.ensure_future(self._ask(leader, request, body))
         try:
             while True:
@@ -107,18 +147,62 @@ class Spare:
             asked.cancel()
 
     async def _ask(self, leader: Card, request: Request, body: bytes) -> httpx.Response:
+        assert self._identity is not None, "who asks has one"
         if self._http is None:
-            self._http = httpx.AsyncClient(timeout=httpx.Timeout(ANSWER_S, connect=2.0), trust_env=False)
-        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        headers = {"authorization": f"Bearer {leader.token}", USER: quote(user_of(request))}
-        return await self._http.request(
-            request.method, f"http://{leader.address}{target}", content=body, headers=headers
+            self._http = httpx.AsyncClient(
+                timeout=httpx.Timeout(ANSWER_S, connect=2.0, pool=PATIENCE_S),
+                limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=20),
+                verify=self._identity.client,
+                trust_env=False,
+                follow_redirects=False,
+            )
+        # as it came, byte for byte: the word is for that
+        target = request.scope["raw_path"]
+        if request.scope["query_string"]:
+            target += b"?" + request.scope["query_string"]
+        asked = self._http.build_request(
+            request.method,
+            f"https://{leader.address}",
+            content=body,
+            headers={name: value for name, value in request.headers.items() if name in _ASKED},
+            extensions={"target": target},
         )
+        caller = caller_of(request)
+        asked.headers[word.HEADER] = word.sign(
+            self._identity.key,
+            word.Word(
+                to=leader.token,
+                name=caller.name,
+                uid=caller.uid,
+                gid=caller.gid,
+                pid=caller.pid,
+                via=self._name,
+                method=request.method,
+                target=target.decode("latin-1"),
+                digest=word.digest_of(body),
+                time=time.time(),
+                nonce=secrets.token_urlsafe(16),
+            ),
+        )
+        return await self._http.send(asked, stream=True)
+
+
+async def _sentence(found: httpx.Response) -> str:
+    """The error that an answer is; it comes from a peer, and is short."""
+    try:
+        async for piece in found.aiter_bytes(4096):
+            return msgspec.json.decode(piece, type=Problem).error
+    except (httpx.HTTPError, msgspec.MsgspecError):
+        pass
+    finally:
+        await found.aclose()
+    return "it does not say why"
 
 
 def _lost(why: str) -> Response:
-    return _problem(400, f"{why}: look with `daqsched status` whether it was taken in, and ask again")
+    return _problem(f"{why}: look with `daqsched status` whether it was taken in, and ask again")
 
 
-def _problem(status: int, sentence: str, exit_code: int = Unreachable.exit_code) -> Response:
-    return Response(msgspec.json.encode(Problem(sentence, exit_code)), status, media_type="application/json")
+def _problem(sentence: str) -> Response:
+    problem = Problem(sentence, Unreachable.exit_code)
+    return Response(msgspec.json.encode(problem), 400, media_type="application/json")

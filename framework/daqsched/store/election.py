@@ -27,10 +27,12 @@ class Card(msgspec.Struct, frozen=True):
 
     #: Host and pid, for people.
     name: str
-    #: ``HOST:PORT`` of its HTTP.
+    #: ``HOST:PORT`` of its HTTPS; empty where it can't be asked.
     address: str
-    #: What its peers must show.
+    #: What our word for who asks must name, so that it is for this process alone.
     token: str
+    #: Why it can't be asked.
+    why: str = ""
 
 
 class Election:
@@ -86,7 +88,11 @@ class Election:
         if name not in self._cards:
             try:
                 data, _ = self._keeper.ask(partial(self._keeper.client.get_async, f"{self._folder}/{name}"))
+                self._cards[name] = msgspec.json.decode(data, type=Card)
             except NoNodeError:
                 return None  # it left meanwhile
-            self._cards[name] = msgspec.json.decode(data, type=Card)
+            except msgspec.MsgspecError as error:
+                # who may write there can do that, and must not end us by it
+                logger.warning("%s/%s is no candidate: %s", self._folder, name, error)
+                self._cards[name] = Card(name, "", "", "stands for election and is none of ours")
         return self._cards[name]

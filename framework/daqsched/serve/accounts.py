@@ -1,0 +1,107 @@
+"""Who a number is: names of accounts, which a directory service may be slow to tell, or never tell.
+
+Each question has a thread of its own and the caller's patience an end: without an answer the number is the name, and the
+answer serves the next one who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import logging
+import pwd
+import threading
+import time
+from concurrent.futures import Future
+from typing import Callable, NamedTuple
+
+from daqsched.errors import DaqschedError
+
+logger = logging.getLogger(__name__)
+
+#: How long a request waits for a name.
+PATIENCE_S = 1.0
+
+#: How long a name is believed, and for how long a number stands in for one that did not come in time.
+BELIEVED_S, AGAIN_S = 60.0, 10.0
+
+#: How many questions are under way at once.
+AT_ONCE = 8
+
+#: How long the start of the daemon waits for the group of its socket.
+GROUP_S = 10.0
+
+
+class _Known(NamedTuple):
+    name: str
+    until: float
+
+
+class Accounts:
+    """Names by uid, for one event loop; ``look`` asks the machine."""
+
+    def __init__(self, look: Callable[[int], str] = lambda uid: pwd.getpwuid(uid).pw_name) -> None:
+        self._look = look
+        self._known: dict[int, _Known] = {}
+        self._asked: dict[int, Future[str]] = {}
+
+    async def name(self, uid: int) -> str:
+        """The account's name, ``uid 1234`` where it has none or none is told in time."""
+        known = self._known.get(uid)
+        if known is not None and time.monotonic() < known.until:
+            return known.name
+        asked = self._asked.get(uid)
+        if asked is None and len(self._asked) < AT_ONCE:
+            asked = self._ask(uid)
+        if known is not None and known.name != _number(uid):
+            return known.name  # as it was; the answer is for the next one
+        if asked is not None:
+            try:
+                return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), PATIENCE_S)
+            except asyncio.TimeoutError:
+                pass
+        logger.warning("the name of uid %d is not told within %g s: its number stands for it", uid, PATIENCE_S)
+        self._known[uid] = _Known(_number(uid), time.monotonic() + AGAIN_S)
+        return _number(uid)
+
+    def _ask(self, uid: int) -> Future[str]:
+        answer = self._asked[uid] = Future()
+
+        def run() -> None:
+            try:
+                name = self._look(uid)
+            except (KeyError, OSError, ValueError):
+                name = _number(uid)
+            self._known[uid] = _Known(name, time.monotonic() + BELIEVED_S)
+            self._asked.pop(uid, None)
+            answer.set_result(name)
+
+        threading.Thread(target=run, name=f"who is {uid}", daemon=True).start()
+        return answer
+
+
+def group_id(name: str, look: Callable[[str], int] = lambda name: grp.getgrnam(name).gr_gid) -> int:
+    """The number of a group; raises `DaqschedError` where there is none of that name, or nobody tells in time."""
+    found: list[int] = []
+    why: list[str] = []
+
+    def run() -> None:
+        try:
+            found.append(look(name))
+        except KeyError:
+            why.append(f"there is no group {name!r} on this machine")
+        except OSError as error:
+            why.append(f"the group {name!r} can't be looked up: {error.strerror or error}")
+
+    asked = threading.Thread(target=run, name=f"which is {name}", daemon=True)
+    asked.start()
+    asked.join(GROUP_S)
+    if found:
+        return found[0]
+    raise DaqschedError(
+        why[0] if why else f"the group {name!r} is not told within {GROUP_S:g} s: is the directory service up?"
+    )
+
+
+def _number(uid: int) -> str:
+    return f"uid {uid}"

@@ -1,0 +1,303 @@
+"""Connections taken in: as many as there is room for (`room`), with an end to everything that a caller may keep us waiting for.
+
+uvicorn's protocol has no limit for a header, in time or size, and none for whoever does not read its answer; asyncio's own
+server takes in whatever comes, and with TLS before anybody could count it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, Optional
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from daqsched.protocol import Problem
+from daqsched.serve.peers import Identity
+from daqsched.serve.room import Limits, Room, Seat
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long a caller may keep us waiting."""
+
+    #: For its TLS and the header of a request.
+    header_s: float = 10.0
+    body_s: float = 60.0
+    #: Between two requests.
+    idle_s: float = 15.0
+    #: For reading anything of an answer.
+    unread_s: float = 30.0
+
+
+#: The largest header, and the most lines of it. A selection stands in the URL.
+HEADER_BYTES, HEADER_LINES = 256 * 1024, 100
+
+#: Descriptors that are for ZooKeeper, master, agents, files and programs, whatever comes in.
+RESERVE = 400
+
+#: As many descriptors as are asked of the system at most.
+DESCRIPTORS = 65536
+
+#: How often a warning about the same is written.
+AGAIN_S = 60.0
+
+
+class Whose(NamedTuple):
+    """Who is at the other end, as far as the connection itself shows."""
+
+    #: The kernel's word for a Unix socket; -1 for others.
+    uid: int
+    gid: int
+    pid: int
+    #: The address of who came over TCP, and whether it has shown that it is a peer.
+    address: str = ""
+
+    @property
+    def peer(self) -> bool:
+        return bool(self.address)
+
+
+def descriptors(sockets: int) -> Limits:
+    """What each of so many sockets may take, after asking the system for as many descriptors as it gives."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft > wanted:
+        wanted = DESCRIPTORS
+    elif soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    share = (wanted - RESERVE) // sockets
+    if share < 48:
+        share = 48
+        logger.warning(
+            "only %d descriptors are allowed (ulimit -n), and %d are wanted: LimitNOFILE= in the unit",
+            wanted,
+            RESERVE + sockets * 384,
+        )
+    whole = Limits()
+    incoming = min(whole.incoming, share // 3)
+    return Limits(incoming, min(whole.answers, share - incoming))
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, with limits; who is at the other end, and its seat, go with each request in its scope."""
+
+    def __init__(self, room: Room, seat: Seat, whose: Whose, times: Times, **options: Any) -> None:
+        super().__init__(**options)
+        self._room, self._seat, self._whose, self._times = room, seat, whose, times
+        #: Bytes of a header that is not whole; None while there is none to come.
+        self._header: Optional[int] = 0
+        self._lines = 0
+        #: What was not yet read of an answer when somebody last looked.
+        self._unread = 0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.client = None
+        self._seat.close = transport.abort
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        self._room.leave(self._seat)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._header is not None:
+            self._header += len(data)
+        super().data_received(data)
+        if self._header is not None and self._header > HEADER_BYTES and not self.transport.is_closing():
+            self._refuse(
+                431, f"the header of a request may have {HEADER_BYTES >> 10} KiB: select by patterns, not by names"
+            )
+
+    def on_message_begin(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            raise ValueError("one request at a time")  # uvicorn keeps those to come without a bound
+        super().on_message_begin()
+        self._lines = 0
+        self.scope["seat"], self.scope["whose"] = self._seat, self._whose  # type: ignore[typeddict-unknown-key]
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._lines += 1
+        if self._lines > HEADER_LINES:
+            raise ValueError("too many lines")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._header = None
+        self._room.wait(self._seat, time.monotonic(), self._times.body_s)
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        self._header = 0
+        if not self.transport.is_closing():
+            # what is still to be read of the answer has its own end, see `stuck`
+            limit_s = self._times.idle_s if not self.transport.get_write_buffer_size() else float("inf")
+            self._room.wait(self._seat, time.monotonic(), limit_s)
+        super().on_response_complete()
+
+    def belongs_to(self, room: Room) -> bool:
+        return self._room is room
+
+    def stuck(self) -> bool:
+        """Whether nothing of an answer was read since this was last asked."""
+        unread, before = self.transport.get_write_buffer_size(), self._unread
+        self._unread = unread
+        return 0 < before <= unread
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        body = msgspec.json.encode(Problem(sentence, 2))
+        head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+class Reception:
+    """Takes connections of one listening socket in, for one event loop. ``tls``: only from peers."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        limits: Limits,
+        times: Times,
+        options: dict[str, Any],
+        tls: Optional[Identity] = None,
+    ) -> None:
+        """``options`` are what uvicorn's protocol wants to be told."""
+        self.room = Room(limits)
+        self._listener, self._times, self._options, self._tls = listener, times, options, tls
+        self._greeted: set[asyncio.Task[None]] = set()
+        self._accepting: Optional[asyncio.Task[None]] = None
+        self._sweeping: Optional[asyncio.Task[None]] = None
+        #: When each warning was written, and how often it was not since.
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def begin(self) -> None:
+        """In the loop that serves."""
+        self._accepting = asyncio.get_running_loop().create_task(self._accept())
+        self._sweeping = self._sweeping or asyncio.get_running_loop().create_task(self._sweep())
+
+    def listen(self, listener: socket.socket) -> None:
+        """Take them in from another socket from now on."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+        self._listener.close()
+        self._listener = listener
+        self.begin()
+
+    def close(self) -> None:
+        """Take nobody in any more, and let those go who have not asked yet."""
+        for task in filter(None, (self._accepting, self._sweeping, *self._greeted)):
+            task.cancel()
+        self._listener.close()
+        while len(self.room):
+            self.room.drop()
+
+    def tell(self, what: str, *words: Any) -> None:
+        """A warning, but not a thousand times: whoever can cause it could fill the log."""
+        now = time.monotonic()
+        told, kept = self._told.get(what, (-AGAIN_S, 0))
+        if now - told < AGAIN_S:
+            self._told[what] = (told, kept + 1)
+            return
+        self._told[what] = (now, 0)
+        logger.warning(what + (f" (and {kept} times more before that)" if kept else ""), *words)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, address = await loop.sock_accept(self._listener)
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self.tell("no connection can be taken in: %s", error.strerror)
+                    self.room.drop()
+                await asyncio.sleep(0.1)
+                continue
+            sock.setblocking(False)
+            caller, whose = _whose(sock, address)
+            seat = Seat(caller, lambda: None)
+            dropped = self.room.dropped
+            # counted before anything else is done for it
+            self.room.wait(seat, time.monotonic(), self._times.header_s)
+            if self.room.dropped > dropped:
+                self.tell(
+                    "%d connections have sent no whole request, the last of %s: the oldest are closed",
+                    len(self.room),
+                    caller,
+                )
+            task = loop.create_task(self._greet(sock, seat, whose))
+            self._greeted.add(task)
+            seat.close = task.cancel
+            task.add_done_callback(partial(self._greeting_ended, sock))
+            # a queue that never ends must not keep those from being answered who are in
+            await asyncio.sleep(0)
+
+    def _greeting_ended(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        self._greeted.discard(task)
+        if task.cancelled():
+            sock.close()  # also where it had not begun
+
+    async def _greet(self, sock: socket.socket, seat: Seat, whose: Whose) -> None:
+        loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {}
+        if self._tls is not None:
+            options = {"ssl": self._tls.server, "ssl_handshake_timeout": self._times.header_s}
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: Protocol(self.room, seat, whose, self._times, _loop=loop, **self._options), sock, **options
+            )
+        except (OSError, asyncio.TimeoutError) as error:
+            self.room.leave(seat)
+            sock.close()
+            if isinstance(error, ssl.SSLError):
+                self.tell("refused %s, which has not our peers' certificate: %s", whose.address, error.reason or error)
+            return
+        if self._tls is not None:
+            connection = transport.get_extra_info("ssl_object")
+            if not self._tls.is_of(connection):
+                self.tell("refused %s, which shows another certificate than that of the peers", whose.address)
+                transport.abort()
+                return
+            self.room.rename(seat, f"a peer at {whose.address}")
+
+    async def _sweep(self) -> None:
+        """End those who keep us waiting, for a request or for the reading of an answer."""
+        looked = time.monotonic()
+        while True:
+            await asyncio.sleep(min(1.0, self._times.header_s))
+            now = time.monotonic()
+            late = self.room.overdue(now)
+            for seat in late:
+                self.room.leave(seat)
+                seat.close()
+            if late:
+                self.tell("closed %d connections that did not send a whole request in time", len(late))
+            if now - looked > self._times.unread_s:
+                looked = now
+                for one in list(self._options["server_state"].connections):
+                    if one.belongs_to(self.room) and one.stuck():
+                        self.tell(
+                            "closed a connection whose caller did not read its answer within %g s", self._times.unread_s
+                        )
+                        one.transport.abort()
+
+
+def _whose(sock: socket.socket, address: Any) -> tuple[Hashable, Whose]:
+    """The caller whose share a connection counts to, and what the kernel says of it."""
+    if sock.family == socket.AF_UNIX:
+        size = struct.calcsize("3i")
+        pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        return f"uid {uid}", Whose(uid, gid, pid)
+    return f"the address {address[0]}", Whose(-1, -1, -1, str(address[0]))

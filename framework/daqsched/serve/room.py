@@ -1,0 +1,126 @@
+"""Who may hold a socket's connections, and for how long: each caller has its share, so that none keeps the others out.
+
+A connection is *incoming* while its request is not whole, or while it waits for the next one. There is room for so many of
+them. Where one more comes, the oldest of the caller that has most makes room: whoever opens thousands shuts out itself. A
+request that is whole is *answered*; there is room for so many, and for fewer of one caller. Times come in as arguments.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Callable
+
+#: The largest request: a spec of ten thousand jobs is some megabytes.
+MOST_BYTES = 64 * 1024 * 1024
+
+#: How much of requests may be in memory at once, of all callers and of one.
+HELD_BYTES, HELD_OF_ONE = 4 * MOST_BYTES, 2 * MOST_BYTES
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one socket may take; its descriptors are no more than ``incoming`` and ``answers`` together."""
+
+    incoming: int = 128
+    answers: int = 256
+
+    @property
+    def each(self) -> int:
+        """Requests of one caller that are answered at once."""
+        return max(1, self.answers // 2)
+
+
+class Seat:
+    """One connection's place. ``close`` ends the connection; it may be called more than once."""
+
+    def __init__(self, caller: Hashable, close: Callable[[], object]) -> None:
+        self.caller, self.close = caller, close
+        #: While it is incoming: since when, and for how long it may be.
+        self.since = self.limit_s = 0.0
+
+
+class Room:
+    """The connections of one socket; for one thread."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        #: The incoming of each caller, the oldest first.
+        self._incoming: dict[Hashable, dict[Seat, None]] = {}
+        self._count = 0
+        self._answers: Counter[Hashable] = Counter()
+        self._held: Counter[Hashable] = Counter()
+        #: How many had to make room.
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        """How many are incoming."""
+        return self._count
+
+    def wait(self, seat: Seat, now: float, limit_s: float) -> None:
+        """The connection is incoming from now on, also if it was before."""
+        self.leave(seat)
+        while self._count >= self.limits.incoming:
+            self.drop()
+        self._incoming.setdefault(seat.caller, {})[seat] = None
+        self._count += 1
+        seat.since, seat.limit_s = now, limit_s
+
+    def leave(self, seat: Seat) -> None:
+        """Its request is whole, or it is closed."""
+        seats = self._incoming.get(seat.caller, {})
+        if seat in seats:
+            del seats[seat]
+            self._count -= 1
+            if not seats:
+                del self._incoming[seat.caller]
+
+    def rename(self, seat: Seat, caller: Hashable) -> None:
+        """It has shown who it is."""
+        waiting = seat in self._incoming.get(seat.caller, {})
+        since, limit_s = seat.since, seat.limit_s
+        self.leave(seat)
+        seat.caller = caller
+        if waiting:
+            self.wait(seat, since, limit_s)
+
+    def drop(self) -> None:
+        """The oldest of the caller that has most makes room, if there is any."""
+        if self._incoming:
+            most = max(self._incoming, key=lambda caller: len(self._incoming[caller]))
+            seat = next(iter(self._incoming[most]))
+            self.leave(seat)
+            self.dropped += 1
+            seat.close()
+
+    def overdue(self, now: float) -> list[Seat]:
+        """Those whose time is over."""
+        return [seat for seats in self._incoming.values() for seat in seats if now - seat.since > seat.limit_s]
+
+    def begin(self, caller: Hashable, may_take_all: bool = False) -> str:
+        """A request of this caller is answered from now on, until `end`; or why not."""
+        total = sum(self._answers.values())
+        if total >= self.limits.answers:
+            return f"the daemon answers {total} requests at present, which is as many as it may: try again"
+        if self._answers[caller] >= self.limits.each and not may_take_all:
+            return f"the daemon answers {self.limits.each} requests of yours at present, which is as many as it may: try again"
+        self._answers[caller] += 1
+        return ""
+
+    def end(self, caller: Hashable) -> None:
+        self._answers[caller] -= 1
+        if not self._answers[caller]:
+            del self._answers[caller]
+
+    def hold(self, caller: Hashable, count: int) -> str:
+        """So many bytes more of a request are in memory, until `give_back`; or why not."""
+        if sum(self._held.values()) + count > HELD_BYTES or self._held[caller] + count > HELD_OF_ONE:
+            return "the daemon has too many large requests in hand at present: try again"
+        self._held[caller] += count
+        return ""
+
+    def give_back(self, caller: Hashable, count: int) -> None:
+        self._held[caller] -= count
+        if not self._held[caller]:
+            del self._held[caller]

@@ -1,0 +1,107 @@
+"""The word that a spare gives for whom it asks: who that is and what exactly is asked, signed, fresh, and good for one time.
+
+It names the daemon that it is for, the method, the target, and the digest of the body. So what somebody has heard of it is
+worth nothing: neither elsewhere, nor later, nor again, nor for another request. Pure: the time comes in.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+import msgspec
+
+#: The header that it stands in.
+HEADER = "x-daqsched-word"
+
+#: How old a word may be, by the clocks of both machines.
+FRESH_S = 30.0
+
+#: How many words are remembered, so that none counts twice: more than this within a minute no crew asks.
+REMEMBERED = 100_000
+
+
+class Untrusted(Exception):
+    """Why a request is not believed, in one sentence."""
+
+
+class Word(msgspec.Struct, frozen=True):
+    """Who asks, through whom, and what."""
+
+    #: `Serving.token` of the daemon that it is for.
+    to: str
+    name: str
+    uid: int
+    gid: int
+    pid: int
+    #: The spare's host and pid.
+    via: str
+    method: str
+    #: Path and query, as they go over the wire.
+    target: str
+    #: SHA-256 of the body.
+    digest: str
+    time: float
+    nonce: str
+
+
+def digest_of(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def sign(key: bytes, word: Word) -> str:
+    """As it stands in the header."""
+    text = base64.urlsafe_b64encode(msgspec.json.encode(word)).decode()
+    return f"{text}.{_signature(key, text)}"
+
+
+def read(key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Word:
+    """The word in a request's headers; raises `Untrusted` where there is none, more than one, or none of ours."""
+    found = [value for name, value in headers if name.lower() == HEADER.encode()]
+    if len(found) != 1:
+        raise Untrusted(f"the request has {len(found)} words for whom it is asked, not one")
+    text, _, signature = found[0].decode("latin-1").partition(".")
+    if not hmac.compare_digest(signature.encode("latin-1"), _signature(key, text).encode()):
+        raise Untrusted("the word for whom it is asked is not signed with our key: do both daemons have the same file?")
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=Word)
+    except (msgspec.MsgspecError, binascii.Error) as error:
+        raise Untrusted(f"the word for whom it is asked is not understood: {error}") from error
+
+
+class Judge:
+    """Whether words are for us, fresh and new; ``me`` is what they are to name."""
+
+    def __init__(self, me: str) -> None:
+        self._me = me
+        #: What was heard, the oldest first, and when it may be forgotten.
+        self._heard: dict[str, float] = {}
+
+    def hear(self, word: Word, method: str, target: str, body: bytes, now: float) -> None:
+        """Raises `Untrusted` where it is not."""
+        if word.to != self._me:
+            raise Untrusted("the word is for another daemon")
+        if (word.method, word.target) != (method, target):
+            raise Untrusted(f"the word is for {word.method} {word.target}, not for {method} {target}")
+        if word.digest != digest_of(body):
+            raise Untrusted("the body is not the one that the word is for")
+        # a NaN is not fresh, either
+        if not abs(now - word.time) <= FRESH_S:
+            raise Untrusted(
+                f"the word is {now - word.time:.0f} s old, and {FRESH_S:g} s are allowed: do the clocks of both machines agree?"
+            )
+        while self._heard and next(iter(self._heard.values())) < now:
+            del self._heard[next(iter(self._heard))]
+        if word.nonce in self._heard:
+            raise Untrusted("the word was heard before")
+        if len(self._heard) >= REMEMBERED:
+            raise Untrusted(f"{REMEMBERED} words were heard within a minute, which is as many as are remembered")
+        # a word from a clock that is ahead stays fresh for as long as its time says
+        self._heard[word.nonce] = now + 2 * FRESH_S + 1.0
+
+
+def _signature(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode("latin-1"), hashlib.sha256).hexdigest()
