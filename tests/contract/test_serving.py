@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import resource
 import socket
 import ssl
 import subprocess
@@ -146,6 +147,25 @@ def test_thousands_of_unfinished_requests_keep_nobody_out(
                             assert http.get("/info").json()["name"] == getpass.getuser()
             # 128 of each socket wait, and what our own requests used
             assert descriptors() - before < 2 * 128 + 40
+
+
+def test_no_descriptor_left_is_waited_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing ends or spins by it; who waits is taken in when there is one again."""
+    with serving(tmp_path / "sock", App()), socket.socket(socket.AF_UNIX) as caller:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.ExitStack() as files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 20, hard))
+            try:
+                with contextlib.suppress(OSError):
+                    while True:
+                        files.enter_context(open(os.devnull))
+                caller.settimeout(20)
+                caller.connect(str(tmp_path / "sock"))
+                caller.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+                until(lambda: "no connection can be taken in: Too many open files" in caplog.text, "it is told")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert caller.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_every_kind_of_waiting_ends(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ server takes in whatever comes, and with TLS before anybody could count it.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import resource
 import socket
@@ -50,6 +49,9 @@ RESERVE = 400
 
 #: As many descriptors as are asked of the system at most.
 DESCRIPTORS = 65536
+
+#: How long nobody is taken in where the system has no descriptor or memory for it.
+AGAIN_ACCEPT_S = 0.2
 
 #: How often a warning about the same is written.
 AGAIN_S = 60.0
@@ -178,31 +180,33 @@ class Reception:
         self.room = Room(limits)
         self._listener, self._times, self._options, self._tls = listener, times, options, tls
         self._greeted: set[asyncio.Task[None]] = set()
-        self._accepting: Optional[asyncio.Task[None]] = None
         self._sweeping: Optional[asyncio.Task[None]] = None
         #: When each warning was written, and how often it was not since.
         self._told: dict[str, tuple[float, int]] = {}
 
     def begin(self) -> None:
         """In the loop that serves."""
-        self._accepting = asyncio.get_running_loop().create_task(self._accept())
-        self._sweeping = self._sweeping or asyncio.get_running_loop().create_task(self._sweep())
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._listener, self._accept)
+        self._sweeping = self._sweeping or loop.create_task(self._sweep())
 
     def listen(self, listener: socket.socket) -> None:
         """Take them in from another socket from now on."""
-        if self._accepting is not None:
-            self._accepting.cancel()
-        self._listener.close()
+        self._deaf()
         self._listener = listener
         self.begin()
 
     def close(self) -> None:
         """Take nobody in any more, and let those go who have not asked yet."""
-        for task in filter(None, (self._accepting, self._sweeping, *self._greeted)):
+        self._deaf()
+        for task in filter(None, (self._sweeping, *self._greeted)):
             task.cancel()
-        self._listener.close()
         while len(self.room):
             self.room.drop()
+
+    def _deaf(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
 
     def tell(self, what: str, *words: Any) -> None:
         """A warning, but not a thousand times: whoever can cause it could fill the log."""
@@ -214,35 +218,37 @@ class Reception:
         self._told[what] = (now, 0)
         logger.warning(what + (f" (and {kept} times more before that)" if kept else ""), *words)
 
-    async def _accept(self) -> None:
+    def _accept(self) -> None:
+        """One at a time: a queue that never ends must not keep those from being answered who are in."""
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, address = await loop.sock_accept(self._listener)
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self.tell("no connection can be taken in: %s", error.strerror)
-                    self.room.drop()
-                await asyncio.sleep(0.1)
-                continue
-            sock.setblocking(False)
-            caller, whose = _whose(sock, address)
-            seat = Seat(caller, lambda: None)
-            dropped = self.room.dropped
-            # counted before anything else is done for it
-            self.room.wait(seat, time.monotonic(), self._times.header_s)
-            if self.room.dropped > dropped:
-                self.tell(
-                    "%d connections have sent no whole request, the last of %s: the oldest are closed",
-                    len(self.room),
-                    caller,
-                )
-            task = loop.create_task(self._greet(sock, seat, whose))
-            self._greeted.add(task)
-            seat.close = task.cancel
-            task.add_done_callback(partial(self._greeting_ended, sock))
-            # a queue that never ends must not keep those from being answered who are in
-            await asyncio.sleep(0)
+        try:
+            sock, address = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self.tell("no connection can be taken in: %s", error.strerror)
+            self.room.drop()
+            # it would be asked again at once
+            loop.remove_reader(self._listener)
+            loop.call_later(AGAIN_ACCEPT_S, self._hear_again, self._listener)
+            return
+        sock.setblocking(False)
+        caller, whose = _whose(sock, address)
+        seat = Seat(caller, lambda: None)
+        dropped = self.room.dropped
+        # counted before anything else is done for it
+        self.room.wait(seat, time.monotonic(), self._times.header_s)
+        if self.room.dropped > dropped:
+            words = "%d connections have sent no whole request, the last of %s: the oldest are closed"
+            self.tell(words, len(self.room), caller)
+        task = loop.create_task(self._greet(sock, seat, whose))
+        self._greeted.add(task)
+        seat.close = task.cancel
+        task.add_done_callback(partial(self._greeting_ended, sock))
+
+    def _hear_again(self, listener: socket.socket) -> None:
+        if listener is self._listener and listener.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(listener, self._accept)
 
     def _greeting_ended(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
         self._greeted.discard(task)
