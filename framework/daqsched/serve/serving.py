@@ -89,6 +89,7 @@ class Serving:
             proxy_headers=False,
             timeout_keep_alive=int(times.idle_s),
         )
+        config.load()  # what it imports it has then, whatever comes
         self._server = uvicorn.Server(config)
         options: dict[str, Any] = {"config": config, "server_state": self._server.server_state, "app_state": {}}
         limits = descriptors(2)
