@@ -99,6 +99,8 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     lock: bool = True
     #: Whether a start waits until the program's shared libraries are found.
     libraries: bool = True
+    #: Whether setuid programs work for it (`Payload.new_privileges`).
+    setuid: bool = False
 
 
 #: Fields of a `JobSpec` that neither a running program nor its executor can see: a change in them restarts nothing.

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from farm import Farm
 from forwarding import Index
-from waiting import alive, until
+from waiting import alive, parent_of, until
 
 SLEEPERS = 'jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt[01-03]", version={version!r})]'
 
@@ -264,3 +265,25 @@ def test_the_daemon_deletes_old_lines(cluster: Any, tmp_path: Path) -> None:
     until(lambda: f"delete the index {names[0]}" in farm.log(), "the log says so")
     index.remove()
     farm.clear()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's agents start executors as another account")
+def test_another_account_for_executors_counts_from_the_next_start_on(farm: Farm) -> None:
+    """The master keeps for ever what the framework once said; what runs is left alone."""
+    job = 'jobs = [Job("who", "/bin/sleep 1000", hosts="hlt01", version="{}")]'
+    farm.apply(job.format("r1"))
+    first = farm.pid("who@hlt01")
+    assert os.stat(f"/proc/{parent_of(first)}").st_uid == 0
+    farm.end()
+    # the real one may be where only root can read it
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as public:
+        os.chmod(public, 0o777)
+        seen, stand_in = Path(public) / "who", Path(public) / "executor"
+        stand_in.write_text(f"#!/bin/sh\nid -un >> {seen}\nexec sleep 1000\n")
+        stand_in.chmod(0o755)
+        farm.serve("--user", "www-data", "--executor", str(stand_in))
+        assert alive(first)
+        farm.run("apply", "--no-wait", str(farm.jobs(job.format("r2"))))
+        until(lambda: seen.exists() and seen.read_text() == "www-data\n", "the agent starts it as www-data")
+        assert not alive(first)
+        farm.clear()

@@ -50,6 +50,7 @@ jobs = [
           env={{"HTTP": "{{port:http}}"}}, resources=Resources(ports={{"http": 0, "ctl": fixed}}))
       for name, fixed in (("one", 31007), ("two", 31008))],
     Job("quiet", sleep, hosts="hlt01", logs=False),
+    Job("raised", sleep, hosts="hlt01", setuid=True),
     Job("needy", sleep, hosts="hlt01", needs=[str(here / "{{host}}" / "{{version}}")], version="r1"),
     Job("first", sleep, hosts="hlt01", needs=[str(here / "first")]),
     Job("second", sleep, hosts="hlt01", after="first"),
@@ -366,6 +367,12 @@ def test_libraries(farm: Farm) -> None:
     """A start waits for a library that is missing, and says which; without the look the program fails by itself."""
     row(farm, "linked@hlt01", "STARTING", "libx.so.6")
     row(farm, "unlinked@hlt01", "FAILED", "exit code 127")
+
+
+def test_setuid(farm: Farm) -> None:
+    """The kernel gives a program no more rights than its account has, unless the job says so."""
+    assert "NoNewPrivs:\t1\n" in proc(farm, "quiet@hlt01", "status")
+    assert "NoNewPrivs:\t0\n" in proc(farm, "raised@hlt01", "status")
 
 
 def test_lock(farm: Farm, cluster: Any, folder: Path) -> None:

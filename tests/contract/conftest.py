@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,3 +39,11 @@ def start(agent: FakeAgent, tmp_path: Path) -> Iterator[Start]:
         executor.end()
         for pid in processes_of(executor):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every account may read; the folders above pytest's own are for one."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)

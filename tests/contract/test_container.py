@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -55,14 +54,6 @@ def run(start: Start, engine: Engine) -> Iterator[StartIn]:
         executor.end()
     until(lambda: engine.names() == [], "removal of the containers", LIMIT_S)
     until(lambda: engine.pids() == set(), "end of their processes", LIMIT_S)
-
-
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A folder that every account may read; the folders above pytest's own are for one."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
 
 
 def running(agent: FakeAgent, count: int = 1) -> int:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import shlex
+import shutil
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from daqsched_executor.contract import Payload, Restart, Stop, Stream, starts_of, starts_path
+from daqsched_executor.contract import Check, Payload, Restart, Stop, Stream, starts_of, starts_path
 from daqsched_executor.life.events import Started
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.process import Program
@@ -295,8 +297,11 @@ print(json.dumps(dict(
         assert isinstance(env, dict)
         assert set(env) - {"LC_CTYPE"} == {
             "PATH", "HOME", "LANG", "RUN", "DAQSCHED_JOB", "DAQSCHED_HOST", "DAQSCHED_INSTANCE", "DAQSCHED_TASK_ID",
-            "DAQSCHED_SPOOL", "DAQSCHED_KEY",
+            "DAQSCHED_SPOOL", "DAQSCHED_KEY", "USER", "LOGNAME", "SHELL",
         }  # fmt: skip
+        own = pwd.getpwuid(os.geteuid())
+        assert env["HOME"] == own.pw_dir and {env["USER"], env["LOGNAME"]} == {own.pw_name}
+        assert env["SHELL"] == own.pw_shell
         assert (env["RUN"], env["LANG"], env["DAQSCHED_JOB"]) == ("7", "C", "readout")
         assert (env["DAQSCHED_INSTANCE"], env["DAQSCHED_TASK_ID"]) == ("readout@hlt01", "readout@hlt01.1")
 
@@ -323,7 +328,39 @@ print(json.dumps(dict(
         """The program runs as the job's user with that user's groups and home, and still dies with the executor."""
         facts = self.facts(start, agent, user="nobody", interpreter="/usr/bin/python3")
         assert facts["uid"] == 65534 and facts["groups"] == [65534]
-        assert facts["env"]["HOME"] == str(self.executor.sandbox)  # type: ignore[index]
+        env = facts["env"]
+        assert isinstance(env, dict)
+        assert (env["HOME"], env["USER"], env["LOGNAME"]) == (str(self.executor.sandbox), "nobody", "nobody")
+        assert "SHELL" not in env  # nobody logs in
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+    @pytest.mark.parametrize(
+        ("option", "uid"), [({"new_privileges": False}, 65534), ({"new_privileges": True}, 0), ({}, 0)]
+    )
+    def test_a_setuid_program_helps_only_a_job_that_says_so(
+        self, agent: FakeAgent, start: Start, public: Path, option: dict[str, bool], uid: int
+    ) -> None:
+        """The program, a command that its check runs, and its hook; an older framework says nothing, and meant that it does."""
+        program = public / "id"
+        shutil.copy("/usr/bin/id", program)
+        program.chmod(0o4755)
+        text = f"{program} -u; {program} -u > $DAQSCHED_TASK_ID; exec sleep 1000"
+        hook = ("/bin/sh", "-c", f"echo the hook has $({program} -u)")
+        check = Check("command", "check", argv=("/bin/sh", "-c", f"{program} -u > check"), interval_s=0.1)
+        executor = start("/bin/sh", "-c", text, user="nobody", stop=Stop(after=hook), checks=(check,), **option)
+        executor.running()
+        agent.kill("readout@hlt01.1")
+        agent.wait_update("TASK_KILLED")
+        assert (executor.sandbox / "stdout").read_text() == f"{uid}\n" == (executor.sandbox / "check").read_text()
+        assert f"the hook has {uid}" in executor.log()
+
+    def test_home_is_that_of_the_account_and_not_of_the_agent(self, agent: FakeAgent, start: Start) -> None:
+        """An agent hands on its own, or none."""
+        environ = {"HOME": "/agent", "USER": "agent"}
+        executor = start("/bin/sh", "-c", "echo $HOME $USER", environ=environ, restart=Restart("never"))
+        agent.wait_update("TASK_FINISHED")
+        own = pwd.getpwuid(os.geteuid())
+        assert (executor.sandbox / "stdout").read_text() == f"{own.pw_dir} {own.pw_name}\n"
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
     def test_another_account_can_use_sandbox_and_home(self, agent: FakeAgent, start: Start, tmp_path: Path) -> None:

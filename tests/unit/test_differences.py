@@ -51,6 +51,7 @@ CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
     ({"container": Container("daq:1")}, {"container": Container("daq:2")}, ("container daq:1 -> daq:2",), "restart"),
     ({}, {"labels": {"crate": "3"}}, ("labels.crate none -> 3",), "restart"),
     ({}, {"lock": False, "libraries": False}, ("lock True -> False", "libraries True -> False"), "restart"),
+    ({}, {"setuid": True}, ("setuid False -> True",), "restart"),
     ({}, {"logs": False}, ("logs True -> False",), "restart"),
     ({}, {"after": ["b", "c"]}, ("after none -> b c",), "silent"),
     ({}, {"owner": "bob"}, ("owner none -> bob",), "silent"),

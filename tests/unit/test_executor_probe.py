@@ -93,7 +93,7 @@ def test_the_environment_has_nothing_of_the_executors() -> None:
     """What an agent or a shell had set does not reach a program by accident."""
     job = Payload("t", "j", "h", ("/bin/true",), env={"A": "1"})
     own = {"MESOS_DIRECTORY": "/work/slaves/S/frameworks/F", "SECRET": "x", "LD_PRELOAD": "y"}
-    assert environment_of(job, "/home/daq", own) == {
+    assert environment_of(job, {"HOME": "/home/daq"}, own) == {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/home/daq",
         "LANG": "C.UTF-8",

@@ -6,22 +6,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import NamedTuple
 
 from daqsched_executor.container.order import Order, Refused, volume_of
 from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload
-from daqsched_executor.machine.child import CannotStart, environment_of, say
+from daqsched_executor.machine.account import Account, CannotStart, account_of
+from daqsched_executor.machine.child import environment_of, say
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.probe import Unreadable, check_path, sentence
-
-
-class Account(NamedTuple):
-    """Who a program runs as."""
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    home: str
 
 
 def become_runner(
@@ -30,8 +21,10 @@ def become_runner(
     """Never returns; raises `Unreadable` and `CannotStart` as `child.become` expects them."""
     container = payload.container
     assert container is not None
-    account = _account(payload.user)
     sandbox = os.path.realpath(os.getcwd())
+    say(talk, f"at the account {payload.user or os.geteuid()}")
+    # the runner itself stays who we are: it must reach the engine
+    account = account_of(payload.user, sandbox)
     try:
         sources = [volume_of(text).source for text in container.volumes]
     except Refused as error:
@@ -42,13 +35,12 @@ def become_runner(
             os.fchown(file, account.uid, -1)
     if notify and account.uid != os.geteuid():
         os.chown(notify, account.uid, -1, follow_symlinks=False)
-    environment = environment_of(payload, account.home)
+    environment = environment_of(payload, {})
     # the spool is not in there; and by that variable `machine.claim` knows programs that have no engine to end them
     for name in (SPOOL_VARIABLE, KEY_VARIABLE):
         environment.pop(name, None)
-    for name in ("PATH", "HOME"):  # the image has its own
-        if name not in payload.env:
-            environment.pop(name, None)
+    if "PATH" not in payload.env:  # the image has its own, and knows nothing of the account
+        environment.pop("PATH")
     framework = os.environ.get("MESOS_FRAMEWORK_ID", "")
     stdout, stderr = output
     handed = Order(
@@ -77,21 +69,6 @@ def become_runner(
         [sys.executable, "-m", "daqsched_executor.container", str(order), payload.instance],
         dict(os.environ),
     )
-
-
-def _account(name: str) -> Account:
-    """The job's account on this machine, or our own. The runner itself stays who we are: it must reach the engine."""
-    if not name:
-        return Account(os.geteuid(), os.getegid(), tuple(os.getgroups()), "")
-    import pwd
-
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise CannotStart(f"user {name!r} is unknown on this machine") from None
-    if os.geteuid() not in (0, entry.pw_uid):
-        raise CannotStart(f"cannot run as {name}: the executor is uid {os.geteuid()}, not root")
-    return Account(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid)), entry.pw_dir)
 
 
 def _check(account: Account, paths: tuple[str, ...], devices: tuple[str, ...], talk: int) -> None:

@@ -156,7 +156,7 @@ def creation(order: Order) -> dict[str, Any]:
             "RestartPolicy": {"Name": "no"},
             # the lines are ours: the engine keeps no second copy that would fill its disk
             "LogConfig": {"Type": "none", "Config": {}},
-            "SecurityOpt": ["no-new-privileges"],
+            "SecurityOpt": [] if payload.new_privileges else ["no-new-privileges"],
             "GroupAdd": [str(group) for group in order.groups if group != order.gid],
             "Mounts": [*map(_mount, (Volume(order.sandbox, order.sandbox, ()), *_notify(order), *_volumes(container)))],
             "Devices": [

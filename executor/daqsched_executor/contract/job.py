@@ -170,6 +170,9 @@ class Payload:
     lock: bool = True
     #: Whether a start waits until the program's shared libraries are found.
     libraries: bool = True
+    #: Whether it may get more rights than its account has, by setuid programs and their like; None: an older framework, which
+    #: meant that it may, but for a program in a container.
+    new_privileges: Optional[bool] = None
     version: int = VERSION
 
     @property

@@ -21,6 +21,8 @@ import signal
 from collections.abc import Mapping
 
 from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload, spool_of
+from daqsched_executor.machine.account import Account, CannotStart, account_of
+from daqsched_executor.machine.account import become as become_account
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.probe import Unreadable, check_all, check_path, resolve
 
@@ -35,10 +37,6 @@ EXEC_SENTENCES = {
     errno.ETXTBSY: "{path} is being written to",
     errno.E2BIG: "{path}: the job's arguments and environment are too large",
 }
-
-
-class CannotStart(Exception):
-    """The job asks for something that this machine or account can't do; the message is one sentence."""
 
 
 def become(
@@ -108,14 +106,16 @@ def _become(
     sandbox = os.getcwd()
     for target, source in enumerate((os.open(os.devnull, os.O_RDONLY), *output)):
         os.dup2(source, target)
-    home = os.environ.get("HOME", "/")
+    say(talk, f"at the account {payload.user or os.geteuid()}")
+    account = account_of(payload.user, sandbox)
     _limit(payload.limits)
-    if payload.user:
-        home = switch_user(payload.user, output, sandbox, notify)
+    switch_to(account, output, sandbox, notify)
+    if payload.new_privileges is False:
+        kernel.give_up_new_privileges()
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above: nobody would stop this program
         os._exit(126)
-    environment = environment_of(payload, home)
+    environment = environment_of(payload, account.words())
     if "WATCHDOG_USEC" in environment:  # sd_watchdog_enabled(3): it is meant for the program, not for what that begins
         environment["WATCHDOG_PID"] = str(os.getpid())
     if payload.cwd:
@@ -160,10 +160,13 @@ def _become_runner(
     become_runner(payload, kernel, parent, talk, output, order, notify)
 
 
-def environment_of(payload: Payload, home: str, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The program's whole environment: a small fixed one, the job's over it, and who it is, which nobody overrides."""
+def environment_of(
+    payload: Payload, account: Mapping[str, str], inherited: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The program's whole environment: a small fixed one with what is said of its ``account``, the job's over it, and who
+    it is, which nobody overrides."""
     own = os.environ if inherited is None else inherited
-    environment = {"PATH": PATH, "HOME": home, "LANG": "C.UTF-8", **payload.env}
+    environment = {"PATH": PATH, "LANG": "C.UTF-8", **account, **payload.env}
     environment.update(
         DAQSCHED_JOB=payload.job,
         DAQSCHED_HOST=payload.host,
@@ -200,37 +203,19 @@ def _limit(limits: Mapping[str, int]) -> None:
             raise CannotStart(f"limit {name} = {value} is refused: this account's hard limit is {hard}") from error
 
 
-#: What accounts without a home have for one (Debian's nobody, Red Hat's): the sandbox is theirs.
-NO_HOMES = ("", "/", "/nonexistent", "/dev/null", "/var/empty")
-
-
-def switch_user(name: str, output: tuple[int, ...], sandbox: str, notify: str = "") -> str:
-    """Become ``name`` with its groups, and return its home. Its account may come from a directory service.
+def switch_to(account: Account, output: tuple[int, ...], sandbox: str, notify: str = "") -> None:
+    """Become the account, with its groups.
 
     The sandbox, the files that the program writes to and its socket become the account's: Mesos and we made them for the
     executor's. What is below the sandbox belongs to whoever made it; executor.log stays ours.
     """
-    import pwd  # only here: few jobs need it
-
-    try:
-        account = pwd.getpwnam(name)
-    except KeyError:
-        raise CannotStart(f"user {name!r} is unknown on this machine") from None
-    home = sandbox if account.pw_dir in NO_HOMES else account.pw_dir
-    if account.pw_uid == os.geteuid():
-        return home
-    if os.geteuid() != 0:
-        raise CannotStart(f"cannot run as {name}: the executor is uid {os.geteuid()}, not root")
-    if output:  # and not only a look
+    if account.uid != os.geteuid() and output:  # and not only a look
         for file in output:
-            os.fchown(file, account.pw_uid, -1)
-        os.chown(sandbox, account.pw_uid, -1)
-    if notify:
-        os.chown(notify, account.pw_uid, -1, follow_symlinks=False)
-    os.initgroups(name, account.pw_gid)
-    os.setgid(account.pw_gid)
-    os.setuid(account.pw_uid)
-    return home
+            os.fchown(file, account.uid, -1)
+        os.chown(sandbox, account.uid, -1)
+    if account.uid != os.geteuid() and notify:
+        os.chown(notify, account.uid, -1, follow_symlinks=False)
+    become_account(account)
 
 
 def say(talk: int, line: str) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from daqsched_executor.life.events import Moment
 
 #: <linux/prctl.h>
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 
 #: <linux/sched.h>: a flag in /proc/PID/stat, "forked but didn't exec"; a zombie keeps it.
 PF_FORKNOEXEC = 0x40
@@ -80,6 +80,11 @@ class Kernel:
         if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
             number = ctypes.get_errno()
             raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+
+    def give_up_new_privileges(self) -> None:
+        """No exec gives us, or what we begin, more rights from now on: setuid and setgid bits, capabilities of files
+        (prctl(2), PR_SET_NO_NEW_PRIVS)."""
+        self._prctl(PR_SET_NO_NEW_PRIVS, 1)
 
     def take_secret(self, name: str) -> str:
         """The variable out of our environment, empty where there is none: gone from what children inherit, and from

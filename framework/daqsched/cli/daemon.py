@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from pathlib import Path
 from typing import Any, Optional
@@ -74,7 +75,7 @@ def serve(
     begin()
     framework = Framework(
         name=options["name"],
-        user=options["user"],
+        user=options["user"] or getpass.getuser(),
         role=options["role"],
         webui_url=options["webui_url"],
         credentials=options["credentials"],

@@ -76,6 +76,9 @@ class Job:
     needs: Sequence[str] = ()
     #: Whether a start waits until the program's shared libraries are found.
     libraries: bool = True
+    #: Whether programs with a setuid bit (sudo, ping) or capabilities of their own get more rights when it, or one of its
+    #: hooks, actions and checks, runs them.
+    setuid: bool = False
     #: The image that it runs in; None: it runs on the machine itself.
     container: Optional[Container] = None
     #: Names of jobs that must be running before this one is started: on the same host where they run there, else on all
@@ -155,6 +158,7 @@ class Job:
                 "container": None if self.container is None else self.container.values(),
                 "lock": self.lock,
                 "libraries": self.libraries,
+                "setuid": self.setuid,
             },
         )
         check_job(spec)

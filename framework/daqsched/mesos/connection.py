@@ -8,7 +8,6 @@ unless told that a failover is meant, so it is told so from the start.
 
 from __future__ import annotations
 
-import getpass
 import logging
 import socket
 from base64 import b64encode
@@ -47,7 +46,7 @@ class Mesos(pymesos.Scheduler):
         self._framework = framework
         self._put = put
         info: dict[str, Any] = {
-            "user": framework.user or getpass.getuser(),
+            "user": framework.user,
             "name": framework.name,
             "hostname": socket.getfqdn(),
             "roles": [framework.role],

@@ -17,9 +17,9 @@ from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM
 class Framework:
     """What the master is told of us."""
 
+    #: Account that executors run as.
+    user: str
     name: str = "daqsched"
-    #: Account that executors run as; empty: the daemon's own.
-    user: str = ""
     role: str = "*"
     webui_url: str = ""
     #: JSON file with ``principal`` and ``secret``.
@@ -76,6 +76,8 @@ def _executor_info(framework: Framework, task_id: str, name: str, source: str, g
     info.source = source
     info.resources = _resources(framework, cpus=EXECUTOR_CPUS, mem=EXECUTOR_MEM)
     info.command.shell = False
+    # what the master once took for the framework's account it never changes; this is looked at for every executor
+    info.command.user = framework.user
     info.command.value = framework.executor[0]
     info.command.arguments = [*framework.executor, "run"]
     info.shutdown_grace_period.nanoseconds = int(grace_s * 1e9)

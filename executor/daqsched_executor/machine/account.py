@@ -1,0 +1,69 @@
+"""Who a program runs as. Looked up in the child that becomes the program: a directory of accounts may be slow, or hang."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+#: What accounts without a home have for one (Debian's nobody, Red Hat's): the sandbox is theirs.
+NO_HOMES = ("", "/", "/nonexistent", "/dev/null", "/var/empty")
+#: What accounts have that nobody logs in with: no program shall be told to start it.
+NO_SHELLS = (
+    "",
+    "/bin/false",
+    "/usr/bin/false",
+    "/bin/nologin",
+    "/sbin/nologin",
+    "/usr/bin/nologin",
+    "/usr/sbin/nologin",
+)
+
+
+class CannotStart(Exception):
+    """The job asks for something that this machine or account can't do; the message is one sentence."""
+
+
+class Account(NamedTuple):
+    """An account of this machine, with its groups."""
+
+    #: Empty: a number that has no name here.
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+    shell: str = ""
+
+    def words(self) -> dict[str, str]:
+        """What a program's environment says of it, as login(1) has it."""
+        found = {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": self.shell}
+        return {name: text for name, text in found.items() if text}
+
+
+def account_of(name: str, sandbox: str) -> Account:
+    """The account of that name, or our own where none is named; raises `CannotStart` where we can't become it."""
+    import pwd  # in the child alone
+
+    own = os.geteuid()
+    try:
+        entry = pwd.getpwnam(name) if name else pwd.getpwuid(own)
+    except KeyError:
+        if name:
+            raise CannotStart(f"user {name!r} is unknown on this machine") from None
+        return Account("", own, os.getegid(), tuple(os.getgroups()), sandbox)
+    if own not in (0, entry.pw_uid):
+        raise CannotStart(f"cannot run as {name}: the executor is uid {own}, not root")
+    home = sandbox if entry.pw_dir in NO_HOMES else entry.pw_dir
+    shell = "" if entry.pw_shell in NO_SHELLS else entry.pw_shell
+    if entry.pw_uid == own:  # also with groups that it was given besides
+        return Account(entry.pw_name, own, os.getegid(), tuple(os.getgroups()), home, shell)
+    groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, home, shell)
+
+
+def become(account: Account) -> None:
+    """Be it, for good."""
+    if account.uid != os.geteuid():
+        os.setgroups(account.groups)
+        os.setgid(account.gid)
+        os.setuid(account.uid)
