@@ -234,6 +234,56 @@ def test_files_that_came_and_were_packed_while_nobody_looked_are_read_once(machi
     until(machine.stored("one", *lines, "six"), "the new line is stored")
 
 
+@pytest.mark.parametrize("how", ["copytruncate", "rename"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_file_behind_a_link_is_rotated_in_its_own_folder(machine: Machine, how: str, killed: bool) -> None:
+    """Elasticsearch is away, or no forwarder runs: what had not been read is found there."""
+    folder = machine.logs.parent / "real"
+    folder.mkdir()
+    target = folder / "app.log"
+    machine.append("one\n", target)
+    machine.log.symlink_to(target)
+    process = machine.start(follow_links=True, from_start=True)
+    until(machine.stored("one"), "stored")
+    machine.elastic.refuse_request = lambda path, body: 503
+    lines = [f"line {at} {'x' * 1000}" for at in range(8000)]
+    machine.append("\n".join(lines) + "\n", target)
+    until(lambda: "503" in machine.errors, "some of it is read")
+    if killed:
+        process.kill()
+        process.wait()
+    if how == "rename":
+        target.rename(folder / "app.log.1")
+    else:
+        shutil.copy(target, folder / "app.log.1")
+        os.truncate(target, 0)
+    machine.append("after\n", target)
+    if killed:
+        process = machine.start(follow_links=True, from_start=True)
+    until(machine.followed(2), "both are followed")
+    process.kill()
+    process.wait()
+    machine.elastic.refuse_request = lambda path, body: None
+    machine.start(follow_links=True, from_start=True)
+    until(machine.stored("one", "after", *lines), "all stored")
+    paths = {one["log"]["file"]["path"] for one in list(machine.elastic.documents.values())}
+    assert str(machine.log) in paths
+
+
+def test_what_is_no_log_file_is_put_aside_and_the_others_are_read(machine: Machine) -> None:
+    """A link that nobody asked to follow, a FIFO: named once, and nobody waits for them."""
+    secret = machine.logs.parent / "secret"
+    secret.write_text("root's\n")
+    (machine.logs / "a.log").symlink_to(secret)
+    os.mkfifo(machine.logs / "b.log")
+    machine.start(from_start=True)
+    machine.append("one\n")
+    until(machine.stored("one"), "stored")
+    assert "it is a symbolic link, not a file (and 1 more); it is not followed" in machine.errors or (
+        "it is a FIFO, not a file (and 1 more); it is not followed" in machine.errors
+    )
+
+
 def test_files_that_begin_alike_are_different_files(machine: Machine) -> None:
     """The same first kilobytes, and a file that is shorter than a fingerprint."""
     head = "".join(f"# header {at}\n" for at in range(200))

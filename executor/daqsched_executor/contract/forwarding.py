@@ -59,6 +59,8 @@ class LogFiles:
     charset: str = "utf-8"
     #: Whether a file that was there when it was first seen is read from its beginning.
     from_start: bool = False
+    #: Whether symbolic links are followed: those of root (or the forwarder's account), and another account's to its own files.
+    follow_links: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     #: Only on these machines, in a job file: names and ranges as in a job; empty: on all that have a forwarder.
     hosts: tuple[str, ...] = ()

@@ -12,9 +12,7 @@ its last byte, else its packed file would be read again.
 
 from __future__ import annotations
 
-import glob
 import os
-import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -25,8 +23,10 @@ from ..forms import form_of
 from ..position import Position
 from ..source import Source
 from .followed import Followed, new_id
-from .handles import Key, changed, first_byte, key_of, last_line, opened
+from .handles import Key, first_byte, key_at, key_of, last_line
 from .identity import COMPRESSED, originals
+from .patterns import Look
+from .places import opened
 from .registry import Registry
 from .rest import PACKED, unpacked
 
@@ -49,8 +49,11 @@ class Match(NamedTuple):
     """A file that a pattern names."""
 
     path: str
+    #: The same without links: it is rotated there.
+    real: str
     one: LogFiles
     size: int
+    changed: float
 
 
 class LogFilesWatcher:
@@ -77,6 +80,8 @@ class LogFilesWatcher:
         #: The folders of all files, and when (nanoseconds) names moved in them.
         self._folders: dict[str, int] = {}
         self._begun = self._noted = False
+        #: Whether the last look did not come to an end.
+        self._cut = False
 
     lost = 0
 
@@ -99,7 +104,7 @@ class LogFilesWatcher:
             self._followed.complete = self._registry.complete_until()
         found = dict(self._matches())
         if not self._begun:
-            self._followed.resume((path, key[1]) for key, (path, _, _) in found.items())
+            self._followed.resume((path, key[1]) for key, (_, path, *_) in found.items())
             self._begun = True
             known = self._registry.known(self._told)
             self._old.update(key for key, match in found.items() if match.one not in known)
@@ -115,10 +120,12 @@ class LogFilesWatcher:
         cost_s = time.thread_time() - before
         for key, file in self._files.items():
             match = found.pop(key, None)
+            if match is None and self._cut and not file.away and key_at(file.path) == key:
+                continue  # it is there
             if match is None and not file.away:
                 file.away_since = now
             file.away = match is None
-            file.path = match.path if match else file.path
+            file.path = match.real if match else file.path
         self._followed.tidy()
         whole = self._follow(found)
         self._old &= found.keys()
@@ -144,23 +151,29 @@ class LogFilesWatcher:
     def _matches(self) -> Iterator[tuple[Key, Match]]:
         """Each file that a pattern names, once; the first pattern counts."""
         seen: set[Key] = set()
+        self._cut = False
         for one in self._told:
             for pattern in one.paths:
-                paths = glob.iglob(pattern, recursive=True) if glob.has_magic(pattern) else (pattern,)
-                for path in islice(paths, MOST_MATCHES):
-                    if path.endswith(COMPRESSED):
-                        continue
-                    try:
-                        status = os.stat(path)
-                    except FileNotFoundError:
-                        continue
-                    except OSError as error:
-                        self._complain(path, f"cannot look at {path}: {error}")
-                        continue
+                look = Look(pattern, one.follow_links)
+                for path, real, status in islice(look.files(), MOST_MATCHES):
                     key = (status.st_dev, status.st_ino)
-                    if stat.S_ISREG(status.st_mode) and key not in seen:
+                    if key not in seen and not path.endswith(COMPRESSED):
                         seen.add(key)
-                        yield key, Match(path, one, status.st_size)
+                        yield key, Match(path, real, one, status.st_size, status.st_mtime)
+                self._tell(one, look)
+
+    def _tell(self, one: LogFiles, look: Look) -> None:
+        """What is put aside, and what was not looked at: one sentence each for a service."""
+        if look.aside:
+            more = f" (and {look.aside - 1:,} more)" if look.aside > 1 else ""
+            self._complain(f"aside {one.name}", f"{one.name}: {look.first_aside}{more}; it is not followed")
+        if look.failed:
+            self._complain(f"look {one.name}", look.failed)
+        if look.cut:
+            self._cut = True
+            self._complain(
+                f"cut {one.name}", f"{one.name}: {look.cut}: some of its files may not be found; name them closer"
+            )
 
     def _note_patterns(self) -> None:
         """From now on what is there was new once: whoever comes next reads it from its beginning."""
@@ -180,21 +193,21 @@ class LogFilesWatcher:
                 f"{len(found) + len(self._files)} log files match: the {MOST_FILES} that were written to last are followed; "
                 "name fewer",
             )
-            found = dict(sorted(found.items(), key=lambda item: -changed(item[1].path))[: max(0, room)])
+            found = dict(sorted(found.items(), key=lambda item: -item[1].changed)[: max(0, room)])
         for key, match in found.items():
             try:
-                self._open(key, match.path, match.one)
+                self._open(key, match)
             except OSError as error:
                 self._complain(match.path, f"cannot read {match.path} of {match.one.name}: {error}; it is tried again")
                 whole = False
         return whole
 
-    def _open(self, key: Key, path: str, one: LogFiles) -> None:
-        handle = opened(path)
+    def _open(self, key: Key, match: Match) -> None:
+        handle, one = opened(match.real), match.one
         try:
             wide = one.charset.lower().replace("_", "-").startswith(("utf-16", "utf16"))
             old = key in self._old and not one.from_start
-            folder, name = os.path.split(path)
+            folder, name = os.path.split(match.real)
             if (
                 key_of(handle) != key  # its name has moved on
                 or (wide and os.fstat(handle).st_size < 2)  # its byte order is not there yet
@@ -209,7 +222,7 @@ class LogFilesWatcher:
         except BaseException:
             os.close(handle)
             raise
-        self._followed.register(handle, path, one, new_id(), start)
+        self._followed.register(handle, match.path, one, new_id(), start, match.real)
         self._old.discard(key)  # what is in it after it was emptied is new
 
     # ------------------------------------------------------------------ what came and went
@@ -218,7 +231,7 @@ class LogFilesWatcher:
         """The names of all files, in each folder where names moved since the last call."""
         by_name = {one.name: one for one in self._told}
         ones = {file.path: by_name[file.stream.job] for file in self._followed.known() if file.stream.job in by_name}
-        ones.update((match.path, match.one) for match in found.values())
+        ones.update((match.real, match.one) for match in found.values())
         before, self._folders = self._folders, {}
         names: dict[str, dict[str, LogFiles]] = {}
         for path, one in ones.items():

@@ -38,10 +38,10 @@ class Followed:
         #: All that was written to before then (wall clock) is known; 0: nothing is, and all is new to us.
         self.complete = 0.0
 
-    def register(self, handle: int, path: str, one: LogFiles, stream_id: str, start: int) -> File:
-        """The stream of an open file; the descriptor is closed where it can't be registered."""
+    def register(self, handle: int, path: str, one: LogFiles, stream_id: str, start: int, real: str = "") -> File:
+        """The stream of an open file, closed where it can't be registered; ``real``: where it is, without links."""
         try:
-            stream = self._registry.stream(one, path, stream_id, start, handle)
+            stream = self._registry.stream(one, path, stream_id, start, handle, real)
             file = File(stream, self._registry.path(stream_id), Position(0, start), handle, self._forget)
             file.write(sync=True)
         except BaseException:

@@ -48,7 +48,9 @@ class File(Source):
         """``file``: the open descriptor, or -1 where what was not read is lost; ``forget`` is told of the end."""
         super().__init__(stream, "", registration, position)
         self.file = file
-        self.path = stream.path
+        #: Where it is, as far as is known, or was: the same as the stream's but for links.
+        real = stream.options.get("real")
+        self.path = real if isinstance(real, str) else stream.path
         self.identity = Identity(*stream.options["identity"])
         #: No name that we look for leads to it any more, since then (monotonic).
         self.away = False

@@ -11,15 +11,18 @@ from ..lines import LONGEST
 Key = tuple[int, int]
 
 
-def opened(path: str) -> int:
-    """A descriptor to read by. Raises OSError."""
-    # Not to hang where somebody has put a FIFO.
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-
-
 def key_of(handle: int) -> Key:
     """Which file that is."""
     status = os.fstat(handle)
+    return status.st_dev, status.st_ino
+
+
+def key_at(path: str) -> Key:
+    """Which file has that name; (0, 0): none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return 0, 0
     return status.st_dev, status.st_ino
 
 

@@ -49,7 +49,9 @@ class Registry:
         """All that there are. Raises OSError."""
         return (os.path.join(self._folder, name) for name in os.listdir(self._folder) if name.endswith(_SUFFIX))
 
-    def stream(self, one: LogFiles, path: str, stream_id: str = "", start: int = 0, handle: int = -1) -> Stream:
+    def stream(
+        self, one: LogFiles, path: str, stream_id: str = "", start: int = 0, handle: int = -1, real: str = ""
+    ) -> Stream:
         """What is registered of a file, which is open; LookupError or ValueError where the service's options are none."""
         from ..forms.records import charset_of
 
@@ -74,6 +76,7 @@ class Registry:
                 "multiline": one.multiline,
                 "charset": charset_of(one.charset, beginning).name,
                 "identity": list(identity),
+                **({"real": real} if real not in ("", path) else {}),
             },
         )
 

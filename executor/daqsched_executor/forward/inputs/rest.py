@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import IO, Callable
 
 from .identity import BEGINNING
+from .places import opened
 
 #: So much before the place that was read to is kept, too: it may be under way. Three bodies are less.
 BEFORE = 8 * 1024 * 1024
@@ -27,7 +28,7 @@ def unpacked(path: str, target: str, begins: Callable[[bytes], bool], offset: in
 
     Raises OSError, also for what is no such file (and EOFError, or another of the unpacker's own, for a torn one).
     """
-    with _open(path) as packed:
+    with os.fdopen(opened(path), "rb") as file, _open(path, file) as packed:
         first = packed.read(BEGINNING)
         if not begins(first):
             return -1
@@ -47,19 +48,19 @@ def kept(file: int, target: str, offset: int) -> int:
     return _written(target, first, start, _pieces(file, start), offset)
 
 
-def _open(path: str) -> IO[bytes]:
+def _open(path: str, file: IO[bytes]) -> IO[bytes]:
     # Imported here: a machine may never need them, and they cost memory.
     if path.endswith(".gz"):
         import gzip
 
-        return gzip.open(path, "rb")  # type: ignore[return-value]
+        return gzip.open(file, "rb")  # type: ignore[return-value]
     if path.endswith(".bz2"):
         import bz2
 
-        return bz2.open(path, "rb")
+        return bz2.open(file, "rb")
     import lzma
 
-    return lzma.open(path, "rb")
+    return lzma.open(file, "rb")
 
 
 def _pieces(file: int, start: int) -> Iterator[bytes]:

@@ -12,11 +12,12 @@ import os
 import stat
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 
 from .following import File
-from .handles import Key, changed, key_of, opened
+from .handles import Key, changed, key_of
 from .identity import COMPRESSED, originals
+from .places import opened
 from .rest import PACKED, unpacked
 
 #: A file's or folder's time lags behind the clock by a few milliseconds.
@@ -24,6 +25,9 @@ LAG_S = 0.05
 
 #: For so long at most, and this often, one look goes on in folders that change.
 PATIENCE_S, AGAIN_S = 0.5, 0.03
+
+#: So many names of a folder are looked at, and so many files that may be the one, those that were written to last.
+MOST_NAMES, MOST_LIKELY = 200_000, 200
 
 Complain = Callable[[str, str], None]
 
@@ -144,7 +148,7 @@ def _being_packed(path: str) -> bool:
 
 
 def _newest_first(found: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    return sorted(found, key=lambda item: -changed(item[0]))
+    return sorted(found, key=lambda item: -changed(item[0]))[:MOST_LIKELY]
 
 
 def _with_inode(path: str, inode: int) -> Iterator[str]:
@@ -159,20 +163,20 @@ def _siblings(path: str, ends: tuple[str, ...] = ()) -> Iterator[tuple[str, int]
     """
     stem = os.path.basename(path).partition(".")[0]
     with contextlib.suppress(OSError), os.scandir(os.path.dirname(path)) as entries:
-        for entry in entries:
+        for entry in islice(entries, MOST_NAMES):
             right = entry.name.endswith(ends) if ends else not entry.name.endswith(COMPRESSED)
-            if right and entry.name.startswith(stem) and entry.is_file():
+            if right and entry.name.startswith(stem) and entry.is_file(follow_symlinks=False):
                 yield entry.path, entry.inode()
 
 
 def _written(folder: str, since: float) -> Iterator[tuple[str, Key]]:
     """Files in a folder that rotation may have made, and that were written to since then."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
+        for entry in islice(entries, MOST_NAMES):
             packed = entry.name.endswith(COMPRESSED)
             if (packed and not entry.name.endswith(PACKED)) or next(originals(entry.name), None) is None:
                 continue
             with contextlib.suppress(OSError):
-                status = entry.stat()
+                status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode) and status.st_mtime >= since - LAG_S:
                     yield entry.path, (status.st_dev, status.st_ino)
