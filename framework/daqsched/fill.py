@@ -9,6 +9,7 @@ from typing import Callable, Iterable, Mapping
 import msgspec
 
 from daqsched.errors import JobError
+from daqsched.limits import shown
 from daqsched.spec import CheckSpec, ForwarderSpec, JobSpec
 from daqsched_executor.contract import FORWARDING_VARIABLE, Check, Payload
 
@@ -25,22 +26,27 @@ def fill(text: str, job: JobSpec, host: str, field: str = "command", ports: Mapp
     values = {"host": host, "job": job.name, "version": job.release, "instance": f"{job.name}@{host}"}
     values.update((f"port:{name}", str(ports.get(name, number))) for name, number in job.ports.items())
 
+    # a value of the environment may be a secret, and sentences go into logs
+    hidden = field == "env"
+    said = "a value" if hidden else shown(text)
+
     def one(found: re.Match[str]) -> str:
         if found.group(0) in ("{{", "}}"):
             return found.group(0)[0]
         name = found.group(1)
         if name is None:
             raise JobError(
-                f"{text!r}: a single '{found.group(0)}'; write '{found.group(0) * 2}' for the character", field
+                f"{said}: a single '{found.group(0)}'; write '{found.group(0) * 2}' for the character", field
             )
         if name.startswith("port:") and name not in values:
             there = ", ".join(job.ports) or "none"
-            raise JobError(f"{text!r}: the job has no port {name[5:]!r} among its resources.ports: {there}", field)
+            raise JobError(f"{said}: the job has no port {shown(name[5:])} among its resources.ports: {there}", field)
         if name not in values:
             there = ", ".join(f"{{{value}}}" for value in values)
-            raise JobError(f"{text!r}: no placeholder '{{{name}}}'; there are {there}", field)
+            wrong = "..." if hidden else name[:100]
+            raise JobError(f"{said}: no placeholder '{{{wrong}}}'; there are {there}", field)
         if name == "version" and not job.release:
-            raise JobError(f"{text!r} uses {{version}}, but the job has no version", field)
+            raise JobError(f"{said} uses {{version}}, but the job has no version", field)
         return values[name]
 
     return _PLACEHOLDER.sub(one, text) if "{" in text or "}" in text else text

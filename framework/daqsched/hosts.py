@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 import sys
-from typing import Iterable, Iterator
+from typing import Iterable, Sequence, Union
 
 from daqsched.errors import JobError
+from daqsched.limits import HOST_NAME, HOSTS, TEXT, shown
 
 #: What a host name may hold after expansion (RFC 1123 letters, digits, dots and dashes; underscores are met in practice).
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?\Z")
+_RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?\Z")
 
-#: A pattern that stands for more hosts than this is a typing mistake, not a farm.
-MOST_HOSTS = 100_000
+_DIGITS = "0123456789"
+_NO_DIGITS = "".join(chr(code) for code in range(128) if chr(code) not in _DIGITS)
+
+#: A text as it is; or the ranges in a bracket: first, last, width.
+_Piece = Union[str, Sequence[tuple[int, int, int]]]
 
 
-def expand(patterns: str | Iterable[str]) -> tuple[str, ...]:
-    """All hosts that the patterns name, each once, in the order written; raises `JobError` on a malformed one.
+def expand(patterns: str | Iterable[str], most: float = HOSTS.most) -> tuple[str, ...]:
+    """All hosts that the patterns name, each once, in the order written; raises `JobError` on a malformed one, and where
+    they name more than ``most``: those are counted before any is made.
 
     >>> expand("hlt[01-03,07]")
     ('hlt01', 'hlt02', 'hlt03', 'hlt07')
@@ -26,41 +33,62 @@ def expand(patterns: str | Iterable[str]) -> tuple[str, ...]:
     ('ctl', 'rack1-1', 'rack1-2', 'rack2-1', 'rack2-2')
     """
     found: dict[str, None] = {}
+    total = 0
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        for name in _expand_one(pattern, pattern):
+        pieces = _pieces(pattern)
+        total += _product(pieces)
+        if total > most:
+            raise JobError(f"{shown(pattern)}: more than {most:,.0f} hosts are named", "hosts")
+        for parts in itertools.product(*map(_texts, pieces)):
+            name = "".join(parts)
+            if len(name) > HOST_NAME.most:
+                raise JobError(f"{shown(pattern)}: a host's name has at most {HOST_NAME.most:.0f} characters", "hosts")
             if not _NAME.match(name):
-                raise JobError(f"{pattern!r} is no host name and no pattern like 'hlt[01-10]'", "hosts")
+                raise JobError(f"{shown(pattern)} is no host name and no pattern like 'hlt[01-10]'", "hosts")
             found[sys.intern(name)] = None  # every job of a host has the same text for it
-            if len(found) > MOST_HOSTS:
-                raise JobError(f"{pattern!r} names more than {MOST_HOSTS} hosts", "hosts")
     return tuple(found)
 
 
-def _expand_one(rest: str, whole: str) -> Iterator[str]:
-    bracket = _BRACKET.search(rest)
-    if bracket is None:
-        if "[" in rest or "]" in rest:
-            raise JobError(f"{whole!r}: the brackets do not match; write for example 'hlt[01-10]'", "hosts")
-        yield rest
-        return
-    for number in _numbers(bracket.group(1), whole):
-        for tail in _expand_one(rest[bracket.end() :], whole):
-            yield rest[: bracket.start()] + number + tail
+def count(patterns: Iterable[str]) -> int:
+    """How many names `expand` would make, perhaps some of them twice; none is made. Raises `JobError` as it does."""
+    return sum(_product(_pieces(pattern)) for pattern in patterns)
 
 
-def _numbers(text: str, whole: str) -> Iterator[str]:
-    """``01-03,7`` becomes ``01 02 03 7``: the width is that of the first number."""
-    for part in text.split(","):
-        bounds = _RANGE.match(part.strip())
-        if bounds is None:
-            raise JobError(f"{whole!r}: '[{text}]' is no range of numbers; write for example 'hlt[01-10,12]'", "hosts")
-        first, last = bounds.group(1), bounds.group(2) or bounds.group(1)
-        if int(last) < int(first):
-            raise JobError(f"{whole!r}: the range [{part}] runs backwards", "hosts")
-        if int(last) - int(first) >= MOST_HOSTS:
-            raise JobError(f"{whole!r} names more than {MOST_HOSTS} hosts", "hosts")
-        for number in range(int(first), int(last) + 1):
-            yield f"{number:0{len(first)}d}"
+def _pieces(pattern: str) -> list[_Piece]:
+    """The texts and the brackets of a pattern, in turn."""
+    if len(pattern) > TEXT.most:
+        raise JobError(f"{shown(pattern)}: at most {TEXT} are allowed; write a list of patterns", "hosts")
+    found: list[_Piece] = []
+    for at, part in enumerate(_BRACKET.split(pattern)):
+        if at % 2:
+            found.append([_range(text.strip(), part, pattern) for text in part.split(",")])
+        elif "[" in part or "]" in part:
+            raise JobError(f"{shown(pattern)}: the brackets do not match; write for example 'hlt[01-10]'", "hosts")
+        else:
+            found.append(part)
+    return found
+
+
+def _range(text: str, inside: str, pattern: str) -> tuple[int, int, int]:
+    """``01-03`` is 1, 3, 2: the width is that of the first number."""
+    bounds = _RANGE.match(text)
+    if bounds is None:
+        what = f"'[{inside[:100]}]' is no range of numbers"
+        raise JobError(f"{shown(pattern)}: {what}; write for example 'hlt[01-10,12]'", "hosts")
+    first, last = bounds.group(1), bounds.group(2) or bounds.group(1)
+    if int(last) < int(first):
+        raise JobError(f"{shown(pattern)}: the range [{text}] runs backwards", "hosts")
+    return int(first), int(last), len(first)
+
+
+def _product(pieces: Iterable[_Piece]) -> int:
+    return math.prod(1 if isinstance(piece, str) else sum(b - a + 1 for a, b, _ in piece) for piece in pieces)
+
+
+def _texts(piece: _Piece) -> Iterable[str]:
+    if isinstance(piece, str):
+        return (piece,)
+    return (f"{number:0{width}d}" for first, last, width in piece for number in range(first, last + 1))
 
 
 def fold(names: Iterable[str]) -> str:
@@ -72,11 +100,14 @@ def fold(names: Iterable[str]) -> str:
     groups: dict[tuple[str, int, str], list[int]] = {}
     plain: list[str] = []
     for name in sorted(set(names)):
-        parts = re.match(r"(.*?)(\d+)(\D*)\Z", name)
-        if parts is None:
+        # the last digits in it, in time that grows as its length does, whatever it is
+        stem = name.rstrip(_NO_DIGITS)
+        head = stem.rstrip(_DIGITS)
+        if stem == head:
             plain.append(name)
         else:
-            groups.setdefault((parts.group(1), len(parts.group(2)), parts.group(3)), []).append(int(parts.group(2)))
+            digits = stem[len(head) :]
+            groups.setdefault((head, len(digits), name[len(stem) :]), []).append(int(digits))
     for (head, width, tail), numbers in groups.items():
         runs: list[tuple[int, int]] = []
         for number in numbers:

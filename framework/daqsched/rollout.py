@@ -12,6 +12,7 @@ from typing import Literal, Union
 import msgspec
 
 from daqsched.errors import JobError
+from daqsched.limits import refusal
 
 Key = tuple[str, str]
 
@@ -121,6 +122,9 @@ MOST_FAILURES = 20
 
 def check(strategy: Strategy) -> None:
     """Raise `JobError` with the field for what can't be."""
+    beyond = refusal(strategy)
+    if beyond is not None:
+        raise JobError(beyond[1], beyond[0])
     for part in strategy.batches:
         if isinstance(part, int) and part < 1:
             raise JobError(f"a batch has at least one host, not {part}", "batches")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from typing import Callable, Iterable
+import re
+from fnmatch import translate
+from typing import Callable, Iterable, Optional
 
 from daqsched.errors import JobError, UserError
 from daqsched.hosts import expand
+from daqsched.limits import HOSTS, SELECTION, WILDCARDS, shown, unprintable
 
 Chosen = Callable[[str, str], bool]
 
@@ -15,35 +17,102 @@ def selection(words: Iterable[str]) -> Chosen:
     """A test for (job, host) that is true where any of the words fits; no word at all means everything.
 
     In a word, what is before ``@`` is a job's name and what is after it a host's; either may be left out, may hold
-    ``*`` and ``?``, and the host may be a range. Raises `UserError` for a word that can't be read.
+    ``*`` and ``?``, and the host may be a range. Raises `UserError` for a word that can't be read, and where there are more
+    than `limits` allows.
+
+    What a test costs does not grow with the number of words, but for the first of each job and each host.
     """
-    tests = [_one(word) for word in words]
-    if not tests:
-        return lambda job, host: True
-    return lambda job, host: any(test(job, host) for test in tests)
+    chosen = _Selection()
+    for word in words:
+        chosen.add(word)
+    return chosen.everything if not chosen.words else chosen
 
 
-def _one(word: str) -> Chosen:
-    job, _, host = word.partition("@")
-    if not job and not host:
-        raise UserError(f"{word!r} selects nothing: write JOB, JOB@HOST or @HOST, for example 'readout@hlt[01-10]'")
-    test_job, test_host = _pattern(job), _hosts(host)
-    return lambda a_job, a_host: test_job(a_job) and test_host(a_host)
+class _Selection:
+    def __init__(self) -> None:
+        self.words = self._wild = self._named = 0
+        #: For a job's name, and for those that a pattern fits: the hosts; None in the place of a pattern: all.
+        self._by_job: dict[str, _Hosts] = {}
+        self._by_pattern: list[tuple[Optional[re.Pattern[str]], _Hosts]] = []
+        #: job -> the hosts of all that fit it, found once.
+        self._of_job: dict[str, tuple[_Hosts, ...]] = {}
+
+    def __call__(self, job: str, host: str) -> bool:
+        found = self._of_job.get(job)
+        if found is None:
+            fit = [hosts for pattern, hosts in self._by_pattern if pattern is None or pattern.match(job)]
+            found = self._of_job[job] = tuple([self._by_job[job], *fit] if job in self._by_job else fit)
+        return any(hosts.fits(host) for hosts in found)
+
+    @staticmethod
+    def everything(job: str, host: str) -> bool:
+        """No word: all is meant."""
+        return True
+
+    def add(self, word: str) -> None:
+        """One more."""
+        self.words += 1
+        if self.words > SELECTION.most:
+            raise UserError(f"a selection has at most {SELECTION}: name jobs, or hosts as a range")
+        if len(word) > MOST_LETTERS or unprintable(word) or any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise UserError(f"{shown(word)} can't be a selection: JOB@HOST has at most {MOST_LETTERS} characters")
+        job, _, host = word.partition("@")
+        if not job and not host:
+            raise UserError(f"{word!r} selects nothing: write JOB, JOB@HOST or @HOST, for example 'readout@hlt[01-10]'")
+        if any(mark in job for mark in "*?") and job != "*":
+            hosts = _Hosts()
+            self._by_pattern.append((self._pattern(job), hosts))
+        elif job in ("", "*"):
+            if not self._by_pattern or self._by_pattern[0][0] is not None:
+                self._by_pattern.insert(0, (None, _Hosts()))
+            hosts = self._by_pattern[0][1]
+        else:
+            hosts = self._by_job.setdefault(job, _Hosts())
+        if not host or host == "*":
+            hosts.all = True
+        elif any(mark in host for mark in "*?"):
+            hosts.patterns.append(self._pattern(host))
+        elif "[" in host:
+            try:
+                names = expand(host, HOSTS.most - self._named)
+            except JobError as error:
+                raise UserError(str(error)) from error
+            self._named += len(names)
+            hosts.names.update(names)
+        else:
+            hosts.names.add(host)
+
+    def _pattern(self, text: str) -> re.Pattern[str]:
+        self._wild += 1
+        if self._wild > WILDCARDS.most or sum(map(text.count, "*?")) > MOST_MARKS:
+            raise UserError(
+                f"a selection has at most {WILDCARDS}, and at most {MOST_MARKS} of these in each: name jobs, or hosts"
+            )
+        return re.compile(translate(text))
 
 
-def _pattern(text: str) -> Callable[[str], bool]:
-    if not text or text == "*":
-        return lambda name: True
-    if any(mark in text for mark in "*?"):
-        return lambda name: fnmatchcase(name, text)
-    return lambda name: name == text
+#: The longest word, and how often * and ? may be in one.
+MOST_LETTERS, MOST_MARKS = 1000, 10
 
 
-def _hosts(text: str) -> Callable[[str], bool]:
-    if "[" not in text or "*" in text or "?" in text:
-        return _pattern(text)
-    try:
-        names = frozenset(expand(text))
-    except JobError as error:
-        raise UserError(str(error)) from error
-    return names.__contains__
+class _Hosts:
+    """The hosts of a word, or of several for the same jobs."""
+
+    __slots__ = ("_fit", "all", "names", "patterns")
+
+    def __init__(self) -> None:
+        self.all = False
+        self.names: set[str] = set()
+        self.patterns: list[re.Pattern[str]] = []
+        self._fit: dict[str, bool] = {}
+
+    def fits(self, host: str) -> bool:
+        """Whether any of them means this host."""
+        if self.all or host in self.names:
+            return True
+        if not self.patterns:
+            return False
+        found = self._fit.get(host)
+        if found is None:
+            found = self._fit[host] = any(pattern.match(host) for pattern in self.patterns)
+        return found

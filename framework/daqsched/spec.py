@@ -19,6 +19,7 @@ from msgspec import structs
 
 from daqsched.errors import UserError
 from daqsched.hosts import expand
+from daqsched.limits import brief, shown
 from daqsched.rollout import Strategy
 from daqsched_executor.contract import Container, Forwarding, Journal, JsonLines, LogFiles, Restart, Stop, Syslog
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
@@ -228,6 +229,14 @@ def encode(spec: Spec) -> bytes:
     return _encoder.encode(plain(spec))
 
 
+def size_of(job: JobSpec) -> int:
+    """Bytes of a job's JSON; a text that is none counts as nothing."""
+    try:
+        return len(_encoder.encode(plain(job)))
+    except UnicodeEncodeError:
+        return 0
+
+
 def decode(data: bytes | str) -> Spec:
     """Read what `encode` wrote; raises `UserError` with the field where it is not a spec of this version.
 
@@ -236,9 +245,9 @@ def decode(data: bytes | str) -> Spec:
     try:
         spec = _decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise UserError(f"not a spec of version {VERSION}: {error}") from error
+        raise UserError(f"not a spec of version {VERSION}: {brief(str(error))}") from error
     except msgspec.DecodeError as error:
-        raise UserError(f"the spec is not JSON: {error}") from error
+        raise UserError(f"the spec is not JSON: {brief(str(error))}") from error
     if spec.version != VERSION:
         raise UserError(f"the spec has version {spec.version}, this daqsched knows {VERSION}: install the same version")
     return spec
@@ -256,7 +265,7 @@ def refuse_unknown(raw: Any) -> None:
     """
     for job in raw.get("jobs", ()):
         for part, kind in PARTS.items():
-            _refuse_unknown(kind, job.get(part) or (), f"job {job['name']!r}: {part}")
+            _refuse_unknown(kind, job.get(part) or (), f"job {shown(job['name'])}: {part}")
     logging = raw.get("logging", {})
     for part, kind in LOGGING_PARTS.items():
         for one in logging.get(part, ()) if part == "files" else [logging.get(part, ())]:
@@ -267,7 +276,7 @@ def _refuse_unknown(kind: type, names: Iterable[str], where: str) -> None:
     known = sorted(field.name for field in fields(kind))
     for name in names:
         if name not in known:
-            raise UserError(f"{where} has no field {name!r}; it has {', '.join(known)}")
+            raise UserError(f"{where} has no field {shown(name)}; it has {', '.join(known)}")
 
 
 def digest(spec: Spec) -> str:

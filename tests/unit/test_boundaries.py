@@ -13,14 +13,14 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "errors fill foreign forwarder hosts preflight protocol rollout select spec task times",
+    FRAMEWORK: "errors fill foreign forwarder hosts limits preflight protocol rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying asked backoff commands demand ends engine events farm incidents instance invariants leases"
     " match moments offers order paces preflights reconciling rolling rollouts surveys tasks wanted",
     FRAMEWORK / "jobfile": "__init__ checks conflicts convert differences job parts rules variables",
     FRAMEWORK / "logs": "__init__ answers count grep intervals kibana lines placing query retention seek tails",
     FRAMEWORK / "terminal": "__init__ heat",
-    FRAMEWORK / "views": "__init__ foresight placement plan view why",
+    FRAMEWORK / "views": "__init__ foresight placement plan snapshot view why",
     FRAMEWORK / "mesos": "incoming outgoing",
     FRAMEWORK / "store": "__init__ kept lease",
     FRAMEWORK / "serve": "room word",
@@ -184,7 +184,7 @@ def test_printing_is_found_in_every_spelling(tmp_path: Path) -> None:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "errors fill foreign forwarder hosts preflight rollout select settings spec task times",
+    "errors fill foreign forwarder hosts limits preflight rollout select settings spec task times",
     "jobfile engine",
     "views",
     "protocol client",

@@ -15,6 +15,7 @@ from daqsched.select import selection
 from daqsched.spec import Spec
 from daqsched.views.foresight import with_times
 from daqsched.views.plan import plan
+from daqsched.views.snapshot import had, snapshot
 from daqsched.views.view import rows
 from daqsched_executor.contract import Exit, Report
 
@@ -448,7 +449,9 @@ def test_a_plan_foresees_the_batches_of_what_is_chosen_and_changes() -> None:
     def foreseen(*words: str) -> tuple[int, ...]:
         chosen = selection(list(words))
         found = plan(world.engine.spec, spec, world.engine.hosts_of, world.engine.behind(), chosen)
-        return with_times(world.engine, found, spec, chosen, strategy).batches
+        known = snapshot(world.engine)
+        known.instances.update(had(world.engine, "readout"))
+        return with_times(known, found, spec, chosen, strategy).batches
 
     assert foreseen() == (1, 3)
     assert foreseen("@hlt[01-02]") == (1, 1)

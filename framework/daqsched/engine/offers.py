@@ -12,6 +12,7 @@ from daqsched.engine.instance import Instance
 from daqsched.engine.match import Room, lacking
 from daqsched.engine.tasks import look_for_lost
 from daqsched.engine.wanted import unwant, want
+from daqsched.errors import JobError
 from daqsched.fill import payload
 from daqsched.spec import FORWARDER, JobSpec, run_digest
 from daqsched.task import Task
@@ -43,7 +44,11 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
                     continue
                 instance.reason = room.refusal(job) or ""
                 if not instance.reason:
-                    launched.append(_launch(farm, instance, job, offer.agent_id, room.take(job), now))
+                    try:
+                        launched.append(_launch(farm, instance, job, offer.agent_id, room.take(job), now))
+                    except JobError as error:
+                        # applied by the rules of another day; whatever else waits here goes on
+                        instance.reason = f"can't be launched: {error.field}: {error}; mend the job and apply it again"
             looking += surveys.launch(farm, name, offer.agent_id, room)
         if launched or looking:
             farm.out.append(commands.Launch(offer.id, offer.agent_id, tuple(launched), REFUSE_S, tuple(looking)))
@@ -90,9 +95,10 @@ def _launch(
     farm: Farm, instance: Instance, job: JobSpec, agent_id: str, ports: Mapping[str, int], now: float
 ) -> TaskToLaunch:
     task = Task(f"{instance}.{farm.new_id()}", agent_id, instance.digest, now, since=now, ports=ports)
+    told = payload(job, instance.host, task.id, ports)
     farm.give(instance, task, now)
     farm.arm(now + ASK_S, instance)
-    return TaskToLaunch(payload(job, instance.host, task.id, ports), job.cpus, job.mem, job.disk)
+    return TaskToLaunch(told, job.cpus, job.mem, job.disk)
 
 
 def launch_refused(farm: Farm, event: events.LaunchRefused, now: float) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from daqsched.errors import JobError
-from daqsched.hosts import expand
+from daqsched.hosts import count, expand
 from daqsched.jobfile.rules import check_job, did_you_mean, logging_mistakes
+from daqsched.limits import FIXED_PORTS, INSTANCES, JOBS, refusal, shown
 from daqsched.rollout import check as check_strategy
 from daqsched.spec import JobSpec, Spec
 
@@ -16,12 +17,17 @@ def check(spec: Spec) -> None:
 
     A job file is looked at job by job as it is evaluated, and by `conflicts` at the end.
     """
+    if len(spec.jobs) > JOBS.most:
+        raise JobError(f"has {len(spec.jobs):,} jobs, at most {JOBS.most:,.0f} are allowed", "jobs")
+    beyond = refusal(spec.source)
+    if beyond is not None:
+        raise JobError(f"source: {beyond[1]}", "source")
     seen = set()
     for job in spec.jobs:
         try:
             check_job(job)
         except JobError as error:
-            raise JobError(f"job {job.name!r}: {error.field}: {error}", error.field) from error
+            raise JobError(f"job {shown(job.name)}: {error.field}: {error}", error.field) from error
         if job.name in seen:
             raise JobError(f"two jobs are named {job.name!r}: names must differ", "name")
         seen.add(job.name)
@@ -39,6 +45,13 @@ def check(spec: Spec) -> None:
 def conflicts(jobs: Iterable[JobSpec]) -> Iterator[tuple[str, JobError]]:
     """What can't be of jobs that are right one by one, with the name of the job whose field it is."""
     known = {job.name: job for job in jobs}
+    total = 0
+    for job in known.values():
+        total += count(job.hosts)
+        if total > INSTANCES.most:
+            sentence = f"with the jobs before it, more than {INSTANCES} are named: make several farms of it"
+            yield job.name, JobError(sentence, "hosts")
+            return
     for job in known.values():
         for name in job.after:
             if name not in known:
@@ -72,14 +85,27 @@ def _cycles(after: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
 
 def _taken_ports(jobs: Iterable[JobSpec]) -> Iterator[tuple[str, JobError]]:
     """A number can be had once on a host. Which machines have which attributes is not known here."""
-    taken: dict[tuple[str, int], JobSpec] = {}
+    askers: dict[int, list[tuple[JobSpec, str]]] = {}
     for job in jobs:
-        told = set()
         for name, number in job.ports.items():
-            for host in expand(job.hosts) if number else ():
-                first = taken.setdefault((host, number), job)
-                if first is not job and (first.name, number) not in told and _may_meet(first, job):
-                    told.add((first.name, number))
+            if number:
+                askers.setdefault(number, []).append((job, name))
+    looked = 0
+    told: set[tuple[str, str, int]] = set()
+    for number, those in askers.items():
+        taken: dict[str, JobSpec] = {}
+        for job, name in those if len(those) > 1 else ():
+            looked += count(job.hosts)
+            if looked > FIXED_PORTS.most:
+                yield (
+                    job.name,
+                    JobError(f"with the jobs before it, more than {FIXED_PORTS} are asked for", "resources.ports"),
+                )
+                return
+            for host in expand(job.hosts):
+                first = taken.setdefault(host, job)
+                if first is not job and (job.name, first.name, number) not in told and _may_meet(first, job):
+                    told.add((job.name, first.name, number))
                     sentence = f"{name!r}: port {number} of {host} is taken by job {first.name!r}"
                     yield job.name, JobError(sentence, "resources.ports")
 

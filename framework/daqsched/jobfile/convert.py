@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from daqsched.errors import JobError
+from daqsched.limits import brief, shown
 
 #: What a field of the spec is called in a job file, where that differs.
 WORDS = {
@@ -41,7 +42,7 @@ def convert(kind: type[Struct], values: Mapping[str, Any], inside: str = "") -> 
         for part in re.findall(r"\.(\w+)", word[len(head) :]):
             value = value.get(part) if isinstance(value, Mapping) else value
         word = inside + WORDS.get(head, head) + word[len(head) :]
-        raise JobError(f"{sentence[0].lower()}{sentence[1:].replace('`', '')}: {value!r}", word) from error
+        raise JobError(f"{sentence[0].lower()}{brief(sentence[1:].replace('`', ''))}: {shown(value)}", word) from error
 
 
 def _plain(value: Any) -> Any:
@@ -75,4 +76,4 @@ def texts_of(value: Any, field: str) -> Sequence[Any]:
 
 def kind_of(value: Any) -> str:
     """A wrong value as a sentence shows it: ``int 3``."""
-    return f"{type(value).__name__} {value!r}"
+    return f"{type(value).__name__} {shown(value)}"

@@ -7,6 +7,7 @@ import difflib
 import inspect
 import re
 import sys
+import tokenize
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from daqsched.jobfile.job import MISTAKES, MODULE, Job, Mistake
 from daqsched.jobfile.parts import Logging, Rollout
 from daqsched.jobfile.rules import logging_mistakes
 from daqsched.jobfile.variables import Bindings, binding
+from daqsched.limits import JOBS, shown
 from daqsched.rollout import Strategy
 from daqsched.spec import Spec
 
@@ -67,11 +69,14 @@ def _all_of(found: Sequence[JobFileError]) -> JobFileError:
 
 def _parse(path: Path) -> ast.Module:
     try:
-        source = path.read_text(encoding="utf-8")
+        with tokenize.open(path) as file:  # as Python reads it: a byte order mark, a line that names the encoding
+            source = file.read()
     except OSError as error:
         raise JobFileError(str(path), 0, f"can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise JobFileError(str(path), 0, f"is not UTF-8 text: {error.reason}") from error
+    except SyntaxError as error:
+        raise JobFileError(str(path), 0, f"syntax error: {error.msg}") from error
     try:
         return ast.parse(source, str(path))
     except SyntaxError as error:
@@ -116,7 +121,7 @@ def _tell_all(path: Path, tree: ast.Module, mistakes: Iterable[Mistake]) -> Iter
     groups: dict[tuple[int, str, str], list[str]] = {}
     for mistake in mistakes:
         line = _line_of_field(tree, mistake.lines, mistake.error.field) or mistake.lines[-1]
-        groups.setdefault((line, mistake.error.field, str(mistake.error)), []).append(repr(mistake.job))
+        groups.setdefault((line, mistake.error.field, str(mistake.error)), []).append(shown(mistake.job))
     for (line, field, sentence), names in groups.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         who = f"job {names[0]}" if len(names) == 1 else f"jobs {', '.join(names[:3])}{more}"
@@ -199,6 +204,9 @@ def _spec(module: ModuleType, path: Path, tree: ast.Module) -> Spec:
         raise JobFileError(str(path), 0, "assigns no jobs: a job file says jobs = [Job(...), ...]")
     if isinstance(jobs, Job) or not isinstance(jobs, (list, tuple)):
         raise JobFileError(str(path), _line_of_name(tree, "jobs"), "jobs must be a list of Job(...)")
+    if len(jobs) > JOBS.most:
+        sentence = f"jobs has {len(jobs):,} entries, at most {JOBS.most:,.0f} are allowed"
+        raise JobFileError(str(path), _line_of_name(tree, "jobs"), sentence)
     found = list(_wrong_together(jobs, path, tree))
     logging: Any = getattr(module, "logging", None)
     if isinstance(logging, ModuleType) or logging is None:  # a file may well import the library of that name
@@ -245,7 +253,7 @@ def _wrong_together(jobs: Sequence[Any], path: Path, tree: ast.Module) -> Iterat
     first: dict[str, Job] = {}
     for job in jobs:
         if not isinstance(job, Job):
-            sentence = f"jobs holds {type(job).__name__} {job!r}, which is no Job(...)"
+            sentence = f"jobs holds {type(job).__name__} {shown(job)}, which is no Job(...)"
             yield JobFileError(str(path), _line_of_name(tree, "jobs"), sentence)
         elif first.setdefault(job.name, job) is not job:
             line = first[job.name].lines[0]

@@ -6,12 +6,14 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from math import inf
-from typing import Callable
+from typing import Callable, Optional
 
 from daqsched.errors import JobError
 from daqsched.fill import fill
 from daqsched.hosts import expand
-from daqsched.spec import FORWARDER, CheckSpec, JobSpec, LoggingSpec
+from daqsched.jobfile.convert import WORDS
+from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal
+from daqsched.spec import FORWARDER, CheckSpec, JobSpec, LoggingSpec, size_of
 from daqsched_executor.contract import (
     CHECK_KINDS,
     RESTART_POLICIES,
@@ -25,7 +27,8 @@ from daqsched_executor.contract import (
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _NAME_RULE = "begins with a letter or digit, then letters, digits, '_', '.', '-', at most 100"
 _PORT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}\Z")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+#: execve(2) allows any but '='; nobody means a blank or a control character.
+_VARIABLE = re.compile(r"[^=\s\x00-\x1f\x7f]+\Z")
 #: What the executor says to each program, whatever a job's env says.
 _OWN_VARIABLES = frozenset("DAQSCHED_JOB DAQSCHED_HOST DAQSCHED_INSTANCE DAQSCHED_TASK_ID".split())
 #: The signals of Linux that can end a program, by signal(7); the executor looks them up by these names.
@@ -42,13 +45,17 @@ _ENGINE = re.compile(r"(/|unix:///|tcp://|https?://|ssh://).+\Z")
 
 
 def check_job(job: JobSpec) -> None:
-    """Raise `JobError` with the field for whatever could not run anywhere."""
+    """Raise `JobError` with the field for whatever could not run anywhere, or is beyond a limit."""
+    _raise(refusal(job, numbers=False))
+    if size_of(job) > JOB.most:
+        raise JobError(f"the job has {size_of(job):,} bytes as JSON, at most {JOB.most:,.0f} are allowed", "name")
     if not _NAME.match(job.name):
         raise JobError(f"{job.name!r} is no job name: it {_NAME_RULE}", "name")
     if job.name == FORWARDER:
         raise JobError(f"{FORWARDER!r} is the name of the job that forwards the lines: choose another", "name")
     _check_command(job.argv, "command")
-    if not expand(job.hosts) and not job.attributes:
+    hosts = expand(job.hosts)
+    if not hosts and not job.attributes:
         raise JobError("names no host: give hosts=[...] or attributes={...}", "hosts")
     for name, value in job.attributes.items():
         if not name or not value:
@@ -60,7 +67,7 @@ def check_job(job: JobSpec) -> None:
     _check_ports(job)
     for name in job.env:
         if not _VARIABLE.match(name):
-            raise JobError(f"{name!r} is no name for an environment variable", "env")
+            raise JobError(f"{name!r} is no name for an environment variable: no '=', no blank", "env")
         if name in _OWN_VARIABLES:
             raise JobError(f"{name} is daqsched's own: it tells the program who it is", "env")
     for name in job.limits:
@@ -83,19 +90,49 @@ def check_job(job: JobSpec) -> None:
     _check_positive(job.action_timeout_s, "action_timeout_s")
     if job.name in job.after:
         raise JobError("names the job itself, which would wait for ever", "after")
+    _raise(refusal(job))
+    _check_texts(job, max(hosts, key=len, default="host"))
+    _check_container(job)
+
+
+def _raise(found: Optional[tuple[str, str]]) -> None:
+    """A `JobError` with the job file's word for the field in which something is beyond its limit, if there is one."""
+    if found is None:
+        return
+    path, sentence = found
+    head = re.split(r"[.\[]", path, maxsplit=1)[0]
+    raise JobError(sentence, WORDS.get(head, head) + path[len(head) :])
+
+
+def _check_texts(job: JobSpec, host: str) -> None:
+    """What placeholders are filled in, as it will be on the host with the longest name."""
+    total = 0
     for field, text in _texts(job):
-        if "\0" in text:
-            raise JobError(f"{text!r} holds a NUL character", field)
-        filled = fill(text, job, "host", field)
+        filled = fill(text, job, host, field)
+        if len(filled) > ARGUMENT.most:
+            raise JobError(
+                f"has {len(filled):,} characters once it is filled in: at most {ARGUMENT} are allowed", field
+            )
+        if field in ("command", "env"):
+            total += len(filled) + 1
+            if total > COMMAND.most:
+                raise JobError(f"command and environment have more than {COMMAND} together", field)
         for ending, rule, sentence in _FILLED:
             if field.endswith(ending) and not rule(filled):
                 raise JobError(f"{text!r} {sentence}", field)
-    _check_container(job)
 
 
 def logging_mistakes(logging: LoggingSpec) -> Iterator[JobError]:
     """Each thing that is wrong with what forwarders are told."""
+    beyond = refusal(logging)
+    if beyond is not None:
+        yield JobError(beyond[1], beyond[0])
+        return
     told = logging.forwarding()
+    if len(told.to_json()) > ARGUMENT.most:
+        yield JobError(
+            f"is too much: all of it is one environment variable of the forwarder, at most {ARGUMENT}", "files"
+        )
     for field, sentence in forwarding_rules.mistakes(told):
         yield JobError(sentence, field)
     parts = [(f"files[{files.name}]", files.hosts) for files in told.files]

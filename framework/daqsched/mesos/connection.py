@@ -20,7 +20,7 @@ from daqsched.errors import DaqschedError
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.driver import Driver
 from daqsched.mesos.incoming import OfferMessage, offer_of, report_of
-from daqsched.mesos.outgoing import Framework, ids, survey_info, task_info
+from daqsched.mesos.outgoing import Framework, checked, ids, survey_info, task_info
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +88,10 @@ class Mesos(pymesos.Scheduler):
     def perform(self, command: commands.Command) -> None:
         """Carry one command out; raises `OSError` or `RuntimeError` where it did not reach the master."""
         if isinstance(command, commands.Launch):
-            infos = [task_info(self._framework, task, command.agent_id) for task in command.tasks]
-            infos += [survey_info(self._framework, survey, command.agent_id) for survey in command.surveys]
+            infos = self.infos(command)
+            if not infos:
+                self.perform(commands.Decline((command.offer_id,), command.refuse_s))
+                return
             operation = {"type": "LAUNCH", "launch": {"task_infos": infos}}
             accept = {"offer_ids": [{"value": command.offer_id}], "operations": [operation]}
             self._call("ACCEPT", accept=dict(accept, filters={"refuse_seconds": command.refuse_s}))
@@ -115,6 +117,22 @@ class Mesos(pymesos.Scheduler):
             self._call("SUPPRESS")
         else:
             raise AssertionError(f"{command!r} is nothing for Mesos")
+
+    def infos(self, command: commands.Launch) -> list[Mapping[str, Any]]:
+        """What is to be launched; a task that can't be put into words fails, and the others do not wait for it."""
+        found = []
+        for task in command.tasks:
+            try:
+                found.append(checked(task_info(self._framework, task, command.agent_id)))
+            except (ValueError, TypeError, OverflowError) as error:
+                why = f"can't be launched: {error}; mend the job and apply it again"
+                self._put(events.TaskReported(task.payload.task_id, command.agent_id, "TASK_ERROR", why))
+        for survey in command.surveys:
+            try:
+                found.append(checked(survey_info(self._framework, survey, command.agent_id)))
+            except (ValueError, TypeError, OverflowError) as error:
+                self._put(events.LaunchRefused((survey.survey.task_id,), f"can't be launched: {error}"))
+        return found
 
     def _call(self, kind: str, **body: Any) -> None:
         framework_id = self._driver.framework_id

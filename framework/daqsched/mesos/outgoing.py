@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from addict import Dict
 
 from daqsched.engine import commands
 from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM
+
+#: The largest description of a task.
+LARGEST = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,15 @@ def task_info(framework: Framework, launch: commands.TaskToLaunch, agent_id: str
     return plain
 
 
+def checked(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same, where it can travel; raises `ValueError`, `TypeError` or `OverflowError` where it can't: a master refuses all
+    of a call of which it can't read a part."""
+    size = len(json.dumps(info, allow_nan=False))
+    if size > LARGEST:
+        raise ValueError(f"it has {size:,} bytes as Mesos is told it, at most {LARGEST:,} are allowed")
+    return info
+
+
 def survey_info(framework: Framework, launch: commands.SurveyToLaunch, agent_id: str) -> Mapping[str, Any]:
     """A TaskInfo for a preflight's questions to one host."""
     survey = launch.survey
@@ -80,8 +93,15 @@ def _executor_info(framework: Framework, task_id: str, name: str, source: str, g
     info.command.user = framework.user
     info.command.value = framework.executor[0]
     info.command.arguments = [*framework.executor, "run"]
-    info.shutdown_grace_period.nanoseconds = int(grace_s * 1e9)
+    info.shutdown_grace_period.nanoseconds = _nanoseconds(grace_s)
     return info
+
+
+def _nanoseconds(seconds: float) -> int:
+    """A Duration of Mesos: a signed number of 64 bits."""
+    if not 0 <= seconds < 9e9:
+        raise ValueError(f"the time that it may take to stop, {seconds:g} s, is more than Mesos can count")
+    return int(seconds * 1e9)
 
 
 def _resources(framework: Framework, **amounts: float) -> Sequence[Mapping[str, Any]]:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import secrets
-from typing import Callable, Optional, TypeVar
+from collections.abc import Collection
+from typing import Any, Callable, Optional, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -38,15 +39,18 @@ from daqsched.protocol import (
     WhyAnswer,
 )
 from daqsched.select import selection
+from daqsched.serve.asked import body_of, count_of, number_of, words_of
 from daqsched.serve.change_api import Changes
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import answering, body_of, no_such_thing, number_of, user_of
-from daqsched.serve.hand_api import Hands
+from daqsched.serve.door import answering, no_such_thing, user_of
+from daqsched.serve.hand_api import Hands, chosen_of, some
+from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.sandbox_api import Sandboxes
-from daqsched.spec import Spec
+from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
 from daqsched.views import view
+from daqsched.views.snapshot import snapshot
 from daqsched.views.why import stories
 from daqsched_executor.contract import ORDER_KINDS, Order
 
@@ -54,6 +58,9 @@ logger = logging.getLogger(__name__)
 
 #: The longest that a progress request may be kept waiting for a change.
 MOST_WAIT_S = 30.0
+
+#: So many instances that are not as wanted an answer tells of.
+MOST_ROWS = 100_000
 
 Body = TypeVar("Body")
 
@@ -79,6 +86,7 @@ class Api:
         daemon.changed = self._wake
         #: What `status --at` asks; None: nothing does.
         self.chronicle: Optional[Chronicle] = None
+        self._planning = Planning()
         sandboxes = Sandboxes(self._ask, agent_credentials)
         self.app = Starlette(
             routes=[
@@ -93,8 +101,8 @@ class Api:
                 Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
-                *Changes(daemon, complete, self._ask, agent_credentials).routes,
-                *Hands(daemon, self._ask).routes,
+                *Changes(daemon, complete, self._ask, self._planning, agent_credentials).routes,
+                *Hands(daemon, self._ask, self._planning).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
             ],
@@ -122,7 +130,7 @@ class Api:
         return Response(await asyncio.to_thread(pack, *found), media_type="application/octet-stream")
 
     async def status(self, request: Request) -> StatusAnswer:
-        chosen = selection(request.query_params.getlist("select"))
+        chosen = selection(words_of(request))
         then = number_of(request, "at", 0.0)
         if then:
             return await self._status_at(chosen, then)
@@ -159,8 +167,8 @@ class Api:
         return StatusAnswer(known, applied.number, applied.digest, applied.user, applied.time, "", True, then, doubt)
 
     async def why(self, request: Request) -> WhyAnswer:
-        words = request.query_params.getlist("select")
-        most = int(number_of(request, "most", 20))
+        words = words_of(request)
+        most = count_of(request, "most", 20, MOST_ROWS)
 
         def answer(engine: Engine, now: float) -> WhyAnswer:
             # a word may be a host's name, where no job is called so
@@ -174,11 +182,11 @@ class Api:
         return await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
 
     async def progress(self, request: Request) -> ProgressAnswer:
-        chosen = selection(request.query_params.getlist("select"))
-        most = number_of(request, "most", 20)
+        chosen = selection(words_of(request))
+        most = count_of(request, "most", 20, MOST_ROWS)
 
         def answer(engine: Engine, now: float) -> ProgressAnswer:
-            found = view.progress(engine, chosen, now, int(most))
+            found = view.progress(engine, chosen, now, most)
             return ProgressAnswer(found, engine.connected, engine.master, now)
 
         await self._news(request)
@@ -186,7 +194,7 @@ class Api:
 
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""
-        seen, wait_s = number_of(request, "seen", -1), min(MOST_WAIT_S, number_of(request, "wait_s", 0))
+        seen, wait_s = number_of(request, "seen", -1), max(0.0, min(MOST_WAIT_S, number_of(request, "wait_s", 0)))
         if self._changed is None:
             self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
         # taken before the question: a change right after its answer is not missed
@@ -199,16 +207,19 @@ class Api:
 
     async def preflight(self, request: Request) -> PreflightBegun:
         body = await body_of(request, PreflightRequest)
-        check(body.spec)
         if not 0 < body.timeout_s <= preflight.LONGEST_S:
             raise UserError(f"a preflight may take up to {preflight.LONGEST_S:g} s, not {body.timeout_s:g} s")
-        chosen = selection(body.select)
-        where = await self._ask(
-            lambda engine, now: {job.name: engine.hosts_of(job) for job in body.spec.jobs if by_attributes(job)}
-        )
-        # on another thread: thirty jobs on two hundred hosts take most of a second
-        asked = await asyncio.to_thread(preflight.questions, body.spec, chosen, lambda job: where.get(job.name, ()))
-        not_asked = preflight.not_asked(body.spec, chosen, lambda job: where.get(job.name, ()))
+        known = await self._ask(lambda engine, now: snapshot(engine))
+
+        def hosts_of(job: JobSpec) -> Collection[str]:
+            return known.hosts_of(job) if by_attributes(job) else ()
+
+        def work(deadline: Deadline) -> tuple[Any, dict[str, str]]:
+            check(body.spec)
+            chosen = deadline.within(selection(body.select))
+            return preflight.questions(body.spec, chosen, hosts_of), preflight.not_asked(body.spec, chosen, hosts_of)
+
+        asked, not_asked = await self._planning.do(work)
         if not asked and not not_asked:
             raise UserError("there is no host to ask: the file has no job, or none that fits --only")
         running = await self._ask(lambda engine, now: sum(not one.over for one in engine.preflights.made.values()))
@@ -248,10 +259,9 @@ class Api:
     async def _chosen(self, select: list[str]) -> tuple[tuple[str, str], ...]:
         if not select:
             raise UserError("nothing is selected: name jobs, or '*' for all")
-        chosen = selection(select)
-        keys = await self._ask(lambda engine, now: tuple(key for key in engine.instances if chosen(*key)))
+        keys = await chosen_of(self._planning, select, await self._ask(lambda engine, now: tuple(engine.instances)))
         if not keys:
-            raise UserError(f"no job fits {' '.join(select)}: `daqsched status` lists them")
+            raise UserError(f"no job fits {some(select, ' ')}: `daqsched status` lists them")
         return keys
 
     async def order(self, request: Request) -> OrderAnswer:

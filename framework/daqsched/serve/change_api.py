@@ -13,7 +13,8 @@ from starlette.routing import Route
 from daqsched.engine import events
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
-from daqsched.errors import Refused, Unreachable, UserError
+from daqsched.engine.instance import Key
+from daqsched.errors import JobError, Refused, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
 from daqsched.mesos.agents import Agents
 from daqsched.protocol import (
@@ -27,14 +28,22 @@ from daqsched.protocol import (
     RollbackRequest,
 )
 from daqsched.rollout import Strategy
+from daqsched.rollout import check as check_strategy
 from daqsched.select import selection
+from daqsched.serve.asked import body_of, count_of
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import answering, body_of, number_of, user_of
-from daqsched.spec import EMPTY, FORWARDER, Spec, digest
-from daqsched.views.foresight import placed, starting, with_times
+from daqsched.serve.door import answering, user_of
+from daqsched.serve.planning import Deadline, Planning
+from daqsched.spec import FORWARDER, Spec, digest
+from daqsched.views.foresight import placed, started, starting, with_times
 from daqsched.views.plan import Plan, plan
+from daqsched.views.snapshot import Had, Snapshot, had, snapshot
 
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
+
+
+#: So many revisions an answer tells of.
+MOST_REVISIONS = 10_000
 
 
 class Changes:
@@ -45,9 +54,11 @@ class Changes:
         daemon: Daemon,
         complete: Callable[[Spec], Spec],
         ask: Ask,
+        planning: Planning,
         credentials: Optional[tuple[str, str]] = None,
     ) -> None:
         self._daemon, self._complete, self._ask, self._credentials = daemon, complete, ask, credentials
+        self._planning = planning
         self._made: Optional[Agents] = None
         #: One apply at a time, from its look at what is in force to its own revision.
         self._turn: Optional[asyncio.Lock] = None
@@ -60,57 +71,68 @@ class Changes:
             Route(f"{API}/apply", answering(self.apply), methods=["POST"]),
             Route(f"{API}/rollback", answering(self.rollback), methods=["POST"]),
             Route(f"{API}/history", answering(self.history)),
-            Route(f"{API}/revisions/{{number:int}}", answering(self.revision)),
+            Route(f"{API}/revisions/{{number}}", answering(self.revision)),
         ]
 
     # ------------------------------------------------------------------ plan and apply
 
     async def plan(self, request: Request) -> Plan:
         body = await body_of(request, PlanRequest)
-        check(body.spec)
-        found = await self._plan(body.spec, body.only, body.strategy)
-        return await self._with_placement(found, body.spec, body.only) if found.changes else found
+        check_way(body.strategy)
+        deadline = Deadline()
+        found, known = await self._plan(body.spec, body.only, body.strategy, deadline)
+        if not found.changes:
+            return found
+        return await self._with_placement(found, known, body.spec, body.only, deadline)
 
-    async def _plan(self, spec: Spec, only: list[str], strategy: Optional[Strategy]) -> Plan:
-        chosen = selection(only)
-        completed = self._complete(spec)
+    async def _plan(
+        self, spec: Spec, only: list[str], strategy: Optional[Strategy], until: Optional[Deadline] = None
+    ) -> tuple[Plan, Snapshot]:
+        """What an apply would change, and what that was seen from; raises `UserError` where the spec can't be applied."""
+        until = until or Deadline()
+        known: Snapshot = await self._ask(lambda engine, now: snapshot(engine))
 
-        def answer(engine: Engine, now: float) -> Plan:
-            found = plan(engine.spec, completed, engine.hosts_of, engine.behind(), _with_forwarder(chosen))
+        def compared(deadline: Deadline) -> Plan:
+            check(spec)
+            chosen = deadline.within(_with_forwarder(selection(only)))
+            found = plan(known.spec, self._complete(spec), known.hosts_of, known.behind, chosen)
             # the digests are those of the crew's own file, not of what the framework adds to it
-            base = engine.revision.digest if engine.revision else digest(EMPTY)
-            found = msgspec.structs.replace(found, digest=digest(spec), base=base)
-            return with_times(engine, found, completed, chosen, strategy if strategy is not None else spec.rollout)
+            return msgspec.structs.replace(found, digest=digest(spec), base=known.base)
 
-        found: Plan = await self._ask(answer)
+        def timed(deadline: Deadline) -> Plan:
+            way = strategy if strategy is not None else spec.rollout
+            return with_times(known, found, self._complete(spec), deadline.within(selection(only)), way)
+
+        found = await self._planning.do(compared, until)
+        for name in started(found):
+            known.instances.update(await self._had(name))
+        return await self._planning.do(timed, until), known
+
+    async def _had(self, name: str) -> dict[Key, Had]:
+        found: dict[Key, Had] = await self._ask(lambda engine, now: had(engine, name))
         return found
 
-    async def _with_placement(self, found: Plan, spec: Spec, only: list[str]) -> Plan:
+    async def _with_placement(self, found: Plan, known: Snapshot, spec: Spec, only: list[str], until: Deadline) -> Plan:
         """What would not start on the machines as they are now."""
-        completed, chosen = self._complete(spec), _with_forwarder(selection(only))
-
-        def known(engine: Engine, now: float) -> Any:
-            return (
-                engine.master,
-                engine.connected,
-                list(starting(engine, completed, found, chosen)),
-                engine.fixed_ports,
-            )
-
-        master, connected, begun, fixed = await self._ask(known)
-        if not connected:
-            return msgspec.structs.replace(found, not_looked=f"no connection to the master {master}".rstrip())
+        if not known.connected:
+            return msgspec.structs.replace(found, not_looked=f"no connection to the master {known.master}".rstrip())
         if self._made is None:  # in the loop that serves
             self._made = Agents(self._credentials)
         try:
-            machines = await self._made.machines(master)
+            machines = await self._made.machines(known.master)
         except Unreachable as error:
             return msgspec.structs.replace(found, not_looked=str(error))
-        return await asyncio.to_thread(placed, found, machines, begun, fixed)
+
+        def work(deadline: Deadline) -> Plan:
+            chosen = deadline.within(_with_forwarder(selection(only)))
+            begun = list(starting(known, self._complete(spec), found, chosen))
+            return placed(found, machines, begun, known.fixed_ports, deadline.each)
+
+        return await self._planning.do(work, until)
 
     async def apply(self, request: Request) -> Applied:
         body = await body_of(request, ApplyRequest)
-        check(body.spec)
+        check_way(body.strategy)
         if not body.spec.jobs and not body.allow_empty:
             raise Refused("the file has no jobs, which would stop the whole farm: if that is meant, give --allow-empty")
         async with self._one():
@@ -122,7 +144,7 @@ class Changes:
         return self._turn
 
     async def _apply_to(self, body: ApplyRequest, user: str) -> Applied:
-        found = await self._plan(body.spec, body.only, body.strategy)
+        found, _ = await self._plan(body.spec, body.only, body.strategy)
         if body.if_unchanged and body.if_unchanged != found.base:
             last = await self._head(0)
             raise Refused(
@@ -143,10 +165,11 @@ class Changes:
     async def rollback(self, request: Request) -> Applied:
         """A revision's spec, applied anew."""
         body = await body_of(request, RollbackRequest)
+        check_way(body.strategy)
         old = await self._revision(body.revision)
         message = f"rollback to revision {old.number}{': ' + body.message if body.message else ''}"
         async with self._one():
-            found = await self._plan(old.spec, [], body.strategy)
+            found, _ = await self._plan(old.spec, [], body.strategy)
             return await self._apply(found, events.JobsApplied(old.spec, user_of(request), message, body.strategy))
 
     async def _rollout_number(self) -> int:
@@ -158,12 +181,15 @@ class Changes:
     # ------------------------------------------------------------------ revisions
 
     async def history(self, request: Request) -> HistoryAnswer:
-        most = int(number_of(request, "most", 20))
-        found = await self._ask(lambda engine, now: self._daemon.history(max(1, min(10_000, most))))
+        most = count_of(request, "most", 20, MOST_REVISIONS)
+        found = await self._ask(lambda engine, now: self._daemon.history(most))
         return HistoryAnswer([_head(one) for one in found])
 
     async def revision(self, request: Request) -> RevisionAnswer:
-        found = await self._revision(request.path_params["number"])
+        number = request.path_params["number"]
+        if not number.isdecimal() or len(number) > 15:
+            raise UserError("there is no such revision: `daqsched history` lists them")
+        found = await self._revision(int(number))
         return RevisionAnswer(_head(found), found.spec)
 
     async def _revision(self, number: int) -> Revision:
@@ -177,6 +203,15 @@ class Changes:
     async def _head(self, number: int) -> RevisionHead:
         found = await self._ask(lambda engine, now: engine.revision)
         return _head(found) if found is not None else RevisionHead(0, "", "", 0.0, "")
+
+
+def check_way(strategy: Optional[Strategy]) -> None:
+    """Raise `UserError` for a way to go over the farm that is none."""
+    if strategy is not None:
+        try:
+            check_strategy(strategy)
+        except JobError as error:
+            raise UserError(f"strategy.{error.field}: {error}") from error
 
 
 def _head(revision: Revision) -> RevisionHead:

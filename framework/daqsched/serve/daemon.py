@@ -303,6 +303,9 @@ class Daemon:
                 logger.warning("%s: %s", type(command).__name__, error)
                 if isinstance(command, commands.Launch):
                     self.put(events.LaunchRefused(command.task_ids, str(error)))
+            except (ValueError, TypeError, OverflowError) as error:
+                # what it says can't be put into words: nothing left us, and nobody else has to wait for it
+                logger.error("%s can't be sent: %s", type(command).__name__, error)
             except (OSError, HTTPException) as error:
                 # it may have arrived: the engine asks after a launch or a kill that nobody speaks of
                 logger.warning("%s may not have reached the master: %s", type(command).__name__, error)

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Awaitable, Callable, TypeVar
+from typing import Any, Awaitable, Callable
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from daqsched.errors import DaqschedError, Refused, UserError
-from daqsched.foreign import check_message
+from daqsched.errors import DaqschedError, Refused
+from daqsched.limits import brief
 from daqsched.protocol import Problem
-from daqsched.serve.room import MOST_BYTES
-from daqsched.spec import refuse_unknown
 
 logger = logging.getLogger(__name__)
 
-Body = TypeVar("Body")
+#: The longest sentence of a refusal.
+MOST_WORDS = 1500
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,9 @@ def answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request],
             return found if isinstance(found, Response) else _json(200, found)
         except DaqschedError as error:
             status = 403 if isinstance(error, Refused) else 400
-            logger.info("%s %s of %s refused: %s", request.method, request.url.path, user_of(request), error)
-            return _json(status, Problem(str(error), error.exit_code))
+            sentence = brief(str(error), MOST_WORDS)
+            logger.info("%s %s of %s refused: %s", request.method, request.url.path, user_of(request), sentence)
+            return _json(status, Problem(sentence, error.exit_code))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception as error:
@@ -78,26 +78,3 @@ async def no_such_thing(request: Request, error: Exception) -> Response:
 
 def _json(status: int, value: Any) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
-
-
-async def body_of(request: Request, kind: type[Body]) -> Body:
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > MOST_BYTES:
-            raise UserError(f"the request is larger than {MOST_BYTES >> 20} MiB")
-    try:
-        body = msgspec.json.decode(data, type=kind)
-        refuse_unknown(msgspec.json.decode(data).get("spec", {}))
-        check_message(getattr(body, "message", ""))
-        return body
-    except msgspec.MsgspecError as error:
-        raise UserError(f"not understood: {error}; are daqsched and its daemon of the same version?") from error
-
-
-def number_of(request: Request, name: str, default: float) -> float:
-    text = request.query_params.get(name)
-    try:
-        return default if text is None else float(text)
-    except ValueError as error:
-        raise UserError(f"{name}={text!r} is no number") from error

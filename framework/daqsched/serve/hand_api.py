@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Callable
 
 import msgspec
@@ -12,8 +12,10 @@ from starlette.routing import Route
 
 from daqsched.engine import events
 from daqsched.engine.engine import Engine
-from daqsched.errors import Refused, UserError
+from daqsched.engine.instance import Key
+from daqsched.errors import JobError, Refused, UserError
 from daqsched.hosts import expand
+from daqsched.jobfile.rules import check_job
 from daqsched.protocol import (
     API,
     AsideAnswer,
@@ -26,8 +28,11 @@ from daqsched.protocol import (
     SteerRequest,
 )
 from daqsched.select import selection
+from daqsched.serve.asked import body_of
+from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import answering, body_of, user_of
+from daqsched.serve.door import answering, user_of
+from daqsched.serve.planning import Deadline, Planning
 from daqsched.views.view import why_not_ready
 
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
@@ -36,11 +41,31 @@ Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 MOST_LAGGING = 50
 
 
+#: How many names a sentence tells.
+MOST_NAMES = 10
+
+
+def some(names: Sequence[str], between: str = ", ") -> str:
+    """The names, or the first of them."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return between.join(name[:100] for name in names[:MOST_NAMES]) + more
+
+
+async def chosen_of(planning: Planning, words: Sequence[str], keys: Iterable[Key]) -> tuple[Key, ...]:
+    """Those that the words mean."""
+
+    def work(deadline: Deadline) -> tuple[Key, ...]:
+        chosen = selection(words)
+        return tuple(key for key in deadline.each(keys) if chosen(*key))
+
+    return await planning.do(work)
+
+
 class Hands:
     """The routes; ``ask`` puts a question to the engine."""
 
-    def __init__(self, daemon: Daemon, ask: Ask) -> None:
-        self._daemon, self._ask = daemon, ask
+    def __init__(self, daemon: Daemon, ask: Ask, planning: Planning) -> None:
+        self._daemon, self._ask, self._planning = daemon, ask, planning
 
     @property
     def routes(self) -> list[Route]:
@@ -88,16 +113,15 @@ class Hands:
 
     async def restart(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, RestartRequest)
+        check_way(body.strategy)
         if not body.select:
             raise UserError("nothing is selected: name jobs, or '*' for all")
-        chosen = selection(body.select)
-        keys = await self._ask(
-            lambda engine, now: tuple(
-                key for key, one in engine.instances.items() if chosen(*key) and one.record.task is not None
-            )
+        running = await self._ask(
+            lambda engine, now: [key for key, one in engine.instances.items() if one.record.task is not None]
         )
+        keys = await chosen_of(self._planning, body.select, running)
         if not keys:
-            raise UserError(f"nothing that runs fits {' '.join(body.select)}: `daqsched status` lists what does")
+            raise UserError(f"nothing that runs fits {some(body.select, ' ')}: `daqsched status` lists what does")
         rollout = (await self.rollout(request)).rollout
         if rollout is not None and not rollout.over:
             raise Refused(
@@ -145,6 +169,10 @@ class Hands:
                 return f"{body.host} is not put aside: `daqsched aside {body.host} --for 2h` does"
             if instance.record.task is not None:
                 return f"{instance} has not ended yet: try again in a moment"
+            try:
+                check_job(msgspec.structs.replace(instance.job, argv=tuple(body.argv) or instance.job.argv))
+            except JobError as error:
+                raise UserError(f"{error.field}: {error}") from error
             return ""
 
         why = await self._ask(why_not)
@@ -152,23 +180,25 @@ class Hands:
             raise Refused(why)
         event = events.Borrowed(body.job, body.host, user, tuple(body.argv))
         await asyncio.wrap_future(self._daemon.request(event))
-        argv = await self._ask(
-            lambda engine, now: [*job.argv] if (job := engine.instances[body.job, body.host].job) is not None else []
-        )
-        return BorrowAnswer(argv)
+
+        def argv(engine: Engine, now: float) -> list[str]:
+            instance = engine.instances.get((body.job, body.host))
+            return [*instance.job.argv] if instance is not None and instance.job is not None else []
+
+        return BorrowAnswer(await self._ask(argv))
 
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
-        hosts = tuple(expand(body.hosts))
+        hosts = await self._planning.do(lambda deadline: expand(body.hosts))
         away = {lease.host for lease in (await self.leases(request)).leases}
         strange = [host for host in hosts if host not in away]
         if strange:
-            raise UserError(f"{', '.join(strange)}: not put aside; `daqsched aside` lists what is")
+            raise UserError(f"{some(strange)}: not put aside; `daqsched aside` lists what is")
         await asyncio.wrap_future(self._daemon.request(events.Returned(hosts, user_of(request))))
         return await self.leases(request)
 
     async def _hosts(self, words: list[str]) -> tuple[str, ...]:
-        hosts = tuple(expand(words))
+        hosts = await self._planning.do(lambda deadline: expand(words))
         if not hosts:
             raise UserError("no host is named")
 
@@ -178,5 +208,5 @@ class Hands:
 
         unknown = await self._ask(strange)
         if unknown:
-            raise UserError(f"{', '.join(unknown)}: no job names it, and no such machine has made an offer")
+            raise UserError(f"{some(unknown)}: no job names it, and no such machine has made an offer")
         return hosts

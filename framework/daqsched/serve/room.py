@@ -12,8 +12,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Callable
 
-#: The largest request: a spec of ten thousand jobs is some megabytes.
-MOST_BYTES = 64 * 1024 * 1024
+from daqsched.limits import SPEC_BODY
+
+#: The largest request.
+MOST_BYTES = int(SPEC_BODY.most)
 
 #: How much of requests may be in memory at once, of all callers and of one.
 HELD_BYTES, HELD_OF_ONE = 4 * MOST_BYTES, 2 * MOST_BYTES

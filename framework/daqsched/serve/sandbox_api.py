@@ -10,17 +10,18 @@ from starlette.requests import Request
 
 from daqsched.engine.engine import Engine
 from daqsched.errors import Unreachable, UserError
+from daqsched.limits import PIECES, shown
 from daqsched.mesos.agents import Agent, Agents
 from daqsched.protocol import Piece, ReadAnswer, ReadRequest, Sandbox, SandboxesAnswer, SandboxesRequest
 from daqsched.select import selection
-from daqsched.serve.door import body_of
+from daqsched.serve.asked import body_of
 from daqsched_executor.contract import SANDBOX_FILES
 
 Answer = TypeVar("Answer")
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
-#: More than these are not looked at at once: whoever follows a whole farm has Elasticsearch.
-MOST = 2000
+#: More than these are not looked at at once.
+MOST = int(PIECES.most)
 
 #: How long the master's list of agents is believed.
 BELIEVED_S = 5.0
@@ -94,11 +95,9 @@ class Sandboxes:
     async def read(self, request: Request) -> ReadAnswer:
         """POST /v1/sandboxes/read"""
         body = await body_of(request, ReadRequest)
-        if len(body.pieces) > MOST:
-            raise UserError(f"a request may name {MOST} pieces, not {len(body.pieces)}")
         for piece in body.pieces:
             if piece.stream not in SANDBOX_FILES or "/" in piece.task_id or piece.offset < 0 or piece.length < 0:
-                raise UserError(f"there is no such piece of a sandbox: {piece}")
+                raise UserError(f"there is no such piece of a sandbox: {shown(piece)}")
         master, framework_id = await self._ask(lambda engine, now: (engine.master, engine.framework_id))
         agents = await self._registered(master)
         data: list[Optional[bytes]] = [None] * len(body.pieces)

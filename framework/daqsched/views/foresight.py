@@ -2,63 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable, Optional
 
 import msgspec
 
-from daqsched.engine.engine import Engine
 from daqsched.engine.events import Offer
 from daqsched.rollout import Strategy, depths, divide
 from daqsched.spec import FORWARDER, JobSpec, Spec, run_digests
 from daqsched.views.placement import given_back, refusals
 from daqsched.views.plan import Plan
+from daqsched.views.snapshot import Snapshot
 
 #: Refusals that a plan tells one by one.
 MOST_REFUSALS = 1000
 
 
+def started(found: Plan) -> set[str]:
+    """The jobs of which the plan starts anything: `starting` needs their instances in the snapshot."""
+    return {change.job for change in found.changes if change.what in ("add", "restart")}
+
+
 def starting(
-    engine: Engine, spec: Spec, found: Plan, chosen: Callable[[str, str], bool]
-) -> Iterable[tuple[str, JobSpec, Any, Any]]:
-    """host, job, and what runs there now and will end: of each instance that the plan starts."""
-    changed = {change.job for change in found.changes if change.what in ("add", "restart")}
+    known: Snapshot, spec: Spec, found: Plan, chosen: Callable[[str, str], bool]
+) -> Iterable[tuple[str, JobSpec, Optional[JobSpec], Optional[Mapping[str, int]]]]:
+    """host, job, and the job of what runs there now and will end, with its ports: of each instance that the plan starts."""
+    changed = started(found)
     for job in spec.jobs:
         if job.name not in changed:
             continue
         run = run_digests(job)
-        for host in engine.hosts_of(job):
-            instance = engine.instances.get((job.name, host))
-            task = instance.record.task if instance is not None else None
-            if chosen(job.name, host) and (instance is None or instance.job is None or instance.digest != run(host)):
-                old = instance.job if instance is not None and task is not None else None
-                yield host, job, old, task
+        for host in known.hosts_of(job):
+            had = known.instances.get((job.name, host))
+            ports = had.ports if had is not None else None
+            if chosen(job.name, host) and (had is None or had.job is None or had.digest != run(host)):
+                yield host, job, had.job if had is not None and ports is not None else None, ports
 
 
-def placed(found: Plan, machines: dict[str, Offer], begun: list[Any], fixed: Iterable[int]) -> Plan:
+def placed(
+    found: Plan,
+    machines: dict[str, Offer],
+    begun: list[Any],
+    fixed: Iterable[int],
+    each: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> Plan:
+    """With what would not start on the machines as they are now; ``begun`` is what `starting` gives, ``each`` goes through
+    it, and may give up."""
     by_agent: dict[str, Offer] = {machine.agent_id: machine for machine in machines.values()}
-    for host, _, old, task in begun:
+    for host, _, old, ports in each(begun):
         machine = machines.get(host)
-        if machine is not None and task is not None and old is not None:
-            by_agent[machine.agent_id] = given_back(by_agent[machine.agent_id], old, task)
+        if machine is not None and ports is not None and old is not None:
+            by_agent[machine.agent_id] = given_back(by_agent[machine.agent_id], old, ports)
     there = {name: by_agent[machine.agent_id] for name, machine in machines.items()}
-    refused = tuple(refusals(there, [(host, job) for host, job, _, _ in begun], fixed))
+    refused = tuple(refusals(there, ((host, job) for host, job, _, _ in each(begun)), fixed))
     return msgspec.structs.replace(found, refusals=refused[:MOST_REFUSALS])
 
 
 def with_times(
-    engine: Engine, found: Plan, spec: Spec, chosen: Callable[[str, str], bool], strategy: Optional[Strategy]
+    known: Snapshot, found: Plan, spec: Spec, chosen: Callable[[str, str], bool], strategy: Optional[Strategy]
 ) -> Plan:
     """In how many batches what runs now is replaced, and how long that takes by measured times."""
     renewed = {change.job for change in found.changes if change.what == "restart" and change.job != FORWARDER}
-    begun = starting(engine, spec, found, chosen) if renewed else ()
-    keys = [(job.name, host) for host, job, _, task in begun if task is not None and job.name in renewed]
+    begun = starting(known, spec, found, chosen) if renewed else ()
+    keys = [(job.name, host) for host, job, _, ports in begun if ports is not None and job.name in renewed]
     if not keys:
         return found
     depth = depths({job.name: job.after for job in spec.jobs})
     batches = divide(keys, strategy.batches if strategy is not None else (), depth)
-    away = max((engine.paces.away_s(batch, depth) for batch in batches), default=-1.0)
-    takes = engine.paces.takes_s(batches, strategy.ready_s if strategy is not None else 0.0, depth)
+    away = max((known.paces.away_s(batch, depth) for batch in batches), default=-1.0)
+    takes = known.paces.takes_s(batches, strategy.ready_s if strategy is not None else 0.0, depth)
     in_batches = strategy is not None and bool(strategy.batches)
     sized = tuple(len({host for _, host in batch}) for batch in batches) if in_batches else ()
     return msgspec.structs.replace(found, batches=sized, away_s=away, takes_s=takes)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from daqsched.engine.events import Offer
 from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM, Room
 from daqsched.spec import JobSpec
-from daqsched.task import Task
 from daqsched.views.plan import Refusal
 
 Ranges = tuple[tuple[int, int], ...]
@@ -35,8 +34,8 @@ def free_of(total: Offer, used: Offer) -> Offer:
     )
 
 
-def given_back(free: Offer, job: JobSpec, task: Task) -> Offer:
-    """What the machine has when this task has ended."""
+def given_back(free: Offer, job: JobSpec, ports: Mapping[str, int]) -> Offer:
+    """What the machine has when a task of this job, with these ports, has ended."""
     return Offer(
         free.id,
         free.agent_id,
@@ -44,7 +43,7 @@ def given_back(free: Offer, job: JobSpec, task: Task) -> Offer:
         free.cpus + job.cpus + EXECUTOR_CPUS,
         free.mem + job.mem + EXECUTOR_MEM,
         free.disk + job.disk,
-        (*free.ports, *((number, number) for number in task.ports.values())),
+        (*free.ports, *((number, number) for number in ports.values())),
         free.attributes,
     )
 

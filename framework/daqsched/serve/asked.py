@@ -1,0 +1,83 @@
+"""What is in a request: its body and its query, read within the limits of `daqsched.limits`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import structs
+from starlette.requests import Request
+
+from daqsched.errors import UserError
+from daqsched.foreign import check_message
+from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, brief, number, refusal, shown
+from daqsched.spec import refuse_unknown
+
+Body = TypeVar("Body")
+
+#: A larger body is not looked at on the thread that answers everybody.
+LARGE = 64 << 10
+
+
+async def body_of(request: Request, kind: type[Body]) -> Body:
+    """The body as a value of this kind; raises `UserError` with the field for what is none, or beyond a limit."""
+    most = SPEC_BODY if any(field.name == "spec" for field in structs.fields(kind)) else BODY  # type: ignore[arg-type]
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > most.most:
+            raise UserError(f"the request has more than {most}: {most.why}")
+    if len(data) > LARGE:
+        return await asyncio.to_thread(read, bytes(data), kind)
+    return read(bytes(data), kind)
+
+
+def read(data: bytes, kind: type[Body]) -> Body:
+    """What `body_of` makes of the bytes."""
+    try:
+        body = msgspec.json.decode(data, type=kind)
+        raw: Any = msgspec.json.decode(data)
+        refuse_unknown(raw.get("spec", {}))
+        check_message(getattr(body, "message", ""))
+    except msgspec.MsgspecError as error:
+        raise UserError(
+            f"not understood: {brief(str(error))}; are daqsched and its daemon of the same version?"
+        ) from error
+    except (RecursionError, ValueError) as error:  # nested too deep; half a character, a number of a million digits
+        raise UserError(f"not understood: {brief(str(error))}") from error
+    found = refusal(body)
+    if found is not None:
+        raise UserError(f"{found[0]}: {found[1]}")
+    return body
+
+
+def words_of(request: Request) -> list[str]:
+    """The words of ``select``."""
+    _bounded(request)
+    return request.query_params.getlist("select")
+
+
+def number_of(request: Request, name: str, default: float) -> float:
+    """A number of the query."""
+    _bounded(request)
+    text = request.query_params.get(name)
+    try:
+        found = default if text is None else float(text)
+    except ValueError as error:
+        raise UserError(f"{name}={shown(text)} is no number") from error
+    wrong = number(found, MOMENT)
+    if wrong:
+        raise UserError(f"{name}: {wrong}")
+    return found
+
+
+def count_of(request: Request, name: str, default: int, most: int) -> int:
+    """How many of something are asked for: at least one, and never more than ``most``."""
+    return max(1, min(most, math.floor(number_of(request, name, default))))
+
+
+def _bounded(request: Request) -> None:
+    if len(request.url.query) > QUERY.most:
+        raise UserError(f"the request's address has more than {QUERY}: name fewer")

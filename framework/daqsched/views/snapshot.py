@@ -1,0 +1,81 @@
+"""The engine's state as far as a plan needs it: taken in one look on its thread, read on another for as long as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
+
+from msgspec import structs
+
+from daqsched.engine.events import Attributes
+from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Key
+from daqsched.engine.match import by_attributes, lacking
+from daqsched.engine.paces import Paces
+from daqsched.hosts import expand
+from daqsched.spec import EMPTY, JobSpec, Spec, digest
+from daqsched.views.plan import Behind
+
+
+class Had(NamedTuple):
+    """One instance as it was."""
+
+    job: Optional[JobSpec]
+    digest: str
+    #: Of its task; None: it had none.
+    ports: Optional[Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """See the module."""
+
+    spec: Spec
+    #: The digest of the spec in force, without what the framework adds.
+    base: str
+    master: str
+    connected: bool
+    behind: Behind
+    #: Filled job by job, by who asks for them (`had`).
+    instances: dict[Key, Had]
+    #: The attributes of each machine that has offered something, and for jobs that go by attributes those that were kept.
+    machines: Mapping[str, Attributes]
+    kept: Mapping[str, Mapping[str, Attributes]]
+    paces: Paces
+    fixed_ports: frozenset[int]
+
+    def hosts_of(self, job: JobSpec) -> tuple[str, ...]:
+        """As `Farm.hosts_of`."""
+        if not by_attributes(job):
+            return expand(job.hosts)
+        known = {**self.kept.get(job.name, {}), **self.machines}
+        return tuple(sorted(host for host, has in known.items() if lacking(has, job.attributes) is None))
+
+
+def snapshot(farm: Farm) -> Snapshot:
+    """How things are now, without the instances."""
+    found = [job.name for job in farm.spec.jobs if by_attributes(job)]
+    return Snapshot(
+        farm.spec,
+        farm.revision.digest if farm.revision is not None else digest(EMPTY),
+        farm.master,
+        farm.connected,
+        farm.behind(),
+        {},
+        dict(farm.machines),
+        {
+            name: {host: one.record.attributes or {} for host, one in farm.order.wanted.get(name, {}).items()}
+            for name in found
+        },
+        Paces({name: structs.replace(pace) for name, pace in farm.paces.known.items()}),
+        farm.fixed_ports,
+    )
+
+
+def had(farm: Farm, job: str) -> dict[Key, Had]:
+    """What is wanted of the job now: of one job, as a look at all of a large farm would take half a second."""
+    return {
+        one.key: Had(one.job, one.digest, None if one.record.task is None else one.record.task.ports)
+        for one in farm.order.wanted.get(job, {}).values()
+    }

@@ -1,0 +1,79 @@
+"""The daemon's loop, its socket and the CLI's client, all real; in Mesos' place an edge that notes what it is told."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Optional
+
+from daqsched.client import Client
+from daqsched.engine import commands
+from daqsched.errors import DaqschedError, Deposed
+from daqsched.serve.api import Api
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.serving import Serving
+from daqsched.store.sqlite import SqliteStore
+
+
+class Edge:
+    """Notes every command; a knob makes it fail as a lost connection does."""
+
+    def __init__(self) -> None:
+        self.told: list[commands.Command] = []
+        self.failure: Optional[Exception] = None
+
+    def perform(self, command: commands.Command) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.told.append(command)
+
+    def launched(self) -> list[str]:
+        return [t.payload.task_id for c in self.told if isinstance(c, commands.Launch) for t in c.tasks]
+
+
+class Serve:
+    """A daemon with its loop and socket on threads of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "sock"
+        self.edge = Edge()
+        self.began = threading.Event()
+        self.failed: Optional[Exception] = None
+        self._folder = folder
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self.began.wait(10)
+        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", "logs")
+        self.serving = Serving(self.path, "", self.api.app)
+        self.client = Client(self.path)
+
+    def _run(self) -> None:
+        # SQLite wants one thread from its opening to its end, as the daemon's main thread does
+        store = self.store = SqliteStore(self._folder / "state")
+        self.daemon = Daemon(store, lambda spec: spec)
+        self.began.set()
+        try:
+            self.daemon.run(self.edge)
+        except DaqschedError as error:
+            self.failed = error
+        finally:
+            store.close()
+
+    def close(self) -> None:
+        self.client.close()
+        self.serving.close()
+        self.daemon.stop()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def lose(self, why: str) -> None:
+        """As if another had taken the state over."""
+
+        def vouch() -> None:
+            raise Deposed(why)
+
+        self.store.vouch = vouch  # type: ignore[method-assign]
+
+    def settle(self) -> None:
+        """Until all that was put before has been handled."""
+        self.daemon.ask(lambda engine, now: None).result(10)
