@@ -76,11 +76,12 @@ def test_the_last_words_of_a_host_s_last_job_are_stored_before_its_forwarder_goe
 def test_a_host_that_only_an_input_names_has_a_forwarder(farm: Farm) -> None:
     """It is told of its own inputs; a change of these restarts it, and nothing else."""
     mine, theirs = farm.folder / "service.log", farm.folder / "other.log"
-    mine.write_text("before\n")
+    (farm.folder / "real").write_text("before\n")
+    mine.symlink_to("real")
     text = f"""
 jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt01")]
 logging = Logging(files=[
-    LogFiles("service", {str(mine)!r}, from_start=True, labels={{"place": "hall"}}, hosts="hlt[03]"),
+    LogFiles("service", {f"{mine}*"!r}, from_start=True, follow_links=True, labels={{"place": "hall"}}, hosts="hlt[03]"),
     LogFiles("other", {str(theirs)!r}, hosts=["hlt01"]),
 ])
 """

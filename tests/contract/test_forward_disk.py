@@ -107,6 +107,28 @@ def test_the_oldest_lines_go_where_the_bound_is_reached(elastic: FakeElastic, sp
     assert (counts["dropped"], counts["read"], counts["under_way"]) == (dropped, 40_002, 0)
 
 
+def test_a_noisy_job_pushes_no_line_of_a_quiet_neighbour_out(elastic: FakeElastic, spool: Path) -> None:
+    """Nor does one that starts many programs; though the neighbour's lines are the oldest."""
+    elastic.open.clear()
+    quiet = Printer(spool, "quiet")
+    quiet.print(lines(5_000))
+    config = Forwarding(disk=8.0, keep=1.0)
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until(lambda: (spool / "forward" / "status.json").exists() and process.counts()["read"], "a look")
+    quiet.print(lines(5_000, 5_000))
+    noisy = [Printer(spool, "noisy") for _ in range(8)]
+    for printer in noisy:
+        printer.print(lines(10_000))
+    until(lambda: process.counts()["dropped"] > 0, "a drop", 30)
+    until(lambda: process.counts()["waiting_bytes"] < 8.0 * 1024 * 1024, "it is enough", 30)
+    elastic.open.set()
+    until(lambda: process.counts()["under_way"] == process.counts()["waiting_bytes"] == 0, "the end", 60)
+    assert {one["service"]["name"] for one in drops(elastic)} == {"noisy"}
+    kept_of_quiet = [one for one in list(elastic.documents.values()) if one["service"]["name"] == "quiet"]
+    assert len(kept_of_quiet) == 10_000
+    assert process.stop() == 0
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_lines_of_a_low_level_go_first(elastic: FakeElastic, spool: Path, killed: bool) -> None:
     """Nine of ten are DEBUG: with when_full=debug no other is lost, their order stays, and offsets rise."""

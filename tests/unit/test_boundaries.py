@@ -30,7 +30,7 @@ PURE = {
     EXECUTOR
     / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",
-    EXECUTOR / "forward": "batch columns lines position record report ledger marks",
+    EXECUTOR / "forward": "batch columns lines position record report ledger marks share",
     EXECUTOR
     / "forward"
     / "forms": "__init__ levels moment multiline records text times received syslog jsonlines journald",

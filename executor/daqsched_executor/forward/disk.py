@@ -1,7 +1,8 @@
 """The room that lines take on this machine: what is stored is given back, and what waits has a bound.
 
-A program never waits for its lines. So where Elasticsearch is away for longer than the disk lasts, lines are given up: the
-oldest, or those of a low level first. Each is counted, and a document says how many of what were dropped.
+A program never waits for its lines. So where Elasticsearch is away for longer than the disk lasts, lines are given up: of the
+jobs that take most room (`share`), the oldest first, or those of a low level. Each is counted, and a document says how many
+of what were dropped.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from ..contract import Forwarding
 from .holes import first_data, punch
@@ -19,6 +20,7 @@ from .lines import CHUNK
 from .position import Drop
 from .record import level_fragment
 from .room import RESERVE, Room
+from .share import given_up
 from .source import Source
 
 MIB = 1024 * 1024
@@ -65,7 +67,7 @@ class Disk:
         self._give_back(self._keep)
         excess = sum(source.room for source in self._sources.values() if not source.foreign) - self._bound
         if excess > 0:
-            self._give_up(excess + int(self._bound * SLACK))
+            self._give_up(excess, int(self._bound * SLACK))
 
     def full(self) -> None:
         """The journal could not be written: if that was for want of room, make some.
@@ -166,20 +168,41 @@ class Disk:
 
     # ------------------------------------------------------------------ giving up
 
-    def _give_up(self, excess: int) -> None:
+    def _give_up(self, excess: int, slack: int = 0) -> None:
+        """So many bytes, and some of the slack: of jobs and streams that take more than their share, the oldest lines."""
+        stuck: set[str] = set()
         try:
             if self._debug_first:
-                excess -= self._squeeze_all(excess)
+                excess -= self._squeeze_all(excess + slack)
             while excess > 0:
-                source = min(self._waiting(), key=lambda one: one.waits_since or 0, default=None)
+                source, most = self._next_to_give_up(excess + slack, stuck)
                 if source is None:
                     return
-                given = self._give_up_oldest(source, max(CHUNK, min(excess, STEP)))
+                given = 0
+                try:
+                    given = self._give_up_oldest(source, max(CHUNK, min(most, STEP)))
+                except FileNotFoundError:
+                    pass  # somebody has taken it away: that is told when it is looked at
                 if not given:
-                    return
+                    stuck.add(source.stream.id)
                 excess -= given
         except OSError as error:
             self._complain("full", f"the disk's bound is reached, and no line can be given up: {error}")
+
+    def _next_to_give_up(self, excess: int, stuck: Container[str]) -> tuple[Source | None, int]:
+        """The stream that gives lines up now, and how many bytes."""
+        sources = {source.stream.id: source for source in self._waiting() if source.stream.id not in stuck}
+        jobs = given_up(_by_job(sources.values()), excess)
+        shares: dict[str, int] = {}
+        for job, most in jobs.items():
+            its = {stream: source.waiting for stream, source in sources.items() if source.stream.job == job}
+            shares.update(given_up(its, most))
+        if not shares:
+            return None, 0
+        # what is little may be all that one has above the others: a chunk of it would be more than its share
+        large = [stream for stream, most in shares.items() if most >= CHUNK] or [max(shares, key=shares.__getitem__)]
+        stream = min(large, key=lambda one: sources[one].waits_since or 0)
+        return sources[stream], shares[stream]
 
     def _waiting(self) -> Iterator[Source]:
         return (source for source in self._sources.values() if source.waiting and not source.foreign)
@@ -214,9 +237,9 @@ class Disk:
         source.marks.forget(source.oldest.position.offset)
 
     def _squeeze_all(self, excess: int) -> int:
-        """Give up lines of a low level, of the oldest streams first, until that is enough; how many bytes those were."""
-        given = 0
-        for source in sorted(self._waiting(), key=lambda one: one.waits_since or 0):
+        """Give up lines of a low level, of the jobs that take most first, until that is enough; how many bytes those were."""
+        given, taken = 0, _by_job(self._waiting())
+        for source in sorted(self._waiting(), key=lambda one: (-taken[one.stream.job], one.waits_since or 0)):
             if source.stream.format == "text" and source.punched is not None:
                 for start, end in _unsqueezed(source):
                     if given >= excess:
@@ -262,6 +285,14 @@ class Disk:
         self._journal.squeezed()
         with contextlib.suppress(OSError):
             os.unlink(self._kept)
+
+
+def _by_job(sources: Iterable[Source]) -> dict[str, int]:
+    """How many bytes wait of each job."""
+    taken: dict[str, int] = {}
+    for source in sources:
+        taken[source.stream.job] = taken.get(source.stream.job, 0) + source.waiting
+    return taken
 
 
 def _unsqueezed(source: Source) -> Iterator[tuple[int, int]]:
