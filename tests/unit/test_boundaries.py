@@ -26,7 +26,7 @@ PURE = {
     FRAMEWORK / "serve": "room word",
     EXECUTOR / "container": "frames order",
     EXECUTOR
-    / "contract": "__init__ fingerprint foreign forwarding forwarding_rules job levels report stream template wire",
+    / "contract": "__init__ fingerprint foreign forwarding forwarding_rules job levels report stream sysctl template wire",
     EXECUTOR
     / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
+from ..contract.sysctl import unprotected
 from ..machine.spool import LONGEST, open_ours, open_regular
 from ..out import say, say_json
 from .config import told, unchecked
@@ -120,12 +121,20 @@ def _forward(config: Forwarding) -> int:
         return 2
     if not _only_one(lock, config.spool, stopped):
         return 0
+    problem = unprotected(_setting)
+    if problem:
+        say(f"daqsched-executor forward: {problem}", file=sys.stderr)
     forwarder = Forwarder(config, folder)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: forwarder.stop())
     if not stopped:
         forwarder.run()
     return 0
+
+
+def _setting(path: str) -> str:
+    with open(path) as file:
+        return file.read()
 
 
 def _only_one(lock: int, spool: str, stopped: Sequence[int]) -> bool:

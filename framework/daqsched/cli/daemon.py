@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import sys
 from pathlib import Path
 from typing import Any, Optional
@@ -71,8 +72,12 @@ def serve(
     from daqsched.serve.log import begin
     from daqsched.serve.term import Options
     from daqsched_executor.contract.forwarding import Access
+    from daqsched_executor.contract.sysctl import unprotected
 
     begin()
+    problem = unprotected(lambda setting: Path(setting).read_text())
+    if problem:
+        logging.getLogger(__name__).warning("%s", problem)
     framework = Framework(
         name=options["name"],
         user=options["user"] or getpass.getuser(),

@@ -1,0 +1,132 @@
+"""How daqsched comes onto a machine: what is taken from the package index is locked, units are hardened, and no document has
+root install a name that is not ours."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from daqsched_executor.contract.sysctl import unprotected
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: Each lock: whose setup.cfg it has to fit, and which extras.
+LOCKS = {
+    "daqsched.txt": ((".", "compat/http_parser"), ()),
+    "daqsched-executor.txt": (("executor", "compat/http_parser"), ("containers", "forward")),
+    "checkout.txt": ((".", "compat/http_parser", "vagrant"), ("containers", "forward", "dev")),
+}
+PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+
+#: Comes out of the checkout.
+OURS = {"http-parser"}
+
+
+def locked(name: str) -> list[tuple[Requirement, int]]:
+    """Each package of a lock, and how many hashes it has."""
+    text = (ROOT / "requirements" / name).read_text().replace("\\\n", "")
+    rows = [row for row in text.splitlines() if row and not row.startswith("#")]
+    return [(Requirement(row.split(" --hash", 1)[0]), row.count("--hash=sha256:")) for row in rows]
+
+
+def of_python(name: str, python: str) -> dict[str, Requirement]:
+    """What an interpreter of that version takes, on Linux."""
+    environment = {"python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux"}
+    return {
+        canonicalize_name(one.name): one
+        for one, _ in locked(name)
+        if one.marker is None or one.marker.evaluate(environment)
+    }
+
+
+def asked(folders: tuple[str, ...], extras: tuple[str, ...]) -> list[Requirement]:
+    """What setup.cfg says."""
+    found = []
+    for folder in folders:
+        config = ConfigParser()
+        config.read(ROOT / folder / "setup.cfg")
+        sections = [config["options"].get("install_requires", "")]
+        if config.has_section("options.extras_require"):
+            sections += [config["options.extras_require"].get(extra, "") for extra in extras]
+        lines = (line.strip() for section in sections for line in section.splitlines())
+        found += [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return found
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_fits_what_is_asked_for(name: str, python: str) -> None:
+    """`scripts/lock` was called after setup.cfg had changed."""
+    there = of_python(name, python)
+    for one in asked(*LOCKS[name]):
+        pin = there[canonicalize_name(one.name)]
+        (version,) = pin.specifier
+        assert version.operator == "==" and one.specifier.contains(version.version), f"{one}: {pin}; call scripts/lock"
+    assert not OURS & set(there)
+
+
+@pytest.mark.parametrize("name", [*LOCKS, "build.txt"])
+def test_every_package_has_its_hashes_and_no_address(name: str) -> None:
+    """Byte for byte, wherever it comes from."""
+    assert all(hashes for _, hashes in locked(name)) and len(locked(name)) > 2
+    assert "://" not in (ROOT / "requirements" / name).read_text()
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_no_document_installs_a_name_from_the_index() -> None:
+    """`daqsched` and `daqsched-executor` are not ours there: whoever has the name could be root on each machine."""
+    for document in documents():
+        for words in re.findall(r"pip3? install ([^`\n#|]+)", document.read_text()):
+            named = [word.strip("'\"") for word in words.split() if not word.startswith("-")]
+            for name in named:
+                assert name.startswith((".", "/", "compat", "vagrant", "dist", "requirements", "FOLDER", "pymesos")), (
+                    f"{document}: pip install {words}"
+                )
+
+
+@pytest.mark.parametrize(
+    "unit", ["framework/systemd/daqsched-serve.service", "executor/systemd/daqsched-forward.service"]
+)
+def test_units_are_hardened(unit: str) -> None:
+    """Below 3 of 10 by systemd's own measure (252, that of Debian 12)."""
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=29", str(ROOT / unit)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def setting(**values: str) -> str:
+    def read(path: str) -> str:
+        name = path.rpartition("/")[2]
+        if name not in values:
+            raise FileNotFoundError(path)
+        return values[name] + "\n"
+
+    return unprotected(read)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"protected_symlinks": "1", "protected_hardlinks": "1"}, None),
+        ({}, None),
+        ({"protected_symlinks": "0", "protected_hardlinks": "1"}, "fs.protected_symlinks is off"),
+        ({"protected_symlinks": "0", "protected_hardlinks": "0"}, "sysctl -w fs.protected_symlinks=1 fs.protected_hardlinks=1"),
+    ],
+)  # fmt: skip
+def test_what_the_kernel_does_not_refuse_is_said(values: dict[str, str], words: str | None) -> None:
+    """Only what is off, with the way out; nothing where it can't be seen."""
+    said = setting(**values)
+    assert (words in said) if words else not said
