@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daqsched_executor.contract import Payload, Report, Survey
+from daqsched_executor.contract import Done, Order, Payload, Report, Survey
 from waiting import alive
 
 Status = dict[str, Any]
@@ -241,6 +241,27 @@ class ExecutorUnderTest:
 def report_of(status: Status) -> Report:
     """The report inside a status update."""
     return Report.from_json(base64.b64decode(status["data"]))
+
+
+def order(agent: FakeAgent, kind: str, name: str = "", id: str = "o1") -> None:
+    """As the agent hands over a framework message."""
+    message(agent, Order(id, kind, "alice", name).to_json())
+
+
+def message(agent: FakeAgent, data: bytes) -> None:
+    """The data of one, whatever it is."""
+    agent.send({"type": "MESSAGE", "message": {"data": base64.b64encode(data).decode()}})
+
+
+def outcome(agent: FakeAgent, id: str = "o1", limit_s: float = 30.0) -> Done:
+    """Wait for the report that has this order's outcome."""
+
+    def found() -> Done | None:
+        reports = [report_of(update) for update in agent.updates]
+        return next((one.done for one in reports if one.done is not None and one.done.id == id), None)
+
+    done: Done = agent.wait(found, f"outcome of {id}", limit_s)
+    return done
 
 
 #: What the fixture `start` gives: starts an executor with a program (argv, and fields of the payload).

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import signal
 import time
 from pathlib import Path
 
-from daqsched_executor.contract import Done, Order, Restart, Stop
-from fake_agent import FakeAgent, Start, processes_of, report_of
+from daqsched_executor.contract import Order, Restart, Stop
+from fake_agent import FakeAgent, Start, message, order, outcome, processes_of, report_of
 from waiting import alive, until
 
 #: Leaves a process behind that is in a session of its own and ignores what can be ignored.
 DAEMON = "setsid sh -c 'trap \"\" TERM INT HUP; echo $$ > daemon.new; mv daemon.new daemon; sleep 1000' & "
-
-
-def order(agent: FakeAgent, kind: str, name: str = "", id: str = "o1") -> None:
-    """As the agent hands over a framework message."""
-    message(agent, Order(id, kind, "alice", name).to_json())
-
-
-def message(agent: FakeAgent, data: bytes) -> None:
-    agent.send({"type": "MESSAGE", "message": {"data": base64.b64encode(data).decode()}})
-
-
-def outcome(agent: FakeAgent, id: str = "o1", limit_s: float = 30.0) -> Done:
-    """Wait for the report that has this order's outcome."""
-
-    def found() -> Done | None:
-        reports = [report_of(update) for update in agent.updates]
-        return next((one.done for one in reports if one.done is not None and one.done.id == id), None)
-
-    done: Done = agent.wait(found, f"outcome of {id}", limit_s)
-    return done
 
 
 def daemon_of(folder: Path) -> int:

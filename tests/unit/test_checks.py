@@ -56,7 +56,7 @@ class Story:
     def __init__(self, *checks: Check, policy: str = "always", **rule: object) -> None:
         self.time, self.began = 100.0, 100.0
         #: By the check's name: whether it passes, and why not; None: it hangs.
-        self.answers: dict[str, tuple[bool, str] | None] = {}
+        self.answers: dict[str, tuple[bool | None, str] | None] = {}
         self.asked: list[tuple[float, str]] = []
         self.told: list[Tell] = []
         self.said: list[str] = []
@@ -247,6 +247,24 @@ class TestIll:
         assert kinds(story.happen(Died(signal="SIGTERM"))) == [Spawn]
         story.start()
         assert story.state.last_exit is not None and story.state.last_exit.why == why
+
+    @pytest.mark.parametrize("check", ASKED + LOOKING, ids=lambda check: check.kind)
+    def test_what_could_not_be_asked_says_nothing_of_the_program(self, check: Check) -> None:
+        """Said once, however long that lasts; when it can be asked again, the program is as ill or well as then."""
+        story = ready(check)
+        story.answers[check.name] = (None, "a mistake of ours")
+        story.go(100)
+        assert story.signals == 0 and story.last[0] == "TASK_RUNNING"
+        assert [said for said in story.said if "mistake" in said] == [
+            f"check {check.name} could not be asked: a mistake of ours"
+        ]
+        assert len([at for at, _ in story.asked if at > 20]) <= 51  # every 2 s at most
+        story.answers[check.name] = (True, "")
+        story.go(10)
+        assert story.signals == 0 and story.last[0] == "TASK_RUNNING"
+        story.answers[check.name] = (False, "no")
+        story.go(30)
+        assert story.signals == 1
 
     @pytest.mark.parametrize("check", ASKED, ids=lambda check: check.kind)
     def test_one_that_does_not_answer_is_given_up_and_has_failed(self, check: Check) -> None:

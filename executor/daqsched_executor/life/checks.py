@@ -89,7 +89,9 @@ def answered(state: State, event: Answered, now: Moment) -> Step:
         return state, []
     check = payload.checks[event.number]
     commands: list[Command] = []
-    if not event.ok:
+    if event.ok is None:
+        pulse, commands = _not_asked(check, pulse, event.problem, now)
+    elif not event.ok:
         pulse, commands = _failed(state, check, pulse, event.problem, now)
     else:
         if pulse.fails and not pulse.ailment:
@@ -180,6 +182,14 @@ def _failed(state: State, check: Check, pulse: Pulse, problem: str, now: Moment)
     if pulse.fails >= check.failures:
         return replace(pulse, ailment=symptoms.ailment(check, problem, check.failures)), []
     return pulse, [Say(symptoms.fails(check, pulse.fails, problem))] if pulse.fails == 1 else []
+
+
+def _not_asked(check: Check, pulse: Pulse, problem: str, now: Moment) -> tuple[Pulse, list[Command]]:
+    """That says nothing of the program: no failure, and no silence that goes on."""
+    silent_at = None if pulse.silent_at is None else max(pulse.silent_at, now.mono + check.interval_s)
+    said: list[Command] = [Say(f"check {check.name} could not be asked: {problem}")] if problem != pulse.problem else []
+    due = _again(check, pulse, check.interval_s, now)
+    return replace(pulse, until=None, due=due, problem=problem, silent_at=silent_at), said
 
 
 def _fell_silent(check: Check, pulse: Pulse) -> Pulse:

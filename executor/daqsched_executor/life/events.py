@@ -203,7 +203,8 @@ class Answered:
 
     number: int
     ask: int
-    ok: bool
+    #: None: the executor could not ask, which says nothing of the program.
+    ok: bool | None
     problem: str = ""
 
 

@@ -68,6 +68,8 @@ def become(
         _become(payload, kernel, parent, talk, output, known, files, notify)
     except Unreadable as error:
         say(talk, f"path {error}")
+    except ImportError as error:
+        say(talk, f"path the executor's own installation can't be read: {error}")
     except (CannotStart, OSError, ValueError) as error:
         say(talk, f"start {error}")
     except BaseException as error:  # a child must not return into the executor's loop, whatever happens

@@ -160,6 +160,8 @@ class Program:
             self._order = -1
         try:
             if payload.container is not None:
+                from daqsched_executor.container import order  # noqa: F401 (now: `_memory` needs it when all else may be gone)
+
                 self._order = os.memfd_create("order")
             files = self.store.kept if self.store is not None else ()
             self.pid, self.talk = fork_child(

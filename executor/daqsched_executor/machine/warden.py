@@ -20,16 +20,37 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from daqsched_executor.contract import Stop
 from daqsched_executor.machine.kernel import JANITOR, Kernel, signal_name
 from daqsched_executor.out import say
 
 #: Tells the executor that its warden is gone.
 WARDEN_GONE = signal.SIGUSR1
 
-#: The executor's last word is its exit status, and then the pipe ends with it; without one it was killed.
-SCRIPT = 'if read -r status; then read -r end; exit "$status"; fi; exec "$@"'
+#: The executor's last word is its exit status, and then the pipe ends with it; without one it was killed. Where Python does not
+#: start any more (its installation is away), the shell kills what it finds: all that it does not reap falls to it, the warden.
+SCRIPT = f"""
+if read -r status; then read -r end; exit "$status"; fi
+limit=$(command -v timeout >/dev/null && echo timeout 10)
+if $limit "$1" -I -S -c "${{5%; clear*}}" 2>/dev/null; then exec "$@"; fi
+echo "warden: the executor was killed, and its installation can't be read; all that is left is killed"
+round=0
+while [ $round -lt 100 ]; do
+  all=
+  read -r all </proc/$$/task/$$/children
+  [ -n "$all" ] || break
+  for child in $all; do
+    name=
+    read -r name 2>/dev/null </proc/$child/comm
+    [ "$name" = {JANITOR} ] || kill -KILL $child 2>/dev/null
+  done
+  sleep 0.05
+  round=$((round + 1))
+done
+kill -KILL $$
+"""
 SHELL = "/bin/sh"
 #: How the shell calls itself in a list of processes.
 NAME = "daqsched-warden"
@@ -111,6 +132,22 @@ def clear(executor: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     os._exit(os.WEXITSTATUS(raw))
+
+
+def end_by_rules(kernel: Kernel, rule: Stop, send: Callable[[str], object]) -> None:
+    """As in a stop, signal by signal, but for its hooks: for an executor that can't rely any more on what it knows. ``send`` sends
+    a signal to the program; what is left after the last one's grace is `end_all`'s."""
+    for name, grace_s in ((rule.signal, rule.grace_s), (rule.second_signal, rule.second_grace_s)):
+        limit = time.monotonic() + grace_s
+        if name and kernel.descendants():
+            send(name)
+        while name and time.monotonic() < limit:
+            try:
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            except ChildProcessError:
+                return
+            time.sleep(_LOOK_AGAIN_S)
 
 
 def end_all(kernel: Kernel) -> int:

@@ -19,7 +19,7 @@ from daqsched_executor.run.loop import READ, Loop
 
 class Aside:
     """``done(answer)`` is called once with the text that ``question`` returned, unless `close` comes first; empty where
-    the fork was killed. Raises OSError where there can be no fork."""
+    the fork was killed; ``failed`` in its place for a mistake of ours. Raises OSError where there can be no fork."""
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class Aside:
         user: str,
         question: Callable[[], str],
         done: Callable[[str], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         def child(parent: int, talk: int) -> None:
             if user:
@@ -37,13 +38,13 @@ class Aside:
             if os.getppid() == parent:
                 os.write(talk, question().encode("utf-8", "surrogateescape"))
 
-        self._loop, self._done = loop, done
+        self._loop, self._done, self._failed = loop, done, failed
         self._heard = b""
         pid, self._talk = forked(kernel, child)
         program.runners.add(pid)
         #: The process itself and not its number; -1 once it is gone, or has answered.
         self._handle = handle_of(pid, self._talk)
-        loop.watch(self._talk, READ, self._hear)
+        loop.watch(self._talk, READ, self._hear, self._broken)
 
     @property
     def alive(self) -> bool:
@@ -68,6 +69,10 @@ class Aside:
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+
+    def _broken(self, error: Exception) -> None:
+        self.close()
+        self._failed(error)
 
     def _hear(self, mask: int) -> None:
         try:

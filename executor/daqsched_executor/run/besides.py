@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from daqsched_executor.contract import Payload
 from daqsched_executor.machine.beside import Beside
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.process import Program
+from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import READ, Loop
 
 #: Takes how a command ended: whether well, in words, and its last lines.
@@ -38,7 +40,15 @@ class Besides:
         beside = Beside(self._kernel, payload, argv, timeout_s, self._program.pid, say)
         self._running[key] = beside
         self._program.runners.add(beside.runner)
-        self._loop.watch(beside.talk, READ, lambda mask: self._hear(key, done))
+
+        def failed(error: Exception) -> None:
+            self.end(key)
+            del self._running[key]
+            if beside.talk >= 0:
+                os.close(beside.talk)
+            done(False, place_of(error), ())
+
+        self._loop.watch(beside.talk, READ, lambda mask: self._hear(key, done), failed)
 
     def end(self, key: str) -> None:
         """Let it be killed, if it runs; ``done`` is called all the same."""

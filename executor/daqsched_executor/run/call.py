@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 
+from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import READ, WRITE, Loop
 
 
@@ -37,7 +38,7 @@ class Call:
         self._socket.setblocking(False)
         # a refusal shows at the first send, so that `done` never comes out of this constructor
         self._socket.connect_ex((host.strip("[]"), int(port)))
-        loop.watch(self._socket.fileno(), WRITE, self._ready)
+        loop.watch(self._socket.fileno(), WRITE, self._ready, self._failed)
 
     def close(self) -> None:
         """Forget about it; safe to call twice."""
@@ -50,7 +51,7 @@ class Call:
             if mask & WRITE:
                 self._request = self._request[self._socket.send(self._request) :]
                 if not self._request:
-                    self._loop.watch(self._socket.fileno(), READ, self._ready)
+                    self._loop.watch(self._socket.fileno(), READ, self._ready, self._failed)
             if mask & READ:
                 self._read()
         except BlockingIOError:
@@ -72,6 +73,9 @@ class Call:
             self._finish("")
         elif not heard or len(body) >= 200 or b"content-length" in head.lower():
             self._finish(f"the agent refused it with HTTP {code}: {body[:200].decode('utf-8', 'replace')}")
+
+    def _failed(self, error: Exception) -> None:
+        self._finish(place_of(error))
 
     def _finish(self, problem: str) -> None:
         self.close()

@@ -22,6 +22,7 @@ from daqsched_executor.machine.probe import sentence
 from daqsched_executor.machine.process import Program, no_process
 from daqsched_executor.run.aside import Aside
 from daqsched_executor.run.closing import Closing
+from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import Loop
 from daqsched_executor.run.notify import NotifySocket
 from daqsched_executor.run.printed import Printed
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 #: How a fork says yes; anything else is why not.
 YES = "yes"
+
+#: Whether a check passed (None: we could not ask), and why not.
+Answer = Callable[["bool | None", str], None]
 
 
 class Attempt(Protocol):
@@ -147,7 +151,7 @@ class Checks:
         assert self._payload is not None and ask.number not in self._attempts, "one attempt of a check at a time"
         check = ask.check
 
-        def answered(ok: bool, problem: str = "") -> None:
+        def answered(ok: bool | None, problem: str = "") -> None:
             self._attempts.pop(ask.number, None)
             self._happen(Answered(ask.number, ask.ask, ok, problem))
 
@@ -175,7 +179,7 @@ class Checks:
             if isinstance(attempt, Aside) and attempt.alive:
                 self._hanging[number] = attempt
 
-    def _reach(self, number: int, check: Check, answered: Callable[[bool, str], None]) -> None:
+    def _reach(self, number: int, check: Check, answered: Answer) -> None:
         addresses = numeric(check.address)
         if addresses:
             return self._connect(number, check, addresses, answered)
@@ -192,19 +196,17 @@ class Checks:
                 answered(False, f"{check.address} has no address: {text or 'the look-up was killed'}")
 
         try:
-            self._attempts[number] = self._aside("", lambda: _addresses(check.address), found)
+            self._attempts[number] = self._aside("", lambda: _addresses(check.address), found, answered)
         except OSError as error:
             answered(False, no_process(error))
         return None
 
-    def _connect(
-        self, number: int, check: Check, addresses: list[tuple[int, str]], answered: Callable[[bool, str], None]
-    ) -> None:
+    def _connect(self, number: int, check: Check, addresses: list[tuple[int, str]], answered: Answer) -> None:
         reach = Reach(self._loop, check, addresses, answered)
         self._attempts[number] = reach
         reach.begin()
 
-    def _command(self, number: int, check: Check, payload: Payload, answered: Callable[[bool, str], None]) -> None:
+    def _command(self, number: int, check: Check, payload: Payload, answered: Answer) -> None:
         besides, key = self._besides(), f"check {number}"
         if key in besides:
             return answered(False, "the last run of it is still being ended")
@@ -218,16 +220,19 @@ class Checks:
         self._attempts[number] = command
         return None
 
-    def _file(self, check: Check, payload: Payload, since: float, answered: Callable[[bool, str], None]) -> Attempt:
+    def _file(self, check: Check, payload: Payload, since: float, answered: Answer) -> Attempt:
         path = os.path.join(payload.cwd or self._sandbox, check.path)
 
         def done(text: str) -> None:
             answered(text == YES, "" if text == YES else text or "the look at it was killed")
 
-        return self._aside(payload.user, lambda: _changed(path, since), done)
+        return self._aside(payload.user, lambda: _changed(path, since), done, answered)
 
-    def _aside(self, user: str, question: Callable[[], str], done: Callable[[str], None]) -> Aside:
-        return Aside(self._kernel, self._loop, self._program, user, question, done)
+    def _aside(self, user: str, question: Callable[[], str], done: Callable[[str], None], answered: Answer) -> Aside:
+        def failed(error: Exception) -> None:
+            answered(None, place_of(error))
+
+        return Aside(self._kernel, self._loop, self._program, user, question, done, failed)
 
 
 def _changed(path: str, since: float) -> str:

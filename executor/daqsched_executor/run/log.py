@@ -30,6 +30,20 @@ class Log:
             pass
 
 
+def place_of(error: BaseException) -> str:
+    """A mistake of ours in one line: what, and where, innermost first. It reads no source file: that may be gone. A module that
+    is not found is no mistake, but an installation that is away."""
+    if isinstance(error, ImportError):
+        return f"the executor's own installation can't be read: {error}"
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{os.path.basename(code.co_filename)}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return f"a bug, please report it: {type(error).__name__}: {error} ({', '.join(reversed(places))})"
+
+
 class Handler(logging.Handler):
     """What pymesos logs becomes lines of executor.log, with the last line of an exception and not its whole trace."""
 

@@ -28,12 +28,18 @@ class Loop:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         self.watch(self._wake_read, READ, self._take_signals)
 
-    def watch(self, file: int, mask: int, ready: Callable[[int], None]) -> None:
-        """Call ``ready(mask)`` when the file is ready; a second call for a file replaces the first."""
+    def watch(
+        self, file: int, mask: int, ready: Callable[[int], None], failed: Callable[[Exception], None] | None = None
+    ) -> None:
+        """Call ``ready(mask)`` when the file is ready; a second call for a file replaces the first.
+
+        ``failed``: what to do where ``ready`` raises; the file is watched no longer then. Without it that ends `run`: it is for
+        what can fail without the program's life being in doubt.
+        """
         try:
-            self._selector.modify(file, mask, ready)
+            self._selector.modify(file, mask, (ready, failed))
         except KeyError:
-            self._selector.register(file, mask, ready)
+            self._selector.register(file, mask, (ready, failed))
 
     def forget(self, file: int) -> None:
         """Watch no longer; call it before the file is closed. A file that is not watched is fine."""
@@ -64,11 +70,21 @@ class Loop:
             wait_s = None if due is None else min(LONGEST_S, max(0.0, due - time.monotonic()))
             for key, mask in self._selector.select(wait_s):
                 if self._selector.get_map().get(key.fd) is key:  # not forgotten by a call back just before
-                    key.data(mask)
+                    self._call(key, mask)
             due = wake_at()
             if due is not None and time.monotonic() >= due:
                 woken()
             settle()
+
+    def _call(self, key: selectors.SelectorKey, mask: int) -> None:
+        ready, failed = key.data
+        try:
+            ready(mask)
+        except Exception as error:
+            if failed is None:
+                raise
+            self.forget(key.fd)
+            failed(error)
 
     def _take_signals(self, mask: int) -> None:
         try:

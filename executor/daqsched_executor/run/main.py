@@ -9,13 +9,13 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import traceback  # deferred by `lean` until there is one
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload
+from daqsched_executor.lean import keep
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life.commands import (
     Ask,
@@ -33,15 +33,32 @@ from daqsched_executor.life.commands import (
     Spawn,
     Tell,
 )
-from daqsched_executor.life.events import BesideEnded, Event, Launched, StopAsked, Ticked
+from daqsched_executor.life.events import (
+    Answered,
+    BesideEnded,
+    Event,
+    Launched,
+    LookEnded,
+    StartFailed,
+    StopAsked,
+    Ticked,
+)
 from daqsched_executor.life.state import begin
 from daqsched_executor.machine.claim import InstanceClaim
 from daqsched_executor.machine.death import memory_cgroup
 from daqsched_executor.machine.kernel import Kernel, signal_name
 from daqsched_executor.machine.process import Program, no_process
 from daqsched_executor.machine.spool import choose
-from daqsched_executor.machine.warden import WARDEN_GONE, contained, dismiss, end_all, own_cgroups, stand_guard
-from daqsched_executor.run.log import Log
+from daqsched_executor.machine.warden import (
+    WARDEN_GONE,
+    contained,
+    dismiss,
+    end_all,
+    end_by_rules,
+    own_cgroups,
+    stand_guard,
+)
+from daqsched_executor.run.log import Log, place_of
 from daqsched_executor.run.loop import READ, Loop
 from daqsched_executor.run.mesos import TOKEN, Link, patience_s
 from daqsched_executor.run.streams import Files, Registered, open_files, register
@@ -79,9 +96,13 @@ def main(argv: list[str]) -> int:
 def _run(files: Files, sandbox: str, log: Log, guarded: bool, token: str) -> int:
     try:
         run = Run(files, sandbox, log, os.environ, guarded, token)
-    except BaseException:
-        log.say("cannot start: " + " | ".join(traceback.format_exc().splitlines()[-3:]))
+    except BaseException as error:
+        log.say(f"cannot start: {place_of(error)}")
         return 1
+    try:
+        keep(f"daqsched_executor.{package}" for package in ("run", "life", "machine"))
+    except OSError as error:
+        log.say(f"what is needed later is read later: {error.filename}: {error.strerror}")
     gc.freeze()
     gc.enable()
     return run.run()
@@ -133,9 +154,13 @@ class Run:
         try:
             self._loop.run(self._wake_at, self._woken, self._settle)
             return 0
-        except BaseException:
-            self._log.say("a bug, please report it: " + " | ".join(traceback.format_exc().splitlines()))
-            end_all(self._kernel)  # the warden takes our word that nothing is left
+        except BaseException as error:
+            self._log.say(place_of(error))
+            try:
+                if self._state.payload is not None and self._state.program:
+                    end_by_rules(self._kernel, self._state.payload.stop, self._program.signal)
+            finally:
+                end_all(self._kernel)  # the warden takes our word that nothing is left
             return 1
         finally:
             if self._checks is not None:
@@ -189,6 +214,24 @@ class Run:
     # ------------------------------------------------------------------------------------ what is done
 
     def _perform(self, command: Command) -> None:
+        """Where something beside the program fails by a mistake of ours, it alone fails: with a sentence."""
+        try:
+            self._do(command)
+        except Exception as error:
+            problem = place_of(error)
+            if isinstance(command, RunBeside):
+                self._events.append(BesideEnded(command.key, False, f"not run: {problem}"))
+            elif isinstance(command, Ask):
+                self._events.append(Answered(command.number, command.ask, None, problem))
+            elif isinstance(command, Look):
+                self._events.append(LookEnded(command.look, problem))
+            elif isinstance(command, Spawn) and not self._program.pid:
+                self._events.append(StartFailed(problem))
+            elif not isinstance(command, (EndBeside, EndAsk, LeaveLook)):
+                raise
+            self._log.say(problem)
+
+    def _do(self, command: Command) -> None:
         if isinstance(command, Claim):
             self._events.appendleft(self._claim.take(command.payload, self._kernel.now().clock))
         elif isinstance(command, Spawn):

@@ -19,6 +19,7 @@ from daqsched_executor.life.notify import DATAGRAM_BYTES, parse, storing
 from daqsched_executor.machine.filestore import MOST, FileStore
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.run.closing import Closing
+from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import READ, Loop
 
 #: So many messages are taken in one round of the loop; the rest waits in the kernel, which has room for a few hundred.
@@ -79,7 +80,7 @@ class NotifySocket:
 
     def _listen(self) -> None:
         if not self._closing.busy:
-            self._loop.watch(self._socket.fileno(), READ, self._ready)
+            self._loop.watch(self._socket.fileno(), READ, self._ready, self._failed)
 
     def _ready(self, mask: int) -> None:
         space = socket.CMSG_SPACE(_UCRED.size) + socket.CMSG_SPACE(_FILES * 4)
@@ -105,6 +106,11 @@ class NotifySocket:
             else:
                 self._closing.close(files)
                 self._refuse(pid, uid)
+
+    def _failed(self, error: Exception) -> None:
+        """The message is lost, and the next one heard."""
+        self._say(place_of(error))
+        self._listen()
 
     def _left(self, message: bytes, files: Sequence[int]) -> Sequence[int]:
         """Keep what the program wants kept; the rest, which is to be closed."""

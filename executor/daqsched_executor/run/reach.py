@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from daqsched_executor.contract import Check
 from daqsched_executor.life.symptoms import place
+from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import READ, WRITE, Loop
 
 #: Of an answer that says no so much is quoted.
@@ -40,10 +41,10 @@ def look_up(host: str) -> list[tuple[int, str]]:
 
 
 class Reach:
-    """One attempt: ``done(ok, why not)`` is called once, unless `close` comes first."""
+    """One attempt: ``done(ok, why not)`` is called once, unless `close` comes first; with None where we could not ask."""
 
     def __init__(
-        self, loop: Loop, check: Check, addresses: list[tuple[int, str]], done: Callable[[bool, str], None]
+        self, loop: Loop, check: Check, addresses: list[tuple[int, str]], done: Callable[[bool | None, str], None]
     ) -> None:
         self._loop, self._check, self._addresses, self._done = loop, check, list(addresses), done
         self._socket: socket.socket | None = None
@@ -64,7 +65,7 @@ class Reach:
         code = self._socket.connect_ex((host, self._check.port))
         if code not in (0, errno.EINPROGRESS):
             return self._failed(code)
-        self._loop.watch(self._socket.fileno(), WRITE, self._ready)
+        self._loop.watch(self._socket.fileno(), WRITE, self._ready, self._broken)
 
     def close(self) -> None:
         """Forget about it; safe to call twice."""
@@ -87,7 +88,7 @@ class Reach:
             if mask & WRITE:
                 self._request = self._request[self._socket.send(self._request) :]
                 if not self._request:
-                    self._loop.watch(self._socket.fileno(), READ, self._ready)
+                    self._loop.watch(self._socket.fileno(), READ, self._ready, self._broken)
             if mask & READ:
                 self._hear(self._socket.recv(ANSWER_BYTES))
         except BlockingIOError:
@@ -112,7 +113,10 @@ class Reach:
         what = "refuses the connection" if refused else f"cannot be reached: {os.strerror(self._code)}"
         return self._done(False, f"{place(self._check)} {what}")
 
-    def _finish(self, ok: bool, problem: str) -> None:
+    def _broken(self, error: Exception) -> None:
+        self._finish(None, place_of(error))
+
+    def _finish(self, ok: bool | None, problem: str) -> None:
         self.close()
         self._done(ok, problem)
 

@@ -11,6 +11,7 @@ from daqsched_executor.life.commands import Look
 from daqsched_executor.life.events import Event, LookEnded, LookReached
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.process import fork_child, handle_of, no_process
+from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import READ, Loop
 
 
@@ -37,7 +38,11 @@ class Looks:
             self._children[look.look] = _Child(pid, handle_of(pid, talk), talk)
         except OSError as error:
             return self._happen(LookEnded(look.look, no_process(error)))
-        self._loop.watch(talk, READ, lambda mask: self._listen(look.look))
+        self._loop.watch(talk, READ, lambda mask: self._listen(look.look), lambda error: self._failed(look.look, error))
+
+    def _failed(self, number: int, error: Exception) -> None:
+        self.leave(number)
+        self._happen(LookEnded(number, place_of(error)))
 
     def leave(self, number: int) -> None:
         """SIGKILL to it and to whom it asks (a loader), which ends them now, or when the file system that they hang in lets
