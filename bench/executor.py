@@ -93,6 +93,8 @@ def restarts_s(folder: Path, kills: int, program: tuple[str, ...], checks: tuple
     executor = launched(folder, "restarts", argv, checks)
     pids = executor.sandbox / "pids"
     measured = []
+    while not pids.exists() or not pids.stat().st_size:
+        time.sleep(0.01)
     for number in range(kills):
         # what dies before it is ready counts as a bad start, which is not tried again at once
         while checks and executor.log().count("ready after") <= number:
