@@ -182,9 +182,39 @@ def test_printing_is_found_in_every_spelling(tmp_path: Path) -> None:
     ]
 
 
+#: Who may use httpx: what bounds answers of others in bytes and time, and what talks to nobody but our own daemons.
+HTTP = {
+    "bounded.py": "agents, masters, guards",
+    "mesos/calls.py": "the master's answers to calls, with bounds of its own",
+    "logs/elastic.py": "Elasticsearch, with bounds of its own",
+    "client.py": "our daemon, through its Unix socket",
+    "serve/spare.py": "our peers, who have shown their certificate",
+}
+
+
+def test_who_asks_others_over_http_does_it_with_bounds() -> None:
+    """No module has a client of its own that would read an answer without end."""
+    clients = {"httpx", "http", "urllib", "urllib3", "requests", "elasticsearch", "elastic_transport", "aiohttp"}
+    harmless = {"http.HTTPStatus", "http.client.HTTPException", "urllib.parse"}
+    for path in FRAMEWORK.rglob("*.py"):
+        if str(path.relative_to(FRAMEWORK)) in HTTP:
+            continue
+        names = {name for name in named(path) if name.partition(".")[0] in clients}
+        assert not {name for name in names if not any(name.startswith(one) for one in harmless)}, path
+
+
+def named(path: Path) -> Iterator[str]:
+    """What a file imports, with the names out of modules (``http.HTTPStatus``)."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "errors fill foreign forwarder hosts limits preflight rollout select settings spec task times",
+    "bounded errors fill foreign forwarder hosts limits preflight rollout select settings spec task times",
     "jobfile engine",
     "views",
     "protocol client",

@@ -7,15 +7,14 @@ a job's lines are in.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar, Union
 
-import httpx
+import msgspec
 
+from daqsched.bounded import Asking, NoAnswer, typed
 from daqsched.engine.events import Attributes, Offer
 from daqsched.engine.match import short
 from daqsched.errors import Unreachable
@@ -25,11 +24,19 @@ from daqsched_executor.contract import SANDBOX_FILES
 #: How long an agent may take for one answer, and for taking the connection.
 TIMEOUT_S, CONNECT_S = 3.0, 2.0
 
+#: How long the master may take for the list of its agents.
+MASTER_S = 20.0
+
+#: The largest answer of an agent (the names of all its sandboxes), and of a master (10,000 agents of 4 KiB, and as much again).
+AGENT_BYTES, MASTER_BYTES = 8 << 20, 96 << 20
+
 #: How many requests are under way at once: two hundred agents, of which some hang, shall not take a minute.
 AT_ONCE = 64
 
 #: What an agent gives at most in one answer (files.cpp: 16 pages).
 PIECE = 64 * 1024
+
+Kind = TypeVar("Kind")
 
 _EXECUTOR = re.compile(r"/frameworks/([^/]+)/executors/([^/]+)/runs/latest\Z")
 
@@ -54,20 +61,32 @@ class File:
     written: float
 
 
-class _OnDemand(httpx.Auth):
-    """HTTP Basic, told only to who asks for it, and from then on at once."""
+class _Slave(msgspec.Struct):
+    """What the master says of an agent, as far as we look."""
 
-    def __init__(self, principal: str, secret: str) -> None:
-        self._basic = httpx.BasicAuth(principal, secret)
-        self._asked: set[bytes] = set()
+    id: str
+    pid: str
+    hostname: str = ""
+    active: bool = True
+    attributes: dict[str, Union[float, str]] = {}
+    resources: dict[str, Union[float, str]] = {}
+    used_resources: dict[str, Union[float, str]] = {}
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if request.url.netloc not in self._asked:
-            response = yield request
-            if response.status_code != 401:
-                return
-            self._asked.add(request.url.netloc)
-        yield from self._basic.auth_flow(request)
+
+class _Slaves(msgspec.Struct):
+    slaves: list[_Slave] = []
+
+
+class _Row(msgspec.Struct):
+    """A file of a folder."""
+
+    path: str
+    size: int = 0
+    mtime: float = 0.0
+
+
+class _Read(msgspec.Struct):
+    data: str
 
 
 class Agents:
@@ -75,34 +94,28 @@ class Agents:
 
     def __init__(self, credentials: Optional[tuple[str, str]] = None) -> None:
         self._principal = credentials[0] if credentials else ""
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S, pool=None),
-            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
-            auth=_OnDemand(*credentials) if credentials else None,
-            trust_env=False,
-        )
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._credentials = credentials
+        self._asking = Asking(AT_ONCE, CONNECT_S)
+        #: Where credentials were asked for: only there they are told, and from then on at once.
+        self._closed: set[str] = set()
 
     async def registered(self, master: str) -> dict[str, Agent]:
         """The agents that the master has, by id."""
-        answer = await self._get(f"the master {master}", f"http://{master}/slaves")
         found = {}
-        for one in answer.get("slaves", ()):
-            names = (str(one.get("hostname", "")), str(one.get("attributes", {}).get("hostname", "")))
-            address = str(one["pid"]).partition("@")[2]
-            found[one["id"]] = Agent(one["id"], tuple(dict.fromkeys(filter(None, names))), address)
+        for one in await self._slaves(master):
+            names = (one.hostname, _text(one.attributes.get("hostname", "")))
+            found[one.id] = Agent(one.id, tuple(dict.fromkeys(filter(None, names))), one.pid.partition("@")[2])
         return found
 
     async def machines(self, master: str) -> dict[str, Offer]:
         """What each machine has free now, by each of its names: an active agent's resources without those in use."""
-        answer = await self._get(f"the master {master}", f"http://{master}/slaves")
         found = {}
-        for one in answer.get("slaves", ()):
-            if not one.get("active", True):
+        for one in await self._slaves(master):
+            if not one.active:
                 continue
-            attributes = {name: (_text(value),) for name, value in one.get("attributes", {}).items()}
-            names = (str(one.get("hostname", "")), *attributes.get("hostname", ()))
-            total, used = (_resources(one, names, attributes, key) for key in ("resources", "used_resources"))
+            attributes = {name: (_text(value),) for name, value in one.attributes.items()}
+            names = (one.hostname, *attributes.get("hostname", ()))
+            total, used = (_resources(one, names, attributes, has) for has in (one.resources, one.used_resources))
             for name in filter(None, names):
                 found[name] = free_of(total, used)
         return found
@@ -110,66 +123,90 @@ class Agents:
     async def tasks(self, agent: Agent, framework_id: str) -> list[str]:
         """The tasks of the framework whose sandboxes the agent still has, finished ones too: our executors are called as
         their task."""
-        found = (_EXECUTOR.match(path) for path in await self._ask(agent, "debug") or ())
+        paths = await self._ask(agent, dict[str, str], "debug")
+        found = map(_EXECUTOR.match, paths or ())
         return sorted({one.group(2) for one in found if one is not None and one.group(1) == framework_id})
 
     async def look(self, agent: Agent, framework_id: str, task_id: str) -> list[File]:
         """Which of the files are in the task's sandbox; none where it is gone."""
-        rows = await self._ask(agent, "browse", path=_sandbox(framework_id, task_id))
+        rows = await self._ask(agent, list[_Row], "browse", path=_sandbox(framework_id, task_id))
         names = {file: name for name, file in SANDBOX_FILES.items()}
         return [
-            File(names[name], int(row["size"]), float(row["mtime"]))
+            File(names[name], row.size, row.mtime)
             for row in rows or ()
-            for name in [str(row["path"]).rpartition("/")[2]]
+            for name in [row.path.rpartition("/")[2]]
             if name in names
         ]
 
     async def read(self, agent: Agent, framework_id: str, task_id: str, name: str, offset: int, length: int) -> bytes:
         """Bytes of one of `SANDBOX_FILES` from there on; none where there are none."""
         path = f"{_sandbox(framework_id, task_id)}/{SANDBOX_FILES[name]}"
-        answer = await self._ask(agent, "read", path=path, offset=offset, length=min(length, PIECE))
-        data: str = answer["data"] if answer else ""
-        return data.encode("latin-1")
+        answer = await self._ask(agent, _Read, "read", path=path, offset=offset, length=min(length, PIECE))
+        try:
+            return answer.data.encode("latin-1") if answer else b""
+        except UnicodeEncodeError as error:
+            raise Unreachable(f"the agent of {agent.names[0]} answers what is not understood: {error}") from error
 
     async def close(self) -> None:
         """Give the connections free."""
-        await self._http.aclose()
+        await self._asking.close()
 
-    async def _ask(self, agent: Agent, what: str, **params: Any) -> Any:
-        return await self._get(f"the agent of {agent.names[0]}", f"http://{agent.address}/files/{what}", params)
+    async def _slaves(self, master: str) -> Sequence[_Slave]:
+        found = await self._get(
+            f"the master {master}", f"http://{master}/slaves", _Slaves, most=MASTER_BYTES, longest_s=MASTER_S
+        )
+        return found.slaves if found is not None else ()
 
-    async def _get(self, who: str, url: str, params: Optional[Mapping[str, Any]] = None) -> Any:
+    async def _ask(self, agent: Agent, kind: type[Kind], what: str, **params: Any) -> Optional[Kind]:
+        url = f"http://{agent.address}/files/{what}"
+        return await self._get(
+            f"the agent of {agent.names[0]}", url, kind, params, most=AGENT_BYTES, longest_s=TIMEOUT_S
+        )
+
+    async def _get(
+        self,
+        who: str,
+        url: str,
+        kind: type[Kind],
+        params: Optional[Mapping[str, Any]] = None,
+        *,
+        most: int,
+        longest_s: float,
+    ) -> Optional[Kind]:
         """The answer's JSON; None: there is no such thing. Its texts hold bytes: each character is one (Latin-1), because a
         file's bytes come as they are, but for control characters, which come as ``\\u00XX``."""
+        place = url.split("/")[2]
         try:
-            async with self._room:
-                response = await self._http.get(url, params=params)
-        except httpx.TimeoutException as error:
-            raise Unreachable(f"{who} did not answer within {TIMEOUT_S:g} s") from error
-        except httpx.HTTPError as error:
-            raise Unreachable(f"{who} does not answer: {error or type(error).__name__}") from error
-        if response.status_code == 404:
-            return None
-        if response.status_code == 401:
-            raise Unreachable(f"{who} wants credentials{self._whose()}: daqsched serve --agent-credentials FILE")
-        if response.status_code == 403:
-            raise Unreachable(f"{who} does not let us read sandboxes{self._whose()}: see its ACLs (access_sandboxes)")
-        if response.status_code != 200:
-            raise Unreachable(f"{who} answers {response.status_code}: {' '.join(response.text.split())[:200]}")
-        try:
-            return json.loads(response.content.decode("latin-1"))
-        except ValueError as error:
-            raise Unreachable(f"{who} answers what is not understood: {error}") from error
+            user = self._credentials if place in self._closed else None
+            answer = await self._asking.get(url, params, most=most, longest_s=longest_s, user=user)
+            if answer.status == 401 and self._credentials and user is None:
+                self._closed.add(place)
+                answer = await self._asking.get(url, params, most=most, longest_s=longest_s, user=self._credentials)
+            if answer.status == 404:
+                return None
+            if answer.status == 401:
+                raise Unreachable(f"{who} wants credentials{self._whose()}: daqsched serve --agent-credentials FILE")
+            if answer.status == 403:
+                raise Unreachable(
+                    f"{who} does not let us read sandboxes{self._whose()}: see its ACLs (access_sandboxes)"
+                )
+            if answer.status != 200:
+                raise Unreachable(f"{who} answers {answer.status}: {answer.words}")
+            return typed(answer, kind, latin=True)
+        except NoAnswer as error:
+            raise Unreachable(f"{who} {error}") from error
 
     def _whose(self) -> str:
         return f", and those of {self._principal} were not enough" if self._principal else ""
 
 
-def _resources(agent: Mapping[str, Any], names: tuple[str, ...], attributes: Attributes, key: str) -> Offer:
-    has = agent.get(key, {})
-    ports = tuple((int(low), int(high)) for low, high in re.findall(r"(\d+)-(\d+)", str(has.get("ports", ""))))
-    cpus, mem, disk = (float(has.get(name, 0.0)) for name in ("cpus", "mem", "disk"))
-    return Offer("", str(agent["id"]), names, cpus, mem, disk, ports, attributes)
+def _resources(
+    agent: _Slave, names: tuple[str, ...], attributes: Attributes, has: Mapping[str, Union[float, str]]
+) -> Offer:
+    ports = tuple((int(low), int(high)) for low, high in re.findall(r"(\d{1,5})-(\d{1,5})", str(has.get("ports", ""))))
+    amounts = (has.get(name, 0.0) for name in ("cpus", "mem", "disk"))
+    cpus, mem, disk = (one if isinstance(one, float) else 0.0 for one in amounts)
+    return Offer("", agent.id, names, cpus, mem, disk, ports, attributes)
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Callable, NamedTuple
 
 from daqsched.errors import DaqschedError
+from daqsched.serve.patience import within
 
 logger = logging.getLogger(__name__)
 
@@ -82,25 +83,16 @@ class Accounts:
 
 def group_id(name: str, look: Callable[[str], int] = lambda name: grp.getgrnam(name).gr_gid) -> int:
     """The number of a group; raises `DaqschedError` where there is none of that name, or nobody tells in time."""
-    found: list[int] = []
-    why: list[str] = []
-
-    def run() -> None:
-        try:
-            found.append(look(name))
-        except KeyError:
-            why.append(f"there is no group {name!r} on this machine")
-        except OSError as error:
-            why.append(f"the group {name!r} can't be looked up: {error.strerror or error}")
-
-    asked = threading.Thread(target=run, name=f"which is {name}", daemon=True)
-    asked.start()
-    asked.join(GROUP_S)
-    if found:
-        return found[0]
-    raise DaqschedError(
-        why[0] if why else f"the group {name!r} is not told within {GROUP_S:g} s: is the directory service up?"
-    )
+    try:
+        return within(GROUP_S, lambda: look(name))
+    except KeyError as error:
+        raise DaqschedError(f"there is no group {name!r} on this machine") from error
+    except TimeoutError as error:
+        raise DaqschedError(
+            f"the group {name!r} is not told within {GROUP_S:g} s: is the directory service up?"
+        ) from error
+    except OSError as error:
+        raise DaqschedError(f"the group {name!r} can't be looked up: {error.strerror or error}") from error
 
 
 def _number(uid: int) -> str:

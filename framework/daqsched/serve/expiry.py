@@ -6,10 +6,11 @@ A process of its own: the client of Elasticsearch takes 38 MB, and the daemon ha
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 import threading
 from pathlib import Path
+
+from daqsched.serve.patience import run
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +19,9 @@ FIRST_S, EVERY_S = 60.0, 3600.0
 
 #: Longer than this no Elasticsearch takes to delete indices.
 TIMEOUT_S = 300.0
+
+#: How much of what the command says is looked at.
+MOST_BYTES = 64 * 1024
 
 #: What the command ends with where nobody said how long lines are kept, or where there is no Elasticsearch.
 _NOTHING_CHOSEN = 2
@@ -41,14 +45,12 @@ class Expiry:
         while not self._over.wait(wait_s):
             wait_s = EVERY_S
             try:
-                done = subprocess.run(
-                    self._argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-                )
-            except (OSError, subprocess.TimeoutExpired) as error:
+                done = run(self._argv, TIMEOUT_S, MOST_BYTES)
+            except (OSError, TimeoutError) as error:
                 logger.warning("old lines could not be deleted: %s", error)
                 continue
-            words = " | ".join((done.stdout + done.stderr).split("\n")).strip(" |")
-            if done.returncode not in (0, _NOTHING_CHOSEN):
+            words = " | ".join(done.words.split("\n")).strip(" |")
+            if done.code not in (0, _NOTHING_CHOSEN):
                 logger.warning("old lines could not be deleted: %s", words)
             elif "delete the index" in words:
                 logger.info("old lines: %s", words)

@@ -5,22 +5,25 @@ Each question runs on a thread of its own, within `TIMEOUT_S`; no answer is a no
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import stat
-import subprocess
 import threading
 from pathlib import Path
 from typing import Callable, Optional
 
-import httpx
-
+from daqsched.bounded import Answer, Asking, NoAnswer
 from daqsched.engine import commands, events
+from daqsched.serve.patience import run, within
 
 logger = logging.getLogger(__name__)
 
 #: How long a guard may take.
 TIMEOUT_S = 20.0
+
+#: How much it may answer, or how much of what it prints is looked at.
+MOST_BYTES = 64 * 1024
 
 #: How much of what it says is kept.
 MOST_WORDS = 300
@@ -47,29 +50,34 @@ class Guards:
 
     def _url(self, command: commands.AskGuard) -> tuple[bool, str]:
         told = {"revision": command.revision, "batch": command.batch + 1}
-        response = httpx.get(command.guard, params=told, timeout=TIMEOUT_S, trust_env=False)
-        return response.status_code == 200, response.text or f"status {response.status_code}"
+
+        async def ask() -> Answer:
+            asking = Asking()
+            try:
+                return await asking.get(command.guard, told, most=MOST_BYTES, longest_s=TIMEOUT_S)
+            finally:
+                await asking.close()
+
+        try:
+            # a name server may take longer than any time limit of ours
+            answer = within(TIMEOUT_S + 1.0, lambda: asyncio.run(ask()))
+        except NoAnswer as error:
+            return False, f"it {error}"
+        return answer.status == 200, answer.words or f"status {answer.status}"
 
     def _program(self, command: commands.AskGuard) -> tuple[bool, str]:
         if self._folder is None:
             return False, "the daemon has no folder of guards: daqsched serve --guards DIR"
         path = self._folder / command.guard
-        found = path.stat()
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return False, f"there is no {path}"
         if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return False, f"{path} is not used: others than its owner may write it, or it is not ours"
         argv = [str(path), str(command.revision), str(command.batch + 1)]
         try:
-            done = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return False, f"no answer within {TIMEOUT_S:g} s"
-        except FileNotFoundError:
-            return False, f"there is no {path}"
-        return done.returncode == 0, done.stdout or done.stderr or f"exit code {done.returncode}"
+            done = run(argv, TIMEOUT_S, MOST_BYTES)
+        except TimeoutError as error:
+            return False, str(error)
+        return done.code == 0, done.out or done.err or f"exit code {done.code}"
