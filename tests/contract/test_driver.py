@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import queue
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ class Master:
         self.subscriptions = 0
         self.calls: list[str] = []
         self.answers_calls = True
+        self.answer: Callable[[socket.socket], None] = lambda one: one.sendall(status(202))
         self._kept: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -72,7 +74,7 @@ class Master:
             if kind != "SUBSCRIBE":
                 self.calls.append(kind)
                 if self.answers_calls:
-                    one.sendall(status(202))
+                    self.answer(one)
             else:
                 self.subscriptions += 1
                 act = self.acts.pop(0) if self.acts else hold
@@ -237,6 +239,120 @@ def test_a_call_that_is_not_answered_ends_the_connection(
     master.answers_calls = True
     found.mesos.perform(commands.Revive())
     assert master.calls == ["REVIVE", "REVIVE"] and master.subscriptions == 2
+
+
+def drip(one: socket.socket) -> None:
+    """Half a header, and then a byte now and again, until the daemon has had enough."""
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            one.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: ")
+            while not threading.Event().wait(0.02):
+                one.sendall(b"x")
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+def drip_an_event(one: socket.socket) -> None:
+    """Subscribe, and never come to the end of an event."""
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            one.sendall(subscribed(heartbeat_s=0.05) + b"9\r\n99999999\n\r\n")
+            while not threading.Event().wait(0.02):
+                one.sendall(b"1\r\n \r\n")
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+def flood(start: bytes, piece: bytes) -> Act:
+    def act(one: socket.socket) -> None:
+        def run() -> None:
+            with contextlib.suppress(OSError):
+                one.sendall(start)
+                while True:
+                    one.sendall(piece)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [
+        pytest.param(drip, "not a word from it", id="a header that drips"),
+        pytest.param(drip_an_event, "not a word from it", id="an event that drips"),
+        pytest.param(
+            flood(b"HTTP/1.1 200 OK\r\nX-A: ", b"x" * 4096), "a header of more than", id="a header without end"
+        ),
+        pytest.param(
+            flood(subscribed() + b"9\r\n99999999\n\r\n", b"1000\r\n" + b" " * 4096 + b"\r\n"),
+            "an event of more than",
+            id="an event without end",
+        ),
+    ],
+)
+def test_what_never_comes_to_an_end_is_left(
+    master: Master,
+    link: Callable[[str], Link],
+    act: Act,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In time, and in memory; then there is another attempt."""
+    monkeypatch.setattr(driver, "_SUBSCRIBE_S", 0.5)
+    monkeypatch.setattr(driver, "_EVENT_BYTES", 1 << 20)
+    monkeypatch.setattr(pymesos.process, "SELECT_TIMEOUT", 0.1)
+    master.acts.append(act)
+    made = link(master.address)
+    until(lambda: master.subscriptions == 2, "another attempt", 20.0)
+    made.next(events.Registered)
+    until(lambda: why in caplog.text, "it is told")
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        pytest.param(status(202)[:-2] + b"X-A: ", "timed out", id="a header that drips"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", "more than 1 MiB", id="a body without end"),
+    ],
+)
+def test_the_answer_to_a_call_has_an_end(
+    master: Master, link: Callable[[str], Link], answer: bytes, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece of it in time is not enough."""
+    monkeypatch.setattr(driver, "_CALL_S", 0.5)
+    made = link(master.address)
+    made.next(events.Registered)
+    piece, pause_s = (b"x", 0.02) if why == "timed out" else (b"x" * 65536, 0.0)
+
+    def answered(one: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            one.sendall(answer)
+            while not threading.Event().wait(pause_s):
+                one.sendall(piece)
+
+    master.answer = lambda one: threading.Thread(target=answered, args=(one,), daemon=True).start()
+    with pytest.raises(OSError, match=why):
+        made.mesos.perform(commands.Revive())
+
+
+def test_a_descriptor_above_a_thousand_ends_nothing(master: Master, link: Callable[[str], Link]) -> None:
+    """A daemon that many ask at once has such; select(2) knows none."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+    try:
+        with contextlib.ExitStack() as files:
+            for _ in range(1100):
+                files.enter_context(open("/dev/null"))
+            made = link(master.address)
+            made.next(events.Registered)
+            made.mesos.perform(commands.Revive())
+            until(lambda: master.calls == ["REVIVE"], "the call has arrived")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_from_a_leader_that_is_gone_it_comes_back_to_the_master_that_it_was_given(

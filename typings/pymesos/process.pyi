@@ -3,6 +3,9 @@ from typing import Any
 
 #: The library's module, as pymesos has imported it; `daqsched.mesos.driver` puts another parser in its place.
 json: Any
+#: The same, with `poll` in the place of `select`.
+select: Any
+PIPE_BUF: int
 
 class Connection:
     connected: bool
@@ -10,6 +13,7 @@ class Connection:
     _parser: Any
     _callback: Any
     _request: bytes
+    _response: bytes
     def __init__(self, addr: str, callback: Any) -> None: ...
     def handle_connect_event(self) -> str: ...
     def write(self) -> bool: ...
@@ -23,6 +27,7 @@ class Process:
     _master: str
     _new_master: str
     _started: bool
+    _timeout: float
     _lock: threading.RLock
     def __init__(self, master: str | None = ..., timeout: float = ...) -> None: ...
     @property

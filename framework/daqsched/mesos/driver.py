@@ -2,12 +2,14 @@
 
 The library's own ends with an exception where a name can't be resolved, a network can't be reached, or a master that has
 just started answers 404 because it does not know its own paths yet. It stops looking where ZooKeeper is silent at the start,
-asks again without a pause where no master leads, and waits for ever for a master that is frozen or cut off.
+asks again without a pause where no master leads, waits for ever for a master that is frozen, cut off or drips, takes in an
+event of any size, and ends where it is given a descriptor above 1,023.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import select
@@ -15,12 +17,14 @@ import socket
 import threading
 import time
 import warnings
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Callable, Mapping, Optional
 
 import pymesos
 import pymesos.process
 
+from daqsched.mesos.calls import CallConnection
 from daqsched.mesos.incoming import event_of
 
 logger = logging.getLogger(__name__)
@@ -35,8 +39,14 @@ _RETRY_S, _RETRY_MOST_S = 0.2, 3.0
 #: Seconds within which a master answers a call, and a subscription.
 _CALL_S, _SUBSCRIBE_S = 10.0, 30.0
 
+#: How long the library's loop waits at most before it looks again (`pymesos.process.SELECT_TIMEOUT`).
+_LOOKS_S = 2.0
+
 #: So many of its heartbeats may stay away before a master is taken for gone; one comes each 15 s, where it says nothing else.
 _HEARTBEATS, _HEARTBEAT_S = 4, 15.0
+
+#: The largest header of a subscription's answer, and the largest event: 10,000 agents offered at once are 20 MB.
+_HEADER_BYTES, _EVENT_BYTES = 64 << 10, 256 << 20
 
 #: After so many attempts at the leader that a master named, the master that we were given is asked again.
 _AT_ANOTHER = 5
@@ -59,6 +69,7 @@ class Driver(pymesos.MesosSchedulerDriver):
         # not before a framework of ours is here: who uses pymesos otherwise in this process has it as it is
         pymesos.process.json = _Json
         pymesos.process.Connection = _Connection  # type: ignore[misc]
+        pymesos.process.select = _Poll
         self._by_zookeeper = master.startswith("zk://")
         master = master if self._by_zookeeper or ":" in master else f"{master}:5050"
         # the time limit is that of a call; for attempts to connect there is none, see _Connection.handle_connect_event
@@ -138,7 +149,18 @@ class Driver(pymesos.MesosSchedulerDriver):
         if self.connection is not None:
             self.connection.fail(why)
 
+    def _get_conn(self) -> Any:
+        if self.connected and self._conn is None and self.master is not None:
+            host, _, port = self.master.rpartition(":")
+            self._conn = CallConnection(host, int(port), timeout=self._timeout)
+        return super()._get_conn()
+
     # ------------------------------------------------------------------ pymesos' names, pymesos' thread
+
+    def process_event(self, event: Any) -> None:
+        if self.connection is not None:
+            self.connection.heard()
+        super().process_event(event)
 
     def on_subscribed(self, info: Mapping[str, Any]) -> None:
         self.subscribed = True
@@ -167,14 +189,22 @@ class _Connection(pymesos.process.Connection):
         self._driver = callback if isinstance(callback, Driver) else None
         #: Why it is no use any more.
         self._failed = ""
-        self._heard = time.monotonic()
-        try:
-            super().__init__(addr, callback)
-        except OSError as error:  # no such name (now), no route
-            if self._driver is None:
-                raise
-            self._failed = error.strerror or str(error)
-            self._callback, self._request = callback, b""
+        #: When it last said something whole, and when anybody last looked whether it did.
+        self._heard = self._looked = time.monotonic()
+        #: Bytes of a header that is not whole.
+        self._header = 0
+        while True:
+            try:
+                super().__init__(addr, callback)
+            except OSError as error:  # no such name (now), no route
+                if self._driver is None:
+                    raise
+                if error.errno in (errno.EMFILE, errno.ENFILE) and not self._driver.over.is_set():
+                    self._driver.again(error.strerror or str(error))
+                    continue
+                self._failed = error.strerror or str(error)
+                self._callback, self._request = callback, b""
+            break
         if self._driver is not None:
             self._driver.connection = self
 
@@ -187,6 +217,10 @@ class _Connection(pymesos.process.Connection):
         self.connected = True
         return ""
 
+    def heard(self) -> None:
+        """A whole event came."""
+        self._heard = time.monotonic()
+
     def fail(self, why: str) -> None:
         """Let the library's loop find the connection ended; from any thread."""
         self._failed = self._failed or why
@@ -197,9 +231,11 @@ class _Connection(pymesos.process.Connection):
         # the one thing that the library's loop asks at least every other second
         driver = self._driver
         if driver is not None and not self._failed and time.monotonic() - self._heard > driver.patience_s:
-            # we may be the ones who slept
-            if not select.select([self._sock], [], [], 0)[0]:
+            # we may be the ones who slept; but who drips is as good as silent
+            asleep = time.monotonic() - self._looked > 2 * _LOOKS_S and _Poll.select([self._sock], [], [], 0)[0]
+            if not asleep:
                 self.fail(f"not a word from it for {driver.patience_s:.0f} s")
+        self._looked = time.monotonic()
         return bool(self._failed) or super().want_write()
 
     def write(self) -> bool:
@@ -214,10 +250,16 @@ class _Connection(pymesos.process.Connection):
             return super().read()
         if self._failed:
             return self._ended(self._failed)
-        self._heard = time.monotonic()
         try:
+            if not self._parser.is_headers_complete():
+                with contextlib.suppress(OSError):  # told below
+                    self._header += len(self._sock.recv(pymesos.process.PIPE_BUF, socket.MSG_PEEK))
             if super().read():
-                return True
+                if self._header > _HEADER_BYTES and not self._parser.is_headers_complete():
+                    self._failed = f"a header of more than {_HEADER_BYTES >> 10} KiB"
+                elif len(self._response) > _EVENT_BYTES:
+                    self._failed = f"an event of more than {_EVENT_BYTES >> 20} MiB"
+                return self._ended(self._failed) if self._failed else True
             why = _WORDS.get(self._status, "the connection was ended")
         except RuntimeError as error:
             if self._status in (HTTPStatus.OK, *FOR_GOOD):
@@ -236,6 +278,32 @@ class _Connection(pymesos.process.Connection):
     def _status(self) -> int:
         """Of the answer; 0 where there is none yet."""
         return self._parser.get_status_code() if self._parser.is_headers_complete() else 0
+
+
+class _Poll:
+    """In the place of the library's module ``select`` within pymesos, which asks it for nothing else. The system call of that
+    name knows descriptors up to 1,023; a daemon that many ask at once may have others."""
+
+    @staticmethod
+    def select(
+        read: Collection[Any], write: Collection[Any], other: Collection[Any], timeout_s: Optional[float] = None
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        def number(file: Any) -> int:
+            return file if isinstance(file, int) else int(file.fileno())
+
+        poll = select.poll()
+        wanted: dict[int, int] = {}
+        for files, event in ((read, select.POLLIN), (write, select.POLLOUT)):
+            for file in files:
+                wanted[number(file)] = wanted.get(number(file), 0) | event
+        for one, event in wanted.items():
+            poll.register(one, event)
+        found = dict(poll.poll(None if timeout_s is None else 1000 * timeout_s))
+        # what has ended is ready for whatever was asked of it, as with select
+        over = select.POLLHUP | select.POLLERR | select.POLLNVAL
+        readable = [file for file in read if found.get(number(file), 0) & (select.POLLIN | over)]
+        writable = [file for file in write if found.get(number(file), 0) & (select.POLLOUT | over)]
+        return readable, writable, []
 
 
 class _Json:
