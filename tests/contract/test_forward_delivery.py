@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 import pytest
 
+from daqsched_executor.contract import Forwarding
 from daqsched_executor.contract.fingerprint import fingerprint
 from daqsched_executor.forward.batch import BODY
 from daqsched_executor.forward.journal import Journal
@@ -362,6 +363,30 @@ def test_a_plan_without_reply_is_sent_again_to_the_index_of_its_day(
     assert indices[:2] == ["logs-2023.11.14"] * 2 and indices[2] != indices[0]
     times = [document["@timestamp"] for _, document in sorted(elastic.documents.items())]
     assert times[:2] == ["2023-11-14T22:13:20.000000Z", "2023-11-14T22:13:20.000001Z"]
+
+
+def test_a_journal_that_cannot_be_read_ends_nothing_and_is_kept(elastic: FakeElastic, spool: Path) -> None:
+    """What was stored is read again and dedupes, holes in it are no lines, and somebody is told until the file is gone."""
+    config = Forwarding(keep=0)
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    printer = Printer(spool)
+    lines = [f"{number} {'x' * 1000}" for number in range(5000)]
+    printer.print("\n".join(lines) + "\n")
+    until(stored(elastic, *lines), "all stored")
+    until(lambda: printer.path.stat().st_blocks * 512 < 3_000_000, "what is stored is given back to the disk")
+    assert process.stop() == 0
+    journal = spool / "forward" / "journal"
+    before = journal.read_bytes()
+    journal.write_bytes(b"garbage\n" + before)
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    printer.print("after\n")
+    until(lambda: "after" in elastic.messages(), "it goes on")
+    extra = [text for text in elastic.messages() if text not in {*lines, "after"}]
+    assert len(extra) <= 1 and not any("\0" in text for text in extra), "the line that the hole tears"
+    bad = journal.with_suffix(".bad")
+    assert bad.read_bytes() == b"garbage\n" + before
+    until(lambda: any(one["about"] == "damaged" for one in process.counts()["troubles"]), "it is told")
+    assert process.stop() == 0
 
 
 def test_a_second_forwarder_waits_for_the_end_of_the_first(elastic: FakeElastic, spool: Path, start: Start) -> None:

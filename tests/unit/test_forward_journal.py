@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daqsched_executor.forward import journal as module
 from daqsched_executor.forward.journal import Journal
-from daqsched_executor.forward.ledger import Lost
+from daqsched_executor.forward.ledger import Ledger, Lost
 from daqsched_executor.forward.marks import Mark
 from daqsched_executor.forward.position import Drop, Loss, Position, Range, Stretch
 
@@ -36,7 +39,7 @@ def state(journal: Journal) -> tuple[dict[str, Position], dict[int, tuple[Range,
     return places(journal), {number: plan.ranges for number, plan in journal.outstanding.items()}
 
 
-def everything(journal: Journal) -> object:
+def everything(journal: Ledger) -> object:
     """All that a journal remembers."""
     tables = (journal.positions, journal.stretches, journal.marks, journal.outstanding, journal.drops)
     return tuple(map(repr, (*tables, journal.squeezing, journal.totals, journal.micros)))
@@ -269,4 +272,126 @@ def test_what_is_lost_is_counted_and_told_once(tmp_path: Path) -> None:
     assert [plan.losses for plan in journal.outstanding.values()] == [(loss,)]
     journal.lose(loss, True, True)
     assert journal.lost["emptied"].times == 2, "it was known"
+    journal.close()
+
+
+#: Of each kind of record one, as a journal has them.
+RECORDS: list[dict[str, Any]] = [
+    {"number": 7, "micros": 5, "totals": {"read": 3, "stored": 3}, "told": [["s", 0, 0, 5, 1, 5, 3, False]]},
+    {"place": "s", "position": [0, 50, False, 4], "left": [[0, 10, False, 1]]},
+    {"marks": {"s": [[60, 5, "12"]]}},
+    {"again": 6, "ranges": [["s", 0, 40, 50, False, False, 4, "12", 1, 2]], "drops": [], "lines": 2, "index": "logs-1"},
+    {"plan": 8, "ranges": [["s", 0, 50, 60, False, False, 5]], "lines": 1, "micros": 5, "index": "logs-1"},
+    {"done": 6, "as": [1, 1, 0]},
+    {"jump": "s", "to": 80},
+    {"drop": ["s", 0, 80, 90, 1, 10, 5, False]},
+    {"squeeze": ["s", 0, 90, 100, 1, 5, 5, True]},
+    {"squeezing": ["s", 0, 90, 100, 1, 5, 5, True]},
+    {"squeezed": True},
+    {"lost": ["s", 0, 5, 10, 7, "emptied", "", 1], "over": False, "tell": True},
+    {"losses": [["s", 0, 5, 10, 7, "emptied"]], "lost_before": {"emptied": [1, 1, 10]}, "places": {"s": [[0, 5]]}},
+    {"forget": "t"},
+]
+
+
+def rows(*records: Any) -> bytes:
+    """As a journal's file has them."""
+    return b"".join(map(module._row, records))
+
+
+def spoilt(value: Any) -> Iterator[Any]:
+    """The same with each of its parts in turn as something else."""
+    yield from (None, "x", -1, 1 << 70, 1.5, [], {}, [[]], True)
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield {key: found for key, found in value.items() if key != name}
+            yield from ({**value, name: wrong} for wrong in spoilt(inner))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield value[:at]
+            yield from (value[:at] + [wrong] + value[at + 1 :] for wrong in spoilt(inner))
+
+
+@pytest.mark.parametrize("at", range(len(RECORDS)))
+def test_a_record_is_taken_whole_or_refused(at: int) -> None:
+    """Whatever stands in it: what is taken can be written and read again, and used."""
+    refused = 0
+    for wrong in spoilt(RECORDS[at]):
+        ledger = Ledger()
+        for record in RECORDS[:at]:
+            ledger.apply(json.loads(json.dumps(record)))
+        try:
+            ledger.apply(wrong)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            refused += 1
+            continue
+        ledger.apply({"plan": 9, "ranges": [["new", 0, 1, 2, False, False, 5]], "lines": 1, "index": "logs-1"})
+        ledger.apply({"done": 9, "as": [1, 0, 0]})
+        again = Ledger()
+        for record in json.loads(json.dumps(ledger.snapshot())):
+            again.apply(record)
+        assert everything(again) == everything(ledger) and again.under_way >= 0
+    assert refused > 5
+
+
+@pytest.mark.parametrize("at", range(len(RECORDS)))
+def test_a_record_that_is_none_is_kept_beside_and_ends_nothing(tmp_path: Path, at: int) -> None:
+    """With a checksum that is right: what came before it counts, and the journal goes on."""
+    (tmp_path / "good").write_bytes(rows(*RECORDS[:at]))
+    good = Journal(str(tmp_path / "good"))
+    expected = everything(good)
+    assert not good.damaged and not good.trouble
+    good.close()
+    path, bad = tmp_path / "journal", tmp_path / "journal.bad"
+    word = next(iter(RECORDS[at]))
+    wrong = {**RECORDS[at], word: 1.5} if word != "squeezed" else [RECORDS[at]]
+    path.write_bytes(rows(*RECORDS[:at], wrong, *RECORDS[at + 1 :]))
+    written = path.read_bytes()
+    journal = Journal(str(path))
+    assert journal.damaged and everything(journal) == expected
+    assert bad.read_bytes() == written and str(bad) in journal.trouble
+    journal.done(journal.plan([piece("new", 1, 2)], 1, 1), 1)
+    before = everything(journal)
+    journal.close()
+    again = Journal(str(path))
+    assert everything(again) == before and not again.damaged
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"garbage\n", b"00000000 {}\n", b"\0" * 100 + b"x\n", b"[" * 100_000 + b"\n", rows([1]), rows("x"), rows(None)],
+)
+def test_a_damaged_journal_is_kept_and_told_until_somebody_has_looked(tmp_path: Path, damage: bytes) -> None:
+    """Half a record at the end and zeros are no damage: a kill and a power cut leave them."""
+    path = tmp_path / "journal"
+    begin = rows({"place": "s", "position": [0, 5]})
+    for rest in (b"", b"0123", b"\0" * 5000):
+        path.write_bytes(begin + rest)
+        journal = Journal(str(path))
+        assert not journal.damaged and not journal.trouble and places(journal) == {"s": Position(0, 5)}
+        journal.close()
+    path.write_bytes(begin + damage + begin)
+    journal = Journal(str(path))
+    assert journal.damaged and places(journal) == {"s": Position(0, 5)}
+    journal.close()
+    again = Journal(str(path))
+    assert not again.damaged and again.trouble.startswith("a part of the journal could not be read")
+    (tmp_path / "journal.bad").unlink()
+    assert not again.trouble
+    again.close()
+
+
+def test_what_a_newer_version_adds_is_left_out(tmp_path: Path) -> None:
+    """Fields of a record, numbers behind those of a place, records of another kind."""
+    path = tmp_path / "journal"
+    path.write_bytes(
+        rows(
+            {"tomorrow": 1},
+            {"number": 1, "totals": {"read": 0, "new": 5}},
+            {"place": "s", "position": [0, 5, False, 1, 9]},
+        )
+    )
+    journal = Journal(str(path))
+    assert not journal.damaged and journal.positions == {"s": Position(0, 5, False, 1)}
     journal.close()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from daqsched_executor.forward.connection import Reply
 from daqsched_executor.forward.elastic import Elastic
 from daqsched_executor.forward.forms import form_of
 from daqsched_executor.forward.forms.received import DROPPED, Received, row, unescaped
+from daqsched_executor.forward.inputs.absence import Absence
+from daqsched_executor.forward.inputs.handover import Handover
 from daqsched_executor.forward.position import Position
 
 #: 2026-11-23 05:06:02 UTC.
@@ -337,3 +342,32 @@ def test_what_is_set_aside_is_a_dead_letter_and_counted() -> None:
     outcome = elastic.deliver(Batch(1, "logs-2026.11.23", documents))
     assert (outcome.stored, outcome.dead) == (1, 1) and sent == [b'{"a":2}\n{"x":2}\n']
     assert [(one.document, one.reason) for one in outcome.refused] == [(b'{"a":1}\n{"x":1}\n', "why")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"x", b'{"boot":', b'{"boot":"BOOT"}', b"[" * 100_000, b'{"boot":"BOOT","no_ports":1e999}']
+    + [
+        b'{"boot":"BOOT","no_ports":"5"}',
+        b'{"boot":"BOOT","no_ports":-5}',
+        b'{"boot":"BOOT","no_ports":' + b"9" * 5000 + b"}",
+    ]
+    + [b" " * (2 << 20) + b'{"boot":"BOOT","no_ports":0}'],
+)
+def test_what_the_last_forwarder_noted_may_be_anything(tmp_path: Path, text: bytes) -> None:
+    """Where it is none, nobody knows how many datagrams came meanwhile, and none is told."""
+    path = tmp_path / "no_ports.json"
+    path.write_bytes(text.replace(b"BOOT", Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()))
+    assert Absence(str(path)).missed() == 0
+
+
+@pytest.mark.parametrize("count", ["", "x", "-1", "\u00b2", "9" * 30, "9999", "0"])
+def test_more_descriptors_may_be_announced_than_there_are(count: str) -> None:
+    """Who starts us says how many; what is not there is left out."""
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count, "LISTEN_FDNAMES": "a:b"}
+    if count == "9999":
+        environ["LISTEN_PID"] = "1"  # those of the test's own process are not ours to close
+    handover = Handover(environ)
+    assert not environ.keys() & {"LISTEN_FDS", "LISTEN_FDNAMES"}
+    assert handover.take(socket.SOCK_DGRAM, "127.0.0.1", 1) is None
+    handover.close()

@@ -7,11 +7,14 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daqsched_executor.forward.beat import Beat
-from daqsched_executor.forward.report import METRICS, PREFIX, in_words, metrics, well
+from daqsched_executor.forward.report import METRICS, PREFIX, checked, in_words, metrics, well
 from daqsched_executor.forward.status import Complaints, Counts, Status
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -119,3 +122,45 @@ def test_trouble_with_elasticsearch_is_over_when_it_stores_lines(tmp_path: Path)
     state = json.loads((tmp_path / "status.json").read_text())
     assert state["trouble_since"] == 0 and [one["about"] for one in state["troubles"]] == ["links"]
     assert "trouble_since_seconds" in (tmp_path / "metrics.prom").read_text()
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers(-(1 << 80), 1 << 80) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"pid": st.integers(1, 1 << 22)},
+        optional={
+            **dict.fromkeys(METRICS, ANYTHING),
+            "troubles": ANYTHING
+            | st.lists(st.fixed_dictionaries({"since": ANYTHING, "sentence": ANYTHING, "about": ANYTHING}), max_size=3),
+        },
+    )
+)
+def test_whatever_stands_in_the_status_file_is_told_in_words(state: dict[str, Any]) -> None:
+    """Another version may have written it, or a full disk."""
+    read = checked(json.loads(json.dumps(state)))
+    assert list(in_words(read, SPOOL, True, NOW)) and metrics(read, SPOOL)
+    well(read, True)
+
+
+@pytest.mark.parametrize("raw", [None, [], "x", {}, {"pid": "1"}, {"pid": 0}, {"pid": True}, {"pid": 1 << 40}])
+def test_what_no_forwarder_has_written_is_refused(raw: Any) -> None:
+    """Without the number of a process nobody can tell whether it runs."""
+    with pytest.raises(ValueError):
+        checked(raw)
+
+
+def test_what_a_forwarder_writes_is_taken_as_it_is() -> None:
+    """All of it, and what a newer one adds."""
+    state = {
+        **CALM,
+        **dict.fromkeys(METRICS, 1),
+        "troubles": [{"about": "x", "since": 5.0, "sentence": "s"}],
+        "new": [1],
+    }
+    assert checked(state) == state

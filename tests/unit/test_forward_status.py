@@ -16,6 +16,18 @@ from daqsched_executor.forward.kept import Kept
 from daqsched_executor.forward.status import PRINT_EVERY_S, Complaints, Counts, Status
 
 
+@pytest.mark.parametrize("text", [b"", b"x", b"-5", b"1" * 40, b"\xff", b"\xc2\xb2"])
+def test_what_stands_in_the_count_of_lost_letters_ends_nothing(tmp_path: Path, text: bytes) -> None:
+    """It counts as none; letters are counted, however long a row is."""
+    path = tmp_path / "deadletter.ndjson"
+    path.write_bytes(b"x" * (3 << 20) + b"\n{}\n")
+    (tmp_path / "deadletter.ndjson.lost").write_bytes(text)
+    kept = Kept(str(path), Complaints(io.StringIO()))
+    assert (kept.letters, kept.lost) == (2, 0)
+    (tmp_path / "deadletter.ndjson.lost").write_bytes(b"12\n")
+    assert Kept(str(path), Complaints(io.StringIO())).lost == 12
+
+
 class Clock:
     """Steps from one print to the next."""
 

@@ -71,7 +71,7 @@ def _status(spool: str, as_json: bool) -> int:
     """Tell what the status file says; 0 where all is well, 1 where there is trouble. Raises ValueError where there is none."""
     import json
 
-    from .report import in_words, well
+    from .report import checked, in_words, well
 
     folder = os.path.join(spool, FORWARD_DIR)
     path = os.path.join(folder, "status.json")
@@ -80,9 +80,9 @@ def _status(spool: str, as_json: bool) -> int:
     except FileNotFoundError as error:
         raise ValueError(f"no forwarder has worked on {spool} yet: there is no {error.filename}") from error
     try:
-        state = json.loads(os.read(file, LONGEST))
-        running = _held(os.path.join(folder, "lock"), int(state["pid"]))
-    except (ValueError, LookupError, TypeError) as error:
+        state = checked(json.loads(os.read(file, LONGEST)))
+        running = _held(os.path.join(folder, "lock"), state["pid"])
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} was not written by a forwarder, or is torn: {error}") from error
     finally:
         os.close(file)

@@ -6,8 +6,10 @@ as the same documents to the same index, where a second copy of a line is refuse
 at the latest plan's end, and nothing is read twice or skipped. The totals go with the same records: they are as exact.
 
 Each record is a line: the CRC-32 of the text, a space, the text as JSON. A torn last record was never acted upon
-and is left out. The file is written anew, by rename, when it has grown. Room for that much is set aside: on a full disk
-lines are still sent, for hours.
+and is left out. A damaged one, and what follows it, is not believed: the file is kept beside as ``journal.bad``, and the places
+before it count. No line is lost by that; those that were sent since are read again, and where their day's index is another one
+than at their first reading they are stored twice. The file is written anew, by rename, when it has grown. Room for that much is set
+aside: on a full disk lines are still sent, for hours.
 """
 
 from __future__ import annotations
@@ -27,6 +29,12 @@ from .position import Drop, Loss, Position, Range
 #: The file is written anew when it is larger than this, and than twice what it was when it was last written anew.
 COMPACT_ABOVE = 256 * 1024
 
+#: No journal of ours is larger.
+MOST_BYTES = 256 * 1024 * 1024
+
+#: What a damaged journal is kept as.
+BAD = ".bad"
+
 #: So much is set aside beyond that, for where the disk is full and it can't be written anew.
 SPARE = 256 * 1024
 
@@ -42,12 +50,9 @@ class Journal(Ledger):
         self._size = self._compact_size = 0
         #: The file ends with half a record that could not be taken back.
         self._torn = False
-        whole = 0
-        if os.path.exists(path):
-            with open(path, "rb") as file:
-                for record, end in _records(file.read()):
-                    self.apply(record)
-                    whole = end
+        #: Whether a part of the file that was found could not be believed.
+        self.damaged = False
+        whole = self._take_over()
         try:
             self.compact()
         except OSError:
@@ -151,6 +156,51 @@ class Journal(Ledger):
             os.close(self._file)
             self._file = -1
 
+    @property
+    def trouble(self) -> str:
+        """A sentence where a damaged journal is kept; it is over when somebody has taken that away."""
+        bad = self.path + BAD
+        if not os.path.exists(bad):
+            return ""
+        return (
+            "a part of the journal could not be read; the lines that it told of were read again: none is lost, some may be "
+            f"stored twice; look at {bad}, and remove it"
+        )
+
+    # ------------------------------------------------------------------ reading
+
+    def _take_over(self) -> int:
+        """Take over what is there and can be believed; where that ends."""
+        try:
+            with open(self.path, "rb") as file:
+                data = file.read(MOST_BYTES)
+        except FileNotFoundError:
+            return 0
+        records = list(_records(data))
+        for at, (record, _) in enumerate(records):
+            try:
+                self.apply(record)
+            except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+                # what it changed already is not to be trusted either
+                del records[at:]
+                Ledger.__init__(self)
+                for before, _ in records:
+                    self.apply(before)
+                break
+        whole = records[-1][1] if records else 0
+        # half a record at the end is what a kill leaves, and zeros are what a power cut does
+        self.damaged = b"\n" in data[whole:].strip(b"\0")
+        if self.damaged:
+            self._keep_beside()
+        return whole
+
+    def _keep_beside(self) -> None:
+        """The file as it was found stays beside the new one, for people; without room for a name it goes."""
+        with contextlib.suppress(OSError):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path + BAD)
+            os.link(self.path, self.path + BAD)
+
     # ------------------------------------------------------------------ writing
 
     def _go_on(self, whole: int) -> None:
@@ -207,10 +257,13 @@ def _records(data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
         try:
             if len(row) < 10 or int(row[:8], 16) != zlib.crc32(text):
                 return
-            end += len(row) + 1
-            yield json.loads(text), end
-        except ValueError:
+            record = json.loads(text)
+        except (ValueError, RecursionError):
             return
+        if not isinstance(record, dict):
+            return
+        end += len(row) + 1
+        yield record, end
 
 
 def _write(file: int, data: bytes) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 from .marks import Mark
-from .position import Drop, Loss, Plan, Position, Range, Stretch
+from .position import Drop, Loss, Plan, Position, Range, Stretch, typed
 
 
 @dataclass
@@ -92,16 +92,17 @@ class Ledger:
         return records
 
     def apply(self, record: dict[str, Any]) -> None:
-        """One record more, as it is read from the file."""
+        """One record more, as it is read from the file. Raises LookupError, TypeError or ValueError for what is none, and then
+        the state is of no use."""
         for word, meaning in _MEANINGS.items():
             if word in record:
                 meaning(self, record)
                 break
-        self.micros = max(self.micros, record.get("micros", 0))
+        self.micros = max(self.micros, _whole(record.get("micros", 0)))
 
     def _planned(self, record: dict[str, Any]) -> None:
         plan = _plan_of(record)
-        self._number = number = record["plan"]
+        self._number = number = _whole(record["plan"])
         self.outstanding[number] = plan
         for entry in plan.ranges:
             self._read(entry.stream, entry.generation, entry.start, entry.end, entry.cut_after, entry.latest)
@@ -110,29 +111,31 @@ class Ledger:
         self.totals.read += plan.lines
 
     def _planned_before(self, record: dict[str, Any]) -> None:
-        self.outstanding[record["again"]] = _plan_of(record)
+        self.outstanding[_whole(record["again"])] = _plan_of(record)
 
     def _done(self, record: dict[str, Any]) -> None:
-        plan = self.outstanding.pop(record["done"], None)
+        plan = self.outstanding.pop(_whole(record["done"]), None)
         if plan is not None:
-            stored, duplicates, dead = record["as"]
+            stored, duplicates, dead = map(_whole, record["as"])
+            if stored + duplicates + dead > plan.lines:
+                raise ValueError(f"a batch of {plan.lines} lines can't come back as {record['as']}")
             self.totals.stored += stored
             self.totals.duplicates += duplicates
             self.totals.dead += dead
             self.totals.dropped += plan.lines - stored - duplicates - dead
 
     def _placed(self, record: dict[str, Any]) -> None:
-        stream = record["place"]
+        stream = _name(record["place"])
         before = self.positions.get(stream)
-        self.positions[stream] = position = Position(*record["position"])
-        if "left" in record:
-            self.stretches[stream] = [Stretch(*one) for one in record["left"]]
+        self.positions[stream] = position = typed(Position, record["position"])
+        if record.get("left"):
+            self.stretches[stream] = [typed(Stretch, one) for one in record["left"]]
         elif before is not None and before.generation != position.generation:
             self.stretches.pop(stream, None)
             self.marks.pop(stream, None)
 
     def _jumped(self, record: dict[str, Any]) -> None:
-        stream, to = record["jump"], record["to"]
+        stream, to = _name(record["jump"]), _whole(record["to"])
         position = self.positions[stream]
         stretches = self.stretches.setdefault(stream, [])
         if stretches and stretches[-1].end == position.offset:
@@ -142,12 +145,12 @@ class Ledger:
         self.positions[stream] = Position(position.generation, to, False, position.latest)
 
     def _dropped(self, record: dict[str, Any]) -> None:
-        drop = Drop(*record["drop"])
+        drop = typed(Drop, record["drop"])
         self._read(drop.stream, drop.generation, drop.start, drop.end, False)
         self._gave_up(drop)
 
     def _squeezing(self, record: dict[str, Any]) -> None:
-        self.squeezing = drop = Drop(*record["squeeze"])
+        self.squeezing = drop = typed(Drop, record["squeeze"])
         to = drop.start + drop.size
         stretches = self.stretches.setdefault(drop.stream, [])
         for at, stretch in enumerate(stretches):
@@ -165,7 +168,7 @@ class Ledger:
         self._gave_up(drop)
 
     def _squeezing_before(self, record: dict[str, Any]) -> None:
-        self.squeezing = Drop(*record["squeezing"])
+        self.squeezing = typed(Drop, record["squeezing"])
 
     def _squeezed(self, record: dict[str, Any]) -> None:
         self.squeezing = None
@@ -182,7 +185,7 @@ class Ledger:
         self.drops.append(drop)
 
     def _lose(self, record: dict[str, Any]) -> None:
-        loss = Loss(*record["lost"])
+        loss = typed(Loss, record["lost"])
         if record["over"]:
             self.stretches.pop(loss.stream, None)
             self.marks.pop(loss.stream, None)
@@ -196,10 +199,11 @@ class Ledger:
             self.losses.append(loss)
 
     def _lost_before(self, record: dict[str, Any]) -> None:
-        self.losses = [Loss(*loss) for loss in record["losses"]]
-        self.lost = {why: Lost(*lost) for why, lost in record["lost_before"].items()}
+        self.losses = [typed(Loss, loss) for loss in record["losses"]]
+        self.lost = {_name(why): typed(Lost, lost) for why, lost in record["lost_before"].items()}
         self._places = {
-            stream: [(generation, start) for generation, start in places] for stream, places in record["places"].items()
+            stream: [(_whole(generation), _whole(start)) for generation, start in places]
+            for stream, places in record["places"].items()
         }
 
     def _read(self, stream: str, generation: int, start: int, end: int, cut: bool, latest: int = 0) -> None:
@@ -221,18 +225,19 @@ class Ledger:
     def _marked(self, record: dict[str, Any]) -> None:
         for stream, marks in record["marks"].items():
             if marks:
-                self.marks[stream] = [Mark(*mark) for mark in marks]
+                self.marks[stream] = [typed(Mark, mark) for mark in marks]
             else:
                 self.marks.pop(stream, None)
 
     def _forgot(self, record: dict[str, Any]) -> None:
         for table in (self.positions, self.stretches, self.marks, self._places):
-            table.pop(record["forget"], None)
+            table.pop(_name(record["forget"]), None)
 
     def _began(self, record: dict[str, Any]) -> None:
-        self._number = record["number"]
-        self.totals = Totals(**record.get("totals", {}))
-        self.drops = [Drop(*drop) for drop in record.get("told", ())]
+        self._number = _whole(record["number"])
+        totals = record.get("totals", {})
+        self.totals = Totals(**{one.name: _whole(totals.get(one.name, 0)) for one in fields(Totals)})
+        self.drops = [typed(Drop, drop) for drop in record.get("told", ())]
 
 
 _MEANINGS: dict[str, Callable[[Ledger, dict[str, Any]], None]] = {
@@ -259,7 +264,20 @@ def _before(stretch: Stretch, start: int) -> list[Stretch]:
 
 
 def _plan_of(record: dict[str, Any]) -> Plan:
-    ranges = tuple(Range(*entry) for entry in record["ranges"])
-    drops = tuple(Drop(*drop) for drop in record.get("drops", ()))
-    losses = tuple(Loss(*loss) for loss in record.get("told_losses", ()))
-    return Plan(ranges, drops, record["lines"], record["index"], losses)
+    ranges = tuple(typed(Range, entry) for entry in record["ranges"])
+    drops = tuple(typed(Drop, drop) for drop in record.get("drops", ()))
+    losses = tuple(typed(Loss, loss) for loss in record.get("told_losses", ()))
+    return Plan(ranges, drops, _whole(record["lines"]), _name(record["index"]), losses)
+
+
+def _whole(value: Any) -> int:
+    """A number that a record may hold."""
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError(f"{str(value)[:100]} is no number of a record")
+    return value
+
+
+def _name(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError(f"{str(value)[:100]} is no name in a record")
+    return value

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar, get_type_hints
+
+_Place = TypeVar("_Place", bound=NamedTuple)
+
+#: No number of a place is negative, or more than a file's offset can be.
+_MOST = 1 << 63
+
+_types = lru_cache(maxsize=None)(get_type_hints)
+
+
+def typed(kind: type[_Place], values: Any) -> _Place:
+    """One of the places below (or a mark) out of what a file says; raises ValueError where that is none.
+
+    What a newer version has added behind is left out.
+    """
+    types, names = _types(kind), kind._fields
+    if not isinstance(values, (list, tuple)) or len(values) < len(names) - len(kind._field_defaults):
+        raise ValueError(f"{str(values)[:100]} is no {kind.__name__}")
+    for name, value in zip(names, values):
+        if type(value) is not types[name] or (type(value) is int and not 0 <= value < _MOST):
+            raise ValueError(f"{str(value)[:100]} is no {name} of a {kind.__name__}")
+    return kind(*values[: len(names)])
 
 
 class Position(NamedTuple):

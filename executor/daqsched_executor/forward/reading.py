@@ -112,6 +112,8 @@ class Reader:
         self._disk.tidy(now)
         if now >= self._next_note:
             self._next_note = now + NOTE_EVERY_S
+            if self.journal.trouble:
+                self._complain("damaged", self.journal.trouble)
             self.note()
 
     def again(self) -> Iterator[Batch]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+from typing import Any
+
+#: No such file of ours is larger.
+LARGEST = 1024 * 1024
 
 
 def replace(path: str, text: bytes, sync: bool = False, mode: int = 0o600) -> None:
@@ -38,3 +43,14 @@ def _write(path: str, flags: int, text: bytes, sync: bool, mode: int) -> None:
             os.fdatasync(file)
     finally:
         os.close(file)
+
+
+def read_object(path: str) -> dict[str, Any]:
+    """The JSON object that such a file holds; an empty one where it can't be read, is too large or is none."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST + 1)
+        found = json.loads(text) if len(text) <= LARGEST else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -41,6 +41,43 @@ METRICS = {
 }
 
 
+#: Fields that say when.
+_MOMENTS = ("waiting_since", "trouble_since", "time")
+
+#: Moments beyond the year 5138 are none.
+_LATEST = 1e11
+
+#: So many troubles of so many characters are shown at most.
+_TROUBLES, _SENTENCE = 100, 2000
+
+
+def checked(raw: Any) -> dict[str, Any]:
+    """What stands in ``status.json`` as the others here take it, whatever that file is now.
+
+    Numbers that are none count as 0. Raises ValueError where no forwarder can have written it.
+    """
+    if not isinstance(raw, dict) or type(raw.get("pid")) is not int or not 0 < raw["pid"] < 1 << 31:
+        raise ValueError("it is no object with the number of a process")
+    state = dict(raw)
+    for field in METRICS:
+        value = raw.get(field)
+        state[field] = _usable(value, _LATEST if field in _MOMENTS else 2.0**63)
+    troubles = raw.get("troubles")
+    state["troubles"] = [
+        {**one, "sentence": one["sentence"][:_SENTENCE]}
+        for one in (troubles if isinstance(troubles, list) else [])[:_TROUBLES]
+        if isinstance(one, dict)
+        and _usable(one.get("since"), _LATEST) == one.get("since")
+        and isinstance(one.get("sentence"), str)
+    ]
+    return state
+
+
+def _usable(value: object, below: float) -> float:
+    """The number that it is, if it is one and neither negative nor too large; else 0."""
+    return value if type(value) in (int, float) and isinstance(value, (int, float)) and 0 <= value < below else 0
+
+
 def metrics(state: Mapping[str, Any], spool: str) -> str:
     """The text format of Prometheus, for node_exporter's textfile collector."""
     label = spool.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

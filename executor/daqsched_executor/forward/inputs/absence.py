@@ -11,7 +11,7 @@ import json
 import os
 from contextlib import suppress
 
-from ..replacing import replace
+from ..replacing import read_object, replace
 
 _BOOT_ID, _SNMP, _SNMP6 = "/proc/sys/kernel/random/boot_id", "/proc/net/snmp", "/proc/net/snmp6"
 
@@ -21,13 +21,14 @@ class Absence:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._boot = ""
         with suppress(OSError), open(_BOOT_ID) as file:
             self._boot = file.read().strip()
         self._written = -1
-        with suppress(OSError, ValueError, KeyError, TypeError), open(path, "rb") as file:
-            last = json.loads(file.read())
-            if last["boot"] == self._boot:
-                self._written = int(last["no_ports"])
+        last = read_object(path)
+        count = last.get("no_ports")
+        if last.get("boot") == self._boot and type(count) is int and 0 <= count < 1 << 63:
+            self._written = count
 
     def missed(self) -> int:
         """So many datagrams at most were for our ports since the last forwarder of this boot; 0 where that is not known."""

@@ -32,13 +32,11 @@ class Handover:
         names = environ.pop("LISTEN_FDNAMES", "").split(":")
         count, pid = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_PID", "")
         self._handed: list[tuple[str, int]] = []
-        if pid == str(os.getpid()) and count.isdigit():
-            self._handed = [
-                (names[at] if at < len(names) else "", file)
-                for at, file in enumerate(range(_FIRST, _FIRST + int(count)))
-            ]
-            for _, file in self._handed:
-                os.set_inheritable(file, False)
+        if pid == str(os.getpid()) and count.isdecimal() and len(count) < 5:
+            for at, file in enumerate(range(_FIRST, _FIRST + int(count))):
+                with contextlib.suppress(OSError):  # there are not so many
+                    os.set_inheritable(file, False)
+                    self._handed.append((names[at] if at < len(names) else "", file))
 
     def take(self, kind: socket.SocketKind, address: str, number: int) -> Optional[tuple[str, socket.socket]]:
         """The socket of that kind that is bound there, and its name, if it was handed over."""
