@@ -204,6 +204,8 @@ class StatusAnswer(msgspec.Struct):
     held: str = ""
     #: Hosts of these rows whose agents take the word of anybody for an executor's (`Report.authenticated`).
     unauthenticated: list[str] = []
+    #: Why changes are not in the audit file; empty: they are.
+    audit: str = ""
 
 
 class ProgressAnswer(msgspec.Struct):

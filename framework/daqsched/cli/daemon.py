@@ -53,6 +53,11 @@ from daqsched.settings import is_place, state_dir
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of the programs that a rollout's guard may name.",
 )
+@click.option(
+    "--audit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where changes and refusals are written down [default: audit.ndjson in the state's folder].",
+)
 @click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
 @click.pass_obj
 def serve(
@@ -86,6 +91,8 @@ def serve(
         credentials=options["credentials"],
         executor=(executor or _executor_beside(),),
     )
+    folder = state_dir() if is_place(state) else Path(state)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     told = Options(
         options["master"],
         framework,
@@ -97,7 +104,8 @@ def serve(
         access=Access(options["ca"], options["user_file"], options["api_key_file"]),
         agent_credentials=options["agent_credentials"],
         guards=options["guards"],
-        chronicle=(state_dir() if is_place(state) else Path(state)) / "chronicle.sqlite",
+        chronicle=folder / "chronicle.sqlite",
+        audit=options["audit"] or folder / "audit.ndjson",
     )
     if is_place(state):
         # kazoo is read by those who need it

@@ -40,6 +40,7 @@ from daqsched.protocol import (
 )
 from daqsched.select import selection
 from daqsched.serve.asked import body_of, count_of, number_of, words_of
+from daqsched.serve.audit import Audit
 from daqsched.serve.change_api import Changes
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
@@ -87,6 +88,8 @@ class Api:
         #: What `status --at` asks; None: nothing does.
         self.chronicle: Optional[Chronicle] = None
         self._planning = Planning()
+        #: Whose trouble `status` tells.
+        self.audit: Optional[Audit] = None
         sandboxes = Sandboxes(self._ask, agent_credentials)
         self.app = Starlette(
             routes=[
@@ -149,6 +152,7 @@ class Api:
                 now,
                 leader=self._leader,
                 held=self._daemon.held,
+                audit=self.audit.trouble if self.audit is not None else "",
                 unauthenticated=view.unauthenticated(rows),
             )
 

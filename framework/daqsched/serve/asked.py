@@ -29,9 +29,10 @@ async def body_of(request: Request, kind: type[Body]) -> Body:
         data += part
         if len(data) > most.most:
             raise UserError(f"the request has more than {most}: {most.why}")
-    if len(data) > LARGE:
-        return await asyncio.to_thread(read, bytes(data), kind)
-    return read(bytes(data), kind)
+    large = len(data) > LARGE
+    body = await asyncio.to_thread(read, bytes(data), kind) if large else read(bytes(data), kind)
+    request.state.asked = body  # for the audit file
+    return body
 
 
 def read(data: bytes, kind: type[Body]) -> Body:

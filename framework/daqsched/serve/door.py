@@ -19,6 +19,8 @@ from starlette.responses import Response
 from daqsched.errors import DaqschedError, Refused
 from daqsched.limits import brief
 from daqsched.protocol import Problem
+from daqsched.serve.audit import DONE, FAILED, REFUSED
+from daqsched.serve.noted import note
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +56,10 @@ def answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request],
     async def answer(request: Request) -> Response:
         try:
             found = await route(request)
+            await note(request, DONE, found=found)
             return found if isinstance(found, Response) else _json(200, found)
         except DaqschedError as error:
+            await note(request, REFUSED, str(error))
             status = 403 if isinstance(error, Refused) else 400
             sentence = brief(str(error), MOST_WORDS)
             logger.info("%s %s of %s refused: %s", request.method, request.url.path, user_of(request), sentence)
@@ -63,6 +67,7 @@ def answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request],
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception as error:
+            await note(request, FAILED, f"{type(error).__name__}: {error}")
             logger.exception("%s %s of %s failed", request.method, request.url.path, user_of(request))
             return _json(500, Problem(f"a bug in daqsched: {type(error).__name__}: {error}; see the daemon's log"))
 
@@ -71,6 +76,7 @@ def answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request],
 
 async def no_such_thing(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    await note(request, REFUSED, f"{status}: there is no such thing")
     return _json(
         status, Problem(f"there is no {request.method} {request.url.path} here; docs/reference/api.md lists what is")
     )

@@ -25,8 +25,10 @@ from daqsched.errors import DaqschedError, Unreachable, UserError
 from daqsched.protocol import Problem
 from daqsched.serve import word
 from daqsched.serve.accounts import Accounts
+from daqsched.serve.audit import REFUSED, Audit
 from daqsched.serve.connections import Protocol, Reception, Times, Whose, descriptors
 from daqsched.serve.door import Caller
+from daqsched.serve.noted import note
 from daqsched.serve.peers import Identity
 from daqsched.serve.room import MOST_BYTES, Room, Seat
 from daqsched.serve.socketfile import BACKLOG, SocketFile
@@ -55,8 +57,10 @@ class Serving:
         times: Optional[Times] = None,
         watch_s: float = WATCH_S,
         ended: Optional[Callable[[], Awaitable[None]]] = None,
+        audit: Optional[Audit] = None,
     ) -> None:
-        """``ended`` is called when nobody is answered any more, in the loop that did."""
+        """``ended`` is called when nobody is answered any more, in the loop that did; ``audit`` is told of changes and
+        refusals, and closed with us."""
         self.app = app
         #: What a word for this daemon names.
         self.token = secrets.token_urlsafe(32)
@@ -95,7 +99,7 @@ class Serving:
         limits = descriptors(2)
         self._crew = Reception(self._file.socket, limits, times, options)
         self._peers = Reception(listener, limits, times, options, identity) if listener is not None else None
-        self._ended = ended
+        self._ended, self._audit = ended, audit
         self._closing: Callable[[], object] = lambda: None
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="api", daemon=True)
@@ -127,6 +131,8 @@ class Serving:
             self._closing()
         self._thread.join(5.0)
         self._file.close()
+        if self._audit is not None:
+            self._audit.close()
 
     async def _watch(self) -> None:
         """Make the socket again where somebody removed it (systemd-tmpfiles, an `rm` too many)."""
@@ -156,6 +162,7 @@ class Serving:
         try:
             response = await self._take(scope, receive, send, reception, seat, whose, held)
             if response is not None:
+                await self._note(scope, whose, response)
                 await response(scope, receive, send)
         except ClientDisconnect:
             pass
@@ -164,17 +171,17 @@ class Serving:
 
     async def _take(
         self, scope: Any, receive: Any, send: Any, reception: Reception, seat: Seat, whose: Whose, held: _Held
-    ) -> Optional[Response]:
+    ) -> Optional[Refusal]:
         """Answer it, or say why not."""
         room = reception.room
         body = bytearray()
         async for part in Request(scope, receive).stream():
             body += part
             if len(body) > MOST_BYTES:
-                return problem(413, UserError(f"the request is larger than {MOST_BYTES >> 20} MiB"))
+                return Refusal(413, UserError(f"the request is larger than {MOST_BYTES >> 20} MiB"))
             why = held.more(len(part))
             if why:
-                return problem(503, Unreachable(why))
+                return Refusal(503, Unreachable(why))
         room.leave(seat)
         if whose.peer:
             assert self._identity is not None, "peers come where there is one"
@@ -186,7 +193,7 @@ class Serving:
                 self._judge.hear(heard, scope["method"], target, bytes(body), time.time())
             except word.Untrusted as error:
                 reception.tell("refused what the peer at %s asked: %s", whose.address, error)
-                return problem(401, Unreachable(str(error)))
+                return Refusal(401, Unreachable(str(error)))
             caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, "peer", f"{heard.via} at {whose.address}")
         else:
             caller = Caller(await self._accounts.name(whose.uid), whose.uid, whose.gid, whose.pid, "socket")
@@ -194,12 +201,20 @@ class Serving:
         why = room.begin(seat.caller, may_take_all=whose.peer)
         if why:
             reception.tell("not all requests are answered: %s (%s)", why, seat.caller)
-            return problem(503, Unreachable(why))
+            return Refusal(503, Unreachable(why))
         try:
-            await self.app({**scope, "caller": caller}, _again(bytes(body), receive), send)
+            await self.app({**scope, "caller": caller, "audit": self._audit}, _again(bytes(body), receive), send)
         finally:
             room.end(seat.caller)
         return None
+
+    async def _note(self, scope: Any, whose: Whose, refusal: Refusal) -> None:
+        """What did not get as far as the routes, which note their own (`door`)."""
+        if self._audit is not None:
+            name = "" if whose.peer else await self._accounts.name(whose.uid)
+            caller = Caller(name, whose.uid, whose.gid, whose.pid, "peer" if whose.peer else "socket", whose.address)
+            request = Request({**scope, "caller": caller, "audit": self._audit})
+            await note(request, REFUSED, refusal.why)
 
 
 class _Held:
@@ -229,5 +244,9 @@ def _again(body: bytes, receive: Any) -> Callable[[], Awaitable[Any]]:
     return again
 
 
-def problem(status: int, error: DaqschedError) -> Response:
-    return Response(msgspec.json.encode(Problem(str(error), error.exit_code)), status, media_type="application/json")
+class Refusal(Response):
+    """Why a request is not looked at."""
+
+    def __init__(self, status: int, error: DaqschedError) -> None:
+        self.why = str(error)
+        super().__init__(msgspec.json.encode(Problem(self.why, error.exit_code)), status, media_type="application/json")

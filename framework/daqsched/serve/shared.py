@@ -18,6 +18,7 @@ from typing import Callable, Optional
 
 from daqsched import __version__
 from daqsched.errors import DaqschedError, Deposed
+from daqsched.serve.audit import Audit
 from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.serving import Serving
 from daqsched.serve.spare import CLOSED, Spare
@@ -60,8 +61,15 @@ class _Serve:
         self._over = threading.Event()
         self._name = f"{socket.getfqdn()} (pid {os.getpid()})"
         self._spare = Spare(identity, self._name)
+        self._audit = Audit(options.audit)
         self._serving = Serving(
-            options.socket, options.group, self._spare, _address(peers, place), identity, ended=self._spare.close
+            options.socket,
+            options.group,
+            self._spare,
+            _address(peers, place),
+            identity,
+            ended=self._spare.close,
+            audit=self._audit,
         )
         self._card = Card(self._name, self._serving.address, self._serving.token, "" if identity else CLOSED)
         self._wake: Callable[[], None] = lambda: None
@@ -130,7 +138,7 @@ class _Serve:
 
     def _lead(self, keeper: Keeper) -> None:
         store = ZooKeeperStore(keeper, f"{self._name} {secrets.token_hex(4)}")
-        term = Term(self._options, store, new_framework=self._new_framework, leader=self._name)
+        term = Term(self._options, store, new_framework=self._new_framework, leader=self._name, audit=self._audit)
         self._new_framework = False
         keeper.over = term.daemon.nudge
         self._wake = term.daemon.stop

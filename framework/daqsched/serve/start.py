@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daqsched import __version__
+from daqsched.serve.audit import Audit
 from daqsched.serve.serving import Serving
 from daqsched.serve.term import Options, Term
 from daqsched.store.sqlite import SqliteStore
@@ -18,8 +19,9 @@ logger = logging.getLogger(__name__)
 def run(options: Options, state: Path, new_framework: bool) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
     store = SqliteStore(state)
-    term = Term(options, store, new_framework=new_framework)
-    serving = Serving(options.socket, options.group, term.api.app)
+    audit = Audit(options.audit)
+    term = Term(options, store, new_framework=new_framework, audit=audit)
+    serving = Serving(options.socket, options.group, term.api.app, audit=audit)
 
     def stop(signum: int, frame: Any) -> None:
         term.daemon.stop()

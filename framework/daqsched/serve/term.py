@@ -15,6 +15,7 @@ from daqsched.mesos.connection import Mesos, explain
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.outgoing import Framework
 from daqsched.serve.api import Api
+from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.expiry import Expiry
@@ -41,12 +42,22 @@ class Options:
     guards: Optional[Path] = None
     #: Where the past of the instances is written down, on this machine.
     chronicle: Path = Path("chronicle.sqlite")
+    #: Where changes and refusals are written down, on this machine.
+    audit: Path = Path("audit.ndjson")
 
 
 class Term:
     """See the module. ``leader`` names us where there are spares; the store stays its giver's to close."""
 
-    def __init__(self, options: Options, store: Store, *, new_framework: bool = False, leader: str = "") -> None:
+    def __init__(
+        self,
+        options: Options,
+        store: Store,
+        *,
+        new_framework: bool = False,
+        leader: str = "",
+        audit: Optional[Audit] = None,
+    ) -> None:
         def complete(spec: Spec) -> Spec:
             access = options.access
             return with_forwarder(spec, options.framework.executor, options.elasticsearch, options.index, access)
@@ -70,7 +81,7 @@ class Term:
         chronicle = Chronicle(options.chronicle, self.daemon.engine, time.time())
         self._chronicle: Optional[Chronicle] = chronicle
         self.daemon.saved = lambda keys: chronicle.note(self.daemon.engine, keys, time.time())
-        self.api.chronicle = chronicle
+        self.api.chronicle, self.api.audit = chronicle, audit
 
     def run(self) -> None:
         """Lead until `Daemon.stop`; raises `DaqschedError` where it can't go on, `Deposed` where it must not."""

@@ -101,11 +101,12 @@ def _headlines(answer: StatusAnswer) -> list[str]:
         master += f"; leader {answer.leader}"
     if answer.held:
         master = f"HELD: {answer.held}"
+    audit = [answer.audit] if answer.audit else []
     if not answer.revision:
-        return [f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}"]
+        return [f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}", *audit]
     applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.applied))
     revision = f"revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}"
-    return [f"{state_counts(states) or 'no job fits'}; {revision}; {master}"]
+    return [f"{state_counts(states) or 'no job fits'}; {revision}; {master}", *audit]
 
 
 def _headlines_then(answer: StatusAnswer, states: Mapping[str, int]) -> list[str]:

@@ -1,0 +1,259 @@
+"""audit.ndjson: who changed what and who was refused, one line of JSON in ASCII each, on the disk before the answer leaves.
+
+The table of its fields is in docs/operate/audit.md. A file of this daemon's own, for its account alone. Whoever can make it
+full or unwritable must not thereby keep a crew from stopping a program: then the change is made, the line goes into the
+daemon's log, `status` says so, and the file itself counts what it lacks as soon as it can be written again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+logger = logging.getLogger(__name__)
+
+#: A file larger than this is put aside as ``audit.ndjson.1``; so many are kept besides.
+MOST_BYTES, KEPT = 16 << 20, 10
+
+#: The longest text; the most words of a list, and the longest of these. A line has less than 64 KiB then, all of it escapes.
+MOST_TEXT, MOST_WORDS, MOST_WORD = 500, 20, 100
+
+#: In so many seconds as many refusals of one account are written one by one; more of them are one line with their number.
+WINDOW_S, MOST_REFUSALS = 10.0, 20
+
+#: What became of it.
+DONE, REFUSED, FAILED = "done", "refused", "failed"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line, but for its time."""
+
+    user: str
+    uid: int
+    gid: int
+    pid: int
+    #: ``socket``, or ``peer`` with the spare's name and address in ``via``.
+    door: str
+    via: str
+    operation: str
+    result: str
+    #: What it was about: words of a selection, hosts, a digest, a message, numbers.
+    about: Mapping[str, Any] = field(default_factory=dict)
+    #: Why it was refused, or failed.
+    why: str = ""
+
+
+class Audit:
+    """Appends; any thread may. Trouble with the file is told by `trouble`, and raises nothing."""
+
+    def __init__(
+        self, path: Path, now: Callable[[], float] = time.time, most_bytes: int = MOST_BYTES, kept: int = KEPT
+    ) -> None:
+        self._path, self._now, self._most_bytes, self._kept = path, now, most_bytes, kept
+        self._lock = threading.Lock()
+        self._file = -1
+        self._missed, self._since, self._why = 0, 0.0, ""
+        self._window = 0.0
+        #: Refusals of this window, by uid, and those that were not written, by all that they have in common.
+        self._refused: dict[int, int] = {}
+        self._held_back: dict[tuple[Any, ...], list[Any]] = {}
+        self._timer: Optional[threading.Timer] = None
+        with self._lock:
+            try:
+                self._open()
+            except OSError as error:
+                self._lacks(error, 0)
+
+    def note(self, entry: Entry) -> None:
+        """Write it, or count it among too many refusals; on the disk when this returns."""
+        with self._lock:
+            now = self._now()
+            if now - self._window >= WINDOW_S:
+                self._next_window(now)
+            if entry.result == REFUSED:
+                count = self._refused[entry.uid] = self._refused.get(entry.uid, 0) + 1
+                if count > MOST_REFUSALS:
+                    self._hold_back(entry, now)
+                    return
+            self._write([_fields(entry, now)])
+
+    @property
+    def trouble(self) -> str:
+        """Why changes are not in the file, as a sentence; empty: all are."""
+        if not self._why:
+            return ""
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._since))
+        return (
+            f"{self._path} can't be written since {since} ({self._why}); changes and refusals since then ({self._missed}) are "
+            "in the daemon's log alone"
+        )
+
+    def close(self) -> None:
+        """Write what was held back, and no more."""
+        with self._lock:
+            self._next_window(self._now())
+            if self._file >= 0:
+                os.close(self._file)
+            self._file = -1
+
+    # ------------------------------------------------------------------ too many refusals
+
+    def _hold_back(self, entry: Entry, now: float) -> None:
+        key = (entry.user, entry.uid, entry.gid, entry.door, entry.via, entry.operation)
+        held = self._held_back.setdefault(key, [now, 0, entry])
+        held[1], held[2] = held[1] + 1, entry
+        if self._timer is None:
+            self._timer = threading.Timer(WINDOW_S, self._time_is_over)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _time_is_over(self) -> None:
+        with self._lock:
+            self._timer = None
+            self._next_window(self._now())
+
+    def _next_window(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        rows = [
+            {**_fields(entry, now), "count": count, "since": _iso(since)}
+            for since, count, entry in self._held_back.values()
+        ]
+        self._window, self._refused, self._held_back = now, {}, {}
+        if rows:
+            self._write(rows)
+
+    # ------------------------------------------------------------------ the file
+
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        text = "".join(map(_line, rows))
+        try:
+            self._ready(len(text))
+            gap = self._gap()
+            self._append((gap + text).encode("ascii"))
+        except OSError as error:
+            self._lacks(error, len(rows))
+            for row in rows:
+                logger.error("not in the audit file: %s", _line(row).strip())
+            return
+        if self._why:
+            logger.warning(
+                "%s can be written again; it lacks %d lines, which are in this log", self._path, self._missed
+            )
+        self._missed, self._since, self._why = 0, 0.0, ""
+
+    def _gap(self) -> str:
+        if not self._missed:
+            return ""
+        fields = {"time": _iso(self._now()), "operation": "audit", "result": FAILED, "why": self._why}
+        return _line({**fields, "count": self._missed, "since": _iso(self._since)})
+
+    def _lacks(self, error: OSError, count: int) -> None:
+        self._missed += count
+        self._since = self._since or self._now()
+        self._why = error.strerror or str(error)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    def _ready(self, more: int) -> None:
+        """Have the file open that is at our path, with room in it."""
+        if self._file >= 0:
+            ours = os.fstat(self._file)
+            try:
+                there = os.lstat(self._path)
+            except FileNotFoundError:
+                there = None
+            if there is None or (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+                os.close(self._file)  # somebody put it aside
+                self._file = -1
+        if self._file < 0:
+            self._open()
+        if os.fstat(self._file).st_size + more > self._most_bytes:
+            self._put_aside()
+            self._open()
+
+    def _put_aside(self) -> None:
+        os.close(self._file)
+        self._file = -1
+        for number in range(self._kept - 1, 0, -1):
+            try:
+                os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+            except FileNotFoundError:
+                pass
+        os.replace(self._path, f"{self._path}.1")
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = os.open(self._path, flags, 0o600)
+        try:
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+                raise OSError(0, "it is not a regular file of our own")
+            os.fchmod(file, 0o600)
+            if found.st_size and os.pread(file, 1, found.st_size - 1) != b"\n":
+                os.write(file, b"\n")  # half a line, from when the machine died
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError:
+            os.close(file)
+            raise
+        self._file = file
+
+    def _append(self, data: bytes) -> None:
+        size = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, data)
+            if written < len(data):
+                raise OSError(0, "No space left on device")
+            os.fdatasync(self._file)
+        except OSError:
+            os.ftruncate(self._file, size)
+            raise
+
+
+def _fields(entry: Entry, now: float) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "time": _iso(now),
+        "user": entry.user,
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "pid": entry.pid,
+    }
+    fields.update(
+        door=entry.door, via=entry.via, operation=entry.operation, result=entry.result, **entry.about, why=entry.why
+    )
+    return {name: _bounded(value) for name, value in fields.items() if value not in ("", None, [], ())}
+
+
+def _bounded(value: Any, most: int = MOST_TEXT) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= most else f"{value[: most - 3]}..."
+    if isinstance(value, (list, tuple)):
+        more = len(value) - MOST_WORDS
+        return [
+            *(_bounded(one, MOST_WORD) for one in value[:MOST_WORDS]),
+            *([f"... and {more} more"] if more > 0 else []),
+        ]
+    return value
+
+
+def _line(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields).replace("\x7f", "\\u007f") + "\n"
+
+
+def _iso(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06d}Z"

@@ -1,0 +1,72 @@
+"""What the audit file is told of a request: who asked, for what, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Optional
+
+import msgspec
+from starlette.requests import Request
+
+from daqsched.protocol import API, Applied, OrderAnswer, PreflightBegun, RolloutAnswer, Selected
+from daqsched.serve.audit import DONE, Audit, Entry
+from daqsched.spec import Spec, digest
+
+#: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
+CHANGES = frozenset("apply rollback preflight stop start order rollout restart aside return borrow".split())
+#: What else there is; any other path is one.
+QUESTIONS = frozenset("info backup status progress why incidents plan history revisions sandboxes".split())
+
+#: Fields of requests that are noted by other names, and those that are not: of a spec there is its digest.
+NAMES = {"revision": "back_to", "until": "until_s", "id": "order", "spec": "digest"}
+LEFT_OUT = frozenset("what kind strategy pieces finished".split())
+
+
+async def note(request: Request, result: str, why: str = "", found: Any = None) -> None:
+    """Write what became of it; on the disk when this returns."""
+    audit: Optional[Audit] = request.scope.get("audit")
+    if audit is None:
+        return
+    path = request.url.path
+    name = path[len(API) + 1 :].partition("/")[0] if path.startswith(f"{API}/") else ""
+    change = name == "backup" or (name in CHANGES and request.method == "POST")
+    if result == DONE and not change:
+        return
+    caller = request.scope["caller"]
+    body = getattr(request.state, "asked", None)
+
+    def write() -> None:
+        more = getattr(body, "what", "") or getattr(body, "kind", "")
+        known = name if name in CHANGES or name in QUESTIONS else "other"
+        about = {**_asked(body), **_became(found)}
+        who = (caller.name, caller.uid, caller.gid, caller.pid, caller.door, caller.via)
+        audit.note(Entry(*who, f"{known} {more[:20]}".strip(), result, about, why))
+
+    await asyncio.to_thread(write)
+
+
+def _asked(body: Any) -> dict[str, Any]:
+    """What is worth knowing of a request: all but specs, of which there is the digest, and what was not said."""
+    if not isinstance(body, msgspec.Struct):
+        return {}
+    found: dict[str, Any] = {}
+    for field in body.__struct_fields__:
+        value = getattr(body, field)
+        if value and field not in LEFT_OUT:
+            found[NAMES.get(field, field)] = digest(value) if isinstance(value, Spec) else value
+    return found
+
+
+def _became(found: Any) -> dict[str, Any]:
+    """Numbers by which the change is found again."""
+    if isinstance(found, Applied):
+        return {"digest": found.plan.digest, "revision": found.revision, "rollout": found.rollout or None}
+    if isinstance(found, RolloutAnswer) and found.rollout is not None:
+        return {"rollout": found.rollout.number}
+    if isinstance(found, Selected):
+        return {"count": found.count}
+    if isinstance(found, OrderAnswer):
+        return {"order": found.id, "count": len(found.told)}
+    if isinstance(found, PreflightBegun):
+        return {"preflight": found.id, "count": found.hosts}
+    return {}
