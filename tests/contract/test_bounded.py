@@ -23,6 +23,7 @@ from daqsched.mesos.agents import Agent, Agents
 from daqsched.serve import guards
 from daqsched.serve.guards import Guards
 from daqsched.serve.patience import run, within
+from daqsched.store.keeper import Keeper, Place
 
 #: What is to be answered at most, and how long it may take.
 MOST, LONGEST_S = 1 << 20, 1.0
@@ -237,6 +238,29 @@ def test_what_a_program_prints_is_kept_to_a_limit() -> None:
         [sys.executable, "-c", "import sys; print('x' * 10_000_000); sys.stderr.write('y' * 5); sys.exit(4)"], 30, 100
     )
     assert done == (4, "x" * 100, "y" * 5)
+
+
+def test_a_zookeeper_that_announces_gigabytes_is_left() -> None:
+    """Whoever answers at its port: the daemon tries on, in no more memory."""
+    connections = threading.Semaphore(0)
+
+    def act(server: Hostile) -> Iterator[bytes]:
+        connections.release()
+        yield (2**31 - 1).to_bytes(4, "big")
+        while not server.over.is_set():
+            yield b"x" * 65536
+
+    server = Hostile(act)
+    keeper = Keeper(Place(f"127.0.0.1:{server.port}", "/x"))
+    keeper.start()
+    try:
+        for _ in range(3):
+            assert connections.acquire(timeout=20)
+        assert not keeper.connected.is_set()
+    finally:
+        keeper.stop()
+        server.close()
+    assert server.sent < 64 << 20
 
 
 def test_a_call_that_hangs_has_an_end() -> None:

@@ -7,8 +7,10 @@ No task begins that should not, whoever leads; nobody who does not lead acts. Th
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
+import resource
 import signal
 import statistics
 import sys
@@ -18,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kazoo.client import KazooClient
 
 from daqcluster import Cluster
 from daqsched.client import Client
@@ -25,6 +28,7 @@ from daqsched.errors import Unreachable
 from daqsched.protocol import StatusAnswer
 from farm import Farm, running
 from peers import certificate
+from unfinished import unfinished
 from waiting import alive, until
 from zoo import Ensemble
 
@@ -245,6 +249,36 @@ def test_without_zookeeper_all_is_held_and_goes_on_when_it_is_back(pair: Pair) -
     assert same(pair, now) == still and pair.begun() == begun
     pair.apply(pair.other(now), 2)
     assert same(pair, now) == still
+
+
+def test_unfinished_requests_do_not_end_a_leader(pair: Pair) -> None:
+    """2,000 to the peers' port and as many to the socket, with no more descriptors than a system gives by itself: it leads on,
+    others are answered, and changes are made."""
+    leader = pair.leader()
+    pair.apply(leader, 1)
+    before = pair.begun()
+    assert leader.process is not None
+    resource.prlimit(leader.process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
+    keeper = KazooClient(pair.cluster.zookeeper_address, auth_data=[("digest", "daq:secret")])
+    keeper.start()
+    try:
+        folder = leader.env["DAQSCHED_STATE"].partition("//")[2].partition("/")[2] + "/candidates"
+        cards = [json.loads(keeper.get(f"/{folder}/{name}")[0]) for name in keeper.get_children(f"/{folder}")]
+    finally:
+        keeper.stop()
+        keeper.close()
+    (address,) = [card["address"] for card in cards if f"pid {leader.process.pid})" in card["name"]]
+    text = "GET /v1/info HTTP/1.1\\r\\nHost: x\\r\\nX-A: "
+    with unfinished(address.rpartition(":")[2], 2000, text), unfinished(str(leader.folder / "sock"), 2000, text):
+        for number in (2, 3):
+            pair.apply(pair.other(leader), number)
+            assert leader.leads()
+    assert "leads no longer" not in leader.log()
+    assert "the oldest are closed" in leader.log()
+    after = pair.begun()
+    assert {name: after[name] - before[name] for name in after if name.startswith("moving@")} == {
+        f"moving@hlt0{n}": 2 for n in (1, 2, 3)
+    }
 
 
 def test_the_next_master_is_found_through_zookeeper(pair: Pair) -> None:

@@ -3,6 +3,7 @@ from logging import Logger
 from typing import Any
 
 class KazooClient:
+    _connection: Any
     handler: Any
     def __init__(
         self,

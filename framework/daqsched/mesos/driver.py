@@ -107,6 +107,8 @@ class Driver(pymesos.MesosSchedulerDriver):
         from kazoo.handlers.threading import KazooTimeoutError
         from pymesos.detector import MasterDetector
 
+        from daqsched.store.keeper import bound
+
         class Detector(MasterDetector):
             looked = False
 
@@ -118,6 +120,7 @@ class Driver(pymesos.MesosSchedulerDriver):
         warnings.filterwarnings("ignore", "No chroot path exists", UserWarning)
         while True:
             detector = Detector(self.master_uri[len("zk://") :], self)
+            bound(detector.zk)
             with self._lock:  # `stop` sees this one, or we see that it was there
                 if self.over.is_set():
                     return

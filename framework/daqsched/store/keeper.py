@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional, Sequence
 from kazoo.client import KazooClient
 from kazoo.exceptions import AuthFailedError, ConnectionLoss, KazooException, NoAuthError, SessionExpiredError
 from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.protocol.connection import ConnectionDropped
 from kazoo.security import make_digest_acl
 
 from daqsched.errors import Deposed, UserError
@@ -38,6 +39,8 @@ BEAT_S = 0.4
 ANSWER_S = 10.0
 #: How many questions are under way at once.
 AT_ONCE = 256
+#: The largest answer. ZooKeeper itself takes 1 MiB unless told otherwise; the names of a folder's nodes may be more.
+ANSWER_BYTES = 64 << 20
 
 
 def clock() -> float:
@@ -82,19 +85,35 @@ def read_user(path: Path) -> str:
     return line
 
 
+def bound(client: KazooClient) -> KazooClient:
+    """The same; it drops a server that announces an answer of more than `ANSWER_BYTES`, and would else wait for two gigabytes."""
+    connection = client._connection
+    read = connection._read
+
+    def bounded(length: int, timeout: Any) -> Any:
+        if not 0 <= length <= ANSWER_BYTES:
+            raise ConnectionDropped(f"an answer of {length} bytes")
+        return read(length, timeout)
+
+    connection._read = bounded
+    return client
+
+
 class Keeper:
     """See the module. Its callbacks come from kazoo's threads; everything else may be called from any thread."""
 
     def __init__(self, place: Place, session_s: float = SESSION_S) -> None:
         self.place = place
         user, _, password = place.credentials.partition(":")
-        self.client = KazooClient(
-            place.servers,
-            timeout=session_s,
-            auth_data=[("digest", place.credentials)] if user else None,
-            default_acl=[make_digest_acl(user, password, all=True)] if user else None,
-            connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 0.5},
-            logger=_quiet,
+        self.client = bound(
+            KazooClient(
+                place.servers,
+                timeout=session_s,
+                auth_data=[("digest", place.credentials)] if user else None,
+                default_acl=[make_digest_acl(user, password, all=True)] if user else None,
+                connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 0.5},
+                logger=_quiet,
+            )
         )
         #: Set while ZooKeeper answers.
         self.connected = threading.Event()
