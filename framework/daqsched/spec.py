@@ -21,14 +21,14 @@ from daqsched.errors import UserError
 from daqsched.hosts import expand
 from daqsched.limits import brief, shown
 from daqsched.rollout import Strategy
+from daqsched_executor.contract import (
+    FORWARDER as FORWARDER,
+)
 from daqsched_executor.contract import Container, Forwarding, Journal, JsonLines, LogFiles, Restart, Stop, Syslog
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 #: The version of the spec's JSON; raised when an older daemon could misunderstand it.
 VERSION = 1
-
-#: The job that the framework adds on every host for the lines of all others.
-FORWARDER = "daqsched-forward"
 
 
 class CheckSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

@@ -6,12 +6,10 @@ What the package raises becomes one of four: `Waits` and `Refused` (see `order`)
 
 from __future__ import annotations
 
-import errno
 import io
-import os
-import socket
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -19,20 +17,14 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from daqsched_executor.container.order import SANDBOX, Refused, Waits
+from daqsched_executor.container.peer import CONNECT_S, reach
 
-#: An engine that is asked for the first time answers within this.
-CONNECT_S = 5.0
 #: A busy machine may take this long to create or start a container.
 REQUEST_S = 60.0
 #: A container that is being removed by somebody else is gone after this.
 REMOVAL_S = 20.0
 
-#: Why a socket of the engine can't be connected to, by errno.
-SENTENCES = {
-    errno.ENOENT: "there is no container engine on this machine: {address} is missing (is docker installed, started?)",
-    errno.ECONNREFUSED: "the container engine does not run: nobody listens on {address}",
-    errno.EACCES: "the container engine may not be used by {who}: {address} is for others (the group docker?)",
-}
+_ID = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Away(Exception):
@@ -65,7 +57,7 @@ class Engine:
 
     def __init__(self, address: str) -> None:
         """Connect; raises `Waits`."""
-        _reach(address)
+        reach(address)
         try:
             # asks for the engine's version, so that older and newer ones are spoken to in words that they know
             self._api = docker.APIClient(base_url=address, version="auto", timeout=CONNECT_S)
@@ -79,11 +71,14 @@ class Engine:
             rows = self._api.containers(all=True, filters={"label": SANDBOX})
         return [Found(row["Id"], row["Names"][0].lstrip("/"), row["Labels"][SANDBOX]) for row in rows if row["Names"]]
 
-    def create(self, name: str, body: dict[str, Any]) -> str:
+    def create(self, name: str, body: Mapping[str, Any]) -> str:
         """A container that does not run yet; its id."""
         with _asking(f"create the container ({body['Image']})"):
             try:
-                return str(self._api.create_container_from_config(body, name)["Id"])
+                made = str(self._api.create_container_from_config(body, name)["Id"])
+                if not _ID.match(made):  # by it we know the container's processes
+                    raise Refused(f"what answers as container engine gives an id that is none: {made[:80]!r}")
+                return made
             except NotFound as error:
                 raise Waits(
                     f"image {body['Image']} is not on this machine: docker pull or docker load it ({_words(error)})"
@@ -134,20 +129,6 @@ class Engine:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
-
-
-def _reach(address: str) -> None:
-    """Connect once by ourselves: the kernel says more clearly than the package what is wrong."""
-    if not address.startswith("unix://"):
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(CONNECT_S)
-        try:
-            probe.connect(address[len("unix://") :])
-        except OSError as error:
-            template = SENTENCES.get(error.errno or 0, "the container engine at {address} cannot be reached: {error}")
-            who = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}"
-            raise Waits(template.format(address=address, who=who, error=error)) from error
 
 
 @contextmanager

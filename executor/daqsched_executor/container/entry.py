@@ -12,24 +12,27 @@ from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload
 from daqsched_executor.machine.account import Account, CannotStart, account_of
 from daqsched_executor.machine.child import environment_of, say
 from daqsched_executor.machine.kernel import Kernel
-from daqsched_executor.machine.probe import Unreadable, check_path, sentence
+from daqsched_executor.machine.policy import allow
+from daqsched_executor.machine.probe import check_path
 
 
 def become_runner(
     payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int, notify: str
 ) -> None:
-    """Never returns; raises `Unreadable` and `CannotStart` as `child.become` expects them."""
+    """Never returns; raises `probe.Unreadable` and `CannotStart` as `child.become` expects them."""
     container = payload.container
     assert container is not None
     sandbox = os.path.realpath(os.getcwd())
     say(talk, f"at the account {payload.user or os.geteuid()}")
     # the runner itself stays who we are: it must reach the engine
     account = account_of(payload.user, sandbox)
-    try:
-        sources = [volume_of(text).source for text in container.volumes]
-    except Refused as error:
-        raise CannotStart(str(error)) from error
-    _check(account, (*payload.needs, *sources), container.devices, talk)
+    allow(payload, account, os.environ)
+    for text in container.volumes:
+        try:
+            volume_of(text)
+        except Refused as error:
+            raise CannotStart(str(error)) from error
+    _check(account, payload.needs, talk)
     for file in output:
         if account.uid != os.geteuid():
             os.fchown(file, account.uid, -1)
@@ -71,8 +74,8 @@ def become_runner(
     )
 
 
-def _check(account: Account, paths: tuple[str, ...], devices: tuple[str, ...], talk: int) -> None:
-    """Look at the paths with the account's rights: the engine, which is root, would mount anything for anybody."""
+def _check(account: Account, paths: tuple[str, ...], talk: int) -> None:
+    """Look at the paths with the account's rights."""
     own = os.geteuid(), os.getegid(), os.getgroups()
     other = account.uid != own[0]
     if other:
@@ -83,12 +86,6 @@ def _check(account: Account, paths: tuple[str, ...], devices: tuple[str, ...], t
         for path in paths:
             say(talk, f"at {path}")
             check_path(path)
-        for device in devices:  # not opened: for some devices that means something
-            say(talk, f"at {device}")
-            try:
-                os.stat(device)
-            except OSError as error:
-                raise Unreadable(sentence(device, error)) from error
     finally:
         if other:
             os.seteuid(own[0])

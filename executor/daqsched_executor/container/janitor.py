@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import time
+from collections.abc import Callable
 
 from daqsched_executor.container.engine import Away, Engine
 from daqsched_executor.container.order import Refused, Waits
@@ -56,15 +57,16 @@ class Handle:
 class Janitor:
     """The runner's end of it."""
 
-    def __init__(self, address: str, name: str, run_id: str, keep: set[int]) -> None:
-        """Fork it; it keeps the files ``keep`` and no other of ours. ``run_id``: how Mesos calls our container."""
+    def __init__(self, address: str, name: str, run_id: str, keep: set[int], clear: Callable[[], None]) -> None:
+        """Fork it; it keeps the files ``keep`` and no other of ours. ``run_id``: how Mesos calls our container. ``clear`` is
+        called once in it, when the container runs, or is not to be."""
         ears, self._mouth = os.pipe()
         gc.collect()
         gc.freeze()  # or each of us would write to all the pages that we share
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                _serve(ears, address, name, run_id, keep)
+                _serve(ears, address, name, run_id, keep, clear)
             finally:
                 os._exit(0)
         os.close(ears)
@@ -86,7 +88,7 @@ class Janitor:
         os.waitpid(self.pid, 0)
 
 
-def _serve(ears: int, address: str, name: str, run_id: str, keep: set[int]) -> None:
+def _serve(ears: int, address: str, name: str, run_id: str, keep: set[int], clear: Callable[[], None]) -> None:
     os.setsid()
     with open("/proc/self/comm", "w", encoding="ascii") as own:
         own.write(JANITOR)
@@ -110,9 +112,19 @@ def _serve(ears: int, address: str, name: str, run_id: str, keep: set[int]) -> N
         if not piece:
             break
         heard += piece
+        if heard.count(b"\n") == 2:  # it runs, and has its own mounts
+            _try(clear)
+    _try(clear)
     words = heard.decode().split()
     if words and words[-1] != "done":
         _clear(address, name, words)
+
+
+def _try(clear: Callable[[], None]) -> None:
+    try:
+        clear()
+    except OSError as error:  # the next runner of this executor clears it away
+        Log(1).say(f"volumes cannot be cleared away: {error}")
 
 
 def _clear(address: str, name: str, words: list[str]) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -128,9 +128,13 @@ def name_of(order: Order) -> str:
     return f"daqsched-{readable}-{hashlib.sha256(whose.encode()).hexdigest()[:8]}"
 
 
-def creation(order: Order) -> dict[str, Any]:
-    """The body of the request that creates the container; raises `Refused`."""
+def creation(order: Order, places: Sequence[str] = (), devices: Sequence[str] = ()) -> dict[str, Any]:
+    """The body of the request that creates the container; raises `Refused`. ``places`` and ``devices`` are where the job's
+    volumes and device files are found, where that is not as it says itself."""
     payload, container = order.payload, order.container
+    volumes = _volumes(container)
+    if places:
+        volumes = [volume._replace(source=place) for volume, place in zip(volumes, places)]
     return {
         "Image": container.image,
         "Entrypoint": [payload.argv[0]],
@@ -158,9 +162,10 @@ def creation(order: Order) -> dict[str, Any]:
             "LogConfig": {"Type": "none", "Config": {}},
             "SecurityOpt": [] if payload.new_privileges else ["no-new-privileges"],
             "GroupAdd": [str(group) for group in order.groups if group != order.gid],
-            "Mounts": [*map(_mount, (Volume(order.sandbox, order.sandbox, ()), *_notify(order), *_volumes(container)))],
+            "Mounts": [*map(_mount, (Volume(order.sandbox, order.sandbox, ()), *_notify(order), *volumes))],
             "Devices": [
-                {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"} for path in container.devices
+                {"PathOnHost": real, "PathInContainer": path, "CgroupPermissions": "rwm"}
+                for path, real in zip(container.devices, devices or container.devices)
             ],
             "Ulimits": [{"Name": name, "Soft": value, "Hard": value} for name, value in payload.limits.items()],
             **_resources(payload),

@@ -15,13 +15,18 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from daqsched_executor.container.frames import STDERR_STREAM, Frames
 from daqsched_executor.container.order import Last, Order, Refused, Waits, creation, ending, name_of
+from daqsched_executor.container.peer import reach
+from daqsched_executor.container.places import Places
 from daqsched_executor.machine.child import say
+from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.policy import load, refuse
+from daqsched_executor.machine.probe import Unreadable
 from daqsched_executor.machine.process import KILL_CONTAINER
 from daqsched_executor.run.log import Log
 
@@ -92,7 +97,17 @@ class Runner:
                 f"the Python package docker is not installed on this machine ({error}): "
                 "pip install daqsched-executor[containers]"
             ) from error
-        self._janitor = Janitor(order.engine, self._name, os.path.basename(order.sandbox), {lock})
+        parent = os.getppid()
+        places = self._places()
+        try:
+            Kernel().die_with_parent(signal.SIGKILL)  # the changes of account have cleared it
+            if os.getppid() != parent:
+                raise Waits("the executor has ended")
+            run_id = os.path.basename(order.sandbox)
+            self._janitor = Janitor(order.engine, self._name, run_id, {lock, *places.files}, places.clear)
+        except BaseException:
+            places.clear()
+            raise
         try:
             say(order.talk, f"at the container engine at {order.engine}")
             self._engine = Engine(order.engine)
@@ -100,7 +115,7 @@ class Runner:
                 self._clear_away()
                 self._janitor.watch()
                 try:
-                    self._run(Handle)
+                    self._run(Handle, creation(order, places.paths, places.devices))
                 except (Refused, Waits):  # Away, and whatever else comes, is the janitor's
                     self._engine.remove(self._name)
                     raise
@@ -114,8 +129,19 @@ class Runner:
         say(order.talk, "exec")
         os.close(order.talk)
 
-    def _run(self, handle: type[Handle]) -> None:
-        self._id = self._engine.create(self._name, creation(self._order))
+    def _places(self) -> Places:
+        """What the container gets of this machine, if its policy allows that."""
+        order = self._order
+        try:
+            policy = load(os.environ)
+            refuse(policy.engine(order.engine) or policy.network(order.container.network))
+            say(order.talk, f"at the container engine at {order.engine}")
+            return Places(order, policy, reach(order.engine))
+        except Unreadable as error:
+            raise Waits(str(error)) from error
+
+    def _run(self, handle: type[Handle], body: Mapping[str, Any]) -> None:
+        self._id = self._engine.create(self._name, body)
         self._stream = self._engine.attach(self._id)
         # from here on a signal is for the program; the threads to come inherit this
         signal.pthread_sigmask(signal.SIG_BLOCK, PASSED)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from daqsched_executor.contract.job import (
     CHECK_KINDS,
+    FORWARDER,
     RESTART_POLICIES,
     UNHEALTHY_WORDS,
     Check,
@@ -71,6 +72,7 @@ __all__ = [
     "ACTIVITIES",
     "CHECK_KINDS",
     "EXECUTOR",
+    "FORWARDER",
     "FORWARDING_VARIABLE",
     "KEY_VARIABLE",
     "LINKS_DIR",

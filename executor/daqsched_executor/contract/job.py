@@ -9,6 +9,9 @@ from typing import Optional
 
 from daqsched_executor.contract.wire import VERSION, build, dump, freeze, load
 
+#: The job that the framework adds on every host for the lines of all others; no job file can name it.
+FORWARDER = "daqsched-forward"
+
 #: The words that `Restart.policy` may be.
 RESTART_POLICIES = ("always", "on-failure", "never")
 

@@ -24,6 +24,7 @@ from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload, sp
 from daqsched_executor.machine.account import Account, CannotStart, account_of
 from daqsched_executor.machine.account import become as become_account
 from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.policy import allow
 from daqsched_executor.machine.probe import Unreadable, check_all, check_path, resolve
 
 #: What a program finds in its environment beside the job's own and DAQSCHED_*: the same on every machine.
@@ -110,9 +111,10 @@ def _become(
         os.dup2(source, target)
     say(talk, f"at the account {payload.user or os.geteuid()}")
     account = account_of(payload.user, sandbox)
+    policy = allow(payload, account, os.environ)
     _limit(payload.limits)
     switch_to(account, output, sandbox, notify)
-    if payload.new_privileges is False:
+    if payload.new_privileges is False or not policy.setuid:
         kernel.give_up_new_privileges()
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above: nobody would stop this program

@@ -6,6 +6,7 @@ Linux only. Two of them are not in Python's library and go through ctypes (their
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import time
@@ -16,6 +17,9 @@ from daqsched_executor.life.events import Moment
 
 #: <linux/prctl.h>
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+
+#: <sys/mount.h>, <linux/sched.h>
+MS_BIND, MS_REC, MNT_DETACH, UMOUNT_NOFOLLOW, CLONE_NEWNS = 4096, 16384, 2, 8, 0x00020000
 
 #: <linux/sched.h>: a flag in /proc/PID/stat, "forked but didn't exec"; a zombie keeps it.
 PF_FORKNOEXEC = 0x40
@@ -85,6 +89,29 @@ class Kernel:
         """No exec gives us, or what we begin, more rights from now on: setuid and setgid bits, capabilities of files
         (prctl(2), PR_SET_NO_NEW_PRIVS)."""
         self._prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+    def bind(self, source: str, place: str) -> None:
+        """Let ``place`` show what ``source`` is, with what is mounted below it (mount(2), MS_BIND and MS_REC)."""
+        self._check(
+            _LIBC.mount(os.fsencode(source), os.fsencode(place), None, ctypes.c_ulong(MS_BIND | MS_REC), None), place
+        )
+
+    def unbind(self, place: str) -> bool:
+        """Take the topmost mount of a place away, whoever still uses it; whether there was one."""
+        if _LIBC.umount2(os.fsencode(place), MNT_DETACH | UMOUNT_NOFOLLOW) == 0:
+            return True
+        if ctypes.get_errno() != errno.EINVAL:  # nothing is mounted there
+            self._check(-1, place)
+        return False
+
+    def enter_mounts(self, namespace: int) -> None:
+        """Go into a mount namespace, by an open file of it; only for a process of one thread (setns(2))."""
+        self._check(_LIBC.setns(namespace, CLONE_NEWNS), "setns")
+
+    def _check(self, result: int, what: str) -> None:
+        if result != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), what)
 
     def take_secret(self, name: str) -> str:
         """The variable out of our environment, empty where there is none: gone from what children inherit, and from
