@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import sys
 
-from daqsched_executor.out import say
-
 USAGE = """\
 usage: daqsched-executor run       one job's executor; a Mesos agent starts it
        daqsched-executor forward   the machine's forwarder of lines; see daqsched-executor forward --help
@@ -24,13 +22,19 @@ def main(argv: list[str] | None = None) -> int:
         from daqsched_executor.lean import keep_out
 
         keep_out()
+        from daqsched_executor.out import catch
         from daqsched_executor.run.main import main as run
 
+        catch()
         return run(words[1:])
     if command == "forward":
         from daqsched_executor.forward import main as forward
+        from daqsched_executor.out import catch
 
+        catch()
         return int(forward(words[1:]) or 0)
+    from daqsched_executor.out import say
+
     if command == "--version":
         from daqsched_executor import __version__
 

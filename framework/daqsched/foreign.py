@@ -31,17 +31,6 @@ def as_printed(text: str) -> Painted:
     return Painted(text)
 
 
-def trace(error: BaseException) -> list[str]:
-    """The lines of a traceback; what the exception says is one of them, whatever it quotes."""
-    import traceback
-
-    lines: list[str] = []
-    for part in traceback.format_exception(type(error), error, error.__traceback__):
-        text = part.strip("\n")
-        lines += map(printable, text.split("\n") if text.startswith("  File ") else [text])
-    return lines
-
-
 class Printing:
     """What a program prints, as it comes: its lines stay lines, all else is escaped; ``raw``: nothing is."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from daqsched.store.backup import pack
 from daqsched.store.kept import Contents, head_of, record_bytes
 from daqsched.task import Record
 from daqsched.views.plan import Plan
+from daqsched_executor.forward import main as forward
 from foreign import HARMLESS, HOSTILE, daemon, look, made, shown
 
 ANSWERS: dict[str, Any] = {
@@ -199,3 +201,22 @@ def check(folder: Path, words: str, terminal: bool, pick: int = 0, refuses: bool
     assert "Traceback" not in text, text
     if "BAD" not in words and not (terminal and words.startswith(REDRAWN)):
         assert status == same and text.count("\n") == harmless.count(b"\n"), f"{text}\n---\n{harmless.decode()}"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_forwarders_status_is_read_like_all_else(
+    options: list[str], tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Its troubles quote hosts, files and Elasticsearch."""
+    folder = tmp_path / "forward"
+    folder.mkdir(mode=0o700)
+    troubles = [{"about": HOSTILE, "since": 1.0, "sentence": HOSTILE}]
+    (folder / "status.json").write_text(json.dumps({"pid": 1, "time": 1.0, "read": 1, "troubles": troubles}))
+    (folder / "lock").touch()
+    assert forward(["--status", "--spool", str(tmp_path), *options]) == 1
+    output = capsysbinary.readouterr().out
+    assert look(output, terminal=False) == []
+    if options:
+        assert json.loads(output)["troubles"] == troubles
+    else:
+        assert output.count(b"Trouble since") == 1 == output.splitlines()[-1].count(b"Trouble since")

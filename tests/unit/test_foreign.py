@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -137,6 +138,33 @@ def test_no_word_of_others_begins_a_line_of_the_daemons_log() -> None:
         logger.exception("GET %s failed", HOSTILE, stack_info=True)
     entries = [line for line in out.getvalue().split("\n") if line[:1].isdigit()]
     assert len(entries) == 2 and look(out.getvalue().encode(), terminal=False) == []
+
+
+def test_the_trace_of_a_bug_has_the_programs_lines_and_no_others() -> None:
+    """In the executor, the forwarder and the commands alike, in any thread."""
+    code = """
+import sys, threading
+from daqsched_executor.out import catch
+if sys.argv[2] == "commands":
+    from daqsched.terminal.out import prepare as catch
+catch()
+def fail():
+    raise ValueError(sys.argv[1])
+if sys.argv[2] == "thread":
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+else:
+    fail()
+"""
+    hostile = HOSTILE.replace("\0", "")
+    for where in ("main", "thread", "commands"):
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", code, hostile, where], env=environ, capture_output=True, check=False
+        )
+        assert look(done.stderr, terminal=False) == []
+        assert b"ValueError: " in done.stderr.splitlines()[-1] and b"FORGED" in done.stderr
 
 
 def test_what_the_executor_says_is_one_line(tmp_path: Path) -> None:

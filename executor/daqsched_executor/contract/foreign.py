@@ -42,6 +42,17 @@ def printable(text: str, tabs: bool = False) -> str:
     return "".join(shown)
 
 
+def trace(error: BaseException) -> list[str]:
+    """The lines of a traceback; what the exception says is one of them, whatever it quotes."""
+    import traceback
+
+    lines: list[str] = []
+    for part in traceback.format_exception(type(error), error, error.__traceback__):
+        text = part.strip("\n")
+        lines += map(printable, text.split("\n") if text.startswith("  File ") else [text])
+    return lines
+
+
 _NOT_PLAIN = re.compile(r"[^\x00-\x7e]")
 
 

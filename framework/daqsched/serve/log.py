@@ -10,8 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from daqsched.foreign import trace
-from daqsched_executor.contract.foreign import printable
+from daqsched_executor.contract.foreign import printable, trace
 
 
 class Plain(logging.Formatter):

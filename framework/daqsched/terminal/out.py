@@ -16,8 +16,8 @@ from typing import Any, Optional
 
 import msgspec
 
-from daqsched.foreign import Painted, paint, trace
-from daqsched_executor.contract.foreign import ascii_json, printable
+from daqsched.foreign import Painted, paint
+from daqsched_executor.contract.foreign import ascii_json, printable, trace
 
 #: How wide a pipe or file is where COLUMNS does not say: what a program wants to grep is not folded.
 PIPE_WIDTH = 240
