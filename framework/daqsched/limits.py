@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import msgspec
 from msgspec import structs
@@ -164,35 +164,50 @@ def brief(text: str, most: int = 300) -> str:
     return printable(short)
 
 
-def refusal(value: Any, numbers: bool = True) -> Optional[tuple[str, str]]:
+def refusal(
+    value: Any, texts: bool = True, limit: Optional[Callable[[str], Limit]] = None
+) -> Optional[tuple[str, str]]:
     """Where in the value something is beyond its limit, as ``jobs[readout].stop.grace_s``, and a sentence about it; None:
-    nothing is. Without ``numbers`` these are left to rules that have better sentences for some of them."""
-    return next(_refusals(value, "", "", 0, numbers), None)
+    nothing is. Without ``texts`` only numbers are looked at; ``limit`` gives that of a number by its field's name."""
+    return next(_refusals(value, "", "", 0, _Look(texts, limit or limit_of)), None)
 
 
-def _refusals(value: Any, path: str, field: str, depth: int, numbers: bool) -> Iterator[tuple[str, str]]:
+def unbounded(field: str) -> Limit:
+    """For who has better sentences for some numbers, and looks at the rest later."""
+    return _NONE
+
+
+_NONE = Limit(float("inf"), "", "")
+
+
+class _Look(NamedTuple):
+    texts: bool
+    limit: Callable[[str], Limit]
+
+
+def _refusals(value: Any, path: str, field: str, depth: int, look: _Look) -> Iterator[tuple[str, str]]:
     if depth > DEEPEST:
         yield path, "is nested too deep"
     elif value is None or isinstance(value, (bool, bytes)):
         return
     elif isinstance(value, str):
-        sentence = _text(value, field)
+        sentence = _text(value, field) if look.texts else ""
         if sentence:
             yield path, sentence
     elif isinstance(value, (int, float)):
-        sentence = number(value, _number(field)) if numbers else ""
+        sentence = number(value, look.limit(field))
         if sentence:
             yield path, sentence
     elif isinstance(value, (list, tuple, set, frozenset)):
-        yield from _list(value, path, field, depth, numbers)
+        yield from _list(value, path, field, depth, look)
     elif isinstance(value, Mapping):
-        yield from _mapping(value, path, field, depth, numbers)
+        yield from _mapping(value, path, field, depth, look)
     else:
         kind: type = type(value)
         for name, default in _fields(kind):
             part = getattr(value, name)
             if part is not default:
-                yield from _refusals(part, f"{path}.{name}" if path else name, name, depth + 1, numbers)
+                yield from _refusals(part, f"{path}.{name}" if path else name, name, depth + 1, look)
 
 
 def _text(text: str, field: str) -> str:
@@ -218,7 +233,7 @@ def _of_line(text: str) -> str:
 
 def number(value: float, limit: Limit = NUMBER) -> str:
     """Why this is no number to reckon with; empty: it is."""
-    if abs(value) <= limit.most:
+    if abs(value) <= limit.most or limit is _NONE:
         return ""
     if value != value:
         return "must be a number, not NaN"
@@ -226,34 +241,37 @@ def number(value: float, limit: Limit = NUMBER) -> str:
     return f"must be at most {limit}, not {said}" if value > 0 else f"must be at least -{limit}, not {said}"
 
 
-def _number(field: str) -> Limit:
+def limit_of(field: str) -> Limit:
+    """Of a number in the field of this name."""
     return NUMBERS.get(field, DURATION if field.endswith("_s") else NUMBER)
 
 
-def _list(values: Any, path: str, field: str, depth: int, numbers: bool) -> Iterator[tuple[str, str]]:
-    yield from _too_many(len(values), path, field)
+def _list(values: Any, path: str, field: str, depth: int, look: _Look) -> Iterator[tuple[str, str]]:
+    if look.texts:
+        yield from _too_many(len(values), path, field)
     for at, part in enumerate(values):
         if type(part) is str:  # the many
-            sentence = _text(part, field)
+            sentence = _text(part, field) if look.texts else ""
             if sentence:
                 yield path, sentence
             continue
         name = getattr(part, "name", None)
         named = isinstance(name, str) and 0 < len(name) <= NAME.most and name.isascii() and name.isprintable()
-        yield from _refusals(part, f"{path}[{name if named else at}]", field, depth + 1, numbers)
+        yield from _refusals(part, f"{path}[{name if named else at}]", field, depth + 1, look)
 
 
-def _mapping(values: Mapping[Any, Any], path: str, field: str, depth: int, numbers: bool) -> Iterator[tuple[str, str]]:
-    yield from _too_many(len(values), path, field)
+def _mapping(values: Mapping[Any, Any], path: str, field: str, depth: int, look: _Look) -> Iterator[tuple[str, str]]:
+    if look.texts:
+        yield from _too_many(len(values), path, field)
     for name, part in values.items():
-        sentence = _text(name, "name") if isinstance(name, str) else ""
+        sentence = _text(name, "name") if look.texts and isinstance(name, str) else ""
         if sentence:
             yield path, f"the name {sentence}"
         elif isinstance(name, str) and isinstance(part, str) and field in TEXTS:
             whole = _bytes(name) + 1 + len(part)
             if len(part) <= ARGUMENT.most < whole:
                 yield f"{path}[{name}]", f"has {whole:,} bytes with its name, at most {ARGUMENT.most:,.0f} are allowed"
-        yield from _refusals(part, f"{path}[{name}]", field, depth + 1, numbers)
+        yield from _refusals(part, f"{path}[{name}]", field, depth + 1, look)
 
 
 def _too_many(count: int, path: str, field: str) -> Iterator[tuple[str, str]]:

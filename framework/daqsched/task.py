@@ -121,5 +121,8 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     borrow: Optional[Borrow] = None
     #: For the forwarder: nothing else is wanted on this host, and it stays until all that is left there is stored.
     leaving: bool = False
+    #: Why what the state says of it can't be read; empty: it can. Whether it runs, and whether it may, is not known then: it is
+    #: not started before a task of it turns up or somebody says so, so that nothing runs twice.
+    unread: str = ""
     #: For a job that runs wherever its attributes are: those of this machine at its last offer. None: the job file names it.
     attributes: Optional[Mapping[str, tuple[str, ...]]] = None

@@ -27,6 +27,7 @@ from daqsched.engine.ends import LONGEST_S
 from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, PACES, ROLLOUT, VOUCH_S, Farm, patience
 from daqsched.engine.instance import Key
 from daqsched.engine.paces import Pace, Paces
+from daqsched.limits import brief
 from daqsched.spec import EMPTY, Spec
 from daqsched.task import Record
 
@@ -49,9 +50,16 @@ class Engine(Farm):
         rollouts.restored(self, document(ROLLOUT), document(BATCHES))
         paces = document(PACES)
         if paces is not None:
-            self.paces = Paces(msgspec.msgpack.decode(paces, type=dict[str, Pace]))
+            try:
+                self.paces = Paces(msgspec.msgpack.decode(paces, type=dict[str, Pace]))
+            except (msgspec.MsgspecError, ValueError) as error:
+                self.troubles.append(f"how long programs take can't be read ({brief(str(error))}): it is measured anew")
         for instance in self.instances.values():
             record = instance.record
+            if record.unread:
+                self.troubles.append(
+                    f"{instance}: what the state says of it can't be read ({record.unread}); not started"
+                )
             report = record.task.report if record.task is not None else record.last_report
             if report is not None and report.last_exit is not None:
                 self.died(instance, report.last_exit, report.last_exit.at)

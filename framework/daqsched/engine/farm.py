@@ -109,6 +109,8 @@ class Farm:
         self.vouch_at, self.vouch_gap = float("inf"), VOUCH_S
         #: Events that follow from this step.
         self.then: list[events.Event] = []
+        #: What could not be taken over from the last daemon, a sentence each.
+        self.troubles: list[str] = []
         #: What this step has led to so far: commands, and instances whose record is to be saved.
         self.out: list[Command] = []
         self.dirty: dict[Key, None] = {}
@@ -186,7 +188,7 @@ class Farm:
 
     def give(self, instance: Instance, task: Task, now: float) -> None:
         """The instance has this task from now on."""
-        instance.record.task = task
+        instance.record.task, instance.record.unread = task, ""
         self.by_task[task.id] = instance
         self.dirty[instance.key] = None
         self.settle(instance, now)

@@ -53,7 +53,8 @@ class Instance:
     def startable(self) -> bool:
         """Whether it should run and does not, and neither a person nor its own end forbids that."""
         record = self.record
-        return self.job is not None and record.task is None and not record.hold and not record.done and not self.aside
+        idle = record.task is None and not record.hold and not record.done and not record.unread
+        return self.job is not None and idle and not self.aside
 
     @property
     def up(self) -> bool:

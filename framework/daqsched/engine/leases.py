@@ -12,6 +12,8 @@ from daqsched.engine import commands, events
 from daqsched.engine.farm import ASIDE, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.wanted import unwant, want
+from daqsched.errors import DaqschedError
+from daqsched.limits import brief, refusal
 from daqsched.spec import FORWARDER, run_digest
 from daqsched.task import Aside, Borrow
 from daqsched_executor.contract import Restart
@@ -20,8 +22,17 @@ _decode = msgspec.msgpack.Decoder(dict[str, Aside]).decode
 
 
 def restored(farm: Farm, document: Optional[bytes]) -> None:
-    """Begin where the store says that the last daemon was; before the instances."""
-    farm.aside = _decode(document) if document is not None else {}
+    """Begin where the store says that the last daemon was; before the instances. Raises `DaqschedError` where it can't be
+    read: somebody works on those hosts."""
+    if document is None:
+        return
+    try:
+        farm.aside = _decode(document)
+        beyond = refusal(farm.aside, texts=False)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise DaqschedError(f"which hosts are put aside can't be read ({brief(str(error))})") from error
+    if beyond is not None:
+        raise DaqschedError(f"which hosts are put aside can't be read ({beyond[0]} {beyond[1]})")
 
 
 def put_aside(farm: Farm, event: events.PutAside, now: float) -> None:

@@ -11,7 +11,8 @@ from daqsched.engine import commands, events, wanted
 from daqsched.engine.commands import Revision
 from daqsched.engine.farm import BATCHES, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
-from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, State, Strategy, depths, divide
+from daqsched.limits import brief, refusal
+from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, State, Strategy, check, depths, divide
 from daqsched_executor.contract import Report, duration
 
 #: A guard that says no is asked again after so long; one that says nothing is asked again, too.
@@ -22,14 +23,37 @@ _decode_batches = msgspec.msgpack.Decoder(list[list[Key]]).decode
 
 
 def restored(farm: Farm, rollout: Optional[bytes], batches: Optional[bytes]) -> None:
-    """Begin where the store says that the last daemon was."""
+    """Begin where the store says that the last daemon was. A rollout that can't be read is over: what it has not reached
+    stays as it is, until somebody applies again."""
     rolling = farm.rolling
-    if rollout is not None:
-        rolling.rollout = _decode(rollout)
+    try:
+        known = _decode(rollout) if rollout is not None else None
+        there = _decode_batches(batches) if batches is not None else []
+        if known is not None:
+            _look_through(known, there)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        farm.troubles.append(
+            f"what the state says of the rollout can't be read ({brief(str(error))}): it has ended, and what it had not "
+            "reached stays as it is; `daqsched apply` again"
+        )
+        return
+    rolling.rollout = known
     if rolling.active is not None:
-        rolling.batches = _decode_batches(batches) if batches is not None else []
+        rolling.batches = there
         at = rolling.active.at
         rolling.work_on(rolling.batches[at] if 0 <= at < len(rolling.batches) else ())
+
+
+def _look_through(rollout: Rollout, batches: list[list[Key]]) -> None:
+    """Raise `ValueError` where the two can't be of one rollout."""
+    beyond = refusal(rollout, texts=False)
+    if beyond is not None:
+        raise ValueError(f"{beyond[0]} {beyond[1]}")
+    if rollout.over:
+        return
+    check(rollout.strategy)
+    if rollout.batches != len(batches) or not -1 <= rollout.at < len(batches) or rollout.at < rollout.complete - 1:
+        raise ValueError(f"batch {rollout.at + 1} of {rollout.batches}, and there are {len(batches)}")
 
 
 def begin(

@@ -12,6 +12,7 @@ from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
 from daqsched.hosts import expand
+from daqsched.limits import shown
 from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest, run_digests
 from daqsched.task import Hold, Record
 
@@ -23,8 +24,10 @@ def restored(
     farm.revision = revision
     jobs = Jobs(lambda number: farm.complete(older(number)))
     kept: dict[str, dict[str, Record]] = {}
-    for (name, stored), record in records:
+    for (name, stored), kept_record in records:
         host = sys.intern(stored)
+        wrong = _another_s(name, host, kept_record)
+        record = Record(unread=wrong) if wrong else kept_record
         if record.left_out:
             farm.left_out[name, host] = None
             farm.mixed.setdefault(name, {})[host] = None
@@ -60,6 +63,15 @@ def restored(
             farm.drop(instance, 0.0)
         else:
             farm.settle(instance, 0.0)
+
+
+def _another_s(name: str, host: str, record: Record) -> str:
+    """What in a record belongs to another instance; empty: nothing does."""
+    if record.task is not None and not record.task.id.startswith(f"{name}@{host}."):
+        return f"its task is {shown(record.task.id)}, which is another's"
+    if record.borrow is not None and record.borrow.job.name != name:
+        return f"it runs {shown(record.borrow.job.name)} by hand, which is another job"
+    return ""
 
 
 class Jobs:
@@ -145,7 +157,7 @@ def held(farm: Farm, event: events.Held, now: float) -> None:
     for key in event.keys:
         instance = farm.instances.get(key)
         if instance is not None and instance.job is not None:
-            instance.record.hold = Hold(event.user, now, event.message)
+            instance.record.hold, instance.record.unread = Hold(event.user, now, event.message), ""
             farm.note(f"{instance}: stopped by {event.user}{': ' + event.message if event.message else ''}")
             farm.dirty[key] = None
             farm.end(instance, now)
@@ -161,6 +173,7 @@ def released(farm: Farm, event: events.Released, now: float) -> None:
         if instance is not None and instance.job is not None:
             record = instance.record
             was_held, record.hold, record.done, record.failures, record.due = record.hold, None, "", 0, 0.0
+            record.unread = ""
             if was_held is not None:
                 farm.spare(instance)
             farm.note(f"{instance}: started by {event.user}")

@@ -12,7 +12,7 @@ from daqsched.errors import JobError
 from daqsched.fill import fill
 from daqsched.hosts import expand
 from daqsched.jobfile.convert import WORDS
-from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal
+from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal, unbounded
 from daqsched.spec import FORWARDER, CheckSpec, JobSpec, LoggingSpec, size_of
 from daqsched_executor.contract import (
     CHECK_KINDS,
@@ -46,7 +46,7 @@ _ENGINE = re.compile(r"(/|unix:///|tcp://|https?://|ssh://).+\Z")
 
 def check_job(job: JobSpec) -> None:
     """Raise `JobError` with the field for whatever could not run anywhere, or is beyond a limit."""
-    _raise(refusal(job, numbers=False))
+    _raise(refusal(job, limit=unbounded))
     if size_of(job) > JOB.most:
         raise JobError(f"the job has {size_of(job):,} bytes as JSON, at most {JOB.most:,.0f} are allowed", "name")
     if not _NAME.match(job.name):

@@ -14,7 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
+import msgspec
+
 from daqsched.engine.engine import Engine
+from daqsched.errors import Refused
+from daqsched.store import private
 from daqsched.views.view import Row, row_of
 
 logger = logging.getLogger(__name__)
@@ -43,6 +47,17 @@ CREATE TABLE IF NOT EXISTS term (began REAL PRIMARY KEY, ended REAL NOT NULL);
 GONE = ""
 
 
+def remembers(path: Path) -> bool:
+    """Whether jobs ran here: the chronicle says so, or can't be read."""
+    if not path.exists() or not path.stat().st_size:
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
+            return db.execute("SELECT 1 FROM change LIMIT 1").fetchone() is not None
+    except sqlite3.Error:
+        return True
+
+
 class Chronicle:
     """One thread writes, any may ask. Trouble with the file is a warning, and never holds the daemon up."""
 
@@ -53,6 +68,7 @@ class Chronicle:
         self._missed = 0.0
         self._db: Optional[sqlite3.Connection] = None
         try:
+            private.database(path)
             self._db = sqlite3.connect(str(path), isolation_level=None, timeout=1.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = OFF")
@@ -129,14 +145,17 @@ class Chronicle:
         """How it was then; and a sentence where that is not the whole truth. From any thread."""
         if not self._path.exists():
             return [], "there is no chronicle: see the daemon's log"
-        with contextlib.closing(sqlite3.connect(str(self._path), timeout=5.0)) as db:
-            found = db.execute(_THEN, (time,)).fetchall()
-            rows = [
-                Row(job, host, state, reason, since, release, pid=pid)
-                for job, host, since, state, reason, release, pid in found
-                if state != GONE
-            ]
-            return rows, self._doubt(db, time)
+        try:
+            with contextlib.closing(sqlite3.connect(str(self._path), timeout=5.0)) as db:
+                found = db.execute(_THEN, (time,)).fetchall()
+                rows = [
+                    Row(job, host, state, reason, since, release, pid=pid)
+                    for job, host, since, state, reason, release, pid in found
+                    if state != GONE
+                ]
+                return msgspec.convert(msgspec.to_builtins(rows), list[Row]), self._doubt(db, time)
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            raise Refused(f"{self._path} can't be read ({error}): move it away, and a new one is begun") from error
 
     def _doubt(self, db: sqlite3.Connection, time: float) -> str:
         (first,) = db.execute("SELECT min(time) FROM change").fetchone()

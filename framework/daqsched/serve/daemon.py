@@ -22,9 +22,11 @@ from typing import Any, Callable, Optional, Protocol, Sequence, TypeVar, Union
 from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
 from daqsched.errors import DaqschedError, Deposed, Unreachable, Unsaved
+from daqsched.limits import brief
 from daqsched.spec import Spec
 from daqsched.store import Contents, Store
 from daqsched.store.backup import contents_of
+from daqsched.store.kept import WAY_OUT
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,17 @@ class Daemon:
         self.held = ""
         self._over = False
         self.engine = Engine(lambda: secrets.token_hex(4), complete)
-        self.engine.restore(store.framework_id(), store.revision, store.records(), store.document)
+        try:
+            self.engine.restore(store.framework_id(), store.revision, store.records(), store.document)
+        except Deposed:
+            raise
+        except Exception as error:  # whatever is in it: the jobs run on, and somebody has to look
+            logger.debug("the state", exc_info=True)
+            what = str(error) if isinstance(error, DaqschedError) else f"{type(error).__name__}: {error}"
+            sentence = what if WAY_OUT in what else f"the state can't be used: {what}: {WAY_OUT}"
+            raise DaqschedError(brief(sentence, 1000)) from error
+        for trouble in self.engine.troubles:
+            logger.warning("%s", trouble)
         #: Called on the loop's thread after a round that changed something.
         self.changed: Callable[[], None] = lambda: None
         #: Called on the loop's thread with those whose record was saved.

@@ -10,7 +10,7 @@ from typing import Any
 from daqsched import __version__
 from daqsched.serve.audit import Audit
 from daqsched.serve.serving import Serving
-from daqsched.serve.term import Options, Term
+from daqsched.serve.term import Options, Term, most_of
 from daqsched.store.sqlite import SqliteStore
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 def run(options: Options, state: Path, new_framework: bool) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
-    store = SqliteStore(state)
+    store = SqliteStore(state, most_of(options))
     audit = Audit(options.audit)
     term = Term(options, store, new_framework=new_framework, audit=audit)
     serving = Serving(options.socket, options.group, term.api.app, audit=audit)

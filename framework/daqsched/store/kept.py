@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Mapping, Optional, Protocol
+from typing import Any, Iterable, Iterator, Mapping, Optional, Protocol, Sequence
 
 import msgspec
 from msgspec import structs
 
 from daqsched.engine.commands import Revision
-from daqsched.spec import EMPTY, Spec
+from daqsched.errors import DaqschedError, UserError
+from daqsched.limits import NUMBER, brief, refusal, shown
+from daqsched.spec import EMPTY, Spec, decode
 from daqsched.task import Record
 
 Key = tuple[str, str]
@@ -74,14 +76,34 @@ class Store(Protocol):
         """Give it free."""
 
 
+#: What to do about a state of which a part can't be read.
+WAY_OUT = "restore a backup (`daqsched restore FILE`); the jobs run on meanwhile"
+
+
 def head_of(revision: Revision) -> bytes:
     """All of a revision but its spec. Fields that `Revision` gets later need a default, and nothing here."""
     return msgspec.msgpack.encode(structs.replace(revision, spec=EMPTY))
 
 
 def revision_of(head: bytes, spec: Spec = EMPTY) -> Revision:
-    """What `head_of` wrote, and the spec that belongs to it."""
-    return structs.replace(msgspec.msgpack.decode(head, type=Revision), spec=spec)
+    """What `head_of` wrote, and the spec that belongs to it; raises `DaqschedError` where it can't be read."""
+    try:
+        return structs.replace(msgspec.msgpack.decode(head, type=Revision), spec=spec)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise DaqschedError(
+            f"the state is damaged: a revision can't be read ({brief(str(error))}): {WAY_OUT}"
+        ) from error
+
+
+def read_revision(head: Sequence[Any], spec: Optional[bytes] = None) -> Revision:
+    """A revision out of the values of its head; raises `DaqschedError` where it can't be read. What was applied once is what
+    is wanted: nothing of it is guessed."""
+    try:
+        number, digest, user, time, message = msgspec.convert(tuple(head), tuple[int, str, str, float, str])
+        return Revision(number, digest, user, time, message, EMPTY if spec is None else decode(spec))
+    except (msgspec.MsgspecError, ValueError, TypeError, UserError) as error:
+        what = f"revision {shown(head[0])} can't be read ({brief(str(error))})"
+        raise DaqschedError(f"the state is damaged: {what}: {WAY_OUT}") from error
 
 
 def record_bytes(record: Optional[Record]) -> Optional[bytes]:
@@ -90,5 +112,11 @@ def record_bytes(record: Optional[Record]) -> Optional[bytes]:
 
 
 def record_of(data: bytes) -> Record:
-    """What `record_bytes` wrote."""
-    return msgspec.msgpack.decode(data, type=Record)
+    """What `record_bytes` wrote. One that can't be read is one of which nothing is known but that: see `Record.unread`."""
+    try:
+        record = msgspec.msgpack.decode(data, type=Record)
+        beyond = refusal(record, texts=False, limit=lambda field: NUMBER)
+        wrong = " ".join(beyond) if beyond is not None else ""
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        wrong = brief(str(error))
+    return record if not wrong else Record(unread=wrong)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, Iterator, Mapping, Optional
+from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
 
 import msgspec
 
 from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError, Unsaved
-from daqsched.spec import EMPTY, decode, encode
-from daqsched.store.kept import SCHEMA, Contents, Key, record_bytes, record_of, revision_of
+from daqsched.spec import decode, encode
+from daqsched.store import private
+from daqsched.store.kept import SCHEMA, WAY_OUT, Contents, Key, read_revision, record_bytes, record_of, revision_of
 from daqsched.task import Record
 
 # `PRAGMA user_version` of the file is `kept.SCHEMA`
@@ -31,11 +31,10 @@ CREATE TABLE instance (
 class SqliteStore:
     """A `Store` (see there) in ``folder``, which is made if it is missing, readable by its owner alone."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def __init__(self, folder: Path, most: int = 0o700) -> None:
+        private.folder(folder, most)
         self.path = folder / "state.sqlite"
-        # made by us, so that it is our own eyes' only also in a folder that others may look into; -wal and -shm follow
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        private.database(self.path)
         self._db = sqlite3.connect(str(self.path), isolation_level=None, timeout=5.0)
         try:
             # one daemon per file: the lock is held for as long as it is open
@@ -52,53 +51,64 @@ class SqliteStore:
                     f"{self.path} can't be used ({error}): is another `daqsched serve` running with this --state?"
                 ) from error
             if isinstance(error, sqlite3.DatabaseError):
-                raise DaqschedError(
-                    f"{self.path} is damaged ({error}): restore it from a backup or move it away"
-                ) from error
+                raise self._damaged(error) from error
             raise
+
+    def _damaged(self, error: object) -> DaqschedError:
+        return DaqschedError(f"{self.path} is damaged ({error}): move it away, then {WAY_OUT}")
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA:
             raise DaqschedError(f"{self.path} was written by a newer daqsched (format {version}): install that one")
+        (whole,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if whole != "ok":
+            raise self._damaged(whole)
+        there = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if version == 0 and there:
+            raise DaqschedError(f"{self.path} is a database of another program: give another --state")
         self._db.execute("BEGIN EXCLUSIVE")
         if version == 0:
             for statement in _TABLES.split(";"):
                 self._db.execute(statement)
         elif version == 1:
             self._db.execute(_TABLES.split(";")[0])
+            there.add("document")
+        if version and not {"document", "setting", "revision", "instance"} <= there:
+            raise self._damaged("a table is missing")
         self._db.execute(f"PRAGMA user_version = {SCHEMA}")
         self._db.execute("COMMIT")
 
+    def _rows(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(question, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
     def framework_id(self) -> str:
-        found = self._db.execute("SELECT value FROM setting WHERE name = 'framework_id'").fetchone()
-        return found[0] if found else ""
+        found = self._rows("SELECT value FROM setting WHERE name = 'framework_id'")
+        return str(found[0][0]) if found else ""
 
     def revision(self, number: Optional[int] = None) -> Optional[Revision]:
         where, values = ("WHERE number = ?", (number,)) if number is not None else ("ORDER BY number DESC LIMIT 1", ())
-        found = self._db.execute(
-            f"SELECT number, digest, user, time, message, spec FROM revision {where}", values
-        ).fetchone()
-        if found is None:
-            return None
-        number, digest, user, time, message, spec = found
-        return Revision(number, digest, user, time, message, decode(spec))
+        found = self._rows(f"SELECT number, digest, user, time, message, spec FROM revision {where}", values)
+        return read_revision(found[0][:5], found[0][5]) if found else None
 
     def history(self, most: int = 100) -> list[Revision]:
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT number, digest, user, time, message FROM revision ORDER BY number DESC LIMIT ?", (most,)
         )
-        return [Revision(number, digest, user, time, message, EMPTY) for number, digest, user, time, message in rows]
+        return [read_revision(row) for row in rows]
 
     def document(self, name: str) -> Optional[bytes]:
-        found = self._db.execute("SELECT value FROM document WHERE name = ?", (name,)).fetchone()
-        return found[0] if found else None
+        found = self._rows("SELECT value FROM document WHERE name = ?", (name,))
+        return found[0][0] if found else None
 
     def documents(self) -> Iterator[tuple[str, bytes]]:
-        yield from self._db.execute("SELECT name, value FROM document ORDER BY name")
+        yield from self._rows("SELECT name, value FROM document ORDER BY name")
 
     def records(self) -> Iterator[tuple[Key, Record]]:
-        for job, host, record in self._db.execute("SELECT job, host, record FROM instance"):
+        for job, host, record in self._rows("SELECT job, host, record FROM instance"):
             yield (job, host), record_of(record)
 
     def save(
@@ -148,6 +158,8 @@ class SqliteStore:
                 db.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
                 raise Unsaved(f"{self.path} can't be written: {error}") from error
+            if type(error) is sqlite3.DatabaseError:
+                raise self._damaged(error) from error
             raise
 
     def _add(self, revision: Revision) -> None:

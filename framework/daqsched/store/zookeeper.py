@@ -7,15 +7,19 @@ kilobytes. They are kept in memory as they are in ZooKeeper, compressed, because
 from __future__ import annotations
 
 import zlib
+from contextlib import contextmanager
 from typing import Iterable, Iterator, Mapping, Optional
 from urllib.parse import unquote
 
 import msgspec
+from kazoo.exceptions import NoNodeError
 
 from daqsched.engine.commands import Revision
+from daqsched.errors import DaqschedError
+from daqsched.limits import brief
 from daqsched.spec import decode, encode
 from daqsched.store.keeper import Keeper
-from daqsched.store.kept import Contents, Key, head_of, record_bytes, record_of, revision_of
+from daqsched.store.kept import WAY_OUT, Contents, Key, head_of, record_bytes, record_of, revision_of
 from daqsched.store.nodes import Nodes, named
 from daqsched.task import Record
 
@@ -33,27 +37,42 @@ class ZooKeeperStore:
         self._nodes = Nodes(keeper, owner)
         self._nodes.take()
         hosts = [name for name in self._nodes.names if name.startswith("host.")]
-        self._hosts = {name: zlib.compress(value, 1) for name, value in self._nodes.read(hosts)}
+        with self._reading():
+            self._hosts = {name: zlib.compress(value, 1) for name, value in self._nodes.read(hosts)}
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Whatever somebody wrote there is a sentence."""
+        try:
+            yield
+        except (zlib.error, msgspec.MsgspecError, NoNodeError, ValueError, KeyError) as error:
+            what = f"what is below {self._keeper.place} can't be read ({type(error).__name__}: {brief(str(error))})"
+            raise DaqschedError(f"the state is damaged: {what}: {WAY_OUT}") from error
 
     def framework_id(self) -> str:
-        return (self._one("framework") or b"").decode()
+        with self._reading():
+            return (self._one("framework") or b"").decode()
 
     def revision(self, number: Optional[int] = None) -> Optional[Revision]:
-        numbers = self._numbers()
-        number = number if number is not None else max(numbers, default=0)
-        if number not in numbers:
-            return None
-        found = dict(self._nodes.read([_head(number), _spec(number)]))
-        return revision_of(found[_head(number)], decode(found[_spec(number)]))
+        with self._reading():
+            numbers = self._numbers()
+            number = number if number is not None else max(numbers, default=0)
+            if number not in numbers:
+                return None
+            found = dict(self._nodes.read([_head(number), _spec(number)]))
+            return revision_of(found[_head(number)], decode(found[_spec(number)]))
 
     def history(self, most: int = 100) -> list[Revision]:
-        numbers = sorted(self._numbers(), reverse=True)[:most]
-        return [revision_of(head) for _, head in self._nodes.read(map(_head, numbers))]
+        with self._reading():
+            numbers = sorted(self._numbers(), reverse=True)[:most]
+            return [revision_of(head) for _, head in self._nodes.read(map(_head, numbers))]
 
     def records(self) -> Iterator[tuple[Key, Record]]:
         for name, packed in self._hosts.items():
             host = unquote(name.partition(".")[2])
-            for job, record in _unpacked(packed).items():
+            with self._reading():
+                there = _unpacked(packed)
+            for job, record in there.items():
                 yield (job, host), record_of(record)
 
     def document(self, name: str) -> Optional[bytes]:

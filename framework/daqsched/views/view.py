@@ -150,6 +150,9 @@ def _state_of(engine: Engine, instance: Instance, now: float) -> tuple[Shown, st
         if instance.aside and instance.job is not None:
             lease = engine.aside[instance.host]
             return "ASIDE", aside_words(instance.host, lease, now), lease.at
+        if record.unread:
+            why = f"what the state says of it can't be read ({record.unread}), so it may run already"
+            return "UNKNOWN", f"{why}; where it does not, `daqsched start {instance}` starts it", 0.0
         if record.done and not record.succeeded and record.failures:
             again = f"given up; `daqsched start {instance}` tries again"
             return "FAILED", f"failed {times(record.failures)}, last: {record.last_end}; {again}", 0.0
