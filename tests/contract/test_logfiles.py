@@ -182,6 +182,10 @@ def test_an_emptied_file_is_read_from_its_beginning(machine: Machine) -> None:
     machine.log.write_text("new one\nnew two\nnew three\n")
     until(machine.stored("one", "two", "new one", "new two", "new three"), "stored, too")
     assert "somebody emptied it, of which 8 bytes were read" in machine.errors
+    until(
+        lambda: machine.counts().get("stored") == 5,
+        "the replies have come: else lines may have been lost with the file",
+    )
     process.kill()
     process.wait()
     machine.log.write_text("x\n")
@@ -282,6 +286,46 @@ def test_what_is_no_log_file_is_put_aside_and_the_others_are_read(machine: Machi
     assert "it is a symbolic link, not a file (and 1 more); it is not followed" in machine.errors or (
         "it is a FIFO, not a file (and 1 more); it is not followed" in machine.errors
     )
+
+
+@pytest.mark.parametrize(("program", "end"), [("zstd", ".zst"), ("lz4", ".lz4")])
+def test_what_the_machine_packs_with_another_program_is_unpacked_by_it_or_told_as_lost(
+    machine: Machine, program: str, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anybody looked: read, where the program is there; a count and a document where it is not."""
+    process = machine.start()
+    machine.append("one\n")
+    until(machine.stored("one"), "stored")
+    process.kill()
+    process.wait()
+
+    def packs(text: str) -> int:
+        machine.append(text)
+        path = machine.logs / f"nsmd2.log.1{end}"
+        with machine.log.open("rb") as file, path.open("wb") as packed:
+            subprocess.run([program, "-cq"], stdin=file, stdout=packed, check=True, timeout=60)
+        shutil.copystat(machine.log, path)
+        machine.log.unlink()
+        return path.stat().st_size
+
+    packs("two\n")
+    machine.start()
+    until(machine.stored("one", "two"), "unpacked")
+    monkeypatch.setenv("PATH", str(machine.logs))  # no programs there
+    process.kill()
+    machine.end()
+    monkeypatch.undo()
+    size = packs("three\n")
+    monkeypatch.setenv("PATH", str(machine.logs))
+    machine.start()
+    told = until(lambda: [text for text in machine.elastic.messages() if "lost" in text], "it is told", 30)
+    assert told == [
+        f"at least {size} bytes of nsmd2@hlt01 {machine.log}.1{end}, from byte 0 on, are lost: the file was packed before it was "
+        f"read to its end, and can't be unpacked (nothing on this machine unpacks {end})"
+    ]
+    machine.append("four\n")
+    until(machine.stored("one", "two", "four", *told), "and all goes on")
+    until(lambda: machine.counts().get("losses") == 1 and machine.counts()["lost_bytes"] == size, "it is counted")
 
 
 def test_files_that_begin_alike_are_different_files(machine: Machine) -> None:

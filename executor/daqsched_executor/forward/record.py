@@ -152,6 +152,8 @@ def _timestamp(micros: int) -> str:
 
 
 def _megabytes(size: int) -> str:
+    if size < 1000:
+        return f"{size} bytes"
     return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
 
 

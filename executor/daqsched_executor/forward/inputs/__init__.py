@@ -22,7 +22,7 @@ def inputs_of(
     if config.files:
         from .files import LogFilesWatcher
 
-        inputs.append(LogFilesWatcher(config.files, host, folder, positions, complain))
+        inputs.append(LogFilesWatcher(config.files, host, folder, positions, complain, config.disk * 1024 * 1024))
     if config.syslog.udp or config.syslog.tcp or config.json.udp:
         from .sockets import Receiver
 

@@ -25,10 +25,11 @@ from ..source import Source
 from .followed import Followed, new_id
 from .handles import Key, first_byte, key_at, key_of, last_line
 from .identity import COMPRESSED, originals
+from .packed import TooMuch, readable
 from .patterns import Look
 from .places import opened
 from .registry import Registry
-from .rest import PACKED, unpacked
+from .rest import Room, unpacked
 
 #: The patterns are expanded so often; more seldom where that would take more than this share of a core, but this often.
 SCAN_EVERY_S, SCAN_SHARE, SCAN_AT_LEAST_S = 1.0, 0.001, 30.0
@@ -38,6 +39,9 @@ SIGN_EVERY_S = 10.0
 
 #: What came and can't be read, or not be registered, is tried again for so long. No stream ends meanwhile.
 TRIED_S = 3600.0
+
+#: So often: to unpack something may be much work.
+AGAIN_S = 10.0
 
 #: So many files are followed at once, each with a descriptor; so many matches are looked at.
 MOST_FILES, MOST_MATCHES = 1000, 20_000
@@ -56,6 +60,13 @@ class Match(NamedTuple):
     changed: float
 
 
+class Failing(NamedTuple):
+    """A file that could not be read so far: since when, and when it is tried again (monotonic)."""
+
+    since: float
+    again: float
+
+
 class LogFilesWatcher:
     """All files of services that this forwarder was told of; used by the reading thread alone."""
 
@@ -66,10 +77,15 @@ class LogFilesWatcher:
         folder: str,
         positions: Mapping[str, Position],
         complain: Complain,
+        disk: float,
     ) -> None:
-        """``folder`` is the forwarder's own; ``positions`` how far each stream has been read, as the journal says."""
+        """``folder`` is the forwarder's own; ``positions`` how far each stream has been read, as the journal says.
+
+        ``disk``: how many bytes the rests of files may take that are gone.
+        """
         self._registry = Registry(folder, host)
-        self._followed = Followed(self._registry, positions, complain)
+        self._room = Room(self._registry.folder, disk)
+        self._followed = Followed(self._registry, positions, complain, self._room)
         self._files = self._followed.files
         self._rotation = self._followed.rotation
         self._complain = complain
@@ -80,6 +96,9 @@ class LogFilesWatcher:
         #: The folders of all files, and when (nanoseconds) names moved in them.
         self._folders: dict[str, int] = {}
         self._begun = self._noted = False
+        #: What could not be read yet that came and was rotated away, and what is lost of it.
+        self._failing: dict[str, Failing] = {}
+        self._given_up: set[tuple[Key, int]] = set()
         #: Whether the last look did not come to an end.
         self._cut = False
 
@@ -246,14 +265,24 @@ class LogFilesWatcher:
 
     def _catch_up(self, names: Mapping[str, Mapping[str, LogFiles]]) -> bool:
         """Register what came and was rotated away while nobody looked; whether that is all."""
-        whole = True
+        whole, now = True, time.monotonic()
         for folder, named in names.items() if self._followed.complete else ():
             for path, name in self._rotation.unseen(folder, named, self._followed.complete):
+                failing = self._failing.get(path)
+                if failing and now < failing.again:
+                    whole = False
+                    continue
                 try:
                     self._passed(path, os.path.join(folder, name), named[name])
+                    self._failing.pop(path, None)
                 except FileNotFoundError:
                     continue  # its name has moved on: the folder is listed again
                 except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
+                    since = failing.since if failing else now
+                    self._failing[path] = Failing(since, now + AGAIN_S)
+                    if isinstance(error, TooMuch) or now - since > TRIED_S:
+                        self._lose(path, named[name], str(error))
+                        continue
                     self._complain(
                         folder, f"cannot read {path}, which nobody has looked at yet: {error}; it is tried again"
                     )
@@ -267,10 +296,17 @@ class LogFilesWatcher:
         if len(self._files) >= MOST_FILES:
             raise OSError(f"{MOST_FILES} files are followed already")
         stream_id = new_id()
-        ours = path.endswith(PACKED)
+        ours = path.endswith(readable())
+        if path.endswith(COMPRESSED) and not ours:
+            self._unreadable(path, one)
+            return
         if ours:
             handle = unpacked(
-                path, self._registry.rest(stream_id), lambda first: bool(first) and not self._followed.alike(first), 0
+                path,
+                self._registry.rest(stream_id),
+                lambda first: bool(first) and not self._followed.alike(first),
+                0,
+                self._room,
             )
             if handle < 0:
                 return  # it is of a file that we have
@@ -281,3 +317,19 @@ class LogFilesWatcher:
                 return
         file = self._followed.register(handle, before, one, stream_id, first_byte(handle))
         file.ours, file.away, file.away_since = ours, True, time.monotonic()
+
+    def _unreadable(self, path: str, one: LogFiles) -> None:
+        """A packed file that nothing here unpacks: lost, unless it is of a file that we have, whose time it has kept."""
+        written = os.lstat(path).st_mtime_ns
+        units = [unit for unit in (1, 1000, 1_000_000_000) if not written % unit]  # as exactly as its packer keeps it
+        if not any(file.written // unit == written // unit for file in self._followed.known() for unit in units):
+            end = os.path.splitext(path)[1]
+            self._lose(path, one, f"nothing on this machine unpacks {end}")
+
+    def _lose(self, path: str, one: LogFiles, why: str) -> None:
+        status = os.lstat(path)
+        key = (status.st_dev, status.st_ino), status.st_mtime_ns
+        if key not in self._given_up:
+            self._given_up.add(key)
+            self._followed.lose(path, one, status.st_size, why)
+            self._next_sign = 0.0  # whoever comes next is not to count it again

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Callable, Optional
 from zlib import crc32
@@ -15,8 +16,11 @@ from .following import File
 from .handles import Key
 from .identity import BEGINNING
 from .registry import Registry
-from .rest import kept
+from .rest import Room, kept
 from .rotation import Rotation
+
+#: What could not be unpacked for want of room is tried again this often.
+SOUGHT_EVERY_S = 10.0
 
 Complain = Callable[[str, str], None]
 
@@ -24,7 +28,7 @@ Complain = Callable[[str, str], None]
 class Followed:
     """All of them; changed by one thread."""
 
-    def __init__(self, registry: Registry, positions: Mapping[str, Position], complain: Complain) -> None:
+    def __init__(self, registry: Registry, positions: Mapping[str, Position], complain: Complain, room: Room) -> None:
         """``positions``: how far each stream has been read, as the journal says."""
         self._registry = registry
         self._positions = positions
@@ -32,7 +36,10 @@ class Followed:
         self.files: dict[Key, File] = {}
         #: Emptied ones without a copy, whose key belongs to what is in the file now, and those that were not found again.
         self.gone: list[File] = []
-        self.rotation = Rotation(self.files, complain)
+        self.rotation = Rotation(self.files, complain, room)
+        self._room = room
+        #: When what could not be unpacked is looked for again: that may be much work.
+        self._next_sought = 0.0
         #: Not yet handed out.
         self.fresh: list[File] = []
         #: All that was written to before then (wall clock) is known; 0: nothing is, and all is new to us.
@@ -50,6 +57,17 @@ class Followed:
         self.files[file.identity.key] = file
         self.fresh.append(file)
         return file
+
+    def lose(self, path: str, one: LogFiles, size: int, more: str) -> None:
+        """A file that nobody has read and nobody can: a stream of which nothing is left but to tell that."""
+        stream_id = new_id()
+        stream = self._registry.stream(one, path, stream_id)
+        file = File(stream, self._registry.path(stream_id), Position(0, 0), -1, self._forget)
+        file.write(sync=True)
+        file.size = size
+        file.lost.append(("packed", more))
+        self.gone.append(file)
+        self.fresh.append(file)
 
     def known(self) -> list[File]:
         """All whose beginning is known."""
@@ -112,7 +130,9 @@ class Followed:
                 self._keep(file)
             else:
                 file.note_whole()
-        for file in [file for file in self.gone if file.sought]:
+        now = time.monotonic()
+        for file in [file for file in self.gone if file.sought and now >= self._next_sought]:
+            self._next_sought = now + SOUGHT_EVERY_S
             handle = self.rotation.find(file, ())
             if handle >= 0:
                 self.gone.remove(file)
@@ -125,7 +145,7 @@ class Followed:
     def _keep(self, file: File) -> None:
         """Copy what is left of a deleted file."""
         try:
-            handle = kept(file.file, file.rest, file.front.position.offset)
+            handle = kept(file.file, file.rest, file.front.position.offset, self._room)
         except OSError as error:
             self._complain(
                 file.rest,

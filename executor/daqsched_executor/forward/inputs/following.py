@@ -104,6 +104,11 @@ class File(Source):
         """The service and the file, for people."""
         return f"{self.stream.job}@{self.stream.host} {self.path}"
 
+    @property
+    def written(self) -> int:
+        """When it was last written to, in nanoseconds by the file system, as of the last look."""
+        return self._written
+
     def beginning(self) -> bytes:
         """The file's first bytes."""
         return os.pread(self.file, BEGINNING, 0) if self.file >= 0 else b""
@@ -163,6 +168,7 @@ class File(Source):
         self._last_end = self.front.position.offset
         first = max(0, self._last_end - REMEMBERED)
         self._last = os.pread(file, self._last_end - first, first)
+        self._written = os.fstat(file).st_mtime_ns
         self._is(file)
 
     def same_as(self, file: int) -> bool:

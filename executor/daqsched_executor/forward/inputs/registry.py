@@ -25,7 +25,7 @@ class Registry:
 
     def __init__(self, folder: str, host: str) -> None:
         """``folder``: the forwarder's own; ``host``: the name that lines get."""
-        self._folder = os.path.join(folder, FILES_DIR)
+        self.folder = self._folder = os.path.join(folder, FILES_DIR)
         self._patterns = os.path.join(self._folder, PATTERNS)
         self._host = host
 

@@ -6,30 +6,52 @@ The rest is a file of our own with the same offsets; what was read long ago is a
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
-from typing import IO, Callable
+from typing import Callable
 
 from .identity import BEGINNING
-from .places import opened
+from .packed import PIECE, Reads, TooMuch, unpacking
 
 #: So much before the place that was read to is kept, too: it may be under way. Three bodies are less.
 BEFORE = 8 * 1024 * 1024
 
-#: How much is moved at a time.
-PIECE = 1024 * 1024
+#: How the names of rests end.
+SUFFIX = ".rest"
 
-#: How packed files are opened that Python can read, by the end of their names.
-PACKED = (".gz", ".bz2", ".xz")
+#: So much of a disk is left to others, and of a large one no more than the second.
+LEFT_SHARE, LEFT_MOST = 0.05, 1024 * 1024 * 1024
 
 
-def unpacked(path: str, target: str, begins: Callable[[bytes], bool], offset: int) -> int:
+class Room:
+    """How much disk rests may take together: what waits has a bound, whoever packs a file."""
+
+    def __init__(self, folder: str, disk: float) -> None:
+        """``disk``: the bound in bytes."""
+        self._folder, self.disk = folder, disk
+
+    def left(self) -> int:
+        """For one more."""
+        with os.scandir(self._folder) as entries:
+            taken = sum(entry.stat().st_blocks * 512 for entry in entries if entry.name.endswith(SUFFIX))
+        disk = os.statvfs(self._folder)
+        free = disk.f_bavail * disk.f_frsize - min(LEFT_MOST, LEFT_SHARE * disk.f_blocks * disk.f_frsize)
+        return int(max(0, min(self.disk - taken, free)))
+
+
+def unpacked(path: str, target: str, begins: Callable[[bytes], bool], offset: int, room: Room) -> int:
     """A descriptor of the rest of a packed file, written to ``target``; -1 where it is another file's.
 
-    Raises OSError, also for what is no such file (and EOFError, or another of the unpacker's own, for a torn one).
+    Raises OSError, also for what is no such file and where there is no room for it, and whatever `packed.unpacking` does.
     """
-    with os.fdopen(opened(path), "rb") as file, _open(path, file) as packed:
-        first = packed.read(BEGINNING)
+    with unpacking(path) as packed:
+        first = b""
+        while len(first) < BEGINNING:
+            piece = packed.read(BEGINNING - len(first))
+            if not piece:
+                break
+            first += piece
         if not begins(first):
             return -1
         at = len(first)
@@ -38,29 +60,30 @@ def unpacked(path: str, target: str, begins: Callable[[bytes], bool], offset: in
             if not piece:
                 return -1
             at += len(piece)
-        return _written(target, first, at, iter(lambda: packed.read(PIECE), b""), offset)
+        return _written(target, first, at, _bounded(packed, room), offset)
 
 
-def kept(file: int, target: str, offset: int) -> int:
+def _bounded(packed: Reads, room: Room) -> Iterator[bytes]:
+    left, taken = room.left(), 0
+    while True:
+        piece = packed.read(PIECE)
+        if not piece:
+            return
+        taken += len(piece)
+        if taken > room.disk:
+            raise TooMuch(f"it holds more than the {room.disk / 1e6:,.0f} MB that the forwarder may use")
+        if taken > left:
+            raise OSError(errno.ENOSPC, f"its rest has no room: {left / 1e6:,.0f} MB are left for it")
+        yield piece
+
+
+def kept(file: int, target: str, offset: int, room: Room) -> int:
     """A descriptor of the rest of an open file, written to ``target``. Raises OSError."""
     first = os.pread(file, BEGINNING, 0)
     start = max(len(first), offset - BEFORE)
+    if os.fstat(file).st_size - start > room.left():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return _written(target, first, start, _pieces(file, start), offset)
-
-
-def _open(path: str, file: IO[bytes]) -> IO[bytes]:
-    # Imported here: a machine may never need them, and they cost memory.
-    if path.endswith(".gz"):
-        import gzip
-
-        return gzip.open(file, "rb")  # type: ignore[return-value]
-    if path.endswith(".bz2"):
-        import bz2
-
-        return bz2.open(file, "rb")
-    import lzma
-
-    return lzma.open(file, "rb")
 
 
 def _pieces(file: int, start: int) -> Iterator[bytes]:

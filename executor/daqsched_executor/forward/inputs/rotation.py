@@ -17,8 +17,9 @@ from itertools import chain, islice
 from .following import File
 from .handles import Key, changed, key_of
 from .identity import COMPRESSED, originals
+from .packed import readable
 from .places import opened
-from .rest import PACKED, unpacked
+from .rest import Room, unpacked
 
 #: A file's or folder's time lags behind the clock by a few milliseconds.
 LAG_S = 0.05
@@ -35,8 +36,9 @@ Complain = Callable[[str, str], None]
 class Rotation:
     """Looks for files; ``taken`` has the keys of those that are followed, and is the caller's."""
 
-    def __init__(self, taken: Container[Key], complain: Complain) -> None:
+    def __init__(self, taken: Container[Key], complain: Complain, room: Room) -> None:
         self._taken = taken
+        self._room = room
         self._complain = complain
         self._until = 0.0
         #: Whether no names moved at the end of the last listing.
@@ -87,9 +89,12 @@ class Rotation:
 
     def unpack(self, file: File) -> int:
         """A descriptor of the rest, out of what rotation packed; -1 where there is nothing."""
-        for path, _ in _newest_first(_siblings(file.path, PACKED)):
+        for path, _ in _newest_first(_siblings(file.path, COMPRESSED)):
+            if not path.endswith(readable()):
+                self.lost_because = ("packed", f"it may be {path}")
+                continue
             try:
-                handle = unpacked(path, file.rest, file.identity.begins, file.front.position.offset)
+                handle = unpacked(path, file.rest, file.identity.begins, file.front.position.offset, self._room)
             except FileNotFoundError:
                 continue
             except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
@@ -144,7 +149,7 @@ class Rotation:
 
 
 def _being_packed(path: str) -> bool:
-    return path.endswith(PACKED) and os.path.exists(os.path.splitext(path)[0])
+    return path.endswith(COMPRESSED) and os.path.exists(os.path.splitext(path)[0])
 
 
 def _newest_first(found: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -173,8 +178,7 @@ def _written(folder: str, since: float) -> Iterator[tuple[str, Key]]:
     """Files in a folder that rotation may have made, and that were written to since then."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in islice(entries, MOST_NAMES):
-            packed = entry.name.endswith(COMPRESSED)
-            if (packed and not entry.name.endswith(PACKED)) or next(originals(entry.name), None) is None:
+            if next(originals(entry.name), None) is None:
                 continue
             with contextlib.suppress(OSError):
                 status = entry.stat(follow_symlinks=False)
