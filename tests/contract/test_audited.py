@@ -31,7 +31,9 @@ from daqsched.serve.audit import Audit, Entry
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.noted import LEFT_OUT, NAMES
 from daqsched.serve.serving import Serving
+from daqsched.serve.spare import Spare
 from daqsched.spec import EMPTY, Spec, digest
+from daqsched.store.election import Card
 from daqsched.store.sqlite import SqliteStore
 from daqsched.terminal.show import status_table
 from peers import identity
@@ -53,7 +55,7 @@ class Edge:
 class Serve:
     """A daemon, its socket and its audit file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *peers: Any) -> None:
         self.path, self.audit = folder / "sock", folder / "audit.ndjson"
         self._folder = folder
         self.edge = Edge()
@@ -64,7 +66,7 @@ class Serve:
         audit = Audit(self.audit)
         api = Api(self.daemon, lambda spec: spec, "", "logs")
         api.audit = audit
-        self.serving = Serving(self.path, "", api.app, audit=audit)
+        self.serving = Serving(self.path, "", api.app, *peers, audit=audit)
         self.client = Client(self.path)
 
     def _run(self, began: threading.Event) -> None:
@@ -178,6 +180,8 @@ def test_every_refusal_is_noted_and_forges_nothing(serve: Serve) -> None:
             ask()
         (row,) = serve.rows()[before:]
         assert row["result"] == "refused" and why in row["why"] and row["operation"].startswith(operation), row
+    (marred,) = [row for row in serve.rows() if row.get("message") == forged]
+    assert marred["select"] == ["*"]
     http.close()
     assert {row["operation"] for row in serve.rows() if row["result"] == "done"} == {"apply"}
     assert b"\x1b" not in serve.audit.read_bytes()
@@ -208,6 +212,28 @@ def test_a_peer_without_a_word_is_noted_with_its_address(tmp_path: Path) -> None
     (row,) = (json.loads(line) for line in audit.read_text().splitlines())
     assert (row["door"], row["operation"], row["result"]) == ("peer", "stop", "refused")
     assert row["via"].startswith("127.0.0.1") and "user" not in row
+
+
+def test_what_is_asked_of_a_spare_is_in_the_leaders_file_in_the_callers_name(tmp_path: Path) -> None:
+    """With the spare's name, and the caller as the spare's kernel knows it."""
+    mine = identity(tmp_path / "peers.pem")
+    (tmp_path / "leader").mkdir()
+    leader = Serve(tmp_path / "leader", ("127.0.0.1", 0), mine)
+    spare = Spare(mine, "hlt02 (pid 7)")
+    spare.leader = Card("leader", leader.serving.address, leader.serving.token)
+    other = Serving(tmp_path / "spare", "", spare, ("127.0.0.1", 0), mine, ended=spare.close)
+    client = Client(tmp_path / "spare")
+    try:
+        client.apply(Spec(jobs=(job(),)), "through a spare")
+        (row,) = (json.loads(line) for line in leader.audit.read_text().splitlines())
+    finally:
+        client.close()
+        other.close()
+        leader.close()
+    who = (row["user"], row["uid"], row["gid"], row["pid"])
+    assert who == (getpass.getuser(), os.getuid(), os.getgid(), os.getpid())
+    assert row["door"] == "peer" and row["via"].startswith("hlt02 (pid 7) at 127.0.0.1")
+    assert (row["operation"], row["result"], row["revision"]) == ("apply", "done", 1)
 
 
 def test_the_documentation_has_each_field() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any, TypeVar
+from typing import Any, Callable, TypeVar
 
 import msgspec
 from msgspec import structs
@@ -29,16 +29,20 @@ async def body_of(request: Request, kind: type[Body]) -> Body:
         data += part
         if len(data) > most.most:
             raise UserError(f"the request has more than {most}: {most.why}")
-    large = len(data) > LARGE
-    body = await asyncio.to_thread(read, bytes(data), kind) if large else read(bytes(data), kind)
-    request.state.asked = body  # for the audit file
-    return body
+
+    def understood(body: Any) -> None:
+        request.state.asked = body  # for the audit file, also where it is refused
+
+    if len(data) > LARGE:
+        return await asyncio.to_thread(read, bytes(data), kind, understood)
+    return read(bytes(data), kind, understood)
 
 
-def read(data: bytes, kind: type[Body]) -> Body:
-    """What `body_of` makes of the bytes."""
+def read(data: bytes, kind: type[Body], understood: Callable[[Body], None] = lambda body: None) -> Body:
+    """What `body_of` makes of the bytes; ``understood`` is told of it before anything else is looked at."""
     try:
         body = msgspec.json.decode(data, type=kind)
+        understood(body)
         raw: Any = msgspec.json.decode(data)
         refuse_unknown(raw.get("spec", {}))
         check_message(getattr(body, "message", ""))
