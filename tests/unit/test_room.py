@@ -65,16 +65,17 @@ def test_nobody_is_waited_for_without_end() -> None:
 
 
 def test_answers_are_bounded_for_one_and_for_all() -> None:
-    """With a sentence; spares, each of which asks for many, may take all."""
-    room = Room(Limits(incoming=4, answers=4))
-    assert room.begin("a") == room.begin("a") == ""
-    assert "2 requests of yours" in room.begin("a")
+    """With a sentence; the last quarter is for those who have hardly anything under way."""
+    room = Room(Limits(incoming=8, answers=8))
+    assert [room.begin("a") for _ in range(4)] == [""] * 4
+    assert "4 requests of yours" in room.begin("a")
     assert room.begin("b") == room.begin("b") == ""
-    assert "4 requests" in room.begin("c", may_take_all=True)
+    assert "answers 6 requests" in room.begin("b")
+    assert room.begin("c") == room.begin("d") == ""
+    assert "answers 8 requests" in room.begin("e")
     room.end("a")
-    assert room.begin("a") == ""
-    spares = Room(Limits(incoming=4, answers=4))
-    assert [spares.begin("spare", may_take_all=True) for _ in range(4)] == [""] * 4
+    assert "answers 7 requests" in room.begin("a")
+    assert room.begin("e") == ""
 
 
 def test_what_is_in_memory_of_requests_is_bounded() -> None:

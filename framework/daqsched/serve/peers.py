@@ -19,10 +19,10 @@ from pathlib import Path
 
 from daqsched.errors import UserError
 
-#: How such a file is made.
+#: How such a file is made. An elliptic curve: with RSA a handshake costs the daemon seven times as much.
 HOW = (
-    "(umask 077; openssl req -x509 -newkey rsa:3072 -nodes -days 7300 -subj /CN=daqsched-peers -keyout {path} -out {path}), and "
-    "copy it to each control machine"
+    "(umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7300 -subj /CN=daqsched-peers "
+    "-keyout {path} -out {path}), and copy it to each control machine"
 )
 
 _PART = re.compile(r"-----BEGIN ([A-Z ]+)-----\s*(.*?)-----END \1-----", re.DOTALL)

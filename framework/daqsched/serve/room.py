@@ -17,7 +17,10 @@ from daqsched.limits import SPEC_BODY
 #: The largest request.
 MOST_BYTES = int(SPEC_BODY.most)
 
-#: How much of requests may be in memory at once, of all callers and of one.
+#: A request of no more is not large: there is always room for it.
+SMALL_BYTES = 1024 * 1024
+
+#: How much of large requests may be in memory at once, of all callers and of one.
 HELD_BYTES, HELD_OF_ONE = 4 * MOST_BYTES, 2 * MOST_BYTES
 
 
@@ -100,13 +103,14 @@ class Room:
         """Those whose time is over."""
         return [seat for seats in self._incoming.values() for seat in seats if now - seat.since > seat.limit_s]
 
-    def begin(self, caller: Hashable, may_take_all: bool = False) -> str:
-        """A request of this caller is answered from now on, until `end`; or why not."""
-        total = sum(self._answers.values())
-        if total >= self.limits.answers:
+    def begin(self, caller: Hashable) -> str:
+        """A request of this caller is answered from now on, until `end`; or why not. The last quarter of the room is for those
+        who have no more than one under way: not even many callers together keep another out."""
+        total, own = sum(self._answers.values()), self._answers[caller]
+        if own >= self.limits.each:
+            return f"the daemon answers {own} requests of yours at present, which is as many as it may: try again"
+        if total >= self.limits.answers or (own > 1 and total >= self.limits.answers * 3 // 4):
             return f"the daemon answers {total} requests at present, which is as many as it may: try again"
-        if self._answers[caller] >= self.limits.each and not may_take_all:
-            return f"the daemon answers {self.limits.each} requests of yours at present, which is as many as it may: try again"
         self._answers[caller] += 1
         return ""
 
@@ -116,7 +120,7 @@ class Room:
             del self._answers[caller]
 
     def hold(self, caller: Hashable, count: int) -> str:
-        """So many bytes more of a request are in memory, until `give_back`; or why not."""
+        """So many bytes more of a large request are in memory, until `give_back`; or why not."""
         if sum(self._held.values()) + count > HELD_BYTES or self._held[caller] + count > HELD_OF_ONE:
             return "the daemon has too many large requests in hand at present: try again"
         self._held[caller] += count

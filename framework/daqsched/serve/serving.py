@@ -30,7 +30,7 @@ from daqsched.serve.connections import Protocol, Reception, Times, Whose, descri
 from daqsched.serve.door import Caller
 from daqsched.serve.noted import note
 from daqsched.serve.peers import Identity
-from daqsched.serve.room import MOST_BYTES, Room, Seat
+from daqsched.serve.room import MOST_BYTES, SMALL_BYTES, Room, Seat
 from daqsched.serve.socketfile import BACKLOG, SocketFile
 
 logger = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class Serving:
             body += part
             if len(body) > MOST_BYTES:
                 return Refusal(413, UserError(f"the request is larger than {MOST_BYTES >> 20} MiB"))
-            why = held.more(len(part))
+            why = held.more(len(part)) if len(body) > SMALL_BYTES else ""
             if why:
                 return Refusal(503, Unreachable(why))
         room.leave(seat)
@@ -197,15 +197,16 @@ class Serving:
             caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, "peer", f"{heard.via} at {whose.address}")
         else:
             caller = Caller(await self._accounts.name(whose.uid), whose.uid, whose.gid, whose.pid, "socket")
-        # of the peers each asks for many
-        why = room.begin(seat.caller, may_take_all=whose.peer)
+        # of a peer it is the user who has a share
+        who = f"{caller.name} at {whose.address}" if whose.peer else seat.caller
+        why = room.begin(who)
         if why:
-            reception.tell("not all requests are answered: %s (%s)", why, seat.caller)
+            reception.tell("not all requests are answered: %s (%s)", why, who)
             return Refusal(503, Unreachable(why))
         try:
             await self.app({**scope, "caller": caller, "audit": self._audit}, _again(bytes(body), receive), send)
         finally:
-            room.end(seat.caller)
+            room.end(who)
         return None
 
     async def _note(self, scope: Any, whose: Whose, refusal: Refusal) -> None:
