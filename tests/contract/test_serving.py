@@ -426,6 +426,9 @@ def test_a_file_that_is_no_identity_is_refused(tmp_path: Path, identity: Identit
     path.chmod(0o640)
     with pytest.raises(DaqschedError, match="chmod 600"):
         read_identity(path)
+    assert identity.until > time.time() + 19 * 365 * 86400
+    with pytest.raises(DaqschedError, match=r"ended 20\d\d-.*openssl req"):
+        read_identity(identity.path, identity.until + 1)
     locked = tmp_path / "locked"
     command = ["openssl", "pkcs8", "-topk8", "-in", str(identity.path), "-passout", "pass:x"]
     locked.write_bytes(

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoAuthError, NotEmptyError
+from kazoo.security import OPEN_ACL_UNSAFE
 
 from builders import job
 from daqsched.engine.commands import Revision
 from daqsched.errors import Deposed, UserError
 from daqsched.spec import EMPTY, Spec
 from daqsched.store import Contents, Store, nodes
+from daqsched.store.election import Card, Election
 from daqsched.store.keeper import Keeper, Place, place_of
 from daqsched.store.sqlite import SqliteStore
 from daqsched.store.zookeeper import ZooKeeperStore
@@ -273,7 +277,64 @@ def test_a_password_keeps_others_out(zookeepers: Zookeepers, zoo: Zoo, tmp_path:
     assert ours.open().framework_id() == "fw"
     with pytest.raises(UserError, match="--state-credentials"):
         zookeepers.open()
-    ours.stop()
+    keeper = Keeper(place)
+    keeper.start()
+    assert keeper.connected.wait(20)
+    election = Election(keeper)
+    election.stand(Card("ctl1", "127.0.0.1:1", "token"))
+    other = KazooClient(zoo.servers)
+    other.start()
+    try:
+        nodes_of = list(walk(keeper.client, place.path))
+        assert len(nodes_of) > 3
+        for node in nodes_of:
+            for act in (
+                lambda node=node: other.get(node),  # type: ignore[misc]
+                lambda node=node: other.get_children(node),  # type: ignore[misc]
+                lambda node=node: other.set(node, b"x"),  # type: ignore[misc]
+                lambda node=node: other.create(f"{node}/x", b"", ephemeral=True, sequence=True),  # type: ignore[misc]
+                lambda node=node: other.set_acls(node, OPEN_ACL_UNSAFE),  # type: ignore[misc]
+            ):
+                with pytest.raises(NoAuthError):
+                    act()
+            if node != place.path:
+                with pytest.raises(NoAuthError):
+                    other.delete(node)
+        with pytest.raises((NoAuthError, NotEmptyError)):
+            other.delete(place.path, recursive=True)
+        leader = election.leader()
+        assert leader is not None and leader.name == "ctl1"
+    finally:
+        other.stop()
+        other.close()
+        keeper.stop()
+        ours.stop()
+
+
+def walk(client: KazooClient, path: str) -> Iterator[str]:
+    """A node and all below it."""
+    yield path
+    for name in client.get_children(path):
+        yield from walk(client, f"{path}/{name}")
+
+
+def test_a_candidate_that_is_none_of_ours_ends_nobody(zoo: Zoo) -> None:
+    """Without a password anybody may write one, and so keep us from leading: it is told, no more."""
+    place = Place(zoo.servers, f"/open-{os.getpid()}")
+    keeper = Keeper(place)
+    keeper.start()
+    assert keeper.connected.wait(20)
+    try:
+        folder = f"{place.path}/candidates"
+        keeper.client.ensure_path(folder)
+        for number, data in enumerate((b"", b"[", b'{"name": 7}', b"[" * 100_000)):
+            node = f"{folder}/candidate-000000000{number}"
+            keeper.client.create(node, data)
+            leader = Election(keeper).leader()
+            assert leader is not None and leader.why and not leader.address
+            keeper.client.delete(node)
+    finally:
+        keeper.stop()
 
 
 @pytest.mark.parametrize("text", ["zk://", "zk://host/path", "zk://h:2181", "zk://h:2181/", "zk://u:p@h:2181/x"])

@@ -16,6 +16,7 @@ import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 from daqsched.errors import UserError
 
@@ -39,13 +40,15 @@ class Identity:
     certificate: bytes = field(repr=False)
     #: Signs words.
     key: bytes = field(repr=False)
+    #: When the certificate ends, where it says so in a form that is known.
+    until: float = float("inf")
 
     def is_of(self, connection: ssl.SSLObject) -> bool:
         """Whether who is at the other end shows our certificate, and not just one that it has signed."""
         return connection.getpeercert(binary_form=True) == self.certificate
 
 
-def read_identity(path: Path) -> Identity:
+def read_identity(path: Path, now: Optional[float] = None) -> Identity:
     """Out of a file that nobody else can read or write; raises `UserError` otherwise, with the way to make one."""
     how = f"make it with {HOW.format(path=path)}"
     try:
@@ -67,12 +70,11 @@ def read_identity(path: Path) -> Identity:
         raise UserError(
             f"{path} is not a private key without a password and its certificate ({error}): {how}"
         ) from error
-    for one in server.get_ca_certs():
-        until = ssl.cert_time_to_seconds(str(one["notAfter"]))
-        if until < time.time():
-            raise UserError(f"the certificate in {path} was valid until {one['notAfter']}: {how}")
+    until = min((ssl.cert_time_to_seconds(str(one["notAfter"])) for one in server.get_ca_certs()), default=float("inf"))
+    if until < (time.time() if now is None else now):
+        raise UserError(f"the certificate in {path} ended {time.strftime('%Y-%m-%d', time.gmtime(until))}: {how}")
     key = hashlib.sha256(b"daqsched word for a peer\0" + secret).digest()
-    return Identity(path, server, client, certificate, key)
+    return Identity(path, server, client, certificate, key, until)
 
 
 def _context(path: Path, certificate: bytes, server: bool) -> ssl.SSLContext:

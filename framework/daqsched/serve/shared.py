@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -29,6 +30,9 @@ from daqsched.store.zookeeper import ZooKeeperStore
 
 logger = logging.getLogger(__name__)
 
+#: So long before the peers' certificate ends the log says so at each start.
+SOON_S = 30 * 86400.0
+
 #: How often a spare looks at the election although it heard of no change, and a pause before the next candidacy.
 LOOK_S, PAUSE_S = 2.0, 0.2
 
@@ -37,12 +41,19 @@ def run(
     options: Options, place: Place, new_framework: bool, peers: str = "", certificate: Optional[Path] = None
 ) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
-    serve = _Serve(options, place, new_framework, peers, read_identity(certificate) if certificate else None)
+    identity = read_identity(certificate) if certificate else None
+    serve = _Serve(options, place, new_framework, peers, identity)
     signal.signal(signal.SIGTERM, lambda signum, frame: serve.stop())
     logger.info("daqsched %s serves on %s, state in %s, master %s", __version__, options.socket, place, options.master)
     if not place.credentials:
         logger.warning("no --state-credentials: whoever reaches ZooKeeper may read and change the state")
-    if certificate is None:
+    if identity is not None and identity.until - time.time() < SOON_S:
+        logger.warning(
+            "the certificate in %s ends on %s: make a new one",
+            certificate,
+            time.strftime("%Y-%m-%d", time.gmtime(identity.until)),
+        )
+    if identity is None:
         logger.warning("no --peers-certificate: this daemon neither asks another that leads nor is asked by one")
     try:
         serve.run()
