@@ -195,7 +195,7 @@ class Disk:
         jobs = given_up(_by_job(sources.values()), excess)
         shares: dict[str, int] = {}
         for job, most in jobs.items():
-            its = {stream: source.waiting for stream, source in sources.items() if source.stream.job == job}
+            its = {stream: source.room for stream, source in sources.items() if source.stream.job == job}
             shares.update(given_up(its, most))
         if not shares:
             return None, 0
@@ -291,7 +291,7 @@ def _by_job(sources: Iterable[Source]) -> dict[str, int]:
     """How many bytes wait of each job."""
     taken: dict[str, int] = {}
     for source in sources:
-        taken[source.stream.job] = taken.get(source.stream.job, 0) + source.waiting
+        taken[source.stream.job] = taken.get(source.stream.job, 0) + source.room
     return taken
 
 

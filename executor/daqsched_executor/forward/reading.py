@@ -277,10 +277,18 @@ class Reader:
     # ------------------------------------------------------------------ what is lost
 
     def _lose(
-        self, stream: str, generation: int, start: int, size: int, why: str, more: str = "", lines: int = 0
+        self,
+        stream: str,
+        generation: int,
+        start: int,
+        size: int,
+        why: str,
+        more: str = "",
+        lines: int = 0,
+        over: bool = True,
     ) -> None:
         loss = Loss(stream, generation, start, size, time.time_ns() // 1000, why, more, lines)
-        self._record(self.journal.lose, loss, not lines, stream in self._spool.sources)
+        self._record(self.journal.lose, loss, over and not lines, stream in self._spool.sources)
 
     def _tell_lost(self, source: Source) -> None:
         """Nothing of the stream can be read any more: what is known to have been there is lost."""
@@ -326,6 +334,9 @@ class Reader:
                 source.link,
                 f"{source.instance}: somebody emptied its file, of which {before} bytes were read; going on from 0",
             )
+        elif status.st_size < source.size:
+            size = source.size - status.st_size
+            self._lose(source.stream.id, source.generation, status.st_size, size, "emptied", over=False)
         source.size, source.allocated, source.changed = status.st_size, 512 * status.st_blocks, now
         source.free_since, source.final = 0.0, False
         clock = time.time_ns() // 1000

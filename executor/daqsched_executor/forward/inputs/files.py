@@ -237,7 +237,7 @@ class LogFilesWatcher:
             ):
                 os.close(handle)
                 return
-            start = last_line(handle) if old else first_byte(handle)
+            start = last_line(handle, 2 if wide else 1) if old else first_byte(handle)
         except BaseException:
             os.close(handle)
             raise

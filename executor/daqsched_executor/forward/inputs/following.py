@@ -14,6 +14,7 @@ from ..lines import CHUNK
 from ..position import Position
 from ..replacing import replace
 from ..source import Source
+from .gaps import ZEROS, may_have, next_written, written_to
 from .identity import BEGINNING, Identity
 
 #: After so long without a new line the last record is complete, though no other follows.
@@ -28,6 +29,9 @@ DELETED_S, RENAMED_S = 60.0, 3600.0
 
 #: A deleted file's rest that waits for so long is copied into the spool, so that it does not hang on this process.
 KEEP_S = 2.0
+
+#: How often a file with zeros behind what was written is searched for more behind them.
+SEARCH_EVERY_S = 30.0
 
 #: How many of the last bytes are remembered to know a copy of the file by.
 REMEMBERED = 256
@@ -72,6 +76,10 @@ class File(Source):
         self._last, self._last_end = b"", 0
         #: When it was last written to (nanoseconds, by the file system).
         self._written = 0
+        #: The file's size, with what was not written yet, and whether there is such; see `_seen`.
+        self._raw, self._gapped = -1, False
+        #: Since when nothing was written where that is expected, how far was looked behind it, when that is done again.
+        self._gap_since, self._searched, self._next_search = 0.0, 0, 0.0
         #: The size that the last record was taken as complete at.
         self._settled = -1
 
@@ -118,15 +126,18 @@ class File(Source):
         if self.file < 0 or self.emptied:
             return None
         status = os.fstat(self.file)
-        size = status.st_size
-        if size != self.size or status.st_mtime_ns != self._written:
-            self._written = status.st_mtime_ns
+        changed = status.st_size != self._raw or status.st_mtime_ns != self._written
+        if changed:
+            self._raw, self._written = status.st_size, status.st_mtime_ns
             beginning = self.beginning()
-            if size < self.front.position.offset or not self.identity.begins(beginning):
+            if self._raw < self.front.position.offset or not self.identity.begins(beginning):
                 self.emptied = True
                 return None
             self._grow(beginning)
-            return status if size != self.size else None
+            self._gapped = self._gapped or may_have(self.file, status)
+        size = self._raw if not self._gapped else self._seen(now, changed)
+        if size != self.size:
+            return _sized(status, size)
         if size > self.front.position.offset and not self.final:
             quiet_s = now - self.changed
             if self.away and quiet_s >= PARTIAL_S:
@@ -135,6 +146,35 @@ class File(Source):
                 self.final, self._over, self._settled = True, False, size
         return None
 
+    def _seen(self, now: float, changed: bool) -> int:
+        """Up to where something was written, in a file with zeros behind or amidst it; what was not written yet costs nothing."""
+        offset, unit = self.front.position.offset, self._charset.unit
+        start = min(max(self.size, offset), self._raw)
+        end = written_to(self.file, start, self._raw, unit)
+        if end > start or end >= self._raw:
+            self._gap_since, self._gapped = 0.0, end < self._raw
+            return end
+        if changed:
+            self._next_search = min(self._next_search, now + RECORD_S)
+        if not self._gap_since:
+            self._gap_since, self._searched = now, start
+        if now < self._next_search:
+            return start
+        found, self._searched = next_written(self.file, max(start, self._searched), self._raw, unit)
+        if found < 0:
+            if self._searched >= self._raw:
+                self._searched, self._next_search = start, now + SEARCH_EVERY_S
+        elif now - self._gap_since < PARTIAL_S:
+            self._searched = start  # what lies before it may only be late
+            self._next_search = now + RECORD_S
+        elif offset < start:
+            self.final = self._over = True  # nothing will be written to the line before the gap
+        else:
+            self.front.move(self.front.position._replace(offset=found, cut=False))
+            self._gap_since = 0.0
+            return written_to(self.file, found, self._raw, unit)
+        return start
+
     def read(self, offset: int, size: int = CHUNK) -> bytes:
         """Bytes from there on, unless the file was emptied and written again beyond that place."""
         if self.file < 0 and not self.sought:
@@ -142,6 +182,8 @@ class File(Source):
         if self.file < 0 or self.emptied:
             raise OSError(f"{self.path} {'was emptied' if self.emptied else 'is not unpacked yet'}")
         data = os.pread(self.file, size, offset)
+        if offset >= self.front.position.offset:
+            data = self._before_gap(data, offset)
         # Looked at after the read: what was read is the old file's if its beginning still stands there.
         beginning = self.beginning()
         if not self.identity.begins(beginning):
@@ -153,6 +195,16 @@ class File(Source):
         if self.final and not self._over:
             data = self._charset.whole(data)
             self.final = bool(data)
+        return data
+
+    def _before_gap(self, data: bytes, offset: int) -> bytes:
+        """What was written of that."""
+        if self._gapped and self.size > self.front.position.offset:
+            data = data[: max(0, self.size - offset)]
+        gap = data.find(ZEROS)
+        if gap >= 0:
+            self._gapped = True
+            data = data[: gap + -gap % self._charset.unit]
         return data
 
     def lines_before(self, chunk: bytes, limit: int) -> bytes:
@@ -197,6 +249,7 @@ class File(Source):
         self.file, self.emptied, self.away, self.changed = file, False, True, time.monotonic()
         if file >= 0:
             self.size = self.front.tried = self.front.position.offset
+            self._raw, self._gapped = -1, False
             self._is(file)
 
     def write(self, sync: bool = False) -> None:
@@ -239,3 +292,12 @@ class File(Source):
             self.identity = self.identity._replace(device=status.st_dev, inode=status.st_ino)
             with contextlib.suppress(OSError):  # it is found again by what it begins with
                 self.write(sync=True)
+
+
+def _sized(status: os.stat_result, size: int) -> os.stat_result:
+    """The same of a file that has that size."""
+    if status.st_size == size:
+        return status
+    return os.stat_result(
+        (*status[:6], size, *status[7:10]), {"st_mtime_ns": status.st_mtime_ns, "st_blocks": status.st_blocks}
+    )

@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from ..lines import LONGEST
+from .gaps import end_of
 
 #: Device and inode: no two files have the same at one time.
 Key = tuple[int, int]
@@ -34,9 +35,9 @@ def changed(path: str) -> float:
         return 0.0
 
 
-def last_line(handle: int) -> int:
-    """Where the last line begins that has no newline yet, or the file's end."""
-    size = os.fstat(handle).st_size
+def last_line(handle: int, unit: int = 1) -> int:
+    """Where the last line begins that has no newline yet, or what was written ends. ``unit``: bytes of a character."""
+    size = end_of(handle, os.fstat(handle).st_size, unit)
     first = max(0, size - LONGEST)
     at = os.pread(handle, size - first, first).rfind(b"\n")
     return first + at + 1 if at >= 0 else size

@@ -39,6 +39,7 @@ class Identity(NamedTuple):
 
     def grown(self, beginning: bytes) -> Identity:
         """With a longer fingerprint where that is worth writing down: twice as long, or as long as can be."""
+        beginning = _written(beginning)
         if len(beginning) < min(max(2 * self.size, 1), BEGINNING) or self.size >= BEGINNING:
             return self
         return identified(self.device, self.inode, beginning)
@@ -46,8 +47,13 @@ class Identity(NamedTuple):
 
 def identified(device: int, inode: int, beginning: bytes) -> Identity:
     """The identity of a file that begins so."""
-    beginning = beginning[:BEGINNING]
+    beginning = _written(beginning[:BEGINNING])
     return Identity(device, inode, len(beginning), crc32(beginning))
+
+
+def _written(beginning: bytes) -> bytes:
+    """Without zeros at its end, which a program may have set aside to fill them later."""
+    return beginning.rstrip(b"\0")
 
 
 def originals(name: str) -> Iterator[str]:

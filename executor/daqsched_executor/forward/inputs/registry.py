@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from zlib import crc32
 
 from ...contract import LogFiles, Stream
 from ..replacing import replace
@@ -58,6 +59,9 @@ class Registry:
         beginning = os.pread(handle, BEGINNING, 0) if handle >= 0 else b""
         key: Key = key_of(handle) if handle >= 0 else (0, 0)
         identity: Identity = identified(*key, beginning)
+        if start and beginning and not identity.size:
+            # a program goes on at its old place in a file that was emptied: zeros are what it begins with
+            identity = Identity(*key, len(beginning), crc32(beginning))
         return Stream(
             id=stream_id,
             name=os.path.basename(path),
