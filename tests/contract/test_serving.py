@@ -323,6 +323,20 @@ def test_a_spare_passes_on_who_asks_and_what_is_answered(tmp_path: Path, identit
         assert caller.via == "ctl2 (pid 9) at 127.0.0.1"
 
 
+def test_a_leader_may_have_an_address_of_either_kind(tmp_path: Path, identity: Identity) -> None:
+    """An IPv6 one has its brackets."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving(tmp_path / "leader", App(), peers=("::1", 0), identity=identity) as leader:
+        assert leader.address.startswith("[::1]:")
+        spare = Spare(identity, "ctl2")
+        spare.leader = Card("ctl1", leader.address, leader.token)
+        with serving(tmp_path / "spare", spare, ended=spare.close), local(tmp_path / "spare") as http:
+            assert http.get("/x").status_code == 200
+
+
 def test_an_answer_comes_through_a_spare_as_it_comes(tmp_path: Path, identity: Identity) -> None:
     """The first piece before the second is there; large ones whole."""
     with pair(tmp_path, identity) as (app, leader, http):

@@ -79,7 +79,8 @@ class Serving:
             except OSError as error:
                 self._file.close()
                 raise DaqschedError(f"{peers[0]}:{peers[1]} can't be listened on: {error.strerror or error}") from error
-            self.address = f"{peers[0]}:{listener.getsockname()[1]}"
+            host = f"[{peers[0]}]" if ":" in peers[0] else peers[0]
+            self.address = f"{host}:{listener.getsockname()[1]}"
         times = times or Times()
         config = uvicorn.Config(
             self._answer,

@@ -177,7 +177,7 @@ def _address(peers: str, place: Place) -> tuple[str, int]:
         host, _, port = peers.rpartition(":")
         if not host or not port.isdigit():
             raise DaqschedError(f"--peers {peers!r} is no HOST:PORT")
-        return host, int(port)
+        return host.strip("[]"), int(port)
     server, _, port = place.servers.split(",")[0].rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -44,12 +44,10 @@ class SocketFile:
         mine = self.path.with_name(f".{secrets.token_urlsafe(2)}")
         sock = socket.socket(socket.AF_UNIX)
         try:
-            before = os.umask(0o117)
+            sock.bind(str(mine))
             try:
-                sock.bind(str(mine))
-            finally:
-                os.umask(before)
-            try:
+                # until it listens nobody can connect to it; a umask would be that of all threads
+                os.chmod(mine, 0o660)
                 if self._group:
                     os.chown(mine, -1, self._gid)
                 sock.listen(BACKLOG)
