@@ -13,7 +13,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "errors fill foreign forwarder hosts limits preflight protocol rollout select spec task times",
+    FRAMEWORK: "errors fill foreign forwarder hosts limits preflight protocol rollout select spec task times veil",
     FRAMEWORK
     / "engine": "__init__ applying asked backoff commands demand ends engine events farm incidents instance invariants leases"
     " match moments offers order paces preflights reconciling rolling rollouts surveys tasks wanted",
@@ -214,7 +214,7 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded errors fill foreign forwarder hosts limits preflight rollout select settings spec task times",
+    "bounded errors fill foreign forwarder hosts limits preflight rollout select settings spec task times veil",
     "jobfile engine",
     "views",
     "protocol client",

@@ -23,7 +23,12 @@ def made(fields: Fields) -> JobSpec:
 CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
     ({"command": "/bin/a -v"}, {"command": "/bin/a 'x y'"}, ("command /bin/a -v -> /bin/a 'x y'",), "restart"),
     ({"version": "r1"}, {"version": "r2"}, ("version r1 -> r2",), "restart"),
-    ({"env": {"A": "1", "B": "2"}}, {"env": {"B": "3"}}, ("env.A 1 -> none", "env.B 2 -> 3"), "restart"),
+    (
+        {"env": {"A": "1", "B": "2"}},
+        {"env": {"B": "3"}},
+        ("env.A (hidden f1d316) -> none", "env.B (hidden 0bb52b) -> (hidden b905cf)"),
+        "restart",
+    ),
     (
         {},
         {"resources": Resources(mem=128, ports={"p": 0})},

@@ -22,7 +22,8 @@ from daqsched.terminal.out import say
 def backup(path: Path, file: Path, offline: bool, state: str, state_credentials: Optional[Path]) -> None:
     """Write all that must survive into FILE: revisions, what runs where, who stopped what.
 
-    The daemon is asked, and goes on meanwhile.
+    The daemon is asked, and goes on meanwhile; it gives it to root and its own account alone. FILE is readable by its owner
+    alone: it holds the jobs' environment, secrets included.
     """
     from daqsched.store.backup import contents_of, pack, unpack
 
@@ -34,7 +35,7 @@ def backup(path: Path, file: Path, offline: bool, state: str, state_credentials:
     else:
         data = connect(path).backup()
     _write(file, data)
-    say(f"{file}: {_about(*unpack(data))}, {len(data) / 1024:.0f} KiB")
+    say(f"{file}: {_about(*unpack(data))}, {len(data) / 1024:.0f} KiB; it holds the jobs' environment, keep it secret")
 
 
 @main.command()

@@ -40,10 +40,13 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
     Ends with status 6 where there is a difference, 0 where there is none.
     """
     from daqsched.terminal import show_changes
+    from daqsched.veil import veiled
     from daqsched.views.plan import plan
 
     client = connect(path)
-    found = plan(spec_of(lambda: client, a), spec_of(lambda: client, b or "0"))
+    # what one of them may hide is compared by its mark
+    old, new = (veiled(spec_of(lambda: client, word)) for word in (a, b or "0"))
+    found = plan(old, new)
     if as_json:
         print_json(found)
     else:

@@ -62,13 +62,17 @@ def show(path: Path, file: Path, select: str, settings: Sequence[str], as_json: 
     """Show what FILE becomes: all of it, one JOB, or what the executor of JOB@HOST would be told. Offline.
 
     Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0. In the place of FILE may stand
-    the number of a revision, which the daemon is asked for.
+    the number of a revision, which the daemon is asked for: it hides values of environment variables from all but root and
+    its own account.
     """
     from daqsched.jobfile.differences import changed
     from daqsched.spec import plain
+    from daqsched.veil import WHY, hides
 
     spec = spec_of(lambda: connect(path), str(file), settings)
     name, _, host = select.partition("@")
+    if any(hides(job) for job in spec.jobs if name in ("", job.name)):
+        say(f"{WHY}.", err=True)
     if host:
         told = _told(spec, name, host)
         print_json(told)

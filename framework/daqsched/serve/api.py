@@ -44,7 +44,7 @@ from daqsched.serve.audit import Audit
 from daqsched.serve.change_api import Changes
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import answering, no_such_thing, user_of
+from daqsched.serve.door import Caller, answering, caller_of, no_such_thing, sees_all, user_of
 from daqsched.serve.hand_api import Hands, chosen_of, some
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.sandbox_api import Sandboxes
@@ -77,6 +77,7 @@ class Api:
         index: str,
         agent_credentials: Optional[tuple[str, str]] = None,
         leader: str = "",
+        may_see: Callable[[Caller], bool] = sees_all,
     ) -> None:
         self._daemon = daemon
         self._leader = leader
@@ -87,7 +88,7 @@ class Api:
         daemon.changed = self._wake
         #: What `status --at` asks; None: nothing does.
         self.chronicle: Optional[Chronicle] = None
-        self._planning = Planning()
+        self._planning, self._may_see = Planning(), may_see
         #: Whose trouble `status` tells.
         self.audit: Optional[Audit] = None
         sandboxes = Sandboxes(self._ask, agent_credentials)
@@ -104,7 +105,7 @@ class Api:
                 Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
-                *Changes(daemon, complete, self._ask, self._planning, agent_credentials).routes,
+                *Changes(daemon, complete, self._ask, self._planning, may_see, agent_credentials).routes,
                 *Hands(daemon, self._ask, self._planning).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
@@ -129,6 +130,11 @@ class Api:
         )
 
     async def backup(self, request: Request) -> Response:
+        if not self._may_see(caller_of(request)):
+            raise Refused(
+                "a backup holds the environment of all jobs, which may be secret: only root and the account of this daqsched "
+                f"serve (uid {os.geteuid()}) are given one"
+            )
         found = await self._ask(lambda engine, now: (self._daemon.contents(), now))
         return Response(await asyncio.to_thread(pack, *found), media_type="application/octet-stream")
 

@@ -32,9 +32,10 @@ from daqsched.rollout import check as check_strategy
 from daqsched.select import selection
 from daqsched.serve.asked import body_of, count_of
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import answering, user_of
+from daqsched.serve.door import Caller, answering, caller_of, user_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.spec import FORWARDER, Spec, digest
+from daqsched.veil import veiled
 from daqsched.views.foresight import placed, started, starting, with_times
 from daqsched.views.plan import Plan, plan
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
@@ -55,10 +56,11 @@ class Changes:
         complete: Callable[[Spec], Spec],
         ask: Ask,
         planning: Planning,
+        may_see: Callable[[Caller], bool],
         credentials: Optional[tuple[str, str]] = None,
     ) -> None:
         self._daemon, self._complete, self._ask, self._credentials = daemon, complete, ask, credentials
-        self._planning = planning
+        self._planning, self._may_see = planning, may_see
         self._made: Optional[Agents] = None
         #: One apply at a time, from its look at what is in force to its own revision.
         self._turn: Optional[asyncio.Lock] = None
@@ -190,7 +192,7 @@ class Changes:
         if not number.isdecimal() or len(number) > 15:
             raise UserError("there is no such revision: `daqsched history` lists them")
         found = await self._revision(int(number))
-        return RevisionAnswer(_head(found), found.spec)
+        return RevisionAnswer(_head(found), found.spec if self._may_see(caller_of(request)) else veiled(found.spec))
 
     async def _revision(self, number: int) -> Revision:
         found: Optional[Revision] = await self._ask(
