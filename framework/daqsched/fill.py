@@ -101,6 +101,7 @@ def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _N
         lock=job.lock,
         libraries=job.libraries,
         new_privileges=job.setuid,
+        output=job.output,
     )
 
 

@@ -22,9 +22,19 @@ from daqsched.hosts import expand
 from daqsched.limits import brief, shown
 from daqsched.rollout import Strategy
 from daqsched_executor.contract import (
+    FILE,
+    Container,
+    Forwarding,
+    Journal,
+    JsonLines,
+    LogFiles,
+    Restart,
+    Stop,
+    Syslog,
+)
+from daqsched_executor.contract import (
     FORWARDER as FORWARDER,
 )
-from daqsched_executor.contract import Container, Forwarding, Journal, JsonLines, LogFiles, Restart, Stop, Syslog
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 #: The version of the spec's JSON; raised when an older daemon could misunderstand it.
@@ -102,6 +112,8 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     libraries: bool = True
     #: Whether setuid programs work for it (`Payload.new_privileges`).
     setuid: bool = False
+    #: `Payload.output`.
+    output: str = FILE
 
 
 #: Fields of a `JobSpec` that neither a running program nor its executor can see: a change in them restarts nothing.

@@ -51,6 +51,7 @@ jobs = [
       for name, fixed in (("one", 31007), ("two", 31008))],
     Job("quiet", sleep, hosts="hlt01", logs=False),
     Job("raised", sleep, hosts="hlt01", setuid=True),
+    Job("piped", sleep, hosts="hlt01", output="pipe"),
     Job("needy", sleep, hosts="hlt01", needs=[str(here / "{{host}}" / "{{version}}")], version="r1"),
     Job("first", sleep, hosts="hlt01", needs=[str(here / "first")]),
     Job("second", sleep, hosts="hlt01", after="first"),
@@ -373,6 +374,13 @@ def test_setuid(farm: Farm) -> None:
     """The kernel gives a program no more rights than its account has, unless the job says so."""
     assert "NoNewPrivs:\t1\n" in proc(farm, "quiet@hlt01", "status")
     assert "NoNewPrivs:\t0\n" in proc(farm, "raised@hlt01", "status")
+
+
+def test_output(farm: Farm) -> None:
+    """Files in the sandbox, or pipes."""
+    for job, kind in (("quiet", "/"), ("piped", "pipe:")):
+        pid = farm.pid(f"{job}@hlt01")
+        assert all(os.readlink(f"/proc/{pid}/fd/{number}").startswith(kind) for number in (1, 2))
 
 
 def test_lock(farm: Farm, cluster: Any, folder: Path) -> None:

@@ -18,6 +18,7 @@ from daqsched_executor.life.events import (
     Delivered,
     Died,
     Disconnected,
+    Emptied,
     Event,
     Launched,
     Moment,
@@ -280,6 +281,36 @@ class TestRestart:
         assert kinds(story.happen(TreeGone())) == [Spawn]
 
 
+class TestEmptied:
+    """A program that opens its own stream anew empties the file."""
+
+    def test_it_is_told_once_and_for_all_later_runs(self) -> None:
+        """With what to write in its place."""
+        story = Story(payload())
+        story.run()
+        assert kinds(story.happen(Emptied(("stderr",)))) == [Tell]
+        state, activity, message = story.told[-1]
+        assert (state, activity) == ("TASK_RUNNING", "running")
+        assert (
+            message.startswith("pid 4711 since ")
+            and "its stderr was emptied" in message
+            and ">> /dev/stderr" in message
+        )
+        assert story.happen(Emptied(("stderr",))) == []
+        story.happen(Died(signal="SIGKILL"))
+        story.run(4712)
+        assert "its stderr was emptied" in story.told[-1][2]
+
+    def test_it_changes_nothing_else_in_any_phase(self) -> None:
+        """A stop in particular goes on, with its own sentence."""
+        story = Story(payload())
+        story.run()
+        story.happen(StopAsked("the scheduler"))
+        before = len(story.told)
+        story.happen(Emptied(("stdout", "stderr")))
+        assert len(story.told) == before
+
+
 class TestStop:
     """Somebody wants it to end."""
 
@@ -527,6 +558,7 @@ EVENTS: tuple[Event, ...] = (
     PathFailed("/x is missing"),
     StartFailed("no program"), Died(code=1), Died(code=1, left=2), TreeGone(), StopAsked("the scheduler"), Connected(),
     Disconnected(), Delivered(), Acknowledged(), Ticked(), SignalRefused("pid 7 (sudo)"),
+    Emptied(("stderr",)),
 )  # fmt: skip
 
 #: Where an event leads; a pair that is not here changes no phase. "!" marks pairs that cannot be, and are said.

@@ -2,8 +2,7 @@
 
 It is a fork of the runner, waits on a pipe for the runner's end, then kills and removes the container, and ends. The
 executor, and its warden, spare it when they kill (by its name, `kernel.JANITOR`), and count it among what must be gone
-(`machine.process`). Nothing of Mesos' may take it along either: it has a session of its own, which the posix launcher
-does not look for, and leaves the cgroups of the linux launcher, where it may (root).
+(`machine.process`), as `machine.spared` has it.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ from collections.abc import Callable
 from daqsched_executor.container.engine import Away, Engine
 from daqsched_executor.container.order import Refused, Waits
 from daqsched_executor.machine.kernel import JANITOR
+from daqsched_executor.machine.spared import become_spared
 from daqsched_executor.run.log import Log
-
-CGROUPS = "/sys/fs/cgroup"
 
 #: Between two attempts to have the engine remove the container.
 AGAIN_S = 1.0
@@ -89,23 +87,7 @@ class Janitor:
 
 
 def _serve(ears: int, address: str, name: str, run_id: str, keep: set[int], clear: Callable[[], None]) -> None:
-    os.setsid()
-    with open("/proc/self/comm", "w", encoding="ascii") as own:
-        own.write(JANITOR)
-    # a stop's signal is for the program; SIGKILL is sent to nobody who is spared
-    for number in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}:
-        try:
-            signal.signal(number, signal.SIG_IGN)
-        except (OSError, ValueError):
-            continue
-    for entry in os.listdir("/proc/self/fd"):
-        file = int(entry)
-        if file > 2 and file != ears and file not in keep:
-            try:
-                os.close(file)
-            except OSError:  # the listing's own
-                continue
-    leave_groups(run_id)
+    become_spared(JANITOR, {ears, *keep}, run_id)
     heard = b""
     while not heard.endswith(b"done\n"):
         piece = os.read(ears, 4096)
@@ -148,20 +130,3 @@ def _clear(address: str, name: str, words: list[str]) -> None:
                 said = str(error)
                 log.say(f"container {name} cannot be removed: {said}; trying again every second")
         time.sleep(AGAIN_S)
-
-
-def leave_groups(run_id: str) -> None:
-    """Go one up in each cgroup that Mesos made for the executor (its last part is the sandbox's): the agent destroys that
-    with all that is in it. Where we may not, nothing is lost that another run does not find."""
-    with open("/proc/self/cgroup", encoding="utf-8") as groups:
-        for line in groups.read().splitlines():
-            _, controllers, path = line.split(":", 2)
-            above, found, _ = path.partition(f"/{run_id}")
-            if not found or not run_id:
-                continue
-            folder = os.path.join(CGROUPS, controllers.partition("=")[2] or controllers)
-            try:
-                with open(f"{folder}{above}/cgroup.procs", "w", encoding="ascii") as procs:
-                    procs.write(str(os.getpid()))
-            except OSError:
-                continue

@@ -14,6 +14,8 @@ FORWARDER = "daqsched-forward"
 
 #: The words that `Restart.policy` may be.
 RESTART_POLICIES = ("always", "on-failure", "never")
+#: The words that `Payload.output` may be.
+OUTPUTS = FILE, PIPE = "file", "pipe"
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,8 @@ class Payload:
     #: Whether it may get more rights than its account has, by setuid programs and their like; None: an older framework, which
     #: meant that it may, but for a program in a container.
     new_privileges: Optional[bool] = None
+    #: What stdout and stderr are: `FILE`, or `PIPE`, which something copies into the files (`machine.drain`).
+    output: str = FILE
     version: int = VERSION
 
     @property

@@ -184,6 +184,11 @@ def _failed(state: State, check: Check, pulse: Pulse, problem: str, now: Moment)
     return pulse, [Say(symptoms.fails(check, pulse.fails, problem))] if pulse.fails == 1 else []
 
 
+def retold(state: State, now: Moment) -> Step:
+    """Something to be told beside the checks has changed."""
+    return _settle(state, [], now)
+
+
 def _not_asked(check: Check, pulse: Pulse, problem: str, now: Moment) -> tuple[Pulse, list[Command]]:
     """That says nothing of the program: no failure, and no silence that goes on."""
     silent_at = None if pulse.silent_at is None else max(pulse.silent_at, now.mono + check.interval_s)

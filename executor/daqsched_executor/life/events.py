@@ -138,6 +138,13 @@ class TreeGone:
 
 
 @dataclass(frozen=True)
+class Emptied:
+    """Somebody emptied files that the program prints to; ``streams`` are their names."""
+
+    streams: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SignalRefused:
     """The kernel does not let our account signal a process that the program began; ``problem`` says which."""
 
@@ -240,5 +247,5 @@ class Ticked:
 Event = Union[
     Launched, Refused, Claimed, Occupied, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
     StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked, SurveyAsked, LookReached, LookEnded,
-    Ordered, BesideEnded, Answered, Notified, SignalRefused,
+    Ordered, BesideEnded, Answered, Notified, SignalRefused, Emptied,
 ]  # fmt: skip

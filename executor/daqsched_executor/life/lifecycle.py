@@ -26,6 +26,7 @@ from daqsched_executor.life.events import (
     Delivered,
     Died,
     Disconnected,
+    Emptied,
     Event,
     Launched,
     LookEnded,
@@ -93,6 +94,8 @@ def _step(state: State, event: Event, now: Moment) -> tuple[State, list[Command]
         return orders.take(state, event.order, now)
     if isinstance(event, BesideEnded) and event.key == orders.ACT:
         return orders.acted(state, event, now)
+    if isinstance(event, Emptied):
+        return _emptied(state, event, now)
     if isinstance(event, (Answered, Notified)) and (state.phase != RUNNING or state.health is None):
         return state, []  # said or sent before the program ended
     step = _STEPS.get((state.phase, type(event)))
@@ -127,6 +130,23 @@ def _pid_known(state: State, event: Spawned, now: Moment) -> tuple[State, list[C
 
 def _nothing_to_do(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:
     return state, []
+
+
+def _emptied(state: State, event: Emptied, now: Moment) -> tuple[State, list[Command]]:
+    """Told once: it happens with each line, or not at all."""
+    sentence = words.emptied(event.streams)
+    if sentence in state.note:
+        return state, []
+    state = replace(state, note="; ".join(filter(None, (state.note, sentence))))
+    said: list[Command] = [Say(sentence)]
+    if state.phase != RUNNING:
+        return state, said
+    if state.health is None:
+        return state, [*said, starting.told_running(state)]
+    from daqsched_executor.life import checks
+
+    state, told = checks.retold(state, now)
+    return state, [*said, *told]
 
 
 def _checked(state: State, event: Answered | Notified | Ticked, now: Moment) -> tuple[State, list[Command]]:

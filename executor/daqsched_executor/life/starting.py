@@ -118,8 +118,14 @@ def started(state: State, event: Started, now: Moment) -> tuple[State, list[Comm
         from daqsched_executor.life import checks  # only here: many jobs have none
 
         return checks.begin(state, now)
-    message = words.running(state.pid, now.clock, state.restarts, state.last_exit, state.note)
-    return state, [Tell(TASK_RUNNING, report_of(state, "running"), message), Say(f"runs: {message}")]
+    told = told_running(state)
+    return state, [told, Say(f"runs: {told.message}")]
+
+
+def told_running(state: State) -> Tell:
+    """For a program without checks."""
+    message = words.running(state.pid, state.since.clock, state.restarts, state.last_exit, state.note)
+    return Tell(TASK_RUNNING, report_of(state, "running"), message)
 
 
 def path_failed(state: State, event: PathFailed, now: Moment) -> tuple[State, list[Command]]:

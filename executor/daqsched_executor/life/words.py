@@ -106,6 +106,16 @@ def stopping(why: str, rule: Stop, pid: int, grace_s: float) -> str:
     return f"{why}: SIG{rule.signal} sent to pid {pid}, {then} follows in {duration(grace_s)}"
 
 
+def emptied(streams: tuple[str, ...]) -> str:
+    """Part of a running program's sentence from then on."""
+    names = " and ".join(streams)
+    which = streams[-1]
+    return (
+        f"its {names} {'was' if len(streams) == 1 else 'were'} emptied, as `> /dev/{which}` does (tee, too): lines may be lost; "
+        f'write `>> /dev/{which}`, or say Job(output="pipe")'
+    )
+
+
 def hook_hangs(which: str) -> str:
     """Not even its time limit ended it."""
     return f"hook {which}: gave no answer; going on without it"

@@ -11,6 +11,8 @@ from daqsched_executor.life.tail import LINES, TAIL_BYTES, last_lines
 MIB = 1 << 20
 #: Limits from here on mean "none" (cgroup v1 has a number of 63 bits there).
 _NO_LIMIT = 1 << 60
+#: A file that is emptied with each line holds no more.
+SMALL = 1 << 16
 
 
 class Memory(NamedTuple):
@@ -49,12 +51,37 @@ def read_memory(folder: str) -> Memory:
     return Memory(int(kills), _mib(_read(f"{folder}/{peak}")), _mib(_read(f"{folder}/{limit}")))
 
 
+class Place(NamedTuple):
+    """How far a file has been filled, and whether it was emptied since.
+
+    stdout and stderr are files that are opened to append: they grow. A program that opens /dev/stderr anew with a shell's ``>``
+    (O_TRUNC) empties its file, whose size may be the same after each line: then the time of its last change tells. What
+    the forwarder gives back to the disk (fallocate(2)) changes the time, too, and leaves fewer blocks.
+    """
+
+    size: int
+    changed: int
+    blocks: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Place:
+        """As it is now."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_blocks)
+
+    def emptied(self, before: Place) -> bool:
+        """Whether somebody emptied it in between, as far as can be seen."""
+        if self.size != before.size:
+            return self.size < before.size
+        return self.size > 0 and self.changed != before.changed and self.blocks >= before.blocks
+
+
 class Watch:
     """Looks at a run's beginning and at its end. ``output`` are the files of stdout and stderr."""
 
     def __init__(self, output: tuple[int, int], memory: str) -> None:
         self._output, self._memory = output, memory
         self._sizes = [_size(file) for file in output]
+        self._places = [_place(file) for file in output]
         self._kills = 0
 
     def begin(self) -> None:
@@ -68,6 +95,17 @@ class Watch:
                     pass
         self._sizes = [_size(file) for file in self._output]
         self._kills = read_memory(self._memory).kills
+
+    def emptied(self) -> tuple[int, ...]:
+        """Which of the two files were emptied since the last look, small ones where only the time of change tells: in large ones
+        the forwarder moves lines."""
+        found = []
+        for number, file in enumerate(self._output):
+            before, now = self._places[number], _place(file)
+            if now.emptied(before) and (now.size < before.size or now.size < SMALL):
+                found.append(number)
+            self._places[number] = now
+        return tuple(found)
 
     def memory(self) -> Memory | None:
         """What the cgroup says where the kernel killed for memory in it since `begin`; None where it did not.
@@ -85,10 +123,19 @@ class Watch:
                 status = os.fstat(file)
             except OSError:
                 continue
+            if status.st_size < start:  # emptied
+                start = 0
             begin = max(start, status.st_size - TAIL_BYTES)
             text = _tail(file, begin, TAIL_BYTES)
             found.append((status.st_mtime_ns, last_lines(text, cut=begin > start)))
         return tuple([line for _, lines in sorted(found, key=lambda one: one[0]) for line in lines][-LINES:])
+
+
+def _place(file: int) -> Place:
+    try:
+        return Place.of(os.fstat(file))
+    except OSError:
+        return Place(0, 0, 0)
 
 
 def _size(file: int) -> int:

@@ -28,6 +28,9 @@ PF_FORKNOEXEC = 0x40
 #: letters). It is not killed with the rest: it ends by itself when its container is gone.
 JANITOR = "daqsched-janito"
 
+#: How the process calls itself that copies what a program prints (see `machine.drain`). It ends by itself, too.
+DRAIN = "daqsched-drain"
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 

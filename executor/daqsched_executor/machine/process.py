@@ -14,11 +14,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daqsched_executor.contract import Payload
+from daqsched_executor.contract import PIPE, STDERR, STDOUT, Payload
 from daqsched_executor.life.events import (
     Died,
+    Emptied,
     Event,
     PathFailed,
     Reached,
@@ -32,6 +33,9 @@ from daqsched_executor.machine import child
 from daqsched_executor.machine.death import Watch
 from daqsched_executor.machine.filestore import FileStore
 from daqsched_executor.machine.kernel import JANITOR, Ended, Entry, Kernel, signal_number
+
+if TYPE_CHECKING:
+    from daqsched_executor.machine.drain import Drain
 
 #: How often /proc is read again that shows nothing where something lives; and where that may be a command beside the
 #: program, so that nothing may be what there is.
@@ -111,8 +115,15 @@ def no_process(error: OSError) -> str:
 class Program:
     """At most one at a time: `spawn` refuses while a child or anything that it began is there."""
 
-    def __init__(self, kernel: Kernel, output: tuple[int, int], memory: str = "") -> None:
-        """``memory``: see `death.memory_cgroup`."""
+    def __init__(
+        self,
+        kernel: Kernel,
+        output: tuple[int, int],
+        memory: str = "",
+        say: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        """``memory``: see `death.memory_cgroup`; ``say`` is for executor.log."""
+        self._say = say
         self._kernel = kernel
         self._output = output
         self._watch = Watch(output, memory)
@@ -144,12 +155,15 @@ class Program:
         self._asked = 0
         #: The program's file as it was when it last started well, and as the present child says that it is.
         self._known = self._same = ""
+        #: How the program ended and how many it left behind, until all that it printed is in its files.
+        self._ended: tuple[Ended, int] | None = None
+        self._drain: Drain | None = None
         #: Why there was no start, held back until what the runner began is gone.
         self._held: Event | None = None
 
     def spawn(self, payload: Payload) -> list[Event]:
         """Fork the child that becomes the program."""
-        assert self.pid == 0 and not self._clearing, "the last program is still there"
+        assert self.pid == 0 and not self._clearing and self._ended is None, "the last program is still there"
         self._heard, self._failure = b"", None
         self._executing = self._started = self._killing = False
         self._same = ""
@@ -163,13 +177,48 @@ class Program:
                 from daqsched_executor.container import order  # noqa: F401 (now: `_memory` needs it when all else may be gone)
 
                 self._order = os.memfd_create("order")
+            output = self._drained() if payload.output == PIPE and payload.container is None else self._output
             files = self.store.kept if self.store is not None else ()
             self.pid, self.talk = fork_child(
-                self._kernel, payload, self._output, self._order, self._known, files, self.notify
+                self._kernel, payload, output, self._order, self._known, files, self.notify
             )
         except OSError as error:
+            if self._drain is not None:  # it ends by itself
+                self._drain.handed_over()
+                self._drain.close()
+                self._drain = None
             return [StartFailed(no_process(error))]
+        if self._drain is not None:
+            self._drain.handed_over()
         return [Spawned(self.pid)]
+
+    def _drained(self) -> tuple[int, ...]:
+        """What the program prints to, where something is between it and its files."""
+        from daqsched_executor.machine.drain import Drain  # few jobs have it
+
+        run_id = os.path.basename(os.environ.get("MESOS_DIRECTORY", ""))
+        self._drain = Drain(self._fork, self._output, run_id, self._say)
+        self.runners.add(self._drain.pid)
+        return self._drain.ends
+
+    def _fork(self, run: Callable[[], None]) -> int:
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+        try:
+            pid = self._kernel.fork()
+            if pid == 0:
+                try:
+                    signal.set_wakeup_fd(-1)
+                    run()
+                finally:
+                    os._exit(0)
+            return pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+    def emptied(self) -> list[Event]:
+        """Whether the program, or somebody, emptied what it prints to."""
+        names = tuple((STDOUT, STDERR)[number] for number in self._watch.emptied())
+        return [Emptied(names)] if names else []
 
     def listen(self) -> list[Event]:
         """What the child said since the last time; ends with `Started` when exec closed the pipe."""
@@ -224,6 +273,8 @@ class Program:
                 if ended is None:
                     break
                 self.runners.discard(ended.pid)
+                if self._drain is not None and ended.pid == self._drain.pid:
+                    self._drain_ended()
                 if ended.pid == self.pid:
                     ended_program = ended
                     events += self.listen()
@@ -233,19 +284,35 @@ class Program:
             if alone or living:
                 break
         if ended_program is not None:
-            self._clearing = bool(living)
-            end = self._end_of(ended_program, len(living))
+            self._ended, self._clearing = (ended_program, len(living)), bool(living)
+        if self._drain is not None and not self.pid and not living:
+            self._drain.finish()
+        if self._ended is not None and (living or self._drain is None):
+            end = self._end_of(*self._ended)
+            self._ended = None
             if living and not self._started:  # a runner that could not start its container leaves its janitor
                 self._held = end
             else:
                 events.append(end)
-        elif self._clearing and not living:
+        elif self._clearing and not living and self._drain is None:
             self._clearing = False
             events.append(self._held or TreeGone())
             self._held = None
         if self._killing and living:
             self._kill_all()
         return events
+
+    def _drain_ended(self) -> None:
+        """It has read all; or somebody killed it while the program lives."""
+        assert self._drain is not None
+        if self.pid:
+            try:
+                self._drain.again()
+                return self.runners.add(self._drain.pid)
+            except OSError:  # no process can be started: the program shall not wait for a reader that never comes
+                pass
+        self._drain.close()
+        self._drain = None
 
     def _end_of(self, ended: Ended, left: int) -> Event:
         if self.talk >= 0:

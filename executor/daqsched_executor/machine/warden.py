@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from daqsched_executor.contract import Stop
-from daqsched_executor.machine.kernel import JANITOR, Kernel, signal_name
+from daqsched_executor.machine.kernel import DRAIN, JANITOR, Kernel, signal_name
 from daqsched_executor.out import say
 
 #: Tells the executor that its warden is gone.
@@ -44,7 +44,7 @@ while [ $round -lt 100 ]; do
   for child in $all; do
     name=
     read -r name 2>/dev/null </proc/$child/comm
-    [ "$name" = {JANITOR} ] || kill -KILL $child 2>/dev/null
+    [ "$name" = {JANITOR} ] || [ "$name" = {DRAIN} ] || kill -KILL $child 2>/dev/null
   done
   sleep 0.05
   round=$((round + 1))
@@ -156,7 +156,7 @@ def end_all(kernel: Kernel) -> int:
     limit = time.monotonic() + GIVE_UP_S
     while time.monotonic() < limit:
         for entry in kernel.descendants():
-            if entry.name != JANITOR:  # it ends a container, and then itself
+            if entry.name not in (JANITOR, DRAIN):  # they end when they have done their part
                 killed.add(entry.pid)
                 kernel.signal_process(entry, signal.SIGKILL)
         try:

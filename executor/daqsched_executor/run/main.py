@@ -68,6 +68,9 @@ if TYPE_CHECKING:
     from daqsched_executor.run.checks import Checks
     from daqsched_executor.run.survey import Looks
 
+#: So long after a start it is looked at first whether the program's files were emptied, then after twice as long, at most so long.
+FIRST_LOOK_S, MOST_LOOK_S = 1.0, 60.0
+
 #: What a Mesos agent gives to every executor.
 NEEDED = ("MESOS_AGENT_ENDPOINT", "MESOS_FRAMEWORK_ID", "MESOS_EXECUTOR_ID")
 
@@ -138,13 +141,15 @@ class Run:
         if guarded:
             self._loop.on_signals((WARDEN_GONE,), self._warden_gone)
         memory = memory_cgroup(environ, own_cgroups())
-        self._program = Program(self._kernel, (files.stdout, files.stderr), memory)
+        self._program = Program(self._kernel, (files.stdout, files.stderr), memory, log.say)
         self._link = Link(self._loop, log, self._events.append, environ, token)
         self._state = begin(self._kernel.now(), patience_s(environ), bool(token))
         self._claim = InstanceClaim(self._kernel, environ[SPOOL_VARIABLE], environ[KEY_VARIABLE])
         self._registered = Registered([], -1, [])
         #: The program's start that was told last.
         self._start = 1
+        #: When it is looked at next whether somebody emptied the program's files, and how long after the time before.
+        self._look_at, self._look_s = 0.0, FIRST_LOOK_S
         self._looks: Looks | None = None
         self._made_besides: Besides | None = None
         self._checks: Checks | None = None
@@ -169,14 +174,18 @@ class Run:
     # ----------------------------------------------------------------------------------- what is heard
 
     def _wake_at(self) -> float | None:
-        times = [time for time in (self._state.wake_at, self._link.wake_at()) if time is not None]
-        return min(times) if times else None
+        times = (self._state.wake_at, self._link.wake_at(), self._look_at if self._program.pid else None)
+        return min((time for time in times if time is not None), default=None)
 
     def _woken(self) -> None:
         wake_at = self._state.wake_at
         if wake_at is not None and self._loop.now() >= wake_at:
             self._events.append(Ticked())
         self._link.wake()
+        if self._program.pid and self._loop.now() >= self._look_at:
+            self._look_s = min(MOST_LOOK_S, self._look_s * 2)
+            self._look_at = self._loop.now() + self._look_s
+            self._events += self._program.emptied()
 
     def _ended_by(self, number: int) -> None:
         self._events.append(StopAsked(f"{signal_name(number)} to the executor"))
@@ -238,6 +247,8 @@ class Run:
             self._tell_start()
             answers = self._program.spawn(self._with_checks(command.payload))
             self._events.extendleft(reversed(answers))
+            self._look_s = FIRST_LOOK_S
+            self._look_at = self._loop.now() + FIRST_LOOK_S
             if self._program.talk >= 0:
                 self._loop.watch(self._program.talk, READ, self._child_speaks)
         elif isinstance(command, Signal):

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Optional, Union
+from typing import Any, Literal, Optional, Union
 
 from daqsched.errors import JobError
 from daqsched.jobfile.checks import Check
@@ -79,6 +79,9 @@ class Job:
     #: Whether programs with a setuid bit (sudo, ping) or capabilities of their own get more rights when it, or one of its
     #: hooks, actions and checks, runs them.
     setuid: bool = False
+    #: What stdout and stderr are. "file": it never waits for whoever reads its lines, but what opens /dev/stderr anew empties the
+    #: file. "pipe": that does no harm, and a process of its own copies the lines.
+    output: Literal["file", "pipe"] = "file"
     #: The image that it runs in; None: it runs on the machine itself.
     container: Optional[Container] = None
     #: Names of jobs that must be running before this one is started: on the same host where they run there, else on all
@@ -159,6 +162,7 @@ class Job:
                 "lock": self.lock,
                 "libraries": self.libraries,
                 "setuid": self.setuid,
+                "output": self.output,
             },
         )
         check_job(spec)

@@ -16,6 +16,7 @@ from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal, unbounded
 from daqsched.spec import FORWARDER, CheckSpec, JobSpec, LoggingSpec, size_of
 from daqsched_executor.contract import (
     CHECK_KINDS,
+    OUTPUTS,
     RESTART_POLICIES,
     STDERR,
     STDOUT,
@@ -73,6 +74,8 @@ def check_job(job: JobSpec) -> None:
     for name in job.limits:
         if name not in _LIMITS:
             raise JobError(f"{name!r} is no limit{did_you_mean(name, _LIMITS)}", "limits")
+    if job.output not in OUTPUTS:
+        raise JobError(f"{job.output!r} is not an output: one of {', '.join(OUTPUTS)}", "output")
     _check_restart(job)
     _check_stop(job)
     names = set()

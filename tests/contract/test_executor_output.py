@@ -1,0 +1,201 @@
+"""What a program prints and opens anew: files that it empties itself, told and no silence; pipes, which nothing empties."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from daqsched_executor.contract import Check, Restart
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of, report_of
+from waiting import alive, until
+
+#: Each way to open one's own stream anew that people use, 100 lines of each, among lines of the usual kind.
+ANEW = """
+for i in $(seq 100); do
+  echo usual $i >&2
+  echo anew $i > /dev/stderr
+  echo copied $i | tee /dev/stderr > /dev/null
+  echo appended $i >> /dev/stderr
+  echo by-number $i > /proc/self/fd/2
+done
+"""
+
+#: Prints numbered lines as fast as it can, and keeps the number of the last one that the kernel took.
+COUNTS = """
+import mmap, os
+count = int(open("count").read() or 0) if os.path.exists("count") else 0
+with open("count", "w+b") as file:
+    file.write(b"%020d" % count)
+    file.flush()
+    kept = mmap.mmap(file.fileno(), 20)
+    while True:
+        os.write(1, b"%020d\\n" % (count + 1))
+        count += 1
+        kept[:] = b"%020d" % count
+"""
+
+
+def counted(sandbox: Path) -> int:
+    """The number of the last line that the program is sure of."""
+    text = (sandbox / "count").read_text() if (sandbox / "count").exists() else ""
+    return int(text or 0)
+
+
+def check_lines(sandbox: Path) -> None:
+    """Every line is there once, in order; one may be there that the program did not live to count, and is printed again."""
+    with open(sandbox / "stdout", "rb") as file:
+        last = 0
+        for line in file:
+            number = int(line)
+            assert number in (last, last + 1) and len(line) == 21
+            last = number
+    assert last >= counted(sandbox)
+
+
+def drains(executor: ExecutorUnderTest) -> list[int]:
+    """The processes that copy."""
+    found = []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            if Path(f"/proc/{pid}/comm").read_text() == "daqsched-drain\n" and Path(f"/proc/{pid}/cwd").samefile(
+                executor.sandbox
+            ):
+                found.append(pid)
+        except OSError:
+            continue
+    return [pid for pid in found if alive(pid)]
+
+
+class TestPipe:
+    """``output="pipe"``."""
+
+    @pytest.mark.parametrize("user", ["", "nobody"])
+    def test_nothing_is_lost_however_a_stream_is_opened(self, agent: FakeAgent, start: Start, user: str) -> None:
+        """By redirections, tee and numbers; also by another account."""
+        executor = start("/bin/sh", "-c", ANEW, output="pipe", user=user, restart=Restart("never"))
+        agent.wait_update("TASK_FINISHED")
+        lines = (executor.sandbox / "stderr").read_text().splitlines()
+        kinds = ("usual", "anew", "copied", "appended", "by-number")
+        assert lines == [f"{kind} {number}" for number in range(1, 101) for kind in kinds]
+        assert (executor.sandbox / "stdout").read_bytes() == b""
+        executor.leave()
+        assert drains(executor) == []
+
+    def test_kill_9_of_the_program_loses_no_line(self, start: Start) -> None:
+        """Again and again, in full speed."""
+        executor = start(sys.executable, "-S", "-c", COUNTS, output="pipe", restart=Restart(delay_s=0.0))
+        for number in range(1, 6):
+            pid = executor.running(number).pid
+            more = counted(executor.sandbox) + 20_000
+            until(lambda more=more: counted(executor.sandbox) > more, "lines")
+            os.kill(pid, signal.SIGKILL)
+        executor.running(6)
+        until(lambda: len(drains(executor)) == 1, "the last drain alone")
+        executor.end()
+        until(lambda: not drains(executor), "end of the drain")
+        check_lines(executor.sandbox)
+
+    def test_kill_9_of_the_executor_loses_no_line(self, start: Start) -> None:
+        """What copies is left alone by the warden, and ends when all is in the file."""
+        executor = start(sys.executable, "-S", "-c", COUNTS, output="pipe")
+        executor.running()
+        until(lambda: counted(executor.sandbox) > 20_000, "lines")
+        os.kill(executor.pid, signal.SIGKILL)
+        executor.leave()
+        assert drains(executor) == [] and processes_of(executor) == []
+        check_lines(executor.sandbox)
+
+    def test_kill_9_of_what_copies_goes_unnoticed(self, start: Start) -> None:
+        """Another one goes on with what is in the pipe, and the program notices nothing."""
+        executor = start(sys.executable, "-S", "-c", COUNTS, output="pipe")
+        pid = executor.running().pid
+        for _ in range(5):
+            (copier,) = until(lambda: drains(executor), "drain")
+            more = counted(executor.sandbox) + 20_000
+            until(lambda more=more: counted(executor.sandbox) > more, "lines")
+            os.kill(copier, signal.SIGKILL)
+            until(lambda copier=copier: drains(executor) not in ([], [copier]), "next drain")
+        assert alive(pid)
+        os.kill(executor.pid, signal.SIGKILL)
+        executor.leave()
+        lines = (executor.sandbox / "stdout").read_bytes().split()
+        # what it had read and not written when it was killed: nothing else may be missing
+        assert int(lines[-1]) >= counted(executor.sandbox) and len(lines) >= 100_000
+
+    def test_a_pipe_that_a_stranger_holds_open_delays_a_restart_by_seconds(
+        self, agent: FakeAgent, start: Start
+    ) -> None:
+        """He may be anybody to whom the program gave it."""
+        executor = start("/bin/sh", "-c", "echo a; sleep 1000", output="pipe", restart=Restart(delay_s=0.0))
+        pid = executor.running().pid
+        with open(f"/proc/{pid}/fd/1", "wb") as held:
+            os.kill(pid, signal.SIGKILL)
+            executor.running(2)
+            with pytest.raises(BrokenPipeError):
+                held.write(b"x" * 100)
+                held.flush()
+            held.raw.close()
+
+    def test_what_a_program_leaves_behind_is_killed_and_what_it_printed_is_there(
+        self, agent: FakeAgent, start: Start
+    ) -> None:
+        """The last lines are in the report of its death."""
+        text = "setsid -f sh -c 'echo daemon; sleep 1000'; sleep 0.2; echo last words; exit 3"
+        start("/bin/sh", "-c", text, output="pipe", restart=Restart("never"))
+        exit = report_of(agent.wait_update("TASK_FAILED")).last_exit
+        assert exit is not None and exit.code == 3
+
+    def test_the_last_lines_are_told(self, agent: FakeAgent, start: Start) -> None:
+        """A death is told when all that was printed has been copied."""
+        text = "for i in $(seq 5000); do echo line $i; done; exit 3"
+        start("/bin/sh", "-c", text, output="pipe", restart=Restart("never"))
+        exit = report_of(agent.wait_update("TASK_FAILED")).last_exit
+        assert exit is not None and exit.lines[-1] == "line 5000"
+
+
+class TestFile:
+    """As it is without a word."""
+
+    def test_a_program_that_empties_its_file_is_told_and_not_taken_for_silent(
+        self, agent: FakeAgent, start: Start
+    ) -> None:
+        """Each line has the length of the one before, so that the file's size is always the same."""
+        text = "while :; do echo alive, all well > /dev/stderr; sleep 0.2; done"
+        check = Check("output", "lines", silence_s=2.0, grace_s=5.0)
+        executor = start("/bin/sh", "-c", text, checks=(check,))
+        pid = executor.running().pid
+        told = agent.wait_update(
+            "TASK_RUNNING", contains="its stderr was emptied, as `> /dev/stderr` does", limit_s=40.0
+        )
+        assert report_of(told).pid == pid and 'Job(output="pipe")' in told["message"]
+        assert alive(pid) and report_of(told).restarts == 0
+
+    def test_it_is_told_of_a_program_without_checks(self, agent: FakeAgent, start: Start) -> None:
+        """Once."""
+        text = "for i in $(seq 1000); do echo $i; done; while :; do echo x | tee /dev/stdout; sleep 0.2; done"
+        executor = start("/bin/sh", "-c", text)
+        executor.running()
+        agent.wait_update("TASK_RUNNING", contains="its stdout was emptied", limit_s=40.0)
+        assert executor.log().count("was emptied") == 1
+
+    def test_a_pattern_is_found_in_a_file_that_is_emptied(self, agent: FakeAgent, start: Start) -> None:
+        """Whether it is shorter, as long, or longer by the next look."""
+        text = (
+            "while :; do echo event > /dev/stderr; for i in 1 2 3 4 5 6 7; do echo other $i >&2; sleep 0.05; done; done"
+        )
+        check = Check("output", "lines", pattern="^event$", silence_s=2.0, grace_s=5.0)
+        executor = start("/bin/sh", "-c", text, checks=(check,))
+        pid = executor.running().pid
+        agent.wait_update("TASK_RUNNING", contains="its stderr was emptied", limit_s=40.0)
+        assert alive(pid)
+
+    def test_the_last_lines_of_a_file_that_was_emptied_are_told(self, agent: FakeAgent, start: Start) -> None:
+        """It is shorter than it was when the program began."""
+        text = "test -e second || { touch second; seq 100000; exit 1; }; : > /dev/stdout; echo last words; exit 3"
+        start("/bin/sh", "-c", text, restart=Restart(budget=1))
+        exit = report_of(agent.wait_update("TASK_FAILED")).last_exit
+        assert exit is not None and exit.lines == ("last words",)
