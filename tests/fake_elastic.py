@@ -24,6 +24,8 @@ class FakeElastic:
     def __init__(self) -> None:
         self.documents: dict[tuple[str, str], dict[str, Any]] = {}
         self.templates: dict[str, dict[str, Any]] = {}
+        #: Those that were made by name, with their settings and mappings.
+        self.indices: dict[str, dict[str, Any]] = {}
         #: Each bulk request's number of documents and bytes, in order.
         self.bulks: list[tuple[int, int]] = []
         self.authorizations: list[str] = []
@@ -95,6 +97,8 @@ class FakeElastic:
             return status, {"error": {"type": "fake", "reason": f"told to answer {status}"}, "status": status}
         if path.startswith("/_index_template/"):
             return self._template(method, path.rsplit("/", 1)[1], body)
+        if "_bulk" not in path:
+            return self._index(method, path.split("/")[1].partition("?")[0], body)
         return self._bulk(path.split("/")[1], body)
 
     def _template(self, method: str, name: str, body: bytes) -> tuple[int, dict[str, Any]]:
@@ -104,6 +108,16 @@ class FakeElastic:
         if name not in self.templates:
             return 404, {"error": {"type": "resource_not_found_exception", "reason": name}, "status": 404}
         return 200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]}
+
+    def _index(self, method: str, name: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        if method == "PUT":
+            if name in self.indices:
+                return 400, {"error": {"type": "resource_already_exists_exception", "reason": name}, "status": 400}
+            self.indices[name] = json.loads(body)
+            return 200, {"acknowledged": True}
+        if name not in self.indices:
+            return 404, {"error": {"type": "index_not_found_exception", "reason": name}, "status": 404}
+        return 200, {name: {"mappings": self.indices[name]["mappings"]}}
 
     def _bulk(self, index: str, body: bytes) -> tuple[int, dict[str, Any]]:
         rows = body.split(b"\n")

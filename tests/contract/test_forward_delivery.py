@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -16,6 +17,7 @@ from daqsched_executor.forward.batch import BODY
 from daqsched_executor.forward.journal import Journal
 from daqsched_executor.forward.lines import LONGEST
 from daqsched_executor.forward.position import Range
+from daqsched_executor.forward.record import index_of
 from fake_elastic import FakeElastic
 from forwarding import ForwarderProcess, Printer
 from waiting import until
@@ -131,6 +133,62 @@ def test_a_template_that_may_not_be_installed_is_one_sentence(elastic: FakeElast
     printer.print("x\n")
     until(stored(elastic, "x"), "stored")
     assert process.errors.count("index template logs") == 1
+    (made,) = elastic.indices.values()
+    assert made["mappings"]["properties"]["host"]["properties"]["name"]["type"] == "keyword"
+    # the template may be there, with what somebody chose: that is not overruled
+    assert "auto_expand_replicas" not in made["settings"]["index"]
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["absent", "unseen"])
+def test_lines_wait_where_an_index_would_be_made_without_our_fields(
+    elastic: FakeElastic, spool: Path, start: Start, seen: bool
+) -> None:
+    """Neither the template nor the index may be made: it is said, in `--status` too, and all is stored when one may be."""
+
+    def refuse(path: str, body: bytes) -> int | None:
+        if "_template" in path:
+            return 403 if body or not seen else None
+        return 403 if "_bulk" not in path and body else None
+
+    elastic.refuse_request = refuse
+    printer = Printer(spool)
+    process = start()
+    printer.print("x\n")
+    until(lambda: "lines wait on disk; give the forwarders' role" in process.errors, "it is said")
+    until(lambda: any("create_index" in one["sentence"] for one in process.counts()["troubles"]), "a trouble")
+    assert not elastic.documents and not elastic.bulks
+    elastic.refuse_request = lambda path, body: None
+    until(stored(elastic, "x"), "stored", 40)
+    assert "logs" in elastic.templates
+
+
+def test_lines_go_on_into_an_index_that_was_made_without_our_fields(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """They would wait for ever; what is wrong is a trouble with what to do."""
+    elastic.refuse_request = lambda path, body: 403 if "_template" in path else None
+    name = index_of("logs", time.time_ns() // 1000)
+    elastic.indices[name] = {"mappings": {"properties": {"@timestamp": {"type": "date"}, "message": {"type": "text"}}}}
+    printer = Printer(spool)
+    process = start()
+    printer.print("x\n")
+    until(stored(elastic, "x"), "stored")
+    until(lambda: process.counts()["troubles"], "a trouble")
+    assert f"{name} was made without daqsched's template (host.name is not there" in process.errors
+
+
+def test_a_password_that_is_wrong_from_the_start_makes_no_index(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """Not known: one sentence, and when we are, the templates come first."""
+    elastic.refuse_request = lambda path, body: 401
+    printer = Printer(spool)
+    process = start()
+    printer.print("x\n")
+    until(lambda: "takes no lines: 401" in process.errors, "said")
+    elastic.refuse_request = lambda path, body: None
+    until(stored(elastic, "x"), "stored", 40)
+    assert process.errors.count("takes no lines: 401") == 1 and "logs" in elastic.templates
 
 
 def test_an_older_template_is_replaced_and_a_newer_one_left_alone(

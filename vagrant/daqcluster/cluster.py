@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Sequence, Union
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Union
 
 from daqcluster import containers, elasticsearch, mesos, mesos_build, processes, zookeeper
 from daqcluster.errors import ClusterError
@@ -140,6 +140,7 @@ class Cluster:
         jvm: str = elasticsearch.JVM,
         network: mesos.Network = mesos.LOOPBACK,
         tokens: bool = True,
+        users: Optional[Mapping[str, elasticsearch.User]] = None,
     ) -> Cluster:
         """Bring it up and wait until all of it answers.
 
@@ -147,7 +148,8 @@ class Cluster:
         of another's. ``launcher``: linux or posix, else the best that this machine allows. ``credentials``: Mesos' own
         JSON file of principals and secrets; frameworks must then be one of these. ``ports``: what each new agent offers, as
         FIRST-LAST; else some of its own, because they share the machine's. ``jvm``: options of Elasticsearch's JVM, empty for
-        the server as it is delivered. ``network``: where it is not all on loopback. ``tokens``: whether new agents know
+        the server as it is delivered. ``users``: an Elasticsearch with its security on knows
+        these and nobody else. ``network``: where it is not all on loopback. ``tokens``: whether new agents know
         their executors by tokens (Mesos' --authenticate_http_executors). A cluster that is up is left as it is; what
         has died of it is started again, what it lacks is added. Raises `ClusterError`; a new cluster that can't
         come up is taken down, its logs stay.
@@ -186,6 +188,7 @@ class Cluster:
                     jvm,
                     network,
                     tokens,
+                    users or {},
                 )
             except BaseException:
                 # whatever it was, also Ctrl-C: half a cluster is of no use; its logs are
@@ -208,6 +211,7 @@ class Cluster:
         jvm: str,
         network: mesos.Network,
         tokens: bool,
+        users: Mapping[str, elasticsearch.User],
     ) -> None:
         wanted = set(self.members) | {"master", *names}
         wanted |= {"elasticsearch"} if search else set()
@@ -223,7 +227,7 @@ class Cluster:
 
         # first what takes longest to start, then what others need to start
         if "elasticsearch" in missing:
-            self._begin("elasticsearch", lambda: self._elasticsearch(homes["elasticsearch"], heap, jvm))
+            self._begin("elasticsearch", lambda: self._elasticsearch(homes["elasticsearch"], heap, jvm, users))
         if "zookeeper" in missing:
             self._begin("zookeeper", lambda: self._zookeeper(homes["zookeeper"]))
         if "zookeeper" in wanted:
@@ -253,7 +257,7 @@ class Cluster:
             made: dict[str, Future[Path]] = {kind: pool.submit(parts[kind].ready, self._say) for kind in kinds}
             return {name: future.result() for name, future in made.items()}
 
-    def _elasticsearch(self, home: Path, heap: str, jvm: str) -> Member:
+    def _elasticsearch(self, home: Path, heap: str, jvm: str, users: Mapping[str, elasticsearch.User]) -> Member:
         folder = self.folder / "work" / "elasticsearch"
         if os.geteuid() == 0:
             # its account must be able to come there, and our folder may be root's own
@@ -263,7 +267,7 @@ class Cluster:
         folder.mkdir(parents=True, exist_ok=True)
         port = free_port()
         argv, env = elasticsearch.command(
-            home, folder, elasticsearch.settings("n1", folder, port, free_port()), heap, jvm
+            home, folder, elasticsearch.settings("n1", folder, port, free_port(), bool(users)), heap, jvm, users
         )
         return Member("elasticsearch", argv, env, self._log("elasticsearch"), port)
 
@@ -392,10 +396,7 @@ class Cluster:
     def _wait_elasticsearch(self) -> None:
         member = self.members["elasticsearch"]
 
-        def healthy() -> bool:
-            return (mesos.get(member.port, "/_cluster/health") or {}).get("status") in ("green", "yellow")
-
-        self._until(healthy, "Elasticsearch (5 to 15 s)", [member], ELASTICSEARCH_S)
+        self._until(lambda: elasticsearch.well(member.port), "Elasticsearch (5 to 15 s)", [member], ELASTICSEARCH_S)
 
     def _wait_zookeeper(self) -> None:
         member = self.members["zookeeper"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
+import json
 import os
 import pwd
 import shutil
 import ssl
 import zipfile
 from pathlib import Path
-from typing import Mapping
+from typing import Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
 from daqcluster import cache, java, maven
@@ -64,7 +67,16 @@ def _unpack(archive: Path, folder: Path) -> None:
                 place.chmod(0o755 if program else 0o644)
 
 
-def settings(name: str, folder: Path, port: int, transport: int) -> dict[str, str]:
+class User(NamedTuple):
+    """Somebody whom a server with its security on knows (file realm), with a role of the same name."""
+
+    password: str
+    #: Rights on the cluster, and on the indices of a pattern; all where there are none of either.
+    cluster: Sequence[str] = ()
+    indices: Mapping[str, Sequence[str]] = {}
+
+
+def settings(name: str, folder: Path, port: int, transport: int, secure: bool = False) -> dict[str, str]:
     """What stands in its elasticsearch.yml. A setting that it does not know ends it at the start."""
     return {
         "cluster.name": "daqcluster",
@@ -79,13 +91,37 @@ def settings(name: str, folder: Path, port: int, transport: int) -> dict[str, st
         "cluster.routing.allocation.disk.threshold_enabled": "false",
         # it would want native code that this build lacks
         "xpack.ml.enabled": "false",
-        # The place for --elasticsearch-security: true here, users and roles by `prepare` before the first start.
-        "xpack.security.enabled": "false",
+        # of users and their rights only: all of it is on loopback
+        "xpack.security.enabled": str(secure).lower(),
+        **(
+            dict.fromkeys(("xpack.security.http.ssl.enabled", "xpack.security.transport.ssl.enabled"), "false")
+            if secure
+            else {}
+        ),
     }
 
 
+def _know(config: Path, users: Mapping[str, User]) -> None:
+    """The files of its file realm; passwords as `bin/elasticsearch-users` hashes them, without a JVM for each."""
+    known, roles, rights = [], [], []
+    for name, user in users.items():
+        salt = os.urandom(32)
+        digest = hashlib.pbkdf2_hmac("sha512", user.password.encode(), salt, 1000, 32)
+        known.append(f"{name}:{{PBKDF2}}1000${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}")
+        role = name if user.cluster or user.indices else "superuser"
+        roles.append(f"{role}:{name}")
+        if role == name:
+            indices = [{"names": [names], "privileges": list(given)} for names, given in user.indices.items()]
+            # it wants each role to begin at a line's begin
+            rights += [f"{name}:", f"  cluster: {json.dumps(list(user.cluster))}", f"  indices: {json.dumps(indices)}"]
+    for file, text in (("users", known), ("users_roles", roles), ("roles.yml", rights)):
+        path = config / file
+        path.write_text("\n".join(text) + "\n")
+        path.chmod(0o600)
+
+
 def command(
-    home: Path, folder: Path, values: Mapping[str, str], heap: str, jvm: str
+    home: Path, folder: Path, values: Mapping[str, str], heap: str, jvm: str, users: Mapping[str, User] = {}
 ) -> tuple[list[str], dict[str, str]]:
     """The command and its environment; ``folder`` gets configuration, data and logs and the right owner."""
     config = folder / "config"
@@ -94,6 +130,8 @@ def command(
     options = config / "jvm.options"
     kept = [line for line in options.read_text().splitlines() if not line.startswith(_UNWANTED)]
     options.write_text("\n".join(kept) + "\n")
+    if users:
+        _know(config, users)
     for part in ("data", "logs", "tmp"):
         (folder / part).mkdir(exist_ok=True)
     argv = [str(home / "bin" / "elasticsearch")]
@@ -117,6 +155,20 @@ def command(
         "HOME": str(folder),
     }
     return argv, env
+
+
+def well(port: int) -> bool:
+    """Whether it answers, to somebody whom it knows."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+    try:
+        connection.request("GET", "/_cluster/health")
+        answer = connection.getresponse()
+        body = answer.read()
+        return answer.status == 401 or (answer.status == 200 and json.loads(body)["status"] in ("green", "yellow"))
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return False
+    finally:
+        connection.close()
 
 
 def check_answers(url: str) -> None:

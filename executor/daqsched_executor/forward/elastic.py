@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..contract.template import TEMPLATE_VERSION, chosen, templates
 from .batch import BODY, REPLY_FILTER, Batch, Documents, Verdict, judge, pause_s
 from .connection import Body, Complain, Connection, HTTPException, Reply
 from .deadletter import Letter, Refused, letter
-
-#: Answers to a whole request that mean "later"; other refusals mean that somebody must change something.
-_LATER = (408, 429, 500, 502, 503, 504)
+from .fitting import LATER, Fitting, words
 
 #: A request is not made smaller than this because the server has no time for larger ones.
 LEAST = 50
@@ -55,38 +50,22 @@ class Elastic:
         self._chance = chance
         #: So many documents a request has at most: fewer where the server has no time, more where it has.
         self._most = 1 << 20
+        self._fitting = Fitting(self._ask, prefix, complain)
         #: The last request found the server too busy for it.
         self._busy = False
 
     def install_templates(self) -> bool:
-        """See that new indices get our field types, before the first line makes one.
+        """See that new indices get our field types, before the first line makes one (`fitting`).
 
-        An older template is replaced, with what was chosen by `daqsched logs setup`; a newer one is left alone. One that
-        may not be written is a sentence and no reason to hold lines back. False where the forwarder was told to give up.
+        One that may not be written is a sentence and no reason to hold lines back. False where the forwarder was told to
+        give up.
         """
-        return all(self._install(name) for name in templates(self._prefix))
-
-    def _install(self, name: str) -> bool:
         attempt = 0
-        while True:
-            reply = self._ask("GET", f"/_index_template/{name}")
-            version, choice = chosen(_json(reply)) if reply is not None and reply.status == 200 else (0, None)
-            if version >= TEMPLATE_VERSION:
-                return True
-            if reply is not None and reply.status in (200, 404):
-                body = templates(self._prefix, choice)[name] if choice else templates(self._prefix)[name]
-                reply = self._ask("PUT", f"/_index_template/{name}", json.dumps(body).encode())
-            if reply is not None and reply.status not in _LATER:
-                if reply.status != 200:
-                    self._complain(
-                        "template",
-                        f"cannot see to the index template {name} ({_words(reply)}); "
-                        "new indices get what Elasticsearch guesses unless somebody installs it: daqsched logs setup",
-                    )
-                return True
+        while not self._fitting.install():
             attempt += 1
             if self._give_up.wait(pause_s(attempt, self._chance())):
                 return False
+        return True
 
     def deliver(self, batch: Batch) -> Outcome:
         """Store every line of the batch that Elasticsearch does not refuse for ever, however long that takes."""
@@ -105,7 +84,7 @@ class Elastic:
                     work[-1:] = _split(documents, (len(documents) + 1) // 2)
                 else:
                     work.pop()
-                    refused.append(Refused(batch.target, documents.body(), _words(reply), large=True))
+                    refused.append(Refused(batch.target, documents.body(), words(reply), large=True))
                 continue
             verdict = self._verdict(reply, len(documents))
             busy = self._busy or (verdict is not None and bool(verdict.later))
@@ -182,14 +161,16 @@ class Elastic:
                 return False
 
     def _bulk(self, index: str, documents: Documents) -> Reply | None:
+        if not self._fitting.ready(index):
+            return None
         return self._ask("POST", f"/{index}/_bulk?{REPLY_FILTER}", documents.parts(), "application/x-ndjson")
 
     def _verdict(self, reply: Reply | None, count: int) -> Verdict | None:
         """What a reply says of each document; None where it says nothing, and then people were told why."""
-        if reply is None or reply.status in _LATER:
+        if reply is None or reply.status in LATER:
             return None
         if reply.status != 200:
-            self._complain("request", f"{self._connection.node} takes no lines: {_words(reply)}; they wait on disk")
+            self._complain("request", f"{self._connection.node} takes no lines: {words(reply)}; they wait on disk")
             return None
         try:
             return judge(reply.body, count)
@@ -202,9 +183,9 @@ class Elastic:
         self._busy = False
         try:
             reply = self._connection.request(method, path, body, kind)
-            if reply.status in _LATER:
+            if reply.status in LATER:
                 self._busy = True
-                self._complain("busy", f"{node} has no time: {_words(reply)}; lines wait on disk")
+                self._complain("busy", f"{node} has no time: {words(reply)}; lines wait on disk")
             return reply
         except (OSError, HTTPException) as error:
             self._busy = isinstance(error, TimeoutError)
@@ -232,27 +213,3 @@ def _parts(letters: Sequence[tuple[Refused, Letter]]) -> list[list[tuple[Refused
         parts[-1].append(one)
         room -= size
     return parts
-
-
-def _json(reply: Reply) -> Any:
-    try:
-        return json.loads(reply.body)
-    except ValueError:
-        return {}
-
-
-def _words(reply: Reply) -> str:
-    """The reason that an error reply gives, short."""
-    try:
-        error = json.loads(reply.body)["error"]
-        words = f"{error['type']}: {error['reason']}" if isinstance(error, dict) else str(error)
-    except (ValueError, KeyError, TypeError):
-        words = reply.body[:200].decode("utf-8", "replace").strip() or _named(reply.status)
-    return f"{reply.status} {' '.join(words.split())[:300]}"
-
-
-def _named(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""

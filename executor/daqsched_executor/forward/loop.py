@@ -175,11 +175,13 @@ class Forwarder:
 
     def _bury(self, elastic: Elastic) -> None:
         """What others left to be stored as dead letters, all that is there together."""
+        installed = False
         while True:
             outcomes = [self._refused.get()]
             with suppress(queue.Empty):
                 while True:
                     outcomes.append(self._refused.get_nowait())
-            kept = elastic.bury([one for outcome in outcomes for one in outcome.refused])
+            installed = installed or elastic.install_templates()
+            kept = installed and elastic.bury([one for outcome in outcomes for one in outcome.refused])
             for outcome in outcomes:
                 self._done.put(outcome if kept else Outcome(outcome.number, False, retries=outcome.retries))

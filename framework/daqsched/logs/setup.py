@@ -110,10 +110,7 @@ class Setup:
     def _chosen(self) -> Chosen:
         answer = self._client.ask("GET", f"/_index_template/{self._prefix}")
         if answer.status == 403:
-            raise Refused(
-                f"Elasticsearch does not let us look at the template {self._prefix}: {answer.why}; "
-                "`expire --keep 30d` needs not to"
-            )
+            raise Refused(f"Elasticsearch does not let us look at the template {self._prefix}: {answer.why}")
         if answer.status not in (200, 404):
             raise Refused(f"Elasticsearch does not tell the template {self._prefix}: {answer.why}")
         return chosen(self._client.read(answer.body, dict[str, Any]))[1] if answer.status == 200 else Chosen()
