@@ -328,6 +328,35 @@ def test_what_the_machine_packs_with_another_program_is_unpacked_by_it_or_told_a
     until(lambda: machine.counts().get("losses") == 1 and machine.counts()["lost_bytes"] == size, "it is counted")
 
 
+def test_a_file_that_is_replaced_by_one_that_goes_on_is_the_same_stream(machine: Machine) -> None:
+    """As rsync and editors do; also while no forwarder runs. Another beginning is another file."""
+    lines = [f"line {at} {'x' * 60}\n" for at in range(160)]
+    machine.log.write_text("".join(lines[:100]))
+    process = machine.start(from_start=True)
+    fresh = machine.logs / ".fresh"
+
+    def replace(count: int) -> None:
+        fresh.write_text("".join(lines[:count]))
+        fresh.rename(machine.log)
+        until(lambda: len(machine.elastic.messages()) >= count, f"{count} lines")
+
+    until(lambda: len(machine.elastic.messages()) == 100, "what was there")
+    for count in (110, 120, 130):
+        replace(count)
+    process.kill()
+    process.wait()
+    fresh.write_text("".join(lines[:150]))
+    fresh.rename(machine.log)
+    machine.start(from_start=True)
+    replace(160)
+    assert machine.stored(*(line[:-1] for line in lines))()
+    lines[0] = "changed\n"
+    fresh.write_text("".join(lines[:50]))
+    fresh.rename(machine.log)
+    until(lambda: machine.elastic.messages().count("changed") == 1, "another file")
+    until(lambda: len(machine.elastic.messages()) == 210, "all of it")
+
+
 def test_files_that_begin_alike_are_different_files(machine: Machine) -> None:
     """The same first kilobytes, and a file that is shorter than a fingerprint."""
     head = "".join(f"# header {at}\n" for at in range(200))

@@ -237,6 +237,8 @@ class LogFilesWatcher:
             ):
                 os.close(handle)
                 return
+            if self._followed.replaced(handle, match.real):
+                return
             start = last_line(handle, 2 if wide else 1) if old else first_byte(handle)
         except BaseException:
             os.close(handle)

@@ -85,6 +85,17 @@ class Followed:
                 alike.append(file)
         return [file for file in alike if file.begins(beginning)]
 
+    def replaced(self, handle: int, path: str) -> bool:
+        """Whether an open file has taken the place of one with that name, and goes on where that was; it is read by it then."""
+        for key, file in self.files.items():
+            if file.away and file.path == path and file.goes_on_in(handle):
+                del self.files[key]
+                file.go_on_in(handle)
+                file.away = False
+                self.files[file.identity.key] = file
+                return True
+        return False
+
     def is_copy(self, handle: int, of: Optional[Sequence[str]] = None) -> bool:
         """Whether an open file may be a copy of one that is followed, with one of these names if there are any told."""
         if of is not None and not of:

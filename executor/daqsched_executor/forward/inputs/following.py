@@ -33,6 +33,9 @@ KEEP_S = 2.0
 #: How often a file with zeros behind what was written is searched for more behind them.
 SEARCH_EVERY_S = 30.0
 
+#: So much is compared at both ends of what was read to know a file that was replaced by another that goes on.
+COMPARED = 4 * 1024 * 1024
+
 #: How many of the last bytes are remembered to know a copy of the file by.
 REMEMBERED = 256
 
@@ -228,6 +231,17 @@ class File(Source):
         long_enough = os.fstat(file).st_size >= max(self.front.position.offset, self._last_end)
         return long_enough and self.alike(file)
 
+    @property
+    def well_known(self) -> bool:
+        """Whether so much of it was read that another file that begins so is this one, written anew."""
+        return self.front.position.offset >= BEGINNING
+
+    def goes_on_in(self, file: int) -> bool:
+        """Whether an open file holds all that was read of this one, which was replaced by it: as rsync and editors do."""
+        if not self.well_known or self.ours or self.emptied or self.file < 0 or os.fstat(self.file).st_nlink:
+            return False
+        return self.same_as(file) and _alike(self.file, file, self.front.position.offset)
+
     def begins(self, beginning: bytes) -> bool:
         """Whether this file has lines and may begin so; also one that was empty at the last look."""
         if not self.identity.size:
@@ -292,6 +306,15 @@ class File(Source):
             self.identity = self.identity._replace(device=status.st_dev, inode=status.st_ino)
             with contextlib.suppress(OSError):  # it is found again by what it begins with
                 self.write(sync=True)
+
+
+def _alike(one: int, other: int, size: int) -> bool:
+    """Whether two files have the same first bytes; of many, those at both ends."""
+    starts = [*range(0, min(size, COMPARED), CHUNK), *range(max(0, size - COMPARED), size, CHUNK)]
+    return all(
+        os.pread(one, min(CHUNK, size - start), start) == os.pread(other, min(CHUNK, size - start), start)
+        for start in starts
+    )
 
 
 def _sized(status: os.stat_result, size: int) -> os.stat_result:

@@ -73,7 +73,8 @@ class Rotation:
         for _ in self.settled(os.path.dirname(file.path)):
             handle = self._same(file, names)
             if handle < 0 and file.identity.size:
-                handle = self._copied(file)
+                handle = self._held(file, file.path) if file.well_known else -1
+                handle = handle if handle >= 0 else self._copied(file)
                 handle = handle if handle >= 0 else self.unpack(file)
             if handle >= 0:
                 return handle
