@@ -442,6 +442,16 @@ class TestHeartbeat:
         story.go(1000)
         assert story.signals == 0 and story.last[0] == "TASK_RUNNING"
 
+    def test_a_message_that_comes_before_the_word_that_the_program_runs_counts(self) -> None:
+        """A program in a container is quicker than the runner that says so; what an earlier start said is forgotten."""
+        story = Story(HEARTBEAT)
+        story.happen(READY, Died(signal="SIGKILL"), Spawned(4712), Notified(Notice(status="here")), READY, Started())
+        assert story.last[0] == "TASK_RUNNING" and "here" in story.last[1]
+        story.happen(Died(signal="SIGKILL"))
+        story.go(2.0)
+        story.happen(Spawned(4713), Started())
+        assert story.last[0] == "TASK_STARTING"
+
     def test_a_beat_does_not_make_ready(self) -> None:
         """READY=1 must come, and within the grace."""
         story = Story(HEARTBEAT)

@@ -50,6 +50,7 @@ from daqsched_executor.life.events import (
 from daqsched_executor.life.state import (
     CLAIMING,
     CLEARING,
+    EARLY,
     ENDED,
     IDLE,
     LOOKING,
@@ -96,6 +97,8 @@ def _step(state: State, event: Event, now: Moment) -> tuple[State, list[Command]
         return orders.acted(state, event, now)
     if isinstance(event, Emptied):
         return _emptied(state, event, now)
+    if isinstance(event, Notified) and state.phase == STARTING:
+        return replace(state, early=(*state.early, event)[-EARLY:]), []
     if isinstance(event, (Answered, Notified)) and (state.phase != RUNNING or state.health is None):
         return state, []  # said or sent before the program ended
     step = _STEPS.get((state.phase, type(event)))

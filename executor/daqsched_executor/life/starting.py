@@ -90,7 +90,7 @@ def refused(state: State, event: Refused, now: Moment) -> tuple[State, list[Comm
 def spawn(state: State, now: Moment) -> tuple[State, list[Command]]:
     assert state.payload is not None
     payload = state.payload
-    state = replace(nothing_runs(state, STARTING), program=False, since=now, until=Moment())
+    state = replace(nothing_runs(state, STARTING), program=False, since=now, until=Moment(), early=())
     return replace(state, deadline=now.mono + payload.probe_timeout_s), [Spawn(payload)]
 
 
@@ -117,7 +117,12 @@ def started(state: State, event: Started, now: Moment) -> tuple[State, list[Comm
     if state.payload.checks:
         from daqsched_executor.life import checks  # only here: many jobs have none
 
-        return checks.begin(state, now)
+        early, (state, commands) = state.early, checks.begin(replace(state, early=()), now)
+        for notice in early:
+            if state.phase == RUNNING:
+                state, more = checks.step(state, notice, now)
+                commands = [*commands, *more]
+        return state, commands
     told = told_running(state)
     return state, [told, Say(f"runs: {told.message}")]
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from daqsched_executor.contract import Done, Exit, Order, Payload, Report, Survey
 from daqsched_executor.life.commands import Command, Tell
-from daqsched_executor.life.events import Died, Moment
+from daqsched_executor.life.events import Died, Moment, Notified
 
 if TYPE_CHECKING:
     from daqsched_executor.life.health import Health, Snooze
@@ -40,6 +40,8 @@ CLAIM_RETRY_S, DYING_RETRY_S = 0.5, 0.02
 #: How long the executor waits for the agent's acknowledgement of the last report, once the agent took it. Before that
 #: it has as much patience as with an agent that is away: one that has just restarted refuses reports for a while.
 ACKNOWLEDGE_S = 10.0
+#: So many messages are kept of a program that is not known to run yet.
+EARLY = 16
 #: SIGKILL ends a process at once unless it hangs in the kernel; after this we say so.
 KILL_S = 5.0
 #: How long to wait for the very first subscription; the agent itself gives an executor 1 minute to register.
@@ -113,6 +115,8 @@ class State:
     killing: bool = False
     #: How long to wait at the end where somebody is in a hurry.
     leave_s: float | None = None
+    #: In starting: messages of a program that is quicker than the word that it runs (a container's, whose runner says it).
+    early: tuple[Notified, ...] = ()
     #: What the checks know, while a program with checks runs.
     health: Health | None = None
     #: By the check's name; what is over stays until somebody looks.
