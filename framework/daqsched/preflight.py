@@ -87,6 +87,7 @@ def probe_of(job: JobSpec, host: str) -> Probe:
         user=start.user,
         limits=start.limits,
         libraries=start.libraries,
+        new_privileges=start.new_privileges or None,  # a start is not prevented by having none
         timeout_s=start.probe_timeout_s,
     )
 

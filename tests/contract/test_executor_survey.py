@@ -202,5 +202,5 @@ def test_a_survey_can_be_stopped(agent: FakeAgent, survey: Surveyor, tmp_path: P
 
 def test_a_probe_holds_what_a_job_holds() -> None:
     """A field of a job that a start looks at and a probe lacks would make preflight say less than the start."""
-    looked_at = {"env", "cwd", "user", "limits", "needs", "libraries"}
+    looked_at = {"env", "cwd", "user", "limits", "needs", "libraries", "new_privileges"}
     assert looked_at < set(asdict(Probe("p", "x"))) and looked_at < set(Payload.__dataclass_fields__)

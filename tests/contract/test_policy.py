@@ -74,9 +74,16 @@ def test_a_preflight_says_it_too(agent: FakeAgent, tmp_path: Path, policy: Path)
     """Before anything is changed."""
     executor = ExecutorUnderTest(agent, tmp_path / "sandbox", DAQSCHED_POLICY=str(policy))
     try:
-        executor.launch(Survey("s", "h", (Probe("as root", "/bin/true"), Probe("nobody", "/bin/true", user="nobody"))))
+        probes = (
+            Probe("as root", "/bin/true"),
+            Probe("nobody", "/bin/true", user="nobody"),
+            Probe("raised", "/bin/true", user="nobody", new_privileges=True),
+        )
+        executor.launch(Survey("s", "h", probes))
         message = agent.wait_update("TASK_FINISHED")["message"]
-        assert message.startswith("survey: 1 of 2 could start; as root: a job may not run as root on this machine")
+        assert message.startswith("survey: 1 of 3 could start; ")
+        assert "as root: a job may not run as root on this machine" in message
+        assert "raised: a job may not have setuid=True on this machine" in message
     finally:
         executor.end()
 

@@ -48,6 +48,7 @@ def test_jobs_that_need_the_same_on_a_host_are_one_question() -> None:
         {"needs": ("/x",)},
         {"limits": {"nofile": 1}},
         {"libraries": False},
+        {"setuid": True},
         {"env": {"PATH": "/opt/bin"}},
         {"env": {"LD_LIBRARY_PATH": "/opt/lib"}},
     ],

@@ -84,7 +84,7 @@ def test_all_is_looked_at_and_told_once() -> None:
 
 def test_what_a_look_is_given_is_what_a_start_would_be_given() -> None:
     """The same program, needs, account and limits: the child's code is that of a start."""
-    probe = Probe("p", "bin/p", {"A": "1"}, ("/need",), "/work", "daq", {"nofile": 10}, False, 2.0)
+    probe = Probe("p", "bin/p", {"A": "1"}, ("/need",), "/work", "daq", {"nofile": 10}, False, 2.0, True)
     (look,) = [command for command in Story(Survey("t", "hlt01", (probe,))).first if isinstance(command, Look)]
     expected = Payload(
         task_id="t",
@@ -97,6 +97,7 @@ def test_what_a_look_is_given_is_what_a_start_would_be_given() -> None:
         user="daq",
         limits={"nofile": 10},
         libraries=False,
+        new_privileges=True,
         probe_timeout_s=2.0,
     )
     assert look.payload == expected

@@ -218,6 +218,8 @@ class Probe:
     limits: Mapping[str, int] = field(default_factory=dict)
     libraries: bool = True
     timeout_s: float = 5.0
+    #: As in `Payload`.
+    new_privileges: Optional[bool] = None
 
 
 @dataclass(frozen=True)

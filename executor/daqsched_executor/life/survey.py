@@ -121,5 +121,6 @@ def payload_of(course: Course, look: int) -> Payload:
         limits=probe.limits,
         needs=probe.needs,
         libraries=probe.libraries,
+        new_privileges=probe.new_privileges,
         probe_timeout_s=probe.timeout_s,
     )
