@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import logging
 import os
+import random
 import resource
 import socket
 import ssl
@@ -190,6 +192,58 @@ def test_headers_and_requests_in_a_row_are_bounded(tmp_path: Path) -> None:
                 assert b"HTTP/1.1 %d" % status in answer
         with local(tmp_path / "sock") as http:
             assert http.get("/x").status_code == 200
+
+
+#: What is mutilated below.
+REQUESTS = (
+    b"GET /v1/info HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+    b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"POST /x HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+    b"POST /x HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+    b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET http://[::1/ HTTP/1.1\r\n\r\n",
+    b"GET /%ff\xfe?a=%zz HTTP/1.1\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\n\r\n",
+    b"GET /x HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"GET /x HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(60),
+)
+
+
+def mutilated(text: bytes, dice: random.Random) -> bytes:
+    """The same with some bytes changed, lost, put in or said twice, or the end of it missing."""
+    told = bytearray(text)
+    for _ in range(dice.choice((0, 1, 3, 8))):
+        at = dice.randrange(len(told)) if told else 0
+        end = at + dice.randrange(1, 9)
+        told[at:end] = dice.choice((b"", dice.randbytes(3), told[at:end] * 2, dice.randbytes(end - at)))
+    return bytes(told[: dice.randrange(len(told) + 1)] if dice.random() < 0.3 else told)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_bytes_end_the_daemon(
+    tmp_path: Path, identity: Identity, seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On either socket: whoever sends them may lose the connection, others are answered, and nothing is a bug."""
+    dice = random.Random(seed)
+    with serving(tmp_path / "sock", App(), peers=("127.0.0.1", 0), identity=identity) as made:
+        port = int(made.address.rpartition(":")[2])
+        for number in range(300):
+            local_one = dice.random() < 0.7
+            with socket.socket(socket.AF_UNIX if local_one else socket.AF_INET) as caller:
+                caller.settimeout(5)
+                caller.connect(str(tmp_path / "sock") if local_one else ("127.0.0.1", port))
+                with contextlib.suppress(OSError):
+                    for _ in range(dice.choice((1, 1, 2))):
+                        caller.sendall(mutilated(dice.choice(REQUESTS), dice))
+                    caller.settimeout(0.01)
+                    caller.recv(1 << 16)
+            if number % 50 == 49:
+                with local(tmp_path / "sock") as http:
+                    assert http.get("/x").status_code == 200
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR], caplog.text
 
 
 def test_a_name_that_does_not_come_holds_nobody_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
