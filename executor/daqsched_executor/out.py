@@ -12,6 +12,8 @@ from .contract.foreign import ascii_json, printable, trace
 def say(*sentences: str, file: TextIO | None = None) -> None:
     """Print each as one line, at once, on stdout unless told otherwise; raises OSError as print does."""
     out = sys.stdout if file is None else file
+    if out is None:
+        return  # whoever started us closed it
     text = "".join(f"{printable(sentence)}\n" for sentence in sentences)
     try:
         out.write(text)
@@ -33,5 +35,7 @@ def _in_a_thread(what: threading.ExceptHookArgs) -> None:
 
 def say_json(text: str) -> None:
     """Print JSON."""
+    if sys.stdout is None:
+        return
     sys.stdout.write(f"{ascii_json(text)}\n")
     sys.stdout.flush()

@@ -52,6 +52,10 @@ class JobFileError(UserError):
         return "\n".join(self.lines)
 
 
+class JobFileWarning(UserWarning):
+    """What in a job file is probably not meant, as ``FILE:LINE: sentence``."""
+
+
 class Unreachable(DaqschedError):
     """A server did not answer: the daemon, the master, Elasticsearch."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,11 @@ def test_a_task_that_can_not_be_encoded_fails_alone() -> None:
     (failed,) = said
     assert isinstance(failed, events.TaskReported) and failed.state == "TASK_ERROR"
     assert failed.task_id == "bad@hlt01.1" and "1e+300 s, is more than Mesos can count" in failed.message
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_command_whose_output_is_closed_says_nothing(serve: Serve, closed: str) -> None:
+    """And ends as it would have."""
+    command = f"{sys.executable} -m daqsched.cli --socket {serve.path} status {closed}"
+    found = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert found.returncode == 0 and "Traceback" not in found.stderr + found.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daqsched import Job, Resources, fill, spec
-from daqsched.errors import JobError, JobFileError
+from daqsched.errors import JobError, JobFileError, JobFileWarning
 from daqsched.jobfile.load import load
 
 GOOD = """\
@@ -245,3 +245,61 @@ def test_outside_of_a_job_file_a_mistake_is_raised_where_it_is_made() -> None:
     """For whoever makes jobs in a program."""
     with pytest.raises(JobError, match="must be more than 0"):
         Job("a", "/x", hosts="h", resources=Resources(cpus=0))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("/bin/echo one \\\n    two", ("/bin/echo", "one", "two")),
+        ("/bin/a b\\\nc", ("/bin/a", "bc")),
+        ('/bin/a "b \\\nc"', ("/bin/a", "b c")),
+        ("/bin/a 'b \\\nc'", ("/bin/a", "b \\\nc")),
+        ("/bin/a \\\\\n b", ("/bin/a", "\\", "b")),
+        ('/bin/a "x \\" y" z\\ z', ("/bin/a", 'x " y', "z z")),
+        (
+            "/bin/a '>' \"|\" \\# a#b a>b ; http://h?a=1&b=2",
+            ("/bin/a", ">", "|", "#", "a#b", "a>b", ";", "http://h?a=1&b=2"),
+        ),
+    ],
+)
+def test_a_command_is_split_as_a_shell_would_split_it(command: str, words: tuple[str, ...]) -> None:
+    """A backslash at the end of a line goes on in the next one; what is quoted is the program's."""
+    assert Job("j", command, hosts="h").spec.argv == words
+
+
+@pytest.mark.parametrize(
+    "word", [">", ">>", "<", "2>", "2>&1", ">/tmp/out", "2>/dev/null", "&>x", "|", "||", "&&", "# why"]
+)
+def test_of_what_only_a_shell_understands_there_is_a_warning(word: str, tmp_path: Path) -> None:
+    """It becomes an argument of the program, and somebody is told, with file and line."""
+    file = tmp_path / "jobs.py"
+    file.write_text(f'from daqsched import Job\n\njobs = [Job("j", "/bin/a b {word} c", hosts="h")]')
+    with pytest.warns(JobFileWarning, match=r"jobs.py:3: command: .* is for a shell") as told:
+        assert load(file).jobs[0].argv == ("/bin/a", "b", *word.split(), "c")
+    assert len(told) == 1
+
+
+def test_names_of_variables_are_those_that_execve_takes() -> None:
+    """Java programs are configured by dots and dashes."""
+    env = {"bootstrap.memory_lock": "true", "X-TRACE": "1"}
+    assert Job("j", "/bin/a", env=env, hosts="h").spec.env == env
+    for name in ("", "A=B", "A B", "A\n", "A\0"):
+        with pytest.raises(JobError):
+            Job("j", "/bin/a", env={name: "x"}, hosts="h")
+
+
+def test_a_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
+    """With a byte order mark, as Windows' editors write it, or a line that names its encoding."""
+    text = 'from daqsched import Job\njobs = [Job("j", "/bin/a", hosts="h", owner="Zo\u00eb")]\n'
+    for data in (text.encode("utf-8-sig"), b"# -*- coding: latin-1 -*-\n" + text.encode("latin-1")):
+        (tmp_path / "jobs.py").write_bytes(data)
+        assert load(tmp_path / "jobs.py").jobs[0].owner == "Zo\u00eb"
+
+
+def test_a_value_that_is_no_text_is_a_mistake_with_its_line(tmp_path: Path) -> None:
+    """As os.listdir gives it for a name that is no UTF-8; JSON can't carry it."""
+    (tmp_path / "jobs.py").write_text(
+        'from daqsched import Job\n\njobs = [Job("j", "/bin/a", hosts="h", env={"T": "\\udce9"})]'
+    )
+    with pytest.raises(JobFileError, match=r"jobs.py:3: job 'j': env\[T\]: .* is no text"):
+        load(tmp_path / "jobs.py")

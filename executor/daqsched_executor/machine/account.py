@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: What accounts without a home have for one (Debian's nobody, Red Hat's): the sandbox is theirs.
 NO_HOMES = ("", "/", "/nonexistent", "/dev/null", "/var/empty")
@@ -41,12 +41,13 @@ class Account(NamedTuple):
 
 
 def account_of(name: str, sandbox: str) -> Account:
-    """The account of that name, or our own where none is named; raises `CannotStart` where we can't become it."""
+    """The account of that name or, where there is none of that name, number; our own where none is named. Raises `CannotStart`
+    where we can't become it."""
     import pwd  # in the child alone
 
     own = os.geteuid()
     try:
-        entry = pwd.getpwnam(name) if name else pwd.getpwuid(own)
+        entry = _entry(name) if name else pwd.getpwuid(own)
     except KeyError:
         if name:
             raise CannotStart(f"user {name!r} is unknown on this machine") from None
@@ -59,6 +60,18 @@ def account_of(name: str, sandbox: str) -> Account:
         return Account(entry.pw_name, own, os.getegid(), tuple(os.getgroups()), home, shell)
     groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, home, shell)
+
+
+def _entry(name: str) -> Any:
+    """Raises `KeyError`."""
+    import pwd
+
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        if not (name.isascii() and name.isdecimal() and int(name) < 1 << 32):
+            raise
+        return pwd.getpwuid(int(name))
 
 
 def become(account: Account) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, Optional, TypeVar
 
 import msgspec
 
-from daqsched.errors import JobError
+from daqsched.errors import JobError, JobFileWarning
 from daqsched.limits import brief, shown
+
+#: The name of a job file's module while it is evaluated.
+MODULE = "__jobs__"
 
 #: What a field of the spec is called in a job file, where that differs.
 WORDS = {
@@ -55,14 +61,49 @@ def _plain(value: Any) -> Any:
     return value
 
 
+#: A quoted part, an escaped character, or plain text, of a shell's command.
+_PART = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^'"\\]+""", re.DOTALL)
+#: What a shell would obey, as a word of its own.
+_SHELL = re.compile(r"[0-9]*[<>].*|&>.*|\|\|?|&&|#.*")
+
+
 def words_of(command: Any, field: str) -> Sequence[Any]:
-    """A command's words: a text is split as a shell would split it, a list is ready; empty is empty."""
+    """A command's words: a text is split as a shell would split it, a list is ready; empty is empty.
+
+    No shell runs it: of what only a shell understands, where it is not quoted, there is a `JobFileWarning`.
+    """
     if not isinstance(command, str):
         return texts_of(command, field)
     try:
-        return shlex.split(command)
+        words = shlex.split(_PART.sub(_continued, command))
     except ValueError as error:
-        raise JobError(f"{command!r} can't be split into words: {str(error).lower()}", field) from error
+        raise JobError(f"{shown(command)} can't be split into words: {str(error).lower()}", field) from error
+    bare = _PART.sub(lambda part: part[0] if part[0][0] not in "'\"\\" else "q" * (part[0] != "\\\n"), command)
+    for word in bare.split():
+        if _SHELL.fullmatch(word):
+            sentence = (
+                f"{field}: {shown(word)} is for a shell, and none runs the command: it becomes an argument of the program. Quote "
+                'it where that is meant, else write argv=["/bin/sh", "-c", "..."]'
+            )
+            warnings.warn(f"{_place()}{sentence}", JobFileWarning, stacklevel=2)
+            break
+    return words
+
+
+def _place() -> str:
+    """``jobs.py:3: `` of the job file that is being evaluated, the innermost line; empty: none is."""
+    frame: Optional[FrameType] = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") != MODULE:
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_globals['__file__']}:{frame.f_lineno}: "
+
+
+def _continued(part: re.Match[str]) -> str:
+    """Without a backslash at the end of a line, which goes on in the next one."""
+    text: str = part[0]
+    if text[0] == '"':
+        return re.sub(r"\\(.)", lambda one: "" if one[1] == "\n" else one[0], text, flags=re.DOTALL)
+    return "" if text == "\\\n" else text
 
 
 def texts_of(value: Any, field: str) -> Sequence[Any]:

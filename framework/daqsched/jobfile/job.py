@@ -22,13 +22,13 @@ from typing import Any, Literal, Optional, Union
 
 from daqsched.errors import JobError
 from daqsched.jobfile.checks import Check
-from daqsched.jobfile.convert import convert, kind_of, texts_of, words_of
+from daqsched.jobfile.convert import MODULE, convert, kind_of, texts_of, words_of
 from daqsched.jobfile.parts import Container, Resources, Restart, Stop
 from daqsched.jobfile.rules import check_job
 from daqsched.spec import JobSpec
 
-#: The name of a job file's module while it is evaluated, and of the list in it that takes the `Mistake`s.
-MODULE, MISTAKES = "__jobs__", "__mistakes__"
+#: The name of the list in a job file's module that takes the `Mistake`s.
+MISTAKES = "__mistakes__"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import msgspec
 import daqsched
 from daqsched.errors import JobError, JobFileError
 from daqsched.jobfile.conflicts import conflicts
-from daqsched.jobfile.job import MISTAKES, MODULE, Job, Mistake
+from daqsched.jobfile.convert import MODULE
+from daqsched.jobfile.job import MISTAKES, Job, Mistake
 from daqsched.jobfile.parts import Logging, Rollout
 from daqsched.jobfile.rules import logging_mistakes
 from daqsched.jobfile.variables import Bindings, binding

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
 import warnings
@@ -25,6 +26,9 @@ PIPE_WIDTH = 240
 
 def prepare() -> None:
     """Before anything is printed: what the terminal's encoding lacks is shown as a code, and a bug's trace is escaped, too."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # whoever called closed it (``>&-``): nobody wants to read it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (for as long as we are)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -43,8 +47,6 @@ def say(*lines: str, err: bool = False, flush: bool = True) -> None:
 
 def colours(err: bool = False) -> bool:
     """Whether who reads it sees colours."""
-    import os
-
     return (sys.stderr if err else sys.stdout).isatty() and not os.environ.get("NO_COLOR")
 
 
