@@ -15,9 +15,13 @@ from ..position import Position
 from .following import File
 from .handles import Key
 from .identity import BEGINNING
+from .places import opened
 from .registry import Registry
 from .rest import Room, kept
 from .rotation import Rotation
+
+#: No registration of ours is longer.
+MOST_REGISTRATION = 1024 * 1024
 
 #: What could not be unpacked for want of room is tried again this often.
 SOUGHT_EVERY_S = 10.0
@@ -112,11 +116,11 @@ class Followed:
             inodes.setdefault(inode, []).append(path)
         for registration in self._registry.registrations():
             try:
-                with open(registration, "rb") as text:
-                    stream = Stream.from_json(text.read())
+                with os.fdopen(opened(registration), "rb") as text:
+                    stream = Stream.from_json(text.read(MOST_REGISTRATION))
                 position = self._positions.get(stream.id, Position(0, stream.start))
                 file = File(stream, registration, position, -1, self._forget)
-            except (OSError, ContractError, ValueError, LookupError, TypeError) as error:
+            except (OSError, ContractError, ValueError, LookupError, TypeError, RecursionError) as error:
                 self._complain(registration, f"cannot use the registration {registration}: {error}")
                 continue
             handle = self.rotation.find(file, inodes.get(file.identity.inode, ()))

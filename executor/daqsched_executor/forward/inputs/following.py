@@ -15,7 +15,7 @@ from ..position import Position
 from ..replacing import replace
 from ..source import Source
 from .gaps import ZEROS, may_have, next_written, written_to
-from .identity import BEGINNING, Identity
+from .identity import BEGINNING, identity_of
 
 #: After so long without a new line the last record is complete, though no other follows.
 RECORD_S = 1.0
@@ -58,7 +58,7 @@ class File(Source):
         #: Where it is, as far as is known, or was: the same as the stream's but for links.
         real = stream.options.get("real")
         self.path = real if isinstance(real, str) else stream.path
-        self.identity = Identity(*stream.options["identity"])
+        self.identity = identity_of(stream.options["identity"])
         #: No name that we look for leads to it any more, since then (monotonic).
         self.away = False
         self.away_since = 0.0

@@ -51,6 +51,13 @@ def identified(device: int, inode: int, beginning: bytes) -> Identity:
     return Identity(device, inode, len(beginning), crc32(beginning))
 
 
+def identity_of(value: object) -> Identity:
+    """What a registration says; ValueError where that is none."""
+    if not isinstance(value, list) or len(value) != 4 or not all(type(one) is int and one >= 0 for one in value):
+        raise ValueError(f"{str(value)[:100]!r} is not the identity of a file")
+    return Identity(*value)
+
+
 def _written(beginning: bytes) -> bytes:
     """Without zeros at its end, which a program may have set aside to fill them later."""
     return beginning.rstrip(b"\0")

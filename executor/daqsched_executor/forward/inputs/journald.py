@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -44,6 +45,8 @@ PIECE = 256 * 1024
 
 #: How much of a spool's end is searched for the last entry.
 _TAIL = 1024 * 1024
+
+_CURSOR = re.compile(r"[a-z]=[0-9a-f]{1,64}(;[a-z]=[0-9a-f]{1,64}){0,15}\Z")
 
 Complain = Callable[[str, str], None]
 
@@ -226,18 +229,22 @@ class JournalReader:
 
 def _cursor_of(entry: bytes) -> str:
     try:
-        cursor = json.loads(entry)["__CURSOR"]
-        return cursor if isinstance(cursor, str) else ""
-    except (ValueError, KeyError, TypeError):
+        return _valid(json.loads(entry)["__CURSOR"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
 def _noted(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.readline().strip()
+        with open(path, encoding="ascii", errors="replace") as file:
+            return _valid(file.readline(1000).strip())
     except FileNotFoundError:
         return ""
+
+
+def _valid(cursor: object) -> str:
+    """A cursor; empty for what is none: journalctl would refuse that for ever."""
+    return cursor if isinstance(cursor, str) and _CURSOR.match(cursor) else ""
 
 
 def _last_in_spool(spool: str) -> str:

@@ -106,6 +106,6 @@ class Registry:
             self.sign(when)  # until what was missed is registered, too
 
     def _before(self) -> list[list[str]]:
-        with contextlib.suppress(OSError, ValueError), open(self._patterns) as file:
-            return [[name, pattern] for name, pattern in json.load(file)]
+        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError), open(self._patterns) as file:
+            return [[str(name), str(pattern)] for name, pattern in json.load(file)]
         return []
