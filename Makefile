@@ -5,7 +5,7 @@ help:
 	@echo 'make run     set up everything, bring a local cluster up, run jobs/quickstart.py on it'
 	@echo 'make stop    end what make run started'
 	@echo 'make test    set up everything, run all the tests'
-	@echo 'make faults  1,000 random kill -9s for each launcher, 50 of leaders; docs/reliability.md shows the last figures'
+	@echo 'make faults  1,000 random kill -9s for each launcher, 50 of leaders, an hour of fuzz; docs/reliability.md shows the last figures'
 	@echo 'make lint    ruff and mypy; make format mends what can be mended'
 	@echo 'make bench   measure what docs/performance.md shows'
 	@echo 'make clean   remove virtual environments and caches of this checkout'
@@ -41,7 +41,7 @@ bench:
 
 faults:
 	@scripts/setup --tests
-	.venv/bin/python -m pytest -q tests/faults --kills 1000
+	.venv/bin/python -m pytest -q tests/faults --kills 1000 --fuzz-minutes 60
 
 clean:
 	@! .venv/bin/daqcluster env >/dev/null 2>&1 || { echo 'a local cluster is up, and what runs on it uses .venv: make stop first'; exit 1; }

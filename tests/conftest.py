@@ -1,4 +1,4 @@
-"""Options of the tests; `make faults` gives the first two."""
+"""Options of the tests; `make faults` gives the first three."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ settings.load_profile("daqsched")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long and how random tests/faults is."""
     parser.addoption("--kills", type=int, default=60, help="how many kill -9s tests/faults makes for each launcher")
+    parser.addoption(
+        "--fuzz-minutes", type=float, default=0, help="for how long tests/faults feeds the parsers with anything"
+    )
     parser.addoption("--seed", type=int, default=None, help="repeat a run of tests/faults")
 
 

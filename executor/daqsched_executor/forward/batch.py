@@ -143,7 +143,10 @@ def judge(reply: bytes, count: int) -> Verdict:
     """Read the body of a bulk request that was answered with 200; raises `ValueError` if it is no such reply."""
     if reply.startswith(b'{"errors":false'):
         return Verdict(stored=count)
-    answer = loads(reply.replace(_CREATED, _SHORT))
+    try:
+        answer = loads(reply.replace(_CREATED, _SHORT))
+    except RecursionError as deep:
+        raise ValueError("the reply is nested without end") from deep
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != count:
         raise ValueError("the reply does not name each document")
@@ -154,14 +157,16 @@ def judge(reply: bytes, count: int) -> Verdict:
     refused: list[tuple[int, str]] = []
     reason = ""
     for position, item in others:
-        result = item.get("create") or {}
-        status = result.get("status", 500)
+        result = _object(item, "create") if isinstance(item, dict) else None
+        status = result.get("status", 500) if result is not None else None
+        if result is None or type(status) is not int or not 200 <= status < 600:
+            raise ValueError("the reply does not say what became of each document")
         if status < 300:
             stored += 1
         elif status == 409:
             duplicates += 1
         else:
-            error = result.get("error") or {}
+            error = _object(result, "error") or {}
             kind, why = str(error.get("type", "error")), str(error.get("reason", ""))
             words = f"{kind}: {why} ({status})"
             if status == 429 or status >= 500 or status == 408:
@@ -173,6 +178,12 @@ def judge(reply: bytes, count: int) -> Verdict:
             else:
                 refused.append((position, words))
     return Verdict(stored, duplicates, later, refused, denied, reason)
+
+
+def _object(value: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """What stands there, if it is an object or nothing."""
+    inner = value.get(name) or {}
+    return inner if isinstance(inner, dict) else None
 
 
 def pause_s(attempt: int, chance: float) -> float:
