@@ -72,28 +72,44 @@ def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
         labels = {_name(name): value[:LONGEST_LABEL] for name, value in list(flat.items())[:MOST_LABELS]}
         if labels:
             fields["labels"] = {**labels, **fields.get("labels", {})}
-        if not whole or len(labels) < len(flat) or max(map(len, flat.values()), default=0) > LONGEST_LABEL:
+        if not whole or len(labels) < len(flat) or any(len(value) > LONGEST_LABEL for value in flat.values()):
             add_flag(fields, TRUNCATED)
             fields["event"]["original"] = text
     fields["service"]["node"] = {"name": f"{fields['service']['name']}@{fields['host']['name']}"}
 
 
+class _Twice(ValueError):
+    """A name stands twice in an object."""
+
+
+def _pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(found)
+    if len(made) < len(found):
+        raise _Twice
+    return made
+
+
+def _number(digits: str) -> Any:
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else digits
+
+
+#: How nearly all that comes is read, and how what that refuses.
+_STRICT, _LENIENT = json.JSONDecoder(object_pairs_hook=_pairs), json.JSONDecoder(parse_int=_number)
+
+
 def _object(text: str) -> tuple[dict[str, Any] | None, bool]:
     """The object that the text is, if it is one, and whether no name stands in it twice."""
-    whole = True
-
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal whole
-        made = dict(found)
-        whole = whole and len(made) == len(found)
-        return made
-
     if text[:1] != "{" or _depth(text) > DEEPEST_TEXT:
         return None, True
+    whole = True
     try:
-        found = json.loads(text, parse_int=_number, object_pairs_hook=pairs)
-    except (ValueError, RecursionError):
-        return None, True
+        found = _STRICT.decode(text)
+    except (ValueError, RecursionError) as error:
+        whole = not isinstance(error, _Twice)
+        try:
+            found = _LENIENT.decode(text)
+        except (ValueError, RecursionError):
+            return None, True
     return (found if isinstance(found, dict) else None), whole
 
 
@@ -112,13 +128,12 @@ def _depth(text: str) -> int:
     return most
 
 
-def _number(digits: str) -> Any:
-    return int(digits) if len(digits) <= _LONGEST_NUMBER else digits
-
-
 def _taken(flat: dict[str, str], names: tuple[str, ...]) -> str:
     """The first of these names that has a value; empty for none."""
-    return next((name for name in names if flat.get(name)), "")
+    for name in names:
+        if flat.get(name):
+            return name
+    return ""
 
 
 def _name(name: str) -> str:

@@ -148,7 +148,7 @@ def _fill_old(fields: dict[str, Any], text: str, received: int) -> None:
 def _cisco(fields: dict[str, Any], text: str, received: int) -> tuple[str, str]:
     """The host, if it is named, and the text behind what Cisco's devices put before it: a number, a time, their mnemonic
     follows."""
-    found = _CISCO.match(text) or _CISCO_COUNTED.match(text)
+    found = (_CISCO.match(text) or _CISCO_COUNTED.match(text)) if "%" in text else None
     if found is None:
         return "", text
     parts = found.groupdict()
