@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from daqsched.serve.audit import MOST_REFUSALS, WINDOW_S, Audit, Entry
+from daqsched.serve.audit import MOST_KINDS, MOST_REFUSALS, WINDOW_S, Audit, Entry
 from foreign import HOSTILE, look
 
 STOP = Entry(
@@ -104,6 +104,19 @@ def test_a_flood_of_refusals_is_a_number_and_hides_nobody_elses(path: Path) -> N
     assert rows(path)[-1]["count"] == 5
 
 
+def test_a_flood_of_many_kinds_is_bounded_too(path: Path) -> None:
+    """Whatever there is to make each refusal another one."""
+    clock = Clock()
+    audit = Audit(path, clock)
+    for at in range(1000):
+        audit.note(replace(REFUSAL, via=f"127.0.0.1:{at}"))
+    clock.now += WINDOW_S
+    audit.note(STOP)
+    assert len(rows(path)) == MOST_REFUSALS + MOST_KINDS + 2
+    assert sum(row.get("count", 0) for row in rows(path)) == 1000 - MOST_REFUSALS
+    audit.close()
+
+
 def test_it_is_put_aside_when_it_is_large(path: Path) -> None:
     """So many are kept, and no line is torn or lost between two."""
     audit = Audit(path, most_bytes=2000, kept=3)
@@ -154,7 +167,7 @@ def test_what_is_no_file_of_ours_is_not_written(path: Path, way: str, caplog: py
     else:
         os.link(target, path)
     audit = Audit(path, Clock())
-    assert "can't be written since" in audit.trouble
+    assert "can't be written since" in audit.trouble and "the audit file" in caplog.text
     audit.note(STOP)
     audit.note(REFUSAL)
     assert "since then (2) are in the daemon's log alone" in audit.trouble

@@ -167,7 +167,7 @@ def test_every_refusal_is_noted_and_forges_nothing(serve: Serve) -> None:
         (lambda: client.stop(["nothing"], "m"), "stop", "no job fits nothing"),
         (lambda: client.stop(["*"], forged), "stop", "a line break"),
         (lambda: client.stop([f"x{forged}"]), "stop", "x"),
-        (lambda: client.order(["*"], f"dance{forged}"), "order dance", "nothing to ask for"),
+        (lambda: client.order(["*"], f"dance{forged}"), "order", "nothing to ask for"),
         (lambda: client.steer("pause"), "rollout pause", "no rollout is under way"),
         (lambda: client.borrow("readout", "hlt01"), "borrow", "is not put aside"),
         (lambda: client.give_back(["hlt01"]), "return", "not put aside"),

@@ -203,6 +203,16 @@ def check(folder: Path, words: str, terminal: bool, pick: int = 0, refuses: bool
         assert status == same and text.count("\n") == harmless.count(b"\n"), f"{text}\n---\n{harmless.decode()}"
 
 
+@pytest.mark.parametrize("name", ["", *ROWS])
+def test_a_pasted_word_is_repeated_without_what_it_would_do(name: str, tmp_path: Path) -> None:
+    """As an option that there is not, as the value of one, and as an argument."""
+    word = HOSTILE.replace("\0", "")
+    for words in ([f"--{word}"], [word], [word, word, word], ["--timeout", word], ["--lines", word], ["-m", word, "x"]):
+        status, output = shown(["--socket", str(tmp_path / "none"), *name.split(), *words], terminal=False)
+        assert look(output, terminal=False) == [] and b"Traceback" not in output, output.decode()
+        assert status in (0, 1, 2, 3), output.decode()
+
+
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_forwarders_status_is_read_like_all_else(
     options: list[str], tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]

@@ -23,8 +23,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class _Group(click.Group):
     """Shows every `DaqschedError` as one red sentence and ends with its exit code."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def make_context(
+        self, info_name: Optional[str], args: list[str], parent: Optional[click.Context] = None, **extra: Any
+    ) -> click.Context:
         prepare()
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.ClickException as error:
+            _escape(error)
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except DaqschedError as error:
@@ -32,13 +41,19 @@ class _Group(click.Group):
             say(joined(paint("Error:", "1;31" if colours(err=True) else ""), first), *more, err=True)
             ctx.exit(error.exit_code)
         except click.ClickException as error:
-            # click prints it: a word of the command line that it repeats may have been pasted
-            vars(error)["message"] = printable(error.message)
+            _escape(error)
             raise
         except BrokenPipeError:
             # `daqsched status | head`: the reader has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+
+
+def _escape(error: click.ClickException) -> None:
+    """click prints it: a word of the command line that it repeats may have been pasted, or be a file's name."""
+    for name in ("message", "option_name", "param_hint"):
+        if isinstance(vars(error).get(name), str):
+            vars(error)[name] = printable(vars(error)[name])
 
 
 _EPILOG = (

@@ -29,6 +29,9 @@ MOST_TEXT, MOST_WORDS, MOST_WORD = 500, 20, 100
 #: In so many seconds as many refusals of one account are written one by one; more of them are one line with their number.
 WINDOW_S, MOST_REFUSALS = 10.0, 20
 
+#: So many such lines there are at most, each for an account and an operation; what is left is one more.
+MOST_KINDS = 50
+
 #: What became of it.
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 
@@ -72,6 +75,7 @@ class Audit:
                 self._open()
             except OSError as error:
                 self._lacks(error, 0)
+                logger.error("the audit file %s can't be written: %s", path, self._why)
 
     def note(self, entry: Entry) -> None:
         """Write it, or count it among too many refusals; on the disk when this returns."""
@@ -108,7 +112,9 @@ class Audit:
     # ------------------------------------------------------------------ too many refusals
 
     def _hold_back(self, entry: Entry, now: float) -> None:
-        key = (entry.user, entry.uid, entry.gid, entry.door, entry.via, entry.operation)
+        key: tuple[Any, ...] = (entry.user, entry.uid, entry.gid, entry.door, entry.via, entry.operation)
+        if key not in self._held_back and len(self._held_back) >= MOST_KINDS:
+            key, entry = (), Entry("", -1, -1, -1, "", "", "other", REFUSED, why="many kinds of refusals")
         held = self._held_back.setdefault(key, [now, 0, entry])
         held[1], held[2] = held[1] + 1, entry
         if self._timer is None:
@@ -221,7 +227,7 @@ class Audit:
                 raise OSError(0, "No space left on device")
             os.fdatasync(self._file)
         except OSError:
-            os.ftruncate(self._file, size)
+            os.ftruncate(self._file, size)  # what is there of it is half a line
             raise
 
 

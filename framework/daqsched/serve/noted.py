@@ -11,11 +11,15 @@ from starlette.requests import Request
 from daqsched.protocol import API, Applied, OrderAnswer, PreflightBegun, RolloutAnswer, Selected
 from daqsched.serve.audit import DONE, Audit, Entry
 from daqsched.spec import Spec, digest
+from daqsched_executor.contract import ORDER_KINDS
 
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
 CHANGES = frozenset("apply rollback preflight stop start order rollout restart aside return borrow".split())
 #: What else there is; any other path is one.
 QUESTIONS = frozenset("info backup status progress why incidents plan history revisions sandboxes".split())
+
+#: What `SteerRequest` may ask of a rollout.
+STEPS = frozenset("pause resume abort rollback".split())
 
 #: Fields of requests that are noted by other names, and those that are not: of a spec there is its digest.
 NAMES = {"revision": "back_to", "until": "until_s", "id": "order", "spec": "digest"}
@@ -37,10 +41,11 @@ async def note(request: Request, result: str, why: str = "", found: Any = None) 
 
     def write() -> None:
         more = getattr(body, "what", "") or getattr(body, "kind", "")
+        more = f" {more}" if more in ORDER_KINDS or more in STEPS else ""
         known = name if name in CHANGES or name in QUESTIONS else "other"
         about = {**_asked(body), **_became(found)}
         who = (caller.name, caller.uid, caller.gid, caller.pid, caller.door, caller.via)
-        audit.note(Entry(*who, f"{known} {more[:20]}".strip(), result, about, why))
+        audit.note(Entry(*who, f"{known}{more}", result, about, why))
 
     await asyncio.to_thread(write)
 
