@@ -200,6 +200,42 @@ def test_a_healthy_server_is_all_right(server: Odd, command: list[str]) -> None:
     assert done.exit_code == 0, done.output
 
 
+def test_a_replay_makes_no_index_without_our_fields(server: Odd) -> None:
+    """It may be gone, and nobody's template there."""
+    server.change = None
+    server.asked.clear()
+    run(server, ["deadletter", "replay"])
+    asked = [one for one in server.asked if INDEX in one or "_bulk" in one]
+    assert asked[0] == f"PUT /{INDEX}" and "_bulk" in asked[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "original"),
+    [
+        (".security-7", '{"message": "a line"}'),
+        (INDEX, '{"message": "a line"}\n{"delete": {"_index": "x-2026.11.27", "_id": "1"}}'),
+        (INDEX, "[]"),
+        (INDEX, "[" * 100_000),
+    ],
+)
+def test_a_dead_letter_that_somebody_made_up_is_refused_here(server: Odd, target: str, original: str) -> None:
+    """Whoever may store a line may write one: it names no index but ours, and holds one document."""
+
+    def change(method: str, path: str, answer: Any) -> tuple[int, bytes]:
+        answer = copy.deepcopy(answer)
+        if "/_search" in path:
+            for hit in answer["hits"]["hits"]:
+                hit["_source"]["daqsched"]["deadletter"]["index"] = target
+                hit["_source"]["event"]["original"] = original
+        return encoded(200, answer)
+
+    server.change = change
+    server.asked.clear()
+    done = run(server, ["deadletter", "replay"])
+    assert done.exit_code == 5 and "1 are still refused" in done.output, done.output
+    assert not [one for one in server.asked if "_bulk" in one]
+
+
 def encoded(status: int, answer: Any) -> tuple[int, bytes]:
     """As JSON."""
     return status, json.dumps(answer).encode()

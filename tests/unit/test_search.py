@@ -306,6 +306,19 @@ def test_how_far_indices_were_filled_is_remembered_until_it_is_settled() -> None
     assert stored.settled() == {"a": 10 + 199 - LAG_S, "b": 1}
 
 
+def test_what_no_look_saw_does_not_settle() -> None:
+    """While Elasticsearch is away, or a shard fails, nothing is taken for seen; an index that is made anew is unknown."""
+    stored = Stored()
+    stored.note({"a": 5, "b": 2}, 100.0, 100.0)
+    for second in range(1, 60):
+        stored.note({"a": 5 + second}, 100.0 + second, 101.0)
+    assert stored.settled() == {"a": 5, "b": 2}
+    stored.note({"a": 70}, 160.0, 159.0)
+    assert stored.settled() == {"a": 5 + 59 - LAG_S, "b": 2}
+    stored.forget("a")
+    assert stored.settled() == stored.newest == {"b": 2}
+
+
 def test_a_host_with_a_clock_that_is_ahead_makes_no_other_line_late() -> None:
     """Nor its own, when the clock is put right; what waited for long is still late."""
     lateness, now = Lateness(), 1_795_393_425.0

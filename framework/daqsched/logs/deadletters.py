@@ -17,6 +17,7 @@ from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.logs.answers import Hit, short
 from daqsched.logs.elastic import Elastic, pages
 from daqsched.logs.query import Wanted, query, sorting
+from daqsched_executor.contract.template import template
 
 #: `event.dataset` of a dead letter.
 DATASET = "daqsched.deadletter"
@@ -132,6 +133,8 @@ def replay(client: Elastic, found: Sequence[Letter], prefix: str) -> tuple[Count
     elsewhere = len(found) - len(whole) - len(again)
     if not whole:
         return Counts(refused=len(again), elsewhere=elsewhere), again
+    for target in dict.fromkeys(one.target for one in whole):
+        _make(client, prefix, target)
     stored = there = 0
     settled: list[Letter] = []
     for one, status, why in zip(whole, *_bulk(client, body, "create", len(whole))):
@@ -156,6 +159,16 @@ def replay(client: Elastic, found: Sequence[Letter], prefix: str) -> tuple[Count
                     f"the dead form of a line that is stored can't be deleted: {why}; mend it and call it again"
                 )
     return Counts(stored, there, len(again), elsewhere), again
+
+
+def _make(client: Elastic, prefix: str, target: str) -> None:
+    """An index that is gone is made with our fields, should no template see to it; one that is there refuses (400).
+
+    Who may not make one (403) is told by the answer for each line, where it is needed.
+    """
+    body = template(prefix)["template"]
+    del body["settings"]["index"]["auto_expand_replicas"]  # somebody may have chosen other ones
+    client.ask("PUT", f"/{target}", body)
 
 
 def _document(text: str) -> Optional[str]:

@@ -84,7 +84,8 @@ def _cell(number: int, limits: Sequence[int], shades: str, colours: bool, width:
 def _axis(columns: Columns, cell: int, zone: Zone) -> str:
     """Local times, each below the beginning of its column."""
     step_s = columns.step_s
-    form = "%m-%d" if len(columns) * step_s > 3 * 86400 else "%H:%M:%S" if step_s < 60 else "%H:%M"
+    days = step_s >= 86400 or len(columns) * step_s > 3 * 86400
+    form = "%m-%d" if days else "%H:%M:%S" if step_s < 60 else "%H:%M"
     text = ""
     for column, begin in enumerate(columns.starts):
         at = column * cell
