@@ -19,6 +19,7 @@ import pytest
 from daqsched.bounded import Asking, NoAnswer, typed
 from daqsched.engine import commands, events
 from daqsched.errors import Unreachable
+from daqsched.logs import elastic
 from daqsched.mesos.agents import Agent, Agents
 from daqsched.serve import guards
 from daqsched.serve.guards import Guards
@@ -157,6 +158,22 @@ def test_the_answer_of_an_agent_has_an_end(deed: tuple[Hostile, str], monkeypatc
     with pytest.raises(Unreachable, match=f"the agent of hlt01 .*({sentence})"):
         asyncio.run(ask())
     # what the system holds of a connection comes on top of it
+    assert server.sent < MOST + (16 << 20)
+
+
+def test_the_answer_of_elasticsearch_has_an_end(deed: tuple[Hostile, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for what the commands and `expire` ask; not all of these are wrong for it."""
+    monkeypatch.setattr(elastic, "MOST_BYTES", MOST)
+    monkeypatch.setattr(elastic, "LONGEST_S", 0.5)
+    server, _ = deed
+    asking = elastic.Elastic(f"http://127.0.0.1:{server.port}", timeout_s=1.0)
+    try:
+        with contextlib.suppress(Unreachable):
+            answer = asking.ask("GET", "/_search")
+            with pytest.raises(Unreachable, match="is no Elasticsearch"):
+                asking.read(answer.body, elastic.Found)
+    finally:
+        asking.close()
     assert server.sent < MOST + (16 << 20)
 
 

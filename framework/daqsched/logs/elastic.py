@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import ssl
+import threading
 import time
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional, TypeVar, Union
 
 import httpx
@@ -84,6 +87,8 @@ class Elastic:
         if secret:
             headers["authorization"] = secret
         self._http = httpx.Client(headers=headers, verify=verify, timeout=timeout_s, trust_env=False)
+        #: The last connections that were made.
+        self._made: deque[Any] = deque(maxlen=8)
 
     def close(self) -> None:
         """Let the connections go."""
@@ -125,7 +130,11 @@ class Elastic:
         raw = urllib.parse.quote(path, safe="/?&=*,:@%")
         url = node.copy_with(raw_path=node.raw_path.rstrip(b"/") + raw.encode())
         until = time.monotonic() + LONGEST_S
-        with self._http.stream(method, url, content=content, headers={"content-type": kind}) as response:
+        headers, extensions = {"content-type": kind}, {"trace": self._note}
+        with (
+            self._ended_at(LONGEST_S + 1.0),
+            self._http.stream(method, url, content=content, headers=headers, extensions=extensions) as response,
+        ):
             pieces, size = [], 0
             for piece in response.iter_raw():
                 pieces.append(piece)
@@ -137,6 +146,29 @@ class Elastic:
                         f"Elasticsearch at {self.nodes} does not answer: {size} bytes came within {LONGEST_S:.0f} s, and no end"
                     )
         return response.status_code, b"".join(pieces)
+
+    def _note(self, what: str, told: Mapping[str, Any]) -> None:
+        """httpcore's `trace`: what happens on a request's way."""
+        if what in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._made.append(told["return_value"])
+
+    @contextlib.contextmanager
+    def _ended_at(self, limit_s: float) -> Iterator[None]:
+        """Whatever is read within ends in time, also a header that drips: a time limit of httpx' is that of each piece."""
+
+        def end() -> None:
+            for stream in list(self._made):
+                with contextlib.suppress(OSError):
+                    # past what TLS would do to it, which somebody is reading from
+                    socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
+
+        timer = threading.Timer(limit_s, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def read(self, body: bytes, kind: type[Kind]) -> Kind:
         """The body of an answer, typed. Raises `Unreachable` where it is nothing of Elasticsearch's."""
