@@ -19,6 +19,7 @@ import pytest
 
 from daqcluster.engine import IMAGE, Engine
 from daqsched_executor.contract import Check, Container, Restart, Stop
+from exchange import exchanging, lay_out
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, report_of
 from waiting import alive, until
 
@@ -328,6 +329,21 @@ class TestWaiting:
         """As with any program: a limit that the kernel does not know."""
         run("sleep 1000", limits={"files": 1}, restart=Restart("never"))
         agent.wait_update("TASK_FAILED", contains="RLIMIT_FILES", limit_s=LIMIT_S)
+
+    def test_a_container_never_sees_what_is_closed_to_its_account(
+        self, agent: FakeAgent, run: StartIn, public: Path
+    ) -> None:
+        """The job is started again and again, while its account exchanges its folder for a link to a closed one."""
+        lay_out(public)
+        with exchanging(public / "mine", public / "link"):
+            rule = Restart(delay_s=0.0, cap_s=0.0)
+            executor = run("cat /d/word", {"volumes": (f"{public}/mine:/d:ro",)}, user="nobody", restart=rule)
+            out = executor.sandbox / "stdout"
+            until(lambda: out.read_text().count("public") >= 2, "it has looked twice", 60.0)
+        assert "secret" not in out.read_text() and "secret" not in (executor.sandbox / "stderr").read_text()
+        agent.kill("readout@hlt01.1")
+        agent.wait_update("TASK_KILLED", limit_s=60.0)
+        until(lambda: str(public) not in Path("/proc/self/mountinfo").read_text(), "nothing is left of its places")
 
     def test_a_volume_that_the_account_may_not_read_is_refused(
         self, agent: FakeAgent, run: StartIn, tmp_path: Path

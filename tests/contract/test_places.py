@@ -3,70 +3,31 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
 import pytest
 
-from daqcluster.engine import IMAGE, Engine
 from daqsched_executor.container.order import Order, Waits
 from daqsched_executor.container.places import Places
-from daqsched_executor.contract import Container, Payload, Restart
+from daqsched_executor.contract import Container, Payload
 from daqsched_executor.machine.policy import Policy, parse
-from fake_agent import FakeAgent, Start
-from waiting import until
+from exchange import exchanging, lay_out
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 #: How often the exchange is tried against us; without the pin, about one in three showed the secret.
 ROUNDS = 200
 
-#: Swaps two names for ever (renameat2(2), RENAME_EXCHANGE = 2), and says that it has begun.
-EXCHANGE = """
-import ctypes, sys
-libc, (one, other) = ctypes.CDLL(None), [name.encode() for name in sys.argv[1:]]
-print("begun", flush=True)
-while libc.renameat2(-100, one, -100, other, 2) == 0:
-    pass
-"""
-
 
 @pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Path]:
-    """``mine``, a folder of nobody's with something in it, beside a link to root's secret; and files that are the like."""
+def farm() -> Iterator[Path]:
+    """See `exchange.lay_out`."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as made:
-        folder = Path(made)
-        closed = folder / "closed"
-        for place, word in ((folder / "mine", "public"), (closed / "secret", "secret")):
-            place.mkdir(parents=True)
-            (place / "word").write_text(word)
-        (folder / "file").write_text("public")
-        (closed / "file").write_text("secret")
-        closed.chmod(0o700)
-        (folder / "link").symlink_to(closed / "secret")
-        (folder / "file-link").symlink_to(closed / "file")
-        for path in (folder, folder / "mine", folder / "file"):
-            os.chown(path, 65534, 65534)
-            path.chmod(0o755)
-        yield folder
-
-
-@contextmanager
-def exchanging(one: Path, other: Path) -> Iterator[None]:
-    """Meanwhile each of the two is now this, now that."""
-    process = subprocess.Popen([sys.executable, "-S", "-c", EXCHANGE, str(one), str(other)], stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None and process.stdout.readline() == b"begun\n"
-        yield
-        assert process.poll() is None, "it goes on"
-    finally:
-        process.kill()
-        process.communicate()
+        lay_out(Path(made))
+        yield Path(made)
 
 
 def order(folder: Path, *volumes: str, devices: tuple[str, ...] = ()) -> Order:
@@ -139,26 +100,3 @@ def test_what_a_killed_runner_left_is_taken_away_by_the_next(farm: Path) -> None
     assert left.paths == again.paths and mounts().count(again.paths[0]) == 1
     again.clear()
     assert again.paths[0] not in mounts() and not os.path.isdir(os.path.dirname(again.paths[0]))
-
-
-def test_a_container_never_sees_what_is_closed_to_its_account(
-    agent: FakeAgent, start: Start, farm: Path, tmp_path: Path
-) -> None:
-    """The real engine, a job that is started again and again, and an account that exchanges its folder meanwhile."""
-    engine = Engine(tmp_path / "e")
-    try:
-        engine.up()
-        job = Container(IMAGE, volumes=(f"{farm}/mine:/d:ro",), engine=engine.address)
-        with exchanging(farm / "mine", farm / "link"):
-            executor = start(
-                "/bin/cat", "/d/word", container=job, user="nobody", restart=Restart(delay_s=0.0, cap_s=0.0)
-            )
-            out = executor.sandbox / "stdout"
-            until(lambda: out.read_text().count("public") >= 4, "it has looked four times", 60.0)
-        assert "secret" not in out.read_text() and "secret" not in (executor.sandbox / "stderr").read_text()
-        agent.kill("readout@hlt01.1")
-        agent.wait_update("TASK_KILLED", limit_s=60.0)
-        assert executor.leave() == 0
-        until(lambda: str(farm) not in mounts(), "nothing is left of its places")
-    finally:
-        engine.down()
