@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import signal
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -17,7 +18,8 @@ from kazoo.security import OPEN_ACL_UNSAFE
 
 from builders import job
 from daqsched.engine.commands import Revision
-from daqsched.errors import Deposed, UserError
+from daqsched.errors import DaqschedError, Deposed, UserError
+from daqsched.serve.daemon import Daemon
 from daqsched.spec import EMPTY, Spec
 from daqsched.store import Contents, Store, nodes
 from daqsched.store.election import Card, Election
@@ -342,3 +344,29 @@ def test_what_is_no_place_is_refused(text: str) -> None:
     """With a password in it, too: it would be seen by everybody who may list processes."""
     with pytest.raises(UserError, match="write zk://HOST:PORT"):
         place_of(text)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\xff" * 9, b"\0" + b"x" * 99, b"\1{}", b"\1[1, 2]", b"[]", b"\0" + zlib.compress(b"\xff")]
+)
+def test_nodes_that_somebody_else_wrote_are_a_sentence(zookeepers: Zookeepers, damage: bytes) -> None:
+    """Each node there is; where it can still be read it is as it was, and no traceback ends a daemon at its start."""
+    store = zookeepers.open()
+    store.save("fw", [revision(1)], [(("a", "h"), RECORD)], {"rollout": b"r"})
+    keeper = zookeepers.keeper()
+    path = zookeepers.place.path
+    values = keeper.client.get_children(f"{path}/values")
+    refused = 0
+    for node in (path, *(f"{path}/values/{name}" for name in values)):
+        before, _ = keeper.client.get(node)
+        keeper.client.set(node, damage)
+        try:
+            Daemon(zookeepers.open(), lambda spec: spec)
+        except DaqschedError as error:
+            refused += 1
+            assert "restore" in str(error) or "taken over" in str(error), error
+        if node != path:  # the head counts up
+            keeper.client.set(node, before)
+        elif damage:
+            keeper.client.set(node, b"")
+    assert refused >= 3

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from daqsched import __version__
+from daqsched.errors import DaqschedError
 from daqsched.serve.audit import Audit
+from daqsched.serve.chronicle import remembers
 from daqsched.serve.serving import Serving
 from daqsched.serve.term import Options, Term, most_of
+from daqsched.store import Store
 from daqsched.store.sqlite import SqliteStore
 
 logger = logging.getLogger(__name__)
@@ -19,6 +22,8 @@ logger = logging.getLogger(__name__)
 def run(options: Options, state: Path, new_framework: bool) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
     store = SqliteStore(state, most_of(options))
+    if not new_framework:
+        refuse_lost(store, options.chronicle)
     audit = Audit(options.audit)
     term = Term(options, store, new_framework=new_framework, audit=audit)
     serving = Serving(options.socket, options.group, term.api.app, audit=audit)
@@ -38,3 +43,14 @@ def run(options: Options, state: Path, new_framework: bool) -> None:
         serving.close()
         store.close()
     logger.info("ended; the jobs run on")
+
+
+def refuse_lost(store: Store, chronicle: Path) -> None:
+    """Raise `DaqschedError` where nothing is left of a farm but its past beside the state: its tasks would run on with nobody
+    to look after them, and every job would wait for its own copy."""
+    if not (store.framework_id() or store.revision() or any(True for _ in store.records())) and remembers(chronicle):
+        raise DaqschedError(
+            f"the state is empty, but {chronicle} knows of jobs that ran: is --state right? Restore a backup (`daqsched "
+            "restore FILE`), or give it up: `daqsched serve --new-framework` begins a new farm, which does not know what the "
+            "old one still runs"
+        )

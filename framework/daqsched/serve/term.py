@@ -16,7 +16,7 @@ from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.outgoing import Framework
 from daqsched.serve.api import Api
 from daqsched.serve.audit import Audit
-from daqsched.serve.chronicle import Chronicle, remembers
+from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.expiry import Expiry
 from daqsched.serve.guards import Guards
@@ -75,7 +75,6 @@ class Term:
             return True
 
         self.daemon = Daemon(store, complete)
-        self._look_for_another(options.chronicle, new_framework)
         self.daemon.ask_guard = Guards(options.guards, self.daemon.put).ask
         framework_id = "" if new_framework else self.daemon.engine.framework_id
         self._mesos = Mesos(options.master, options.framework, framework_id, self.daemon.put, allowed)
@@ -88,18 +87,6 @@ class Term:
         self._chronicle: Optional[Chronicle] = chronicle
         self.daemon.saved = lambda keys: chronicle.note(self.daemon.engine, keys, time.time())
         self.api.chronicle, self.api.audit = chronicle, audit
-
-    def _look_for_another(self, chronicle: Path, new_framework: bool) -> None:
-        """Raise `DaqschedError` where nothing is left of a farm but its past: its tasks would run on with nobody to look
-        after them, and every job would wait for its own copy."""
-        engine = self.daemon.engine
-        empty = not engine.framework_id and engine.revision is None and not engine.instances
-        if empty and not new_framework and remembers(chronicle):
-            raise DaqschedError(
-                f"the state is empty, but {chronicle} knows of jobs that ran: is --state right? Restore a backup (`daqsched "
-                "restore FILE`), or give it up: `daqsched serve --new-framework` begins a new farm, which does not know what "
-                "the old one still runs"
-            )
 
     def run(self) -> None:
         """Lead until `Daemon.stop`; raises `DaqschedError` where it can't go on, `Deposed` where it must not."""

@@ -64,7 +64,10 @@ def unpack(data: bytes) -> tuple[Label, Contents]:
         raise UserError(f"it was written by a newer daqsched ({label.daqsched}): install that one")
     if hashlib.sha256(body).hexdigest() != label.sha256:
         raise UserError("it is damaged: its check sum is not that of its contents")
-    return label, msgspec.msgpack.decode(zlib.decompress(body), type=Contents)
+    try:
+        return label, msgspec.msgpack.decode(zlib.decompress(body), type=Contents)
+    except (zlib.error, msgspec.MsgspecError, ValueError) as error:
+        raise UserError(f"what is in it can't be read: {error}") from error
 
 
 def changes(now: Contents, then: Contents) -> list[str]:

@@ -35,9 +35,9 @@ class ZooKeeperStore:
     def __init__(self, keeper: Keeper, owner: str) -> None:
         self._keeper = keeper
         self._nodes = Nodes(keeper, owner)
-        self._nodes.take()
-        hosts = [name for name in self._nodes.names if name.startswith("host.")]
         with self._reading():
+            self._nodes.take()
+            hosts = [name for name in self._nodes.names if name.startswith("host.")]
             self._hosts = {name: zlib.compress(value, 1) for name, value in self._nodes.read(hosts)}
 
     @contextmanager
