@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import glob
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +91,30 @@ def test_a_planted_folder_leads_to_no_file_of_another_account(logs: Path, patter
     assert found(logs / pattern, links) == []
     with pytest.raises(OSError, match="link"):
         opened(str(logs / "sub" / "app.log"), links)
+
+
+@AS_ROOT
+@pytest.mark.parametrize("pattern", ["app2.log", "*2.log", "**/*2.log"])
+@pytest.mark.parametrize("mode", [0o755, 0o1777, 0o775])
+def test_a_second_name_for_a_file_of_another_account_is_put_aside(logs: Path, pattern: str, mode: int) -> None:
+    """Where the kernel lets accounts make hard links to what is not their own."""
+    os.link(logs.parent / "secret", logs / "app2.log")
+    if mode == 0o755:
+        os.chown(logs, SERVICE, SERVICE)
+    logs.chmod(mode)
+    assert "hard link" in put_aside(logs / pattern)
+    with pytest.raises(OSError, match="hard link"):
+        opened(str(logs / "app2.log"))
+
+
+@AS_ROOT
+def test_two_names_of_a_file_are_fine_where_nobody_else_can_give_them(logs: Path) -> None:
+    """Root's in root's folder, a service's own in its own."""
+    os.link(logs / "app.log", logs / "app2.log")
+    assert len(found(logs / "*.log")) == 2
+    for path in (logs, logs / "app.log"):
+        os.chown(path, SERVICE, SERVICE)
+    assert len(found(logs / "*.log")) == 2
 
 
 @AS_ROOT
@@ -189,5 +212,5 @@ def test_a_pattern_names_what_it_names_in_pythons_glob(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
     text = str(root / "/".join(pattern))
-    wanted = sorted({path for path in glob.glob(text, recursive=True) if stat.S_ISREG(os.lstat(path).st_mode)})
+    wanted = sorted({path for path in glob.glob(text, recursive=True) if os.path.isfile(path)})
     assert sorted(set(found(text))) == wanted

@@ -12,7 +12,7 @@ from fnmatch import translate
 from glob import has_magic
 from typing import NamedTuple
 
-from .places import Refused, kind_of, reached
+from .places import PLANTED, Refused, kind_of, may_be_planted, reached
 
 #: So many names are looked at for one pattern, so deep below its first ``**``, and for so long.
 MOST_NAMES, MOST_DEEP, LOOK_S = 200_000, 32, 1.0
@@ -113,7 +113,11 @@ class Look:
                     if fits(entry.name) and (hidden or not entry.name.startswith(".")):
                         with suppress(FileNotFoundError):
                             path, real = os.path.join(folder, entry.name), os.path.join(place.real, entry.name)
-                            found.append(Named(path, real, entry.stat(follow_symlinks=False)))
+                            status = entry.stat(follow_symlinks=False)
+                            if may_be_planted(status, place.status):
+                                self._put_aside(f"{path}: {PLANTED}")
+                            else:
+                                found.append(Named(path, real, status))
         except (FileNotFoundError, NotADirectoryError):
             pass
         except Refused as error:

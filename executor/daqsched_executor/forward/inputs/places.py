@@ -15,6 +15,9 @@ from typing import NamedTuple
 #: As many as the kernel follows.
 MOST_LINKS = 40
 
+#: Said of what `may_be_planted`.
+PLANTED = "it has a second name (a hard link), which another account can have given to somebody's file"
+
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -57,6 +60,7 @@ def reached(path: str, links: bool, last: bool) -> Place:
     owners: set[int] = set()
     count = 0
     handle, status = _root()
+    folder = status
     try:
         while parts:
             name = parts.pop()
@@ -65,6 +69,7 @@ def reached(path: str, links: bool, last: bool) -> Place:
             here = os.open(name, _LOOK, dir_fd=handle)
             found = os.fstat(here)
             if not stat.S_ISLNK(found.st_mode):
+                folder = status
                 os.close(handle)
                 handle, status = here, found
                 real = real[:-1] if name == ".." else [*real, name]
@@ -88,6 +93,8 @@ def reached(path: str, links: bool, last: bool) -> Place:
                 os.close(handle)
                 handle, status = _root()
                 real = []
+        if may_be_planted(status, folder):
+            raise Refused(errno.EPERM, PLANTED, path)
         if owners - {status.st_uid}:
             raise Refused(
                 errno.EPERM, "another account's symbolic link leads to it, and it is not that account's", path
@@ -101,6 +108,17 @@ def reached(path: str, links: bool, last: bool) -> Place:
 def _root() -> tuple[int, os.stat_result]:
     handle = os.open("/", _LOOK)
     return handle, os.fstat(handle)
+
+
+def may_be_planted(status: os.stat_result, folder: os.stat_result) -> bool:
+    """Whether another account can have given somebody's file this name: a second one, which the kernel may allow it.
+
+    Where fs.protected_hardlinks is on nobody can do so to files that are not his own; it may be off.
+    """
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink < 2:
+        return False
+    writable = folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return bool(writable) or (not _ours(folder) and status.st_uid != folder.st_uid)
 
 
 def kind_of(status: os.stat_result) -> str:
