@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+import parsers_files
 from daqsched_executor.contract import ContractError, Forwarding, Stream, starts_of
 from daqsched_executor.forward.batch import judge
 from daqsched_executor.forward.deadletter import Refused, letter
@@ -400,6 +401,18 @@ PARSERS = [
     Parser("file of the journal", BYTES, journal_file),
     Parser("status.json", NAMED | VALUES, status, (ValueError,)),
     Parser("registrations", BYTES, Stream.from_json, (ContractError,)),
+    Parser(
+        "registrations of log files",
+        st.tuples(BYTES, st.sampled_from([*parsers_files.FIELDS, *parsers_files.OPTIONS]), VALUES),
+        parsers_files.registrations,
+    ),
+    Parser("notes of log files and the journal", BYTES, parsers_files.notes),
+    Parser(
+        "packed log files",
+        st.tuples(st.sampled_from(sorted(parsers_files.PACKERS)), BYTES, st.integers(0, 1 << 20), BYTES),
+        parsers_files.packed,
+        parsers_files.REFUSED,
+    ),
     Parser("starts of a program", BYTES, starts_of),
     Parser("what a forwarder is told", BYTES, Forwarding.from_json, (ContractError,)),
     Parser("replies to a bulk request", BYTES | REPLIES, lambda data: judge(data, 2), (ValueError,)),

@@ -11,11 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from daqsched_executor.forward.inputs import packed
-from daqsched_executor.forward.inputs.packed import MEMORY, RATIO, TooMuch, unpacking
+from daqsched_executor.forward.inputs.packed import MEMORY, TooMuch, unpacking
 from daqsched_executor.forward.inputs.rest import BEFORE, Room, unpacked
 
 TEXT = b"".join(b"line %06d\n" % number for number in range(50_000))
@@ -83,23 +80,3 @@ def test_a_dictionary_that_is_too_large_is_refused(tmp_path: Path) -> None:
     with pytest.raises(lzma.LZMAError, match="emory"):
         whole(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEMORY // 1024
-
-
-@given(
-    end=st.sampled_from([".gz", ".bz2", ".xz"]),
-    data=st.binary(max_size=300),
-    at=st.integers(0, 400),
-    damage=st.binary(max_size=4),
-)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_whatever_is_in_a_packed_file_ends(end: str, data: bytes, at: int, damage: bytes, tmp_path: Path) -> None:
-    """In bytes, or in an error that is one of a file."""
-    pack = PACKERS[end]
-    made = pack(data)
-    path = written(tmp_path, end, made[:at] + damage + made[at + len(damage) :] if at < len(made) else damage)
-    try:
-        assert len(whole(path)) <= packed.SMALL + RATIO * 1000
-    except (OSError, EOFError, ValueError, lzma.LZMAError, TooMuch) as error:
-        assert str(error)
-    except Exception as error:  # noqa: BLE001 - zlib has one of its own
-        assert type(error).__name__ == "error"
