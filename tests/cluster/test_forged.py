@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import struct
 import time
 import uuid
 from pathlib import Path
@@ -107,3 +108,41 @@ def test_that_executors_are_not_authenticated_is_said_once(
         assert found["unauthenticated"] == ([] if tokens else ["hlt01", "hlt02"])
     finally:
         farm.clear()
+
+
+def field(number: int, value: bytes | str | int | float) -> bytes:
+    """One field in the wire format of protocol buffers."""
+    if isinstance(value, int):
+        return bytes((number << 3, value))
+    if isinstance(value, float):
+        return bytes((number << 3 | 1,)) + struct.pack("<d", value)
+    data = value.encode() if isinstance(value, str) else value
+    size = len(data)
+    return bytes((number << 3 | 2, *((size & 127 | 128, size >> 7) if size > 127 else (size,)))) + data
+
+
+def test_the_older_protocol_of_agents_knows_no_tokens(cluster: Cluster) -> None:
+    """What Mesos leaves open, and why the port has to be behind a firewall: a message of libprocess is believed."""
+    launcher = Launcher(cluster.master_url)
+    try:
+        job = Payload(f"probe@{HOST}.v0", "probe", HOST, ("/bin/sleep", "1000"))
+        launcher.launch(job)
+        found = words(f"/proc/{parent_of(launcher.running().pid)}/environ")
+        framework, agent, made = found["MESOS_FRAMEWORK_ID"], found["MESOS_SLAVE_ID"], uuid.uuid4().bytes
+        # mesos.proto: TaskStatus, StatusUpdate, StatusUpdateMessage
+        failed, by_executor = 3, 2
+        status = [(1, field(1, job.task_id)), (2, failed), (4, "forged"), (5, field(1, agent)), (6, time.time())]
+        status += [(7, field(1, job.task_id)), (9, by_executor), (11, made)]
+        inner = b"".join(field(*one) for one in status)
+        update = [(1, field(1, framework)), (2, field(1, job.task_id)), (3, field(1, agent)), (4, inner)]
+        body = field(1, b"".join(field(*one) for one in [*update, (5, time.time()), (6, made)])) + field(2, "")
+        headers = {"Libprocess-From": "forger(1)@127.0.0.1:9", "User-Agent": "libprocess/forger(1)@127.0.0.1:9"}
+        connection = http.client.HTTPConnection("127.0.0.1", cluster.members[HOST].port, timeout=10.0)
+        try:
+            connection.request("POST", "/slave(1)/mesos.internal.StatusUpdateMessage", body, headers)
+            assert connection.getresponse().status == 202
+        finally:
+            connection.close()
+        assert launcher.wait("TASK_FAILED")["message"] == "forged"
+    finally:
+        launcher.end()
