@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -234,7 +235,7 @@ def test_a_missing_cvmfs_path_is_a_state_with_a_sentence_and_no_failure(farm: Fa
     program = tmp_path / "cvmfs" / "r1" / "run"
     farm.apply(f'jobs = [Job("late", "{program} 100000", hosts="hlt01")]', "--no-wait")
     row = until(
-        lambda: (r := farm.rows()["late@hlt01"])["state"] == "STARTING" and "missing" in r["reason"] and r,
+        lambda: (r := farm.rows()["late@hlt01"])["state"] == "STARTING" and "is missing" in r["reason"] and r,
         "it says why",
     )
     assert row["reason"].startswith(f"{tmp_path}/cvmfs is missing: is the version published?")
@@ -254,10 +255,21 @@ def test_the_daemon_deletes_old_lines(cluster: Any, tmp_path: Path) -> None:
     """Each hour, what is older than somebody chose, in an Elasticsearch that does not do it itself; here each second."""
     prefix = f"old-{time.time_ns()}"
     farm = Farm(tmp_path / "farm", cluster.master_url, cluster.elasticsearch_url, prefix)
-    farm.patch("import daqsched.serve.expiry; daqsched.serve.expiry.FIRST_S = daqsched.serve.expiry.EVERY_S = 1.0")
+    # an index must have been made long ago, too, whatever its name says: what deletes lives a month from now
+    later = tmp_path / "later"
+    later.write_text(
+        f"#!{sys.executable}\nimport runpy, sys, time\nnow = time.time\ntime.time = lambda: now() + 31 * 86400\n"
+        "sys.argv = sys.argv[1:]\nrunpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)\n"
+    )
+    later.chmod(0o755)
+    farm.patch(
+        "import daqsched.serve.expiry as expiry, types; expiry.FIRST_S = expiry.EVERY_S = 1.0; "
+        f"expiry.sys = types.SimpleNamespace(executable={str(later)!r})"
+    )
     farm.serve()
     index = Index(cluster.elasticsearch_url, prefix)
-    names = [f"{prefix}-2026.01.01", f"{prefix}-{time.strftime('%Y.%m.%d', time.gmtime())}"]
+    days = [time.strftime("%Y.%m.%d", time.gmtime(time.time() + ahead * 86400)) for ahead in (-60, 10)]
+    names = [f"{prefix}-{day}" for day in days]
     for name in names:
         index.ask("PUT", f"/{name}")
     farm.run("logs", "setup", "--keep", "30d")
