@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from daqsched_executor.forward.beat import Beat
 from daqsched_executor.forward.deadletter import Refused
+from daqsched_executor.forward.ending import BUG
 from daqsched_executor.forward.kept import Kept
 from daqsched_executor.forward.status import PRINT_EVERY_S, Complaints, Counts, Status
+from forwarding import EXECUTOR
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"-5", b"1" * 40, b"\xff", b"\xc2\xb2"])
@@ -150,3 +155,21 @@ def test_it_beats_as_often_as_it_is_asked_to_and_says_what_is_wrong(tmp_path: Pa
     heard.close()
     status.show(1100.0)  # nobody listens any more
     beat.close()
+
+
+def test_a_thread_that_fails_ends_the_process() -> None:
+    """An input that died alone would leave a forwarder that seems well and takes nothing any more."""
+    program = """
+import sys, threading, time
+from daqsched_executor.forward.ending import ending
+
+def work():
+    with ending(lambda about, sentence: print(about, sentence, file=sys.stderr, flush=True)):
+        raise ZeroDivisionError("a mistake")
+
+threading.Thread(target=work, daemon=True).start()
+time.sleep(60)
+"""
+    environ = {**os.environ, "PYTHONPATH": str(EXECUTOR)}
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (BUG, "bug ZeroDivisionError: a mistake\n")
