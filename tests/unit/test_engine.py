@@ -469,7 +469,7 @@ def test_a_task_that_nobody_vouches_for_is_asked_about_until_somebody_does() -> 
 
 
 def test_a_back_off_in_place_shows_the_time_that_is_left_now() -> None:
-    """Not what was left when the executor said it."""
+    """Not what was left when the executor said it, with the reason that it gave."""
     world = World()
     world.start(job())
     report = Report("backoff", restarts=4, until=world.now + 8.0, last_exit=Exit(world.now, 0.5, code=1))
@@ -479,6 +479,10 @@ def test_a_back_off_in_place_shows_the_time_that_is_left_now() -> None:
     world.now += 5.0
     assert row(world).state == "BACKOFF"
     assert row(world).reason == "exit code 1 after 0.50 s; starts again in 3.0 s (4 restarts so far)"
+    why = "user 'nosuch' is unknown on this machine"
+    said = f"{why}; starts again in 8.0 s (4 restarts so far)"
+    world.say(events.TaskReported(task, "agent-hlt01", "TASK_STARTING", said, by_executor=True, data=data))
+    assert row(world).reason == f"{why}; starts again in 3.0 s (4 restarts so far)"
 
 
 def test_progress_is_complete_only_when_all_run_what_was_applied() -> None:

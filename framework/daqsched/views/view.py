@@ -178,7 +178,7 @@ def _state_of(engine: Engine, instance: Instance, now: float) -> tuple[Shown, st
     if instance.ending:
         return "STOPPING", _why_stopping(engine, instance), task.killed or instance.ending
     if task.report is not None and task.report.activity == "backoff":
-        return "BACKOFF", _why_backing_off(task.report, now) or task.message, task.since
+        return "BACKOFF", _why_backing_off(task.report, task.message, now) or task.message, task.since
     if task.state == "running":
         return _how_it_runs(task, now)
     return "STARTING", task.message or "launched, waiting for its executor", task.launched
@@ -227,12 +227,16 @@ def _how_it_runs(task: Task, now: float) -> tuple[Shown, str, float]:
     return "RUNNING", "; ".join(filter(None, [report.lacks, report.says, last])), since
 
 
-def _why_backing_off(report: Report, now: float) -> str:
-    """``exit code 1 after 0.02 s; starts again in 3.1 s (4 restarts so far)``, as of now and not of when it was said."""
+def _why_backing_off(report: Report, said: str, now: float) -> str:
+    """``exit code 1 after 0.02 s; starts again in 3.1 s (4 restarts so far)``, as of now and not of when it was said.
+
+    The reason is the executor's own word, which knows more than the exit: why there was no start at all, or a hint.
+    """
     if report.last_exit is None:
         return ""
+    how = said.rpartition("; starts again in ")[0] or report.last_exit.words()
     times = f" ({report.restarts} restart{'s' if report.restarts > 1 else ''} so far)" if report.restarts else ""
-    return f"{report.last_exit.words()}; starts again in {duration(max(0.0, report.until - now))}{times}"
+    return f"{how}; starts again in {duration(max(0.0, report.until - now))}{times}"
 
 
 def _no_master(engine: Engine) -> str:
