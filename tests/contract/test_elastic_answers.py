@@ -62,6 +62,8 @@ def good(method: str, path: str, body: Any) -> Any:
             aggs["known"] = {"buckets": []}
         if "new" in asked:
             aggs["new"] = {"buckets": [MESSAGE]}
+        if "filled" in asked:
+            aggs["filled"] = {"buckets": [{"key": name, "doc_count": 1} for name in body["query"]["terms"]["_index"]]}
         if "indices" in asked:
             aggs["indices"] = {"buckets": [{"key": INDEX, "doc_count": 2, "newest": {"value": 7.0}}]}
         hits = [HIT] if body.get("size") else []

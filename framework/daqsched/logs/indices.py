@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
+import msgspec
+
 from daqsched.errors import DaqschedError
 from daqsched.logs.answers import Resolution, foreign_words, named
 from daqsched.logs.elastic import Elastic
@@ -11,6 +13,27 @@ from daqsched.logs.retention import ended
 
 #: What a search over ``PREFIX-*`` leaves out in silence.
 _PASSED_OVER = ("closed", "frozen", "hidden")
+
+
+class _Bucket(msgspec.Struct):
+    key: str
+
+
+class _Buckets(msgspec.Struct):
+    buckets: list[_Bucket] = []
+
+
+class _Filled(msgspec.Struct):
+    filled: _Buckets = msgspec.field(default_factory=_Buckets)
+
+
+def _filled(client: Elastic, prefix: str, names: list[str]) -> list[str]:
+    """Those of these indices that hold any document: an empty one hides none."""
+    aggs = {"filled": {"terms": {"field": "_index", "size": len(names)}}}
+    found = client.search(prefix, query={"terms": {"_index": names}}, size=0, aggs=aggs)
+    with client.understood():
+        filled = {one.key for one in msgspec.convert(found.aggregations, _Filled).filled.buckets}
+    return [name for name in names if name in filled]
 
 
 def passed_over(client: Elastic, prefix: str, since: Optional[float]) -> list[str]:
@@ -38,6 +61,7 @@ def passed_over(client: Elastic, prefix: str, since: Optional[float]) -> list[st
                     + ("`POST INDEX/_open` opens it" if kind == "closed" else "ask Elasticsearch's administrator")
                 )
         wrong = {name: why for name, why in client.foreign(prefix).items() if matters(name)}
+        wrong = {name: wrong[name] for name in _filled(client, prefix, list(wrong))} if wrong else {}
         if wrong:
             sentences.append(foreign_words(wrong))
     except DaqschedError as error:
