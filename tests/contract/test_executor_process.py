@@ -92,6 +92,17 @@ time.sleep(1000)
         assert "it must stay in the foreground" in agent.wait_update("TASK_FINISHED")["message"]
 
 
+def test_a_sandbox_that_was_removed_gives_the_task_up(agent: FakeAgent, start: Start) -> None:
+    """With its path: the framework launches a task that has a new one."""
+    executor = start("/bin/sleep", "1000")
+    pid = executor.running().pid
+    shutil.rmtree(executor.sandbox)
+    os.kill(pid, signal.SIGKILL)
+    told = agent.wait_update("TASK_FAILED")
+    assert told["message"] == f"the sandbox {executor.sandbox} was removed: the task needs a new one"
+    assert executor.leave() == 0
+
+
 class TestStop:
     """TERM, grace, KILL, the whole tree."""
 

@@ -26,6 +26,7 @@ from daqsched_executor.life.events import (
     PathFailed,
     Reached,
     Refused,
+    SandboxGone,
     SignalRefused,
     Spawned,
     Started,
@@ -558,25 +559,25 @@ EVENTS: tuple[Event, ...] = (
     PathFailed("/x is missing"),
     StartFailed("no program"), Died(code=1), Died(code=1, left=2), TreeGone(), StopAsked("the scheduler"), Connected(),
     Disconnected(), Delivered(), Acknowledged(), Ticked(), SignalRefused("pid 7 (sudo)"),
-    Emptied(("stderr",)),
+    Emptied(("stderr",)), SandboxGone("gone"),
 )  # fmt: skip
 
 #: Where an event leads; a pair that is not here changes no phase. "!" marks pairs that cannot be, and are said.
 LEADS = {
     "idle": "Launched>claiming Refused>ended Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! "
-    "StopAsked>ended Delivered! Acknowledged! SignalRefused!",
+    "StopAsked>ended Delivered! Acknowledged! SignalRefused! SandboxGone!",
     "claiming": "Launched! Refused! Claimed>starting Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! "
-    "TreeGone! StopAsked>ended Delivered! Acknowledged! SignalRefused!",
+    "TreeGone! StopAsked>ended Delivered! Acknowledged! SignalRefused! SandboxGone!",
     "starting": "Launched! Refused! Started>running PathFailed>waiting StartFailed>starting Died>starting "
-    "Died>clearing TreeGone! StopAsked>stopping Delivered! Acknowledged!",
+    "Died>clearing TreeGone! StopAsked>stopping Delivered! Acknowledged! SandboxGone>ended",
     "waiting": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! "
-    "StopAsked>ended Delivered! Acknowledged! Ticked>starting",
+    "StopAsked>ended Delivered! Acknowledged! Ticked>starting SandboxGone!",
     "running": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died>starting Died>clearing "
-    "TreeGone! StopAsked>stopping Delivered! Acknowledged!",
+    "TreeGone! StopAsked>stopping Delivered! Acknowledged! SandboxGone!",
     "clearing": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone>starting "
-    "StopAsked>stopping Delivered! Acknowledged!",
+    "StopAsked>stopping Delivered! Acknowledged! SandboxGone!",
     "stopping": "Launched! Refused! PathFailed>ended StartFailed>ended Died>ended TreeGone>ended Delivered! "
-    "Acknowledged!",
+    "Acknowledged! SandboxGone>ended",
     "ended": "Launched! Refused! Spawned! Started! Died! Died! TreeGone!",
 }
 

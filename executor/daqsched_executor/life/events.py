@@ -111,6 +111,13 @@ class PathFailed:
 
 
 @dataclass(frozen=True)
+class SandboxGone:
+    """The child found that somebody removed the sandbox, and is gone: nothing starts there any more."""
+
+    problem: str
+
+
+@dataclass(frozen=True)
 class StartFailed:
     """The child could not become the program (exec, user, limits), or fork itself failed; it is gone."""
 
@@ -247,5 +254,5 @@ class Ticked:
 Event = Union[
     Launched, Refused, Claimed, Occupied, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
     StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked, SurveyAsked, LookReached, LookEnded,
-    Ordered, BesideEnded, Answered, Notified, SignalRefused, Emptied,
+    Ordered, BesideEnded, Answered, Notified, SignalRefused, Emptied, SandboxGone,
 ]  # fmt: skip

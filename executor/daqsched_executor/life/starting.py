@@ -25,6 +25,7 @@ from daqsched_executor.life.events import (
     PathFailed,
     Reached,
     Refused,
+    SandboxGone,
     SignalRefused,
     Started,
     StartFailed,
@@ -149,6 +150,11 @@ def tell_problem(state: State, problem: str) -> tuple[State, list[Command]]:
         return state, []
     report = report_of(replace(state, pid=0), "probing")
     return replace(state, problem=problem), [Tell(TASK_STARTING, report, problem), Say(problem)]
+
+
+def sandbox_gone(state: State, event: SandboxGone, now: Moment) -> tuple[State, list[Command]]:
+    """Given up, so that the framework launches a task that has one."""
+    return end(state, TASK_FAILED, event.problem, now)
 
 
 def start_failed(state: State, event: StartFailed, now: Moment) -> tuple[State, list[Command]]:

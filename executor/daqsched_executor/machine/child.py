@@ -7,6 +7,7 @@ It speaks to the executor through a pipe that exec closes, one line at a time:
 ``exec``             all paths are fine, exec comes next; the pipe's end after this line means that exec worked
 ``path SENTENCE``    a path can't be read; try again later
 ``start SENTENCE``   the program can't be started; counts as a death
+``gone SENTENCE``    the sandbox is gone: no program can be started any more
 
 A container's runner (`daqsched_executor.container`) speaks the same, and says ``exec`` when its container runs.
 """
@@ -106,7 +107,12 @@ def _become(
 ) -> None:
     os.setpgid(0, 0)
     _reset_signals()
-    sandbox = os.getcwd()
+    try:
+        sandbox = os.getcwd()
+    except FileNotFoundError:
+        path = os.readlink("/proc/self/cwd").replace(" (deleted)", "")
+        say(talk, f"gone the sandbox {path} was removed: the task needs a new one")
+        os._exit(127)
     for target, source in enumerate((os.open(os.devnull, os.O_RDONLY), *output)):
         os.dup2(source, target)
     say(talk, f"at the account {payload.user or os.geteuid()}")

@@ -23,6 +23,7 @@ from daqsched_executor.life.events import (
     Event,
     PathFailed,
     Reached,
+    SandboxGone,
     SignalRefused,
     Spawned,
     Started,
@@ -254,7 +255,10 @@ class Program:
         if word == "exec":
             self._executing = True
             return [Reached("")]
-        self._failure = PathFailed(rest) if word == "path" else StartFailed(rest)
+        if word == "gone":
+            self._failure = SandboxGone(rest)
+        else:
+            self._failure = PathFailed(rest) if word == "path" else StartFailed(rest)
         return []
 
     def reap(self) -> list[Event]:
