@@ -9,7 +9,7 @@ import sys
 from typing import Iterable, Sequence, Union
 
 from daqsched.errors import JobError
-from daqsched.limits import HOST_NAME, HOSTS, TEXT, shown
+from daqsched.limits import HOST_NAME, HOSTS, TEXT, shown, whole
 
 #: What a host name may hold after expansion (RFC 1123 letters, digits, dots and dashes; underscores are met in practice).
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
@@ -103,7 +103,7 @@ def fold(names: Iterable[str]) -> str:
         # the last digits in it, in time that grows as its length does, whatever it is
         stem = name.rstrip(_NO_DIGITS)
         head = stem.rstrip(_DIGITS)
-        if stem == head:
+        if whole(stem[len(head) :]) is None:
             plain.append(name)
         else:
             digits = stem[len(head) :]

@@ -139,6 +139,9 @@ LINES = frozenset(["message", "release", "owner", "user", "name", "job", "host",
 #: Deeper than this nothing of ours goes.
 DEEPEST = 32
 
+#: A whole number that is exact in JSON has at most so many digits.
+_DIGITS = 15
+
 
 def unprintable(text: str) -> str:
     """Why a text can't be shown in one line as it is, as the end of a sentence; empty: it can. By the rule of all that is
@@ -239,6 +242,14 @@ def number(value: float, limit: Limit = NUMBER) -> str:
         return "must be a number, not NaN"
     said = f"{value:g}" if isinstance(value, float) else shown(value)
     return f"must be at most {limit}, not {said}" if value > 0 else f"must be at least -{limit}, not {said}"
+
+
+def whole(text: str) -> Optional[int]:
+    """The number that some ASCII digits are; None where they are anything else, or more than any number here has.
+
+    Not `str.isdigit`, which other scripts and exponents pass too; and `int` refuses some thousand digits.
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def limit_of(field: str) -> Limit:

@@ -12,7 +12,7 @@ from typing import Literal, Union
 import msgspec
 
 from daqsched.errors import JobError
-from daqsched.limits import refusal
+from daqsched.limits import refusal, whole
 
 Key = tuple[str, str]
 
@@ -147,7 +147,9 @@ def parse_batches(text: str) -> tuple[Union[int, str], ...]:
     """``1,5,20%`` as `Strategy.batches`; ``all`` is all at once. Raises `JobError`."""
     if text.strip() in ("all", ""):
         return ()
-    parts = tuple(int(part) if part.strip().isdigit() else part.strip() for part in text.split(","))
+    words = [part.strip() for part in text.split(",")]
+    numbers = [whole(word) for word in words]
+    parts = tuple(word if number is None else number for word, number in zip(words, numbers))
     check(Strategy(batches=parts))
     return parts
 
@@ -210,4 +212,4 @@ def depths(after: dict[str, tuple[str, ...]]) -> dict[str, int]:
 
 
 def _natural(host: str) -> tuple[object, ...]:
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", host))
+    return tuple((-1, part) if whole(part) is None else (whole(part), "") for part in re.split(r"([0-9]+)", host))

@@ -6,10 +6,12 @@ import datetime
 import re
 
 from daqsched.errors import UserError
+from daqsched.limits import MOMENT
 
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d)\Z")
+_SPAN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(s|m|min|h|d)\Z")
+_CENTURY_S = 36_525 * 86_400.0
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\Z")
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?\Z")
 
 
 def span(text: str) -> float:
@@ -17,7 +19,10 @@ def span(text: str) -> float:
     found = _SPAN.match(text.strip())
     if found is None:
         raise UserError(f"{text!r} is no length of time: write for example '90s', '30m', '2h' or '1d'")
-    return float(found.group(1)) * _UNITS[found.group(2)]
+    seconds = float(found.group(1)) * _UNITS[found.group(2)]
+    if seconds > _CENTURY_S:
+        raise UserError(f"{text!r} is longer than a hundred years")
+    return seconds
 
 
 def moment(text: str, now: float) -> float:
@@ -36,8 +41,11 @@ def moment(text: str, now: float) -> float:
             here = datetime.datetime.fromtimestamp(now)
             then = here.replace(hour=hour, minute=minute, second=second, microsecond=0)
             return (then if then <= here else then - datetime.timedelta(days=1)).timestamp()
-        return datetime.datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text)).timestamp()
-    except ValueError as error:
+        seconds = datetime.datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text)).timestamp()
+        if not 0 <= seconds <= MOMENT.most:
+            raise ValueError("before 1970 or after 9999")
+        return seconds
+    except (ValueError, OverflowError) as error:
         raise UserError(
             f"{text!r} is no time: write for example '10m' (ago), '14:05' or '2026-11-23 14:05:00'"
         ) from error

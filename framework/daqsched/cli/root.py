@@ -13,6 +13,7 @@ import msgspec
 from daqsched import __version__
 from daqsched.errors import DaqschedError
 from daqsched.foreign import check_message, joined, paint
+from daqsched.limits import whole
 from daqsched.settings import socket_path, state
 from daqsched.terminal.out import colours, prepare, say
 from daqsched_executor.contract.foreign import printable
@@ -178,8 +179,9 @@ def spec_of(client: Callable[[], Any], word: str, settings: Sequence[str] = ()) 
     from daqsched.jobfile.load import load
     from daqsched.jobfile.variables import parse
 
-    if word.isdigit() and not Path(word).exists():
-        return client().revision(int(word)).spec
+    number = whole(word)
+    if number is not None and not Path(word).exists():
+        return client().revision(number).spec
     return load(word, parse(settings))
 
 

@@ -12,7 +12,7 @@ from daqsched.errors import JobError
 from daqsched.fill import fill
 from daqsched.hosts import expand
 from daqsched.jobfile.convert import WORDS
-from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal, unbounded
+from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal, unbounded, whole
 from daqsched.spec import FORWARDER, CheckSpec, JobSpec, LoggingSpec, size_of
 from daqsched_executor.contract import (
     CHECK_KINDS,
@@ -175,7 +175,7 @@ _FILLED: tuple[tuple[str, Callable[[str], object], str], ...] = (
     ("needs", lambda text: text.startswith("/"), "must be an absolute path"),
     (
         "].port",
-        lambda text: text.isdigit() and int(text) < 65536,
+        lambda text: whole(text) in range(65536),
         "is no port: a number, or the name of one of the job's",
     ),
     (

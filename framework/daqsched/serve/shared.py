@@ -19,6 +19,7 @@ from typing import Callable, Optional
 
 from daqsched import __version__
 from daqsched.errors import DaqschedError, Deposed
+from daqsched.limits import whole
 from daqsched.serve.audit import Audit
 from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.serving import Serving
@@ -175,9 +176,10 @@ def _address(peers: str, place: Place) -> tuple[str, int]:
     """Where spares reach us: what was given, or the address with which we reach ZooKeeper and any port."""
     if peers:
         host, _, port = peers.rpartition(":")
-        if not host or not port.isdigit():
+        number = whole(port)
+        if not host or number is None or number > 65535:
             raise DaqschedError(f"--peers {peers!r} is no HOST:PORT")
-        return host.strip("[]"), int(port)
+        return host.strip("[]"), number
     server, _, port = place.servers.split(",")[0].rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from daqsched.foreign import joined, paint
+from daqsched.limits import whole
 from daqsched.logs.count import Counted, ranks, rest
 from daqsched.logs.intervals import Columns, Zone
 
@@ -121,5 +122,7 @@ def _cut(text: str, width: int, plain: bool) -> str:
 def _natural(values: Sequence[str]) -> list[tuple[str, int, str]]:
     """hlt9 before hlt10."""
     return [
-        (word, int(digits or 0), value) for value in values for word, digits in re.findall(r"([^0-9]*)([0-9]*)", value)
+        (word, whole(digits) or 0, value)
+        for value in values
+        for word, digits in re.findall(r"([^0-9]*)([0-9]*)", value)
     ]

@@ -149,7 +149,8 @@ class Received:
         for mark in marks:
             if mark.startswith(_CUT):
                 add_flag(fields, TRUNCATED)
-                fields["daqsched"]["cut_bytes"] = int(mark[len(_CUT) :])
+                count = mark[len(_CUT) :]
+                fields["daqsched"]["cut_bytes"] = int(count) if count.isdigit() and len(count) < 17 else 0
             elif mark.decode("ascii", "replace") in (TRUNCATED, CONTINUED, PARTIAL):
                 add_flag(fields, mark.decode())
 
