@@ -239,3 +239,19 @@ def test_a_lock_that_another_account_put_there_holds_nothing_up(copies: Copies, 
     os.close(held)
     assert (locks / "readout@hlt01").stat().st_uid == 0
     assert locks.stat().st_mode & 0o7777 == 0o700
+
+
+@needs_root
+def test_the_name_of_what_is_spared_spares_no_other_account(copies: Copies, tmp_path: Path) -> None:
+    """A program that calls itself as what copies its output is ended with the rest."""
+    open_way(tmp_path)
+    text = "echo -n daqsched-drain > /proc/$$/comm; while :; do sleep 1; done"
+    _, executor, task_id = copies.start("/bin/sh", "-c", text, user="nobody")
+    executor.running()
+    until(
+        lambda: any(Path(f"/proc/{pid}/comm").read_text() == "daqsched-drain\n" for pid in carrying(task_id)),
+        "its name",
+    )
+    os.kill(executor.pid, signal.SIGKILL)
+    executor.leave()
+    assert carrying(task_id) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Check, Restart
+from daqsched_executor.machine.drain import Drain
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of, report_of
 from waiting import alive, until
 
@@ -199,3 +200,20 @@ class TestFile:
         start("/bin/sh", "-c", text, restart=Restart(budget=1))
         exit = report_of(agent.wait_update("TASK_FAILED")).last_exit
         assert exit is not None and exit.lines == ("last words",)
+
+
+def test_what_copies_and_ends_at_once_is_not_begun_without_end(tmp_path: Path) -> None:
+    """A program shall not cost a process each moment."""
+    begun: list[int] = []
+
+    def fork(serve: object) -> int:
+        begun.append(1)
+        return 1
+
+    drain = Drain(fork, (1, 2), "", lambda words: None)
+    with pytest.raises(OSError, match="ended 10 times at once"):
+        for _ in range(100):
+            drain.again()
+    assert len(begun) == 10
+    drain.handed_over()
+    drain.close()

@@ -109,7 +109,7 @@ def remains(
         words = _environ(int(name), instance)
         if instance not in words or ours in words or (place and place not in words):
             continue
-        if known.isdisjoint(words) and not _of_account(int(name), payload.user):
+        if known.isdisjoint(words) and not _of_account(kernel, int(name), payload.user):
             continue  # anybody can have such an environment
         entry = kernel.entry(int(name))
         if entry is not None and entry.state not in "ZX":
@@ -117,9 +117,9 @@ def remains(
     return orphans, others
 
 
-def _of_account(pid: int, user: str | None) -> bool:
+def _of_account(kernel: Kernel, pid: int, user: str | None) -> bool:
     """Whether our account started the process, or the job's did: by its real uid, which no setuid program changes."""
-    uid = _real_uid(pid)
+    uid = kernel.real_uid(pid)
     if uid == os.geteuid():
         return True
     if not user or uid < 0:
@@ -132,21 +132,12 @@ def _of_account(pid: int, user: str | None) -> bool:
         return False
 
 
-def _real_uid(pid: int) -> int:
-    """-1: it is gone."""
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            return next((int(row.split()[1]) for row in file if row.startswith(b"Uid:")), -1)
-    except OSError:
-        return -1
-
-
 def _has_executor(kernel: Kernel, entry: Entry) -> bool:
     """Whether an executor of our account is above it: that of others is none of ours, whatever its environment says."""
     parent = kernel.entry(entry.parent)
     while parent is not None and parent.pid > 1:
         words = _environ(parent.pid, _EXECUTORS)
-        if any(word.startswith(_EXECUTORS) for word in words) and _real_uid(parent.pid) == os.geteuid():
+        if any(word.startswith(_EXECUTORS) for word in words) and kernel.real_uid(parent.pid) == os.geteuid():
             return True
         parent = kernel.entry(parent.parent)
     return False

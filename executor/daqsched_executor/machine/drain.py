@@ -9,6 +9,7 @@ counted: no program waits for that.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import os
@@ -25,6 +26,8 @@ Fork = Callable[[Callable[[], None]], int]
 #: So much waits in a pipe at most; the kernel may allow less (pipe(7), pipe-user-pages-soft).
 PIPE_BYTES = 1 << 18
 F_SETPIPE_SZ = 1031
+#: One that does not live so long, so often, can't do its work, whatever the reason is.
+SHORT_S, TRIES = 1.0, 10
 #: Once the program and all that it began are gone, or the executor is: whoever else has a pipe open is not waited for longer.
 GIVE_UP_S = 2.0
 
@@ -40,6 +43,7 @@ class Drain:
         #: What the program's stdout and stderr become.
         self.ends: tuple[int, ...] = tuple(end for _, end in self._pipes)
         self._mouth = -1
+        self._began, self._short = 0.0, 0
         try:
             #: The process.
             self.pid = self._begin()
@@ -55,8 +59,11 @@ class Drain:
         self.ends = ()
 
     def again(self) -> None:
-        """Somebody killed it. Raises OSError."""
+        """Somebody killed it. Raises OSError, also where that happens again and again at once."""
         self.finish()
+        self._short = self._short + 1 if time.monotonic() - self._began < SHORT_S else 0
+        if self._short >= TRIES:
+            raise OSError(errno.EAGAIN, f"what copies the program's output ended {TRIES} times at once")
         self.pid = self._begin()
 
     def finish(self) -> None:
@@ -72,6 +79,7 @@ class Drain:
             os.close(pipe)
 
     def _begin(self) -> int:
+        self._began = time.monotonic()
         ears, self._mouth = os.pipe()
         pipes = tuple(pipe for pipe, _ in self._pipes)
         try:

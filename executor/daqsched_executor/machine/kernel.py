@@ -211,6 +211,12 @@ class Kernel:
         entry = self.entry(pid)
         return entry is not None and bool(entry.flags & PF_FORKNOEXEC)
 
+    def real_uid(self, pid: int) -> int:
+        """The account that started the process, which no setuid program changes; -1: it is gone."""
+        return next(
+            (int(row.split()[1]) for row in _read(f"/proc/{pid}/status").split(b"\n") if row[:4] == b"Uid:"), -1
+        )
+
     def descendants(self, besides: Container[int] = ()) -> list[Entry]:
         """Every living process below us, zombies not among them, parents before children; the trees of our children
         ``besides`` are left out."""

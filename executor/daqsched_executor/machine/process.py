@@ -313,8 +313,8 @@ class Program:
             try:
                 self._drain.again()
                 return self.runners.add(self._drain.pid)
-            except OSError:  # no process can be started: the program shall not wait for a reader that never comes
-                pass
+            except OSError as error:  # the program shall not wait for a reader that never comes
+                self._say(f"the program's output is copied no more: {error.strerror}")
         self._drain.close()
         self._drain = None
 

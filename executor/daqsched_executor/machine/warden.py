@@ -156,7 +156,8 @@ def end_all(kernel: Kernel) -> int:
     limit = time.monotonic() + GIVE_UP_S
     while time.monotonic() < limit:
         for entry in kernel.descendants():
-            if entry.name not in (JANITOR, DRAIN):  # they end when they have done their part
+            # they end when they have done their part; others may call themselves so
+            if entry.name not in (JANITOR, DRAIN) or kernel.real_uid(entry.pid) != os.geteuid():
                 killed.add(entry.pid)
                 kernel.signal_process(entry, signal.SIGKILL)
         try:
