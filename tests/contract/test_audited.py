@@ -9,10 +9,11 @@ import io
 import json
 import os
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 from urllib.parse import quote
 
 import httpx
@@ -108,6 +109,51 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     made = Serve(tmp_path)
     yield made
     made.close()
+
+
+#: Hosts that make another address of a request's, or none at all.
+HOSTS = [
+    "[",
+    "x/v1/status?",
+    "x/v1/status#",
+    "x/",
+    "",
+    "x y",
+    "[::1",
+    "a" * 5000,
+    "d\x80",
+    "x/v1/apply?",
+    "../..",
+    "x:y:z",
+    None,
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_host_header_hides_or_forges_a_line(serve: Serve, host: Optional[str]) -> None:
+    """What was changed or refused is noted as that; a question is not noted."""
+    serve.client.apply(Spec(jobs=(job(),)))
+    before = len(serve.rows())
+
+    def ask(method: str, target: str, body: bytes = b"") -> bytes:
+        name = b"" if host is None else f"Host: {host}\r\n".encode("latin-1")
+        version = b"1.0" if host is None else b"1.1"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(str(serve.path))
+            head = b"%s %s HTTP/%s\r\n%sConnection: close\r\nContent-Length: %d\r\n\r\n"
+            sock.sendall(head % (method.encode(), target.encode(), version, name, len(body)) + body)
+            return b"".join(iter(lambda: sock.recv(1 << 16), b""))
+
+    assert b" 200 " in ask("POST", "/v1/stop", b'{"select":["*"]}').partition(b"\r\n")[0]
+    assert b'"count":1' in ask("POST", "/v1/start", b'{"select":["*"]}')
+    assert b'"digest"' in ask("POST", "/v1/plan", b'{"spec":{"jobs":[]}}')
+    assert b"no job fits" in ask("POST", "/v1/stop", b'{"select":["nobody"]}')
+    assert b"there is no POST /v1/nothing here" in ask("POST", "/v1/nothing")
+    assert b"at='x' is no number" in ask("GET", "/v1/status?at=x")
+    noted = [(row["operation"], row["result"]) for row in serve.rows()[before:]]
+    refused = [("stop", "refused"), ("other", "refused"), ("status", "refused")]
+    assert noted == [("stop", "done"), ("start", "done"), *refused]
 
 
 def test_every_change_is_noted_before_its_answer(serve: Serve) -> None:

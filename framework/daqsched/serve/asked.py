@@ -84,5 +84,6 @@ def count_of(request: Request, name: str, default: int, most: int) -> int:
 
 
 def _bounded(request: Request) -> None:
-    if len(request.url.query) > QUERY.most:
+    # not of `request.url`, which is built of the Host header
+    if len(request.scope["query_string"]) > QUERY.most:
         raise UserError(f"the request's address has more than {QUERY}: name fewer")

@@ -21,7 +21,7 @@ from daqsched.errors import DaqschedError, Refused
 from daqsched.limits import brief
 from daqsched.protocol import Problem
 from daqsched.serve.audit import DONE, FAILED, REFUSED
-from daqsched.serve.noted import note
+from daqsched.serve.noted import note, path_of
 
 logger = logging.getLogger(__name__)
 
@@ -68,13 +68,13 @@ def answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request],
             await note(request, REFUSED, str(error))
             status = 403 if isinstance(error, Refused) else 400
             sentence = brief(str(error), MOST_WORDS)
-            logger.info("%s %s of %s refused: %s", request.method, request.url.path, user_of(request), sentence)
+            logger.info("%s %s of %s refused: %s", request.method, path_of(request), user_of(request), sentence)
             return _json(status, Problem(sentence, error.exit_code))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception as error:
             await note(request, FAILED, f"{type(error).__name__}: {error}")
-            logger.exception("%s %s of %s failed", request.method, request.url.path, user_of(request))
+            logger.exception("%s %s of %s failed", request.method, path_of(request), user_of(request))
             return _json(500, Problem(f"a bug in daqsched: {type(error).__name__}: {error}; see the daemon's log"))
 
     return answer
@@ -84,7 +84,7 @@ async def no_such_thing(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     await note(request, REFUSED, f"{status}: there is no such thing")
     return _json(
-        status, Problem(f"there is no {request.method} {request.url.path} here; docs/reference/api.md lists what is")
+        status, Problem(f"there is no {request.method} {path_of(request)} here; docs/reference/api.md lists what is")
     )
 
 

@@ -26,12 +26,18 @@ NAMES = {"revision": "back_to", "until": "until_s", "id": "order", "spec": "dige
 LEFT_OUT = frozenset("what kind strategy pieces finished".split())
 
 
+def path_of(request: Request) -> str:
+    """What its route was found by. `request.url` is built of the Host header, and so of whatever the caller likes."""
+    path: str = request.scope["path"]
+    return path
+
+
 async def note(request: Request, result: str, why: str = "", found: Any = None) -> None:
     """Write what became of it; on the disk when this returns."""
     audit: Optional[Audit] = request.scope.get("audit")
     if audit is None:
         return
-    path = request.url.path
+    path = path_of(request)
     name = path[len(API) + 1 :].partition("/")[0] if path.startswith(f"{API}/") else ""
     change = name == "backup" or (name in CHANGES and request.method == "POST")
     if result == DONE and not change:
