@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Payload, Stop
+from daqsched_executor.machine import claim
+from daqsched_executor.machine.kernel import Kernel
 from fake_agent import ExecutorUnderTest, FakeAgent, report_of
-from strangers import STRANGER, needs_root, open_way
+from strangers import STRANGER, needs_root, open_way, says_of_itself
 from waiting import alive, until
 
 #: A program with a plain child, and a daemon in a session of its own.
@@ -195,6 +197,37 @@ def test_an_environment_of_another_account_is_no_other_copy(copies: Copies, tmp_
         for pid in (*map(int, child), forger.pid):
             os.kill(pid, 9)
         forger.wait()
+
+
+@needs_root
+@pytest.mark.parametrize("word", [b"X=", b"DAQSCHED_INSTANCE=readout@hlt01\0"])
+def test_an_environment_without_end_costs_a_start_nothing(copies: Copies, word: bytes) -> None:
+    """Any account may say that its process has one, at no cost: a start looks at all processes of the machine."""
+    with says_of_itself(word, 512 << 20):
+        _, executor, _ = copies.start("/bin/sleep", "1000")
+        executor.running()
+    status = Path(f"/proc/{executor.pid}/status").read_text()
+    peak = int(status.partition("VmHWM:")[2].split()[0])
+    assert peak < 80 * 1024, f"{peak} KiB"
+
+
+@needs_root
+def test_of_the_long_environments_of_an_account_so_much_is_read() -> None:
+    """It may have thousands of processes; each one's beginning is looked at all the same."""
+    asked = []
+
+    class Counting(Kernel):
+        """Tells how much is read."""
+
+        def environ(self, pid: int, most: int = 6 << 20) -> bytes:
+            found = super().environ(pid, most)
+            asked.append(len(found))
+            return found
+
+    with says_of_itself(b"X=", 1 << 30) as pid:
+        environs = claim._Environs(Counting())
+        assert all(environs.of(pid).startswith(b"X=") for _ in range(100))
+    assert sum(asked) < 32 << 20 and max(asked) <= 6 << 20
 
 
 @needs_root

@@ -21,7 +21,7 @@ from collections.abc import Collection
 
 from daqsched_executor.contract import KEY_VARIABLE, LOCKS_DIR, SPOOL_VARIABLE, Payload
 from daqsched_executor.life.events import Claimed, Event, Occupied
-from daqsched_executor.machine.kernel import Entry, Kernel
+from daqsched_executor.machine.kernel import LONGEST_ENVIRON, Entry, Kernel, carries
 from daqsched_executor.machine.spool import folder, open_ours, spool_folder
 
 #: What the environment of an executor (and of its warden) has, and that of no program.
@@ -29,6 +29,10 @@ _EXECUTORS = b"MESOS_EXECUTOR_ID="
 
 #: The lock's file: who holds it, in so many bytes, then the keys of those whose processes may still be there.
 _HOLDER_BYTES, _KEYS = 128, 16
+
+#: So much of an environment is looked at, whoever's it is. Longer ones are looked at as a whole: ours, and of each other account
+#: so much in one pass. What an account can make of its own processes costs others next to nothing.
+_FIRST, _OF_AN_ACCOUNT = 65536, 16 * 1024 * 1024
 
 
 class InstanceClaim:
@@ -103,13 +107,14 @@ def remains(
     known = {f"{KEY_VARIABLE}={key}".encode() for key in keys}
     orphans: list[Entry] = []
     others: list[Entry] = []
+    environs = _Environs(kernel)
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
-        words = _environ(int(name), instance)
-        if instance not in words or ours in words or (place and place not in words):
+        text = environs.of(int(name))
+        if not carries(text, instance) or carries(text, ours) or (place and not carries(text, place)):
             continue
-        if known.isdisjoint(words) and not _of_account(kernel, int(name), payload.user):
+        if not any(carries(text, key) for key in known) and not _of_account(kernel, int(name), payload.user):
             continue  # anybody can have such an environment
         entry = kernel.entry(int(name))
         if entry is not None and entry.state not in "ZX":
@@ -136,17 +141,33 @@ def _has_executor(kernel: Kernel, entry: Entry) -> bool:
     """Whether an executor of our account is above it: that of others is none of ours, whatever its environment says."""
     parent = kernel.entry(entry.parent)
     while parent is not None and parent.pid > 1:
-        words = _environ(parent.pid, _EXECUTORS)
-        if any(word.startswith(_EXECUTORS) for word in words) and kernel.real_uid(parent.pid) == os.geteuid():
+        if kernel.real_uid(parent.pid) == os.geteuid() and b"\0" + _EXECUTORS in b"\0" + kernel.environ(parent.pid):
             return True
         parent = kernel.entry(parent.parent)
     return False
 
 
-def _environ(pid: int, having: bytes) -> list[bytes]:
-    """The environment that the process was started with; empty where ``having`` is nowhere in it, or it can't be read."""
-    text = Kernel().environ(pid)
-    return text.split(b"\0") if having in text else []
+class _Environs:
+    """The environments of all processes, in one pass: no account's can make it long."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        #: What was read of long ones, by account.
+        self._read: dict[int, int] = {}
+
+    def of(self, pid: int) -> bytes:
+        """The one that the process was started with, or its beginning; empty where it can't be read."""
+        text = self._kernel.environ(pid, _FIRST)
+        if len(text) < _FIRST:
+            return text
+        uid = self._kernel.real_uid(pid)
+        if uid == os.geteuid():
+            return self._kernel.environ(pid)
+        most = min(LONGEST_ENVIRON, _OF_AN_ACCOUNT - self._read.get(uid, 0))
+        if most > _FIRST:
+            text = self._kernel.environ(pid, most)
+            self._read[uid] = self._read.get(uid, 0) + len(text)
+        return text
 
 
 def _open(spool: str, instance: str) -> int:

@@ -31,6 +31,13 @@ JANITOR = "daqsched-janito"
 #: How the process calls itself that copies what a program prints (see `machine.drain`). It ends by itself, too.
 DRAIN = "daqsched-drain"
 
+#: No environment is longer: execve(2) takes so much at most. Of itself a process may say that it has terabytes (prctl(2),
+#: PR_SET_MM_MAP), which cost it nothing, and every reader all its memory.
+LONGEST_ENVIRON = 6 * 1024 * 1024
+
+#: Of other files below /proc/PID no more is read.
+_MOST, _PIECE = 65536, 65536
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -186,13 +193,14 @@ class Kernel:
             state = next((found for _, found in self._threads(pid) if found not in "ZX"), state)
         return Entry(pid, int(rest[1]), int(rest[2]), state, int(rest[6]), int(rest[19]), name)
 
-    def environ(self, pid: int) -> bytes:
-        """The environment that the process was started with; empty where it is gone, is a thread of the kernel, or may not be
-        looked at. Where the first thread has ended, another one has it."""
-        found = _read(f"/proc/{pid}/environ")
-        if not found:
-            for thread, state in self._threads(pid):
-                found = found or (b"" if state in "ZX" else _read(f"/proc/{pid}/task/{thread}/environ"))
+    def environ(self, pid: int, most: int = LONGEST_ENVIRON) -> bytes:
+        """The environment that the process was started with, its first ``most`` bytes; empty where it is gone, is a thread of
+        the kernel, or may not be looked at. Where the first thread has ended, another one has it. What stands there is the
+        process' own word: split it into words only where it is short (`carries`)."""
+        found = _read(f"/proc/{pid}/environ", most)
+        if not found:  # all threads have the same one: there may be thousands, and none may have any
+            living = next((thread for thread, state in self._threads(pid) if state not in "ZX"), pid)
+            found = _read(f"/proc/{pid}/task/{living}/environ", most)
         return found
 
     def _threads(self, pid: int) -> Iterator[tuple[int, str]]:
@@ -236,12 +244,35 @@ class Kernel:
         return found
 
 
-def _read(path: str) -> bytes:
+def carries(environ: bytes, word: bytes) -> bool:
+    """Whether ``NAME=VALUE`` is a word of an environment."""
+    at = environ.find(word)
+    while at >= 0:
+        if (not at or not environ[at - 1]) and environ[at + len(word) : at + len(word) + 1] in (b"", b"\0"):
+            return True
+        at = environ.find(word, at + 1)
+    return False
+
+
+def _read(path: str, most: int = _MOST) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
+    try:
+        text = piece = os.read(file, min(_PIECE, most))
+        if len(text) < min(_PIECE, most):  # as nearly always: all of it
+            return text
+        pieces = [text]
+        while piece and most > len(piece):
+            most -= len(piece)
+            piece = os.read(file, min(_PIECE, most))
+            pieces.append(piece)
+        return b"".join(pieces)
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
 
 
 def signal_name(number: int) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from daqsched_executor.life.events import Notice
 from daqsched_executor.life.notify import DATAGRAM_BYTES, parse, storing
 from daqsched_executor.machine.filestore import MOST, FileStore
-from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.kernel import Kernel, carries
 from daqsched_executor.run.closing import Closing
 from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import READ, Loop
@@ -139,9 +139,7 @@ class NotifySocket:
             entry = self._kernel.entry(pid) if pid else None
             if entry is None or entry.dead:
                 return True
-            if self._store is None and f"NOTIFY_SOCKET={self.address}".encode() in self._kernel.environ(pid).split(
-                b"\0"
-            ):
+            if self._store is None and carries(self._kernel.environ(pid), f"NOTIFY_SOCKET={self.address}".encode()):
                 return True  # the container's processes are below its engine, not below us
             below = self._below_us(entry.parent)
             if below is not None:
