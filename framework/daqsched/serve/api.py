@@ -44,7 +44,7 @@ from daqsched.serve.audit import Audit
 from daqsched.serve.change_api import Changes
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import Caller, answering, caller_of, no_such_thing, sees_all, user_of
+from daqsched.serve.door import Caller, answering, caller_of, no_such_thing, sees_all, user_of, whose
 from daqsched.serve.hand_api import Hands, chosen_of, some
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.sandbox_api import Sandboxes
@@ -88,7 +88,8 @@ class Api:
         daemon.changed = self._wake
         #: What `status --at` asks; None: nothing does.
         self.chronicle: Optional[Chronicle] = None
-        self._planning, self._may_see = Planning(), may_see
+        #: Selections have threads of their own: a plan takes long, a stop must not.
+        self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
         #: Whose trouble `status` tells.
         self.audit: Optional[Audit] = None
         sandboxes = Sandboxes(self._ask, agent_credentials)
@@ -106,7 +107,7 @@ class Api:
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
                 *Changes(daemon, complete, self._ask, self._planning, may_see, agent_credentials).routes,
-                *Hands(daemon, self._ask, self._planning).routes,
+                *Hands(daemon, self._ask, self._choosing).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
             ],
@@ -229,7 +230,7 @@ class Api:
             chosen = deadline.within(selection(body.select))
             return preflight.questions(body.spec, chosen, hosts_of), preflight.not_asked(body.spec, chosen, hosts_of)
 
-        asked, not_asked = await self._planning.do(work)
+        asked, not_asked = await self._planning.do(whose(request), work)
         if not asked and not not_asked:
             raise UserError("there is no host to ask: the file has no job, or none that fits --only")
         running = await self._ask(lambda engine, now: sum(not one.over for one in engine.preflights.made.values()))
@@ -262,14 +263,15 @@ class Api:
         self, request: Request, event: Callable[[tuple[tuple[str, str], ...], str, str], events.Event]
     ) -> Selected:
         body = await body_of(request, SelectRequest)
-        keys = await self._chosen(body.select)
+        keys = await self._chosen(request, body.select)
         await asyncio.wrap_future(self._daemon.request(event(keys, user_of(request), body.message)))
         return Selected(len(keys))
 
-    async def _chosen(self, select: list[str]) -> tuple[tuple[str, str], ...]:
+    async def _chosen(self, request: Request, select: list[str]) -> tuple[tuple[str, str], ...]:
         if not select:
             raise UserError("nothing is selected: name jobs, or '*' for all")
-        keys = await chosen_of(self._planning, select, await self._ask(lambda engine, now: tuple(engine.instances)))
+        known = await self._ask(lambda engine, now: tuple(engine.instances))
+        keys = await chosen_of(self._choosing, whose(request), select, known)
         if not keys:
             raise UserError(f"no job fits {some(select, ' ')}: `daqsched status` lists them")
         return keys
@@ -278,7 +280,7 @@ class Api:
         body = await body_of(request, OrderRequest)
         if body.kind not in ORDER_KINDS:
             raise UserError(f"{body.kind!r} is nothing to ask for: one of {', '.join(ORDER_KINDS)}")
-        keys = await self._chosen(body.select)
+        keys = await self._chosen(request, body.select)
         id = body.id or secrets.token_hex(4)
         order = Order(id, body.kind, user_of(request), body.name, body.until, body.message)
         found = await self._ask(

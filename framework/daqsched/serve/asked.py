@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from typing import Any, Callable, TypeVar
 
@@ -13,6 +12,8 @@ from starlette.requests import Request
 from daqsched.errors import UserError
 from daqsched.foreign import check_message
 from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, brief, number, refusal, shown
+from daqsched.serve.door import whose
+from daqsched.serve.planning import Planning
 from daqsched.spec import refuse_unknown
 
 Body = TypeVar("Body")
@@ -34,7 +35,9 @@ async def body_of(request: Request, kind: type[Body]) -> Body:
         request.state.asked = body  # for the audit file, also where it is refused
 
     if len(data) > LARGE:
-        return await asyncio.to_thread(read, bytes(data), kind, understood)
+        # a mapping of a million names holds the interpreter for most of a second: not two of one caller at once
+        reading: Planning = request.scope["reading"]
+        return await reading.do(whose(request), lambda deadline: read(bytes(data), kind, understood))
     return read(bytes(data), kind, understood)
 
 

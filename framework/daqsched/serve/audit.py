@@ -14,6 +14,7 @@ import stat
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -63,6 +64,8 @@ class Audit:
     ) -> None:
         self._path, self._now, self._most_bytes, self._kept = path, now, most_bytes, kept
         self._lock = threading.Lock()
+        #: For whoever must not wait for the disk.
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._file = -1
         self._missed, self._since, self._why = 0, 0.0, ""
         self._window = 0.0

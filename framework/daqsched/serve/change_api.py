@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Hashable
 from typing import Any, Callable, Optional
 
 import msgspec
@@ -32,8 +32,8 @@ from daqsched.rollout import check as check_strategy
 from daqsched.select import selection
 from daqsched.serve.asked import body_of, count_of
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import Caller, answering, caller_of, user_of
-from daqsched.serve.planning import Deadline, Planning
+from daqsched.serve.door import Caller, answering, caller_of, user_of, whose
+from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.spec import FORWARDER, Spec, digest
 from daqsched.veil import veiled
 from daqsched.views.foresight import placed, started, starting, with_times
@@ -63,7 +63,7 @@ class Changes:
         self._planning, self._may_see = planning, may_see
         self._made: Optional[Agents] = None
         #: One apply at a time, from its look at what is in force to its own revision.
-        self._turn: Optional[asyncio.Lock] = None
+        self._turns = Turns(1)
 
     @property
     def routes(self) -> list[Route]:
@@ -82,13 +82,18 @@ class Changes:
         body = await body_of(request, PlanRequest)
         check_way(body.strategy)
         deadline = Deadline()
-        found, known = await self._plan(body.spec, body.only, body.strategy, deadline)
+        found, known = await self._plan(whose(request), body.spec, body.only, body.strategy, deadline)
         if not found.changes:
             return found
-        return await self._with_placement(found, known, body.spec, body.only, deadline)
+        return await self._with_placement(whose(request), found, known, body.spec, body.only, deadline)
 
     async def _plan(
-        self, spec: Spec, only: list[str], strategy: Optional[Strategy], until: Optional[Deadline] = None
+        self,
+        caller: Hashable,
+        spec: Spec,
+        only: list[str],
+        strategy: Optional[Strategy],
+        until: Optional[Deadline] = None,
     ) -> tuple[Plan, Snapshot]:
         """What an apply would change, and what that was seen from; raises `UserError` where the spec can't be applied."""
         until = until or Deadline()
@@ -105,16 +110,18 @@ class Changes:
             way = strategy if strategy is not None else spec.rollout
             return with_times(known, found, self._complete(spec), deadline.within(selection(only)), way)
 
-        found = await self._planning.do(compared, until)
+        found = await self._planning.do(caller, compared, until)
         for name in started(found):
             known.instances.update(await self._had(name))
-        return await self._planning.do(timed, until), known
+        return await self._planning.do(caller, timed, until), known
 
     async def _had(self, name: str) -> dict[Key, Had]:
         found: dict[Key, Had] = await self._ask(lambda engine, now: had(engine, name))
         return found
 
-    async def _with_placement(self, found: Plan, known: Snapshot, spec: Spec, only: list[str], until: Deadline) -> Plan:
+    async def _with_placement(
+        self, caller: Hashable, found: Plan, known: Snapshot, spec: Spec, only: list[str], until: Deadline
+    ) -> Plan:
         """What would not start on the machines as they are now."""
         if not known.connected:
             return msgspec.structs.replace(found, not_looked=f"no connection to the master {known.master}".rstrip())
@@ -130,30 +137,27 @@ class Changes:
             begun = list(starting(known, self._complete(spec), found, chosen))
             return placed(found, machines, begun, known.fixed_ports, deadline.each)
 
-        return await self._planning.do(work, until)
+        return await self._planning.do(caller, work, until)
 
     async def apply(self, request: Request) -> Applied:
         body = await body_of(request, ApplyRequest)
         check_way(body.strategy)
         if not body.spec.jobs and not body.allow_empty:
             raise Refused("the file has no jobs, which would stop the whole farm: if that is meant, give --allow-empty")
-        async with self._one():
-            return await self._apply_to(body, user_of(request))
+        deadline = Deadline()
+        async with self._turns.of(whose(request)):
+            deadline.look()
+            return await self._apply_to(body, request)
 
-    def _one(self) -> asyncio.Lock:
-        if self._turn is None:  # in the loop that serves
-            self._turn = asyncio.Lock()
-        return self._turn
-
-    async def _apply_to(self, body: ApplyRequest, user: str) -> Applied:
-        found, _ = await self._plan(body.spec, body.only, body.strategy)
+    async def _apply_to(self, body: ApplyRequest, request: Request) -> Applied:
+        found, _ = await self._plan(whose(request), body.spec, body.only, body.strategy)
         if body.if_unchanged and body.if_unchanged != found.base:
             last = await self._head(0)
             raise Refused(
                 f"not applied: {found.base} is in force and not {body.if_unchanged}, since revision {last.number} by "
                 f"{last.user}{': ' + last.message if last.message else ''}; `daqsched plan` shows what would change now"
             )
-        event = events.JobsApplied(body.spec, user, body.message, body.strategy, tuple(body.only))
+        event = events.JobsApplied(body.spec, user_of(request), body.message, body.strategy, tuple(body.only))
         return await self._apply(found, event)
 
     async def _apply(self, found: Plan, event: events.JobsApplied) -> Applied:
@@ -170,8 +174,10 @@ class Changes:
         check_way(body.strategy)
         old = await self._revision(body.revision)
         message = f"rollback to revision {old.number}{': ' + body.message if body.message else ''}"
-        async with self._one():
-            found, _ = await self._plan(old.spec, [], body.strategy)
+        deadline = Deadline()
+        async with self._turns.of(whose(request)):
+            deadline.look()
+            found, _ = await self._plan(whose(request), old.spec, [], body.strategy)
             return await self._apply(found, events.JobsApplied(old.spec, user_of(request), message, body.strategy))
 
     async def _rollout_number(self) -> int:

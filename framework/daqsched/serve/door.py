@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Awaitable, Callable
 
@@ -52,6 +53,12 @@ def caller_of(request: Request) -> Caller:
 def sees_all(caller: Caller) -> bool:
     """Whether the caller could read the state itself: root, and the account of the daemon."""
     return caller.uid in (0, os.geteuid())
+
+
+def whose(request: Request) -> Hashable:
+    """The caller whose share of our time it takes."""
+    caller = caller_of(request)
+    return caller.name, caller.uid, caller.via
 
 
 def user_of(request: Request) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Hashable, Iterable, Sequence
 from typing import Any, Callable
 
 import msgspec
@@ -31,7 +31,7 @@ from daqsched.select import selection
 from daqsched.serve.asked import body_of
 from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import answering, user_of
+from daqsched.serve.door import answering, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.views.view import why_not_ready
 
@@ -51,21 +51,21 @@ def some(names: Sequence[str], between: str = ", ") -> str:
     return between.join(name[:100] for name in names[:MOST_NAMES]) + more
 
 
-async def chosen_of(planning: Planning, words: Sequence[str], keys: Iterable[Key]) -> tuple[Key, ...]:
+async def chosen_of(choosing: Planning, caller: Hashable, words: Sequence[str], keys: Iterable[Key]) -> tuple[Key, ...]:
     """Those that the words mean."""
 
     def work(deadline: Deadline) -> tuple[Key, ...]:
         chosen = selection(words)
         return tuple(key for key in deadline.each(keys) if chosen(*key))
 
-    return await planning.do(work)
+    return await choosing.do(caller, work)
 
 
 class Hands:
     """The routes; ``ask`` puts a question to the engine."""
 
-    def __init__(self, daemon: Daemon, ask: Ask, planning: Planning) -> None:
-        self._daemon, self._ask, self._planning = daemon, ask, planning
+    def __init__(self, daemon: Daemon, ask: Ask, choosing: Planning) -> None:
+        self._daemon, self._ask, self._choosing = daemon, ask, choosing
 
     @property
     def routes(self) -> list[Route]:
@@ -119,7 +119,7 @@ class Hands:
         running = await self._ask(
             lambda engine, now: [key for key, one in engine.instances.items() if one.record.task is not None]
         )
-        keys = await chosen_of(self._planning, body.select, running)
+        keys = await chosen_of(self._choosing, whose(request), body.select, running)
         if not keys:
             raise UserError(f"nothing that runs fits {some(body.select, ' ')}: `daqsched status` lists what does")
         rollout = (await self.rollout(request)).rollout
@@ -144,7 +144,7 @@ class Hands:
 
     async def aside(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
-        hosts = await self._hosts(body.hosts)
+        hosts = await self._hosts(whose(request), body.hosts)
         now = await self._ask(lambda engine, now: now)
         if body.until <= now:
             raise UserError("the time for which a host is put aside must end in the future")
@@ -189,7 +189,7 @@ class Hands:
 
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
-        hosts = await self._planning.do(lambda deadline: expand(body.hosts))
+        hosts = await self._choosing.do(whose(request), lambda deadline: expand(body.hosts))
         away = {lease.host for lease in (await self.leases(request)).leases}
         strange = [host for host in hosts if host not in away]
         if strange:
@@ -197,8 +197,8 @@ class Hands:
         await asyncio.wrap_future(self._daemon.request(events.Returned(hosts, user_of(request))))
         return await self.leases(request)
 
-    async def _hosts(self, words: list[str]) -> tuple[str, ...]:
-        hosts = await self._planning.do(lambda deadline: expand(words))
+    async def _hosts(self, caller: Hashable, words: list[str]) -> tuple[str, ...]:
+        hosts = await self._choosing.do(caller, lambda deadline: expand(words))
         if not hosts:
             raise UserError("no host is named")
 

@@ -45,15 +45,21 @@ async def note(request: Request, result: str, why: str = "", found: Any = None) 
     caller = request.scope["caller"]
     body = getattr(request.state, "asked", None)
 
+    # a thread of its own: whatever else takes long on others holds no change up, nor a refusal
+    if isinstance(getattr(body, "spec", None), Spec):
+        asked = await asyncio.to_thread(_asked, body)
+    else:
+        asked = _asked(body)
+
     def write() -> None:
         more = getattr(body, "what", "") or getattr(body, "kind", "")
         more = f" {more}" if more in ORDER_KINDS or more in STEPS else ""
         known = name if name in CHANGES or name in QUESTIONS else "other"
-        about = {**_asked(body), **_became(found)}
+        about = {**asked, **_became(found)}
         who = (caller.name, caller.uid, caller.gid, caller.pid, caller.door, caller.via)
         audit.note(Entry(*who, f"{known}{more}", result, about, why))
 
-    await asyncio.to_thread(write)
+    await asyncio.get_running_loop().run_in_executor(audit.thread, write)
 
 
 def _asked(body: Any) -> dict[str, Any]:

@@ -1,16 +1,17 @@
-"""What takes its time and changes nothing (plans, selections, looking through a spec): beside the loops, one at a time, with an
-end.
+"""What takes its time and changes nothing (plans, selections, looking through a spec): beside the loops, with an end.
 
-The thread that owns the engine gives a snapshot, the thread that answers everybody goes on answering, and this one
-thread thinks. It can't be ended from outside; it looks at the time wherever it goes through instances.
+The thread that owns the engine gives a snapshot, the thread that answers everybody goes on answering, and a few threads think,
+each for another caller. They can't be ended from outside; they look at the time wherever they go through instances.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Callable, Optional, TypeVar
 
 from daqsched.errors import UserError
@@ -58,19 +59,64 @@ class Deadline:
             self.look()
 
 
+class Turns:
+    """Who may work, of many who want to: so many at once, never two of one caller; the callers take turns.
+
+    Whoever asks for a hundred things at once waits for them one after the other, and holds nobody else up. For one event loop.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._under_way: set[Hashable] = set()
+        #: Those who wait, by caller; whose turn is next comes first.
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def of(self, whose: Hashable) -> AsyncIterator[None]:
+        """While one turn of this caller lasts."""
+        if whose in self._under_way or len(self._under_way) >= self._most:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(whose, deque()).append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():
+                    self._end(whose)  # it had just come
+                raise
+        self._under_way.add(whose)
+        try:
+            yield
+        finally:
+            self._end(whose)
+
+    def _end(self, whose: Hashable) -> None:
+        self._under_way.discard(whose)
+        for other in list(self._waiting):
+            if other in self._under_way or len(self._under_way) >= self._most:
+                continue
+            turns = self._waiting.pop(other)
+            while turns and turns[0].done():
+                turns.popleft()  # it did not wait so long
+            if turns:
+                self._under_way.add(other)
+                turns.popleft().set_result(None)
+            if turns:
+                self._waiting[other] = turns  # behind the others
+
+
 class Planning:
-    """The thread, for one event loop."""
+    """Threads for what takes long, for one event loop: as many at once, and one of each caller."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="planning")
+    def __init__(self, name: str = "planning", threads: int = 3) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._turns = Turns(threads)
 
-    async def do(self, work: Callable[[Deadline], Answer], deadline: Optional[Deadline] = None) -> Answer:
-        """What the work comes to; its time counts from now, or from where its deadline began: also while others' work is
-        done first."""
+    async def do(
+        self, whose: Hashable, work: Callable[[Deadline], Answer], deadline: Optional[Deadline] = None
+    ) -> Answer:
+        """What the work comes to; its time counts from now, or from where its deadline began: also while the caller's other
+        work is done first."""
         until = deadline or Deadline()
-
-        def timely() -> Answer:
+        async with self._turns.of(whose):
             until.look()
-            return work(until)
-
-        return await asyncio.get_running_loop().run_in_executor(self._pool, timely)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work, until)

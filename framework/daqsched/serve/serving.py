@@ -30,6 +30,7 @@ from daqsched.serve.connections import Protocol, Reception, Times, Whose, descri
 from daqsched.serve.door import Caller
 from daqsched.serve.noted import note
 from daqsched.serve.peers import Identity
+from daqsched.serve.planning import Planning
 from daqsched.serve.room import MOST_BYTES, SMALL_BYTES, Room, Seat
 from daqsched.serve.socketfile import BACKLOG, SocketFile
 
@@ -101,6 +102,8 @@ class Serving:
         self._crew = Reception(self._file.socket, limits, times, options)
         self._peers = Reception(listener, limits, times, options, identity) if listener is not None else None
         self._ended, self._audit = ended, audit
+        #: For bodies that take long to read.
+        self._reading = Planning("reading", 2)
         self._closing: Callable[[], object] = lambda: None
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="api", daemon=True)
@@ -205,7 +208,11 @@ class Serving:
             reception.tell("not all requests are answered: %s (%s)", why, who)
             return Refusal(503, Unreachable(why))
         try:
-            await self.app({**scope, "caller": caller, "audit": self._audit}, _again(bytes(body), receive), send)
+            await self.app(
+                {**scope, "caller": caller, "audit": self._audit, "reading": self._reading},
+                _again(bytes(body), receive),
+                send,
+            )
         finally:
             room.end(who)
         return None

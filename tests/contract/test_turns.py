@@ -1,0 +1,126 @@
+"""Callers take turns: whoever asks for a hundred things that take long holds up nobody but himself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import job
+from daqsched.client import Client
+from daqsched.serve.api import Api
+from daqsched.serve.planning import Turns
+from daqsched.serve.serving import Serving
+from daqsched.spec import Spec
+from served import Serve
+
+
+class Thoughtful:
+    """In the place of what the framework adds to a spec: thinks until it is told to stop, but of others' specs."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, spec: Spec) -> Spec:
+        if spec.source == "slow":
+            self.begun.set()
+            assert self.go_on.wait(60)
+        return spec
+
+
+@pytest.fixture
+def serve(tmp_path: Path):
+    """A running daemon."""
+    made = Serve(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_stop_waits_for_nobodys_plan_and_a_plan_for_no_other_account(serve: Serve, tmp_path: Path) -> None:
+    """Thirty plans of one account that take long are under way; the same account stops at once, another one plans at once."""
+    serve.client.apply(Spec(jobs=(job(),)))
+    thinks = Thoughtful()
+    app = Api(serve.daemon, thinks, "", "").app
+
+    async def as_told(scope: Any, receive: Any, send: Any) -> None:
+        name = dict(scope["headers"])[b"x-account"].decode()
+        await app({**scope, "caller": replace(scope["caller"], name=name)}, receive, send)
+
+    serving = Serving(tmp_path / "slow", "", as_told)
+    clients: list[Client] = []
+
+    def client(account: str) -> Client:
+        made = Client(tmp_path / "slow")
+        made._http.headers["x-account"] = account
+        clients.append(made)
+        return made
+
+    slow = Spec(jobs=(job("slow"),), source="slow")
+    threads = [threading.Thread(target=client("greedy").plan, args=(slow,)) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert thinks.begun.wait(10)
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert client("greedy").stop(["*"], "cabling") == 1
+        assert client("other").plan(Spec(jobs=(job("new"),))).instances == {"add": 1, "remove": 1}
+        assert time.monotonic() - began < 5.0
+    finally:
+        thinks.go_on.set()
+        for thread in threads:
+            thread.join(20)
+        for one in clients:
+            one.close()
+        serving.close()
+
+
+def test_callers_take_turns() -> None:
+    """One at a time here: whoever comes late comes after the one who works, not after all that this one still wants."""
+    done: list[str] = []
+
+    async def work(turns: Turns, go_on: asyncio.Event, whose: str) -> None:
+        async with turns.of(whose):
+            await asyncio.sleep(0)
+            done.append(whose)
+
+    async def all_() -> None:
+        turns, go_on = Turns(1), asyncio.Event()
+        greedy = [asyncio.ensure_future(work(turns, go_on, "a")) for _ in range(5)]
+        late = [asyncio.ensure_future(work(turns, go_on, whose)) for whose in "bcb"]
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(*greedy, *late)
+
+    asyncio.run(all_())
+    assert "".join(done) == "aabcabaa"
+
+
+def test_who_goes_away_while_waiting_leaves_no_place_taken() -> None:
+    """Neither before its turn came, nor just when it did, nor while it works."""
+
+    async def all_() -> int:
+        turns = Turns(2)
+        begun: list[str] = []
+
+        async def work(whose: str, wait_s: float) -> None:
+            async with turns.of(whose):
+                begun.append(whose)
+                await asyncio.sleep(wait_s)
+
+        tasks = [asyncio.ensure_future(work(whose, 60.0)) for whose in "abcabcabc"]
+        await asyncio.sleep(0)
+        for at in (2, 5, 0, 3, 4, 1, 6, 7, 8):
+            tasks[at].cancel()
+            if at % 2:
+                await asyncio.sleep(0)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait_for(asyncio.gather(work("x", 0.0), work("y", 0.0), work("a", 0.0)), 5.0)
+        return len(begun)
+
+    assert asyncio.run(all_()) >= 5
