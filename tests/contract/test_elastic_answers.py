@@ -381,6 +381,16 @@ def test_what_is_no_answer_is_one_sentence(server: Odd, command: list[str], whol
     assert len(done.output) < 3000
 
 
+@pytest.mark.parametrize("command", [["logs"], ["logs", "--count"], ["logs", "--around", "x"], ["logs", "--run", "1"]])
+def test_where_nothing_answers_the_sandboxes_are_named(command: list[str]) -> None:
+    """By what they can answer, too: they know of no run, and of no id."""
+    done = CliRunner().invoke(
+        main, ["--socket", "/nonexistent", *command, "--elasticsearch", "http://127.0.0.1:1", "--index", "x"]
+    )
+    assert done.exit_code == 3 and "does not answer" in done.output
+    assert ("--sandbox" in done.output) == (len(command) < 3)
+
+
 def test_an_answer_without_bound_is_given_up(server: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes are bounded; pages become smaller before that."""
     monkeypatch.setattr(elastic, "MOST_BYTES", 100_000)

@@ -127,3 +127,11 @@ def test_an_unknown_field_deep_in_a_job_is_refused(part: str) -> None:
     with pytest.raises(UserError, match=f"job 'a': {part} has no field 'nonsense'; it has "):
         refuse_unknown({"jobs": [{"name": "a", part: {"nonsense": 1}}]})
     refuse_unknown(json.loads(encode(Spec(jobs=(JobSpec(name="a", argv=("x",), container=Container("i")),)))))
+
+
+def test_ctrl_c_in_a_file_that_never_ends_is_an_interruption(tmp_path: Path) -> None:
+    """With the exit status of one: 1 would be a bug of ours."""
+    file = tmp_path / "jobs.py"
+    file.write_text("raise KeyboardInterrupt  # as Ctrl-C while it loops\n", encoding="utf-8")
+    done = run("validate", file)
+    assert done.exit_code == 130 and done.output == "Interrupted; the farm goes on.\n"

@@ -302,6 +302,16 @@ class TestEmptied:
         story.run(4712)
         assert "its stderr was emptied" in story.told[-1][2]
 
+    def test_a_second_stream_is_told_in_the_same_sentence(self) -> None:
+        """Not in another one beside it, which says what to write once more."""
+        story = Story(payload())
+        story.run()
+        story.happen(Emptied(("stderr",)))
+        story.happen(Emptied(("stdout",)))
+        assert "its stdout and stderr were emptied" in story.told[-1][2]
+        assert story.told[-1][2].count("emptied") == 1
+        assert story.happen(Emptied(("stdout", "stderr"))) == []
+
     def test_it_changes_nothing_else_in_any_phase(self) -> None:
         """A stop in particular goes on, with its own sentence."""
         story = Story(payload())

@@ -136,12 +136,20 @@ def _nothing_to_do(state: State, event: Event, now: Moment) -> tuple[State, list
     return state, []
 
 
+#: Which of its streams a program may have emptied, as `_emptied` tells it.
+_OUTPUTS: tuple[tuple[str, ...], ...] = (("stdout",), ("stderr",), ("stdout", "stderr"))
+
+
 def _emptied(state: State, event: Emptied, now: Moment) -> tuple[State, list[Command]]:
-    """Told once: it happens with each line, or not at all."""
-    sentence = words.emptied(event.streams)
-    if sentence in state.note:
+    """Told once of each stream: it happens with each line, or not at all."""
+    known = next((some for some in _OUTPUTS if words.emptied(some) in state.note), ())
+    if set(known).issuperset(event.streams):
         return state, []
-    state = replace(state, note="; ".join(filter(None, (state.note, sentence))))
+    sentence = words.emptied(tuple(name for name in _OUTPUTS[-1] if name in known or name in event.streams))
+    note = (
+        state.note.replace(words.emptied(known), sentence) if known else "; ".join(filter(None, (state.note, sentence)))
+    )
+    state = replace(state, note=note)
     said: list[Command] = [Say(sentence)]
     if state.phase != RUNNING:
         return state, said

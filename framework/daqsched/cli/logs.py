@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import click
 
 from daqsched.cli.root import access_options, connect, json_option, main
-from daqsched.errors import PARTIAL, UserError
+from daqsched.errors import PARTIAL, Unreachable, UserError
 from daqsched.terminal.out import colours, print_json_text, say, width
 
 if TYPE_CHECKING:
@@ -180,6 +180,10 @@ def logs(
         lacks = source.lacking(begin)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Unreachable as error:
+        if sandbox or not elasticsearch or runs or kind == "--around" or type(error) is not Unreachable:
+            raise
+        raise Unreachable(f"{error}; what the machines still have: --sandbox") from error
     finally:
         source.close()
     for sentence in lacks:

@@ -44,6 +44,10 @@ class _Group(click.Group):
         except click.ClickException as error:
             _escape(error)
             raise
+        except KeyboardInterrupt:
+            # click's own word for it is a bug's exit status
+            say("Interrupted; the farm goes on.", err=True)
+            ctx.exit(130)
         except BrokenPipeError:
             # `daqsched status | head`: the reader has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -47,8 +47,22 @@ def convert(kind: type[Struct], values: Mapping[str, Any], inside: str = "") -> 
         value: Any = values.get(head)
         for part in re.findall(r"\.(\w+)", word[len(head) :]):
             value = value.get(part) if isinstance(value, Mapping) else value
+        if word == f"{head}[...]" and isinstance(value, Mapping):
+            # msgspec does not say which entry it is; the others may be secrets
+            for key, part in value.items():
+                if _refused(kind, {**plain, head: {key: _plain(part)}}):
+                    word, value = f"{head}[{key}]", part
+                    break
         word = inside + WORDS.get(head, head) + word[len(head) :]
         raise JobError(f"{sentence[0].lower()}{brief(sentence[1:].replace('`', ''))}: {shown(value)}", word) from error
+
+
+def _refused(kind: type[Struct], plain: Mapping[str, Any]) -> bool:
+    try:
+        msgspec.convert(plain, kind)
+    except msgspec.ValidationError:
+        return True
+    return False
 
 
 def _plain(value: Any) -> Any:

@@ -104,7 +104,7 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
 
 
 def why_lines(answer: WhyAnswer) -> RenderableType:
-    """A paragraph for each story; those that differ in their hosts alone are one."""
+    """A paragraph for each story; those that differ in their hosts alone are one, and those that differ in their jobs alone."""
     held = [text(f"HELD: {answer.held}", style="bold red")] if answer.held else []
     if not answer.stories:
         well = text(f"All {answer.chosen} are as wanted." if answer.chosen else "Nothing is wanted yet.", style="green")
@@ -112,13 +112,17 @@ def why_lines(answer: WhyAnswer) -> RenderableType:
     groups: dict[tuple[str, str, str], list[Story]] = {}
     for one in answer.stories:
         groups.setdefault((one.job, one.state, one.why.replace(one.host, "its host")), []).append(one)
-    parts: list[RenderableType] = [*held]
+    jobs: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
     for (job, state, why), alike in groups.items():
-        head = text(f"{job}@{fold(one.host for one in alike)}  ", style="bold")
+        why = alike[0].why if len(alike) == 1 else why
+        jobs.setdefault((state, why, fold(one.host for one in alike), alike[0].evidence), []).append(job)
+    parts: list[RenderableType] = [*held]
+    for (state, why, where, evidence), names in jobs.items():
+        head = text(f"{', '.join(f'{name}@{where}' for name in names)}  ", style="bold")
         head.append(state, STYLES[state])
-        head.append(f"  {alike[0].why if len(alike) == 1 else why}")
+        head.append(f"  {why}")
         parts.append(head)
-        parts += [text(f"    {line}", style="dim" if line.startswith("  |") else "") for line in alike[0].evidence]
+        parts += [text(f"    {line}", style="dim" if line.startswith("  |") else "") for line in evidence]
     return Group(*parts)
 
 
