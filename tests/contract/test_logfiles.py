@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -46,6 +47,8 @@ class Machine:
         self.files = self.spool / "forward" / "files"
         self.elastic = elastic
         self.log = self.logs / "nsmd2.log"
+        #: What forwarders have in their environment besides.
+        self.environ: dict[str, str] = {}
         self._errors = folder / "stderr"
         self._started: list[subprocess.Popen[bytes]] = []
 
@@ -58,7 +61,13 @@ class Machine:
         with self._errors.open("ab") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", "daqsched_executor.forward"],
-                env={**os.environ, "PYTHONPATH": str(EXECUTOR), FORWARDING_VARIABLE: told.to_json(), "TZ": "UTC"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(EXECUTOR),
+                    FORWARDING_VARIABLE: told.to_json(),
+                    "TZ": "UTC",
+                    **self.environ,
+                },
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
             )
@@ -127,6 +136,44 @@ def test_a_file_that_was_there_is_read_from_its_end_and_a_new_one_from_its_begin
     assert document["log"] == {"offset": 21, "file": {"path": str(machine.log)}}
     assert document["service"] == {"name": "nsmd2", "node": {"name": "nsmd2@hlt01"}}
     assert document["event"]["dataset"] == "daqsched.file" and "orchestrator" not in document
+
+
+#: A message of sd_notify(3) that ends a program, as a row of its own.
+FORGED = "WATCHDOG=trigger"
+
+
+def test_a_name_of_any_bytes_is_followed_and_told_and_forges_no_message(machine: Machine, tmp_path: Path) -> None:
+    """What is no text, newlines, what is no file: lines are stored, and the forwarder says to its executor what it means to."""
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard.bind(str(tmp_path / "notify"))
+    heard.setblocking(False)
+    machine.environ["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+    odd = [b"\xff\xfe.log", b"\xed\xa0\x80.log", f"a\n{FORGED}\n.log".encode(), 'b\u202e\x1b[2J\\".log'.encode()]
+    for number, name in enumerate(odd):
+        machine.append(f"{number}\n", machine.logs / os.fsdecode(name))
+    os.mkfifo(machine.logs / os.fsdecode(b"\xff\n" + FORGED.encode() + b"\n.log"))
+    process = machine.start(from_start=True)
+    until(machine.stored(*map(str, range(len(odd)))), "stored")
+    streams = {one["daqsched"]["stream"] for one in machine.elastic.documents.values()}
+    assert {r"\udcff\udcfe.log", r"\udced\udca0\udc80.log"} < streams
+    rows: list[str] = []
+
+    def told() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                rows.extend(heard.recv(65536).decode().split("\n"))
+        return any(row.startswith("STATUS=") for row in rows)
+
+    until(told, "it says what is put aside")
+    heard.close()
+    assert process.poll() is None and FORGED not in rows
+    assert {row.partition("=")[0] for row in rows} <= {"READY", "STATUS", "WATCHDOG"}
+    process.kill()
+    process.wait()
+    for name in odd:
+        machine.append("more\n", machine.logs / os.fsdecode(name))
+    machine.start(from_start=True)
+    until(lambda: machine.elastic.messages().count("more") == len(odd), "the next one goes on")
 
 
 def test_the_past_is_sent_where_it_is_asked_for(machine: Machine) -> None:

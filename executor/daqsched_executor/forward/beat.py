@@ -6,6 +6,8 @@ import contextlib
 import socket
 from collections.abc import Mapping, Sequence
 
+from ..contract.foreign import printable
+
 #: New words are told this often at most: each of them is an update that goes through the master.
 WORDS_EVERY_S = 30.0
 
@@ -44,7 +46,8 @@ class Beat:
             rows.append("WATCHDOG=1")
             self._next_beat = now + self._every_s
         if words != (self._said or "") and now >= self._next_words:
-            rows.append(f"STATUS={words}")
+            # a name of a file may hold newlines, which would be messages of their own, and what is no text
+            rows.append(f"STATUS={printable(words)}")
             self._next_words = now + WORDS_EVERY_S
             self._said = words
         if rows:

@@ -71,6 +71,12 @@ def flag_fragment(flag: str) -> bytes:
     return f',"flags":["{flag}"]'.encode() if flag else b""
 
 
+def as_text(name: str) -> str:
+    """A file's name as documents have it. It may be any bytes but noughts and slashes: those that are no text, which neither
+    JSON nor Elasticsearch can hold, are told as ``\\udcff``."""
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
+
+
 def constant(stream: Stream, run: str = "", number: int = 0) -> bytes:
     """The fields that all lines of a stream have in one run, of one start, as the inner part of a JSON object that goes
     on after a comma."""
@@ -85,7 +91,7 @@ def fields_of(stream: Stream, run: str = "", number: int = 0) -> dict[str, Any]:
     fields: dict[str, Any] = {"host": {"name": stream.host}, "service": service}
     if stream.task_id:
         fields["orchestrator"] = {"type": "daqsched", "resource": {"type": "task", "id": stream.task_id}}
-    fields["daqsched"] = {"stream": stream.name, **({"start": number} if number else {})}
+    fields["daqsched"] = {"stream": as_text(stream.name), **({"start": number} if number else {})}
     fields["event"] = {"dataset": stream.dataset}
     fields["ecs"] = {"version": ECS_VERSION}
     labels = {**stream.labels, **({"run": run} if run else {})}
@@ -100,7 +106,7 @@ def told(stream: Stream, drop: Drop, why: str) -> bytes:
     which = (
         f"{drop.lines:,} {'lines of the levels debug and trace' if drop.debug else 'lines'} ({_megabytes(drop.size)})"
     )
-    where = f"{fields['service']['node']['name']} {stream.name}, bytes {drop.start} to {drop.end}"
+    where = f"{fields['service']['node']['name']} {fields['daqsched']['stream']}, bytes {drop.start} to {drop.end}"
     fields["@timestamp"] = _timestamp(drop.micros)
     fields["message"] = f"{which} of {where}, were dropped: {why}"
     fields["log"] = {"level": "warning", "offset": drop.start}
@@ -130,14 +136,14 @@ def set_aside(
 def told_lost(stream: Stream, loss: Loss) -> bytes:
     """The two rows of the document that tells of what was lost."""
     fields = fields_of(stream)
-    whose = f"{fields['service']['node']['name']} {stream.path or stream.name}"
+    whose = f"{fields['service']['node']['name']} {as_text(stream.path or stream.name)}"
     if loss.lines:
         what = (
             f"up to {loss.lines:,} lines ({_megabytes(loss.size)}) of {whose}, from byte {loss.start} on, may be lost"
         )
     else:
         what = f"at least {_megabytes(loss.size)} of {whose}, from byte {loss.start} on, are lost"
-    more = f" ({loss.more})" if loss.more else ""
+    more = f" ({as_text(loss.more)})" if loss.more else ""
     fields["@timestamp"] = _timestamp(loss.micros)
     fields["message"] = f"{what}: {LOST_BECAUSE.get(loss.why, loss.why)}{more}"
     fields["log"] = {"level": "warning", "offset": loss.start}

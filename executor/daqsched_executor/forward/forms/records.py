@@ -19,7 +19,7 @@ from ...contract.fingerprint import fingerprint
 from ..batch import Documents
 from ..lines import LONGEST, PARTIAL, TRUNCATED, split
 from ..position import Position
-from ..record import constant, generation_id, quote, set_aside
+from ..record import as_text, constant, generation_id, quote, set_aside
 from .levels import level_of
 from .moment import AHEAD_MICROS, CLOCK_AHEAD, stamp
 from .multiline import begin, step_of
@@ -97,7 +97,7 @@ class Records:
     def __init__(self, stream: Stream, generation: int, run: str = "") -> None:
         """Raises ValueError or LookupError where an option is none."""
         options = stream.options
-        path = str(options.get("path", stream.path))
+        path = as_text(str(options.get("path", stream.path)))
         self._charset = charset_of(str(options.get("charset", "")))
         self._times = Times(str(options["time"]), posixpath.basename(path)) if options.get("time") else None
         try:
