@@ -19,7 +19,7 @@ import pytest
 from daqsched.bounded import Asking, NoAnswer, typed
 from daqsched.engine import commands, events
 from daqsched.errors import Unreachable
-from daqsched.logs import elastic
+from daqsched.logs import elastic, node
 from daqsched.mesos.agents import Agent, Agents
 from daqsched.serve import guards
 from daqsched.serve.guards import Guards
@@ -29,7 +29,7 @@ from daqsched.store.keeper import Keeper, Place
 #: What is to be answered at most, and how long it may take.
 MOST, LONGEST_S = 1 << 20, 1.0
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Elastic-Product: Elasticsearch\r\n"
 
 
 class Hostile:
@@ -163,8 +163,8 @@ def test_the_answer_of_an_agent_has_an_end(deed: tuple[Hostile, str], monkeypatc
 
 def test_the_answer_of_elasticsearch_has_an_end(deed: tuple[Hostile, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for what the commands and `expire` ask; not all of these are wrong for it."""
-    monkeypatch.setattr(elastic, "MOST_BYTES", MOST)
-    monkeypatch.setattr(elastic, "LONGEST_S", 0.5)
+    monkeypatch.setattr(node, "MOST_BYTES", MOST)
+    monkeypatch.setattr(node, "LONGEST_S", 0.5)
     server, _ = deed
     asking = elastic.Elastic(f"http://127.0.0.1:{server.port}", timeout_s=1.0)
     try:

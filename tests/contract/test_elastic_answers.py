@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 import random
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
@@ -16,10 +21,11 @@ from click.testing import CliRunner, Result
 
 from daqsched.cli import main
 from daqsched.errors import PARTIAL, DaqschedError
-from daqsched.logs import elastic
+from daqsched.logs import elastic, node
 from daqsched.logs.elastic import Elastic
 from daqsched.logs.follow import Follower
 from daqsched.logs.query import Wanted
+from daqsched_executor.contract.forwarding import Access
 
 NOW = time.time()
 INDEX = "x-2026.11.27"
@@ -114,7 +120,10 @@ class Odd:
 
     def __init__(self) -> None:
         self.change: Optional[Change] = None
+        #: Elasticsearch says who it is in each answer, its client looks for that.
+        self.headers = {"X-Elastic-Product": "Elasticsearch"}
         self.asked: list[str] = []
+        self.authorizations: list[str] = []
         odd = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -131,8 +140,11 @@ class Odd:
                 text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 rows = [json.loads(row) for row in text.splitlines()] if "bulk" in self.path else []
                 odd.asked.append(f"{self.command} {self.path}")
+                odd.authorizations.append(self.headers.get("Authorization", ""))
                 status, body = odd.answer(self.command, self.path, rows or json.loads(text or b"{}"))
                 self.send_response(status)
+                for name, value in odd.headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -391,9 +403,111 @@ def test_where_nothing_answers_the_sandboxes_are_named(command: list[str]) -> No
     assert ("--sandbox" in done.output) == (len(command) < 3)
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
+def test_what_does_not_say_that_it_is_elasticsearch_is_not_believed(
+    server: Odd, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's check of the product, as a sentence."""
+    server.change = None
+    monkeypatch.setattr(server, "headers", {})
+    done = run(server, command)
+    assert done.exit_code == 3 and f"what answers at {server.url} is no Elasticsearch" in done.output, done.output
+
+
+def test_headers_of_an_answer_move_nothing(server: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client would print warnings, and look for what can read an unknown type."""
+    server.change = None
+    more = {"Warning": '299 Elasticsearch "\x1b[2J"', "Content-Type": "application/nothing"}
+    monkeypatch.setattr(server, "headers", {**server.headers, **more})
+    done = run(server, ["logs"])
+    assert done.exit_code == 0 and "[2J" not in done.output, done.output
+
+
+def test_an_answer_that_is_packed_is_not_unpacked(server: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few bytes would be many; we asked for none such."""
+    server.change = with_status(200, gzip.compress(b" " * (1 << 20)))
+    monkeypatch.setattr(server, "headers", {**server.headers, "Content-Encoding": "gzip"})
+    done = run(server, ["logs"])
+    assert done.exit_code == 3 and "is no Elasticsearch" in done.output, done.output
+
+
+def test_a_node_that_is_away_is_passed_over(server: Odd, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever it is, without a word; one that answers is believed, also when it has no time."""
+    server.change, away = None, closed_port()
+    for urls in (f"{away},{server.url}", f"{server.url},{away}", f"{away}, {server.url}/ ,{server.url}"):
+        client = Elastic(urls)
+        for _ in range(4):
+            assert client.ask("GET", "/_x/a b").status == 200
+        server.change = with_status(503, b"")
+        server.asked.clear()
+        with pytest.raises(DaqschedError, match="has no time"):
+            client.ask("GET", "/")
+        assert len(server.asked) == 1
+        server.change = None
+        assert client.ask("GET", "/").status == 200
+        client.close()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_nodes_that_are_all_away_are_one_sentence() -> None:
+    """With all of them in it, and without the password that somebody wrote into one."""
+    away = closed_port()
+    client = Elastic(f"{away.replace('//', '//me:secret@')},{away}/es")
+    with pytest.raises(DaqschedError) as raised:
+        client.ask("GET", "/")
+    client.close()
+    assert str(raised.value) == f"Elasticsearch at {away}, {away}/es does not answer: [Errno 111] Connection refused"
+
+
+def test_a_secret_is_sent_as_it_is_in_its_file(server: Odd, tmp_path: Path) -> None:
+    """A user's, an API key's two forms; in an address it is for that node alone."""
+    server.change = None
+    file = tmp_path / "secret"
+    for line, access, sent in (
+        ("me:my pass", Access(user_file=str(file)), "Basic bWU6bXkgcGFzcw=="),
+        ("id:key", Access(api_key_file=str(file)), "ApiKey aWQ6a2V5"),
+        ("aWQ6a2V5", Access(api_key_file=str(file)), "ApiKey aWQ6a2V5"),
+    ):
+        file.write_text(f"{line}\n")
+        assert authorizations(server, server.url, access) == [sent] * 2
+    file.unlink()
+    host = server.url.partition("//")[2]
+    urls = f"http://me:my%20pass@{host},http://{host}/other"
+    assert authorizations(server, urls, Access()) == ["Basic bWU6bXkgcGFzcw==", ""]
+
+
+def authorizations(server: Odd, urls: str, access: Access) -> list[str]:
+    """What two requests say of who asks."""
+    client = Elastic(urls, access)
+    server.authorizations.clear()
+    for _ in range(2):
+        client.ask("GET", "/")
+    client.close()
+    return list(server.authorizations)
+
+
+def closed_port() -> str:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        return f"http://127.0.0.1:{gone.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("words", ["'status'", "'logs', '--help'", "'deadletter', '--help'", "'serve', '--help'"])
+def test_who_asks_no_elasticsearch_does_not_pay_for_its_client(words: str) -> None:
+    """Importing it takes longer than `status` does."""
+    code = (
+        "import sys\nfrom daqsched.cli import main\n"
+        f"try: main(['--socket', '/nonexistent', {words}])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(sorted({'elasticsearch', 'elastic_transport', 'daqsched.logs.elastic'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_answer_without_bound_is_given_up(server: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes are bounded; pages become smaller before that."""
-    monkeypatch.setattr(elastic, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(node, "MOST_BYTES", 100_000)
     server.change = with_status(200, b" " * 200_000)
     done = run(server, ["logs"])
     assert done.exit_code == 3 and "has more than" in done.output
@@ -401,12 +515,13 @@ def test_an_answer_without_bound_is_given_up(server: Odd, monkeypatch: pytest.Mo
 
 def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then is within each read's time, but not within the whole's."""
-    monkeypatch.setattr(elastic, "LONGEST_S", 0.3)
+    monkeypatch.setattr(node, "LONGEST_S", 0.3)
     over = threading.Event()
 
     class Drip(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_response(200)
+            self.send_header("X-Elastic-Product", "Elasticsearch")
             self.end_headers()
             while not over.wait(0.05):
                 self.wfile.write(b" ")

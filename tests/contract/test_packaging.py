@@ -26,7 +26,7 @@ PARTS = {
 }
 
 #: What has another name in a package index than in an import.
-INDEX_NAMES = {"http_parser": "http-parser", "yaml": "pyyaml"}
+INDEX_NAMES = {"elastic_transport": "elastic-transport", "http_parser": "http-parser", "yaml": "pyyaml"}
 
 
 class Wheel:

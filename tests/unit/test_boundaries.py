@@ -130,6 +130,16 @@ def test_the_package_docker_is_known_in_one_module() -> None:
     assert knowing == [EXECUTOR / "container" / "engine.py"]
 
 
+def test_the_client_of_elasticsearch_is_known_in_two_modules_and_reads_through_one() -> None:
+    """What it reads itself has no end: the module that asks with it makes no connection, and says which class does."""
+    theirs = {"elasticsearch", "elastic_transport"}
+    heads = {path: {name.partition(".")[0] for name in imported(path)} for path in FRAMEWORK.rglob("*.py")}
+    knowing = {str(path.relative_to(FRAMEWORK)) for path in heads if theirs & heads[path]}
+    assert knowing == {"logs/elastic.py", "logs/node.py"}
+    asking = FRAMEWORK / "logs" / "elastic.py"
+    assert "httpx" not in heads[asking] and "node_class=node.BoundedNode" in asking.read_text(encoding="utf-8")
+
+
 #: Who prints: all that others wrote is escaped there.
 PRINTING = {FRAMEWORK: "terminal/out.py terminal/canvas.py serve/log.py", EXECUTOR: "out.py"}
 
@@ -186,7 +196,8 @@ def test_printing_is_found_in_every_spelling(tmp_path: Path) -> None:
 HTTP = {
     "bounded.py": "agents, masters, guards",
     "mesos/calls.py": "the master's answers to calls, with bounds of its own",
-    "logs/elastic.py": "Elasticsearch, with bounds of its own",
+    "logs/node.py": "Elasticsearch, for its official client, with bounds of its own",
+    "logs/elastic.py": "that client, which reaches Elasticsearch through `logs/node.py` alone",
     "client.py": "our daemon, through its Unix socket",
     "serve/spare.py": "our peers, who have shown their certificate",
 }

@@ -1,26 +1,25 @@
 """The one way to Elasticsearch: each request, each answer, bounded in bytes and time, and what its failures are called.
 
-Not the official client: it reads answers of any size and for any time, and takes what is no answer of Elasticsearch's for
-a bug. What is asked for is typed here (`answers`), so nothing behind this module meets a strange form.
+The official client asks, through nodes of ours that bound what it reads (`node`). Importing it takes 0.3 s and more: who may do
+without imports this module where it is needed. What is asked for is typed here (`answers`), so nothing behind this module meets
+a strange form.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import ssl
-import threading
 import time
 import urllib.parse
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional, TypeVar, Union
 
-import httpx
 import msgspec
+from elasticsearch import ApiError, Elasticsearch, TransportError, UnsupportedProductError
 
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.logs import node
 from daqsched.logs.answers import (
     NAMED,
     NOTHING,
@@ -38,17 +37,15 @@ from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 Kind = TypeVar("Kind")
 
-#: An answer has at most so many bytes (a page of lines that has more is asked for in smaller ones), and is read for at
-#: most so long.
-MOST_BYTES = 64 << 20
-LONGEST_S = 60.0
-
 #: How long a search bears with an index so new that its shards do not answer yet; with some of several, only so long.
 SHARDS_S, SOME_SHARDS_S = 5.0, 1.5
 
+#: The client's words for what `authorization` begins with.
+_WAYS = {"Basic": "basic_auth", "ApiKey": "api_key"}
+
 
 class TooLarge(Unreachable):
-    """An answer of more than `MOST_BYTES`: ask for less at a time."""
+    """An answer of more than `node.MOST_BYTES`: ask for less at a time."""
 
 
 class Answer(NamedTuple):
@@ -60,63 +57,77 @@ class Answer(NamedTuple):
 
 
 class Elastic:
-    """Asks whichever node answers."""
+    """Asks the nodes in turn, and of one that does not answer the next."""
 
     def __init__(self, urls: Union[str, Sequence[str]], access: Access = NO_ACCESS, timeout_s: float = 10.0) -> None:
         """Nothing is sent yet. Raises `UserError` where a file of ``access`` can't be used."""
         from daqsched_executor.contract.access import authorization
 
-        self._nodes = [_node(url) for url in (urls.split(",") if isinstance(urls, str) else urls)]
+        # an address that is named twice is one node
+        configs = list(dict.fromkeys(node.node_config(url, timeout_s) for url in _listed(urls)))
         #: For people.
-        self.nodes = ", ".join(f"{node.scheme}://{node.netloc.decode()}{node.path.rstrip('/')}" for node in self._nodes)
+        self.nodes = ", ".join(node.named(config) for config in configs)
         #: Indices without a copy for longer than a new one needs.
         self._away: frozenset[str] = frozenset()
         #: Why what was answered so far is not all: a sentence for each index. People must be told.
         self.lacks: dict[str, str] = {}
         try:
-            secret = authorization(access)
-            verify: Union[bool, ssl.SSLContext] = False
-            if any(node.scheme == "https" for node in self._nodes):
-                verify = ssl.create_default_context(cafile=access.ca_file or None)
+            way, _, secret = authorization(access).partition(" ")
+            if any(config.scheme == "https" for config in configs):
+                context = ssl.create_default_context(cafile=access.ca_file or None)
+                configs = [one.replace(ssl_context=context) if one.scheme == "https" else one for one in configs]
         except OSError as error:
             what = f"{error.filename}: {error.strerror}" if error.filename else f"{access.ca_file}: {error}"
             raise UserError(f"cannot use what Elasticsearch is to be asked with: {what}") from error
         except ValueError as error:
             raise UserError(str(error)) from error
-        headers = {"accept": "application/json", "accept-encoding": "identity"}
-        if secret:
-            headers["authorization"] = secret
-        self._http = httpx.Client(headers=headers, verify=verify, timeout=timeout_s, trust_env=False)
-        #: The last connections that were made.
-        self._made: deque[Any] = deque(maxlen=8)
+        known: dict[str, Any] = {_WAYS[way]: secret} if way else {}
+        # so long a node that failed is passed over: as long as one request may take with all, which so asks each once
+        rest_s = len(configs) * (node.LONGEST_S + timeout_s)
+        self._client = Elasticsearch(
+            configs,
+            node_class=node.BoundedNode,
+            randomize_nodes_in_pool=False,
+            dead_node_backoff_factor=rest_s,
+            max_dead_node_backoff=rest_s,
+            # where one can't be reached; what a node answers is the answer
+            max_retries=len(configs) - 1,
+            retry_on_timeout=True,
+            retry_on_status=(),
+            serializers={"application/json": node.Raw(), "application/x-ndjson": node.Raw()},
+            meta_header=False,
+            **known,
+        )
 
     def close(self) -> None:
         """Let the connections go."""
-        self._http.close()
+        self._client.close()
 
     def ask(self, method: str, path: str, body: Any = None) -> Answer:
         """One request. A ``body`` that is a list is a bulk request's rows.
 
         Raises `Unreachable` where there is no answer or none of substance, `Refused` where we are not known (401).
         """
-        content, kind = None, "application/json"
+        content, headers = None, {"accept": "application/json"}
         if isinstance(body, list):
-            content, kind = "".join(f"{row}\n" for row in body).encode(), "application/x-ndjson"
+            content, headers["content-type"] = "".join(f"{row}\n" for row in body).encode(), "application/x-ndjson"
         elif body is not None:
-            content = json.dumps(body).encode()
-        for at in range(len(self._nodes)):
-            node = self._nodes[0]
-            try:
-                status, answer = self._exchange(node, method, path, content, kind)
-                break
-            except httpx.HTTPError as error:
-                # the next request begins with a node that answers
-                self._nodes.append(self._nodes.pop(0))
-                if at == len(self._nodes) - 1:
-                    words = short(str(error)) or type(error).__name__
-                    raise Unreachable(f"Elasticsearch at {self.nodes} does not answer: {words}") from error
-        if status < 300:
-            return Answer(status, answer)
+            content, headers["content-type"] = json.dumps(body).encode(), "application/json"
+        target = urllib.parse.quote(path, safe="/?&=*,:@%")
+        try:
+            response = self._client.perform_request(method, target, headers=headers, body=content)
+            return Answer(response.meta.status, response.body)
+        except UnsupportedProductError as error:
+            raise Unreachable(
+                f"what answers at {self.nodes} is no Elasticsearch: it does not say that it is"
+            ) from error
+        except ApiError as error:
+            status, answer = error.meta.status, error.body
+        except node.Oversized as error:
+            raise TooLarge(f"an answer of Elasticsearch at {self.nodes} has {error.message}") from error
+        except TransportError as error:
+            words = short(str(error.message))
+            raise Unreachable(f"Elasticsearch at {self.nodes} does not answer: {words}") from error
         why = _why(answer)
         if status == 401:
             raise Refused(f"Elasticsearch at {self.nodes} does not know us: {why}")
@@ -125,50 +136,6 @@ class Elastic:
         if status < 400:
             raise Unreachable(f"what answers at {self.nodes} is no Elasticsearch: status {status}")
         return Answer(status, answer, f"{status} {why}")
-
-    def _exchange(self, node: httpx.URL, method: str, path: str, content: Any, kind: str) -> tuple[int, bytes]:
-        raw = urllib.parse.quote(path, safe="/?&=*,:@%")
-        url = node.copy_with(raw_path=node.raw_path.rstrip(b"/") + raw.encode())
-        until = time.monotonic() + LONGEST_S
-        headers, extensions = {"content-type": kind}, {"trace": self._note}
-        with (
-            self._ended_at(LONGEST_S + 1.0),
-            self._http.stream(method, url, content=content, headers=headers, extensions=extensions) as response,
-        ):
-            pieces, size = [], 0
-            for piece in response.iter_raw():
-                pieces.append(piece)
-                size += len(piece)
-                if size > MOST_BYTES:
-                    raise TooLarge(f"an answer of Elasticsearch at {self.nodes} has more than {MOST_BYTES >> 20} MiB")
-                if time.monotonic() > until:
-                    raise Unreachable(
-                        f"Elasticsearch at {self.nodes} does not answer: {size} bytes came within {LONGEST_S:.0f} s, and no end"
-                    )
-        return response.status_code, b"".join(pieces)
-
-    def _note(self, what: str, told: Mapping[str, Any]) -> None:
-        """httpcore's `trace`: what happens on a request's way."""
-        if what in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._made.append(told["return_value"])
-
-    @contextlib.contextmanager
-    def _ended_at(self, limit_s: float) -> Iterator[None]:
-        """Whatever is read within ends in time, also a header that drips: a time limit of httpx' is that of each piece."""
-
-        def end() -> None:
-            for stream in list(self._made):
-                with contextlib.suppress(OSError):
-                    # past what TLS would do to it, which somebody is reading from
-                    socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
-
-        timer = threading.Timer(limit_s, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     def read(self, body: bytes, kind: type[Kind]) -> Kind:
         """The body of an answer, typed. Raises `Unreachable` where it is nothing of Elasticsearch's."""
@@ -274,14 +241,8 @@ def pages(
         after = last
 
 
-def _node(url: str) -> httpx.URL:
-    try:
-        node = httpx.URL(url.strip())
-    except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise UserError(f"{url!r} is no address of Elasticsearch: {error}") from error
-    if node.scheme not in ("http", "https") or not node.host:
-        raise UserError(f"{url!r} is no address of Elasticsearch: write for example http://es1:9200")
-    return node if node.port or node.scheme == "https" else node.copy_with(port=9200)
+def _listed(urls: Union[str, Sequence[str]]) -> Sequence[str]:
+    return urls.split(",") if isinstance(urls, str) else urls
 
 
 def _why(body: bytes) -> str:
