@@ -6,6 +6,7 @@ import copy
 import gzip
 import json
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -391,6 +392,34 @@ def test_what_is_no_answer_is_one_sentence(server: Odd, command: list[str], whol
     done = run(server, command)
     assert done.exit_code in statuses and "Elasticsearch" in done.output, done.output
     assert len(done.output) < 3000
+
+
+class Without(Odd):
+    """One that has no line of `nosuch`."""
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        """Empty for a question that names it, or zzz."""
+        self.change = empty if "/_search" in path and re.search("nosuch|zzz", json.dumps(body["query"])) else None
+        return super().answer(method, path, body)
+
+
+def empty(method: str, path: str, answer: Any) -> tuple[int, bytes]:
+    """No line."""
+    answer["hits"]["hits"] = []
+    return 200, json.dumps(answer).encode()
+
+
+def test_a_name_that_no_line_has_is_told_from_a_name_whose_lines_do_not_fit() -> None:
+    """A typing mistake shall not look like a program that prints nothing."""
+    server = Without()
+    try:
+        assert (
+            "there is none of nosuch at all, daqsched status lists the jobs" in run(server, ["logs", "nosuch"]).output
+        )
+        assert "(daqsched logs 'j*' -n 1)" in run(server, ["logs", "j*", "--grep", "zzz"]).output
+        assert "(daqsched logs -n 1)" in run(server, ["logs", "--grep", "zzz"]).output
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("command", [["logs"], ["logs", "--count"], ["logs", "--around", "x"], ["logs", "--run", "1"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -63,6 +64,11 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let connections go."""
+
+
+def _seen(line: Line) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.time))
+    return f"{when}, {line.host} {line.job}"
 
 
 class Stored:
@@ -127,11 +133,20 @@ class Stored:
 
         if self.lacking():
             return "no line fits among those that Elasticsearch could look at"
-        newest = search.tail(self._client, Wanted(), 1, self._index)
+        words, hosts = self._wanted.words, self._wanted.hosts
+        names = shlex.join([*words, *(word for host in hosts for word in ("--host", host))])
+        newest = search.tail(self._client, Wanted(words=words, hosts=hosts), 1, self._index)
         if newest:
-            line = newest[0]
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.time))
-            return f"no line fits; the newest of all is of {when}, {line.host} {line.job} (daqsched logs -n 1)"
+            of = f"of {names}" if names else "of all"
+            return (
+                f"no line fits; the newest {of} is of {_seen(newest[0])} (daqsched logs {names}{' ' * bool(names)}-n 1)"
+            )
+        newest = search.tail(self._client, Wanted(), 1, self._index) if names else []
+        if newest:
+            return (
+                f"no line fits: there is none of {names} at all, daqsched status lists the jobs; the newest of others is of "
+                f"{_seen(newest[0])}"
+            )
         return (
             f"no line was ever stored in {self._index}-*: does a forwarder run on the hosts? daqsched status shows its job; "
             "daqsched logs --sandbox reads what jobs print where it lies"
