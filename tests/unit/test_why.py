@@ -79,6 +79,22 @@ def test_the_same_death_elsewhere_and_the_change_before_it_are_evidence() -> Non
     assert [one.count for one in world.engine.incidents.known()] == [2]
 
 
+def test_a_new_daemon_takes_no_end_for_a_death_that_was_none() -> None:
+    """One by hand, one in success; and what is in force now is not to blame for one of before."""
+    world = World(["hlt01", "hlt02", "hlt03"])
+    world.start(job(hosts="hlt[01-03]"))
+    world.say(events.Held((("readout", "hlt01"),), "eve", "cabling"))
+    last = Report("ended", last_exit=end(signal="SIGTERM", at=world.now)).to_json()
+    world.report(world.task_of("readout", "hlt01"), "TASK_KILLED", data=last, by_executor=True)  # type: ignore[arg-type]
+    dies(world, "readout", "hlt02", end(code=0, at=world.now))
+    dies(world, "readout", "hlt03", end("no link", at=world.now))
+    world.now += 60.0
+    world.apply(job(hosts="hlt[01-03]", owner="eve"))
+    world.restart()
+    world.register()
+    assert [(one.hosts, one.revision) for one in world.engine.incidents.known()] == [(["hlt03"], 0)]
+
+
 def test_a_chain_of_waiting_is_followed_to_its_cause() -> None:
     """evb waits for the monitor, which waits for the readout, which backs off."""
     world = World(["hlt01", "evb01"])

@@ -61,7 +61,9 @@ class Engine(Farm):
                     f"{instance}: what the state says of it can't be read ({record.unread}); not started"
                 )
             report = record.task.report if record.task is not None else record.last_report
-            if report is not None and report.last_exit is not None:
+            # without a task: what a stop or a change ended is no death
+            alone = record.task is not None or record.failures > 0 or (bool(record.done) and not record.succeeded)
+            if report is not None and report.last_exit is not None and alone:
                 self.died(instance, report.last_exit, report.last_exit.at)
         active = self.rolling.active
         self.rolling.before = revision(active.before) if active is not None and active.before else None

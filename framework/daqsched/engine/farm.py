@@ -271,9 +271,12 @@ class Farm:
         heapq.heappush(self.timers, (at, instance.key))
 
     def died(self, instance: Instance, end: Exit, now: float) -> None:
-        """Nobody asked for that end of its program."""
+        """Nobody asked for that end of its program: an incident, unless it is a success."""
+        if end.code in (instance.job.restart.success_codes if instance.job is not None else (0,)):
+            return
         revision, release = self.revision, instance.job.release if instance.job is not None else ""
-        number, applied = (revision.number, revision.time) if revision is not None else (0, 0.0)
+        # an end that a new daemon finds may be older than what is in force
+        number, applied = (revision.number, revision.time) if revision and revision.time <= now else (0, 0.0)
         self.incidents.died(instance.name, instance.host, end, now, number, applied, release)
 
     def note(self, sentence: str) -> None:

@@ -98,8 +98,7 @@ def _mourn(farm: Farm, instance: Instance, before: Optional[Report], report: Opt
     """Take note of a death that was not known yet."""
     end = report.last_exit if report is not None else None
     if end is not None and (before is None or before.last_exit is None or before.last_exit.at != end.at):
-        if end.code not in (instance.job.restart.success_codes if instance.job is not None else (0,)):
-            farm.died(instance, end, now)
+        farm.died(instance, end, now)
 
 
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
