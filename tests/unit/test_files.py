@@ -135,3 +135,18 @@ def test_ctrl_c_in_a_file_that_never_ends_is_an_interruption(tmp_path: Path) -> 
     file.write_text("raise KeyboardInterrupt  # as Ctrl-C while it loops\n", encoding="utf-8")
     done = run("validate", file)
     assert done.exit_code == 130 and done.output == "Interrupted; the farm goes on.\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["apply", "f", "--timeout", "-3"],
+        ["apply", "f", "--settle", "nan"],
+        ["logs", "-n", "-3"],
+        ["history", "-n", "-1"],
+    ],
+)
+def test_a_number_below_nothing_is_refused_before_anything_is_done(words: list[str]) -> None:
+    """An apply in particular: it went on, and said what was so after -3 s."""
+    done = run("--socket", "/nonexistent", *words)
+    assert done.exit_code == 2 and f"must be 0 or more, not {words[-1]}" in done.output

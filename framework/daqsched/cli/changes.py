@@ -10,12 +10,21 @@ from typing import Any, Optional, Sequence
 import click
 
 from daqsched.cli.farm import DIFFERENT, PATIENCE_S, SETTLE_S, follow
-from daqsched.cli.root import connect, json_option, main, message_option, spec_of, strategy_of, strategy_options
+from daqsched.cli.root import (
+    at_least,
+    connect,
+    json_option,
+    main,
+    message_option,
+    spec_of,
+    strategy_of,
+    strategy_options,
+)
 from daqsched.terminal.out import canvas, print_json, say
 
 
 @main.command()
-@click.option("-n", "--most", default=20, show_default=True, help="How many.")
+@click.option("-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many.")
 @json_option
 @click.pass_obj
 def history(path: Path, most: int, as_json: bool) -> None:
@@ -60,7 +69,7 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
 @message_option
 @strategy_options
 @click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
-@click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait.")
+@click.option("--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait.")
 @json_option
 @click.pass_obj
 def rollback(

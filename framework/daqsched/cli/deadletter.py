@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from daqsched.cli.logsetup import client_of, elasticsearch_options
-from daqsched.cli.root import connect, json_option, main
+from daqsched.cli.root import at_least, connect, json_option, main
 from daqsched.errors import PARTIAL, DaqschedError
 from daqsched.terminal.out import print_json, print_json_text, say
 
@@ -36,7 +36,9 @@ def _which(command: Any) -> Any:
 
 @deadletter.command("list")
 @_which
-@click.option("-n", "--lines", "most", default=1000, show_default=True, help="How many at most, the oldest.")
+@click.option(
+    "-n", "--lines", "most", default=1000, callback=at_least(0), show_default=True, help="How many at most, the oldest."
+)
 @elasticsearch_options
 @json_option
 @click.pass_obj

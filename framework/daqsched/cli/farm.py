@@ -10,6 +10,7 @@ from typing import Any, Optional, Sequence
 import click
 
 from daqsched.cli.root import (
+    at_least,
     connect,
     history_message_option,
     json_option,
@@ -35,8 +36,14 @@ DIFFERENT = 6
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
-@click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait.")
-@click.option("--settle", default=SETTLE_S, show_default=True, help="Seconds that all must have been running.")
+@click.option("--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait.")
+@click.option(
+    "--settle",
+    default=SETTLE_S,
+    callback=at_least(0),
+    show_default=True,
+    help="Seconds that all must have been running.",
+)
 @history_message_option
 @set_option
 @only_option

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import click
 
-from daqsched.cli.root import access_options, connect, json_option, main
+from daqsched.cli.root import access_options, at_least, connect, json_option, main
 from daqsched.errors import PARTIAL, Unreachable, UserError
 from daqsched.terminal.out import colours, print_json_text, say, width
 
@@ -43,7 +43,15 @@ class _Logs(click.Group):
 @click.argument("select", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Go on with lines as they are printed, until Ctrl-C.")
 @click.option("--host", "hosts", multiple=True, help="Only these hosts: names, ranges, * and ?.")
-@click.option("-n", "--lines", "most", default=50, show_default=True, help="How many lines, or groups of lines.")
+@click.option(
+    "-n",
+    "--lines",
+    "most",
+    default=50,
+    callback=at_least(0),
+    show_default=True,
+    help="How many lines, or groups of lines.",
+)
 @click.option("--since", default="", help="10m (ago), 14:05, or 2026-11-23 14:05:00.")
 @click.option("--until", default="", help="As --since.")
 @click.option("--at", default="", help="Lines before and after that moment; as --since.")

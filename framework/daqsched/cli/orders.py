@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence
 import click
 import msgspec
 
-from daqsched.cli.root import connect, json_option, main, message_option
+from daqsched.cli.root import at_least, connect, json_option, main, message_option
 from daqsched.errors import NotRunning
 from daqsched.foreign import joined, paint
 from daqsched.terminal.out import colours, print_json, say
@@ -85,7 +85,9 @@ class Acted(msgspec.Struct):
 @main.command()
 @click.argument("select", nargs=-1, required=True)
 @click.argument("action")
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for the outcomes.")
+@click.option(
+    "--timeout", default=120.0, callback=at_least(0), show_default=True, help="Seconds to wait for the outcomes."
+)
 @message_option
 @json_option
 @click.pass_obj

@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 import click
 
-from daqsched.cli.root import connect, json_option, main, set_option
+from daqsched.cli.root import at_least, connect, json_option, main, set_option
 from daqsched.errors import NotRunning
 from daqsched.terminal.out import canvas, print_json, say
 
@@ -22,7 +22,13 @@ _POLL_S = 0.5
 @click.argument("file", type=click.Path(path_type=Path))
 @set_option
 @click.option("--only", multiple=True, metavar="SELECT", help="Only these: JOB, JOB@HOST, @HOST, with * ? and [01-10].")
-@click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait for a host's answer.")
+@click.option(
+    "--timeout",
+    default=PATIENCE_S,
+    callback=at_least(0),
+    show_default=True,
+    help="Seconds to wait for a host's answer.",
+)
 @json_option
 @click.pass_obj
 def preflight(

@@ -82,6 +82,17 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
 
 
+def at_least(least: float) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """The callback of an option whose number is no smaller, which no nan is."""
+
+    def check(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+        if value is not None and not value >= least:
+            raise click.BadParameter(f"must be {least:g} or more, not {value:g}")
+        return value
+
+    return check
+
+
 def message_option(command: Command) -> Command:
     """The option `--message` of what people do by hand."""
     return _message("Why, for whoever looks at it next.")(command)

@@ -8,14 +8,16 @@ from typing import Sequence
 
 import click
 
-from daqsched.cli.root import connect, json_option, main
+from daqsched.cli.root import at_least, connect, json_option, main
 from daqsched.errors import NotRunning, UserError
 from daqsched.terminal.out import canvas, print_json
 
 
 @main.command()
 @click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]")
-@click.option("-n", "--most", default=20, show_default=True, help="How many to tell of, the worst first.")
+@click.option(
+    "-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many to tell of, the worst first."
+)
 @json_option
 @click.pass_obj
 def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
