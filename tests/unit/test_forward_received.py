@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,22 @@ def test_a_deep_object_is_a_document(depth: int) -> None:
         assert document("json", text.encode())["message"] == text
     quoted = json.dumps({"message": "[{" * depth})
     assert document("json", quoted.encode())["message"] == "[{" * depth
+
+
+#: What an expression may go through again and again, if it is written so.
+REPEATED = ('\\"', '"', "\\", '"\\', '",', "[", '{"a":', '["', "a ", "0:", '="a" ', "[a", "<1>", "%A-1-B:", "a=")
+
+
+@pytest.mark.parametrize("format", ["syslog", "json", "journald"])
+@pytest.mark.parametrize("begin", ["", "{" + "[" * 201, "<13>1 - h a - - [a ", "<13>h a[", "<13>"])
+def test_no_datagram_takes_long_to_read(format: str, begin: str) -> None:
+    """As large as one can be: a few would keep all lines of the machine waiting. The reader's time is what counts."""
+    for repeated in REPEATED:
+        for end in ("", "\\", '"', "x"):
+            before = time.thread_time()
+            document(format, (begin + repeated * (65_000 // len(repeated)) + end).encode())
+            took_s = time.thread_time() - before
+            assert took_s < 1.0, f"{begin}{repeated}...{end}: {took_s:.1f} s"
 
 
 def test_what_labels_have_no_room_for_is_kept_as_it_came() -> None:

@@ -36,7 +36,8 @@ _SERVICE = ("service", "service.name", "app", "application", "program", "logger"
 
 _ISO, _EPOCH = Times("iso", ""), Times("epoch", "")
 
-_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]', re.DOTALL)
+#: A text within the object, or a bracket. A text that never ends is one, too: it is gone through once, not from each quote in it.
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[][{}]', re.DOTALL)
 
 
 def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
