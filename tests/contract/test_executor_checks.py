@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Check, Report, Restart
-from daqsched_executor.machine.ownplace import own_place
+from daqsched_executor.machine.ownplace import MOST_LEFT, PREFIX, own_place
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, processes_of, report_of
 from waiting import alive, until
 
@@ -516,6 +516,15 @@ time.sleep(1000)
         lives.remove()
         new.remove()
         assert list(tmp_path.iterdir()) == [other]
+
+    def test_a_flood_of_such_folders_holds_no_start_up(self, tmp_path: Path) -> None:
+        """Anybody may make them where everybody may make one: so many are looked at, and no more."""
+        planted = MOST_LEFT + 500
+        for number in range(planted):
+            (tmp_path / f"{PREFIX}{number}").mkdir()
+        new = own_place((str(tmp_path),))
+        assert len(list(tmp_path.iterdir())) == planted - MOST_LEFT + 1
+        new.remove()
 
     def test_junk_and_floods_break_nothing(self, agent: FakeAgent, start: Start) -> None:
         """Thousands of messages, bytes of any kind, files with them; the last status counts, reports stay few."""

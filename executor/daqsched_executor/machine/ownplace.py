@@ -10,11 +10,16 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from itertools import islice
 from typing import NamedTuple
 
 #: Tried in this order: root's, and where everybody may make one (systemd-tmpfiles spares what is locked).
 PLACES = ("/run", "/tmp")
 PREFIX = "daqsched-notify-"
+#: So many names in a place are looked at: where everybody may make one, somebody may make a million.
+MOST_NAMES = 10_000
+#: So many of our kind, which have to be opened.
+MOST_LEFT = 1000
 
 
 class OwnPlace(NamedTuple):
@@ -53,7 +58,9 @@ def own_place(places: tuple[str, ...] = PLACES) -> OwnPlace:
 def _clear_away(place: str) -> None:
     """Remove what dead processes of our account left."""
     try:
-        names = [name for name in os.listdir(place) if name.startswith(PREFIX)]
+        with os.scandir(place) as entries:
+            some = (entry.name for entry in islice(entries, MOST_NAMES))
+            names = list(islice((name for name in some if name.startswith(PREFIX)), MOST_LEFT))
     except OSError:
         return
     for name in names:
