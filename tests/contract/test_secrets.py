@@ -56,6 +56,7 @@ class Asked:
     def close(self) -> None:
         self.http.close()
         self._serving.close()
+        self.chronicle.close(2.0)
 
 
 @pytest.fixture
