@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
+import httpx
 import pytest
 
 from builders import job
 from daqsched.client import Client
+from daqsched.engine.engine import Engine
 from daqsched.serve.api import Api
 from daqsched.serve.planning import Turns
 from daqsched.serve.serving import Serving
@@ -78,6 +81,46 @@ def test_a_stop_waits_for_nobodys_plan_and_a_plan_for_no_other_account(serve: Se
         for one in clients:
             one.close()
         serving.close()
+
+
+@pytest.mark.parametrize("path", ["status", "why?most=100000", "progress?most=100000"])
+def test_the_engine_is_asked_for_all_instances_by_one_at_a_time(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """However many ask: between two such questions it does its work and answers others, and has one answer in memory."""
+    asked = serve.daemon.ask
+    lock, open_, most = threading.Lock(), [0], [0]
+
+    def counted(question: Callable[[Engine, float], Any]) -> Future[Any]:
+        def ended(future: Future[Any]) -> None:
+            with lock:
+                open_[0] -= 1
+
+        with lock:
+            open_[0] += 1
+            most[0] = max(most[0], open_[0])
+        future = asked(question)
+        future.add_done_callback(ended)
+        return future
+
+    monkeypatch.setattr(serve.daemon, "ask", counted)
+    busy = threading.Event()
+    held = asked(lambda engine, now: busy.wait(20))
+    found: list[int] = []
+
+    def get() -> None:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), timeout=30) as client:
+            found.append(client.get(f"http://daqsched/v1/{path}").status_code)
+
+    threads = [threading.Thread(target=get) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1.0)
+    busy.set()
+    assert held.result(20)
+    for thread in threads:
+        thread.join(30)
+    assert found == [200] * 20 and most[0] == 1
 
 
 def test_callers_take_turns() -> None:

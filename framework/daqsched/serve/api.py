@@ -46,7 +46,7 @@ from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.door import Caller, answering, caller_of, no_such_thing, sees_all, user_of, whose
 from daqsched.serve.hand_api import Hands, chosen_of, some
-from daqsched.serve.planning import Deadline, Planning
+from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.sandbox_api import Sandboxes
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
@@ -88,6 +88,7 @@ class Api:
         daemon.changed = self._wake
         #: What `status --at` asks; None: nothing does.
         self.chronicle: Optional[Chronicle] = None
+        self._of_all = Turns(1)
         #: Selections have threads of their own: a plan takes long, a stop must not.
         self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
         #: Whose trouble `status` tells.
@@ -163,7 +164,7 @@ class Api:
                 unauthenticated=view.unauthenticated(rows),
             )
 
-        return await self._ask(answer)
+        return await self._ask_of_all(request, answer)
 
     async def _status_at(self, chosen: Callable[[str, str], bool], then: float) -> StatusAnswer:
         if self.chronicle is None:
@@ -187,7 +188,7 @@ class Api:
             meant = [f"@{word}" if word in hosts and word not in engine.order.wanted else word for word in words]
             return WhyAnswer(*stories(engine, selection(meant), now, most), self._daemon.held)
 
-        return await self._ask(answer)
+        return await self._ask_of_all(request, answer)
 
     async def incidents(self, request: Request) -> IncidentsAnswer:
         return await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
@@ -201,7 +202,7 @@ class Api:
             return ProgressAnswer(found, engine.connected, engine.master, now)
 
         await self._news(request)
-        return await self._ask(answer)
+        return await self._ask_of_all(request, answer)
 
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""
@@ -293,6 +294,12 @@ class Api:
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:
         return await asyncio.wrap_future(self._daemon.ask(question))
+
+    async def _ask_of_all(self, request: Request, question: Callable[[Engine, float], Body]) -> Body:
+        """A question that goes through all instances, which takes a second of a large farm: never two of them between two
+        steps of the engine, and the callers take turns."""
+        async with self._of_all.of(whose(request)):
+            return await self._ask(question)
 
     # ------------------------------------------------------------------ news
 
