@@ -178,8 +178,9 @@ class FakeAgent:
             if status["uuid"] not in [update["uuid"] for update in self.updates]:
                 self.updates.append(status)
             self._changed.notify_all()
-        if self.acknowledges:
-            self.acknowledge(status)
+            # before whoever waits for the update goes on, and perhaps has us acknowledge no more
+            if self.acknowledges:
+                self.acknowledge(status)
 
 
 class ExecutorUnderTest:
