@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def start(agent: FakeAgent, tmp_path: Path) -> Iterator[Start]:
     for executor in started:
         executor.end()
         for pid in processes_of(executor):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ends by itself
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -189,15 +189,19 @@ def test_what_was_received_survives_kill_9(elastic: FakeElastic, spool: Path, po
         process = ForwarderProcess(spool, elastic.url, "logs", config=config)
         until(lambda: listening(port), "the port again")
     elastic.open.set()
-    until(lambda: len(elastic.documents) == sent, "all of them")
-    assert set(messages(elastic)) == {f"number {at}" for at in range(sent)}
+
+    def numbers() -> list[str]:
+        return [message for message in messages(elastic) if message.startswith("number ")]
+
+    until(lambda: len(numbers()) == sent, "all of them")
+    assert set(numbers()) == {f"number {at}" for at in range(sent)}
     until(lambda: len(list((spool / "links").iterdir())) <= 1, "old files gone")
-    assert process.stop() == 0 and process.counts()["read"] == sent
+    assert process.stop() == 0 and process.counts()["read"] == len(elastic.documents)
 
 
 def written(spool: Path) -> int:
-    """Rows in the spool."""
-    return sum(path.read_bytes().count(b"\n") for path in (spool / "links").iterdir())
+    """Numbers in the spool. There may be a row besides of what came for closed ports of the machine, which other tests send."""
+    return sum(path.read_bytes().count(b"number ") for path in (spool / "links").iterdir())
 
 
 def test_a_port_that_is_taken_is_said_and_tried_again(elastic: FakeElastic, spool: Path, port: int) -> None:
