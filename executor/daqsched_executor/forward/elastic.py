@@ -57,8 +57,8 @@ class Elastic:
     def install_templates(self) -> bool:
         """See that new indices get our field types, before the first line makes one (`fitting`).
 
-        One that may not be written is a sentence and no reason to hold lines back. False where the forwarder was told to
-        give up.
+        Where they may not be written that is a sentence, and `Fitting` decides what may be sent. False where the forwarder was
+        told to give up.
         """
         attempt = 0
         while not self._fitting.install():

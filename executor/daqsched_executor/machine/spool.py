@@ -8,6 +8,7 @@ neither plant, replace, hold nor read anything.
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import stat
@@ -47,6 +48,11 @@ def _may_be_ours(path: str) -> bool:
         return os.lstat(path).st_uid == os.geteuid()
     except FileNotFoundError:
         return os.access(os.path.dirname(path), os.W_OK, effective_ids=True)
+
+
+def new_id() -> str:
+    """A stream's id that no other has had: see `Stream.id`."""
+    return base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode()
 
 
 def spool_folder(path: str) -> int:

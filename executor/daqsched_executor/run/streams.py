@@ -6,7 +6,6 @@ dead executor takes with it, and the Mesos web UI shows them as they are.
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import os
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from daqsched_executor.contract import (
     start_row,
     starts_path,
 )
-from daqsched_executor.machine.spool import folder, open_ours, spool_folder
+from daqsched_executor.machine.spool import folder, new_id, open_ours, spool_folder
 
 
 class Files(NamedTuple):
@@ -90,7 +89,7 @@ def register(spool: str, sandbox: str, files: Files, payload: Payload, created: 
         for name, file in zip(SANDBOX_FILES, files):
             found = os.fstat(file)
             stream = Stream(
-                id=base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode(),
+                id=new_id(),
                 name=name,
                 path=os.path.join(sandbox, SANDBOX_FILES[name]),
                 start=found.st_size,

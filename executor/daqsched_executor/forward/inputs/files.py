@@ -19,10 +19,11 @@ from itertools import islice
 from typing import Callable, NamedTuple
 
 from ...contract import LogFiles
+from ...machine.spool import new_id
 from ..forms import form_of
 from ..position import Position
 from ..source import Source
-from .followed import Followed, new_id
+from .followed import Followed
 from .handles import Key, first_byte, key_at, key_of, last_line
 from .identity import COMPRESSED, originals
 from .packed import TooMuch, readable

@@ -3,7 +3,6 @@ that were deleted or emptied, or are found again after a restart."""
 
 from __future__ import annotations
 
-import base64
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Callable, Optional
 from zlib import crc32
 
 from ...contract import ContractError, LogFiles, Stream
+from ...machine.spool import new_id
 from ..position import Position
 from .following import File
 from .handles import Key
@@ -201,8 +201,3 @@ class Followed:
             self.gone.remove(file)
         elif self.files.get(file.identity.key) is file:
             del self.files[file.identity.key]
-
-
-def new_id() -> str:
-    """An id that no stream has had."""
-    return base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode()

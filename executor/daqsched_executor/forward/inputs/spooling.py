@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import fcntl
 import os
 import time
 
 from ...contract import LINKS_DIR, STREAMS_DIR, Stream
+from ...machine.spool import new_id
 
 #: A new file begins when one is larger than this; the old one goes when all of it is stored.
 MOST_BYTES = 64 * 1024 * 1024
@@ -53,7 +53,7 @@ class SpoolFile:
 
     def _begin(self) -> None:
         """The file first, its registration after it, whole and locked, as an executor does it."""
-        stream_id = base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode()
+        stream_id = new_id()
         path = os.path.join(self._spool, LINKS_DIR, stream_id)
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         stream = Stream(
