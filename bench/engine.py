@@ -17,7 +17,7 @@ from typing import Callable
 from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
 from daqsched.spec import JobSpec, Spec
-from daqsched.views.view import rows
+from daqsched.views.view import all_keys, rows
 
 
 class Bench:
@@ -89,7 +89,7 @@ def measure(hosts: int) -> dict[str, float]:
     bench.offers([*bench.hosts, "ctl"])
     bench.run()
     instances = len(bench.engine.instances)
-    running = sum(row.state == "RUNNING" for row in rows(bench.engine, lambda job, host: True, bench.now))
+    running = sum(row.state == "RUNNING" for row in rows(bench.engine, all_keys(bench.engine), bench.now))
     assert running == instances == 24 * hosts + 2, f"{running} of {instances} run"
 
     bench.now += 1000.0

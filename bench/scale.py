@@ -28,11 +28,11 @@ from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
 from daqsched.mesos.incoming import event_of, offer_of
 from daqsched.rollout import Strategy
-from daqsched.select import selection
+from daqsched.serve.look_api import SOME
 from daqsched.spec import JobSpec, Spec, decode, encode
 from daqsched.store.sqlite import SqliteStore
 from daqsched.views.plan import plan
-from daqsched.views.view import progress
+from daqsched.views.view import Tally, all_keys, rows
 from daqsched_executor.contract import Report
 
 
@@ -226,9 +226,10 @@ def measure(hosts: int, jobs: int, folder: Path) -> None:
         part = (f"hlt[00000-{count - 1:05d}]",) if count > 1 else ("hlt00000",)
         new = JobSpec(name=f"new{count}", argv=("/bin/true",), hosts=part)
         print(f"apply of one new job on {count:5} hosts: {scale.apply((*scale.jobs, new)) * 1e3:9.1f} ms")
-    print(
-        f"progress of the whole farm: {best(lambda: progress(scale.engine, selection([]), scale.now, 20), 2) * 1e3:.0f} ms"
-    )
+    engine, keys = scale.engine, all_keys(scale.engine)
+    print(f"rows of the whole farm: {best(lambda: Tally(20).add(rows(engine, keys, scale.now)), 2) * 1e3:.0f} ms")
+    some = best(lambda: list(rows(engine, keys[:SOME], scale.now)))
+    print(f"rows of {SOME} instances, which is all that a look takes of the loop at once: {some * 1e3:.1f} ms")
     print(f"rollout of a new release of all jobs, in one batch: {rollout(scale) * 1e6:.0f} us an instance")
     scale.now += 1000.0
     scale.say(events.Ticked())

@@ -16,6 +16,8 @@ from daqsched.engine.engine import Engine
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.task import Record
+from daqsched.views import view
+from daqsched.views.view import Progress, Row
 from daqsched_executor.contract import Payload
 
 
@@ -290,6 +292,18 @@ class World:
             counts[instance] = counts.get(instance, 0) + 1
         assert all(count == 1 for count in counts.values()), f"a job runs twice: {sorted(self.tasks)}"
         self.engine.check()
+
+
+def rows(engine: Engine, chosen: Callable[[str, str], bool], now: float) -> list[Row]:
+    """What `daqsched status` shows of these."""
+    return list(view.rows(engine, [key for key in view.all_keys(engine) if chosen(*key)], now))
+
+
+def progress(engine: Engine, chosen: Callable[[str, str], bool], now: float, most: int) -> Progress:
+    """How far these have come."""
+    tally = view.Tally(most)
+    tally.add(rows(engine, chosen, now))
+    return tally.progress(engine.version)
 
 
 def of(todo: Iterable[Command], kind: type) -> list[Command]:

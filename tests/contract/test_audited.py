@@ -66,7 +66,7 @@ class Serve:
         assert began.wait(10)
         audit = Audit(self.audit)
         api = Api(self.daemon, lambda spec: spec, "", "logs")
-        api.audit = audit
+        api.looks.audit = audit
         self.serving = Serving(self.path, "", api.app, *peers, audit=audit)
         self.client = Client(self.path)
 

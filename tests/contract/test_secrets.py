@@ -47,7 +47,7 @@ class Asked:
     def __init__(self, serve: Serve, folder: Path) -> None:
         self.path = folder / "strangers"
         api = Api(serve.daemon, lambda one: one, "", "", may_see=lambda caller: False)
-        api.chronicle = self.chronicle = Chronicle(folder / "chronicle.sqlite", serve.daemon.engine, 1.0)
+        api.looks.chronicle = self.chronicle = Chronicle(folder / "chronicle.sqlite", serve.daemon.engine, 1.0)
         self.routes = [(route.path, method) for route in api.app.routes for method in route.methods]
         self._serving = Serving(self.path, "", api.app)
         transport = httpx.HTTPTransport(uds=str(self.path))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 from msgspec.structs import replace
 
-from builders import World, job, of, offer
+from builders import World, job, of, offer, progress, rows
 from daqsched.engine import commands, events
 from daqsched.engine.asked import why_not
 from daqsched.engine.backoff import CAP_S
@@ -19,7 +19,6 @@ from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.preflight import Question
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec
-from daqsched.views.view import progress, rows
 from daqsched_executor.contract import Exit, Findings, Order, Probe, Report, Restart
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from builders import World, job, of
+from builders import World, job, of, rows
 from daqsched.engine import commands, events
-from daqsched.views.view import rows
 from daqsched_executor.contract import ContractError, Exit, Report
 
 NONSENSE = [

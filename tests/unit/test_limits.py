@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builders import World, job, offer
+from builders import World, job, offer, rows
 from daqsched.engine import events
 from daqsched.engine.commands import TaskToLaunch
 from daqsched.errors import UserError
@@ -23,7 +23,6 @@ from daqsched.select import selection
 from daqsched.serve.asked import read
 from daqsched.spec import Spec, decode, encode
 from daqsched.task import Record
-from daqsched.views.view import rows
 from daqsched_executor.contract import Payload, Stop
 from hostile import REQUESTS, mutated
 

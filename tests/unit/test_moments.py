@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from builders import World, job, of
+from builders import World, job, of, rows
 from daqsched.engine import commands, events
 from daqsched.rollout import AT_ONCE, Strategy
-from daqsched.views.view import rows
 from daqsched_executor.contract import Restart
 
 HOUR = 3600.0
 
 
 def state(world: World, name: str = "readout", host: str = "hlt01") -> str:
-    return next(rows(world.engine, lambda a, b: (a, b) == (name, host), world.now)).state
+    return rows(world.engine, lambda a, b: (a, b) == (name, host), world.now)[0].state
 
 
 def jump(world: World, dies: bool) -> None:

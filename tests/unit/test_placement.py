@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from builders import World, job, of, offer
+from builders import World, job, of, offer, progress, rows
 from daqsched.engine import commands, events
 from daqsched.spec import FORWARDER, Spec
 from daqsched.views.plan import plan
-from daqsched.views.view import Row, progress, rows
+from daqsched.views.view import Row
 from daqsched_executor.contract import Exit, Report, Restart
 
 

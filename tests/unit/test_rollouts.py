@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from builders import World, job, of
+from builders import World, job, of, rows
 from daqsched.engine import commands, events
 from daqsched.engine.ends import LONGEST_S
 from daqsched.errors import JobError
@@ -16,7 +16,6 @@ from daqsched.spec import Spec
 from daqsched.views.foresight import with_times
 from daqsched.views.plan import plan
 from daqsched.views.snapshot import had, snapshot
-from daqsched.views.view import rows
 from daqsched_executor.contract import Exit, Report
 
 HOSTS = ["hlt01", "hlt02", "hlt03", "hlt04"]

@@ -16,11 +16,10 @@ import pytest
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from builders import World, job
+from builders import World, job, rows
 from daqsched.engine import events
 from daqsched.rollout import AT_ONCE, Strategy
 from daqsched.spec import JobSpec
-from daqsched.views.view import rows
 from daqsched_executor.contract import Order, Report, Restart
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "states.md"

@@ -25,43 +25,33 @@ from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
 from daqsched.protocol import (
     API,
-    IncidentsAnswer,
     Info,
     OrderAnswer,
     OrderRequest,
     PreflightAnswer,
     PreflightBegun,
     PreflightRequest,
-    ProgressAnswer,
     Selected,
     SelectRequest,
-    StatusAnswer,
-    WhyAnswer,
 )
 from daqsched.select import selection
-from daqsched.serve.asked import body_of, count_of, number_of, words_of
-from daqsched.serve.audit import Audit
+from daqsched.serve.asked import body_of, number_of
 from daqsched.serve.change_api import Changes
-from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.door import Caller, answering, caller_of, no_such_thing, sees_all, user_of, whose
 from daqsched.serve.hand_api import Hands, chosen_of, some
-from daqsched.serve.planning import Deadline, Planning, Turns
+from daqsched.serve.look_api import Looks
+from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.sandbox_api import Sandboxes
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
-from daqsched.views import view
 from daqsched.views.snapshot import snapshot
-from daqsched.views.why import stories
 from daqsched_executor.contract import ORDER_KINDS, Order
 
 logger = logging.getLogger(__name__)
 
 #: The longest that a progress request may be kept waiting for a change.
 MOST_WAIT_S = 30.0
-
-#: So many instances that are not as wanted an answer tells of.
-MOST_ROWS = 100_000
 
 Body = TypeVar("Body")
 
@@ -80,34 +70,26 @@ class Api:
         may_see: Callable[[Caller], bool] = sees_all,
     ) -> None:
         self._daemon = daemon
-        self._leader = leader
         self._complete = complete
         self._elasticsearch, self._index = elasticsearch, index
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._changed: Optional[asyncio.Event] = None
         daemon.changed = self._wake
-        #: What `status --at` asks; None: nothing does.
-        self.chronicle: Optional[Chronicle] = None
-        self._of_all = Turns(1)
         #: Selections have threads of their own: a plan takes long, a stop must not.
         self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
-        #: Whose trouble `status` tells.
-        self.audit: Optional[Audit] = None
+        self.looks = Looks(daemon, self._ask, self._choosing, self._news, leader)
         sandboxes = Sandboxes(self._ask, agent_credentials)
         self.app = Starlette(
             routes=[
                 Route(f"{API}/info", answering(self.info)),
                 Route(f"{API}/backup", answering(self.backup)),
-                Route(f"{API}/status", answering(self.status)),
-                Route(f"{API}/progress", answering(self.progress)),
-                Route(f"{API}/why", answering(self.why)),
-                Route(f"{API}/incidents", answering(self.incidents)),
                 Route(f"{API}/preflight", answering(self.preflight), methods=["POST"]),
                 Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer)),
                 Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
                 *Changes(daemon, complete, self._ask, self._planning, may_see, agent_credentials).routes,
+                *self.looks.routes,
                 *Hands(daemon, self._ask, self._choosing).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
@@ -139,70 +121,6 @@ class Api:
             )
         found = await self._ask(lambda engine, now: (self._daemon.contents(), now))
         return Response(await asyncio.to_thread(pack, *found), media_type="application/octet-stream")
-
-    async def status(self, request: Request) -> StatusAnswer:
-        chosen = selection(words_of(request))
-        then = number_of(request, "at", 0.0)
-        if then:
-            return await self._status_at(chosen, then)
-
-        def answer(engine: Engine, now: float) -> StatusAnswer:
-            applied = engine.revision
-            rows = list(view.rows(engine, chosen, now))
-            return StatusAnswer(
-                rows,
-                applied.number if applied else 0,
-                applied.digest if applied else "",
-                applied.user if applied else "",
-                applied.time if applied else 0.0,
-                engine.master,
-                engine.connected,
-                now,
-                leader=self._leader,
-                held=self._daemon.held,
-                audit=self.audit.trouble if self.audit is not None else "",
-                unauthenticated=view.unauthenticated(rows),
-            )
-
-        return await self._ask_of_all(request, answer)
-
-    async def _status_at(self, chosen: Callable[[str, str], bool], then: float) -> StatusAnswer:
-        if self.chronicle is None:
-            raise Refused("this daemon keeps no chronicle")
-        rows, doubt = await asyncio.to_thread(self.chronicle.at, then)
-        applied = await self._ask(
-            lambda engine, now: next((one for one in self._daemon.history(10_000) if one.time <= then), None)
-        )
-        known = [row for row in rows if chosen(row.job, row.host)]
-        if applied is None:
-            return StatusAnswer(known, 0, "", "", 0.0, "", True, then, doubt)
-        return StatusAnswer(known, applied.number, applied.digest, applied.user, applied.time, "", True, then, doubt)
-
-    async def why(self, request: Request) -> WhyAnswer:
-        words = words_of(request)
-        most = count_of(request, "most", 20, MOST_ROWS)
-
-        def answer(engine: Engine, now: float) -> WhyAnswer:
-            # a word may be a host's name, where no job is called so
-            hosts = {host for hosts in engine.order.wanted.values() for host in hosts} if words else set()
-            meant = [f"@{word}" if word in hosts and word not in engine.order.wanted else word for word in words]
-            return WhyAnswer(*stories(engine, selection(meant), now, most), self._daemon.held)
-
-        return await self._ask_of_all(request, answer)
-
-    async def incidents(self, request: Request) -> IncidentsAnswer:
-        return await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
-
-    async def progress(self, request: Request) -> ProgressAnswer:
-        chosen = selection(words_of(request))
-        most = count_of(request, "most", 20, MOST_ROWS)
-
-        def answer(engine: Engine, now: float) -> ProgressAnswer:
-            found = view.progress(engine, chosen, now, most)
-            return ProgressAnswer(found, engine.connected, engine.master, now)
-
-        await self._news(request)
-        return await self._ask_of_all(request, answer)
 
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""
@@ -294,12 +212,6 @@ class Api:
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:
         return await asyncio.wrap_future(self._daemon.ask(question))
-
-    async def _ask_of_all(self, request: Request, question: Callable[[Engine, float], Body]) -> Body:
-        """A question that goes through all instances, which takes a second of a large farm: never two of them between two
-        steps of the engine, and the callers take turns."""
-        async with self._of_all.of(whose(request)):
-            return await self._ask(question)
 
     # ------------------------------------------------------------------ news
 

@@ -86,7 +86,7 @@ class Term:
         chronicle = Chronicle(options.chronicle, self.daemon.engine, time.time())
         self._chronicle: Optional[Chronicle] = chronicle
         self.daemon.saved = lambda keys: chronicle.note(self.daemon.engine, keys, time.time())
-        self.api.chronicle, self.api.audit = chronicle, audit
+        self.api.looks.chronicle, self.api.looks.audit = chronicle, audit
 
     def run(self) -> None:
         """Lead until `Daemon.stop`; raises `DaqschedError` where it can't go on, `Deposed` where it must not."""

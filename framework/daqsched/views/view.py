@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, Iterator, Literal, Mapping, Optional, get_args
+from typing import Iterable, Iterator, Literal, Mapping, Optional, get_args
 
 import msgspec
 
 from daqsched.engine.engine import Engine
-from daqsched.engine.instance import Instance
+from daqsched.engine.instance import Instance, Key
 from daqsched.engine.tasks import times
 from daqsched.task import Aside, Task
 from daqsched_executor.contract import Report, duration
@@ -57,7 +57,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 class Progress(msgspec.Struct, frozen=True):
     """How far what was wanted is running, for a live view that must stay short on a large farm."""
 
-    #: `Engine.version` that this was taken at.
+    #: `Engine.version` before any of it was looked at.
     version: int
     #: How many chosen instances are in each state.
     states: dict[str, int]
@@ -74,33 +74,53 @@ SILENCE_S = 5.0
 ORDER: tuple[Shown, ...] = get_args(Shown)
 
 
-def rows(engine: Engine, chosen: Callable[[str, str], bool], now: float) -> Iterator[Row]:
-    """One row per chosen instance, as things are at ``now``; also one per job that has found no machine yet."""
-    for (name, host), instance in engine.instances.items():
-        if chosen(name, host):
+def all_keys(engine: Engine) -> tuple[Key, ...]:
+    """All that has a row: the instances, and without a host the jobs that have found no machine yet."""
+    return (*engine.instances, *((job.name, "") for job in engine.homeless()))
+
+
+def rows(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Row]:
+    """One row for each of these that there is, as things are at ``now``."""
+    homeless = {job.name: job for job in engine.homeless()}
+    for key in keys:
+        instance = engine.instances.get(key)
+        if instance is not None:
             yield row_of(engine, instance, now)
-    for job in engine.homeless():
-        if chosen(job.name, ""):
+        elif not key[1] and key[0] in homeless:
+            job = homeless[key[0]]
             wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
             why = _no_master(engine) or f"no machine has {wants} yet; it starts when one does"
             yield Row(job.name, "", "WAITING", why, release=job.release)
 
 
-def unauthenticated(rows: Iterable[Row]) -> list[str]:
+def unauthenticated(rows: Iterable[Row]) -> set[str]:
     """The hosts where executors run that their agent does not know by a token."""
-    return sorted({row.host for row in rows if row.task_id and row.report and row.report.authenticated is False})
+    return {row.host for row in rows if row.task_id and row.report and row.report.authenticated is False}
 
 
-def progress(engine: Engine, chosen: Callable[[str, str], bool], now: float, most: int) -> Progress:
-    """The chosen instances counted, and at most ``most`` of those that are not as wanted."""
-    states: dict[str, int] = {}
-    lagging = []
-    for row in rows(engine, chosen, now):
-        states[row.state] = states.get(row.state, 0) + 1
-        if not as_wanted(row):
-            lagging.append(row)
-    lagging.sort(key=lambda row: ORDER.index(row.state))
-    return Progress(engine.version, states, not lagging, tuple(lagging[:most]))
+class Tally:
+    """The rows counted as they come, and of those that are not as wanted at most ``most`` of each state kept."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._states: dict[str, int] = {}
+        self._lagging: dict[Shown, list[Row]] = {state: [] for state in ORDER}
+        self._complete = True
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Some more."""
+        for row in rows:
+            self._states[row.state] = self._states.get(row.state, 0) + 1
+            if not as_wanted(row):
+                self._complete = False
+                kept = self._lagging[row.state]
+                if len(kept) < self._most:
+                    kept.append(row)
+
+    def progress(self, version: int) -> Progress:
+        """What they come to."""
+        lagging = [row for rows in self._lagging.values() for row in rows][: self._most]
+        return Progress(version, self._states, self._complete, tuple(lagging))
 
 
 def as_wanted(row: Row) -> bool:

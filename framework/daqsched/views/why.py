@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Callable, Optional
+from collections.abc import Iterable, Iterator
+from typing import Optional
 
 import msgspec
 
 from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident
-from daqsched.engine.instance import Instance
+from daqsched.engine.instance import Instance, Key
 from daqsched.hosts import fold
 from daqsched.spec import FORWARDER
-from daqsched.views.view import ORDER, Row, as_wanted, row_of
+from daqsched.views.view import Row, Shown, as_wanted, row_of, rows
 from daqsched_executor.contract import duration
 
 #: How far a chain of jobs that wait for each other is followed.
@@ -30,27 +30,28 @@ class Story(msgspec.Struct, frozen=True):
     evidence: tuple[str, ...] = ()
 
 
-def stories(engine: Engine, chosen: Callable[[str, str], bool], now: float, most: int) -> tuple[list[Story], int]:
-    """Those of the chosen that are not as wanted, the worst first, at most so many; and how many were chosen at all."""
-    bad: list[tuple[Row, Instance]] = []
-    count = 0
-    for key, instance in engine.instances.items():
-        if chosen(*key):
-            count += 1
-            row = row_of(engine, instance, now)
-            if not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or _complains(row):
-                bad.append((row, instance))
-    bad.sort(key=lambda one: ORDER.index(one[0].state))
-    return [_story(engine, row, instance, now) for row, instance in bad[:most]], count
+def troubled(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Shown, Key]]:
+    """Those of these instances that there is something to tell of, with their states."""
+    for row in rows(engine, keys, now):
+        if _is_told(row):
+            yield row.state, (row.job, row.host)
+
+
+def stories(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
+    """What there is to tell of these."""
+    for row in rows(engine, keys, now):
+        if _is_told(row):
+            instance = engine.instances[row.job, row.host]
+            yield Story(row.job, row.host, row.state, row.reason, tuple(_evidence(engine, row, instance, now)))
+
+
+def _is_told(row: Row) -> bool:
+    return not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or _complains(row)
 
 
 def _complains(row: Row) -> bool:
     """Whether it is a forwarder that runs and can't do its work: what it says of itself is what is wrong."""
     return row.job == FORWARDER and row.report is not None and bool(row.report.says)
-
-
-def _story(engine: Engine, row: Row, instance: Instance, now: float) -> Story:
-    return Story(row.job, row.host, row.state, row.reason, tuple(_evidence(engine, row, instance, now)))
 
 
 def _evidence(engine: Engine, row: Row, instance: Instance, now: float) -> Iterator[str]:

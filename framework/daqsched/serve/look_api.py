@@ -1,0 +1,186 @@
+"""The daemon's answers to whoever looks: what runs, what does not and why, how far an apply has come.
+
+To go through all instances of a large farm takes seconds. The engine's loop does a part of them between two of its steps, and
+of all who ask one at a time. So each row is of the moment at which it was looked at, and the answer not of one moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, Callable, Optional, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from daqsched.engine.engine import Engine
+from daqsched.engine.instance import Key
+from daqsched.errors import Refused
+from daqsched.protocol import API, IncidentsAnswer, ProgressAnswer, StatusAnswer, WhyAnswer
+from daqsched.select import selection
+from daqsched.serve.asked import count_of, number_of, words_of
+from daqsched.serve.audit import Audit
+from daqsched.serve.chronicle import Chronicle
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.door import answering, whose
+from daqsched.serve.hand_api import Ask, chosen_of
+from daqsched.serve.planning import Planning, Turns
+from daqsched.views.view import ORDER, Tally, all_keys, rows, unauthenticated
+from daqsched.views.why import stories, troubled
+
+#: So many instances that are not as wanted an answer tells of.
+MOST_ROWS = 100_000
+
+#: So many instances are gone through at once, and of so many is told why they are not as wanted: some milliseconds.
+SOME, SOME_STORIES = 1000, 100
+
+Found = TypeVar("Found")
+
+
+class Looks:
+    """The routes; ``ask`` puts a question to the engine, ``news`` waits for what a request wants to wait for."""
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        ask: Ask,
+        choosing: Planning,
+        news: Callable[[Request], Awaitable[None]],
+        leader: str,
+    ) -> None:
+        self._daemon, self._ask, self._choosing, self._news, self._leader = daemon, ask, choosing, news, leader
+        self._turns = Turns(1)
+        #: What `status --at` asks; None: nothing does.
+        self.chronicle: Optional[Chronicle] = None
+        #: Whose trouble `status` tells.
+        self.audit: Optional[Audit] = None
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            Route(f"{API}/status", answering(self.status)),
+            Route(f"{API}/progress", answering(self.progress)),
+            Route(f"{API}/why", answering(self.why)),
+            Route(f"{API}/incidents", answering(self.incidents)),
+        ]
+
+    async def status(self, request: Request) -> Response:
+        words, then = words_of(request), number_of(request, "at", 0.0)
+        if then:
+            return await self._status_at(words, then)
+
+        def head(engine: Engine, now: float) -> tuple[StatusAnswer, Sequence[Key]]:
+            applied = engine.revision
+            answer = StatusAnswer(
+                [],
+                applied.number if applied else 0,
+                applied.digest if applied else "",
+                applied.user if applied else "",
+                applied.time if applied else 0.0,
+                engine.master,
+                engine.connected,
+                now,
+                leader=self._leader,
+                held=self._daemon.held,
+                audit=self.audit.trouble if self.audit is not None else "",
+            )
+            return answer, all_keys(engine)
+
+        async with self._turns.of(whose(request)):
+            answer, keys = await self._ask(head)
+            listed, hosts = _Listed(), set[str]()
+            async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
+                hosts |= unauthenticated(some)
+                await listed.add(some)
+            answer.rows, answer.unauthenticated = listed.whole(), sorted(hosts)
+            return await _encoded(answer)
+
+    async def _status_at(self, words: list[str], then: float) -> Response:
+        if self.chronicle is None:
+            raise Refused("this daemon keeps no chronicle")
+        chosen = selection(words)
+        found, doubt = await asyncio.to_thread(self.chronicle.at, then)
+        applied = await self._ask(
+            lambda engine, now: next((one for one in self._daemon.history(10_000) if one.time <= then), None)
+        )
+        listed, known = _Listed(), [row for row in found if chosen(row.job, row.host)]
+        for at in range(0, len(known), SOME):
+            await listed.add(known[at : at + SOME])
+        answer = StatusAnswer(listed.whole(), 0, "", "", 0.0, "", True, then, doubt)
+        if applied is not None:
+            answer.revision, answer.digest = applied.number, applied.digest
+            answer.user, answer.applied = applied.user, applied.time
+        return await _encoded(answer)
+
+    async def progress(self, request: Request) -> Response:
+        words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
+        await self._news(request)
+
+        def head(engine: Engine, now: float) -> tuple[int, bool, str, float, Sequence[Key]]:
+            return engine.version, engine.connected, engine.master, now, all_keys(engine)
+
+        async with self._turns.of(whose(request)):
+            version, connected, master, now, keys = await self._ask(head)
+            tally = Tally(most)
+            async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
+                tally.add(some)
+            return await _encoded(ProgressAnswer(tally.progress(version), connected, master, now))
+
+    async def why(self, request: Request) -> Response:
+        words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
+        async with self._turns.of(whose(request)):
+            keys = await self._ask(lambda engine, now: tuple(engine.instances))
+            keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, keys), keys)
+            worst: dict[str, list[Key]] = {state: [] for state in ORDER}
+            async for some in self._through(keys, troubled, SOME):
+                for state, key in some:
+                    worst[state].append(key)
+            told = [key for of_state in worst.values() for key in of_state][:most]
+            listed = _Listed()
+            async for some_stories in self._through(told, stories, SOME_STORIES):
+                await listed.add(some_stories)
+            return await _encoded(WhyAnswer(listed.whole(), len(keys), self._daemon.held))
+
+    async def incidents(self, request: Request) -> IncidentsAnswer:
+        found: IncidentsAnswer = await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
+        return found
+
+    async def _chosen(self, caller: Hashable, words: list[str], keys: Sequence[Key]) -> Sequence[Key]:
+        return await chosen_of(self._choosing, caller, words, keys) if words else keys
+
+    async def _through(
+        self, keys: Sequence[Key], look: Callable[[Engine, Iterable[Key], float], Iterator[Found]], step: int
+    ) -> AsyncIterator[list[Found]]:
+        """What is found at these instances, so many at once."""
+        for at in range(0, len(keys), step):
+            part = keys[at : at + step]
+            yield await self._ask(lambda engine, now, part=part: list(look(engine, part, now)))  # type: ignore[misc]
+
+
+def _meant(words: list[str], keys: Sequence[Key]) -> list[str]:
+    """A word may be a host's name, where no job is called so."""
+    jobs, hosts = {job for job, _ in keys}, {host for _, host in keys}
+    return [f"@{word}" if word in hosts and word not in jobs else word for word in words]
+
+
+class _Listed:
+    """A list in JSON, encoded as it comes: the encoder lets no other thread work before it is done."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    async def add(self, values: list[Any]) -> None:
+        """Some more."""
+        if values:
+            self._parts.append((await asyncio.to_thread(msgspec.json.encode, values))[1:-1])
+
+    def whole(self) -> Any:
+        """What stands in the list's place, in what is encoded."""
+        return msgspec.Raw(b"[" + b",".join(self._parts) + b"]")
+
+
+async def _encoded(answer: msgspec.Struct) -> Response:
+    return Response(await asyncio.to_thread(msgspec.json.encode, answer), media_type="application/json")
