@@ -1,5 +1,5 @@
 # `make run` and `make test` do all the set-up that they need. What they do stands in scripts/.
-.PHONY: run stop test lint format bench faults clean help
+.PHONY: run stop test lint format docs bench faults clean help
 
 help:
 	@echo 'make run     set up everything, bring a local cluster up, run jobs/quickstart.py on it'
@@ -7,6 +7,7 @@ help:
 	@echo 'make test    set up everything, run all the tests'
 	@echo 'make faults  1,000 random kill -9s for each launcher, 50 of leaders, an hour of fuzz; docs/reliability.md shows the last figures'
 	@echo 'make lint    ruff and mypy; make format mends what can be mended'
+	@echo 'make docs    make the site of the documentation in build/docs'
 	@echo 'make bench   measure what docs/performance.md shows'
 	@echo 'make clean   remove virtual environments and caches of this checkout'
 
@@ -30,6 +31,9 @@ format:
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+docs:
+	@scripts/docs
+
 bench:
 	@scripts/setup --bench
 	.venv/bin/python bench/farm.py
@@ -45,5 +49,5 @@ faults:
 
 clean:
 	@! .venv/bin/daqcluster env >/dev/null 2>&1 || { echo 'a local cluster is up, and what runs on it uses .venv: make stop first'; exit 1; }
-	rm -rf .venv .venv-3.* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .run.lock .setup.lock .setup.log .test-*.log
+	rm -rf .venv .venv-3.* .venv-docs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .run.lock .setup.lock .docs.lock .setup.log .test-*.log
 	find . -path ./.git -prune -o -type d \( -name __pycache__ -o -name build -o -name '*.egg-info' \) -prune -exec rm -rf {} +

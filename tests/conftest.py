@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 from hypothesis import settings
 
@@ -26,3 +29,16 @@ ORDER = ("faults", "cluster", "contract", "unit")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The folders in `ORDER`; within one everything stays as it was."""
     items.sort(key=lambda item: ORDER.index(item.path.parent.name))
+
+
+#: When the tests began, on the monotonic clock.
+BEGAN = time.monotonic()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Before pytest's last line, where the time of `scripts/test` went; it says so in NAME=SECONDS,..."""
+    phases = [one.rpartition("=") for one in os.environ.get("DAQSCHED_TEST_PHASES", "").split(",") if one]
+    if phases:
+        terminalreporter.section("where the time went")
+        for name, _, seconds in [*phases, ("tests", "=", f"{time.monotonic() - BEGAN:.0f}")]:
+            terminalreporter.write_line(f"{seconds:>6} s  {name}")

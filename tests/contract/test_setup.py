@@ -71,7 +71,7 @@ def test_a_lock_fits_what_is_asked_for(name: str, python: str) -> None:
     assert not OURS & set(there)
 
 
-@pytest.mark.parametrize("name", [*LOCKS, "build.txt"])
+@pytest.mark.parametrize("name", [*LOCKS, "build.txt", "docs.txt"])
 def test_every_package_has_its_hashes_and_no_address(name: str) -> None:
     """Byte for byte, wherever it comes from."""
     assert all(hashes for _, hashes in locked(name)) and len(locked(name)) > 2
