@@ -161,6 +161,38 @@ def test_every_kind_of_waiting_ends(tmp_path: Path) -> None:
                         break
 
 
+@pytest.mark.parametrize("door", ["socket", "peers"])
+def test_an_answer_that_is_read_slowly_ends(
+    tmp_path: Path, identity: Identity, door: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who reads a little again and again keeps neither the answer in memory nor its place; it is told, and who reads is not
+    touched."""
+    app = App()
+    with (
+        contextlib.ExitStack() as all_,
+        serving(
+            tmp_path / "sock", app, times=Times(10, 10, 10, 0.3), peers=("127.0.0.1", 0), identity=identity
+        ) as made,
+    ):
+        head = "GET /large HTTP/1.1\r\nHost: x\r\n"
+        if door == "socket":
+            caller = all_.enter_context(socket.socket(socket.AF_UNIX))
+            caller.connect(str(tmp_path / "sock"))
+        else:
+            plain = socket.create_connection(("127.0.0.1", int(made.address.rpartition(":")[2])))
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            caller = all_.enter_context(identity.client.wrap_socket(plain))
+            asked = word(made, method="GET", target="/large", digest=digest_of(b""))
+            head += f"{HEADER}: {sign(identity.key, asked)}\r\n"
+        caller.settimeout(20)
+        caller.sendall(f"{head}\r\n".encode())
+        told = "read less than 1024 KiB of its answer within 0.3 s"
+        until(lambda: caller.recv(100) and told in caplog.text, "it is told")
+        until(lambda: caller.recv(100) and not made._server.server_state.connections, "the connection is closed")
+        with local(tmp_path / "sock") as http:
+            assert len(http.get("/large").content) == 16_000_000
+
+
 def _ended(caller: socket.socket) -> bool:
     """Whether the other side has closed it, without reading anything."""
     import select

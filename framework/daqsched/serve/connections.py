@@ -22,6 +22,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from daqsched.protocol import Problem
+from daqsched.serve.pace import PIECE
 from daqsched.serve.peers import Identity
 from daqsched.serve.room import Limits, Room, Seat
 
@@ -37,7 +38,7 @@ class Times:
     body_s: float = 60.0
     #: Between two requests.
     idle_s: float = 15.0
-    #: For reading anything of an answer.
+    #: For reading each piece of an answer (`pace`).
     unread_s: float = 30.0
 
 
@@ -102,8 +103,6 @@ class Protocol(HttpToolsProtocol):
         #: Bytes of a header that is not whole; None while there is none to come.
         self._header: Optional[int] = 0
         self._lines = 0
-        #: What was not yet read of an answer when somebody last looked.
-        self._unread = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -143,20 +142,10 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._header = 0
-        if not self.transport.is_closing():
-            # what is still to be read of the answer has its own end, see `stuck`
-            limit_s = self._times.idle_s if not self.transport.get_write_buffer_size() else float("inf")
-            self._room.wait(self._seat, time.monotonic(), limit_s)
+        # also while it closes: what is still to be read of the answer has an end, too
+        unread = self.transport.is_closing() or self.transport.get_write_buffer_size()
+        self._room.wait(self._seat, time.monotonic(), self._times.unread_s if unread else self._times.idle_s)
         super().on_response_complete()
-
-    def belongs_to(self, room: Room) -> bool:
-        return self._room is room
-
-    def stuck(self) -> bool:
-        """Whether nothing of an answer was read since this was last asked."""
-        unread, before = self.transport.get_write_buffer_size(), self._unread
-        self._unread = unread
-        return 0 < before <= unread
 
     def _refuse(self, status: int, sentence: str) -> None:
         body = msgspec.json.encode(Problem(sentence, 2))
@@ -279,25 +268,23 @@ class Reception:
             self.room.rename(seat, f"a peer at {whose.address}")
 
     async def _sweep(self) -> None:
-        """End those who keep us waiting, for a request or for the reading of an answer."""
-        looked = time.monotonic()
+        """End those who keep us waiting, for a request or for the reading of an answer's end."""
         while True:
             await asyncio.sleep(min(1.0, self._times.header_s))
-            now = time.monotonic()
-            late = self.room.overdue(now)
+            late = self.room.overdue(time.monotonic())
             for seat in late:
                 self.room.leave(seat)
                 seat.close()
             if late:
-                self.tell("closed %d connections that did not send a whole request in time", len(late))
-            if now - looked > self._times.unread_s:
-                looked = now
-                for one in list(self._options["server_state"].connections):
-                    if one.belongs_to(self.room) and one.stuck():
-                        self.tell(
-                            "closed a connection whose caller did not read its answer within %g s", self._times.unread_s
-                        )
-                        one.transport.abort()
+                self.tell(
+                    "closed %d connections that did not send a whole request, or read an answer, in time", len(late)
+                )
+
+    def slow(self, seat: Seat) -> None:
+        """Its caller does not read its answer as fast as it has to (`pace`)."""
+        words = "closed a connection of %s, which read less than %d KiB of its answer within %g s"
+        self.tell(words, seat.caller, PIECE >> 10, self._times.unread_s)
+        seat.close()
 
 
 def _whose(sock: socket.socket, address: Any) -> tuple[Hashable, Whose]:

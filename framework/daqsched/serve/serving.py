@@ -29,6 +29,7 @@ from daqsched.serve.audit import REFUSED, Audit
 from daqsched.serve.connections import Protocol, Reception, Times, Whose, descriptors
 from daqsched.serve.door import Caller
 from daqsched.serve.noted import note
+from daqsched.serve.pace import paced
 from daqsched.serve.peers import Identity
 from daqsched.serve.planning import Planning
 from daqsched.serve.room import MOST_BYTES, SMALL_BYTES, Room, Seat
@@ -83,6 +84,7 @@ class Serving:
             host = f"[{peers[0]}]" if ":" in peers[0] else peers[0]
             self.address = f"{host}:{listener.getsockname()[1]}"
         times = times or Times()
+        self._unread_s = times.unread_s
         config = uvicorn.Config(
             self._answer,
             http=Protocol,
@@ -163,6 +165,7 @@ class Serving:
         seat, whose = scope["seat"], scope["whose"]
         reception = self._peers if whose.peer and self._peers is not None else self._crew
         held = _Held(reception.room, seat.caller)
+        send = paced(send, self._unread_s, lambda: reception.slow(seat))
         try:
             response = await self._take(scope, receive, send, reception, seat, whose, held)
             if response is not None:
