@@ -78,7 +78,7 @@ def main(ctx: click.Context, folder: Optional[Path]) -> None:
     "--webui",
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False, resolve_path=True),
-    help="Assets of the official Mesos web UI (its source has them in src/webui).",
+    help="Another web page than ours, for example Mesos' own (src/webui of its source).",
 )
 @click.option("--attributes", default=ATTRIBUTES, show_default=True, help="Attributes of each new agent.")
 @click.option("--ports", metavar="FIRST-LAST", help="Ports that each new agent offers. [default: 35 of its own each]")
@@ -194,6 +194,8 @@ def _show(cluster: Cluster, as_json: bool) -> bool:
         click.echo(f"master         {found['master']}   (containers by the {found['launcher']} launcher)")
         if found["elasticsearch"]:
             click.echo(f"elasticsearch  {found['elasticsearch']}")
+        if found["webui"]:
+            click.echo(f"web page       {found['webui']}")
         click.echo(f"folder         {found['folder']}")
     return bool(found["running"])
 

@@ -144,15 +144,15 @@ class Cluster:
     ) -> Cluster:
         """Bring it up and wait until all of it answers.
 
-        ``agents``: how many (hlt01, hlt02, ...), or their names. ``elasticsearch_``: True for one of our own, or the URL
-        of another's. ``launcher``: linux or posix, else the best that this machine allows. ``credentials``: Mesos' own
-        JSON file of principals and secrets; frameworks must then be one of these. ``ports``: what each new agent offers, as
-        FIRST-LAST; else some of its own, because they share the machine's. ``jvm``: options of Elasticsearch's JVM, empty for
-        the server as it is delivered. ``users``: an Elasticsearch with its security on knows
-        these and nobody else. ``network``: where it is not all on loopback. ``tokens``: whether new agents know
-        their executors by tokens (Mesos' --authenticate_http_executors). A cluster that is up is left as it is; what
-        has died of it is started again, what it lacks is added. Raises `ClusterError`; a new cluster that can't
-        come up is taken down, its logs stay.
+        ``agents``: how many (hlt01, hlt02, ...), or their names. ``elasticsearch_``: True for one of our own, or the
+        URL of another's. ``launcher``: linux or posix, else the best that this machine allows. ``credentials``:
+        Mesos' own JSON file of principals and secrets; frameworks must then be one of these. ``ports``: what each new
+        agent offers, as FIRST-LAST; else some of its own, because they share the machine's. ``webui``: a folder with
+        another web page than ours. ``jvm``: options of Elasticsearch's JVM, empty for the server as it is delivered.
+        ``users``: an Elasticsearch with its security on knows these and nobody else. ``network``: where it is not all
+        on loopback. ``tokens``: whether new agents know their executors by tokens (Mesos'
+        --authenticate_http_executors). A cluster that is up is left as it is; what has died of it is started again,
+        what it lacks is added. Raises `ClusterError`; a new cluster that can't come up is taken down, its logs stay.
         """
         names = [f"hlt{n:02d}" for n in range(1, agents + 1)] if isinstance(agents, int) else list(agents)
         mesos.check(self.folder, names, attributes, ports)

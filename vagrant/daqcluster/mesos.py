@@ -28,6 +28,9 @@ ISOLATION = {
 }
 
 
+#: The page that a master shows (docs/reference/webui.md).
+WEBUI = Path(__file__).resolve().parent / "webui"
+
 #: Names of members that are no agents.
 _TAKEN = ("master", "elasticsearch", "zookeeper")
 
@@ -90,9 +93,8 @@ def master(
         # so that an agent notices a new master, and the master a dead agent, in ten seconds instead of 75
         "MESOS_AGENT_PING_TIMEOUT": "2secs",
         "MESOS_MAX_AGENT_PING_TIMEOUTS": "5",
+        "MESOS_WEBUI_DIR": webui or str(WEBUI),
     }
-    if webui:
-        env["MESOS_WEBUI_DIR"] = webui
     if credentials:
         env["MESOS_CREDENTIALS"] = str(Path(credentials).absolute())
         env["MESOS_AUTHENTICATE_HTTP_FRAMEWORKS"] = "true"
