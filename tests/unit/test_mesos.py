@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from builders import job
 from daqsched.engine import events
+from daqsched.engine.commands import TaskToLaunch
 from daqsched.errors import UserError
+from daqsched.fill import payload
 from daqsched.mesos.connection import explain
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.incoming import event_of, offer_of, report_of
+from daqsched.mesos.outgoing import Framework, task_info
 
 
 def offer_from(raw: dict) -> events.Offer:
@@ -103,3 +107,17 @@ def test_a_container_over_its_memory_is_one_sentence() -> None:
     )
     assert report_of({**status, "message": "something new\nmore"}).message == "something new"
     assert report_of({**status, "reason": "REASON_EXECUTOR_TERMINATED"}).message == message
+
+
+def test_a_task_reads_well_in_mesos_web_pages() -> None:
+    """Its name is the crew's; labels say what it is, and there is none without a value."""
+    one = job("readout", release="release-08", owner="trigger")
+    told = payload(one, "hlt01", "readout@hlt01.1")
+    launch = TaskToLaunch(told, one.cpus, one.mem, one.disk, one.owner, 7)
+    info = task_info(Framework("daq"), launch, "agent")
+    assert info["name"] == "readout@hlt01" and info["executor"]["name"] == "daqsched readout@hlt01"
+    labels = {label["key"]: label["value"] for label in info["labels"]["labels"]}
+    assert labels == {"job": "readout", "host": "hlt01", "version": "release-08", "revision": "7", "owner": "trigger"}
+    bare = TaskToLaunch(payload(job("a"), "hlt01", "a@hlt01.1"), one.cpus, one.mem, one.disk)
+    keys = {label["key"] for label in task_info(Framework("daq"), bare, "agent")["labels"]["labels"]}
+    assert keys <= {"job", "host", "version"}

@@ -188,6 +188,12 @@ def test_an_abort_leaves_the_rest_behind_until_the_next_apply() -> None:
     assert releases(world) == "r2 r1 r1 r1"
     behind = {one.host: one.behind for one in rows(world.engine, lambda job, host: True, world.now)}
     assert behind == {"hlt01": 0, "hlt02": 1, "hlt03": 1, "hlt04": 1}
+    # Mesos is told in which revision a task was launched
+    world.report(world.task_of("readout", "hlt03"), "TASK_FAILED")
+    turn(world)
+    launches = [task for one in of(world.done, commands.Launch) for task in one.tasks]  # type: ignore[attr-defined]
+    again = {task.payload.host: task.revision for task in launches}
+    assert again["hlt03"] == 1 and again["hlt01"] == 2
     change(world, AT_ONCE)
     turn(world)
     assert releases(world) == "r2 r2 r2 r2"

@@ -14,6 +14,12 @@ from daqsched.cli.root import access_options, main, state_options
 from daqsched.settings import is_place, state_dir
 
 
+def _page(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{value!r} is no page: write http://HOST... or https://HOST...")
+    return value
+
+
 @main.command()
 @click.option("--master", envvar="DAQSCHED_MASTER", required=True, help="HOST:PORT, or zk://HOST:PORT,.../PATH.")
 @state_options
@@ -41,7 +47,7 @@ from daqsched.settings import is_place, state_dir
 @click.option("--user", default="", help="Account for executors [default: this one].")
 @click.option("--role", default="*", show_default=True, help="Mesos role.")
 @click.option("--name", default="daqsched", show_default=True, help="The framework's name in the Mesos web UI.")
-@click.option("--webui-url", default="", help="Link in the Mesos web UI.")
+@click.option("--webui-url", default="", callback=_page, help="The framework's own page, a link in the Mesos web UI.")
 @click.option("--credentials", type=click.Path(path_type=Path), help="JSON file with principal and secret, mode 600.")
 @click.option(
     "--agent-credentials",

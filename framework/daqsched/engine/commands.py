@@ -56,6 +56,9 @@ class TaskToLaunch(msgspec.Struct, frozen=True):
     cpus: float
     mem: float
     disk: float
+    #: For whoever looks at it in Mesos: whose job it was, and in which revision, when it was launched.
+    owner: str = ""
+    revision: int = 0
 
 
 class SurveyToLaunch(msgspec.Struct, frozen=True):

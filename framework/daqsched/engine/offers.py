@@ -98,7 +98,8 @@ def _launch(
     told = payload(job, instance.host, task.id, ports)
     farm.give(instance, task, now)
     farm.arm(now + ASK_S, instance)
-    return TaskToLaunch(told, job.cpus, job.mem, job.disk)
+    revision = instance.record.behind or (farm.revision.number if farm.revision is not None else 0)
+    return TaskToLaunch(told, job.cpus, job.mem, job.disk, job.owner, revision)
 
 
 def launch_refused(farm: Farm, event: events.LaunchRefused, now: float) -> None:

@@ -48,7 +48,7 @@ class Mesos(pymesos.Scheduler):
         info: dict[str, Any] = {
             "user": framework.user,
             "name": framework.name,
-            "hostname": socket.getfqdn(),
+            "hostname": _our_name(),
             "roles": [framework.role],
             "checkpoint": True,
             "failover_timeout": FAILOVER_TIMEOUT_S,
@@ -172,6 +172,12 @@ class Mesos(pymesos.Scheduler):
 
     offerRescinded = frameworkMessage = slaveLost = executorLost = processHeartBeat = _ignored
     inverseOffers = inverseOfferRescinded = operationStatusUpdate = _ignored
+
+
+def _our_name() -> str:
+    """Of this machine, for people; where it has only loopback's as a full one, the short one says more."""
+    name = socket.getfqdn()
+    return socket.gethostname() if name.startswith("localhost") else name
 
 
 def _address(master_info: Mapping[str, Any]) -> str:

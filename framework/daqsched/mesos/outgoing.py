@@ -44,11 +44,15 @@ def task_info(framework: Framework, launch: commands.TaskToLaunch, agent_id: str
         *_ports(framework, payload.ports.values()),
     ]
     info.data = b64encode(payload.to_json()).decode()
-    info.labels.labels = [
-        {"key": "job", "value": payload.job},
-        {"key": "host", "value": payload.host},
-        {"key": "version", "value": payload.release},
-    ]
+    # Mesos' web pages show them; they stay as they were at the launch
+    labels = {
+        "job": payload.job,
+        "host": payload.host,
+        "version": payload.release,
+        "revision": str(launch.revision or ""),
+        "owner": launch.owner,
+    }
+    info.labels.labels = [{"key": key, "value": value} for key, value in labels.items() if value]
     # the program may use all of its time, then the executor needs a moment itself
     info.executor = _executor_info(
         framework, payload.task_id, payload.instance, payload.job, payload.stop.longest_s + 5.0
