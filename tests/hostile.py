@@ -68,8 +68,8 @@ def spec() -> Spec:
     logging = LoggingSpec(
         elasticsearch="https://es:9200", index="logs", period="month", ca_file="/ca", user_file="/u", keep=1.0, disk=9.0,
         when_full="debug", run_file="/run", json=JsonLines(99, "127.0.0.1", 1.0, ("hlt01",)),
-        files=(LogFiles("nsm", ("/var/log/nsm",), "iso", "words", "indented", "ascii", True, {"l": "v"}, ("hlt01",)),),
-        syslog=Syslog(98, 98, "127.0.0.1", 1.0, ("hlt01",)), journal=Journal(True, ("sshd",), "/var/log", ("hlt01",)),
+        files=(LogFiles("nsm", ("/var/log/nsm",), "iso", "words", "indented", "ascii", True, True, {"l": "v"}, ("hlt01",)),),
+        syslog=Syslog(98, 98, "127.0.0.1", 1.0, 9, 9.0, ("hlt01",)), journal=Journal(True, ("sshd",), "/var/log", ("hlt01",)),
     )  # fmt: skip
     return Spec(jobs=(whole, job("other")), logging=logging, rollout=WAY, source="jobs.py")
 

@@ -61,6 +61,9 @@ MEBIBYTES = Limit(1_000_000_000, "MiB", "no machine has more")
 # requests
 BODY = Limit(1 << 20, "bytes", "a request that carries no job file")
 SPEC_BODY = Limit(16 << 20, "bytes", "a request that carries one: ten thousand jobs are some megabytes")
+VALUES = Limit(
+    1_000_000, "commas", "so many entries it may have; half a million hosts, each by its name, are within it"
+)
 QUERY = Limit(64 << 10, "bytes", "what stands in a request's address")
 # times
 PLANNING = Limit(20, "seconds", "a plan that takes longer is given up; whoever asked waits no longer than 30 s")
@@ -95,6 +98,7 @@ TABLE: dict[str, Limit] = {
     "memory, disk": MEBIBYTES,
     "a request": BODY,
     "a request with a job file": SPEC_BODY,
+    "in it": VALUES,
     "a request's query": QUERY,
     "planning": PLANNING,
 }

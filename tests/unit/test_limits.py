@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from builders import World, job, offer, rows
@@ -18,10 +19,12 @@ from daqsched.hosts import expand
 from daqsched.jobfile.conflicts import check
 from daqsched.limits import ENTRIES, NUMBERS, TABLE, TEXTS, Limit, number, refusal, shown, unprintable
 from daqsched.mesos.outgoing import Framework, checked, task_info
+from daqsched.protocol import ApplyRequest
+from daqsched.rollout import Strategy
 from daqsched.rollout import check as check_strategy
 from daqsched.select import selection
-from daqsched.serve.asked import read
-from daqsched.spec import Spec, decode, encode
+from daqsched.serve.body import read
+from daqsched.spec import JobSpec, LoggingSpec, Spec, decode, encode
 from daqsched.task import Record
 from daqsched_executor.contract import Payload, Stop
 from hostile import REQUESTS, mutated
@@ -64,6 +67,57 @@ def test_a_hostile_value_in_any_field_is_one_sentence_or_can_be_kept_and_launche
         if isinstance(getattr(body, "spec", None), Spec):
             _survives(body.spec)
     assert tried > 30 and taken
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+def test_a_request_is_read_as_it_was_written(path: str) -> None:
+    """Also one with a job file, which is read job by job."""
+    assert read(msgspec.json.encode(REQUESTS[path]), type(REQUESTS[path])) == REQUESTS[path]
+
+
+NAMES = ",".join(f'"{number:07x}":""' for number in range(900_000))
+WORDS = ",".join(['""'] * 900_000)
+
+
+def jobs(*fields: str) -> str:
+    """A request with a job of each of these."""
+    each = (f'{{"name":"a","argv":["x"],"hosts":["h"],{field}}}' for field in fields)
+    return '{"spec":{"jobs":[' + ",".join(each) + "]}}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"spec":{"jobs":[]},' + NAMES + "}", id="fields of the request"),
+        pytest.param('{"spec":{' + NAMES + "}}", id="fields of the spec"),
+        pytest.param(jobs(NAMES), id="fields of a job"),
+        pytest.param(jobs('"env":{' + NAMES + "}"), id="a mapping"),
+        pytest.param(jobs('"stop":{' + NAMES + "}"), id="fields of a part"),
+        pytest.param(jobs(*['"env":{}'] * 250_000), id="jobs"),
+        pytest.param('{"spec":{"jobs":[' + WORDS + "]}}", id="jobs that are none"),
+        pytest.param('{"spec":{"logging":{"files":[' + WORDS + "]}}}", id="files"),
+        pytest.param('{"spec":{},"only":[' + WORDS + "]}", id="words"),
+        pytest.param('{"spec":{"jobs":[' + "0," * 7_000_000 + "0]}}", id="more commas than any"),
+    ],
+)
+def test_no_body_keeps_the_decoder_long(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lets no other thread work meanwhile: nothing is made of more than a whole job at once."""
+    made: list[int] = []
+    decode = msgspec.json.decode
+
+    def noted(data: Any, type: Any = Any) -> Any:
+        outline = type == list[msgspec.Raw] or (isinstance(type, msgspec.StructMeta) and type not in KINDS)
+        made.append(0 if outline else len(memoryview(data)))
+        return decode(data, type=type)
+
+    monkeypatch.setattr(msgspec.json, "decode", noted)
+    with pytest.raises(UserError) as error:
+        read(text.encode(), ApplyRequest)
+    assert len(str(error.value)) < 2000 and max(made, default=0) <= TABLE["a whole job, as JSON"].most
+
+
+#: What is made of a whole part of a request.
+KINDS = frozenset([ApplyRequest, Spec, JobSpec, LoggingSpec, Strategy])
 
 
 def _survives(spec: Spec) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar
 
-import msgspec
-from msgspec import structs
 from starlette.requests import Request
 
 from daqsched.errors import UserError
-from daqsched.foreign import check_message
-from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, brief, number, refusal, shown
+from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, number, shown
+from daqsched.serve.body import holds_spec, read
 from daqsched.serve.door import whose
 from daqsched.serve.planning import Planning
-from daqsched.spec import refuse_unknown
 
 Body = TypeVar("Body")
 
@@ -24,7 +21,7 @@ LARGE = 64 << 10
 
 async def body_of(request: Request, kind: type[Body]) -> Body:
     """The body as a value of this kind; raises `UserError` with the field for what is none, or beyond a limit."""
-    most = SPEC_BODY if any(field.name == "spec" for field in structs.fields(kind)) else BODY  # type: ignore[arg-type]
+    most = SPEC_BODY if holds_spec(kind) else BODY
     data = bytearray()
     async for part in request.stream():
         data += part
@@ -35,30 +32,10 @@ async def body_of(request: Request, kind: type[Body]) -> Body:
         request.state.asked = body  # for the audit file, also where it is refused
 
     if len(data) > LARGE:
-        # a mapping of a million names holds the interpreter for most of a second: not two of one caller at once
+        # not two of one caller at once
         reading: Planning = request.scope["reading"]
         return await reading.do(whose(request), lambda deadline: read(bytes(data), kind, understood))
     return read(bytes(data), kind, understood)
-
-
-def read(data: bytes, kind: type[Body], understood: Callable[[Body], None] = lambda body: None) -> Body:
-    """What `body_of` makes of the bytes; ``understood`` is told of it before anything else is looked at."""
-    try:
-        body = msgspec.json.decode(data, type=kind)
-        understood(body)
-        raw: Any = msgspec.json.decode(data)
-        refuse_unknown(raw.get("spec", {}))
-        check_message(getattr(body, "message", ""))
-    except msgspec.MsgspecError as error:
-        raise UserError(
-            f"not understood: {brief(str(error))}; are daqsched and its daemon of the same version?"
-        ) from error
-    except (RecursionError, ValueError) as error:  # nested too deep; half a character, a number of a million digits
-        raise UserError(f"not understood: {brief(str(error))}") from error
-    found = refusal(body)
-    if found is not None:
-        raise UserError(f"{found[0]}: {found[1]}")
-    return body
 
 
 def words_of(request: Request) -> list[str]:
