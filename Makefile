@@ -1,5 +1,5 @@
 # `make run` and `make test` do all the set-up that they need. What they do stands in scripts/.
-.PHONY: run stop test lint format docs bench faults clean help
+.PHONY: run stop test lint format docs bench faults release clean help
 
 help:
 	@echo 'make run     set up everything, bring a local cluster up, run jobs/quickstart.py on it'
@@ -9,6 +9,7 @@ help:
 	@echo 'make lint    ruff and mypy; make format mends what can be mended'
 	@echo 'make docs    make the site of the documentation in build/docs'
 	@echo 'make bench   measure what docs/performance.md shows'
+	@echo 'make release  build HEAD as wheels and packages into dist/ and try them; nothing is published'
 	@echo 'make clean   remove virtual environments and caches of this checkout'
 
 run:
@@ -46,6 +47,9 @@ bench:
 faults:
 	@scripts/setup --tests
 	.venv/bin/python -m pytest -q tests/faults --kills 1000 --fuzz-minutes 60
+
+release:
+	@scripts/release
 
 clean:
 	@! .venv/bin/daqcluster env >/dev/null 2>&1 || { echo 'a local cluster is up, and what runs on it uses .venv: make stop first'; exit 1; }

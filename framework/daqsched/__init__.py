@@ -16,8 +16,8 @@ from daqsched.jobfile.parts import (
     Syslog,
 )
 from daqsched.jobfile.variables import variable
+from daqsched_executor import __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "Check",
     "CommandCheck",
@@ -37,6 +37,7 @@ __all__ = [
     "Stop",
     "Syslog",
     "TcpCheck",
+    "__version__",
     "hosts",
     "variable",
 ]

@@ -1,12 +1,14 @@
-"""What our distributions hold, need and promise: wheels built from a copy of the checkout, as a release builds them."""
+"""What our distributions hold, need and promise: built from a copy of the checkout, as a release builds them."""
 
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from configparser import ConfigParser
 from email.message import Message
@@ -16,12 +18,17 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from release import wheels
+from release.source import Source, version_of
+from release.steps import ReleaseError
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: Each distribution: where it is built, and which folders its packages come from.
 PARTS = {
     "daqsched": (".", ("framework/daqsched", "executor/daqsched_executor")),
     "daqsched_executor": ("executor", ("executor/daqsched_executor",)),
+    "daqcluster": ("vagrant", ("vagrant/daqcluster",)),
     "http_parser": ("compat/http_parser", ("compat/http_parser/http_parser",)),
 }
 
@@ -72,32 +79,56 @@ class Wheel:
         return any(name.startswith(self._info) and name.endswith("/LICENSE") for name in self.contents)
 
 
-def built(folder: Path, **environ: str) -> dict[str, Wheel]:
-    """All our wheels. From a copy: setuptools puts what a `build/` of earlier days holds into a new wheel."""
+def copied(folder: Path) -> Path:
+    """A copy of the checkout: setuptools puts what a `build/` of earlier days holds into a new wheel."""
     checkout = folder / "checkout"
     unwanted = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__")
-    for name in ("framework", "executor", "compat"):
+    for name in ("framework", "executor", "compat", "vagrant"):
         shutil.copytree(ROOT / name, checkout / name, ignore=unwanted, symlinks=False)
-    for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout)
+    return checkout
+
+
+def built(folder: Path) -> dict[str, Wheel]:
+    """All our wheels, as pip makes them."""
+    checkout = copied(folder)
     # nothing is downloaded: setuptools is one of the tests' own needs
     offline = ["--no-build-isolation", "--no-index", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
     parts = [str(checkout / place) for place, _ in PARTS.values()]
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", *offline, "-w", str(folder / "dist"), *parts],
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **environ},
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, f"no wheels; {sys.executable} -m pip install -e '.[dev]' may help\n{done.stderr}"
-    wheels = (folder / "dist").glob("*.whl")
-    return {path.name.partition("-")[0]: Wheel(path) for path in wheels}
+    return wheels_in(folder / "dist")
+
+
+def wheels_in(folder: Path) -> dict[str, Wheel]:
+    """By their names."""
+    return {path.name.partition("-")[0]: Wheel(path) for path in folder.glob("*.whl")}
+
+
+def made(folder: Path) -> Path:
+    """The folder with wheels and source distributions, as a release makes them."""
+    source = Source(copied(folder), 1_700_000_000, version_of(ROOT))
+    (folder / "dist").mkdir()
+    wheels.make_ours(source, folder / "dist", folder / "dist")
+    return folder / "dist"
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wheel]:
-    """The wheels that a release ships."""
-    return built(tmp_path_factory.mktemp("release"), DAQSCHED_RELEASE="1")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a release ships."""
+    return made(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def release(dist: Path) -> dict[str, Wheel]:
+    """The wheels in it, which were made of the source distributions in it."""
+    return wheels_in(dist)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +168,56 @@ def test_a_release_holds_no_path_of_the_machine_that_built_it(release: dict[str,
             assert folder not in content, name
             assert str(ROOT).encode() not in content, name
         assert not [requirement for requirement in wheel.requirements.values() if requirement.url]
+
+
+def test_a_release_is_the_same_wherever_it_is_made(dist: Path, tmp_path: Path) -> None:
+    """Under another umask, in another folder: byte for byte."""
+    umask = os.umask(0o077)
+    try:
+        again = made(tmp_path / "elsewhere")
+    finally:
+        os.umask(umask)
+    first = {path.name: wheels.sha256(path) for path in dist.iterdir()}
+    assert {path.name: wheels.sha256(path) for path in again.iterdir()} == first and len(first) == 8
+
+
+def test_the_version_stands_in_one_place(release: dict[str, Wheel]) -> None:
+    """The stand-in alone has one of its own, which says what it stands for."""
+    assert {wheel.metadata["Version"] for name, wheel in release.items() if name != "http_parser"} == {version_of(ROOT)}
+    for name in ("setup.cfg", "executor/setup.cfg", "vagrant/setup.cfg", "framework/daqsched/__init__.py"):
+        assert version_of(ROOT) not in (ROOT / name).read_text()
+
+
+def test_a_source_distribution_has_the_units_and_the_licence(dist: Path) -> None:
+    """What is no module gets in by MANIFEST.in."""
+    for name, unit in (
+        ("daqsched", "framework/systemd/daqsched-serve.service"),
+        ("daqsched_executor", "systemd/forward.yaml"),
+    ):
+        (path,) = dist.glob(f"{name}-*.tar.gz")
+        with tarfile.open(path) as archive:
+            names = {member.partition("/")[2] for member in archive.getnames()}
+        assert {unit, "LICENSE", "setup.py"} <= names
+
+
+def test_a_lock_of_a_release_names_the_very_files_that_are_in_it(dist: Path, tmp_path: Path) -> None:
+    """Ours, and of others what requirements/ has for the Pythons that it was made for; one that lacks is named."""
+    shelf = tmp_path / "shelf"
+    shutil.copytree(dist, shelf)
+    source = Source(ROOT, 0, version_of(ROOT))
+    with pytest.raises(ReleaseError, match="no wheel of "):
+        wheels.lock(source, "daqsched-executor", shelf)
+    for row in wheels.rows_of(ROOT / "requirements" / "daqsched-executor.txt"):
+        (shelf / f"{row.wanted.name.replace('-', '_')}-{str(row.wanted.specifier)[2:]}-py3-none-any.whl").write_text(
+            row.hashes
+        )
+    lines = wheels.lock(source, "daqsched-executor", shelf).read_text()
+    for part in (f"daqsched-executor=={version_of(ROOT)}", "http-parser==0.9.0.post1", "pymesos==0.3.15"):
+        assert f"\n{part} \\\n    --hash=sha256:" in lines
+    (ours,) = shelf.glob("daqsched_executor-*.whl")
+    assert wheels.sha256(ours) in lines
+    # two of the same name, for older and newer Pythons
+    assert {row.wanted.name for row in wheels.rows_of(shelf / "daqsched-executor.txt")} >= {"orjson", "urllib3"}
 
 
 def test_a_release_names_an_http_parser_that_can_only_be_ours(release: dict[str, Wheel]) -> None:

@@ -28,7 +28,7 @@ FILE = f"mesos.scheduler-{VERSION}.linux-x86_64.tar.gz"
 SHA256 = "1d376f20bca6d05ee8b90c1c123a452b28753497ccc2f1c80ea3ac94c12e8f6e"
 MEMBER = "./usr/local/lib/python2.7/dist-packages/mesos/scheduler/_scheduler.so"
 
-SOURCES = Path(__file__).resolve().parent.parent / "mesos"
+SOURCES = Path(__file__).resolve().parent / "sources"
 LAUNCHERS = ("mesos-master", "mesos-agent", "mesos-containerizer")
 
 #: Library names that libmesos asks for and today's systems lack -> the prefix of their version nodes.

@@ -1,0 +1,82 @@
+"""``python -m release``: see scripts/release."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from release import trial, wheels
+from release.pythons import found
+from release.source import Source, next_of, of_commit
+from release.steps import ReleaseError, say, step
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    """All of it, into a folder beside ``dist`` that takes its place when everything was tried."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/release", description="Build and try a release of HEAD; publish nothing."
+    )
+    parser.add_argument("--no-trial", action="store_true", help="build only")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="daqsched-release-", dir="/var/tmp") as name:
+        scratch = Path(name)
+        scratch.chmod(0o755)
+        try:
+            _release(scratch, not options.no_trial)
+        except ReleaseError as error:
+            say(f"no release: {error}")
+            return 1
+    return 0
+
+
+def _release(scratch: Path, tried: bool) -> None:
+    source = of_commit(ROOT, scratch / "source")
+    pythons = found()
+    say(f"daqsched {source.version} for Python {', '.join(pythons)}")
+    dist = scratch / "dist"
+    shelf = dist / "wheels"
+    shelf.mkdir(parents=True)
+    with step("our wheels and source distributions"):
+        wheels.make_ours(source, shelf, dist)
+    with step("the same once more, elsewhere and under another umask: not a byte differs"):
+        _again(source, shelf, dist, scratch / "again")
+    for version, python in pythons.items():
+        with step(f"the wheels of others for Python {version}"):
+            wheels.gather(source, python, scratch / f"gather-{version}", shelf)
+    wheels.check_portable(shelf)
+    for lock in wheels.LOCKS:
+        wheels.lock(source, lock, shelf)
+    sums = wheels.sums(dist)
+    if tried:
+        trial.all_of(source, next_of(source, scratch / "later"), pythons, shelf, scratch / "trial")
+    target = ROOT / "dist"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(dist, target)
+    say(f"dist/ has {len(sums.read_text().splitlines())} files and their SHA256SUMS")
+
+
+def _again(source: Source, shelf: Path, dist: Path, folder: Path) -> None:
+    """Raises `ReleaseError` where something of the machine, the time or the place got in."""
+    other = folder / "elsewhere"
+    shutil.copytree(source.folder, other, symlinks=True)
+    (folder / "made").mkdir()
+    umask = os.umask(0o077)
+    try:
+        wheels.make_ours(replace(source, folder=other), folder / "made", folder / "made")
+    finally:
+        os.umask(umask)
+    for made in (folder / "made").iterdir():
+        first = (shelf if made.suffix == ".whl" else dist) / made.name
+        if wheels.sha256(first) != wheels.sha256(made):
+            raise ReleaseError(f"{made.name} was built twice, and the two differ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
