@@ -423,6 +423,43 @@ def test_a_plan_without_reply_is_sent_again_to_the_index_of_its_day(
     assert times[:2] == ["2023-11-14T22:13:20.000000Z", "2023-11-14T22:13:20.000001Z"]
 
 
+def test_of_a_plan_that_cannot_all_be_read_again_the_rest_is_sent(
+    elastic: FakeElastic, spool: Path, start: Start
+) -> None:
+    """The stream that fails is named, and its lines are sent when it can be read again; each line is counted once."""
+    printers = [Printer(spool, job) for job in ("one", "bad", "two")]
+    for printer in printers:
+        printer.print(f"{printer.stream.job} 1\n{printer.stream.job} 2\n")
+    bad = printers[1]
+    (spool / "forward").mkdir(parents=True)
+    journal = Journal(str(spool / "forward" / "journal"))
+    planned = 1_700_000_000_000_000
+    journal.plan(
+        [Range(one.id, 0, 0, 2 * len(f"{one.stream.job} 1\n"), False, False, planned, lines=2) for one in printers],
+        6,
+        planned + 1,
+        index="logs-2023.11.14",
+    )
+    journal.close()
+    registration = bad.registration.read_bytes()
+    bad.registration.write_bytes(b"{")
+    process = start()
+    until(lambda: sorted(elastic.messages()) == ["one 1", "one 2", "two 1", "two 2"], "the others are stored")
+
+    def told() -> bool:
+        return any(one["about"] == f"again {bad.id}" for one in process.counts()["troubles"])
+
+    until(told, "the one that is not is named")
+    until(lambda: process.counts()["under_way"] == 2, "only its lines have no reply")
+    process.kill()
+    bad.registration.write_bytes(registration)
+    process = start()
+    until(lambda: {"bad 1", "bad 2"} <= set(elastic.messages()), "it is stored, too")
+    bad.print("new\n")
+    until(lambda: process.counts()["stored"] == 7, "all is counted once")
+    assert process.counts()["under_way"] == 0 and {index for index, _ in elastic.documents} > {"logs-2023.11.14"}
+
+
 def test_a_journal_that_cannot_be_read_ends_nothing_and_is_kept(elastic: FakeElastic, spool: Path) -> None:
     """What was stored is read again and dedupes, holes in it are no lines, and somebody is told until the file is gone."""
     config = Forwarding(keep=0)

@@ -14,7 +14,7 @@ from daqsched_executor.forward import journal as module
 from daqsched_executor.forward.journal import Journal
 from daqsched_executor.forward.ledger import Ledger, Lost
 from daqsched_executor.forward.marks import Mark
-from daqsched_executor.forward.position import Drop, Loss, Position, Range, Stretch
+from daqsched_executor.forward.position import Drop, Loss, Plan, Position, Range, Stretch
 
 
 def piece(stream: str, start: int, end: int, micros: int = 5) -> Range:
@@ -275,6 +275,26 @@ def test_what_is_lost_is_counted_and_told_once(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_a_part_of_a_plan_is_one_of_its_own_from_then_on(tmp_path: Path) -> None:
+    """Also after a new start; the next plan has another number."""
+    path = tmp_path / "journal"
+    journal = Journal(str(path))
+    ranges = [Range(stream, 0, 0, 10, False, False, 5, lines=2) for stream in "abc"]
+    drop = Drop("a", 0, 10, 20, 1, 10, 5)
+    number = journal.plan(ranges, 7, 9, [drop], "i")
+    journal.part(number, [ranges[1]])
+    for _ in range(2):
+        assert journal.outstanding == {
+            number: Plan((ranges[0], ranges[2]), (drop,), 5, "i", ()),
+            number + 1: Plan((ranges[1],), (), 2, "i", ()),
+        }
+        journal.close()
+        journal = Journal(str(path))
+    journal.done(number, 5)
+    assert journal.plan([], 1, 9, (), "i") == number + 2 and journal.under_way == 3
+    journal.close()
+
+
 #: Of each kind of record one, as a journal has them.
 RECORDS: list[dict[str, Any]] = [
     {"number": 7, "micros": 5, "totals": {"read": 3, "stored": 3}, "told": [["s", 0, 0, 5, 1, 5, 3, False]]},
@@ -282,7 +302,14 @@ RECORDS: list[dict[str, Any]] = [
     {"marks": {"s": [[60, 5, "12"]]}},
     {"again": 6, "ranges": [["s", 0, 40, 50, False, False, 4, "12", 1, 2]], "drops": [], "lines": 2, "index": "logs-1"},
     {"plan": 8, "ranges": [["s", 0, 50, 60, False, False, 5]], "lines": 1, "micros": 5, "index": "logs-1"},
-    {"done": 6, "as": [1, 1, 0]},
+    {
+        "again": 6,
+        "ranges": [["s", 0, 40, 45, False, False, 4, "12", 1, 1]],
+        "lines": 1,
+        "index": "logs-1",
+        "rest": {"again": 9, "ranges": [["s", 0, 45, 50, False, False, 5, "12", 1, 1]], "lines": 1, "index": "logs-1"},
+    },
+    {"done": 6, "as": [1, 0, 0]},
     {"jump": "s", "to": 80},
     {"drop": ["s", 0, 80, 90, 1, 10, 5, False]},
     {"squeeze": ["s", 0, 90, 100, 1, 5, 5, True]},

@@ -81,6 +81,14 @@ class Journal(Ledger):
         self._append(record, sync=True)
         return number
 
+    def part(self, number: int, aside: Sequence[Range]) -> None:
+        """Make these ranges of a batch one of their own, which comes back later. Raises OSError, and then they are not."""
+        plan, lines = self.outstanding[number], sum(entry.lines for entry in aside)
+        kept = [entry for entry in plan.ranges if entry not in aside]
+        rest = {"again": self._number + 1, "ranges": aside, "lines": lines, "index": plan.target}
+        record = {"again": number, "ranges": kept, "lines": plan.lines - lines, "index": plan.target, "rest": rest}
+        self._append({**record, "drops": plan.drops, "told_losses": plan.losses}, sync=True)
+
     def done(self, number: int, stored: int = 0, duplicates: int = 0, dead: int = 0) -> None:
         """Each line of the batch is stored or dead-lettered; one that is neither could not be read again.
 

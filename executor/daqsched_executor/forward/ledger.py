@@ -112,6 +112,10 @@ class Ledger:
 
     def _planned_before(self, record: dict[str, Any]) -> None:
         self.outstanding[_whole(record["again"])] = _plan_of(record)
+        rest = record.get("rest")
+        if rest is not None:
+            self._number = number = _whole(rest["again"])
+            self.outstanding[number] = _plan_of(rest)
 
     def _done(self, record: dict[str, Any]) -> None:
         plan = self.outstanding.pop(_whole(record["done"]), None)

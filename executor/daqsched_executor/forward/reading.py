@@ -91,7 +91,9 @@ class Reader:
     def empty(self, but: str) -> bool:
         """Whether no stream is left but those of this task, of which all is stored."""
         sources = self._spool.sources.values()
-        return not self._out and all(source.stream.task_id == but and not source.waiting for source in sources)
+        return not self.journal.outstanding and all(
+            source.stream.task_id == but and not source.waiting for source in sources
+        )
 
     def look(self) -> None:
         """See what changed in the files, and take away the streams that have ended."""
@@ -119,21 +121,42 @@ class Reader:
     def again(self) -> Iterator[Batch]:
         """What was planned before a restart and has no reply: the same documents, for the same index."""
         for number, plan in list(self.journal.outstanding.items()):
-            documents = Documents()
-            try:
-                for entry in plan.ranges:
+            documents, aside = Documents(), []
+            for entry in plan.ranges:
+                try:
                     documents += self._reread(entry)
-            except Exception as error:  # noqa: BLE001 - what one stream holds must not keep the others from being read
-                # Not given up: it stays in the journal, and the next start tries again.
-                self._complain(
-                    "again", f"cannot read again what may not have been stored: {type(error).__name__}: {error}"
-                )
+                except Exception as error:  # noqa: BLE001 - what one stream holds must not keep the others from being read
+                    aside.append(entry)
+                    self._complain(f"again {entry.stream}", self._left_aside(entry, error))
+            if aside and not self._put_aside(number, plan, aside):
                 continue
             documents += self._tell(plan.drops, plan.losses)
             if documents:
                 yield self._hand_out(number, documents)
             else:
                 self._record(self.journal.done, number)
+
+    def _put_aside(self, number: int, plan: Plan, aside: list[Range]) -> bool:
+        """Not given up: it stays in the journal, and the next start tries again. Whether something of the batch is left to be
+        sent now."""
+        for stream in {entry.stream for entry in aside} & self._spool.sources.keys():
+            self._spool.sources[stream].under_way += 1
+        if len(aside) == len(plan.ranges) and not plan.drops and not plan.losses:
+            return False
+        try:
+            self.journal.part(number, aside)
+        except OSError as error:
+            self._complain("journal", f"cannot write {self.journal.path}: {error}; a batch waits for the next start")
+            return False
+        return True
+
+    def _left_aside(self, entry: Range, error: Exception) -> str:
+        source = self._spool.sources.get(entry.stream)
+        of = source.instance if source is not None else f"the stream {entry.stream}"
+        return (
+            f"cannot read {entry.lines} lines of {of} again, which may not have been stored ({type(error).__name__}: {error}): "
+            "the next start tries again, all others are forwarded"
+        )
 
     def next(self) -> Batch | None:
         """New lines of the streams in turn, up to a body's size; None where there are none (or no plan can be kept)."""
