@@ -114,6 +114,17 @@ def test_a_hang_ends_with_its_time_limit(tmp_path: Path) -> None:
     assert not ok and "did not end" in words
 
 
+def test_whoever_writes_on_after_the_kill_holds_nothing_up(tmp_path: Path) -> None:
+    """Somebody outside has what it prints to, and never stops."""
+    running = Running(tmp_path, "/bin/sh", "-c", "echo $$ > pid; sleep 1000", timeout_s=1.0)
+    pid = until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "it runs")
+    with open(f"/proc/{pid}/fd/1", "wb") as output, subprocess.Popen(["yes"], stdout=output) as outside:
+        try:
+            assert running.outcome()[:2] == (False, "did not end within 1.0 s and was killed")
+        finally:
+            outside.kill()
+
+
 CUT = b"(what it prints beyond 1 MiB or 20000 lines is not kept)\n"
 DAEMON = "setsid sh -c 'sleep 1000 & echo $! > daemon; wait' & while ! [ -s daemon ]; do sleep 0.01; done; "
 

@@ -103,6 +103,24 @@ def test_a_sandbox_that_was_removed_gives_the_task_up(agent: FakeAgent, start: S
     assert executor.leave() == 0
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        Check("command", "alive", argv=("/bin/true",), interval_s=0.05, failures=1),
+        Check("file", "alive", path="beat", silence_s=1.0, interval_s=0.05, failures=1),
+    ],
+    ids=lambda check: check.kind,
+)
+def test_a_sandbox_that_was_removed_kills_no_healthy_program(agent: FakeAgent, start: Start, check: Check) -> None:
+    """What can't be asked says nothing of the program; people are told."""
+    executor = start("/bin/sh", "-c", "while touch beat; do sleep 0.05; done; exec sleep 1000", checks=(check,))
+    pid = executor.running().pid
+    shutil.rmtree(executor.sandbox)
+    told = f"check alive can't be asked: the sandbox {executor.sandbox} was removed: the task needs a new one"
+    report = report_of(agent.wait_update("TASK_RUNNING", contains=told))
+    assert (report.pid, report.healthy, report.lacks) == (pid, True, told) and alive(pid)
+
+
 class TestStop:
     """TERM, grace, KILL, the whole tree."""
 

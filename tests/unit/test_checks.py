@@ -255,13 +255,14 @@ class TestIll:
         story.answers[check.name] = (None, "a mistake of ours")
         story.go(100)
         assert story.signals == 0 and story.last[0] == "TASK_RUNNING"
-        assert [said for said in story.said if "mistake" in said] == [
+        assert story.told[-1].report.lacks == f"check {check.name} can't be asked: a mistake of ours"
+        assert [said for said in story.said if "could not" in said] == [
             f"check {check.name} could not be asked: a mistake of ours"
         ]
         assert len([at for at, _ in story.asked if at > 20]) <= 51  # every 2 s at most
         story.answers[check.name] = (True, "")
         story.go(10)
-        assert story.signals == 0 and story.last[0] == "TASK_RUNNING"
+        assert story.signals == 0 and story.last[0] == "TASK_RUNNING" and story.told[-1].report.lacks == ""
         story.answers[check.name] = (False, "no")
         story.go(30)
         assert story.signals == 1

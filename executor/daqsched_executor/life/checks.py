@@ -18,7 +18,7 @@ from daqsched_executor.life import symptoms, words
 from daqsched_executor.life.commands import Ask, Command, EndAsk, Say, Tell
 from daqsched_executor.life.events import TASK_RUNNING, TASK_STARTING, Answered, Moment, Notified, Ticked
 from daqsched_executor.life.health import FIRST_ASK_S, Health, Pulse, Snooze
-from daqsched_executor.life.state import RUNNING, State, report_of, retell
+from daqsched_executor.life.state import RUNNING, State, lacks, report_of, retell
 from daqsched_executor.life.stopping import end_to_restart
 
 _LOOKED, _SILENT = ("output", "file"), ("output", "file", "heartbeat")
@@ -92,8 +92,9 @@ def answered(state: State, event: Answered, now: Moment) -> Step:
     if event.ok is None:
         pulse, commands = _not_asked(check, pulse, event.problem, now)
     elif not event.ok:
-        pulse, commands = _failed(state, check, pulse, event.problem, now)
+        pulse, commands = _failed(state, check, replace(pulse, unasked=""), event.problem, now)
     else:
+        pulse = replace(pulse, unasked="")
         if pulse.fails and not pulse.ailment:
             commands.append(Say(f"check {check.name} passes again"))
         pulse = _passed(check, pulse, now)
@@ -194,7 +195,7 @@ def _not_asked(check: Check, pulse: Pulse, problem: str, now: Moment) -> tuple[P
     silent_at = None if pulse.silent_at is None else max(pulse.silent_at, now.mono + check.interval_s)
     said: list[Command] = [Say(f"check {check.name} could not be asked: {problem}")] if problem != pulse.problem else []
     due = _again(check, pulse, check.interval_s, now)
-    return replace(pulse, until=None, due=due, problem=problem, silent_at=silent_at), said
+    return replace(pulse, until=None, due=due, problem=problem, unasked=problem, silent_at=silent_at), said
 
 
 def _fell_silent(check: Check, pulse: Pulse) -> Pulse:
@@ -248,11 +249,12 @@ def _tell(state: State, now: Moment) -> Step:
     pairs = list(zip(payload.checks, health.pulses))
     ill = tuple(check.name for check, pulse in pairs if pulse.ailment)
     waiting = [(check, pulse.problem) for check, pulse in pairs if not pulse.passed]
-    gist = (ill, tuple(check.name for check, _ in waiting), tuple(sorted(state.snoozes)))
+    unasked = tuple(check.name for check, pulse in pairs if pulse.unasked)
+    gist = (ill, tuple(check.name for check, _ in waiting), tuple(sorted(state.snoozes)), unasked)
     if waiting:
         message = symptoms.not_ready(state.pid, waiting) + words.before(state.restarts, state.last_exit)
     else:
-        message = words.running(state.pid, state.since.clock, state.restarts, state.last_exit, state.note)
+        message = words.running(state.pid, state.since.clock, state.restarts, state.last_exit, lacks(state))
     sentences = list(dict.fromkeys(snooze.sentence for snooze in state.snoozes.values()))
     ailments = [pulse.ailment for pulse in health.pulses if pulse.ailment]
     message = symptoms.well(message, ailments, sentences, health.says)
@@ -268,7 +270,7 @@ def _news(health: Health, ill: tuple[str, ...], ready: bool, ran_s: float) -> st
     """What changed, as the first words of the line in the log."""
     if not health.gist:
         return ""
-    before, waiting, _ = health.gist
+    before, waiting, *_ = health.gist
     if ready and waiting:
         return f"ready after {duration(ran_s)}: "
     if before and not ill:

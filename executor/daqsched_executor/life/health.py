@@ -22,6 +22,8 @@ class Pulse:
     fails: int = 0
     #: Why the last answer was no; empty: it was yes, or there was none.
     problem: str = ""
+    #: Why it could not be asked; empty: it could, or nobody tried.
+    unasked: str = ""
     #: Too many failures, or too long a silence, as a sentence; empty: well as far as this check knows.
     ailment: str = ""
     #: When it is asked next; None: not before it has answered, or never.

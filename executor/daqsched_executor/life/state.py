@@ -181,10 +181,17 @@ def report_of(state: State, activity: str) -> Report:
         healthy=None if health is None else health.healthy,
         ailment="" if health is None else health.ailment,
         says="" if health is None else health.says,
-        lacks=state.note if running else "",
+        lacks=lacks(state) if running else "",
         snoozed=max((snooze.until.wall for snooze in state.snoozes.values()), default=0.0),
         authenticated=state.authenticated,
     )
+
+
+def lacks(state: State) -> str:
+    """What a program that runs has to do without: checks that can't be asked are that, too."""
+    pairs = zip(state.payload.checks, state.health.pulses) if state.payload and state.health else ()
+    unasked = [f"check {check.name} can't be asked: {pulse.unasked}" for check, pulse in pairs if pulse.unasked]
+    return "; ".join(filter(None, [state.note, *unasked]))
 
 
 def retell(state: State) -> list[Command]:

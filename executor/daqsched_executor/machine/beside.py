@@ -32,13 +32,16 @@ LOG_BYTES, LOG_LINES = 1024 * 1024, 20_000
 LOG_LINE = 65536
 #: What SIGKILL does not end within this hangs in the kernel; whoever waits for the outcome shall have one.
 GIVE_UP_S = 5.0
+#: What is left in its pipe is read for so long.
+DRAIN_S = 1.0
 _LOOK_AGAIN_S = 0.005
 
 
 class Outcome(NamedTuple):
     """How a command ended."""
 
-    ok: bool
+    #: None: it could not be run, for a reason that says nothing of it: its sandbox is gone.
+    ok: bool | None
     #: ``exit code 3 after 1.2 s``, ``did not end within 10.0 s and was killed``.
     words: str
     #: The last lines that it printed.
@@ -147,13 +150,16 @@ class _Runner:
             ended = self._reap(pid)
         took_s = time.monotonic() - began
         living = self._kill_all()
-        while self._take(output):  # nobody writes any more, or it would never end
+        drained = time.monotonic() + DRAIN_S
+        while self._take(output) and time.monotonic() < drained:  # whom it gave its output to may write on for ever
             pass
         if ended is None:
             why = "was told to end" if signal.SIGTERM in arrived else f"did not end within {duration(timeout_s)}"
             stuck = ", but SIGKILL does not end it: it hangs in the kernel" if living else ""
             return self.tell(False, f"{why} and was killed{stuck}")
-        problem = _last_word(talk)
+        word, problem = _last_word(talk)
+        if word == "gone":
+            return self.tell(None, problem)
         how = f"killed by {ended.signal}" if ended.signal else f"exit code {ended.code}"
         return self.tell(ended.code == 0, problem or f"{how} after {duration(took_s)}")
 
@@ -216,21 +222,21 @@ class _Runner:
             time.sleep(_LOOK_AGAIN_S)
         return True
 
-    def tell(self, ok: bool, words: str) -> None:
+    def tell(self, ok: bool | None, words: str) -> None:
         """The last act."""
         self._end_line()
         lines = [_readable(line) for line in self._tail.split(b"\n") if line.strip()][-LINES:]
         os.write(self._talk, json.dumps([ok, words, lines]).encode())
 
 
-def _last_word(talk: int) -> str:
-    """Why the command could not be started (see `child`), or nothing."""
+def _last_word(talk: int) -> tuple[str, str]:
+    """Why the command could not be started (see `child`), with the word for it, or nothing."""
     try:
         said = os.read(talk, 65536).decode("utf-8", "replace").splitlines()
     except BlockingIOError:
         said = []
     word, _, rest = said[-1].partition(" ") if said else ("", "", "")
-    return rest if word in ("path", "start") else ""
+    return (word, rest) if word in ("path", "start", "gone") else ("", "")
 
 
 def _readable(line: bytes) -> str:

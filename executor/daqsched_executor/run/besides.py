@@ -12,8 +12,8 @@ from daqsched_executor.machine.process import Program
 from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import READ, Loop
 
-#: Takes how a command ended: whether well, in words, and its last lines.
-Done = Callable[[bool, str, "tuple[str, ...]"], None]
+#: Takes how a command ended: whether well (None: it could not be run, through no fault of the job's), in words, and its last lines.
+Done = Callable[["bool | None", str, "tuple[str, ...]"], None]
 
 
 class Besides:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from daqsched_executor.run.besides import Besides
 
 #: How a fork says yes; anything else is why not.
-YES = "yes"
+YES, GONE = "yes", "gone"
 
 #: Whether a check passed (None: we could not ask), and why not.
 Answer = Callable[["bool | None", str], None]
@@ -212,7 +212,7 @@ class Checks:
             return answered(False, "the last run of it is still being ended")
         command = Command(besides, key)
 
-        def done(ok: bool, words: str, lines: tuple[str, ...]) -> None:
+        def done(ok: bool | None, words: str, lines: tuple[str, ...]) -> None:
             if command.heard:
                 answered(ok, "" if ok else f"{lines[-1]} ({words})" if lines else words)
 
@@ -224,9 +224,13 @@ class Checks:
         path = os.path.join(payload.cwd or self._sandbox, check.path)
 
         def done(text: str) -> None:
-            answered(text == YES, "" if text == YES else text or "the look at it was killed")
+            if text == GONE:
+                answered(None, f"the sandbox {self._sandbox} was removed: the task needs a new one")
+            else:
+                answered(text == YES, "" if text == YES else text or "the look at it was killed")
 
-        return self._aside(payload.user, lambda: _changed(path, since), done, answered)
+        sandbox = self._sandbox if path.startswith(f"{self._sandbox}/") else ""
+        return self._aside(payload.user, lambda: _changed(path, since, sandbox), done, answered)
 
     def _aside(self, user: str, question: Callable[[], str], done: Callable[[str], None], answered: Answer) -> Aside:
         def failed(error: Exception) -> None:
@@ -235,11 +239,11 @@ class Checks:
         return Aside(self._kernel, self._loop, self._program, user, question, done, failed)
 
 
-def _changed(path: str, since: float) -> str:
+def _changed(path: str, since: float, sandbox: str) -> str:
     try:
         changed = os.stat(path).st_mtime
     except FileNotFoundError:  # a probe would ask here whether the version is published
-        return "it is missing"
+        return GONE if sandbox and not os.path.isdir(sandbox) else "it is missing"
     except OSError as error:
         return sentence(path, error)
     if changed >= since:

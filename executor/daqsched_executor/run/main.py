@@ -275,8 +275,8 @@ class Run:
             self._loop.stop()
 
     def _run_beside(self, command: RunBeside) -> None:
-        def done(ok: bool, words: str, lines: tuple[str, ...]) -> None:
-            self._events.append(BesideEnded(command.key, ok, words, lines))
+        def done(ok: bool | None, words: str, lines: tuple[str, ...]) -> None:
+            self._events.append(BesideEnded(command.key, bool(ok), words, lines))
 
         assert self._state.payload is not None
         if command.key in self._besides:  # given up, and SIGKILL does not end it
