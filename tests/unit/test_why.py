@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import story
 from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.incidents import MOST, QUIET_S, Incidents
@@ -9,6 +10,7 @@ from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER
 from daqsched.views.why import Story, stories
 from daqsched_executor.contract import Exit, Report
+from daqsched_executor.life.events import Spawned, StartFailed
 
 
 def end(*lines: str, code: int | None = 3, signal: str | None = None, at: float = 1.0, **more: object) -> Exit:
@@ -61,6 +63,29 @@ def test_how_a_death_came_is_told_without_its_numbers() -> None:
         table.died("a", "h", end("x", why="check port failed 3 times: refused"), 1.0).how == "check port failed 3 times"
     )
     assert table.died("a", "h", end("x", signal="SIGKILL", out_of_memory=True), 1.0).how == "out of memory"
+
+
+def test_starts_that_fail_alike_are_one_incident_with_the_reason() -> None:
+    """As an executor reports them: the reason stands where a program's last line would."""
+    table = Incidents()
+    for number, (name, host) in enumerate([("readout", "hlt01"), ("readout", "hlt02"), ("rcd", "hlt02")]):
+        program = story.Story(story.payload())
+        program.happen(Spawned(1), StartFailed("/opt/daq/bin/daq is no program that this machine can execute"))
+        ended = program.state.last_exit
+        assert ended is not None
+        one = table.died(name, host, ended, 1.0 + number)
+    assert (one.how, one.count, one.hosts) == ("could not be started", 3, ["hlt01", "hlt02"])
+    assert one.line == "/opt/daq/bin/daq is no program that this machine can execute"
+
+
+def test_what_we_ended_for_a_reason_is_an_incident_however_well_it_ended() -> None:
+    """A program that a check found ill, and that ends by SIGTERM with exit code 0."""
+    world = World(["hlt01"])
+    world.start(job())
+    dies(world, "readout", "hlt01", end(code=0, at=world.now))
+    assert world.engine.incidents.known() == []
+    dies(world, "readout", "hlt01", end(code=0, at=world.now + 1.0, why="check port failed 3 times in a row: refused"))
+    assert [one.how for one in world.engine.incidents.known()] == ["check port failed 3 times in a row"]
 
 
 def test_the_same_death_elsewhere_and_the_change_before_it_are_evidence() -> None:

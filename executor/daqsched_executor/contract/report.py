@@ -31,7 +31,7 @@ class Exit:
     code: Optional[int] = None
     signal: Optional[str] = None
     core: bool = False
-    #: Why we ended it, where we did (a check that failed); empty: it ended by itself.
+    #: Why we ended it, where we did (a check that failed), or that it could not be started; empty: it ended by itself.
     why: str = ""
     #: The kernel killed it, or a process that it began, for memory: ``limit`` is what it may have (MiB).
     out_of_memory: bool = False
@@ -39,7 +39,7 @@ class Exit:
     #: executor itself has, some 20 MiB, which it is forked from.
     peak: float = 0.0
     limit: float = 0.0
-    #: The last lines that it printed, oldest first, each cut to a readable length.
+    #: The last lines that it printed, oldest first, each cut to a readable length; where it could not be started, why.
     lines: tuple[str, ...] = ()
 
     def words(self) -> str:

@@ -160,7 +160,8 @@ def sandbox_gone(state: State, event: SandboxGone, now: Moment) -> tuple[State, 
 def start_failed(state: State, event: StartFailed, now: Moment) -> tuple[State, list[Command]]:
     if state.hung:
         return path_failed(state, PathFailed(event.problem), now)
-    state = replace(state, problem=event.problem, last_exit=Exit(at=now.wall, ran_s=0.0, code=127))
+    ended = Exit(at=now.wall, ran_s=0.0, code=127, why="could not be started", lines=(event.problem,))
+    state = replace(state, problem=event.problem, last_exit=ended)
     state, commands = decide(state, now, failed_start=True)
     return state, [Say(event.problem), *commands]
 
