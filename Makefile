@@ -1,10 +1,12 @@
 # `make run` and `make test` do all the set-up that they need. What they do stands in scripts/.
-.PHONY: run stop test lint format docs bench faults release clean help
+.PHONY: run stop test vagrant vagrant-down lint format docs bench faults release clean help
 
 help:
 	@echo 'make run     set up everything, bring a local cluster up, run jobs/quickstart.py on it'
 	@echo 'make stop    end what make run started'
 	@echo 'make test    set up everything, run all the tests'
+	@echo 'make vagrant        the same cluster in machines (control, hlt01, hlt02) by Vagrant, and jobs/vagrant.py on it'
+	@echo 'make vagrant-down   end the machines, leave nothing behind'
 	@echo 'make faults  1,000 random kill -9s for each launcher, 50 of leaders, an hour of fuzz; docs/reliability.md shows the last figures'
 	@echo 'make lint    ruff and mypy; make format mends what can be mended'
 	@echo 'make docs    make the site of the documentation in build/docs'
@@ -20,6 +22,12 @@ stop:
 
 test:
 	@scripts/test
+
+vagrant:
+	@scripts/machines
+
+vagrant-down:
+	@scripts/machines down
 
 lint:
 	@scripts/setup

@@ -15,6 +15,7 @@ import click
 
 from daqcluster.cluster import ATTRIBUTES, Cluster, default_folder
 from daqcluster.errors import ClusterError
+from daqcluster.machines.cli import machines
 from daqcluster.progress import Say
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -62,6 +63,9 @@ _in_folder = _folder_option("cluster", callback=_cluster)
 def main(ctx: click.Context, folder: Optional[Path]) -> None:
     """Real Mesos, Elasticsearch and ZooKeeper on this machine, and no trace of them afterwards."""
     ctx.obj = folder
+
+
+main.add_command(machines)
 
 
 @main.command()

@@ -101,7 +101,7 @@ def settings(name: str, folder: Path, port: int, transport: int, secure: bool = 
     }
 
 
-def _know(config: Path, users: Mapping[str, User]) -> None:
+def know(config: Path, users: Mapping[str, User]) -> None:
     """The files of its file realm; passwords as `bin/elasticsearch-users` hashes them, without a JVM for each."""
     known, roles, rights = [], [], []
     for name, user in users.items():
@@ -131,7 +131,7 @@ def command(
     kept = [line for line in options.read_text().splitlines() if not line.startswith(_UNWANTED)]
     options.write_text("\n".join(kept) + "\n")
     if users:
-        _know(config, users)
+        know(config, users)
     for part in ("data", "logs", "tmp"):
         (folder / part).mkdir(exist_ok=True)
     argv = [str(home / "bin" / "elasticsearch")]

@@ -15,7 +15,7 @@ import subprocess
 import tarfile
 import time
 from pathlib import Path
-from typing import Optional
+from typing import IO, Any, Optional
 
 from daqcluster import containers, processes
 from daqcluster.errors import ClusterError
@@ -28,18 +28,22 @@ IMAGE = "daqcluster/busybox:1"
 START_S = 60.0
 STOP_S = 20.0
 COMMAND_S = 60.0
+ANSWER_S = 20.0
 
 _NEEDED = {"dockerd": "docker.io", "docker": "docker.io", "busybox": "busybox-static"}
 
 
 class Engine:
-    """One engine. `up` waits until it answers; `down` leaves nothing, also after `kill`."""
+    """One engine. `up` waits until it answers; `down` leaves nothing, also after `kill`.
 
-    def __init__(self, folder: Path) -> None:
+    With an ``ident`` of its own, it is found again, and taken down, by a later process that says the same.
+    """
+
+    def __init__(self, folder: Path, ident: str = "") -> None:
         self.folder = folder.absolute()
         self.socket = self.folder / "docker.sock"
         self.pid = 0
-        self._id = secrets.token_hex(4)
+        self._id = ident or secrets.token_hex(4)
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     @property
@@ -49,6 +53,21 @@ class Engine:
 
     def up(self) -> Engine:
         """Start it, and give it `IMAGE`; again after `kill`. Raises `ClusterError`."""
+        self._start()
+        if not self.has_image(IMAGE):
+            self._give_image()
+        return self
+
+    def up_again(self) -> None:
+        """It answers afterwards; one that answers already is left alone. What a former one left, that died, is ended first:
+        the next would take a dead containerd, by its pid, for one that it can use."""
+        if self.socket.exists() and self._command("version", limit_s=ANSWER_S).returncode == 0:
+            return
+        processes.end(lambda: self._daemons() | self.pids(), 0.0, STOP_S)
+        (self.folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
+        self._start()
+
+    def _start(self) -> None:
         if os.geteuid() != 0:
             raise ClusterError("a container engine needs root, and this is another account: run it as root")
         lacking = sorted({package for name, package in _NEEDED.items() if not shutil.which(name, path=SYSTEM_PATH)})
@@ -70,9 +89,6 @@ class Engine:
                 log_text = (self.folder / "dockerd.log").read_text(errors="replace")
                 raise ClusterError(f"the container engine does not start: {log_text[-600:]}")
             time.sleep(0.05)
-        if self._command("image", "inspect", IMAGE).returncode != 0:
-            self._give_image()
-        return self
 
     def kill(self) -> None:
         """kill -9 of the engine; its containers live on until `up` or `down`."""
@@ -110,9 +126,13 @@ class Engine:
                     continue  # it has gone
         return found
 
-    def command(self, *words: str) -> str:
+    def has_image(self, name: str) -> bool:
+        """Whether it has an image of this name and tag."""
+        return self._command("image", "inspect", name).returncode == 0
+
+    def command(self, *words: str, stdin: Optional[IO[bytes]] = None, limit_s: float = COMMAND_S) -> str:
         """What ``docker WORDS`` prints; raises `ClusterError`."""
-        done = self._command(*words)
+        done = self._command(*words, stdin=stdin, limit_s=limit_s)
         if done.returncode != 0:
             raise ClusterError(f"docker {' '.join(words)}: {done.stderr.decode()}")
         return done.stdout.decode()
@@ -147,11 +167,13 @@ class Engine:
     def _daemons(self) -> set[int]:
         return processes.marked(self._group)
 
-    def _command(self, *words: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def _command(
+        self, *words: str, data: Optional[bytes] = None, stdin: Optional[IO[bytes]] = None, limit_s: float = COMMAND_S
+    ) -> subprocess.CompletedProcess[bytes]:
+        given: dict[str, Any] = {"stdin": stdin or subprocess.DEVNULL} if data is None else {"input": data}
         return subprocess.run(
-            ["docker", "-H", self.address, *words],
-            env=self._environ(), input=data, capture_output=True, timeout=COMMAND_S,
-        )  # fmt: skip
+            ["docker", "-H", self.address, *words], env=self._environ(), capture_output=True, timeout=limit_s, **given
+        )
 
     def _give_image(self) -> None:
         busybox = shutil.which("busybox", path=SYSTEM_PATH)

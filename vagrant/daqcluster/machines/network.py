@@ -1,0 +1,77 @@
+"""The machines' network of the docker provider: a bridge of our own, and what a firewall of this machine must let through."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import subprocess
+from pathlib import Path
+
+from daqcluster.errors import ClusterError
+
+#: A network that nobody named: one of these that no interface or route of this machine has. Third number: of the checkout.
+POOL = "172.30.{}.0/24"
+
+
+def free(ident: str) -> str:
+    """A network that is not in use here, the same one for a checkout where it can be."""
+    used = [
+        ipaddress.ip_network(word, strict=False)
+        for word in _ip("-o", "route", "show", "table", "all").split()
+        if _is_network(word)
+    ]
+    first = int(ident, 16)
+    for step in range(250):
+        network = ipaddress.ip_network(POOL.format((first + step) % 250 + 1))
+        if not any(network.overlaps(other) for other in used if other.version == 4 and other.prefixlen > 8):
+            return str(network)
+    raise ClusterError("no free network below 172.30: name one, DAQCLUSTER_NETWORK=10.9.8.0/24")
+
+
+def _is_network(word: str) -> bool:
+    try:
+        ipaddress.ip_network(word, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def let_through(bridge: str) -> None:
+    """Where this machine drops what it forwards, and looks at what passes a bridge: an exception for ours."""
+    if not shutil.which("iptables") or not _drops() or _rule("-C", bridge) == 0:
+        return
+    if _rule("-I", bridge) != 0:
+        raise ClusterError(
+            f"this machine's firewall lets nothing through {bridge}: iptables -I FORWARD -i {bridge} -o {bridge} -j ACCEPT"
+        )
+
+
+def remove(bridge: str) -> None:
+    """The bridge and the exception, where they are there."""
+    if shutil.which("iptables"):
+        for _ in range(8):
+            if _rule("-D", bridge) != 0:
+                break
+    if Path(f"/sys/class/net/{bridge}").exists():
+        _ip("link", "delete", bridge)
+
+
+def _drops() -> bool:
+    try:
+        seen = Path("/proc/sys/net/bridge/bridge-nf-call-iptables").read_text().strip() == "1"
+    except OSError:
+        return False
+    done = subprocess.run(["iptables", "-S", "FORWARD"], capture_output=True, text=True, timeout=20)
+    return seen and done.returncode == 0 and (done.stdout.strip() != "-P FORWARD ACCEPT")
+
+
+def _rule(action: str, bridge: str) -> int:
+    argv = ["iptables", "-w", "10", action, "FORWARD", "-i", bridge, "-o", bridge, "-j", "ACCEPT"]
+    return subprocess.run(argv, capture_output=True, timeout=20).returncode
+
+
+def _ip(*words: str) -> str:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=20)
+    if done.returncode != 0:
+        raise ClusterError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout

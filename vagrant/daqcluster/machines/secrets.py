@@ -1,0 +1,83 @@
+"""The secrets of a farm: who may do what in Elasticsearch, ZooKeeper and Mesos. Made once, then kept.
+
+Two folders: `control` for control machines, `agent` for farm machines, which get nothing that they do not need.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+from daqcluster import elasticsearch
+from daqcluster.elasticsearch import User
+from daqcluster.errors import ClusterError
+
+#: A role -> its rights on the cluster, and on our indices: the table of docs/reference/elasticsearch.md.
+ROLES = {
+    "setup": (["manage_index_templates", "manage_ilm"], ["manage"]),
+    "expire": (["monitor"], ["monitor", "delete_index"]),
+    "forward": ([], ["create_doc", "create_index", "view_index_metadata"]),
+    "read": ([], ["read", "view_index_metadata"]),
+    "replay": ([], ["read", "view_index_metadata", "create_doc", "delete"]),
+}
+INDICES = "daqsched-logs-*"
+
+
+def make(folder: Path, control: str, address: str) -> None:
+    """Make what is missing in the folder. ``control``: the machine that has Elasticsearch, and where it is."""
+    done = folder / ".made"
+    if done.exists():
+        return
+    os.umask(0o077)
+    for place in ("control/elasticsearch", "agent"):
+        (folder / place).mkdir(parents=True, exist_ok=True, mode=0o700)
+    users = {role: User(secrets.token_urlsafe(24), *_rights(role)) for role in ("admin", *ROLES)}
+    elasticsearch.know(folder / "control" / "elasticsearch", users)
+    for role, user in users.items():
+        _write(folder / "control" / f"{role}.user", f"{role}:{user.password}\n")
+    _write(folder / "agent" / "forward.user", f"forward:{users['forward'].password}\n")
+    _write(folder / "control" / "zookeeper", f"daq:{secrets.token_urlsafe(24)}\n")
+    framework = {"principal": "daqsched", "secret": secrets.token_urlsafe(24)}
+    _write(folder / "control" / "framework.json", json.dumps(framework) + "\n")
+    _write(folder / "control" / "frameworks.json", json.dumps({"credentials": [framework]}) + "\n")
+    _certificates(folder, control, address)
+    done.touch()
+
+
+def _rights(role: str) -> tuple[list[str], dict[str, list[str]]]:
+    cluster, indices = ROLES.get(role, ([], []))
+    return cluster, {INDICES: indices} if indices else {}
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+def _certificates(folder: Path, control: str, address: str) -> None:
+    """An authority for this farm alone, Elasticsearch's certificate by it, and that of the daemons among themselves."""
+    place = folder / "control" / "elasticsearch"
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "7300"]
+    key = folder / "ca.key"
+    _run(*new, "-x509", "-subj", "/CN=farm authority", "-keyout", str(key), "-out", str(place / "ca.pem"))
+    _run(
+        *new, "-x509", "-subj", f"/CN={control}", "-addext", f"subjectAltName=DNS:{control},IP:{address}",
+        "-addext", "basicConstraints=critical,CA:FALSE", "-CA", str(place / "ca.pem"), "-CAkey", str(key),
+        "-keyout", str(place / "http.key"), "-out", str(place / "http.pem"),
+    )  # fmt: skip
+    key.unlink()  # nobody signs anything more
+    peers = str(folder / "control" / "peers.pem")
+    _run(*new, "-x509", "-subj", "/CN=daqsched-peers", "-keyout", peers, "-out", f"{peers}.certificate")
+    with open(peers, "a") as file:
+        file.write(Path(f"{peers}.certificate").read_text())
+    Path(f"{peers}.certificate").unlink()
+    _write(folder / "agent" / "ca.pem", (place / "ca.pem").read_text())
+
+
+def _run(*argv: str) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise ClusterError(f"openssl: {done.stderr.strip()[-300:]}")

@@ -1,0 +1,181 @@
+# What agent.sh and control.sh have in common. To be sourced, by root.
+#
+# Each step looks first and changes only what is not so; `for=SERVICE` before a step says whose restart a change means.
+# shellcheck shell=bash
+set -euo pipefail
+umask 022
+export LC_ALL=C
+# this folder lies in what `daqcluster machines parts` made: beside it are wheels, the sources, jobs
+parts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+changes=0 for='' restart=' '
+
+die() { echo "$(basename "$0"): $*" >&2; exit 1; }
+
+did() {
+  changes=$((changes + 1))
+  restart="$restart$for "
+  echo "changed: $*"
+}
+
+# the last word of a run
+finish() { if [ $changes = 0 ]; then echo "unchanged"; else echo "changed $changes things"; fi; }
+
+# put FILE OWNER[:GROUP] MODE: the file has what standard input says
+put() {
+  local file=$1 owner=$2 mode=$3 new
+  [[ $owner = *:* ]] || owner=$owner:$owner
+  new=$(mktemp "$file.XXXXXX")
+  cat >"$new"
+  chown "$owner" "$new"
+  chmod "$mode" "$new"
+  if [ -f "$file" ] && [ ! -L "$file" ] && cmp -s "$new" "$file" && [ "$(stat -c '%U:%G %a' "$file")" = "$(stat -c '%U:%G %a' "$new")" ]; then
+    rm -f "$new"
+  else
+    mv -fT "$new" "$file"
+    did "$file"
+  fi
+}
+
+# folder PATH OWNER[:GROUP] MODE
+folder() {
+  local path=$1 owner=$2 mode=$3
+  [[ $owner = *:* ]] || owner=$owner:$owner
+  [ -d "$path" ] && [ "$(stat -c '%U:%G %a' "$path")" = "$owner $mode" ] && return
+  install -d -o "${owner%:*}" -g "${owner#*:}" -m "$mode" "$path"
+  did "$path"
+}
+
+# link PATH TARGET
+link() {
+  [ "$(readlink "$1" 2>/dev/null)" = "$2" ] && return
+  ln -sfnT "$2" "$1"
+  did "$1 -> $2"
+}
+
+group() {
+  getent group "$1" >/dev/null && return
+  groupadd --system "$1"
+  did "group $1"
+}
+
+# account NAME HOME [GROUP]: a system account with a group of its own, and in GROUP, too
+account() {
+  local name=$1 home=$2 more=${3:-}
+  if ! getent passwd "$name" >/dev/null; then
+    if getent group "$name" >/dev/null; then set -- -g "$name"; else set -- -U; fi
+    useradd --system --no-create-home --home-dir "$home" --shell /usr/sbin/nologin "$@" "$name"
+    did "account $name"
+  fi
+  [ -z "$more" ] || id -nG "$name" | grep -qw "$more" || { usermod -aG "$more" "$name"; did "$name is in $more"; }
+}
+
+# the distribution's packages of the list
+packages() {
+  local missing=() package column
+  if command -v dpkg-query >/dev/null; then column=1; elif command -v rpm >/dev/null; then column=2; else die "neither Debian nor EL: install what provision/packages names, by hand"; fi
+  while read -r package; do
+    if [ $column = 1 ]; then
+      dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    else
+      rpm -q --quiet "$package" || missing+=("$package")
+    fi
+  done < <(awk -v column=$column '!/^#/ && NF {print $column}' "$parts/provision/packages")
+  [ ${#missing[@]} = 0 ] && return
+  if [ $column = 1 ]; then
+    apt-get -q update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null
+  else
+    dnf -q -y install "${missing[@]}"
+  fi || die "packages can't be installed: ${missing[*]}"
+  did "packages ${missing[*]}"
+}
+
+# place NAME: /opt/NAME is the version that the parts name; LINK=1: where it lies, not a copy
+place() {
+  local name=$1 version
+  version=$(cat "$parts/versions/$name")
+  if [ -n "${LINK:-}" ]; then
+    link "/opt/$name" "$parts/opt/$version"
+    return
+  fi
+  if [ ! -d "/opt/$version" ]; then
+    rm -rf "/opt/.$version"
+    cp -rT "$parts/opt/$version" "/opt/.$version"
+    chown -R root:root "/opt/.$version"
+    mv -T "/opt/.$version" "/opt/$version"
+    did "/opt/$version"
+  fi
+  link "/opt/$name" "$version"
+}
+
+# daqsched and its executor in /opt/daqsched, from the wheels and sources of the parts
+daqsched() {
+  local version python
+  version=$(cat "$parts/versions/daqsched")
+  [ "$(cat /opt/daqsched/.made-of 2>/dev/null)" = "$version" ] && return
+  python=$(command -v python3.11 || command -v python3)
+  # the wheels are of one Python; for another one pip asks the package index
+  local tag
+  tag=$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+  if [ -d "$parts/wheels/$tag" ]; then export PIP_NO_INDEX=1 PIP_FIND_LINKS="$parts/wheels/$tag"; fi
+  PYTHON=$python "$parts/source/scripts/install" daqsched /opt/daqsched >/dev/null
+  unset PIP_NO_INDEX PIP_FIND_LINKS
+  echo "$version" >/opt/daqsched/.made-of
+  did "/opt/daqsched"
+}
+
+# unit NAME <text: a unit of ours
+unit() {
+  for=$1 put "/etc/systemd/system/$1.service" root 644
+}
+
+# running SERVICE...: they are enabled and run, with what their files say now
+running() {
+  local service
+  [[ $restart = "  " || $restart = " " ]] || systemctl daemon-reload
+  for service in "$@"; do
+    systemctl -q is-enabled "$service" 2>/dev/null || { systemctl -q enable "$service"; did "$service is enabled"; }
+    if [[ $restart = *" $service "* ]]; then
+      systemctl restart "$service" || explain "$service"
+      echo "restarted: $service"
+    elif ! systemctl -q is-active "$service"; then
+      systemctl start "$service" || explain "$service"
+      did "$service was started"
+    fi
+  done
+}
+
+explain() {
+  journalctl -q --no-pager -n 10 -o cat -u "$1" >&2 || true
+  die "$1 does not start; its last lines stand above"
+}
+
+# answers SERVICE LIMIT_S COMMAND...: wait until the command succeeds; a service that only dies is not waited for
+answers() {
+  local service=$1 limit=$2 began=$SECONDS deaths
+  shift 2
+  deaths=$(systemctl show -p NRestarts --value "$service")
+  until "$@" >/dev/null 2>&1; do
+    [ $(($(systemctl show -p NRestarts --value "$service") - deaths)) -lt 3 ] || explain "$service"
+    [ $((SECONDS - began)) -lt "$limit" ] || die "waited $limit s in vain for $service: journalctl -u $service"
+    sleep 0.2
+  done
+}
+
+# zookeeper IP NUMBER HOST...: one server, or one of several; NUMBER counts from 1
+zookeeper() {
+  local ip=$1 number=$2 at=0 host
+  shift 2
+  for=zookeeper
+  account zookeeper /var/lib/zookeeper
+  folder /var/lib/zookeeper zookeeper 750
+  folder /etc/zookeeper root 755
+  place zookeeper
+  {
+    printf '%s\n' tickTime=500 dataDir=/var/lib/zookeeper clientPort=2181 "clientPortAddress=$ip" \
+      admin.enableServer=false 4lw.commands.whitelist=srvr initLimit=20 syncLimit=8 autopurge.purgeInterval=24
+    if [ $# -gt 1 ]; then for host in "$@"; do at=$((at + 1)); echo "server.$at=$host:2888:3888"; done; fi
+  } | put /etc/zookeeper/zoo.cfg root 644
+  if [ $# -gt 1 ]; then echo "$number" | put /var/lib/zookeeper/myid zookeeper 640; main=quorum.QuorumPeerMain; else main=ZooKeeperServerMain; fi
+  echo "MAIN=org.apache.zookeeper.server.$main" | put /etc/zookeeper/environment root 644
+  unit zookeeper <"$parts/provision/units/zookeeper.service"
+}

@@ -1,0 +1,132 @@
+#!/bin/bash
+# Makes a machine a control machine: ZooKeeper, the Mesos master, Elasticsearch, `daqsched serve`. As root; again at any time.
+#
+#   control.sh --control HOST --secrets FOLDER --zookeeper NUMBER,HOST[,HOST...] [--name NAME] [--ip ADDRESS] [--spare]
+#
+# HOST of --control has the master and Elasticsearch. --spare: this is another machine, with ZooKeeper and a second `serve`.
+# FOLDER is the `control` of what `daqcluster machines secrets` made.
+. "$(dirname "$0")/common.sh"
+name=$(hostname -s) ip='' control='' secrets='' keepers='' spare=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --name) name=$2 ;;
+    --ip) ip=$2 ;;
+    --control) control=$2 ;;
+    --secrets) secrets=$2 ;;
+    --zookeeper) keepers=$2 ;;
+    --spare) spare=1; shift; continue ;;
+    *) die "what is $1?" ;;
+  esac
+  shift 2 || die "what is the value of $1?"
+done
+[ -n "$control" ] || die "which machine has the master? --control HOST"
+[ -d "$secrets" ] || die "which secrets? --secrets FOLDER"
+[ -n "$ip" ] || ip=$(getent ahostsv4 "$name" | awk '$2 == "STREAM" && $1 !~ /^127/ {print $1; exit}')
+[ -n "$ip" ] || die "$name has no address: --ip ADDRESS"
+IFS=, read -r number hosts <<<"$keepers"
+[ -n "${hosts:-}" ] || die "which ZooKeeper is it of which? --zookeeper 1,$name"
+
+packages
+for=daqsched-serve
+daqsched
+for=''
+group daq
+folder /etc/daqsched root 755
+
+# shellcheck disable=SC2086
+zookeeper "$ip" "$number" ${hosts//,/ }
+running zookeeper
+
+if [ -z "$spare" ]; then
+  for=elasticsearch
+  account elasticsearch /var/lib/elasticsearch
+  folder /var/lib/elasticsearch elasticsearch 750
+  folder /var/log/elasticsearch elasticsearch 750
+  folder /etc/elasticsearch elasticsearch 750 # it makes its keystore there
+  place elasticsearch
+  for file in log4j2.properties; do put /etc/elasticsearch/$file root 644 <"/opt/elasticsearch/config/$file"; done
+  for file in users users_roles roles.yml; do put /etc/elasticsearch/$file root:elasticsearch 640 <"$secrets/elasticsearch/$file"; done
+  for file in ca.pem http.pem http.key; do put /etc/elasticsearch/$file root:elasticsearch 640 <"$secrets/elasticsearch/$file"; done
+  put /etc/elasticsearch/elasticsearch.yml root:elasticsearch 640 <<P
+cluster.name: daq
+node.name: $name
+path.data: /var/lib/elasticsearch
+path.logs: /var/log/elasticsearch
+http.host: $ip
+http.port: 9200
+transport.host: 127.0.0.1
+discovery.type: single-node
+xpack.ml.enabled: false
+xpack.security.enabled: true
+xpack.security.transport.ssl.enabled: false
+xpack.security.http.ssl.enabled: true
+xpack.security.http.ssl.certificate: http.pem
+xpack.security.http.ssl.key: http.key
+P
+  # the start counts more than the speed here: the first compiler, the simplest collector
+  grep -vE '^-XX:\+UseG1GC|^-XX:\+HeapDump|^-XX:HeapDumpPath|^-Xlog:gc|^-XX:\+AlwaysPreTouch|^[0-9-]*:?-XX:ErrorFile|^-XX:ErrorFile' /opt/elasticsearch/config/jvm.options |
+    put /etc/elasticsearch/jvm.options root 644
+  put /etc/elasticsearch/environment root 644 <<P
+ES_JAVA_HOME=$(dirname "$(dirname "$(readlink -f /usr/bin/java)")")
+ES_JAVA_OPTS=-Xms512m -Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-AlwaysPreTouch
+CLI_JAVA_OPTS=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto
+P
+  unit elasticsearch <"$parts/provision/units/elasticsearch.service"
+
+  for=mesos-master
+  account mesos /var/lib/mesos-master
+  place mesos
+  folder /etc/mesos root 755
+  folder /var/lib/mesos-master mesos 750
+  put /etc/mesos/frameworks.json mesos 600 <"$secrets/frameworks.json"
+  put /etc/mesos/master.env root 644 <<P
+MESOS_IP=$ip
+MESOS_PORT=5050
+MESOS_HOSTNAME=$name
+MESOS_WORK_DIR=/var/lib/mesos-master
+MESOS_CLUSTER=daq
+MESOS_REGISTRY=replicated_log
+MESOS_ALLOCATION_INTERVAL=200ms
+MESOS_AGENT_PING_TIMEOUT=2secs
+MESOS_MAX_AGENT_PING_TIMEOUTS=5
+MESOS_CREDENTIALS=/etc/mesos/frameworks.json
+MESOS_AUTHENTICATE_HTTP_FRAMEWORKS=true
+MESOS_HTTP_FRAMEWORK_AUTHENTICATORS=basic
+P
+  unit mesos-master <"$parts/provision/units/mesos-master.service"
+  running elasticsearch mesos-master
+fi
+
+for=daqsched-serve
+account daqsched /var/lib/daqsched daq
+for file in zookeeper peers.pem framework.json; do put /etc/daqsched/$file daqsched 600 <"$secrets/$file"; done
+put /etc/daqsched/ca.pem root 644 <"$secrets/elasticsearch/ca.pem"
+zk=$(printf '%s:2181,' ${hosts//,/ })
+put /etc/daqsched/serve.env root 600 <<P
+DAQSCHED_MASTER=$control:5050
+DAQSCHED_ELASTICSEARCH=https://$control:9200
+DAQSCHED_STATE=zk://${zk%,}/daqsched
+DAQSCHED_STATE_CREDENTIALS=/etc/daqsched/zookeeper
+DAQSCHED_PEERS_CERTIFICATE=/etc/daqsched/peers.pem
+SERVE_OPTIONS=--group daq --user daq --executor /opt/daqsched/bin/daqsched-executor --credentials /etc/daqsched/framework.json --elasticsearch-ca /etc/daqsched/ca.pem --elasticsearch-user-file /etc/daqsched/forward.user
+P
+unit daqsched-serve <"$parts/source/framework/systemd/daqsched-serve.service"
+running daqsched-serve
+
+# the crew: who is in the group daq
+for=''
+for role in read setup; do put /etc/daqsched/$role.user root:daq 640 <"$secrets/$role.user"; done
+put /etc/profile.d/daqsched.sh root 644 <<'P'
+export PATH=$PATH:/opt/daqsched/bin DAQSCHED_SOCKET=/run/daqsched/daqsched.sock
+export DAQSCHED_ELASTICSEARCH_CA=/etc/daqsched/ca.pem DAQSCHED_ELASTICSEARCH_USER_FILE=/etc/daqsched/read.user
+P
+
+if [ -z "$spare" ]; then
+  answers mesos-master 60 curl -fsm 2 "http://$ip:5050/health"
+  answers elasticsearch 120 curl -sm 2 --cacert /etc/daqsched/ca.pem "https://$control:9200/"
+  for=''
+  said=$(/opt/daqsched/bin/daqsched logs setup --elasticsearch "https://$control:9200" --elasticsearch-ca /etc/daqsched/ca.pem \
+    --elasticsearch-user-file /etc/daqsched/setup.user --index daqsched-logs) || die "the index templates can't be installed: $said"
+  if grep -q '^done ' <<<"$said"; then did "$(grep '^done ' <<<"$said")"; fi
+fi
+finish
