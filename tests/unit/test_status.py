@@ -5,16 +5,18 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from daqsched.hosts import fold
 from daqsched.protocol import StatusAnswer
 from daqsched.terminal.show import status_table
 from daqsched.views.view import Row
 
 
-def table(*rows: Row, wide: bool = False) -> list[str]:
-    """The lines of a terminal with 120 columns."""
-    console = Console(width=120, record=True, file=StringIO())
+def table(*rows: Row, wide: bool = False, width: int = 120) -> list[str]:
+    """The lines of a terminal with so many columns."""
+    console = Console(width=width, record=True, file=StringIO())
     console.print(status_table(StatusAnswer(list(rows), 1, "d", "alice", 0.0, "m:5050", True, 1000.0), wide))
     return [line.rstrip() for line in console.export_text().splitlines()]
 
@@ -48,3 +50,33 @@ def test_a_job_without_a_machine_has_a_line_of_its_own() -> None:
     """Its host is empty."""
     line = table(Row("gpu", "", "WAITING", "no machine has gpu=yes yet; it starts when one does"))[1]
     assert line.split()[:2] == ["gpu", "WAITING"]
+
+
+@pytest.mark.parametrize("width", [40, 41, 50, 60, 72, 80, 100, 120, 300])
+def test_what_identifies_a_row_is_there_at_any_width(width: int) -> None:
+    """Job, host and state whole, and all there is to say; in a table where that has room, else in lines."""
+    rows = [
+        running("hlt01"),
+        Row("event_builder", "daq-hlt03.example.org", "BACKOFF", "exit code 3 after 2.0 s", 900.0, "release-08", 12),
+        Row("j" * 60, "h" * 63, "UNREACHABLE", "h has not answered"),
+        Row("gpu", "", "WAITING", "no machine has gpu=yes yet; it starts when one does"),
+        *(Row("rcd", f"pc{number * number}", "RUNNING", pid=number) for number in range(9)),
+    ]
+    lines = table(*rows, width=width)
+    assert max(map(len, lines)) <= width
+    # lines are broken anywhere
+    said = "".join("".join(lines).split())
+    for row in rows[:4]:
+        whole = row.job + "@" + row.host if "@" in said and row.host else row.job
+        assert whole in said and row.state in said, lines
+        assert "".join(row.reason.split()) in said or "WHAT" in said
+    assert "".join(fold(row.host for row in rows[4:]).split()) in said or "WHAT" in said
+    assert "…" not in said
+
+
+def test_a_terminal_of_80_columns_has_a_table_where_it_fits() -> None:
+    """As most do."""
+    assert table(running("hlt01"), running("hlt02"), width=80)[0].split() == [
+        "JOB", "HOST", "STATE", "SINCE", "VERSION", "RESTARTS", "WHAT",
+    ]  # fmt: skip
+    assert table(running("hlt01"), width=40)[:2] == ["readout@hlt01 RUNNING, 1 min, r8", "    pid 7"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Iterable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import ConsoleOptions, Group, RenderableType
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
@@ -52,25 +54,68 @@ def status_table(answer: StatusAnswer, wide: bool = False, lines: bool = False) 
 
     ``lines``: below what is not well, the last lines that it printed.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("JOB", "HOST", "STATE", "SINCE", "VERSION", "RESTARTS"):
-        table.add_column(name, no_wrap=name != "HOST", justify="right" if name == "RESTARTS" else "left")
-    table.add_column("WHAT", ratio=1, overflow="fold")
-    for rows in _alike(answer.rows, wide):
+    shown = [_Shown(rows, answer.now, lines) for rows in _alike(answer.rows, wide)]
+    head = text(*_headlines(answer))
+    return Group(_Table(shown), head) if answer.rows else head
+
+
+class _Shown:
+    """What a line tells of one instance, or of some that are alike."""
+
+    def __init__(self, rows: Sequence[Row], now: float, lines: bool) -> None:
         row, many = rows[0], len(rows) > 1
         about = f"{len(rows)} hosts" if many else f"pid {row.pid}" if row.pid else ""
         what = "; ".join(filter(None, [about, _of_its_host(row) if many else row.reason]))
-        table.add_row(
-            row.job,
-            fold(row.host for row in rows),
-            text(row.state, style=STYLES[row.state]),
-            ago(max(row.since for row in rows), answer.now),
-            row.release,
-            str(row.restarts or ""),
-            text(what, *(last_words(row) if lines and not many else ()), style=_faint(row)),
-        )
-    head = text(*_headlines(answer))
-    return Group(table, head) if answer.rows else head
+        self.what = text(what, *(last_words(row) if lines and not many else ()), style=_faint(row))
+        self.host = fold(row.host for row in rows)
+        self.state = text(row.state, style=STYLES[row.state])
+        self.since = ago(max(row.since for row in rows), now)
+        self.job, self.release, self.restarts = row.job, row.release, str(row.restarts or "")
+
+    @property
+    def columns(self) -> tuple[Union[str, Words], ...]:
+        """Those that are never cut, beside the host."""
+        return self.job, self.state, self.since, self.release, self.restarts
+
+
+#: A column of hosts is no narrower than the longest, or than this; what there is to say, than this.
+HOST_WIDTH, WHAT_WIDTH = 24, 12
+
+
+class _Table:
+    """A table where there is room for it; else a line or two for each, in which nothing is cut."""
+
+    def __init__(self, shown: Sequence[_Shown]) -> None:
+        self._shown = shown
+
+    def __rich_console__(self, console: Any, options: ConsoleOptions) -> Iterator[RenderableType]:
+        names = ("JOB", "STATE", "SINCE", "VERSION", "RESTARTS")
+        widths = [
+            max(len(name), *(cell_len(str(part)) for part in parts))
+            for name, parts in zip(names, zip(*(one.columns for one in self._shown)))
+        ]
+        host = max(4, min(HOST_WIDTH, max(cell_len(one.host) for one in self._shown)))
+        if sum(widths) + host + WHAT_WIDTH + 2 * len(names) + 2 <= options.max_width:
+            yield self._table(host)
+            return
+        for one in self._shown:
+            restarts = f"{one.restarts} restarts" if one.restarts else ""
+            words = text(f"{one.job}@{one.host} " if one.host else f"{one.job} ", overflow="fold").append(one.state)
+            yield words.append("".join(f", {part}" for part in (one.since, one.release, restarts) if part))
+            if one.what:
+                yield Padding(one.what, (0, 0, 0, 4))
+
+    def _table(self, host: int) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("JOB", no_wrap=True)
+        table.add_column("HOST", min_width=host, overflow="fold")
+        for name in ("STATE", "SINCE", "VERSION", "RESTARTS"):
+            table.add_column(name, no_wrap=True, justify="right" if name == "RESTARTS" else "left")
+        table.add_column("WHAT", ratio=1, min_width=WHAT_WIDTH, overflow="fold")
+        for one in self._shown:
+            job, *others = one.columns
+            table.add_row(job, one.host, *others, one.what)
+        return table
 
 
 def _faint(row: Row) -> str:
