@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from daqsched_executor.contract import Done, Order, Payload, Report, Survey
+from daqsched_executor.machine.kernel import DRAIN
 from waiting import alive
 
 Status = dict[str, Any]
@@ -270,7 +271,7 @@ Start = Callable[..., ExecutorUnderTest]
 
 
 def processes_of(executor: ExecutorUnderTest) -> list[int]:
-    """Living processes of the executor's job: all that have its sandbox as folder, but for the executor and its warden."""
+    """Living processes of the executor's job: all that have its sandbox as folder, but for the executor, its warden and keeper."""
     found = []
     own = [executor.process.pid] if executor.process.poll() is None else []
     try:
@@ -279,7 +280,8 @@ def processes_of(executor: ExecutorUnderTest) -> list[int]:
         pass
     for name in os.listdir("/proc"):
         try:
-            if name.isdigit() and Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox:
+            ours = name.isdigit() and Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox
+            if ours and Path(f"/proc/{name}/comm").read_text() != f"{DRAIN}\n":
                 found.append(int(name))
         except OSError:
             continue

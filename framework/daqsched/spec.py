@@ -22,7 +22,10 @@ from daqsched.hosts import expand
 from daqsched.limits import brief, shown
 from daqsched.rollout import Strategy
 from daqsched_executor.contract import (
-    FILE,
+    FORWARDER as FORWARDER,
+)
+from daqsched_executor.contract import (
+    PIPE,
     Container,
     Forwarding,
     Journal,
@@ -31,9 +34,6 @@ from daqsched_executor.contract import (
     Restart,
     Stop,
     Syslog,
-)
-from daqsched_executor.contract import (
-    FORWARDER as FORWARDER,
 )
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
@@ -113,7 +113,7 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     #: Whether setuid programs work for it (`Payload.new_privileges`).
     setuid: bool = False
     #: `Payload.output`.
-    output: str = FILE
+    output: str = PIPE
 
 
 #: Fields of a `JobSpec` that neither a running program nor its executor can see: a change in them restarts nothing.

@@ -51,7 +51,7 @@ jobs = [
       for name, fixed in (("one", 31007), ("two", 31008))],
     Job("quiet", sleep, hosts="hlt01", logs=False),
     Job("raised", sleep, hosts="hlt01", setuid=True),
-    Job("piped", sleep, hosts="hlt01", output="pipe"),
+    Job("direct", sleep, hosts="hlt01", output="file"),
     Job("needy", sleep, hosts="hlt01", needs=[str(here / "{{host}}" / "{{version}}")], version="r1"),
     Job("first", sleep, hosts="hlt01", needs=[str(here / "first")]),
     Job("second", sleep, hosts="hlt01", after="first"),
@@ -377,8 +377,8 @@ def test_setuid(farm: Farm) -> None:
 
 
 def test_output(farm: Farm) -> None:
-    """Files in the sandbox, or pipes."""
-    for job, kind in (("quiet", "/"), ("piped", "pipe:")):
+    """Pipes, or files in the sandbox."""
+    for job, kind in (("quiet", "pipe:"), ("direct", "/")):
         pid = farm.pid(f"{job}@hlt01")
         assert all(os.readlink(f"/proc/{pid}/fd/{number}").startswith(kind) for number in (1, 2))
 

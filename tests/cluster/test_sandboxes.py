@@ -153,7 +153,7 @@ done = libc.fallocate(out, 3, ctypes.c_int64(0), ctypes.c_int64((size // 4096 - 
 print("punched", done, flush=True)
 time.sleep(1000)
 '''
-jobs = [Job("holes", argv=["/usr/bin/env", "python3", "-c", program], hosts="hlt03")]
+jobs = [Job("holes", argv=["/usr/bin/env", "python3", "-c", program], hosts="hlt03", output="file")]
 """
     farm.apply(text)
     until(lambda: logs(farm, "holes", "--stream", "stdout", "--grep", "punched"), "the hole is there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from daqsched_executor.contract import Check, Restart
+from daqsched_executor.contract import Check, Payload, Restart
+from daqsched_executor.machine import drain
 from daqsched_executor.machine.drain import Drain
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of, report_of
 from waiting import alive, until
@@ -55,6 +57,11 @@ def check_lines(sandbox: Path) -> None:
             assert number in (last, last + 1) and len(line) == 21
             last = number
     assert last >= counted(sandbox)
+
+
+def refused(pipe: int, file: int, most: int) -> int:
+    """splice(2) of a file system that has none."""
+    raise OSError(errno.EINVAL, "no")
 
 
 def drains(executor: ExecutorUnderTest) -> list[int]:
@@ -110,6 +117,23 @@ class TestPipe:
         assert drains(executor) == [] and processes_of(executor) == []
         check_lines(executor.sandbox)
 
+    def test_kill_9_of_all_at_once_loses_no_line(self, tmp_path: Path) -> None:
+        """As an agent does that destroys the cgroup: all are frozen, killed, and go on into their death."""
+        job = Payload("readout@hlt01.1", "readout", "hlt01", (sys.executable, "-S", "-c", COUNTS), output="pipe")
+        for _ in range(5):
+            executor = ExecutorUnderTest(FakeAgent(), tmp_path / "sandbox")
+            executor.launch(job)
+            program = executor.running().pid
+            more = counted(executor.sandbox) + 20_000
+            until(lambda executor=executor, more=more: counted(executor.sandbox) > more, "lines")
+            everybody = (executor.process.pid, executor.pid, program)
+            for sent in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in everybody:
+                    os.kill(pid, sent)
+            executor.leave()
+            until(lambda executor=executor: not drains(executor), "end of the keeper")
+            check_lines(executor.sandbox)
+
     def test_kill_9_of_what_copies_goes_unnoticed(self, start: Start) -> None:
         """Another one goes on with what is in the pipe, and the program notices nothing."""
         executor = start(sys.executable, "-S", "-c", COUNTS, output="pipe")
@@ -123,23 +147,56 @@ class TestPipe:
         assert alive(pid)
         os.kill(executor.pid, signal.SIGKILL)
         executor.leave()
-        lines = (executor.sandbox / "stdout").read_bytes().split()
-        # what it had read and not written when it was killed: nothing else may be missing
-        assert int(lines[-1]) >= counted(executor.sandbox) and len(lines) >= 100_000
+        check_lines(executor.sandbox)
 
-    def test_a_pipe_that_a_stranger_holds_open_delays_a_restart_by_seconds(
-        self, agent: FakeAgent, start: Start
+    def test_one_that_closes_its_output_costs_nothing_more(self, start: Start) -> None:
+        """Nothing is made anew for it, and the next one prints as ever."""
+        text = "echo a; exec >&- 2>&-; touch closed; sleep 1000"
+        executor = start("/bin/sh", "-c", text, output="pipe", restart=Restart(delay_s=0.0))
+        pid = executor.running().pid
+        until((executor.sandbox / "closed").exists, "closed output")
+        keepers = drains(executor)
+        os.kill(pid, signal.SIGKILL)
+        executor.running(2)
+        until(lambda: (executor.sandbox / "stdout").read_text() == "a\na\n", "second line")
+        assert drains(executor) == keepers
+
+    @pytest.mark.parametrize("spliced", [True, False])
+    def test_a_full_disk_is_counted_and_holds_nobody_up(
+        self, spliced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """He may be anybody to whom the program gave it."""
+        """Whoever moves, the kernel or the drain itself."""
+        said: list[str] = []
+        if not spliced:
+            monkeypatch.setattr(drain, "splice", refused)
+        with open("/dev/full", "wb", buffering=0) as full, open(tmp_path / "log", "ab", buffering=0) as file:
+            ours, theirs = os.pipe()
+            os.write(theirs, b"x" * 1000)
+            target = drain.Target(full.fileno(), said.append)
+            assert target.take(ours) == 1000
+            assert said == ["the program's output cannot be written: No space left on device; it is dropped"]
+            target.tell_lost()
+            assert said[1:] == ["1000 bytes of the program's output could not be written to the sandbox"]
+            os.write(theirs, b"y" * 1000)
+            assert drain.Target(file.fileno(), said.append).take(ours) == 1000
+            os.close(theirs)
+            assert target.take(ours) == 0
+            os.close(ours)
+        assert (tmp_path / "log").read_bytes() == b"y" * 1000
+
+    def test_a_pipe_that_a_stranger_holds_open_delays_nothing(self, start: Start) -> None:
+        """He may be anybody to whom the program gave it; what he prints is there, until the executor is gone."""
         executor = start("/bin/sh", "-c", "echo a; sleep 1000", output="pipe", restart=Restart(delay_s=0.0))
         pid = executor.running().pid
-        with open(f"/proc/{pid}/fd/1", "wb") as held:
+        with open(f"/proc/{pid}/fd/1", "wb", buffering=0) as held:
             os.kill(pid, signal.SIGKILL)
             executor.running(2)
+            held.write(b"stranger\n")
+            until(lambda: "stranger\n" in (executor.sandbox / "stdout").read_text(), "stranger's line")
+            executor.end()
+            until(lambda: not drains(executor), "end of the keeper")
             with pytest.raises(BrokenPipeError):
-                held.write(b"x" * 100)
-                held.flush()
-            held.raw.close()
+                held.write(b"x")
 
     def test_what_a_program_leaves_behind_is_killed_and_what_it_printed_is_there(
         self, agent: FakeAgent, start: Start
@@ -159,7 +216,7 @@ class TestPipe:
 
 
 class TestFile:
-    """As it is without a word."""
+    """``output="file"``."""
 
     def test_a_program_that_empties_its_file_is_told_and_not_taken_for_silent(
         self, agent: FakeAgent, start: Start
@@ -167,18 +224,18 @@ class TestFile:
         """Each line has the length of the one before, so that the file's size is always the same."""
         text = "while :; do echo alive, all well > /dev/stderr; sleep 0.2; done"
         check = Check("output", "lines", silence_s=2.0, grace_s=5.0)
-        executor = start("/bin/sh", "-c", text, checks=(check,))
+        executor = start("/bin/sh", "-c", text, checks=(check,), output="file")
         pid = executor.running().pid
         told = agent.wait_update(
             "TASK_RUNNING", contains="its stderr was emptied, as `> /dev/stderr` does", limit_s=40.0
         )
-        assert report_of(told).pid == pid and 'Job(output="pipe")' in told["message"]
+        assert report_of(told).pid == pid and 'leave Job(output="file") away' in told["message"]
         assert alive(pid) and report_of(told).restarts == 0
 
     def test_it_is_told_of_a_program_without_checks(self, agent: FakeAgent, start: Start) -> None:
         """Once."""
         text = "for i in $(seq 1000); do echo $i; done; while :; do echo x | tee /dev/stdout; sleep 0.2; done"
-        executor = start("/bin/sh", "-c", text)
+        executor = start("/bin/sh", "-c", text, output="file")
         executor.running()
         agent.wait_update("TASK_RUNNING", contains="its stdout was emptied", limit_s=40.0)
         assert executor.log().count("was emptied") == 1
@@ -189,7 +246,7 @@ class TestFile:
             "while :; do echo event > /dev/stderr; for i in 1 2 3 4 5 6 7; do echo other $i >&2; sleep 0.05; done; done"
         )
         check = Check("output", "lines", pattern="^event$", silence_s=2.0, grace_s=5.0)
-        executor = start("/bin/sh", "-c", text, checks=(check,))
+        executor = start("/bin/sh", "-c", text, checks=(check,), output="file")
         pid = executor.running().pid
         agent.wait_update("TASK_RUNNING", contains="its stderr was emptied", limit_s=40.0)
         assert alive(pid)
@@ -197,7 +254,7 @@ class TestFile:
     def test_the_last_lines_of_a_file_that_was_emptied_are_told(self, agent: FakeAgent, start: Start) -> None:
         """It is shorter than it was when the program began."""
         text = "test -e second || { touch second; seq 100000; exit 1; }; : > /dev/stdout; echo last words; exit 3"
-        start("/bin/sh", "-c", text, restart=Restart(budget=1))
+        start("/bin/sh", "-c", text, restart=Restart(budget=1), output="file")
         exit = report_of(agent.wait_update("TASK_FAILED")).last_exit
         assert exit is not None and exit.lines == ("last words",)
 
@@ -210,10 +267,11 @@ def test_what_copies_and_ends_at_once_is_not_begun_without_end(tmp_path: Path) -
         begun.append(1)
         return 1
 
-    drain = Drain(fork, (1, 2), "", lambda words: None)
+    some = Drain(fork, (1, 2), "", lambda words: None)
     with pytest.raises(OSError, match="ended 10 times at once"):
         for _ in range(100):
-            drain.again()
+            some.again()
     assert len(begun) == 10
-    drain.handed_over()
-    drain.close()
+    for end in (*some.pipes, *some.ends):
+        os.close(end)
+    some.let_go()

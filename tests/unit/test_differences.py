@@ -57,7 +57,7 @@ CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
     ({}, {"labels": {"crate": "3"}}, ("labels.crate none -> 3",), "restart"),
     ({}, {"lock": False, "libraries": False}, ("lock True -> False", "libraries True -> False"), "restart"),
     ({}, {"setuid": True}, ("setuid False -> True",), "restart"),
-    ({}, {"output": "pipe"}, ("output file -> pipe",), "restart"),
+    ({}, {"output": "file"}, ("output pipe -> file",), "restart"),
     ({}, {"logs": False}, ("logs True -> False",), "restart"),
     ({}, {"after": ["b", "c"]}, ("after none -> b c",), "silent"),
     ({}, {"owner": "bob"}, ("owner none -> bob",), "silent"),

@@ -178,8 +178,8 @@ class Payload:
     #: Whether it may get more rights than its account has, by setuid programs and their like; None: an older framework, which
     #: meant that it may, but for a program in a container.
     new_privileges: Optional[bool] = None
-    #: What stdout and stderr are: `FILE`, or `PIPE`, which something copies into the files (`machine.drain`).
-    output: str = FILE
+    #: What stdout and stderr are: `FILE`, or `PIPE`, which a process moves into the files (`machine.drain`).
+    output: str = PIPE
     version: int = VERSION
 
     @property

@@ -115,10 +115,11 @@ class Watch:
         now = read_memory(self._memory)
         return now if now.kills > self._kills else None
 
-    def lines(self) -> tuple[str, ...]:
-        """The last lines since `begin`; those of the file that was written to last come last."""
+    def lines(self, written: tuple[int, ...] = ()) -> tuple[str, ...]:
+        """The last lines since `begin`; those of the file that was written to last come last. ``written``: when the program wrote
+        to each, in ns, where somebody else wrote them into the files later."""
         found: list[tuple[int, list[str]]] = []
-        for file, start in zip(self._output, self._sizes):
+        for number, (file, start) in enumerate(zip(self._output, self._sizes)):
             try:
                 status = os.fstat(file)
             except OSError:
@@ -127,7 +128,7 @@ class Watch:
                 start = 0
             begin = max(start, status.st_size - TAIL_BYTES)
             text = _tail(file, begin, TAIL_BYTES)
-            found.append((status.st_mtime_ns, last_lines(text, cut=begin > start)))
+            found.append((written[number] if written else status.st_mtime_ns, last_lines(text, cut=begin > start)))
         return tuple([line for _, lines in sorted(found, key=lambda one: one[0]) for line in lines][-LINES:])
 
 

@@ -1,23 +1,24 @@
-"""A small process that copies what a program prints from pipes into its files: for `Payload.output` ``pipe``.
+"""What moves the lines that a program prints out of pipes into its files: for `Payload.output` ``pipe``.
 
 A pipe can be opened anew by anybody who has it (/dev/stderr, /proc/self/fd/2) and is never emptied by that, as a file is. The
-drain is a fork of the executor that outlives the program and the executor: it reads until nobody can write any more. Who
-kills leaves it alone (by its name, `kernel.DRAIN`), and a tree counts as gone only when it is. If it is killed itself the executor,
-which has the pipes open, too, makes another one. Where a file can't be written, a full disk, what is printed is dropped and
-counted: no program waits for that.
+kernel moves (splice(2)): at any moment a line is in the pipe or in its file, so that no kill loses one or has it twice. The
+executor says when. If it is killed, the keeper does the rest: a shell outside of what Mesos and we kill (`spared`) that has the
+pipes open, too, waits for the executor's end and costs 0.1 MB. Where a file can't be written, a full disk, what is printed is
+dropped and counted: no program waits for that.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import gc
 import os
 import select
+import signal
+import sys
 import time
 from collections.abc import Callable
 
-from daqsched_executor.machine.kernel import DRAIN
+from daqsched_executor.machine.kernel import DRAIN, splice
 from daqsched_executor.machine.spared import become_spared
 
 #: Makes a process that calls the function, all signals blocked, and ends; returns its pid.
@@ -26,66 +27,174 @@ Fork = Callable[[Callable[[], None]], int]
 #: So much waits in a pipe at most; the kernel may allow less (pipe(7), pipe-user-pages-soft).
 PIPE_BYTES = 1 << 18
 F_SETPIPE_SZ = 1031
-#: One that does not live so long, so often, can't do its work, whatever the reason is.
+#: <asm-generic/ioctls.h>; termios has it, too, and is one more file that would have to be there.
+FIONREAD = 0x541B
+#: A file system, or a kernel, that has no splice(2).
+CANNOT_SPLICE = (errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP)
+
+#: A keeper that does not live so long, so often, can't do its work, whatever the reason is.
 SHORT_S, TRIES = 1.0, 10
-#: Once the program and all that it began are gone, or the executor is: whoever else has a pipe open is not waited for longer.
-GIVE_UP_S = 2.0
+#: How long a start waits for the keeper's word that it is spared, at most.
+READY_S = 2.0
+
+SHELL = "/bin/sh"
+#: 0 ends with the executor, 3 and 4 are the pipes, 5 and 6 the files, 9 closes once the name is there (`kernel.DRAIN`). Whoever
+#: holds a pipe open beyond the program's and the executor's end is not waited for longer than two seconds.
+SCRIPT = f"""
+printf %s {DRAIN} >/proc/$$/comm
+exec 9>&-
+read -r word
+limit=$(command -v timeout >/dev/null && echo timeout -s KILL 2)
+$limit cat <&3 >&5 &
+$limit cat <&4 >&6 &
+wait
+"""
+
+
+class Target:
+    """Where one stream goes. Nobody else writes to it meanwhile: splice(2) knows no O_APPEND."""
+
+    def __init__(self, file: int, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._file = file
+        try:
+            self._place = os.open(f"/proc/self/fd/{file}", os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:
+            self._place = -1
+        self._lost = 0
+
+    def take(self, pipe: int) -> int:
+        """Move what waits in the pipe, or a part of it: how many bytes that was."""
+        try:
+            if self._place >= 0:
+                os.lseek(self._place, 0, os.SEEK_END)  # somebody may have emptied it
+                return splice(pipe, self._place, PIPE_BYTES)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno in CANNOT_SPLICE:
+                os.close(self._place)
+                self._place = -1
+        waiting = _waiting(pipe)
+        if waiting:
+            self._write(os.read(pipe, min(waiting, PIPE_BYTES)))
+        return waiting
+
+    def _write(self, text: bytes) -> None:
+        while text:
+            try:
+                text = text[os.write(self._file, text) :]
+            except OSError as error:  # a full disk
+                if not self._lost:
+                    self._say(f"the program's output cannot be written: {error.strerror}; it is dropped")
+                self._lost += len(text)
+                return
+
+    def tell_lost(self) -> None:
+        """Say how much was dropped since the last time."""
+        if self._lost:
+            self._say(f"{self._lost} bytes of the program's output could not be written to the sandbox")
+            self._lost = 0
 
 
 class Drain:
-    """The executor's end of it."""
+    """Two pipes for all programs of an executor, one after the other."""
 
     def __init__(self, fork: Fork, files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
         """``run_id``: how Mesos calls our container; ``say`` is for executor.log. Raises OSError where there can be no process
         or pipe."""
         self._fork, self._files, self._run_id, self._say = fork, files, run_id, say
-        self._pipes = (_pipe(), _pipe())
-        #: What the program's stdout and stderr become.
-        self.ends: tuple[int, ...] = tuple(end for _, end in self._pipes)
+        pipes = (_pipe(), _pipe())
+        #: What is read from, to be watched.
+        self.pipes = tuple(ours for ours, _ in pipes)
+        #: What the program's stdout and stderr become. We hold them, too: the pipes have no end while we live.
+        self.ends = tuple(end for _, end in pipes)
+        self._targets = dict(zip(self.pipes, (Target(file, say) for file in files)))
         self._mouth = -1
         self._began, self._short = 0.0, 0
-        try:
-            #: The process.
-            self.pid = self._begin()
-        except OSError:
-            self.handed_over()
-            self.close()
-            raise
+        #: The process; 0: there is none any more.
+        self.keeper = self._begin()
 
-    def handed_over(self) -> None:
-        """The program has its ends, or there will be none: the pipes end with those who have them."""
-        for end in self.ends:
-            os.close(end)
-        self.ends = ()
+    def take(self, pipe: int) -> int:
+        """Move what waits in one of `pipes`, or a part of it: how many bytes that was."""
+        return self._targets[pipe].take(pipe)
+
+    def take_all(self) -> None:
+        """Move what waits: all that the program printed, once it and what it began is gone."""
+        for pipe, target in self._targets.items():
+            left = _waiting(pipe)  # others may print on
+            while left > 0:
+                moved = target.take(pipe)
+                if not moved:
+                    break
+                left -= moved
+            target.tell_lost()
+
+    def written(self) -> tuple[int, ...]:
+        """When something was printed to each of them last, in ns."""
+        return tuple(os.fstat(pipe).st_mtime_ns for pipe in self.pipes)
 
     def again(self) -> None:
-        """Somebody killed it. Raises OSError, also where that happens again and again at once."""
-        self.finish()
+        """Somebody killed the keeper: have another one. Raises OSError, also where that happens again and again at once."""
+        self.let_go()
+        self.keeper = 0
         self._short = self._short + 1 if time.monotonic() - self._began < SHORT_S else 0
         if self._short >= TRIES:
-            raise OSError(errno.EAGAIN, f"what copies the program's output ended {TRIES} times at once")
-        self.pid = self._begin()
+            raise OSError(errno.EAGAIN, f"it ended {TRIES} times at once")
+        self.keeper = self._begin()
 
-    def finish(self) -> None:
-        """Nobody whom we know can write any more."""
+    def end(self) -> None:
+        """We leave, and all that printed is gone: the keeper has nothing to do."""
+        self.take_all()
+        if self.keeper:
+            os.kill(self.keeper, signal.SIGKILL)
+            os.waitpid(self.keeper, 0)
+            self.keeper = 0
+
+    def let_go(self) -> None:
+        """We leave, and something may print: the rest is the keeper's."""
         if self._mouth >= 0:
             os.close(self._mouth)
             self._mouth = -1
 
-    def close(self) -> None:
-        """It is gone."""
-        self.finish()
-        for pipe, _ in self._pipes:
-            os.close(pipe)
-
     def _begin(self) -> int:
         self._began = time.monotonic()
         ears, self._mouth = os.pipe()
-        pipes = tuple(pipe for pipe, _ in self._pipes)
+        ready, named = os.pipe()
         try:
-            return self._fork(lambda: _serve(ears, pipes, self._files, self._run_id, self._say))
+            keeper = self._fork(lambda: _keep((ears, *self.pipes, *self._files), named, self._run_id))
+            os.close(named)
+            named = -1
+            # until it is spared, whoever kills us would kill it, too
+            poll = select.poll()
+            poll.register(ready, select.POLLIN)
+            poll.poll(READY_S * 1000)
+            return keeper
         finally:
-            os.close(ears)
+            for end in (ears, ready, named):
+                if end >= 0:
+                    os.close(end)
+
+
+def _keep(files: tuple[int, ...], named: int, run_id: str) -> None:
+    """In a fork: become the keeper."""
+    # out of the way of the numbers that they get
+    ears, *ours = (fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10) for file in files)
+    ready = fcntl.fcntl(named, fcntl.F_DUPFD_CLOEXEC, 10)
+    become_spared(DRAIN, {ears, *ours, ready}, run_id)
+    for needed in (signal.SIGCHLD, signal.SIGALRM):  # by a shell and timeout(1)
+        signal.signal(needed, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.dup2(ears, 0)
+    for number, file in enumerate(ours, 3):
+        os.dup2(file, number)
+    os.dup2(ready, 9)
+    os.execv(SHELL, ["daqsched-drain", "-c", SCRIPT])
+
+
+def _waiting(pipe: int) -> int:
+    """How many bytes are in it."""
+    return int.from_bytes(fcntl.ioctl(pipe, FIONREAD, b"\0" * 4), sys.byteorder)
 
 
 def _pipe() -> tuple[int, int]:
@@ -95,43 +204,3 @@ def _pipe() -> tuple[int, int]:
     except OSError:
         pass
     return ends
-
-
-def _serve(ears: int, pipes: tuple[int, ...], files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
-    gc.freeze()
-    become_spared(DRAIN, {ears, *pipes, *files}, run_id)
-    targets = dict(zip(pipes, files))
-    lost: dict[int, int] = {}
-    poll = select.poll()
-    for file in (ears, *pipes):
-        poll.register(file, select.POLLIN)
-    limit = float("inf")
-    while targets:
-        left_s = limit - time.monotonic()
-        ready = poll.poll(None if left_s == float("inf") else max(0.0, left_s * 1000))
-        for file, _ in ready:
-            if file == ears:
-                poll.unregister(ears)
-                limit = time.monotonic() + GIVE_UP_S
-                continue
-            text = os.read(file, PIPE_BYTES)
-            if text:
-                _write(targets[file], text, lost, say)
-            else:
-                poll.unregister(file)
-                del targets[file]
-        if left_s <= 0 and (not ready or left_s < -GIVE_UP_S):
-            break
-    if lost:
-        say(f"{sum(lost.values())} bytes of the program's output could not be written to the sandbox")
-
-
-def _write(file: int, text: bytes, lost: dict[int, int], say: Callable[[str], None]) -> None:
-    while text:
-        try:
-            text = text[os.write(file, text) :]
-        except OSError as error:  # a full disk
-            if file not in lost:
-                say(f"the program's output cannot be written: {error.strerror}; it is dropped")
-            lost[file] = lost.get(file, 0) + len(text)
-            return

@@ -1,6 +1,6 @@
 """The system calls that supervision needs, as one small object, so that a test can put its own in their place.
 
-Linux only. Two of them are not in Python's library and go through ctypes (their numbers are from <linux/prctl.h>).
+Linux only. Some of them are not in Python's library and go through ctypes (their numbers are from <linux/prctl.h>).
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 #: <sys/mount.h>, <linux/sched.h>
 MS_BIND, MS_REC, MNT_DETACH, UMOUNT_NOFOLLOW, CLONE_NEWNS = 4096, 16384, 2, 8, 0x00020000
 
+#: <fcntl.h>
+SPLICE_F_NONBLOCK = 2
+
 #: <linux/sched.h>: a flag in /proc/PID/stat, "forked but didn't exec"; a zombie keeps it.
 PF_FORKNOEXEC = 0x40
 
@@ -28,7 +31,7 @@ PF_FORKNOEXEC = 0x40
 #: letters). It is not killed with the rest: it ends by itself when its container is gone.
 JANITOR = "daqsched-janito"
 
-#: How the process calls itself that copies what a program prints (see `machine.drain`). It ends by itself, too.
+#: How the shell calls itself that has the pipes open which a program prints to (see `machine.drain`). It ends by itself, too.
 DRAIN = "daqsched-drain"
 
 #: No environment is longer: execve(2) takes so much at most. Of itself a process may say that it has terabytes (prctl(2),
@@ -242,6 +245,16 @@ class Kernel:
             if not entry.dead:
                 found.append(entry)
         return found
+
+
+def splice(pipe: int, file: int, most: int) -> int:
+    """Have the kernel move what a pipe holds to a file's position, and the position on (splice(2)); how many bytes. Raises
+    OSError, then the pipe still has all: BlockingIOError where it is empty. (`os` has it from Python 3.10 on.)"""
+    moved = int(_LIBC.splice(pipe, None, file, None, ctypes.c_size_t(most), SPLICE_F_NONBLOCK))
+    if moved < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return moved
 
 
 def carries(environ: bytes, word: bytes) -> bool:

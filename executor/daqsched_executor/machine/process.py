@@ -156,15 +156,14 @@ class Program:
         self._asked = 0
         #: The program's file as it was when it last started well, and as the present child says that it is.
         self._known = self._same = ""
-        #: How the program ended and how many it left behind, until all that it printed is in its files.
-        self._ended: tuple[Ended, int] | None = None
-        self._drain: Drain | None = None
+        #: What is between the program and its files, if something is.
+        self.drain: Drain | None = None
         #: Why there was no start, held back until what the runner began is gone.
         self._held: Event | None = None
 
     def spawn(self, payload: Payload) -> list[Event]:
         """Fork the child that becomes the program."""
-        assert self.pid == 0 and not self._clearing and self._ended is None, "the last program is still there"
+        assert self.pid == 0 and not self._clearing, "the last program is still there"
         self._heard, self._failure = b"", None
         self._executing = self._started = self._killing = False
         self._same = ""
@@ -184,34 +183,31 @@ class Program:
                 self._kernel, payload, output, self._order, self._known, files, self.notify
             )
         except OSError as error:
-            if self._drain is not None:  # it ends by itself
-                self._drain.handed_over()
-                self._drain.close()
-                self._drain = None
             return [StartFailed(no_process(error))]
-        if self._drain is not None:
-            self._drain.handed_over()
         return [Spawned(self.pid)]
 
     def _drained(self) -> tuple[int, ...]:
         """What the program prints to, where something is between it and its files."""
-        from daqsched_executor.machine.drain import Drain  # few jobs have it
+        if self.drain is None:
+            from daqsched_executor.machine.drain import Drain  # not those in containers
 
-        run_id = os.path.basename(os.environ.get("MESOS_DIRECTORY", ""))
-        self._drain = Drain(self._fork, self._output, run_id, self._say)
-        self.runners.add(self._drain.pid)
-        return self._drain.ends
+            run_id = os.path.basename(os.environ.get("MESOS_DIRECTORY", ""))
+            self.drain = Drain(self._fork, self._output, run_id, self._say)
+            self.runners.add(self.drain.keeper)
+        return self.drain.ends
 
     def _fork(self, run: Callable[[], None]) -> int:
         old = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
         try:
             pid = self._kernel.fork()
             if pid == 0:
+                status = 1
                 try:
                     signal.set_wakeup_fd(-1)
                     run()
+                    status = 0
                 finally:
-                    os._exit(0)
+                    os._exit(status)
             return pid
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
@@ -277,8 +273,8 @@ class Program:
                 if ended is None:
                     break
                 self.runners.discard(ended.pid)
-                if self._drain is not None and ended.pid == self._drain.pid:
-                    self._drain_ended()
+                if self.drain is not None and ended.pid == self.drain.keeper:
+                    self._keeper_ended()
                 if ended.pid == self.pid:
                     ended_program = ended
                     events += self.listen()
@@ -287,18 +283,16 @@ class Program:
             living = [] if alone else self._kernel.descendants(self.runners)
             if alone or living:
                 break
+        if self.drain is not None and (ended_program is not None or (self._clearing and not living)):
+            self.drain.take_all()
         if ended_program is not None:
-            self._ended, self._clearing = (ended_program, len(living)), bool(living)
-        if self._drain is not None and not self.pid and not living:
-            self._drain.finish()
-        if self._ended is not None and (living or self._drain is None):
-            end = self._end_of(*self._ended)
-            self._ended = None
+            end = self._end_of(ended_program, len(living))
+            self._clearing = bool(living)
             if living and not self._started:  # a runner that could not start its container leaves its janitor
                 self._held = end
             else:
                 events.append(end)
-        elif self._clearing and not living and self._drain is None:
+        elif self._clearing and not living:
             self._clearing = False
             events.append(self._held or TreeGone())
             self._held = None
@@ -306,17 +300,16 @@ class Program:
             self._kill_all()
         return events
 
-    def _drain_ended(self) -> None:
-        """It has read all; or somebody killed it while the program lives."""
-        assert self._drain is not None
-        if self.pid:
-            try:
-                self._drain.again()
-                return self.runners.add(self._drain.pid)
-            except OSError as error:  # the program shall not wait for a reader that never comes
-                self._say(f"the program's output is copied no more: {error.strerror}")
-        self._drain.close()
-        self._drain = None
+    def _keeper_ended(self) -> None:
+        """Somebody killed it."""
+        assert self.drain is not None
+        try:
+            self.drain.again()
+            self.runners.add(self.drain.keeper)
+        except OSError as error:
+            self._say(
+                f"lines of the program's may be lost if the executor is killed, as nothing keeps them then: {error.strerror}"
+            )
 
     def _end_of(self, ended: Ended, left: int) -> Event:
         if self.talk >= 0:
@@ -325,7 +318,7 @@ class Program:
         # 127 is what a loader, or a shell, ends with that does not find something: then it is looked for again
         self._known = self._same if self._started and ended.code != 127 else ""
         if self._started:
-            lines = self._watch.lines()
+            lines = self._watch.lines(self.drain.written() if self.drain is not None else ())
             return Died(ended.code, ended.signal, ended.core, left, lines=lines, **self._memory(ended))
         if self._failure is not None:
             return self._failure

@@ -155,9 +155,13 @@ def end_all(kernel: Kernel) -> int:
     killed = set()
     limit = time.monotonic() + GIVE_UP_S
     while time.monotonic() < limit:
+        spared = set()
         for entry in kernel.descendants():
-            # they end when they have done their part; others may call themselves so
-            if entry.name not in (JANITOR, DRAIN) or kernel.real_uid(entry.pid) != os.geteuid():
+            # they end when they have done their part, with what they began; others may call themselves so
+            ours = entry.name in (JANITOR, DRAIN) and kernel.real_uid(entry.pid) == os.geteuid()
+            if ours or entry.parent in spared:
+                spared.add(entry.pid)
+            else:
                 killed.add(entry.pid)
                 kernel.signal_process(entry, signal.SIGKILL)
         try:

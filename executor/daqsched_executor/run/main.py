@@ -66,6 +66,7 @@ from daqsched_executor.run.streams import Files, Registered, open_files, registe
 if TYPE_CHECKING:
     from daqsched_executor.run.besides import Besides
     from daqsched_executor.run.checks import Checks
+    from daqsched_executor.run.moving import Moving
     from daqsched_executor.run.survey import Looks
 
 #: So long after a start it is looked at first whether the program's files were emptied, then after twice as long, at most so long.
@@ -151,6 +152,7 @@ class Run:
         #: When it is looked at next whether somebody emptied the program's files, and how long after the time before.
         self._look_at, self._look_s = 0.0, FIRST_LOOK_S
         self._looks: Looks | None = None
+        self._moving: Moving | None = None
         self._made_besides: Besides | None = None
         self._checks: Checks | None = None
 
@@ -158,9 +160,12 @@ class Run:
         """Serve until the program's story is over and told."""
         try:
             self._loop.run(self._wake_at, self._woken, self._settle)
+            if self._program.drain is not None:
+                self._program.drain.end()
             return 0
         except BaseException as error:
             self._log.say(place_of(error))
+            self._let_go()
             try:
                 if self._state.payload is not None and self._state.program:
                     end_by_rules(self._kernel, self._state.payload.stop, self._program.signal)
@@ -174,7 +179,9 @@ class Run:
     # ----------------------------------------------------------------------------------- what is heard
 
     def _wake_at(self) -> float | None:
-        times = (self._state.wake_at, self._link.wake_at(), self._look_at if self._program.pid else None)
+        look_at = self._look_at if self._program.pid else None
+        moving = self._moving.wake_at if self._moving is not None else None
+        times = (self._state.wake_at, self._link.wake_at(), look_at, moving)
         return min((time for time in times if time is not None), default=None)
 
     def _woken(self) -> None:
@@ -182,6 +189,8 @@ class Run:
         if wake_at is not None and self._loop.now() >= wake_at:
             self._events.append(Ticked())
         self._link.wake()
+        if self._moving is not None:
+            self._moving.wake()
         if self._program.pid and self._loop.now() >= self._look_at:
             self._look_s = min(MOST_LOOK_S, self._look_s * 2)
             self._look_at = self._loop.now() + self._look_s
@@ -195,8 +204,14 @@ class Run:
         if os.getppid() == self._warden:
             return  # somebody sent the signal by hand
         self._log.say("its warden is gone (kill -9?): ends the program and leaves")
+        self._let_go()
         end_all(self._kernel)
         os._exit(1)
+
+    def _let_go(self) -> None:
+        """The program's last lines are the keeper's: we move none any more."""
+        if self._program.drain is not None:
+            self._program.drain.let_go()
 
     def _child_ended(self, number: int) -> None:
         self._hear(self._program.reap)
@@ -247,6 +262,10 @@ class Run:
             self._tell_start()
             answers = self._program.spawn(self._with_checks(command.payload))
             self._events.extendleft(reversed(answers))
+            if self._moving is None and self._program.drain is not None:
+                from daqsched_executor.run.moving import Moving  # programs in containers have none
+
+                self._moving = Moving(self._loop, self._program.drain)
             self._look_s = FIRST_LOOK_S
             self._look_at = self._loop.now() + FIRST_LOOK_S
             if self._program.talk >= 0:

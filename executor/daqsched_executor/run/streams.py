@@ -1,7 +1,7 @@
 """The files that a job's lines go to, and their registration for the machine's forwarder (see `contract.Stream`).
 
-The program writes to plain files that are opened to append: no pipe that could fill up and block it, nothing that a
-dead executor takes with it, and the Mesos web UI shows them as they are.
+The lines end in plain files that are opened to append, whether the program writes to them itself or `machine.drain` does:
+nothing that a dead executor takes with it, and the Mesos web UI shows them as they are.
 """
 
 from __future__ import annotations

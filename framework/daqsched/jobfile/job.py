@@ -79,9 +79,9 @@ class Job:
     #: Whether programs with a setuid bit (sudo, ping) or capabilities of their own get more rights when it, or one of its
     #: hooks, actions and checks, runs them.
     setuid: bool = False
-    #: What stdout and stderr are. "file": it never waits for whoever reads its lines, but what opens /dev/stderr anew empties the
-    #: file. "pipe": that does no harm, and a process of its own copies the lines.
-    output: Literal["file", "pipe"] = "file"
+    #: What stdout and stderr are. "pipe": a process beside the program moves its lines into the sandbox's files. "file": they are
+    #: these files, and what opens /dev/stderr anew, as a shell's `> /dev/stderr` does, empties them.
+    output: Literal["file", "pipe"] = "pipe"
     #: The image that it runs in; None: it runs on the machine itself.
     container: Optional[Container] = None
     #: Names of jobs that must be running before this one is started: on the same host where they run there, else on all
