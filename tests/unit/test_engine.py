@@ -319,6 +319,9 @@ def test_a_task_on_an_unreachable_host_blocks_its_job() -> None:
     world.start(job())
     task = world.task_of("readout")
     world.report(task, "TASK_UNREACHABLE")
+    told = row(world)
+    # not since when: of that only the master's patience is known
+    assert told.reason == "hlt01 stopped answering the master, which said so 0.00 s ago; waiting for it"
     assert row(world).state == "UNREACHABLE"
     assert not of(world.offers(), commands.Launch)
     world.report(task)

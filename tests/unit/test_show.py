@@ -34,7 +34,7 @@ def test_the_last_lines_are_shown_of_what_is_not_well(state: str, report: Report
 def test_a_host_that_is_away_is_one_paragraph_for_all_its_jobs(capsys: pytest.CaptureFixture[str]) -> None:
     """Not the same two lines once more for each of them."""
     why, evidence = (
-        "hlt03 has not answered the master for 7.5 s; waiting for it",
+        "hlt03 stopped answering the master, which said so 7.5 s ago; waiting for it",
         ("1 more on hlt03 in the same state",),
     )
     away = [Story(job, "hlt03", "UNREACHABLE", why, evidence) for job in ("readout", "nsmd2")]

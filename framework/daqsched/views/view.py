@@ -185,7 +185,11 @@ def _state_of(engine: Engine, instance: Instance, now: float) -> tuple[Shown, st
         return "WAITING", _why_waiting(engine, instance, now), 0.0
     if task.state == "unreachable":
         ago = duration(max(0.0, now - task.since))
-        return "UNREACHABLE", f"{instance.host} has not answered the master for {ago}; waiting for it", task.since
+        return (
+            "UNREACHABLE",
+            f"{instance.host} stopped answering the master, which said so {ago} ago; waiting for it",
+            task.since,
+        )
     if task.state == "unknown":
         return "UNKNOWN", f"the master does not know the agent of {instance.host} (yet); waiting for it", task.since
     silent = now - engine.registered_at
