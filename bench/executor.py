@@ -38,6 +38,15 @@ while True:
     beat.send(b"WATCHDOG=1")
 """
 SLEEPER = ("/bin/sleep", "100000")
+#: Prints lines of 172 bytes, each by a write of its own, says how much CPU that took, and stays.
+PRINTER = """
+import os, sys, time
+line = b"x" * 171 + b"\\n"
+for _ in range(int(sys.argv[1])):
+    os.write(1, line)
+open("took", "w").write(str(time.process_time()))
+time.sleep(100000)
+"""
 
 
 class Well(BaseHTTPRequestHandler):
@@ -60,10 +69,12 @@ def checks() -> tuple[Check, ...]:
     return web, Check("heartbeat", "beat", silence_s=10.0)
 
 
-def launched(folder: Path, name: str, argv: tuple[str, ...], checks: tuple[Check, ...]) -> ExecutorUnderTest:
+def launched(
+    folder: Path, name: str, argv: tuple[str, ...], checks: tuple[Check, ...] = (), output: str = "pipe"
+) -> ExecutorUnderTest:
     """An executor whose program runs; ``reset_s=0`` makes every restart an immediate one."""
     executor = ExecutorUnderTest(FakeAgent(), folder / name)
-    job = Payload(f"{name}@host.1", name, "host", argv, restart=Restart(reset_s=0.0), checks=checks)
+    job = Payload(f"{name}@host.1", name, "host", argv, restart=Restart(reset_s=0.0), checks=checks, output=output)
     executor.launch(job)
     executor.running()
     return executor
@@ -148,6 +159,17 @@ def measure(title: str, folder: Path, options: argparse.Namespace, program: tupl
     )
 
 
+def printing_s(folder: Path, output: str, lines: int) -> float:
+    """CPU that lines cost program and executor until they are in the file; seconds a million."""
+    executor = launched(folder, f"{output}-lines", (sys.executable, "-S", "-c", PRINTER, str(lines)), output=output)
+    before, took = all_cpu_s(executor), executor.sandbox / "took"
+    while not took.exists() or (executor.sandbox / "stdout").stat().st_size < 172 * lines:
+        time.sleep(0.05)
+    used = float(took.read_text()) + all_cpu_s(executor) - before
+    executor.end()
+    return used / lines * 1e6
+
+
 def main() -> None:
     """Measure and print."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -158,6 +180,12 @@ def main() -> None:
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs")
     with tempfile.TemporaryDirectory() as name:
         measure("no checks", Path(name) / "plain", options, SLEEPER)
+        pairs = [
+            [printing_s(Path(name) / str(turn), output, 300_000) for output in ("pipe", "file")] for turn in range(3)
+        ]
+        pipe, file = map(statistics.median, zip(*pairs))
+        print("lines, each by a write of its own, CPU-s a million of program and executor:")
+        print(f"  pipe {pipe:.2f}, file {file:.2f}: {pipe / file:.2f} (median of 3)")
         measure("HTTP check and heartbeat", Path(name) / "checks", options, (sys.executable, "-c", BEATER), *checks())
 
 
