@@ -130,7 +130,7 @@ class Scale:
 
     def cycle(self) -> list[commands.Command]:
         """JSON in, JSON out."""
-        offers = event_of(self.body.decode())["offers"]["offers"]  # as `mesos.connection` has it read
+        offers = event_of(self.body)[0]["offers"]["offers"]  # as `mesos.connection` has it read
         todo = self.say(events.OffersArrived(tuple(map(offer_of, offers))))
         for command in todo:
             if isinstance(command, commands.Decline):
@@ -258,7 +258,7 @@ def deaths(scale: Scale, count: int) -> float:
     scale.all([events.TaskReported(task.id, task.agent_id, "TASK_FAILED", "exit code 1") for task in tasks])
     scale.now += 5.0
     scale.say(events.Ticked())
-    scale.save(scale.say(events.OffersArrived(tuple(map(offer_of, event_of(text)["offers"]["offers"])))))
+    scale.save(scale.say(events.OffersArrived(tuple(map(offer_of, event_of(text)[0]["offers"]["offers"])))))
     scale.all([runs(task_id, agent_id, scale.now) for task_id, agent_id in scale.launched])
     scale.launched.clear()
     return time.perf_counter() - began

@@ -115,7 +115,7 @@ def test_the_framework_imports_of_the_executor_the_contract_alone() -> None:
 def test_pymesos_is_known_in_one_package_of_each_side() -> None:
     """Its names and its traps stay there."""
     for folder, place in (
-        (FRAMEWORK, "mesos/connection.py mesos/driver.py mesos/outgoing.py"),
+        (FRAMEWORK, "mesos/connection.py mesos/driver.py mesos/outgoing.py mesos/subscription.py"),
         (EXECUTOR, "run/mesos.py"),
     ):
         heads = {path: {name.partition(".")[0] for name in imported(path)} for path in folder.rglob("*.py")}

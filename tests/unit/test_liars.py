@@ -6,7 +6,9 @@ import pytest
 
 from builders import World, job, of, rows
 from daqsched.engine import commands, events
+from daqsched.mesos.incoming import event_of, offer_of, report_of
 from daqsched_executor.contract import ContractError, Exit, Report
+from hostile import mutated
 
 NONSENSE = [
     b"\xff",
@@ -80,3 +82,63 @@ def test_updates_twice_late_and_out_of_order_start_nothing_twice() -> None:
     world.say(events.TaskReported(old, "agent-hlt01", "TASK_FAILED", uuid="u"))
     world.offers()
     assert world.task_of("readout") == new
+
+
+OFFER = {
+    "id": {"value": "o"},
+    "agent_id": {"value": "agent-hlt01"},
+    "hostname": "hlt01",
+    "resources": [
+        {"name": "cpus", "type": "SCALAR", "scalar": {"value": 8}},
+        {"name": "mem", "type": "SCALAR", "scalar": {"value": 8000}},
+        {"name": "disk", "type": "SCALAR", "scalar": {"value": 8000}},
+        {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 31000, "end": 31005}]}},
+    ],
+    "attributes": [
+        {"name": "hostname", "type": "TEXT", "text": {"value": "hlt01"}},
+        {"name": "slot", "type": "SCALAR", "scalar": {"value": 7}},
+        {"name": "rack", "type": "SET", "set": {"item": ["r1"]}},
+    ],
+}
+STATUS = {
+    "task_id": {"value": "readout@hlt01.t9"},
+    "agent_id": {"value": "agent-hlt01"},
+    "executor_id": {"value": "readout@hlt01.t9"},
+    "state": "TASK_RUNNING",
+    "source": "SOURCE_EXECUTOR",
+    "reason": "REASON_RECONCILIATION",
+    "message": "m",
+    "data": "e30=",
+    "uuid": "dQ==",
+}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "OFFERS", "offers": {"offers": [OFFER]}},
+        {"type": "UPDATE", "update": {"status": STATUS}},
+        {"type": "SUBSCRIBED", "subscribed": {"framework_id": {"value": "F"}, "heartbeat_interval_seconds": 15}},
+        {"type": "ERROR", "error": {"message": "m"}},
+    ],
+    ids=lambda event: event["type"].lower(),
+)
+def test_no_value_in_an_event_of_a_master_ends_the_daemon(event: dict[str, object]) -> None:
+    """Each field of each event with anything in it: refused in a sentence, or something that the engine can count and save."""
+    heard = refused = 0
+    for path, text in mutated(event):
+        world = World()
+        world.register()
+        world.apply(job(ports={"any": 0}))
+        try:
+            found, _ = event_of(text)
+        except ValueError as error:
+            refused += 1
+            assert len(str(error)) < 500 and str(error).isprintable(), path
+            continue
+        heard += 1
+        if found["type"] == "OFFERS":
+            world.say(events.OffersArrived(tuple(map(offer_of, found["offers"]["offers"]))), perform=False)
+        elif found["type"] == "UPDATE":
+            world.say(report_of(found["update"]["status"]), perform=False)
+    assert heard and refused

@@ -21,16 +21,33 @@ from daqsched.mesos.outgoing import Framework, task_info
 
 def offer_from(raw: dict) -> events.Offer:
     """As it comes: an event's JSON, read as `connection` has it read."""
-    (found,) = event_of(json.dumps({"type": "OFFERS", "offers": {"offers": [raw]}}))["offers"]["offers"]
+    event, _ = event_of(json.dumps({"type": "OFFERS", "offers": {"offers": [raw]}}))
+    (found,) = event["offers"]["offers"]
     return offer_of(found)
 
 
-def test_other_events_are_plain_values() -> None:
-    """With all that is in them; what is no JSON is an error that pymesos tells."""
-    update = {"type": "UPDATE", "update": {"status": {"task_id": {"value": "t"}, "uuid": "u"}}}
-    assert event_of(json.dumps(update)) == update and event_of('{"type": "HEARTBEAT"}') == {"type": "HEARTBEAT"}
-    with pytest.raises(ValueError):
+def told(status: dict) -> events.TaskReported:
+    """The same of a status update."""
+    event, _ = event_of(json.dumps({"type": "UPDATE", "update": {"status": status}}))
+    return report_of(event["update"]["status"])
+
+
+def test_an_offer_that_is_not_understood_is_no_reason_to_have_none() -> None:
+    """An agent's operator may have given it anything."""
+    good = {"id": {"value": "o"}, "agent_id": {"value": "a"}, "hostname": "hlt01"}
+    event, why = event_of(json.dumps({"type": "OFFERS", "offers": {"offers": [{**good, "hostname": 5}, good]}}))
+    assert [one.hostname for one in event["offers"]["offers"]] == ["hlt01"] and "hostname" in why
+    assert event_of('{"type": "HEARTBEAT"}') == ({"type": "HEARTBEAT"}, "")
+    with pytest.raises(ValueError, match="not an event"):
         event_of("{")
+
+
+def test_only_what_is_a_port_is_one() -> None:
+    """A number beyond 64 bits could not be saved."""
+    ranges = [(-9, -5), (0, 3), (7, 6), (65530, 10**30), (10**30, 10**31)]
+    raw = {"name": "ports", "ranges": {"range": [{"begin": begin, "end": end} for begin, end in ranges]}}
+    offer = offer_from({"id": {"value": "o"}, "agent_id": {"value": "a"}, "hostname": "h", "resources": [raw]})
+    assert offer.ports == ((1, 3), (65530, 65535))
 
 
 def scalar(name: str, value: float) -> dict:
@@ -59,9 +76,9 @@ def test_scalars_of_an_offer_are_added_up_and_both_names_are_kept() -> None:
 def test_a_status_update_says_who_speaks() -> None:
     """Only an executor knows how its program is."""
     status = {"task_id": {"value": "t"}, "state": "TASK_RUNNING", "data": b64encode(b"{}").decode(), "uuid": "u"}
-    assert report_of({**status, "source": "SOURCE_EXECUTOR"}).by_executor
-    told = report_of({**status, "source": "SOURCE_MASTER", "reason": "REASON_RECONCILIATION"})
-    assert not told.by_executor and told.data == b"{}" and told.uuid == "u" and told.agent_id == ""
+    assert told({**status, "source": "SOURCE_EXECUTOR"}).by_executor
+    by_master = told({**status, "source": "SOURCE_MASTER", "reason": "REASON_RECONCILIATION"})
+    assert not by_master.by_executor and by_master.data == b"{}" and by_master.uuid == "u" and by_master.agent_id == ""
 
 
 def credentials(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -102,11 +119,9 @@ def test_a_container_over_its_memory_is_one_sentence() -> None:
         "reason": "REASON_CONTAINER_LIMITATION_MEMORY",
         "message": message,
     }
-    assert (
-        report_of(status).message == "out of memory: used 95 MiB of 96 MiB (with its executor), so the agent ended it"
-    )
-    assert report_of({**status, "message": "something new\nmore"}).message == "something new"
-    assert report_of({**status, "reason": "REASON_EXECUTOR_TERMINATED"}).message == message
+    assert told(status).message == "out of memory: used 95 MiB of 96 MiB (with its executor), so the agent ended it"
+    assert told({**status, "message": "something new\nmore"}).message == "something new"
+    assert told({**status, "reason": "REASON_EXECUTOR_TERMINATED"}).message == message
 
 
 def test_a_task_reads_well_in_mesos_web_pages() -> None:

@@ -19,7 +19,7 @@ from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.driver import Driver
-from daqsched.mesos.incoming import OfferMessage, offer_of, report_of
+from daqsched.mesos.incoming import OfferMessage, StatusMessage, offer_of, report_of
 from daqsched.mesos.outgoing import Framework, checked, ids, survey_info, task_info
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class Mesos(pymesos.Scheduler):
     def resourceOffers(self, driver: Any, offers: Sequence[OfferMessage]) -> None:
         self._put(events.OffersArrived(tuple(map(offer_of, offers))))
 
-    def statusUpdate(self, driver: Any, status: Mapping[str, Any]) -> None:
+    def statusUpdate(self, driver: Any, status: StatusMessage) -> None:
         self._put(report_of(status))
 
     def error(self, driver: Any, message: str) -> None:

@@ -1,19 +1,37 @@
-"""What Mesos says, as the engine's own values (mesos.proto)."""
+"""What Mesos says, as the engine's own values (mesos.proto).
+
+A master passes on what agents and executors say, and may itself be none: what is not understood is a `ValueError`, and what
+comes out has the types and the bounds that the engine can count and keep.
+"""
 
 from __future__ import annotations
 
 import re
-from base64 import b64decode
-from typing import Any, Mapping, Optional
+from typing import Annotated, Any, Mapping, Optional, Union
 
 import msgspec
 
 from daqsched.engine import events
 from daqsched.engine.match import canonical
+from daqsched.limits import MESSAGE, TEXT, brief
+
+#: Names and ids: Mesos has none that is longer than a file's name.
+_Word = Annotated[str, msgspec.Meta(max_length=1000)]
+
+#: A record's length has no more.
+_DIGITS = 10
 
 
-class _Value(msgspec.Struct, gc=False):
-    value: Any
+class _Id(msgspec.Struct, gc=False, frozen=True):
+    value: _Word
+
+
+class _Text(msgspec.Struct, gc=False):
+    value: str
+
+
+class _Number(msgspec.Struct, gc=False):
+    value: float
 
 
 class _Range(msgspec.Struct, gc=False):
@@ -30,16 +48,16 @@ class _Items(msgspec.Struct, gc=False):
 
 
 class _Resource(msgspec.Struct, gc=False):
-    name: str
-    scalar: Optional[_Value] = None
+    name: _Word
+    scalar: Optional[_Number] = None
     ranges: Optional[_Ranges] = None
 
 
 class _Attribute(msgspec.Struct, gc=False):
-    name: str
+    name: _Word
     type: str
-    text: Optional[_Value] = None
-    scalar: Optional[_Value] = None
+    text: Optional[_Text] = None
+    scalar: Optional[_Number] = None
     set: Optional[_Items] = None
 
 
@@ -47,11 +65,43 @@ class OfferMessage(msgspec.Struct, gc=False):
     """What is looked at of an offer's JSON (mesos.proto, Offer). Ten thousand come at once: as values of a type they are read
     in a quarter of the time that dictionaries take, and are no business of the garbage collector's."""
 
-    id: _Value
-    agent_id: _Value
-    hostname: str
+    id: _Id
+    agent_id: _Id
+    hostname: _Word
     resources: tuple[_Resource, ...] = ()
     attributes: tuple[_Attribute, ...] = ()
+
+
+class StatusMessage(msgspec.Struct):
+    """What is looked at of a status update (mesos.proto, TaskStatus)."""
+
+    task_id: _Id
+    state: _Word
+    agent_id: _Id = _Id("")
+    executor_id: _Id = _Id("")
+    source: _Word = ""
+    reason: _Word = ""
+    message: str = ""
+    #: In base64.
+    data: bytes = b""
+    uuid: _Word = ""
+
+
+class _Subscribed(msgspec.Struct):
+    framework_id: _Id
+    heartbeat_interval_seconds: Optional[float] = None
+
+
+class _Update(msgspec.Struct):
+    status: StatusMessage
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+class _RawOffers(msgspec.Struct, gc=False):
+    offers: tuple[msgspec.Raw, ...] = ()
 
 
 class _Offers(msgspec.Struct, gc=False):
@@ -60,22 +110,90 @@ class _Offers(msgspec.Struct, gc=False):
 
 class _Event(msgspec.Struct, gc=False):
     type: str = ""
+    subscribed: msgspec.Raw = msgspec.Raw()
     offers: msgspec.Raw = msgspec.Raw()
+    update: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
 
 
 _event = msgspec.json.Decoder(_Event).decode
 _offers = msgspec.json.Decoder(_Offers).decode
+_offer = msgspec.json.Decoder(OfferMessage).decode
+_raw_offers = msgspec.json.Decoder(_RawOffers).decode
+_subscribed = msgspec.json.Decoder(_Subscribed).decode
+_update = msgspec.json.Decoder(_Update).decode
+_error = msgspec.json.Decoder(_Error).decode
 
 
-def event_of(text: str) -> Any:
-    """An event of the v1 scheduler API as plain values, but for its offers, which are `OfferMessage`. Raises ValueError."""
+class Records:
+    """Cuts a subscription's bytes into records (RecordIO): a length in digits, a line's end, and so many bytes."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def __len__(self) -> int:
+        """Bytes of a record that is not whole."""
+        return len(self._waiting)
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The records that are whole by now; raises ValueError where a length is none, as nothing that follows can be told
+        apart then."""
+        self._waiting += piece
+        found = []
+        begin = 0
+        while begin < len(self._waiting):
+            end = self._waiting.find(b"\n", begin, begin + _DIGITS + 1)
+            digits = bytes(self._waiting[begin : end if end >= 0 else begin + _DIGITS + 1])
+            if not digits.isdigit() or len(digits) > _DIGITS:
+                raise ValueError(f"a record of the length {brief(digits.decode('latin-1'))!r}")
+            if end < 0 or len(self._waiting) < end + 1 + int(digits):
+                break
+            begin = end + 1 + int(digits)
+            found.append(bytes(self._waiting[end + 1 : begin]))
+        del self._waiting[:begin]
+        return found
+
+
+def event_of(record: Union[bytes, str]) -> tuple[Mapping[str, Any], str]:
+    """An event of the v1 scheduler API as `mesos.driver` wants it, without what we do not look at, and what of it was left out
+    because it is not understood, if anything. Raises ValueError where that is all of it."""
+    # an agent or an executor may have said what is no text
+    text = record.decode("utf-8", "replace") if isinstance(record, bytes) else record
     try:
         head = _event(text)
-        if head.type == "OFFERS" and bytes(head.offers):
-            return {"type": "OFFERS", "offers": {"offers": _offers(head.offers).offers}}
-        return msgspec.json.decode(text)
-    except msgspec.MsgspecError as error:  # a ValueError only where msgspec is new
-        raise ValueError(f"not an event of Mesos: {error}") from error
+        if head.type == "OFFERS":
+            offers, why = _offers_of(bytes(head.offers) or b"{}")
+            return {"type": head.type, "offers": {"offers": offers}}, why
+        if head.type == "UPDATE":
+            return {"type": head.type, "update": {"status": _update(head.update).status}}, ""
+        if head.type == "SUBSCRIBED":
+            return {"type": head.type, "subscribed": msgspec.to_builtins(_subscribed(head.subscribed))}, ""
+        if head.type == "ERROR":
+            return {
+                "type": head.type,
+                "error": {"message": brief(_error(bytes(head.error) or b"{}").message, 1000)},
+            }, ""
+        return {"type": "HEARTBEAT"}, ""
+    except (msgspec.MsgspecError, RecursionError) as error:  # a ValueError only where msgspec is new
+        raise ValueError(f"not an event of Mesos: {brief(str(error))}") from error
+
+
+def _offers_of(text: bytes) -> tuple[tuple[OfferMessage, ...], str]:
+    """The offers, and why one of them is not among them: an agent that nobody understands is no reason to have none."""
+    try:
+        return _offers(text).offers, ""
+    except msgspec.MsgspecError:
+        found, why = [], ""
+        for raw in _raw_offers(text).offers:
+            try:
+                found.append(_offer(raw))
+            except msgspec.MsgspecError as error:
+                why = f"an offer: {brief(str(error))}"
+        return tuple(found), why
+
+
+#: The highest number that a port has.
+_LAST_PORT = 65535
 
 
 def offer_of(offer: OfferMessage) -> events.Offer:
@@ -85,7 +203,11 @@ def offer_of(offer: OfferMessage) -> events.Offer:
     for resource in offer.resources:
         name, scalar = resource.name, resource.scalar
         if name == "ports" and resource.ranges is not None:
-            found = [(part.begin, part.end) for part in resource.ranges.range]
+            found = [
+                (max(1, part.begin), min(_LAST_PORT, part.end))
+                for part in resource.ranges.range
+                if part.begin <= part.end and part.begin <= _LAST_PORT and part.end > 0
+            ]
             ports = tuple(sorted([*ports, *found])) if ports or len(found) > 1 else tuple(found)
         elif scalar is None:
             continue
@@ -100,8 +222,8 @@ def offer_of(offer: OfferMessage) -> events.Offer:
     for attribute in offer.attributes:
         name = attribute.name
         values = _values(attribute)
-        if name == "hostname" and attribute.text is not None and attribute.text.value not in names:
-            names = (*names, attribute.text.value)
+        if name == "hostname" and attribute.text is not None:
+            names = tuple(dict.fromkeys((*names, _cut(attribute.text.value))))
         attributes[name] = attributes[name] + values if name in attributes else values
     return events.Offer(offer.id.value, offer.agent_id.value, names, cpus, mem, disk, ports, attributes)
 
@@ -110,26 +232,31 @@ def _values(attribute: _Attribute) -> tuple[str, ...]:
     """An attribute's values as `match.canonical` texts. Of ranges there are none: what lies in a range is not a thing that a
     machine has."""
     if attribute.text is not None:
-        return (canonical(attribute.text.value),)
+        return (canonical(_cut(attribute.text.value)),)
     if attribute.scalar is not None:
         return (canonical(str(attribute.scalar.value)),)
     if attribute.set is not None:
-        return tuple(canonical(item) for item in attribute.set.item)
+        return tuple(canonical(_cut(item)) for item in attribute.set.item)
     return ()
 
 
-def report_of(status: Mapping[str, Any]) -> events.TaskReported:
-    """The engine's view of a status update (mesos.proto, TaskStatus)."""
+def _cut(value: str, most: int = int(TEXT.most)) -> str:
+    """No job file asks for a longer one; it is kept in records."""
+    return value if len(value) <= most else brief(value, most)
+
+
+def report_of(status: StatusMessage) -> events.TaskReported:
+    """The engine's view of a status update."""
     return events.TaskReported(
-        task_id=status["task_id"]["value"],
-        agent_id=status.get("agent_id", {}).get("value", ""),
-        state=status["state"],
+        task_id=status.task_id.value,
+        agent_id=status.agent_id.value,
+        state=status.state,
         message=_message(status),
-        reason=status.get("reason", ""),
-        by_executor=status.get("source") == "SOURCE_EXECUTOR",
-        data=b64decode(status["data"]) if "data" in status else b"",
-        uuid=status.get("uuid", ""),
-        executor_id=status.get("executor_id", {}).get("value", ""),
+        reason=status.reason,
+        by_executor=status.source == "SOURCE_EXECUTOR",
+        data=status.data,
+        uuid=status.uuid,
+        executor_id=status.executor_id.value,
     )
 
 
@@ -137,10 +264,14 @@ def report_of(status: Mapping[str, Any]) -> events.TaskReported:
 _OVER_MEMORY = re.compile(r"Memory limit exceeded: Requested: (\d+)MB Maximum Used: (\d+)MB")
 
 
-def _message(status: Mapping[str, Any]) -> str:
+#: How much of a message is kept: it is in the instance's record from then on. Executors' own are shorter.
+_MESSAGE_MOST = 4 * int(MESSAGE.most)
+
+
+def _message(status: StatusMessage) -> str:
     """One sentence. For a container over its memory the agent sends thirty lines of statistics behind it."""
-    message: str = status.get("message", "")
-    if status.get("reason") != "REASON_CONTAINER_LIMITATION_MEMORY":
+    message = _cut(status.message, _MESSAGE_MOST)
+    if status.reason != "REASON_CONTAINER_LIMITATION_MEMORY":
         return message
     found = _OVER_MEMORY.match(message)
     if found is None:
