@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from waiting import until
 
@@ -54,11 +54,12 @@ class Browser:
         sandbox = ("--no-sandbox",) * (os.geteuid() == 0)  # it refuses to have one as root
         argv = [chromium, *_OPTIONS, *sandbox, f"--user-data-dir={folder}", *options, "about:blank"]
         env = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
-        log = os.open(folder.parent / f"{folder.name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        actions = [(os.POSIX_SPAWN_DUP2, end, at) for end, at in zip(ends, (3, 4))]
-        actions += [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+        log = str(folder.parent / f"{folder.name}.log")
+        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, end, at) for end, at in zip(ends, (3, 4))]
+        actions += [(os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)]
+        actions += [(os.POSIX_SPAWN_DUP2, 1, 2)]
         self.pid = os.posix_spawn(chromium, argv, env, file_actions=actions, setsid=True)
-        for end in (*ends, log):
+        for end in ends:
             os.close(end)
         self._rest = b""
         self._number = 0
@@ -66,12 +67,7 @@ class Browser:
 
     def call(self, method: str, session: str = "", **params: Any) -> dict[str, Any]:
         """One call of the protocol and its answer; what happens meanwhile is added to `events`."""
-        self._number += 1
-        number = self._number
-        message = {"id": number, "method": method, "params": params, **({"sessionId": session} if session else {})}
-        data = json.dumps(message).encode() + b"\0"
-        while data:
-            data = data[os.write(self._write, data) :]
+        number = self._send(method, session, **params)
         deadline = time.monotonic() + ANSWER_S
         while True:
             one = self._next(deadline)
@@ -80,7 +76,27 @@ class Browser:
                 assert "error" not in one, f"{method}: {one['error']}"
                 found: dict[str, Any] = one["result"]
                 return found
-            self.events.append(one)
+            self._take(one)
+
+    def _send(self, method: str, session: str, **params: Any) -> int:
+        self._number += 1
+        message = {
+            "id": self._number,
+            "method": method,
+            "params": params,
+            **({"sessionId": session} if session else {}),
+        }
+        data = json.dumps(message).encode() + b"\0"
+        while data:
+            data = data[os.write(self._write, data) :]
+        return self._number
+
+    def _take(self, one: dict[str, Any]) -> None:
+        self.events.append(one)
+        if one.get("method") == "Target.attachedToTarget" and one.get("sessionId"):
+            # a frame that is a process of its own waits until it is listened to
+            for method in ("Network.enable", "Log.enable", "Runtime.enable", "Runtime.runIfWaitingForDebugger"):
+                self._send(method, one["params"]["sessionId"])
 
     def listen(self) -> None:
         """Take in what has happened."""
@@ -88,7 +104,7 @@ class Browser:
             one = self._next(time.monotonic())
             if one is None:
                 return
-            self.events.append(one)
+            self._take(one)
 
     def _next(self, deadline: float) -> Optional[dict[str, Any]]:
         while b"\0" not in self._rest:
@@ -131,7 +147,7 @@ class Page:
             self.call(f"{domain}.enable")
         self.call("Emulation.setFocusEmulationEnabled", enabled=True)
         # frames of other processes are listened to as well
-        self.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
+        self.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One call of the protocol to this tab."""
@@ -152,6 +168,10 @@ class Page:
     def wait(self, expression: str, timeout_s: float = 30.0) -> None:
         """Until the expression is true (as JavaScript has it: an element is)."""
         until(lambda: self.js(f"!!({expression})"), f"{expression} is true in the page", timeout_s)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Until something has happened, see `happened`."""
+        until(condition, "that has happened in the page")
 
     def text(self, selector: str = "body") -> str:
         """What is to be read there."""
@@ -184,6 +204,13 @@ class Page:
     def close(self) -> None:
         """Close the tab."""
         self.call("Page.close")
+
+    def quiet(self, words: str) -> None:
+        """What was expected, and is in the browser's log, did not happen."""
+        self._browser.listen()
+        events = self._browser.events
+        kept = [one for one in events if one.get("method") != "Log.entryAdded" or words not in json.dumps(one)]
+        events[:] = kept
 
     def happened(self, *methods: str) -> list[dict[str, Any]]:
         """The parameters of these events, also of the frames', since the tab is there."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
 from chromium import Browser, Page, browser
 from daqcluster import Cluster
 from farm import Farm
+from stranger import stranger
 
 #: What a page says of what went wrong in it.
 TROUBLE = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled", "Page.javascriptDialogOpening")
@@ -86,3 +89,99 @@ def test_a_sandbox_is_read_by_hand_and_by_keys(cluster: Cluster, farm: Farm, pag
     page.js("document.getElementById('follow').click()")
     shown = page.js("document.querySelector('pre').textContent.length")
     page.wait(f"document.querySelector('pre').textContent.length > {shown} + 20")
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202egnp\u200b\x1b[31m"
+
+#: What it writes: each byte there is, markup, and names that are markup, no text, or turn the direction round.
+WRITES = r"""
+python3 -c 'import os, sys; sys.stdout.buffer.write(bytes(range(256)) * 4 + "é€".encode() + b"<script>alert(1)</script>\n")
+for name in (b"<img src=x onerror=alert(1)>.html", b"\xff\xfe", "\u202egnp".encode(), b"%2e%2e", b"a b&c?d#e"):
+    open(name, "wb").write(b"<script>alert(1)</script>")
+os.mkdir(b"<b>folder"); open(b"<b>folder/x", "w").write("deep")'; sleep 1000
+"""
+
+
+def test_a_foreign_framework_is_words_and_nothing_else(cluster: Cluster, page: Page) -> None:
+    """What a master, an agent and a sandbox take for a name, a label or a line, the page shows as it is."""
+    known = {"name": f"fw{HOSTILE}", "webui_url": "javascript:alert(1)", "user": getpass.getuser()}
+    labels = {"labels": [{"key": f"key{HOSTILE}", "value": f"value{HOSTILE}"}, {"key": "version", "value": HOSTILE}]}
+    task_id = "<img src=x onerror=alert(1)>\u202e\u20ac"
+    with stranger(cluster.master_address, **known, labels=labels) as other:
+        agent = other.launch({"name": f"task{HOSTILE}", "task_id": {"value": task_id}, "labels": labels}, WRITES)
+        page.open(at(cluster, "#/tasks?q=onerror"))
+        page.wait("document.querySelectorAll('.space .row').length === 1")
+        shown = "<img src=x onerror=alert(1)>\\u202egnp\\u200b\\x1b[31m"
+        assert f"task{shown}" in page.text(".space")
+        page.js("document.querySelector('.space a').click()")
+        page.wait("document.querySelectorAll('.details h3').length === 3")
+        assert f"key{shown}" in page.text(".details") and f"value{shown}" in page.text(".details")
+
+        page.js("document.querySelector('.links a').click()")  # the sandbox
+        names = "JSON.stringify([...document.querySelectorAll('.folder td a')].map((one) => one.textContent))"
+        page.wait(f"{names}.includes('folder')")
+        found = json.loads(page.js(names))
+        assert {"<img src=x onerror=alert(1)>.html", "\\u202egnp", "%2e%2e", "a b&c?d#e", "<b>folder/"} <= set(found)
+        for name, text in [
+            ("%2e%2e", "<script>alert(1)</script>"),
+            ("a b&c?d#e", "<script>alert(1)</script>"),
+            ("\ufffd\ufffd", "<script>alert(1)</script>"),
+        ]:
+            page.js(
+                f"[...document.querySelectorAll('td a')].find((one) => one.textContent === {json.dumps(name)}).click()"
+            )
+            page.wait("document.querySelector('pre')?.textContent")
+            assert page.js("document.querySelector('pre').textContent") == text
+            page.js("history.back()")
+            page.wait(f"{names}.includes('folder')")
+        page.js("[...document.querySelectorAll('td a')].find((one) => one.textContent === '<b>folder/').click()")
+        page.wait(f"{names} === '[\"x\"]'")
+        page.js("document.querySelector('.path a').click()")  # back by the path's parts
+        page.wait(f"{names}.includes('stdout')")
+        page.js("[...document.querySelectorAll('td a')].find((one) => one.textContent === 'stdout').click()")
+        page.wait("document.querySelector('pre')?.textContent")
+        text = page.js("document.querySelector('pre').textContent")
+        assert text.endswith("é€<script>alert(1)</script>\n") and "\\x00\\x01" in text and "\ufffd" in text
+        assert "bytes 0 to 1,055 of 1,055" in page.text(".number")
+
+        page.js(f"location.hash = '#/framework/{quote(other.id)}'")
+        page.wait("document.querySelector('.details dl')")
+        assert f"fw{shown}" in page.text("h2") and "javascript:alert(1) (no link" in page.text("dl")
+        page.js(f"location.hash = '#/agent/{quote(agent)}'")
+        page.wait("document.querySelector('.details dl')")
+        assert f"task{shown}" in page.text(".details")
+        assert page.js("document.images.length + document.scripts.length") == 1
+    page.wait("/COMPLETED/.test(document.body.textContent) || (location.hash = '#/frameworks')")
+
+
+def test_nothing_is_asked_but_the_master_and_the_agent_that_is_looked_at(
+    cluster: Cluster, farm: Farm, page: Page
+) -> None:
+    """Whoever opens the page tells nobody else of it."""
+    page.open(at(cluster, "#/tasks?q=readout@hlt02"))
+    page.wait("document.querySelector('.space .row')")
+    page.js("document.querySelector('.space a').click()")
+    page.wait("document.querySelector('.links a')")
+    page.js("document.querySelectorAll('.links a')[1].click()")
+    page.wait("document.querySelector('pre')?.textContent.startsWith('begin')")
+    hosts = {
+        one["request"]["url"].split("/")[2]
+        for one in page.happened("Network.requestWillBeSent")
+        if "//" in one["request"]["url"]
+    }
+    members = cluster.members
+    assert hosts == {cluster.master_address, f"127.0.0.1:{members['hlt02'].port}"}
+
+
+def test_a_master_that_dies_is_told_and_asked_again(cluster: Cluster, page: Page) -> None:
+    """kill -9 while the page is open; it comes back by itself."""
+    page.open(at(cluster, "#/agents"))
+    page.wait("document.querySelectorAll('.space .row').length === 3")
+    cluster.kill("master")
+    try:
+        page.wait("/can't be reached/.test(document.getElementById('trouble').textContent)")
+        assert page.js("document.querySelectorAll('.space .row').length") == 3
+    finally:
+        cluster.start("master")
+    page.wait("document.getElementById('trouble').hidden")
+    page.quiet("net::ERR")

@@ -1,11 +1,12 @@
 // One task, one agent, one framework: all that the master says of it.
 
-import { el, outside, share, write } from "./dom.js";
+import { el, outside, share, swap, write } from "./dom.js";
 import { folderAt, fileAt } from "./files.js";
 import { agentAt, frameworkAt, health, LISTS, state, taskAt } from "./lists.js";
 import { amount, asBytes, count, memory, moment, span } from "./text.js";
 
 const MOST_TASKS = 200;
+const MOST_STATUSES = 100;
 
 const ago = (seconds) => (seconds > 0 ? `${moment(seconds)}, ${span(Date.now() / 1000 - seconds)} ago` : "");
 
@@ -18,10 +19,10 @@ const table = (heads, rows) =>
 
 const named = (pairs) => (pairs.length ? table(["Name", "Value"], pairs) : el("p", { class: "faint" }, "none"));
 
-const SAY = { mem: memory, disk: memory };
+const said = (name) => (name === "mem" || name === "disk" ? memory : amount);
 
 function ofResources({ amounts, others }) {
-  return [...Object.entries(amounts).map(([name, value]) => [name, (SAY[name] ?? amount)(value)]), ...Object.entries(others)];
+  return [...Object.entries(amounts).map(([name, value]) => [name, said(name)(value)]), ...Object.entries(others)];
 }
 
 /** Where an agent keeps what a task's executor has written. */
@@ -54,7 +55,9 @@ const DETAILS = {
         ["Executor id", task.executor === task.id ? "" : task.executor],
       ),
       el("h3", {}, "What it said"),
-      table(["When", "State", "Health", "Message", "Reason", "From"], [...task.statuses].reverse().map((one) => [moment(one.time), state(one.state), one.healthy === undefined ? "" : one.healthy ? "healthy" : "unhealthy", one.message, one.reason, one.source])),
+      task.statuses.length ? "" : el("p", { class: "faint" }, "nothing yet"),
+      table(["When", "State", "Health", "Message", "Reason", "From"], task.statuses.slice(-MOST_STATUSES).reverse().map((one) => [moment(one.time), state(one.state), one.healthy === undefined ? "" : one.healthy ? "healthy" : "unhealthy", one.message, one.reason, one.source])),
+      task.statuses.length > MOST_STATUSES ? el("p", { class: "faint" }, `the last ${MOST_STATUSES} of ${count(task.statuses.length)}`) : "",
       el("h3", {}, "Labels"),
       named(task.labels),
       el("h3", {}, "Resources"),
@@ -73,7 +76,7 @@ const DETAILS = {
       table(["Name", "In use", "Free", "Offered now"], [
         ...names.map((name) => {
           const [total, used, offered] = [agent.total, agent.used, agent.offered].map((one) => one.amounts[name] ?? 0);
-          const say = SAY[name] ?? amount;
+          const say = said(name);
           return [name, share(used, total, say), say(Math.max(0, total - used - offered)), offered ? say(offered) : ""];
         }),
         ...Object.entries(agent.total.others).map(([name, value]) => [name, agent.used.others[name] ?? "none", `of ${value}`, ""]),
@@ -122,11 +125,9 @@ export function detailsPage(kind, ids) {
     if (!getSelection().isCollapsed && body.contains(getSelection().anchorNode)) return;
     const found = DETAILS[kind](known, ...ids);
     const [title, ...parts] = found ?? [ids[ids.length - 1], el("p", {}, `The master knows no such ${kind} (any more): it keeps only the last ones of those that ended.`)];
-    const focused = body.contains(document.activeElement) ? [...body.querySelectorAll("a, [tabindex]")].indexOf(document.activeElement) : -1;
     page.title = title;
     write(head, title);
-    write(body, parts);
-    if (focused >= 0) body.querySelectorAll("a, [tabindex]")[focused]?.focus();
+    swap(body, el("div", {}, parts));
   }
   return page;
 }

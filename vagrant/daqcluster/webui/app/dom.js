@@ -21,6 +21,15 @@ export function write(element, ...children) {
   element.replaceChildren(...kept.map((one) => (one instanceof Node ? one : document.createTextNode(shown(one)))));
 }
 
+/** Put it in the place of the one element that is there, unless it is the same; the focus stays where it is. */
+export function swap(element, made) {
+  if (made.isEqualNode(element.firstChild)) return;
+  const stops = () => [...element.querySelectorAll("a, [tabindex]")];
+  const at = stops().indexOf(document.activeElement);
+  element.replaceChildren(made);
+  stops()[at]?.focus({ preventScroll: true });
+}
+
 /** A link that somebody else has written: only where it leads to a page by http or https, and in a window of its own. */
 export function outside(address, text = "") {
   let url;

@@ -2,7 +2,7 @@
 //
 // An agent is asked in a sandboxed frame (agent.js). Whatever comes out of it is data: looked at for its shape, shown as text.
 
-import { el, write } from "./dom.js";
+import { el, swap, write } from "./dom.js";
 import { begun, bytes, count, decoded, lines, moment, quoted, raw, unfinished } from "./text.js";
 
 const LONGEST_MS = 10000;
@@ -99,7 +99,24 @@ export function filesPage(kind, id, path) {
     write(says, error ? error.message : "");
   }
 
+  let busy = false;
+
+  /** Look again, with each look at the master. */
+  async function again() {
+    if (busy) return;
+    busy = true;
+    try {
+      await folder();
+      tell();
+    } catch (error) {
+      tell(error);
+    } finally {
+      busy = false;
+    }
+  }
+
   function update(known) {
+    if (agent && kind === "folder") again();
     if (agent !== undefined || !known.agents.length) return;
     const found = known.agents.find((one) => one.id === id);
     if (!found?.address) {
@@ -109,8 +126,8 @@ export function filesPage(kind, id, path) {
     }
     agent = asking(found.address, found.host);
     write(where, crumbs(id, path, found.host));
-    const shown = kind === "folder" ? folder(agent) : file(agent);
-    shown.catch(tell);
+    if (kind === "folder") again();
+    else file().catch(tell);
   }
 
   function end() {
@@ -118,7 +135,7 @@ export function filesPage(kind, id, path) {
     agent?.end();
   }
 
-  async function folder(agent) {
+  async function folder() {
     const found = (await agent.browse(path)).sort((one, other) => one.path.localeCompare(other.path));
     const rows = found.slice(0, MOST_FILES).map((one) => {
       const isFolder = one.mode.startsWith("d");
@@ -126,10 +143,12 @@ export function filesPage(kind, id, path) {
       return el("tr", {}, el("td", {}, el("a", { href: to }, nameOf(one.path) + (isFolder ? "/" : ""))), el("td", { class: "right" }, isFolder ? "" : bytes(one.size)), el("td", {}, moment(one.time)), el("td", {}, one.mode), el("td", {}, one.user));
     });
     const heads = ["Name", "Size", "Written", "Mode", "Owner"].map((one) => el("th", { scope: "col" }, one));
-    write(body, rows.length ? el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))) : el("p", { class: "faint" }, "There is nothing in it."), found.length > MOST_FILES ? el("p", { class: "faint" }, `and more than these ${count(MOST_FILES)}`) : "");
+    const table = el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)));
+    const made = el("div", {}, rows.length ? table : el("p", { class: "faint" }, "There is nothing in it."), found.length > MOST_FILES ? el("p", { class: "faint" }, `and more than these ${count(MOST_FILES)}`) : "");
+    swap(body, made);
   }
 
-  async function file(agent) {
+  async function file() {
     const text = el("pre", { tabindex: 0, role: "region", "aria-label": "The file's text" });
     const place = el("p", { class: "number", role: "status" });
     const follow = el("input", { type: "checkbox", id: "follow" });

@@ -11,8 +11,10 @@ const KINDS = {
   DROPPED: "lost", GONE: "lost", GONE_BY_OPERATOR: "lost",
 }; // prettier-ignore
 
+const kind = (word) => (Object.hasOwn(KINDS, word) ? KINDS[word] : "unknown");
+
 /** A state as people see it. */
-export const state = (word) => badge(KINDS[word] ?? "unknown", word);
+export const state = (word) => badge(kind(word), word);
 
 /** What a task's health checks say of it; nothing where it has none. */
 export const health = (task) => (task.ended || task.healthy === undefined ? "" : task.healthy ? badge("done", "healthy") : badge("ill", "unhealthy"));
@@ -21,8 +23,8 @@ const since = (seconds) => (seconds > 0 ? span(Date.now() / 1000 - seconds) : ""
 
 // what is wrong comes first, then what moves, then what runs, and at the end what is over, the newest first
 const ORDER = ["lost", "unknown", "failed", "start", "stop", "run", "killed", "done"];
-const rank = (task) => (task.ended ? 100 : task.healthy === false ? -1 : ORDER.indexOf(KINDS[task.state] ?? "unknown"));
-const byName = (one, other) => one.localeCompare(other, "en", { numeric: true });
+const rank = (task) => (task.ended ? 100 : task.healthy === false ? -1 : ORDER.indexOf(kind(task.state)));
+const byName = new Intl.Collator("en", { numeric: true }).compare;
 
 const path = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
 export const taskAt = (task) => path("task", task.framework, task.id);
@@ -56,7 +58,7 @@ export const LISTS = {
     key: (row) => row.id,
     href: (row) => agentAt(row.id),
     words: (row) => [row.host, row.id, row.state, row.address, ...row.attributes.map((one) => one.join("="))],
-    first: (one, other) => ORDER.indexOf(KINDS[one.state] ?? "unknown") - ORDER.indexOf(KINDS[other.state] ?? "unknown") || byName(one.host, other.host),
+    first: (one, other) => ORDER.indexOf(kind(one.state)) - ORDER.indexOf(kind(other.state)) || byName(one.host, other.host),
     columns: [
       { name: "state", title: "State", cell: (row) => state(row.state), by: (row) => row.state },
       { name: "name", title: "Host", cell: (row) => row.host, by: (row) => row.host },
@@ -95,6 +97,7 @@ export function listPage(which, change) {
   const states = el("div", { class: "states", role: "group", "aria-label": "States" });
   const number = el("p", { class: "number", role: "status" });
   let params = new URLSearchParams();
+  const ordered = { of: undefined, by: "", rows: [] };
   const body = list({
     label: what.title,
     columns: what.columns,
@@ -131,17 +134,20 @@ export function listPage(which, change) {
     element: el("section", { class: `lists ${which}` }, el("div", { class: "tools" }, el("label", { for: "filter" }, "Find"), input, states, number), body.element),
     update(known, now) {
       params = now;
-      if (document.activeElement !== input) input.value = params.get("q") ?? "";
+      if (input.value !== (params.get("q") ?? "")) input.value = params.get("q") ?? "";
       const all = known[which];
-      const words = (params.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-      const found = words.length ? all.filter((row) => has(what.words(row).join("\n").toLowerCase(), words)) : all;
-      chips(found, params.get("state") ?? "");
-      const rows = params.get("state") ? found.filter((row) => row.state === params.get("state")) : [...found];
       const sort = params.get("sort") ?? "";
       const column = what.columns.find((one) => one.name === sort.replace(/^-/, ""));
-      const order = column ? (one, other) => compare(column.by(one), column.by(other)) : what.first;
-      rows.sort(order);
-      if (sort.startsWith("-")) rows.reverse();
+      // once for each answer and order, not for each letter that is typed
+      if (ordered.of !== all || ordered.by !== sort) {
+        const order = column ? (one, other) => compare(column.by(one), column.by(other)) : what.first;
+        Object.assign(ordered, { of: all, by: sort, rows: [...all].sort(order) });
+        if (sort.startsWith("-")) ordered.rows.reverse();
+      }
+      const words = (params.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+      const found = words.length ? ordered.rows.filter((row) => has((row.words ??= what.words(row).join("\n").toLowerCase()), words)) : ordered.rows;
+      chips(found, params.get("state") ?? "");
+      const rows = params.get("state") ? found.filter((row) => row.state === params.get("state")) : found;
       write(number, rows.length === all.length ? `${count(all.length)} ${which}` : `${count(rows.length)} of ${count(all.length)} ${which}`);
       body.show(rows, column?.name, sort.startsWith("-"), all.length ? "Nothing here is like that." : `The master knows no ${which}.`);
     },

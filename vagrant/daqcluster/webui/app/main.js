@@ -5,7 +5,7 @@ import { el, write } from "./dom.js";
 import { filesPage } from "./files.js";
 import { listPage, LISTS } from "./lists.js";
 import { load } from "./master.js";
-import { clock, count, span, unquoted } from "./text.js";
+import { clock, count, shown, span, unquoted } from "./text.js";
 
 /** Between two looks: at least so long, and so many times as long as the last one took, so that nobody's page is a burden. */
 const [SHORTEST_MS, LONGEST_MS, TIMES] = [2000, 60000, 8];
@@ -42,10 +42,11 @@ function show() {
   const { kind, ids, query } = route();
   params = new URLSearchParams(query);
   // a list's words are no other page, a file's path is
-  const name = kind in LISTS ? kind : location.hash;
+  const isList = Object.hasOwn(LISTS, kind);
+  const name = isList ? kind : location.hash;
   if (name !== current) {
     page?.end();
-    page = kind in LISTS ? listPage(kind, change) : kind === "folder" || kind === "file" ? filesPage(kind, ids[0], unquoted(query.replace(/^path=/, ""))) : ["task", "agent", "framework"].includes(kind) ? detailsPage(kind, ids) : undefined;
+    page = isList ? listPage(kind, change) : kind === "folder" || kind === "file" ? filesPage(kind, ids[0], unquoted(query.replace(/^path=/, ""))) : ["task", "agent", "framework"].includes(kind) ? detailsPage(kind, ids) : undefined;
     if (!page) return void (location.hash = "#/tasks");
     if (current) scrollTo(0, 0);
     write(byId("content"), page.element);
@@ -68,7 +69,7 @@ function change(words) {
 
 function fill() {
   if (at) page.update(known, params);
-  document.title = `${page.title} – Mesos`;
+  document.title = `${shown(page.title, 100)} – Mesos`;
   const chosen = route().kind;
   write(
     byId("nav"),
@@ -81,11 +82,10 @@ function tick() {
   const stale = at > 0 && age > Math.max(STALE_MS, 3 * pause);
   document.body.classList.toggle("stale", stale || Boolean(failed && at));
   if (at) write(byId("age"), `as of ${clock(new Date(at))}, ${span(age / 1000)} ago`);
-  const sentence = failed ? `${failed.why} Asked ${failed.times} ${failed.times === 1 ? "time" : "times"} in vain since ${clock(new Date(failed.since))}; ${at ? `what is shown is ${span(age / 1000)} old` : "nothing is known yet"}.` : "";
+  const sentence = failed ? ` Asked ${failed.times} ${failed.times === 1 ? "time" : "times"} in vain since ${clock(new Date(failed.since))}; ${at ? `what is shown is ${span(age / 1000)} old` : "nothing is known yet"}.` : "";
   byId("trouble").hidden = !failed;
-  // whoever hears the page is told once, not each second
-  if (byId("trouble").dataset.why !== (failed?.why ?? "")) byId("trouble").dataset.why = failed?.why ?? "";
-  if (failed) write(byId("trouble"), sentence);
+  if (failed && byId("why").textContent !== failed.why) write(byId("why"), failed.why);
+  write(byId("since"), sentence);
 }
 
 // ---------------------------------------------------------------- asking

@@ -85,8 +85,8 @@ export async function load() {
 
 /** name -> amount, and name -> ranges or items as a text. */
 function resources(values) {
-  const amounts = {};
-  const others = {};
+  const amounts = Object.create(null);
+  const others = Object.create(null);
   for (const one of list(values)) {
     const name = text(one.name);
     if (one.scalar) amounts[name] = (amounts[name] ?? 0) + Number(one.scalar.value);

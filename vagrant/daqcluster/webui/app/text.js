@@ -1,17 +1,17 @@
 // Texts as people read them. Names, messages, labels and lines are somebody else's: what would act or hide is shown instead,
-// as the commands of daqsched do (daqsched_executor.contract.foreign).
+// as the commands of daqsched do (daqsched_executor.contract.foreign), but for control characters: not every font has pictures
+// for them, so they are codes.
 
-const PICTURES = 0x2400;
 const UNSEEN =
   /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0d\uffa0\u{e0100}-\u{e01ef}]/gu;
+const SHORT = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 const MARKS = /(\p{M}{4})(\p{M}+)/gu;
 
 const hex = (code, digits) => code.toString(16).padStart(digits, "0");
 
 function code(one) {
   const point = one.codePointAt(0);
-  if (point < 32) return String.fromCodePoint(PICTURES + point);
-  if (point === 127) return "\u2421";
+  if (one in SHORT) return SHORT[one];
   if (point < 256) return `\\x${hex(point, 2)}`;
   return point < 65536 ? `\\u${hex(point, 4)}` : `\\U${hex(point, 8)}`;
 }
@@ -33,8 +33,11 @@ export function lines(text) {
 /** 12,345 */
 export const count = (number) => Math.round(number).toString().replace(/\B(?=(\d{3})+$)/g, ",");
 
-/** At most two decimals, none that say nothing. */
-export const amount = (number) => String(Math.round(number * 100) / 100);
+/** At most two decimals, fewer of what is large, none that say nothing. */
+export function amount(number) {
+  const scale = number >= 100 ? 1 : number >= 10 ? 10 : 100;
+  return String(Math.round(number * scale) / scale);
+}
 
 /** MiB, as people say them. */
 export function memory(mib) {
@@ -42,7 +45,10 @@ export function memory(mib) {
   return mib >= 1024 ? `${amount(mib / 1024)} GiB` : `${amount(mib)} MiB`;
 }
 
-export const bytes = (number) => (number < 1024 ? `${count(number)} B` : memory(number / 1024 / 1024).replace(/^0(\.\d+)? MiB/, `${amount(number / 1024)} KiB`));
+export function bytes(number) {
+  if (number < 1024) return `${count(number)} B`;
+  return number < 1024 * 1024 ? `${amount(number / 1024)} KiB` : memory(number / 1024 / 1024);
+}
 
 /** How long ago, in the two largest units that matter. */
 export function span(seconds) {
