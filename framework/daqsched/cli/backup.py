@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Optional
 import click
 
 from daqsched.cli.root import connect, main, state_options
-from daqsched.errors import DaqschedError, UserError
+from daqsched.errors import UserError
 from daqsched.terminal.out import say
 
 
@@ -87,5 +88,6 @@ def _write(file: Path, data: bytes) -> None:
             os.fsync(out.fileno())
         os.replace(beside, file)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise DaqschedError(f"{file} can't be written: {error.strerror}") from error
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise UserError(f"{file} can't be written ({error.strerror}): give another FILE, or make room") from error

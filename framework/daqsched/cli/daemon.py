@@ -82,6 +82,7 @@ def serve(
     from daqsched.mesos.outgoing import Framework
     from daqsched.serve.log import begin
     from daqsched.serve.term import Options
+    from daqsched.store import private
     from daqsched_executor.contract.forwarding import Access
     from daqsched_executor.contract.sysctl import unprotected
 
@@ -98,7 +99,7 @@ def serve(
         executor=(executor or _executor_beside(),),
     )
     folder = state_dir() if is_place(state) else Path(state)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.folder(folder, 0o750)
     told = Options(
         options["master"],
         framework,

@@ -38,7 +38,12 @@ class SocketFile:
 
     def make(self) -> socket.socket:
         """Listen at ``path``; raises `DaqschedError` where that is not possible, or another daemon's place."""
-        self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except OSError as error:
+            raise DaqschedError(
+                f"the socket {self.path} can't be made: {error.strerror}; give another --socket"
+            ) from error
         _look_at_folder(self.path.parent)
         # short names: a socket's path has at most 107 bytes
         mine = self.path.with_name(f".{secrets.token_urlsafe(2)}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Optional
 
-from daqsched.errors import Refused, Unreachable, UserError
+from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.settings import is_place
 from daqsched.store import Store
 from daqsched.store.sqlite import SqliteStore
@@ -28,7 +28,10 @@ def opened(state: str, credentials: Optional[Path], what: str, new: bool) -> Ite
     folder = Path(state)
     if not new and not (folder / "state.sqlite").exists():
         raise UserError(f"there is no state in {folder}: give --state")
-    sqlite = SqliteStore(folder)
+    try:
+        sqlite = SqliteStore(folder)
+    except DaqschedError as error:
+        raise UserError(str(error)) from error  # `serve` would have another status for it
     try:
         yield sqlite
     finally:

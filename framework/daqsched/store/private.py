@@ -17,8 +17,13 @@ BESIDE = ("-wal", "-shm", "-journal")
 
 def folder(path: Path, most: int = 0o700) -> None:
     """A folder that is there, ours, and open to nobody beyond ``most``; raises `DaqschedError` where it can't be."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = path.stat()  # it may be a link of root's to another disk
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.stat()  # it may be a link of root's to another disk
+    except OSError as error:
+        raise DaqschedError(
+            f"{path} can't be the folder of the state ({error.strerror}): give another --state"
+        ) from error
     _ours(path, found.st_uid)
     mode = stat.S_IMODE(found.st_mode)
     if mode & ~most & 0o777:
