@@ -8,7 +8,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Iterator
+from typing import IO, Any, Iterator
 
 from daqcluster.errors import ClusterError
 from daqcluster.member import Member
@@ -68,11 +68,12 @@ class Record:
 
 
 @contextmanager
-def locked(folder: Path, say: Say) -> Iterator[None]:
+def locked(folder: Path, say: Say) -> Iterator[IO[str]]:
     """One at a time works on the cluster in the folder.
 
     The lock lies beside the folder, which may be removed meanwhile; so is the lock, once there is no folder any more. A
-    child of ours between fork and exec holds it too: who has it can be sure that all processes carry their marks.
+    child of ours between fork and exec holds it too: who has it can be sure that all processes carry their marks. Gives the
+    open lock, for a program that is to keep it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.lock")
@@ -86,7 +87,7 @@ def locked(folder: Path, say: Say) -> Iterator[None]:
             if not _same(path, lock.fileno()):
                 continue  # its last holder has removed it
             try:
-                yield
+                yield lock
             finally:
                 if not folder.exists():
                     path.unlink(missing_ok=True)

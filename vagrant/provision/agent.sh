@@ -35,7 +35,9 @@ if [ -z "$resources" ]; then
 fi
 
 packages
+for=mesos-agent
 place mesos
+for=''
 daqsched
 
 account daq /var/lib/daq

@@ -52,6 +52,17 @@ link() {
   did "$1 -> $2"
 }
 
+# tree SOURCE TARGET: all files of a folder
+tree() {
+  ! diff -rq "$1" "$2" >/dev/null 2>&1 || return 0
+  rm -rf "$2.new"
+  cp -rT "$1" "$2.new"
+  chown -R root:root "$2.new"
+  rm -rf "$2"
+  mv -T "$2.new" "$2"
+  did "$2"
+}
+
 group() {
   getent group "$1" >/dev/null && return
   groupadd --system "$1"

@@ -78,6 +78,7 @@ P
   place mesos
   folder /etc/mesos root 755
   folder /var/lib/mesos-master mesos 750
+  tree "$parts/webui" /opt/mesos-webui
   put /etc/mesos/frameworks.json mesos 600 <"$secrets/frameworks.json"
   put /etc/mesos/master.env root 644 <<P
 MESOS_IP=$ip
@@ -86,6 +87,7 @@ MESOS_HOSTNAME=$name
 MESOS_WORK_DIR=/var/lib/mesos-master
 MESOS_CLUSTER=daq
 MESOS_REGISTRY=replicated_log
+MESOS_WEBUI_DIR=/opt/mesos-webui
 MESOS_ALLOCATION_INTERVAL=200ms
 MESOS_AGENT_PING_TIMEOUT=2secs
 MESOS_MAX_AGENT_PING_TIMEOUTS=5

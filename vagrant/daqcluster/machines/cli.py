@@ -7,6 +7,7 @@ import time
 
 import click
 
+from daqcluster.machines import harm
 from daqcluster.machines.farm import Farm
 
 
@@ -26,7 +27,47 @@ def prepare() -> None:
     _farm().prepare(os.environ)
 
 
+@machines.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def vagrant(words: tuple[str, ...]) -> None:
+    """Call Vagrant, after `prepare` where that is needed."""
+    _farm().vagrant(words, os.environ)
+
+
 @machines.command()
 def down() -> None:
     """End all machines, and leave nothing behind."""
     click.echo("down" if _farm().down() else "nothing was up")
+
+
+@machines.command()
+@click.argument("name")
+def cut(name: str) -> None:
+    """Pull a machine's cable: what is sent is lost, in silence."""
+    harm.cut(_farm().engine, name)
+    click.echo(f"{name} is cut off; daqcluster machines mend {name}")
+
+
+@machines.command()
+@click.argument("name")
+def mend(name: str) -> None:
+    """Put the cable in again."""
+    farm = _farm()
+    harm.mend(farm.engine, name, farm.bridge)
+    click.echo(f"{name} is connected")
+
+
+@machines.command()
+@click.argument("name")
+def hang(name: str) -> None:
+    """Let a machine's cvmfs hang."""
+    harm.hang(_farm().engine, name)
+    click.echo(f"cvmfs hangs on {name}; daqcluster machines answer {name}")
+
+
+@machines.command()
+@click.argument("name")
+def answer(name: str) -> None:
+    """Let a machine's cvmfs answer again."""
+    harm.answer(_farm().engine, name)
+    click.echo(f"cvmfs answers on {name}")

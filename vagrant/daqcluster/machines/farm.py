@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import ipaddress
 import json
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any, Mapping, NoReturn, Sequence
 
 from daqcluster import cache
 from daqcluster.engine import Engine
@@ -19,6 +17,7 @@ from daqcluster.errors import ClusterError
 from daqcluster.machines import image, network, parts, secrets
 from daqcluster.machines.parts import CHECKOUT
 from daqcluster.progress import Say
+from daqcluster.record import locked
 
 VAGRANT = CHECKOUT / "vagrant"
 
@@ -45,6 +44,10 @@ _DOCKER = {
 }
 _ALL = {"vagrant": "vagrant", "openssl": "openssl", "ip": "iproute2"}
 
+#: Commands of Vagrant before which all is made, and those that change machines.
+_PREPARED = ("up", "reload", "provision")
+_CHANGING = (*_PREPARED, "halt", "destroy", "suspend", "resume")
+
 DESTROY_S = 600.0
 
 
@@ -57,11 +60,29 @@ class Farm:
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         self.folder = Path(state) / "daqcluster" / f"machines-{self.ident}"
         self.bridge = f"daq-{self.ident}"
-        self._engine = Engine(self.folder / "engine", f"machines-{self.ident}")
+        self.engine = Engine(self.folder / "engine", f"machines-{self.ident}")
+
+    def vagrant(self, words: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+        """Become Vagrant, with what it needs; one at a time where it changes something."""
+        word = next((word for word in words if not word.startswith("-")), "")
+        if word in _PREPARED:
+            self.prepare(environ)
+        if word not in _CHANGING:
+            self._become(words, environ)
+        with locked(self.folder, self._say) as lock:
+            os.set_inheritable(lock.fileno(), True)  # held until it ends
+            self._become(words, environ)
+
+    @staticmethod
+    def _become(words: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+        env = {"VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_HOME": _read().get("home", ""), **environ}
+        os.chdir(VAGRANT)
+        os.execvpe("vagrant", ["vagrant", *words], {name: value for name, value in env.items() if value})
 
     def prepare(self, environ: Mapping[str, str]) -> dict[str, Any]:
         """All that `vagrant up` needs. What is there stays; gives what it wrote for the Vagrantfile."""
-        with self._locked():
+        with locked(self.folder, self._say):
+            self.folder.mkdir(mode=0o700, exist_ok=True)
             setting = self._wanted(environ)
             self._check(setting["provider"])
             servers = parts.make(self.folder / "parts", self._say)
@@ -78,18 +99,17 @@ class Farm:
     def down(self) -> bool:
         """Nothing of it is left, whatever was interrupted; whether there was something."""
         there = self.folder.exists() or SETTING.exists()
-        with self._locked():
+        with locked(self.folder, self._say):
             provider = _read().get("provider", "docker")
             if provider != "docker" and (VAGRANT / ".vagrant").exists():
                 # these are somebody else's to take down: a hypervisor's
                 subprocess.run(["vagrant", "destroy", "-f"], cwd=VAGRANT, timeout=DESTROY_S, check=True)
             if (self.folder / "engine").exists():
-                self._engine.down()
+                self.engine.down()
             network.remove(self.bridge)
             shutil.rmtree(self.folder, ignore_errors=True)
             shutil.rmtree(VAGRANT / ".vagrant", ignore_errors=True)
             SETTING.unlink(missing_ok=True)
-        self.lock.unlink(missing_ok=True)
         return there
 
     def _wanted(self, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -147,35 +167,31 @@ class Farm:
         key = self.folder / "key"
         if not key.exists():
             _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vagrant", "-f", str(key))
-        self._engine.up_again()
-        if self.bridge not in self._engine.command("network", "ls", "--format", "{{.Name}}").split():
-            prefix = setting["prefix"]
-            self._engine.command(
-                "network", "create", "--subnet", f"{prefix}.0/24", "--gateway", f"{prefix}.1",
+        self.engine.up_again()
+        self._forget_halves()
+        subnet = f"{setting['prefix']}.0/24"
+        networks = self.engine.command("network", "ls", "--format", "{{.Name}}").split()
+        if self.bridge in networks:
+            shown = self.engine.command("network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", self.bridge)
+            if shown.strip() != subnet:
+                raise ClusterError(f"the machines are in {shown.strip()}: make vagrant-down first")
+        else:
+            self.engine.command(
+                "network", "create", "--subnet", subnet, "--gateway", f"{setting['prefix']}.1",
                 "-o", f"com.docker.network.bridge.name={self.bridge}", self.bridge,
             )  # fmt: skip
         network.let_through(self.bridge)
         setting["image"] = image.ready(
-            self._engine, self.folder / "parts", self.folder / "key.pub", setting["mirror"], self._say
+            self.engine, self.folder / "parts", self.folder / "key.pub", setting["mirror"], self._say
         )
-        setting.update(key=str(key), docker=self._engine.address, bridge=self.bridge, cache=str(cache.folder()))
+        setting.update(key=str(key), docker=self.engine.address, bridge=self.bridge, cache=str(cache.folder()))
 
-    @property
-    def lock(self) -> Path:
-        """Held by whoever changes something here."""
-        return self.folder.parent / f".{self.folder.name}.lock"
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        with open(self.lock, "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._say("waiting for another process that is at work on these machines")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _forget_halves(self) -> None:
+        """Containers of which Vagrant knows nothing: it was killed before it wrote them down."""
+        for line in self.engine.command("ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Names}}").splitlines():
+            ident, name = line.split()
+            if _made(name) != ident:
+                self.engine.command("rm", "-f", ident)
 
 
 def _read() -> dict[str, Any]:
@@ -184,6 +200,14 @@ def _read() -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
+
+
+def _made(name: str) -> str:
+    """What Vagrant wrote down of a machine as a container; empty where it has none."""
+    try:
+        return (VAGRANT / ".vagrant" / "machines" / name / "docker" / "id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _run(*argv: str) -> None:

@@ -59,7 +59,15 @@ def rootfs(recipe: str, mirror: str, say: Say) -> Path:
     """The folder of the cache with ``rootfs.tar.zst``."""
 
     def make(folder: Path) -> None:
-        argv = [str(HERE / "machine" / "rootfs"), str(folder / "rootfs.tar.zst"), *([mirror] if mirror else [])]
+        # when we die, whatever of, it ends too
+        argv = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            str(HERE / "machine" / "rootfs"),
+            str(folder / "rootfs.tar.zst"),
+            *([mirror] if mirror else []),
+        ]
         with going_on(say, "making a Debian 12 for the machines (a minute or two)"):
             done = subprocess.run(argv, capture_output=True, text=True, timeout=ROOTFS_S, stdin=subprocess.DEVNULL)
         if done.returncode != 0:

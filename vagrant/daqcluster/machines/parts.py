@@ -38,6 +38,7 @@ def make(folder: Path, say: Say) -> dict[str, Path]:
         _mirror(root, names or (path,), folder / path if names else folder)
     # its links lead out of the tree, which is mounted elsewhere
     _same(CHECKOUT / "jobs" / "cvmfs", folder / "cvmfs", lambda place, names: set(), follow=True)
+    _mirror(CHECKOUT / "vagrant" / "daqcluster", ("webui", "hanging.py"), folder)
     with ThreadPoolExecutor(4) as pool:
         ready = {name: pool.submit(part.ready, say) for name, part in _SERVERS.items()}
         wheels = pool.submit(_wheels, say)

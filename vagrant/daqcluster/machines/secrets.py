@@ -6,7 +6,6 @@ Two folders: `control` for control machines, `agent` for farm machines, which ge
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
 from pathlib import Path
@@ -29,11 +28,12 @@ INDICES = "daqsched-logs-*"
 def make(folder: Path, control: str, address: str) -> None:
     """Make what is missing in the folder. ``control``: the machine that has Elasticsearch, and where it is."""
     done = folder / ".made"
-    if done.exists():
+    if done.exists() and done.read_text() == f"{control} {address}\n":
         return
-    os.umask(0o077)
+    # in place: machines have the folders mounted
+    done.unlink(missing_ok=True)
     for place in ("control/elasticsearch", "agent"):
-        (folder / place).mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / place).mkdir(mode=0o700, parents=True, exist_ok=True)
     users = {role: User(secrets.token_urlsafe(24), *_rights(role)) for role in ("admin", *ROLES)}
     elasticsearch.know(folder / "control" / "elasticsearch", users)
     for role, user in users.items():
@@ -44,7 +44,7 @@ def make(folder: Path, control: str, address: str) -> None:
     _write(folder / "control" / "framework.json", json.dumps(framework) + "\n")
     _write(folder / "control" / "frameworks.json", json.dumps({"credentials": [framework]}) + "\n")
     _certificates(folder, control, address)
-    done.touch()
+    _write(done, f"{control} {address}\n")
 
 
 def _rights(role: str) -> tuple[list[str], dict[str, list[str]]]:
