@@ -66,7 +66,9 @@ def test_an_action_that_hangs_ends_with_its_limit(farm: Farm) -> None:
     done = farm.run("act", "plain@hlt01", "hang", check=False)
     assert done.returncode == 4 and "did not end within 1.5 s and was killed" in done.stdout
     done = farm.run("act", "plain@hlt01", "nothing", check=False)
-    assert done.returncode == 4 and "no action 'nothing' (it has: dump, fail, hang)" in done.stdout
+    assert (
+        done.returncode == 2 and "no action 'nothing', nothing was asked for: plain has dump, fail, hang" in done.stderr
+    )
     done = farm.run("act", "nowhere", "dump", check=False)
     assert done.returncode == 2 and "no job fits" in done.stderr
 

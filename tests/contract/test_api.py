@@ -35,6 +35,28 @@ def serve(tmp_path: Path):
     made.close()
 
 
+def test_an_action_that_no_chosen_job_has_is_one_sentence(serve: Serve) -> None:
+    """With those that they have; no executor is asked. Where some have it, the others say so."""
+    offering = job("readout", hosts="hlt[01-09]", actions={"dump": ("/bin/true",), "reset": ("/bin/true",)})
+    serve.client.apply(Spec(jobs=(offering, job("rcd", hosts="hlt[01-02]"), job("evb", actions={"nosuch": ("x",)}))))
+    before = len(serve.edge.told)
+    for select, sentence in (
+        (["readout"], "there is no action 'nosuch', nothing was asked for: readout has dump, reset"),
+        (["r*"], "there is no action 'nosuch', nothing was asked for: rcd has none; readout has dump, reset"),
+    ):
+        with pytest.raises(UserError) as error:
+            serve.client.order(select, "act", "nosuch")
+        assert str(error.value) == sentence
+    serve.settle()
+    assert len(serve.edge.told) == before
+    answer = serve.client.order(["rcd", "evb"], "act", "nosuch")
+    assert answer.told == [] and sorted(answer.untold) == [
+        ("evb", "hlt01", "does not run"),
+        ("rcd", "hlt01", "has no action 'nosuch' (it has: none)"),
+        ("rcd", "hlt02", "has no action 'nosuch' (it has: none)"),
+    ]
+
+
 def test_apply_launches_on_the_next_offer_and_names_who_asked(serve: Serve) -> None:
     """From the socket through the loop to the edge; the user is the one that the kernel knows."""
     serve.daemon.put(events.Registered("fw", "m:5050"))
@@ -79,7 +101,7 @@ def test_stop_and_start_say_how_many_they_meant(serve: Serve) -> None:
 
 def test_an_order_says_whom_it_went_to_and_whom_not(serve: Serve) -> None:
     """Each with its reason; given again by its id it is the same one."""
-    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]"),)))
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]", actions={"dump": ("/bin/true",)}),)))
     serve.daemon.put(events.Registered("fw", "m:5050"))
     serve.daemon.put(events.OffersArrived((offer(),)))
     serve.settle()

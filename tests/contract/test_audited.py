@@ -160,11 +160,11 @@ def test_every_change_is_noted_before_its_answer(serve: Serve) -> None:
     """With what it was about, and the number by which it is found again; questions are not."""
     client, after = serve.client, serve.after
     serve.daemon.put(events.Registered("fw", "m:5050"))
-    spec = Spec(jobs=(job(),))
+    spec = Spec(jobs=(job(actions={"dump": ("/bin/true",)}),))
     name = digest(spec)
     first = {"operation": "apply", "digest": name, "message": "first", "revision": 1}
     assert after(lambda: client.apply(spec, "first")) == first
-    second = Spec(jobs=(job(), job("second")))
+    second = Spec(jobs=(*spec.jobs, job("second")))
     assert after(lambda: client.apply(second, only=["second"]))["only"] == ["second"]
     back = {"operation": "rollback", "back_to": 1, "message": "back", "digest": name, "revision": 3}
     assert after(lambda: client.rollback(1, "back")) == back

@@ -51,7 +51,7 @@ def test_the_attribute_hostname_pins_as_well_as_the_offers_own() -> None:
 def test_an_order_goes_to_every_living_executor_that_is_meant() -> None:
     """By its task and agent; one that was told to end gets none."""
     world = World(["hlt01", "hlt02"])
-    world.start(job(hosts="hlt[01-02]"))
+    world.start(job(hosts="hlt[01-02]", actions={"dump": ("/bin/true",)}))
     world.say(events.Held((("readout", "hlt02"),), "bob"))
     order = Order("1", "act", "alice", "dump")
     sent = of(
@@ -64,9 +64,9 @@ def test_who_can_not_hear_an_order_has_a_reason() -> None:
     """Each case has its own."""
     world = World()
     world.register()
-    world.apply(job())
+    world.apply(job(actions={"dump": ("/bin/true",)}))
 
-    def why(kind: str = "act", name: str = "") -> str:
+    def why(kind: str = "act", name: str = "dump") -> str:
         return why_not(world.engine.instances["readout", "hlt01"], Order("1", kind, "alice", name), world.now)
 
     assert (why(), why("retry")) == ("does not run", "does not run, and no back-off is under way")
@@ -75,6 +75,7 @@ def test_who_can_not_hear_an_order_has_a_reason() -> None:
     task = world.task_of("readout")
     world.report(task)
     assert (why(), why("retry"), why("snooze")) == ("", "", "has no checks")
+    assert why(name="nosuch") == "has no action 'nosuch' (it has: dump)"
     world.report(task, "TASK_UNREACHABLE")
     assert why() == "can't be told: hlt01 does not answer the master"
     world.report(task)

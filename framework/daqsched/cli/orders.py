@@ -103,7 +103,8 @@ def act(path: Path, select: Sequence[str], action: str, timeout: float, message:
     if as_json:
         print_json(found)
     else:
-        for one in found:
+        _show_untold(asked)
+        for one in found[len(asked.untold) :]:
             _show(one)
     failed = [one for one in found if not one.ok]
     if failed:

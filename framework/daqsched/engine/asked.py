@@ -55,12 +55,21 @@ def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float)
             farm.out.append(commands.Send(task.id, task.agent_id, order))
 
 
+def no_action(instance: Instance, order: Order) -> bool:
+    """Whether it has no such action; of a program that is an older one than the job file's, its executor knows alone."""
+    if order.kind != "act" or instance.job is None or order.name in instance.job.actions:
+        return False
+    return instance.record.task is None or instance.record.task.digest == instance.digest
+
+
 def why_not(instance: Instance, order: Order, now: float) -> str:
     """Why the order can't be given to this instance, for people; empty: it can. What the executor would answer itself
     (its program may be an older one than the job file's) is left to it."""
     task = instance.record.task
     if instance.job is None:
         return "is not wanted any more"
+    if no_action(instance, order):
+        return f"has no action {order.name!r} (it has: {', '.join(instance.job.actions) or 'none'})"
     if order.kind in ("snooze", "wake"):
         checks = [check.name for check in instance.job.checks]
         if not checks:

@@ -17,12 +17,13 @@ from starlette.routing import Route
 
 from daqsched import __version__, preflight
 from daqsched.engine import events
-from daqsched.engine.asked import why_not
+from daqsched.engine.asked import no_action, why_not
 from daqsched.engine.engine import Engine
 from daqsched.engine.match import by_attributes
 from daqsched.engine.surveys import why_waiting
 from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
+from daqsched.limits import shown
 from daqsched.protocol import (
     API,
     Info,
@@ -202,11 +203,20 @@ class Api:
         keys = await self._chosen(request, body.select)
         id = body.id or secrets.token_hex(4)
         order = Order(id, body.kind, user_of(request), body.name, body.until, body.message)
-        found = await self._ask(
-            lambda engine, now: [
-                (*key, why_not(engine.instances[key], order, now)) for key in keys if key in engine.instances
-            ]
-        )
+
+        def judged(engine: Engine, now: float) -> tuple[list[tuple[str, str, str]], dict[str, list[str]]]:
+            asked = [engine.instances[key] for key in keys if key in engine.instances]
+            lacking = {
+                one.name: list(one.job.actions) for one in asked if one.job is not None and no_action(one, order)
+            }
+            if not all(no_action(one, order) for one in asked):
+                lacking = {}
+            return [(*one.key, why_not(one, order, now)) for one in asked], lacking
+
+        found, lacking = await self._ask(judged)
+        if lacking:
+            has = [f"{job} has {some(names) or 'none'}" for job, names in sorted(lacking.items())]
+            raise UserError(f"there is no action {shown(body.name)}, nothing was asked for: {some(has, '; ')}")
         await asyncio.wrap_future(self._daemon.request(events.Ordered(keys, order)))
         return OrderAnswer(id, [(job, host) for job, host, why in found if not why], [one for one in found if one[2]])
 
