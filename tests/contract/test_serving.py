@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import json
 import logging
 import os
 import random
@@ -25,6 +26,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from daqsched.errors import DaqschedError
 from daqsched.serve.accounts import Accounts, group_id
+from daqsched.serve.audit import Audit
 from daqsched.serve.connections import HEADER_BYTES, HEADER_LINES, Times
 from daqsched.serve.door import caller_of
 from daqsched.serve.peers import Identity, read_identity
@@ -433,6 +435,40 @@ def test_an_answer_comes_through_a_spare_as_it_comes(tmp_path: Path, identity: I
             app.more.set()
             assert next(pieces) == b"second\n"
         assert http.get("/large").content == b"x" * 16_000_000
+
+
+def test_who_can_not_show_that_it_is_a_peer_is_counted(
+    tmp_path: Path, identity: Identity, stranger: Identity, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the audit file, and in the log once; whoever comes a thousand times writes no thousand lines."""
+    path = tmp_path / "audit.ndjson"
+    audit = Audit(path)
+    times = Times(header_s=0.5)
+    with serving(
+        tmp_path / "leader", App(), peers=("127.0.0.1", 0), identity=identity, audit=audit, times=times
+    ) as leader:
+        port = int(leader.address.rpartition(":")[2])
+        for number in range(300):
+            with socket.create_connection(("127.0.0.1", port)) as one:
+                one.sendall(b"GET / HTTP/1.1\r\n\r\n" if number % 2 else b"")
+        foreign = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        foreign.check_hostname, foreign.verify_mode = False, ssl.CERT_NONE
+        foreign.load_cert_chain(stranger.path)
+        with httpx.Client(verify=foreign) as http, pytest.raises(httpx.TransportError):
+            http.get(f"https://{leader.address}/x")
+        with socket.create_connection(("127.0.0.1", port)) as silent:
+            until(lambda: _ended(silent), "who says nothing is ended")
+
+        def rows() -> list[dict[str, Any]]:
+            return [json.loads(line) for line in path.read_text().splitlines()]
+
+        until(lambda: sum(row.get("count", 1) for row in rows()) == 302, "all are counted")
+        found = rows()
+        assert {(row["operation"], row["result"], row["door"], row["via"]) for row in found} == {
+            ("handshake", "refused", "peer", "127.0.0.1")
+        }
+        assert {"it went away", "http request", "it did not end its handshake in time"} <= {row["why"] for row in found}
+        assert len(found) <= 20 and caplog.text.count("did not show our peers' certificate") == 1
 
 
 def word(leader: Serving, **other: Any) -> Word:

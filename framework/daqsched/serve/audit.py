@@ -45,7 +45,7 @@ class Entry:
     uid: int
     gid: int
     pid: int
-    #: ``socket``, or ``peer`` with the spare's name and address in ``via``.
+    #: ``socket``, or ``peer`` with the spare's name and address in ``via``, or only the address of who could not show to be one.
     door: str
     via: str
     operation: str
@@ -119,7 +119,7 @@ class Audit:
         if key not in self._held_back and len(self._held_back) >= MOST_KINDS:
             key, entry = (), Entry("", -1, -1, -1, "", "", "other", REFUSED, why="many kinds of refusals")
         held = self._held_back.setdefault(key, [now, 0, entry])
-        held[1], held[2] = held[1] + 1, entry
+        held[1], held[2] = held[1] + entry.about.get("count", 1), entry
         if self._timer is None:
             self._timer = threading.Timer(WINDOW_S, self._time_is_over)
             self._timer.daemon = True

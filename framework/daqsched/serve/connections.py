@@ -13,10 +13,11 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -53,6 +54,11 @@ DESCRIPTORS = 65536
 
 #: How long nobody is taken in where the system has no descriptor or memory for it.
 AGAIN_ACCEPT_S = 0.2
+
+LATE = "it did not end its handshake in time"
+
+#: So many kinds of strangers at the peers' port are told apart in a second.
+STRANGE = 20
 
 #: How often a warning about the same is written.
 AGAIN_S = 60.0
@@ -164,10 +170,13 @@ class Reception:
         times: Times,
         options: dict[str, Any],
         tls: Optional[Identity] = None,
+        strangers: Callable[[Mapping[tuple[str, str], int]], bool] = lambda counts: True,
     ) -> None:
-        """``options`` are what uvicorn's protocol wants to be told."""
+        """``options`` are what uvicorn's protocol wants to be told. ``strangers`` hears, once a second at most, how many came
+        from which address that could not show that they are peers, and why; where it does not take that, again later."""
         self.room = Room(limits)
         self._listener, self._times, self._options, self._tls = listener, times, options, tls
+        self._strangers, self._strange = strangers, Counter[tuple[str, str]]()
         self._greeted: set[asyncio.Task[None]] = set()
         self._sweeping: Optional[asyncio.Task[None]] = None
         #: When each warning was written, and how often it was not since.
@@ -233,16 +242,18 @@ class Reception:
         task = loop.create_task(self._greet(sock, seat, whose))
         self._greeted.add(task)
         seat.close = task.cancel
-        task.add_done_callback(partial(self._greeting_ended, sock))
+        task.add_done_callback(partial(self._greeting_ended, sock, whose))
 
     def _hear_again(self, listener: socket.socket) -> None:
         if listener is self._listener and listener.fileno() >= 0:
             asyncio.get_running_loop().add_reader(listener, self._accept)
 
-    def _greeting_ended(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+    def _greeting_ended(self, sock: socket.socket, whose: Whose, task: asyncio.Task[None]) -> None:
         self._greeted.discard(task)
         if task.cancelled():
             sock.close()  # also where it had not begun
+            if self._tls is not None and self._listener.fileno() >= 0:
+                self._refuse(whose, LATE)
 
     async def _greet(self, sock: socket.socket, seat: Seat, whose: Whose) -> None:
         loop = asyncio.get_running_loop()
@@ -256,21 +267,29 @@ class Reception:
         except (OSError, asyncio.TimeoutError) as error:
             self.room.leave(seat)
             sock.close()
-            if isinstance(error, ssl.SSLError):
-                self.tell("refused %s, which has not our peers' certificate: %s", whose.address, error.reason or error)
+            if self._tls is not None:
+                self._refuse(whose, _of_handshake(error))
             return
         if self._tls is not None:
             connection = transport.get_extra_info("ssl_object")
             if not self._tls.is_of(connection):
-                self.tell("refused %s, which shows another certificate than that of the peers", whose.address)
+                self._refuse(whose, "it shows another certificate")
                 transport.abort()
                 return
             self.room.rename(seat, f"a peer at {whose.address}")
+
+    def _refuse(self, whose: Whose, why: str) -> None:
+        """One who came as a peer, and is none. Whoever can cause it could fill a log: they are counted."""
+        self.tell("refused %s, which did not show our peers' certificate: %s", whose.address, why)
+        kind = (whose.address, why)
+        self._strange[kind if kind in self._strange or len(self._strange) < STRANGE else ("", "of many kinds")] += 1
 
     async def _sweep(self) -> None:
         """End those who keep us waiting, for a request or for the reading of an answer's end."""
         while True:
             await asyncio.sleep(min(1.0, self._times.header_s))
+            if self._strange and self._strangers(self._strange):
+                self._strange = Counter()
             late = self.room.overdue(time.monotonic())
             for seat in late:
                 self.room.leave(seat)
@@ -285,6 +304,13 @@ class Reception:
         words = "closed a connection of %s, which read less than %d KiB of its answer within %g s"
         self.tell(words, seat.caller, PIECE >> 10, self._times.unread_s)
         seat.close()
+
+
+def _of_handshake(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "SSL").replace("_", " ").lower()
+    # asyncio's word for its own time limit
+    return LATE if isinstance(error, (asyncio.TimeoutError, ConnectionAbortedError)) else "it went away"
 
 
 def _whose(sock: socket.socket, address: Any) -> tuple[Hashable, Whose]:

@@ -13,6 +13,8 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Optional
 
@@ -25,7 +27,7 @@ from daqsched.errors import DaqschedError, Unreachable, UserError
 from daqsched.protocol import Problem
 from daqsched.serve import word
 from daqsched.serve.accounts import Accounts
-from daqsched.serve.audit import REFUSED, Audit
+from daqsched.serve.audit import REFUSED, Audit, Entry
 from daqsched.serve.connections import Protocol, Reception, Times, Whose, descriptors
 from daqsched.serve.door import Caller
 from daqsched.serve.noted import note
@@ -102,8 +104,11 @@ class Serving:
         options: dict[str, Any] = {"config": config, "server_state": self._server.server_state, "app_state": {}}
         limits = descriptors(2)
         self._crew = Reception(self._file.socket, limits, times, options)
-        self._peers = Reception(listener, limits, times, options, identity) if listener is not None else None
         self._ended, self._audit = ended, audit
+        self._noting: Optional[Future[None]] = None
+        self._peers = None
+        if listener is not None:
+            self._peers = Reception(listener, limits, times, options, identity, self._note_strangers)
         #: For bodies that take long to read.
         self._reading = Planning("reading", 2)
         self._closing: Callable[[], object] = lambda: None
@@ -227,6 +232,20 @@ class Serving:
             caller = Caller(name, whose.uid, whose.gid, whose.pid, "peer" if whose.peer else "socket", whose.address)
             request = Request({**scope, "caller": caller, "audit": self._audit})
             await note(request, REFUSED, refusal.why)
+
+    def _note_strangers(self, counts: Mapping[tuple[str, str], int]) -> bool:
+        """Those who could not show that they are peers, into the audit file, unless it is still busy with those before."""
+        audit = self._audit
+        if audit is None or (self._noting is not None and not self._noting.done()):
+            return audit is None
+
+        def write() -> None:
+            for (address, why), count in counts.items():
+                about = {"count": count} if count > 1 else {}
+                audit.note(Entry("", -1, -1, -1, "peer", address, "handshake", REFUSED, about, why))
+
+        self._noting = audit.thread.submit(write)
+        return True
 
 
 class _Held:
