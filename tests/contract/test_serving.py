@@ -411,6 +411,12 @@ def test_a_spare_passes_on_who_asks_and_what_is_answered(tmp_path: Path, identit
         assert caller.via == "ctl2 (pid 9) at 127.0.0.1"
 
 
+def test_who_has_read_an_answer_may_ask_the_next_at_once(tmp_path: Path, identity: Identity) -> None:
+    """Over the same connection, however soon: an answer is complete with its last byte."""
+    with pair(tmp_path, identity) as (_app, _leader, http):
+        assert {http.get("/x").status_code for _ in range(300)} == {200}
+
+
 def test_a_leader_may_have_an_address_of_either_kind(tmp_path: Path, identity: Identity) -> None:
     """An IPv6 one has its brackets."""
     try:

@@ -18,8 +18,10 @@ import httpx
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
 from daqsched.errors import Unreachable
+from daqsched.limits import whole
 from daqsched.protocol import Problem
 from daqsched.serve import word
 from daqsched.serve.door import caller_of
@@ -130,7 +132,7 @@ class Spare:
                 await found.aclose()
 
         headers = {name: value for name, value in found.headers.items() if name.lower() not in _OF_THE_HOP}
-        return StreamingResponse(pieces(), found.status_code, headers)
+        return _Passed(pieces(), found.status_code, headers)
 
     async def _while_it_leads(self, leader: Card, request: Request, body: bytes) -> Optional[httpx.Response]:
         """Its answer, of which nothing is read yet; None: another leads by now. One that hangs or was cut off takes
@@ -185,6 +187,19 @@ class Spare:
             ),
         )
         return await self._http.send(asked, stream=True)
+
+
+class _Passed(StreamingResponse):
+    """Complete with the last byte that it announces, and not a moment later: who has read it may ask the next at once."""
+
+    async def stream_response(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        left = whole(self.headers.get("content-length", "")) or -1
+        async for piece in self.body_iterator:
+            left -= len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
+        if left != 0:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _sentence(found: httpx.Response) -> str:
