@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Sequence
 
 from daqcluster.errors import ClusterError
 
@@ -58,9 +59,14 @@ def processes(cluster: str) -> set[int]:
 
 
 def remove(cluster: str) -> None:
-    """The groups of a cluster's containers, the innermost first; one that is still busy for a moment is waited for."""
+    """The groups of a cluster's containers."""
+    remove_groups(_roots(cluster))
+
+
+def remove_groups(roots: Sequence[Path]) -> None:
+    """These groups and all below, the innermost first; one that is still busy for a moment is waited for."""
     deadline = time.monotonic() + 5.0
-    for root in _roots(cluster):
+    for root in roots:
         for place in [*sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True), root]:
             while place.exists():
                 try:

@@ -150,10 +150,7 @@ class Engine:
                 self._process.wait()
         processes.end(lambda: self._daemons() | self.pids(), 0.0, STOP_S)
         containers.unmount_below(self.folder)
-        for place in containers.CGROUPS.glob(f"*/{self._group}"):
-            for group in sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True):
-                group.rmdir()
-            place.rmdir()
+        containers.remove_groups(list(containers.CGROUPS.glob(f"*/{self._group}")))
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
