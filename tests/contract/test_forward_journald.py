@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Forwarding, Journal
+from daqsched_executor.forward.inputs.journald import JournalReader
 from fake_elastic import FakeElastic
 from forwarding import ForwarderProcess
-from waiting import until
+from waiting import alive, until
 
 BEGAN = time.time_ns() // 1000 - 60_000_000
 
@@ -71,6 +72,30 @@ def arrives(elastic: FakeElastic, count: int) -> None:
     """Each entry is stored once."""
     until(lambda: len(elastic.documents) >= count, f"{count} entries", 30)
     assert messages(elastic) == sorted(f"entry {number}" for number in range(count))
+
+
+def test_a_journalctl_that_hangs_is_killed_and_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it reads what is there, which never takes so long; people are told."""
+    program = tmp_path / "bin" / "journalctl"
+    program.parent.mkdir()
+    (tmp_path / "pids").touch()
+    program.write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/pids\nexec sleep 1000\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    spool, forward = tmp_path / "spool", tmp_path / "spool" / "forward"
+    for made in (spool / "streams", spool / "links", forward):
+        made.mkdir(parents=True)
+    told: list[str] = []
+    reader = JournalReader(
+        Journal(enabled=True), str(spool), str(forward), "hlt01", lambda about, text: told.append(text), stalled_s=0.3
+    )
+    try:
+        pids = until(lambda: len(found := (tmp_path / "pids").read_text().split()) > 1 and found, "it is tried again")
+        assert not alive(int(pids[0]))
+        assert told[0] == "cannot read the journal: journalctl has printed nothing for 0.3 s; it is tried again"
+    finally:
+        reader.close()
+    until(lambda: not any(alive(int(pid)) for pid in (tmp_path / "pids").read_text().split()), "none is left")
 
 
 def test_no_boot_and_no_vacuum_hides_an_entry(elastic: FakeElastic, folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daqsched_executor.contract import Forwarding, start_row, starts_path
+from daqsched_executor.contract import Forwarding, LogFiles, start_row, starts_path
 from fake_elastic import FakeElastic
 from forwarding import ForwarderProcess, Printer
 from waiting import until
@@ -66,6 +67,30 @@ def _looked_since(spool: Path, when: float) -> bool:
     while time.time() - when < 0.25:
         time.sleep(0.02)
     return True
+
+
+@pytest.mark.parametrize("service", [False, True])
+@pytest.mark.parametrize(("hours", "expected"), [(3, 3), (23, 23), (240, 24)])
+def test_what_was_there_before_has_its_files_time_to_a_day_before_it_was_found(
+    elastic: FakeElastic, spool: Path, service: bool, hours: int, expected: int
+) -> None:
+    """Whoever owns a file can give it any time, and a line's time decides its index; also of a service's log file."""
+    now = time.time()
+    if service:
+        path = spool.parent / "log" / "nsmd2.log"
+        path.parent.mkdir()
+        path.write_text("old\n")
+        files = LogFiles("nsmd2", (str(path),), from_start=True)
+        config = Forwarding(files=(files,))
+    else:
+        printer = Printer(spool)
+        printer.print("old\n")
+        path, config = printer.path, Forwarding()
+    os.utime(path, (now, now - hours * 3600))
+    process = ForwarderProcess(spool, elastic.url, "logs", config=config)
+    until(lambda: elastic.documents, "it is stored")
+    assert abs(seconds(document(elastic, "old")) - (now - expected * 3600)) < 60
+    assert process.stop() == 0
 
 
 def test_new_lines_do_not_wait_for_a_backlog(elastic: FakeElastic, spool: Path) -> None:

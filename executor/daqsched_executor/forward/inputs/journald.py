@@ -56,7 +56,10 @@ class JournalReader:
 
     lost = 0
 
-    def __init__(self, journal: Journal, spool: str, folder: str, host: str, complain: Complain) -> None:
+    def __init__(
+        self, journal: Journal, spool: str, folder: str, host: str, complain: Complain, stalled_s: float = STALLED_S
+    ) -> None:
+        self._stalled_s = stalled_s
         self._journal, self._complain = journal, complain
         self._note = os.path.join(folder, "journald.cursor")
         self._file = SpoolFile(spool, "journald", host, "journal")
@@ -150,10 +153,10 @@ class JournalReader:
                 if not data:
                     break
                 first = self._append(entries.feed(data), first)
-            elif now - heard > (QUIET_S if follow else STALLED_S):
+            elif now - heard > (QUIET_S if follow else self._stalled_s):
                 if follow:
                     return None
-                raise OSError(f"journalctl has printed nothing for {STALLED_S:.0f} s")
+                raise OSError(f"journalctl has printed nothing for {self._stalled_s:g} s")
             if now >= next_sync:
                 next_sync = now + SYNC_S
                 self._file.sync()
@@ -167,10 +170,10 @@ class JournalReader:
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         """It is gone when this returns: a second one beside it would read twice what it reads."""
         child.kill()
+        self._reap(child)
         while child.poll() is None and not self._over.is_set():
+            self._complain("journald", f"journalctl (process {child.pid}) can't be killed: it waits for a disk")
             self._reap(child)
-            if child.poll() is None:
-                self._complain("journald", f"journalctl (process {child.pid}) can't be killed: it waits for a disk")
         for pipe in (child.stdout, child.stderr):
             assert pipe is not None
             pipe.close()
