@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import shutil
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from release import trial, wheels
+from release import folder, trial, wheels
 from release.pythons import found
-from release.source import Source, next_of, of_commit
+from release.source import Source, of_commit
 from release.steps import ReleaseError, say, step
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,26 +54,32 @@ def _release(scratch: Path, tried: bool) -> None:
     wheels.check_portable(shelf)
     for lock in wheels.LOCKS:
         wheels.lock(source, lock, shelf)
+    pips = {version: scratch / f"gather-{version}" / "bin" / "python" for version in pythons}
+    executor = scratch / f"daqsched-executor-{source.version}"
+    with step("the executor as a folder"):
+        folder.executor(source, shelf, pips, executor)
+        folder.pack(executor, dist / f"{executor.name}-linux-{platform.machine()}.tar.gz", source.epoch)
     sums = wheels.sums(dist)
     if tried:
-        trial.all_of(source, next_of(source, scratch / "later"), pythons, shelf, scratch / "trial")
+        trial.all_of(source, pythons, pips, shelf, executor, scratch)
     target = ROOT / "dist"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(dist, target)
     say(f"dist/ has {len(sums.read_text().splitlines())} files and their SHA256SUMS")
 
 
-def _again(source: Source, shelf: Path, dist: Path, folder: Path) -> None:
+def _again(source: Source, shelf: Path, dist: Path, scratch: Path) -> None:
     """Raises `ReleaseError` where something of the machine, the time or the place got in."""
-    other = folder / "elsewhere"
+    other = scratch / "elsewhere"
     shutil.copytree(source.folder, other, symlinks=True)
-    (folder / "made").mkdir()
+    made_again = scratch / "made"
+    made_again.mkdir(parents=True)
     umask = os.umask(0o077)
     try:
-        wheels.make_ours(replace(source, folder=other), folder / "made", folder / "made")
+        wheels.make_ours(replace(source, folder=other), made_again, made_again)
     finally:
         os.umask(umask)
-    for made in (folder / "made").iterdir():
+    for made in made_again.iterdir():
         first = (shelf if made.suffix == ".whl" else dist) / made.name
         if wheels.sha256(first) != wheels.sha256(made):
             raise ReleaseError(f"{made.name} was built twice, and the two differ")

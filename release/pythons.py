@@ -13,7 +13,8 @@ from release.steps import ReleaseError
 #: Those that daqsched runs on.
 MINORS = range(9, 14)
 #: Those of EL 9 and Debian 12: without them there is no release.
-NEEDED = ("3.9", "3.11")
+EL, DEBIAN = "3.9", "3.11"
+NEEDED = (EL, DEBIAN)
 
 _RIGHT = "import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, {}))"
 

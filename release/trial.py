@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from release.pythons import NEEDED
-from release.source import Source
-from release.steps import run, step
+from release import farm, folder, wheels
+from release.pythons import DEBIAN, NEEDED
+from release.source import Source, next_of
+from release.steps import ReleaseError, run, say, step
+
+ROOT = Path(__file__).resolve().parent.parent
 
 #: What an installation finds of its surroundings: no settings of pip, no proxy, no index.
 BARE = {
@@ -36,17 +41,65 @@ def install(python: str, environment: Path, shelf: Path, *locks: str) -> Path:
     return environment / "bin"
 
 
-def all_of(source: Source, later: Source, pythons: Mapping[str, str], shelf: Path, folder: Path) -> None:
+def all_of(
+    source: Source, pythons: Mapping[str, str], pips: Mapping[str, Path], shelf: Path, executor: Path, scratch: Path
+) -> None:
     """Every trial."""
-    folder.mkdir()
-    # the oldest, the newest, and that of Debian 12
-    tried = {version: pythons[version] for version in (*NEEDED, list(pythons)[-1])}
-    for version, python in tried.items():
-        with step(f"daqsched is installed without a network on Python {version}"):
-            commands = install(python, folder / f"control-{version}", shelf, "daqsched")
-            said = alone([commands / "daqsched", "--version"], folder)
-            assert source.version in said, said
-            said = alone([commands / "daqsched", "validate", source.folder / "jobs" / "quickstart.py"], folder)
-        with step(f"daqsched-executor is installed without a network on Python {version}"):
-            commands = install(python, folder / f"farm-{version}", shelf, "daqsched-executor")
-            assert source.version in alone([commands / "daqsched-executor", "--version"], folder)
+    for version in NEEDED:
+        with step(f"daqsched and daqsched-executor are installed without a network on Python {version}"):
+            control = install(pythons[version], scratch / f"control-{version}", shelf, "daqsched", "daqcluster")
+            _says(source, [control / "daqsched", "--version"])
+            alone([control / "daqsched", "validate", source.folder / "jobs" / "quickstart.py"], scratch)
+            farm_machine = install(pythons[version], scratch / f"farm-{version}", shelf, "daqsched-executor")
+            _says(source, [farm_machine / "daqsched-executor", "--version"])
+            _says(source, [pythons[version], "-ISB", executor / "bin" / "daqsched-executor", "--version"])
+            _start_up(pythons[version], farm_machine, executor)
+    with step("another version of the same, for an upgrade"):
+        later = next_of(source, scratch / "later" / "source")
+        other = {DEBIAN: pips[DEBIAN]}
+        more = _shelf(later, shelf, scratch / "later" / "shelf")
+        folder.executor(later, more, other, scratch / "later" / "executor")
+        shutil.copytree(scratch / "later" / "executor", scratch / "later" / "control")
+        folder.serve(later, more, other, scratch / "later" / "serve")
+        shutil.copytree(scratch / "later" / "serve", scratch / "later" / "control", dirs_exist_ok=True)
+    farm.quickstart(
+        scratch / "quickstart",
+        source.folder / "jobs",
+        scratch / f"control-{DEBIAN}" / "bin",
+        executor,
+        scratch / "later" / "control" / "bin",
+        scratch / "later" / "executor",
+        (source.version, later.version),
+    )
+
+
+def _says(source: Source, argv: list[str | Path]) -> None:
+    said = alone(argv, source.folder)
+    if source.version not in said:
+        raise ReleaseError(f"{argv[-2]} is not {source.version}: {said}")
+
+
+def _start_up(python: str, installed: Path, executor: Path) -> None:
+    """Print what a start costs out of the folder, compared with an installation."""
+    second = f"{python} -ISB {executor / 'bin' / 'daqsched-executor'}"
+    argv: list[str | Path] = [
+        sys.executable,
+        ROOT / "bench" / "start.py",
+        installed / "daqsched-executor",
+        second,
+        "--starts",
+        "10",
+    ]
+    say(f"installed and as a folder: {run(argv).strip()}")
+
+
+def _shelf(later: Source, shelf: Path, target: Path) -> Path:
+    """The same wheels of others, and those of ours in the later version."""
+    target.mkdir()
+    for wheel in shelf.glob("*.whl"):
+        if not wheel.name.startswith(("daqsched", "daqcluster", "http_parser")):
+            shutil.copy2(wheel, target)
+    wheels.make_ours(later, target, target)
+    for name in wheels.LOCKS:
+        wheels.lock(later, name, target)
+    return target

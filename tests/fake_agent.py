@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,10 @@ class FakeAgent:
 class ExecutorUnderTest:
     """A real ``daqsched-executor run`` in its own sandbox, started as the posix launcher does it: own session."""
 
-    def __init__(self, agent: FakeAgent, sandbox: Path, **environ: str) -> None:
+    #: Another one is started in the same way.
+    COMMAND: Sequence[str] = (sys.executable, "-m", "daqsched_executor")
+
+    def __init__(self, agent: FakeAgent, sandbox: Path, command: Sequence[str] = COMMAND, **environ: str) -> None:
         sandbox.mkdir(parents=True, exist_ok=True)
         self.agent, self.sandbox = agent, sandbox
         self.spool = sandbox.parent / "spool"
@@ -207,7 +210,7 @@ class ExecutorUnderTest:
         }
         with open(sandbox / "stdout", "ab") as out, open(sandbox / "stderr", "ab") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "daqsched_executor", "run"],
+                [*command, "run"],
                 cwd=sandbox, env=environment, stdout=out, stderr=err, start_new_session=True,
             )  # fmt: skip
 

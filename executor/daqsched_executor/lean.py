@@ -27,6 +27,9 @@ DEFERRED = ("inspect", "ipaddress", "traceback", "uuid")
 #: Their importers cope with an ImportError; no executor speaks TLS.
 ABSENT = ("ssl",)
 
+#: In compiled code: made of its source's hash, and never compared with it. So is that of a release's folder.
+UNCHECKED = (0b01).to_bytes(4, "little")
+
 
 class Deferred(ModuleType):
     """Stands for a module until an attribute of it is asked for."""
@@ -104,11 +107,13 @@ def keep(packages: Iterable[str]) -> None:
 
 
 def _code_of(name: str, spec: ModuleSpec) -> bytes:
-    """The marshalled code, as it lies beside the source if that has not changed since (PEP 552): 20 times as quick as to
-    make it again."""
+    """The marshalled code, as it lies beside the source if that has not changed since, or may not change (PEP 552): 20 times
+    as quick as to make it again."""
     loader: Any = spec.loader
     try:
         data: bytes = loader.get_data(spec.cached)
+        if data[:8] == importlib._bootstrap_external.MAGIC_NUMBER + UNCHECKED:
+            return data[16:]
         source = loader.path_stats(spec.origin)
         numbers = 0, int(source["mtime"]), source["size"]
         head = b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)

@@ -264,7 +264,7 @@ def test_the_daemon_deletes_old_lines(cluster: Any, tmp_path: Path) -> None:
     later.chmod(0o755)
     farm.patch(
         "import daqsched.serve.expiry as expiry, types; expiry.FIRST_S = expiry.EVERY_S = 1.0; "
-        f"expiry.sys = types.SimpleNamespace(executable={str(later)!r})"
+        f"expiry.sys = types.SimpleNamespace(executable={str(later)!r}, path=[])"
     )
     farm.serve()
     index = Index(cluster.elasticsearch_url, prefix)

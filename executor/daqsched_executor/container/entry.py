@@ -70,7 +70,8 @@ def become_runner(
     os.execve(
         sys.executable,
         [sys.executable, "-m", "daqsched_executor.container", str(order), payload.instance],
-        dict(os.environ),
+        # an executor in a folder of its own (release/folder.py) is on nobody's path but ours
+        {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 

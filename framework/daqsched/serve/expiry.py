@@ -6,6 +6,7 @@ A process of its own: the client of Elasticsearch takes 38 MB, and the daemon ha
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from pathlib import Path
@@ -32,6 +33,8 @@ class Expiry:
 
     def __init__(self, socket: Path) -> None:
         self._argv = [sys.executable, "-m", "daqsched.cli", "--socket", str(socket), "logs", "expire"]
+        # where we are in a folder of our own (release/folder.py), that is on nobody's path but ours
+        self._environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expiry", daemon=True)
         self._thread.start()
@@ -45,7 +48,7 @@ class Expiry:
         while not self._over.wait(wait_s):
             wait_s = EVERY_S
             try:
-                done = run(self._argv, TIMEOUT_S, MOST_BYTES)
+                done = run(self._argv, TIMEOUT_S, MOST_BYTES, self._environ)
             except (OSError, TimeoutError) as error:
                 logger.warning("old lines could not be deleted: %s", error)
                 continue

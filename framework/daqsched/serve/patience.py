@@ -8,8 +8,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
-from typing import Callable, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Callable, NamedTuple, Optional, TypeVar
 
 Answer = TypeVar("Answer")
 
@@ -47,7 +47,7 @@ class Done(NamedTuple):
         return f"{self.out}\n{self.err}".strip()
 
 
-def run(argv: Sequence[str], limit_s: float, most: int) -> Done:
+def run(argv: Sequence[str], limit_s: float, most: int, environ: Optional[Mapping[str, str]] = None) -> Done:
     """Run a program to its end. Of what it prints no more than the first ``most`` bytes are kept, of each of the two.
 
     Raises `TimeoutError` where it takes longer, after it and its process group were ended; `OSError` where it can't be started.
@@ -55,7 +55,12 @@ def run(argv: Sequence[str], limit_s: float, most: int) -> Done:
     until = time.monotonic() + limit_s
     with (
         subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            argv,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         ) as process,
         selectors.DefaultSelector() as ready,
     ):
