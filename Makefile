@@ -51,6 +51,7 @@ bench:
 	.venv/bin/python bench/scale.py
 	.venv/bin/python bench/logs.py
 	.venv/bin/python bench/follow.py
+	.venv/bin/python bench/webui.py
 
 faults:
 	@scripts/setup --tests

@@ -14,10 +14,10 @@ const ago = (seconds) => (seconds > 0 ? `${moment(seconds)}, ${span(Date.now() /
 const facts = (...pairs) =>
   el("dl", {}, pairs.filter(([, value]) => value !== "" && value !== undefined && value !== null && value.length !== 0).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 
-const table = (heads, rows) =>
-  el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": heads.join(", ") }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((one) => el("td", {}, one)))))));
+const table = (label, heads, rows) =>
+  el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": label }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((one) => el("td", {}, one)))))));
 
-const named = (pairs) => (pairs.length ? table(["Name", "Value"], pairs) : el("p", { class: "faint" }, "none"));
+const named = (label, pairs) => (pairs.length ? table(label, ["Name", "Value"], pairs) : el("p", { class: "faint" }, "none"));
 
 const said = (name) => (name === "mem" || name === "disk" ? memory : amount);
 
@@ -31,7 +31,7 @@ const sandbox = (task) => asBytes(`/frameworks/${task.framework}/executors/${tas
 function tasksOf(tasks) {
   const rows = [...tasks].sort(LISTS.tasks.first);
   return [
-    table(["State", "Task", "Agent", "Health", "Message"], rows.slice(0, MOST_TASKS).map((one) => [state(one.state), el("a", { href: taskAt(one) }, one.name || one.id), one.host, health(one), one.message])),
+    table("Tasks", ["State", "Task", "Agent", "Health", "Message"], rows.slice(0, MOST_TASKS).map((one) => [state(one.state), el("a", { href: taskAt(one) }, one.name || one.id), one.host, health(one), one.message])),
     rows.length > MOST_TASKS ? el("p", { class: "faint" }, `and ${count(rows.length - MOST_TASKS)} more: find them in the list of tasks`) : "",
   ];
 }
@@ -56,12 +56,12 @@ const DETAILS = {
       ),
       el("h3", {}, "What it said"),
       task.statuses.length ? "" : el("p", { class: "faint" }, "nothing yet"),
-      table(["When", "State", "Health", "Message", "Reason", "From"], task.statuses.slice(-MOST_STATUSES).reverse().map((one) => [moment(one.time), state(one.state), one.healthy === undefined ? "" : one.healthy ? "healthy" : "unhealthy", one.message, one.reason, one.source])),
+      table("What it said", ["When", "State", "Health", "Message", "Reason", "From"], task.statuses.slice(-MOST_STATUSES).reverse().map((one) => [moment(one.time), state(one.state), one.healthy === undefined ? "" : one.healthy ? "healthy" : "unhealthy", one.message, one.reason, one.source])),
       task.statuses.length > MOST_STATUSES ? el("p", { class: "faint" }, `the last ${MOST_STATUSES} of ${count(task.statuses.length)}`) : "",
       el("h3", {}, "Labels"),
-      named(task.labels),
+      named("Labels", task.labels),
       el("h3", {}, "Resources"),
-      named(ofResources(task.asked)),
+      named("Resources", ofResources(task.asked)),
     ];
   },
   agent(known, id) {
@@ -73,7 +73,7 @@ const DETAILS = {
       el("p", { class: "lead" }, state(agent.state), ` ${count(agent.tasks)} tasks`),
       facts(["Address", agent.address], ["Registered", ago(agent.registered)], ["Registered again", ago(agent.reregistered)], ["Mesos", agent.version], ["Agent id", agent.id]),
       el("h3", {}, "Resources"),
-      table(["Name", "In use", "Free", "Offered now"], [
+      table("Resources", ["Name", "In use", "Free", "Offered now"], [
         ...names.map((name) => {
           const [total, used, offered] = [agent.total, agent.used, agent.offered].map((one) => one.amounts[name] ?? 0);
           const say = said(name);
@@ -82,7 +82,7 @@ const DETAILS = {
         ...Object.entries(agent.total.others).map(([name, value]) => [name, agent.used.others[name] ?? "none", `of ${value}`, ""]),
       ]),
       el("h3", {}, "Attributes"),
-      named(agent.attributes),
+      named("Attributes", agent.attributes),
       el("h3", {}, "Tasks"),
       tasksOf(known.tasks.filter((one) => one.agent === id)),
     ];
@@ -107,8 +107,8 @@ const DETAILS = {
         ["Framework id", framework.id],
       ),
       el("h3", {}, "Resources in use"),
-      named(ofResources(framework.used)),
-      framework.labels.length ? [el("h3", {}, "Labels"), named(framework.labels)] : "",
+      named("Resources in use", ofResources(framework.used)),
+      framework.labels.length ? [el("h3", {}, "Labels"), named("Labels", framework.labels)] : "",
       el("h3", {}, "Tasks"),
       tasksOf(known.tasks.filter((one) => one.framework === id)),
     ];

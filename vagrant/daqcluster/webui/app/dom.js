@@ -46,6 +46,7 @@ export function outside(address, text = "") {
   return link;
 }
 
+const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = {
   run: "M6 2a4 4 0 1 0 0 8 4 4 0 0 0 0-8z",
   start: "M3 1.5l7 4.5-7 4.5z",
@@ -58,17 +59,21 @@ const SHAPES = {
   ill: "M4.8 1h2.4l-.5 6.2H5.3zM4.8 8.6h2.4V11H4.8z",
 };
 
-/** A state: its family's colour, its own shape and its word. */
-export function badge(kind, word) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+function sign(shape) {
+  const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 12 12");
   svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", SHAPES[kind]);
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", shape);
   path.setAttribute("fill-rule", "evenodd");
   svg.append(path);
-  return el("span", { class: `badge ${kind}` }, svg, word);
+  return svg;
 }
+
+const SIGNS = Object.fromEntries(Object.entries(SHAPES).map(([kind, shape]) => [kind, sign(shape)]));
+
+/** A state: its family's colour, its own shape and its word. */
+export const badge = (kind, word) => el("span", { class: `badge ${kind}` }, SIGNS[kind].cloneNode(true), word);
 
 /** How much of it is in use: a bar beside its numbers. */
 export function share(used, total, say) {

@@ -3,7 +3,8 @@
 // An agent is asked in a sandboxed frame (agent.js). Whatever comes out of it is data: looked at for its shape, shown as text.
 
 import { el, swap, write } from "./dom.js";
-import { begun, bytes, count, decoded, lines, moment, quoted, raw, unfinished } from "./text.js";
+import { taskAt } from "./lists.js";
+import { asBytes, begun, bytes, count, decoded, lines, moment, quoted, raw, unfinished } from "./text.js";
 
 const LONGEST_MS = 10000;
 /** What an agent gives at most at once (Mesos' files.cpp: 16 pages of memory). */
@@ -71,26 +72,29 @@ function asking(address, host) {
 
 const nameOf = (path) => decoded(raw(path.slice(path.lastIndexOf("/") + 1)));
 
-/** The path's own parts, each leading to its folder. */
-function crumbs(agent, path, host) {
-  const run = /^\/frameworks\/[^/]+\/executors\/([^/]+)\/runs\/[^/]+/.exec(path);
-  const top = run ? run[0] : "";
+const SANDBOX = /^\/frameworks\/([^/]+)\/executors\/([^/]+)\/runs\/[^/]+/;
+
+/** The path's own parts, each leading to its folder; what it is the sandbox of; and where it is. */
+function crumbs(agent, path, task, host) {
+  const top = SANDBOX.exec(path)?.[0] ?? "";
   const parts = path.slice(top.length).split("/").filter(Boolean);
   let at = top;
   const links = parts.map((part, place) => {
     at += `/${part}`;
     return [" / ", place === parts.length - 1 ? el("b", {}, nameOf(part)) : el("a", { href: folderAt(agent, at) }, nameOf(part))];
   });
-  return el("p", { class: "path" }, el("a", { href: folderAt(agent, top || "/") }, run ? `sandbox of ${decoded(raw(run[1]))}` : "/"), links, el("span", { class: "faint" }, `on ${host}`));
+  const of = task ? [" of ", el("a", { href: taskAt(task) }, task.name || task.id)] : "";
+  return el("p", { class: "path" }, el("a", { href: folderAt(agent, top || "/") }, top ? "sandbox" : "/"), links, el("span", { class: "faint" }, of, ` on ${host}`));
 }
 
 /** The page of a folder or a file on an agent, by the agent's id; `path` has one character for each byte. */
 export function filesPage(kind, id, path) {
   const says = el("p", { class: "trouble", role: "alert", hidden: "" });
-  const head = el("h2", {}, nameOf(path) === "latest" ? "Sandbox" : nameOf(path));
+  const title = SANDBOX.exec(path)?.[0] === path ? "Sandbox" : nameOf(path) || "/";
+  const head = el("h2", {}, title);
   const body = el("div", { class: "files" }, el("p", { class: "faint" }, "asking the agent …"));
   const where = el("div", {});
-  const page = { title: nameOf(path), element: el("section", { class: `details ${kind}` }, head, where, says, body), update, end };
+  const page = { title, element: el("section", { class: `details ${kind}` }, head, where, says, body), update, end };
   let agent;
   let over = false;
 
@@ -125,7 +129,9 @@ export function filesPage(kind, id, path) {
       return tell(new Error("The master does not know this agent (any more): its sandboxes can't be looked at from here."));
     }
     agent = asking(found.address, found.host);
-    write(where, crumbs(id, path, found.host));
+    const [, framework, executor] = SANDBOX.exec(path) ?? [];
+    const task = known.tasks.find((one) => asBytes(one.framework) === framework && asBytes(one.executor) === executor);
+    write(where, crumbs(id, path, task, found.host));
     if (kind === "folder") again();
     else file().catch(tell);
   }

@@ -19,26 +19,27 @@ export function list({ label, columns, key, href, sorted }) {
   const grid = el("div", { role: "grid", class: "list", tabindex: 0, "aria-label": label, "aria-colcount": columns.length }, el("div", { role: "rowgroup", class: "heads" }, head), space, empty);
 
   let rows = [];
-  let chosen = "";
+  let chosen = ""; // the key of the row that was gone to, and where it is now
+  let place = -1;
   let height = 0;
   let asked = 0;
   const drawn = new Map();
 
-  function place(at) {
+  function put(at) {
     const row = rows[at];
     const element = drawn.get(at) ?? space.appendChild(el("div", { role: "row", class: "row", id: `row${at}` }));
     drawn.set(at, element);
     element.style.transform = `translateY(${at * height}px)`;
     element.setAttribute("aria-rowindex", at + 2);
-    element.setAttribute("aria-selected", String(key(row) === chosen));
+    element.setAttribute("aria-selected", String(at === place));
     if (element.shows === row) return;
     element.shows = row;
     write(
       element,
-      columns.map((column, place) => {
+      columns.map((column, number) => {
         const value = column.cell(row);
-        const content = place === 1 ? el("a", { href: href(row), tabindex: -1 }, value) : value;
-        return el("span", { role: "gridcell", class: `cell ${column.name}`, "aria-colindex": place + 1, title: typeof value === "string" ? value : undefined }, content);
+        const content = number === 1 ? el("a", { href: href(row), tabindex: -1 }, value) : value;
+        return el("span", { role: "gridcell", class: `cell ${column.name}`, "aria-colindex": number + 1, title: typeof value === "string" ? value : undefined }, content);
       }),
     );
   }
@@ -54,9 +55,8 @@ export function list({ label, columns, key, href, sorted }) {
       element.remove();
       drawn.delete(at);
     }
-    for (let at = first; at < last; at++) place(at);
-    const at = rows.findIndex((row) => key(row) === chosen);
-    if (drawn.has(at)) grid.setAttribute("aria-activedescendant", `row${at}`);
+    for (let at = first; at < last; at++) put(at);
+    if (drawn.has(place)) grid.setAttribute("aria-activedescendant", `row${place}`);
     else grid.removeAttribute("aria-activedescendant");
   }
 
@@ -64,9 +64,9 @@ export function list({ label, columns, key, href, sorted }) {
 
   function choose(at) {
     if (!rows.length) return;
-    const found = Math.max(0, Math.min(rows.length - 1, at));
-    chosen = key(rows[found]);
-    const top = found * height;
+    place = Math.max(0, Math.min(rows.length - 1, at));
+    chosen = key(rows[place]);
+    const top = place * height;
     const below = head.offsetHeight;
     if (top < grid.scrollTop) grid.scrollTop = top;
     else if (top + height + below > grid.scrollTop + grid.clientHeight) grid.scrollTop = top + height + below - grid.clientHeight;
@@ -78,11 +78,10 @@ export function list({ label, columns, key, href, sorted }) {
   sizes.observe(grid);
   grid.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.target !== grid) return;
-    const at = rows.findIndex((row) => key(row) === chosen);
     const page = Math.max(1, Math.floor((grid.clientHeight - head.offsetHeight) / height) - 1);
-    const moves = { ArrowDown: at + 1, ArrowUp: Math.max(0, at - 1), PageDown: at + page, PageUp: at - page, Home: 0, End: rows.length - 1 };
+    const moves = { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + page, PageUp: place - page, Home: 0, End: rows.length - 1 };
     if (event.key in moves) choose(moves[event.key]);
-    else if (event.key === "Enter" && at >= 0) location.hash = href(rows[at]);
+    else if (event.key === "Enter" && place >= 0) location.hash = href(rows[place]);
     else return;
     event.preventDefault();
   });
@@ -97,6 +96,7 @@ export function list({ label, columns, key, href, sorted }) {
     /** Show these, in this order; `column` is the one that they are in order of, `down` whether from the last one. */
     show(found, column, down, why) {
       rows = found;
+      place = chosen ? rows.findIndex((row) => key(row) === chosen) : -1;
       grid.setAttribute("aria-rowcount", rows.length + 1);
       columns.forEach((one, at) => {
         if (one.name === column) heads[at].setAttribute("aria-sort", down ? "descending" : "ascending");

@@ -2,6 +2,7 @@
 // as the commands of daqsched do (daqsched_executor.contract.foreign), but for control characters: not every font has pictures
 // for them, so they are codes.
 
+const PLAIN = /^[ -~]*$/;
 const UNSEEN =
   /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0d\uffa0\u{e0100}-\u{e01ef}]/gu;
 const SHORT = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
@@ -20,6 +21,7 @@ function code(one) {
 export function shown(text, most = 1000) {
   const whole = String(text);
   const cut = whole.length > most ? `${whole.slice(0, most)} … (${count(whole.length - most)} more characters)` : whole;
+  if (PLAIN.test(cut)) return cut;
   return cut.replace(UNSEEN, code).replace(MARKS, (_, few, more) => few + [...more].map(code).join(""));
 }
 
