@@ -8,6 +8,7 @@ import random
 import signal
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
@@ -311,6 +312,51 @@ def test_a_password_keeps_others_out(zookeepers: Zookeepers, zoo: Zoo, tmp_path:
         other.close()
         keeper.stop()
         ours.stop()
+
+
+def test_what_was_open_is_closed_with_a_password(zoo: Zoo) -> None:
+    """A farm that began without one, and a stranger who was there first and stands before us."""
+    place = Place(zoo.servers, f"/opened-{os.getpid()}")
+    other = KazooClient(zoo.servers)
+    other.start()
+    began = Zookeepers(place)
+    ours = Zookeepers(replace(place, credentials="daq:secret"))
+    try:
+        store = began.open()
+        store.save("fw", documents={"x": random.Random(3).randbytes(600_000)})
+        other.ensure_path(f"{place.path}/candidates")
+        other.create(f"{place.path}/candidates/candidate--999", b'{"name":"evil","address":"h:1","token":"t"}')
+        keeper = ours.keeper()
+        election = Election(keeper)
+        election.stand(Card("ctl1", "127.0.0.1:1", "token"))
+        assert election.leader() == Card("ctl1", "127.0.0.1:1", "token")
+        assert ours.open().framework_id() == "fw"
+        for node in walk(keeper.client, place.path):
+            with pytest.raises(NoAuthError):
+                other.get(node)
+        with pytest.raises(Deposed, match="NoAuth"):
+            store.save("other")
+    finally:
+        other.stop()
+        other.close()
+        began.stop()
+        ours.stop()
+
+
+def test_who_is_no_candidate_any_more_stands_again(zoo: Zoo) -> None:
+    """Else nobody would lead when the leader goes."""
+    keeper = Keeper(Place(zoo.servers, f"/removed-{os.getpid()}"))
+    keeper.start()
+    assert keeper.connected.wait(20)
+    try:
+        election = Election(keeper)
+        election.stand(Card("ctl1", "127.0.0.1:1", "token"))
+        assert election.leader() is not None
+        keeper.client.delete(f"{keeper.place.path}/candidates", recursive=True)
+        with pytest.raises(Deposed, match="somebody removed"):
+            election.leader()
+    finally:
+        keeper.stop()
 
 
 def walk(client: KazooClient, path: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any, Optional
 import msgspec
 from kazoo.exceptions import NoNodeError
 
+from daqsched.errors import Deposed
 from daqsched.store.keeper import Keeper
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Election:
     def stand(self, card: Card) -> None:
         """Be a candidate for as long as the session lasts."""
         self._keeper.ask(partial(self._keeper.client.ensure_path_async, self._folder))
+        self._close_to_others()
         # not `ask`: a second node of ours would stand in our own way; a broken connection here costs the session, no more
         create = self._keeper.client.create_async(
             f"{self._folder}/{_NODE}", msgspec.json.encode(card), ephemeral=True, sequence=True
@@ -58,6 +60,8 @@ class Election:
         """Who is first, as far as we have heard; None: nobody."""
         self._changed.clear()
         names = sorted(self._candidates(), key=lambda name: name[len(_NODE) :])
+        if self._mine and self._mine not in names:
+            raise Deposed(f"somebody removed {self._folder}/{self._mine}, by which this one stood for election")
         self._cards = {name: card for name, card in self._cards.items() if name in names}
         for name in names:
             card = self._card(name)
@@ -76,6 +80,24 @@ class Election:
     def wake(self, *event: Any) -> None:
         """End `wait`; from any thread."""
         self._changed.set()
+
+    def _close_to_others(self) -> None:
+        """Who stands before us without our password may be anybody."""
+        folders = [folder for folder in (self._keeper.place.path, self._folder) if self._keeper.open_to_others(folder)]
+        if not folders:
+            return
+        self._keeper.close_to_others(folders)
+        logger.warning(
+            "%s was open to whoever reaches ZooKeeper, and is closed now: is all as it should be (daqsched status, history)?",
+            self._keeper.place,
+        )
+        for name in self._candidates():
+            node = f"{self._folder}/{name}"
+            try:
+                if self._keeper.open_to_others(node):
+                    self._keeper.ask(partial(self._keeper.client.delete_async, node))
+            except NoNodeError:
+                pass  # it left meanwhile
 
     def _candidates(self) -> list[str]:
         try:

@@ -12,6 +12,7 @@ import stat
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
@@ -105,12 +106,14 @@ class Keeper:
     def __init__(self, place: Place, session_s: float = SESSION_S) -> None:
         self.place = place
         user, _, password = place.credentials.partition(":")
+        #: Who may reach the nodes, where there is a password.
+        self._ours = [make_digest_acl(user, password, all=True)] if user else []
         self.client = bound(
             KazooClient(
                 place.servers,
                 timeout=session_s,
                 auth_data=[("digest", place.credentials)] if user else None,
-                default_acl=[make_digest_acl(user, password, all=True)] if user else None,
+                default_acl=self._ours or None,
                 connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 0.5},
                 logger=_quiet,
             )
@@ -195,6 +198,17 @@ class Keeper:
                     f"ZooKeeper lets us not into {self.place.path}: give --state-credentials with the name and password "
                     "that it was made with"
                 ) from None
+
+    def open_to_others(self, path: str) -> bool:
+        """Whether a node that we have closed, or would close, is not ours alone: somebody made it before, or without a password."""
+        if not self._ours:
+            return False
+        acl, _ = self.ask(partial(self.client.get_acls_async, path))
+        return set(acl) != set(self._ours)
+
+    def close_to_others(self, paths: Sequence[str]) -> None:
+        """Nobody else can reach them any more."""
+        self.all([partial(self.client.set_acls_async, path, self._ours) for path in paths])
 
     def silent(self) -> Deposed:
         return Deposed(f"ZooKeeper ({self.place.servers}) does not answer")

@@ -69,6 +69,7 @@ class Nodes:
         """Become the owner, and make good what the last one left undone."""
         for folder in ("values", "parts"):
             self._keeper.ask(partial(self._client.ensure_path_async, f"{self._path}/{folder}"))
+        self._close_to_others()
         data, stat = self._keeper.ask(partial(self._client.get_async, self._path))
         before = msgspec.json.decode(data, type=Head) if data else Head()
         if before.schema > SCHEMA:
@@ -84,6 +85,14 @@ class Nodes:
             changes = self._parts(_JOURNAL, before.journal)
             self._carry_out(msgspec.msgpack.decode(changes, type=dict[str, Optional[bytes]]))
         self._sweep()
+
+    def _close_to_others(self) -> None:
+        """What was made before there was a password; the folder comes last, so that who takes over half of it goes on."""
+        for folder in ("values", "parts"):
+            path = f"{self._path}/{folder}"
+            if self._keeper.open_to_others(path):
+                self._keeper.close_to_others([f"{path}/{child}" for child in self._children(folder)])
+                self._keeper.close_to_others([path])
 
     def read(self, names: Iterable[str]) -> list[tuple[str, bytes]]:
         """The values of those that have one."""
