@@ -16,7 +16,7 @@ from typing import Any, Callable
 import msgspec
 import pytest
 
-from builders import job, offer
+from builders import World, job, offer
 from daqsched.engine import commands, events
 from daqsched.engine.commands import Command
 from daqsched.errors import DaqschedError
@@ -257,6 +257,16 @@ def test_a_chronicle_without_a_state_is_known(whole: tuple[Path, dict[str, str]]
     assert remembers(tmp_path / "garbage")
 
 
+def test_a_chronicle_knows_which_farms_it_is_of(tmp_path: Path) -> None:
+    """Those with their state in ZooKeeper have one for each machine."""
+    world = World()
+    world.start(job())
+    Chronicle(tmp_path / "c", world.engine, 1.0, "zk://h:1/a").close(2.0)
+    assert remembers(tmp_path / "c", "zk://h:1/a") and not remembers(tmp_path / "c", "zk://h:1/b")
+    Chronicle(tmp_path / "d", world.engine, 1.0).close(2.0)
+    assert remembers(tmp_path / "d") and not remembers(tmp_path / "d", "zk://h:1/a")
+
+
 def test_a_chronicle_that_is_damaged_is_a_sentence(tmp_path: Path) -> None:
     """And never holds the daemon up."""
     store = SqliteStore(tmp_path)
@@ -339,6 +349,16 @@ def test_an_empty_state_beside_a_chronicle_is_no_new_farm(copied: Callable[[], P
         (sentence,) = [line for line in found.stderr.splitlines() if line.startswith("Error")]
         assert found.returncode == 1 and "restore" in sentence and "--new-framework" in sentence
         assert "Traceback" not in found.stderr
+
+
+def test_tasks_of_a_framework_that_nobody_knows_are_not_started_twice(copied: Callable[[], Path]) -> None:
+    """A framework that registers anew is told nothing of them."""
+    folder = copied()
+    with contextlib.closing(sqlite3.connect(folder / "state.sqlite")) as db:
+        db.execute("DELETE FROM setting")
+        db.commit()
+    found = served(folder)
+    assert found.returncode == 1 and "--new-framework" in found.stderr and "Traceback" not in found.stderr
 
 
 def test_garbage_is_no_traceback(copied: Callable[[], Path]) -> None:

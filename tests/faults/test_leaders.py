@@ -281,6 +281,36 @@ def test_unfinished_requests_do_not_end_a_leader(pair: Pair) -> None:
     }
 
 
+def test_a_state_that_was_removed_is_no_new_farm(pair: Pair, tmp_path: Path) -> None:
+    """Somebody deletes all of it: jobs run on, both daemons say so and begin nothing; from a backup it goes on as it was."""
+    leader = pair.leader()
+    pair.apply(leader, 1)
+    still, begun = same(pair, leader), pair.begun()
+    leader.run("backup", str(tmp_path / "backup"))
+    keeper = KazooClient(pair.cluster.zookeeper_address, auth_data=[("digest", "daq:secret")])
+    keeper.start()
+    try:
+        keeper.delete("/" + leader.env["DAQSCHED_STATE"].partition("//")[2].partition("/")[2], recursive=True)
+    finally:
+        keeper.stop()
+        keeper.close()
+    assert leader.run("stop", "still", check=False).returncode == 3
+    for peer in pair.peers:
+        until(lambda peer=peer: "somebody has removed the state" in peer.log(), "it says so", 60.0)  # type: ignore[misc]
+    assert "removed the state" in leader.run("status", check=False).stderr
+    for peer in pair.peers:
+        assert peer.log().count("somebody has removed the state") == 1
+        peer.end()
+    again = leader.run("serve", "--master", leader.master, check=False)
+    assert again.returncode == 1 and "--new-framework" in again.stderr
+    assert pair.programs() == Counter({f"{PROGRAM}": 3, f"{PROGRAM} 1": 3})
+    leader.run("restore", str(tmp_path / "backup"))
+    for peer in pair.peers:
+        peer.serve()
+    now = pair.leader()
+    assert same(pair, now) == still and pair.begun() == begun
+
+
 def test_the_next_master_is_found_through_zookeeper(pair: Pair) -> None:
     """The master is killed, another announces itself: no task notices."""
     leader = pair.leader()

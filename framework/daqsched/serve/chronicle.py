@@ -41,18 +41,25 @@ CREATE TABLE IF NOT EXISTS change (
     release TEXT NOT NULL, pid INTEGER NOT NULL, PRIMARY KEY (job, host, time)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON change (time);
 CREATE TABLE IF NOT EXISTS term (began REAL PRIMARY KEY, ended REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS place (name TEXT PRIMARY KEY);
 """
 
 #: The state of what is not wanted and not there any more.
 GONE = ""
 
 
-def remembers(path: Path) -> bool:
-    """Whether jobs ran here: the chronicle says so, or can't be read."""
+def remembers(path: Path, place: str = "") -> bool:
+    """Whether jobs ran here, with the state at this place in ZooKeeper where one is given: the chronicle says so, or can't be
+    read."""
     if not path.exists() or not path.stat().st_size:
         return False
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
+            if place:
+                if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'place'").fetchone():
+                    return False  # it is from before
+                if not db.execute("SELECT 1 FROM place WHERE name = ?", (place,)).fetchone():
+                    return False
             return db.execute("SELECT 1 FROM change LIMIT 1").fetchone() is not None
     except sqlite3.Error:
         return True
@@ -61,7 +68,8 @@ def remembers(path: Path) -> bool:
 class Chronicle:
     """One thread writes, any may ask. Trouble with the file is a warning, and never holds the daemon up."""
 
-    def __init__(self, path: Path, engine: Engine, now: float) -> None:
+    def __init__(self, path: Path, engine: Engine, now: float, place: str = "") -> None:
+        """``place``: where the state is, if that is not beside this file."""
         self._path = path
         self._began = self._alive = self._pruned = now
         #: When it last could not be written; 0: it can.
@@ -74,6 +82,8 @@ class Chronicle:
             self._db.execute("PRAGMA synchronous = OFF")
             self._db.executescript(_TABLES)
             self._db.execute("INSERT OR REPLACE INTO term VALUES (?, ?)", (now, now))
+            if place:
+                self._db.execute("INSERT OR IGNORE INTO place VALUES (?)", (place,))
             self._catch_up(engine, now)
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)

@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -24,6 +25,7 @@ from daqsched.serve.audit import Audit
 from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.serving import Serving
 from daqsched.serve.spare import CLOSED, Spare
+from daqsched.serve.start import refuse_lost
 from daqsched.serve.term import Options, Term
 from daqsched.store.election import Card, Election
 from daqsched.store.keeper import Keeper, Place
@@ -33,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 #: So long before the peers' certificate ends the log says so at each start.
 SOON_S = 30 * 86400.0
+
+#: The node that names the framework.
+FRAMEWORK = "values/framework"
 
 #: How often a spare looks at the election although it heard of no change, and a pause before the next candidacy.
 LOOK_S, PAUSE_S = 2.0, 0.2
@@ -65,6 +70,10 @@ def run(
     logger.info("ended; the jobs run on")
 
 
+class _Removed(Exception):
+    """The state is not there any more, in a sentence."""
+
+
 class _Serve:
     def __init__(
         self, options: Options, place: Place, new_framework: bool, peers: str, identity: Optional[Identity]
@@ -85,6 +94,8 @@ class _Serve:
         )
         self._card = Card(self._name, self._serving.address, self._serving.token, "" if identity else CLOSED)
         self._wake: Callable[[], None] = lambda: None
+        #: Whether a framework is known here, by this candidate or another: who then finds none finds a state that was removed.
+        self._known = False
         #: The term that ended, until ZooKeeper answers: people may still ask how it last was.
         self._last: Optional[Term] = None
 
@@ -108,6 +119,11 @@ class _Serve:
             except Deposed as error:
                 logger.warning("%s: standing for election again", error)
                 self._over.wait(PAUSE_S)
+            except _Removed as error:
+                if self._spare.why != str(error):
+                    logger.error("%s", error)
+                self._spare.leader, self._spare.why = None, str(error)
+                self._over.wait(LOOK_S)
             finally:
                 keeper.stop()
 
@@ -144,13 +160,32 @@ class _Serve:
                 logger.info("%s leads; this one is a spare", named)
             if keeper.lost:
                 keeper.vouch()
+            if not self._known:
+                self._known = (
+                    keeper.ask(partial(keeper.client.exists_async, f"{self._place.path}/{FRAMEWORK}")) is not None
+                )
             # the lease begins a moment after the session
             election.wait(LOOK_S if keeper.holds() else 0.1)
         return False
 
     def _lead(self, keeper: Keeper) -> None:
         store = ZooKeeperStore(keeper, f"{self._name} {secrets.token_hex(4)}")
-        term = Term(self._options, store, new_framework=self._new_framework, leader=self._name, audit=self._audit)
+        if not self._new_framework:
+            if self._known and not store.framework_id():
+                raise _Removed(
+                    f"somebody has removed the state below {self._place}: jobs run on, nothing is started or stopped. Stop every "
+                    "`daqsched serve` on it and restore a backup (`daqsched restore FILE`), or give up what runs: `daqsched "
+                    "serve --new-framework` begins a new farm, which does not know of it"
+                )
+            refuse_lost(store, self._options.chronicle, str(self._place))
+        term = Term(
+            self._options,
+            store,
+            new_framework=self._new_framework,
+            leader=self._name,
+            place=str(self._place),
+            audit=self._audit,
+        )
         self._new_framework = False
         keeper.over = term.daemon.nudge
         self._wake = term.daemon.stop
@@ -161,6 +196,7 @@ class _Serve:
         try:
             term.run()
         except Deposed as error:
+            self._known = self._known or bool(term.daemon.engine.framework_id)
             logger.warning("leads no longer, nothing more is started or stopped from here: %s", error)
             self._last = term
         except BaseException:

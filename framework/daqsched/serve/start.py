@@ -45,10 +45,18 @@ def run(options: Options, state: Path, new_framework: bool) -> None:
     logger.info("ended; the jobs run on")
 
 
-def refuse_lost(store: Store, chronicle: Path) -> None:
-    """Raise `DaqschedError` where nothing is left of a farm but its past beside the state: its tasks would run on with nobody
-    to look after them, and every job would wait for its own copy."""
-    if not (store.framework_id() or store.revision() or any(True for _ in store.records())) and remembers(chronicle):
+def refuse_lost(store: Store, chronicle: Path, place: str = "") -> None:
+    """Raise `DaqschedError` where nothing is left of a farm but its past beside the state, or of one at this place: its tasks
+    would run on with nobody to look after them, and every job would wait for its own copy."""
+    if store.framework_id():
+        return
+    records = [record for _, record in store.records()]
+    if any(record.task is not None for record in records):
+        raise DaqschedError(
+            "the state knows tasks that run, and not as which framework: restore a backup (`daqsched restore FILE`), or give "
+            "them up: `daqsched serve --new-framework` starts all anew, beside what still runs"
+        )
+    if not (records or store.revision()) and remembers(chronicle, place):
         raise DaqschedError(
             f"the state is empty, but {chronicle} knows of jobs that ran: is --state right? Restore a backup (`daqsched "
             "restore FILE`), or give it up: `daqsched serve --new-framework` begins a new farm, which does not know what the "

@@ -52,7 +52,8 @@ def most_of(options: Options) -> int:
 
 
 class Term:
-    """See the module. ``leader`` names us where there are spares; the store stays its giver's to close."""
+    """See the module. ``leader`` names us where there are spares, and ``place`` the state that they share; the
+    store stays its giver's to close."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Term:
         *,
         new_framework: bool = False,
         leader: str = "",
+        place: str = "",
         audit: Optional[Audit] = None,
     ) -> None:
         def complete(spec: Spec) -> Spec:
@@ -83,7 +85,7 @@ class Term:
         self.api = Api(self.daemon, complete, options.elasticsearch, options.index, credentials, leader)
         self._socket = options.socket
         private.folder(options.chronicle.parent, most_of(options))
-        chronicle = Chronicle(options.chronicle, self.daemon.engine, time.time())
+        chronicle = Chronicle(options.chronicle, self.daemon.engine, time.time(), place)
         self._chronicle: Optional[Chronicle] = chronicle
         self.daemon.saved = lambda keys: chronicle.note(self.daemon.engine, keys, time.time())
         self.api.looks.chronicle, self.api.looks.audit = chronicle, audit
