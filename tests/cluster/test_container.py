@@ -12,6 +12,7 @@ import pytest
 from daqcluster import Cluster, containers
 from daqcluster.engine import IMAGE, Engine
 from daqsched_executor.contract import Container, Payload, Stop
+from daqsched_executor.contract.job import FILE, PIPE
 from farm import Farm, running
 from launcher import Launcher
 from waiting import alive, parent_of, until
@@ -61,6 +62,15 @@ def payload(engine: Engine, text: str, **fields: object) -> Payload:
 def below(pid: int) -> list[int]:
     """The processes right below it."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(("output", "kind"), [(PIPE, "pipe:"), (FILE, "/")])
+def test_what_a_program_prints_to_is_as_the_job_says(launcher: Launcher, output: str, kind: str) -> None:
+    """Beside containers: with a warden above the executor, and without one."""
+    task_id = f"printing@{HOST}.{os.getpid()}-{next(_number)}"
+    launcher.launch(Payload(task_id, "printing", HOST, ("/bin/sleep", "100000"), output=output))
+    pid = launcher.running().pid
+    assert all(os.readlink(f"/proc/{pid}/fd/{number}").startswith(kind) for number in (1, 2))
 
 
 def test_it_runs_and_is_stopped_like_any_program(launcher: Launcher, engine: Engine) -> None:
