@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Union
 
 from ..contract import Forwarding
@@ -17,9 +17,10 @@ from .disk import Disk
 from .draft import Draft, reread
 from .journal import Journal
 from .late import MOST_LEFT, left_at
+from .losses import Complain, Losses
 from .marks import Mark, Marks
-from .position import LOST_BECAUSE, Drop, Loss, Plan, Range
-from .record import index_of, told, told_lost
+from .position import Drop, Loss, Plan, Range
+from .record import index_of
 from .runs import RunNumber
 from .source import Cursor, Source
 from .spool import Input, Spool
@@ -40,8 +41,6 @@ OLDEST_MICROS = 86_400_000_000
 #: So many documents of what was given up or lost go with one batch.
 MOST_TOLD = 500
 
-Complain = Callable[[str, str], None]
-
 
 class Reader:
     """Makes batches of what is new in a spool's streams."""
@@ -53,6 +52,7 @@ class Reader:
         self._complain = complain
         self._run = RunNumber(config.run_file, complain)
         self._disk = Disk(config, journal, self._spool.sources, complain)
+        self._losses = Losses(journal, self._spool, complain, self._disk.why)
         #: The numbers of batches that were handed out and have not come back.
         self._out: set[int] = set()
         #: All streams; those at the front are read first.
@@ -67,7 +67,7 @@ class Reader:
             if not self._spool.knows(stream) and not any(
                 stream in _streams(plan) for plan in journal.outstanding.values()
             ):
-                self._record(journal.forget, stream)
+                self._losses.record(journal.forget, stream)
 
     @property
     def under_way(self) -> int:
@@ -106,11 +106,11 @@ class Reader:
             self._grown(source, status, now)
         for source in self._spool.sources.values():
             if source.lost:
-                self._tell_lost(source)
+                self._losses.tell_lost(source)
         for source in self._spool.ended(now):
-            if not self._untold(source.stream.id) and self._spool.remove(source):
+            if not self._losses.untold(source.stream.id) and self._spool.remove(source):
                 self._rotation.remove(source)
-                self._record(self.journal.forget, source.stream.id)
+                self._losses.record(self.journal.forget, source.stream.id)
         self._disk.tidy(now)
         if now >= self._next_note:
             self._next_note = now + NOTE_EVERY_S
@@ -130,11 +130,11 @@ class Reader:
                     self._complain(f"again {entry.stream}", self._left_aside(entry, error))
             if aside and not self._put_aside(number, plan, aside):
                 continue
-            documents += self._tell(plan.drops, plan.losses)
+            documents += self._losses.documents(plan.drops, plan.losses)
             if documents:
                 yield self._hand_out(number, documents)
             else:
-                self._record(self.journal.done, number)
+                self._losses.record(self.journal.done, number)
 
     def _put_aside(self, number: int, plan: Plan, aside: list[Range]) -> bool:
         """Not given up: it stays in the journal, and the next start tries again. Whether something of the batch is left to be
@@ -162,7 +162,7 @@ class Reader:
         """New lines of the streams in turn, up to a body's size; None where there are none (or no plan can be kept)."""
         draft = Draft(self._config.index, self._config.period)
         drops, losses = self.journal.drops[:MOST_TOLD], self.journal.losses[:MOST_TOLD]
-        draft.tell(drops, losses, self._tell(drops, losses))
+        draft.tell(drops, losses, self._losses.documents(drops, losses))
         self._turn += 1
         passes = (self._read_fronts, self._read_left)
         for fill in passes if self._turn % CATCH_UP_EVERY else reversed(passes):
@@ -189,7 +189,7 @@ class Reader:
     def came_back(self, number: int, stored: int, duplicates: int, dead: int) -> None:
         """Each of a batch's lines is stored or dead-lettered."""
         self._left_us(number)
-        self._record(self.journal.done, number, stored, duplicates, dead)
+        self._losses.record(self.journal.done, number, stored, duplicates, dead)
 
     def gave_up(self, number: int) -> None:
         """A batch will be tried again by the next forwarder."""
@@ -201,7 +201,7 @@ class Reader:
         changed = {stream: found for stream, found in marks.items() if found != self._noted.get(stream, [])}
         if changed:
             self._noted.update(changed)
-            self._record(self.journal.seen, changed)
+            self._losses.record(self.journal.seen, changed)
 
     def close_inputs(self) -> None:
         """Nothing more comes in, but what is in the files."""
@@ -210,7 +210,7 @@ class Reader:
     def close(self) -> None:
         """Leave a short journal behind."""
         self.note()
-        self._record(self.journal.compact)
+        self._losses.record(self.journal.compact)
         self.journal.close()
 
     # ------------------------------------------------------------------ reading
@@ -253,7 +253,7 @@ class Reader:
         except OSError:
             return  # a file system that knows no holes, or an error that the read will meet, too
         if offset > before.offset:
-            self._record(self.journal.place, source.stream.id, before._replace(offset=offset, cut=False))
+            self._losses.record(self.journal.place, source.stream.id, before._replace(offset=offset, cut=False))
             self._set_places(source)
 
     def _jump(self, source: Source) -> None:
@@ -282,52 +282,10 @@ class Reader:
                 f"bytes {end} to {entry.end} of the stream {entry.stream} are gone; "
                 "whether they were stored before the last forwarder ended is not known",
             )
-            self._lose(entry.stream, entry.generation, end, entry.end - end, "sent", lines=entry.lines - len(documents))
-        return documents
-
-    def _tell(self, drops: Sequence[Drop], losses: Sequence[Loss]) -> Documents:
-        sources = self._spool.sources
-        made = [told(sources[drop.stream].stream, drop, self._disk.why) for drop in drops if drop.stream in sources]
-        made += [told_lost(sources[loss.stream].stream, loss) for loss in losses if loss.stream in sources]
-        return Documents(made)
-
-    def _untold(self, stream: str) -> bool:
-        """Whether a document is to tell of something of the stream; none can, once it has ended."""
-        return any(one.stream == stream for one in self.journal.drops) or any(
-            one.stream == stream for one in self.journal.losses
-        )
-
-    # ------------------------------------------------------------------ what is lost
-
-    def _lose(
-        self,
-        stream: str,
-        generation: int,
-        start: int,
-        size: int,
-        why: str,
-        more: str = "",
-        lines: int = 0,
-        over: bool = True,
-    ) -> None:
-        loss = Loss(stream, generation, start, size, time.time_ns() // 1000, why, more, lines)
-        self._record(self.journal.lose, loss, over and not lines, stream in self._spool.sources)
-
-    def _tell_lost(self, source: Source) -> None:
-        """Nothing of the stream can be read any more: what is known to have been there is lost."""
-        stream = source.stream.id
-        for why, more in source.lost:
-            start, seen = source.oldest.position.offset, [mark.offset for mark in self.journal.marks.get(stream, ())]
-            size = max([source.waiting, *(offset - start for offset in seen[-1:])])
-            what = f"at least {size:,} bytes of it are lost" if size else "what else it held, if anything, is lost"
-            self._complain(
-                f"lost {source.registration}",
-                f"{source.instance}, of which {start} bytes were read: {what}: {LOST_BECAUSE[why]}{more and f' ({more})'}",
+            self._losses.lose(
+                entry.stream, entry.generation, end, entry.end - end, "sent", lines=entry.lines - len(documents)
             )
-            if size:
-                self._lose(stream, source.generation, start, size, why, more)
-        source.lost.clear()
-        source.let_go()
+        return documents
 
     # ------------------------------------------------------------------ streams and batches
 
@@ -335,7 +293,7 @@ class Reader:
         for source in self._spool.discover(time.monotonic()):
             stream = source.stream.id
             if stream not in self.journal.positions:
-                self._record(self.journal.place, stream, source.front.position)
+                self._losses.record(self.journal.place, stream, source.front.position)
             source.marks = Marks(self.journal.marks.get(stream, ()))
             self._set_places(source)
             self._rotation.append(source)
@@ -349,17 +307,17 @@ class Reader:
         if status.st_size < source.front.position.offset:
             before = source.front.position.offset
             if source.waiting:
-                self._lose(
+                self._losses.lose(
                     source.stream.id, source.generation, source.oldest.position.offset, source.waiting, "emptied"
                 )
-            self._record(self.journal.place, source.stream.id, source.empty())
+            self._losses.record(self.journal.place, source.stream.id, source.empty())
             self._complain(
                 source.link,
                 f"{source.instance}: somebody emptied its file, of which {before} bytes were read; going on from 0",
             )
         elif status.st_size < source.size:
             size = source.size - status.st_size
-            self._lose(source.stream.id, source.generation, status.st_size, size, "emptied", over=False)
+            self._losses.lose(source.stream.id, source.generation, status.st_size, size, "emptied", over=False)
         source.size, source.allocated, source.changed = status.st_size, 512 * status.st_blocks, now
         source.free_since, source.final = 0.0, False
         clock = time.time_ns() // 1000
@@ -389,13 +347,6 @@ class Reader:
         plan = self.journal.outstanding[number]
         for stream in _streams(plan) & self._spool.sources.keys():
             self._spool.sources[stream].under_way -= 1
-
-    def _record(self, write: Callable[..., None], *arguments: object) -> None:
-        """Write to the journal what may be lost at the price of sending something twice to an index that dedupes."""
-        try:
-            write(*arguments)
-        except OSError as error:
-            self._complain("journal", f"cannot write {self.journal.path}: {error}")
 
 
 def _changed(source: Source, status: os.stat_result, clock: int) -> int:
