@@ -19,11 +19,12 @@ import pytest
 from builders import World, job, offer
 from daqsched.engine import commands, events
 from daqsched.engine.commands import Command
-from daqsched.errors import DaqschedError
+from daqsched.errors import DaqschedError, Unsaved
 from daqsched.rollout import Strategy
 from daqsched.serve.chronicle import Chronicle, remembers
 from daqsched.serve.daemon import Daemon
 from daqsched.spec import Spec
+from daqsched.store.backup import contents_of
 from daqsched.store.kept import record_of
 from daqsched.store.sqlite import SqliteStore
 
@@ -359,6 +360,31 @@ def test_tasks_of_a_framework_that_nobody_knows_are_not_started_twice(copied: Ca
         db.commit()
     found = served(folder)
     assert found.returncode == 1 and "--new-framework" in found.stderr and "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("what", ["state.sqlite", "state.sqlite-wal", "."])
+def test_a_file_that_is_taken_from_under_the_daemon_is_noticed(
+    copied: Callable[[], Path], tmp_path: Path, what: str
+) -> None:
+    """Nothing is taken for saved that nobody would find again; what it held can be backed up, and put back it goes on."""
+    folder = copied()
+    store = SqliteStore(folder)
+    away = tmp_path / "away"
+    try:
+        store.save(documents={"x": b"1"})
+        (folder / what).rename(away)
+        if what == "state.sqlite":
+            shutil.copy(away, folder / what)
+        with pytest.raises(Unsaved, match=r"was removed or replaced.*daqsched backup"):
+            store.save(documents={"x": b"2"})
+        assert store.document("x") == b"1" and contents_of(store).framework_id == "fw"
+        away.replace(folder / what) if what != "." else away.rename(folder)
+        store.save(documents={"x": b"3"})
+    finally:
+        store.close()
+    again = SqliteStore(folder)
+    assert again.document("x") == b"3"
+    again.close()
 
 
 def test_garbage_is_no_traceback(copied: Callable[[], Path]) -> None:

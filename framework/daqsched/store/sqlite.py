@@ -28,6 +28,18 @@ CREATE TABLE instance (
 """
 
 
+#: A file's device and number; None: there is none.
+Identity = Optional[tuple[int, int]]
+
+
+def _identity(path: Path) -> Identity:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class SqliteStore:
     """A `Store` (see there) in ``folder``, which is made if it is missing, readable by its owner alone."""
 
@@ -36,12 +48,15 @@ class SqliteStore:
         self.path = folder / "state.sqlite"
         private.database(self.path)
         self._db = sqlite3.connect(str(self.path), isolation_level=None, timeout=5.0)
+        #: The files that are open, as their folder had them then.
+        self._files: dict[Path, Identity] = {}
         try:
             # one daemon per file: the lock is held for as long as it is open
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._prepare()
+            self._files = {one: _identity(one) for one in (self.path, folder / f"{self.path.name}-wal") if one.exists()}
         except BaseException as error:
             self._db.close()
             if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
@@ -147,8 +162,14 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of it or nothing; raises `Unsaved` where the disk does not take it."""
+        """All of it or nothing; raises `Unsaved` where the disk does not take it, or nobody would find it there again."""
         db = self._db
+        for path, opened in self._files.items():
+            if _identity(path) != opened:
+                raise Unsaved(
+                    f"{path} was removed or replaced while it is in use: put it back, or save what it held (`daqsched backup "
+                    "FILE`), end this daemon, and `daqsched restore FILE`"
+                )
         try:
             db.execute("BEGIN")
             yield db
