@@ -2,7 +2,7 @@
 
 The crew comes through a Unix socket, and who they are the kernel says. Where two or more serve one farm, those that do not
 lead come over TCP, with a certificate that only the farm's daemons have (`peers`), and give their word for whom they ask
-(`word`). What comes in is bounded: `connections`.
+(`word`). What comes in is bounded: `reception`, `connections`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from daqsched.protocol import Problem
 from daqsched.serve import word
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.audit import REFUSED, Audit, Entry
-from daqsched.serve.connections import Protocol, Reception, Times, Whose, descriptors
+from daqsched.serve.connections import Protocol, Times, Whose
 from daqsched.serve.door import Caller
 from daqsched.serve.noted import note
 from daqsched.serve.pace import paced
 from daqsched.serve.peers import Identity
 from daqsched.serve.planning import Planning
+from daqsched.serve.reception import Reception, descriptors
 from daqsched.serve.room import MOST_BYTES, SMALL_BYTES, Room, Seat
 from daqsched.serve.socketfile import BACKLOG, SocketFile
 
