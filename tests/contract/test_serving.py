@@ -411,6 +411,13 @@ def test_a_spare_passes_on_who_asks_and_what_is_answered(tmp_path: Path, identit
         assert caller.via == "ctl2 (pid 9) at 127.0.0.1"
 
 
+def test_a_header_of_any_bytes_is_passed_on_as_it_is(tmp_path: Path, identity: Identity) -> None:
+    """As a leader takes it."""
+    with pair(tmp_path, identity) as (_app, _leader, http):
+        for name in (b"accept", b"content-type", b"if-none-match", b"last-event-id"):
+            assert http.get("/x", headers=[(name, b"\xff\xc3\xa4 x")]).status_code == 200
+
+
 def test_who_has_read_an_answer_may_ask_the_next_at_once(tmp_path: Path, identity: Identity) -> None:
     """Over the same connection, however soon: an answer is complete with its last byte."""
     with pair(tmp_path, identity) as (_app, _leader, http):

@@ -42,7 +42,7 @@ AT_ONCE = 256
 CLOSED = "leads, and can't be asked from here without serve --peers-certificate FILE on both machines"
 
 #: What of a request the leader wants to know besides our word.
-_ASKED = frozenset("accept content-type if-none-match last-event-id".split())
+_ASKED = frozenset(b"accept content-type if-none-match last-event-id".split())
 #: What of an answer is about the connection that it came over, and not about the answer.
 _OF_THE_HOP = frozenset(
     "connection date keep-alive proxy-authenticate proxy-connection server te trailer transfer-encoding upgrade".split()
@@ -166,7 +166,7 @@ class Spare:
             request.method,
             f"https://{leader.address}",
             content=body,
-            headers={name: value for name, value in request.headers.items() if name in _ASKED},
+            headers=[(name, value) for name, value in request.headers.raw if name in _ASKED],
             extensions={"target": target},
         )
         caller = caller_of(request)
