@@ -43,11 +43,16 @@ def _roots(cluster: str) -> list[Path]:
     return sorted(CGROUPS.glob(f"*/{root_of(cluster, '*')}")) if cluster else []
 
 
+def groups(root: Path) -> list[Path]:
+    """A group and all below it, the outermost first. They may go at any time: that is no error."""
+    return [Path(place) for place, _, _ in os.walk(root)]
+
+
 def processes(cluster: str) -> set[int]:
     """The pids in all containers of a cluster. What an interrupted agent has frozen is thawed: it could not end."""
     found: set[int] = set()
     for root in _roots(cluster):
-        for place in [root, *(p for p in root.rglob("*") if p.is_dir())]:
+        for place in groups(root):
             try:
                 state = place / "freezer.state"
                 if state.exists() and state.read_text().strip() != "THAWED":
@@ -67,7 +72,7 @@ def remove_groups(roots: Sequence[Path]) -> None:
     """These groups and all below, the innermost first; one that is still busy for a moment is waited for."""
     deadline = time.monotonic() + 5.0
     for root in roots:
-        for place in [*sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True), root]:
+        for place in reversed(groups(root)):
             while place.exists():
                 try:
                     place.rmdir()

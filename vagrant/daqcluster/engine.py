@@ -119,9 +119,9 @@ class Engine:
         """All processes in its containers."""
         found: set[int] = set()
         for place in containers.CGROUPS.glob(f"*/{self._group}"):
-            for procs in place.rglob("cgroup.procs"):
+            for group in containers.groups(place):
                 try:
-                    found |= {int(pid) for pid in procs.read_text().split()}
+                    found |= {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
                 except OSError:
                     continue  # it has gone
         return found

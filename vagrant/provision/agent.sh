@@ -108,5 +108,5 @@ MESOS_JWT_SECRET_KEY=/etc/mesos/executors.key
 P
 unit mesos-agent <"$parts/provision/units/mesos-agent.service"
 running mesos-agent
-answers mesos-agent 60 curl -fsm 2 "http://$ip:5051/slave(1)/health"
+answers mesos-agent 120 curl -fsm 2 "http://$ip:5051/slave(1)/health"
 finish

@@ -124,8 +124,8 @@ export DAQSCHED_ELASTICSEARCH_CA=/etc/daqsched/ca.pem DAQSCHED_ELASTICSEARCH_USE
 P
 
 if [ -z "$spare" ]; then
-  answers mesos-master 60 curl -fsm 2 "http://$ip:5050/health"
-  answers elasticsearch 120 curl -sm 2 --cacert /etc/daqsched/ca.pem "https://$control:9200/"
+  answers mesos-master 120 curl -fsm 2 "http://$ip:5050/health"
+  answers elasticsearch 300 curl -sm 2 --cacert /etc/daqsched/ca.pem "https://$control:9200/"
   for=''
   said=$(/opt/daqsched/bin/daqsched logs setup --elasticsearch "https://$control:9200" --elasticsearch-ca /etc/daqsched/ca.pem \
     --elasticsearch-user-file /etc/daqsched/setup.user --index daqsched-logs) || die "the index templates can't be installed: $said"

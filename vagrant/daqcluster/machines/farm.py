@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from daqcluster.engine import Engine
 from daqcluster.errors import ClusterError
 from daqcluster.machines import image, network, parts, secrets
 from daqcluster.machines.parts import CHECKOUT
+from daqcluster.machines.wanted import names, wanted
 from daqcluster.progress import Say
 from daqcluster.record import locked
 
@@ -24,17 +24,6 @@ VAGRANT = CHECKOUT / "vagrant"
 
 #: Where `prepare` writes what the Vagrantfile reads; beside it, because Vagrant begins there.
 SETTING = VAGRANT / ".machines.json"
-
-#: The variables that say what is wanted, and what holds without them. docs/operate/vagrant.md has them in a table.
-DEFAULTS = {
-    "DAQCLUSTER_NODES": "2",
-    "DAQCLUSTER_CONTROL2": "",
-    "DAQCLUSTER_MEMORY": "2048",
-    "DAQCLUSTER_NETWORK": "",
-    "DAQCLUSTER_BOX": "generic/debian12",
-    "DAQCLUSTER_MIRROR": "",
-    "VAGRANT_DEFAULT_PROVIDER": "docker",
-}
 
 _DOCKER = {
     "docker": "docker.io",
@@ -87,7 +76,14 @@ class Farm:
         """All that `vagrant up` needs. What is there stays; gives what it wrote for the Vagrantfile."""
         with locked(self.folder, self._say):
             self.folder.mkdir(mode=0o700, exist_ok=True)
-            setting = self._wanted(environ)
+            before = _read()
+            setting = wanted(environ, before, lambda: network.free(self.ident))
+            beyond = [name for name in names(before) if name not in names(setting) and _made(name)] if before else []
+            if beyond:
+                raise ClusterError(
+                    f"{', '.join(beyond)} would be forgotten: scripts/vagrant destroy -f {' '.join(beyond)}"
+                )
+            setting["home"] = str(self.folder / "vagrant.d")
             self._check(setting["provider"])
             servers = parts.make(self.folder / "parts", self._say)
             secrets.make(self.folder / "secrets", "control", f"{setting['prefix']}.10")
@@ -114,48 +110,6 @@ class Farm:
             shutil.rmtree(VAGRANT / ".vagrant", ignore_errors=True)
             SETTING.unlink(missing_ok=True)
         return there
-
-    def _wanted(self, environ: Mapping[str, str]) -> dict[str, Any]:
-        """What the environment says, else what was said before, else the defaults."""
-        before = _read()
-        values = {
-            name: environ.get(name) or before.get("wanted", {}).get(name) or value for name, value in DEFAULTS.items()
-        }
-        if not values["DAQCLUSTER_NETWORK"]:
-            values["DAQCLUSTER_NETWORK"] = network.free(self.ident)
-        try:
-            nodes, memory = int(values["DAQCLUSTER_NODES"]), int(values["DAQCLUSTER_MEMORY"])
-        except ValueError:
-            raise ClusterError(
-                "DAQCLUSTER_NODES and DAQCLUSTER_MEMORY are numbers: of farm machines, and of MiB for each"
-            ) from None
-        try:
-            net = ipaddress.IPv4Network(values["DAQCLUSTER_NETWORK"])
-            fits = net.prefixlen == 24
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ClusterError(
-                f"DAQCLUSTER_NETWORK={values['DAQCLUSTER_NETWORK']!r} is no network such as 172.30.8.0/24"
-            )
-        if not 1 <= nodes <= 50:
-            raise ClusterError(f"DAQCLUSTER_NODES={nodes}: from 1 to 50")
-        if (
-            nodes < before.get("nodes", 0)
-            and (VAGRANT / ".vagrant" / "machines" / f"hlt{before['nodes']:02d}").exists()
-        ):
-            raise ClusterError(f"hlt{before['nodes']:02d} is there: vagrant destroy it first, or make vagrant-down")
-        return {
-            "wanted": values,
-            "provider": values["VAGRANT_DEFAULT_PROVIDER"],
-            "nodes": nodes,
-            "control2": values["DAQCLUSTER_CONTROL2"] not in ("", "0", "no"),
-            "memory": memory,
-            "prefix": str(net.network_address).rpartition(".")[0],
-            "box": values["DAQCLUSTER_BOX"],
-            "mirror": values["DAQCLUSTER_MIRROR"],
-            "home": str(self.folder / "vagrant.d"),
-        }
 
     def _check(self, provider: str) -> None:
         lacking = parts.lacks()
@@ -187,7 +141,7 @@ class Farm:
         network.let_through(self.bridge)
         # those that are there keep what they were made of, and are provisioned with what is new
         setting["image"] = _read().get("image", "")
-        if not setting["image"] or not all(_made(name) for name in _names(setting)):
+        if not setting["image"] or not all(_made(name) for name in names(setting)):
             setting["image"] = image.ready(
                 self.engine, self.folder / "parts", self.folder / "key.pub", setting["mirror"], self._say
             )
@@ -216,12 +170,6 @@ def _read() -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
-
-
-def _names(setting: Mapping[str, Any]) -> list[str]:
-    """Of all machines that are wanted."""
-    controls = ["control", "control2"] if setting["control2"] else ["control"]
-    return [*controls, *(f"hlt{number:02d}" for number in range(1, setting["nodes"] + 1))]
 
 
 def _made(name: str) -> str:

@@ -6,6 +6,7 @@ import ipaddress
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Sequence
 
 from daqcluster.errors import ClusterError
 
@@ -15,25 +16,26 @@ POOL = "172.30.{}.0/24"
 
 def free(ident: str) -> str:
     """A network that is not in use here, the same one for a checkout where it can be."""
-    used = [
-        ipaddress.ip_network(word, strict=False)
-        for word in _ip("-o", "route", "show", "table", "all").split()
-        if _is_network(word)
-    ]
-    first = int(ident, 16)
+    words = _ip("-o", "-4", "route", "show", "table", "all").split()
+    return choose(ident, [ipaddress.IPv4Network(word, strict=False) for word in words if _is_network(word)])
+
+
+def choose(ident: str, used: Sequence[ipaddress.IPv4Network]) -> str:
+    """One of `POOL` that overlaps none of the used; ``ident``, hexadecimal, says where to begin."""
     for step in range(250):
-        network = ipaddress.ip_network(POOL.format((first + step) % 250 + 1))
-        if not any(network.overlaps(other) for other in used if other.version == 4 and other.prefixlen > 8):
+        network = ipaddress.IPv4Network(POOL.format((int(ident, 16) + step) % 250 + 1))
+        if not any(network.overlaps(other) for other in used):
             return str(network)
     raise ClusterError("no free network below 172.30: name one, DAQCLUSTER_NETWORK=10.9.8.0/24")
 
 
 def _is_network(word: str) -> bool:
     try:
-        ipaddress.ip_network(word, strict=False)
+        ipaddress.IPv4Network(word, strict=False)
     except ValueError:
         return False
-    return True
+    # a number alone is no address here, but of a table or a metric
+    return "." in word and word != "0.0.0.0"
 
 
 def let_through(bridge: str) -> None:

@@ -35,15 +35,16 @@ def make(folder: Path, say: Say) -> dict[str, Path]:
     """Make the folder, or bring it up to date. The servers are not copied into it: name -> its folder in the cache."""
     for path, names in (("provision", None), ("jobs", None), ("source", _SOURCES)):
         root = CHECKOUT / "vagrant" if path == "provision" else CHECKOUT
-        _mirror(root, names or (path,), folder / path if names else folder)
+        mirror(root, names or (path,), folder / path if names else folder)
     # its links lead out of the tree, which is mounted elsewhere
     _same(CHECKOUT / "jobs" / "cvmfs", folder / "cvmfs", lambda place, names: set(), follow=True)
-    _mirror(CHECKOUT / "vagrant" / "daqcluster", ("webui", "hanging.py"), folder)
+    mirror(CHECKOUT / "vagrant" / "daqcluster", ("webui", "hanging.py"), folder)
+    mirror(CHECKOUT / "vagrant" / "machine", ("hardening.py",), folder)
     with ThreadPoolExecutor(4) as pool:
         ready = {name: pool.submit(part.ready, say) for name, part in _SERVERS.items()}
         wheels = pool.submit(_wheels, say)
         servers = {name: future.result() for name, future in ready.items()}
-        _mirror(wheels.result(), (".",), folder / "wheels" / f"cp{PYTHON.replace('.', '')}")
+        mirror(wheels.result(), (".",), folder / "wheels" / f"cp{PYTHON.replace('.', '')}")
     (folder / "opt").mkdir(exist_ok=True)
     (folder / "versions").mkdir(exist_ok=True)
     for name, home in servers.items():
@@ -80,7 +81,7 @@ def digest(places: Iterable[Path]) -> str:
     return found.hexdigest()[:16]
 
 
-def _mirror(source: Path, names: Iterable[str], target: Path) -> None:
+def mirror(source: Path, names: Iterable[str], target: Path) -> None:
     """Copy what changed and remove what is gone, below each name. In place: running machines have the folder mounted."""
     target.mkdir(parents=True, exist_ok=True)
     ignored = shutil.ignore_patterns(*_LEFT_OUT)
@@ -90,24 +91,31 @@ def _mirror(source: Path, names: Iterable[str], target: Path) -> None:
 
 def _same(source: Path, target: Path, ignored: Callable[[str, list[str]], set[str]], follow: bool = False) -> None:
     linked = source.is_symlink() and not follow
-    if target.is_symlink() and not linked:
-        target.unlink()
-    if source.is_dir():
+    if (target.is_symlink(), target.is_dir()) != (linked, source.is_dir()):
+        _remove(target)
+    if linked:
+        if not target.is_symlink() or target.readlink() != source.readlink():
+            _remove(target)
+            target.symlink_to(source.readlink())
+    elif source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in source.iterdir()}
         names -= set(ignored(str(source), sorted(names)))
         for path in target.iterdir():
             if path.name not in names:
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                _remove(path)
         for name in names:
             _same(source / name, target / name, ignored, follow)
-    elif linked:
-        if not target.is_symlink() or target.readlink() != source.readlink():
-            target.unlink(missing_ok=True)
-            target.symlink_to(source.readlink())
     elif not target.exists() or target.read_bytes() != source.read_bytes():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _wheels(say: Say) -> Path:

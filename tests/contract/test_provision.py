@@ -1,0 +1,79 @@
+"""The steps of which machines are made (vagrant/provision/common.sh), each twice: the second time nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "vagrant" / "provision"
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files get owners, which takes root")
+
+
+def run(code: str) -> list[str]:
+    """What bash prints, with common.sh loaded; a step that fails ends it."""
+    argv = ["bash", "-c", f". {SCRIPTS}/common.sh\n{code}\nfinish"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "put {0}/file nobody:root 640 <<<text",
+        "folder {0}/folder nobody:root 750",
+        "link {0}/link target",
+        "tree {1} {0}/tree",
+        "group root; account nobody /",
+    ],
+)
+def test_a_step_that_is_done_again_changes_nothing(step: str, tmp_path: Path) -> None:
+    """And says so."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "page").write_text("text")
+    code = step.format(tmp_path, source)
+    first = run(code)
+    assert first[-1] in ("changed 1 things", "unchanged")
+    assert run(code) == ["unchanged"]
+
+
+@pytest.mark.parametrize(
+    "harm", ["echo other >{0}", "chmod 666 {0}", "chown root {0}", "rm {0}", "ln -sf /etc/passwd {0}"]
+)
+def test_what_somebody_changed_is_put_right(harm: str, tmp_path: Path) -> None:
+    """Contents, mode, owner; a link is not written through."""
+    file = tmp_path / "file"
+    code = f"put {file} nobody:root 640 <<<text"
+    run(code)
+    subprocess.run(["bash", "-c", harm.format(file)], check=True)
+    assert run(code) == [f"changed: {file}", "changed 1 things"]
+    assert (file.read_text(), file.stat().st_mode & 0o777, file.is_symlink()) == ("text\n", 0o640, False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_changed_restarts_the_service_that_it_is_for_and_no_other(tmp_path: Path) -> None:
+    """`for` says which."""
+    code = f"for=one; put {tmp_path}/a root 600 <<<a; for=two; put {tmp_path}/b root 600 <<<{{}}; echo restart:$restart"
+    assert "restart: one two" in run(code.format("b"))
+    assert "restart: two" in run(code.format("c"))
+    assert "restart:" in run(code.format("c"))
+
+
+def test_a_secret_is_never_readable_for_others_on_its_way(tmp_path: Path) -> None:
+    """It is written into a file of root's alone, which then gets its owner and mode."""
+    file = tmp_path / "secret"
+    seen = run(f'chown() {{ stat -c %a "$2"; command chown "$@"; }}; put {file} nobody:root 600 <<<secret')
+    assert seen[0] == "600"
+
+
+@pytest.mark.parametrize("script", ["agent.sh", "control.sh"])
+def test_a_script_that_is_told_too_little_says_what(script: str) -> None:
+    """And does nothing."""
+    done = subprocess.run(["bash", str(SCRIPTS / script)], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{script}: which master?") or done.stderr.startswith(f"{script}: which machine")
