@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -23,6 +25,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 class _Group(click.Group):
     """Shows every `DaqschedError` as one red sentence and ends with its exit code."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if not _unwritable(error):
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with contextlib.suppress(OSError):  # it may be the same file
+                say(f"Error: what is printed can't be written: {error.strerror}; the farm goes on", err=True)
+            sys.exit(DaqschedError.exit_code)
 
     def make_context(
         self, info_name: Optional[str], args: list[str], parent: Optional[click.Context] = None, **extra: Any
@@ -52,6 +65,17 @@ class _Group(click.Group):
             # `daqsched status | head`: the reader has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+
+
+def _unwritable(error: OSError) -> bool:
+    """Whether it is our output that has no room: `daqsched status > FILE` on a full disk."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return False
+    try:
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError as again:
+        return again.errno == error.errno
+    return False
 
 
 def _escape(error: click.ClickException) -> None:
