@@ -130,6 +130,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if status == 307:
+            self.send_header("Location", "http://127.0.0.1:1/api/v1")
         self.end_headers()
         self.wfile.write(body)
 
@@ -149,10 +151,11 @@ def serving(handler: type[_Handler]) -> Iterator[str]:
 
 
 class Master:
-    """The page's files, and the state, which may be exchanged; ``down`` makes it answer 503."""
+    """The page's files, and the state, which may be exchanged."""
 
     def __init__(self, state: State) -> None:
-        self.down = False
+        #: What it answers otherwise: a status, and a body.
+        self.other: Optional[tuple[int, bytes]] = None
         #: When it was asked, and for what.
         self.asked: list[float] = []
         self.kinds: list[str] = []
@@ -182,8 +185,9 @@ class Master:
                 kind = json.loads(self.rfile.read(int(self.headers["content-length"])))["type"]
                 master.asked.append(time.monotonic())
                 master.kinds.append(kind)
-                if master.down:
-                    return self.answer(b"", "text/plain", 503)
+                if master.other is not None:
+                    status, body = master.other
+                    return self.answer(body, "text/plain", status)
                 self.answer(master._bodies[kind], "application/json")
 
         return Handler

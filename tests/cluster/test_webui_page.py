@@ -176,7 +176,7 @@ def test_a_master_that_does_not_answer_is_told_and_asked_again(page: Page) -> No
     with serving(master.handler()) as where:
         page.open(f"http://{where}/")
         rows(page, 6)
-        master.down = True
+        master.other = (503, b"")
         page.wait("!document.getElementById('trouble').hidden")
         text = page.text("#trouble")
         assert re.search(
@@ -186,15 +186,57 @@ def test_a_master_that_does_not_answer_is_told_and_asked_again(page: Page) -> No
             page.js("document.body.className") == "stale"
             and page.js("document.querySelectorAll('.space .row').length") == 6
         )
-        master.down = False
+        master.other = None
         page.wait("document.getElementById('trouble').hidden")
         assert page.js("document.body.className") == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (307, b"", "This master does not lead: open /redirect"),
+        (401, b"", "does not let you look (401): it wants credentials"),
+        (403, b"", "does not let you look (403)"),
+        (500, b"<script>alert(1)</script>", "The master answers 500."),
+        (200, b"<script>alert(1)</script>", "The master's answer is not JSON."),
+        (200, b"[]", "The master's answer is not what it should be."),
+        (200, b"null", "The master's answer is not what it should be."),
+    ],
+)
+def test_an_answer_of_the_master_that_is_none_is_a_sentence(page: Page, status: int, body: bytes, says: str) -> None:
+    """Each says what to look at."""
+    master = Master(State(1, 1))
+    master.other = (status, body)
+    with serving(master.handler()) as where:
+        page.open(f"http://{where}/")
+        page.wait("!document.getElementById('trouble').hidden")
+        assert says in page.text("#why")
+        master.other = None
+        rows(page)
+
+
+def test_nobody_is_asked_while_nobody_looks(chromium: Browser, page: Page) -> None:
+    """Another page, which is looked at, goes on meanwhile."""
+    unseen, seen = Master(State(1, 1)), Master(State(1, 1))
+    with serving(unseen.handler()) as where, serving(seen.handler()) as other:
+        page.open(f"http://{where}/")
+        rows(page)
+        page.js("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+        second = chromium.page()
+        second.open(f"http://{other}/")
+        page.until(lambda: len(seen.asked) >= 6)
+        before = len(unseen.asked)
+        page.until(lambda: len(seen.asked) >= 15)
+        assert len(unseen.asked) == before
+        second.close()
+        page.js("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+        page.until(lambda: len(unseen.asked) > before)
 
 
 def test_it_is_asked_again_the_later_the_longer_it_is_silent(page: Page) -> None:
     """2 s, 4 s, ...: a page that is left open is no burden."""
     master = Master(State(2, 6))
-    master.down = True
+    master.other = (503, b"")
     with serving(master.handler()) as where:
         page.open(f"http://{where}/")
         page.wait("/nothing is known yet/.test(document.getElementById('trouble').textContent)")
@@ -336,6 +378,8 @@ def test_a_file_is_paged_without_losing_a_byte(page: Page) -> None:
     text = ("x" * 65535 + "é" + "y" * 65533 + "€" + "z" * 40000 + "end").encode()
 
     def answer(what: str, query: Any) -> str:
+        if what == "/files/browse":
+            return f"{query['jsonp']}({FILES})"
         offset = int(query["offset"])
         if offset == -1:
             return f'{query["jsonp"]}({{"data": "", "offset": {len(text)}}})'

@@ -42,7 +42,7 @@ def test_the_policy_is_strict() -> None:
     assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|style=", page)
     frame = (WEBUI / "app" / "agent.html").read_text()
     assert "default-src 'none'" in frame and "unsafe" not in frame
-    assert 'sandbox: "allow-scripts",' in (WEBUI / "app" / "files.js").read_text()
+    assert 'sandbox: "allow-scripts",' in (WEBUI / "app" / "asking.js").read_text()
 
 
 def test_all_of_it_is_in_the_package() -> None:

@@ -3,7 +3,7 @@
 // Agents give their answers to other origins in one way only: as a script that calls a function (?jsonp=). Whoever answers
 // at the agent's address may therefore run code here. So this is a sandboxed frame: its origin is opaque, it reads nothing
 // of the master's nor of the page around it, may connect to nobody, and loads scripts from this one agent's two endpoints.
-// The page takes what comes out of it for data (files.js).
+// The page takes what comes out of it for data (asking.js).
 "use strict";
 
 (() => {

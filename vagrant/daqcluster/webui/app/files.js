@@ -1,78 +1,23 @@
-// Sandboxes: folders and files as their agents give them, as text and nothing else.
-//
-// An agent is asked in a sandboxed frame (agent.js). Whatever comes out of it is data: looked at for its shape, shown as text.
+// Sandboxes: folders and files as their agents give them (asking.js), as text and nothing else.
 
+import { asking, MOST_FILES, PIECE } from "./asking.js";
 import { el, swap, write } from "./dom.js";
 import { taskAt } from "./lists.js";
 import { asBytes, begun, bytes, count, decoded, lines, moment, quoted, raw, unfinished } from "./text.js";
 
-const LONGEST_MS = 10000;
-/** What an agent gives at most at once (Mesos' files.cpp: 16 pages of memory). */
-const PIECE = 64 * 1024;
 /** How much of a file that is followed stays in the page. */
 const KEPT = 4 * PIECE;
-const MOST_FILES = 2000;
 const FOLLOW_MS = [1000, 10000];
 
 export const folderAt = (agent, path) => `#/folder/${encodeURIComponent(agent)}?path=${quoted(path)}`;
 export const fileAt = (agent, path) => `#/file/${encodeURIComponent(agent)}?path=${quoted(path)}`;
 
-/** Asks the agent at HOST:PORT; every answer is awaited for a bounded time. */
-function asking(address, host) {
-  const frame = el("iframe", { sandbox: "allow-scripts", title: `asks the agent of ${host}`, hidden: "" });
-  const waiting = new Map();
-  let last = 0;
-  const ready = new Promise((resolve) => waiting.set(0, resolve));
-  const hear = ({ source, data }) => {
-    if (source !== frame.contentWindow || typeof data !== "object" || data === null) return;
-    waiting.get(data.ready === true ? 0 : data.number)?.(data);
-  };
-  addEventListener("message", hear);
-  frame.src = `app/agent.html#${encodeURIComponent(address)}`;
-  document.body.append(frame);
-
-  async function ask(what, query) {
-    await ready;
-    const number = ++last;
-    let timer;
-    const answer = await new Promise((resolve) => {
-      waiting.set(number, resolve);
-      timer = setTimeout(resolve, LONGEST_MS, { late: true });
-      frame.contentWindow?.postMessage({ number, what, query }, "*");
-    });
-    clearTimeout(timer);
-    waiting.delete(number);
-    if (answer.late) throw new Error(`The agent of ${host} (${address}) has not answered within ${LONGEST_MS / 1000} s.`);
-    if (answer.failed) throw new Error(`The agent of ${host} (${address}) gives no such file: it is gone, the agent is down, this browser can't reach it, or it wants credentials.`);
-    return answer.found;
-  }
-
-  return {
-    async browse(path) {
-      const found = await ask("browse", `path=${quoted(path)}`);
-      if (!Array.isArray(found)) throw new Error(`The agent of ${host} answers what is no list of files.`);
-      return found.slice(0, MOST_FILES + 1).filter((one) => typeof one?.path === "string").map((one) => ({
-        path: one.path.slice(0, 5000), mode: String(one.mode).slice(0, 20), size: Number(one.size) || 0, time: Number(one.mtime) || 0, user: String(one.uid).slice(0, 64),
-      })); // prettier-ignore
-    },
-    async size(path) {
-      return Number((await ask("read", `path=${quoted(path)}&offset=-1`))?.offset) || 0;
-    },
-    async read(path, offset, length = PIECE) {
-      const found = await ask("read", `path=${quoted(path)}&offset=${offset}&length=${length}`);
-      if (typeof found?.data !== "string") throw new Error(`The agent of ${host} answers what is no part of a file.`);
-      return raw(found.data.slice(0, length));
-    },
-    end() {
-      removeEventListener("message", hear);
-      frame.remove();
-    },
-  };
-}
-
 const nameOf = (path) => decoded(raw(path.slice(path.lastIndexOf("/") + 1)));
 
 const SANDBOX = /^\/frameworks\/([^/]+)\/executors\/([^/]+)\/runs\/[^/]+/;
+
+/** Whether an agent may be asked for what is in it. */
+const isFile = (one) => one.mode.startsWith("-");
 
 /** The path's own parts, each leading to its folder; what it is the sandbox of; and where it is. */
 function crumbs(agent, path, task, host) {
@@ -103,24 +48,16 @@ export function filesPage(kind, id, path) {
     write(says, error ? error.message : "");
   }
 
-  let busy = false;
+  let doing;
 
-  /** Look again, with each look at the master. */
-  async function again() {
-    if (busy) return;
-    busy = true;
-    try {
-      await folder();
-      tell();
-    } catch (error) {
-      tell(error);
-    } finally {
-      busy = false;
-    }
+  /** One after the other; what went wrong is said, until something goes well. */
+  function once(move) {
+    const mine = Promise.resolve(doing).then(move).then(() => tell(), tell).finally(() => doing === mine && (doing = undefined));
+    return (doing = mine);
   }
 
   function update(known) {
-    if (agent && kind === "folder") again();
+    if (agent && kind === "folder" && !doing) once(folder); // with each look at the master
     if (agent !== undefined || !known.agents.length) return;
     const found = known.agents.find((one) => one.id === id);
     if (!found?.address) {
@@ -132,8 +69,7 @@ export function filesPage(kind, id, path) {
     const [, framework, executor] = SANDBOX.exec(path) ?? [];
     const task = known.tasks.find((one) => asBytes(one.framework) === framework && asBytes(one.executor) === executor);
     write(where, crumbs(id, path, task, found.host));
-    if (kind === "folder") again();
-    else file().catch(tell);
+    once(kind === "folder" ? folder : file);
   }
 
   function end() {
@@ -145,8 +81,9 @@ export function filesPage(kind, id, path) {
     const found = (await agent.browse(path)).sort((one, other) => one.path.localeCompare(other.path));
     const rows = found.slice(0, MOST_FILES).map((one) => {
       const isFolder = one.mode.startsWith("d");
-      const to = (isFolder ? folderAt : fileAt)(id, one.path);
-      return el("tr", {}, el("td", {}, el("a", { href: to }, nameOf(one.path) + (isFolder ? "/" : ""))), el("td", { class: "right" }, isFolder ? "" : bytes(one.size)), el("td", {}, moment(one.time)), el("td", {}, one.mode), el("td", {}, one.user));
+      const name = nameOf(one.path) + (isFolder ? "/" : "");
+      const to = isFolder || isFile(one) ? el("a", { href: (isFolder ? folderAt : fileAt)(id, one.path) }, name) : name;
+      return el("tr", {}, el("td", {}, to), el("td", { class: "right" }, isFolder ? "" : bytes(one.size)), el("td", {}, moment(one.time)), el("td", {}, one.mode), el("td", {}, one.user));
     });
     const heads = ["Name", "Size", "Written", "Mode", "Owner"].map((one) => el("th", { scope: "col" }, one));
     const table = el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)));
@@ -155,13 +92,14 @@ export function filesPage(kind, id, path) {
   }
 
   async function file() {
+    const there = (await agent.browse(path.slice(0, path.lastIndexOf("/")))).find((one) => quoted(one.path) === quoted(path));
+    if (there && !isFile(there)) throw new Error(`${title} is no regular file (${there.mode}), so the agent is not asked for it: it would wait for whoever writes to a pipe, and answer nobody.`);
     const text = el("pre", { tabindex: 0, role: "region", "aria-label": "The file's text" });
     const place = el("p", { class: "number", role: "status" });
     const follow = el("input", { type: "checkbox", id: "follow" });
     let first = 0; // the bytes of the file that are shown
     let last = 0;
     let size = 0;
-    let busy = false;
     const sizes = []; // of the texts that are in the page, in bytes
 
     const say = () => write(place, size ? `bytes ${count(first)} to ${count(last)} of ${count(size)}` : "The file is empty.");
@@ -199,43 +137,35 @@ export function filesPage(kind, id, path) {
     }
 
     const atEnd = () => text.scrollTo(0, text.scrollHeight);
-    const once = (move) => async () => {
-      if (busy) return;
-      busy = true;
-      try {
-        await move();
-        tell();
-      } catch (error) {
-        tell(error);
-      } finally {
-        busy = false;
-      }
+    const toEnd = async () => (await show(Math.max(0, (await agent.size(path)) - PIECE)), atEnd());
+    const later = async () => {
+      if (last < (await agent.size(path))) await show(last).then(() => text.scrollTo(0, 0));
     };
-    const leave = (move) => once(async () => ((follow.checked = false), await move()));
     const moves = [
       ["Start", async () => (await show(0), text.scrollTo(0, 0))],
       ["Earlier", async () => (await show(Math.max(0, first - PIECE), first), atEnd())],
-      ["Later", async () => (await show(Math.min(last, Math.max(0, size - 1))), text.scrollTo(0, 0))],
-      ["End", async () => (await show(Math.max(0, (await agent.size(path)) - PIECE)), atEnd())],
+      ["Later", later],
+      ["End", toEnd],
     ];
-    const buttons = moves.map(([name, move]) => el("button", { type: "button", onclick: leave(move) }, name));
-    write(body, el("div", { class: "tools" }, buttons, el("span", {}, follow, el("label", { for: "follow" }, "follow")), place), text);
+    const buttons = moves.map(([name, move]) => el("button", { type: "button", onclick: () => ((follow.checked = false), once(move)) }, name));
+    const shown = el("div", { class: "tools" }, buttons, el("span", {}, follow, el("label", { for: "follow" }, "follow")), place);
+
+    write(body, shown, text);
 
     let pause = FOLLOW_MS[0];
     const tick = async () => {
       if (over) return;
-      if (follow.checked && !document.hidden) {
+      if (follow.checked && !document.hidden && !doing) {
         let news = false;
-        await once(async () => (news = await more()))();
+        await once(async () => (news = await more()));
         if (news) atEnd();
         pause = news ? FOLLOW_MS[0] : Math.min(pause * 1.5, FOLLOW_MS[1]);
       }
       setTimeout(tick, pause);
     };
-    follow.addEventListener("change", () => ((pause = FOLLOW_MS[0]), follow.checked && once(async () => (await moves[3][1]()))()));
-    await show(Math.max(0, (await agent.size(path)) - PIECE));
-    atEnd();
-    tick();
+    follow.addEventListener("change", () => ((pause = FOLLOW_MS[0]), follow.checked && once(toEnd)));
+    setTimeout(tick, pause);
+    await toEnd();
   }
 
   return page;

@@ -24,7 +24,9 @@ async function ask(type) {
     if (answer.status === 401 || answer.status === 403) throw new Sentence(`The master does not let you look (${answer.status}): it wants credentials with the right to.`);
     if (answer.status === 503) throw new Sentence("The master has not got its registry yet, or no master leads (503).");
     if (!answer.ok) throw new Sentence(`The master answers ${answer.status}.`);
-    return JSON.parse(await bounded(answer));
+    const found = JSON.parse(await bounded(answer))?.[type.toLowerCase()];
+    if (typeof found !== "object" || found === null) throw new Sentence("The master's answer is not what it should be.");
+    return found;
   } catch (error) {
     if (error instanceof Sentence) throw error;
     if (error.name === "TimeoutError") throw new Sentence(`The master has not answered within ${LONGEST_MS / 1000} s.`);
@@ -60,20 +62,19 @@ export async function load() {
   const [agents, frameworks, tasks] = await Promise.all(["GET_AGENTS", "GET_FRAMEWORKS", "GET_TASKS"].map(ask));
   const found = {
     agents: [
-      ...list(agents.get_agents?.agents).map((one) => agent(one)),
-      ...list(agents.get_agents?.recovered_agents).map((one) => agent({ agent_info: one }, "RECOVERED")),
+      ...list(agents.agents).map((one) => agent(one)),
+      ...list(agents.recovered_agents).map((one) => agent({ agent_info: one }, "RECOVERED")),
     ],
     frameworks: [
-      ...list(frameworks.get_frameworks?.frameworks).map((one) => framework(one, false)),
-      ...list(frameworks.get_frameworks?.completed_frameworks).map((one) => framework(one, true)),
+      ...list(frameworks.frameworks).map((one) => framework(one, false)),
+      ...list(frameworks.completed_frameworks).map((one) => framework(one, true)),
     ],
     tasks: [],
   };
   const agentsById = new Map(found.agents.map((one) => [one.id, one]));
   const frameworksById = new Map(found.frameworks.map((one) => [one.id, one]));
-  const parts = tasks.get_tasks ?? {};
   for (const name of ["tasks", "unreachable_tasks", "completed_tasks", "orphan_tasks"]) {
-    for (const one of list(parts[name])) {
+    for (const one of list(tasks[name])) {
       const row = task(one, agentsById);
       found.tasks.push(row);
       if (row.ended) continue;
