@@ -393,10 +393,19 @@ def test_what_is_no_place_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"\xff" * 9, b"\0" + b"x" * 99, b"\1{}", b"\1[1, 2]", b"[]", b"\0" + zlib.compress(b"\xff")]
+    "damage",
+    [
+        *(b"", b"\xff" * 9, b"\0" + b"x" * 99, b"\1{}", b"\1[1, 2]", b"[]", b"\0" + zlib.compress(b"\xff")),
+        *(b"\1[1, 1000000000000]", b"\1[-1, -1]", b"\0" + zlib.compress(b"\0" * (9 << 20))),
+        b'{"journal": [1, 1000000000000]}',
+    ],
 )
-def test_nodes_that_somebody_else_wrote_are_a_sentence(zookeepers: Zookeepers, damage: bytes) -> None:
-    """Each node there is; where it can still be read it is as it was, and no traceback ends a daemon at its start."""
+def test_nodes_that_somebody_else_wrote_are_a_sentence(
+    zookeepers: Zookeepers, damage: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each node there is, also by what would take all memory; where it can still be read it is as it was, and no traceback ends
+    a daemon at its start."""
+    monkeypatch.setattr(nodes, "LARGEST", 8 << 20)
     store = zookeepers.open()
     store.save("fw", [revision(1)], [(("a", "h"), RECORD)], {"rollout": b"r"})
     keeper = zookeepers.keeper()

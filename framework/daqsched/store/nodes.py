@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import zlib
 from functools import partial
-from typing import Any, Iterable, Mapping, Optional
+from typing import Annotated, Any, Iterable, Mapping, Optional
 from urllib.parse import quote
 
 import msgspec
@@ -30,6 +30,8 @@ from daqsched.store.kept import SCHEMA
 
 #: The most that a node holds, and that one transaction writes; ZooKeeper's limit for either is 1 MiB less some bytes.
 PART, MOST = 256 * 1024, 700 * 1024
+#: The most parts that a value has, and the most bytes that one is unpacked: whoever wrote more was not us.
+PARTS, LARGEST = 4096, 256 << 20
 #: What an operation takes besides its name and its value: an ACL, numbers, the path before the name.
 _OVERHEAD = 200
 _JOURNAL = "~journal"
@@ -39,8 +41,8 @@ _HERE, _IN_PARTS = b"\0", b"\1"
 class Ref(msgspec.Struct, frozen=True, array_like=True):
     """Where parts are: which change wrote them, and how many they are."""
 
-    serial: int
-    count: int
+    serial: Annotated[int, msgspec.Meta(ge=0)]
+    count: Annotated[int, msgspec.Meta(ge=0, le=PARTS)]
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -184,8 +186,8 @@ class Nodes:
 
     def _decoded(self, name: str, data: bytes) -> bytes:
         if data[:1] == _HERE:
-            return zlib.decompress(data[1:])
-        return zlib.decompress(self._parts(name, msgspec.json.decode(data[1:], type=Ref)))
+            return _unpacked(data[1:])
+        return _unpacked(self._parts(name, msgspec.json.decode(data[1:], type=Ref)))
 
     def _put_parts(self, name: str, data: bytes) -> Ref:
         pieces = [data[start : start + PART] for start in range(0, len(data), PART)]
@@ -231,6 +233,15 @@ class Nodes:
 
     def _value(self, name: str) -> str:
         return f"{self._path}/values/{name}"
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Raises zlib.error, or ValueError where it is more than can be ours."""
+    unpacking = zlib.decompressobj()
+    value = unpacking.decompress(data, LARGEST)
+    if not unpacking.eof:
+        raise ValueError(f"a value is not whole, or has more than {LARGEST >> 20} MiB")
+    return value
 
 
 def _size(change: tuple[str, Optional[bytes]]) -> int:
