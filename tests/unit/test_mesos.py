@@ -7,8 +7,10 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from builders import job
+from daqsched.cli import main
 from daqsched.engine import events
 from daqsched.engine.commands import TaskToLaunch
 from daqsched.errors import UserError
@@ -136,3 +138,10 @@ def test_a_task_reads_well_in_mesos_web_pages() -> None:
     bare = TaskToLaunch(payload(job("a"), "hlt01", "a@hlt01.1"), one.cpus, one.mem, one.disk)
     keys = {label["key"] for label in task_info(Framework("daq"), bare, "agent")["labels"]["labels"]}
     assert keys <= {"job", "host", "version"}
+
+
+@pytest.mark.parametrize("address", ["control:8080", "javascript:alert(1)", "ftp://control", "//control"])
+def test_a_page_of_the_frameworks_own_is_one(address: str) -> None:
+    """It becomes a link in Mesos' web pages; what would be none is refused before anything is done."""
+    done = CliRunner().invoke(main, ["serve", "--master", "127.0.0.1:1", "--webui-url", address])
+    assert done.exit_code == 2 and "write http://HOST... or https://HOST..." in done.output

@@ -7,15 +7,19 @@ import { amount, asBytes, count, memory, moment, span } from "./text.js";
 
 const MOST_TASKS = 200;
 const MOST_STATUSES = 100;
+/** A longer text is broken into lines; a time is not. */
+const MOST_LINE = 24;
 
 const ago = (seconds) => (seconds > 0 ? `${moment(seconds)}, ${span(Date.now() / 1000 - seconds)} ago` : "");
+
+const again = (one) => (one.reregistered > one.registered ? ago(one.reregistered) : "");
 
 /** Names and values; a value that is not there is left out. */
 const facts = (...pairs) =>
   el("dl", {}, pairs.filter(([, value]) => value !== "" && value !== undefined && value !== null && value.length !== 0).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 
 const table = (label, heads, rows) =>
-  el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": label }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((one) => el("td", {}, one)))))));
+  el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": label }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((one) => el("td", { class: typeof one === "string" && one.length > MOST_LINE ? "long" : undefined }, one)))))));
 
 const named = (label, pairs) => (pairs.length ? table(label, ["Name", "Value"], pairs) : el("p", { class: "faint" }, "none"));
 
@@ -71,7 +75,7 @@ const DETAILS = {
     return [
       agent.host || agent.id,
       el("p", { class: "lead" }, state(agent.state), ` ${count(agent.tasks)} tasks`),
-      facts(["Address", agent.address], ["Registered", ago(agent.registered)], ["Registered again", ago(agent.reregistered)], ["Mesos", agent.version], ["Agent id", agent.id]),
+      facts(["Address", agent.address], ["Registered", ago(agent.registered)], ["Registered again", again(agent)], ["Mesos", agent.version], ["Agent id", agent.id]),
       el("h3", {}, "Resources"),
       table("Resources", ["Name", "In use", "Free", "Offered now"], [
         ...names.map((name) => {
@@ -100,7 +104,7 @@ const DETAILS = {
         ["Roles", framework.roles.join(" ")],
         ["Host", framework.host],
         ["Registered", ago(framework.registered)],
-        ["Registered again", ago(framework.reregistered)],
+        ["Registered again", again(framework)],
         ["Ended", ago(framework.unregistered)],
         ["Tasks are kept", framework.failover ? `${span(framework.failover)} without it` : ""],
         ["Capabilities", framework.capabilities.join(" ")],
