@@ -72,6 +72,9 @@ class Asking:
         longest_s: float,
         user: Optional[tuple[str, str]],
     ) -> Answer:
+        port = httpx.URL(url).port
+        if port is not None and not 0 < port < 65536:
+            raise NoAnswer(f"does not answer: {port} is no port")
         timeout = httpx.Timeout(longest_s, connect=min(self._connect_s, longest_s))
         auth = httpx.BasicAuth(*user) if user is not None else None
         async with self._http.stream("GET", url, params=params, timeout=timeout, auth=auth) as response:

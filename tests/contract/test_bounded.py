@@ -327,6 +327,10 @@ def test_an_address_that_is_none_is_a_sentence() -> None:
         "http://[::1",
         "http://a b/",
         "http://h:99999999/",
+        # an address that needs no name server gets further
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:-1/",
+        "http://127.0.0.1:0/",
         "x" * 99,
     ):
         with pytest.raises(NoAnswer, match="does not answer"):
