@@ -107,6 +107,7 @@ MESOS_HTTP_AUTHENTICATORS=jwt
 MESOS_JWT_SECRET_KEY=/etc/mesos/executors.key
 P
 unit mesos-agent <"$parts/provision/units/mesos-agent.service"
-running mesos-agent
+unit mesos-agent-firewall <"$parts/provision/units/mesos-agent-firewall.service"
+running mesos-agent-firewall mesos-agent
 answers mesos-agent 120 curl -fsm 2 "http://$ip:5051/slave(1)/health"
 finish

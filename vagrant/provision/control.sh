@@ -2,11 +2,12 @@
 # Makes a machine a control machine: ZooKeeper, the Mesos master, Elasticsearch, `daqsched serve`. As root; again at any time.
 #
 #   control.sh --control HOST --secrets FOLDER --zookeeper NUMBER,HOST[,HOST...] [--name NAME] [--ip ADDRESS] [--spare]
+#              [--crew ACCOUNT]
 #
 # HOST of --control has the master and Elasticsearch. --spare: this is another machine, with ZooKeeper and a second `serve`.
-# FOLDER is the `control` of what `daqcluster machines secrets` made.
+# --crew: this account may use `daqsched`, and read lines. FOLDER is the `control` of what `daqcluster machines secrets` made.
 . "$(dirname "$0")/common.sh"
-name=$(hostname -s) ip='' control='' secrets='' keepers='' spare=''
+name=$(hostname -s) ip='' control='' secrets='' keepers='' spare='' crew=''
 while [ $# -gt 0 ]; do
   case $1 in
     --name) name=$2 ;;
@@ -14,6 +15,7 @@ while [ $# -gt 0 ]; do
     --control) control=$2 ;;
     --secrets) secrets=$2 ;;
     --zookeeper) keepers=$2 ;;
+    --crew) crew=$2 ;;
     --spare) spare=1; shift; continue ;;
     *) die "what is $1?" ;;
   esac
@@ -117,6 +119,7 @@ running daqsched-serve
 
 # the crew: who is in the group daq
 for=''
+[ -z "$crew" ] || member "$crew" daq
 for role in read setup; do put /etc/daqsched/$role.user root:daq 640 <"$secrets/$role.user"; done
 put /etc/profile.d/daqsched.sh root 644 <<'P'
 export PATH=$PATH:/opt/daqsched/bin DAQSCHED_SOCKET=/run/daqsched/daqsched.sock
