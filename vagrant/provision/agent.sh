@@ -6,6 +6,7 @@
 #
 # NAME is the name that job files have for it. FOLDER is the `agent` of what `daqcluster machines secrets` made.
 # --zookeeper: this machine is that server of these. --cvmfs-stand-in: /cvmfs/daq.example.org is the tree of the parts.
+# shellcheck source=vagrant/provision/common.sh
 . "$(dirname "$0")/common.sh"
 name=$(hostname -s) ip='' master='' secrets='' attributes='' resources='' keepers='' stand_in=''
 while [ $# -gt 0 ]; do
