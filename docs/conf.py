@@ -34,6 +34,7 @@ NAVIGATION = {
     "Start": ["docs/start/why", "docs/start/*"],
     "Operate a farm": [
         "docs/operate/shift",
+        "docs/operate/install",
         "docs/operate/farm",
         "docs/operate/changes",
         "docs/operate/logs",
