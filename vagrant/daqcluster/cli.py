@@ -122,6 +122,14 @@ def up(
 
 
 @main.command()
+@click.argument("part", nargs=-1, type=click.Choice(["mesos", "elasticsearch", "zookeeper"]))
+@_in_folder
+def fetch(cluster: Cluster, part: tuple[str, ...]) -> None:
+    """Fetch and build what `up` takes (each PART, or all), and start nothing."""
+    cluster.fetch(*part)
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @_in_folder
 def status(cluster: Cluster, as_json: bool) -> None:

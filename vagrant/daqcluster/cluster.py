@@ -223,31 +223,42 @@ class Cluster:
             )
         elif missing:
             self._say(f"starting what is not there: {', '.join(sorted(missing))}")
-        homes = self._homes(missing)
-
-        # first what takes longest to start, then what others need to start
-        if "elasticsearch" in missing:
-            self._begin("elasticsearch", lambda: self._elasticsearch(homes["elasticsearch"], heap, jvm, users))
-        if "zookeeper" in missing:
-            self._begin("zookeeper", lambda: self._zookeeper(homes["zookeeper"]))
-        if "zookeeper" in wanted:
-            self._wait_zookeeper()
-        if "master" in missing:
-            home = homes["mesos"]
-            self._begin("master", lambda: mesos.master(home, self.folder, free_port(), webui, credentials, network))
-        self._wait_master()
-        agents = [*self.agents, *(name for name in names if name not in self.members)]
-        for name in agents:
-            if name in missing:
-                self._begin(name, partial(self._agent, homes["mesos"], name, attributes, ports, network, tokens))
-        self._wait_agents(agents)
-        if "elasticsearch" in wanted:
-            self._wait_elasticsearch()
+        with self._homes(missing) as home:
+            # first what takes longest to start, then what others need to start
+            if "elasticsearch" in missing:
+                self._begin("elasticsearch", lambda: self._elasticsearch(home("elasticsearch"), heap, jvm, users))
+            if "zookeeper" in missing:
+                self._begin("zookeeper", lambda: self._zookeeper(home("zookeeper")))
+            if "zookeeper" in wanted:
+                self._wait_zookeeper()
+            if "master" in missing:
+                launchers = home("mesos")
+                self._begin(
+                    "master", lambda: mesos.master(launchers, self.folder, free_port(), webui, credentials, network)
+                )
+            self._wait_master()
+            agents = [*self.agents, *(name for name in names if name not in self.members)]
+            for name in agents:
+                if name in missing:
+                    self._begin(name, partial(self._agent, home("mesos"), name, attributes, ports, network, tokens))
+            self._wait_agents(agents)
+            if "elasticsearch" in wanted:
+                self._wait_elasticsearch()
         self._record.complete = True
         self._record.write(self._file)
 
-    def _homes(self, missing: set[str]) -> dict[str, Path]:
-        """What must be fetched and built for the missing, all at once."""
+    def fetch(self, *parts: str) -> None:
+        """Have what members are made of in the cache (``mesos``, ``elasticsearch``, ``zookeeper``; all without a name), so that
+        `up` only starts them."""
+        every = parts or ("mesos", "elasticsearch", "zookeeper")
+        with self._homes(set(every)) as home:
+            for part in every:
+                home(part)
+
+    @contextmanager
+    def _homes(self, missing: set[str]) -> Iterator[Callable[[str], Path]]:
+        """What must be fetched and built for the missing, all at once: who asks for a part's folder waits for that part, so
+        that one can start while another is built."""
         kinds = {name if name in ("elasticsearch", "zookeeper") else "mesos" for name in missing}
         parts = {"mesos": mesos_build, "elasticsearch": elasticsearch, "zookeeper": zookeeper}
         lacking = {package for kind in kinds for package in parts[kind].lacks()}
@@ -255,7 +266,7 @@ class Cluster:
             raise ClusterError(f"something is missing on this machine: apt-get install {' '.join(sorted(lacking))}")
         with ThreadPoolExecutor(len(parts)) as pool:
             made: dict[str, Future[Path]] = {kind: pool.submit(parts[kind].ready, self._say) for kind in kinds}
-            return {name: future.result() for name, future in made.items()}
+            yield lambda kind: made[kind].result()
 
     def _elasticsearch(self, home: Path, heap: str, jvm: str, users: Mapping[str, elasticsearch.User]) -> Member:
         folder = self.folder / "work" / "elasticsearch"
