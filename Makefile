@@ -1,5 +1,5 @@
 # `make run` and `make test` do all the set-up that they need. What they do stands in scripts/.
-.PHONY: run stop test vagrant vagrant-down lint format docs bench faults release clean help
+.PHONY: run stop test vagrant vagrant-down lint format docs pictures bench faults release clean help
 
 help:
 	@echo 'make run     set up everything, bring a local cluster up, run jobs/quickstart.py on it'
@@ -8,8 +8,9 @@ help:
 	@echo 'make vagrant        the same cluster in machines (control, hlt01, hlt02) by Vagrant, and jobs/vagrant.py on it'
 	@echo 'make vagrant-down   end the machines, leave nothing behind'
 	@echo 'make faults  1,000 random kill -9s for each launcher, 50 of leaders, an hour of fuzz; docs/reliability.md shows the last figures'
-	@echo 'make lint    ruff and mypy; make format mends what can be mended'
+	@echo 'make lint    ruff, mypy, actionlint; make format mends what can be mended'
 	@echo 'make docs    make the site of the documentation in build/docs'
+	@echo 'make pictures  take the pictures of the README anew'
 	@echo 'make bench   measure what docs/performance.md shows'
 	@echo 'make release  build HEAD as wheels and packages into dist/ and try them; nothing is published'
 	@echo 'make clean   remove virtual environments and caches of this checkout'
@@ -34,6 +35,7 @@ lint:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	@scripts/actionlint
 
 format:
 	@scripts/setup
@@ -42,6 +44,10 @@ format:
 
 docs:
 	@scripts/docs
+
+pictures:
+	@scripts/setup --tests
+	.venv/bin/python scripts/picture
 
 bench:
 	@scripts/setup --bench
