@@ -31,10 +31,17 @@ pygments_style = "friendly"
 
 #: What stands in the sidebar. A new page of a folder is found by itself, after those that are named.
 NAVIGATION = {
-    "Start": ["docs/start/why", "docs/start/*"],
+    "Start": [
+        "docs/start/why",
+        "docs/start/first-ten-minutes",
+        "docs/start/first-jobfile",
+        "docs/start/first-update",
+        "docs/start/something-breaks",
+        "docs/start/find-a-line",
+        "docs/start/*",
+    ],
     "Operate a farm": [
         "docs/operate/shift",
-        "docs/operate/install",
         "docs/operate/farm",
         "docs/operate/changes",
         "docs/operate/logs",

@@ -26,7 +26,20 @@ def site(folder: Path, pages: dict[str, str]) -> subprocess.CompletedProcess[str
 
 def every(pages: dict[str, str]) -> dict[str, str]:
     """With those that the sidebar names."""
-    named = ("start/why", "operate/shift", "operate/farm", "operate/changes", "operate/logs", "reference/jobfile")
+    named = (
+        "start/why",
+        "start/first-ten-minutes",
+        "start/first-jobfile",
+        "start/first-update",
+        "start/find-a-line",
+        "start/something-breaks",
+        "start/more",
+        "operate/shift",
+        "operate/farm",
+        "operate/changes",
+        "operate/logs",
+        "reference/jobfile",
+    )
     named += ("reference/commands", "operate/more", "reference/more", "reliability", "performance", "architecture")
     return {
         "README.md": "# Farm\n",

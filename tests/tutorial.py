@@ -1,0 +1,170 @@
+"""A reader who types what a page of `docs/start/` shows, word by word, and compares what is printed.
+
+How a page marks it. A block ```` ```console ````: lines with ``$`` are typed, those after them must be printed. ``...`` stands for
+anything in a line; alone in a line, for any lines. ``^C`` ends what goes on. A block ```` ```python NAME ````: a file in the folder
+where the reader is. What else is in a page is read, not typed.
+
+Numbers that differ each time may differ: times, durations, process ids, ports, digests, and all numbers in a line of a log.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import NamedTuple, Union
+
+from waiting import until
+
+#: What of a line may differ, and what stands for it.
+_DIFFERS = (
+    (r"\d{4}-\d\d-\d\d(T| )\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
+    (r"\d\d:\d\d:\d\d(\.\d+)?", "TIME"),
+    (r"\b(\d+ (d|h|min) )?\d+(\.\d+)? (ms|s|min|h|d)\b", "DURATION"),
+    (r"\bpid \d+", "pid"),
+    (r"127\.0\.0\.1:\d+", "ADDRESS"),
+    (r"\b[0-9a-f]{12}\b", "DIGEST"),
+    (r"\s+", " "),
+)
+#: Who only looks may look again: a task needs a moment to start, a line to come to Elasticsearch.
+_LOOKS = re.compile(r"daqsched (status|why|logs|incidents)\b")
+#: Seconds until what is looked at must be so; until a command must end.
+LOOK_S, END_S = 60.0, 300.0
+
+
+class Typed(NamedTuple):
+    """A command, what must be printed, and where it stands."""
+
+    command: str
+    printed: list[str]
+    line: int
+
+
+class File(NamedTuple):
+    """A file that the reader writes."""
+
+    name: str
+    text: str
+
+
+def steps(page: str) -> list[Union[Typed, File]]:
+    """What a reader of the page does, in order. Raises `ValueError` where a block is marked in no way that is known."""
+    found: list[Union[Typed, File]] = []
+    inside: list[str] = []
+    info = None
+    for number, line in enumerate(page.splitlines(), 1):
+        if line.startswith("```") and info is None:
+            info, inside = line[3:].split(), []
+        elif line == "```" and info is not None:
+            if info[:1] == ["console"]:
+                found += _typed(inside, number - len(inside))
+            elif info[:1] == ["python"] and len(info) == 2:
+                found.append(File(info[1], "\n".join(inside) + "\n"))
+            else:
+                raise ValueError(f"line {number}: a block of a tutorial is `console` or `python FILE`, not {info}")
+            info = None
+        elif info is not None:
+            inside.append(line)
+    return found
+
+
+def _typed(lines: list[str], first: int) -> list[Typed]:
+    found: list[Typed] = []
+    for number, line in enumerate(lines, first):
+        if line.startswith("$ "):
+            found.append(Typed(line[2:], [], number))
+        elif not found:
+            raise ValueError(f"line {number}: a block `console` begins with a line that is typed: $ ...")
+        else:
+            found[-1].printed.append(line)
+    return found
+
+
+def plain(line: str) -> str:
+    """Without what may differ."""
+    for pattern, stands in _DIFFERS:
+        line = re.sub(pattern, stands, line)
+    line = line.strip()
+    return re.sub(r"\d+", "N", line) if re.match(r"TIME hlt", line) else line
+
+
+def fits(printed: list[str], said: str) -> bool:
+    """Whether a page's lines describe what was said."""
+    pattern = "".join(
+        r"(?:.*\n)*?"
+        if line.strip() == "..."
+        else re.escape(plain(line)).replace(r"\ \.\.\.\ ", r"\ (?:.*?\ )?").replace(r"\.\.\.", ".*?") + r"\n"
+        for line in printed
+    )
+    return re.fullmatch(pattern, "".join(f"{plain(line)}\n" for line in said.rstrip().splitlines())) is not None
+
+
+class Reader:
+    """Somebody at a shell, who begins in ``where`` with a home of their own and nothing else."""
+
+    def __init__(self, where: Path, home: Path, environment: dict[str, str]) -> None:
+        self._state, self._said = home / ".shell", home / ".said"
+        self._state.write_text(f"cd {where}\n")
+        ours = ("DAQSCHED_", "DAQCLUSTER_", "XDG_", "VIRTUAL_ENV", "PYTEST_", "MAKE", "MFLAGS")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        kept["PATH"] = ":".join(place for place in kept["PATH"].split(":") if "/.venv" not in place)
+        self._environment = {**kept, "HOME": str(home), **environment}
+
+    def do(self, step: Union[Typed, File]) -> None:
+        """Do it, and see that what is printed is what the page shows. Raises `AssertionError` with both."""
+        if isinstance(step, File):
+            self._shell(f"cat > {step.name} <<'END_OF_FILE'\n{step.text}END_OF_FILE").wait(END_S)
+        elif step.printed and step.printed[-1] == "^C":
+            self._follow(step)
+        elif _LOOKS.match(step.command):
+            said = ""
+
+            def looks() -> bool:
+                nonlocal said
+                said = self._run(step)
+                return fits(step.printed, said)
+
+            try:
+                until(looks, "the page is right", LOOK_S)
+            except AssertionError:
+                raise AssertionError(self._differs(step, said)) from None
+        else:
+            said = self._run(step)
+            # what is only done (`sed`, `cd`) shows nothing
+            assert fits(step.printed or ["..."], said), self._differs(step, said)
+
+    def _run(self, step: Typed) -> str:
+        status = self._shell(step.command).wait(END_S)
+        said = self._said.read_text(errors="replace")
+        # a file with a mistake is one that the page shows
+        assert status == 0 or step.printed, f"line {step.line}: $ {step.command}\nended with {status}:\n{said}"
+        return said
+
+    def _follow(self, step: Typed) -> None:
+        process = self._shell(step.command)
+        try:
+            until(lambda: fits(step.printed[:-1], self._said.read_text(errors="replace")), self._differs(step, "?"))
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(30.0)
+
+    def _shell(self, command: str) -> subprocess.Popen[bytes]:
+        """The command in a shell that goes on where the last one ended: its folder, its variables."""
+        keep = f'{{ export -p; printf "cd %q; cd %q\\n" "$OLDPWD" "$PWD"; }} >{self._state}.new; mv {self._state}.new {self._state}'
+        script = f". {self._state}\nset -a\n{command}\nstatus=$?\n{keep}\nexit $status"
+        with open(self._said, "wb") as file:
+            return subprocess.Popen(
+                ["bash", "-c", script],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    @staticmethod
+    def _differs(step: Typed, said: str) -> str:
+        shown = "\n".join(step.printed)
+        return f"line {step.line}: $ {step.command}\nthe page shows:\n{shown}\nprinted was:\n{said}"
