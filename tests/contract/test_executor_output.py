@@ -223,7 +223,7 @@ class TestFile:
     ) -> None:
         """Each line has the length of the one before, so that the file's size is always the same."""
         text = "while :; do echo alive, all well > /dev/stderr; sleep 0.2; done"
-        check = Check("output", "lines", silence_s=2.0, grace_s=5.0)
+        check = Check("output", "lines", silence_s=8.0, grace_s=20.0)
         executor = start("/bin/sh", "-c", text, checks=(check,), output="file")
         pid = executor.running().pid
         told = agent.wait_update(
@@ -245,7 +245,7 @@ class TestFile:
         text = (
             "while :; do echo event > /dev/stderr; for i in 1 2 3 4 5 6 7; do echo other $i >&2; sleep 0.05; done; done"
         )
-        check = Check("output", "lines", pattern="^event$", silence_s=2.0, grace_s=5.0)
+        check = Check("output", "lines", pattern="^event$", silence_s=8.0, grace_s=20.0)
         executor = start("/bin/sh", "-c", text, checks=(check,), output="file")
         pid = executor.running().pid
         agent.wait_update("TASK_RUNNING", contains="its stderr was emptied", limit_s=40.0)

@@ -569,7 +569,7 @@ def test_logrotate_and_kills_lose_no_line_and_double_none(machine: Machine) -> N
         service.ending.set()
         service.join()
     with contextlib.suppress(AssertionError):
-        until(lambda: len(machine.elastic.documents) >= sum(service.lines for service in services), "all is there", 40)
+        until(lambda: len(machine.elastic.documents) >= sum(service.lines for service in services), "all is there", 120)
     counts = Counter(tuple(message.split()[:2]) for message in machine.elastic.messages())
     wanted = {(service.path.stem, str(number)) for service in services for number in range(1, service.lines + 1)}
     missing, doubled = wanted - counts.keys(), [line for line, count in counts.items() if count > 1]

@@ -52,7 +52,7 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
 @click.option(
     "--agent-credentials",
     type=click.Path(path_type=Path),
-    help="The same for agents that want some to show sandboxes [default: --credentials].",
+    help="The same for agents that want some to show sandboxes.",
 )
 @click.option(
     "--guards",

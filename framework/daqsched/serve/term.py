@@ -80,7 +80,7 @@ class Term:
         self.daemon.ask_guard = Guards(options.guards, self.daemon.put).ask
         framework_id = "" if new_framework else self.daemon.engine.framework_id
         self._mesos = Mesos(options.master, options.framework, framework_id, self.daemon.put, allowed)
-        secret = options.agent_credentials or options.framework.credentials
+        secret = options.agent_credentials
         credentials = read_credentials(secret) if secret else None
         self.api = Api(self.daemon, complete, options.elasticsearch, options.index, credentials, leader)
         self._socket = options.socket
