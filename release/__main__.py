@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from release import folder, trial, wheels
+from release.build import build
 from release.pythons import found
 from release.source import Source, of_commit
 from release.steps import ReleaseError, say, step
@@ -55,13 +56,13 @@ def _release(scratch: Path, tried: bool) -> None:
     for lock in wheels.LOCKS:
         wheels.lock(source, lock, shelf)
     pips = {version: scratch / f"gather-{version}" / "bin" / "python" for version in pythons}
-    executor = scratch / f"daqsched-executor-{source.version}"
-    with step("the executor as a folder"):
-        folder.executor(source, shelf, pips, executor)
-        folder.pack(executor, dist / f"{executor.name}-linux-{platform.machine()}.tar.gz", source.epoch)
+    with step("the executor as a folder, packages for Debian 12 and EL 9"):
+        built = build(source, shelf, pips, scratch / "built", dist)
+        packed = dist / f"{built.executor.name}-linux-{platform.machine()}.tar.gz"
+        folder.pack(built.executor, packed, source.epoch)
     sums = wheels.sums(dist)
     if tried:
-        trial.all_of(source, pythons, pips, shelf, executor, scratch)
+        trial.all_of(source, pythons, pips, dist, built, scratch)
     target = ROOT / "dist"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(dist, target)
