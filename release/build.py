@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ def build(source: Source, shelf: Path, pips: Mapping[str, Path], scratch: Path, 
     """All of it; the packages go to ``target``. ``pips``: the Pythons that the executor's folder is for."""
     executor, serve = scratch / f"daqsched-executor-{source.version}", scratch / "serve"
     folder.executor(source, shelf, pips, executor)
+    folder.pack(executor, target / f"{executor.name}-linux-{platform.machine()}.tar.gz", source.epoch)
     folder.serve(source, shelf, {version: pips[version] for version in NEEDED}, serve)
     for system in (DEBIAN, EL):
         packages.stage(source, executor, serve, system, scratch / f"staged-{system}")
