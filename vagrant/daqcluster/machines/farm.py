@@ -84,6 +84,8 @@ class Farm:
                     f"{', '.join(beyond)} would be forgotten: scripts/vagrant destroy -f {' '.join(beyond)}"
                 )
             setting.update(home=str(self.folder / "vagrant.d"), image=before.get("image", ""))
+            # ports of its own for Vagrant's ssh, so that two checkouts that come up at once do not take the same
+            setting["ssh_ports"] = 10000 + int(self.ident, 16) % 60 * 160
             _write(setting)  # who is interrupted below finds the same network again
             self._check(setting["provider"])
             servers = parts.make(self.folder / "parts", self.say)
