@@ -62,7 +62,7 @@ class Farm:
             self.prepare(environ)
         if word not in _CHANGING:
             self._become(words, environ)
-        with locked(self.folder, self.say) as lock:
+        with locked(self.folder, self._say) as lock:
             os.set_inheritable(lock.fileno(), True)  # held until it ends
             self._become(words, environ)
 

@@ -48,14 +48,23 @@ def let_through(bridge: str) -> None:
         )
 
 
-def remove(bridge: str) -> None:
-    """The bridge and the exception, where they are there."""
+def remove(bridge: str, prefix: str) -> None:
+    """The bridge, its exception, and machines' ends of cables that an engine which was killed meanwhile left on this side, where
+    they are there. ``prefix``: of the machines' addresses, of which the engine makes those of the cables (02:42 and the IP)."""
     if shutil.which("iptables"):
         for _ in range(8):
             if _rule("-D", bridge) != 0:
                 break
     if Path(f"/sys/class/net/{bridge}").exists():
         _ip("link", "delete", bridge)
+    cables = "02:42:" + ":".join(f"{int(number):02x}" for number in prefix.split(".")) + ":"
+    for place in Path("/sys/class/net").iterdir():
+        try:
+            ours = bool(prefix) and (place / "address").read_text().startswith(cables)
+        except OSError:
+            continue
+        if ours:
+            subprocess.run(["ip", "link", "delete", place.name], capture_output=True, timeout=20)
 
 
 def _drops() -> bool:
