@@ -1,11 +1,12 @@
 # `make run` and `make test` do all the set-up that they need. What they do stands in scripts/.
-.PHONY: run stop test vagrant vagrant-down lint format docs pictures bench faults release clean help
+.PHONY: run stop test vagrant vagrant-test vagrant-down lint format docs pictures bench faults release clean help
 
 help:
 	@echo 'make run     set up everything, bring a local cluster up, run jobs/quickstart.py on it'
 	@echo 'make stop    end what make run started'
 	@echo 'make test    set up everything, run all the tests'
 	@echo 'make vagrant        the same cluster in machines (control, hlt01, hlt02) by Vagrant, and jobs/vagrant.py on it'
+	@echo 'make vagrant-test   machines of its own, what befalls them, every line and start counted; nothing is left behind'
 	@echo 'make vagrant-down   end the machines, leave nothing behind'
 	@echo 'make faults  1,000 random kill -9s for each launcher, 50 of leaders, an hour of fuzz; docs/reliability.md shows the last figures'
 	@echo 'make lint    ruff, mypy, actionlint; make format mends what can be mended'
@@ -26,6 +27,9 @@ test:
 
 vagrant:
 	@scripts/machines
+
+vagrant-test:
+	@scripts/vagrant-test
 
 vagrant-down:
 	@scripts/machines down

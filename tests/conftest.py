@@ -20,29 +20,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz-minutes", type=float, default=0, help="for how long tests/faults feeds the parsers with anything"
     )
     parser.addoption("--seed", type=int, default=None, help="repeat a run of tests/faults")
+    parser.addoption(
+        "--machines",
+        choices=("down", "keep"),
+        help="bring machines up for tests/machines, and take them down or keep them; else those are left out",
+    )
 
 
 #: What waits longest for servers begins first, so that at the end only short files are left to the workers.
-ORDER = ("faults", "cluster", "contract", "unit")
-
-
-#: Files of tests/unit and tests/contract that show the same on every Python: what is built, the tree and the documents. They are
-#: marked `once`, and `scripts/test` runs them on one.
-ONCE = {
-    f"test_{name}.py"
-    for name in (
-        *("packaging", "release_packages", "docs_site", "provision", "boundaries", "docs", "elasticsearch_docs"),
-        *("machines", "webui", "workflow", "stop", "bench_logs"),
-    )
-}
+ORDER = ("machines", "faults", "cluster", "contract", "unit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The folders in `ORDER`; within one everything stays as it was."""
     items.sort(key=lambda item: ORDER.index(item.path.parent.name))
-    for item in items:
-        if item.path.name in ONCE:
-            item.add_marker(pytest.mark.once)
 
 
 #: When the tests began, on the monotonic clock.

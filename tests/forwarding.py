@@ -135,6 +135,10 @@ class Index:
         self.url = url
         self.prefix = prefix or f"test-forward-{secrets.token_hex(4)}"
 
+    def open(self, request: Request) -> Any:
+        """One request to the server."""
+        return urlopen(request, timeout=60)
+
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """One request, its answer as JSON."""
         return self.ask_raw(method, path, None if body is None else json.dumps(body).encode())
@@ -147,7 +151,7 @@ class Index:
 
         def answered() -> bool:
             try:
-                with urlopen(request, timeout=60) as response:
+                with self.open(request) as response:
                     answers.append(json.load(response))
             except HTTPError as error:
                 if error.code != 503:

@@ -14,7 +14,7 @@ from typing import Any, Mapping, NoReturn, Sequence
 from daqcluster import cache
 from daqcluster.engine import Engine
 from daqcluster.errors import ClusterError
-from daqcluster.machines import image, network, parts, secrets
+from daqcluster.machines import image, network, parts, possible, secrets
 from daqcluster.machines.parts import CHECKOUT
 from daqcluster.machines.wanted import names, wanted
 from daqcluster.progress import Say
@@ -48,7 +48,7 @@ class Farm:
     """The machines of this checkout."""
 
     def __init__(self, say: Say) -> None:
-        self.say = say
+        self._say = say
         self.ident = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:8]
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         self.folder = Path(state) / "daqcluster" / f"machines-{self.ident}"
@@ -74,7 +74,7 @@ class Farm:
 
     def prepare(self, environ: Mapping[str, str]) -> dict[str, Any]:
         """All that `vagrant up` needs. What is there stays; gives what it wrote for the Vagrantfile."""
-        with locked(self.folder, self.say):
+        with locked(self.folder, self._say):
             self.folder.mkdir(mode=0o700, exist_ok=True)
             before = _read()
             setting = wanted(environ, before, lambda: network.free(self.ident))
@@ -83,36 +83,37 @@ class Farm:
                 raise ClusterError(
                     f"{', '.join(beyond)} would be forgotten: scripts/vagrant destroy -f {' '.join(beyond)}"
                 )
-            setting.update(home=str(self.folder / "vagrant.d"), image=before.get("image", ""))
-            # ports of its own for Vagrant's ssh, so that two checkouts that come up at once do not take the same
-            setting["ssh_ports"] = 10000 + int(self.ident, 16) % 60 * 160
-            _write(setting)  # who is interrupted below finds the same network again
+            setting["home"] = str(self.folder / "vagrant.d")
             self._check(setting["provider"])
-            servers = parts.make(self.folder / "parts", self.say)
+            servers = parts.make(self.folder / "parts", self._say)
             secrets.make(self.folder / "secrets", "control", f"{setting['prefix']}.10")
             setting.update(parts=str(self.folder / "parts"), secrets=str(self.folder / "secrets"))
             if setting["provider"] == "docker":
                 self._docker(setting)
             else:
                 parts.copy_servers(self.folder / "parts", servers)
-            _write(setting)
+            SETTING.write_text(json.dumps(setting, indent=2) + "\n")
             return setting
+
+    def possible(self) -> None:
+        """Raises `ClusterError` where this computer can't have machines that are containers: tried, not guessed."""
+        self._check("docker")
+        possible.attempt(self.folder.parent / f"try-{self.ident}")
 
     def down(self) -> bool:
         """Nothing of it is left, whatever was interrupted; whether there was something."""
         there = self.folder.exists() or SETTING.exists()
-        with locked(self.folder, self.say):
+        with locked(self.folder, self._say):
             provider = _read().get("provider", "docker")
             if provider != "docker" and (VAGRANT / ".vagrant").exists():
                 # these are somebody else's to take down: a hypervisor's
                 subprocess.run(["vagrant", "destroy", "-f"], cwd=VAGRANT, timeout=DESTROY_S, check=True)
             if (self.folder / "engine").exists():
                 self.engine.down()
-            network.remove(self.bridge)
+            network.remove(self.bridge, _read().get("prefix", ""))
             shutil.rmtree(self.folder, ignore_errors=True)
             shutil.rmtree(VAGRANT / ".vagrant", ignore_errors=True)
             SETTING.unlink(missing_ok=True)
-            SETTING.with_suffix(".new").unlink(missing_ok=True)
         return there
 
     def _check(self, provider: str) -> None:
@@ -144,9 +145,10 @@ class Farm:
             )  # fmt: skip
         network.let_through(self.bridge)
         # those that are there keep what they were made of, and are provisioned with what is new
+        setting["image"] = _read().get("image", "")
         if not setting["image"] or not all(_made(name) for name in names(setting)):
             setting["image"] = image.ready(
-                self.engine, self.folder / "parts", self.folder / "key.pub", setting["mirror"], self.say
+                self.engine, self.folder / "parts", self.folder / "key.pub", setting["mirror"], self._say
             )
         setting.update(key=str(key), docker=self.engine.address, bridge=self.bridge, cache=str(cache.folder()))
 
@@ -173,12 +175,6 @@ def _read() -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
-
-
-def _write(setting: Mapping[str, Any]) -> None:
-    new = SETTING.with_suffix(".new")
-    new.write_text(json.dumps(setting, indent=2) + "\n")
-    new.rename(SETTING)
 
 
 def _made(name: str) -> str:

@@ -1,0 +1,246 @@
+"""What befalls a farm, in machines: from `vagrant up` to a machine without a trace of them. In this order, on one farm.
+
+`readout` and `monitor` print numbered lines on both farm machines all the time. In the end each line is in Elasticsearch once,
+and there was never a second copy of a program.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from forwarding import Index
+from machines.counting import Ledger, Watch, check_lines, quiet
+from machines.machines import AGENTS, CONTROLS, Machines
+from machines.traces import processes, traces
+from waiting import until
+
+#: Elasticsearch is away for so long, while other things happen.
+AWAY_S = 60.0
+
+EVERYWHERE = [f"{job}@{host}" for job in ("monitor", "readout") for host in AGENTS]
+
+
+class Story:
+    """What the tests tell one another."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        #: How many tasks of each instance should have begun by now.
+        self.tasks: Counter[str] = Counter()
+        #: When Elasticsearch went.
+        self.away = 0.0
+        self.said: list[str] = []
+
+    def measured(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+
+@pytest.fixture(scope="session")
+def before() -> set[str]:
+    """This computer without the machines."""
+    made = Machines()
+    return traces(made.ident, made.bridge)
+
+
+@pytest.fixture(scope="session")
+def story(before: set[str], farm: Machines) -> Iterator[Story]:
+    """All the time there is somebody who looks."""
+    watch = Watch({name: farm.ident_of(name) for name in AGENTS})
+    made = Story(watch)
+    yield made
+    watch.end()
+
+
+@pytest.fixture(autouse=True)
+def in_order(request: pytest.FixtureRequest, story: Story) -> Iterator[None]:
+    """After each test: no instance ran twice, and as many tasks began as it says."""
+    yield
+    assert not story.watch.wrong, story.watch.wrong[:10]
+
+
+def test_a_job_file_is_applied_to_the_machines(farm: Machines, story: Story) -> None:
+    """Both jobs run on both machines, and their lines arrive."""
+    story.tasks = farm.begun()
+    farm.apply()
+    assert farm.states() == dict.fromkeys(EVERYWHERE, "RUNNING")
+    story.tasks.update(EVERYWHERE)
+    assert farm.begun() == story.tasks
+    index = farm.index()
+    until(lambda: index.count() > 200, "lines arrive", 60.0)
+
+
+def test_a_machine_that_was_killed_gets_its_jobs_back_once(farm: Machines, story: Story) -> None:
+    """The power goes; its jobs wait for it and are started nowhere else; it comes back, and they with it."""
+    pids = farm.pids()
+    farm.kill("hlt02")
+    killed = time.monotonic()
+    until(lambda: on(farm.states(), "hlt02") == both("hlt02", "UNREACHABLE"), "the master gives it up", 120.0)
+    story.measured(f"killed machine given up after {time.monotonic() - killed:.1f} s")
+    assert on(farm.pids(), "hlt01") == on(pids, "hlt01")
+    farm.vagrant("up", "hlt02")
+    up = time.monotonic()
+    anew(farm, on(pids, "hlt02"))
+    story.measured(f"killed machine: its jobs run again {time.monotonic() - up:.1f} s after it was up")
+    story.tasks.update(["monitor@hlt02", "readout@hlt02"])
+    assert on(farm.pids(), "hlt01") == on(pids, "hlt01") and farm.begun() == story.tasks
+
+
+def test_a_machine_that_is_cut_off_runs_no_second_copy(farm: Machines, story: Story) -> None:
+    """Its programs print on, `status` says that nobody can know; connected again, they are the same."""
+    pids = farm.pids()
+    farm.cut("hlt02")
+    cut = time.monotonic()
+    until(lambda: on(farm.states(), "hlt02") == both("hlt02", "UNREACHABLE"), "the master gives it up", 120.0)
+    story.measured(f"machine that is cut off: given up after {time.monotonic() - cut:.1f} s")
+    farm.mend("hlt02")
+    mended = time.monotonic()
+    farm.all_run()
+    story.measured(f"machine that was cut off: the same programs known again {time.monotonic() - mended:.1f} s after")
+    assert farm.pids() == pids and farm.begun() == story.tasks
+
+
+def test_elasticsearch_goes_away_and_no_program_notices(farm: Machines, story: Story) -> None:
+    """kill -9, and not started again before what comes next is over."""
+    pids = farm.pids()
+    farm.inside("control", "systemctl", "kill", "-s", "KILL", "elasticsearch")
+    farm.inside("control", "systemctl", "stop", "elasticsearch")
+    story.away = time.monotonic()
+    assert farm.pids() == pids
+
+
+def test_a_machine_that_is_rebooted_keeps_the_lines_that_wait(farm: Machines, story: Story) -> None:
+    """hlt01, which also has one of the three ZooKeepers, while nothing can be stored."""
+    pids = farm.pids()
+    farm.vagrant("reload", "--no-provision", "hlt01")
+    up = time.monotonic()
+    anew(farm, on(pids, "hlt01"))
+    story.measured(f"rebooted machine: its jobs run again {time.monotonic() - up:.1f} s after it was up")
+    story.tasks.update(["monitor@hlt01", "readout@hlt01"])
+    assert on(farm.pids(), "hlt02") == on(pids, "hlt02") and farm.begun() == story.tasks
+
+
+def test_a_new_version_goes_over_the_farm(farm: Machines, story: Story) -> None:
+    """Machine by machine, the other job is left alone. Elasticsearch is away, and nobody needs it for this."""
+    monitors = only(farm.pids(), "monitor")
+    farm.apply("--set", "version=release-02")
+    farm.all_run()
+    story.tasks.update(f"readout@{host}" for host in AGENTS)
+    assert only(farm.pids(), "monitor") == monitors and farm.begun() == story.tasks
+    assert {row.release for name, row in farm.rows().items() if name.startswith("readout@")} == {"release-02"}
+
+
+def test_the_spare_takes_over_in_the_middle_of_a_rollout(farm: Machines, story: Story) -> None:
+    """kill -9 of the `serve` that leads: the other machine's goes on with it, and starts nothing twice."""
+    monitors = only(farm.pids(), "monitor")
+    leader = farm.leader()
+    (spare,) = set(CONTROLS) - {leader}
+    farm.apply("--set", "version=release-01", "--no-wait")
+    farm.inside(leader, "systemctl", "kill", "-s", "KILL", "daqsched-serve")
+    killed = time.monotonic()
+    until(lambda: farm.leader() == spare, "the spare leads", 120.0)
+    story.measured(f"spare leads {time.monotonic() - killed:.1f} s after the leader was killed")
+    farm.all_run()
+    story.tasks.update(f"readout@{host}" for host in AGENTS)
+    assert only(farm.pids(), "monitor") == monitors and farm.begun() == story.tasks
+    assert {row.release for row in farm.rows().values()} == {"release-01"}
+
+
+def test_a_cvmfs_that_hangs_delays_only_what_is_started_from_it(farm: Machines, story: Story) -> None:
+    """A rollout waits for the machine whose cvmfs does not answer, and says so; what runs there runs on."""
+    monitors = only(farm.pids(), "monitor")
+    farm.hang("hlt02")
+    farm.apply("--set", "version=release-02", "--no-wait")
+    until(lambda: "does not answer" in farm.rows()["readout@hlt02"].reason, "status says that cvmfs hangs", 120.0)
+    assert farm.rows()["readout@hlt01"].release == "release-02" and farm.states()["readout@hlt01"] == "RUNNING"
+    assert only(farm.pids(), "monitor") == monitors
+    farm.answer("hlt02")
+    answered = time.monotonic()
+    farm.all_run()
+    story.measured(f"cvmfs that hung: started {time.monotonic() - answered:.1f} s after it answered")
+    story.tasks.update(f"readout@{host}" for host in AGENTS)
+    assert only(farm.pids(), "monitor") == monitors and farm.begun() == story.tasks
+
+
+def test_elasticsearch_comes_back_and_what_waited_is_stored(farm: Machines, story: Story) -> None:
+    """A minute later. Programs noticed nothing."""
+    pids = farm.pids()
+    until(lambda: time.monotonic() > story.away + AWAY_S, "a minute is over", AWAY_S + 1)
+    farm.inside("control", "systemctl", "start", "elasticsearch")
+    index, noted = farm.index(), sum(Ledger(farm.ledgers()).last.values())
+    away = time.monotonic() - story.away
+    until(lambda: stored(index) >= noted, "what waited is stored", 180.0)
+    took = time.monotonic() - story.away - away
+    story.measured(f"Elasticsearch away for {away:.0f} s: all that waited is stored {took:.1f} s after its start")
+    assert farm.pids() == pids and farm.begun() == story.tasks
+
+
+def test_a_second_provision_changes_nothing(farm: Machines, story: Story) -> None:
+    """And says so, for each machine; nothing is restarted."""
+    pids = farm.pids()
+    said = farm.vagrant("provision")
+    for name in (*AGENTS, *CONTROLS):
+        assert f"{name}: unchanged" in said, said
+    assert "changed:" not in said and "restarted:" not in said, said
+    assert farm.pids() == pids and farm.begun() == story.tasks
+
+
+def test_every_line_is_stored_once_and_no_job_ran_twice(farm: Machines, story: Story) -> None:
+    """By each program's own numbers, and by what they noted of themselves; and by the folders that agents make for tasks."""
+    farm.crew("stop", "readout", "monitor")
+    until(lambda: farm.states() == dict.fromkeys(EVERYWHERE, "STOPPED"), "all are stopped", 60.0)
+    ledger = Ledger(farm.ledgers())
+    ledger.check()
+    assert farm.begun() == story.tasks == ledger.starts()
+    index = farm.index()
+    quiet(index.count, sum(ledger.last.values()), 120.0)
+    lines = check_lines((hit["_source"] for hit in index.documents()), ledger)
+    assert not story.watch.wrong and story.watch.looks > 100
+    looks = story.watch.looks
+    story.measured(
+        f"{lines} lines of {len(ledger.begun)} starts: none lost or doubled; {looks} looks, never two copies"
+    )
+
+
+def test_nothing_is_left_behind(farm: Machines, story: Story, before: set[str], pytestconfig: pytest.Config) -> None:
+    """No interface, route, firewall rule, mount, cgroup, file, process."""
+    if pytestconfig.getoption("--machines") == "keep":
+        pytest.skip("they are kept")
+    story.watch.end()
+    there = processes(farm.ident)
+    assert there
+    farm.down()
+    deadline = time.monotonic() + 20.0  # what other engines here make and remove at this moment
+    while left := traces(farm.ident, farm.bridge) - before:
+        assert time.monotonic() < deadline, f"left behind: {sorted(left)}"
+        time.sleep(0.5)
+
+
+def anew(farm: Machines, before: dict[str, tuple[str, int, int]]) -> None:
+    """Until each of these has another task, and all run."""
+    until(lambda: all(farm.pids()[name][0] != task for name, (task, _, _) in before.items()), "new tasks begin", 180.0)
+    farm.all_run()
+
+
+def on(of: dict[str, Any], host: str) -> dict[str, Any]:
+    return {name: value for name, value in of.items() if name.endswith(f"@{host}")}
+
+
+def only(of: dict[str, Any], job: str) -> dict[str, Any]:
+    return {name: value for name, value in of.items() if name.startswith(f"{job}@")}
+
+
+def both(host: str, value: str) -> dict[str, str]:
+    return {f"monitor@{host}": value, f"readout@{host}": value}
+
+
+def stored(index: Index) -> int:
+    """How many documents there are; while it does not answer, none."""
+    try:
+        return index.count()
+    except OSError:
+        return 0
