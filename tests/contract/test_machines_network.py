@@ -21,6 +21,7 @@ def test_cables_that_a_dead_engine_left_go_and_no_others() -> None:
         for name, address in ((ours, "02:42:ac:1e:fe:0a"), (others, "02:42:ac:1e:fd:0a")):
             words = ["ip", "link", "add", name, "address", address, "type", "veth", "peer", "name", f"{name}p"]
             subprocess.run(words, check=True, timeout=10)
+        network.remove(f"daq-{NUMBER}", "")
         network.remove(f"daq-{NUMBER}", "172.30.254")
         there = {place.name for place in Path("/sys/class/net").iterdir()}
         assert not {ours, f"{ours}p"} & there and {others, f"{others}p"} <= there

@@ -50,19 +50,24 @@ def let_through(bridge: str) -> None:
 
 def remove(bridge: str, prefix: str) -> None:
     """The bridge, its exception, and machines' ends of cables that an engine which was killed meanwhile left on this side, where
-    they are there. ``prefix``: of the machines' addresses, of which the engine makes those of the cables (02:42 and the IP)."""
+    they are there.
+
+    ``prefix``: of the machines' addresses, of which the engine makes those of the cables (02:42 and the IP); empty: unknown.
+    """
     if shutil.which("iptables"):
         for _ in range(8):
             if _rule("-D", bridge) != 0:
                 break
     if Path(f"/sys/class/net/{bridge}").exists():
         _ip("link", "delete", bridge)
+    if not prefix:
+        return
     cables = "02:42:" + ":".join(f"{int(number):02x}" for number in prefix.split(".")) + ":"
     for place in Path("/sys/class/net").iterdir():
         try:
-            ours = bool(prefix) and (place / "address").read_text().startswith(cables)
+            ours = (place / "address").read_text().startswith(cables)
         except OSError:
-            continue
+            continue  # it has gone
         if ours:
             subprocess.run(["ip", "link", "delete", place.name], capture_output=True, timeout=20)
 
