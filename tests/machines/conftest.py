@@ -53,7 +53,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("where the time of the machines went")
     for name, seconds in _FARM[0].spent.items():
         terminalreporter.write_line(f"{seconds:>6.1f} s  {name}")
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if getattr(report, "when", "") == "call":
-                terminalreporter.write_line(f"{report.duration:>6.1f} s  {report.location[2]}")
+    reports = [
+        report for one in terminalreporter.stats.values() for report in one if getattr(report, "when", "") == "call"
+    ]
+    for report in reports:
+        terminalreporter.write_line(f"{report.duration:>6.1f} s  {report.location[2]}")
+    if _FARM[0].measured:
+        terminalreporter.section("what was measured")
+        for sentence in _FARM[0].measured:
+            terminalreporter.write_line(sentence)

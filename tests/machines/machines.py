@@ -33,10 +33,12 @@ VAGRANT_S = 900.0
 
 
 class Machines:
-    """Those of this checkout. ``spent``: what takes time -> seconds, in order."""
+    """Those of this checkout."""
 
     def __init__(self) -> None:
+        #: What takes time -> seconds, in order; and what tests have measured, in sentences.
         self.spent: dict[str, float] = {}
+        self.measured: list[str] = []
         self._began, self._doing = time.monotonic(), ""
         self._made = Farm(self._say)
         self._environ = {**os.environ, **WANTED}

@@ -1,2 +1,0 @@
-# Where the crew's command finds `daqsched serve` of this machine.
-export DAQSCHED_SOCKET=/run/daqsched/daqsched.sock
