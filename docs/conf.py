@@ -42,6 +42,7 @@ NAVIGATION = {
     ],
     "Operate a farm": [
         "docs/operate/shift",
+        "docs/operate/install",
         "docs/operate/farm",
         "docs/operate/changes",
         "docs/operate/logs",

@@ -3,9 +3,10 @@
 Apply it inside control: daqsched apply /srv/daqsched/jobs/vagrant.py
 """
 
-from daqsched import Job, OutputCheck, Resources, Restart
+from daqsched import Job, OutputCheck, Resources, Restart, variable
 
-version = "release-01"
+# rolls the farm over: daqsched apply /srv/daqsched/jobs/vagrant.py --set version=release-02
+version = variable("version", "release-01")
 bin_ = "/cvmfs/daq.example.org/{version}/bin"
 hosts = "hlt[01-02]"
 small = Resources(cpus=0.1, mem=64)

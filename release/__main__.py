@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from release import folder, trial, wheels
+from release import trial, wheels
+from release.build import build
 from release.pythons import found
 from release.source import Source, of_commit
 from release.steps import ReleaseError, say, step
@@ -46,8 +47,6 @@ def _release(scratch: Path, tried: bool) -> None:
     shelf.mkdir(parents=True)
     with step("our wheels and source distributions"):
         wheels.make_ours(source, shelf, dist)
-    with step("the same once more, elsewhere and under another umask: not a byte differs"):
-        _again(source, shelf, dist, scratch / "again")
     for version, python in pythons.items():
         with step(f"the wheels of others for Python {version}"):
             wheels.gather(source, python, scratch / f"gather-{version}", shelf)
@@ -55,20 +54,20 @@ def _release(scratch: Path, tried: bool) -> None:
     for lock in wheels.LOCKS:
         wheels.lock(source, lock, shelf)
     pips = {version: scratch / f"gather-{version}" / "bin" / "python" for version in pythons}
-    executor = scratch / f"daqsched-executor-{source.version}"
-    with step("the executor as a folder"):
-        folder.executor(source, shelf, pips, executor)
-        folder.pack(executor, dist / f"{executor.name}-linux-{platform.machine()}.tar.gz", source.epoch)
+    with step("the executor as a folder, packages for Debian 12 and EL 9"):
+        built = build(source, shelf, pips, scratch / "built", dist)
     sums = wheels.sums(dist)
     if tried:
-        trial.all_of(source, pythons, pips, shelf, executor, scratch)
+        with step("all of it once more, elsewhere and under another umask: not a byte differs"):
+            _again(source, pips, shelf, dist, scratch / "again")
+        trial.all_of(source, pythons, pips, dist, built, scratch)
     target = ROOT / "dist"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(dist, target)
     say(f"dist/ has {len(sums.read_text().splitlines())} files and their SHA256SUMS")
 
 
-def _again(source: Source, shelf: Path, dist: Path, scratch: Path) -> None:
+def _again(source: Source, pips: Mapping[str, Path], shelf: Path, dist: Path, scratch: Path) -> None:
     """Raises `ReleaseError` where something of the machine, the time or the place got in."""
     other = scratch / "elsewhere"
     shutil.copytree(source.folder, other, symlinks=True)
@@ -77,6 +76,7 @@ def _again(source: Source, shelf: Path, dist: Path, scratch: Path) -> None:
     umask = os.umask(0o077)
     try:
         wheels.make_ours(replace(source, folder=other), made_again, made_again)
+        build(replace(source, folder=other), shelf, pips, scratch / "built", made_again)
     finally:
         os.umask(umask)
     for made in made_again.iterdir():

@@ -107,7 +107,8 @@ def compile_all(python: Path, source: Source, folder: Path, version: str) -> Non
     ours, lib = place_of(version), folder / "lib"
     found = [path for path in sorted(lib.iterdir()) if path.name.startswith(("daqsched", ours, f"serve-{ours}"))]
     how: list[str | Path] = ["-q", "-f", "--invalidation-mode", "unchecked-hash", "-s", folder]
-    said = run([python, "-I", "-m", "compileall", *how, *found], source.environ)
+    # sets are written in the order of their hashes, which PYTHONHASHSEED fixes: so not isolated
+    said = run([python, "-s", "-m", "compileall", *how, *found], {**source.environ, "PYTHONPATH": ""}, Path("/"))
     if said:
         raise ReleaseError(f"Python {version} can't compile all of it: {said[:2000]}")
 

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from release import farm, folder, wheels
-from release.pythons import DEBIAN, NEEDED
+from release import farm, image, installed, wheels
+from release.build import Built, build
+from release.pythons import DEBIAN, EL, NEEDED
 from release.source import Source, next_of
 from release.steps import ReleaseError, run, say, step
 
@@ -42,9 +43,10 @@ def install(python: str, environment: Path, shelf: Path, *locks: str) -> Path:
 
 
 def all_of(
-    source: Source, pythons: Mapping[str, str], pips: Mapping[str, Path], shelf: Path, executor: Path, scratch: Path
+    source: Source, pythons: Mapping[str, str], pips: Mapping[str, Path], dist: Path, built: Built, scratch: Path
 ) -> None:
     """Every trial."""
+    shelf = dist / "wheels"
     for version in NEEDED:
         with step(f"daqsched and daqsched-executor are installed without a network on Python {version}"):
             control = install(pythons[version], scratch / f"control-{version}", shelf, "daqsched", "daqcluster")
@@ -52,25 +54,31 @@ def all_of(
             alone([control / "daqsched", "validate", source.folder / "jobs" / "quickstart.py"], scratch)
             farm_machine = install(pythons[version], scratch / f"farm-{version}", shelf, "daqsched-executor")
             _says(source, [farm_machine / "daqsched-executor", "--version"])
-            _says(source, [pythons[version], "-ISB", executor / "bin" / "daqsched-executor", "--version"])
-            _start_up(pythons[version], farm_machine, executor)
+            _says(source, [pythons[version], "-ISB", built.executor / "bin" / "daqsched-executor", "--version"])
+            _start_up(pythons[version], farm_machine, built.executor)
     with step("another version of the same, for an upgrade"):
         later = next_of(source, scratch / "later" / "source")
-        other = {DEBIAN: pips[DEBIAN]}
         more = _shelf(later, shelf, scratch / "later" / "shelf")
-        folder.executor(later, more, other, scratch / "later" / "executor")
-        shutil.copytree(scratch / "later" / "executor", scratch / "later" / "control")
-        folder.serve(later, more, other, scratch / "later" / "serve")
-        shutil.copytree(scratch / "later" / "serve", scratch / "later" / "control", dirs_exist_ok=True)
+        (scratch / "later" / "dist").mkdir()
+        other = {version: pips[version] for version in NEEDED}
+        upgrade = build(later, more, other, scratch / "later" / "built", scratch / "later" / "dist")
+    # as both packages together have it in /opt/daqsched
+    whole = scratch / "later" / "control"
+    shutil.copytree(upgrade.executor, whole)
+    shutil.copytree(upgrade.serve, whole, dirs_exist_ok=True)
     farm.quickstart(
         scratch / "quickstart",
         source.folder / "jobs",
         scratch / f"control-{DEBIAN}" / "bin",
-        executor,
-        scratch / "later" / "control" / "bin",
-        scratch / "later" / "executor",
-        (source.version, later.version),
+        built.executor,
+        whole / "bin",
+        upgrade.executor,
+        (built.version, upgrade.version),
     )
+    versions = built.version, upgrade.version
+    installed.try_debs(built.debs, upgrade.debs, versions, scratch / "roots")
+    installed.try_rpms(built.rpms, upgrade.rpms, versions, pythons[EL], scratch / "roots")
+    image.try_image(source, dist, scratch)
 
 
 def _says(source: Source, argv: list[str | Path]) -> None:

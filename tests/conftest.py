@@ -31,9 +31,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 ORDER = ("machines", "faults", "cluster", "contract", "unit")
 
 
+#: Files of tests/unit and tests/contract that show the same on every Python: what is built, the tree and the documents. They are
+#: marked `once`, and `scripts/test` runs them on one.
+ONCE = {
+    f"test_{name}.py"
+    for name in (
+        *("packaging", "release_packages", "docs_site", "provision", "boundaries", "docs", "elasticsearch_docs"),
+        *("machines", "webui", "workflow", "stop", "bench_logs"),
+    )
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The folders in `ORDER`; within one everything stays as it was."""
     items.sort(key=lambda item: ORDER.index(item.path.parent.name))
+    for item in items:
+        if item.path.name in ONCE:
+            item.add_marker(pytest.mark.once)
 
 
 #: When the tests began, on the monotonic clock.

@@ -72,6 +72,32 @@ def test_a_large_farm_stays_smooth(page: Page) -> None:
     assert page.happened(*TROUBLE) == []
 
 
+def test_the_way_back_leads_to_where_one_was(page: Page) -> None:
+    """The words, the place in the list and the row, after a look at a task; and no look at the master takes the focus away."""
+    master = Master(State(250, 6000))
+    with serving(master.handler()) as where:
+        page.open(f"http://{where}/#/tasks?q=hlt")
+        rows(page, 20)
+        page.js("document.querySelector('.list').focus()")
+        for key in ("PageDown",) * 5 + ("ArrowDown",):
+            page.press(key)
+        chosen = "document.querySelector('.row[aria-selected=true]')?.textContent"
+        page.wait(chosen)
+        row, top = page.js(chosen), page.js("document.querySelector('.list').scrollTop")
+        assert top > 1000
+        page.press("Enter")
+        page.wait("document.querySelector('.details h3')")
+        page.js("history.back()")
+        page.wait(chosen)
+        name = "document.querySelector('.row[aria-selected=true] .name').textContent"
+        assert page.js(name) in row and page.js("document.querySelector('.list').scrollTop") == top
+        assert page.js("document.getElementById('filter').value") == "hlt"
+        page.js("document.querySelectorAll('nav a')[1].focus()")
+        looks = len(master.asked)
+        page.until(lambda: len(master.asked) >= looks + 6)
+        assert page.js("document.activeElement.textContent").startswith("Agents")
+
+
 def test_what_is_wrong_comes_first_and_heads_sort(page: Page) -> None:
     """Unhealthy, then unreachable, then what moves, then what runs, at last what has ended; by a head it is otherwise."""
     with serving(Master(State(4, 420)).handler()) as where:

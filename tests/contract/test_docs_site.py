@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -25,31 +26,10 @@ def site(folder: Path, pages: dict[str, str]) -> subprocess.CompletedProcess[str
 
 
 def every(pages: dict[str, str]) -> dict[str, str]:
-    """With those that the sidebar names."""
-    named = (
-        "start/why",
-        "start/first-ten-minutes",
-        "start/first-jobfile",
-        "start/first-update",
-        "start/find-a-line",
-        "start/something-breaks",
-        "start/more",
-        "operate/shift",
-        "operate/farm",
-        "operate/changes",
-        "operate/logs",
-        "reference/jobfile",
-    )
-    named += ("reference/commands", "operate/more", "reference/more", "reliability", "performance", "architecture")
-    return {
-        "README.md": "# Farm\n",
-        "CONTRIBUTING.md": "# Contributing\n",
-        "CHANGELOG.md": "# Changelog\n",
-        **{f"docs/{name}.md": f"# {name}\n" for name in named},
-        "docs/start/jobfile.md": "# Job file\n",
-        "docs/design/one.md": "# One\n",
-        **pages,
-    }
+    """With those that the sidebar names, and one for each of its folders."""
+    navigation = runpy.run_path(str(ROOT / "docs" / "conf.py"))["NAVIGATION"]
+    named = [page.replace("*", "more") for section in navigation.values() for page in section]
+    return {"README.md": "# Farm\n", **{f"{page}.md": f"# {page}\n" for page in named}, **pages}
 
 
 def test_a_page_is_found_by_the_sidebar_and_a_browser_that_opens_the_folder_finds_the_first(tmp_path: Path) -> None:

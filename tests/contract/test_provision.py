@@ -77,3 +77,17 @@ def test_a_script_that_is_told_too_little_says_what(script: str) -> None:
     done = subprocess.run(["bash", str(SCRIPTS / script)], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"{script}: which master?") or done.stderr.startswith(f"{script}: which machine")
+
+
+def test_on_a_machine_with_rpm_the_other_column_of_packages_is_asked_for(tmp_path: Path) -> None:
+    """EL 9, as far as that can be tried without one: with stand-ins of rpm and dnf."""
+    (tmp_path / "rpm").write_text('#!/bin/sh\n[ "$3" = openssl ]\n')
+    (tmp_path / "dnf").write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\n')
+    for name in ("rpm", "dnf"):
+        (tmp_path / name).chmod(0o755)
+    hidden = 'command() { [ "$2" != dpkg-query ] && builtin command "$@"; }'
+    assert run(f"{hidden}; PATH={tmp_path}:$PATH packages")[-1] == "changed 1 things"
+    asked = (tmp_path / "asked").read_text()
+    assert (
+        asked.startswith("-q -y install python3.11 ") and "java-17-openjdk-headless" in asked and "openssl" not in asked
+    )

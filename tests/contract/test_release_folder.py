@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor import __version__
-from daqsched_executor.contract import Check, Payload, Stop
+from daqsched_executor.contract import Check, Container, Payload, Stop
 from fake_agent import ExecutorUnderTest, FakeAgent, order, outcome, processes_of, report_of
 from release import folder
 from release.source import Source
@@ -23,6 +23,10 @@ VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 #: Isolated as the first line of the command says, which names the system's own Python.
 PYTHON = (sys.executable, "-ISB")
+
+
+#: What the runner of a container imports, a process of its own.
+FOR_CONTAINERS = ("docker", "requests", "urllib3", "idna", "certifi", "charset_normalizer")
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def place(tmp_path: Path) -> Path:
     folder.even_modes(made)
     theirs = lib / folder.place_of(VERSION)
     theirs.mkdir()
-    for name in ("pymesos", "addict", "http_parser", "httptools", "six", "orjson"):
+    for name in ("pymesos", "addict", "http_parser", "httptools", "six", "orjson", *FOR_CONTAINERS):
         spec = importlib.util.find_spec(name)
         assert spec is not None and spec.origin is not None
         whole = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
@@ -115,3 +119,22 @@ def test_it_needs_nothing_of_the_folder_once_it_runs(agent: FakeAgent, place: Pa
     log = executor.log()
     assert left == [] and log.count("before: before") == 2
     assert "a bug" not in log and "can't be read" not in log and "is read later" not in log
+
+
+def test_the_runner_of_a_container_is_found_in_the_folder(agent: FakeAgent, place: Path, tmp_path: Path) -> None:
+    """It is a Python of its own; here it gets as far as the engine that is not there."""
+    system = "/usr/bin/python3"  # the tests' own would find it without the folder
+    asked = [system, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    if not os.path.exists(system) or subprocess.check_output(asked, text=True, timeout=60).strip() != VERSION:
+        pytest.skip(f"{system} is not Python {VERSION}")
+    command = [system, "-ISB", str(place / "bin" / "daqsched-executor")]
+    executor = ExecutorUnderTest(agent, tmp_path / "sandbox", command, PYTHONPATH="")
+    try:
+        container = Container("image:1", engine=f"unix://{tmp_path}/no.sock")
+        executor.launch(Payload("readout@hlt01.1", "readout", "hlt01", ("/bin/true",), container=container))
+        agent.wait_update("TASK_STARTING", contains="no.sock")
+        agent.kill("readout@hlt01.1")
+        agent.wait_update("TASK_KILLED")
+        assert executor.leave() == 0
+    finally:
+        executor.end()

@@ -71,6 +71,15 @@ def test_a_lock_fits_what_is_asked_for(name: str, python: str) -> None:
     assert not OURS & set(there)
 
 
+@pytest.mark.parametrize("python", PYTHONS)
+def test_make_run_has_what_the_tests_have(python: str) -> None:
+    """It installs three locks side by side, so no package may be in two versions; and what is tested is what runs."""
+    tested = of_python("checkout.txt", python)
+    for name in ("daqsched.txt", "daqsched-executor.txt", "daqcluster.txt"):
+        for package, pin in of_python(name, python).items():
+            assert pin.specifier == tested[package].specifier, f"{name}: {pin}; call scripts/lock"
+
+
 @pytest.mark.parametrize("name", [*LOCKS, "build.txt", "docs.txt"])
 def test_every_package_has_its_hashes_and_no_address(name: str) -> None:
     """Byte for byte, wherever it comes from."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parsers import PARSERS, Parser, try_one
-from parsers_files import registrations
+from parsers_files import FIELDS, OPTIONS, registrations
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
@@ -18,9 +20,32 @@ def test_whatever_is_written_is_read_or_refused(parser: Parser, data: st.DataObj
     try_one(parser, data.draw(parser.inputs))
 
 
-@pytest.mark.parametrize(
-    "path", ["\0", "/var/log/\0.log", "/\ud800", "/a\udd00", "/\udcff", "/" + "a/" * 5000, "/" + "a" * 5000, ""]
+#: What the system's calls refuse with a ValueError, an OSError, or take in an unexpected way, and numbers beyond those of C.
+NASTY: tuple[Any, ...] = (
+    *(
+        "\0",
+        "/var/log/\0.log",
+        "/\ud800",
+        "/a\udd00",
+        "/\udcff",
+        "a/" * 5000,
+        "a" * 5000,
+        "",
+        ".",
+        "..",
+        "/",
+        "/dev/zero",
+        "*",
+        "[",
+        "(" * 500,
+    ),
+    *(-1, 0, 1 << 31, 1 << 63, 1 << 64, 1 << 200, -(1 << 70), 1e308, float("nan"), float("inf"), True, None),
+    *([], [None], [[]], ["\0"], {}, {"\0": "\0"}, {"": []}, [-1, -1, -1, -1], [1 << 70] * 4, [1.5] * 4),
 )
-def test_a_path_that_no_file_can_have_is_refused(path: str) -> None:
-    """The hour found the first of these; the system's calls raise ValueError for some, OSError for others."""
-    registrations((b"{}", "path", path))
+
+
+@pytest.mark.parametrize("name", [*FIELDS, *OPTIONS])
+def test_nothing_in_any_field_of_a_registration_ends_a_forwarder(name: str) -> None:
+    """What an hour of chance finds late: NUL in a path was found after forty minutes."""
+    for value in NASTY:
+        registrations((b"{}", name, value))

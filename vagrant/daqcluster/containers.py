@@ -49,9 +49,14 @@ def groups(root: Path) -> list[Path]:
 
 
 def processes(cluster: str) -> set[int]:
-    """The pids in all containers of a cluster. What an interrupted agent has frozen is thawed: it could not end."""
+    """The pids in all containers of a cluster."""
+    return pids(_roots(cluster))
+
+
+def pids(roots: Sequence[Path]) -> set[int]:
+    """All processes in these groups and below. What an interrupted agent has frozen is thawed: it could not end."""
     found: set[int] = set()
-    for root in _roots(cluster):
+    for root in roots:
         for place in groups(root):
             try:
                 state = place / "freezer.state"

@@ -117,14 +117,10 @@ class Engine:
 
     def pids(self) -> set[int]:
         """All processes in its containers."""
-        found: set[int] = set()
-        for place in containers.CGROUPS.glob(f"*/{self._group}"):
-            for group in containers.groups(place):
-                try:
-                    found |= {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
-                except OSError:
-                    continue  # it has gone
-        return found
+        return containers.pids(self._groups())
+
+    def _groups(self) -> list[Path]:
+        return list(containers.CGROUPS.glob(f"*/{self._group}"))
 
     def has_image(self, name: str) -> bool:
         """Whether it has an image of this name and tag."""
@@ -150,7 +146,7 @@ class Engine:
                 self._process.wait()
         processes.end(lambda: self._daemons() | self.pids(), 0.0, STOP_S)
         containers.unmount_below(self.folder)
-        containers.remove_groups(list(containers.CGROUPS.glob(f"*/{self._group}")))
+        containers.remove_groups(self._groups())
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property

@@ -154,7 +154,10 @@ LOOKS: dict[str, tuple[Callable[[], str], str]] = {
     "ProtectKernelLogs": (lambda: f"syslog {kernel(SYSLOG, 10, 0, 0)}", ".*EPERM"),
     "ProtectKernelModules": (lambda: f"init_module {kernel(INIT_MODULE, 0, 0, 0)}", ".*EPERM"),
     "ProtectKernelTunables": (lambda: f"/proc/sys {sys_tunables()}", "(?!.*rw)"),
-    "ProtectControlGroups": (lambda: f"/sys/fs/cgroup {mounted(str(_group('')))}", ".* ro"),
+    "ProtectControlGroups": (
+        lambda: ", ".join(mounted(f"/sys/fs/cgroup/{at}") for at in os.listdir("/sys/fs/cgroup")),
+        "(?!.*rw)",
+    ),
     "ProtectProc": (lambda: there("/proc/1"), ".* absent"),
     "ProcSubset": (lambda: there("/proc/meminfo"), ".* absent"),
     "RestrictAddressFamilies": (lambda: f"AF_NETLINK {opened(socket.AF_NETLINK)}", ".*EAFNOSUPPORT"),

@@ -6,6 +6,7 @@
 #
 # NAME is the name that job files have for it. FOLDER is the `agent` of what `daqcluster machines secrets` made.
 # --zookeeper: this machine is that server of these. --cvmfs-stand-in: /cvmfs/daq.example.org is the tree of the parts.
+# shellcheck source=vagrant/provision/common.sh
 . "$(dirname "$0")/common.sh"
 name=$(hostname -s) ip='' master='' secrets='' attributes='' resources='' keepers='' stand_in=''
 while [ $# -gt 0 ]; do
@@ -107,6 +108,7 @@ MESOS_HTTP_AUTHENTICATORS=jwt
 MESOS_JWT_SECRET_KEY=/etc/mesos/executors.key
 P
 unit mesos-agent <"$parts/provision/units/mesos-agent.service"
-running mesos-agent
+unit mesos-agent-firewall <"$parts/provision/units/mesos-agent-firewall.service"
+running mesos-agent-firewall mesos-agent
 answers mesos-agent 120 curl -fsm 2 "http://$ip:5051/slave(1)/health"
 finish

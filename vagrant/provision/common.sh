@@ -77,7 +77,14 @@ account() {
     useradd --system --no-create-home --home-dir "$home" --shell /usr/sbin/nologin "$@" "$name"
     did "account $name"
   fi
-  [ -z "$more" ] || id -nG "$name" | grep -qw "$more" || { usermod -aG "$more" "$name"; did "$name is in $more"; }
+  [ -z "$more" ] || member "$name" "$more"
+}
+
+# member ACCOUNT GROUP
+member() {
+  ! id -nG "$1" | grep -qw "$2" || return 0
+  usermod -aG "$2" "$1"
+  did "$1 is in $2"
 }
 
 # the distribution's packages of the list

@@ -2,11 +2,13 @@
 # Makes a machine a control machine: ZooKeeper, the Mesos master, Elasticsearch, `daqsched serve`. As root; again at any time.
 #
 #   control.sh --control HOST --secrets FOLDER --zookeeper NUMBER,HOST[,HOST...] [--name NAME] [--ip ADDRESS] [--spare]
+#              [--crew ACCOUNT]
 #
 # HOST of --control has the master and Elasticsearch. --spare: this is another machine, with ZooKeeper and a second `serve`.
-# FOLDER is the `control` of what `daqcluster machines secrets` made.
+# --crew: this account may use `daqsched`, and read lines. FOLDER is the `control` of what `daqcluster machines secrets` made.
+# shellcheck source=vagrant/provision/common.sh
 . "$(dirname "$0")/common.sh"
-name=$(hostname -s) ip='' control='' secrets='' keepers='' spare=''
+name=$(hostname -s) ip='' control='' secrets='' keepers='' spare='' crew=''
 while [ $# -gt 0 ]; do
   case $1 in
     --name) name=$2 ;;
@@ -14,6 +16,7 @@ while [ $# -gt 0 ]; do
     --control) control=$2 ;;
     --secrets) secrets=$2 ;;
     --zookeeper) keepers=$2 ;;
+    --crew) crew=$2 ;;
     --spare) spare=1; shift; continue ;;
     *) die "what is $1?" ;;
   esac
@@ -44,7 +47,7 @@ if [ -z "$spare" ]; then
   folder /var/log/elasticsearch elasticsearch 750
   folder /etc/elasticsearch elasticsearch 750 # it makes its keystore there
   place elasticsearch
-  for file in log4j2.properties; do put /etc/elasticsearch/$file root 644 <"/opt/elasticsearch/config/$file"; done
+  put /etc/elasticsearch/log4j2.properties root 644 </opt/elasticsearch/config/log4j2.properties
   for file in users users_roles roles.yml; do put /etc/elasticsearch/$file root:elasticsearch 640 <"$secrets/elasticsearch/$file"; done
   for file in ca.pem http.pem http.key; do put /etc/elasticsearch/$file root:elasticsearch 640 <"$secrets/elasticsearch/$file"; done
   put /etc/elasticsearch/elasticsearch.yml root:elasticsearch 640 <<P
@@ -104,13 +107,13 @@ account daqsched /var/lib/daqsched daq
 for file in zookeeper peers.pem framework.json; do put /etc/daqsched/$file daqsched 600 <"$secrets/$file"; done
 put /etc/daqsched/expire.user daqsched 600 <"$secrets/expire.user"
 put /etc/daqsched/ca.pem root 644 <"$secrets/elasticsearch/ca.pem"
-zk=$(printf '%s:2181,' ${hosts//,/ })
+zk="${hosts//,/:2181,}:2181"
 put /etc/daqsched/serve.env root 600 <<P
 DAQSCHED_MASTER=$control:5050
 DAQSCHED_ELASTICSEARCH=https://$control:9200
 DAQSCHED_ELASTICSEARCH_CA=/etc/daqsched/ca.pem
 DAQSCHED_ELASTICSEARCH_USER_FILE=/etc/daqsched/expire.user
-DAQSCHED_STATE=zk://${zk%,}/daqsched
+DAQSCHED_STATE=zk://$zk/daqsched
 DAQSCHED_STATE_CREDENTIALS=/etc/daqsched/zookeeper
 DAQSCHED_PEERS_CERTIFICATE=/etc/daqsched/peers.pem
 SERVE_OPTIONS=--group daq --user daq --executor /opt/daqsched/bin/daqsched-executor --credentials /etc/daqsched/framework.json --elasticsearch-ca /etc/daqsched/ca.pem --elasticsearch-user-file /etc/daqsched/forward.user
@@ -120,6 +123,7 @@ running daqsched-serve
 
 # the crew: who is in the group daq
 for=''
+[ -z "$crew" ] || member "$crew" daq
 for role in read setup; do put /etc/daqsched/$role.user root:daq 640 <"$secrets/$role.user"; done
 put /etc/profile.d/daqsched.sh root 644 <<'P'
 export PATH=$PATH:/opt/daqsched/bin DAQSCHED_SOCKET=/run/daqsched/daqsched.sock

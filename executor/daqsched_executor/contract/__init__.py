@@ -41,6 +41,7 @@ from daqsched_executor.contract.stream import (
     STDOUT,
     STREAMS_DIR,
     Stream,
+    can_be_path,
     document_id,
     spool_of,
     start_row,
@@ -119,6 +120,7 @@ __all__ = [
     "spool_of",
     "start_row",
     "starts_of",
+    "can_be_path",
     "starts_path",
     "task_of",
 ]

@@ -89,7 +89,7 @@ class Stream:
             raise ContractError(f"{what}: its id is not 11 characters of base64url")
         if not (0 <= stream.start <= FURTHEST and 0 <= stream.inode < 1 << 64 and 0 <= stream.created < 1 << 40):
             raise ContractError(f"{what}: a number is out of range")
-        if "\0" in stream.path or not _ENCODABLE.fullmatch(stream.path):
+        if not can_be_path(stream.path):
             raise ContractError(f"{what}: no file can have its path")
         if not all(isinstance(value, str) for value in stream.labels.values()):
             raise ContractError(f"{what}: a label is no text")
@@ -103,6 +103,12 @@ _ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
 #: What `os.fsencode` takes: of the surrogates just those that stand for bytes which are no text.
 _ENCODABLE = re.compile("[^\ud800-\udc7f\udd00-\udfff]*")
+
+
+def can_be_path(text: str) -> bool:
+    """Whether the system's calls take it, as the name of something or of nothing; they raise ValueError for others."""
+    return "\0" not in text and _ENCODABLE.fullmatch(text) is not None
+
 
 #: What each field of a registration is. Others are of a newer version and left out.
 _KINDS: Mapping[str, Any] = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import click
 
-from daqcluster.machines import harm
+from daqcluster.machines import harm, parts, secrets
 from daqcluster.machines.farm import Farm
 
 
@@ -32,6 +33,19 @@ def prepare() -> None:
 def vagrant(words: tuple[str, ...]) -> None:
     """Call Vagrant, after `prepare` where that is needed."""
     _farm().vagrant(words, os.environ)
+
+
+@machines.command("parts")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--control", required=True, metavar="NAME", help="The machine that will have Elasticsearch.")
+@click.option("--address", required=True, help="Its address: both stand in its certificate.")
+def make_parts(folder: Path, control: str, address: str) -> None:
+    """Put all that machines are installed from into FOLDER, with secrets: for machines that are not Vagrant's."""
+    farm = _farm()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    parts.copy_servers(folder, parts.make(folder, farm.say))
+    secrets.make(folder / "secrets", control, address)
+    click.echo(f"{folder} is as secret as {folder}/secrets: give a farm machine secrets/agent alone")
 
 
 @machines.command()

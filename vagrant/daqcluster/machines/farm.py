@@ -48,7 +48,7 @@ class Farm:
     """The machines of this checkout."""
 
     def __init__(self, say: Say) -> None:
-        self._say = say
+        self.say = say
         self.ident = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:8]
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         self.folder = Path(state) / "daqcluster" / f"machines-{self.ident}"
@@ -62,7 +62,7 @@ class Farm:
             self.prepare(environ)
         if word not in _CHANGING:
             self._become(words, environ)
-        with locked(self.folder, self._say) as lock:
+        with locked(self.folder, self.say) as lock:
             os.set_inheritable(lock.fileno(), True)  # held until it ends
             self._become(words, environ)
 
@@ -74,7 +74,7 @@ class Farm:
 
     def prepare(self, environ: Mapping[str, str]) -> dict[str, Any]:
         """All that `vagrant up` needs. What is there stays; gives what it wrote for the Vagrantfile."""
-        with locked(self.folder, self._say):
+        with locked(self.folder, self.say):
             self.folder.mkdir(mode=0o700, exist_ok=True)
             before = _read()
             setting = wanted(environ, before, lambda: network.free(self.ident))
@@ -83,16 +83,17 @@ class Farm:
                 raise ClusterError(
                     f"{', '.join(beyond)} would be forgotten: scripts/vagrant destroy -f {' '.join(beyond)}"
                 )
-            setting["home"] = str(self.folder / "vagrant.d")
+            setting.update(home=str(self.folder / "vagrant.d"), image=before.get("image", ""))
+            _write(setting)  # who is interrupted below finds the same network again
             self._check(setting["provider"])
-            servers = parts.make(self.folder / "parts", self._say)
+            servers = parts.make(self.folder / "parts", self.say)
             secrets.make(self.folder / "secrets", "control", f"{setting['prefix']}.10")
             setting.update(parts=str(self.folder / "parts"), secrets=str(self.folder / "secrets"))
             if setting["provider"] == "docker":
                 self._docker(setting)
             else:
                 parts.copy_servers(self.folder / "parts", servers)
-            SETTING.write_text(json.dumps(setting, indent=2) + "\n")
+            _write(setting)
             return setting
 
     def possible(self) -> None:
@@ -103,7 +104,7 @@ class Farm:
     def down(self) -> bool:
         """Nothing of it is left, whatever was interrupted; whether there was something."""
         there = self.folder.exists() or SETTING.exists()
-        with locked(self.folder, self._say):
+        with locked(self.folder, self.say):
             provider = _read().get("provider", "docker")
             if provider != "docker" and (VAGRANT / ".vagrant").exists():
                 # these are somebody else's to take down: a hypervisor's
@@ -114,6 +115,7 @@ class Farm:
             shutil.rmtree(self.folder, ignore_errors=True)
             shutil.rmtree(VAGRANT / ".vagrant", ignore_errors=True)
             SETTING.unlink(missing_ok=True)
+            SETTING.with_suffix(".new").unlink(missing_ok=True)
         return there
 
     def _check(self, provider: str) -> None:
@@ -145,10 +147,9 @@ class Farm:
             )  # fmt: skip
         network.let_through(self.bridge)
         # those that are there keep what they were made of, and are provisioned with what is new
-        setting["image"] = _read().get("image", "")
         if not setting["image"] or not all(_made(name) for name in names(setting)):
             setting["image"] = image.ready(
-                self.engine, self.folder / "parts", self.folder / "key.pub", setting["mirror"], self._say
+                self.engine, self.folder / "parts", self.folder / "key.pub", setting["mirror"], self.say
             )
         setting.update(key=str(key), docker=self.engine.address, bridge=self.bridge, cache=str(cache.folder()))
 
@@ -175,6 +176,12 @@ def _read() -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
+
+
+def _write(setting: Mapping[str, Any]) -> None:
+    new = SETTING.with_suffix(".new")
+    new.write_text(json.dumps(setting, indent=2) + "\n")
+    new.rename(SETTING)
 
 
 def _made(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from daqcluster import cache
 from daqcluster.engine import Engine
 from daqcluster.errors import ClusterError
-from daqcluster.machines.parts import CHECKOUT, digest
+from daqcluster.machines.parts import CHECKOUT, REQUIREMENTS, TAG, digest
 from daqcluster.progress import Say, going_on
 
 HERE = CHECKOUT / "vagrant"
@@ -22,7 +22,8 @@ ROOTFS_S, BUILD_S, IMPORT_S = 1800, 900, 300
 
 def ready(engine: Engine, parts: Path, key: Path, mirror: str, say: Say) -> str:
     """The image's name, made if the engine has none of this recipe."""
-    recipe = digest([HERE / "machine" / "rootfs", HERE / "provision" / "packages"])
+    requirements = [CHECKOUT / name for name in REQUIREMENTS]
+    recipe = digest([HERE / "machine" / "rootfs", HERE / "provision" / "packages", *requirements])
     # with what it is provisioned later does not count
     rest = [digest([HERE / "machine"]), (parts / "versions" / "daqsched").read_text(), key.read_text()]
     whole = hashlib.sha256(" ".join([recipe, *rest]).encode()).hexdigest()
@@ -31,7 +32,7 @@ def ready(engine: Engine, parts: Path, key: Path, mirror: str, say: Say) -> str:
         return image
     base = f"{NAME}-base:{recipe}"
     if not engine.has_image(base):
-        packed = rootfs(recipe, mirror, say) / "rootfs.tar.zst"
+        packed = rootfs(recipe, parts / "wheels" / TAG, mirror, say) / "rootfs.tar.zst"
         with going_on(say, "importing the image's base"):
             _import(engine, packed, base)
     context = engine.folder / "context"
@@ -55,7 +56,7 @@ def ready(engine: Engine, parts: Path, key: Path, mirror: str, say: Say) -> str:
     return image
 
 
-def rootfs(recipe: str, mirror: str, say: Say) -> Path:
+def rootfs(recipe: str, wheels: Path, mirror: str, say: Say) -> Path:
     """The folder of the cache with ``rootfs.tar.zst``."""
 
     def make(folder: Path) -> None:
@@ -66,7 +67,8 @@ def rootfs(recipe: str, mirror: str, say: Say) -> Path:
             "KILL",
             str(HERE / "machine" / "rootfs"),
             str(folder / "rootfs.tar.zst"),
-            *([mirror] if mirror else []),
+            str(wheels),
+            mirror,
         ]
         with going_on(say, "making a Debian 12 for the machines (a minute or two)"):
             done = subprocess.run(argv, capture_output=True, text=True, timeout=ROOTFS_S, stdin=subprocess.DEVNULL)

@@ -28,7 +28,9 @@ _LEFT_OUT = ("__pycache__", "build", "*.egg-info", "*.pyc")
 
 #: The machines' Python: Debian 12's. For another one pip asks the package index there.
 PYTHON = "3.11"
-_REQUIREMENTS = ("requirements/daqsched.txt", "requirements/build.txt")
+TAG = f"cp{PYTHON.replace('.', '')}"
+#: What is locked of it.
+REQUIREMENTS = ("requirements/daqsched.txt", "requirements/build.txt")
 
 
 def make(folder: Path, say: Say) -> dict[str, Path]:
@@ -44,7 +46,7 @@ def make(folder: Path, say: Say) -> dict[str, Path]:
         ready = {name: pool.submit(part.ready, say) for name, part in _SERVERS.items()}
         wheels = pool.submit(_wheels, say)
         servers = {name: future.result() for name, future in ready.items()}
-        mirror(wheels.result(), (".",), folder / "wheels" / f"cp{PYTHON.replace('.', '')}")
+        mirror(wheels.result(), (".",), folder / "wheels" / TAG)
     (folder / "opt").mkdir(exist_ok=True)
     (folder / "versions").mkdir(exist_ok=True)
     for name, home in servers.items():
@@ -120,7 +122,7 @@ def _remove(path: Path) -> None:
 
 def _wheels(say: Say) -> Path:
     """What daqsched needs of the Python package index, as files; byte for byte what the locks name."""
-    locks = [CHECKOUT / name for name in _REQUIREMENTS]
+    locks = [CHECKOUT / name for name in REQUIREMENTS]
     name = f"wheels-{PYTHON}-{hashlib.sha256(b''.join(lock.read_bytes() for lock in locks)).hexdigest()[:8]}"
 
     def fetch(folder: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 
-from ...contract import Stream
+from ...contract import Stream, can_be_path
 from ..forms.records import charset_of
 from ..lines import CHUNK
 from ..position import Position
@@ -57,7 +57,7 @@ class File(Source):
         self.file = file
         #: Where it is, as far as is known, or was: the same as the stream's but for links.
         real = stream.options.get("real")
-        self.path = real if isinstance(real, str) else stream.path
+        self.path = real if isinstance(real, str) and can_be_path(real) else stream.path
         self.identity = identity_of(stream.options["identity"])
         #: No name that we look for leads to it any more, since then (monotonic).
         self.away = False

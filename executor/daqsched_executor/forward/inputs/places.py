@@ -12,6 +12,8 @@ import os
 import stat
 from typing import NamedTuple
 
+from daqsched_executor.contract import can_be_path
+
 #: As many as the kernel follows.
 MOST_LINKS = 40
 
@@ -55,6 +57,8 @@ def reopened(place: Place, path: str) -> int:
 
 def reached(path: str, links: bool, last: bool) -> Place:
     """Go there, part by part; ``last``: also where the last part is a link. Raises OSError."""
+    if not can_be_path(path):
+        raise Refused(errno.EINVAL, "no file can be called so", path)
     parts = path.split("/")[::-1]
     real: list[str] = []
     owners: set[int] = set()

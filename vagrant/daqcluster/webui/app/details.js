@@ -5,7 +5,7 @@ import { folderAt, fileAt } from "./files.js";
 import { agentAt, frameworkAt, health, LISTS, state, taskAt } from "./lists.js";
 import { amount, asBytes, count, memory, moment, span } from "./text.js";
 
-const MOST_TASKS = 200;
+const MOST_ROWS = 200;
 const MOST_STATUSES = 100;
 /** A longer text is broken into lines; a time is not. */
 const MOST_LINE = 24;
@@ -21,7 +21,7 @@ const facts = (...pairs) =>
 const table = (label, heads, rows) =>
   el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": label }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((one) => el("td", { class: typeof one === "string" && one.length > MOST_LINE ? "long" : undefined }, one)))))));
 
-const named = (label, pairs) => (pairs.length ? table(label, ["Name", "Value"], pairs) : el("p", { class: "faint" }, "none"));
+const named = (label, pairs) => (pairs.length ? [table(label, ["Name", "Value"], pairs.slice(0, MOST_ROWS)), pairs.length > MOST_ROWS ? el("p", { class: "faint" }, `and ${count(pairs.length - MOST_ROWS)} more`) : ""] : el("p", { class: "faint" }, "none"));
 
 const said = (name) => (name === "mem" || name === "disk" ? memory : amount);
 
@@ -35,8 +35,8 @@ const sandbox = (task) => asBytes(`/frameworks/${task.framework}/executors/${tas
 function tasksOf(tasks) {
   const rows = [...tasks].sort(LISTS.tasks.first);
   return [
-    table("Tasks", ["State", "Task", "Agent", "Health", "Message"], rows.slice(0, MOST_TASKS).map((one) => [state(one.state), el("a", { href: taskAt(one) }, one.name || one.id), one.host, health(one), one.message])),
-    rows.length > MOST_TASKS ? el("p", { class: "faint" }, `and ${count(rows.length - MOST_TASKS)} more: find them in the list of tasks`) : "",
+    table("Tasks", ["State", "Task", "Agent", "Health", "Message"], rows.slice(0, MOST_ROWS).map((one) => [state(one.state), el("a", { href: taskAt(one) }, one.name || one.id), one.host, health(one), one.message])),
+    rows.length > MOST_ROWS ? el("p", { class: "faint" }, `and ${count(rows.length - MOST_ROWS)} more: find them in the list of tasks`) : "",
   ];
 }
 
@@ -58,9 +58,9 @@ const DETAILS = {
         ["Task id", task.id],
         ["Executor id", task.executor === task.id ? "" : task.executor],
       ),
-      el("h3", {}, "What it said"),
+      el("h3", {}, "History"),
       task.statuses.length ? "" : el("p", { class: "faint" }, "nothing yet"),
-      table("What it said", ["When", "State", "Health", "Message", "Reason", "From"], task.statuses.slice(-MOST_STATUSES).reverse().map((one) => [moment(one.time), state(one.state), one.healthy === undefined ? "" : one.healthy ? "healthy" : "unhealthy", one.message, one.reason, one.source])),
+      table("History", ["When", "State", "Health", "Message", "Reason", "From"], task.statuses.slice(-MOST_STATUSES).reverse().map((one) => [moment(one.time), state(one.state), one.healthy === undefined ? "" : one.healthy ? "healthy" : "unhealthy", one.message, one.reason, one.source])),
       task.statuses.length > MOST_STATUSES ? el("p", { class: "faint" }, `the last ${MOST_STATUSES} of ${count(task.statuses.length)}`) : "",
       el("h3", {}, "Labels"),
       named("Labels", task.labels),

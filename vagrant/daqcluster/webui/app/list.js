@@ -7,9 +7,9 @@ const AROUND = 6;
 
 /**
  * `columns`: {name, title, cell(row), by(row)}; `key(row)` stays the same from one update to the next; `href(row)` is where
- * it leads; `sorted(column)` is told which head was chosen.
+ * it leads; `sorted(column)` is told which head was chosen; `start` is what `left` gave when the same list was left.
  */
-export function list({ label, columns, key, href, sorted }) {
+export function list({ label, columns, key, href, sorted, start }) {
   const heads = columns.map((column, at) =>
     el("span", { role: "columnheader", class: `cell ${column.name}`, "aria-colindex": at + 1 }, el("button", { type: "button", onclick: () => sorted(column) }, column.title)),
   );
@@ -19,7 +19,7 @@ export function list({ label, columns, key, href, sorted }) {
   const grid = el("div", { role: "grid", class: "list", tabindex: 0, "aria-label": label, "aria-colcount": columns.length }, el("div", { role: "rowgroup", class: "heads" }, head), space, empty);
 
   let rows = [];
-  let chosen = ""; // the key of the row that was gone to, and where it is now
+  let chosen = start?.chosen ?? ""; // the key of the row that was gone to, and where it is now
   let place = -1;
   let height = 0;
   let asked = 0;
@@ -104,8 +104,12 @@ export function list({ label, columns, key, href, sorted }) {
       });
       empty.hidden = rows.length > 0;
       write(empty, why);
-      soon();
+      if (!start) return void soon();
+      draw();
+      grid.scrollTop = start.top;
+      start = undefined;
     },
+    left: () => ({ chosen, top: grid.scrollTop }),
     end: () => sizes.disconnect(),
   };
 }

@@ -90,8 +90,8 @@ export const LISTS = {
   },
 };
 
-/** The page of one list. `params` are the address' own; `change` writes others there. */
-export function listPage(which, change) {
+/** The page of one list. `params` are the address' own; `change` writes others there; `start` is what `left` gave. */
+export function listPage(which, change, start) {
   const what = LISTS[which];
   const input = el("input", { type: "search", id: "filter", placeholder: "press / and type: readout hlt01", spellcheck: "false", autocomplete: "off", maxlength: 200 });
   const states = el("div", { class: "states", role: "group", "aria-label": "States" });
@@ -103,6 +103,7 @@ export function listPage(which, change) {
     columns: what.columns,
     key: what.key,
     href: what.href,
+    start,
     sorted: (column) => change({ sort: params.get("sort") === column.name ? `-${column.name}` : params.get("sort") === `-${column.name}` ? "" : column.name }),
   });
   input.addEventListener("input", () => change({ q: input.value }));
@@ -148,9 +149,11 @@ export function listPage(which, change) {
       const found = words.length ? ordered.rows.filter((row) => has((row.words ??= what.words(row).join("\n").toLowerCase()), words)) : ordered.rows;
       chips(found, params.get("state") ?? "");
       const rows = params.get("state") ? found.filter((row) => row.state === params.get("state")) : found;
-      write(number, rows.length === all.length ? `${count(all.length)} ${which}` : `${count(rows.length)} of ${count(all.length)} ${which}`);
+      const said = rows.length === all.length ? `${count(all.length)} ${which}` : `${count(rows.length)} of ${count(all.length)} ${which}`;
+      if (number.textContent !== said) write(number, said); // it is heard each time
       body.show(rows, column?.name, sort.startsWith("-"), all.length ? "Nothing here is like that." : `The master knows no ${which}.`);
     },
+    left: body.left,
     end: body.end,
   };
 }

@@ -1,7 +1,7 @@
 // The page: which part of it is shown, and what the master knows, asked again and again.
 
 import { detailsPage } from "./details.js";
-import { el, write } from "./dom.js";
+import { el, swap, write } from "./dom.js";
 import { filesPage } from "./files.js";
 import { listPage, LISTS } from "./lists.js";
 import { load } from "./master.js";
@@ -37,6 +37,7 @@ function route() {
 }
 
 let current = "";
+const left = new Map(); // list -> where one was in it
 
 function show() {
   const { kind, ids, query } = route();
@@ -45,8 +46,9 @@ function show() {
   const isList = Object.hasOwn(LISTS, kind);
   const name = isList ? kind : location.hash;
   if (name !== current) {
+    if (page?.left) left.set(current, page.left());
     page?.end();
-    page = isList ? listPage(kind, change) : kind === "folder" || kind === "file" ? filesPage(kind, ids[0], unquoted(query.replace(/^path=/, ""))) : ["task", "agent", "framework"].includes(kind) ? detailsPage(kind, ids) : undefined;
+    page = isList ? listPage(kind, change, left.get(kind)) : kind === "folder" || kind === "file" ? filesPage(kind, ids[0], unquoted(query.replace(/^path=/, ""))) : ["task", "agent", "framework"].includes(kind) ? detailsPage(kind, ids) : undefined;
     if (!page) return void (location.hash = "#/tasks");
     if (current) scrollTo(0, 0);
     write(byId("content"), page.element);
@@ -71,10 +73,8 @@ function fill() {
   if (at) page.update(known, params);
   document.title = `${shown(page.title, 100)} – Mesos`;
   const chosen = route().kind;
-  write(
-    byId("nav"),
-    Object.entries(LISTS).map(([name, one]) => el("a", { href: `#/${name}`, "aria-current": chosen === name ? "page" : undefined }, one.title, at ? el("span", { class: "many" }, count(known[name].filter((row) => !row.ended && row.state !== "COMPLETED").length)) : "")),
-  );
+  const links = Object.entries(LISTS).map(([name, one]) => el("a", { href: `#/${name}`, "aria-current": chosen === name ? "page" : undefined }, one.title, at ? el("span", { class: "many" }, count(known[name].filter((row) => !row.ended && row.state !== "COMPLETED").length)) : ""));
+  swap(byId("nav"), el("div", {}, links));
 }
 
 function tick() {

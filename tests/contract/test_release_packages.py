@@ -1,0 +1,148 @@
+"""The packages of a release: what is staged for Debian 12 and EL 9, what dpkg reads of it, and what the recipe of RPM says."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from daqsched_executor import __version__
+from release import deb, folder, packages, rpm
+from release.pythons import DEBIAN, EL
+from release.source import Source
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def source() -> Source:
+    """This checkout, as it is."""
+    return Source(ROOT, 1_700_000_000, __version__)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Small ones, with code of both systems' Pythons in them."""
+    made = []
+    for command, before in (("daqsched-executor", ""), ("daqsched", "serve-")):
+        place = tmp_path / "folders" / command
+        folder.start(ROOT, command, place / "bin" / command)
+        package = place / "lib" / command.replace("-", "_")
+        (package / "__pycache__").mkdir(parents=True)
+        (package / "__init__.py").write_text("")
+        for version in (EL, DEBIAN):
+            (package / "__pycache__" / f"__init__.cpython-{version.replace('.', '')}.pyc").write_text(version)
+            (place / "lib" / f"{before}{folder.place_of(version)}" / "module").mkdir(parents=True)
+        made.append(place)
+    return made[0], made[1]
+
+
+def staged(source: Source, folders: tuple[Path, Path], version: str, target: Path) -> dict[str, set[str]]:
+    """The files of each package, by its name."""
+    packages.stage(source, *folders, version, target)
+    return {
+        package.name: {
+            str(path.relative_to(target / package.name))
+            for path in (target / package.name).rglob("*")
+            if not path.is_dir() or path.is_symlink()
+        }
+        for package in packages.PACKAGES
+    }
+
+
+@pytest.mark.parametrize(("version", "other"), [(DEBIAN, EL), (EL, DEBIAN)])
+def test_a_package_has_what_is_for_its_python_alone(
+    source: Source, folders: tuple[Path, Path], tmp_path: Path, version: str, other: str
+) -> None:
+    """And no file is in two of them."""
+    found = staged(source, folders, version, tmp_path / "staged")
+    every = [name for names in found.values() for name in names]
+    assert len(every) == len(set(every))
+    tag, foreign = (f"cpython-{one.replace('.', '')}" for one in (version, other))
+    assert any(tag in name for name in found["daqsched"]) and any(tag in name for name in found["daqsched-executor"])
+    assert not [name for name in every if foreign in name]
+    assert (tmp_path / "staged/daqsched/opt/daqsched/lib" / f"serve-{folder.place_of(version)}").is_dir()
+    assert not list((tmp_path / "staged").rglob(f"*{folder.place_of(other)}"))
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="Debian's tool")
+def test_dpkg_reads_what_must_be_kept_and_needed(source: Source, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Owners, modes, settings, and versions that fit each other."""
+    staged(source, folders, DEBIAN, tmp_path / "staged")
+    debs = {path.name.partition("_")[0]: path for path in deb.make_debs(source, tmp_path / "staged", tmp_path)}
+    assert list(debs) == ["daqsched-executor", "daqsched", "daqsched-forward"]
+
+    def told(*words: str) -> str:
+        return subprocess.run(["dpkg-deb", *words], capture_output=True, text=True, check=True, timeout=60).stdout
+
+    listed = {line.split()[-1]: line.split()[:2] for line in told("-c", str(debs["daqsched"])).splitlines()}
+    assert listed["./etc/daqsched/serve.env"] == ["-rw-------", "root/root"]
+    assert listed["./opt/daqsched/bin/daqsched"] == ["-rwxr-xr-x", "root/root"]
+    assert all(mode[0] == "d" or mode[1:3] == "rw" for mode, _ in listed.values())
+    assert {owner for _, owner in listed.values()} == {"root/root"}
+    assert told("-f", str(debs["daqsched"]), "Depends") == (
+        f"python3 (>= 3.11~), python3 (<< 3.12~), daqsched-executor (= {__version__}), passwd\n"
+    )
+    assert told("-f", str(debs["daqsched-forward"]), "Depends") == f"daqsched-executor (= {__version__})\n"
+    kept = {
+        name: told("-I", str(path), "conffiles").split() for name, path in debs.items() if name != "daqsched-executor"
+    }
+    assert kept == {
+        "daqsched": ["/etc/daqsched/serve.env", "/etc/profile.d/daqsched.sh"],
+        "daqsched-forward": ["/etc/daqsched/forward.yaml"],
+    }
+    for name in ("postinst", "prerm"):
+        script = tmp_path / "staged" / "daqsched" / "DEBIAN" / name
+        subprocess.run(["sh", "-n", str(script)], check=True, timeout=60)
+        # what dpkg calls it for besides changes nothing
+        subprocess.run([str(script), "abort-upgrade", "1"], check=True, timeout=60)
+
+
+def test_a_package_is_the_same_whenever_it_is_made(source: Source, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Byte for byte, by SOURCE_DATE_EPOCH."""
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("Debian's tool")
+    made = []
+    for place in ("first", "second"):
+        staged(source, folders, DEBIAN, tmp_path / place)
+        (tmp_path / f"{place}-out").mkdir()
+        made.append([path.read_bytes() for path in deb.make_debs(source, tmp_path / place, tmp_path / f"{place}-out")])
+    assert made[0] == made[1]
+
+
+def test_the_recipe_of_rpm_names_each_file_once_and_keeps_the_same_settings(
+    source: Source, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Nothing of the words in capitals is left."""
+    staged(source, folders, EL, tmp_path / "staged")
+    text = rpm.spec(source, tmp_path / "staged")
+    rows = [line for line in text.splitlines() if line.startswith(("/", "%attr", "%config"))]
+    assert len(rows) == len(set(rows))
+    kept = {row.split()[-1] for row in rows if row.startswith("%config(noreplace)")}
+    assert kept == {f"/{name}" for package in packages.PACKAGES for name in package.kept}
+    assert "%config(noreplace) %attr(600,root,root) /etc/daqsched/serve.env" in rows
+    assert "Requires: python(abi) = 3.9\n" in text and f"Version: {__version__}\n" in text
+    assert "useradd --system --user-group --groups daq" in text
+    for word in ("SUMMARY", "TEXT", "POST", "GONE", "FILES", "STAGED"):
+        assert f"{word} " not in text
+
+
+def test_what_comes_before_a_release_is_older_than_it() -> None:
+    """For both: a tilde sorts before everything."""
+    assert [packages.version_for(text) for text in ("1.2", "1.2rc1", "1.2.dev3", "1.2.post1", "0.1a2")] == [
+        "1.2", "1.2~rc1", "1.2~dev3", "1.2.post1", "0.1~a2",
+    ]  # fmt: skip
+
+
+def test_units_and_packages_speak_of_the_same_places() -> None:
+    """The commands that the units start are those that the packages install, and so are files of settings."""
+    files = {place for package in packages.PACKAGES for _, place, _ in package.files}
+    for unit in (ROOT / "framework/systemd/daqsched-serve.service", ROOT / "executor/systemd/daqsched-forward.service"):
+        lines = dict(line.split("=", 1) for line in unit.read_text().splitlines() if "=" in line and line[0] != "#")
+        command = lines["ExecStart"].split()[0]
+        assert command.startswith(f"/{packages.PLACE}/bin/") and Path(command).name in folder.COMMANDS
+        assert lines["Documentation"].removeprefix("file:/") in files
+    account = (ROOT / "release/packages/daqsched.post").read_text()
+    assert "useradd" in account and " daqsched\n" in account.replace(" \\\n", " ")
