@@ -197,11 +197,19 @@ class Machines:
         """All that is stored."""
         return Stored(f"https://{self.setting['prefix']}.10:9200", self.folder / "secrets" / "control")
 
+    def lines(self) -> list[dict[str, Any]]:
+        """All documents; while Elasticsearch does not answer, none."""
+        try:
+            return [hit["_source"] for hit in self.index().documents()]
+        except OSError:
+            return []
+
     def told(self) -> str:
         """For whoever looks why a test failed."""
         texts = [
             self._told("control", "bash", "-c", ". /etc/profile.d/daqsched.sh; daqsched status --wide; daqsched why"),
             *(self._told(name, "journalctl", "-qn", "25", "-o", "cat", "-u", "daqsched-serve") for name in CONTROLS),
+            *(self._told(name, "sh", "-c", "cat /var/lib/mesos/daqsched.*/forward/status.json") for name in AGENTS),
             *(self._told(name, "journalctl", "-qn", "15", "-o", "cat", "-u", "mesos-agent") for name in AGENTS),
         ]
         return "\n".join(texts)

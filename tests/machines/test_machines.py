@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from forwarding import Index
-from machines.counting import Ledger, Watch, check_lines, quiet
+from machines.counting import Ledger, Watch, check_lines, missing, quiet
 from machines.machines import AGENTS, CONTROLS, Machines
-from machines.traces import processes, traces
+from machines.traces import cables, processes, traces
 from waiting import until
 
 #: Elasticsearch is away for so long, while other things happen.
@@ -175,9 +174,9 @@ def test_elasticsearch_comes_back_and_what_waited_is_stored(farm: Machines, stor
     pids = farm.pids()
     until(lambda: time.monotonic() > story.away + AWAY_S, "a minute is over", AWAY_S + 1)
     farm.inside("control", "systemctl", "start", "elasticsearch")
-    index, noted = farm.index(), sum(Ledger(farm.ledgers()).last.values())
+    noted = Ledger(farm.ledgers())
     away = time.monotonic() - story.away
-    until(lambda: stored(index) >= noted, "what waited is stored", 180.0)
+    until(lambda: not missing(farm.lines(), noted), "what waited is stored", 180.0)
     took = time.monotonic() - story.away - away
     farm.measured.append(f"Elasticsearch away for {away:.0f} s: all that waited is stored {took:.1f} s after its start")
     assert farm.pids() == pids and farm.begun() == story.tasks
@@ -200,9 +199,9 @@ def test_every_line_is_stored_once_and_no_job_ran_twice(farm: Machines, story: S
     ledger = Ledger(farm.ledgers())
     ledger.check()
     assert farm.begun() == story.tasks == ledger.starts()
-    index = farm.index()
-    quiet(index.count, sum(ledger.last.values()), 120.0)
-    lines = check_lines((hit["_source"] for hit in index.documents()), ledger)
+    until(lambda: not missing(farm.lines(), ledger), "all lines are stored", 120.0)
+    quiet(farm.index().count, 60.0)
+    lines = check_lines(farm.lines(), ledger)
     assert not story.watch.wrong and story.watch.looks > 100
     # 2: nobody said how long lines are kept; with wrong files or rights it could not know that
     farm.inside("control", "sh", "-c", f"systemd-run {AS_SERVE} logs expire || [ $? = 2 ]")
@@ -217,11 +216,11 @@ def test_nothing_is_left_behind(farm: Machines, story: Story, before: set[str], 
     if pytestconfig.getoption("--machines") == "keep":
         pytest.skip("they are kept")
     story.watch.end()
-    there = processes(farm.ident)
-    assert there
+    ends = cables(farm.bridge)
+    assert len(ends) == 4 and processes(farm.ident)
     farm.down()
     deadline = time.monotonic() + 20.0  # what other engines here make and remove at this moment
-    while left := traces(farm.ident, farm.bridge) - before:
+    while left := traces(farm.ident, farm.bridge, ends, farm.setting["prefix"]) - before:
         assert time.monotonic() < deadline, f"left behind: {sorted(left)}"
         time.sleep(0.5)
 
@@ -242,11 +241,3 @@ def only(of: dict[str, Any], job: str) -> dict[str, Any]:
 
 def both(host: str, value: str) -> dict[str, str]:
     return {f"monitor@{host}": value, f"readout@{host}": value}
-
-
-def stored(index: Index) -> int:
-    """How many documents there are; while it does not answer, none."""
-    try:
-        return index.count()
-    except OSError:
-        return 0

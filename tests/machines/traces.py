@@ -10,19 +10,26 @@ import subprocess
 from pathlib import Path
 
 
-def traces(ident: str, bridge: str) -> set[str]:
+def cables(bridge: str) -> frozenset[str]:
+    """This computer's ends of what connects the machines that are up."""
+    return frozenset(place.name for place in Path("/sys/class/net", bridge, "brif").glob("*"))
+
+
+def traces(ident: str, bridge: str, cables: frozenset[str] = frozenset(), prefix: str = "") -> set[str]:
     """Interfaces, routes, firewall rules, mounts, cgroups, settings of the kernel and files, as far as an engine of ours can
-    have made them. ``ident``, which is in the bridge's name, too, stands in all that belongs to this checkout's machines.
+    have made them. ``ident``, which is in the bridge's name, too, stands in all that belongs to this checkout's machines;
+    the ends of their cables have had the names of ``cables``, or an address that is made of one with ``prefix``.
 
     Other engines may come and go meanwhile: what belongs to another bridge is left out.
     """
     files = (Path.home() / ".local" / "state" / "daqcluster").glob(f"*{ident}*")
     found = {f"file {path}" for path in files if path.suffix != ".lock"}
+    there = "02:42:" + ":".join(f"{int(number):02x}" for number in prefix.split(".")) if prefix else "none"
     for place in Path("/sys/class/net").iterdir():
-        master = place / "master"
-        name = os.path.basename(os.readlink(master)) if master.is_symlink() else place.name
-        if name == bridge or re.match(r"veth|br-|docker", name):
-            found.add(f"interface {place.name}")
+        with contextlib.suppress(OSError):
+            ours = place.name in (bridge, *cables) or (place / "address").read_text().startswith(there)
+            if ours or re.match(r"br-|docker", place.name):
+                found.add(f"interface {place.name}")
     for line in _lines("ip", "-o", "route", "show", "table", "all"):
         if bridge in line:
             found.add(f"route {line}")
