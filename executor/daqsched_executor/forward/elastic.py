@@ -15,6 +15,16 @@ from .fitting import LATER, Fitting, words
 #: A request is not made smaller than this because the server has no time for larger ones.
 LEAST = 50
 
+#: How often a sender that waits looks whether another one was answered.
+SLICE_S = 0.5
+
+
+class Answers:
+    """How often Elasticsearch answered any of a forwarder's senders: shared by them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
 
 class Outcome(NamedTuple):
     """What became of a batch; ``complete`` is false where the forwarder was told to give up."""
@@ -39,9 +49,11 @@ class Elastic:
         complain: Complain,
         give_up: threading.Event,
         keep_here: Callable[[Refused], None],
+        answers: Answers | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """``keep_here`` takes what Elasticsearch takes in no form; it may raise OSError."""
+        self._answers = answers or Answers()
         self._connection = connection
         self._prefix = prefix
         self._complain = complain
@@ -51,8 +63,10 @@ class Elastic:
         #: So many documents a request has at most: fewer where the server has no time, more where it has.
         self._most = 1 << 20
         self._fitting = Fitting(self._ask, prefix, complain)
-        #: The last request found the server too busy for it.
-        self._busy = False
+        #: The last request found the server too busy for it; or nobody who answers.
+        self._busy = self._silent = False
+        #: `Answers.count` when it failed last.
+        self._heard = 0
 
     def install_templates(self) -> bool:
         """See that new indices get our field types, before the first line makes one (`fitting`).
@@ -63,7 +77,7 @@ class Elastic:
         attempt = 0
         while not self._fitting.install():
             attempt += 1
-            if self._give_up.wait(pause_s(attempt, self._chance())):
+            if self._pause(attempt):
                 return False
         return True
 
@@ -106,7 +120,7 @@ class Elastic:
                 self._most = max(LEAST, min(self._most, len(documents)) // 2)
             attempt += 1
             retries += 1
-            if self._give_up.wait(pause_s(attempt, self._chance())):
+            if self._pause(attempt):
                 return Outcome(batch.number, False)
         return Outcome(batch.number, True, stored, duplicates, len(refused), retries, refused)
 
@@ -144,9 +158,26 @@ class Elastic:
                 work.append(again)
                 self._complain("letters", f"{len(again)} dead letters wait for {part[0][1].target}: {verdict.reason}")
             attempt += 1
-            if self._give_up.wait(pause_s(attempt, self._chance())):
+            if self._pause(attempt):
                 return False
         return True
+
+    def _pause(self, attempt: int) -> bool:
+        """Wait before the next attempt; true where the forwarder was told to give up.
+
+        Where nobody was answered since the attempt before, the first who is ends the wait of all: what one has would come
+        half a minute later than all lines around it. A request that fails while others are answered waits as long as it must.
+        """
+        before = self._answers.count
+        together = self._silent and before == self._heard
+        self._heard = before
+        left = pause_s(attempt, self._chance())
+        while left > 0 and not (together and self._answers.count != before):
+            slice_s = min(left, SLICE_S) if together else left
+            if self._give_up.wait(slice_s):
+                return True
+            left -= slice_s
+        return False
 
     def _keep(self, refused: Refused) -> bool:
         attempt = 0
@@ -157,7 +188,7 @@ class Elastic:
             except OSError as error:
                 self._complain("deadletter", f"cannot write a dead letter: {error}")
             attempt += 1
-            if self._give_up.wait(pause_s(attempt, self._chance())):
+            if self._pause(attempt):
                 return False
 
     def _bulk(self, index: str, documents: Documents) -> Reply | None:
@@ -180,15 +211,17 @@ class Elastic:
 
     def _ask(self, method: str, path: str, body: Body | None = None, kind: str = "application/json") -> Reply | None:
         node = self._connection.node
-        self._busy = False
+        self._busy = self._silent = False
         try:
             reply = self._connection.request(method, path, body, kind)
+            self._answers.count += 1
             if reply.status in LATER:
                 self._busy = True
                 self._complain("busy", f"{node} has no time: {words(reply)}; lines wait on disk")
             return reply
         except (OSError, HTTPException) as error:
             self._busy = isinstance(error, TimeoutError)
+            self._silent = not self._busy
             self._complain(
                 "unreachable", f"{node} does not answer: {error or type(error).__name__}; lines wait on disk"
             )

@@ -19,7 +19,7 @@ from ..contract.forwarding import KEPT_FILE
 from .batch import Batch
 from .beat import Beat
 from .connection import Connection, Keys, addresses
-from .elastic import Elastic, Outcome
+from .elastic import Answers, Elastic, Outcome
 from .ending import ending
 from .inputs import inputs_of
 from .journal import Journal
@@ -61,7 +61,7 @@ class Forwarder:
         self._refused: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         #: Outcomes of batches; None wakes the reading thread up.
         self._done: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
-        self._give_up = threading.Event()
+        self._give_up, self._answers = threading.Event(), Answers()
         self._stopping = False
 
     def stop(self) -> None:
@@ -158,7 +158,8 @@ class Forwarder:
         """A thread's whole life, with a connection of its own."""
         with ending(self._complaints):
             connection = Connection(self._nodes, Keys(self._config.access, self._complaints), first=at)
-            work(Elastic(connection, self._config.index, self._complaints, self._give_up, self._kept.keep))
+            kept = self._kept.keep
+            work(Elastic(connection, self._config.index, self._complaints, self._give_up, kept, self._answers))
 
     def _send(self, elastic: Elastic) -> None:
         """Batches in, outcomes out."""
