@@ -110,7 +110,7 @@ class Reader:
         ours = ("DAQSCHED_", "DAQCLUSTER_", "XDG_", "VIRTUAL_ENV", "PYTEST_", "MAKE", "MFLAGS")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         kept["PATH"] = ":".join(place for place in kept["PATH"].split(":") if "/.venv" not in place)
-        self._environment = {**kept, "HOME": str(home), **environment}
+        self._environment = {**kept, "HOME": str(home), "COLUMNS": "160", **environment}
 
     def do(self, step: Union[Typed, File]) -> None:
         """Do it, and see that what is printed is what the page shows. Raises `AssertionError` with both."""

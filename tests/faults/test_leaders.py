@@ -297,7 +297,8 @@ def test_a_state_that_was_removed_is_no_new_farm(pair: Pair, tmp_path: Path) -> 
     assert leader.run("stop", "still", check=False).returncode == 3
     for peer in pair.peers:
         until(lambda peer=peer: "somebody has removed the state" in peer.log(), "it says so", 60.0)  # type: ignore[misc]
-    assert "removed the state" in leader.run("status", check=False).stderr
+    # between two looks one of them is about to lead
+    until(lambda: "removed the state" in leader.run("status", check=False).stderr, "status says it, too", 60.0)
     for peer in pair.peers:
         assert peer.log().count("somebody has removed the state") == 1
         peer.end()
