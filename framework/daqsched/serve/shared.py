@@ -96,6 +96,8 @@ class _Serve:
         self._wake: Callable[[], None] = lambda: None
         #: Whether a framework is known here, by this candidate or another: who then finds none finds a state that was removed.
         self._known = False
+        #: Who was said last to lead.
+        self._named = ""
         #: The term that ended, until ZooKeeper answers: people may still ask how it last was.
         self._last: Optional[Term] = None
 
@@ -120,9 +122,10 @@ class _Serve:
                 logger.warning("%s: standing for election again", error)
                 self._over.wait(PAUSE_S)
             except _Removed as error:
-                if self._spare.why != str(error):
+                if self._spare.hopeless != str(error):
                     logger.error("%s", error)
                 self._spare.leader, self._spare.why = None, str(error)
+                self._spare.hopeless = str(error)
                 self._over.wait(LOOK_S)
             finally:
                 keeper.stop()
@@ -150,14 +153,13 @@ class _Serve:
         election = Election(keeper)
         keeper.over = self._wake = election.wake
         election.stand(self._card)
-        named = ""
         while not self._over.is_set():
             leader = self._spare.leader = election.leader()
             if leader == self._card and election.elected():
                 return True
-            if leader is not None and leader != self._card and leader.name != named:
-                named = leader.name
-                logger.info("%s leads; this one is a spare", named)
+            if leader is not None and leader != self._card and leader.name != self._named:
+                self._named = leader.name
+                logger.info("%s leads; this one is a spare", self._named)
             if keeper.lost:
                 keeper.vouch()
             if not self._known:
@@ -191,7 +193,7 @@ class _Serve:
         self._wake = term.daemon.stop
         if self._over.is_set():
             term.daemon.stop()
-        self._serving.app = term.api.app
+        self._serving.app, self._spare.hopeless, self._named = term.api.app, "", ""
         logger.info("leads")
         try:
             term.run()

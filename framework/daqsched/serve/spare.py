@@ -56,6 +56,8 @@ class Spare:
         self.leader: Optional[Card] = None
         #: Why nobody leads, where that is known.
         self.why = "the election has not ended yet"
+        #: Why whoever is elected does not lead either, where that is known.
+        self.hopeless = ""
         self._identity, self._name = identity, name
         self._http: Optional[httpx.AsyncClient] = None
 
@@ -95,7 +97,7 @@ class Spare:
                         why = f"{leader.name} leads and does not believe us: {await _sentence(found)}"
                     elif found.status_code == NOT_HERE:
                         await found.aclose()
-                        why = f"{leader.name} is about to lead"
+                        why = self.hopeless or f"{leader.name} is about to lead"
                     else:
                         return self._passed_on(leader, found)
                 except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
