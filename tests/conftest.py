@@ -36,7 +36,16 @@ ORDER = ("machines", "faults", "cluster", "contract", "unit")
 ONCE = {
     f"test_{name}.py"
     for name in (
-        *("packaging", "release_packages", "docs_site", "provision", "boundaries", "docs", "elasticsearch_docs"),
+        *(
+            "packaging",
+            "release_packages",
+            "docs_site",
+            "provision",
+            "boundaries",
+            "docs",
+            "pages",
+            "elasticsearch_docs",
+        ),
         *("machines", "webui", "workflow", "stop", "bench_logs"),
     )
 }

@@ -1,6 +1,7 @@
 """A reader who types what a page of `docs/start/` shows, word by word, and compares what is printed.
 
-How a page marks it. A block ```` ```console ````: lines with ``$`` are typed, those after them must be printed. ``...`` stands for
+How a page marks it (all kinds of blocks: `tests/pages.py`).
+A block ```` ```console ````: lines with ``$`` are typed, those after them must be printed. ``...`` stands for
 anything in a line; alone in a line, for any lines. ``^C`` ends what goes on. A block ```` ```python NAME ````: a file in the folder
 where the reader is. What else is in a page is read, not typed.
 
@@ -11,11 +12,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 from pathlib import Path
 from typing import NamedTuple, Union
 
+from pages import Block, blocks
 from waiting import until
 
 #: What of a line may differ, and what stands for it.
@@ -49,37 +52,44 @@ class File(NamedTuple):
     text: str
 
 
-def steps(page: str) -> list[Union[Typed, File]]:
-    """What a reader of the page does, in order. Raises `ValueError` where a block is marked in no way that is known."""
+def steps(page: str, all_of_it: bool = True) -> list[Union[Typed, File]]:
+    """What a reader of the page does, in order. Raises `ValueError` where a block is not to be typed; with ``all_of_it=False``
+    such a block is only read."""
     found: list[Union[Typed, File]] = []
-    inside: list[str] = []
-    info = None
-    for number, line in enumerate(page.splitlines(), 1):
-        if line.startswith("```") and info is None:
-            info, inside = line[3:].split(), []
-        elif line == "```" and info is not None:
-            if info[:1] == ["console"]:
-                found += _typed(inside, number - len(inside))
-            elif info[:1] == ["python"] and len(info) == 2:
-                found.append(File(info[1], "\n".join(inside) + "\n"))
-            else:
-                raise ValueError(f"line {number}: a block of a tutorial is `console` or `python FILE`, not {info}")
-            info = None
-        elif info is not None:
-            inside.append(line)
+    for block in blocks(page):
+        if block.kind == "console":
+            found += _typed(block)
+        elif block.kind == "python" and block.what not in ("", "program"):
+            found.append(File(block.what, block.text))
+        elif (block.kind, block.what) == ("sh", "crew") and not all_of_it:
+            found += [Typed(command, [], number) for number, command in enumerate(block.text.splitlines(), block.line)]
+        elif all_of_it:
+            info = f"{block.kind} {block.what}".strip()
+            raise ValueError(f"line {block.line}: a block of a tutorial is `console` or `python FILE`, not {info!r}")
     return found
 
 
-def _typed(lines: list[str], first: int) -> list[Typed]:
+def _typed(block: Block) -> list[Typed]:
     found: list[Typed] = []
-    for number, line in enumerate(lines, first):
+    for number, line in enumerate(block.text.splitlines(), block.line):
         if line.startswith("$ "):
             found.append(Typed(line[2:], [], number))
         elif not found:
             raise ValueError(f"line {number}: a block `console` begins with a line that is typed: $ ...")
+        elif not found[-1].printed and _goes_on(found[-1].command):
+            found[-1] = found[-1]._replace(command=f"{found[-1].command}\n{line}")
         else:
             found[-1].printed.append(line)
     return found
+
+
+def _goes_on(command: str) -> bool:
+    """Whether a shell would ask for more: a quote that is open, a backslash at the end."""
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return True
+    return command.endswith("\\")
 
 
 def plain(line: str) -> str:

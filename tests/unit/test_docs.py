@@ -39,6 +39,8 @@ def test_tests_that_a_page_names_exist(page: Path) -> None:
     """A claim stands there with what shows it."""
     known: dict[str, set[str]] = {}
     for file in (ROOT / "tests").rglob("test_*.py"):
-        known.setdefault(file.name, set()).update(re.findall(r"def (test_\w+)\(", file.read_text()))
-    for file_name, name in re.findall(r"`(?:tests/\w+/)?(test_\w+\.py)(?:::(?:Test\w+::)?(\w+))?`", page.read_text()):
+        known.setdefault(file.name, set()).update(re.findall(r"(?:def|class) ([tT]est\w+)\b", file.read_text()))
+    for file_name, name in re.findall(
+        r"(?:`|<!-- )(?:tests/\w+/)?(test_\w+\.py)(?:::(?:Test\w+::)?(\w+))?(?:`| -->)", page.read_text()
+    ):
         assert file_name in known and (not name or name in known[file_name]), f"{file_name}::{name}"

@@ -1,0 +1,125 @@
+"""Whether a sentence that a page shows is one that the code prints.
+
+What the code prints are its string constants; an f-string is a sentence with holes. A shown sentence is explained where such
+strings, one after the other, cover all of its words, but for what stands in holes.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("framework/daqsched", "executor/daqsched_executor", "vagrant/daqcluster")
+
+#: Stands for a hole in a sentence of the code.
+_HOLE = "\0"
+#: A word of a sentence, and none of a value: names in quotes, addresses, paths, numbers and what is in capitals are values.
+_WORD = re.compile(r"(?<![^\s(\[|])[A-Za-z][a-z']*[a-z](?=[)\],;:.?!]*(?:\s|$))")
+#: What the pages' examples are called.
+_EXAMPLES = {
+    "alice",
+    "builder",
+    "cabling",
+    "daq",
+    "evb",
+    "flaky",
+    "min",
+    "monitor",
+    "rcd",
+    "readout",
+    "storage",
+    "text",
+}
+#: Words of a value that stands at the end of a sentence of the code, at most.
+_VALUE_WORDS = 2
+
+
+class _Sentence(NamedTuple):
+    pattern: re.Pattern[str]
+    #: One of its own words: where that is not shown, the pattern is not looked for.
+    word: str
+    #: Only the beginning or the end of what is printed.
+    part: bool
+
+
+def _texts(tree: ast.AST) -> Iterator[str]:
+    """All string constants but docstrings; those that are added are one."""
+    inside: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            inside.add(node.body[0])
+            inside.update(ast.walk(node.body[0]))
+        if node in inside:
+            continue
+        if isinstance(node, (ast.JoinedStr, ast.BinOp)):
+            text = _text(node)
+            if text.strip(_HOLE):
+                yield text
+            if isinstance(node, ast.JoinedStr):
+                inside.update(one for one in ast.walk(node) if isinstance(one, ast.Constant) and one in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield re.sub(r"\{\w*\}|%[srd]", _HOLE, node.value)
+
+
+def _text(node: ast.AST) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(one) for one in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _text(node.left) + _text(node.right)
+    return _HOLE
+
+
+@cache
+def _printed() -> tuple[_Sentence, ...]:
+    texts = {
+        re.sub(r"\s+", " ", text)
+        for source in SOURCES
+        for file in (ROOT / source).rglob("*.py")
+        for text in _texts(ast.parse(file.read_text(encoding="utf-8")))
+    }
+    parts = {part for text in texts for part in _parts(text)} - texts
+    return tuple(one for text in (*texts, *parts) for one in _sentence(text, text in parts))
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Beginnings and ends of it, as far as a comma, a colon and their like divide it."""
+    for found in re.finditer(r"[:;,.]? [(]?", text):
+        if found.group() != " ":
+            yield text[: found.start()]
+            yield text[found.end() :]
+
+
+def _sentence(text: str, part: bool) -> Iterator[_Sentence]:
+    words = _WORD.findall(text.replace(_HOLE, " "))
+    # a word alone may stand anywhere
+    if len(words) > 1 or (words and _HOLE in text):
+        value = rf"(?:\S+ ?){{0,{_VALUE_WORDS}}}"
+        before = f"{value}? ?" if text.lstrip().startswith(_HOLE) else r"(?<![A-Za-z])"
+        after = f" ?{value}" if text.rstrip().endswith(_HOLE) else r"(?![A-Za-z])"
+        body = re.escape(text.strip(_HOLE + " ")).replace(_HOLE, ".{0,200}?")
+        yield _Sentence(re.compile(f"{before}{body}{after}"), max(words, key=len), part)
+
+
+def words(shown: str) -> list[str]:
+    """The words of a sentence, without those that are values."""
+    return [found.group() for found in _WORD.finditer(shown) if found.group() not in _EXAMPLES]
+
+
+def unexplained(shown: str) -> list[str]:
+    """The words of a sentence that nothing in the code prints. Where it has a `…`, sentences may be there in part."""
+    shown = re.sub(r"\s+", " ", shown)
+    cut = "…" in shown or "..." in shown
+    covered = bytearray(len(shown))
+    for sentence in _printed():
+        if (cut or not sentence.part) and sentence.word in shown:
+            for found in sentence.pattern.finditer(shown):
+                covered[found.start() : found.end()] = b"\1" * (found.end() - found.start())
+    left = (found for found in _WORD.finditer(shown) if not any(covered[found.start() : found.end()]))
+    return [found.group() for found in left if found.group() not in _EXAMPLES]

@@ -1,0 +1,155 @@
+"""What the documentation says that daqsched does not do, has not, or refuses, and that no other test shows.
+
+A page names a test of these behind the sentence (`tests/pages.py`). Where one fails because somebody built the thing, the page
+that denied it has to say so now.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from builders import World, job
+from daqsched import Job, Logging
+from daqsched.cli import main
+from daqsched.engine import events
+from daqsched.errors import JobError, JobFileError
+from daqsched.jobfile.load import load
+from daqsched.mesos.outgoing import Framework, task_info
+from daqsched.mesos.subscription import is_address
+from daqsched_executor.contract.template import templates
+from daqsched_executor.machine.account import CannotStart, account_of
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: What a job may say.
+FIELDS = {field.name for field in fields(Job)}
+
+
+def test_a_job_that_names_no_machine_is_refused() -> None:
+    """Nobody chooses one for it."""
+    with pytest.raises(JobError, match="names no host"):
+        Job("readout", "/bin/true")
+
+
+def test_a_star_is_no_host() -> None:
+    """A host is named, or it is not meant."""
+    with pytest.raises(JobError, match=re.escape("'hlt*'")):
+        Job("readout", "/bin/true", hosts="hlt*")
+
+
+def test_a_job_has_no_queue_priority_or_share() -> None:
+    """Nor does anything wait for a turn: what has its host's offer is launched."""
+    assert not {word for word in FIELDS if re.search("queue|priorit|share|weight|quota|preempt", word)}
+    world = World(("hlt01",))
+    world.start(job("first"), job("second"))
+    assert all(instance.record.task is not None for instance in world.engine.instances.values())
+
+
+def test_a_task_has_nothing_fetched() -> None:
+    """The program is on its machine, or is not."""
+    assert not {word for word in FIELDS if re.search("fetch|uri|package|install|artifact", word)}
+    world = World(("hlt01",))
+    world.apply(job("readout"))
+    launches = [task for command in world.offers() if hasattr(command, "tasks") for task in command.tasks]
+    assert launches and all("uris" not in str(task_info(Framework("root"), task, "agent")) for task in launches)
+
+
+def test_serve_has_no_option_that_gives_rights() -> None:
+    """Whoever may open the socket may do all; `--role` is Mesos' word for its own shares."""
+    words = {word for option in main.commands["serve"].params for word in option.opts}
+    assert not {
+        word for word in words - {"--role"} if re.search("role|right|permi|allow|admin|operator|viewer|acl", word)
+    }
+
+
+@pytest.mark.parametrize("address", ["https://ctl1:5050", "http://ctl1:5050", "ssl://ctl1:5050"])
+def test_a_master_behind_tls_is_refused(address: str) -> None:
+    """A master is HOST:PORT, asked in clear text; an executor does not know TLS at all."""
+    assert is_address("ctl1:5050") and not is_address(address)
+    for source in ("run", "life"):
+        for file in (ROOT / "executor" / "daqsched_executor" / source).rglob("*.py"):
+            assert not re.search(r"^\s*(import ssl|from ssl)\b|HTTPSConnection", file.read_text(), re.M), file
+
+
+def test_the_daemon_evaluates_no_job_file() -> None:
+    """What evaluates one is imported by the crew's commands alone."""
+    users = {
+        str(file.relative_to(ROOT / "framework" / "daqsched").parts[0])
+        for file in (ROOT / "framework" / "daqsched").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "daqsched.jobfile.load"
+    }
+    assert users == {"cli"}
+
+
+def test_nothing_acts_on_owner_and_critical() -> None:
+    """They are kept, compared, shown, and written into labels: no decision of the engine reads one."""
+    for file in (ROOT / "framework" / "daqsched" / "engine").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.Attribute) and node.attr == "critical"), file
+            assert not (isinstance(node, (ast.If, ast.IfExp, ast.Compare)) and "owner" in names(node)), file
+
+
+def names(node: ast.AST) -> set[str]:
+    """The attributes that a condition looks at."""
+    test = node.test if isinstance(node, (ast.If, ast.IfExp)) else node
+    return {one.attr for one in ast.walk(test) if isinstance(one, ast.Attribute)}
+
+
+def test_a_start_of_what_runs_does_nothing() -> None:
+    """It lets run what does not."""
+    world = World(("hlt01",))
+    world.start(job("readout"))
+    task = world.task_of("readout")
+    world.say(events.Released((("readout", "hlt01"),), "alice"))
+    world.offers()
+    assert world.task_of("readout") == task and task not in world.told
+
+
+def test_a_start_keeps_no_message() -> None:
+    """What it says to the engine has no place for one."""
+    assert {field.name for field in msgspec.structs.fields(events.Released)} == {"keys", "user"}
+
+
+def test_an_executor_that_is_not_root_starts_nobody_else() -> None:
+    """The kernel would not let it, and the sentence says so."""
+    own = os.geteuid()
+    if own == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(CannotStart, match="not root"):
+            account_of("root", "/sandbox")
+    finally:
+        if own == 0:
+            os.seteuid(0)
+
+
+def test_a_job_file_takes_no_password(tmp_path: Path) -> None:
+    """Not in an address; and no field is for one, but for the names of files."""
+    path = tmp_path / "jobs.py"
+    path.write_text(
+        'from daqsched import *\njobs = [Job("a", "/bin/true", hosts="h1")]\n'
+        'logging = Logging(elasticsearch="http://daq:secret@es1:9200")\n'
+    )
+    with pytest.raises(JobFileError, match="user_file"):
+        load(path)
+    assert not {field.name for field in fields(Logging) if re.search("password|secret|key", field.name)} - {
+        "api_key_file"
+    }
+
+
+def test_the_template_makes_no_data_stream() -> None:
+    """A document has to be replaced under its id, which a data stream refuses."""
+    assert all("data_stream" not in one and "rollover" not in str(one) for one in templates("daqsched-logs").values())
+
+
+def test_log_files_of_services_are_never_linked() -> None:
+    """A file with two names is one that logrotate leaves alone: only what executors hand over is linked."""
+    for file in (ROOT / "executor" / "daqsched_executor" / "forward" / "inputs").rglob("*.py"):
+        assert not re.search(r"os\.link\(|hardlink_to\(", file.read_text(encoding="utf-8")), file
