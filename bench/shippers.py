@@ -22,11 +22,11 @@ from server import Server
 
 from daqsched_executor.contract import Stream
 from daqsched_executor.contract.template import template
-from daqsched_executor.forward.batch import BODY, REPLY_FILTER, Documents
+from daqsched_executor.forward.documents.batch import BODY, REPLY_FILTER, Documents
+from daqsched_executor.forward.documents.lines import CHUNK
+from daqsched_executor.forward.documents.record import constant, index_of
 from daqsched_executor.forward.forms import Text
-from daqsched_executor.forward.lines import CHUNK
-from daqsched_executor.forward.position import Position
-from daqsched_executor.forward.record import constant, index_of
+from daqsched_executor.forward.journal.position import Position
 from forwarding import ForwarderProcess, Printer
 
 HERE = Path(__file__).parent

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import parsers_files
 from daqsched_executor.contract import ContractError, Forwarding, Stream, starts_of
-from daqsched_executor.forward.batch import judge
-from daqsched_executor.forward.deadletter import Refused, letter
+from daqsched_executor.forward.delivery.dead_letter import RefusedLines, letter
+from daqsched_executor.forward.documents.batch import judge
+from daqsched_executor.forward.documents.lines import LONGEST
 from daqsched_executor.forward.forms import Encoded, form_of
 from daqsched_executor.forward.forms.levels import LEVELS_OF
 from daqsched_executor.forward.forms.multiline import MULTILINES
@@ -23,11 +24,10 @@ from daqsched_executor.forward.forms.received import row
 from daqsched_executor.forward.forms.times import TIMES, Times
 from daqsched_executor.forward.inputs.export import Entries, Garbage
 from daqsched_executor.forward.inputs.framing import Framing
-from daqsched_executor.forward.journal import _records
-from daqsched_executor.forward.ledger import Ledger
-from daqsched_executor.forward.lines import LONGEST
-from daqsched_executor.forward.position import Position
-from daqsched_executor.forward.report import checked, in_words, metrics, well
+from daqsched_executor.forward.journal.journal import _records
+from daqsched_executor.forward.journal.ledger import Ledger
+from daqsched_executor.forward.journal.position import Position
+from daqsched_executor.forward.status.report import checked, in_words, metrics, well
 
 #: 2026-11-23 05:06:02 UTC.
 SEEN = 1_795_410_362_000_000
@@ -262,7 +262,7 @@ def received(format: str) -> Callable[[bytes], object]:
             alone = form_of(stream(format), 0).encode(one, Position(0, at), SEEN + number, False, 1 << 30)
             assert list(alone.documents) == [whole]
             at += len(one)
-        dead = letter(Refused("logs-2026.11.23", list(made.documents)[1], "why"), "logs")
+        dead = letter(RefusedLines("logs-2026.11.23", list(made.documents)[1], "why"), "logs")
         assert dead.target == "logs-deadletter-2026.11"
 
     return read

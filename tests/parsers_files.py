@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from daqsched_executor.contract import LogFiles
-from daqsched_executor.forward.inputs.followed import Followed
+from daqsched_executor.forward.inputs.compressed import RATIO, SMALL, TooMuch, unpacking
 from daqsched_executor.forward.inputs.journald import _cursor_of, _noted, _valid
-from daqsched_executor.forward.inputs.packed import RATIO, SMALL, TooMuch, unpacking
 from daqsched_executor.forward.inputs.registry import PATTERNS, Registry
-from daqsched_executor.forward.inputs.rest import Room
+from daqsched_executor.forward.inputs.salvage import DiskBudget
+from daqsched_executor.forward.inputs.tailed_files import TailedFiles
 
 ONE = LogFiles("app", ("/nowhere/app.log",))
 
@@ -50,7 +50,9 @@ def registrations(value: tuple[bytes, str, Any]) -> None:
         Path(registry.path("BBBBBBBBBBB")).write_text(json.dumps(bad))
         Path(registry.path("CCCCCCCCCCC")).write_bytes(raw)
         said: list[str] = []
-        followed = Followed(registry, {}, lambda about, sentence: said.append(sentence), Room(registry.folder, 1e6))
+        followed = TailedFiles(
+            registry, {}, lambda about, sentence: said.append(sentence), DiskBudget(registry.folder, 1e6)
+        )
         followed.resume([(str(log), os.stat(log).st_ino)])
         for file in followed.files.values():
             os.close(file.file)

@@ -16,7 +16,7 @@ from daqsched.cli import main
 from daqsched.logs import search
 from daqsched.logs.setup import Setup
 from daqsched_executor.contract.template import Chosen, template
-from daqsched_executor.forward.record import index_of
+from daqsched_executor.forward.documents.record import index_of
 from farm import Farm
 from forwarding import ForwarderProcess, Index, Printer
 from secure_proxy import SecureProxy, authority, basic

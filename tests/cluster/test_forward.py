@@ -18,7 +18,7 @@ import pytest
 from daqsched.logs import search
 from daqsched.logs.query import Wanted
 from daqsched_executor.contract.template import template
-from daqsched_executor.forward.record import index_of
+from daqsched_executor.forward.documents.record import index_of
 from forwarding import ForwarderProcess, Index, Printer
 from relay import Relay
 from waiting import until

@@ -24,7 +24,7 @@ from daqsched.logs import search
 from daqsched.logs.setup import Setup
 from daqsched_executor.contract.forwarding import Access
 from daqsched_executor.contract.template import template
-from daqsched_executor.forward.record import index_of
+from daqsched_executor.forward.documents.record import index_of
 from forwarding import ForwarderProcess, Printer
 from waiting import until
 

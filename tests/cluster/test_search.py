@@ -25,10 +25,10 @@ from daqsched.logs.grep import matcher
 from daqsched.logs.query import Wanted
 from daqsched_executor.contract import Stream
 from daqsched_executor.contract.template import template
-from daqsched_executor.forward.batch import BODY
+from daqsched_executor.forward.documents.batch import BODY
+from daqsched_executor.forward.documents.record import index_of
 from daqsched_executor.forward.forms import Text
-from daqsched_executor.forward.position import Position
-from daqsched_executor.forward.record import index_of
+from daqsched_executor.forward.journal.position import Position
 from forwarding import ForwarderProcess, Index, Printer
 from waiting import until
 

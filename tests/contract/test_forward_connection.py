@@ -13,7 +13,7 @@ import pytest
 
 from daqsched_executor.contract.access import authorization, too_open
 from daqsched_executor.contract.forwarding import Access
-from daqsched_executor.forward.connection import Connection, HTTPException, Keys, addresses
+from daqsched_executor.forward.delivery.connection import Connection, HTTPException, Keys, addresses
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -13,11 +13,11 @@ import pytest
 
 from daqsched_executor.contract import Forwarding
 from daqsched_executor.contract.fingerprint import fingerprint
-from daqsched_executor.forward.batch import BODY
-from daqsched_executor.forward.journal import Journal
-from daqsched_executor.forward.lines import LONGEST
-from daqsched_executor.forward.position import Range
-from daqsched_executor.forward.record import index_of
+from daqsched_executor.forward.documents.batch import BODY
+from daqsched_executor.forward.documents.lines import LONGEST
+from daqsched_executor.forward.documents.record import index_of
+from daqsched_executor.forward.journal.journal import Journal
+from daqsched_executor.forward.journal.position import Range
 from fake_elastic import FakeElastic
 from forwarding import ForwarderProcess, Printer
 from waiting import until

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daqsched_executor.contract import Forwarding
-from daqsched_executor.forward.disk import MIB
+from daqsched_executor.forward.streams.disk_limit import MIB
 from fake_elastic import FakeElastic
 from forwarding import ForwarderProcess, Printer
 from waiting import until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,10 @@ PURE = {
     EXECUTOR
     / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
     " symptoms tail words",
-    EXECUTOR / "forward": "batch columns lines position record report ledger marks share",
+    EXECUTOR / "forward" / "disk": "__init__ fair_share",
+    EXECUTOR / "forward" / "documents": "__init__ batch columns lines record",
+    EXECUTOR / "forward" / "journal": "__init__ ledger marks position",
+    EXECUTOR / "forward" / "status": "__init__ report",
     EXECUTOR
     / "forward"
     / "forms": "__init__ levels moment multiline records text times received syslog jsonlines journald",
@@ -96,7 +100,7 @@ def test_our_own_imports_are_found_in_every_spelling() -> None:
         "farm.py",
         "__init__.py",  # the contract's
     }
-    assert {file.name for file in ours(EXECUTOR / "forward" / "reading.py")} >= {"marks.py", "record.py"}
+    assert {file.name for file in ours(EXECUTOR / "forward" / "streams" / "reader.py")} >= {"marks.py", "record.py"}
 
 
 def test_the_executor_imports_nothing_of_the_framework() -> None:
@@ -244,3 +248,30 @@ def test_arrows_of_the_framework_point_inwards() -> None:
             if FRAMEWORK in file.parents and mine != "__init__":
                 theirs = file.relative_to(FRAMEWORK).parts[0].partition(".")[0]
                 assert theirs == "__init__" or place[theirs] <= place[mine], f"{path} imports {file}"
+
+
+#: The forwarder in the direction in which bytes flow: a folder imports only those before it. What is in none puts all together.
+FLOW = "disk journal documents forms streams delivery status inputs".split()
+
+
+def test_arrows_of_the_forwarder_point_against_the_flow() -> None:
+    """Each folder has its place in `FLOW`; a folder knows nothing of `forward`'s own modules, which use all of them."""
+    forward = EXECUTOR / "forward"
+    assert {path.name for path in forward.iterdir() if (path / "__init__.py").is_file()} == set(FLOW)
+    for at, name in enumerate(FLOW):
+        for path in (forward / name).rglob("*.py"):
+            theirs = [file.relative_to(forward).parts[0] for file in ours(path) if forward in file.parents]
+            assert set(theirs) <= set(FLOW[: at + 1]), f"{path} imports {theirs}"
+
+
+#: Packages whose docstrings name each of their modules.
+PACKAGES = [EXECUTOR / "forward", *(EXECUTOR / "forward" / name for name in FLOW)]
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: path.name)
+def test_a_package_says_what_is_in_it(folder: Path) -> None:
+    """Its docstring names every module."""
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+    named_there = set(re.findall(r"`(\w+)`", text))
+    modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    assert modules - {"__init__", "__main__"} <= named_there

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from daqsched_executor.forward.batch import MOST_PARTS, Documents, judge, pause_s
+from daqsched_executor.forward.documents.batch import MOST_PARTS, Documents, judge, pause_s
 
 
 def reply(*statuses: int) -> bytes:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from daqsched_executor.contract import Stream, document_id
 from daqsched_executor.contract.fingerprint import fingerprint
-from daqsched_executor.forward.columns import LONGEST_REMEMBERED, REMEMBERED, Memory, levels_and_fingerprints
+from daqsched_executor.forward.documents.columns import LONGEST_REMEMBERED, REMEMBERED, Memory, levels_and_fingerprints
+from daqsched_executor.forward.documents.record import level_fragment
 from daqsched_executor.forward.forms import Text
-from daqsched_executor.forward.position import Position
-from daqsched_executor.forward.record import level_fragment
+from daqsched_executor.forward.journal.position import Position
 
 STREAM = Stream("abcdefghijk", "stdout", "/sandbox/stdout", 0, "a@h.1", "a", "h")
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daqsched_executor.contract import Stream
-from daqsched_executor.forward.batch import BODY
+from daqsched_executor.forward.documents.batch import BODY
+from daqsched_executor.forward.documents.lines import LONGEST
 from daqsched_executor.forward.forms import form_of
 from daqsched_executor.forward.forms.journald import FIELDS
 from daqsched_executor.forward.inputs.export import (
@@ -24,8 +25,7 @@ from daqsched_executor.forward.inputs.export import (
     same,
     spooled,
 )
-from daqsched_executor.forward.lines import LONGEST
-from daqsched_executor.forward.position import Position
+from daqsched_executor.forward.journal.position import Position
 
 CURSOR = b"s=00;i=1;b=22;m=3e8;t=66139f40a1034;x=57c6"
 

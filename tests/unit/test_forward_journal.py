@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from daqsched_executor.forward import journal as module
-from daqsched_executor.forward.journal import Journal
-from daqsched_executor.forward.ledger import Ledger, Lost
-from daqsched_executor.forward.marks import Mark
-from daqsched_executor.forward.position import Drop, Loss, Plan, Position, Range, Stretch
+from daqsched_executor.forward.journal import journal as module
+from daqsched_executor.forward.journal.journal import Journal
+from daqsched_executor.forward.journal.ledger import Ledger, Lost
+from daqsched_executor.forward.journal.marks import Mark
+from daqsched_executor.forward.journal.position import Drop, Loss, Plan, Position, Range, Stretch
 
 
 def piece(stream: str, start: int, end: int, micros: int = 5) -> Range:

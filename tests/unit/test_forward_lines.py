@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daqsched_executor.contract import start_row, starts_of, starts_path
-from daqsched_executor.forward.lines import CHUNK, LONGEST, PARTIAL, TRUNCATED, split
+from daqsched_executor.forward.documents.lines import CHUNK, LONGEST, PARTIAL, TRUNCATED, split
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched_executor.forward.marks import MOST, Mark, Marks
+from daqsched_executor.forward.journal.marks import MOST, Mark, Marks
 
 
 def test_a_line_has_the_time_of_the_first_look_that_saw_its_first_byte() -> None:

@@ -7,9 +7,9 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from daqsched_executor.forward.batch import Batch, Documents
-from daqsched_executor.forward.connection import Reply
-from daqsched_executor.forward.elastic import Answers, Elastic
+from daqsched_executor.forward.delivery.connection import Reply
+from daqsched_executor.forward.delivery.elastic import Answers, Elastic
+from daqsched_executor.forward.documents.batch import Batch, Documents
 
 
 class Clock(threading.Event):

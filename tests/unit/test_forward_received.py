@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daqsched_executor.contract import Stream
-from daqsched_executor.forward.batch import BODY, Batch, Documents
-from daqsched_executor.forward.connection import Reply
-from daqsched_executor.forward.elastic import Elastic
+from daqsched_executor.forward.delivery.connection import Reply
+from daqsched_executor.forward.delivery.elastic import Elastic
+from daqsched_executor.forward.documents.batch import BODY, Batch, Documents
 from daqsched_executor.forward.forms import form_of
 from daqsched_executor.forward.forms.received import DROPPED, Received, row, unescaped
-from daqsched_executor.forward.inputs.absence import Absence
+from daqsched_executor.forward.inputs.downtime import Downtime
 from daqsched_executor.forward.inputs.handover import Handover
-from daqsched_executor.forward.position import Position
+from daqsched_executor.forward.journal.position import Position
 
 #: 2026-11-23 05:06:02 UTC.
 SEEN = 1_795_410_362_000_000
@@ -375,7 +375,7 @@ def test_what_the_last_forwarder_noted_may_be_anything(tmp_path: Path, text: byt
     """Where it is none, nobody knows how many datagrams came meanwhile, and none is told."""
     path = tmp_path / "no_ports.json"
     path.write_bytes(text.replace(b"BOOT", Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()))
-    assert Absence(str(path)).missed() == 0
+    assert Downtime(str(path)).missed() == 0
 
 
 @pytest.mark.parametrize("count", ["", "x", "-1", "\u00b2", "9" * 30, "9999", "0"])

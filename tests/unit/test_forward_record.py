@@ -9,12 +9,12 @@ import pytest
 
 from daqsched_executor.contract import Stream, document_id
 from daqsched_executor.contract.template import FIELDS, template
-from daqsched_executor.forward.batch import BODY
-from daqsched_executor.forward.deadletter import SHORT, Refused, letter
+from daqsched_executor.forward.delivery.dead_letter import SHORT, RefusedLines, letter
+from daqsched_executor.forward.documents.batch import BODY
+from daqsched_executor.forward.documents.lines import LONGEST
+from daqsched_executor.forward.documents.record import flag_fragment, hexadecimals, index_of, level_fragment, quote
 from daqsched_executor.forward.forms import Text
-from daqsched_executor.forward.lines import LONGEST
-from daqsched_executor.forward.position import Position
-from daqsched_executor.forward.record import flag_fragment, hexadecimals, index_of, level_fragment, quote
+from daqsched_executor.forward.journal.position import Position
 
 STREAM = Stream("abcdefghijk", "stdout", "/sandbox/stdout", 0, "a%d@h.1", "a%d", "h", "r%s", {"run": "100%"})
 
@@ -45,7 +45,7 @@ def test_every_field_of_a_document_has_a_type_in_the_template() -> None:
         return {path}
 
     (_, document), (_, partial) = documents(b"[INFO] x\n")[0], documents(b"rest", final=True)[0]
-    small = json.loads(letter(Refused("logs-1", _row(b"[INFO] x\n"), "why"), "logs").document.splitlines()[1])
+    small = json.loads(letter(RefusedLines("logs-1", _row(b"[INFO] x\n"), "why"), "logs").document.splitlines()[1])
     assert names(document, "") | names(partial, "") | names(small, "") <= set(FIELDS)
     properties = template("logs")["template"]["mappings"]["properties"]
     assert properties["service"]["properties"]["node"]["properties"]["name"]["type"] == "keyword"
@@ -54,7 +54,7 @@ def test_every_field_of_a_document_has_a_type_in_the_template() -> None:
 def test_a_dead_letter_keeps_id_time_text_whence_and_the_whole_document() -> None:
     """It is the same line under the same id, in the month in which it was seen, and can be made whole again."""
     row = _row(b'say "hi" \xc3\xa4\n')
-    dead = letter(Refused("logs-2001.09.09", row, "no"), "logs")
+    dead = letter(RefusedLines("logs-2001.09.09", row, "no"), "logs")
     action, source = map(json.loads, dead.document.splitlines())
     assert dead.target == "logs-deadletter-2001.09"
     assert action == {"create": {"_id": document_id(STREAM.id, 0)}}
@@ -72,13 +72,13 @@ def test_a_dead_letter_keeps_id_time_text_whence_and_the_whole_document() -> Non
 def test_the_index_of_a_dead_letter_follows_from_when_the_line_was_seen(ending: str) -> None:
     """Whatever time a sender wrote: a month that it invents makes no index."""
     row = b'{"create":{"_id":"x"}}\n{"@timestamp":"1975-03-01T00:00:00Z","message":"clock unset"}\n'
-    assert letter(Refused(f"my-logs-2.0-{ending}", row, "no"), "logs").target == "logs-deadletter-2026.11"
-    assert letter(Refused("an-alias", row, "no"), "logs").target == "logs-deadletter-1975.03"
+    assert letter(RefusedLines(f"my-logs-2.0-{ending}", row, "no"), "logs").target == "logs-deadletter-2026.11"
+    assert letter(RefusedLines("an-alias", row, "no"), "logs").target == "logs-deadletter-1975.03"
 
 
 def test_of_a_line_that_is_too_large_the_beginning_is_stored() -> None:
     """With a flag, and where the rest is."""
-    dead = letter(Refused("logs-1", _row(b"x" * 10_000 + b"\n"), "413", large=True), "logs")
+    dead = letter(RefusedLines("logs-1", _row(b"x" * 10_000 + b"\n"), "413", large=True), "logs")
     source = json.loads(dead.document.splitlines()[1])
     assert source["message"] == "x" * SHORT and source["log"]["flags"] == ["truncated"]
     assert "forward/deadletter.ndjson" in source["error"]["message"] and "original" not in source["event"]

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched_executor.forward.beat import Beat
-from daqsched_executor.forward.report import METRICS, PREFIX, checked, in_words, metrics, well
-from daqsched_executor.forward.status import Complaints, Counts, Status
+from daqsched_executor.forward.status.report import METRICS, PREFIX, checked, in_words, metrics, well
+from daqsched_executor.forward.status.sd_notify import Notifier
+from daqsched_executor.forward.status.status import Counts, Status, Warnings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SPOOL = "/var/lib/daqsched/spool"
@@ -48,10 +48,13 @@ AWAY = {"about": "unreachable", "since": NOW - 61, "sentence": "http://es1:9200 
             {"read": 10, "stored": 4, "duplicates": 1, "dead": 2, "under_way": 3},
             r"Of 10 lines that were read: 4 stored, 1 were stored already, 2 refused \(.*\), 3 under way\.",
         ),
-        ({"read": 10, "stored": 7, "dropped": 3}, "Of 10 lines that were read: 7 stored, 3 dropped for want of disk."),
+        (
+            {"read": 10, "stored": 7, "dropped": 3},
+            "Of 10 lines that were read: 7 stored, 3 dropped because the disk limit was reached.",
+        ),
         (
             {"read": 10, "stored": 5, "dropped": 5, "lost": 2},
-            "Of 10 lines that were read: 5 stored, 3 dropped for want of disk, 2 lost after they were read.",
+            "Of 10 lines that were read: 5 stored, 3 dropped because the disk limit was reached, 2 lost after they were read.",
         ),
         (
             {"lost_because": {"emptied": [1, 0, 3100]}},
@@ -106,8 +109,8 @@ def test_no_count_is_forgotten() -> None:
 
 def test_trouble_with_elasticsearch_is_over_when_it_stores_lines(tmp_path: Path) -> None:
     """It stands in both files for as long as it lasts, with its beginning."""
-    complain = Complaints(io.StringIO())
-    status = Status(str(tmp_path), Counts, complain, Beat({}))
+    complain = Warnings(io.StringIO())
+    status = Status(str(tmp_path), Counts, complain, Notifier({}))
     complain("unreachable", "it does not answer")
     complain("links", "a link is missing")
     status.write()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched_executor.forward.share import given_up
+from daqsched_executor.forward.disk.fair_share import given_up
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from daqsched_executor.forward.beat import Beat
-from daqsched_executor.forward.deadletter import Refused
-from daqsched_executor.forward.ending import BUG
-from daqsched_executor.forward.kept import Kept
-from daqsched_executor.forward.status import PRINT_EVERY_S, Complaints, Counts, Status
+from daqsched_executor.forward.delivery.dead_letter import RefusedLines
+from daqsched_executor.forward.delivery.dead_letter_file import DeadLetterFile
+from daqsched_executor.forward.status.sd_notify import Notifier
+from daqsched_executor.forward.status.status import PRINT_EVERY_S, Counts, Status, Warnings
+from daqsched_executor.forward.status.threads import BUG
 from forwarding import EXECUTOR
 
 
@@ -27,10 +28,10 @@ def test_what_stands_in_the_count_of_lost_letters_ends_nothing(tmp_path: Path, t
     path = tmp_path / "deadletter.ndjson"
     path.write_bytes(b"x" * (3 << 20) + b"\n{}\n")
     (tmp_path / "deadletter.ndjson.lost").write_bytes(text)
-    kept = Kept(str(path), Complaints(io.StringIO()))
+    kept = DeadLetterFile(str(path), Warnings(io.StringIO()))
     assert (kept.letters, kept.lost) == (2, 0)
     (tmp_path / "deadletter.ndjson.lost").write_bytes(b"12\n")
-    assert Kept(str(path), Complaints(io.StringIO())).lost == 12
+    assert DeadLetterFile(str(path), Warnings(io.StringIO())).lost == 12
 
 
 class Clock:
@@ -49,7 +50,7 @@ class Clock:
 def test_the_counts_are_printed_when_something_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and a file for programs."""
     counts = [Counts()]
-    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Complaints(io.StringIO()), Beat({})))
+    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Warnings(io.StringIO()), Notifier({})))
     clock.tick()
     assert capsys.readouterr().out == ""
     counts.append(Counts(read=10, stored=6, dropped=1, under_way=3, waiting_bytes=5))
@@ -65,8 +66,8 @@ def test_the_counts_are_printed_when_something_changed(tmp_path: Path, capsys: p
 def test_its_own_lines_are_no_reason_to_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The line that it printed comes back as a line to forward: that must not go round for ever."""
     counts = [Counts()]
-    complaints = Complaints(io.StringIO())
-    clock = Clock(Status(str(tmp_path), lambda: counts[-1], complaints, Beat({})))
+    complaints = Warnings(io.StringIO())
+    clock = Clock(Status(str(tmp_path), lambda: counts[-1], complaints, Notifier({})))
     counts.append(Counts(read=10, stored=10))
     clock.tick()
     assert capsys.readouterr().out
@@ -82,7 +83,7 @@ def test_its_own_lines_are_no_reason_to_print(tmp_path: Path, capsys: pytest.Cap
 def test_a_dead_letter_is_always_a_reason_to_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """However few lines there were."""
     counts = [Counts()]
-    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Complaints(io.StringIO()), Beat({})))
+    clock = Clock(Status(str(tmp_path), lambda: counts[-1], Warnings(io.StringIO()), Notifier({})))
     counts.append(Counts(read=1, dead=1))
     clock.tick()
     assert "dead 1" in capsys.readouterr().out
@@ -91,7 +92,7 @@ def test_a_dead_letter_is_always_a_reason_to_print(tmp_path: Path, capsys: pytes
 def test_a_trouble_is_complained_about_once_in_a_while() -> None:
     """Two troubles are two lines; the same one again is not, soon."""
     out = io.StringIO()
-    complain = Complaints(out)
+    complain = Warnings(out)
     for _ in range(3):
         complain("a", "no disk")
         complain("b", "no server")
@@ -103,16 +104,16 @@ def test_dead_letters_are_rows_of_a_file_with_a_bound(tmp_path: Path) -> None:
     """With all that a second attempt needs; what there is no room for is counted and said, over a restart, too."""
     path, said = str(tmp_path / "deadletter.ndjson"), []
     document = b'{"create":{"_id":"x-%d"}}\n{"message":"m"}\n'
-    kept = Kept(path, lambda about, sentence: said.append(sentence), most=200)
+    kept = DeadLetterFile(path, lambda about, sentence: said.append(sentence), most=200)
     for at in range(5):
-        kept.keep(Refused("logs-1", document % at, "why"))
+        kept.keep(RefusedLines("logs-1", document % at, "why"))
     rows = [json.loads(row) for row in Path(path).read_text().splitlines()]
     assert rows[1] == {"index": "logs-1", "id": "x-1", "reason": "why", "document": {"message": "m"}}
     assert (len(rows), kept.letters, kept.lost) == (2, 2, 3) and "is full: 3 lines" in said[-1]
-    again = Kept(path, lambda about, sentence: None, most=200)
+    again = DeadLetterFile(path, lambda about, sentence: None, most=200)
     assert (again.letters, again.lost) == (2, 3)
     Path(path).unlink()
-    again.keep(Refused("logs-1", document % 9, "why"))
+    again.keep(RefusedLines("logs-1", document % 9, "why"))
     assert (again.letters, again.lost) == (1, 3)
 
 
@@ -130,8 +131,8 @@ def test_it_beats_as_often_as_it_is_asked_to_and_says_what_is_wrong(tmp_path: Pa
         return found
 
     counts = [Counts()]
-    complaints = Complaints(io.StringIO())
-    beat = Beat({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"})
+    complaints = Warnings(io.StringIO())
+    beat = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"})
     status = Status(str(tmp_path), lambda: counts[-1], complaints, beat)
     status.show(1000.0)
     assert said() == ["READY=1\nWATCHDOG=1"]
@@ -157,19 +158,52 @@ def test_it_beats_as_often_as_it_is_asked_to_and_says_what_is_wrong(tmp_path: Pa
     beat.close()
 
 
-def test_a_thread_that_fails_ends_the_process() -> None:
+#: The threads of a forwarder: what each one does, and its name.
+THREADS = {
+    "Forwarder._send": "sender 1",
+    "Forwarder._store_dead_letters": "dead letters",
+    "Receiver._work": "receiver",
+    "JournalReader._work": "journald",
+}
+
+
+@pytest.mark.parametrize("work", THREADS)
+def test_a_thread_that_fails_ends_the_process(work: str, tmp_path: Path) -> None:
     """An input that died alone would leave a forwarder that seems well and takes nothing any more."""
-    program = """
-import sys, threading, time
-from daqsched_executor.forward.ending import ending
+    program = f"""
+import sys
+from daqsched_executor.forward import main
+from daqsched_executor.forward.inputs.journald import JournalReader
+from daqsched_executor.forward.inputs.sockets import Receiver
+from daqsched_executor.forward.loop import Forwarder
 
-def work():
-    with ending(lambda about, sentence: print(about, sentence, file=sys.stderr, flush=True)):
-        raise ZeroDivisionError("a mistake")
+def fail(*arguments):
+    raise ZeroDivisionError("a mistake")
 
-threading.Thread(target=work, daemon=True).start()
-time.sleep(60)
+{work} = fail
+sys.exit(main(["--config", "forward.yaml"]))
 """
+    (tmp_path / "spool").mkdir(mode=0o700)
+    (tmp_path / "forward.yaml").write_text(
+        f"spool: {tmp_path}/spool\nelasticsearch: http://127.0.0.1:9\n"
+        "journal: {enabled: true, units: [none.service]}\n"
+        "syslog: {address: 127.0.0.1, udp: 50514}\n"
+    )
     environ = {**os.environ, "PYTHONPATH": str(EXECUTOR)}
-    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=50)
-    assert (done.returncode, done.stderr) == (BUG, "bug ZeroDivisionError: a mistake\n")
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == BUG, done
+    assert (
+        f"the thread {THREADS[work]} ended by ZeroDivisionError: a mistake; the forwarder ends and starts again"
+        in done.stderr
+    )
+
+
+def test_no_other_module_of_the_forwarder_starts_a_thread() -> None:
+    """Those that it has are all in `THREADS`, and started where an error ends the process."""
+    folder = EXECUTOR / "daqsched_executor" / "forward"
+    known = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if "Thread(" in path.read_text()}
+    assert known == {"status/threads.py"}
+    started = sum(len(re.findall(r"\bstart\(f?\"", path.read_text())) for path in folder.rglob("*.py"))
+    assert started == len(THREADS)

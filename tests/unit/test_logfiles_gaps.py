@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daqsched_executor.contract import LogFiles
-from daqsched_executor.forward.inputs.following import File
-from daqsched_executor.forward.inputs.gaps import GAP, end_of, next_written, written_to
-from daqsched_executor.forward.inputs.handles import first_byte, last_line
+from daqsched_executor.forward.documents.lines import CHUNK
+from daqsched_executor.forward.inputs.foreign_files import first_byte, last_line
 from daqsched_executor.forward.inputs.registry import Registry
-from daqsched_executor.forward.lines import CHUNK
-from daqsched_executor.forward.position import Position
+from daqsched_executor.forward.inputs.tailed_file import TailedFile
+from daqsched_executor.forward.inputs.zeros import GAP, end_of, next_written, written_to
+from daqsched_executor.forward.journal.position import Position
 
 TIB = 1 << 40
 
@@ -40,7 +40,7 @@ class Service:
         handle = os.open(self.path, os.O_RDONLY)
         one = LogFiles("app", (str(self.path),), charset=self.charset)
         stream = self.registry.stream(one, str(self.path), "AAAAAAAAAAA", start, handle)
-        self.file = File(stream, self.registry.path("AAAAAAAAAAA"), Position(0, start), handle, lambda file: None)
+        self.file = TailedFile(stream, self.registry.path("AAAAAAAAAAA"), Position(0, start), handle, lambda file: None)
 
     def put(self, text: str, at: int = -1) -> None:
         """As a program that writes where it is, whatever the file's size; ``at``: go there first."""

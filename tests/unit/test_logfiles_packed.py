@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from daqsched_executor.forward.inputs.packed import MEMORY, TooMuch, unpacking
-from daqsched_executor.forward.inputs.rest import BEFORE, Room, unpacked
+from daqsched_executor.forward.inputs.compressed import MEMORY, TooMuch, unpacking
+from daqsched_executor.forward.inputs.salvage import BEFORE, DiskBudget, unpacked
 
 TEXT = b"".join(b"line %06d\n" % number for number in range(50_000))
 
@@ -50,7 +50,7 @@ def test_a_torn_file_is_no_end_and_a_bomb_is_cut_short(end: str, tmp_path: Path)
         whole(written(tmp_path, end, pack(TEXT)[:-20]))
     if end != ".gz":  # that one holds at most a thousand times what it takes
         bomb = written(tmp_path, end, pack(bytes(110_000_000)))
-        room = Room(str(tmp_path), 1e9)
+        room = DiskBudget(str(tmp_path), 1e9)
         with pytest.raises(TooMuch, match="times its own size"):
             unpacked(bomb, str(tmp_path / "x.rest"), bool, 0, room)
     assert not list(tmp_path.glob("*.rest*"))
@@ -61,12 +61,12 @@ def test_what_it_holds_is_bounded_by_the_disk_that_we_may_use(tmp_path: Path) ->
     path = written(tmp_path, ".gz", gzip.compress(TEXT * 10))
     target = str(tmp_path / "x.rest")
     with pytest.raises(TooMuch, match="that the forwarder may use"):
-        unpacked(path, target, bool, 0, Room(str(tmp_path), 1e6))
+        unpacked(path, target, bool, 0, DiskBudget(str(tmp_path), 1e6))
     (tmp_path / "other.rest").write_bytes(b"x" * 4_000_000)
-    with pytest.raises(OSError, match="its rest has no room"):
-        unpacked(path, target, bool, 0, Room(str(tmp_path), 8e6))
+    with pytest.raises(OSError, match="there is no space to unpack it"):
+        unpacked(path, target, bool, 0, DiskBudget(str(tmp_path), 8e6))
     assert not os.path.exists(target) and not os.path.exists(target + ".new")
-    handle = unpacked(path, target, bool, len(TEXT) * 9, Room(str(tmp_path), 1e9))
+    handle = unpacked(path, target, bool, len(TEXT) * 9, DiskBudget(str(tmp_path), 1e9))
     assert os.pread(handle, 100, len(TEXT) * 9) == TEXT[:100]
     assert os.fstat(handle).st_blocks * 512 < BEFORE + len(TEXT) + 1_000_000
     os.close(handle)

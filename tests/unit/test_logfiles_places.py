@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daqsched_executor.forward.inputs.patterns import MOST_DEEP, Look
-from daqsched_executor.forward.inputs.places import opened, reached
+from daqsched_executor.forward.inputs.safe_paths import opened, reached
 
 #: An account that is not ours; files can be given to it by root alone, so as anybody else all links are ours.
 SERVICE = 65534

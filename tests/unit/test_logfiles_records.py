@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from daqsched_executor.contract import Stream
 from daqsched_executor.contract.fingerprint import fingerprint
 from daqsched_executor.contract.template import FIELDS
+from daqsched_executor.forward.documents.lines import CHUNK, LONGEST
 from daqsched_executor.forward.forms import Form, form_of
 from daqsched_executor.forward.forms.levels import LEVELS_OF
 from daqsched_executor.forward.forms.multiline import MULTILINES
 from daqsched_executor.forward.forms.records import MOST_LINES, charset_of
-from daqsched_executor.forward.lines import CHUNK, LONGEST
-from daqsched_executor.forward.position import Position
+from daqsched_executor.forward.journal.position import Position
 
 SEEN = 1_795_406_770_000_000
 

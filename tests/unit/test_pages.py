@@ -18,7 +18,7 @@ from command_lines import COMMANDS, mistake, ours
 from daqcluster import Cluster
 from daqcluster.engine import Engine
 from daqsched.jobfile.load import load
-from daqsched_executor.forward.report import METRICS, PREFIX
+from daqsched_executor.forward.status.report import METRICS, PREFIX
 from daqsched_executor.machine.policy import parse
 from messages import unexplained, words
 from pages import DENIALS, KINDS, NOT_OURS, PAGES, Block, backticked, blocks, denials, indented, name, read

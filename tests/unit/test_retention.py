@@ -9,7 +9,7 @@ import pytest
 from daqsched.errors import UserError
 from daqsched.logs.retention import ended, expired, kept, policy
 from daqsched_executor.contract.template import NOTHING, TEMPLATE_VERSION, Chosen, chosen, template, templates
-from daqsched_executor.forward.record import index_of
+from daqsched_executor.forward.documents.record import index_of
 
 
 def at(text: str) -> float:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from daqsched_executor.contract import Stream
-from daqsched_executor.forward.batch import BODY
+from daqsched_executor.forward.documents.batch import BODY
 from daqsched_executor.forward.forms import form_of
 from daqsched_executor.forward.forms.received import row
-from daqsched_executor.forward.position import Position
+from daqsched_executor.forward.journal.position import Position
 
 #: 2026-11-23 05:06:02 UTC, and the address that all of it comes from.
 SEEN, PEER = 1_795_410_362_000_000, "192.0.2.7"

@@ -16,7 +16,7 @@ from daqsched_executor.contract.wire import VERSION, build, load
 FORWARDING_VARIABLE = "DAQSCHED_FORWARDING"
 
 #: The file in the forwarder's folder of the lines that Elasticsearch took in no form.
-KEPT_FILE = "deadletter.ndjson"
+DEAD_LETTER_FILE = "deadletter.ndjson"
 
 #: What is dropped first where the disk's bound is reached: see `Forwarding.when_full`.
 WHEN_FULL = ("oldest", "debug")

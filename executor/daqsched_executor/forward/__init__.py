@@ -1,8 +1,8 @@
 """``daqsched-executor forward``: every line that a machine's jobs print, stored in Elasticsearch once.
 
-One per machine, run as an ordinary job. `lines`, `record`, `deadletter` and `batch` take values and return values;
-`spool`, `source`, `journal`, `disk`, `connection`, `elastic`, `kept` and `status` touch files and the network; `loop` puts
-them together.
+One per machine, run as an ordinary job. Bytes flow through the folders from left to right, and a folder imports only what is
+left of it: `disk`, `journal`, `documents`, `forms`, `streams`, `delivery` and `status`, `inputs`. `config` and `yamlfile`
+have what it is configured with, `loop` puts all together.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
 from ..contract.sysctl import unprotected
 from ..machine.spool import LONGEST, open_ours, open_regular
 from ..out import say, say_json
-from .config import told, unchecked
+from .config import configured, unchecked
 from .loop import Forwarder
-from .spool import FORWARD_DIR, prepare
+from .streams.spool import FORWARD_DIR, prepare
 
 #: How often a second forwarder looks whether the first has gone.
 LOCK_EVERY_S = 0.5
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.status:
             return _status(unchecked(options, os.environ).spool, options.json)
-        config = told(options, os.environ)
+        config = configured(options, os.environ)
     except (OSError, ValueError) as error:
         about = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
         for sentence in about.splitlines():
@@ -71,7 +71,7 @@ def _status(spool: str, as_json: bool) -> int:
     """Tell what the status file says; 0 where all is well, 1 where there is trouble. Raises ValueError where there is none."""
     import json
 
-    from .report import checked, in_words, well
+    from .status.report import checked, in_words, well
 
     folder = os.path.join(spool, FORWARD_DIR)
     path = os.path.join(folder, "status.json")

@@ -1,4 +1,4 @@
-"""What a forwarder is told: by the framework in its environment, or by a YAML file; options overrule both."""
+"""How a forwarder is configured: by the framework in its environment, or by a YAML file; options overrule both."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
 from ..contract.access import authorization
 from ..contract.forwarding_rules import mistakes
 from ..machine.spool import choose
-from .connection import addresses
+from .delivery.connection import addresses
 
 #: Options of the command that are fields, too.
 OPTIONS = ("spool", "elasticsearch", "index", "ca_file", "user_file", "api_key_file")
 
 
-def told(options: Any, environ: Mapping[str, str]) -> Forwarding:
+def configured(options: Any, environ: Mapping[str, str]) -> Forwarding:
     """All of it, looked at; raises ValueError or OSError with one sentence for people (a line for each mistake)."""
     config = unchecked(options, environ)
     wrong = [f"{field}: {sentence}" for field, sentence in mistakes(config)]
@@ -28,7 +28,7 @@ def told(options: Any, environ: Mapping[str, str]) -> Forwarding:
 
 
 def unchecked(options: Any, environ: Mapping[str, str]) -> Forwarding:
-    """All of it, with a spool; raises as `told` does."""
+    """All of it, with a spool; raises as `configured` does."""
     if options.config:
         from .yamlfile import read  # few machines have such a file, and a YAML reader costs memory
 

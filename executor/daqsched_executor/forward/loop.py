@@ -13,19 +13,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from ..contract import Forwarding
-from ..contract.forwarding import KEPT_FILE
-from .batch import Batch
-from .beat import Beat
-from .connection import Connection, Keys, addresses
-from .elastic import Answers, Elastic, Outcome
-from .ending import ending
+from ..contract.forwarding import DEAD_LETTER_FILE
+from .delivery.connection import Connection, Keys, addresses
+from .delivery.dead_letter_file import DeadLetterFile
+from .delivery.elastic import Answers, Elastic, Outcome
+from .documents.batch import Batch
 from .inputs import inputs_of
-from .journal import Journal
-from .kept import Kept
-from .reading import Reader
-from .status import Complaints, Counts, Status
+from .journal.journal import Journal
+from .status.sd_notify import Notifier
+from .status.status import Counts, Status, Warnings
+from .status.threads import start
+from .streams.reader import Reader
 
 #: How often files are looked at while nothing else happens.
 LOOK_EVERY_S = 0.1
@@ -35,7 +36,7 @@ LOOK_EVERY_S = 0.1
 SENDERS = 3
 
 #: So many batches may wait for their refused lines to be dead letters while others are sent: these go together.
-BURYING = 8
+MOST_DEAD_LETTERS = 8
 
 #: After SIGTERM, how long lines that were read may take to be stored. They are in the journal anyway.
 FLUSH_S = 4.0
@@ -47,14 +48,14 @@ class Forwarder:
     def __init__(self, config: Forwarding, folder: str) -> None:
         """``folder`` is the forwarder's own in ``config.spool``, see `spool.prepare`; its lock must be ours already."""
         self._config = config
-        self._complaints = Complaints(sys.stderr)
+        self._warnings = Warnings(sys.stderr)
         journal = Journal(os.path.join(folder, "journal"))
-        inputs = inputs_of(config, folder, journal.positions, self._complaints)
-        self._reader = Reader(config, journal, self._complaints, inputs)
+        inputs = inputs_of(config, folder, journal.positions, self._warnings)
+        self._reader = Reader(config, journal, self._warnings, inputs)
         self._retries = 0
-        self._kept = Kept(os.path.join(folder, KEPT_FILE), self._complaints)
-        self._beat = Beat(os.environ)
-        self._status = Status(folder, self.counts, self._complaints, self._beat, lambda: journal.lost)
+        self._dead_letters = DeadLetterFile(os.path.join(folder, DEAD_LETTER_FILE), self._warnings)
+        self._notifier = Notifier(os.environ)
+        self._status = Status(folder, self.counts, self._warnings, self._notifier, lambda: journal.lost)
         self._nodes = addresses(config.elasticsearch)
         self._todo: queue.Queue[Batch] = queue.Queue()
         #: Outcomes whose refused lines are still to be stored as dead letters.
@@ -80,8 +81,8 @@ class Forwarder:
             losses=sum(lost.times for lost in journal.lost.values()),
             lost_bytes=sum(lost.size for lost in journal.lost.values()),
             retries=self._retries,
-            dead_here=self._kept.letters,
-            dead_lost=self._kept.lost,
+            dead_here=self._dead_letters.letters,
+            dead_lost=self._dead_letters.lost,
             not_received=self._reader.lost,
             waiting_bytes=self._reader.waiting(),
             waiting_since=since / 1e6 if since is not None else 0.0,
@@ -90,8 +91,8 @@ class Forwarder:
     def run(self) -> None:
         """Forward until `stop`."""
         for at in range(SENDERS):
-            threading.Thread(target=self._guard, args=(self._send, at), daemon=True).start()
-        threading.Thread(target=self._guard, args=(self._bury, SENDERS), daemon=True).start()
+            start(f"sender {at + 1}", partial(self._deliver, self._send, at), self._warnings)
+        start("dead letters", partial(self._deliver, self._store_dead_letters, SENDERS), self._warnings)
         for batch in self._reader.again():
             self._hand_over(batch)
         next_look = 0.0
@@ -109,7 +110,7 @@ class Forwarder:
 
     def _fill(self) -> bool:
         """Make one more batch, if a sender can use it soon and there is something to send."""
-        if self._todo.qsize() or self._reader.under_way > SENDERS + BURYING:
+        if self._todo.qsize() or self._reader.under_way > SENDERS + MOST_DEAD_LETTERS:
             return False
         batch = self._reader.next()
         if batch is None:
@@ -133,7 +134,7 @@ class Forwarder:
 
     def _came_back(self, outcome: Outcome) -> None:
         if outcome.complete:
-            self._complaints.stored()
+            self._warnings.stored()
             self._reader.came_back(outcome.number, outcome.stored, outcome.duplicates, outcome.dead)
         else:
             self._reader.gave_up(outcome.number)
@@ -151,15 +152,14 @@ class Forwarder:
                 self._settle(0.05)
         self._give_up.set()
         self._status.write()
-        self._beat.close()
+        self._notifier.close()
         self._reader.close()
 
-    def _guard(self, work: Callable[[Elastic], None], at: int) -> None:
-        """A thread's whole life, with a connection of its own."""
-        with ending(self._complaints):
-            connection = Connection(self._nodes, Keys(self._config.access, self._complaints), first=at)
-            kept = self._kept.keep
-            work(Elastic(connection, self._config.index, self._complaints, self._give_up, kept, self._answers))
+    def _deliver(self, work: Callable[[Elastic], None], at: int) -> None:
+        """A thread's work, with a connection of its own."""
+        connection = Connection(self._nodes, Keys(self._config.access, self._warnings), first=at)
+        keep = self._dead_letters.keep
+        work(Elastic(connection, self._config.index, self._warnings, self._give_up, keep, self._answers))
 
     def _send(self, elastic: Elastic) -> None:
         """Batches in, outcomes out."""
@@ -174,7 +174,7 @@ class Forwarder:
             outcome = elastic.deliver(batch)
             (self._refused if outcome.refused else self._done).put(outcome)
 
-    def _bury(self, elastic: Elastic) -> None:
+    def _store_dead_letters(self, elastic: Elastic) -> None:
         """What others left to be stored as dead letters, all that is there together."""
         installed = False
         while True:
@@ -183,6 +183,6 @@ class Forwarder:
                 while True:
                     outcomes.append(self._refused.get_nowait())
             installed = installed or elastic.install_templates()
-            kept = installed and elastic.bury([one for outcome in outcomes for one in outcome.refused])
+            kept = installed and elastic.store_dead_letters([one for outcome in outcomes for one in outcome.refused])
             for outcome in outcomes:
                 self._done.put(outcome if kept else Outcome(outcome.number, False, retries=outcome.retries))

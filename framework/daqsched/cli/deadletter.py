@@ -88,14 +88,14 @@ def _lacking(client: Elastic, prefix: str, since: Optional[float]) -> bool:
 def _kept_by_forwarders(path: Path) -> list[tuple[str, str]]:
     """Hosts whose forwarders say that refused lines are on their machine alone; none where no daemon answers."""
     from daqsched.spec import FORWARDER
-    from daqsched_executor.contract.forwarding import KEPT_FILE
+    from daqsched_executor.contract.forwarding import DEAD_LETTER_FILE
 
     try:
         rows = connect(path).status([FORWARDER]).rows
     except DaqschedError:
         return []
     said = [(row.host, row.report.says.partition("; ")[0]) for row in rows if row.report is not None]
-    return sorted((host, says) for host, says in said if KEPT_FILE in says)
+    return sorted((host, says) for host, says in said if DEAD_LETTER_FILE in says)
 
 
 @deadletter.command()

@@ -1,7 +1,10 @@
 """How the bytes of a stream become documents: one form for each format that a registration may name.
 
-A form is pure and its work is repeatable: the same bytes with the same time give the same documents with the same
-ids, also in another process. That is what lets a batch in doubt be sent again.
+`text` is what programs print, `records` the log files of services (`multiline`, `levels`, `times`); `received` is what came
+in by `syslog`, `jsonlines` or `journald`. `moment` decides which time counts.
+
+A form is pure and its work is repeatable: the same bytes with the same time give the same documents with the same ids, also
+in another process. That is what lets a batch in doubt be sent again.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ...contract import Stream
-from ..position import Position
+from ..journal.position import Position
 from .text import Encoded, Text
 
 __all__ = ["Encoded", "Form", "Text", "form_of"]

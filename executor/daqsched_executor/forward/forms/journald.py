@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..lines import TRUNCATED
+from ..documents.lines import TRUNCATED
 from .moment import add_flag, set_time
 from .syslog import FACILITIES, LEVELS, SEVERITIES
 

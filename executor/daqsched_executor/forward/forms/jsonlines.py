@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...contract.levels import LEVELS
-from ..lines import TRUNCATED
+from ..documents.lines import TRUNCATED
 from .moment import add_flag, set_time
 from .times import Times
 

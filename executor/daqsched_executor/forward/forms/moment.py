@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..record import utc
+from ..documents.record import utc
 
 #: A time that is so much later than when the record was seen is that of a clock that is wrong. Records are sorted by their
 #: time: those of one sender would be the last of all for as long as its clock is ahead.

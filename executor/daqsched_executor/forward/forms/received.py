@@ -16,10 +16,10 @@ from typing import Any, Callable
 
 from ...contract import Stream
 from ...contract.fingerprint import fingerprint
-from ..batch import Documents
-from ..lines import PARTIAL, TRUNCATED, split
-from ..position import Position
-from ..record import DROPPED_DATASET, fields_of, generation_id, set_aside
+from ..documents.batch import Documents
+from ..documents.lines import PARTIAL, TRUNCATED, split
+from ..documents.record import DROPPED_DATASET, as_dead_letter, fields_of, generation_id
+from ..journal.position import Position
 from .moment import add_flag, stamp
 from .text import Encoded
 
@@ -86,7 +86,7 @@ class Received:
             try:
                 document = self._document(one, offset, micros + len(documents), bool(flag) or cut)
             except Exception as error:  # noqa: BLE001 - this row alone is set aside
-                document, reason = set_aside(
+                document, reason = as_dead_letter(
                     self._stream, self._generation, offset, micros + len(documents), one, error
                 )
             if size + len(document) > room and (documents or not oversize):

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from ...contract import Stream
 from ...contract.fingerprint import fingerprint
-from ..batch import Documents
-from ..lines import LONGEST, PARTIAL, TRUNCATED, split
-from ..position import Position
-from ..record import as_text, constant, generation_id, quote, set_aside
+from ..documents.batch import Documents
+from ..documents.lines import LONGEST, PARTIAL, TRUNCATED, split
+from ..documents.record import as_dead_letter, as_text, constant, generation_id, quote
+from ..journal.position import Position
 from .levels import level_of
 from .moment import AHEAD_MICROS, CLOCK_AHEAD, stamp
 from .multiline import begin, step_of
@@ -133,7 +133,7 @@ class Records:
             try:
                 document = self._document(lines[first:end], offset, micros + len(documents), cut, flag)
             except Exception as error:  # noqa: BLE001 - this record alone is set aside
-                document, reason = set_aside(
+                document, reason = as_dead_letter(
                     self._stream, self._generation, offset, micros + len(documents), b"\n".join(found[first:end]), error
                 )
             if size + len(document) > room and not (oversize and not documents):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..lines import TRUNCATED
+from ..documents.lines import TRUNCATED
 from .jsonlines import LONGEST_LABEL, MOST_LABELS
 from .moment import add_flag, set_time
 from .times import Times

@@ -7,11 +7,11 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ...contract import Stream
-from ..batch import Documents
-from ..columns import joined, levels_and_fingerprints, quoted
-from ..lines import TRUNCATED, split
-from ..position import Position
-from ..record import constant, decimals, flag_fragment, generation_id, hexadecimals, set_aside, utc
+from ..documents.batch import Documents
+from ..documents.columns import joined, levels_and_fingerprints, quoted
+from ..documents.lines import TRUNCATED, split
+from ..documents.record import as_dead_letter, constant, decimals, flag_fragment, generation_id, hexadecimals, utc
+from ..journal.position import Position
 
 
 class Encoded(NamedTuple):
@@ -82,7 +82,7 @@ class Text:
             try:
                 documents += self._documents([line], [offset], micros + at, b"" if at else flags)
             except Exception as error:  # noqa: BLE001 - this line alone is set aside
-                row, reason = set_aside(self._stream, self._generation, offset, micros + at, line, error)
+                row, reason = as_dead_letter(self._stream, self._generation, offset, micros + at, line, error)
                 documents += Documents([row], aside=[(0, reason)])
         return documents
 

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
+from ..documents.lines import LONGEST
 from ..forms.journald import CUT, FIELDS
 from ..forms.received import row
-from ..lines import LONGEST
 
 #: So much of MESSAGE is kept, so much of any other field, and so many bytes of a row that has no end yet.
 MESSAGE_MOST, FIELD_MOST, ROW_MOST = LONGEST, 4096, 64 * 1024

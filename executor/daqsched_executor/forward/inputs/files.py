@@ -21,16 +21,16 @@ from typing import Callable, NamedTuple
 from ...contract import LogFiles
 from ...machine.spool import new_id
 from ..forms import form_of
-from ..position import Position
-from ..source import Source
-from .followed import Followed
-from .handles import Key, first_byte, key_at, key_of, last_line
+from ..journal.position import Position
+from ..streams.source import Source
+from .compressed import TooMuch, readable
+from .foreign_files import Key, first_byte, key_at, key_of, last_line
 from .identity import COMPRESSED, originals
-from .packed import TooMuch, readable
 from .patterns import Look
-from .places import opened
 from .registry import Registry
-from .rest import Room, unpacked
+from .safe_paths import opened
+from .salvage import DiskBudget, unpacked
+from .tailed_files import TailedFiles
 
 #: The patterns are expanded so often; more seldom where that would take more than this share of a core, but this often.
 SCAN_EVERY_S, SCAN_SHARE, SCAN_AT_LEAST_S = 1.0, 0.001, 30.0
@@ -47,7 +47,7 @@ AGAIN_S = 10.0
 #: So many files are followed at once, each with a descriptor; so many matches are looked at.
 MOST_FILES, MOST_MATCHES = 1000, 20_000
 
-Complain = Callable[[str, str], None]
+Warn = Callable[[str, str], None]
 
 
 class Match(NamedTuple):
@@ -77,7 +77,7 @@ class LogFilesWatcher:
         host: str,
         folder: str,
         positions: Mapping[str, Position],
-        complain: Complain,
+        warn: Warn,
         disk: float,
     ) -> None:
         """``folder`` is the forwarder's own; ``positions`` how far each stream has been read, as the journal says.
@@ -85,11 +85,11 @@ class LogFilesWatcher:
         ``disk``: how many bytes the rests of files may take that are gone.
         """
         self._registry = Registry(folder, host)
-        self._room = Room(self._registry.folder, disk)
-        self._followed = Followed(self._registry, positions, complain, self._room)
+        self._budget = DiskBudget(self._registry.folder, disk)
+        self._followed = TailedFiles(self._registry, positions, warn, self._budget)
         self._files = self._followed.files
         self._rotation = self._followed.rotation
-        self._complain = complain
+        self._warn = warn
         self._told = [one for one in told if self._usable(one)]
         #: Files that were there when their pattern was first used: these are read from their end.
         self._old: set[Key] = set()
@@ -162,7 +162,7 @@ class LogFilesWatcher:
         try:
             form_of(self._registry.stream(one, ""), 0)
         except (ValueError, LookupError) as error:
-            self._complain(f"files {one.name}", f"cannot follow the files of {one.name}: {error}")
+            self._warn(f"files {one.name}", f"cannot follow the files of {one.name}: {error}")
             return False
         return True
 
@@ -186,12 +186,12 @@ class LogFilesWatcher:
         """What is put aside, and what was not looked at: one sentence each for a service."""
         if look.aside:
             more = f" (and {look.aside - 1:,} more)" if look.aside > 1 else ""
-            self._complain(f"aside {one.name}", f"{one.name}: {look.first_aside}{more}; it is not followed")
+            self._warn(f"aside {one.name}", f"{one.name}: {look.first_aside}{more}; it is not followed")
         if look.failed:
-            self._complain(f"look {one.name}", look.failed)
+            self._warn(f"look {one.name}", look.failed)
         if look.cut:
             self._cut = True
-            self._complain(
+            self._warn(
                 f"cut {one.name}", f"{one.name}: {look.cut}: some of its files may not be found; name them closer"
             )
 
@@ -201,24 +201,24 @@ class LogFilesWatcher:
             self._registry.use(self._told, self._followed.complete)
             self._noted = True
         except OSError as error:
-            self._complain("patterns", f"cannot note which log files have been looked for: {error}; it is tried again")
+            self._warn("patterns", f"cannot note which log files have been looked for: {error}; it is tried again")
 
     def _follow(self, found: Mapping[Key, Match]) -> bool:
         """Register what was not known; whether all could be opened."""
         whole = True
-        room = MOST_FILES - len(self._files)
-        if len(found) > room:
-            self._complain(
+        places = MOST_FILES - len(self._files)
+        if len(found) > places:
+            self._warn(
                 "most files",
                 f"{len(found) + len(self._files)} log files match: the {MOST_FILES} that were written to last are followed; "
                 "name fewer",
             )
-            found = dict(sorted(found.items(), key=lambda item: -item[1].changed)[: max(0, room)])
+            found = dict(sorted(found.items(), key=lambda item: -item[1].changed)[: max(0, places)])
         for key, match in found.items():
             try:
                 self._open(key, match)
             except OSError as error:
-                self._complain(match.path, f"cannot read {match.path} of {match.one.name}: {error}; it is tried again")
+                self._warn(match.path, f"cannot read {match.path} of {match.one.name}: {error}; it is tried again")
                 whole = False
         return whole
 
@@ -286,7 +286,7 @@ class LogFilesWatcher:
                     if isinstance(error, TooMuch) or now - since > TRIED_S:
                         self._lose(path, named[name], str(error))
                         continue
-                    self._complain(
+                    self._warn(
                         folder, f"cannot read {path}, which nobody has looked at yet: {error}; it is tried again"
                     )
                     whole = False
@@ -309,7 +309,7 @@ class LogFilesWatcher:
                 self._registry.rest(stream_id),
                 lambda first: bool(first) and not self._followed.alike(first),
                 0,
-                self._room,
+                self._budget,
             )
             if handle < 0:
                 return  # it is of a file that we have

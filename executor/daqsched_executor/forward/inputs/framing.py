@@ -1,7 +1,7 @@
 """The messages of a TCP connection: each ends with a newline or says its length before it (RFC 6587). Pure.
 
-Which of the two is seen at each message anew. Whatever comes, no byte goes untold: one message's rest may be skipped, and then it
-says how much; all else is in a message, as the bytes that came.
+Which of the two is seen at each message anew. Whatever comes, no byte is lost in silence: one message's rest may be skipped,
+and then it says how much; all else is in a message, as the bytes that came.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..lines import PARTIAL, TRUNCATED, whole_characters
+from ..documents.lines import PARTIAL, TRUNCATED, whole_characters
 
 #: As in `forms.received`: the text goes on with that of the message before.
 CONTINUED = "continued"

@@ -14,7 +14,7 @@ import stat
 from collections.abc import MutableMapping
 from typing import Optional
 
-from ..beat import notify
+from ..status.sd_notify import notify
 
 #: The first one that is handed over, see sd_listen_fds(3).
 _FIRST = 3

@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Optional
 
 from ...contract import LINKS_DIR, STREAMS_DIR, ContractError, Journal, Stream
-from ..ending import ending
 from ..forms.journald import FIELDS
 from ..forms.received import unescaped
-from ..source import Source
+from ..status.threads import start
+from ..streams.source import Source
 from .export import Entries, Entry, same, spooled
-from .spooling import SpoolFile
+from .spool_file import SpoolFile
 
 #: So often what came is synced, and where we are is noted.
 SYNC_S, NOTE_S = 0.2, 2.0
@@ -48,7 +48,7 @@ _TAIL = 1024 * 1024
 
 _CURSOR = re.compile(r"[a-z]=[0-9a-f]{1,64}(;[a-z]=[0-9a-f]{1,64}){0,15}\Z")
 
-Complain = Callable[[str, str], None]
+Warn = Callable[[str, str], None]
 
 
 class JournalReader:
@@ -57,18 +57,17 @@ class JournalReader:
     lost = 0
 
     def __init__(
-        self, journal: Journal, spool: str, folder: str, host: str, complain: Complain, stalled_s: float = STALLED_S
+        self, journal: Journal, spool: str, folder: str, host: str, warn: Warn, stalled_s: float = STALLED_S
     ) -> None:
         self._stalled_s = stalled_s
-        self._journal, self._complain = journal, complain
+        self._journal, self._warn = journal, warn
         self._note = os.path.join(folder, "journald.cursor")
         self._file = SpoolFile(spool, "journald", host, "journal")
         self._cursor = _last_in_spool(spool) or _noted(self._note)
         self._noted = ""
         self._over = threading.Event()
         self._write_note()
-        self._thread = threading.Thread(target=self._run, name="journald", daemon=True)
-        self._thread.start()
+        self._thread = start("journald", self._work, warn)
 
     def discover(self, now: float) -> Sequence[Source]:
         """See `spool.Input`: the streams are registered in the spool, where they are found as all others."""
@@ -79,10 +78,6 @@ class JournalReader:
         self._over.set()
         self._thread.join(5.0)
 
-    def _run(self) -> None:
-        with ending(self._complain):
-            self._work()
-
     def _work(self) -> None:
         wait_s = AGAIN_S
         while not self._over.is_set():
@@ -91,9 +86,7 @@ class JournalReader:
             try:
                 well = self._life(follow=False) and self._life(follow=True)
             except Exception as error:  # noqa: BLE001 - a thread that ends would take the journal with it, in silence
-                self._complain(
-                    "journald", f"cannot read the journal: {error or type(error).__name__}; it is tried again"
-                )
+                self._warn("journald", f"cannot read the journal: {error or type(error).__name__}; it is tried again")
             wait_s = AGAIN_S if well or self._cursor != before else min(AGAIN_MOST_S, wait_s * 2)
             self._over.wait(wait_s)
         self._file.close()
@@ -102,7 +95,7 @@ class JournalReader:
         """One life of journalctl; whether it ended as it should."""
         program = shutil.which("journalctl")
         if program is None:
-            self._complain("journald", "there is no journalctl on this machine: its journal is not forwarded")
+            self._warn("journald", "there is no journalctl on this machine: its journal is not forwarded")
             return False
         argv = [program, "--output=export", f"--output-fields={','.join(FIELDS)}", "--no-pager", "--quiet"]
         if follow:
@@ -124,7 +117,7 @@ class JournalReader:
         status = child.returncode
         if status == 0 and not follow:
             return True
-        self._complain("journald", f"journalctl ended with status {status}: {words}; it is started again")
+        self._warn("journald", f"journalctl ended with status {status}: {words}; it is started again")
         return False
 
     def _take(self, child: subprocess.Popen[bytes], follow: bool) -> Optional[str]:
@@ -172,7 +165,7 @@ class JournalReader:
         child.kill()
         self._reap(child)
         while child.poll() is None and not self._over.is_set():
-            self._complain("journald", f"journalctl (process {child.pid}) can't be killed: it waits for a disk")
+            self._warn("journald", f"journalctl (process {child.pid}) can't be killed: it waits for a disk")
             self._reap(child)
         for pipe in (child.stdout, child.stderr):
             assert pipe is not None
@@ -202,7 +195,7 @@ class JournalReader:
                 break
             except OSError as error:
                 # the journal keeps them: nothing is lost while we wait
-                self._complain("journald", f"the journal's entries have no room in the spool: {error.strerror}")
+                self._warn("journald", f"the journal's entries have no room in the spool: {error.strerror}")
                 if self._over.wait(1.0):
                     return
         self._cursor = cursor or self._cursor
@@ -211,7 +204,7 @@ class JournalReader:
         try:
             self._file.sync()
         except OSError as error:
-            self._complain("received", f"what was received cannot be written to the disk: {error.strerror}")
+            self._warn("received", f"what was received cannot be written to the disk: {error.strerror}")
         self._write_note()
 
     def _write_note(self) -> None:
@@ -227,7 +220,7 @@ class JournalReader:
             os.rename(fresh, self._note)
             self._noted = self._cursor
         except OSError as error:
-            self._complain("journald", f"cannot write {self._note}: {error.strerror}")
+            self._warn("journald", f"cannot write {self._note}: {error.strerror}")
 
 
 def _cursor_of(entry: bytes) -> str:

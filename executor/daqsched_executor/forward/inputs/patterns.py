@@ -12,7 +12,7 @@ from fnmatch import translate
 from glob import has_magic
 from typing import NamedTuple
 
-from .places import PLANTED, Refused, kind_of, may_be_planted, reached
+from .safe_paths import PLANTED, PathRefused, kind_of, may_be_planted, reached
 
 #: So many names are looked at for one pattern, so deep below its first ``**``, and for so long.
 MOST_NAMES, MOST_DEEP, LOOK_S = 200_000, 32, 1.0
@@ -80,7 +80,7 @@ class Look:
             elif not rest and stat.S_ISREG(named.status.st_mode):
                 yield named
             elif not rest:
-                self._put_aside(f"{named.path}: it is {kind_of(named.status)}, not a file")
+                self._set_apart(f"{named.path}: it is {kind_of(named.status)}, not a file")
         if first == "**" and deep >= MOST_DEEP and deeper:
             self.cut = f"{folder} lies {MOST_DEEP} folders deep"
         elif first == "**" or rest:
@@ -115,13 +115,13 @@ class Look:
                             path, real = os.path.join(folder, entry.name), os.path.join(place.real, entry.name)
                             status = entry.stat(follow_symlinks=False)
                             if may_be_planted(status, place.status):
-                                self._put_aside(f"{path}: {PLANTED}")
+                                self._set_apart(f"{path}: {PLANTED}")
                             else:
                                 found.append(Named(path, real, status))
         except (FileNotFoundError, NotADirectoryError):
             pass
-        except Refused as error:
-            self._put_aside(f"{folder}: {error.strerror}")
+        except PathRefused as error:
+            self._set_apart(f"{folder}: {error.strerror}")
         except OSError as error:
             self.failed = self.failed or f"cannot look at {folder}: {error}"
         finally:
@@ -134,8 +134,8 @@ class Look:
             place = reached(path, self._links, last)
         except FileNotFoundError:
             return
-        except Refused as error:
-            self._put_aside(f"{path}: {error.strerror}")
+        except PathRefused as error:
+            self._set_apart(f"{path}: {error.strerror}")
             return
         except OSError as error:
             self.failed = self.failed or f"cannot look at {path}: {error}"
@@ -144,8 +144,8 @@ class Look:
         if stat.S_ISREG(place.status.st_mode):
             yield Named(path, place.real, place.status)
         elif not stat.S_ISDIR(place.status.st_mode):
-            self._put_aside(f"{path}: it is {kind_of(place.status)}, not a file")
+            self._set_apart(f"{path}: it is {kind_of(place.status)}, not a file")
 
-    def _put_aside(self, what: str) -> None:
+    def _set_apart(self, what: str) -> None:
         self.first_aside = self.first_aside or what
         self.aside += 1

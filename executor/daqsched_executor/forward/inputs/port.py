@@ -10,12 +10,12 @@ from typing import ClassVar
 
 from ..forms.received import DROPPED, row
 from .handover import Handover
-from .spooling import SpoolFile
+from .spool_file import SpoolFile
 
 #: The largest datagram, and the longest message of a TCP connection; what is longer is cut.
 LONGEST = 128 * 1024
 
-Complain = Callable[[str, str], None]
+Warn = Callable[[str, str], None]
 
 
 class Port:
@@ -30,12 +30,12 @@ class Port:
         file: SpoolFile,
         address: str,
         number: int,
-        complain: Complain,
+        warn: Warn,
         handover: Handover,
     ) -> None:
         self._selector, self._file, self._handover = selector, file, handover
         self._address, self._number = address, number
-        self._complain = complain
+        self._warn = warn
         self._socket: socket.socket | None = None
         #: Messages that were lost, and those of them that a row has told of.
         self.lost = self._told = 0
@@ -62,7 +62,7 @@ class Port:
                     raise
                 self._socket = made
             except OSError as error:
-                self._complain(
+                self._warn(
                     f"port {self._number}",
                     f"cannot listen on {self._address} port {self._number}: {error.strerror}; trying again",
                 )
@@ -87,7 +87,7 @@ class Port:
             self._file.append(rows)
         except OSError as error:
             self.lost += count
-            self._complain(
+            self._warn(
                 "received", f"what was received has no room in the spool ({error.strerror}): it is dropped and counted"
             )
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from zlib import crc32
 
 from ...contract import LogFiles, Stream
-from ..replacing import replace
-from .handles import Key, changed, key_of
+from ..disk.replace import replace
+from .foreign_files import Key, changed, key_of
 from .identity import BEGINNING, Identity, identified
 
 #: The folder below the forwarder's own, and the file there that lists the patterns seen before. Its time is that up to

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import chain, islice
 
-from .following import File
-from .handles import Key, changed, key_of
+from .compressed import readable
+from .foreign_files import Key, changed, key_of
 from .identity import COMPRESSED, originals
-from .packed import readable
-from .places import opened
-from .rest import Room, unpacked
+from .safe_paths import opened
+from .salvage import DiskBudget, unpacked
+from .tailed_file import TailedFile
 
 #: A file's or folder's time lags behind the clock by a few milliseconds.
 LAG_S = 0.05
@@ -30,20 +30,20 @@ PATIENCE_S, AGAIN_S = 0.5, 0.03
 #: So many names of a folder are looked at, and so many files that may be the one, those that were written to last.
 MOST_NAMES, MOST_LIKELY = 200_000, 200
 
-Complain = Callable[[str, str], None]
+Warn = Callable[[str, str], None]
 
 
 class Rotation:
     """Looks for files; ``taken`` has the keys of those that are followed, and is the caller's."""
 
-    def __init__(self, taken: Container[Key], complain: Complain, room: Room) -> None:
+    def __init__(self, taken: Container[Key], warn: Warn, budget: DiskBudget) -> None:
         self._taken = taken
-        self._room = room
-        self._complain = complain
+        self._budget = budget
+        self._warn = warn
         self._until = 0.0
         #: Whether no names moved at the end of the last listing.
         self.quiet = True
-        #: Whether the last file that was looked for is packed, and there is no room to unpack it.
+        #: Whether the last file that was looked for is packed, and there is no space to unpack it.
         self.no_room = False
         #: Why the last file that was looked for is not there: a word of `position.LOST_BECAUSE`, and more to say.
         self.lost_because = ("vanished", "")
@@ -64,7 +64,7 @@ class Rotation:
                 return
             time.sleep(AGAIN_S)
 
-    def find(self, file: File, names: Iterable[str]) -> int:
+    def find(self, file: TailedFile, names: Iterable[str]) -> int:
         """A descriptor of a file that was followed before, under whatever name; -1 where there is none.
 
         ``names``: where a file is that has its inode.
@@ -80,7 +80,7 @@ class Rotation:
                 return handle
         return -1
 
-    def copy_of(self, file: File) -> int:
+    def copy_of(self, file: TailedFile) -> int:
         """A descriptor of the copy beside the file that begins as it did; -1 where there is none."""
         for _ in self.settled(os.path.dirname(file.path)):
             handle = self._copied(file)
@@ -88,20 +88,20 @@ class Rotation:
                 return handle
         return -1
 
-    def unpack(self, file: File) -> int:
+    def unpack(self, file: TailedFile) -> int:
         """A descriptor of the rest, out of what rotation packed; -1 where there is nothing."""
         for path, _ in _newest_first(_siblings(file.path, COMPRESSED)):
             if not path.endswith(readable()):
                 self.lost_because = ("packed", f"it may be {path}")
                 continue
             try:
-                handle = unpacked(path, file.rest, file.identity.begins, file.front.position.offset, self._room)
+                handle = unpacked(path, file.rest, file.identity.begins, file.front.position.offset, self._budget)
             except FileNotFoundError:
                 continue
             except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
                 self.no_room |= isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
                 self.lost_because = ("packed", f"{path}: {error}")
-                self._complain(path, f"cannot unpack {path}, where lines of {file.instance} may be: {error}")
+                self._warn(path, f"cannot unpack {path}, where lines of {file.instance} may be: {error}")
                 continue
             if handle >= 0:
                 return handle
@@ -121,7 +121,7 @@ class Rotation:
                 if name and key not in self._taken and not _being_packed(path):
                     yield path, name
 
-    def _same(self, file: File, names: Iterable[str]) -> int:
+    def _same(self, file: TailedFile, names: Iterable[str]) -> int:
         inode = file.identity.inode
         for path in chain((file.path,), names, _with_inode(file.path, inode)):
             handle = self._held(file, path, inode)
@@ -130,14 +130,14 @@ class Rotation:
         # a forwarder that was killed may not have noted that it had written it
         return self._held(file, file.rest)
 
-    def _copied(self, file: File) -> int:
+    def _copied(self, file: TailedFile) -> int:
         for path, _ in _newest_first(_siblings(file.path)):
             handle = self._held(file, path) if path != file.path else -1
             if handle >= 0:
                 return handle
         return -1
 
-    def _held(self, file: File, path: str, inode: int = 0) -> int:
+    def _held(self, file: TailedFile, path: str, inode: int = 0) -> int:
         """A descriptor, if no other stream has the file, and it holds what was read of this one."""
         with contextlib.suppress(OSError):
             handle = opened(path)

@@ -13,13 +13,13 @@ import time
 from collections.abc import Sequence
 
 from ...contract import JsonLines, Syslog
-from ..ending import ending
 from ..forms.received import MISSED, row
-from ..source import Source
-from .absence import Absence
+from ..status.threads import start
+from ..streams.source import Source
+from .downtime import Downtime
 from .handover import Handover
-from .port import Complain, Port
-from .spooling import SpoolFile
+from .port import Port, Warn
+from .spool_file import SpoolFile
 from .tcp import Listener
 from .udp import Datagrams
 
@@ -30,10 +30,10 @@ SYNC_S, ASK_S = 0.2, 1.0
 class Receiver:
     """All sockets of a forwarder. Its sources are found in the spool: it gives none itself."""
 
-    def __init__(self, syslog: Syslog, json: JsonLines, spool: str, folder: str, host: str, complain: Complain) -> None:
+    def __init__(self, syslog: Syslog, json: JsonLines, spool: str, folder: str, host: str, warn: Warn) -> None:
         """Opens the sockets and begins to take; a port that can't be had is said, and tried again. ``folder`` is the
         forwarder's own."""
-        self._complain = complain
+        self._warn = warn
         self._selector = selectors.DefaultSelector()
         self._over = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -46,17 +46,16 @@ class Receiver:
             at = (self._selector, file, told.address)
             if told.udp:
                 buffer = int(told.buffer * 1024 * 1024)
-                self._ports.append(Datagrams(*at, told.udp, buffer, complain, handover))
+                self._ports.append(Datagrams(*at, told.udp, buffer, warn, handover))
                 files[format] = file
             if isinstance(told, Syslog) and told.tcp:
-                self._ports.append(Listener(*at, told.tcp, told.senders, told.idle_s, complain, handover))
+                self._ports.append(Listener(*at, told.tcp, told.senders, told.idle_s, warn, handover))
                 files[format] = file
         handover.close()
         self._files = list(files.values())
-        self._absence = Absence(os.path.join(folder, "no_ports.json")) if syslog.udp or json.udp else None
-        self._missed_told = False
-        self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
-        self._thread.start()
+        self._downtime = Downtime(os.path.join(folder, "no_ports.json")) if syslog.udp or json.udp else None
+        self._missed_reported = False
+        self._thread = start("receiver", self._work, warn)
 
     @property
     def lost(self) -> int:
@@ -73,10 +72,6 @@ class Receiver:
         os.write(self._wake_write, b"x")
         self._thread.join(5.0)
 
-    def _run(self) -> None:
-        with ending(self._complain):
-            self._work()
-
     def _work(self) -> None:
         next_sync = next_ask = 0.0
         while not self._over.is_set():
@@ -85,7 +80,7 @@ class Receiver:
                 next_ask = now + ASK_S
                 for port in self._ports:
                     port.look(now)
-                self._tell_absence()
+                self._report_downtime()
             timeout = max(0.0, min(next_sync, next_ask) - now) if any(file.dirty for file in self._files) else ASK_S
             for key, _ in self._selector.select(timeout):
                 if key.data is not None:
@@ -99,23 +94,23 @@ class Receiver:
         for file in self._files:
             file.close()
 
-    def _tell_absence(self) -> None:
+    def _report_downtime(self) -> None:
         """Once all ports are open: how many datagrams may have been lost before."""
-        if self._absence is None or not all(port.open for port in self._ports):
+        if self._downtime is None or not all(port.open for port in self._ports):
             return
         there = all(port.handed for port in self._ports if isinstance(port, Datagrams))
-        missed = 0 if self._missed_told or there else self._absence.missed()
+        missed = 0 if self._missed_reported or there else self._downtime.missed()
         if missed:
             try:
                 self._files[0].append(row(time.time_ns() // 1000, MISSED, b"%d" % missed))
             except OSError:
                 return  # the next look tries again
-        self._missed_told = True
-        self._absence.note()
+        self._missed_reported = True
+        self._downtime.note()
 
     def _sync(self) -> None:
         for file in self._files:
             try:
                 file.sync()
             except OSError as error:
-                self._complain("received", f"what was received cannot be written to the disk: {error.strerror}")
+                self._warn("received", f"what was received cannot be written to the disk: {error.strerror}")

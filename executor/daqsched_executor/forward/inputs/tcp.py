@@ -18,8 +18,8 @@ from contextlib import suppress
 from ..forms.received import row
 from .framing import Framing, Message
 from .handover import Handover
-from .port import LONGEST, Complain, Port
-from .spooling import SpoolFile
+from .port import LONGEST, Port, Warn
+from .spool_file import SpoolFile
 
 #: A peer that does not answer is asked after so many seconds of silence, this often, so many times; then its connection is over.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
@@ -47,7 +47,7 @@ class Listener(Port):
         number: int,
         most: int,
         idle_s: float,
-        complain: Complain,
+        warn: Warn,
         handover: Handover,
     ) -> None:
         """At most so many senders, each silent for so long at most."""
@@ -56,7 +56,7 @@ class Listener(Port):
         #: How many were closed in favour of others since this process began.
         self._closed = 0
         self._paused = False
-        super().__init__(selector, file, address, number, complain, handover)
+        super().__init__(selector, file, address, number, warn, handover)
 
     def _open(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
@@ -108,9 +108,7 @@ class Listener(Port):
         elif self._socket is not None and not self._paused:
             self._paused = True
             self._selector.unregister(self._socket)
-        self._complain(
-            f"senders {self._number}", f"port {self._number}: no further sender can be heard ({error.strerror})"
-        )
+        self._warn(f"senders {self._number}", f"port {self._number}: no further sender can be heard ({error.strerror})")
 
     def _make_room(self) -> None:
         """One connection less."""
@@ -126,7 +124,7 @@ class Listener(Port):
             self._write_messages(sender, sender.framing.take(b"", True))
             self._leave(sender)
         self._closed += 1
-        self._complain(
+        self._warn(
             f"senders {self._number}",
             f"port {self._number}: all {open_now} connections that there may be are taken; {self._closed} that had been silent "
             f"longest were closed in favour of new ones, the last one of {sender.peer.decode('ascii', 'replace')}: "

@@ -12,8 +12,8 @@ import time
 
 from ..forms.received import TORN, row
 from .handover import DROPPED, TAKEN, UNTOLD, WRITTEN, Handover
-from .port import LONGEST, Complain, Port
-from .spooling import SpoolFile
+from .port import LONGEST, Port, Warn
+from .spool_file import SpoolFile
 
 #: linux/socket.h; the ninth number of SO_MEMINFO is how many datagrams were dropped (SK_MEMINFO_DROPS).
 _SO_RCVBUFFORCE, _SO_MEMINFO = 33, 55
@@ -35,12 +35,12 @@ class Datagrams(Port):
         address: str,
         number: int,
         buffer: int,
-        complain: Complain,
+        warn: Warn,
         handover: Handover,
     ) -> None:
         """With a receive buffer of so many bytes."""
         self._buffer = buffer
-        super().__init__(selector, file, address, number, complain, handover)
+        super().__init__(selector, file, address, number, warn, handover)
 
     def _open(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
@@ -80,7 +80,7 @@ class Datagrams(Port):
         except BlockingIOError:
             pass
         except OSError as error:
-            self._complain(f"port {self._number}", f"cannot receive on port {self._number}: {error.strerror}")
+            self._warn(f"port {self._number}", f"cannot receive on port {self._number}: {error.strerror}")
         if rows:
             self._write(b"".join(rows), len(rows))
             tally[UNTOLD] = self.lost - self._told
