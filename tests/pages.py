@@ -3,17 +3,19 @@
 Each block of a page is fenced and has a kind, and the kind says what a test does with it:
 
     console           typed on a farm, and what is printed is compared (`tests/tutorial.py` says how it is marked)
+    console recorded  the same, with a farm whose answers are recorded (tests/contract/test_recorded.py)
     sh                typed somewhere else: bash must understand it; a command of ours in it must exist, with its options
     sh crew           the same, and each line is run on a farm
     sh elsewhere      typed in a checkout of somebody else's: bash must understand it
     python            a piece of a job file: evaluated after those that stand above it in the page
-    python FILE       in docs/start/: a file that the reader writes
+    python FILE       a file that the reader writes
     python program    a program: compiled; calls of ours in it must fit
     ini WHAT          a file of settings; WHAT says whose (`SETTINGS` in tests/unit/test_pages.py)
     text said         what daqsched prints: found in the code
     c, promql, text   a program, questions to Prometheus, a picture
 
-A page's console that no reader needs to see, such as what makes its farm, is a comment: ``<!-- console``, the lines, ``-->``.
+What no reader needs to see, such as what makes a page's farm, is a comment: ``<!-- console``, the lines, ``-->``; so is a file,
+``<!-- python jobs.py``.
 
 A sentence that denies something (`DENIALS`) names the test that fails once it is wrong, in a comment behind it or in its paragraph:
 ``It has no roles. <!-- test_denials.py::test_no_roles -->``. One that is not about daqsched says so: ``<!-- not ours -->``.
@@ -32,9 +34,12 @@ ROOT = Path(__file__).resolve().parent.parent
 #: All that a reader of the documentation reads.
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 
+#: The tour of docs/start/, in the order in which it is read: each page goes on with the farm of the one before.
+TOUR = ("first-ten-minutes", "first-jobfile", "first-update", "something-breaks", "find-a-line")
+
 #: Kind -> the second words that it may have; "": none, "*": any.
 KINDS = {
-    "console": ("", "answered"),
+    "console": ("", "recorded"),
     "sh": ("", "crew", "elsewhere"),
     "python": ("", "program", "*"),
     "ini": ("*",),
@@ -58,7 +63,7 @@ _CONDITION = re.compile(
     re.IGNORECASE,
 )
 _FENCE = re.compile(
-    r"^(?P<pad> *)```(?P<info>.*)\n(?P<text>(?:.*\n)*?)(?P=pad)```$|^<!-- (?P<hidden>console)\n(?P<said>(?:.*\n)*?)-->$",
+    r"^(?P<pad> *)```(?P<info>.*)\n(?P<text>(?:.*\n)*?)(?P=pad)```$|^<!-- (?P<hidden>console|python \S+)\n(?P<said>(?:.*\n)*?)-->$",
     re.M,
 )
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -96,7 +101,8 @@ def blocks(page: str) -> Iterator[Block]:
     for found in _FENCE.finditer(page):
         line = page.count("\n", 0, found.start()) + 2
         if found["hidden"]:
-            yield Block("console", "", found["said"], line)
+            kind, _, what = found["hidden"].partition(" ")
+            yield Block(kind, what, found["said"], line)
             continue
         kind, _, what = found["info"].strip().partition(" ")
         pad = len(found["pad"])

@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 from daqcluster import cache
+from pages import TOUR
 from tutorial import Reader, steps
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-#: In the order in which they are read: each goes on with the farm of the one before.
-PAGES = ("first-ten-minutes", "first-jobfile", "first-update", "something-breaks", "find-a-line")
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +30,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 _came_through: list[str] = []
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", TOUR)
 def test_a_page_is_as_it_says(page: str, reader: Reader) -> None:
     """Each command, and what it prints."""
-    before = PAGES[: PAGES.index(page)]
+    before = TOUR[: TOUR.index(page)]
     if _came_through != list(before):
         pytest.fail(f"{before[len(_came_through)]} was not followed to its end, and {page} goes on with its farm")
     for step in steps((ROOT / "docs" / "start" / f"{page}.md").read_text(encoding="utf-8")):
