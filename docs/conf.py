@@ -46,6 +46,7 @@ NAVIGATION = {
         "docs/operate/farm",
         "docs/operate/changes",
         "docs/operate/logs",
+        "docs/operate/symptoms",
         "docs/operate/*",
     ],
     "Look up": ["docs/reference/jobfile", "docs/reference/commands", "docs/reference/*"],

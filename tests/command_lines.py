@@ -90,7 +90,7 @@ def _click(
                     raise click.MissingParameter(ctx=context, param=parameter)
             elif isinstance(parameter.type, (click.Choice, click.types.IntParamType, click.types.FloatParamType)):
                 for one in value if isinstance(value, (tuple, list)) else [value]:
-                    if not isinstance(one, str) or not _STANDS.fullmatch(one):
+                    if isinstance(one, str) and not _STANDS.fullmatch(one):
                         parameter.type.convert(one, parameter, context)
 
 

@@ -7,6 +7,7 @@ test_tutorials.py.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from daqsched.jobfile.load import load
 from daqsched_executor.forward.status.report import METRICS, PREFIX
 from daqsched_executor.machine.policy import parse
 from messages import unexplained, words
-from pages import DENIALS, KINDS, NOT_OURS, PAGES, Block, backticked, blocks, denials, indented, name, read
+from pages import DENIALS, KINDS, NOT_OURS, PAGES, ROOT, Block, backticked, blocks, denials, indented, name, read
 from tutorial import Typed, steps
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name)
@@ -89,6 +90,16 @@ def test_what_is_said_to_be_printed_is_in_the_code(page: Path) -> None:
         f"{name(page)}:{line}: {text!r}: nothing prints {left}" for line, text in shown if (left := unexplained(text))
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_symptom_is_in_words_that_are_printed() -> None:
+    """The index of symptoms is found by them: a row without such words is found by nobody."""
+    page = ROOT / "docs" / "operate" / "symptoms.md"
+    rows = [row.split(" | ")[0].strip("| ") for row in read(page).splitlines() if row.startswith("| `")]
+    assert len(rows) > 40
+    for row in rows:
+        shown = [text for _, text in backticked(row)]
+        assert len(shown) == 1 and row.startswith("`") and len(words(shown[0])) > 1 and not unexplained(shown[0]), row
 
 
 @each_page
@@ -185,6 +196,73 @@ def test_every_metric_is_one(page: Path) -> None:
     for block in blocks(read(page)):
         if block.kind == "promql":
             assert set(re.findall(r"\bdaqsched_\w+", block.text)) <= known
+
+
+#: Files that are somebody else's.
+_THEIRS = {"zoo.cfg"}
+_FILES = [
+    f"/{file.relative_to(ROOT)}"
+    for folder in (
+        "framework",
+        "executor",
+        "vagrant",
+        "tests",
+        "docs",
+        "bench",
+        "jobs",
+        "scripts",
+        "release",
+        "compat",
+        "typings",
+    )
+    for file in (ROOT / folder).rglob("*.*")
+] + [f"/{file.name}" for file in ROOT.glob("*.*")]
+
+
+@each_page
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    """Our modules, pages, units; by as much of the path as the page gives."""
+    wrong = [
+        f"{name(page)}:{line}: {named}"
+        for line, text in backticked(read(page))
+        for named in re.findall(r"(?<![\w./*$-])\w[\w./-]*\.(?:py|cpp|hpp|service|yaml|sh|cfg|toml|md|html)\b", text)
+        if named not in _THEIRS and not any(file.endswith(f"/{named}") for file in _FILES)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+_UNITS = {"": 1, "s": 1, "ms": 0.001, "KiB": 1 << 10, "MiB": 1 << 20, "KB": 1000, "MB": 1_000_000}
+
+
+@each_page
+def test_every_number_whose_place_in_the_code_a_page_names_is_the_one_there(page: Path) -> None:
+    """A row of a table: what, its value, `module.NAME`."""
+    for value, module, constant in re.findall(r"\| ([^|]+) \| `(daqsched[\w.]*)\.([A-Z_]+)` \|", read(page)):
+        found = re.fullmatch(r"([\d.,/]+) ?(\w*)", value)
+        assert found, f"{name(page)}: {value!r} of {module}.{constant} is no number with a unit"
+        above, _, below = found[1].replace(",", "").partition("/")
+        shown = float(above) / float(below or 1) * _UNITS[found[2]]
+        real = getattr(importlib.import_module(module), constant)
+        assert shown == pytest.approx(real), f"{name(page)}: {constant} is {real}, not {value}"
+
+
+#: Clicks from the first page to any other.
+MOST_CLICKS = 3
+
+
+def test_every_page_is_found_within_three_clicks() -> None:
+    """From README.md, by links."""
+    found, edge = {ROOT / "README.md"}, {ROOT / "README.md"}
+    for _ in range(MOST_CLICKS):
+        links = {
+            (page.parent / link).resolve()
+            for page in edge
+            for link in re.findall(r"\]\(([^)#\s]+\.md)", read(page))
+            if "://" not in link
+        }
+        edge = {link for link in links if link in PAGES} - found
+        found |= edge
+    assert found == set(PAGES), sorted(map(name, set(PAGES) - found))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CONTRIBUTING.md"], ids=name)
