@@ -5,7 +5,7 @@ Each block of a page is fenced and has a kind, and the kind says what a test doe
     console           typed on a farm, and what is printed is compared (`tests/tutorial.py` says how it is marked)
     console recorded  the same, with a farm whose answers are recorded (tests/contract/test_recorded.py)
     sh                typed somewhere else: bash must understand it; a command of ours in it must exist, with its options
-    sh crew           the same, and each line is run on a farm
+    sh crew           the same, and each line is run on a farm; so are commands that are all of a table's cell
     sh elsewhere      typed in a checkout of somebody else's: bash must understand it
     python            a piece of a job file: evaluated after those that stand above it in the page
     python FILE       a file that the reader writes
@@ -55,7 +55,10 @@ NOT_OURS = "not ours"
 DENIALS = re.compile(
     r"\b(?:(?:do|does|can) not|don't|doesn't|can't|cannot|never|no longer|not yet|no [a-z]+ yet|(?:nobody|nothing) can"
     r"|(?:has|have|needs?|speaks?|starts?|makes?|takes?|knows?|gets?|opens?|reads?|sends?) (?:no|nothing|nobody)"
-    r"|(?:is|are) no|(?:nothing|nobody)(?: [a-z]+){1,5} yet)\b"
+    r"|(?:is|are) no|(?:nothing|nobody)(?: [a-z]+){1,5} yet"
+    # what is not done: "images are not pulled", "nothing is saved", "no copy is started"
+    r"|(?:is|are) not [a-z]+(?:ed|wn|ld|ept)|nothing (?:is|can be)|no [a-z]+ (?:is|are))\b",
+    re.IGNORECASE,
 )
 #: What follows one of these is a condition, and no claim: "where the master does not answer, …".
 _CONDITION = re.compile(
@@ -107,6 +110,19 @@ def blocks(page: str) -> Iterator[Block]:
         kind, _, what = found["info"].strip().partition(" ")
         pad = len(found["pad"])
         yield Block(kind, what, "".join(row[pad:] for row in found["text"].splitlines(keepends=True)), line)
+
+
+#: A cell of a table that is a command and nothing else, with nothing left out.
+_CELL = re.compile(r"^\|.*?\| `(?P<second>daqsched [^`]*)` \|$|^\| `(?P<first>daqsched [^`]*)` \|", re.M)
+
+
+def listed(page: str) -> Iterator[tuple[int, str]]:
+    """Commands that a table lists, each with its line: those without a word in capitals, which would be the reader's own."""
+    text = prose(page)
+    for found in _CELL.finditer(text):
+        command = found["first"] or found["second"]
+        if len(command.split()) > 2 and not re.search(r"\b[A-Z]{2,}\b|…|\.\.\.", command):
+            yield text.count("\n", 0, found.start()) + 1, command
 
 
 def prose(page: str) -> str:

@@ -19,7 +19,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
-from pages import Block, blocks
+from pages import Block, blocks, listed
 from waiting import until
 
 #: What of a line may differ, and what stands for it.
@@ -71,6 +71,8 @@ def steps(page: str, all_of_it: bool = True) -> list[Union[Typed, File]]:
         elif all_of_it:
             info = f"{block.kind} {block.what}".strip()
             raise ValueError(f"line {block.line}: a block of a tutorial is `console` or `python FILE`, not {info!r}")
+    if not all_of_it:
+        found += [Typed(command, [], number, True) for number, command in listed(page)]
     return found
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from daqsched_executor.contract import Stream
 from daqsched_executor.contract.template import template, templates
-from daqsched_executor.forward.delivery.dead_letter import Refused, letter
+from daqsched_executor.forward.delivery.dead_letter import RefusedLines, letter
 from daqsched_executor.forward.documents.batch import BODY
 from daqsched_executor.forward.documents.record import index_of
 from daqsched_executor.forward.forms import Text
@@ -103,7 +103,7 @@ def letter_of_elasticsearch(lines: Lines) -> None:
     stream = Stream("dead", "stdout", "", 0, "readout@hlt01.1", "readout", "hlt01")
     document = Text(stream, 0).encode(b"run 7 started\n", Position(0, 0), at, True, 4 * BODY).documents.body()
     reason = "document_parsing_exception: [1:312] failed to parse field [labels] of type [long] (400)"
-    dead = letter(Refused(index_of(lines.prefix, at), document, reason), lines.prefix)
+    dead = letter(RefusedLines(index_of(lines.prefix, at), document, reason), lines.prefix)
     for one, body in templates(lines.prefix).items():
         lines.ask("PUT", f"/_index_template/{one}", body)
     assert lines.ask_raw("POST", f"/{dead.target}/_bulk?refresh=true", dead.document)["errors"] is False

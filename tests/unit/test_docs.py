@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from daqcluster.cli import main as cluster
 from daqsched.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -44,3 +45,36 @@ def test_tests_that_a_page_names_exist(page: Path) -> None:
         r"(?:`|<!-- )(?:tests/\w+/)?(test_\w+\.py)(?:::(?:Test\w+::)?(\w+))?(?:`| -->)", page.read_text()
     ):
         assert file_name in known and (not name or name in known[file_name]), f"{file_name}::{name}"
+
+
+def options_of(page: str, header: str) -> set[str]:
+    """The options in the first column of the page's table with that header."""
+    table = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"\n| {header} |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("|")]
+    return {option for cell in rows for option in re.findall(r"`(--[\w-]+)", cell)}
+
+
+def test_the_tables_of_options_have_all_of_them() -> None:
+    """Those of `serve`, and those of `daqcluster` and its commands; no option that is gone."""
+    serve = {option for parameter in main.commands["serve"].params for option in parameter.opts if option[:2] == "--"}
+    assert options_of("operate/farm.md", "option | default | meaning") == serve
+    commands = [cluster, *(command for name, command in cluster.commands.items() if name != "machines")]
+    known = {option for command in commands for parameter in command.params for option in parameter.opts}
+    assert options_of("reference/daqcluster.md", "option | of | default | meaning") == {
+        option for option in known if option[:2] == "--"
+    }
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_every_variable_of_the_environment_is_one(page: Path) -> None:
+    """By its whole name."""
+    sources = [
+        file
+        for folder in ("framework", "executor", "vagrant", "scripts", "tests")
+        for file in (ROOT / folder).rglob("*")
+    ]
+    code = "\n".join(file.read_text(errors="replace") for file in sources if file.is_file() and file.suffix != ".pyc")
+    commands = [*main.commands.values(), *main.commands["logs"].commands.values()]  # type: ignore[attr-defined]
+    code += "\n".join(str(parameter.envvar) for command in commands for parameter in command.params)
+    named = re.findall(r"`(DAQ(?:SCHED|CLUSTER)_[A-Z_]*[A-Z]\d*)", page.read_text(encoding="utf-8"))
+    assert not [name for name in named if not re.search(rf"\b{name}\b", code)]
