@@ -7,10 +7,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from daqsched.serve.peers import read_identity
 from pages import PAGES, ROOT, blocks, name, read
 from tutorial import Typed, steps
 
@@ -65,6 +67,17 @@ def test_a_program_in_python_says_what_the_page_says(tmp_path: Path) -> None:
         environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
         subprocess.run([sys.executable, "-c", events + program], env=environment, check=True, timeout=30)
         assert [ours.recv(100) for _ in range(3)] == [b"READY=1\nSTATUS=taking data", b"WATCHDOG=1", b"WATCHDOG=1"]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
+def test_the_certificate_of_the_daemons_is_one(tmp_path: Path) -> None:
+    """docs/operate/ha.md: made as the page says, for its owner alone, and good for longer than a farm lasts."""
+    page = read(ROOT / "docs" / "operate" / "ha.md")
+    (made,) = [block.text for block in blocks(page) if block.kind == "sh" and "openssl req" in block.text]
+    command = made.replace("/etc/daqsched", str(tmp_path))
+    subprocess.run(["bash", "-c", command], check=True, capture_output=True, timeout=60)
+    identity = read_identity(tmp_path / "peers.pem")
+    assert identity.until > time.time() + 10 * 365 * 86400
 
 
 def test_the_help_of_the_executor_is_in_the_documentation() -> None:
