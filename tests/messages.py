@@ -20,6 +20,8 @@ SOURCES = ("framework/daqsched", "executor/daqsched_executor", "vagrant/daqclust
 _HOLE = "\0"
 #: A word of a sentence, and none of a value: names in quotes, addresses, paths, numbers and what is in capitals are values.
 _WORD = re.compile(r"(?<![^\s(\[|])[A-Za-z][a-z']*[a-z](?=[)\],;:.?!]*(?:\s|$))")
+#: Something is left out; within a path, quotes or brackets it is a value that is.
+_CUT = re.compile(r"(?<![/'\"(\[])(?:…|\.\.\.)(?![/'\")\]])")
 #: What the pages' examples are called.
 _EXAMPLES = {
     "alice",
@@ -101,8 +103,12 @@ def _sentence(text: str, part: bool) -> Iterator[_Sentence]:
     # a word alone may stand anywhere
     if len(words) > 1 or (words and _HOLE in text):
         value = rf"(?:\S+ ?){{0,{_VALUE_WORDS}}}"
-        before = f"{value}? ?" if text.lstrip().startswith(_HOLE) else r"(?<![A-Za-z])"
-        after = f" ?{value}" if text.rstrip().endswith(_HOLE) else r"(?![A-Za-z])"
+        before, after = r"(?<![A-Za-z])", r"(?![A-Za-z])"
+        bare = text.strip(_HOLE)
+        if text.lstrip().startswith(_HOLE):
+            before = r"\S*" if bare[:1].isalpha() else f"{value}? ?"
+        if text.rstrip().endswith(_HOLE):
+            after = r"\S*" if bare[-1:].isalpha() else f" ?{value}"
         body = re.escape(text.strip(_HOLE + " ")).replace(_HOLE, ".{0,200}?")
         yield _Sentence(re.compile(f"{before}{body}{after}"), max(words, key=len), part)
 
@@ -115,7 +121,7 @@ def words(shown: str) -> list[str]:
 def unexplained(shown: str) -> list[str]:
     """The words of a sentence that nothing in the code prints. Where it has a `…`, sentences may be there in part."""
     shown = re.sub(r"\s+", " ", shown)
-    cut = "…" in shown or "..." in shown
+    cut = _CUT.search(shown) is not None
     covered = bytearray(len(shown))
     for sentence in _printed():
         if (cut or not sentence.part) and sentence.word in shown:
