@@ -198,8 +198,8 @@ class Reader:
         self._copied: dict[str, str] = {}
 
     def go(self, where: Path) -> None:
-        """Go to a folder."""
-        assert self._shell(f"cd {where}").wait(END_S) == 0
+        """Go to a folder, with a terminal as wide as at the beginning."""
+        assert self._shell(f"cd {where}; export COLUMNS={self._environment['COLUMNS']}").wait(END_S) == 0
 
     def do(self, step: Union[Typed, File]) -> None:
         """Do it, and see that what is printed is what the page shows. Raises `AssertionError` with both."""

@@ -24,7 +24,10 @@ from daqsched.jobfile.load import load
 from daqsched.mesos.outgoing import Framework, task_info
 from daqsched.mesos.subscription import is_address
 from daqsched_executor.contract.template import templates
+from daqsched_executor.life.events import Notified, StopAsked
+from daqsched_executor.life.notify import Notice
 from daqsched_executor.machine.account import CannotStart, account_of
+from story import Story, payload
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: What a job may say.
@@ -153,3 +156,40 @@ def test_log_files_of_services_are_never_linked() -> None:
     """A file with two names is one that logrotate leaves alone: only what executors hand over is linked."""
     for file in (ROOT / "executor" / "daqsched_executor" / "forward" / "inputs").rglob("*.py"):
         assert not re.search(r"os\.link\(|hardlink_to\(", file.read_text(encoding="utf-8")), file
+
+
+def test_a_program_can_not_lengthen_its_stop() -> None:
+    """EXTEND_TIMEOUT_USEC is for its start and its beats."""
+    story = Story(payload())
+    story.run()
+    story.happen(StopAsked("the scheduler"))
+    at = story.state.wake_at
+    story.happen(Notified(Notice(extend_s=3600.0)))
+    assert at is not None and story.state.wake_at == at
+
+
+def test_a_container_has_no_store_of_files() -> None:
+    """What it is given would be handed over by its engine, which can't."""
+    source = (ROOT / "executor" / "daqsched_executor" / "run" / "checks.py").read_text(encoding="utf-8")
+    assert "if payload.container is None and self._program.store is None" in source
+
+
+def test_the_image_of_serve_asks_for_nothing() -> None:
+    """An account of its own, two volumes, no port, no capability."""
+    recipe = (ROOT / "release" / "oci" / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"^USER (.*)", recipe, re.M) == ["990:990"]
+    assert re.findall(r"^VOLUME (.*)", recipe, re.M) == ['["/var/lib/daqsched", "/run/daqsched"]']
+    assert not re.search(r"^EXPOSE|setcap|sudo", recipe, re.M)
+
+
+def test_an_installation_enables_and_starts_nothing() -> None:
+    """It restarts what runs; a removal disables what was enabled."""
+    scripts = [*(ROOT / "release" / "packages").glob("*.post"), *(ROOT / "release" / "packages").glob("*.gone")]
+    verbs = {verb for file in scripts for verb in re.findall(r"systemctl (?:--\w+ )?([\w-]+)", file.read_text())}
+    assert len(scripts) == 4 and verbs == {"daemon-reload", "try-restart", "disable"}
+
+
+def test_what_is_compiled_is_not_compared_with_its_source() -> None:
+    """PEP 552: a cvmfs gives files other times."""
+    recipe = (ROOT / "release" / "folder.py").read_text(encoding="utf-8")
+    assert '"--invalidation-mode", "unchecked-hash"' in recipe
