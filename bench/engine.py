@@ -17,7 +17,7 @@ from typing import Callable
 from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
 from daqsched.spec import JobSpec, Spec
-from daqsched.views.view import all_keys, rows
+from daqsched.views.status import all_keys, rows
 
 
 class Bench:

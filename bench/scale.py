@@ -28,11 +28,11 @@ from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
 from daqsched.mesos.incoming import event_of, offer_of
 from daqsched.rollout import Strategy
-from daqsched.serve.look_api import SOME
+from daqsched.serve.query_api import SOME
 from daqsched.spec import JobSpec, Spec, decode, encode
 from daqsched.store.sqlite import SqliteStore
 from daqsched.views.plan import plan
-from daqsched.views.view import Tally, all_keys, rows
+from daqsched.views.status import Tally, all_keys, rows
 from daqsched_executor.contract import Report
 
 

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 from daqsched.engine import commands, events
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
-from daqsched.engine.ends import LONGEST_S
 from daqsched.engine.engine import Engine
+from daqsched.engine.stop_order import LONGEST_S
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.task import Record
-from daqsched.views import view
-from daqsched.views.view import Progress, Row
+from daqsched.views import status
+from daqsched.views.status import Progress, Row
 from daqsched_executor.contract import Payload
 
 
@@ -296,12 +296,12 @@ class World:
 
 def rows(engine: Engine, chosen: Callable[[str, str], bool], now: float) -> list[Row]:
     """What `daqsched status` shows of these."""
-    return list(view.rows(engine, [key for key in view.all_keys(engine) if chosen(*key)], now))
+    return list(status.rows(engine, [key for key in status.all_keys(engine) if chosen(*key)], now))
 
 
 def progress(engine: Engine, chosen: Callable[[str, str], bool], now: float, most: int) -> Progress:
     """How far these have come."""
-    tally = view.Tally(most)
+    tally = status.Tally(most)
     tally.add(rows(engine, chosen, now))
     return tally.progress(engine.version)
 

@@ -19,7 +19,7 @@ from daqcluster import Cluster
 from daqsched.client import Client
 from daqsched.errors import DaqschedError
 from daqsched.settings import socket_path
-from daqsched.views.view import Row
+from daqsched.views.status import Row
 from waiting import until
 
 #: The commands beside the interpreter that runs the tests.

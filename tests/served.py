@@ -72,7 +72,7 @@ class Serve:
         def vouch() -> None:
             raise Deposed(why)
 
-        self.store.vouch = vouch  # type: ignore[method-assign]
+        self.store.ensure_ownership = vouch  # type: ignore[method-assign]
 
     def settle(self) -> None:
         """Until all that was put before has been handled."""

@@ -20,7 +20,7 @@ class NoAnswer(Exception):
     """Why there is none, to follow the name of who was asked: ``did not answer within 3 s``."""
 
 
-class Answer(NamedTuple):
+class BoundedAnswer(NamedTuple):
     """A status that is no redirect, and the body with it."""
 
     status: int
@@ -54,7 +54,7 @@ class Asking:
         most: int,
         longest_s: float,
         user: Optional[tuple[str, str]] = None,
-    ) -> Answer:
+    ) -> BoundedAnswer:
         """The answer; raises `NoAnswer` where there is none of at most ``most`` bytes within ``longest_s``."""
         async with self._room:
             try:
@@ -71,7 +71,7 @@ class Asking:
         most: int,
         longest_s: float,
         user: Optional[tuple[str, str]],
-    ) -> Answer:
+    ) -> BoundedAnswer:
         port = httpx.URL(url).port
         if port is not None and not 0 < port < 65536:
             raise NoAnswer(f"does not answer: {port} is no port")
@@ -87,14 +87,14 @@ class Asking:
                 body += piece
                 if len(body) > most:
                     raise NoAnswer(f"answers with more than {_size(most)}")
-            return Answer(response.status_code, bytes(body))
+            return BoundedAnswer(response.status_code, bytes(body))
 
     async def close(self) -> None:
         """Give the connections free."""
         await self._http.aclose()
 
 
-def typed(answer: Answer, kind: type[Kind], latin: bool = False) -> Kind:
+def typed(answer: BoundedAnswer, kind: type[Kind], latin: bool = False) -> Kind:
     """The JSON of an answer; with ``latin`` each byte of it is a character. Raises `NoAnswer` where it is something else."""
     body = answer.body.decode("latin-1").encode() if latin else answer.body
     try:

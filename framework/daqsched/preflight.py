@@ -107,7 +107,7 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
     problem: str = ""
 
 
-class Wall(msgspec.Struct, frozen=True, omit_defaults=True):
+class PreflightWall(msgspec.Struct, frozen=True, omit_defaults=True):
     """Hosts that are alike: what was found on each of them, or why there is no answer (yet)."""
 
     hosts: tuple[str, ...]
@@ -118,14 +118,14 @@ class Wall(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class PreflightFindings(msgspec.Struct, frozen=True):
     """How far a preflight is, and all that it knows."""
 
     #: All have answered, or the time is over.
     done: bool
     #: How many hosts are ``ok``, ``bad``, ``waiting``, ``silent``.
     counts: dict[str, int]
-    wall: tuple[Wall, ...]
+    wall: tuple[PreflightWall, ...]
     #: Jobs that nothing is looked at for, and why.
     not_asked: dict[str, str] = {}
 
@@ -133,7 +133,7 @@ class Answer(msgspec.Struct, frozen=True):
 # ---------------------------------------------------------------------- one host, one preflight
 
 
-class Ask:
+class HostQuery:
     """One host of one preflight: asked, launched, then found (it answered) or lost (it will not)."""
 
     __slots__ = ("agent_id", "found", "host", "questions", "reason", "state", "task_id", "tries")
@@ -177,14 +177,14 @@ class Preflight:
         not_asked: dict[str, str],
     ) -> None:
         self.user, self.began, self.until, self.not_asked = user, began, until, not_asked
-        self.asks = {host: Ask(host, what) for host, what in asked.items()}
+        self.asks = {host: HostQuery(host, what) for host, what in asked.items()}
 
     @property
     def over(self) -> bool:
         """Whether all have answered, or never will."""
         return all(ask.over for ask in self.asks.values())
 
-    def answer(self, why_waiting: Callable[[Ask], str]) -> Answer:
+    def answer(self, why_waiting: Callable[[HostQuery], str]) -> PreflightFindings:
         """All that is known, hosts that are alike in one."""
         walls: dict[tuple[State, tuple[Cell, ...], str], list[str]] = {}
         for host, ask in self.asks.items():
@@ -198,8 +198,8 @@ class Preflight:
             else:
                 key = ("silent", (), ask.reason) if ask.over else ("waiting", (), why_waiting(ask))
             walls.setdefault(key, []).append(host)
-        found = tuple(Wall(tuple(hosts), *key) for key, hosts in walls.items())
+        found = tuple(PreflightWall(tuple(hosts), *key) for key, hosts in walls.items())
         counts: dict[str, int] = {}
         for wall in found:
             counts[wall.state] = counts.get(wall.state, 0) + len(wall.hosts)
-        return Answer(self.over, counts, found, self.not_asked)
+        return PreflightFindings(self.over, counts, found, self.not_asked)

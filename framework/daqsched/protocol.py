@@ -7,11 +7,11 @@ from typing import Literal, Optional
 import msgspec
 
 from daqsched.engine.incidents import Incident
-from daqsched.preflight import Answer
+from daqsched.preflight import PreflightFindings
 from daqsched.rollout import ONE_BY_ONE, Rollout, Strategy
 from daqsched.spec import Spec
 from daqsched.views.plan import Plan
-from daqsched.views.view import Progress, Row
+from daqsched.views.status import Progress, Row
 from daqsched.views.why import Story
 
 #: First part of every path; raised when an older CLI could misunderstand the daemon.
@@ -68,7 +68,7 @@ class HistoryAnswer(msgspec.Struct):
 
 
 class RevisionAnswer(msgspec.Struct):
-    """GET /v1/revisions/NUMBER; 0 is the one in force. Values of environment variables are hidden (`veil`) from all but root
+    """GET /v1/revisions/NUMBER; 0 is the one in force. Values of environment variables are hidden (`redaction`) from all but root
     and the daemon's own account."""
 
     head: RevisionHead
@@ -239,7 +239,7 @@ class PreflightAnswer(msgspec.Struct):
     """GET /v1/preflight/ID?seen=VERSION&wait_s=S: at once if the version is not VERSION, else on a change."""
 
     version: int
-    answer: Answer
+    answer: PreflightFindings
 
 
 class WhyAnswer(msgspec.Struct):

@@ -1,6 +1,6 @@
 """How a change goes over the farm: in which batches, what each has to show before the next, what ends it.
 
-Pure: the engine (`engine.rollouts`) asks, and does.
+Pure: the engine (`engine.rollout_steps`) asks, and does.
 """
 
 from __future__ import annotations

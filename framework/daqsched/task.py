@@ -60,7 +60,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     ports: Mapping[str, int] = {}
 
     @property
-    def vouched_for(self) -> float:
+    def confirmed(self) -> float:
         """Until when somebody is known to have known of it: what was launched a moment ago need not be spoken of yet."""
         return max(self.heard, self.launched)
 

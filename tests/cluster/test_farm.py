@@ -173,7 +173,7 @@ def test_a_killed_agent_comes_back_to_the_same_programs(farm: Farm, cluster: Any
 
 
 def test_a_killed_master_comes_back_to_the_same_programs(farm: Farm, cluster: Any) -> None:
-    """While nobody can vouch for a task it is not started again; afterwards everything runs as before."""
+    """While nobody can confirm a task it is not started again; afterwards everything runs as before."""
     before = sleepers(farm)
     cluster.kill("master")
     until(lambda: not farm.connected(), "the daemon has noticed")

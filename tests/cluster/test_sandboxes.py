@@ -60,7 +60,7 @@ class Follower:
         return found
 
     def errors(self) -> str:
-        """What it complained of so far."""
+        """What it warned of so far."""
         return Path(self._errors.name).read_text()
 
     def close(self) -> None:

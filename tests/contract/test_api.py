@@ -21,7 +21,7 @@ from daqsched.rollout import ONE_BY_ONE
 from daqsched.serve.socketfile import SocketFile
 from daqsched.spec import EMPTY, Spec
 from daqsched.store.backup import unpack
-from daqsched.store.kept import revision_of
+from daqsched.store.base import revision_of
 from daqsched_executor.contract import Container, Findings
 from served import Serve
 from waiting import until

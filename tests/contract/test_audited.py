@@ -29,10 +29,10 @@ from daqsched.errors import DaqschedError
 from daqsched.rollout import ONE_BY_ONE
 from daqsched.serve.api import Api
 from daqsched.serve.audit import Audit, Entry
+from daqsched.serve.audit_note import LEFT_OUT, NAMES
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.noted import LEFT_OUT, NAMES
 from daqsched.serve.serving import Serving
-from daqsched.serve.spare import Spare
+from daqsched.serve.standby import Standby
 from daqsched.spec import EMPTY, Spec, digest
 from daqsched.store.election import Card
 from daqsched.store.sqlite import SqliteStore
@@ -265,7 +265,7 @@ def test_what_is_asked_of_a_spare_is_in_the_leaders_file_in_the_callers_name(tmp
     mine = identity(tmp_path / "peers.pem")
     (tmp_path / "leader").mkdir()
     leader = Serve(tmp_path / "leader", ("127.0.0.1", 0), mine)
-    spare = Spare(mine, "hlt02 (pid 7)")
+    spare = Standby(mine, "hlt02 (pid 7)")
     spare.leader = Card("leader", leader.serving.address, leader.serving.token)
     other = Serving(tmp_path / "spare", "", spare, ("127.0.0.1", 0), mine, ended=spare.close)
     client = Client(tmp_path / "spare")

@@ -23,8 +23,8 @@ from daqsched.logs import elastic, node
 from daqsched.mesos.agents import Agent, Agents
 from daqsched.serve import guards
 from daqsched.serve.guards import Guards
-from daqsched.serve.patience import run, within
-from daqsched.store.keeper import Keeper, Place
+from daqsched.serve.time_limits import run, within
+from daqsched.store.zookeeper_session import ZooKeeperPlace, ZooKeeperSession
 
 #: What is to be answered at most, and how long it may take.
 MOST, LONGEST_S = 1 << 20, 1.0
@@ -268,7 +268,7 @@ def test_a_zookeeper_that_announces_gigabytes_is_left() -> None:
             yield b"x" * 65536
 
     server = Hostile(act)
-    keeper = Keeper(Place(f"127.0.0.1:{server.port}", "/x"))
+    keeper = ZooKeeperSession(ZooKeeperPlace(f"127.0.0.1:{server.port}", "/x"))
     keeper.start()
     try:
         for _ in range(3):

@@ -25,7 +25,7 @@ from daqsched.serve.chronicle import Chronicle, remembers
 from daqsched.serve.daemon import Daemon
 from daqsched.spec import Spec
 from daqsched.store.backup import contents_of
-from daqsched.store.kept import record_of
+from daqsched.store.base import record_of
 from daqsched.store.sqlite import SqliteStore
 
 HOSTS = ["hlt01", "hlt02", "hlt03"]

@@ -16,7 +16,7 @@ from daqsched import protocol
 from daqsched.cli import main
 from daqsched.engine.commands import Revision
 from daqsched.store.backup import pack
-from daqsched.store.kept import Contents, head_of, record_bytes
+from daqsched.store.base import Contents, head_of, record_bytes
 from daqsched.task import Record
 from daqsched.views.plan import Plan
 from daqsched_executor.forward import main as forward

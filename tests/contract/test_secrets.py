@@ -17,12 +17,12 @@ from daqsched.client import Client
 from daqsched.engine import events
 from daqsched.errors import Refused
 from daqsched.jobfile.load import load
+from daqsched.redaction import mark, veiled
 from daqsched.serve.api import Api
 from daqsched.serve.chronicle import Chronicle
-from daqsched.serve.door import Caller, sees_all
+from daqsched.serve.http import Caller, sees_all
 from daqsched.serve.serving import Serving
 from daqsched.spec import Spec
-from daqsched.veil import mark, veiled
 from hostile import REQUESTS
 from served import Serve
 

@@ -27,12 +27,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from daqsched.errors import DaqschedError
 from daqsched.serve.accounts import Accounts, group_id
 from daqsched.serve.audit import Audit
-from daqsched.serve.connections import HEADER_BYTES, HEADER_LINES, Times
-from daqsched.serve.door import caller_of
+from daqsched.serve.connections import HEADER_BYTES, HEADER_LINES, ConnectionTimes
+from daqsched.serve.http import caller_of
+from daqsched.serve.peer_token import HEADER, PeerToken, digest_of, sign
 from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.serving import Serving
-from daqsched.serve.spare import CLOSED, Spare
-from daqsched.serve.word import HEADER, Word, digest_of, sign
+from daqsched.serve.standby import CLOSED, Standby
 from daqsched.store.election import Card
 from peers import identity as made_identity
 from unfinished import unfinished
@@ -112,7 +112,7 @@ def test_thousands_of_unfinished_requests_keep_nobody_out(
         before = descriptors()
         port = leader.address.rpartition(":")[2]
         with unfinished(str(tmp_path / "leader"), count, text), unfinished(port, count, text):
-            spare = Spare(identity, "ctl2")
+            spare = Standby(identity, "ctl2")
             spare.leader = Card("ctl1", leader.address, leader.token)
             with serving(tmp_path / "spare", spare, ended=spare.close):
                 for _ in range(20):
@@ -144,7 +144,7 @@ def test_no_descriptor_left_is_waited_out(tmp_path: Path, caplog: pytest.LogCapt
 
 def test_every_kind_of_waiting_ends(tmp_path: Path) -> None:
     """For a header, for a body, for the next request, for the reading of an answer."""
-    times = Times(0.2, 0.4, 1.0, 0.3)
+    times = ConnectionTimes(0.2, 0.4, 1.0, 0.3)
     head = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: "
     with serving(tmp_path / "sock", App(), times=times):
         for text in (b"", head, head + b"9\r\n\r\n{", head + b"0\r\n\r\n", b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"):
@@ -173,7 +173,7 @@ def test_an_answer_that_is_read_slowly_ends(
     with (
         contextlib.ExitStack() as all_,
         serving(
-            tmp_path / "sock", app, times=Times(10, 10, 10, 0.3), peers=("127.0.0.1", 0), identity=identity
+            tmp_path / "sock", app, times=ConnectionTimes(10, 10, 10, 0.3), peers=("127.0.0.1", 0), identity=identity
         ) as made,
     ):
         head = "GET /large HTTP/1.1\r\nHost: x\r\n"
@@ -389,7 +389,7 @@ def pair(
 ) -> Iterator[tuple[App, Serving, httpx.Client]]:
     """A leader, and a client of its spare."""
     app = App()
-    spare = Spare(spares or identity, "ctl2 (pid 9)")
+    spare = Standby(spares or identity, "ctl2 (pid 9)")
     with serving(folder / "leader", app, peers=("127.0.0.1", 0), identity=identity) as leader:
         spare.leader = Card("ctl1", leader.address, leader.token)
         with serving(folder / "spare", spare, ended=spare.close), local(folder / "spare") as http:
@@ -432,7 +432,7 @@ def test_a_leader_may_have_an_address_of_either_kind(tmp_path: Path, identity: I
         pytest.skip("this machine has no IPv6")
     with serving(tmp_path / "leader", App(), peers=("::1", 0), identity=identity) as leader:
         assert leader.address.startswith("[::1]:")
-        spare = Spare(identity, "ctl2")
+        spare = Standby(identity, "ctl2")
         spare.leader = Card("ctl1", leader.address, leader.token)
         with serving(tmp_path / "spare", spare, ended=spare.close), local(tmp_path / "spare") as http:
             assert http.get("/x").status_code == 200
@@ -456,7 +456,7 @@ def test_who_can_not_show_that_it_is_a_peer_is_counted(
     """In the audit file, and in the log once; whoever comes a thousand times writes no thousand lines."""
     path = tmp_path / "audit.ndjson"
     audit = Audit(path)
-    times = Times(header_s=0.5)
+    times = ConnectionTimes(header_s=0.5)
     with serving(
         tmp_path / "leader", App(), peers=("127.0.0.1", 0), identity=identity, audit=audit, times=times
     ) as leader:
@@ -484,7 +484,7 @@ def test_who_can_not_show_that_it_is_a_peer_is_counted(
         assert len(found) <= 20 and caplog.text.count("did not show our peers' certificate") == 1
 
 
-def word(leader: Serving, **other: Any) -> Word:
+def word(leader: Serving, **other: Any) -> PeerToken:
     told = {
         "method": "POST",
         "target": "/x",
@@ -492,7 +492,7 @@ def word(leader: Serving, **other: Any) -> Word:
         "time": time.time(),
         "nonce": os.urandom(8).hex(),
     }
-    return Word(**{"to": leader.token, "name": "eve", "uid": 0, "gid": 0, "pid": 1, "via": "w", **told, **other})
+    return PeerToken(**{"to": leader.token, "name": "eve", "uid": 0, "gid": 0, "pid": 1, "via": "w", **told, **other})
 
 
 def test_who_listens_on_the_wire_or_lacks_the_certificate_applies_as_nobody(
@@ -537,21 +537,21 @@ def test_who_listens_on_the_wire_or_lacks_the_certificate_applies_as_nobody(
 
 def test_a_spare_with_another_certificate_says_so(tmp_path: Path, identity: Identity, stranger: Identity) -> None:
     """After it has waited as for any leader that does not answer."""
-    from daqsched.serve import spare
+    from daqsched.serve import standby
 
-    patience, spare.PATIENCE_S = spare.PATIENCE_S, 0.3
+    patience, standby.PATIENCE_S = standby.PATIENCE_S, 0.3
     try:
         with pair(tmp_path, identity, stranger) as (app, _, http):
             answer = http.post("/x").json()
             assert "another --peers-certificate" in answer["error"] and answer["exit_code"] == 3
             assert not app.callers
     finally:
-        spare.PATIENCE_S = patience
+        standby.PATIENCE_S = patience
 
 
 def test_a_spare_without_a_certificate_says_where_to_ask(tmp_path: Path) -> None:
     """It stands for election all the same."""
-    spare = Spare()
+    spare = Standby()
     spare.leader = Card("ctl1 (pid 4)", "", "t", CLOSED)
     with serving(tmp_path / "sock", spare) as made, local(tmp_path / "sock") as http:
         assert made.address == ""

@@ -22,11 +22,11 @@ from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError, Deposed, UserError
 from daqsched.serve.daemon import Daemon
 from daqsched.spec import EMPTY, Spec
-from daqsched.store import Contents, Store, nodes
+from daqsched.store import Contents, Store, zookeeper_nodes
 from daqsched.store.election import Card, Election
-from daqsched.store.keeper import Keeper, Place, place_of
 from daqsched.store.sqlite import SqliteStore
 from daqsched.store.zookeeper import ZooKeeperStore
+from daqsched.store.zookeeper_session import ZooKeeperPlace, ZooKeeperSession, place_of
 from daqsched.task import Hold, Record, Task
 from daqsched_executor.contract import Exit, Report
 from waiting import until
@@ -61,12 +61,12 @@ _places = (f"/daqsched/{os.getpid()}-{number}" for number in itertools.count())
 class Zookeepers:
     """Daemons' ends of one state, each with a session of its own."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ZooKeeperPlace) -> None:
         self.place = place
-        self.keepers: list[Keeper] = []
+        self.keepers: list[ZooKeeperSession] = []
 
-    def keeper(self, session_s: float = 10.0) -> Keeper:
-        keeper = Keeper(self.place, session_s)
+    def keeper(self, session_s: float = 10.0) -> ZooKeeperSession:
+        keeper = ZooKeeperSession(self.place, session_s)
         self.keepers.append(keeper)
         keeper.start()
         assert keeper.connected.wait(20)
@@ -84,7 +84,7 @@ class Zookeepers:
 @pytest.fixture
 def zookeepers(zoo: Zoo) -> Iterator[Zookeepers]:
     """A place in ZooKeeper where nothing is."""
-    made = Zookeepers(Place(zoo.servers, next(_places)))
+    made = Zookeepers(ZooKeeperPlace(zoo.servers, next(_places)))
     yield made
     made.stop()
 
@@ -211,15 +211,15 @@ def test_a_large_save_that_is_cut_off_happened_whole_or_not_at_all(
     store = zookeepers.open()
     store.save(records=before.items())
     store.save(documents={"x": b"1"})
-    really, left = nodes.Nodes._commit, iter(range(commits - 1, -1, -1))
+    really, left = zookeeper_nodes.ZooKeeperNodes._commit, iter(range(commits - 1, -1, -1))
 
-    def dying(self: nodes.Nodes, *what: object) -> None:
+    def dying(self: zookeeper_nodes.ZooKeeperNodes, *what: object) -> None:
         if next(left) == 0:
             raise InterruptedError("killed")
         really(self, *what)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(nodes.Nodes, "_commit", dying)
+        patched.setattr(zookeeper_nodes.ZooKeeperNodes, "_commit", dying)
         try:
             store.save(records=after.items(), documents={"x": None, "y": b"2"})
         except InterruptedError:
@@ -261,7 +261,7 @@ def test_a_lease_ends_before_anybody_else_can_begin(zookeepers: Zookeepers, zoo:
         until(lambda: told, "the lease is over")
         assert told[0] is False
         with pytest.raises(Deposed, match="does not answer|ended the session"):
-            keeper.vouch()
+            keeper.ensure_ownership()
     finally:
         zoo.signal(signal.SIGCONT)
 
@@ -280,7 +280,7 @@ def test_a_password_keeps_others_out(zookeepers: Zookeepers, zoo: Zoo, tmp_path:
     assert ours.open().framework_id() == "fw"
     with pytest.raises(UserError, match="--state-credentials"):
         zookeepers.open()
-    keeper = Keeper(place)
+    keeper = ZooKeeperSession(place)
     keeper.start()
     assert keeper.connected.wait(20)
     election = Election(keeper)
@@ -316,7 +316,7 @@ def test_a_password_keeps_others_out(zookeepers: Zookeepers, zoo: Zoo, tmp_path:
 
 def test_what_was_open_is_closed_with_a_password(zoo: Zoo) -> None:
     """A farm that began without one, and a stranger who was there first and stands before us."""
-    place = Place(zoo.servers, f"/opened-{os.getpid()}")
+    place = ZooKeeperPlace(zoo.servers, f"/opened-{os.getpid()}")
     other = KazooClient(zoo.servers)
     other.start()
     began = Zookeepers(place)
@@ -345,7 +345,7 @@ def test_what_was_open_is_closed_with_a_password(zoo: Zoo) -> None:
 
 def test_who_is_no_candidate_any_more_stands_again(zoo: Zoo) -> None:
     """Else nobody would lead when the leader goes."""
-    keeper = Keeper(Place(zoo.servers, f"/removed-{os.getpid()}"))
+    keeper = ZooKeeperSession(ZooKeeperPlace(zoo.servers, f"/removed-{os.getpid()}"))
     keeper.start()
     assert keeper.connected.wait(20)
     try:
@@ -368,8 +368,8 @@ def walk(client: KazooClient, path: str) -> Iterator[str]:
 
 def test_a_candidate_that_is_none_of_ours_ends_nobody(zoo: Zoo) -> None:
     """Without a password anybody may write one, and so keep us from leading: it is told, no more."""
-    place = Place(zoo.servers, f"/open-{os.getpid()}")
-    keeper = Keeper(place)
+    place = ZooKeeperPlace(zoo.servers, f"/open-{os.getpid()}")
+    keeper = ZooKeeperSession(place)
     keeper.start()
     assert keeper.connected.wait(20)
     try:
@@ -405,7 +405,7 @@ def test_nodes_that_somebody_else_wrote_are_a_sentence(
 ) -> None:
     """Each node there is, also by what would take all memory; where it can still be read it is as it was, and no traceback ends
     a daemon at its start."""
-    monkeypatch.setattr(nodes, "LARGEST", 8 << 20)
+    monkeypatch.setattr(zookeeper_nodes, "LARGEST", 8 << 20)
     store = zookeepers.open()
     store.save("fw", [revision(1)], [(("a", "h"), RECORD)], {"rollout": b"r"})
     keeper = zookeepers.keeper()

@@ -17,12 +17,12 @@ from daqsched.client import Client
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance
 from daqsched.serve.api import Api
-from daqsched.serve.look_api import SOME
 from daqsched.serve.planning import Turns
+from daqsched.serve.query_api import SOME
 from daqsched.serve.serving import Serving
 from daqsched.spec import Spec
-from daqsched.views import view
-from daqsched.views.view import Row
+from daqsched.views import status
+from daqsched.views.status import Row
 from served import Serve
 from waiting import until
 
@@ -143,7 +143,7 @@ def test_between_parts_of_a_look_at_all_instances_the_engine_does_other_work(
     """However large the farm: what comes while somebody asks for all of it waits for a thousand rows at most."""
     count = 3 * SOME + 7
     serve.client.apply(Spec(jobs=(job("readout", f"hlt[0001-{count:04}]"),)))
-    asked, row_of = serve.daemon.ask, view.row_of
+    asked, row_of = serve.daemon.ask, status.row_of
     #: What the engine did, in turn: how many rows, or None for another's question.
     turns: list[Optional[int]] = []
     seen: list[str] = []
@@ -163,7 +163,7 @@ def test_between_parts_of_a_look_at_all_instances_the_engine_does_other_work(
         asked(lambda engine, now: turns.append(None))
         return future
 
-    monkeypatch.setattr(view, "row_of", seeing)
+    monkeypatch.setattr(status, "row_of", seeing)
     monkeypatch.setattr(serve.daemon, "ask", noted)
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), timeout=60) as client:
         answer = client.get(f"http://daqsched/v1/{path}").json()

@@ -18,7 +18,7 @@ from daqcluster.machines.parts import CHECKOUT
 from daqsched.client import Client
 from daqsched.errors import DaqschedError
 from daqsched.protocol import StatusAnswer
-from daqsched.views.view import Row
+from daqsched.views.status import Row
 from forwarding import Index
 from waiting import until
 

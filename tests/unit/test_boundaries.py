@@ -14,17 +14,19 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "errors fill foreign forwarder hosts limits preflight protocol rollout select spec task times veil",
+    FRAMEWORK: "errors fill foreign forwarder hosts limits preflight protocol redaction rollout select spec task times",
     FRAMEWORK
-    / "engine": "__init__ applying asked backoff commands demand ends engine events farm incidents instance invariants leases"
-    " match moments offers order paces preflights reconciling rolling rollouts surveys tasks wanted",
+    / "engine": "__init__ applying backoff clock_shifts commands demand desired durations engine events farm incidents instance"
+    " invariants leases match offers operator_commands preflight_state preflight_steps reconciling rollout_state rollout_steps"
+    " start_order stop_order tasks",
     FRAMEWORK / "jobfile": "__init__ checks conflicts convert differences job parts rules variables",
-    FRAMEWORK / "logs": "__init__ answers count grep intervals kibana lines placing query retention seek tails",
+    FRAMEWORK
+    / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines query retention time_bisect",
     FRAMEWORK / "terminal": "__init__ heat",
-    FRAMEWORK / "views": "__init__ foresight placement plan snapshot view why",
+    FRAMEWORK / "views": "__init__ estimate placement plan snapshot status why",
     FRAMEWORK / "mesos": "incoming outgoing",
-    FRAMEWORK / "store": "__init__ kept lease",
-    FRAMEWORK / "serve": "room word",
+    FRAMEWORK / "store": "__init__ base ownership_lease",
+    FRAMEWORK / "serve": "connection_budget peer_token",
     EXECUTOR / "container": "frames order",
     EXECUTOR
     / "contract": "__init__ fingerprint foreign forwarding forwarding_rules job levels report stream sysctl template wire",
@@ -203,7 +205,7 @@ HTTP = {
     "logs/node.py": "Elasticsearch, for its official client, with bounds of its own",
     "logs/elastic.py": "that client, which reaches Elasticsearch through `logs/node.py` alone",
     "client.py": "our daemon, through its Unix socket",
-    "serve/spare.py": "our peers, who have shown their certificate",
+    "serve/standby.py": "our peers, who have shown their certificate",
 }
 
 
@@ -229,7 +231,7 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded errors fill foreign forwarder hosts limits preflight rollout select settings spec task times veil",
+    "bounded errors fill foreign forwarder hosts limits preflight redaction rollout select settings spec task times",
     "jobfile engine",
     "views",
     "protocol client",

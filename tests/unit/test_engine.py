@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from builders import World, job, of, offer, progress, rows
 from daqsched.engine import commands, events
-from daqsched.engine.asked import why_not
 from daqsched.engine.backoff import CAP_S
 from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S
+from daqsched.engine.operator_commands import why_not
 from daqsched.preflight import Question
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec
@@ -55,7 +55,8 @@ def test_an_order_goes_to_every_living_executor_that_is_meant() -> None:
     world.say(events.Held((("readout", "hlt02"),), "bob"))
     order = Order("1", "act", "alice", "dump")
     sent = of(
-        world.say(events.Ordered((("readout", "hlt01"), ("readout", "hlt02"), ("no", "where")), order)), commands.Send
+        world.say(events.OperatorCommanded((("readout", "hlt01"), ("readout", "hlt02"), ("no", "where")), order)),
+        commands.Send,
     )
     assert [(one.task_id, one.order) for one in sent] == [(world.task_of("readout"), order)]
 
@@ -108,7 +109,7 @@ def test_a_snooze_outlives_the_executor_that_was_told_of_it() -> None:
         )
         return [(one.order.name, one.order.kind) for one in of(world.say(event), commands.Send)]
 
-    world.say(events.Ordered((key,), Order("1", "snooze", "alice", until=world.now + 500.0)))
+    world.say(events.OperatorCommanded((key,), Order("1", "snooze", "alice", until=world.now + 500.0)))
     assert told(Report("running", snoozed=world.now + 500.0)) == []
     world.report(world.task_of("readout"), "TASK_FAILED")
     world.restart()
@@ -116,7 +117,7 @@ def test_a_snooze_outlives_the_executor_that_was_told_of_it() -> None:
     world.offers()
     assert told(Report("starting")) == [("port", "snooze"), ("control", "snooze")]
     assert told(Report("running", snoozed=world.now + 400.0)) == []
-    world.say(events.Ordered((key,), Order("2", "wake", "alice", "port")))
+    world.say(events.OperatorCommanded((key,), Order("2", "wake", "alice", "port")))
     assert told(Report("running")) == [("control", "snooze")]
     world.now += 501.0
     assert told(Report("running")) == []
@@ -132,9 +133,9 @@ def test_a_start_now_also_ends_the_schedulers_own_back_off() -> None:
     while record.due <= world.now:
         world.report(world.task_of("readout"), "TASK_FAILED")
         world.offers()
-    world.say(events.Ordered((key,), Order("1", "snooze", "alice")))
+    world.say(events.OperatorCommanded((key,), Order("1", "snooze", "alice")))
     assert world.engine.record(key) == record and record.due > world.now
-    world.say(events.Ordered((key,), Order("2", "retry", "alice")))
+    world.say(events.OperatorCommanded((key,), Order("2", "retry", "alice")))
     assert record.due == 0.0 and record.failures == 0
     world.offers()
     assert world.task_of("readout")

@@ -109,18 +109,18 @@ def test_no_count_is_forgotten() -> None:
 
 def test_trouble_with_elasticsearch_is_over_when_it_stores_lines(tmp_path: Path) -> None:
     """It stands in both files for as long as it lasts, with its beginning."""
-    complain = Warnings(io.StringIO())
-    status = Status(str(tmp_path), Counts, complain, Notifier({}))
-    complain("unreachable", "it does not answer")
-    complain("links", "a link is missing")
+    warn = Warnings(io.StringIO())
+    status = Status(str(tmp_path), Counts, warn, Notifier({}))
+    warn("unreachable", "it does not answer")
+    warn("links", "a link is missing")
     status.write()
     since = json.loads((tmp_path / "status.json").read_text())["trouble_since"]
-    complain("unreachable", "it still does not answer")
+    warn("unreachable", "it still does not answer")
     status.write()
     state = json.loads((tmp_path / "status.json").read_text())
     assert state["trouble_since"] == since > 0
     assert [one["sentence"] for one in state["troubles"]] == ["it still does not answer", "a link is missing"]
-    complain.stored()
+    warn.stored()
     status.write()
     state = json.loads((tmp_path / "status.json").read_text())
     assert state["trouble_since"] == 0 and [one["about"] for one in state["troubles"]] == ["links"]

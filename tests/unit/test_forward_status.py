@@ -92,12 +92,12 @@ def test_a_dead_letter_is_always_a_reason_to_print(tmp_path: Path, capsys: pytes
 def test_a_trouble_is_complained_about_once_in_a_while() -> None:
     """Two troubles are two lines; the same one again is not, soon."""
     out = io.StringIO()
-    complain = Warnings(out)
+    warn = Warnings(out)
     for _ in range(3):
-        complain("a", "no disk")
-        complain("b", "no server")
+        warn("a", "no disk")
+        warn("b", "no server")
     assert out.getvalue() == "daqsched-executor forward: no disk\ndaqsched-executor forward: no server\n"
-    assert complain.printed == 2
+    assert warn.printed == 2
 
 
 def test_dead_letters_are_rows_of_a_file_with_a_bound(tmp_path: Path) -> None:

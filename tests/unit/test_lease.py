@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daqsched.store.lease import Lease
+from daqsched.store.ownership_lease import OwnershipLease
 
 BEGUN = [("answer", 10.0, 10.1)]
 
@@ -30,7 +30,7 @@ def test_a_lease_lasts_two_thirds_of_a_session_from_the_last_question_that_was_a
     happened: list[tuple[str, float, float]], now: float, holds: bool, over: bool
 ) -> None:
     """A session of three seconds."""
-    lease = Lease(3.0)
+    lease = OwnershipLease(3.0)
     for what, asked_at, at in happened:
         lease.renewed(asked_at, at) if what == "answer" else lease.ended()
     assert (lease.holds(now), lease.over(now)) == (holds, over)

@@ -8,7 +8,7 @@ import pytest
 
 from builders import job, offer
 from daqsched.engine.events import Offer
-from daqsched.engine.match import Room, lacking
+from daqsched.engine.match import FreeResources, lacking
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def test_a_lacking_machine_says_what_it_has() -> None:
     """So that a typing mistake is seen; its own name is not said twice."""
     gpu = job(attributes={"gpu": "yes"})
     machine = offer("hlt03", hostname="hlt03", rack="r1")
-    assert Room(machine).refusal(gpu) == "hlt03 lacks the attribute gpu=yes (it has rack=r1)"
-    assert Room(offer("hlt03")).refusal(gpu) == "hlt03 lacks the attribute gpu=yes (it has none)"
+    assert FreeResources(machine).refusal(gpu) == "hlt03 lacks the attribute gpu=yes (it has rack=r1)"
+    assert FreeResources(offer("hlt03")).refusal(gpu) == "hlt03 lacks the attribute gpu=yes (it has none)"
     many = offer("hlt03", **{f"a{n}": "x" for n in range(9)})
-    assert str(Room(many).refusal(gpu)).endswith("(it has a0=x, a1=x, a2=x, a3=x, a4=x and 4 more)")
+    assert str(FreeResources(many).refusal(gpu)).endswith("(it has a0=x, a1=x, a2=x, a3=x, a4=x and 4 more)")
 
 
 def ranges(*parts: tuple[int, int]) -> Offer:
@@ -66,7 +66,7 @@ def test_fixed_ports_are_taken_and_others_found(
     offered: tuple[tuple[int, int], ...], wanted: dict[str, int], given: dict[str, int]
 ) -> None:
     """A number is asked for as it is, 0 is any that is free."""
-    room = Room(ranges(*offered))
+    room = FreeResources(ranges(*offered))
     assert room.refusal(job(ports=wanted)) is None
     assert room.take(job(ports=wanted)) == given
 
@@ -84,12 +84,12 @@ def test_ports_that_are_not_there_are_named(
     offered: tuple[tuple[int, int], ...], wanted: dict[str, int], reason: str
 ) -> None:
     """The crew sees which one."""
-    assert Room(ranges(*offered)).refusal(job(ports=wanted)) == reason
+    assert FreeResources(ranges(*offered)).refusal(job(ports=wanted)) == reason
 
 
 def test_two_jobs_of_one_offer_share_no_port() -> None:
     """What one has taken is not there for the next."""
-    room = Room(ranges((31000, 31002)))
+    room = FreeResources(ranges((31000, 31002)))
     fixed, two = job(ports={"x": 31001}), job(ports={"x": 0, "y": 0})
     assert room.take(fixed) == {"x": 31001}
     assert room.refusal(fixed) == "port 31001 is taken or not offered on hlt01"
@@ -99,6 +99,6 @@ def test_two_jobs_of_one_offer_share_no_port() -> None:
 
 def test_a_number_that_another_job_needs_is_given_away_last() -> None:
     """Else whoever takes any port could keep a job from ever starting."""
-    room = Room(ranges((31000, 31001)), frozenset({31000}))
+    room = FreeResources(ranges((31000, 31001)), frozenset({31000}))
     assert room.take(job(ports={"any": 0})) == {"any": 31001}
     assert room.take(job(ports={"any": 0})) == {"any": 31000}

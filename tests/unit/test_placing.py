@@ -1,9 +1,9 @@
-"""Lines that are dated after now, `daqsched.logs.placing`."""
+"""Lines that are dated after now, `daqsched.logs.future_lines`."""
 
 from __future__ import annotations
 
+from daqsched.logs.future_lines import ahead_words, placed
 from daqsched.logs.lines import Line
-from daqsched.logs.placing import ahead_words, placed
 
 NOW = 1_795_400_000.0
 

@@ -11,11 +11,21 @@ from rich.console import Console
 from builders import World, job, of, offer
 from daqsched import preflight
 from daqsched.engine import commands, events
-from daqsched.engine.surveys import why_waiting
-from daqsched.preflight import AT_ONCE, KEPT, TRIES, Answer, Cell, Question, Wall, not_asked, questions
+from daqsched.engine.preflight_steps import why_waiting
+from daqsched.preflight import (
+    AT_ONCE,
+    KEPT,
+    TRIES,
+    Cell,
+    PreflightFindings,
+    PreflightWall,
+    Question,
+    not_asked,
+    questions,
+)
 from daqsched.select import selection
 from daqsched.spec import JobSpec, Spec
-from daqsched.terminal import wall
+from daqsched.terminal import preflight_table
 from daqsched_executor.contract import Container, Findings, Probe
 
 
@@ -122,7 +132,7 @@ class Asked(World):
         """The survey ends in another way."""
         return self.say(events.TaskReported(self.surveys.pop(host), "agent-x", state, uuid="u", **more))  # type: ignore[arg-type]
 
-    def seen(self, id: str = "p1") -> Answer:
+    def seen(self, id: str = "p1") -> PreflightFindings:
         return self.engine.preflights.made[id].answer(lambda ask: why_waiting(self.engine, ask))
 
     def why(self, host: str, id: str = "p1") -> str:
@@ -316,17 +326,17 @@ def cell(name: str, release: str = "r9", problem: str = "") -> Cell:
     return Cell((name,), release, problem)
 
 
-def answer(*walls: Wall, not_asked: Optional[dict[str, str]] = None) -> Answer:
+def answer(*walls: PreflightWall, not_asked: Optional[dict[str, str]] = None) -> PreflightFindings:
     counts: dict[str, int] = {}
     for one in walls:
         counts[one.state] = counts.get(one.state, 0) + len(one.hosts)
-    return Answer("waiting" not in counts, counts, walls, not_asked or {})
+    return PreflightFindings("waiting" not in counts, counts, walls, not_asked or {})
 
 
-def text_of(found: Answer, width: int = 120) -> str:
+def text_of(found: PreflightFindings, width: int = 120) -> str:
     console = Console(width=width, no_color=True)
     with console.capture() as capture:
-        console.print(wall.table(found))
+        console.print(preflight_table.table(found))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
@@ -338,57 +348,60 @@ def test_two_hundred_hosts_with_three_bad_ones_fit_a_screen() -> None:
     missing = "/cvmfs/x/r9/bin/readout is missing: is the version published?"
     good = (cell("readout", "r8"), cell("readout", "r9"))
     bad = (cell("readout", "r8"), cell("readout", "r9", missing))
-    silent = [Wall((host,), "silent", reason=f"no offer from {host}: is its agent up?") for host in HOSTS[196:198]]
-    found = answer(Wall(HOSTS[:196], "ok", good), Wall(HOSTS[198:], "bad", bad), *silent)
+    silent = [
+        PreflightWall((host,), "silent", reason=f"no offer from {host}: is its agent up?") for host in HOSTS[196:198]
+    ]
+    found = answer(PreflightWall(HOSTS[:196], "ok", good), PreflightWall(HOSTS[198:], "bad", bad), *silent)
     assert text_of(found) == (
         "HOSTS         r8  r9  WHY\n"
         "hlt[001-196]  ok  ok\n"
         "hlt[197-198]  ?   ?   no offer from its host: is its agent up?\n"
         "hlt[199-200]  ok  NO  readout: /cvmfs/x/r9/bin/readout is missing: is the version published?"
     )
-    assert wall.summary(found) == "2 of 200 hosts can't start r9, 2 gave no answer; nothing was changed."
-    assert not wall.fine(found)
+    assert preflight_table.summary(found) == "2 of 200 hosts can't start r9, 2 gave no answer; nothing was changed."
+    assert not preflight_table.fine(found)
 
 
 @pytest.mark.parametrize(
     ("walls", "expected"),
     [
-        ([Wall(("a",), "ok", (cell("x", "r1"), cell("y", "r2")))], ("r1", "r2")),
-        ([Wall(("a",), "ok", (cell("x", "r1"), cell("y", "r1")))], ("x", "y")),
-        ([Wall(("a",), "ok", (cell("x", ""), cell("y", "r1")))], ("no version", "r1")),
-        ([Wall(("a",), "ok", tuple(cell(f"j{number}") for number in range(9)))], ("r9",)),
-        ([Wall(("a",), "silent", reason="why")], ()),
+        ([PreflightWall(("a",), "ok", (cell("x", "r1"), cell("y", "r2")))], ("r1", "r2")),
+        ([PreflightWall(("a",), "ok", (cell("x", "r1"), cell("y", "r1")))], ("x", "y")),
+        ([PreflightWall(("a",), "ok", (cell("x", ""), cell("y", "r1")))], ("no version", "r1")),
+        ([PreflightWall(("a",), "ok", tuple(cell(f"j{number}") for number in range(9)))], ("r9",)),
+        ([PreflightWall(("a",), "silent", reason="why")], ()),
     ],
     ids=["versions", "one version", "some without", "too many jobs", "nothing known"],
 )
-def test_columns_are_versions_or_jobs(walls: list[Wall], expected: tuple[str, ...]) -> None:
+def test_columns_are_versions_or_jobs(walls: list[PreflightWall], expected: tuple[str, ...]) -> None:
     """Jobs where there is one version of all, and few of them."""
-    assert wall.columns(answer(*walls)) == expected
+    assert preflight_table.columns(answer(*walls)) == expected
 
 
 def test_hosts_that_differ_only_in_what_is_well_are_alike() -> None:
     """Each readout machine runs a program of its own."""
-    jobs = [Wall((host,), "ok", (cell(f"job-{host}"),)) for host in HOSTS[:20]]
-    (line,) = wall.lines(answer(*jobs))
+    jobs = [PreflightWall((host,), "ok", (cell(f"job-{host}"),)) for host in HOSTS[:20]]
+    (line,) = preflight_table.lines(answer(*jobs))
     assert line.hosts == HOSTS[:20] and line.words == ("ok",)
 
 
 def test_a_job_that_is_not_on_a_host_is_no_mistake() -> None:
     """A dash, and no word of blame."""
-    found = answer(Wall(("a",), "ok", (cell("x"),)), Wall(("b",), "ok", (cell("y"),)))
-    assert [line.words for line in wall.lines(found)] == [("ok", "-"), ("-", "ok")]
+    found = answer(PreflightWall(("a",), "ok", (cell("x"),)), PreflightWall(("b",), "ok", (cell("y"),)))
+    assert [line.words for line in preflight_table.lines(found)] == [("ok", "-"), ("-", "ok")]
     assert (
-        wall.fine(found) and wall.summary(found) == "All 2 hosts can start all that was asked for; nothing was changed."
+        preflight_table.fine(found)
+        and preflight_table.summary(found) == "All 2 hosts can start all that was asked for; nothing was changed."
     )
 
 
 def test_one_problem_of_many_jobs_is_told_once() -> None:
     """With the names of the first, and the number of the rest; many problems are cut."""
     many = tuple(cell(f"j{number}", problem="user 'daq' is unknown on this machine") for number in range(5))
-    (line,) = wall.lines(answer(Wall(("a",), "bad", many)))
+    (line,) = preflight_table.lines(answer(PreflightWall(("a",), "bad", many)))
     assert line.reasons == ("j0, j1, j2 and 2 more: user 'daq' is unknown on this machine",)
     many = tuple(cell(f"j{number}", problem=f"p{number}") for number in range(9))
-    (line,) = wall.lines(answer(Wall(("a",), "bad", many)))
+    (line,) = preflight_table.lines(answer(PreflightWall(("a",), "bad", many)))
     assert len(line.reasons) == 6 and line.reasons[-1] == "and 4 more; --json has them all"
 
 
@@ -404,18 +417,24 @@ def test_one_problem_of_many_jobs_is_told_once() -> None:
 )
 def test_a_hosts_name_is_taken_out_of_a_sentence_and_left_in_a_path(sentence: str, shown: str) -> None:
     """So that the same reason on many hosts is one row, and a path stays the path that it is."""
-    (line,) = wall.lines(answer(Wall(("hlt01",), "silent", reason=sentence)))
+    (line,) = preflight_table.lines(answer(PreflightWall(("hlt01",), "silent", reason=sentence)))
     assert line.reasons == (shown,)
 
 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (answer(Wall(("a",), "ok", (cell("x"),))), "The host can start all that was asked for; nothing was changed."),
-        (answer(Wall(("a",), "bad", (cell("x", "", "p"),))), "1 of 1 host can't start x; nothing was changed."),
-        (answer(Wall(("a", "b"), "silent")), "2 of 2 hosts gave no answer; nothing was changed."),
         (
-            answer(Wall(("a",), "ok", (cell("x"),)), not_asked={"y": "it runs in a container"}),
+            answer(PreflightWall(("a",), "ok", (cell("x"),))),
+            "The host can start all that was asked for; nothing was changed.",
+        ),
+        (
+            answer(PreflightWall(("a",), "bad", (cell("x", "", "p"),))),
+            "1 of 1 host can't start x; nothing was changed.",
+        ),
+        (answer(PreflightWall(("a", "b"), "silent")), "2 of 2 hosts gave no answer; nothing was changed."),
+        (
+            answer(PreflightWall(("a",), "ok", (cell("x"),)), not_asked={"y": "it runs in a container"}),
             "The host can start all that was asked for, y not looked at (it runs in a container); nothing was changed.",
         ),
         (
@@ -424,17 +443,20 @@ def test_a_hosts_name_is_taken_out_of_a_sentence_and_left_in_a_path(sentence: st
         ),
     ],
 )
-def test_the_last_line_sums_up(found: Answer, words: str) -> None:
+def test_the_last_line_sums_up(found: PreflightFindings, words: str) -> None:
     """Numbers, what can't start, and that nothing was changed."""
-    assert wall.summary(found) == words
+    assert preflight_table.summary(found) == words
 
 
 def test_the_live_view_shows_how_many_have_answered() -> None:
     """And the rows that need eyes."""
-    found = answer(Wall(("a",), "ok", (cell("x"),)), Wall(("b",), "waiting", reason="b was asked and has not answered"))
+    found = answer(
+        PreflightWall(("a",), "ok", (cell("x"),)),
+        PreflightWall(("b",), "waiting", reason="b was asked and has not answered"),
+    )
     console = Console(width=100, no_color=True)
     with console.capture() as capture:
-        console.print(wall.live(found))
+        console.print(preflight_table.live(found))
     assert "1 of 2 hosts answered, 1 ok" in capture.get() and "its host was asked" in capture.get()
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from builders import World, job, of, rows
 from daqsched.engine import commands, events
-from daqsched.engine.ends import LONGEST_S
+from daqsched.engine.stop_order import LONGEST_S
 from daqsched.errors import JobError
 from daqsched.rollout import AT_ONCE, Strategy, check, depths, divide, parse_batches, sizes
 from daqsched.select import selection
 from daqsched.spec import Spec
-from daqsched.views.foresight import with_times
+from daqsched.views.estimate import with_times
 from daqsched.views.plan import plan
 from daqsched.views.snapshot import had, snapshot
 from daqsched_executor.contract import Exit, Report

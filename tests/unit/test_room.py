@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched.serve.room import HELD_BYTES, HELD_OF_ONE, Limits, Room, Seat
+from daqsched.serve.connection_budget import HELD_BYTES, HELD_OF_ONE, ConnectionBudget, Limits, Seat
 
 
 class Line:
     """A connection that notes when it is ended."""
 
-    def __init__(self, room: Room, caller: str, now: float = 0.0, limit_s: float = 10.0) -> None:
+    def __init__(self, room: ConnectionBudget, caller: str, now: float = 0.0, limit_s: float = 10.0) -> None:
         self.closed = False
         self.seat = Seat(caller, self._close)
         room.wait(self.seat, now, limit_s)
@@ -22,7 +22,7 @@ class Line:
 
 def test_the_oldest_of_who_has_most_makes_room() -> None:
     """Two thousand unfinished requests of one caller cost another none of its own."""
-    room = Room(Limits(incoming=10, answers=10))
+    room = ConnectionBudget(Limits(incoming=10, answers=10))
     honest = [Line(room, "crew"), Line(room, "crew")]
     many = [Line(room, "mallory") for _ in range(2000)]
     assert len(room) == 10 and not any(one.closed for one in honest)
@@ -33,7 +33,7 @@ def test_the_oldest_of_who_has_most_makes_room() -> None:
 
 def test_a_connection_whose_request_is_whole_is_not_ended_for_others() -> None:
     """It has left those that make room; it comes back for its next request."""
-    room = Room(Limits(incoming=2, answers=2))
+    room = ConnectionBudget(Limits(incoming=2, answers=2))
     asked = Line(room, "mallory")
     room.leave(asked.seat)
     assert len(room) == 0
@@ -45,7 +45,7 @@ def test_a_connection_whose_request_is_whole_is_not_ended_for_others() -> None:
 
 def test_who_has_shown_a_certificate_has_a_share_of_its_own() -> None:
     """Others behind the same address do not shut it out."""
-    room = Room(Limits(incoming=3, answers=3))
+    room = ConnectionBudget(Limits(incoming=3, answers=3))
     spare = Line(room, "10.0.0.5", now=7.0)
     room.rename(spare.seat, "the peer 10.0.0.5")
     assert (spare.seat.since, spare.seat.limit_s) == (7.0, 10.0)
@@ -55,7 +55,7 @@ def test_who_has_shown_a_certificate_has_a_share_of_its_own() -> None:
 
 def test_nobody_is_waited_for_without_end() -> None:
     """Each kind of waiting has its own limit."""
-    room = Room(Limits())
+    room = ConnectionBudget(Limits())
     header, body = Line(room, "a", 0.0, 10.0), Line(room, "a", 0.0, 60.0)
     assert room.overdue(10.0) == []
     assert room.overdue(11.0) == [header.seat]
@@ -66,7 +66,7 @@ def test_nobody_is_waited_for_without_end() -> None:
 
 def test_answers_are_bounded_for_one_and_for_all() -> None:
     """With a sentence; the last quarter is for those who have hardly anything under way."""
-    room = Room(Limits(incoming=8, answers=8))
+    room = ConnectionBudget(Limits(incoming=8, answers=8))
     assert [room.begin("a") for _ in range(4)] == [""] * 4
     assert "4 requests of yours" in room.begin("a")
     assert room.begin("b") == room.begin("b") == ""
@@ -80,7 +80,7 @@ def test_answers_are_bounded_for_one_and_for_all() -> None:
 
 def test_what_is_in_memory_of_requests_is_bounded() -> None:
     """For one caller and for all."""
-    room = Room(Limits())
+    room = ConnectionBudget(Limits())
     assert room.hold("a", HELD_OF_ONE) == "" and "too many large requests" in room.hold("a", 1)
     assert room.hold("b", HELD_BYTES - HELD_OF_ONE) == "" and room.hold("c", 1)
     room.give_back("a", HELD_OF_ONE)
@@ -90,7 +90,7 @@ def test_what_is_in_memory_of_requests_is_bounded() -> None:
 @given(st.lists(st.tuples(st.sampled_from("wlrdeb"), st.integers(0, 11), st.integers(0, 3)), max_size=200))
 def test_the_count_is_right_after_anything(steps: list[tuple[str, int, int]]) -> None:
     """Whatever comes in whatever order: as many are incoming as there are, never more than may be."""
-    room = Room(Limits(incoming=5, answers=5))
+    room = ConnectionBudget(Limits(incoming=5, answers=5))
     inside: set[Seat] = set()
     seats = [Seat(number % 4, lambda: None) for number in range(12)]
     for one in seats:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daqsched.errors import UserError
-from daqsched.logs.follow import LAG_S, LATE_S, Lateness, Stored
+from daqsched.logs.follow import LAG_S, LATE_S, Lateness, StoredLines
 from daqsched.logs.lines import Line, format_line, json_line, line_of
 from daqsched.logs.query import Wanted, levels_from, query, same_stream, sorting, stored_since
 from daqsched.times import moment
@@ -294,7 +294,7 @@ def test_when_a_line_was_seen_is_told_where_it_names_another_time() -> None:
 
 def test_how_far_indices_were_filled_is_remembered_until_it_is_settled() -> None:
     """Numbers never go back; an index that is away for a moment keeps its own."""
-    stored = Stored()
+    stored = StoredLines()
     assert stored.settled() == {}
     stored.note({"a": 5}, 100.0)
     stored.note({"a": 3, "b": 1}, 101.0)
@@ -308,7 +308,7 @@ def test_how_far_indices_were_filled_is_remembered_until_it_is_settled() -> None
 
 def test_what_no_look_saw_does_not_settle() -> None:
     """While Elasticsearch is away, or a shard fails, nothing is taken for seen; an index that is made anew is unknown."""
-    stored = Stored()
+    stored = StoredLines()
     stored.note({"a": 5, "b": 2}, 100.0, 100.0)
     for second in range(1, 60):
         stored.note({"a": 5 + second}, 100.0 + second, 101.0)

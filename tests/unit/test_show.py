@@ -8,7 +8,7 @@ from daqsched.protocol import WhyAnswer
 from daqsched.terminal.canvas import Canvas
 from daqsched.terminal.show import last_words
 from daqsched.terminal.show_changes import why_lines
-from daqsched.views.view import Row
+from daqsched.views.status import Row
 from daqsched.views.why import Story
 from daqsched_executor.contract import Exit, Report
 

@@ -178,7 +178,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     "apply without": lambda world: world.apply(job("first", "hlt00")),
     "stop": stop,
     "start": lambda world: world.say(events.Released((KEY,), "eve")),
-    "retry": lambda world: world.say(events.Ordered((KEY,), Order("1", "retry", "eve"))),
+    "retry": lambda world: world.say(events.OperatorCommanded((KEY,), Order("1", "retry", "eve"))),
     "restart": lambda world: world.say(events.RestartAsked((KEY,), "eve")),
     "aside": aside,
     "return": lambda world: world.say(events.Returned(("hlt01",), "eve")),

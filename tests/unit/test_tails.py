@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
-from daqsched.logs import seek as seek_module
-from daqsched.logs import tails
-from daqsched.logs.seek import Ahead, Seek
-from daqsched.logs.tails import PAGE, Backwards, Forwards, Found, matcher, own_time, places, split
+from daqsched.logs import file_tails
+from daqsched.logs import time_bisect as seek_module
+from daqsched.logs.file_tails import PAGE, Backwards, Forwards, Found, matcher, own_time, places, split
+from daqsched.logs.time_bisect import Ahead, TimeBisect
 
 
 def last(data: bytes, most: int, test=lambda line: True, final: bool = False) -> tuple[list[Found], int]:  # type: ignore[no-untyped-def]
@@ -38,12 +38,12 @@ TEXTS = some.lists(some.binary(max_size=30).map(lambda text: text.replace(b"\n",
 def test_the_last_lines_are_the_last_of_all_lines(lines: list[bytes], rest: bytes, most: int, piece: int) -> None:
     """In pieces of any size, which cut lines anywhere; reading forwards from there gives the rest, once."""
     data = b"".join(line + b"\n" for line in lines) + rest
-    before = tails.FIRST, tails.PIECE
-    tails.FIRST = tails.PIECE = piece
+    before = file_tails.FIRST, file_tails.PIECE
+    file_tails.FIRST = file_tails.PIECE = piece
     try:
         found, end = last(data, most)
     finally:
-        tails.FIRST, tails.PIECE = before
+        file_tails.FIRST, file_tails.PIECE = before
     assert found == whole(data)[-most:]
     assert end == data.rfind(b"\n") + 1
     forwards = Forwards(end)
@@ -72,7 +72,7 @@ def test_a_last_line_without_newline_is_one_when_nobody_writes_any_more() -> Non
 
 def test_a_hole_is_left_out_with_the_rest_of_the_line_that_it_ends_in() -> None:
     """And nothing before it is asked for, as there is nothing."""
-    data = bytes(4 * tails.PIECE) + b"half a line\nwhole\nlast\n"
+    data = bytes(4 * file_tails.PIECE) + b"half a line\nwhole\nlast\n"
     asked = []
     tail = Backwards(len(data), 100, lambda line: True)
     while tail.wants() is not None:
@@ -95,7 +95,7 @@ def test_only_lines_that_pass_the_test_count() -> None:
 
 def test_a_search_for_what_is_rare_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """And says how far it came."""
-    monkeypatch.setattr(tails, "MOST", 100_000)
+    monkeypatch.setattr(file_tails, "MOST", 100_000)
     tail = Backwards(10_000_000, 1, lambda line: False)
     while tail.wants() is not None:
         tail.feed(b"line\n" * ((tail.wants() or (0, 0))[1] // 5))
@@ -159,9 +159,9 @@ def test_words_are_found_as_elasticsearch_would(text: str, line: str, holds: boo
 # -- a moment in a file ----------------------------------------------------------------------------------------------
 
 
-def sought(data: bytes, moment: float) -> tuple[Seek, int]:
+def sought(data: bytes, moment: float) -> tuple[TimeBisect, int]:
     """The search for a moment in a file with this content, and how many pieces it took."""
-    seek, pieces = Seek(len(data), moment), 0
+    seek, pieces = TimeBisect(len(data), moment), 0
     while (asked := seek.wants()) is not None:
         seek.feed(data[asked[0] : asked[0] + asked[1]])
         pieces += 1
@@ -225,7 +225,7 @@ def test_a_moment_in_a_large_file_costs_few_pieces() -> None:
 
 def test_a_file_that_cannot_be_read_ends_the_search() -> None:
     """Nothing is asked for again."""
-    seek = Seek(1_000_000, BEGIN)
+    seek = TimeBisect(1_000_000, BEGIN)
     seek.stop()
     assert seek.wants() is None and not seek.timed
     reading = Ahead(0, 1_000_000, 5, lambda time, line: True)

@@ -9,14 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched.serve.word import FRESH_S, HEADER, REMEMBERED, Judge, Untrusted, Word, digest_of, read, sign
+from daqsched.serve.peer_token import (
+    FRESH_S,
+    HEADER,
+    REMEMBERED,
+    PeerToken,
+    TokenJudge,
+    Untrusted,
+    digest_of,
+    read,
+    sign,
+)
 
 KEY = b"k" * 32
 NOW = 1_800_000_000.0
 BODY = b'{"select": ["*"]}'
 
 
-def word(**other: object) -> Word:
+def word(**other: object) -> PeerToken:
     """One that is right, but for what is given."""
     told = {
         "to": "leader",
@@ -31,21 +41,21 @@ def word(**other: object) -> Word:
         "time": NOW,
         "nonce": "n",
     }
-    return msgspec.convert({**told, **other}, Word)
+    return msgspec.convert({**told, **other}, PeerToken)
 
 
 def headers(text: str) -> list[tuple[bytes, bytes]]:
     return [(b"accept", b"*/*"), (HEADER.encode(), text.encode("latin-1"))]
 
 
-def hear(judge: Judge, one: Word, now: float = NOW, body: bytes = BODY) -> None:
+def hear(judge: TokenJudge, one: PeerToken, now: float = NOW, body: bytes = BODY) -> None:
     judge.hear(one, "POST", "/v1/stop?x=1", body, now)
 
 
 def test_what_was_signed_is_read() -> None:
     """All of it, names of any script too."""
     assert read(KEY, headers(sign(KEY, word()))) == word()
-    hear(Judge("leader"), word())
+    hear(TokenJudge("leader"), word())
 
 
 @given(st.data())
@@ -68,7 +78,7 @@ def test_anything_else_is_refused(value: bytes) -> None:
 def test_what_is_signed_but_not_a_word_is_refused() -> None:
     """A peer of another version."""
     text = base64.urlsafe_b64encode(b'{"to": "leader"}').decode()
-    from daqsched.serve.word import _signature
+    from daqsched.serve.peer_token import _signature
 
     with pytest.raises(Untrusted, match="not understood"):
         read(KEY, headers(f"{text}.{_signature(KEY, text)}"))
@@ -102,12 +112,12 @@ def test_another_key_is_refused() -> None:
 def test_a_word_for_something_else_is_refused(told: dict[str, object], why: str) -> None:
     """For another daemon, request, body or time."""
     with pytest.raises(Untrusted, match=why):
-        hear(Judge("leader"), word(**told))
+        hear(TokenJudge("leader"), word(**told))
 
 
 def test_a_word_counts_once() -> None:
     """Also as late as it is fresh at all, by a clock that is ahead."""
-    judge = Judge("leader")
+    judge = TokenJudge("leader")
     hear(judge, word(time=NOW + FRESH_S))
     for later in (0.0, FRESH_S, 2 * FRESH_S):
         with pytest.raises(Untrusted, match="heard before"):
@@ -116,7 +126,7 @@ def test_a_word_counts_once() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     """More than that are refused until the older ones are forgotten."""
-    judge = Judge("leader")
+    judge = TokenJudge("leader")
     for number in range(REMEMBERED):
         hear(judge, word(nonce=str(number)))
     with pytest.raises(Untrusted, match="as many as are remembered"):

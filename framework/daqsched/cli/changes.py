@@ -48,8 +48,8 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
 
     Ends with status 6 where there is a difference, 0 where there is none.
     """
+    from daqsched.redaction import veiled
     from daqsched.terminal import show_changes
-    from daqsched.veil import veiled
     from daqsched.views.plan import plan
 
     client = connect(path)

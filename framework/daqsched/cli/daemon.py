@@ -116,10 +116,10 @@ def serve(
     )
     if is_place(state):
         # kazoo is read by those who need it
-        from daqsched.serve import shared
-        from daqsched.store.keeper import place_of
+        from daqsched.serve import ensemble
+        from daqsched.store.zookeeper_session import place_of
 
-        shared.run(told, place_of(state, state_credentials), new_framework, peers, peers_certificate)
+        ensemble.run(told, place_of(state, state_credentials), new_framework, peers, peers_certificate)
         return
     from daqsched.serve.start import run
 

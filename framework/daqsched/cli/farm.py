@@ -115,10 +115,10 @@ def follow(
 def _ask_first(client: Any, spec: Any, only: Sequence[str], quiet: bool) -> None:
     """Raise `NotRunning` where a preflight finds that something would not start."""
     from daqsched.cli.preflight import PATIENCE_S, ask, show
-    from daqsched.terminal import wall
+    from daqsched.terminal import preflight_table
 
     answer = ask(client, spec, only, PATIENCE_S, quiet)
-    if not wall.fine(answer):
+    if not preflight_table.fine(answer):
         if not quiet:
             show(answer)
         raise NotRunning("not applied, because not all hosts could start all of it")

@@ -66,8 +66,8 @@ def show(path: Path, file: Path, select: str, settings: Sequence[str], as_json: 
     its own account.
     """
     from daqsched.jobfile.differences import changed
+    from daqsched.redaction import WHY, hides
     from daqsched.spec import plain
-    from daqsched.veil import WHY, hides
 
     spec = spec_of(lambda: connect(path), str(file), settings)
     name, _, host = select.partition("@")

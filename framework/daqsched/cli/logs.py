@@ -117,8 +117,8 @@ def logs(
     """
     from daqsched import times
     from daqsched.logs import grep
+    from daqsched.logs.future_lines import ahead_words
     from daqsched.logs.lines import format_line, json_line
-    from daqsched.logs.placing import ahead_words
     from daqsched.logs.query import Wanted, levels_from
 
     kind = _kind(follow, count, words)
@@ -147,7 +147,7 @@ def logs(
 
     hint = grep.hint(wanted.text)
     if hint:
-        _complain(hint)
+        _warn(hint)
     begin: Optional[float] = None
     source = _source(path, wanted, "" if sandbox else elasticsearch, index, words, runs, told=not sandbox)
     try:
@@ -168,7 +168,7 @@ def logs(
             say(f"---------- {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment))} ----------", err=True)
             _show_all(after, show)
             if not before and not after:
-                _complain(source.nothing())
+                _warn(source.nothing())
         elif kind == "--around":
             before, line, after = source.around_line(words["around"], words["scope"], most)
             _show_all(before, show)
@@ -182,9 +182,9 @@ def logs(
             begin = lines[0].time if lines and len(lines) >= most else None
             ahead = ahead_words(lines, now)
             if ahead:
-                _complain(ahead)
+                _warn(ahead)
             if not lines:
-                _complain(source.nothing())
+                _warn(source.nothing())
         lacks = source.lacking(begin)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -195,7 +195,7 @@ def logs(
     finally:
         source.close()
     for sentence in lacks:
-        _complain(f"this is not all: {sentence}")
+        _warn(f"this is not all: {sentence}")
     if lacks:
         sys.exit(PARTIAL)
 
@@ -209,18 +209,18 @@ def _source(
     path: Path, wanted: Wanted, elasticsearch: str, index: str, words: dict[str, str], runs: Sequence[str], told: bool
 ) -> Source:
     """Elasticsearch, or the sandboxes where none is named; ``told``: nobody asked for those."""
-    from daqsched.logs.sources import Printed, Stored
+    from daqsched.logs.sources import SandboxSource, StoredSource
     from daqsched_executor.contract.forwarding import Access
 
     if elasticsearch:
         access = Access(words["ca"], words["user_file"], words["api_key_file"])
-        return Stored(elasticsearch, access, index, wanted, _complain)
+        return StoredSource(elasticsearch, access, index, wanted, _warn)
     if runs:
         raise UserError(
             "--run needs Elasticsearch: lines out of the sandboxes do not say which run they are of"
             + (" (the daemon knows no Elasticsearch; --elasticsearch names one)" if told else "")
         )
-    return Printed(connect(path), wanted, _complain)
+    return SandboxSource(connect(path), wanted, _warn)
 
 
 def _kind(follow: bool, count: bool, words: dict[str, str]) -> str:
@@ -242,7 +242,7 @@ def _since(text: str, now: float) -> float:
         raise UserError(f"--new took {text!r} for its time: write the jobs before it, or --new=1h ({error})") from error
 
 
-def _complain(sentence: str) -> None:
+def _warn(sentence: str) -> None:
     say(f"daqsched logs: {sentence}", err=True)
 
 

@@ -37,32 +37,32 @@ def preflight(
     """Ask all hosts whether they could start what FILE names; change nothing."""
     from daqsched.jobfile.load import load
     from daqsched.jobfile.variables import parse
-    from daqsched.terminal import wall
+    from daqsched.terminal import preflight_table
 
     answer = ask(connect(path), load(file, parse(settings)), only, timeout, quiet=as_json)
     if as_json:
         print_json(answer)
     else:
         show(answer)
-    if not wall.fine(answer):
+    if not preflight_table.fine(answer):
         sys.exit(NotRunning.exit_code)
 
 
 def show(answer: Any) -> None:
     """The wall, and the line that sums it up."""
-    from daqsched.terminal import wall
+    from daqsched.terminal import preflight_table
 
     console = canvas()
     if answer.wall:
-        console.print(wall.table(answer))
-    console.print(wall.summary(answer), style="green" if wall.fine(answer) else "bold red")
+        console.print(preflight_table.table(answer))
+    console.print(preflight_table.summary(answer), style="green" if preflight_table.fine(answer) else "bold red")
 
 
 def ask(client: Any, spec: Any, only: Sequence[str], timeout: float, quiet: bool) -> Any:
     """Ask, and follow until all have answered or the time is over; returns the last `daqsched.preflight.Answer`."""
     from rich.live import Live
 
-    from daqsched.terminal import wall
+    from daqsched.terminal import preflight_table
 
     begun = client.preflight(spec, only, timeout)
     live = Live(console=canvas(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
@@ -73,9 +73,9 @@ def ask(client: Any, spec: Any, only: Sequence[str], timeout: float, quiet: bool
             live.start()
         # the daemon ends it when the time is over
         while not found.answer.done:
-            counts = wall.counts(found.answer)
+            counts = preflight_table.counts(found.answer)
             if live:
-                live.update(wall.live(found.answer))
+                live.update(preflight_table.live(found.answer))
             elif not quiet and counts != said:
                 said = counts
                 say(counts)

@@ -11,7 +11,7 @@ One thread owns an engine. Its rules, in short:
 - a machine that is found by attributes is remembered until its own offer, or the crew, says otherwise;
 - offers are asked for while something waits, and suppressed while nothing does and no new machine could be of use.
 
-Inside, imports go one way: `engine` (which event goes where) -> `offers`, `tasks`, `wanted`, `surveys` (what each kind of
-event leads to) -> `farm` (the instances and their indexes) -> `order` (what comes after what), `preflights` (hosts that
+Inside, imports go one way: `engine` (which event goes where) -> `offers`, `tasks`, `desired`, `preflight_steps` (what each kind of
+event leads to) -> `farm` (the instances and their indexes) -> `start_order` (what comes after what), `preflight_state` (hosts that
 are asked whether jobs could start) -> `instance`.
 """

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Callable, Optional
 
-from daqsched.engine import commands, events, rollouts
+from daqsched.engine import commands, events, rollout_steps
 from daqsched.engine.commands import Revision
+from daqsched.engine.desired import belongs, retire, want
 from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes
-from daqsched.engine.wanted import belongs, retire, want
 from daqsched.hosts import expand
 from daqsched.rollout import Strategy
 from daqsched.select import selection
@@ -27,7 +27,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> None:
     farm.out.append(commands.SaveRevision(farm.revision))
     farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}{part}")
     if farm.rolling.active is not None:
-        rollouts.end(farm, "aborted", f"by revision {number}", now)
+        rollout_steps.end(farm, "aborted", f"by revision {number}", now)
     known = {job.name: job for job in farm.spec.jobs}
     mixed = list(farm.mixed)
     farm.want(event.spec)
@@ -44,7 +44,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> None:
     if farm.by_attribute:
         farm.demand.renewed()
     if change.pending and change.strategy is not None:
-        rollouts.begin(farm, "apply", change.pending, change.strategy, event.user, event.message, before, now)
+        rollout_steps.begin(farm, "apply", change.pending, change.strategy, event.user, event.message, before, now)
 
 
 class _Change:

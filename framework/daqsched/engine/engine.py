@@ -9,24 +9,24 @@ import msgspec
 
 from daqsched.engine import (
     applying,
-    asked,
+    clock_shifts,
     commands,
+    desired,
     events,
     invariants,
     leases,
-    moments,
     offers,
+    operator_commands,
+    preflight_steps,
     reconciling,
-    rollouts,
-    surveys,
+    rollout_steps,
     tasks,
-    wanted,
 )
 from daqsched.engine.commands import Command, Revision
-from daqsched.engine.ends import LONGEST_S
-from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, PACES, ROLLOUT, VOUCH_S, Farm, patience
+from daqsched.engine.durations import MeasuredDuration, MeasuredDurations
+from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, CONFIRM_S, PACES, ROLLOUT, Farm, patience
 from daqsched.engine.instance import Key
-from daqsched.engine.paces import Pace, Paces
+from daqsched.engine.stop_order import LONGEST_S
 from daqsched.limits import brief
 from daqsched.spec import EMPTY, Spec
 from daqsched.task import Record
@@ -46,12 +46,12 @@ class Engine(Farm):
         or the last one; ``document`` one of `farm`'s documents."""
         self.framework_id = framework_id
         leases.restored(self, document(ASIDE))
-        wanted.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
-        rollouts.restored(self, document(ROLLOUT), document(BATCHES))
+        desired.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
+        rollout_steps.restored(self, document(ROLLOUT), document(BATCHES))
         paces = document(PACES)
         if paces is not None:
             try:
-                self.paces = Paces(msgspec.msgpack.decode(paces, type=dict[str, Pace]))
+                self.paces = MeasuredDurations(msgspec.msgpack.decode(paces, type=dict[str, MeasuredDuration]))
             except (msgspec.MsgspecError, ValueError) as error:
                 self.troubles.append(f"how long programs take can't be read ({brief(str(error))}): it is measured anew")
         for instance in self.instances.values():
@@ -72,15 +72,15 @@ class Engine(Farm):
         """Take in what happened at ``now`` (seconds since the epoch) and return what to do, saves first."""
         self.out, self.dirty = [], {}
         if not self.last:
-            moments.read_back(self, now)
-        elif now < self.last - moments.TOLERANCE_S:
-            moments.set_back(self, self.last - now)
+            clock_shifts.read_back(self, now)
+        elif now < self.last - clock_shifts.TOLERANCE_S:
+            clock_shifts.set_back(self, self.last - now)
         self.last = now
         self.then = [event]
         while self.then:
             following = self.then.pop(0)
             _HANDLERS[type(following)](self, following, now)
-            rollouts.step(self, now)
+            rollout_steps.step(self, now)
         self.kill_due(now)
         if self.connected:
             wish = self.demand.ask(*self.wants_offers, now)
@@ -97,9 +97,9 @@ class Engine(Farm):
 
     def next_tick(self, now: float) -> float:
         """When `Ticked` is wanted next, at the latest."""
-        if now < self.last - moments.TOLERANCE_S:
+        if now < self.last - clock_shifts.TOLERANCE_S:
             return now  # the clock was set back
-        at = min(self.reconcile_at, self.vouch_at, self.preflights.due(), self.rolling.due, leases.due(self))
+        at = min(self.reconcile_at, self.confirm_at, self.preflights.due(), self.rolling.due, leases.due(self))
         if self.timers:
             at = min(at, self.timers[0][0])
         if self.connected and any(self.wants_offers):
@@ -115,7 +115,7 @@ def _registered(farm: Farm, event: events.Registered, now: float) -> None:
         farm.out.append(commands.SaveFrameworkId(event.framework_id))
     farm.note(f"registered with {event.master} as {event.framework_id}")
     reconciling.all_tasks(farm, now)
-    farm.vouch_at, farm.vouch_gap = now + VOUCH_S, VOUCH_S
+    farm.confirm_at, farm.confirm_gap = now + CONFIRM_S, CONFIRM_S
     for instance in farm.by_task.values():
         if instance.task.killed:
             farm.out.append(commands.Kill(instance.task.id, instance.task.agent_id))
@@ -125,15 +125,15 @@ def _disconnected(farm: Farm, event: events.Disconnected, now: float) -> None:
     if farm.connected:
         farm.note(f"lost the connection to {farm.master}; running jobs go on")
     farm.connected = False
-    farm.reconcile_at = farm.vouch_at = float("inf")
+    farm.reconcile_at = farm.confirm_at = float("inf")
 
 
 def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
-    surveys.ticked(farm, now)
+    preflight_steps.ticked(farm, now)
     leases.ticked(farm, now)
     if now >= farm.reconcile_at:
         reconciling.some_tasks(farm, now)
-    if now >= farm.vouch_at:
+    if now >= farm.confirm_at:
         reconciling.silent_tasks(farm, now)
     asked = []
     while farm.timers and farm.timers[0][0] <= now:
@@ -169,16 +169,16 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     events.TaskReported: tasks.reported,
     events.LaunchRefused: offers.launch_refused,
     events.JobsApplied: applying.applied,
-    events.RestartAsked: rollouts.restart_asked,
-    events.RolloutSteered: rollouts.steered,
-    events.GuardAnswered: rollouts.guard_answered,
+    events.RestartAsked: rollout_steps.restart_asked,
+    events.RolloutSteered: rollout_steps.steered,
+    events.GuardAnswered: rollout_steps.guard_answered,
     events.PutAside: leases.put_aside,
     events.Returned: leases.returned,
     events.Borrowed: leases.borrowed,
     events.BorrowEnded: leases.borrow_ended,
-    events.Held: wanted.held,
-    events.Released: wanted.released,
-    events.PreflightAsked: surveys.asked,
-    events.Ordered: asked.given,
+    events.Held: desired.held,
+    events.Released: desired.released,
+    events.PreflightAsked: preflight_steps.asked,
+    events.OperatorCommanded: operator_commands.given,
     events.Ticked: _ticked,
 }

@@ -175,7 +175,7 @@ class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     not_asked: dict[str, str] = {}
 
 
-class Ordered(msgspec.Struct, frozen=True, tag=True):
+class OperatorCommanded(msgspec.Struct, frozen=True, tag=True):
     """Someone asks something of the executors of these (job, host)."""
 
     keys: tuple[tuple[str, str], ...]
@@ -203,7 +203,7 @@ Event = Union[
     BorrowEnded,
     Held,
     Released,
-    Ordered,
+    OperatorCommanded,
     Ticked,
     PreflightAsked,
 ]
@@ -220,7 +220,7 @@ __all__ = [
     "LaunchRefused",
     "Offer",
     "OffersArrived",
-    "Ordered",
+    "OperatorCommanded",
     "PreflightAsked",
     "PutAside",
     "Registered",

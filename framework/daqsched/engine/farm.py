@@ -2,7 +2,7 @@
 
 What an instance may do follows from its job and its record alone. Whoever changes one of them calls `Farm.settle`
 afterwards, the one place that files it: among those that wait for an offer, those that wait for another job, those whose
-host nobody can vouch for. What that costs depends on those whom the change concerns, never on the farm.
+host nobody can confirm. What that costs depends on those whom the change concerns, never on the farm.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import msgspec
 from daqsched.engine import commands, events
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import ByHost, Demand
-from daqsched.engine.ends import LONGEST_S, Ends
+from daqsched.engine.durations import MeasuredDurations
 from daqsched.engine.events import Attributes
 from daqsched.engine.incidents import Incidents
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, canonical, lacking
-from daqsched.engine.order import Order
-from daqsched.engine.paces import Paces
-from daqsched.engine.preflights import Preflights
-from daqsched.engine.rolling import Rolling
+from daqsched.engine.preflight_state import PreflightState
+from daqsched.engine.rollout_state import RolloutState
+from daqsched.engine.start_order import StartOrder
+from daqsched.engine.stop_order import LONGEST_S, StopOrder
 from daqsched.hosts import expand
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, run_digests
 from daqsched.task import Aside, Record, Task
@@ -35,9 +35,9 @@ REFUSE_S = 3600.0
 ASK_S, RECONCILE_S = 15.0, 600.0
 #: About so many tasks at once.
 RECONCILE_SOME = 1000
-#: Tasks that nobody vouched for since the master took us: asked about after this long, ever more rarely up to the cap. A
+#: Tasks that nobody confirmed since the master took us: asked about after this long, ever more rarely up to the cap. A
 #: master that has just started does not answer for agents that are not back yet, and says nothing when they are.
-VOUCH_S, VOUCH_CAP_S = 2.0, 60.0
+CONFIRM_S, CONFIRM_CAP_S = 2.0, 60.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
@@ -70,12 +70,12 @@ class Farm:
         self.by_task: dict[str, Instance] = {}
         #: Instances that could start now.
         self.waiting: ByHost[Instance] = ByHost()
-        #: Instances whose task nobody can vouch for.
+        #: Instances whose task nobody can confirm.
         self.lost: ByHost[Instance] = ByHost()
         #: Instances on machines that were found by their attributes.
         self.found: ByHost[Instance] = ByHost()
         #: Which jobs come before which.
-        self.order = Order()
+        self.order = StartOrder()
         #: (attribute, value) -> the jobs that run on all machines with these attributes, under the first of theirs.
         self.by_attribute: dict[tuple[str, str], list[JobSpec]] = {}
         #: The job that forwards the lines of all others, where there is one.
@@ -83,20 +83,20 @@ class Farm:
         #: Port numbers that jobs ask for by number.
         self.fixed_ports: frozenset[int] = frozenset()
         #: Those whose tasks are to end, in order.
-        self.ends = Ends()
+        self.ends = StopOrder()
         #: job -> hosts where it is not (yet) as the spec in force says: behind, or left out.
         self.mixed: dict[str, dict[str, None]] = {}
         self.left_out: dict[Key, None] = {}
         #: The change that is on its way batch by batch, or the last one that was.
-        self.rolling = Rolling()
+        self.rolling = RolloutState()
         #: Hosts that someone put aside, and until when the first of them is.
         self.aside: dict[str, Aside] = {}
-        self.paces = Paces()
+        self.paces = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()
         #: It was said that agents take the word of anybody for an executor's.
         self.said_unauthenticated = False
-        self.preflights = Preflights()
+        self.preflights = PreflightState()
         #: (when, key): look at this instance then.
         self.timers: list[tuple[float, Key]] = []
         #: When each host last made an offer, and what it has.
@@ -105,8 +105,8 @@ class Farm:
         self.reconcile_at = float("inf")
         #: Tasks that are still to be asked about in this round.
         self.unasked: list[str] = []
-        #: When to ask about the tasks that nobody vouched for yet, and how long after that again.
-        self.vouch_at, self.vouch_gap = float("inf"), VOUCH_S
+        #: When to ask about the tasks that nobody confirmed yet, and how long after that again.
+        self.confirm_at, self.confirm_gap = float("inf"), CONFIRM_S
         #: Events that follow from this step.
         self.then: list[events.Event] = []
         #: What could not be taken over from the last daemon, a sentence each.
@@ -153,7 +153,7 @@ class Farm:
             # also after a restart of the daemon, which knows neither what it sent nor what changed meanwhile
             if task.killed:
                 self.ends.begin(instance, task.killed)
-            elif self.unwelcome(instance):
+            elif self.must_stop(instance):
                 self.end(instance, now)
             self.arm(max(task.launched + ASK_S, now), instance)
 
@@ -209,10 +209,10 @@ class Farm:
 
     def spare(self, instance: Instance) -> None:
         """Let its task live if it was not told to end yet and nothing speaks against it any more."""
-        if instance.ending and not instance.task.killed and not self.unwelcome(instance):
+        if instance.ending and not instance.task.killed and not self.must_stop(instance):
             self.ends.cancel(instance)
 
-    def unwelcome(self, instance: Instance) -> bool:
+    def must_stop(self, instance: Instance) -> bool:
         """Whether its task is not what should run there."""
         record = instance.record
         return (
@@ -323,7 +323,7 @@ class Farm:
             known.setdefault(host, instance.record.attributes or {})
         return tuple(sorted(host for host, has in known.items() if lacking(has, job.attributes) is None))
 
-    def homeless(self) -> Iterator[JobSpec]:
+    def unplaced(self) -> Iterator[JobSpec]:
         """The jobs that run wherever their attributes are, and that no machine is known for."""
         for jobs in self.by_attribute.values():
             yield from (job for job in jobs if job.name not in self.order.wanted)

@@ -26,7 +26,7 @@ class Instance:
         self.reason = ""
         #: The job that it waits for before it may start; empty: none.
         self.awaited = ""
-        #: Since when its task is to end, whether it was told to yet or waits for others (`engine.ends`); 0: it may live.
+        #: Since when its task is to end, whether it was told to yet or waits for others (`engine.stop_order`); 0: it may live.
         self.ending = 0.0
         #: The jobs that it came after when that was said.
         self.after: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class Instance:
 
     @property
     def lost(self) -> bool:
-        """Whether nobody can vouch for its task."""
+        """Whether nobody can confirm its task."""
         return self.record.task is not None and self.record.task.state in ("unreachable", "unknown")
 
     @property

@@ -28,7 +28,7 @@ def check(farm: Farm) -> None:
         assert wanted == (instance.job is not None), f"{instance}: wanted is {wanted}"
         up = instance.host in farm.order.up.get(instance.name, ())
         assert up == instance.up, f"{instance}: up is {up}"
-        assert task is None or bool(instance.ending) or not farm.unwelcome(instance), f"{instance} runs on"
+        assert task is None or bool(instance.ending) or not farm.must_stop(instance), f"{instance} runs on"
         behind = instance.host in farm.mixed.get(instance.name, ()) and key not in farm.left_out
         assert behind == bool(instance.record.behind), f"{instance}: behind is {behind}"
         assert key not in farm.left_out or instance.job is None, f"{instance} is left out and wanted"

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import structs
 
 from daqsched.engine import commands, events
+from daqsched.engine.desired import unwant, want
 from daqsched.engine.farm import ASIDE, Farm
 from daqsched.engine.instance import Instance
-from daqsched.engine.wanted import unwant, want
 from daqsched.errors import DaqschedError
 from daqsched.limits import brief, refusal
 from daqsched.spec import FORWARDER, run_digest

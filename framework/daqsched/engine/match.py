@@ -18,7 +18,7 @@ MOST_NAMED = 5
 NO_PORTS: Mapping[str, int] = {}
 
 
-class Room:
+class FreeResources:
     """What is left of an offer while tasks are put into it. ``spare`` are port numbers that other jobs ask for by number:
     who takes any port is given one of these only where there is no other."""
 

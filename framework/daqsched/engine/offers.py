@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Mapping
 
-from daqsched.engine import commands, events, surveys
+from daqsched.engine import commands, events, preflight_steps
 from daqsched.engine.commands import SurveyToLaunch, TaskToLaunch
+from daqsched.engine.desired import unwant, want
 from daqsched.engine.events import Attributes
 from daqsched.engine.farm import ASK_S, REFUSE_S, Farm
 from daqsched.engine.instance import Instance
-from daqsched.engine.match import Room, lacking
+from daqsched.engine.match import FreeResources, lacking
 from daqsched.engine.tasks import look_for_lost
-from daqsched.engine.wanted import unwant, want
 from daqsched.errors import JobError
 from daqsched.fill import payload
 from daqsched.spec import FORWARDER, JobSpec, run_digest
@@ -30,7 +30,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
             continue
         launched: list[TaskToLaunch] = []
         looking: list[SurveyToLaunch] = []
-        room = Room(offer, farm.fixed_ports)
+        room = FreeResources(offer, farm.fixed_ports)
         _look_for_attributes(farm, offer.names[0], offer.attributes, now)
         for name in offer.names:
             if name in farm.lost:
@@ -49,7 +49,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
                     except JobError as error:
                         # applied by the rules of another day; whatever else waits here goes on
                         instance.reason = f"can't be launched: {error.field}: {error}; mend the job and apply it again"
-            looking += surveys.launch(farm, name, offer.agent_id, room)
+            looking += preflight_steps.launch(farm, name, offer.agent_id, room)
         if launched or looking:
             farm.out.append(commands.Launch(offer.id, offer.agent_id, tuple(launched), REFUSE_S, tuple(looking)))
         else:
@@ -105,7 +105,7 @@ def _launch(
 def launch_refused(farm: Farm, event: events.LaunchRefused, now: float) -> None:
     """None of these tasks exists: their instances wait again."""
     for task_id in event.task_ids:
-        surveys.not_launched(farm, task_id, event.why)
+        preflight_steps.not_launched(farm, task_id, event.why)
         instance = farm.by_task.get(task_id)
         if instance is not None and instance.task.state == "launching":
             farm.forget_task(instance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daqsched.engine import commands
-from daqsched.engine.farm import RECONCILE_S, RECONCILE_SOME, VOUCH_CAP_S, Farm
+from daqsched.engine.farm import CONFIRM_CAP_S, RECONCILE_S, RECONCILE_SOME, Farm
 
 
 def all_tasks(farm: Farm, now: float) -> None:
@@ -35,9 +35,9 @@ def silent_tasks(farm: Farm, now: float) -> None:
     silent = [
         (task.id, task.agent_id)
         for task in (instance.task for instance in farm.by_task.values())
-        if task.vouched_for < farm.registered_at
+        if task.confirmed < farm.registered_at
     ]
-    farm.vouch_gap = min(VOUCH_CAP_S, farm.vouch_gap * 2)
-    farm.vouch_at = now + farm.vouch_gap if silent else float("inf")
+    farm.confirm_gap = min(CONFIRM_CAP_S, farm.confirm_gap * 2)
+    farm.confirm_at = now + farm.confirm_gap if silent else float("inf")
     if silent:
         farm.out.append(commands.Reconcile(tuple(silent)))

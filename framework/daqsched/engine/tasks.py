@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-from daqsched.engine import asked, backoff, commands, events, leases, rollouts, surveys
+from daqsched.engine import backoff, commands, events, leases, operator_commands, preflight_steps, rollout_steps
+from daqsched.engine.desired import unwant
 from daqsched.engine.farm import PACES, Farm
 from daqsched.engine.instance import Instance
-from daqsched.engine.wanted import unwant
 from daqsched.task import ENDED, LIVE, Task
 from daqsched_executor.contract import ContractError, Report, duration
 
@@ -16,7 +16,7 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
     """Somebody said something of a task."""
     instance = farm.by_task.get(event.task_id)
     if instance is None:
-        if not surveys.reported(farm, event):
+        if not preflight_steps.reported(farm, event):
             _stranger(farm, event, now)
     elif _lies(instance.task, event):
         farm.note(f"{instance}: {event.agent_id} says {event.state} of {event.task_id}, which is not its own; ignored")
@@ -38,7 +38,7 @@ def _lies(task: Task, event: events.TaskReported) -> bool:
 
 
 def look_for_lost(farm: Farm, host: str, agent_id: str, now: float) -> None:
-    """A host with tasks that nobody could vouch for makes an offer: its agent is back, or another has its name."""
+    """A host with tasks that nobody could confirm makes an offer: its agent is back, or another has its name."""
     silent = []
     for instance in list(farm.lost[host].values()):
         task = instance.task
@@ -89,8 +89,8 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
                 "speak for a task there; start agents with --authenticate_http_executors and --jwt_secret_key"
             )
         if instance.key in farm.rolling.keys:
-            rollouts.heard(farm, instance, before, now)
-        asked.remind(farm, instance, task.report, now)
+            rollout_steps.heard(farm, instance, before, now)
+        operator_commands.remind(farm, instance, task.report, now)
         farm.dirty[instance.key] = None
 
 
@@ -138,7 +138,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
 def _failed(farm: Farm, instance: Instance, give_up: int, ran_s: float, now: float) -> None:
     """Nobody asked for that end: another attempt, ever later, or none any more."""
     record = instance.record
-    rollouts.failed(farm, instance, record.last_end, now)
+    rollout_steps.failed(farm, instance, record.last_end, now)
     record.failures = 1 if ran_s >= backoff.RESET_S else record.failures + 1
     if 0 < give_up <= record.failures:
         record.done, record.succeeded, record.due = instance.digest, False, 0.0

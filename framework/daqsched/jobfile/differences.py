@@ -11,8 +11,8 @@ from typing import Any
 from msgspec import structs
 
 from daqsched.jobfile.convert import WORDS
+from daqsched.redaction import marks
 from daqsched.spec import CheckSpec, JobSpec, plain
-from daqsched.veil import marks
 
 _NONE = "none"
 #: Fields whose texts are a command, for people as a shell would take it.
@@ -21,7 +21,7 @@ _COMMANDS = frozenset(["command", "stop.before", "stop.after"])
 
 def differences(old: JobSpec, new: JobSpec) -> tuple[str, ...]:
     """Each field that differs, hosts apart, as ``field old -> new``: ``restart.cap_s 60 -> 30``; of the
-    environment that it differs, see `veil`."""
+    environment that it differs, see `redaction`."""
     were, are = (dict(described(structs.replace(job, env=marks(job.env)))) for job in (old, new))
     return tuple(
         f"{word} {were.get(word, _NONE)} -> {are.get(word, _NONE)}"

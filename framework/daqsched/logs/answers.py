@@ -1,7 +1,7 @@
 """What Elasticsearch answers, typed, and in sentences what an answer lacks. Pure.
 
 An answer with status 200 need not be whole: shards fail, a time limit ends a search, an index that fits the pattern is
-somebody else's. Whoever reads an answer gets these sentences with it (`Found.lacks`).
+somebody else's. Whoever reads an answer gets these sentences with it (`SearchFound.lacks`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Reason(msgspec.Struct):
         return short(": ".join(filter(None, [self.type, self.reason])) or "no reason is given")
 
 
-class Failure(msgspec.Struct):
+class ShardFailure(msgspec.Struct):
     """A shard that failed."""
 
     index: Optional[str] = None
@@ -41,7 +41,7 @@ class Shards(msgspec.Struct):
 
     total: int
     failed: int
-    failures: list[Failure] = []
+    failures: list[ShardFailure] = []
 
 
 class _Named(TypedDict):
@@ -65,7 +65,7 @@ class Hits(msgspec.Struct):
     total: Optional[Total] = None
 
 
-class Found(msgspec.Struct, rename={"shards": "_shards"}):
+class SearchFound(msgspec.Struct, rename={"shards": "_shards"}):
     """The answer to a search."""
 
     hits: Hits
@@ -91,7 +91,7 @@ class Found(msgspec.Struct, rename={"shards": "_shards"}):
 
 
 #: Where nothing was ever stored.
-NOTHING = Found(Hits([], Total(0)), Shards(0, 0), False)
+NOTHING = SearchFound(Hits([], Total(0)), Shards(0, 0), False)
 
 
 class Error(msgspec.Struct):
@@ -99,10 +99,10 @@ class Error(msgspec.Struct):
 
     type: Optional[str] = None
     reason: Optional[str] = None
-    failed_shards: list[Failure] = []
+    failed_shards: list[ShardFailure] = []
 
 
-class Refusal(msgspec.Struct):
+class LineRefusal(msgspec.Struct):
     error: Union[Error, str, None] = None
 
     @property
@@ -113,11 +113,11 @@ class Refusal(msgspec.Struct):
         return short(self.error or "")
 
     @property
-    def shards(self) -> list[Failure]:
+    def shards(self) -> list[ShardFailure]:
         return self.error.failed_shards if isinstance(self.error, Error) else []
 
 
-def failed(failures: Iterable[Failure]) -> dict[str, str]:
+def failed(failures: Iterable[ShardFailure]) -> dict[str, str]:
     """For each index whose shards failed a sentence with what to do."""
     lacks: dict[str, str] = {}
     for failure in failures:
@@ -127,7 +127,7 @@ def failed(failures: Iterable[Failure]) -> dict[str, str]:
     return lacks
 
 
-def away(found: Found) -> frozenset[str]:
+def away(found: SearchFound) -> frozenset[str]:
     """The indices whose shards are not there: for a moment, while an index is being made, or for longer."""
     failures = found.shards.failures
     return frozenset(

@@ -26,7 +26,7 @@ DATASET = "daqsched.deadletter"
 PAGE = 500
 
 
-class Letter(NamedTuple):
+class StoredLetter(NamedTuple):
     """One line that was refused."""
 
     id: str
@@ -44,7 +44,7 @@ class Letter(NamedTuple):
     original: str
 
 
-class Counts(NamedTuple):
+class ReplayCounts(NamedTuple):
     """What became of dead letters that were sent again."""
 
     stored: int = 0
@@ -55,16 +55,16 @@ class Counts(NamedTuple):
     elsewhere: int = 0
 
 
-def letters(client: Elastic, prefix: str, wanted: Wanted) -> Iterator[Letter]:
+def letters(client: Elastic, prefix: str, wanted: Wanted) -> Iterator[StoredLetter]:
     """Those in the indices, oldest first. Raises `Unreachable`, `Refused`, `UserError`."""
     what = {"bool": {"filter": [query(wanted), {"term": {"event.dataset": DATASET}}]}}
     for found in pages(client, f"{prefix}-deadletter", None, PAGE, query=what, sort=sorting("asc")):
         yield from map(_letter, found.hits.hits)
 
 
-def _letter(hit: Hit) -> Letter:
+def _letter(hit: Hit) -> StoredLetter:
     text = _texts(hit.get("_source"))
-    return Letter(
+    return StoredLetter(
         hit["_id"],
         text("@timestamp"),
         text("host", "name"),
@@ -97,7 +97,7 @@ class _Row(msgspec.Struct):
     document: dict[str, Any]
 
 
-def rows(lines: Iterable[str], path: str) -> Iterator[Letter]:
+def rows(lines: Iterable[str], path: str) -> Iterator[StoredLetter]:
     """Those of a machine's local file (``forward/deadletter.ndjson``); raises `UserError` at the first row that is none."""
     for number, line in enumerate(lines, 1):
         try:
@@ -107,18 +107,20 @@ def rows(lines: Iterable[str], path: str) -> Iterator[Letter]:
         text = _texts(row.document)
         names = text("host", "name"), text("service", "name"), text("daqsched", "stream")
         original = json.dumps(row.document)
-        yield Letter(row.id, text("@timestamp"), *names, row.index, row.reason, text("message"), "", original)
+        yield StoredLetter(row.id, text("@timestamp"), *names, row.index, row.reason, text("message"), "", original)
 
 
-def replay(client: Elastic, found: Sequence[Letter], prefix: str) -> tuple[Counts, list[tuple[Letter, str]]]:
+def replay(
+    client: Elastic, found: Sequence[StoredLetter], prefix: str
+) -> tuple[ReplayCounts, list[tuple[StoredLetter, str]]]:
     """Send some again; what became of them, and those that are refused still, with the reason.
 
     What is no document, or was meant for somebody else's index, is refused here: anybody who may store a line may write one.
 
     Raises `Unreachable`, `Refused`: then those that were stored are stored, and calling it again goes on.
     """
-    whole: list[Letter] = []
-    again: list[tuple[Letter, str]] = []
+    whole: list[StoredLetter] = []
+    again: list[tuple[StoredLetter, str]] = []
     body: list[str] = []
     for one in found:
         if not one.original or not one.target:
@@ -132,11 +134,11 @@ def replay(client: Elastic, found: Sequence[Letter], prefix: str) -> tuple[Count
         body += [json.dumps({"create": {"_index": one.target, "_id": one.id}}), document]
     elsewhere = len(found) - len(whole) - len(again)
     if not whole:
-        return Counts(refused=len(again), elsewhere=elsewhere), again
+        return ReplayCounts(refused=len(again), elsewhere=elsewhere), again
     for target in dict.fromkeys(one.target for one in whole):
         _make(client, prefix, target)
     stored = there = 0
-    settled: list[Letter] = []
+    settled: list[StoredLetter] = []
     for one, status, why in zip(whole, *_bulk(client, body, "create", len(whole))):
         if status == 409 or status < 300:
             there, stored = there + (status == 409), stored + (status != 409)
@@ -158,7 +160,7 @@ def replay(client: Elastic, found: Sequence[Letter], prefix: str) -> tuple[Count
                 raise Refused(
                     f"the dead form of a line that is stored can't be deleted: {why}; mend it and call it again"
                 )
-    return Counts(stored, there, len(again), elsewhere), again
+    return ReplayCounts(stored, there, len(again), elsewhere), again
 
 
 def _make(client: Elastic, prefix: str, target: str) -> None:
@@ -210,9 +212,9 @@ def _why(item: _Item) -> str:
     return short(f"{error.get('type', '')}: {error.get('reason', '')}") + f" ({item.status})"
 
 
-def total(counts: Iterable[Counts]) -> Counts:
+def total(counts: Iterable[ReplayCounts]) -> ReplayCounts:
     """The sum."""
-    return Counts(*map(sum, zip(Counts(), *counts)))
+    return ReplayCounts(*map(sum, zip(ReplayCounts(), *counts)))
 
 
 def wanted(hosts: Sequence[str], since: Optional[float]) -> Wanted:

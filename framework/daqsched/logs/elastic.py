@@ -25,8 +25,8 @@ from daqsched.logs.answers import (
     NOTHING,
     TYPES,
     FieldCaps,
-    Found,
-    Refusal,
+    LineRefusal,
+    SearchFound,
     away,
     failed,
     foreign,
@@ -152,7 +152,7 @@ class Elastic:
 
     # ------------------------------------------------------------------ searching
 
-    def search(self, prefix: str, **body: Any) -> Found:
+    def search(self, prefix: str, **body: Any) -> SearchFound:
         """One search in all indices of the prefix; without any, an answer without hits and aggregations.
 
         Why it is not all is in its ``lacks``, and kept in ours. Raises `Unreachable`, `Refused` or `UserError`.
@@ -177,7 +177,7 @@ class Elastic:
                 return NOTHING
             if answer.status >= 300:
                 raise self._refusal(prefix, answer)
-            found = self.read(answer.body, Found)
+            found = self.read(answer.body, SearchFound)
             waiting = away(found) - self._away
             if not waiting:
                 break
@@ -218,7 +218,7 @@ class _Busy(Unreachable):
 
 def pages(
     elastic: Elastic, prefix: str, most: Optional[int], page: int, after: Any = None, **body: Any
-) -> Iterator[Found]:
+) -> Iterator[SearchFound]:
     """The answers that have the first ``most`` hits behind ``after`` (None: all), page by page, however large documents are."""
     left, size = most, page
     while left is None or left > 0:
@@ -248,7 +248,7 @@ def _listed(urls: Union[str, Sequence[str]]) -> Sequence[str]:
 def _why(body: bytes) -> str:
     """The reason that a refusal gives, or how a page that is none of Elasticsearch's begins."""
     try:
-        refusal = msgspec.json.decode(body, type=Refusal)
+        refusal = msgspec.json.decode(body, type=LineRefusal)
     except (msgspec.MsgspecError, RecursionError):
         return short(body[:400].decode("utf-8", "replace"))
     return "; ".join(filter(None, [refusal.words, *list(failed(refusal.shards).values())[:NAMED]]))

@@ -18,7 +18,7 @@ from typing import Any, Optional
 import msgspec
 
 from daqsched.errors import DaqschedError
-from daqsched.logs.answers import Found, named
+from daqsched.logs.answers import SearchFound, named
 from daqsched.logs.elastic import Elastic, pages
 from daqsched.logs.lines import Line, line_of
 from daqsched.logs.query import Wanted, query, sorting, stored_since
@@ -43,7 +43,7 @@ REMEMBER_S, MOST_GIVEN = 600.0, 100_000
 PATIENCE = 3
 
 
-class Stored:
+class StoredLines:
     """How far each index was known to be filled, and since when: pure."""
 
     def __init__(self) -> None:
@@ -119,26 +119,26 @@ class _Indices(msgspec.Struct):
 
 
 class Follower:
-    """Reads what ``wanted`` names; `tail` first, then `follow`. ``complain`` gets a sentence for each change of luck."""
+    """Reads what ``wanted`` names; `tail` first, then `follow`. ``warn`` gets a sentence for each change of luck."""
 
     def __init__(
         self,
         client: Elastic,
         wanted: Wanted,
         prefix: str = DEFAULT_PREFIX,
-        complain: Callable[[str], None] = lambda sentence: None,
+        warn: Callable[[str], None] = lambda sentence: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Asks how far the indices are filled: what is stored from now on is followed. Raises as `Elastic.search`."""
         self._client, self._wanted, self._prefix = client, wanted, prefix
-        self._complain, self._sleep = complain, sleep
+        self._warn, self._sleep = warn, sleep
         #: Ids of lines that were given, with the moment when they were last found.
         self._given: OrderedDict[str, float] = OrderedDict()
         self._lateness = Lateness()
         #: What was stored while `tail` asked, and is older than what it gave, was left out by its limit.
         self._begin = 0.0
         self._started = time.time()
-        self._stored = Stored()
+        self._stored = StoredLines()
         #: By name; None: nobody lets us see them.
         self._uuids: Optional[dict[str, str]] = {}
         self._remade()
@@ -180,11 +180,11 @@ class Follower:
                 else:
                     yield from self._news(self._stored.newest)
                 if away:
-                    self._complain("Elasticsearch answers again; lines that were stored late are marked")
+                    self._warn("Elasticsearch answers again; lines that were stored late are marked")
                 away = False
             except DaqschedError as error:
                 if not away:
-                    self._complain(f"{error}; lines are shown as soon as it does")
+                    self._warn(f"{error}; lines are shown as soon as it does")
                 away = True
             # A search that takes long is a search that costs Elasticsearch much: ask at half time at most.
             self._sleep(max(POLL_S, time.monotonic() - began))
@@ -229,10 +229,10 @@ class Follower:
         if self._partial >= PATIENCE:
             for index, sentence in lacks.items():
                 if index not in self._told:
-                    self._complain(f"this is not all: {sentence}")
+                    self._warn(f"this is not all: {sentence}")
             self._told = dict(lacks)
         elif self._told and not lacks:
-            self._complain("Elasticsearch answers in full again; what was missed is shown")
+            self._warn("Elasticsearch answers in full again; what was missed is shown")
             self._told = {}
 
     # ------------------------------------------------------------------------------------- how far indices are filled
@@ -246,7 +246,7 @@ class Follower:
         answer = self._client.ask("GET", f"{path}?{options}")
         if answer.status == 403:
             self._uuids = None
-            self._complain(
+            self._warn(
                 "an index that is made anew may go unnoticed: Elasticsearch does not let us see its uuid "
                 f"(the right view_index_metadata on {self._prefix}-*)"
             )
@@ -260,14 +260,14 @@ class Follower:
             if name not in self._uuids and one.settings.get("index.number_of_shards", "1") != "1"
         )
         if several:
-            self._complain(
+            self._warn(
                 f"{named(several)} was made without daqsched's template, with more than one shard: lines there may be missed"
             )
         for name in anew:
             self._stored.forget(name)
             self._unseen.discard(name)
         if anew:
-            self._complain(f"{named(anew)} was made anew, by a deletion or a restore: all that it has now is new")
+            self._warn(f"{named(anew)} was made anew, by a deletion or a restore: all that it has now is new")
         self._uuids.update(uuids)
 
     def _filled(self) -> dict[str, int]:
@@ -292,7 +292,7 @@ class Follower:
         )
         return self._buckets(answer)
 
-    def _buckets(self, answer: Found) -> dict[str, int]:
+    def _buckets(self, answer: SearchFound) -> dict[str, int]:
         with self._client.understood():
             buckets = msgspec.convert(answer.aggregations, _Indices).indices.buckets
         return {
@@ -304,5 +304,5 @@ class Follower:
         # always the same copy of a shard: another one may be a moment behind
         return f"daqsched-{id(self)}"
 
-    def _search(self, **body: Any) -> Found:
+    def _search(self, **body: Any) -> SearchFound:
         return self._client.search(self._prefix, preference=self._preference, **body)

@@ -27,7 +27,7 @@ _WITHOUT = re.compile(r"-(?=[^\W\d_])")
 _PLAIN = re.compile(r"[\w.:,'’]+\Z")
 
 
-class Term(NamedTuple):
+class GrepTerm(NamedTuple):
     """Words that a line must have one after the other, or must not have."""
 
     text: str
@@ -38,7 +38,7 @@ class Term(NamedTuple):
     any_after: bool = False
 
 
-def terms(text: str) -> tuple[Term, ...]:
+def terms(text: str) -> tuple[GrepTerm, ...]:
     """What a text asks for, all of which must hold. Raises `UserError` where it has no word."""
     found = tuple(_terms(text))
     if text.strip() and not found:
@@ -46,31 +46,31 @@ def terms(text: str) -> tuple[Term, ...]:
     return found
 
 
-def _terms(text: str) -> Iterator[Term]:
+def _terms(text: str) -> Iterator[GrepTerm]:
     for sign, phrase, token in _TOKEN.findall(text):
         if token:
             without = bool(_WITHOUT.match(token))
             yield from _token(token[without:], without)
         elif split(phrase):
-            yield Term(phrase, split(phrase), bool(sign))
+            yield GrepTerm(phrase, split(phrase), bool(sign))
 
 
-def _token(token: str, without: bool) -> Iterator[Term]:
+def _token(token: str, without: bool) -> Iterator[GrepTerm]:
     words = split(token)
     if not words:
         return
     before, after = bool(re.match(r"\*+\w", token)), bool(re.search(r"\w\*+\Z", token))
     if len(words) == 1 or without or not (before or after):
-        yield Term(token, words, without, before and len(words) == 1, after and len(words) == 1)
+        yield GrepTerm(token, words, without, before and len(words) == 1, after and len(words) == 1)
         return
     # more than one word with a star: the words between, and the first or the last as far as it goes
     inner = words[1 if before else 0 : -1 if after else None]
     if before:
-        yield Term(words[0], words[:1], any_before=True)
+        yield GrepTerm(words[0], words[:1], any_before=True)
     if inner:
-        yield Term(" ".join(inner), inner)
+        yield GrepTerm(" ".join(inner), inner)
     if after:
-        yield Term(words[-1], words[-1:], any_after=True)
+        yield GrepTerm(words[-1], words[-1:], any_after=True)
 
 
 def hint(text: str) -> str:
@@ -104,7 +104,7 @@ def clause(text: str) -> dict[str, Any]:
     return {"bool": {"should": [whole, {"match_phrase": {"message": text}}], "minimum_should_match": 1}}
 
 
-def _simple(term: Term) -> str:
+def _simple(term: GrepTerm) -> str:
     """A term in the language of simple_query_string, whose own signs stand for nothing in it but these."""
     sign = "-" if term.without else ""
     if term.any_after:
@@ -127,11 +127,11 @@ def matcher(text: str) -> Callable[[str], bool]:
     return test
 
 
-def _pasted(text: str, found: tuple[Term, ...]) -> bool:
+def _pasted(text: str, found: tuple[GrepTerm, ...]) -> bool:
     return any(one.without for one in found) and len(split(text)) >= PASTED
 
 
-def _holds(term: Term, line: tuple[str, ...]) -> bool:
+def _holds(term: GrepTerm, line: tuple[str, ...]) -> bool:
     word = term.words[0]
     if term.any_before and term.any_after:
         return any(word in one for one in line)

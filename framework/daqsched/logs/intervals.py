@@ -18,7 +18,7 @@ _DAY_S = 86400.0
 Zone = Optional[datetime.tzinfo]
 
 
-class Stretch(NamedTuple):
+class Interval(NamedTuple):
     """A time within which clocks are not changed; None: no bound. ``offset_s`` is what local time is ahead of UTC."""
 
     begin: Optional[float]
@@ -48,13 +48,13 @@ def start(moment: float, every_s: float, zone: Zone = None) -> float:
 
 def stretches(
     begin: Optional[float], end: Optional[float], every_s: float, now: float, zone: Zone = None
-) -> list[Stretch]:
+) -> list[Interval]:
     """A time in pieces within which intervals of so many seconds are all equally long."""
     if every_s < SHORTEST_S:
-        return [Stretch(begin, end, 0.0)]
+        return [Interval(begin, end, 0.0)]
     if begin is None or end is None or begin >= end:
-        return [Stretch(begin, end, offset_s(now if begin is None else begin, zone))]
-    found: list[Stretch] = []
+        return [Interval(begin, end, offset_s(now if begin is None else begin, zone))]
+    found: list[Interval] = []
     at, offset = begin, offset_s(begin, zone)
     while True:
         # clocks are changed less often than weekly
@@ -62,13 +62,13 @@ def stretches(
         while next_at < end and offset_s(next_at, zone) == offset:
             next_at += 7 * _DAY_S
         if next_at >= end and offset_s(end, zone) == offset:
-            return [*found, Stretch(at, end, offset)]
+            return [*found, Interval(at, end, offset)]
         low, high = max(at, next_at - 7 * _DAY_S), min(next_at, end)
         while high - low > 1:
             middle = math.floor((low + high) / 2)
             low, high = (middle, high) if offset_s(middle, zone) == offset else (low, middle)
         high = float(math.floor(high))
-        found.append(Stretch(at, high, offset))
+        found.append(Interval(at, high, offset))
         if high >= end:
             return found
         at, offset = high, offset_s(high, zone)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daqsched.foreign import Painted, as_printed, joined, paint
-from daqsched.logs.tails import own_time
+from daqsched.logs.file_tails import own_time
 
 #: One sign between the job and its text: whose words these are, also without colours. By stream, else by dataset.
 MARKS = {

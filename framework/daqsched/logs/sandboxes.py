@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, Protocol
 
 from daqsched.errors import Unreachable
+from daqsched.logs.file_tails import PIECE, Backwards, Forwards, Found, matcher, own_time, places
 from daqsched.logs.lines import Line
-from daqsched.logs.tails import PIECE, Backwards, Forwards, Found, matcher, own_time, places
 from daqsched.protocol import Piece, Sandbox
 from daqsched.select import selection
 from daqsched_executor.contract import SANDBOX_FILES
@@ -36,11 +36,11 @@ PATIENCE_S = 60.0
 #: How many pieces one request asks for: none shall take long.
 BATCH = 400
 
-Complain = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Place:
+class SandboxFile:
     """One stream of one task."""
 
     sandbox: Sandbox
@@ -87,11 +87,11 @@ class Reading(Protocol):
         """Nothing can be read there."""
 
 
-class Reader:
-    """Reads what ``wanted`` names; ``complain`` gets a sentence for what can't be read, once for each trouble."""
+class SandboxReader:
+    """Reads what ``wanted`` names; ``warn`` gets a sentence for what can't be read, once for each trouble."""
 
-    def __init__(self, client: Client, wanted: Wanted, complain: Complain) -> None:
-        self._client, self.wanted, self.complain = client, wanted, complain
+    def __init__(self, client: Client, wanted: Wanted, warn: Warn) -> None:
+        self._client, self.wanted, self.warn = client, wanted, warn
         self._words = list(wanted.words) or [""]
         if wanted.hosts:
             bare = [word for word in self._words if "@" not in word]
@@ -100,7 +100,7 @@ class Reader:
         self._words = [word for word in self._words if word]
         self._on_host = selection([f"@{host}" for host in wanted.hosts])
         self._holds = matcher(wanted.text)
-        self._files: dict[tuple[str, str], tuple[Place, Forwards]] = {}
+        self._files: dict[tuple[str, str], tuple[SandboxFile, Forwards]] = {}
         self._ended: dict[tuple[str, str], float] = {}
         self._growing = False
         #: Tasks that ran when `tail` looked, and could not be read: they are followed from where they will be.
@@ -109,7 +109,7 @@ class Reader:
 
     def tail(self, most: int) -> list[Line]:
         """The last ``most`` lines of each job, host and stream, also of tasks that have ended, as they can be sorted."""
-        histories: dict[tuple[str, str, str], list[Place]] = {}
+        histories: dict[tuple[str, str, str], list[SandboxFile]] = {}
         sandboxes = self.sandboxes(finished=True)
         self._unread = {one.task_id for one in sandboxes if one.running and not one.files}
         for place in self.places(sandboxes):
@@ -132,7 +132,7 @@ class Reader:
         )
         shown = [line for *_, line in ordered]
         if (self.wanted.since or self.wanted.until) and any(not line.time for line in shown):
-            self.complain("lines without a time of their own are shown, as nobody knows when they were printed")
+            self.warn("lines without a time of their own are shown, as nobody knows when they were printed")
         return shown
 
     def follow(self) -> Iterator[Line]:
@@ -162,14 +162,14 @@ class Reader:
         self._say(answer.silent)
         return [one for one in answer.sandboxes if self._on_host(one.job, one.host)]
 
-    def places(self, sandboxes: Iterable[Sandbox]) -> Iterator[Place]:
+    def places(self, sandboxes: Iterable[Sandbox]) -> Iterator[SandboxFile]:
         for one in sandboxes:
             for stream in SANDBOX_FILES:
                 if stream in one.files and (not self.wanted.streams or stream in self.wanted.streams):
-                    yield Place(one, stream)
+                    yield SandboxFile(one, stream)
 
     def _read_back(
-        self, wanted: dict[tuple[str, str, str], tuple[Place, int]]
+        self, wanted: dict[tuple[str, str, str], tuple[SandboxFile, int]]
     ) -> Iterator[tuple[tuple[str, str, str], list[tuple[float, Line]]]]:
         """Of each file its last lines with the time to sort them by, all files at once, piece by piece."""
         tails = {key: self._backwards(place, most) for key, (place, most) in wanted.items()}
@@ -177,14 +177,14 @@ class Reader:
         for key, tail in tails.items():
             place = wanted[key][0]
             if tail.given_up:
-                self.complain(f"{place.name}: only the last {tail.looked >> 20} MiB of the file were looked through")
+                self.warn(f"{place.name}: only the last {tail.looked >> 20} MiB of the file were looked through")
             if place.key in self._files and tail.end >= 0:
                 self._files[place.key] = place, Forwards(tail.end)
             times = [own_time(line) for _, line in tail.lines]
             sorted_by = places(times, place.sandbox.files[place.stream][1])
             yield key, [(by, place.line(one, at)) for one, at, by in zip(tail.lines, times, sorted_by)]
 
-    def _backwards(self, place: Place, most: int) -> Backwards:
+    def _backwards(self, place: SandboxFile, most: int) -> Backwards:
         size, written = place.sandbox.files[place.stream]
         since, until = self.wanted.since, self.wanted.until
 
@@ -239,7 +239,7 @@ class Reader:
         found.sort(key=lambda one: one[0])
         return [line for _, line in found]
 
-    def read_all(self, readings: Sequence[tuple[Place, Reading]]) -> None:
+    def read_all(self, readings: Sequence[tuple[SandboxFile, Reading]]) -> None:
         """Give every reading what it wants of its file, all files at once, piece by piece, until none wants more."""
         while True:
             asking = [(place.piece(*asked), one) for place, one in readings for asked in [one.wants()] if asked]
@@ -262,5 +262,5 @@ class Reader:
         """Each sentence once, and again when it was not so in between."""
         for sentence in silent:
             if sentence not in self._silent:
-                self.complain(sentence)
+                self.warn(sentence)
         self._silent = frozenset(silent)

@@ -12,8 +12,8 @@ from typing import Any, Optional, Union
 
 from daqsched.errors import UserError
 from daqsched.logs.elastic import Elastic, pages
+from daqsched.logs.future_lines import AHEAD_S, placed
 from daqsched.logs.lines import Line, line_of
-from daqsched.logs.placing import AHEAD_S, placed
 from daqsched.logs.query import Wanted, query, same_stream, seen_last, sorting
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
@@ -34,7 +34,7 @@ def tail(
 ) -> list[Line]:
     """The last ``most`` of the wanted lines, oldest first; none where nothing was ever stored.
 
-    Lines that are dated after now (a clock that is wrong) stand where they were seen: see `placing`.
+    Lines that are dated after now (a clock that is wrong) stand where they were seen: see `future_lines`.
     """
     now = time.time() if now is None else now
     if wanted.until is not None:

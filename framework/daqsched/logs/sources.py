@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from daqsched.client import Client
     from daqsched_executor.contract.forwarding import Access
 
-Complain = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
 class New(NamedTuple):
@@ -71,14 +71,14 @@ def _seen(line: Line) -> str:
     return f"{when}, {line.host} {line.job}"
 
 
-class Stored:
+class StoredSource:
     """Out of Elasticsearch."""
 
-    def __init__(self, url: str, access: Access, index: str, wanted: Wanted, complain: Complain) -> None:
+    def __init__(self, url: str, access: Access, index: str, wanted: Wanted, warn: Warn) -> None:
         from daqsched.logs.elastic import Elastic
 
         self._client = Elastic(url, access)
-        self._index, self._wanted, self._complain = index, wanted, complain
+        self._index, self._wanted, self._warn = index, wanted, warn
 
     def tail(self, most: int) -> list[Line]:
         """As `Source.tail`."""
@@ -90,11 +90,11 @@ class Stored:
         """As `Source.follow`."""
         from daqsched.logs.follow import Follower
 
-        follower = Follower(self._client, self._wanted, self._index, self._complain)
+        follower = Follower(self._client, self._wanted, self._index, self._warn)
         lines = follower.tail(most)
         yield from lines
         for sentence in self.lacking(lines[0].time if len(lines) >= most and lines else None):
-            self._complain(f"this is not all: {sentence}")
+            self._warn(f"this is not all: {sentence}")
         yield from follower.follow()
 
     def around(self, moment: float, most: int) -> tuple[list[Line], list[Line]]:
@@ -167,13 +167,13 @@ class Stored:
         return replace(self._wanted, since=begin, until=end)
 
 
-class Printed:
+class SandboxSource:
     """Out of the sandboxes, through the daemon and the agents. What has no time of its own can't be placed in time."""
 
-    def __init__(self, client: Client, wanted: Wanted, complain: Complain) -> None:
-        from daqsched.logs.sandboxes import Reader
+    def __init__(self, client: Client, wanted: Wanted, warn: Warn) -> None:
+        from daqsched.logs.sandboxes import SandboxReader
 
-        self._reader = Reader(client, wanted, complain)
+        self._reader = SandboxReader(client, wanted, warn)
         self._examples: dict[str, str] = {}
 
     def tail(self, most: int) -> list[Line]:
@@ -187,21 +187,21 @@ class Printed:
 
     def around(self, moment: float, most: int) -> tuple[list[Line], list[Line]]:
         """As `Source.around`."""
-        from daqsched.logs import nearby
+        from daqsched.logs import sandbox_search
 
-        return nearby.around(self._reader, moment, most)
+        return sandbox_search.around(self._reader, moment, most)
 
     def around_line(self, name: str, scope: str, most: int) -> tuple[list[Line], Line, list[Line]]:
         """As `Source.around_line`."""
-        from daqsched.logs import nearby
+        from daqsched.logs import sandbox_search
 
-        return nearby.around_line(self._reader, name, scope, most)
+        return sandbox_search.around_line(self._reader, name, scope, most)
 
     def count(self, by: Sequence[str], every_s: float, begin: float, end: float) -> Counted:
         """As `Source.count`."""
-        from daqsched.logs import nearby
+        from daqsched.logs import sandbox_search
 
-        counted, self._examples = nearby.count(self._reader, by, every_s, begin, end)
+        counted, self._examples = sandbox_search.count(self._reader, by, every_s, begin, end)
         return counted
 
     def examples(self, fingerprints: Iterable[str], begin: float, end: float) -> dict[str, str]:
@@ -210,9 +210,9 @@ class Printed:
 
     def new(self, since: float) -> New:
         """As `Source.new`: against what the same sandboxes still have."""
-        from daqsched.logs import nearby
+        from daqsched.logs import sandbox_search
 
-        return New(*nearby.new(self._reader, since))
+        return New(*sandbox_search.new(self._reader, since))
 
     def nothing(self) -> str:
         """As `Source.nothing`."""

@@ -99,7 +99,7 @@ class Driver(pymesos.MesosSchedulerDriver, Patient):
         from kazoo.handlers.threading import KazooTimeoutError
         from pymesos.detector import MasterDetector
 
-        from daqsched.store.keeper import bound
+        from daqsched.store.zookeeper_session import bound
 
         class Detector(MasterDetector):
             looked = False

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from typing import Callable, NamedTuple
 
 from daqsched.errors import DaqschedError
-from daqsched.serve.patience import within
+from daqsched.serve.time_limits import within
 
 logger = logging.getLogger(__name__)
 

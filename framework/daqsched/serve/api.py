@@ -17,10 +17,10 @@ from starlette.routing import Route
 
 from daqsched import __version__, preflight
 from daqsched.engine import events
-from daqsched.engine.asked import no_action, why_not
 from daqsched.engine.engine import Engine
 from daqsched.engine.match import by_attributes
-from daqsched.engine.surveys import why_waiting
+from daqsched.engine.operator_commands import no_action, why_not
+from daqsched.engine.preflight_steps import why_waiting
 from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
 from daqsched.limits import shown
@@ -36,13 +36,13 @@ from daqsched.protocol import (
     SelectRequest,
 )
 from daqsched.select import selection
-from daqsched.serve.asked import body_of, number_of
 from daqsched.serve.change_api import Changes
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import Caller, answering, caller_of, no_such_thing, sees_all, user_of, whose
-from daqsched.serve.hand_api import Hands, chosen_of, some
-from daqsched.serve.look_api import Looks
+from daqsched.serve.http import Caller, answering, caller_of, no_such_thing, sees_all, user_of, whose
+from daqsched.serve.operations_api import Operations, chosen_of, some
 from daqsched.serve.planning import Deadline, Planning
+from daqsched.serve.query_api import Queries
+from daqsched.serve.request_body import body_of, number_of
 from daqsched.serve.sandbox_api import Sandboxes
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
@@ -78,7 +78,7 @@ class Api:
         daemon.changed = self._wake
         #: Selections have threads of their own: a plan takes long, a stop must not.
         self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
-        self.looks = Looks(daemon, self._ask, self._choosing, self._news, leader)
+        self.looks = Queries(daemon, self._ask, self._choosing, self._news, leader)
         sandboxes = Sandboxes(self._ask, agent_credentials)
         self.app = Starlette(
             routes=[
@@ -91,7 +91,7 @@ class Api:
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
                 *Changes(daemon, complete, self._ask, self._planning, may_see, agent_credentials).routes,
                 *self.looks.routes,
-                *Hands(daemon, self._ask, self._choosing).routes,
+                *Operations(daemon, self._ask, self._choosing).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
             ],
@@ -217,7 +217,7 @@ class Api:
         if lacking:
             has = [f"{job} has {some(names) or 'none'}" for job, names in sorted(lacking.items())]
             raise UserError(f"there is no action {shown(body.name)}, nothing was asked for: {some(has, '; ')}")
-        await asyncio.wrap_future(self._daemon.request(events.Ordered(keys, order)))
+        await asyncio.wrap_future(self._daemon.request(events.OperatorCommanded(keys, order)))
         return OrderAnswer(id, [(job, host) for job, host, why in found if not why], [one for one in found if one[2]])
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:

@@ -27,16 +27,16 @@ from daqsched.protocol import (
     RevisionHead,
     RollbackRequest,
 )
+from daqsched.redaction import veiled
 from daqsched.rollout import Strategy
 from daqsched.rollout import check as check_strategy
 from daqsched.select import selection
-from daqsched.serve.asked import body_of, count_of
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import Caller, answering, caller_of, user_of, whose
+from daqsched.serve.http import Caller, answering, caller_of, user_of, whose
 from daqsched.serve.planning import Deadline, Planning, Turns
+from daqsched.serve.request_body import body_of, count_of
 from daqsched.spec import FORWARDER, Spec, digest
-from daqsched.veil import veiled
-from daqsched.views.foresight import placed, started, starting, with_times
+from daqsched.views.estimate import placed, started, starting, with_times
 from daqsched.views.plan import Plan, plan
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
 

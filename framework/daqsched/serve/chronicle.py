@@ -19,7 +19,7 @@ import msgspec
 from daqsched.engine.engine import Engine
 from daqsched.errors import Refused
 from daqsched.store import private
-from daqsched.views.view import Row, row_of
+from daqsched.views.status import Row, row_of
 
 logger = logging.getLogger(__name__)
 

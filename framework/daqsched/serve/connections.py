@@ -14,13 +14,13 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from daqsched.protocol import Problem
-from daqsched.serve.room import Room, Seat
+from daqsched.serve.connection_budget import ConnectionBudget, Seat
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Times:
+class ConnectionTimes:
     """How long a caller may keep us waiting."""
 
     #: For its TLS and the header of a request.
@@ -28,7 +28,7 @@ class Times:
     body_s: float = 60.0
     #: Between two requests.
     idle_s: float = 15.0
-    #: For reading each piece of an answer (`pace`).
+    #: For reading each piece of an answer (`read_pace`).
     unread_s: float = 30.0
 
 
@@ -54,7 +54,9 @@ class Whose(NamedTuple):
 class Protocol(HttpToolsProtocol):
     """uvicorn's, with limits; who is at the other end, and its seat, go with each request in its scope."""
 
-    def __init__(self, room: Room, seat: Seat, whose: Whose, times: Times, **options: Any) -> None:
+    def __init__(
+        self, room: ConnectionBudget, seat: Seat, whose: Whose, times: ConnectionTimes, **options: Any
+    ) -> None:
         super().__init__(**options)
         self._room, self._seat, self._whose, self._times = room, seat, whose, times
         #: Bytes of a header that is not whole; None while there is none to come.

@@ -5,7 +5,7 @@ durable in one transaction, and only then performs the rest. Whatever fails come
 
 Where the disk is full, the loop waits with what it has in mind until that is saved, and still tells people how things are.
 
-Where the state may be another's (`store.Store.vouch`), the loop ends with `Deposed` before anything leaves the machine.
+Where the state may be another's (`store.Store.ensure_ownership`), the loop ends with `Deposed` before anything leaves the machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from daqsched.limits import brief
 from daqsched.spec import Spec
 from daqsched.store import Contents, Store
 from daqsched.store.backup import contents_of
-from daqsched.store.kept import WAY_OUT
+from daqsched.store.base import WAY_OUT
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class Daemon:
             raise
 
     def _work(self, items: Sequence[_Item], edge: Edge) -> bool:
-        self._store.vouch()
+        self._store.ensure_ownership()
         todo: list[commands.Command] = []
         requests: list[_Request] = []
         questions: list[_Question] = []
@@ -307,7 +307,7 @@ class Daemon:
         elif isinstance(command, commands.AskGuard):
             self.ask_guard(command)
         elif not isinstance(command, commands.SAVES):
-            self._store.vouch()
+            self._store.ensure_ownership()
             try:
                 edge.perform(command)
             except RuntimeError as error:

@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from daqsched.serve.patience import run
+from daqsched.serve.time_limits import run
 
 logger = logging.getLogger(__name__)
 

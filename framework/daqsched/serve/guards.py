@@ -13,9 +13,9 @@ import threading
 from pathlib import Path
 from typing import Callable, Optional
 
-from daqsched.bounded import Answer, Asking, NoAnswer
+from daqsched.bounded import Asking, BoundedAnswer, NoAnswer
 from daqsched.engine import commands, events
-from daqsched.serve.patience import run, within
+from daqsched.serve.time_limits import run, within
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Guards:
     def _url(self, command: commands.AskGuard) -> tuple[bool, str]:
         told = {"revision": command.revision, "batch": command.batch + 1}
 
-        async def ask() -> Answer:
+        async def ask() -> BoundedAnswer:
             asking = Asking()
             try:
                 return await asking.get(command.guard, told, most=MOST_BYTES, longest_s=TIMEOUT_S)

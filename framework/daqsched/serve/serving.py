@@ -2,7 +2,7 @@
 
 The crew comes through a Unix socket, and who they are the kernel says. Where two or more serve one farm, those that do not
 lead come over TCP, with a certificate that only the farm's daemons have (`peers`), and give their word for whom they ask
-(`word`). What comes in is bounded: `reception`, `connections`.
+(`peer_token`). What comes in is bounded: `admission`, `connections`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from starlette.responses import Response
 
 from daqsched.errors import DaqschedError, Unreachable, UserError
 from daqsched.protocol import Problem
-from daqsched.serve import word
+from daqsched.serve import peer_token
 from daqsched.serve.accounts import Accounts
+from daqsched.serve.admission import Reception, descriptors
 from daqsched.serve.audit import REFUSED, Audit, Entry
-from daqsched.serve.connections import Protocol, Times, Whose
-from daqsched.serve.door import Caller
-from daqsched.serve.noted import note
-from daqsched.serve.pace import paced
+from daqsched.serve.audit_note import note
+from daqsched.serve.connection_budget import MOST_BYTES, SMALL_BYTES, ConnectionBudget, Seat
+from daqsched.serve.connections import ConnectionTimes, Protocol, Whose
+from daqsched.serve.http import Caller
 from daqsched.serve.peers import Identity
 from daqsched.serve.planning import Planning
-from daqsched.serve.reception import Reception, descriptors
-from daqsched.serve.room import MOST_BYTES, SMALL_BYTES, Room, Seat
+from daqsched.serve.read_pace import paced
 from daqsched.serve.socketfile import BACKLOG, SocketFile
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Serving:
         peers: Optional[tuple[str, int]] = None,
         identity: Optional[Identity] = None,
         accounts: Optional[Accounts] = None,
-        times: Optional[Times] = None,
+        times: Optional[ConnectionTimes] = None,
         watch_s: float = WATCH_S,
         ended: Optional[Callable[[], Awaitable[None]]] = None,
         audit: Optional[Audit] = None,
@@ -73,7 +73,7 @@ class Serving:
         self.address = ""
         self._identity, self._accounts = identity, accounts or Accounts()
         self._watch_s = watch_s
-        self._judge = word.Judge(self.token)
+        self._judge = peer_token.TokenJudge(self.token)
         self._file = SocketFile(path, group)
         listener: Optional[socket.socket] = None
         if peers is not None and identity is not None:
@@ -86,7 +86,7 @@ class Serving:
                 raise DaqschedError(f"{peers[0]}:{peers[1]} can't be listened on: {error.strerror or error}") from error
             host = f"[{peers[0]}]" if ":" in peers[0] else peers[0]
             self.address = f"{host}:{listener.getsockname()[1]}"
-        times = times or Times()
+        times = times or ConnectionTimes()
         self._unread_s = times.unread_s
         config = uvicorn.Config(
             self._answer,
@@ -184,17 +184,17 @@ class Serving:
 
     async def _take(
         self, scope: Any, receive: Any, send: Any, reception: Reception, seat: Seat, whose: Whose, held: _Held
-    ) -> Optional[Refusal]:
+    ) -> Optional[HttpRefusal]:
         """Answer it, or say why not."""
         room = reception.room
         body = bytearray()
         async for part in Request(scope, receive).stream():
             body += part
             if len(body) > MOST_BYTES:
-                return Refusal(413, UserError(f"the request is larger than {MOST_BYTES >> 20} MiB"))
+                return HttpRefusal(413, UserError(f"the request is larger than {MOST_BYTES >> 20} MiB"))
             why = held.more(len(part)) if len(body) > SMALL_BYTES else ""
             if why:
-                return Refusal(503, Unreachable(why))
+                return HttpRefusal(503, Unreachable(why))
         room.leave(seat)
         if whose.peer:
             assert self._identity is not None, "peers come where there is one"
@@ -202,11 +202,11 @@ class Serving:
             if scope["query_string"]:
                 target += f"?{scope['query_string'].decode('latin-1')}"
             try:
-                heard = word.read(self._identity.key, scope["headers"])
+                heard = peer_token.read(self._identity.key, scope["headers"])
                 self._judge.hear(heard, scope["method"], target, bytes(body), time.time())
-            except word.Untrusted as error:
+            except peer_token.Untrusted as error:
                 reception.tell("refused what the peer at %s asked: %s", whose.address, error)
-                return Refusal(401, Unreachable(str(error)))
+                return HttpRefusal(401, Unreachable(str(error)))
             caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, "peer", f"{heard.via} at {whose.address}")
         else:
             caller = Caller(await self._accounts.name(whose.uid), whose.uid, whose.gid, whose.pid, "socket")
@@ -215,7 +215,7 @@ class Serving:
         why = room.begin(who)
         if why:
             reception.tell("not all requests are answered: %s (%s)", why, who)
-            return Refusal(503, Unreachable(why))
+            return HttpRefusal(503, Unreachable(why))
         try:
             await self.app(
                 {**scope, "caller": caller, "audit": self._audit, "reading": self._reading},
@@ -226,8 +226,8 @@ class Serving:
             room.end(who)
         return None
 
-    async def _note(self, scope: Any, whose: Whose, refusal: Refusal) -> None:
-        """What did not get as far as the routes, which note their own (`door`)."""
+    async def _note(self, scope: Any, whose: Whose, refusal: HttpRefusal) -> None:
+        """What did not get as far as the routes, which note their own (`http`)."""
         if self._audit is not None:
             name = "" if whose.peer else await self._accounts.name(whose.uid)
             caller = Caller(name, whose.uid, whose.gid, whose.pid, "peer" if whose.peer else "socket", whose.address)
@@ -252,7 +252,7 @@ class Serving:
 class _Held:
     """A request's bytes in memory."""
 
-    def __init__(self, room: Room, caller: Any) -> None:
+    def __init__(self, room: ConnectionBudget, caller: Any) -> None:
         self._room, self._caller, self._count = room, caller, 0
 
     def more(self, count: int) -> str:
@@ -276,7 +276,7 @@ def _again(body: bytes, receive: Any) -> Callable[[], Awaitable[Any]]:
     return again
 
 
-class Refusal(Response):
+class HttpRefusal(Response):
     """Why a request is not looked at."""
 
     def __init__(self, status: int, error: DaqschedError) -> None:

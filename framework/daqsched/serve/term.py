@@ -71,7 +71,7 @@ class Term:
 
         def allowed() -> bool:
             try:
-                store.vouch()
+                store.ensure_ownership()
             except Deposed:
                 return False
             return True

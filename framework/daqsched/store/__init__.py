@@ -3,6 +3,6 @@
 `Store` is what the daemon needs of it. `sqlite` keeps it in a file, for one daemon on one machine.
 """
 
-from daqsched.store.kept import Contents, Key, Store
+from daqsched.store.base import Contents, Key, Store
 
 __all__ = ["Contents", "Key", "Store"]

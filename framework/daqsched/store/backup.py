@@ -14,7 +14,7 @@ import msgspec
 from daqsched import __version__
 from daqsched.errors import UserError
 from daqsched.spec import encode
-from daqsched.store.kept import SCHEMA, Contents, Store, head_of, record_bytes, revision_of
+from daqsched.store.base import SCHEMA, Contents, Store, head_of, record_bytes, revision_of
 
 #: Version of the file; one of a later version is refused.
 VERSION = 1

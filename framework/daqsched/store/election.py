@@ -2,7 +2,7 @@
 
 Each puts a node below PATH/candidates that goes with its session (ephemeral), with a number that ZooKeeper gives
 (sequential) and a card that says how to reach it. The lowest number leads. Who leads may act only while its session is
-alive for certain (`store.keeper.Keeper.holds`); the next one is first only after ZooKeeper has ended that session.
+alive for certain (`zookeeper_session.ZooKeeperSession.holds`); the next one is first only after ZooKeeper has ended that session.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from kazoo.exceptions import NoNodeError
 
 from daqsched.errors import Deposed
-from daqsched.store.keeper import Keeper
+from daqsched.store.zookeeper_session import ZooKeeperSession
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Card(msgspec.Struct, frozen=True):
 class Election:
     """One candidate's view. One thread uses it; raises `Deposed` where the session ends."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: ZooKeeperSession) -> None:
         self._keeper = keeper
         self._folder = f"{keeper.place.path}/candidates"
         self._changed = threading.Event()

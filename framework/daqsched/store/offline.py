@@ -42,11 +42,11 @@ def opened(state: str, credentials: Optional[Path], what: str, new: bool) -> Ite
 def _in_zookeeper(state: str, credentials: Optional[Path], what: str) -> Iterator[Store]:
     # kazoo is read by those who need it
     from daqsched.store.election import Card, Election
-    from daqsched.store.keeper import Keeper, place_of
     from daqsched.store.zookeeper import ZooKeeperStore
+    from daqsched.store.zookeeper_session import ZooKeeperSession, place_of
 
     place = place_of(state, credentials)
-    keeper = Keeper(place)
+    keeper = ZooKeeperSession(place)
     keeper.start()
     try:
         if not keeper.connected.wait(CONNECT_S):

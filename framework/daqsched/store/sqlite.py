@@ -13,7 +13,7 @@ from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError, Unsaved
 from daqsched.spec import decode, encode
 from daqsched.store import private
-from daqsched.store.kept import SCHEMA, WAY_OUT, Contents, Key, read_revision, record_bytes, record_of, revision_of
+from daqsched.store.base import SCHEMA, WAY_OUT, Contents, Key, read_revision, record_bytes, record_of, revision_of
 from daqsched.task import Record
 
 # `PRAGMA user_version` of the file is `kept.SCHEMA`
@@ -187,7 +187,7 @@ class SqliteStore:
         row = (*msgspec.structs.astuple(revision)[:5], encode(revision.spec))
         self._db.execute("INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def vouch(self) -> None:
+    def ensure_ownership(self) -> None:
         """The file is locked: nobody else can own it."""
 
     def close(self) -> None:

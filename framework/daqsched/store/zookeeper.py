@@ -1,4 +1,4 @@
-"""The state in ZooKeeper, for two or more daemons of which one leads: a `Store` over `nodes`.
+"""The state in ZooKeeper, for two or more daemons of which one leads: a `Store` over `zookeeper_nodes`.
 
 The records of one host are one value: what happens in a round concerns few hosts, and one host's records are some
 kilobytes. They are kept in memory as they are in ZooKeeper, compressed, because a record is saved with its neighbours.
@@ -18,9 +18,9 @@ from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError
 from daqsched.limits import brief
 from daqsched.spec import decode, encode
-from daqsched.store.keeper import Keeper
-from daqsched.store.kept import WAY_OUT, Contents, Key, head_of, record_bytes, record_of, revision_of
-from daqsched.store.nodes import Nodes, named
+from daqsched.store.base import WAY_OUT, Contents, Key, head_of, record_bytes, record_of, revision_of
+from daqsched.store.zookeeper_nodes import ZooKeeperNodes, named
+from daqsched.store.zookeeper_session import ZooKeeperSession
 from daqsched.task import Record
 
 #: Revisions that are kept; ZooKeeper holds everything in memory. The oldest go when new ones come.
@@ -32,9 +32,9 @@ _records = msgspec.msgpack.Decoder(dict[str, bytes])
 class ZooKeeperStore:
     """A `Store` (see there) at the keeper's place, of ``owner`` from now on: whoever owned it before can't save any more."""
 
-    def __init__(self, keeper: Keeper, owner: str) -> None:
+    def __init__(self, keeper: ZooKeeperSession, owner: str) -> None:
         self._keeper = keeper
-        self._nodes = Nodes(keeper, owner)
+        self._nodes = ZooKeeperNodes(keeper, owner)
         with self._reading():
             self._nodes.take()
             hosts = [name for name in self._nodes.names if name.startswith("host.")]
@@ -129,8 +129,8 @@ class ZooKeeperStore:
         changes.update((named("document", name), data) for name, data in contents.documents.items())
         self._write(changes)
 
-    def vouch(self) -> None:
-        self._keeper.vouch()
+    def ensure_ownership(self) -> None:
+        self._keeper.ensure_ownership()
 
     def close(self) -> None:
         """The session is its keeper's, and ended by whoever began it."""

@@ -18,7 +18,7 @@ from daqsched.protocol import (
 )
 from daqsched.rollout import Rollout, words
 from daqsched.terminal.canvas import Words, text
-from daqsched.views.view import ORDER, Row
+from daqsched.views.status import ORDER, Row
 from daqsched_executor.contract import duration
 
 STYLES = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from daqsched.engine.events import Offer
-from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM, Room
+from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM, FreeResources
 from daqsched.spec import JobSpec
-from daqsched.views.plan import Refusal
+from daqsched.views.plan import PlacementRefusal
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -50,18 +50,18 @@ def given_back(free: Offer, job: JobSpec, ports: Mapping[str, int]) -> Offer:
 
 def refusals(
     machines: Mapping[str, Offer], wanted: Iterable[tuple[str, JobSpec]], fixed_ports: Iterable[int]
-) -> Iterator[Refusal]:
+) -> Iterator[PlacementRefusal]:
     """Of each (host, job) in turn that it would not start; ``machines`` by each of their names, with what they have free."""
-    rooms: dict[str, Room] = {}
+    rooms: dict[str, FreeResources] = {}
     fixed = frozenset(fixed_ports)
     for host, job in wanted:
         machine = machines.get(host)
         if machine is None:
-            yield Refusal(job.name, host, f"{host} is not registered with the master: is its agent up?")
+            yield PlacementRefusal(job.name, host, f"{host} is not registered with the master: is its agent up?")
             continue
-        room = rooms.setdefault(machine.agent_id, Room(machine, fixed))
+        room = rooms.setdefault(machine.agent_id, FreeResources(machine, fixed))
         why = room.refusal(job)
         if why is None:
             room.take(job)
         else:
-            yield Refusal(job.name, host, why)
+            yield PlacementRefusal(job.name, host, why)

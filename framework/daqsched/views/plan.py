@@ -25,7 +25,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     why: tuple[str, ...] = ()
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class PlacementRefusal(msgspec.Struct, frozen=True):
     """An instance that would not start now, and why."""
 
     job: str
@@ -40,7 +40,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     base: str
     changes: tuple[Change, ...] = ()
     #: What would not start on the machines as they are now (`placement`), and why nobody could look, where that is so.
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[PlacementRefusal, ...] = ()
     not_looked: str = ""
     #: Hosts in each batch, where what changes goes over the farm batch by batch.
     batches: tuple[int, ...] = ()

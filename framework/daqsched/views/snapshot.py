@@ -8,11 +8,11 @@ from typing import NamedTuple, Optional
 
 from msgspec import structs
 
+from daqsched.engine.durations import MeasuredDurations
 from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Key
 from daqsched.engine.match import by_attributes, lacking
-from daqsched.engine.paces import Paces
 from daqsched.hosts import expand
 from daqsched.spec import EMPTY, JobSpec, Spec, digest
 from daqsched.views.plan import Behind
@@ -42,7 +42,7 @@ class Snapshot:
     #: The attributes of each machine that has offered something, and for jobs that go by attributes those that were kept.
     machines: Mapping[str, Attributes]
     kept: Mapping[str, Mapping[str, Attributes]]
-    paces: Paces
+    paces: MeasuredDurations
     fixed_ports: frozenset[int]
 
     def hosts_of(self, job: JobSpec) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ def snapshot(farm: Farm) -> Snapshot:
             name: {host: one.record.attributes or {} for host, one in farm.order.wanted.get(name, {}).items()}
             for name in found
         },
-        Paces({name: structs.replace(pace) for name, pace in farm.paces.known.items()}),
+        MeasuredDurations({name: structs.replace(pace) for name, pace in farm.paces.known.items()}),
         farm.fixed_ports,
     )
 

@@ -76,18 +76,18 @@ ORDER: tuple[Shown, ...] = get_args(Shown)
 
 def all_keys(engine: Engine) -> tuple[Key, ...]:
     """All that has a row: the instances, and without a host the jobs that have found no machine yet."""
-    return (*engine.instances, *((job.name, "") for job in engine.homeless()))
+    return (*engine.instances, *((job.name, "") for job in engine.unplaced()))
 
 
 def rows(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Row]:
     """One row for each of these that there is, as things are at ``now``."""
-    homeless = {job.name: job for job in engine.homeless()}
+    unplaced = {job.name: job for job in engine.unplaced()}
     for key in keys:
         instance = engine.instances.get(key)
         if instance is not None:
             yield row_of(engine, instance, now)
-        elif not key[1] and key[0] in homeless:
-            job = homeless[key[0]]
+        elif not key[1] and key[0] in unplaced:
+            job = unplaced[key[0]]
             wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
             why = _no_master(engine) or f"no machine has {wants} yet; it starts when one does"
             yield Row(job.name, "", "WAITING", why, release=job.release)
@@ -193,10 +193,10 @@ def _state_of(engine: Engine, instance: Instance, now: float) -> tuple[Shown, st
     if task.state == "unknown":
         return "UNKNOWN", f"the master does not know the agent of {instance.host} (yet); waiting for it", task.since
     silent = now - engine.registered_at
-    if task.vouched_for < engine.registered_at and silent > SILENCE_S:
+    if task.confirmed < engine.registered_at and silent > SILENCE_S:
         return (
             "UNKNOWN",
-            f"the master has not vouched for it since {duration(silent)}: is {instance.host}'s agent up?",
+            f"the master has not confirmed it since {duration(silent)}: is {instance.host}'s agent up?",
             task.since,
         )
     if instance.ending:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from daqsched.preflight import AT_ONCE, Ask, Preflight
+from daqsched.preflight import AT_ONCE, HostQuery, Preflight
 
 
-class Preflights:
+class PreflightState:
     """See the module; the last few that are over are remembered, for whoever asks once more."""
 
     def __init__(self) -> None:
         self.made: dict[str, Preflight] = {}
         #: host -> who waits for an offer of it.
-        self.waiting: dict[str, list[Ask]] = {}
-        self.by_task: dict[str, Ask] = {}
+        self.waiting: dict[str, list[HostQuery]] = {}
+        self.by_task: dict[str, HostQuery] = {}
 
     @property
     def want_offers(self) -> bool:

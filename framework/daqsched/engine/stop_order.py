@@ -17,7 +17,7 @@ LONGEST_S = 300.0
 RESTORED = 1.0
 
 
-class Ends:
+class StopOrder:
     """The instances whose tasks are to end and have not, told to or still waiting for others."""
 
     def __init__(self) -> None:

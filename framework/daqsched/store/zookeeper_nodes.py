@@ -25,8 +25,8 @@ import msgspec
 from kazoo.exceptions import BadVersionError, ConnectionLoss, NoNodeError, RolledBackError
 
 from daqsched.errors import DaqschedError, Deposed
-from daqsched.store.keeper import Keeper
-from daqsched.store.kept import SCHEMA
+from daqsched.store.base import SCHEMA
+from daqsched.store.zookeeper_session import ZooKeeperSession
 
 #: The most that a node holds, and that one transaction writes; ZooKeeper's limit for either is 1 MiB less some bytes.
 PART, MOST = 256 * 1024, 700 * 1024
@@ -55,10 +55,10 @@ class Head(msgspec.Struct, frozen=True):
     journal: Optional[Ref] = None
 
 
-class Nodes:
+class ZooKeeperNodes:
     """See the module. One thread uses it; whatever needs ZooKeeper raises `Deposed` where the state is lost."""
 
-    def __init__(self, keeper: Keeper, owner: str) -> None:
+    def __init__(self, keeper: ZooKeeperSession, owner: str) -> None:
         self._keeper, self._client = keeper, keeper.client
         self._path = keeper.place.path
         self._head = Head(owner=owner)

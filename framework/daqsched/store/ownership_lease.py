@@ -9,7 +9,7 @@ from typing import Optional
 SURE = 2.0 / 3.0
 
 
-class Lease:
+class OwnershipLease:
     """Begun and renewed by answers of ZooKeeper; once it has run out it is over for ever. Times are readings of one clock
     that nobody sets and that goes on in a suspended machine (CLOCK_BOOTTIME)."""
 

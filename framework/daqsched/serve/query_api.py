@@ -20,14 +20,14 @@ from daqsched.engine.instance import Key
 from daqsched.errors import Refused
 from daqsched.protocol import API, IncidentsAnswer, ProgressAnswer, StatusAnswer, WhyAnswer
 from daqsched.select import selection
-from daqsched.serve.asked import count_of, number_of, words_of
 from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import answering, whose
-from daqsched.serve.hand_api import Ask, chosen_of
+from daqsched.serve.http import answering, whose
+from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
-from daqsched.views.view import ORDER, Tally, all_keys, rows, unauthenticated
+from daqsched.serve.request_body import count_of, number_of, words_of
+from daqsched.views.status import ORDER, Tally, all_keys, rows, unauthenticated
 from daqsched.views.why import stories, troubled
 
 #: So many instances that are not as wanted an answer tells of.
@@ -39,7 +39,7 @@ SOME, SOME_STORIES = 1000, 100
 Found = TypeVar("Found")
 
 
-class Looks:
+class Queries:
     """The routes; ``ask`` puts a question to the engine, ``news`` waits for what a request wants to wait for."""
 
     def __init__(

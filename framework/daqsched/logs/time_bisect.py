@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Optional
 
-from daqsched.logs.tails import MOST, PAGE, PIECE, Forwards, Found, own_time, split
+from daqsched.logs.file_tails import MOST, PAGE, PIECE, Forwards, Found, own_time, split
 
 #: After so many pieces without a single time the search looks further left.
 PROBES = 16
 
 
-class Seek:
+class TimeBisect:
     """The byte at which the first line begins that is of ``moment`` or later: give it what it `wants` until that is nothing.
 
     By halves, so that a file of 16 MiB costs some ten pieces.

@@ -35,7 +35,7 @@ def within(limit_s: float, call: Callable[[], Answer]) -> Answer:
     return found[0]
 
 
-class Done(NamedTuple):
+class ProgramEnd(NamedTuple):
     """How a program ended, and what it printed."""
 
     code: int
@@ -47,7 +47,7 @@ class Done(NamedTuple):
         return f"{self.out}\n{self.err}".strip()
 
 
-def run(argv: Sequence[str], limit_s: float, most: int, environ: Optional[Mapping[str, str]] = None) -> Done:
+def run(argv: Sequence[str], limit_s: float, most: int, environ: Optional[Mapping[str, str]] = None) -> ProgramEnd:
     """Run a program to its end. Of what it prints no more than the first ``most`` bytes are kept, of each of the two.
 
     Raises `TimeoutError` where it takes longer, after it and its process group were ended; `OSError` where it can't be started.
@@ -86,7 +86,7 @@ def run(argv: Sequence[str], limit_s: float, most: int, environ: Optional[Mappin
             if process.returncode is None:
                 _end(process)
         out, err = (text.decode("utf-8", "replace") for text in kept.values())
-        return Done(process.returncode, out, err)
+        return ProgramEnd(process.returncode, out, err)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from daqsched.hosts import fold
-from daqsched.preflight import Answer, Cell, Wall
+from daqsched.preflight import Cell, PreflightFindings, PreflightWall
 from daqsched.terminal.canvas import text
 
 #: The word of each cell, and its style.
@@ -24,7 +24,7 @@ MOST_JOBS, MOST_NAMES, MOST_REASONS = 6, 3, 5
 LIVE_ROWS = 15
 
 
-class Line(NamedTuple):
+class PreflightLine(NamedTuple):
     """One row of the wall."""
 
     state: str
@@ -33,7 +33,7 @@ class Line(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def columns(answer: Answer) -> tuple[str, ...]:
+def columns(answer: PreflightFindings) -> tuple[str, ...]:
     """Versions; jobs where there is but one version, and not too many jobs for that."""
     cells = [cell for wall in answer.wall for cell in wall.cells]
     releases = sorted({cell.release for cell in cells})
@@ -42,7 +42,7 @@ def columns(answer: Answer) -> tuple[str, ...]:
     return tuple(jobs if by_job else (release or "no version" for release in releases))
 
 
-def lines(answer: Answer) -> list[Line]:
+def lines(answer: PreflightFindings) -> list[PreflightLine]:
     """The rows: hosts with the same words and reasons are one."""
     names = columns(answer)
     found: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
@@ -51,11 +51,11 @@ def lines(answer: Answer) -> list[Line]:
         for host in wall.hosts:
             reasons = tuple(_without(host, reason) for reason in _reasons(wall))
             found.setdefault((wall.state, words, reasons), []).append(host)
-    made = [Line(state, tuple(hosts), words, reasons) for (state, words, reasons), hosts in found.items()]
+    made = [PreflightLine(state, tuple(hosts), words, reasons) for (state, words, reasons), hosts in found.items()]
     return sorted(made, key=lambda line: (_ORDER.index(line.state), min(line.hosts)))
 
 
-def _word(wall: Wall, column: str) -> str:
+def _word(wall: PreflightWall, column: str) -> str:
     if not wall.cells:
         return NO_ANSWER
     cells = [cell for cell in wall.cells if column in cell.jobs or column == (cell.release or "no version")]
@@ -64,7 +64,7 @@ def _word(wall: Wall, column: str) -> str:
     return BAD if any(cell.problem for cell in cells) else OK
 
 
-def _reasons(wall: Wall) -> tuple[str, ...]:
+def _reasons(wall: PreflightWall) -> tuple[str, ...]:
     """Each problem once, after the names of the jobs that have it."""
     if wall.reason:
         return (wall.reason,)
@@ -90,7 +90,7 @@ def _without(host: str, text: str) -> str:
     return re.sub(rf"(?<![\w./-]){re.escape(host)}(?![\w/-]|\.\w)", "its host", text)
 
 
-def table(answer: Answer, most: int = 0) -> RenderableType:
+def table(answer: PreflightFindings, most: int = 0) -> RenderableType:
     """The wall; ``most``: only so many rows of it."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     made.add_column("HOSTS", overflow="fold")
@@ -105,7 +105,7 @@ def table(answer: Answer, most: int = 0) -> RenderableType:
     return made
 
 
-def live(answer: Answer, width: int = 40) -> RenderableType:
+def live(answer: PreflightFindings, width: int = 40) -> RenderableType:
     """While answers arrive: how many there are, and some of the wall."""
     total = sum(answer.counts.values())
     head = Table.grid(padding=(0, 1))
@@ -114,19 +114,19 @@ def live(answer: Answer, width: int = 40) -> RenderableType:
     return Group(head, table(answer, LIVE_ROWS))
 
 
-def counts(answer: Answer) -> str:
+def counts(answer: PreflightFindings) -> str:
     """``140 of 200 hosts have answered, 137 ok``."""
     total = sum(answer.counts.values())
     known = total - answer.counts.get("waiting", 0) - answer.counts.get("silent", 0)
     return f"{known} of {total} host{'s' * (total != 1)} answered, {answer.counts.get('ok', 0)} ok"
 
 
-def fine(answer: Answer) -> bool:
+def fine(answer: PreflightFindings) -> bool:
     """Whether each host has answered that all could start."""
     return answer.done and not set(answer.counts) - {"ok"}
 
 
-def summary(answer: Answer) -> str:
+def summary(answer: PreflightFindings) -> str:
     """``3 of 200 hosts can't start release-09, 1 gave no answer; nothing was changed.``"""
     total = sum(answer.counts.values())
     bad, silent = answer.counts.get("bad", 0), answer.counts.get("silent", 0) + answer.counts.get("waiting", 0)

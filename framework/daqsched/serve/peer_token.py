@@ -28,7 +28,7 @@ class Untrusted(Exception):
     """Why a request is not believed, in one sentence."""
 
 
-class Word(msgspec.Struct, frozen=True):
+class PeerToken(msgspec.Struct, frozen=True):
     """Who asks, through whom, and what."""
 
     #: `Serving.token` of the daemon that it is for.
@@ -52,13 +52,13 @@ def digest_of(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def sign(key: bytes, word: Word) -> str:
+def sign(key: bytes, word: PeerToken) -> str:
     """As it stands in the header."""
     text = base64.urlsafe_b64encode(msgspec.json.encode(word)).decode()
     return f"{text}.{_signature(key, text)}"
 
 
-def read(key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Word:
+def read(key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> PeerToken:
     """The word in a request's headers; raises `Untrusted` where there is none, more than one, or none of ours."""
     found = [value for name, value in headers if name.lower() == HEADER.encode()]
     if len(found) != 1:
@@ -67,12 +67,12 @@ def read(key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Word:
     if not hmac.compare_digest(signature.encode("latin-1"), _signature(key, text).encode()):
         raise Untrusted("the word for whom it is asked is not signed with our key: do both daemons have the same file?")
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=Word)
+        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=PeerToken)
     except (msgspec.MsgspecError, binascii.Error) as error:
         raise Untrusted(f"the word for whom it is asked is not understood: {error}") from error
 
 
-class Judge:
+class TokenJudge:
     """Whether words are for us, fresh and new; ``me`` is what they are to name."""
 
     def __init__(self, me: str) -> None:
@@ -80,7 +80,7 @@ class Judge:
         #: What was heard, the oldest first, and when it may be forgotten.
         self._heard: dict[str, float] = {}
 
-    def hear(self, word: Word, method: str, target: str, body: bytes, now: float) -> None:
+    def hear(self, word: PeerToken, method: str, target: str, body: bytes, now: float) -> None:
         """Raises `Untrusted` where it is not."""
         if word.to != self._me:
             raise Untrusted("the word is for another daemon")

@@ -1,6 +1,6 @@
 """What a `daqsched serve` answers while another leads: what that one answers, asked in the caller's name.
 
-Nothing is decided here. A request goes to the leader as it came, with our word for who asks (`word`); the answer comes back
+Nothing is decided here. A request goes to the leader as it came, with our word for who asks (`peer_token`); the answer comes back
 as it is, and as it comes. Where the leader changes before the answer begins, what can't have been carried out is asked of the
 next one.
 """
@@ -23,8 +23,8 @@ from starlette.types import Send
 from daqsched.errors import Unreachable
 from daqsched.limits import whole
 from daqsched.protocol import Problem
-from daqsched.serve import word
-from daqsched.serve.door import caller_of
+from daqsched.serve import peer_token
+from daqsched.serve.http import caller_of
 from daqsched.serve.peers import Identity
 from daqsched.store.election import Card
 
@@ -49,7 +49,7 @@ _OF_THE_HOP = frozenset(
 )
 
 
-class Spare:
+class Standby:
     """An ASGI application; ``leader`` is set as the election goes, ``name`` is what the leader is told of who asks it."""
 
     def __init__(self, identity: Optional[Identity] = None, name: str = "") -> None:
@@ -172,9 +172,9 @@ class Spare:
             extensions={"target": target},
         )
         caller = caller_of(request)
-        asked.headers[word.HEADER] = word.sign(
+        asked.headers[peer_token.HEADER] = peer_token.sign(
             self._identity.key,
-            word.Word(
+            peer_token.PeerToken(
                 to=leader.token,
                 name=caller.name,
                 uid=caller.uid,
@@ -183,7 +183,7 @@ class Spare:
                 via=self._name,
                 method=request.method,
                 target=target.decode("latin-1"),
-                digest=word.digest_of(body),
+                digest=peer_token.digest_of(body),
                 time=time.time(),
                 nonce=secrets.token_urlsafe(16),
             ),

@@ -28,12 +28,12 @@ from daqsched.protocol import (
     SteerRequest,
 )
 from daqsched.select import selection
-from daqsched.serve.asked import body_of
 from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.door import answering, user_of, whose
+from daqsched.serve.http import answering, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
-from daqsched.views.view import why_not_ready
+from daqsched.serve.request_body import body_of
+from daqsched.views.status import why_not_ready
 
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
@@ -61,7 +61,7 @@ async def chosen_of(choosing: Planning, caller: Hashable, words: Sequence[str], 
     return await choosing.do(caller, work)
 
 
-class Hands:
+class Operations:
     """The routes; ``ask`` puts a question to the engine."""
 
     def __init__(self, daemon: Daemon, ask: Ask, choosing: Planning) -> None:

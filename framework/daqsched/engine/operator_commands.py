@@ -11,7 +11,7 @@ from daqsched.engine.instance import Instance
 from daqsched_executor.contract import Order, Report
 
 
-def given(farm: Farm, event: events.Ordered, now: float) -> None:
+def given(farm: Farm, event: events.OperatorCommanded, now: float) -> None:
     """To every executor that is meant and can hear it; where a start is asked for and there is none, our own back-off is
     over."""
     order = event.order

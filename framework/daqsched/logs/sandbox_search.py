@@ -11,11 +11,11 @@ from typing import Optional
 
 from daqsched.errors import UserError
 from daqsched.logs.count import MOST_GROUPS, NONE, Counted, Group, Novelty
+from daqsched.logs.file_tails import MOST, Backwards, Found, own_time
 from daqsched.logs.intervals import start
 from daqsched.logs.lines import Line
-from daqsched.logs.sandboxes import Place, Reader
-from daqsched.logs.seek import Ahead, Seek
-from daqsched.logs.tails import MOST, Backwards, Found, own_time
+from daqsched.logs.sandboxes import SandboxFile, SandboxReader
+from daqsched.logs.time_bisect import Ahead, TimeBisect
 from daqsched_executor.contract.fingerprint import fingerprint
 
 #: What lines of a sandbox can be counted by: what is known of them without Elasticsearch.
@@ -32,13 +32,13 @@ BY: dict[str, Callable[[Line], str]] = {
 HOSTS = 4
 
 
-def around(reader: Reader, moment: float, most: int) -> tuple[list[Line], list[Line]]:
+def around(reader: SandboxReader, moment: float, most: int) -> tuple[list[Line], list[Line]]:
     """The last lines before a moment and the first from then on, together ``most``, over all that the reader was asked for."""
     before, after = _around(reader, _places(reader), moment, most)
     return before[-(most // 2) :] if most > 1 else [], after[: most - most // 2]
 
 
-def around_line(reader: Reader, name: str, scope: str, most: int) -> tuple[list[Line], Line, list[Line]]:
+def around_line(reader: SandboxReader, name: str, scope: str, most: int) -> tuple[list[Line], Line, list[Line]]:
     """The lines before one, it, and those after it. ``name`` is its id; ``scope`` is ``stream``, ``host`` or ``farm``.
 
     Raises `UserError` where there is no such line (any more), or where it has no time that others could be around.
@@ -67,7 +67,7 @@ def around_line(reader: Reader, name: str, scope: str, most: int) -> tuple[list[
 
 
 def count(
-    reader: Reader, by: Sequence[str], every_s: float, begin: float, end: float
+    reader: SandboxReader, by: Sequence[str], every_s: float, begin: float, end: float
 ) -> tuple[Counted, dict[str, str]]:
     """The wanted lines of that time, by ``by`` and by intervals of ``every_s``; with the messages, an example of each."""
     for name in by:
@@ -95,7 +95,7 @@ def count(
     ), examples
 
 
-def new(reader: Reader, since: float) -> tuple[list[Novelty], int]:
+def new(reader: SandboxReader, since: float) -> tuple[list[Novelty], int]:
     """Messages of the lines from ``since`` on of whose kind these sandboxes have none before; how many lines those are."""
     firsts: dict[str, Line] = {}
     counts: dict[str, int] = {}
@@ -124,11 +124,13 @@ def new(reader: Reader, since: float) -> tuple[list[Novelty], int]:
     return sorted(found, key=lambda novelty: (novelty.first.time, novelty.first.id)), total
 
 
-def _places(reader: Reader) -> list[Place]:
+def _places(reader: SandboxReader) -> list[SandboxFile]:
     return list(reader.places(reader.sandboxes(True)))
 
 
-def _around(reader: Reader, places: Sequence[Place], moment: float, most: int) -> tuple[list[Line], list[Line]]:
+def _around(
+    reader: SandboxReader, places: Sequence[SandboxFile], moment: float, most: int
+) -> tuple[list[Line], list[Line]]:
     begins = _begins(reader, places, moment)
     before, after = _until(reader, begins, most), _from(reader, begins, most)
     return sorted(before, key=_time)[-most:], sorted(after, key=_time)[:most]
@@ -138,18 +140,18 @@ def _time(line: Line) -> float:
     return line.time
 
 
-def _begins(reader: Reader, places: Sequence[Place], moment: float) -> list[tuple[Place, int]]:
+def _begins(reader: SandboxReader, places: Sequence[SandboxFile], moment: float) -> list[tuple[SandboxFile, int]]:
     """In each file that has times, where the moment begins; of the others somebody is told."""
-    seeks = [(place, Seek(place.sandbox.files[place.stream][0], moment)) for place in places]
+    seeks = [(place, TimeBisect(place.sandbox.files[place.stream][0], moment)) for place in places]
     reader.read_all(seeks)
     without = [place.name for place, seek in seeks if not seek.timed and place.sandbox.files[place.stream][0]]
     if without:
         more = f" and {len(without) - 3} more" if len(without) > 3 else ""
-        reader.complain(f"left out, as their lines begin with no time: {', '.join(without[:3])}{more}")
+        reader.warn(f"left out, as their lines begin with no time: {', '.join(without[:3])}{more}")
     return [(place, seek.offset) for place, seek in seeks if seek.timed]
 
 
-def _until(reader: Reader, ends: Sequence[tuple[Place, int]], most: int) -> list[Line]:
+def _until(reader: SandboxReader, ends: Sequence[tuple[SandboxFile, int]], most: int) -> list[Line]:
     """The last lines of each file before a byte."""
     tails = [(place, Backwards(end, most, reader.fits)) for place, end in ends]
     reader.read_all(tails)
@@ -162,7 +164,9 @@ def _until(reader: Reader, ends: Sequence[tuple[Place, int]], most: int) -> list
     return lines
 
 
-def _from(reader: Reader, begins: Sequence[tuple[Place, int]], most: int, every: bool = False) -> list[Line]:
+def _from(
+    reader: SandboxReader, begins: Sequence[tuple[SandboxFile, int]], most: int, every: bool = False
+) -> list[Line]:
     """The first lines of each file from a byte on; ``every``: also those that do not fit."""
 
     def fits(time: float, found: Found) -> bool:
@@ -173,12 +177,12 @@ def _from(reader: Reader, begins: Sequence[tuple[Place, int]], most: int, every:
     return [place.line(found, time) for place, head in heads for time, found in head.lines]
 
 
-def _each(reader: Reader, begin: Optional[float], end: Optional[float], see: Callable[[Line], None]) -> None:
+def _each(reader: SandboxReader, begin: Optional[float], end: Optional[float], see: Callable[[Line], None]) -> None:
     """Every line of that time that fits; no file is held."""
     places = _places(reader)
     begins = [(place, 0) for place in places] if begin is None else _begins(reader, places, begin)
 
-    def ahead(place: Place, offset: int) -> Ahead:
+    def ahead(place: SandboxFile, offset: int) -> Ahead:
         def test(time: float, found: Found) -> bool:
             if end is not None and time >= end:
                 head.stop()
@@ -193,4 +197,4 @@ def _each(reader: Reader, begin: Optional[float], end: Optional[float], see: Cal
     reader.read_all(heads)
     for place, head in heads:
         if head.given_up:
-            reader.complain(f"{place.name}: only {MOST >> 20} MiB of the file were looked through")
+            reader.warn(f"{place.name}: only {MOST >> 20} MiB of the file were looked through")

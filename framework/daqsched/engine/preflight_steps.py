@@ -5,10 +5,10 @@ from __future__ import annotations
 from daqsched.engine import commands, events
 from daqsched.engine.commands import SurveyToLaunch
 from daqsched.engine.farm import Farm
-from daqsched.engine.match import Room
-from daqsched.engine.preflights import Preflights
+from daqsched.engine.match import FreeResources
+from daqsched.engine.preflight_state import PreflightState
 from daqsched.hosts import fold
-from daqsched.preflight import AT_ONCE, KEPT, LONGEST_S, NEEDS, TASK, TRIES, Ask, Preflight
+from daqsched.preflight import AT_ONCE, KEPT, LONGEST_S, NEEDS, TASK, TRIES, HostQuery, Preflight
 from daqsched.task import LIVE
 from daqsched_executor.contract import ContractError, Findings, duration
 
@@ -28,7 +28,7 @@ def asked(farm: Farm, event: events.PreflightAsked, now: float) -> None:
     farm.note(f"preflight {event.id} asked for by {event.user}: it asks {fold(made.asks) or 'nobody'}")
 
 
-def launch(farm: Farm, name: str, agent_id: str, room: Room) -> list[SurveyToLaunch]:
+def launch(farm: Farm, name: str, agent_id: str, room: FreeResources) -> list[SurveyToLaunch]:
     """What goes to this host with the offer that has this room."""
     preflights = farm.preflights
     launched: list[SurveyToLaunch] = []
@@ -98,7 +98,7 @@ def ticked(farm: Farm, now: float) -> None:
         farm.note(f"preflight {name} ends after {duration(now - one.began)}: no answer from {fold(silent)}")
 
 
-def why_waiting(farm: Farm, ask: Ask) -> str:
+def why_waiting(farm: Farm, ask: HostQuery) -> str:
     """Why there is no answer yet, for people."""
     host = ask.host
     if not farm.connected:
@@ -114,7 +114,7 @@ def why_waiting(farm: Farm, ask: Ask) -> str:
     return f"no offer from {host}: is its agent up, or nothing free on it?"
 
 
-def _settle(farm: Farm, ask: Ask, state: str, reason: str) -> None:
+def _settle(farm: Farm, ask: HostQuery, state: str, reason: str) -> None:
     """It is not out any more; whoever waits behind the limit wants an offer now."""
     if farm.preflights.by_task.pop(ask.task_id, None) is not None and farm.preflights.waiting:
         farm.demand.woken()
@@ -123,7 +123,7 @@ def _settle(farm: Farm, ask: Ask, state: str, reason: str) -> None:
         farm.demand.woken()
 
 
-def _wait_no_more(preflights: Preflights, host: str) -> None:
+def _wait_no_more(preflights: PreflightState, host: str) -> None:
     left = [ask for ask in preflights.waiting.pop(host, ()) if ask.state == "asked"]
     if left:
         preflights.waiting[host] = left

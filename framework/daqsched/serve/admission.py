@@ -1,4 +1,4 @@
-"""Connections taken in: as many as there is room for (`room`), and at the peers' port from peers alone.
+"""Connections taken in: as many as there is room for (`connection_budget`), and at the peers' port from peers alone.
 
 asyncio's own server takes in whatever comes, and with TLS before anybody could count it.
 """
@@ -17,10 +17,10 @@ from collections.abc import Hashable, Mapping
 from functools import partial
 from typing import Any, Callable, Optional
 
-from daqsched.serve.connections import Protocol, Times, Whose
-from daqsched.serve.pace import PIECE
+from daqsched.serve.connection_budget import ConnectionBudget, Limits, Seat
+from daqsched.serve.connections import ConnectionTimes, Protocol, Whose
 from daqsched.serve.peers import Identity
-from daqsched.serve.room import Limits, Room, Seat
+from daqsched.serve.read_pace import PIECE
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +70,14 @@ class Reception:
         self,
         listener: socket.socket,
         limits: Limits,
-        times: Times,
+        times: ConnectionTimes,
         options: dict[str, Any],
         tls: Optional[Identity] = None,
         strangers: Callable[[Mapping[tuple[str, str], int]], bool] = lambda counts: True,
     ) -> None:
         """``options`` are what uvicorn's protocol wants to be told. ``strangers`` hears, once a second at most, how many came
         from which address that could not show that they are peers, and why; where it does not take that, again later."""
-        self.room = Room(limits)
+        self.room = ConnectionBudget(limits)
         self._listener, self._times, self._options, self._tls = listener, times, options, tls
         self._strangers, self._strange = strangers, Counter[tuple[str, str]]()
         self._greeted: set[asyncio.Task[None]] = set()
@@ -203,7 +203,7 @@ class Reception:
                 )
 
     def slow(self, seat: Seat) -> None:
-        """Its caller does not read its answer as fast as it has to (`pace`)."""
+        """Its caller does not read its answer as fast as it has to (`read_pace`)."""
         words = "closed a connection of %s, which read less than %d KiB of its answer within %g s"
         self.tell(words, seat.caller, PIECE >> 10, self._times.unread_s)
         seat.close()

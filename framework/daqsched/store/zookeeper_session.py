@@ -1,6 +1,6 @@
 """One session with ZooKeeper: what is asked of it has an end, and whether it still holds is known without asking.
 
-A session that is lost is never taken up again: whoever had it makes a new `Keeper` and begins anew. So all that a daemon
+A session that is lost is never taken up again: whoever had it makes a new `ZooKeeperSession` and begins anew. So all that a daemon
 believed under the old one, it believed as another.
 """
 
@@ -23,7 +23,7 @@ from kazoo.protocol.connection import ConnectionDropped
 from kazoo.security import make_digest_acl
 
 from daqsched.errors import Deposed, UserError
-from daqsched.store.lease import Lease
+from daqsched.store.ownership_lease import OwnershipLease
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def clock() -> float:
 
 
 @dataclass(frozen=True)
-class Place:
+class ZooKeeperPlace:
     """``zk://HOST:PORT,HOST:PORT/PATH``"""
 
     servers: str
@@ -65,12 +65,12 @@ class Place:
     __repr__ = __str__
 
 
-def place_of(state: str, credentials: Optional[Path] = None) -> Place:
+def place_of(state: str, credentials: Optional[Path] = None) -> ZooKeeperPlace:
     """The place that ``--state`` and ``--state-credentials`` name; raises `UserError` where they do not."""
     found = re.fullmatch(r"zk://([^/@\s]+:\d+)((?:/[^/\s]+)+)/?", state)
     if not found:
         raise UserError(f"{state!r} is no place in ZooKeeper: write zk://HOST:PORT,HOST:PORT/PATH, e.g. .../daqsched")
-    return Place(found[1], found[2], read_user(credentials) if credentials else "")
+    return ZooKeeperPlace(found[1], found[2], read_user(credentials) if credentials else "")
 
 
 def read_user(path: Path) -> str:
@@ -100,10 +100,10 @@ def bound(client: KazooClient) -> KazooClient:
     return client
 
 
-class Keeper:
+class ZooKeeperSession:
     """See the module. Its callbacks come from kazoo's threads; everything else may be called from any thread."""
 
-    def __init__(self, place: Place, session_s: float = SESSION_S) -> None:
+    def __init__(self, place: ZooKeeperPlace, session_s: float = SESSION_S) -> None:
         self.place = place
         user, _, password = place.credentials.partition(":")
         #: Who may reach the nodes, where there is a password.
@@ -123,7 +123,7 @@ class Keeper:
         #: Called when the lease has run out or the session is lost; from then on `holds` is false for ever.
         self.over: Callable[[], None] = lambda: None
         self._lost = threading.Event()
-        self._lease = Lease(session_s)
+        self._lease = OwnershipLease(session_s)
         self._beat = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
     def start(self) -> None:
@@ -151,7 +151,7 @@ class Keeper:
         """Whether the session is alive for certain: nobody else can have taken over."""
         return self._lease.holds(clock())
 
-    def vouch(self) -> None:
+    def ensure_ownership(self) -> None:
         """Raise `Deposed` unless `holds`."""
         if not self.holds():
             why = "ended the session" if self._lost.is_set() else "does not answer"

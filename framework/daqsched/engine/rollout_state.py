@@ -10,7 +10,7 @@ from daqsched.engine.instance import Key
 from daqsched.rollout import Rollout
 
 
-class Rolling:
+class RolloutState:
     """See the module."""
 
     def __init__(self) -> None:

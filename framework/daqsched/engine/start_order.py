@@ -8,7 +8,7 @@ from daqsched.engine.demand import ByHost
 from daqsched.engine.instance import Instance
 
 
-class Order:
+class StartOrder:
     """Kept by `Farm.settle`. An instance comes after another job's one on the same host, where there is one, else after all
     of that job's; once started it does not care any more."""
 

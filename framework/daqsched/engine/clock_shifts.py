@@ -23,7 +23,7 @@ def set_back(farm: Farm, by: float) -> None:
     farm.out += [commands.SaveDocument(name) for name in (ASIDE, ROLLOUT)]
     farm.registered_at -= by
     farm.reconcile_at -= by
-    farm.vouch_at -= by
+    farm.confirm_at -= by
     farm.demand.set_back(by)
     farm.seen = {host: at - by for host, at in farm.seen.items()}
     farm.timers = [(at - by, key) for at, key in farm.timers]  # still a heap

@@ -7,7 +7,7 @@ from typing import Literal, Optional
 
 import msgspec
 
-from daqsched.engine import commands, events, wanted
+from daqsched.engine import commands, desired, events
 from daqsched.engine.commands import Revision
 from daqsched.engine.farm import BATCHES, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
@@ -247,7 +247,7 @@ def _move(farm: Farm, rollout: Rollout, instance: Instance, now: float) -> None:
         job = farm.job(instance.name)
         if job is not None:
             run = farm.run_of(job)(instance.host)
-            wanted.want(farm, job, run, instance.host, instance.record.attributes, now)
+            desired.want(farm, job, run, instance.host, instance.record.attributes, now)
 
 
 def _look(farm: Farm, rollout: Rollout, now: float) -> None:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from daqsched.errors import UserError
 from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, number, shown
 from daqsched.serve.body import holds_spec, read
-from daqsched.serve.door import whose
+from daqsched.serve.http import whose
 from daqsched.serve.planning import Planning
 
 Body = TypeVar("Body")

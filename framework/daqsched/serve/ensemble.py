@@ -2,7 +2,7 @@
 
 A session with ZooKeeper is one candidacy. Who is first leads a term (`term`), which begins by taking the state for its own
 and reading it, and ends when that is in doubt: before the lease on the session has run out nobody else can begin, after it
-nothing leaves this process (`Store.vouch`). Then there is a new session, and a new candidacy.
+nothing leaves this process (`Store.ensure_ownership`). Then there is a new session, and a new candidacy.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from daqsched.limits import whole
 from daqsched.serve.audit import Audit
 from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.serving import Serving
-from daqsched.serve.spare import CLOSED, Spare
+from daqsched.serve.standby import CLOSED, Standby
 from daqsched.serve.start import refuse_lost
 from daqsched.serve.term import Options, Term
 from daqsched.store.election import Card, Election
-from daqsched.store.keeper import Keeper, Place
 from daqsched.store.zookeeper import ZooKeeperStore
+from daqsched.store.zookeeper_session import ZooKeeperPlace, ZooKeeperSession
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ LOOK_S, PAUSE_S = 2.0, 0.2
 
 
 def run(
-    options: Options, place: Place, new_framework: bool, peers: str = "", certificate: Optional[Path] = None
+    options: Options, place: ZooKeeperPlace, new_framework: bool, peers: str = "", certificate: Optional[Path] = None
 ) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
     identity = read_identity(certificate) if certificate else None
@@ -76,12 +76,12 @@ class _Removed(Exception):
 
 class _Serve:
     def __init__(
-        self, options: Options, place: Place, new_framework: bool, peers: str, identity: Optional[Identity]
+        self, options: Options, place: ZooKeeperPlace, new_framework: bool, peers: str, identity: Optional[Identity]
     ) -> None:
         self._options, self._place, self._new_framework = options, place, new_framework
         self._over = threading.Event()
         self._name = f"{socket.getfqdn()} (pid {os.getpid()})"
-        self._spare = Spare(identity, self._name)
+        self._spare = Standby(identity, self._name)
         self._audit = Audit(options.audit)
         self._serving = Serving(
             options.socket,
@@ -113,7 +113,7 @@ class _Serve:
 
     def run(self) -> None:
         while not self._over.is_set():
-            keeper = Keeper(self._place)
+            keeper = ZooKeeperSession(self._place)
             keeper.start()
             try:
                 if self._connect(keeper) and self._elect(keeper):
@@ -130,7 +130,7 @@ class _Serve:
             finally:
                 keeper.stop()
 
-    def _connect(self, keeper: Keeper) -> bool:
+    def _connect(self, keeper: ZooKeeperSession) -> bool:
         """Wait for ZooKeeper; False: it is to end."""
         if self._last is not None:
             term = self._last
@@ -148,7 +148,7 @@ class _Serve:
                 pass
         return not self._over.is_set()
 
-    def _elect(self, keeper: Keeper) -> bool:
+    def _elect(self, keeper: ZooKeeperSession) -> bool:
         """Stand until we lead; False: it is to end."""
         election = Election(keeper)
         keeper.over = self._wake = election.wake
@@ -161,7 +161,7 @@ class _Serve:
                 self._named = leader.name
                 logger.info("%s leads; this one is a spare", self._named)
             if keeper.lost:
-                keeper.vouch()
+                keeper.ensure_ownership()
             if not self._known:
                 self._known = (
                     keeper.ask(partial(keeper.client.exists_async, f"{self._place.path}/{FRAMEWORK}")) is not None
@@ -170,7 +170,7 @@ class _Serve:
             election.wait(LOOK_S if keeper.holds() else 0.1)
         return False
 
-    def _lead(self, keeper: Keeper) -> None:
+    def _lead(self, keeper: ZooKeeperSession) -> None:
         store = ZooKeeperStore(keeper, f"{self._name} {secrets.token_hex(4)}")
         if not self._new_framework:
             if self._known and not store.framework_id():
@@ -210,7 +210,7 @@ class _Serve:
             self._wake = lambda: None
 
 
-def _address(peers: str, place: Place) -> tuple[str, int]:
+def _address(peers: str, place: ZooKeeperPlace) -> tuple[str, int]:
     """Where spares reach us: what was given, or the address with which we reach ZooKeeper and any port."""
     if peers:
         host, _, port = peers.rpartition(":")

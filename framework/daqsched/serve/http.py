@@ -22,7 +22,7 @@ from daqsched.errors import DaqschedError, Refused
 from daqsched.limits import brief
 from daqsched.protocol import Problem
 from daqsched.serve.audit import DONE, FAILED, REFUSED
-from daqsched.serve.noted import note, path_of
+from daqsched.serve.audit_note import note, path_of
 
 logger = logging.getLogger(__name__)
 

@@ -16,33 +16,33 @@ WEIGHT = 0.3
 MOVED = 0.25
 
 
-class Pace(msgspec.Struct, omit_defaults=True):
+class MeasuredDuration(msgspec.Struct, omit_defaults=True):
     """Of one job, in seconds, means over its hosts; -1: not measured yet."""
 
     end_s: float = -1.0
     start_s: float = -1.0
 
 
-class Paces:
+class MeasuredDurations:
     """By job."""
 
-    def __init__(self, known: Optional[dict[str, Pace]] = None) -> None:
+    def __init__(self, known: Optional[dict[str, MeasuredDuration]] = None) -> None:
         self.known = known or {}
         self._saved: dict[str, tuple[float, float]] = {}
 
     def started(self, job: str, seconds: float) -> bool:
         """From the launch until it was ready; whether that is worth a save."""
-        pace = self.known.setdefault(job, Pace())
+        pace = self.known.setdefault(job, MeasuredDuration())
         pace.start_s = _mean(pace.start_s, seconds)
         return self._moved(job, pace)
 
     def ended(self, job: str, seconds: float) -> bool:
         """From the order to end until it had ended; whether that is worth a save."""
-        pace = self.known.setdefault(job, Pace())
+        pace = self.known.setdefault(job, MeasuredDuration())
         pace.end_s = _mean(pace.end_s, seconds)
         return self._moved(job, pace)
 
-    def _moved(self, job: str, pace: Pace) -> bool:
+    def _moved(self, job: str, pace: MeasuredDuration) -> bool:
         was, is_now = self._saved.get(job, (0.0, 0.0)), (pace.end_s, pace.start_s)
         if all(abs(a - b) <= MOVED * max(abs(a), 0.1) for a, b in zip(was, is_now)):
             return False
@@ -53,7 +53,7 @@ class Paces:
         """How long these are away when they change together: the slowest end, and the slowest start of each level that
         waits for the one before; -1 where one was never measured."""
         jobs = {job for job, _ in keys}
-        paces = [self.known.get(job, Pace()) for job in jobs]
+        paces = [self.known.get(job, MeasuredDuration()) for job in jobs]
         if any(pace.end_s < 0 or pace.start_s < 0 for pace in paces):
             return -1.0
         levels: dict[int, float] = {}

@@ -46,7 +46,7 @@ class Seat:
         self.since = self.limit_s = 0.0
 
 
-class Room:
+class ConnectionBudget:
     """The connections of one socket; for one thread."""
 
     def __init__(self, limits: Limits) -> None:

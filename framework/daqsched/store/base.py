@@ -69,7 +69,7 @@ class Store(Protocol):
     def replace(self, contents: Contents) -> None:
         """Forget all that is there and keep this instead."""
 
-    def vouch(self) -> None:
+    def ensure_ownership(self) -> None:
         """Raise `Deposed` unless it is certain that nobody else owns this state: asked before anything leaves the machine."""
 
     def close(self) -> None:
