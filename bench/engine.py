@@ -43,7 +43,7 @@ class Bench:
     def say(self, event: events.Event) -> float:
         """Seconds that the engine took."""
         began = time.perf_counter()
-        todo = self.engine.handle(event, self.now)
+        todo = self.engine.handle(event, self.now).commands
         took = time.perf_counter() - began
         for command in todo:
             if isinstance(command, commands.Launch):

@@ -112,7 +112,7 @@ class Scale:
         self.launched: list[tuple[str, str]] = []
 
     def say(self, event: events.Event) -> list[commands.Command]:
-        todo = self.engine.handle(event, self.now)
+        todo = self.engine.handle(event, self.now).commands
         for command in todo:
             if isinstance(command, commands.Launch):
                 self.launched += [(task.payload.task_id, command.agent_id) for task in command.tasks]

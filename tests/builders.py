@@ -12,7 +12,10 @@ from daqsched.engine import commands, events
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
+from daqsched.engine.farm import ASIDE, BATCHES, PACES, ROLLOUT, encode
 from daqsched.engine.stop_order import LONGEST_S
+from daqsched.engine.verdict import Accepted, Verdict
+from daqsched.errors import DaqschedError
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.task import Record
@@ -45,6 +48,10 @@ def offer(
     return events.Offer(
         id or f"offer-{host}", agent or f"agent-{host}", (host,), cpus, mem, 10000.0, ports=ranges, attributes=texts
     )
+
+
+#: Commands that may come of any step, whatever its event.
+TIMELY = (commands.Revive, commands.Suppress)
 
 
 class Disk:
@@ -112,6 +119,8 @@ class World:
         self.told: set[str] = set()
         self.suppressed = False
         self.done: list[Command] = []
+        #: What the engine answered last.
+        self.verdict: Verdict = Accepted()
 
     def new_id(self) -> str:
         return f"t{next(self._ids)}"
@@ -120,7 +129,11 @@ class World:
         """Let the engine handle the event, then the world its commands; returns them."""
         if isinstance(event, events.TaskReported):
             (self.running.add if event.state == "TASK_RUNNING" else self.running.discard)(event.task_id)
-        todo = self.engine.handle(event, self.now)
+        before = self._all()
+        todo, self.verdict = self.engine.handle(event, self.now)
+        if isinstance(self.verdict, DaqschedError):
+            # what time alone leads to may happen in any step
+            assert self._all() == before and not [one for one in todo if not isinstance(one, TIMELY)], (event, todo)
         self.disk.save(todo, self.engine)
         self.check_order(todo)
         self.check_ends(todo)
@@ -130,6 +143,12 @@ class World:
         self.done += todo
         self.check()
         return todo
+
+    def _all(self) -> tuple[object, ...]:
+        """What the engine would save."""
+        engine = self.engine
+        records = {key: encode(engine.record(key)) for key in [*engine.instances, *engine.left_out]}
+        return records, {name: engine.document(name) for name in (ROLLOUT, BATCHES, ASIDE, PACES)}, engine.revision
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, commands.Launch):

@@ -6,7 +6,7 @@ limits of its type, so none is without. The tables below say which fields have o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, Callable, NamedTuple, Optional
@@ -307,3 +307,13 @@ def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
     if is_dataclass(kind):
         return tuple((one.name, one.default if one.default is not MISSING else MISSING) for one in fields(kind))
     raise AssertionError(f"nothing of ours has a {kind}")
+
+
+#: How many names a sentence tells.
+MOST_NAMES = 10
+
+
+def some(names: Sequence[str], between: str = ", ") -> str:
+    """The names, or the first of them."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return between.join(name[:100] for name in names[:MOST_NAMES]) + more

@@ -8,6 +8,7 @@ import socket
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -336,3 +337,41 @@ def test_who_looks_while_the_state_is_lost_gets_an_answer(serve: Serve) -> None:
     assert not asked.done()
     serve.daemon.hold("nothing can be saved", asked.done)
     assert asked.result(0) == "an answer"
+
+
+def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look for the plan, and the event: what is in between is nobody's, and what it answers comes of the event."""
+    asked: list[str] = []
+    ask, request = serve.daemon.ask, serve.daemon.request
+    monkeypatch.setattr(serve.daemon, "ask", lambda question: asked.append("look") or ask(question))
+    monkeypatch.setattr(serve.daemon, "request", lambda event: asked.append(type(event).__name__) or request(event))
+    jobs = [job(f"job{at}", hosts="hlt[01-09]") for at in range(5)]
+    assert serve.client.apply(Spec(jobs=tuple(jobs))).revision == 1
+    assert asked == ["look", "JobsApplied"]
+    renewed = tuple(job(one.name, one.hosts[0], release="r2") for one in jobs)
+    serve.client.apply(Spec(jobs=renewed), strategy=ONE_BY_ONE, if_unchanged=serve.client.history()[0].digest)
+    assert asked[2:] == ["look", "look", "JobsApplied"], "the history, and then as before"
+    del asked[:]
+    assert serve.client.apply(Spec(jobs=renewed)).revision == 2
+    assert asked == ["look"], "nothing is to be changed"
+
+
+def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one was quicker: a reason, and never a yes with nothing done."""
+    serve.client.apply(Spec(jobs=(job(),)))
+    base = serve.client.history()[0].digest
+    request = serve.daemon.request
+
+    def quicker(event: events.Event) -> Any:
+        """An apply of somebody else's comes first."""
+        monkeypatch.setattr(serve.daemon, "request", request)
+        serve.daemon.request(events.JobsApplied(Spec(jobs=(job("other"),)), "bob", "in between")).result(20)
+        return request(event)
+
+    monkeypatch.setattr(serve.daemon, "request", quicker)
+    with pytest.raises(Refused, match="since revision 2 by bob: in between"):
+        serve.client.apply(Spec(jobs=(job("third"),)), if_unchanged=base)
+    serve.client.apply(Spec(jobs=(job(),)))
+    monkeypatch.setattr(serve.daemon, "request", quicker)
+    with pytest.raises(Refused, match="none of these is wanted any more"):
+        serve.client.stop(["readout"])

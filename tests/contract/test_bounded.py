@@ -171,7 +171,7 @@ def test_the_answer_of_elasticsearch_has_an_end(deed: tuple[Hostile, str], monke
         with contextlib.suppress(Unreachable):
             answer = asking.ask("GET", "/_search")
             with pytest.raises(Unreachable, match="is no Elasticsearch"):
-                asking.read(answer.body, elastic.Found)
+                asking.read(answer.body, elastic.SearchFound)
     finally:
         asking.close()
     assert server.sent < MOST + (16 << 20)

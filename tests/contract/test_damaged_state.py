@@ -227,12 +227,14 @@ def test_an_unreadable_instance_is_not_started_before_somebody_says_so(
     engine = daemon.engine
     engine.handle(events.Registered("fw", "m:5050"), 2000.0)
     assert not [
-        c for c in engine.handle(events.OffersArrived((offer("hlt02"),)), 2000.0) if isinstance(c, commands.Launch)
+        c
+        for c in engine.handle(events.OffersArrived((offer("hlt02"),)), 2000.0).commands
+        if isinstance(c, commands.Launch)
     ]
     engine.handle(events.TaskReported("a@hlt02.x", "agent-hlt02", "TASK_RUNNING"), 2000.0)
     assert engine.instances["a", "hlt02"].record.task is not None
     engine.handle(events.Released((("b", "hlt02"),), "ann"), 2000.0)
-    todo = engine.handle(events.OffersArrived((offer("hlt02"),)), 2000.0)
+    todo = engine.handle(events.OffersArrived((offer("hlt02"),)), 2000.0).commands
     assert [t.payload.job for c in todo if isinstance(c, commands.Launch) for t in c.tasks] == ["b"]
     engine.check()
     store.close()

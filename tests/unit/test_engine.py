@@ -301,7 +301,7 @@ def test_a_large_farm_is_reconciled_part_by_part() -> None:
     world.register()
     world.engine.handle(events.JobsApplied(Spec(jobs=(job(hosts="h[0000-2499]"),)), "alice"), world.now)
     offers = tuple(offer(host) for host in hosts)
-    for launch in of(world.engine.handle(events.OffersArrived(offers), world.now), commands.Launch):
+    for launch in of(world.engine.handle(events.OffersArrived(offers), world.now).commands, commands.Launch):
         for task_id in launch.task_ids:  # type: ignore[attr-defined]
             event = events.TaskReported(task_id, launch.agent_id, "TASK_RUNNING")  # type: ignore[attr-defined]
             world.engine.handle(event, world.now)
@@ -309,7 +309,10 @@ def test_a_large_farm_is_reconciled_part_by_part() -> None:
     while len(asked) < 2500:
         world.now = max(world.now, world.engine.next_tick(world.now))
         assert world.now <= 1000.0 + 2 * RECONCILE_S
-        sizes = [command.tasks for command in of(world.engine.handle(events.Ticked(), world.now), commands.Reconcile)]  # type: ignore[attr-defined]
+        sizes = [
+            command.tasks
+            for command in of(world.engine.handle(events.Ticked(), world.now).commands, commands.Reconcile)
+        ]  # type: ignore[attr-defined]
         assert all(len(tasks) <= 1000 for tasks in sizes)
         asked += [task_id for tasks in sizes for task_id, _ in tasks]
     assert len(asked) == len(set(asked)) == 2500

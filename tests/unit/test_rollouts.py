@@ -346,7 +346,7 @@ def test_a_host_is_given_back_before_its_time() -> None:
     readout = world.task_of("readout", "hlt02")
     world.say(events.PutAside(("hlt02",), "bob", world.now + 3600.0))
     assert not world.engine.instances["readout", "hlt02"].task.killed
-    world.say(events.Returned(("hlt02", "hlt04"), "bob"))
+    world.say(events.Returned(("hlt02",), "bob"))
     turn(world)
     turn(world)
     assert world.task_of("readout", "hlt02") == readout and releases(world, "monitor") == "r1 r1 r1 r1"

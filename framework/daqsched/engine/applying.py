@@ -12,15 +12,18 @@ from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import Refused
 from daqsched.hosts import expand
 from daqsched.rollout import Strategy
 from daqsched.select import selection
-from daqsched.spec import FORWARDER, JobSpec, digest, run_digests
+from daqsched.spec import EMPTY, FORWARDER, JobSpec, digest, run_digests
 
 
-def applied(farm: Farm, event: events.JobsApplied, now: float) -> None:
+def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     """Make the farm what the spec says; what it does not change goes on untouched."""
     before = farm.revision
+    _look_at_base(before, event.base)
     number = 1 if before is None else before.number + 1
     part = f" (only {' '.join(event.only)})" if event.only else ""
     farm.revision = Revision(number, digest(event.spec), event.user, now, f"{event.message}{part}".strip(), event.spec)
@@ -45,6 +48,27 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> None:
         farm.demand.renewed()
     if change.pending and change.strategy is not None:
         rollout_steps.begin(farm, "apply", change.pending, change.strategy, event.user, event.message, before, now)
+    rollout = farm.rolling.active
+    return Accepted(
+        revision=number,
+        rollout=rollout.number if rollout is not None else 0,
+        stops=change.stops,
+        restarts=change.restarts + len(change.pending),
+        starts=change.starts,
+    )
+
+
+def _look_at_base(last: Optional[Revision], base: str) -> None:
+    """Whoever saw another farm than this one did not mean this one."""
+    there = last.digest if last is not None else digest(EMPTY)
+    if not base or base == there:
+        return
+    since = ""
+    if last is not None:
+        since = f", since revision {last.number} by {last.user}{': ' + last.message if last.message else ''}"
+    raise Refused(
+        f"not applied: {there} is in force and not {base}{since}; `daqsched plan` shows what would change now"
+    )
 
 
 class _Change:
@@ -59,11 +83,14 @@ class _Change:
         self.strategy: Optional[Strategy] = strategy if strategy is not None and strategy.batches else None
         #: What has to wait for its batch.
         self.pending: list[Key] = []
+        #: How many tasks end and do not come back, how many programs are started anew at once, how many instances are new.
+        self.stops = self.restarts = self.starts = 0
 
     def without(self, instances: Iterable[Instance]) -> None:
         """Not there any more."""
         for instance in instances:
             if self._chosen(instance.name, instance.host):
+                self.stops += instance.record.task is not None and not instance.ending
                 retire(self._farm, instance, self._now)
             else:
                 self._stay(instance)
@@ -91,6 +118,8 @@ class _Change:
                 self._stay(there)
                 self.pending.append(there.key)
             else:
+                self.starts += there is None
+                self.restarts += there is not None and self._disturbs(there, to_be)
                 want(farm, job, to_be, host, attributes, self._now)
 
     def forget(self, name: str, hosts: Collection[str] = ()) -> None:

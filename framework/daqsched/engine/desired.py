@@ -11,6 +11,8 @@ from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import Refused
 from daqsched.hosts import expand
 from daqsched.limits import shown
 from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest, run_digests
@@ -152,33 +154,49 @@ def retire(farm: Farm, instance: Instance, now: float) -> None:
     want(farm, last, run_digest(last, instance.host), instance.host, None, now)
 
 
-def held(farm: Farm, event: events.Held, now: float) -> None:
+def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     """Stop these, and keep them stopped."""
-    for key in event.keys:
-        instance = farm.instances.get(key)
-        if instance is not None and instance.job is not None:
-            instance.record.hold, instance.record.unread = Hold(event.user, now, event.message), ""
-            farm.note(f"{instance}: stopped by {event.user}{': ' + event.message if event.message else ''}")
-            farm.dirty[key] = None
-            farm.end(instance, now)
-            farm.settle(instance, now)
-            if instance.record.leaving:
-                unwant(farm, instance, now)
+    touched, gone = _there(farm, event.keys)
+    for instance in touched:
+        key = instance.key
+        instance.record.hold, instance.record.unread = Hold(event.user, now, event.message), ""
+        farm.note(f"{instance}: stopped by {event.user}{': ' + event.message if event.message else ''}")
+        farm.dirty[key] = None
+        farm.end(instance, now)
+        farm.settle(instance, now)
+        if instance.record.leaving:
+            unwant(farm, instance, now)
+    return Accepted(keys=tuple(instance.key for instance in touched), rejected=gone)
 
 
-def released(farm: Farm, event: events.Released, now: float) -> None:
+def released(farm: Farm, event: events.Released, now: float) -> Accepted:
     """Let these run again, at once."""
-    for key in event.keys:
+    touched, gone = _there(farm, event.keys)
+    for instance in touched:
+        key = instance.key
+        record = instance.record
+        was_held, record.hold, record.done, record.failures, record.due = record.hold, None, "", 0, 0.0
+        record.unread = ""
+        if was_held is not None:
+            farm.spare(instance)
+        farm.note(f"{instance}: started by {event.user}")
+        farm.dirty[key] = None
+        farm.settle(instance, now)
+    return Accepted(keys=tuple(instance.key for instance in touched), rejected=gone)
+
+
+def _there(farm: Farm, keys: Iterable[Key]) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
+    """Those of them that are wanted, and the others; raises `Refused` where none is, as after an apply in between."""
+    found, gone = [], []
+    for key in keys:
         instance = farm.instances.get(key)
-        if instance is not None and instance.job is not None:
-            record = instance.record
-            was_held, record.hold, record.done, record.failures, record.due = record.hold, None, "", 0, 0.0
-            record.unread = ""
-            if was_held is not None:
-                farm.spare(instance)
-            farm.note(f"{instance}: started by {event.user}")
-            farm.dirty[key] = None
-            farm.settle(instance, now)
+        if instance is None or instance.job is None:
+            gone.append((*key, "is not wanted any more"))
+        else:
+            found.append(instance)
+    if not found:
+        raise Refused("none of these is wanted any more: `daqsched status` lists what is")
+    return found, tuple(gone)
 
 
 def belongs(farm: Farm, job: JobSpec, host: str, attributes: Attributes) -> bool:

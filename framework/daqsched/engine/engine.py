@@ -27,6 +27,8 @@ from daqsched.engine.durations import MeasuredDuration, MeasuredDurations
 from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, CONFIRM_S, PACES, ROLLOUT, Farm, patience
 from daqsched.engine.instance import Key
 from daqsched.engine.stop_order import LONGEST_S
+from daqsched.engine.verdict import Accepted, Step, Verdict
+from daqsched.errors import DaqschedError
 from daqsched.limits import brief
 from daqsched.spec import EMPTY, Spec
 from daqsched.task import Record
@@ -68,17 +70,19 @@ class Engine(Farm):
         active = self.rolling.active
         self.rolling.before = revision(active.before) if active is not None and active.before else None
 
-    def handle(self, event: events.Event, now: float) -> list[Command]:
-        """Take in what happened at ``now`` (seconds since the epoch) and return what to do, saves first."""
+    def handle(self, event: events.Event, now: float) -> Step:
+        """Take in what happened at ``now`` (seconds since the epoch) and return what to do, and what whoever asked is answered."""
         self.out, self.dirty = [], {}
         if not self.last:
             clock_shifts.read_back(self, now)
         elif now < self.last - clock_shifts.TOLERANCE_S:
             clock_shifts.set_back(self, self.last - now)
         self.last = now
-        self.then = [event]
+        self.then = []
+        verdict = self._answer(event, now)
+        rollout_steps.step(self, now)
         while self.then:
-            following = self.then.pop(0)
+            following = self.then.pop(0)  # of our own making: it is never refused
             _HANDLERS[type(following)](self, following, now)
             rollout_steps.step(self, now)
         self.kill_due(now)
@@ -89,7 +93,13 @@ class Engine(Farm):
         if self.dirty or self.out:
             self.version += 1
         saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []
-        return saves + self.out
+        return Step(saves + self.out, verdict)
+
+    def _answer(self, event: events.Event, now: float) -> Verdict:
+        try:
+            return _HANDLERS[type(event)](self, event, now) or Accepted()
+        except DaqschedError as error:
+            return error.with_traceback(None)  # which would hold what the handler had in its hands
 
     def check(self) -> None:
         """Raise AssertionError where the indexes and the instances do not agree."""
@@ -162,7 +172,8 @@ def _spec_of(revision: Optional[Revision]) -> Spec:
     return revision.spec if revision is not None else EMPTY
 
 
-_HANDLERS: dict[type, Callable[..., None]] = {
+#: Each returns what came of an event that somebody asked for, or raises why it was refused.
+_HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
     events.Registered: _registered,
     events.Disconnected: _disconnected,
     events.OffersArrived: offers.arrived,

@@ -88,6 +88,8 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     strategy: Optional[Strategy] = None
     #: Words as in `daqsched.select`: only these are changed, all else stays as it is. Empty: everything.
     only: tuple[str, ...] = ()
+    #: Only if the spec in force has this digest; empty: whatever is in force.
+    base: str = ""
 
 
 class RestartAsked(msgspec.Struct, frozen=True, tag=True):

@@ -11,9 +11,11 @@ from msgspec import structs
 from daqsched.engine import commands, events
 from daqsched.engine.desired import unwant, want
 from daqsched.engine.farm import ASIDE, Farm
-from daqsched.engine.instance import Instance
-from daqsched.errors import DaqschedError
-from daqsched.limits import brief, refusal
+from daqsched.engine.instance import Instance, Key
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import DaqschedError, JobError, Refused, UserError
+from daqsched.jobfile.rules import check_job
+from daqsched.limits import brief, refusal, some
 from daqsched.spec import FORWARDER, run_digest
 from daqsched.task import Aside, Borrow
 from daqsched_executor.contract import Restart
@@ -35,24 +37,47 @@ def restored(farm: Farm, document: Optional[bytes]) -> None:
         raise DaqschedError(f"which hosts are put aside can't be read ({beyond[0]} {beyond[1]})")
 
 
-def put_aside(farm: Farm, event: events.PutAside, now: float) -> None:
+def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
     """From now on, or for longer or shorter than said before."""
+    if event.until <= now:
+        raise UserError("the time for which a host is put aside must end in the future")
+    used = {host for hosts in farm.order.wanted.values() for host in hosts} if len(event.hosts) > 1 else ()
+    unknown = [host for host in event.hosts if host not in used and host not in farm.seen and not _is_used(farm, host)]
+    if unknown:
+        raise UserError(f"{some(unknown)}: no job names it, and no such machine has made an offer")
+    touched = []
     for host in event.hosts:
         farm.aside[host] = Aside(event.user, now, event.until, event.message)
         farm.note(f"{host} is put aside by {event.user}{': ' + event.message if event.message else ''}")
         for instance in of_host(farm, host):
             if instance.name != FORWARDER and not instance.aside and instance.record.borrow is None:
                 instance.aside = True
+                touched.append(instance.key)
                 farm.end(instance, now)
                 farm.settle(instance, now)
     farm.out.append(commands.SaveDocument(ASIDE))
+    return Accepted(keys=tuple(touched))
 
 
-def borrowed(farm: Farm, event: events.Borrowed, now: float) -> None:
+def _is_used(farm: Farm, host: str) -> bool:
+    return any(host in hosts for hosts in farm.order.wanted.values())
+
+
+def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
     """One of its jobs runs once, with nobody to come after or before it."""
     instance = farm.instances.get((event.job, event.host))
-    if instance is None or instance.job is None or not instance.aside or instance.record.task is not None:
-        return  # who asks is told before
+    if instance is None or instance.job is None:
+        raise Refused(f"{event.job} is no job of {event.host}: `daqsched status @{event.host}` lists them")
+    if instance.record.borrow is not None:
+        raise Refused(f"{instance} is run by hand already, by {instance.record.borrow.user}")
+    if not instance.aside:
+        raise Refused(f"{event.host} is not put aside: `daqsched aside {event.host} --for 2h` does")
+    if instance.record.task is not None:
+        raise Refused(f"{instance} has not ended yet: try again in a moment")
+    try:
+        check_job(structs.replace(instance.job, argv=event.argv or instance.job.argv))
+    except JobError as error:
+        raise UserError(f"{error.field}: {error}") from error
     job = structs.replace(
         instance.job,
         argv=event.argv or instance.job.argv,
@@ -67,18 +92,20 @@ def borrowed(farm: Farm, event: events.Borrowed, now: float) -> None:
     farm.dirty[instance.key] = None
     farm.settle(instance, now)
     farm.note(f"{instance} is run by hand by {event.user}: {' '.join(job.argv)}")
+    return Accepted(keys=(instance.key,), argv=job.argv)
 
 
-def borrow_ended(farm: Farm, event: events.BorrowEnded, now: float) -> None:
-    """Its task ends; then it is as before, see `given_back`."""
+def borrow_ended(farm: Farm, event: events.BorrowEnded, now: float) -> Accepted:
+    """Its task ends; then it is as before, see `given_back`. Nothing to do where it has ended already: it concerns none."""
     instance = farm.instances.get((event.job, event.host))
     if instance is None or instance.record.borrow is None:
-        return
+        return Accepted()
     if instance.record.task is None:
         given_back(farm, instance, now)
     else:
         farm.end(instance, now)
         farm.settle(instance, now)
+    return Accepted(keys=(instance.key,))
 
 
 def given_back(farm: Farm, instance: Instance, now: float) -> None:
@@ -94,9 +121,12 @@ def given_back(farm: Farm, instance: Instance, now: float) -> None:
         want(farm, job, run_digest(job, instance.host), instance.host, record.attributes, now)
 
 
-def returned(farm: Farm, event: events.Returned, now: float) -> None:
+def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
     """Their jobs come back."""
-    _back([host for host in event.hosts if host in farm.aside], f"by {event.user}", farm, now)
+    strange = [host for host in event.hosts if host not in farm.aside]
+    if strange:
+        raise UserError(f"{some(strange)}: not put aside; `daqsched aside` lists what is")
+    return Accepted(keys=_back(dict.fromkeys(event.hosts), f"by {event.user}", farm, now))
 
 
 def ticked(farm: Farm, now: float) -> None:
@@ -106,7 +136,8 @@ def ticked(farm: Farm, now: float) -> None:
         _back(over, "its time is over", farm, now)
 
 
-def _back(hosts: Iterable[str], why: str, farm: Farm, now: float) -> None:
+def _back(hosts: Iterable[str], why: str, farm: Farm, now: float) -> tuple[Key, ...]:
+    touched = []
     for host in hosts:
         del farm.aside[host]
         farm.note(f"{host} is back: {why}")
@@ -114,10 +145,13 @@ def _back(hosts: Iterable[str], why: str, farm: Farm, now: float) -> None:
             if instance.record.borrow is not None:
                 borrow_ended(farm, events.BorrowEnded(*instance.key, why), now)
                 continue
+            if instance.aside:
+                touched.append(instance.key)
             instance.aside = False
             farm.spare(instance)
             farm.settle(instance, now)
     farm.out.append(commands.SaveDocument(ASIDE))
+    return tuple(touched)
 
 
 def due(farm: Farm) -> float:

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
 
 from daqsched.engine import commands, events
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import UserError
+from daqsched.limits import shown, some
 from daqsched_executor.contract import Order, Report
 
 
-def given(farm: Farm, event: events.OperatorCommanded, now: float) -> None:
+def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
     """To every executor that is meant and can hear it; where a start is asked for and there is none, our own back-off is
-    over."""
+    over. Raises `UserError` where none has such an action."""
     order = event.order
-    for key in event.keys:
-        instance = farm.instances.get(key)
-        if instance is None or why_not(instance, order, now):
+    there = [farm.instances[key] for key in event.keys if key in farm.instances]
+    _look_for_action(there, order)
+    accepted, rejected = [], [(*key, "is not wanted any more") for key in event.keys if key not in farm.instances]
+    for instance in there:
+        why = why_not(instance, order, now)
+        if why:
+            rejected.append((*instance.key, why))
             continue
+        accepted.append(instance.key)
         record = instance.record
+        farm.dirty[instance.key] = None
         if record.task is not None:
             _remember(instance, order, now)
-            farm.dirty[key] = None
             farm.out.append(commands.Send(record.task.id, record.task.agent_id, order))
         else:
             record.failures, record.due = 0, 0.0
-            farm.dirty[key] = None
             farm.settle(instance, now)
     what = f"{order.kind} {order.name}".rstrip()
     why = f": {order.message}" if order.message else ""
-    farm.note(f"{what} asked for by {order.user} of {len(event.keys)} jobs{why}")
+    farm.note(f"{what} asked for by {order.user} of {len(accepted)} jobs{why}")
+    return Accepted(keys=tuple(accepted), rejected=tuple(rejected))
+
+
+def _look_for_action(there: Sequence[Instance], order: Order) -> None:
+    """A name that no job has is a slip of the finger, and nothing was meant to happen."""
+    if order.kind != "act" or not there or not all(no_action(one, order) for one in there):
+        return
+    has = {one.name: list(one.job.actions) for one in there if one.job is not None}
+    words = [f"{job} has {some(names) or 'none'}" for job, names in sorted(has.items())]
+    raise UserError(f"there is no action {shown(order.name)}, nothing was asked for: {some(words, '; ')}")
 
 
 def _remember(instance: Instance, order: Order, now: float) -> None:

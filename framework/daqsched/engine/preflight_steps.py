@@ -7,15 +7,20 @@ from daqsched.engine.commands import SurveyToLaunch
 from daqsched.engine.farm import Farm
 from daqsched.engine.match import FreeResources
 from daqsched.engine.preflight_state import PreflightState
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import Refused
 from daqsched.hosts import fold
-from daqsched.preflight import AT_ONCE, KEPT, LONGEST_S, NEEDS, TASK, TRIES, HostQuery, Preflight
+from daqsched.preflight import AT_ONCE, KEPT, LONGEST_S, NEEDS, TASK, TRIES, UNDER_WAY, HostQuery, Preflight
 from daqsched.task import LIVE
 from daqsched_executor.contract import ContractError, Findings, duration
 
 
-def asked(farm: Farm, event: events.PreflightAsked, now: float) -> None:
+def asked(farm: Farm, event: events.PreflightAsked, now: float) -> Accepted:
     """Begin to ask the hosts."""
     preflights = farm.preflights
+    running = sum(not one.over for one in preflights.made.values())
+    if running >= UNDER_WAY:
+        raise Refused(f"{running} preflights are under way: wait until one of them has ended")
     over = [name for name, one in preflights.made.items() if one.over]
     for name in over[: max(0, len(preflights.made) - KEPT + 1)]:
         del preflights.made[name]
@@ -26,6 +31,7 @@ def asked(farm: Farm, event: events.PreflightAsked, now: float) -> None:
         preflights.waiting.setdefault(ask.host, []).append(ask)
     farm.demand.woken()
     farm.note(f"preflight {event.id} asked for by {event.user}: it asks {fold(made.asks) or 'nobody'}")
+    return Accepted()
 
 
 def launch(farm: Farm, name: str, agent_id: str, room: FreeResources) -> list[SurveyToLaunch]:

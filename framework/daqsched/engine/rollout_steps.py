@@ -11,6 +11,8 @@ from daqsched.engine import commands, desired, events
 from daqsched.engine.commands import Revision
 from daqsched.engine.farm import BATCHES, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import Refused, UserError
 from daqsched.limits import brief, refusal
 from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, State, Strategy, check, depths, divide
 from daqsched_executor.contract import Report, duration
@@ -93,24 +95,35 @@ def begin(
     )
 
 
-def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> None:
+def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepted:
     """The same programs anew."""
-    if farm.rolling.active is not None:
-        return  # who asks is told before
+    rollout = farm.rolling.active
+    if rollout is not None:
+        raise Refused(
+            f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
+        )
     running = [key for key in event.keys if key in farm.instances and farm.instances[key].record.task is not None]
-    if running:
-        begin(farm, "restart", running, event.strategy, event.user, event.message, None, now)
+    if not running:
+        raise UserError("none of these runs any more: `daqsched status` lists what does")
+    begin(farm, "restart", running, event.strategy, event.user, event.message, None, now)
+    assert farm.rolling.rollout is not None
+    return Accepted(rollout=farm.rolling.rollout.number, keys=tuple(running))
 
 
-def steered(farm: Farm, event: events.RolloutSteered, now: float) -> None:
+def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
     """What somebody says holds until somebody says something else."""
     rollout = farm.rolling.active
     if rollout is None:
-        return
+        raise Refused("no rollout is under way: `daqsched rollout` shows the last one")
+    if event.what == "rollback" and (rollout.kind != "apply" or farm.rolling.before is None):
+        what = "a rolling restart" if rollout.kind != "apply" else f"rollout {rollout.number}"
+        raise Refused(f"{what} has nothing to go back to: `daqsched rollout abort` ends it")
+    if event.what == "resume" and rollout.state != "paused":
+        raise Refused(f"rollout {rollout.number} is not paused")
     by = f"by {event.user}{': ' + event.message if event.message else ''}"
     if event.what == "pause":
         _change(farm, "paused", by)
-    elif event.what == "resume" and rollout.state == "paused":
+    elif event.what == "resume":
         rollout.failed, rollout.guard, rollout.batch_began, rollout.ready_since = 0, "", now, 0.0
         farm.rolling.asked = 0.0
         _change(farm, "running", "")
@@ -119,6 +132,7 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> None:
     elif event.what == "rollback":
         roll_back(farm, event.user, by, now)
     farm.rolling.touched = True
+    return Accepted(rollout=rollout.number)
 
 
 def roll_back(farm: Farm, user: str, why: str, now: float) -> None:

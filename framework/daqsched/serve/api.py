@@ -19,11 +19,10 @@ from daqsched import __version__, preflight
 from daqsched.engine import events
 from daqsched.engine.engine import Engine
 from daqsched.engine.match import by_attributes
-from daqsched.engine.operator_commands import no_action, why_not
 from daqsched.engine.preflight_steps import why_waiting
 from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
-from daqsched.limits import shown
+from daqsched.limits import some
 from daqsched.protocol import (
     API,
     Info,
@@ -39,7 +38,7 @@ from daqsched.select import selection
 from daqsched.serve.change_api import Changes
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, answering, caller_of, no_such_thing, sees_all, user_of, whose
-from daqsched.serve.operations_api import Operations, chosen_of, some
+from daqsched.serve.operations_api import Operations, chosen_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.query_api import Queries
 from daqsched.serve.request_body import body_of, number_of
@@ -153,9 +152,6 @@ class Api:
         asked, not_asked = await self._planning.do(whose(request), work)
         if not asked and not not_asked:
             raise UserError("there is no host to ask: the file has no job, or none that fits --only")
-        running = await self._ask(lambda engine, now: sum(not one.over for one in engine.preflights.made.values()))
-        if running >= preflight.UNDER_WAY:
-            raise Refused(f"{running} preflights are under way: wait until one of them has ended")
         id = secrets.token_hex(4)
         event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked)
         await asyncio.wrap_future(self._daemon.request(event))
@@ -184,8 +180,8 @@ class Api:
     ) -> Selected:
         body = await body_of(request, SelectRequest)
         keys = await self._chosen(request, body.select)
-        await asyncio.wrap_future(self._daemon.request(event(keys, user_of(request), body.message)))
-        return Selected(len(keys))
+        accepted = await asyncio.wrap_future(self._daemon.request(event(keys, user_of(request), body.message)))
+        return Selected(len(accepted.keys))
 
     async def _chosen(self, request: Request, select: list[str]) -> tuple[tuple[str, str], ...]:
         if not select:
@@ -204,21 +200,8 @@ class Api:
         id = body.id or secrets.token_hex(4)
         order = Order(id, body.kind, user_of(request), body.name, body.until, body.message)
 
-        def judged(engine: Engine, now: float) -> tuple[list[tuple[str, str, str]], dict[str, list[str]]]:
-            asked = [engine.instances[key] for key in keys if key in engine.instances]
-            lacking = {
-                one.name: list(one.job.actions) for one in asked if one.job is not None and no_action(one, order)
-            }
-            if not all(no_action(one, order) for one in asked):
-                lacking = {}
-            return [(*one.key, why_not(one, order, now)) for one in asked], lacking
-
-        found, lacking = await self._ask(judged)
-        if lacking:
-            has = [f"{job} has {some(names) or 'none'}" for job, names in sorted(lacking.items())]
-            raise UserError(f"there is no action {shown(body.name)}, nothing was asked for: {some(has, '; ')}")
-        await asyncio.wrap_future(self._daemon.request(events.OperatorCommanded(keys, order)))
-        return OrderAnswer(id, [(job, host) for job, host, why in found if not why], [one for one in found if one[2]])
+        accepted = await asyncio.wrap_future(self._daemon.request(events.OperatorCommanded(keys, order)))
+        return OrderAnswer(id, [*accepted.keys], [*accepted.rejected])
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:
         return await asyncio.wrap_future(self._daemon.ask(question))

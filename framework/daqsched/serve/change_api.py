@@ -94,10 +94,15 @@ class Changes:
         only: list[str],
         strategy: Optional[Strategy],
         until: Optional[Deadline] = None,
+        at_once: bool = False,
     ) -> tuple[Plan, Snapshot]:
-        """What an apply would change, and what that was seen from; raises `UserError` where the spec can't be applied."""
+        """What an apply would change, and what that was seen from; raises `UserError` where the spec can't be applied.
+
+        ``at_once``: the engine is looked at once, for what is applied then: that takes longer in one piece than this look.
+        """
         until = until or Deadline()
-        known: Snapshot = await self._ask(lambda engine, now: snapshot(engine))
+        jobs = await self._planning.do(caller, lambda deadline: self._complete(spec).jobs, until) if at_once else ()
+        known: Snapshot = await self._ask(lambda engine, now: snapshot(engine, jobs))
 
         def compared(deadline: Deadline) -> Plan:
             check(spec)
@@ -111,7 +116,7 @@ class Changes:
             return with_times(known, found, self._complete(spec), deadline.within(selection(only)), way)
 
         found = await self._planning.do(caller, compared, until)
-        for name in started(found):
+        for name in started(found) if not at_once else ():
             known.instances.update(await self._had(name))
         return await self._planning.do(caller, timed, until), known
 
@@ -150,23 +155,18 @@ class Changes:
             return await self._apply_to(body, request)
 
     async def _apply_to(self, body: ApplyRequest, request: Request) -> Applied:
-        found, _ = await self._plan(whose(request), body.spec, body.only, body.strategy)
-        if body.if_unchanged and body.if_unchanged != found.base:
-            last = await self._head(0)
-            raise Refused(
-                f"not applied: {found.base} is in force and not {body.if_unchanged}, since revision {last.number} by "
-                f"{last.user}{': ' + last.message if last.message else ''}; `daqsched plan` shows what would change now"
-            )
-        event = events.JobsApplied(body.spec, user_of(request), body.message, body.strategy, tuple(body.only))
-        return await self._apply(found, event)
+        found, known = await self._plan(whose(request), body.spec, body.only, body.strategy, at_once=True)
+        event = events.JobsApplied(
+            body.spec, user_of(request), body.message, body.strategy, tuple(body.only), body.if_unchanged
+        )
+        return await self._apply(found, known, event)
 
-    async def _apply(self, found: Plan, event: events.JobsApplied) -> Applied:
-        if found.changes or found.digest != found.base:
-            before = await self._rollout_number()
-            await asyncio.wrap_future(self._daemon.request(event))
-            number = await self._rollout_number()
-            return Applied(found, (await self._head(0)).number, number if number != before else 0)
-        return Applied(found, (await self._head(0)).number)
+    async def _apply(self, found: Plan, known: Snapshot, event: events.JobsApplied) -> Applied:
+        """What is not to change anything makes no revision."""
+        if not found.changes and found.digest == found.base and event.base in ("", found.base):
+            return Applied(found, known.revision)
+        accepted = await asyncio.wrap_future(self._daemon.request(event))
+        return Applied(found, accepted.revision, accepted.rollout)
 
     async def rollback(self, request: Request) -> Applied:
         """A revision's spec, applied anew."""
@@ -177,14 +177,9 @@ class Changes:
         deadline = Deadline()
         async with self._turns.of(whose(request)):
             deadline.look()
-            found, _ = await self._plan(whose(request), old.spec, [], body.strategy)
-            return await self._apply(found, events.JobsApplied(old.spec, user_of(request), message, body.strategy))
-
-    async def _rollout_number(self) -> int:
-        number: int = await self._ask(
-            lambda engine, now: engine.rolling.rollout.number if engine.rolling.rollout else 0
-        )
-        return number
+            found, known = await self._plan(whose(request), old.spec, [], body.strategy, at_once=True)
+            event = events.JobsApplied(old.spec, user_of(request), message, body.strategy)
+            return await self._apply(found, known, event)
 
     # ------------------------------------------------------------------ revisions
 
@@ -207,10 +202,6 @@ class Changes:
         if found is None:
             raise UserError(f"there is no revision {number}: `daqsched history` lists them")
         return found
-
-    async def _head(self, number: int) -> RevisionHead:
-        found = await self._ask(lambda engine, now: engine.revision)
-        return _head(found) if found is not None else RevisionHead(0, "", "", 0.0, "")
 
 
 def check_way(strategy: Optional[Strategy]) -> None:

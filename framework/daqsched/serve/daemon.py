@@ -21,6 +21,7 @@ from typing import Any, Callable, Optional, Protocol, Sequence, TypeVar, Union
 
 from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
+from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError, Deposed, Unreachable, Unsaved
 from daqsched.limits import brief
 from daqsched.spec import Spec
@@ -52,7 +53,7 @@ class _Question:
 class _Request:
     def __init__(self, event: events.Event) -> None:
         self.event = event
-        self.done: Future[None] = Future()
+        self.done: Future[Accepted] = Future()
 
 
 class _Stop:
@@ -113,8 +114,9 @@ class Daemon:
         self._enqueue(item)
         return item.answer
 
-    def request(self, event: events.Event) -> Future[None]:
-        """Let the engine know, and be told when that is durable and on its way."""
+    def request(self, event: events.Event) -> Future[Accepted]:
+        """Let the engine know, and be told its verdict when all that follows is durable: what it accepted, or, raised by the
+        future, why it refused."""
         item = _Request(event)
         self._enqueue(item)
         return item.done
@@ -193,7 +195,7 @@ class Daemon:
     def _work(self, items: Sequence[_Item], edge: Edge) -> bool:
         self._store.ensure_ownership()
         todo: list[commands.Command] = []
-        requests: list[_Request] = []
+        requests: list[tuple[_Request, Verdict]] = []
         questions: list[_Question] = []
         going = True
         before = self.engine.version
@@ -203,8 +205,9 @@ class Daemon:
             elif isinstance(item, _Stop):
                 going = False
             elif isinstance(item, _Request):
-                requests.append(item)
-                todo += self.engine.handle(item.event, self._clock())
+                step = self.engine.handle(item.event, self._clock())
+                requests.append((item, step.verdict))
+                todo += step.commands
             elif isinstance(item, _Nudge):
                 pass
             elif isinstance(item, events.Rejected):
@@ -215,16 +218,17 @@ class Daemon:
                     "`daqsched serve --new-framework` registers anew and starts everything again"
                 )
             else:
-                todo += self.engine.handle(item, self._clock())
+                todo += self.engine.handle(item, self._clock()).commands
         if self.engine.next_tick(self._clock()) <= self._clock():
-            todo += self.engine.handle(events.Ticked(), self._clock())
+            todo += self.engine.handle(events.Ticked(), self._clock()).commands
         try:
             self._save(todo)
         except Unsaved as error:
-            self._wait_for_room(error, todo, [*requests, *questions])
-        for request in requests:
-            if not request.done.done():
-                request.done.set_result(None)
+            # a refusal changed nothing: there is nothing to wait for
+            refused = [one for one in requests if isinstance(one[1], DaqschedError)]
+            _answer(refused)
+            self._wait_for_room(error, todo, [*(one for one, _ in requests), *questions])
+        _answer(requests)
         for command in todo:
             self._perform(command, edge)
         for question in questions:
@@ -327,6 +331,17 @@ class Daemon:
             question.answer.set_result(question.ask(self.engine, self._clock()))
         except Exception as error:  # whoever asked gets it, the loop goes on
             question.answer.set_exception(error)
+
+
+def _answer(requests: Sequence[tuple[_Request, Verdict]]) -> None:
+    """The engine's verdicts, to those that wait for them."""
+    for request, verdict in requests:
+        if request.done.done():
+            continue
+        if isinstance(verdict, DaqschedError):
+            request.done.set_exception(verdict)
+        else:
+            request.done.set_result(verdict)
 
 
 def _refuse(item: _Item, why: DaqschedError) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
@@ -34,6 +34,8 @@ class Snapshot:
     spec: Spec
     #: The digest of the spec in force, without what the framework adds.
     base: str
+    #: Its revision; 0: there is none yet.
+    revision: int
     master: str
     connected: bool
     behind: Behind
@@ -53,16 +55,21 @@ class Snapshot:
         return tuple(sorted(host for host, has in known.items() if lacking(has, job.attributes) is None))
 
 
-def snapshot(farm: Farm) -> Snapshot:
-    """How things are now, without the instances."""
+def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
+    """How things are now, with the instances of those of these jobs that are not everywhere as they are wanted now."""
     found = [job.name for job in farm.spec.jobs if by_attributes(job)]
+    instances: dict[Key, Had] = {}
+    for job in jobs:
+        if job.name in farm.mixed or farm.job(job.name) != job:
+            instances.update(had(farm, job.name))
     return Snapshot(
         farm.spec,
         farm.revision.digest if farm.revision is not None else digest(EMPTY),
+        farm.revision.number if farm.revision is not None else 0,
         farm.master,
         farm.connected,
         farm.behind(),
-        {},
+        instances,
         dict(farm.machines),
         {
             name: {host: one.record.attributes or {} for host, one in farm.order.wanted.get(name, {}).items()}

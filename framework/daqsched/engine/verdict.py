@@ -1,0 +1,51 @@
+"""What the engine answers to whoever asked for something: accepted, with what it comes to, or refused, with the reason.
+
+Each reason stands once, in the handler that refuses: it raises `errors.Refused` where the state speaks against it, and
+`errors.UserError` where it can't be asked for in this way, in both cases before it has changed anything.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Union
+
+import msgspec
+
+from daqsched.engine.commands import Command
+from daqsched.engine.instance import Key
+from daqsched.errors import DaqschedError
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """It was taken in, and what of it is to be saved is among the commands."""
+
+    #: The revision in force from now on; 0: there is none.
+    revision: int = 0
+    #: The rollout that began with it, or that it concerns; 0: none.
+    rollout: int = 0
+    #: The instances that it concerns.
+    keys: tuple[Key, ...] = ()
+    #: Instances that were named and that it does not concern, each with the reason: (job, host, reason).
+    rejected: tuple[tuple[str, str, str], ...] = ()
+    #: The command that is run by hand.
+    argv: tuple[str, ...] = ()
+    #: Of an apply: tasks that end and do not come back, programs that are ended to be started anew (at once, or when their
+    #: batch begins), instances that are new.
+    stops: int = 0
+    restarts: int = 0
+    starts: int = 0
+
+
+Verdict = Union[Accepted, DaqschedError]
+
+
+class Step(NamedTuple):
+    """What `Engine.handle` returns."""
+
+    #: What is to be done, saves first.
+    commands: list[Command]
+    verdict: Verdict
+
+    @property
+    def refused(self) -> Optional[DaqschedError]:
+        """Why it was not taken in; None: it was."""
+        return self.verdict if isinstance(self.verdict, DaqschedError) else None

@@ -1,0 +1,201 @@
+"""The engine answers whoever asks: accepted with what it comes to, or the one reason why not, and then nothing is changed."""
+
+from __future__ import annotations
+
+import typing
+from typing import Callable
+
+import pytest
+
+from builders import World, job
+from daqsched.engine import commands, events
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import DaqschedError, Refused, UserError
+from daqsched.preflight import UNDER_WAY
+from daqsched.rollout import ONE_BY_ONE, Strategy
+from daqsched.spec import EMPTY, Spec, digest
+from daqsched_executor.contract import Order
+
+HERE = ("readout", "hlt01")
+NOWHERE = ("nothing", "hlt01")
+FAR = 1e9
+
+
+def farm() -> World:
+    """Two hosts with a job each, up."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]", release="r1", actions={"dump": ("/bin/dump",)}))
+    world.now += 60.0
+    return world
+
+
+def ask(world: World, event: events.Event) -> typing.Union[Accepted, DaqschedError]:
+    """The verdict; `World.say` sees that a refusal changes nothing and leads to nothing."""
+    world.say(event)
+    return world.verdict
+
+
+def aside(world: World) -> None:
+    """A host is put aside, and its job has ended."""
+    world.say(events.PutAside(("hlt01",), "bob", FAR))
+    world.report(world.task_of("readout"), "TASK_KILLED")
+
+
+def ending(world: World) -> None:
+    """A host is put aside, and its job has not ended."""
+    world.say(events.PutAside(("hlt01",), "bob", FAR))
+
+
+def borrowed(world: World) -> None:
+    aside(world)
+    world.say(events.Borrowed(*HERE, "eve"))
+
+
+def rolling(world: World) -> None:
+    """An apply goes host by host."""
+    world.apply(job(hosts="hlt[01-02]", release="r2"), strategy=Strategy(batches=(1,)))
+
+
+def restarting(world: World) -> None:
+    world.say(events.RestartAsked((HERE,), "bob"))
+
+
+def gone(world: World) -> None:
+    """An apply took the job out."""
+    world.apply(job("other", hosts="hlt02"))
+    for task in list(world.tasks):
+        world.report(task, "TASK_KILLED")
+
+
+def away(world: World) -> None:
+    world.report(world.task_of("readout"), "TASK_UNREACHABLE")
+
+
+def as_it_is(world: World) -> None:
+    """Nothing happened."""
+
+
+def asked_much(world: World) -> None:
+    for at in range(UNDER_WAY):
+        world.say(events.PreflightAsked(str(at), "bob", {"hlt01": ()}, 60.0))
+
+
+def command(kind: str = "act", name: str = "", key: tuple[str, str] = HERE) -> events.OperatorCommanded:
+    return events.OperatorCommanded((key,), Order("1", kind, "bob", name, 0.0, ""))
+
+
+#: What was so, what is asked, and why that is refused. Every kind of event that somebody asks for is in it.
+REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], str]] = [
+    (as_it_is, events.JobsApplied(EMPTY, "bob", base="123456789abc"), Refused, "since revision 1 by alice"),
+    (restarting, events.RestartAsked((HERE,), "bob"), Refused, "rollout 1 by bob is under way"),
+    (rolling, events.RestartAsked((HERE,), "bob"), Refused, "rollout 1 by alice is under way"),
+    (gone, events.RestartAsked((HERE,), "bob"), UserError, "none of these runs any more"),
+    (as_it_is, events.RolloutSteered("pause", "bob"), Refused, "no rollout is under way"),
+    (as_it_is, events.RolloutSteered("resume", "bob"), Refused, "no rollout is under way"),
+    (as_it_is, events.RolloutSteered("abort", "bob"), Refused, "no rollout is under way"),
+    (as_it_is, events.RolloutSteered("rollback", "bob"), Refused, "no rollout is under way"),
+    (rolling, events.RolloutSteered("resume", "bob"), Refused, "rollout 1 is not paused"),
+    (restarting, events.RolloutSteered("rollback", "bob"), Refused, "a rolling restart has nothing to go back to"),
+    (as_it_is, events.PutAside(("hlt01",), "bob", 10.0), UserError, "must end in the future"),
+    (as_it_is, events.PutAside(("hlt01", "hlt09"), "bob", FAR), UserError, "hlt09: no job names it"),
+    (as_it_is, events.PutAside(("hlt09",), "bob", FAR), UserError, "hlt09: no job names it"),
+    (as_it_is, events.Returned(("hlt01",), "bob"), UserError, "hlt01: not put aside"),
+    (aside, events.Returned(("hlt01", "hlt02"), "bob"), UserError, "hlt02: not put aside"),
+    (as_it_is, events.Borrowed(*HERE, "bob"), Refused, "hlt01 is not put aside"),
+    (as_it_is, events.Borrowed(*NOWHERE, "bob"), Refused, "nothing is no job of hlt01"),
+    (gone, events.Borrowed(*HERE, "bob"), Refused, "readout is no job of hlt01"),
+    (borrowed, events.Borrowed(*HERE, "bob"), Refused, "is run by hand already, by eve"),
+    (ending, events.Borrowed(*HERE, "bob"), Refused, "has not ended yet"),
+    (aside, events.Borrowed(*HERE, "bob", ("{nonsense}",)), UserError, "command: "),
+    (as_it_is, events.Held((NOWHERE,), "bob"), Refused, "none of these is wanted any more"),
+    (gone, events.Held((HERE,), "bob"), Refused, "none of these is wanted any more"),
+    (gone, events.Released((HERE,), "bob"), Refused, "none of these is wanted any more"),
+    (as_it_is, command(name="dumb"), UserError, "there is no action 'dumb', nothing was asked for: readout has dump"),
+    (asked_much, events.PreflightAsked("more", "bob", {"hlt01": ()}, 60.0), Refused, "preflights are under way"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "event", "kind", "why"), REFUSED, ids=lambda one: getattr(one, "__name__", "")[:40])
+def test_a_refusal_has_its_reason_and_changes_nothing(
+    before: Callable[[World], None], event: events.Event, kind: type[DaqschedError], why: str
+) -> None:
+    """Also where the state changed between the look of whoever asks and the event: nobody hears a yes with nothing done."""
+    world = farm()
+    before(world)
+    verdict = ask(world, event)
+    assert type(verdict) is kind and why in str(verdict), verdict
+
+
+#: What nobody asks for: it happened.
+HAPPENED = {
+    events.Registered,
+    events.Disconnected,
+    events.Rejected,
+    events.OffersArrived,
+    events.TaskReported,
+    events.LaunchRefused,
+    events.GuardAnswered,
+    events.Ticked,
+    # it has ended already: nothing is left to be done, and that is what whoever asks wants
+    events.BorrowEnded,
+}
+
+
+def test_each_event_that_somebody_asks_for_is_refused_somewhere() -> None:
+    """A new one needs its rows above."""
+    assert {type(event) for _, event, _, _ in REFUSED} == set(typing.get_args(events.Event)) - HAPPENED
+
+
+def test_what_is_accepted_says_what_it_comes_to() -> None:
+    """Numbers, instances, and of an apply how many tasks it ends."""
+    world = farm()
+    assert ask(world, events.Held((HERE, NOWHERE), "bob")) == Accepted(
+        keys=(HERE,), rejected=((*NOWHERE, "is not wanted any more"),)
+    )
+    assert ask(world, events.Released((HERE,), "bob")) == Accepted(keys=(HERE,))
+    world.report(world.task_of("readout"), "TASK_KILLED")
+    world.offers()
+    world.report(world.task_of("readout"))
+    assert ask(world, command(name="dump")) == Accepted(keys=(HERE,))
+    base = digest(world.engine.revision.spec)  # type: ignore[union-attr]
+    jobs = (job(hosts="hlt[02-03]", release="r2"), job("new"))
+    found = ask(world, events.JobsApplied(Spec(jobs=jobs), "bob", base=base))
+    assert found == Accepted(revision=2, stops=1, restarts=1, starts=2)
+    batches = (job(hosts="hlt[02-03]", release="r3"), job("new", release="r3"))
+    assert ask(world, events.JobsApplied(Spec(jobs=batches), "bob", strategy=Strategy(batches=(1,)))) == Accepted(
+        revision=3
+    )
+    assert ask(world, events.PutAside(("hlt03",), "bob", FAR)) == Accepted(keys=(("readout", "hlt03"),))
+    assert ask(world, events.Returned(("hlt03",), "bob")) == Accepted(keys=(("readout", "hlt03"),))
+
+
+def test_a_rollout_has_a_number_to_be_asked_for_by() -> None:
+    """An apply in batches, a restart, and what is done to them."""
+    world = farm()
+    jobs = Spec(jobs=(job(hosts="hlt[01-02]", release="r2"),))
+    found = ask(world, events.JobsApplied(jobs, "bob", strategy=Strategy(batches=(1,))))
+    assert found == Accepted(revision=2, rollout=1, restarts=2)
+    assert ask(world, events.RolloutSteered("pause", "bob")) == Accepted(rollout=1)
+    assert ask(world, events.RolloutSteered("rollback", "bob")) == Accepted(rollout=1)
+    assert world.engine.revision is not None and world.engine.revision.number == 3
+    found = ask(world, events.RestartAsked((("readout", "hlt02"),), "bob", strategy=ONE_BY_ONE))
+    assert found == Accepted(rollout=2, keys=(("readout", "hlt02"),))
+
+
+def test_who_borrows_hears_what_is_run_and_may_end_it_twice() -> None:
+    """Its program may have ended by itself a moment before."""
+    world = farm()
+    aside(world)
+    assert ask(world, events.Borrowed(*HERE, "eve", ("/bin/try",))) == Accepted(keys=(HERE,), argv=("/bin/try",))
+    assert ask(world, events.BorrowEnded(*HERE, "eve")) == Accepted(keys=(HERE,))
+    assert ask(world, events.BorrowEnded(*HERE, "eve")) == Accepted()
+
+
+def test_a_command_that_its_executor_cannot_hear_is_told_with_the_reason() -> None:
+    """It is for each instance by itself: the others get it."""
+    world = farm()
+    away(world)
+    verdict = ask(world, events.OperatorCommanded((HERE, ("readout", "hlt02"), NOWHERE), command(name="dump").order))
+    assert isinstance(verdict, Accepted) and verdict.keys == (("readout", "hlt02"),)
+    assert [one[:2] for one in verdict.rejected] == [NOWHERE, HERE]
+    assert [one.task_id for one in world.done if isinstance(one, commands.Send)] == [world.task_of("readout", "hlt02")]
