@@ -231,6 +231,26 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+#: Names in the pages for developers that are others'.
+_OTHERS = {"DataWatch", "psutil", "pythonpath", "reconcileTasks"}
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent.name == "design" or page.stem == "architecture"], ids=name
+)
+def test_every_name_of_the_code_in_a_page_for_developers_is_there(page: Path) -> None:
+    """Classes, functions, modules, folders; by the last part of a dotted name."""
+    files = [ROOT / file[1:] for file in _FILES if file.endswith((".py", ".pyi", ".cpp", ".hpp"))]
+    known = {word for file in files for word in re.findall(r"\w+", file.read_text(encoding="utf-8"))}
+    known |= {part for file in files for part in (file.stem, *file.relative_to(ROOT).parts)} | _OTHERS
+    wrong = [
+        f"{name(page)}:{line}: {text}"
+        for line, text in backticked(read(page))
+        if re.fullmatch(r"[A-Za-z_][\w.]*(\(.*\))?", text) and text.split("(")[0].split(".")[-1] not in known
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 _UNITS = {"": 1, "s": 1, "ms": 0.001, "KiB": 1 << 10, "MiB": 1 << 20, "KB": 1000, "MB": 1_000_000}
 
 
