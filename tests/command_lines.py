@@ -85,7 +85,8 @@ def _click(
             raise click.UsageError(f"{called} takes no {rest[0]!r}")
         for parameter in command.params:
             value = values.get(parameter.name)
-            if value is None or value == ():
+            # click has a value of its own for "none was given"
+            if not isinstance(value, (str, bool, int, tuple, list)) or value == ():
                 if whole and parameter.required and not getattr(parameter, "envvar", None):
                     raise click.MissingParameter(ctx=context, param=parameter)
             elif isinstance(parameter.type, (click.Choice, click.types.IntParamType, click.types.FloatParamType)):
