@@ -9,10 +9,12 @@ from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from daqsched.engine import commands, events
+from daqsched.engine.changes import GONE, Changed
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
 from daqsched.engine.farm import ASIDE, BATCHES, PACES, ROLLOUT, encode
+from daqsched.engine.shown import state_of
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError
@@ -54,6 +56,10 @@ def offer(
 TIMELY = (commands.Revive, commands.Suppress)
 
 
+def _bug(sentence: str) -> None:
+    raise AssertionError(sentence)
+
+
 class Disk:
     """What a `Store` keeps, as values: everything goes through the encoding that the store uses."""
 
@@ -84,7 +90,7 @@ class Disk:
 
     def engine(self, new_id: Callable[[], str]) -> Engine:
         """A new daemon's engine, begun from what is here."""
-        made = Engine(new_id)
+        made = Engine(new_id, illegal=_bug)
         records = [(key, convert(raw, Record)) for key, raw in self.records.items()]
         made.restore(self.framework_id, self.revision, records, self.documents.get)
         return made
@@ -119,6 +125,9 @@ class World:
         self.told: set[str] = set()
         self.suppressed = False
         self.done: list[Command] = []
+        #: The states as they follow from all changes, and these.
+        self.known: dict[tuple[str, str], str] = {}
+        self.changes: list[Changed] = []
         #: What the engine answered last.
         self.verdict: Verdict = Accepted()
 
@@ -130,7 +139,8 @@ class World:
         if isinstance(event, events.TaskReported):
             (self.running.add if event.state == "TASK_RUNNING" else self.running.discard)(event.task_id)
         before = self._all()
-        todo, self.verdict = self.engine.handle(event, self.now)
+        todo, self.verdict, changes = self.engine.handle(event, self.now)
+        self.replay(changes)
         if isinstance(self.verdict, DaqschedError):
             # what time alone leads to may happen in any step
             assert self._all() == before and not [one for one in todo if not isinstance(one, TIMELY)], (event, todo)
@@ -143,6 +153,19 @@ class World:
         self.done += todo
         self.check()
         return todo
+
+    def replay(self, changes: Iterable[Changed]) -> None:
+        """What people see follows from what the engine says that changed: no more changes, and no less."""
+        for change in changes:
+            assert self.known.get(change.key, GONE) == change.before != change.after and change.cause, change
+            self.known[change.key] = change.after
+            if change.after == GONE:
+                del self.known[change.key]
+        self.changes += changes
+        assert {key: one.shown for key, one in self.engine.instances.items()} == self.known
+        if self.engine.next_tick(self.now) > self.now:  # else the daemon ticks before anybody looks
+            looked = {key: state_of(self.engine, one, self.now) for key, one in self.engine.instances.items()}
+            assert looked == self.known, "a state has changed, and nobody said so"
 
     def _all(self) -> tuple[object, ...]:
         """What the engine would save."""
@@ -181,6 +204,12 @@ class World:
     def apply(self, *jobs: JobSpec, strategy: Optional[Strategy] = None, only: Iterable[str] = ()) -> list[Command]:
         return self.say(events.JobsApplied(Spec(jobs=jobs), "alice", "", strategy, tuple(only)))
 
+    def wait(self, seconds: float) -> None:
+        """Time passes, and the daemon's loop looks at the clock where the engine wants it to."""
+        self.now += seconds
+        if self.engine.next_tick(self.now) <= self.now:
+            self.say(events.Ticked())
+
     def offers(self) -> list[Command]:
         """A moment later every host makes an offer that the master may tell of, if offers are wanted."""
         self.now += REVIVE_EVERY_S
@@ -213,6 +242,7 @@ class World:
         self.engine = self.disk.engine(self.new_id)
         self.suppressed = False
         self.filtered.clear()
+        self.known = {key: state_of(self.engine, one, self.now) for key, one in self.engine.instances.items()}
 
     def die(self) -> None:
         """kill -9 of the daemon; the next one hears from the master that all tasks run."""

@@ -101,6 +101,8 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     due: float = 0.0
     #: The last task that ended: what is still said of it comes late and means nothing.
     ended: str = ""
+    #: When it ended, seconds since the epoch; 0: none has.
+    ended_at: float = 0.0
     #: How the last task ended, as its sentence; for people.
     last_end: str = ""
     #: What its executor last said of it: the last lines of the program are in it, which are wanted when it is not tried again.

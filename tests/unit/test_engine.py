@@ -448,7 +448,7 @@ def test_a_task_that_the_master_does_not_vouch_for_is_shown_as_in_doubt() -> Non
     world.say(events.Disconnected())
     world.register()
     assert row(world).state == "RUNNING", "it was asked a moment ago"
-    world.now += 6.0
+    world.wait(6.0)
     assert row(world).state == "UNKNOWN" and "is hlt01's agent up?" in row(world).reason
     assert not of(world.offers(), commands.Launch)
     world.report(task)

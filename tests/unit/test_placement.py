@@ -397,7 +397,7 @@ def test_a_snoozed_check_does_not_count_and_is_seen() -> None:
     snoozed = Report("running", healthy=False, ailment="http: status 503", snoozed=world.now + 90.0)
     row = report(world, snoozed)
     assert (row.state, row.reason) == ("RUNNING", "its checks are snoozed for 1 min 30 s more; http: status 503")
-    world.now += 91.0
+    world.wait(91.0)
     assert shown(world)["readout@hlt01"].state == "UNHEALTHY"
 
 

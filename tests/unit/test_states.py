@@ -203,7 +203,7 @@ def outcome(state: str, happens: str) -> str:
     world = STATES[state]()
     if world.engine.connected is False:
         world.register()
-    world.now += 1.0
+    world.wait(1.0)
     before = shown(world)
     if happens in ("STARTING", "RUNNING", "FINISHED", "FAILED", "KILLED", "UNREACHABLE", "UNKNOWN", "GONE"):
         if present(world) == "readout@hlt01.none":

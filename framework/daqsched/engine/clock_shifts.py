@@ -24,6 +24,7 @@ def set_back(farm: Farm, by: float) -> None:
     farm.registered_at -= by
     farm.reconcile_at -= by
     farm.confirm_at -= by
+    farm.doubt_at -= by
     farm.demand.set_back(by)
     farm.seen = {host: at - by for host, at in farm.seen.items()}
     farm.timers = [(at - by, key) for at, key in farm.timers]  # still a heap
@@ -41,8 +42,11 @@ def set_back(farm: Farm, by: float) -> None:
     for incident in farm.incidents.known():
         incident.first, incident.last, incident.applied = incident.first - by, incident.last - by, incident.applied - by
     for instance in farm.instances.values():
+        farm.touched[instance.key] = farm.cause
         instance.ending -= by if instance.ending else 0.0
+        instance.since -= by if instance.since else 0.0
         record = instance.record
+        record.ended_at -= by if record.ended_at else 0.0
         if record.due:
             record.due -= by
             farm.dirty[instance.key] = None
@@ -66,6 +70,7 @@ def read_back(farm: Farm, now: float) -> None:
         if instance.record.due > now + CAP_S:
             instance.record.due = now + CAP_S
             farm.dirty[instance.key] = None
+        instance.record.ended_at = min(instance.record.ended_at, now)
         _read_back(instance.record.task, now)
         instance.ending = min(instance.ending, now)
     farm.timers = sorted((min(at, now + CAP_S), key) for at, key in farm.timers)

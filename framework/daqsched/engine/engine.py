@@ -9,6 +9,7 @@ import msgspec
 
 from daqsched.engine import (
     applying,
+    causes,
     clock_shifts,
     commands,
     desired,
@@ -22,10 +23,12 @@ from daqsched.engine import (
     rollout_steps,
     tasks,
 )
+from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, Changed, Stories
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.durations import MeasuredDuration, MeasuredDurations
-from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, CONFIRM_S, PACES, ROLLOUT, Farm, patience
+from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, CONFIRM_S, PACES, ROLLOUT, SILENCE_S, Farm, patience
 from daqsched.engine.instance import Key
+from daqsched.engine.shown import reason_of, state_of
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.verdict import Accepted, Step, Verdict
 from daqsched.errors import DaqschedError
@@ -36,6 +39,19 @@ from daqsched.task import Record
 
 class Engine(Farm):
     """See the package. Whoever is not a part of it only reads what `Farm` holds."""
+
+    def __init__(
+        self,
+        new_id: Callable[[], str],
+        complete: Callable[[Spec], Spec] = lambda spec: spec,
+        illegal: Optional[Callable[[str], None]] = None,
+    ) -> None:
+        """As `Farm`; ``illegal`` is told of a move that there is none (`changes.MOVES`), with its story; default: the log is."""
+        super().__init__(new_id, complete)
+        self._illegal = illegal if illegal is not None else self.note
+        #: How many such moves there were.
+        self.illegal_moves = 0
+        self.stories = Stories()
 
     def restore(
         self,
@@ -72,9 +88,12 @@ class Engine(Farm):
 
     def handle(self, event: events.Event, now: float) -> Step:
         """Take in what happened at ``now`` (seconds since the epoch) and return what to do, and what whoever asked is answered."""
-        self.out, self.dirty = [], {}
+        self.out, self.dirty, self.touched, self.gone = [], {}, {}, {}
+        self.cause = causes.of(event, self)
         if not self.last:
             clock_shifts.read_back(self, now)
+            for instance in self.instances.values():
+                instance.shown = state_of(self, instance, now)
         elif now < self.last - clock_shifts.TOLERANCE_S:
             clock_shifts.set_back(self, self.last - now)
         self.last = now
@@ -83,6 +102,7 @@ class Engine(Farm):
         rollout_steps.step(self, now)
         while self.then:
             following = self.then.pop(0)  # of our own making: it is never refused
+            self.cause = causes.of(following, self)
             _HANDLERS[type(following)](self, following, now)
             rollout_steps.step(self, now)
         self.kill_due(now)
@@ -93,13 +113,48 @@ class Engine(Farm):
         if self.dirty or self.out:
             self.version += 1
         saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []
-        return Step(saves + self.out, verdict)
+        return Step(saves + self.out, verdict, self._changes(now))
 
     def _answer(self, event: events.Event, now: float) -> Verdict:
         try:
             return _HANDLERS[type(event)](self, event, now) or Accepted()
         except DaqschedError as error:
             return error.with_traceback(None)  # which would hold what the handler had in its hands
+
+    def _changes(self, now: float) -> tuple[Changed, ...]:
+        """What people see now of those that this step has touched, against what they saw before."""
+        found = []
+        for key, cause in self.touched.items():
+            instance = self.instances.get(key)
+            before = self.gone.get(key, GONE if instance is None else instance.shown)
+            if instance is None:
+                if before != GONE:
+                    found.append(Changed(key, before, GONE, "", cause, now))
+                continue
+            after = state_of(self, instance, now)
+            if after != instance.shown:
+                instance.shown, instance.since = after, now
+            if after != before:
+                found.append(
+                    Changed(key, before, after, reason_of(self, instance, after, now)[:MOST_WORDS], cause, now)
+                )
+        if not found:
+            return ()
+        self._look_for_illegal(found)
+        self.stories.note(found)
+        return tuple(found)
+
+    def _look_for_illegal(self, changes: Iterable[Changed]) -> None:
+        """A move that is none is a bug of ours: said with the story, once for each kind, and the farm is kept running."""
+        for change in changes:
+            if change.after in MOVES[change.before]:
+                continue
+            self.illegal_moves += 1
+            story = [f"{_move(one)} by {one.cause}" for one in self.stories.of(change.key)]
+            self._illegal(
+                f"{change.key[0]}@{change.key[1]}: {_move(change)} by {change.cause} is a move that there is not: a bug, please "
+                f"report it; before: {'; '.join(story) or 'nothing'}"
+            )
 
     def check(self) -> None:
         """Raise AssertionError where the indexes and the instances do not agree."""
@@ -109,7 +164,9 @@ class Engine(Farm):
         """When `Ticked` is wanted next, at the latest."""
         if now < self.last - clock_shifts.TOLERANCE_S:
             return now  # the clock was set back
-        at = min(self.reconcile_at, self.confirm_at, self.preflights.due(), self.rolling.due, leases.due(self))
+        at = min(
+            self.reconcile_at, self.confirm_at, self.doubt_at, self.preflights.due(), self.rolling.due, leases.due(self)
+        )
         if self.timers:
             at = min(at, self.timers[0][0])
         if self.connected and any(self.wants_offers):
@@ -125,8 +182,10 @@ def _registered(farm: Farm, event: events.Registered, now: float) -> None:
         farm.out.append(commands.SaveFrameworkId(event.framework_id))
     farm.note(f"registered with {event.master} as {event.framework_id}")
     reconciling.all_tasks(farm, now)
-    farm.confirm_at, farm.confirm_gap = now + CONFIRM_S, CONFIRM_S
+    farm.confirm_at, farm.confirm_gap, farm.doubt_at = now + CONFIRM_S, CONFIRM_S, now + SILENCE_S
     for instance in farm.by_task.values():
+        if instance.shown == "UNKNOWN":
+            farm.touched[instance.key] = farm.cause
         if instance.task.killed:
             farm.out.append(commands.Kill(instance.task.id, instance.task.agent_id))
 
@@ -145,6 +204,11 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
         reconciling.some_tasks(farm, now)
     if now >= farm.confirm_at:
         reconciling.silent_tasks(farm, now)
+    if now >= farm.doubt_at:
+        farm.doubt_at = float("inf")
+        for one in farm.by_task.values():
+            if one.task.confirmed < farm.registered_at:
+                farm.touched[one.key] = "no word of the master"
     asked = []
     while farm.timers and farm.timers[0][0] <= now:
         _, key = heapq.heappop(farm.timers)
@@ -152,6 +216,7 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
         if instance is None:
             continue
         task = instance.record.task
+        farm.touched[key] = farm.cause
         if task is None:
             farm.settle(instance, now)
         elif task.killed and now >= task.killed + patience(instance):
@@ -166,6 +231,10 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
             farm.arm(now + ASK_S, instance)
     if asked and farm.connected:
         farm.out.append(commands.Reconcile(tuple(asked)))
+
+
+def _move(change: Changed) -> str:
+    return f"{change.before or 'none'} to {change.after or 'none'}"
 
 
 def _spec_of(revision: Optional[Revision]) -> Spec:

@@ -38,6 +38,8 @@ RECONCILE_SOME = 1000
 #: Tasks that nobody confirmed since the master took us: asked about after this long, ever more rarely up to the cap. A
 #: master that has just started does not answer for agents that are not back yet, and says nothing when they are.
 CONFIRM_S, CONFIRM_CAP_S = 2.0, 60.0
+#: After a registration the master is asked about every task; one that it has not spoken of for so long is in doubt.
+SILENCE_S = 5.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
@@ -114,6 +116,13 @@ class Farm:
         #: What this step has led to so far: commands, and instances whose record is to be saved.
         self.out: list[Command] = []
         self.dirty: dict[Key, None] = {}
+        #: Those whose state may have changed in this step, each with what did it; and of those that are gone the last state.
+        self.touched: dict[Key, str] = {}
+        self.gone: dict[Key, str] = {}
+        #: What is done now is done for this.
+        self.cause = ""
+        #: When those are in doubt that nobody has confirmed since the master took us.
+        self.doubt_at = float("inf")
 
     def want(self, spec: Spec) -> None:
         """Take this spec for what is wanted, as the instances will be."""
@@ -160,12 +169,14 @@ class Farm:
     def drop(self, instance: Instance, now: float) -> None:
         """Forget it; it has no task and is not wanted any more."""
         self.set_behind(instance, 0)
+        self.gone.setdefault(instance.key, instance.shown)
         del self.instances[instance.key]
         self.dirty[instance.key] = None
         self.settle(instance, now)
 
     def settle(self, instance: Instance, now: float) -> None:
         """File the instance under what it may do now, and those anew that wait for it."""
+        self.touched[instance.key] = self.cause
         waits = instance.startable
         if waits and instance.record.due > now:
             self.arm(instance.record.due, instance)

@@ -131,6 +131,7 @@ def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
 
 def ticked(farm: Farm, now: float) -> None:
     """Leases end by themselves."""
+    farm.cause = "the end of a lease"
     over = [host for host, lease in farm.aside.items() if lease.until <= now]
     if over:
         _back(over, "its time is over", farm, now)

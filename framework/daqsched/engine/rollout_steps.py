@@ -218,6 +218,7 @@ def step(farm: Farm, now: float) -> None:
     if rollout is None or not (rolling.touched or now >= rolling.due):
         return
     rolling.touched, rolling.due = True, float("inf")
+    farm.cause = f"rollout {rollout.number}, batch {max(rollout.at, 0) + 1}"
     while rolling.touched and rollout.state == "running":
         rolling.touched = False
         if rollout.complete <= rollout.at:
@@ -238,6 +239,7 @@ def step(farm: Farm, now: float) -> None:
 def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
     rolling = farm.rolling
     rollout.at += 1
+    farm.cause = f"rollout {rollout.number}, batch {rollout.at + 1}"
     rollout.changed, rollout.batch_began, rollout.ready_since, rollout.guard = now, now, 0.0, ""
     rolling.work_on(rolling.batches[rollout.at])
     rolling.asked = 0.0

@@ -8,6 +8,7 @@ from daqsched.engine import backoff, commands, events, leases, operator_commands
 from daqsched.engine.desired import unwant
 from daqsched.engine.farm import PACES, Farm
 from daqsched.engine.instance import Instance
+from daqsched.engine.shown import times
 from daqsched.task import ENDED, LIVE, Task
 from daqsched_executor.contract import ContractError, Report, duration
 
@@ -56,6 +57,7 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     task = instance.task
     state = LIVE[event.state]
     task.heard = now
+    farm.touched[instance.key] = farm.cause
     if state == "running" and task.state in ("launching", "staging", "starting") and event.by_executor:
         if farm.paces.started(instance.name, now - task.launched):
             farm.out.append(commands.SaveDocument(PACES))
@@ -82,6 +84,12 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
             if task.message != said:
                 farm.note(f"{instance}: {task.message}")
         _mourn(farm, instance, before, task.report, now)
+        if (
+            task.report is not None
+            and task.report.snoozed > now
+            and (before is None or before.snoozed != task.report.snoozed)
+        ):
+            farm.arm(task.report.snoozed, instance)  # its checks count again then
         if task.report is not None and task.report.authenticated is False and not farm.said_unauthenticated:
             farm.said_unauthenticated = True
             farm.note(
@@ -98,6 +106,7 @@ def _mourn(farm: Farm, instance: Instance, before: Optional[Report], report: Opt
     """Take note of a death that was not known yet."""
     end = report.last_exit if report is not None else None
     if end is not None and (before is None or before.last_exit is None or before.last_exit.at != end.at):
+        farm.cause = farm.touched[instance.key] = "death"
         farm.died(instance, end, now)
 
 
@@ -107,7 +116,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         _mourn(farm, instance, task.report, report, now)
     if task.killed and event.state == "TASK_KILLED" and farm.paces.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(PACES))
-    record.ended = task.id
+    record.ended, record.ended_at = task.id, now
     record.last_end = event.message or _words(event)
     record.last_report = report or task.report
     farm.forget_task(instance)
@@ -156,11 +165,6 @@ def _ran_s(task: Task, last: Optional[Report], now: float) -> float:
     if task.report is not None and task.report.activity == "running":
         return now - task.report.since
     return now - task.launched
-
-
-def times(failures: int) -> str:
-    """``once``, ``3 times in a row``."""
-    return "once" if failures == 1 else f"{failures} times in a row"
 
 
 def _stranger(farm: Farm, event: events.TaskReported, now: float) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional, Union
 
 import msgspec
 
+from daqsched.engine.changes import Changed
 from daqsched.engine.commands import Command
 from daqsched.engine.instance import Key
 from daqsched.errors import DaqschedError
@@ -44,6 +45,8 @@ class Step(NamedTuple):
     #: What is to be done, saves first.
     commands: list[Command]
     verdict: Verdict
+    #: What it changed of what people see.
+    changes: tuple[Changed, ...]
 
     @property
     def refused(self) -> Optional[DaqschedError]:

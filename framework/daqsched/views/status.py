@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Literal, Mapping, Optional, get_args
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Optional, cast, get_args
 
 import msgspec
 
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.tasks import times
-from daqsched.task import Aside, Task
-from daqsched_executor.contract import Report, duration
-
-#: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
-Shown = Literal[
-    "FAILED",
-    "UNREACHABLE",
-    "UNKNOWN",
-    "UNHEALTHY",
-    "BACKOFF",
-    "WAITING",
-    "STARTING",
-    "STOPPING",
-    "ASIDE",
-    "STOPPED",
-    "FINISHED",
-    "RUNNING",
-]
+from daqsched.engine.shown import Shown, no_master, reason_of, since_of, state_of
+from daqsched_executor.contract import Report
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,9 +51,6 @@ class Progress(msgspec.Struct, frozen=True):
     lagging: tuple[Row, ...]
 
 
-#: After a registration the master is asked about every task; one that it has not spoken of for so long is in doubt.
-SILENCE_S = 5.0
-
 #: States from worst to best, for sorting.
 ORDER: tuple[Shown, ...] = get_args(Shown)
 
@@ -89,7 +70,7 @@ def rows(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Row]:
         elif not key[1] and key[0] in unplaced:
             job = unplaced[key[0]]
             wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
-            why = _no_master(engine) or f"no machine has {wants} yet; it starts when one does"
+            why = no_master(engine) or f"no machine has {wants} yet; it starts when one does"
             yield Row(job.name, "", "WAITING", why, release=job.release)
 
 
@@ -133,14 +114,15 @@ def as_wanted(row: Row) -> bool:
 def row_of(engine: Engine, instance: Instance, now: float) -> Row:
     """The row of one instance, as things are at ``now``."""
     task = instance.record.task
-    state, reason, since = _shown(engine, instance, now)
+    # what the engine found at its last step: a look changes nothing, and is ahead of nothing
+    state = cast(Shown, instance.shown) if instance.shown else state_of(engine, instance, now)
     report = task.report if task is not None else instance.record.last_report
     return Row(
         job=instance.name,
         host=instance.host,
         state=state,
-        reason=reason,
-        since=since,
+        reason=reason_of(engine, instance, state, now),
+        since=since_of(engine, instance, state),
         release=instance.job.release if instance.job is not None else "",
         restarts=report.restarts if report is not None and task is not None else 0,
         pid=report.pid if report is not None and state in ("RUNNING", "UNHEALTHY") else 0,
@@ -153,61 +135,6 @@ def row_of(engine: Engine, instance: Instance, now: float) -> Row:
     )
 
 
-def _shown(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, float]:
-    state, reason, since = _state_of(engine, instance, now)
-    borrow = instance.record.borrow
-    if borrow is None:
-        return state, reason, since
-    return state, "; ".join(filter(None, [f"run by hand by {borrow.user}", reason])), since
-
-
-def _state_of(engine: Engine, instance: Instance, now: float) -> tuple[Shown, str, float]:
-    record, task = instance.record, instance.record.task
-    if task is None:
-        if record.hold is not None:
-            why = f": {record.hold.message}" if record.hold.message else ""
-            return "STOPPED", f"by {record.hold.user}{why}", record.hold.at
-        if instance.aside and instance.job is not None:
-            lease = engine.aside[instance.host]
-            return "ASIDE", aside_words(instance.host, lease, now), lease.at
-        if record.unread:
-            why = f"what the state says of it can't be read ({record.unread}), so it may run already"
-            return "UNKNOWN", f"{why}; where it does not, `daqsched start {instance}` starts it", 0.0
-        if record.done and not record.succeeded and record.failures:
-            again = f"given up; `daqsched start {instance}` tries again"
-            return "FAILED", f"failed {times(record.failures)}, last: {record.last_end}; {again}", 0.0
-        if record.done:
-            return ("FINISHED" if record.succeeded else "FAILED"), record.last_end, 0.0
-        if record.due > now:
-            wait = duration(record.due - now)
-            failed = f"failed {times(record.failures)}, last: {record.last_end}"
-            return "BACKOFF", f"{failed}; starts again in {wait}", 0.0
-        return "WAITING", _why_waiting(engine, instance, now), 0.0
-    if task.state == "unreachable":
-        ago = duration(max(0.0, now - task.since))
-        return (
-            "UNREACHABLE",
-            f"{instance.host} stopped answering the master, which said so {ago} ago; waiting for it",
-            task.since,
-        )
-    if task.state == "unknown":
-        return "UNKNOWN", f"the master does not know the agent of {instance.host} (yet); waiting for it", task.since
-    silent = now - engine.registered_at
-    if task.confirmed < engine.registered_at and silent > SILENCE_S:
-        return (
-            "UNKNOWN",
-            f"the master has not confirmed it since {duration(silent)}: is {instance.host}'s agent up?",
-            task.since,
-        )
-    if instance.ending:
-        return "STOPPING", _why_stopping(engine, instance), task.killed or instance.ending
-    if task.report is not None and task.report.activity == "backoff":
-        return "BACKOFF", _why_backing_off(task.report, task.message, now) or task.message, task.since
-    if task.state == "running":
-        return _how_it_runs(task, now)
-    return "STARTING", task.message or "launched, waiting for its executor", task.launched
-
-
 def why_not_ready(engine: Engine, key: tuple[str, str], now: float) -> str:
     """Why this instance of a rollout's batch is not ready; empty: it is, or nobody waits for it."""
     instance = engine.instances.get(key)
@@ -215,75 +142,3 @@ def why_not_ready(engine: Engine, key: tuple[str, str], now: float) -> str:
         return ""
     row = row_of(engine, instance, now)
     return "" if as_wanted(row) else f"{row.state}{': ' + row.reason if row.reason else ''}"
-
-
-def aside_words(host: str, lease: Aside, now: float) -> str:
-    """``hlt02 is put aside by bob for 59 min more: new firmware``."""
-    why = f": {lease.message}" if lease.message else ""
-    return f"{host} is put aside by {lease.user} for {duration(max(0.0, lease.until - now))} more{why}"
-
-
-def _why_stopping(engine: Engine, instance: Instance) -> str:
-    if instance.job is None:
-        what = "not wanted any more"
-    elif instance.record.hold:
-        what = "stopped"
-    elif instance.aside:
-        what = f"{instance.host} is put aside by {engine.aside[instance.host].user}"
-    else:
-        what = "makes way for the new one" if instance.task.digest != instance.digest else "is started anew"
-    awaited = "" if instance.task.killed else engine.ends.awaited(instance, engine.order.wanted)
-    return f"{what}; waits for the end of {awaited}" if awaited else what
-
-
-def _how_it_runs(task: Task, now: float) -> tuple[Shown, str, float]:
-    """Unhealthy where a check says so; one that somebody snoozed is mentioned, but does not count."""
-    report = task.report
-    if report is None:
-        return "RUNNING", task.message, task.since
-    since = report.since or task.since
-    if report.snoozed > now:
-        ailment = f"; {report.ailment}" if report.ailment else ""
-        return "RUNNING", f"its checks are snoozed for {duration(report.snoozed - now)} more{ailment}", since
-    if report.healthy is False:
-        return "UNHEALTHY", report.ailment or task.message, since
-    last = f"last end: {report.last_exit.words()}" if report.last_exit is not None else ""
-    return "RUNNING", "; ".join(filter(None, [report.lacks, report.says, last])), since
-
-
-def _why_backing_off(report: Report, said: str, now: float) -> str:
-    """``exit code 1 after 0.02 s; starts again in 3.1 s (4 restarts so far)``, as of now and not of when it was said.
-
-    The reason is the executor's own word, which knows more than the exit: why there was no start at all, or a hint.
-    """
-    if report.last_exit is None:
-        return ""
-    how = said.rpartition("; starts again in ")[0] or report.last_exit.words()
-    times = f" ({report.restarts} restart{'s' if report.restarts > 1 else ''} so far)" if report.restarts else ""
-    return f"{how}; starts again in {duration(max(0.0, report.until - now))}{times}"
-
-
-def _no_master(engine: Engine) -> str:
-    return "" if engine.connected else f"no connection to the master {engine.master}".rstrip() + ": is it up?"
-
-
-def _why_waiting(engine: Engine, instance: Instance, now: float) -> str:
-    awaited = engine.order.awaited(instance)
-    if awaited:
-        return _what_it_awaits(engine, awaited, instance.host, now)
-    if not engine.connected:
-        return _no_master(engine)
-    if instance.reason:
-        return instance.reason
-    seen = engine.last_offer(instance.host)
-    last = "none since this daemon started" if seen is None else f"the last {duration(now - seen)} ago"
-    return f"no offer from {instance.host} ({last}): is its agent up?"
-
-
-def _what_it_awaits(engine: Engine, job: str, host: str, now: float) -> str:
-    """``waits for evb (2 of 3 running)``; of one on the same host its state is told."""
-    hosts = engine.order.wanted.get(job, {})
-    if host in hosts:
-        return f"waits for {job} on {host} ({_shown(engine, hosts[host], now)[0]})"
-    running = len(engine.order.up.get(job, ()))
-    return f"waits for {job} ({f'{running} of {len(hosts)} running' if hosts else 'it has no machine yet'})"

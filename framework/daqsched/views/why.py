@@ -10,9 +10,10 @@ import msgspec
 from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.shown import Shown
 from daqsched.hosts import fold
 from daqsched.spec import FORWARDER
-from daqsched.views.status import Row, Shown, as_wanted, row_of, rows
+from daqsched.views.status import Row, as_wanted, row_of, rows
 from daqsched_executor.contract import duration
 
 #: How far a chain of jobs that wait for each other is followed.

@@ -1,0 +1,67 @@
+"""What a step changed of what people see: each instance that was touched, from which state to which, since when and why.
+
+Whoever wants changes subscribes at the daemon (`serve.daemon`): the chronicle does. The engine keeps of them the bounded
+stories of those that are or were not as they should be (`Stories`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple, get_args
+
+from daqsched.engine.instance import Key
+from daqsched.engine.shown import Shown
+
+#: The state of what is not there: not wanted, and without a task.
+GONE = ""
+
+#: So many instances have a story, the latest; each keeps so many changes, and so much of each reason.
+MOST_STORIES, MOST_CHANGES, MOST_WORDS = 2000, 30, 300
+
+#: A story begins with one of these: something is not as it should be, or somebody meant it.
+TELLING = frozenset(get_args(Shown)) - {"WAITING", "STARTING", "RUNNING", "FINISHED"}
+
+
+class Changed(NamedTuple):
+    """One instance came from one state into another."""
+
+    key: Key
+    #: One of `Shown`, or `GONE`.
+    before: str
+    after: str
+    #: Why it is in the new state, a sentence as `shown.reason_of` makes it; empty: nothing is to be said.
+    reason: str
+    #: What did it: ``revision 12 by alice``, ``stop by bob: cabling``, ``death``, ``rollout 3, batch 2``, ``time``.
+    cause: str
+    #: Seconds since the epoch.
+    at: float
+
+
+class Stories:
+    """The last changes of instances that are or were not as they should be; the table is bounded."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Key, deque[Changed]] = {}
+
+    def note(self, changes: Iterable[Changed]) -> None:
+        """One more page."""
+        for change in changes:
+            story = self._by_key.pop(change.key, None)
+            if story is None:
+                if change.after not in TELLING:
+                    continue
+                while len(self._by_key) >= MOST_STORIES:
+                    del self._by_key[next(iter(self._by_key))]
+                story = deque(maxlen=MOST_CHANGES)
+            # the one that changed last is the last one in the table
+            self._by_key[change.key] = story
+            story.append(change)
+
+    def of(self, key: Key) -> tuple[Changed, ...]:
+        """The oldest first; empty: nothing was wrong with it since this daemon began, or it is long ago."""
+        return tuple(self._by_key.get(key, ()))
+
+
+#: From which state it can come into which, in one step. What is not here is a bug of ours.
+MOVES: dict[str, frozenset[str]] = {state: frozenset(get_args(Shown)) | {GONE} for state in (GONE, *get_args(Shown))}

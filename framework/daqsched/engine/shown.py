@@ -1,0 +1,205 @@
+"""The state of an instance as people see it: its name, the reason as a sentence, and since when.
+
+The names belong to the core: the engine gives each instance one after every step that touched it (`Instance.shown`) and says
+what changed (`changes`). Whoever looks is shown that one; the reason is made when it is asked for. What time alone changes
+comes by a timer of the engine's, so that no look is ahead of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from daqsched.engine.farm import SILENCE_S, Farm
+from daqsched.engine.instance import Instance
+from daqsched.task import Aside, Task
+from daqsched_executor.contract import Report, duration
+
+#: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
+Shown = Literal[
+    "FAILED",
+    "UNREACHABLE",
+    "UNKNOWN",
+    "UNHEALTHY",
+    "BACKOFF",
+    "WAITING",
+    "STARTING",
+    "STOPPING",
+    "ASIDE",
+    "STOPPED",
+    "FINISHED",
+    "RUNNING",
+]
+
+
+def state_of(farm: Farm, instance: Instance, now: float) -> Shown:
+    """What it is at ``now``; for `Engine.handle`, others look at `Instance.shown`."""
+    record, task = instance.record, instance.record.task
+    if task is None:
+        if record.hold is not None:
+            return "STOPPED"
+        if instance.aside and instance.job is not None:
+            return "ASIDE"
+        if record.unread:
+            return "UNKNOWN"
+        if record.done:
+            return "FINISHED" if record.succeeded else "FAILED"
+        return "BACKOFF" if record.due > now else "WAITING"
+    if task.state == "unreachable":
+        return "UNREACHABLE"
+    if task.state == "unknown" or (task.confirmed < farm.registered_at and now - farm.registered_at >= SILENCE_S):
+        return "UNKNOWN"
+    if instance.ending:
+        return "STOPPING"
+    report = task.report
+    if report is not None and report.activity == "backoff":
+        return "BACKOFF"
+    if task.state != "running":
+        return "STARTING"
+    return "UNHEALTHY" if report is not None and report.healthy is False and report.snoozed <= now else "RUNNING"
+
+
+def since_of(farm: Farm, instance: Instance, state: Shown) -> float:
+    """When it came into this state, which is the one that it is in; 0: the last daemon knew, and it is in no record."""
+    record, task = instance.record, instance.record.task
+    if state == "STOPPED" and record.hold is not None:
+        return record.hold.at
+    if state == "ASIDE" and instance.host in farm.aside:
+        return farm.aside[instance.host].at
+    if task is None:
+        return instance.since or (record.ended_at if state != "UNKNOWN" else 0.0)
+    if state == "STARTING":
+        return task.launched
+    if state == "STOPPING":
+        return instance.ending if instance.ending > 1.0 else task.killed
+    if state == "UNREACHABLE":
+        return task.since
+    if state == "RUNNING":
+        return (task.report.since if task.report is not None else 0.0) or task.since
+    if instance.since:
+        return instance.since
+    end = task.report.last_exit if task.report is not None else None
+    return end.at if state == "BACKOFF" and end is not None else task.since
+
+
+def reason_of(farm: Farm, instance: Instance, state: Shown, now: float) -> str:
+    """Why it is in this state, or what is worth knowing, as one sentence; empty: nothing is."""
+    reason = _reason_of(farm, instance, state, now)
+    borrow = instance.record.borrow
+    return reason if borrow is None else "; ".join(filter(None, [f"run by hand by {borrow.user}", reason]))
+
+
+def _reason_of(farm: Farm, instance: Instance, state: Shown, now: float) -> str:
+    task = instance.record.task
+    if task is None:
+        return _why_no_task(farm, instance, state, now)
+    if state == "UNREACHABLE":
+        ago = duration(max(0.0, now - task.since))
+        return f"{instance.host} stopped answering the master, which said so {ago} ago; waiting for it"
+    if state == "UNKNOWN":
+        if task.state == "unknown":
+            return f"the master does not know the agent of {instance.host} (yet); waiting for it"
+        silent = duration(max(0.0, now - farm.registered_at))
+        return f"the master has not confirmed it since {silent}: is {instance.host}'s agent up?"
+    if state == "STOPPING":
+        return _why_stopping(farm, instance)
+    if state == "BACKOFF" and task.report is not None:
+        return _why_backing_off(task.report, task.message, now) or task.message
+    if state in ("RUNNING", "UNHEALTHY"):
+        return _how_it_runs(task, state, now)
+    return task.message or "launched, waiting for its executor"
+
+
+def _why_no_task(farm: Farm, instance: Instance, state: Shown, now: float) -> str:
+    record = instance.record
+    if state == "STOPPED" and record.hold is not None:
+        return f"by {record.hold.user}{': ' + record.hold.message if record.hold.message else ''}"
+    if state == "ASIDE" and instance.host in farm.aside:
+        return aside_words(instance.host, farm.aside[instance.host], now)
+    if state == "UNKNOWN":
+        why = f"what the state says of it can't be read ({record.unread}), so it may run already"
+        return f"{why}; where it does not, `daqsched start {instance}` starts it"
+    failed = f"failed {times(record.failures)}, last: {record.last_end}"
+    if state == "FAILED" and record.failures:
+        return f"{failed}; given up; `daqsched start {instance}` tries again"
+    if state in ("FAILED", "FINISHED"):
+        return record.last_end
+    if state == "BACKOFF":
+        return f"{failed}; starts again in {duration(max(0.0, record.due - now))}"
+    return _why_waiting(farm, instance, now)
+
+
+def times(failures: int) -> str:
+    """``once``, ``3 times in a row``."""
+    return "once" if failures == 1 else f"{failures} times in a row"
+
+
+def aside_words(host: str, lease: Aside, now: float) -> str:
+    """``hlt02 is put aside by bob for 59 min more: new firmware``."""
+    why = f": {lease.message}" if lease.message else ""
+    return f"{host} is put aside by {lease.user} for {duration(max(0.0, lease.until - now))} more{why}"
+
+
+def _why_stopping(farm: Farm, instance: Instance) -> str:
+    if instance.job is None:
+        what = "not wanted any more"
+    elif instance.record.hold:
+        what = "stopped"
+    elif instance.aside:
+        what = f"{instance.host} is put aside by {farm.aside[instance.host].user}"
+    else:
+        what = "makes way for the new one" if instance.task.digest != instance.digest else "is started anew"
+    awaited = "" if instance.task.killed else farm.ends.awaited(instance, farm.order.wanted)
+    return f"{what}; waits for the end of {awaited}" if awaited else what
+
+
+def _how_it_runs(task: Task, state: Shown, now: float) -> str:
+    """A check that somebody snoozed is mentioned, but does not count."""
+    report = task.report
+    if report is None:
+        return task.message
+    if report.snoozed > now:
+        ailment = f"; {report.ailment}" if report.ailment else ""
+        return f"its checks are snoozed for {duration(report.snoozed - now)} more{ailment}"
+    if state == "UNHEALTHY":
+        return report.ailment or task.message
+    last = f"last end: {report.last_exit.words()}" if report.last_exit is not None else ""
+    return "; ".join(filter(None, [report.lacks, report.says, last]))
+
+
+def _why_backing_off(report: Report, said: str, now: float) -> str:
+    """``exit code 1 after 0.02 s; starts again in 3.1 s (4 restarts so far)``, as of now and not of when it was said.
+
+    The reason is the executor's own word, which knows more than the exit: why there was no start at all, or a hint.
+    """
+    if report.last_exit is None:
+        return ""
+    how = said.rpartition("; starts again in ")[0] or report.last_exit.words()
+    times = f" ({report.restarts} restart{'s' if report.restarts > 1 else ''} so far)" if report.restarts else ""
+    return f"{how}; starts again in {duration(max(0.0, report.until - now))}{times}"
+
+
+def no_master(farm: Farm) -> str:
+    """Why nothing can be started or stopped; empty: a master is there."""
+    return "" if farm.connected else f"no connection to the master {farm.master}".rstrip() + ": is it up?"
+
+
+def _why_waiting(farm: Farm, instance: Instance, now: float) -> str:
+    awaited = farm.order.awaited(instance)
+    if awaited:
+        return _what_it_awaits(farm, awaited, instance.host, now)
+    if not farm.connected:
+        return no_master(farm)
+    if instance.reason:
+        return instance.reason
+    seen = farm.last_offer(instance.host)
+    last = "none since this daemon started" if seen is None else f"the last {duration(now - seen)} ago"
+    return f"no offer from {instance.host} ({last}): is its agent up?"
+
+
+def _what_it_awaits(farm: Farm, job: str, host: str, now: float) -> str:
+    """``waits for evb (2 of 3 running)``; of one on the same host its state is told."""
+    hosts = farm.order.wanted.get(job, {})
+    if host in hosts:
+        return f"waits for {job} on {host} ({hosts[host].shown or state_of(farm, hosts[host], now)})"
+    running = len(farm.order.up.get(job, ()))
+    return f"waits for {job} ({f'{running} of {len(hosts)} running' if hosts else 'it has no machine yet'})"
