@@ -237,6 +237,10 @@ class World:
         for task_id in list(self.tasks):
             self.report(task_id)
 
+    def rows(self) -> list[Row]:
+        """What `daqsched status` shows."""
+        return rows(self.engine, lambda job, host: True, self.now)
+
     def restart(self) -> None:
         """kill -9 of the daemon: only the disk is left."""
         self.engine = self.disk.engine(self.new_id)

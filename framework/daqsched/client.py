@@ -70,6 +70,9 @@ class Client:
     def why(self, select: Sequence[str] = (), most: int = 20) -> protocol.WhyAnswer:
         return self._get("/why", protocol.WhyAnswer, select=list(select), most=most)
 
+    def stories(self, select: Sequence[str] = (), most: int = 20) -> protocol.StoriesAnswer:
+        return self._get("/stories", protocol.StoriesAnswer, select=list(select), most=most)
+
     def incidents(self) -> protocol.IncidentsAnswer:
         return self._get("/incidents", protocol.IncidentsAnswer)
 

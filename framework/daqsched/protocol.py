@@ -252,6 +252,12 @@ class WhyAnswer(msgspec.Struct):
     held: str = ""
 
 
+class StoriesAnswer(msgspec.Struct):
+    """GET /v1/stories?select=WORD&most=N: what became of instances that are or were not as wanted, the latest first."""
+
+    stories: list[Story]
+
+
 class IncidentsAnswer(msgspec.Struct):
     """GET /v1/incidents: deaths that are alike, the latest first."""
 

@@ -49,3 +49,8 @@ def moment(text: str, now: float) -> float:
         raise UserError(
             f"{text!r} is no time: write for example '10m' (ago), '14:05' or '2026-11-23 14:05:00'"
         ) from error
+
+
+def clock(seconds: float) -> str:
+    """``2026-11-27 14:03:07 CET``: a moment for people, as the clock on their wall shows it, with its zone."""
+    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")

@@ -375,3 +375,29 @@ def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monke
     monkeypatch.setattr(serve.daemon, "request", quicker)
     with pytest.raises(Refused, match="none of these is wanted any more"):
         serve.client.stop(["readout"])
+
+
+def test_whoever_wants_changes_gets_them_after_the_save_and_holds_nothing_up(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that fails is a line in the log, once; the others hear all, and so does whoever asked."""
+    heard: list[Any] = []
+
+    def failing(changes: object) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    serve.daemon.subscribers += [failing, heard.extend]
+    serve.client.apply(Spec(jobs=(job(),)))
+    serve.client.stop(["readout"], "cabling")
+    assert [(one.key, one.before, one.after, one.reason) for one in heard] == [
+        (("readout", "hlt01"), "", "WAITING", heard[0].reason),
+        (("readout", "hlt01"), "WAITING", "STOPPED", f"by {getpass.getuser()}: cabling"),
+    ]
+    assert heard[0].cause == f"revision 1 by {getpass.getuser()}"
+    assert [one.getMessage() for one in caplog.records if "subscriber" in one.getMessage()] == [
+        "a subscriber to changes fails: ZeroDivisionError: a mistake"
+    ]
+    (story,) = serve.client.stories(["readout"]).stories
+    assert (story.state, [one.after for one in story.changes]) == ("STOPPED", ["STOPPED"])
+    assert serve.client.why().stories[0].changes == story.changes
+    assert serve.client.stories(["other"]).stories == []

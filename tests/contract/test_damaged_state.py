@@ -46,7 +46,7 @@ def farm(folder: Path) -> dict[str, str]:
     store = SqliteStore(folder)
     daemon = Daemon(store, lambda spec: spec, lambda: 1000.0)
     chronicle = Chronicle(folder / "chronicle.sqlite", daemon.engine, 1000.0)
-    daemon.saved = lambda keys: chronicle.note(daemon.engine, keys, 1000.0)
+    daemon.subscribers.append(lambda changes: chronicle.note(daemon.engine, changes, 1000.0))
     edge = Edge()
     for event in (
         events.Registered("fw", "m:5050"),

@@ -16,7 +16,8 @@ def states(chronicle: Chronicle, time: float) -> tuple[dict[str, str], str]:
 
 def follow(world: World, chronicle: Chronicle) -> None:
     """As the daemon does after each round."""
-    chronicle.note(world.engine, list(world.engine.instances), world.now)
+    chronicle.note(world.engine, world.changes, world.now)
+    world.changes.clear()
 
 
 def test_it_tells_how_it_was(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_it_tells_how_it_was(tmp_path: Path) -> None:
     world.now = 3000.0
     world.apply()
     world.report(world.task_of("readout", "hlt01"), "TASK_KILLED")
-    chronicle.note(world.engine, [("readout", "hlt01"), ("readout", "hlt02")], world.now)
+    follow(world, chronicle)
     assert states(chronicle, 3500.0)[0] == {}
     chronicle.close(world.now)
 
@@ -82,8 +83,10 @@ def test_what_is_old_is_forgotten_but_for_the_last_word(tmp_path: Path) -> None:
     world = World()
     world.start(job())
     chronicle = Chronicle(tmp_path / "c.sqlite", world.engine, 1000.0)
+    world.now = 2000.0
+    world.changes.clear()
     world.report(world.task_of("readout"), "TASK_UNREACHABLE")
-    chronicle.note(world.engine, [("readout", "hlt01")], 2000.0)
+    follow(world, chronicle)
     chronicle.note(world.engine, [], 2000.0 + 40 * 86400.0)
     assert states(chronicle, 1500.0)[0] == {} and states(chronicle, 9e9)[0] == {"readout@hlt01": "UNREACHABLE"}
     chronicle.close(1e9)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Callable
+from typing import Callable, get_args
 
 import pytest
 
@@ -18,6 +18,8 @@ if __name__ == "__main__":
 
 from builders import World, job, rows
 from daqsched.engine import events
+from daqsched.engine.changes import GONE, MOVES
+from daqsched.engine.shown import Shown
 from daqsched.rollout import AT_ONCE, Strategy
 from daqsched.spec import JobSpec
 from daqsched_executor.contract import Order, Report, Restart
@@ -227,6 +229,20 @@ def page() -> str:
     lines += ["| | " + " | ".join(STATES) + " |", "| --- " * (len(STATES) + 1) + "|"]
     for happens in HAPPENS:
         lines.append(f"| {happens} | " + " | ".join(outcome(state, happens) for state in STATES) + " |")
+    lines += [
+        "",
+        "## From state to state",
+        "",
+        "What an instance can come into in one step of the engine; `-`: it is not there. Any other move would be a bug of",
+        "ours: it is in the daemon's log with the instance's story, the farm runs on, and in tests it is an error",
+        "(`test_changes.py`).",
+        "",
+        "| from | to |",
+        "| --- | --- |",
+    ]
+    order = [GONE, *get_args(Shown)]
+    for before in order:
+        lines.append(f"| {before or '-'} | {', '.join(after or '-' for after in order if after in MOVES[before])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -235,7 +251,7 @@ def table() -> dict[tuple[str, str], str]:
     found = [
         line.strip("| \n").split(" | ")
         for line in PAGE.read_text(encoding="utf-8").splitlines()
-        if line.startswith("|")
+        if line.startswith("|") and len(line.split(" | ")) > 3
     ]
     return {(state, row[0]): cell for row in found[2:] for state, cell in zip(STATES, row[1:])}
 
@@ -245,6 +261,12 @@ def test_every_state_and_event_is_as_the_documentation_says(happens: str) -> Non
     """No pair is left out."""
     known = table()
     assert {state: outcome(state, happens) for state in STATES} == {state: known[state, happens] for state in STATES}
+
+
+def test_the_table_of_moves_is_that_of_the_documentation() -> None:
+    """The page is made of the code."""
+    head = "## From state to state"
+    assert page().partition(head)[2] == PAGE.read_text(encoding="utf-8").partition(head)[2]
 
 
 if __name__ == "__main__":

@@ -39,6 +39,28 @@ def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]")
+@click.option(
+    "-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many to tell of, the latest first."
+)
+@json_option
+@click.pass_obj
+def story(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
+    """Tell what became of instances that are or were not as wanted: each change of state, when, and what or who did it.
+
+    As far back as this daemon remembers: up to 30 changes each of the 2,000 that changed last. `daqsched status --at` knows
+    longer.
+    """
+    from daqsched.terminal import show_changes
+
+    answer = connect(path).stories(select, most)
+    if as_json:
+        print_json(answer)
+    else:
+        canvas().print(show_changes.story_lines(answer.stories))
+
+
+@main.command()
 @json_option
 @click.pass_obj
 def incidents(path: Path, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daqsched.engine import events
-from daqsched.engine.farm import Farm
+from daqsched.engine.farm import TIME, Farm
 from daqsched.task import LIVE
 
 
@@ -38,7 +38,7 @@ _OTHERS: dict[type, str] = {
     events.Disconnected: "loss of the master",
     events.OffersArrived: "an offer",
     events.LaunchRefused: "a launch that failed",
-    events.Ticked: "time",
+    events.Ticked: TIME,
 }
 
 

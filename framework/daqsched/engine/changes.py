@@ -58,10 +58,36 @@ class Stories:
             self._by_key[change.key] = story
             story.append(change)
 
+    def keys(self) -> tuple[Key, ...]:
+        """Those that have one, that which changed last at the end."""
+        return tuple(self._by_key)
+
     def of(self, key: Key) -> tuple[Changed, ...]:
         """The oldest first; empty: nothing was wrong with it since this daemon began, or it is long ago."""
         return tuple(self._by_key.get(key, ()))
 
 
-#: From which state it can come into which, in one step. What is not here is a bug of ours.
-MOVES: dict[str, frozenset[str]] = {state: frozenset(get_args(Shown)) | {GONE} for state in (GONE, *get_args(Shown))}
+_ALL = frozenset(get_args(Shown)) | {GONE}
+
+#: From which state it can come into which in one step. What is not here is a bug of ours: `Engine.handle` says so. Docs:
+#: docs/reference/states.md is made of it.
+MOVES: dict[str, frozenset[str]] = {
+    GONE: frozenset({"WAITING", "STARTING", "ASIDE"}),
+    # without a task: it begins with a launch, or with one that is found running
+    "WAITING": frozenset({"STARTING", "RUNNING", "BACKOFF", "ASIDE", "STOPPED", GONE}),
+    "ASIDE": frozenset({"WAITING", "BACKOFF", "FINISHED", "FAILED", "UNKNOWN", "STOPPED", GONE}),
+    "STOPPED": frozenset({"WAITING", "ASIDE", GONE}),
+    "FINISHED": frozenset({"WAITING", "STARTING", "RUNNING", "ASIDE", "STOPPED", GONE}),
+    "FAILED": frozenset({"WAITING", "STARTING", "RUNNING", "ASIDE", "STOPPED", GONE}),
+    # with one, all can happen to it but what needs that it ends first
+    "STARTING": _ALL - {"STARTING", "STOPPED"},
+    "RUNNING": _ALL - {"RUNNING", "STOPPED"},
+    "UNHEALTHY": _ALL - {"UNHEALTHY", "STOPPED"},
+    # somebody asked for its end: however that comes, it is neither a success nor a failure
+    "STOPPING": _ALL - {"STOPPING", "FINISHED", "FAILED"},
+    # ours has no task, the executor's has
+    "BACKOFF": _ALL - {"BACKOFF"},
+    # nobody knows what becomes of it
+    "UNREACHABLE": _ALL - {"UNREACHABLE"},
+    "UNKNOWN": _ALL - {"UNKNOWN"},
+}

@@ -42,7 +42,7 @@ def set_back(farm: Farm, by: float) -> None:
     for incident in farm.incidents.known():
         incident.first, incident.last, incident.applied = incident.first - by, incident.last - by, incident.applied - by
     for instance in farm.instances.values():
-        farm.touched[instance.key] = farm.cause
+        farm.touch(instance.key)
         instance.ending -= by if instance.ending else 0.0
         instance.since -= by if instance.since else 0.0
         record = instance.record

@@ -185,7 +185,7 @@ def _registered(farm: Farm, event: events.Registered, now: float) -> None:
     farm.confirm_at, farm.confirm_gap, farm.doubt_at = now + CONFIRM_S, CONFIRM_S, now + SILENCE_S
     for instance in farm.by_task.values():
         if instance.shown == "UNKNOWN":
-            farm.touched[instance.key] = farm.cause
+            farm.touch(instance.key)
         if instance.task.killed:
             farm.out.append(commands.Kill(instance.task.id, instance.task.agent_id))
 
@@ -216,7 +216,7 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
         if instance is None:
             continue
         task = instance.record.task
-        farm.touched[key] = farm.cause
+        farm.touch(key)
         if task is None:
             farm.settle(instance, now)
         elif task.killed and now >= task.killed + patience(instance):

@@ -45,6 +45,9 @@ KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
 ROLLOUT, BATCHES, ASIDE, PACES = "rollout", "batches", "aside", "paces"
 
+#: The cause of what no event but a tick has led to.
+TIME = "time"
+
 encode = msgspec.msgpack.Encoder().encode
 
 
@@ -176,7 +179,7 @@ class Farm:
 
     def settle(self, instance: Instance, now: float) -> None:
         """File the instance under what it may do now, and those anew that wait for it."""
-        self.touched[instance.key] = self.cause
+        self.touch(instance.key)
         waits = instance.startable
         if waits and instance.record.due > now:
             self.arm(instance.record.due, instance)
@@ -194,6 +197,11 @@ class Farm:
         if self.order.file(instance):
             for other in self.order.freed(instance):
                 self.settle(other, now)
+
+    def touch(self, key: Key) -> None:
+        """Its state may change in this step, for what is done now; time alone is no cause where there is another."""
+        if self.cause != TIME or key not in self.touched:
+            self.touched[key] = self.cause
 
     # ------------------------------------------------------------------ their tasks
 

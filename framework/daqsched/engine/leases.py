@@ -131,10 +131,11 @@ def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
 
 def ticked(farm: Farm, now: float) -> None:
     """Leases end by themselves."""
-    farm.cause = "the end of a lease"
     over = [host for host, lease in farm.aside.items() if lease.until <= now]
     if over:
+        before, farm.cause = farm.cause, "the end of a lease"
         _back(over, "its time is over", farm, now)
+        farm.cause = before
 
 
 def _back(hosts: Iterable[str], why: str, farm: Farm, now: float) -> tuple[Key, ...]:

@@ -57,7 +57,7 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     task = instance.task
     state = LIVE[event.state]
     task.heard = now
-    farm.touched[instance.key] = farm.cause
+    farm.touch(instance.key)
     if state == "running" and task.state in ("launching", "staging", "starting") and event.by_executor:
         if farm.paces.started(instance.name, now - task.launched):
             farm.out.append(commands.SaveDocument(PACES))

@@ -16,7 +16,7 @@ from daqsched_executor.contract import ORDER_KINDS
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
 CHANGES = frozenset("apply rollback preflight stop start order rollout restart aside return borrow".split())
 #: What else there is; any other path is one.
-QUESTIONS = frozenset("info backup status progress why incidents plan history revisions sandboxes".split())
+QUESTIONS = frozenset("info backup status progress why stories incidents plan history revisions sandboxes".split())
 
 #: What `SteerRequest` may ask of a rollout.
 STEPS = frozenset("pause resume abort rollback".split())

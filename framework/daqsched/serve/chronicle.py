@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
 import msgspec
 
+from daqsched.engine.changes import GONE, MOST_WORDS, Changed
 from daqsched.engine.engine import Engine
+from daqsched.engine.instance import Key
 from daqsched.errors import Refused
 from daqsched.store import private
 from daqsched.views.status import Row, row_of
@@ -32,9 +34,6 @@ PRUNE_S, ALIVE_S = 3600.0, 60.0
 #: After how long that is tried again where it failed.
 AGAIN_S = 10.0
 
-#: The longest reason that is kept.
-MOST_WORDS = 300
-
 _TABLES = """
 CREATE TABLE IF NOT EXISTS change (
     job TEXT NOT NULL, host TEXT NOT NULL, time REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
@@ -43,9 +42,6 @@ CREATE INDEX IF NOT EXISTS by_time ON change (time);
 CREATE TABLE IF NOT EXISTS term (began REAL PRIMARY KEY, ended REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS place (name TEXT PRIMARY KEY);
 """
-
-#: The state of what is not wanted and not there any more.
-GONE = ""
 
 
 def remembers(path: Path, place: str = "") -> bool:
@@ -63,6 +59,19 @@ def remembers(path: Path, place: str = "") -> bool:
             return db.execute("SELECT 1 FROM change LIMIT 1").fetchone() is not None
     except sqlite3.Error:
         return True
+
+
+def _row(
+    engine: Engine, key: Key, at: float, change: Optional[Changed] = None
+) -> tuple[str, str, float, str, str, str, int]:
+    """The line of an instance: of this change, or as it is."""
+    instance = engine.instances.get(key)
+    row = row_of(engine, instance, at) if instance is not None else None
+    state = change.after if change is not None else row.state if row is not None else GONE
+    if row is None or state == GONE:
+        return (*key, at, state, "", "", 0)
+    reason = change.reason if change is not None else row.reason
+    return (*key, at, state, reason[:MOST_WORDS], row.release, row.pid if row.state == state else 0)
 
 
 class Chronicle:
@@ -98,17 +107,18 @@ class Chronicle:
         """What changed while nobody looked."""
         assert self._db is not None, "opened a moment ago"
         last = {(job, host): state for job, host, state in self._db.execute(_LAST, (now,))}
-        self._write(engine, engine.instances.keys(), now, last)
-        gone = [key for key, state in last.items() if state != GONE and key not in engine.instances]
-        self._write(engine, gone, now, last)
+        rows = [_row(engine, key, now) for key in engine.instances]
+        rows += [_row(engine, key, now) for key, state in last.items() if state != GONE and key not in engine.instances]
+        self._write([row for row in rows if last.get(row[:2]) != row[3]])
 
-    def note(self, engine: Engine, keys: Iterable[tuple[str, str]], now: float) -> None:
-        """These may have changed."""
+    def note(self, engine: Engine, changes: Sequence[Changed], now: float) -> None:
+        """These have changed."""
         if self._db is None:
             return
         try:
             if not self._missed:
-                self._write(engine, keys, now, None)
+                # two changes of one instance in one round: what it has come to, and what it was in between
+                self._write([_row(engine, change.key, change.at, change) for change in changes])
             elif not 0 <= now - self._missed < AGAIN_S:
                 self._catch_up(engine, now)
                 self._missed = 0.0
@@ -126,30 +136,12 @@ class Chronicle:
                 logger.warning("the chronicle can't be written, `status --at` misses what changes now: %s", error)
             self._missed = now
 
-    def _write(
-        self, engine: Engine, keys: Iterable[tuple[str, str]], now: float, last: Optional[dict[tuple[str, str], str]]
-    ) -> None:
+    def _write(self, rows: Sequence[tuple[str, str, float, str, str, str, int]]) -> None:
         assert self._db is not None, "looked at by who calls"
-        rows = []
-        for key in keys:
-            instance = engine.instances.get(key)
-            row = row_of(engine, instance, now) if instance is not None else None
-            state = row.state if row is not None else GONE
-            was = last.get(key) if last is not None else self._last(key)
-            if was != state:
-                told = (row.reason[:MOST_WORDS], row.release, row.pid) if row is not None else ("", "", 0)
-                rows.append((*key, now, state, *told))
         if rows:
             self._db.execute("BEGIN")
             self._db.executemany("INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
-
-    def _last(self, key: tuple[str, str]) -> Optional[str]:
-        assert self._db is not None, "looked at by who calls"
-        found = self._db.execute(
-            "SELECT state FROM change WHERE job = ? AND host = ? ORDER BY time DESC LIMIT 1", key
-        ).fetchone()
-        return found[0] if found else None
 
     def at(self, time: float) -> tuple[list[Row], str]:
         """How it was then; and a sentence where that is not the whole truth. From any thread."""

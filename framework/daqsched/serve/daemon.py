@@ -20,6 +20,7 @@ from http.client import HTTPException
 from typing import Any, Callable, Optional, Protocol, Sequence, TypeVar, Union
 
 from daqsched.engine import commands, events
+from daqsched.engine.changes import Changed
 from daqsched.engine.engine import Engine
 from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError, Deposed, Unreachable, Unsaved
@@ -99,8 +100,10 @@ class Daemon:
             logger.warning("%s", trouble)
         #: Called on the loop's thread after a round that changed something.
         self.changed: Callable[[], None] = lambda: None
-        #: Called on the loop's thread with those whose record was saved.
-        self.saved: Callable[[tuple[tuple[str, str], ...]], None] = lambda keys: None
+        #: Called on the loop's thread with what a round has changed of what people see, once that is saved; also with nothing,
+        #: where other things were saved. Whoever wants changes is entered here; one that fails is a line in the log.
+        self.subscribers: list[Callable[[Sequence[Changed]], None]] = []
+        self._failing: set[int] = set()
         #: Called for a rollout's guard; the answer is put as an event.
         self.ask_guard: Callable[[commands.AskGuard], None] = lambda command: None
 
@@ -195,6 +198,7 @@ class Daemon:
     def _work(self, items: Sequence[_Item], edge: Edge) -> bool:
         self._store.ensure_ownership()
         todo: list[commands.Command] = []
+        changes: list[Changed] = []
         requests: list[tuple[_Request, Verdict]] = []
         questions: list[_Question] = []
         going = True
@@ -208,6 +212,7 @@ class Daemon:
                 step = self.engine.handle(item.event, self._clock())
                 requests.append((item, step.verdict))
                 todo += step.commands
+                changes += step.changes
             elif isinstance(item, _Nudge):
                 pass
             elif isinstance(item, events.Rejected):
@@ -218,9 +223,13 @@ class Daemon:
                     "`daqsched serve --new-framework` registers anew and starts everything again"
                 )
             else:
-                todo += self.engine.handle(item, self._clock()).commands
+                step = self.engine.handle(item, self._clock())
+                todo += step.commands
+                changes += step.changes
         if self.engine.next_tick(self._clock()) <= self._clock():
-            todo += self.engine.handle(events.Ticked(), self._clock()).commands
+            step = self.engine.handle(events.Ticked(), self._clock())
+            todo += step.commands
+            changes += step.changes
         try:
             self._save(todo)
         except Unsaved as error:
@@ -228,6 +237,8 @@ class Daemon:
             refused = [one for one in requests if isinstance(one[1], DaqschedError)]
             _answer(refused)
             self._wait_for_room(error, todo, [*(one for one, _ in requests), *questions])
+        if changes or any(isinstance(command, commands.SAVES) for command in todo):
+            self._publish(changes)
         _answer(requests)
         for command in todo:
             self._perform(command, edge)
@@ -269,7 +280,16 @@ class Daemon:
         if framework_id is not None or revisions or keys or documents:
             records = [(key, self.engine.record(key)) for key in keys]
             self._store.save(framework_id, revisions, records, documents)
-            self.saved(tuple(keys))
+
+    def _publish(self, changes: Sequence[Changed]) -> None:
+        for at, subscriber in enumerate(self.subscribers):
+            try:
+                subscriber(changes)
+                self._failing.discard(at)
+            except Exception as error:  # nobody who only looks on holds the farm up
+                if at not in self._failing:
+                    logger.error("a subscriber to changes fails: %s: %s", type(error).__name__, error, exc_info=True)
+                self._failing.add(at)
 
     def _wait_for_room(self, error: Unsaved, todo: list[commands.Command], waiting: Sequence[_Item]) -> None:
         """Nothing of ``todo`` has left us, and nothing does before it is saved; ``waiting`` are those who want an answer."""

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.errors import Refused
-from daqsched.protocol import API, IncidentsAnswer, ProgressAnswer, StatusAnswer, WhyAnswer
+from daqsched.protocol import API, IncidentsAnswer, ProgressAnswer, StatusAnswer, StoriesAnswer, WhyAnswer
 from daqsched.select import selection
 from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import Chronicle
@@ -28,7 +28,7 @@ from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, number_of, words_of
 from daqsched.views.status import ORDER, Tally, all_keys, rows, unauthenticated
-from daqsched.views.why import stories, troubled
+from daqsched.views.why import stories, told, troubled
 
 #: So many instances that are not as wanted an answer tells of.
 MOST_ROWS = 100_000
@@ -64,6 +64,7 @@ class Queries:
             Route(f"{API}/status", answering(self.status)),
             Route(f"{API}/progress", answering(self.progress)),
             Route(f"{API}/why", answering(self.why)),
+            Route(f"{API}/stories", answering(self.stories)),
             Route(f"{API}/incidents", answering(self.incidents)),
         ]
 
@@ -138,11 +139,21 @@ class Queries:
             async for some in self._through(keys, troubled, SOME):
                 for state, key in some:
                     worst[state].append(key)
-            told = [key for of_state in worst.values() for key in of_state][:most]
+            chosen = [key for of_state in worst.values() for key in of_state][:most]
             listed = _Listed()
-            async for some_stories in self._through(told, stories, SOME_STORIES):
+            async for some_stories in self._through(chosen, stories, SOME_STORIES):
                 await listed.add(some_stories)
             return await _encoded(WhyAnswer(listed.whole(), len(keys), self._daemon.held))
+
+    async def stories(self, request: Request) -> Response:
+        words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
+        async with self._turns.of(whose(request)):
+            known = await self._ask(lambda engine, now: engine.stories.keys())
+            keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, known), known)
+            listed = _Listed()
+            async for some in self._through(list(reversed(keys))[:most], told, SOME_STORIES):
+                await listed.add(some)
+            return await _encoded(StoriesAnswer(listed.whole()))
 
     async def incidents(self, request: Request) -> IncidentsAnswer:
         found: IncidentsAnswer = await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))

@@ -87,7 +87,7 @@ class Term:
         private.folder(options.chronicle.parent, most_of(options))
         chronicle = Chronicle(options.chronicle, self.daemon.engine, time.time(), place)
         self._chronicle: Optional[Chronicle] = chronicle
-        self.daemon.saved = lambda keys: chronicle.note(self.daemon.engine, keys, time.time())
+        self.daemon.subscribers.append(lambda changes: chronicle.note(self.daemon.engine, changes, time.time()))
         self.api.looks.chronicle, self.api.looks.audit = chronicle, audit
 
     def run(self) -> None:

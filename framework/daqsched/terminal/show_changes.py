@@ -13,8 +13,9 @@ from daqsched.protocol import AsideAnswer, IncidentsAnswer, RevisionHead, Rollou
 from daqsched.rollout import words as words_of
 from daqsched.terminal.canvas import text
 from daqsched.terminal.show import STYLES, ago
+from daqsched.times import clock
 from daqsched.views.plan import Plan
-from daqsched.views.why import Story
+from daqsched.views.why import Change, Story
 from daqsched_executor.contract import duration
 
 _MARKS = {"add": ("+", "green"), "remove": ("-", "red"), "restart": ("~", "yellow"), "silent": ("=", "dim")}
@@ -103,12 +104,17 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     return Group(*rows)
 
 
+#: So many changes `why` tells of an instance; `daqsched story` tells all.
+MOST_CHANGES = 4
+
+
 def why_lines(answer: WhyAnswer) -> RenderableType:
     """A paragraph for each story; those that differ in their hosts alone are one, and those that differ in their jobs alone."""
     held = [text(f"HELD: {answer.held}", style="bold red")] if answer.held else []
     if not answer.stories:
         well = text(f"All {answer.chosen} are as wanted." if answer.chosen else "Nothing is wanted yet.", style="green")
         return Group(*held, well)
+    changes_of = {(one.job, one.host): one.changes for one in answer.stories}
     groups: dict[tuple[str, str, str], list[Story]] = {}
     for one in answer.stories:
         groups.setdefault((one.job, one.state, one.why.replace(one.host, "its host")), []).append(one)
@@ -123,7 +129,28 @@ def why_lines(answer: WhyAnswer) -> RenderableType:
         head.append(f"  {why}")
         parts.append(head)
         parts += [text(f"    {line}", style="dim" if line.startswith("  |") else "") for line in evidence]
+        alone = changes_of.get((names[0], where)) if len(names) == 1 else None
+        parts += [text(f"    {line}", style="dim") for line in _change_lines((alone or ())[-MOST_CHANGES:])]
     return Group(*parts)
+
+
+def story_lines(stories: Sequence[Story]) -> RenderableType:
+    """Each instance, and below it a line for each change."""
+    if not stories:
+        return text("Nothing of this has been other than wanted since this daemon began.", style="green")
+    parts: list[RenderableType] = []
+    for one in stories:
+        head = text(f"{one.job}@{one.host}  ", style="bold")
+        head.append(one.state or "GONE", STYLES.get(one.state, ""))
+        parts.append(head)
+        parts += [text(f"    {line}") for line in _change_lines(one.changes)]
+    return Group(*parts)
+
+
+def _change_lines(changes: Sequence[Change]) -> Iterator[str]:
+    for one in changes:
+        reason = f": {one.reason}" if one.reason else ""
+        yield f"{clock(one.at)}  {one.before or 'none'} -> {one.after or 'gone'}  ({one.cause}){reason}"
 
 
 def incidents_table(answer: IncidentsAnswer) -> RenderableType:

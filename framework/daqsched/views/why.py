@@ -20,6 +20,19 @@ from daqsched_executor.contract import duration
 DEEPEST = 10
 
 
+class Change(msgspec.Struct, frozen=True):
+    """One change of an instance's state."""
+
+    #: Seconds since the epoch.
+    at: float
+    #: The states; empty: it was not there.
+    before: str
+    after: str
+    #: What did it, and why it is so from then on.
+    cause: str
+    reason: str = ""
+
+
 class Story(msgspec.Struct, frozen=True):
     """One instance that is not as wanted."""
 
@@ -29,6 +42,8 @@ class Story(msgspec.Struct, frozen=True):
     why: str
     #: What there is to know besides, the most telling first.
     evidence: tuple[str, ...] = ()
+    #: What became of it so far, the oldest first, see `daqsched.engine.changes`.
+    changes: tuple[Change, ...] = ()
 
 
 def troubled(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Shown, Key]]:
@@ -43,7 +58,25 @@ def stories(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
     for row in rows(engine, keys, now):
         if _is_told(row):
             instance = engine.instances[row.job, row.host]
-            yield Story(row.job, row.host, row.state, row.reason, tuple(_evidence(engine, row, instance, now)))
+            evidence = tuple(_evidence(engine, row, instance, now))
+            yield Story(row.job, row.host, row.state, row.reason, evidence, _changes(engine, instance.key))
+
+
+def told(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
+    """The stories of those of these instances that have one, also where all is well by now; of those that are gone, too."""
+    for key in keys:
+        changes = _changes(engine, key)
+        if changes:
+            instance = engine.instances.get(key)
+            state, why = "", ""
+            if instance is not None:
+                row = row_of(engine, instance, now)
+                state, why = row.state, row.reason
+            yield Story(*key, state, why, changes=changes)
+
+
+def _changes(engine: Engine, key: Key) -> tuple[Change, ...]:
+    return tuple(Change(one.at, one.before, one.after, one.cause, one.reason) for one in engine.stories.of(key))
 
 
 def _is_told(row: Row) -> bool:

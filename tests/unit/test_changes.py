@@ -1,0 +1,206 @@
+"""Each change of a state with what did it, stories of what went wrong, and moves that there are not. `World` sees at every
+step that the changes come to exactly the states that a look finds."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import World, job
+from daqsched.engine import events
+from daqsched.engine.changes import GONE, MOST_CHANGES, MOST_STORIES, MOVES, Changed, Stories
+from daqsched.engine.engine import Engine
+from daqsched.engine.shown import state_of
+from daqsched.rollout import Strategy
+from daqsched_executor.contract import Exit, Order, Report, Restart
+
+KEY = ("readout", "hlt01")
+
+
+def farm(**fields: object) -> World:
+    """One host with a job that runs; what came before is forgotten."""
+    world = World()
+    world.start(job(release="r1", **fields))
+    world.now += 60.0
+    world.changes.clear()
+    return world
+
+
+def told(world: World) -> list[tuple[str, str, str]]:
+    return [(one.before, one.after, one.cause) for one in world.changes]
+
+
+def report(world: World, state: str = "TASK_RUNNING", said: Report | None = None) -> None:
+    world.report(world.task_of("readout"), state, data=said.to_json() if said else b"", by_executor=True)  # type: ignore[arg-type]
+
+
+def test_each_change_names_what_did_it() -> None:
+    """Who, which revision, a death, the host, time."""
+    world = farm(restart=Restart("always"))
+    world.say(events.Held((KEY,), "bob", "cabling"))
+    report(world, "TASK_KILLED")
+    world.say(events.Released((KEY,), "eve"))
+    world.offers()
+    report(world)
+    report(world, said=Report("running", pid=1, healthy=False, ailment="http: status 503"))
+    report(world, said=Report("backoff", restarts=1, last_exit=Exit(world.now, 1.0, code=3), until=world.now + 5.0))
+    world.report(world.task_of("readout"), "TASK_UNREACHABLE")
+    report(world)
+    world.apply(job(release="r2"))
+    assert told(world) == [
+        ("RUNNING", "STOPPING", "stop by bob: cabling"),
+        ("STOPPING", "STOPPED", "its end"),
+        ("STOPPED", "WAITING", "start by eve"),
+        ("WAITING", "STARTING", "an offer"),
+        ("STARTING", "RUNNING", "its executor"),
+        ("RUNNING", "UNHEALTHY", "its executor"),
+        ("UNHEALTHY", "BACKOFF", "death"),
+        ("BACKOFF", "UNREACHABLE", "loss of the host"),
+        ("UNREACHABLE", "BACKOFF", "return of the host"),
+        ("BACKOFF", "STOPPING", "revision 2 by alice"),
+    ]
+    assert [one.at for one in world.changes] == sorted(one.at for one in world.changes)
+    assert world.changes[1].reason == "by bob: cabling" and world.changes[5].reason == "http: status 503"
+
+
+def test_time_and_rollouts_are_causes() -> None:
+    """A back-off that is over, a lease that ends, a master that says nothing, a batch."""
+    world = farm()
+    report(world, "TASK_FAILED")
+    world.offers()
+    report(world, "TASK_FAILED")
+    world.wait(120.0)
+    assert told(world)[-1] == ("BACKOFF", "WAITING", "time")
+    world.offers()
+    report(world)
+    world.say(events.PutAside(("hlt01",), "bob", world.now + 30.0, "new disk"))
+    report(world, "TASK_KILLED")
+    world.wait(31.0)
+    assert told(world)[-3:] == [
+        ("RUNNING", "STOPPING", "aside by bob: new disk"),
+        ("STOPPING", "ASIDE", "its end"),
+        ("ASIDE", "WAITING", "the end of a lease"),
+    ]
+    world.offers()
+    report(world)
+    world.now += 60.0
+    world.say(events.Disconnected())
+    world.register()
+    world.wait(5.0)
+    assert told(world)[-1] == ("RUNNING", "UNKNOWN", "no word of the master")
+    report(world)
+    world.apply(job(release="r2"), strategy=Strategy(batches=(1,)))
+    assert told(world)[-1] == ("RUNNING", "STOPPING", "rollout 1, batch 1")
+
+
+def test_every_state_knows_since_when() -> None:
+    """Also after a restart of the daemon, as far as the records tell."""
+    world = farm(restart=Restart("never"))
+    world.now = 2000.0
+    report(world, "TASK_FAILED")
+    for _ in range(2):
+        (row,) = world.rows()
+        assert (row.state, row.since) == ("FAILED", 2000.0)
+        world.now = 3000.0
+        world.restart()
+        world.register()
+    world = farm()
+    report(world, "TASK_FAILED")
+    world.offers()
+    report(world, "TASK_FAILED")
+    (row,) = world.rows()
+    assert (row.state, row.since) == ("BACKOFF", world.now)
+    began, due = world.now, world.engine.instances[KEY].record.due
+    world.restart()
+    world.register()
+    assert [one.since for one in world.rows()] == [began]
+    world.wait(due - world.now)
+    assert [(one.state, one.since) for one in world.rows()] == [("WAITING", due)]
+
+
+def test_a_story_begins_where_something_is_not_as_wanted_and_goes_on() -> None:
+    """What always ran has none."""
+    world = farm()
+    assert world.engine.stories.of(KEY) == ()
+    report(world, "TASK_FAILED")
+    world.offers()
+    report(world)
+    assert world.engine.stories.of(KEY) == ()  # it was started anew at once
+    world.say(events.Held((KEY,), "bob"))
+    report(world, "TASK_KILLED")
+    world.say(events.Released((KEY,), "bob"))
+    world.offers()
+    report(world)
+    assert [one.after for one in world.engine.stories.of(KEY)] == [
+        "STOPPING",
+        "STOPPED",
+        "WAITING",
+        "STARTING",
+        "RUNNING",
+    ]
+    world.apply()
+    report(world, "TASK_KILLED")
+    assert [one.after for one in world.engine.stories.of(KEY)][-2:] == ["STOPPING", GONE]
+
+
+def test_stories_have_a_bound() -> None:
+    """The latest are kept, of each the latest changes."""
+    stories = Stories()
+    for at in range(MOST_STORIES + 10):
+        stories.note([Changed(("job", f"h{at}"), "RUNNING", "UNKNOWN", "", "time", float(at))])
+    assert len(stories.keys()) == MOST_STORIES and not stories.of(("job", "h9")) and stories.of(("job", "h10"))
+    for at in range(2 * MOST_CHANGES):
+        stories.note([Changed(("job", "h10"), "UNKNOWN", "RUNNING", "", "time", float(at))])
+    assert len(stories.of(("job", "h10"))) == MOST_CHANGES and stories.keys()[-1] == ("job", "h10")
+
+
+def test_a_move_that_there_is_not_is_said_with_its_story_and_the_farm_runs_on() -> None:
+    """In production: a line in the log, and a count. (`World` raises it.)"""
+    world = farm()
+    world.say(events.Held((KEY,), "bob", "cabling"))
+    report(world, "TASK_KILLED")
+    engine = world.engine
+    said: list[str] = []
+    engine._illegal = said.append
+    engine.instances[KEY].shown = "FINISHED"  # as a bug of ours could have it
+    step = engine.handle(events.OperatorCommanded((KEY,), Order("1", "retry", "bob")), world.now)
+    assert not step.changes, "it was not touched"
+    engine.settle(engine.instances[KEY], world.now)
+    engine.touched = {KEY: "a bug"}
+    engine.instances[KEY].shown = "STOPPED"
+    engine.instances[KEY].record.hold = None
+    engine.instances[KEY].record.done, engine.instances[KEY].record.succeeded = "x", True
+    (change,) = engine._changes(world.now)
+    assert (change.before, change.after) == ("STOPPED", "FINISHED") and engine.illegal_moves == 1
+    assert said == [
+        "readout@hlt01: STOPPED to FINISHED by a bug is a move that there is not: a bug, please report it; before: "
+        "RUNNING to STOPPING by stop by bob: cabling; STOPPING to STOPPED by its end"
+    ]
+    assert isinstance(Engine(str), Engine)
+
+
+def test_no_state_is_its_own_successor() -> None:
+    """And each is known."""
+    assert all(before not in after and after <= set(MOVES) for before, after in MOVES.items())
+
+
+def test_what_time_alone_changes_comes_by_a_tick_and_no_look_is_ahead_of_it() -> None:
+    """A snooze that ends; the engine wants to be woken then."""
+    world = farm()
+    report(world, said=Report("running", pid=1, healthy=False, ailment="no answer", snoozed=world.now + 90.0))
+    assert world.rows()[0].state == "RUNNING" and world.engine.next_tick(world.now) <= world.now + 90.0
+    world.now += 91.0
+    assert state_of(world.engine, world.engine.instances[KEY], world.now) == "UNHEALTHY"
+    assert world.rows()[0].state == "RUNNING", "until the tick"
+    world.wait(0.0)
+    assert world.rows()[0].state == "UNHEALTHY" and told(world)[-1] == ("RUNNING", "UNHEALTHY", "time")
+
+
+@pytest.mark.parametrize("state", ["TASK_UNREACHABLE", "TASK_UNKNOWN"])
+def test_a_registration_makes_no_doubt_a_certainty(state: str) -> None:
+    """What nobody knew is not known because the master took us again."""
+    world = farm()
+    world.report(world.task_of("readout"), state)
+    before = told(world)
+    world.register()
+    world.wait(10.0)
+    assert told(world) == before
