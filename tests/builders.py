@@ -164,7 +164,8 @@ class World:
         self.changes += changes
         assert {key: one.shown for key, one in self.engine.instances.items()} == self.known
         if self.engine.next_tick(self.now) > self.now:  # else the daemon ticks before anybody looks
-            looked = {key: state_of(self.engine, one, self.now) for key, one in self.engine.instances.items()}
+            now = max(self.now, self.engine.last)
+            looked = {key: state_of(self.engine, one, now) for key, one in self.engine.instances.items()}
             assert looked == self.known, "a state has changed, and nobody said so"
 
     def _all(self) -> tuple[object, ...]:

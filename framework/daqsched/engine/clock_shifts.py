@@ -49,6 +49,8 @@ def set_back(farm: Farm, by: float) -> None:
         record.ended_at -= by if record.ended_at else 0.0
         if record.due:
             record.due -= by
+            if record.due > farm.last - by:  # by rounding, what was just over may be about to be over
+                farm.arm(record.due, instance)
             farm.dirty[instance.key] = None
         if record.task is not None:
             task = record.task

@@ -96,6 +96,8 @@ class Engine(Farm):
                 instance.shown = state_of(self, instance, now)
         elif now < self.last - clock_shifts.TOLERANCE_S:
             clock_shifts.set_back(self, self.last - now)
+        else:
+            now = max(now, self.last)  # what was over is not under way again for an uneven clock
         self.last = now
         self.then = []
         verdict = self._answer(event, now)
