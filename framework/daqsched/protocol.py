@@ -181,9 +181,16 @@ class OrderAnswer(msgspec.Struct):
 
     id: str
     #: ``(job, host)`` of those that it went to.
-    told: list[tuple[str, str]]
+    accepted: list[tuple[str, str]] = []
     #: ``(job, host, why)`` of those that it could not be given to: ``does not run``.
-    untold: list[tuple[str, str, str]]
+    rejected: list[tuple[str, str, str]] = []
+    #: As the two above were called in 0.1: commands of then ask for them, daemons of then say only these.
+    told: Optional[list[tuple[str, str]]] = None
+    untold: Optional[list[tuple[str, str, str]]] = None
+
+    def __post_init__(self) -> None:
+        self.accepted, self.rejected = self.accepted or self.told or [], self.rejected or self.untold or []
+        self.told, self.untold = self.accepted, self.rejected
 
 
 class StatusAnswer(msgspec.Struct):

@@ -51,7 +51,7 @@ def test_an_action_that_no_chosen_job_has_is_one_sentence(serve: Serve) -> None:
     serve.settle()
     assert len(serve.edge.told) == before
     answer = serve.client.order(["rcd", "evb"], "act", "nosuch")
-    assert answer.told == [] and sorted(answer.untold) == [
+    assert answer.accepted == [] and sorted(answer.rejected) == [
         ("evb", "hlt01", "does not run"),
         ("rcd", "hlt01", "has no action 'nosuch' (it has: none)"),
         ("rcd", "hlt02", "has no action 'nosuch' (it has: none)"),
@@ -109,7 +109,7 @@ def test_an_order_says_whom_it_went_to_and_whom_not(serve: Serve) -> None:
     (task,) = serve.edge.launched()
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_RUNNING", uuid="u"))
     answer = serve.client.order(["readout"], "act", "dump", message="look")
-    assert answer.told == [("readout", "hlt01")] and answer.untold == [("readout", "hlt02", "does not run")]
+    assert answer.accepted == [("readout", "hlt01")] and answer.rejected == [("readout", "hlt02", "does not run")]
     assert serve.client.order(["readout"], "act", "dump", id=answer.id).id == answer.id
     serve.settle()
     sent = [command for command in serve.edge.told if isinstance(command, commands.Send)]

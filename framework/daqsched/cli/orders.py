@@ -25,8 +25,8 @@ AGAIN_S = 5.0
 def retry(path: Path, select: Sequence[str], message: str) -> None:
     """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
     answer = connect(path).order(select, "retry", message=message)
-    say(f"{len(answer.told)} asked to start now; `daqsched status {' '.join(select)}` shows them.")
-    _show_untold(answer)
+    say(f"{len(answer.accepted)} asked to start now; `daqsched status {' '.join(select)}` shows them.")
+    _show_rejected(answer)
 
 
 @main.command()
@@ -41,11 +41,11 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
 
     until = time.time() + span(length)
     answer = connect(path).order(select, "snooze", check, until, message)
-    _show_untold(answer)
-    if not answer.told:
+    _show_rejected(answer)
+    if not answer.accepted:
         raise NotRunning("no check rests")
     end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(until))
-    say(f"Checks of {len(answer.told)} rest until {end}; `daqsched wake {' '.join(select)}` ends it.")
+    say(f"Checks of {len(answer.accepted)} rest until {end}; `daqsched wake {' '.join(select)}` ends it.")
 
 
 @main.command()
@@ -56,16 +56,16 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
 def wake(path: Path, select: Sequence[str], check: str, message: str) -> None:
     """End a snooze."""
     answer = connect(path).order(select, "wake", check, 0.0, message)
-    _show_untold(answer)
-    say(f"Checks of {len(answer.told)} count again.")
+    _show_rejected(answer)
+    say(f"Checks of {len(answer.accepted)} count again.")
 
 
-def _show_untold(answer: Any) -> None:
+def _show_rejected(answer: Any) -> None:
     """Who could not be asked and why, hosts of one job in one line."""
     from daqsched.hosts import fold
 
     hosts: dict[tuple[str, str], list[str]] = {}
-    for job, host, why in answer.untold:
+    for job, host, why in answer.rejected:
         hosts.setdefault((job, why.replace(host, "its host")), []).append(host)
     for (job, why), names in hosts.items():
         say(f"{job}@{fold(names)} {why}", err=True)
@@ -98,13 +98,13 @@ def act(path: Path, select: Sequence[str], action: str, timeout: float, message:
     """
     client = connect(path)
     asked = client.order(select, "act", action, 0.0, message)
-    found = [Acted(job, host, False, why) for job, host, why in asked.untold]
+    found = [Acted(job, host, False, why) for job, host, why in asked.rejected]
     found += _outcomes(client, select, asked, action, message, timeout)
     if as_json:
         print_json(found)
     else:
-        _show_untold(asked)
-        for one in found[len(asked.untold) :]:
+        _show_rejected(asked)
+        for one in found[len(asked.rejected) :]:
             _show(one)
     failed = [one for one in found if not one.ok]
     if failed:
@@ -113,7 +113,7 @@ def act(path: Path, select: Sequence[str], action: str, timeout: float, message:
 
 def _outcomes(client: Any, select: Sequence[str], asked: Any, action: str, message: str, timeout: float) -> list[Acted]:
     done: dict[tuple[str, str], Acted] = {}
-    waiting = set(asked.told)
+    waiting = set(asked.accepted)
     began = sent = time.monotonic()
     seen = -1
     while waiting:

@@ -83,7 +83,7 @@ def _became(found: Any) -> dict[str, Any]:
     if isinstance(found, Selected):
         return {"count": found.count}
     if isinstance(found, OrderAnswer):
-        return {"order": found.id, "count": len(found.told)}
+        return {"order": found.id, "count": len(found.accepted)}
     if isinstance(found, PreflightBegun):
         return {"preflight": found.id, "count": found.hosts}
     return {}
