@@ -15,6 +15,7 @@ import pytest
 from daqsched import protocol
 from daqsched.cli import main
 from daqsched.engine.commands import Revision
+from daqsched.preflight import PreflightFindings
 from daqsched.store.backup import pack
 from daqsched.store.base import Contents, head_of, record_bytes
 from daqsched.task import Record
@@ -148,7 +149,7 @@ class World:
         more: dict[tuple[str, str], Any] = {
             ("Sandbox", "files"): {name: [len(printed.encode()), 1.0] for name in ("stdout", "stderr", "executor")},
             ("Progress", "complete"): self.pick == 0,
-            ("Answer", "done"): True,
+            (PreflightFindings.__name__, "done"): True,
         }
         if self.words[0] == "borrow":
             more["Row", "state"] = "ASIDE"
