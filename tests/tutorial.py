@@ -26,6 +26,7 @@ from waiting import until
 _DIFFERS = (
     (r"\d{4}-\d\d-\d\d(T| )\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
     (r"\d\d:\d\d:\d\d(\.\d+)?", "TIME"),
+    (r"TIME( UTC|[+-]\d\d:\d\d)", "TIME ZONE"),
     (r"\b(\d+ (d|h|min) )?\d+(\.\d+)? (ms|s|min|h|d)\b", "DURATION"),
     (r"\bpid \d+", "pid"),
     (r"127\.0\.0\.1:\d+", "ADDRESS"),

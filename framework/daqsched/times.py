@@ -1,9 +1,10 @@
-"""Times and lengths of time as people write them."""
+"""Times and durations as people write them, and as they are shown to people: with their zone."""
 
 from __future__ import annotations
 
 import datetime
 import re
+from typing import Optional
 
 from daqsched.errors import UserError
 from daqsched.limits import MOMENT
@@ -11,6 +12,7 @@ from daqsched.limits import MOMENT
 _SPAN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(s|m|min|h|d)\Z")
 _CENTURY_S = 36_525 * 86_400.0
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_ZONE = re.compile(r" ?(?:UTC|[Zz])\Z")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?\Z")
 
 
@@ -29,7 +31,7 @@ def moment(text: str, now: float) -> float:
     """What people write for a time, in seconds since the epoch; raises `UserError` for anything else.
 
     ``10m`` (ago; also s, h, d), ``14:05`` or ``14:05:30`` (the last time the clock showed that), ``2026-11-23``,
-    ``2026-11-23 14:05`` or any ISO form; local time unless it says otherwise.
+    ``2026-11-23 14:05`` or any ISO form; local time unless it says otherwise. What `clock` shows is read, too.
     """
     text = text.strip()
     if _SPAN.match(text):
@@ -41,7 +43,7 @@ def moment(text: str, now: float) -> float:
             here = datetime.datetime.fromtimestamp(now)
             then = here.replace(hour=hour, minute=minute, second=second, microsecond=0)
             return (then if then <= here else then - datetime.timedelta(days=1)).timestamp()
-        seconds = datetime.datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text)).timestamp()
+        seconds = datetime.datetime.fromisoformat(_ZONE.sub("+00:00", text)).timestamp()
         if not 0 <= seconds <= MOMENT.most:
             raise ValueError("before 1970 or after 9999")
         return seconds
@@ -51,6 +53,34 @@ def moment(text: str, now: float) -> float:
         ) from error
 
 
-def clock(seconds: float) -> str:
-    """``2026-11-27 14:03:07 CET``: a moment for people, as the clock on their wall shows it, with its zone."""
-    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+def clock(seconds: float, zone: Optional[datetime.tzinfo] = None) -> str:
+    """``2026-11-23 14:03:07 UTC`` or ``2026-11-23 15:03:07+01:00``: a time for people, in local time (None) or that of a zone."""
+    here = _here(seconds, zone)
+    offset = here.strftime("%z")
+    shown = " UTC" if not offset.strip("+-0") else f"{offset[:3]}:{offset[3:5]}"
+    return f"{here:%Y-%m-%d %H:%M:%S}{shown}"
+
+
+def day(seconds: float, zone: Optional[datetime.tzinfo] = None) -> str:
+    """``2026-11-23``: the date, in local time (None) or that of a zone."""
+    return f"{_here(seconds, zone):%Y-%m-%d}"
+
+
+def utc_day(seconds: float) -> str:
+    """``2026-11-23 (UTC)``: the date, for people of all zones."""
+    return f"{day(seconds, datetime.timezone.utc)} (UTC)"
+
+
+def iso(seconds: float) -> str:
+    """``2026-11-23T14:03:07.123456Z``: a time for programs."""
+    return f"{_here(seconds, datetime.timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def in_calendar(seconds: float) -> float:
+    """The time, or the nearest that each calendar has, in each zone: somebody else's document may say any."""
+    return min(max(seconds, -62_135_000_000.0), 253_402_000_000.0)
+
+
+def _here(seconds: float, zone: Optional[datetime.tzinfo]) -> datetime.datetime:
+    utc = datetime.datetime.fromtimestamp(in_calendar(seconds), datetime.timezone.utc)
+    return utc.astimezone(zone)

@@ -74,7 +74,9 @@ def restore(file: Path, dry_run: bool, state: str, state_credentials: Optional[P
 
 def _about(label: Any, contents: Any) -> str:
     """Of a backup, as `unpack` gives it."""
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(label.time))
+    from daqsched import times
+
+    when = times.clock(label.time)
     return f"{len(contents.revisions)} revisions, {len(contents.records)} instances, of {when}"
 
 

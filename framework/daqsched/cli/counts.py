@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from daqsched import times
 from daqsched.logs.count import json_rows, names_from, novelty_hosts, plural, ranks, table
 from daqsched.logs.lines import format_line, json_text, line_fields
 from daqsched.terminal.heat import heat_map, length
@@ -47,11 +47,10 @@ def show_count(source: Source, wanted: Wanted, by: str, every_s: float, now: flo
     if screen.as_json:
         print_json_text("".join(f"{row}\n" for row in json_rows(counted, every_s, examples)))
         return begin
-    form = "%Y-%m-%d %H:%M:%S"
     what = plural(counted.total, "line")
     if names:
         what += f" by {', '.join(names)}"
-    span = " to ".join(time.strftime(form, time.localtime(moment)) for moment in (begin, end))
+    span = f"{times.clock(begin)} to {times.clock(end)}"
     say(f"{what}, {span}" + (f", every {length(every_s)}" if every_s else ""))
     if not counted.total:
         return begin
@@ -75,9 +74,9 @@ def show_new(source: Source, since: float, screen: Screen, today: str) -> None:
             more = {"count": novelty.count, "hosts": list(novelty.hosts), "host_count": novelty.host_count}
             print_json_text(f"{json_text({**line_fields(novelty.first), **more})}\n")
             continue
-        times = f"{novelty.count:,} times" if novelty.count > 1 else "once"
-        say(format_line(novelty.first, screen.colours, today=today), f"    {times}, {novelty_hosts(novelty)}")
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+        often = f"{novelty.count:,} times" if novelty.count > 1 else "once"
+        say(format_line(novelty.first, screen.colours, today=today), f"    {often}, {novelty_hosts(novelty)}")
+    when = times.clock(since)
     kinds = len(found.messages)
     said = f"{kinds:,} {'message is' if kinds == 1 else 'messages are'} new since {when}, out of {found.lines:,} lines"
     if kinds > len(messages):

@@ -137,7 +137,7 @@ def logs(
         text=words["grep"],
     )
     coloured = colours()
-    today = time.strftime("%Y-%m-%d")
+    today = times.day(now)
 
     def show(line: Line, chosen: bool = False) -> None:
         if as_json:
@@ -165,7 +165,7 @@ def logs(
             before, after = source.around(moment, most)
             begin = before[0].time if before and len(before) >= most // 2 else None
             _show_all(before, show)
-            say(f"---------- {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment))} ----------", err=True)
+            say(f"---------- {times.clock(moment)} ----------", err=True)
             _show_all(after, show)
             if not before and not after:
                 _warn(source.nothing())

@@ -37,14 +37,14 @@ def retry(path: Path, select: Sequence[str], message: str) -> None:
 @click.pass_obj
 def snooze(path: Path, select: Sequence[str], length: str, check: str, message: str) -> None:
     """Let no failing check lead to anything for a while. They are made all the same; the end comes by itself."""
-    from daqsched.times import span
+    from daqsched import times
 
-    until = time.time() + span(length)
+    until = time.time() + times.span(length)
     answer = connect(path).order(select, "snooze", check, until, message)
     _show_rejected(answer)
     if not answer.accepted:
         raise NotRunning("no check rests")
-    end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(until))
+    end = times.clock(until)
     say(f"Checks of {len(answer.accepted)} rest until {end}; `daqsched wake {' '.join(select)}` ends it.")
 
 

@@ -14,7 +14,8 @@ import msgspec
 from daqsched.errors import UserError
 from daqsched.foreign import paint
 from daqsched.logs.answers import Hits
-from daqsched.logs.lines import Line, iso, json_text, line_of
+from daqsched.logs.lines import Line, json_text, line_of
+from daqsched.times import iso
 
 #: What lines can be counted by, and the field that says it.
 FIELDS = {

@@ -12,6 +12,7 @@ from typing import Any
 
 from daqsched.foreign import Painted, as_printed, joined, paint
 from daqsched.logs.file_tails import own_time
+from daqsched.times import in_calendar, iso
 
 #: One sign between the job and its text: whose words these are, also without colours. By stream, else by dataset.
 MARKS = {
@@ -130,7 +131,7 @@ def format_line(
     seconds, message = line.time, line.message
     if line.stream == "executor":
         seconds, message = _own_time(seconds, message)
-    when = datetime.datetime.fromtimestamp(_shown(seconds))
+    when = datetime.datetime.fromtimestamp(in_calendar(seconds))
     # a line that was read in a sandbox has no time, unless it says one itself
     clock = f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}" if seconds else " " * 12
     if today and seconds and f"{when:%Y-%m-%d}" != today:
@@ -191,16 +192,6 @@ def line_fields(line: Line) -> dict[str, Any]:
 def json_text(value: Mapping[str, Any]) -> str:
     """An object as JSON on one line."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def iso(seconds: float) -> str:
-    """A time as Elasticsearch and JSON get it: UTC, with microseconds."""
-    return datetime.datetime.fromtimestamp(_shown(seconds), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _shown(seconds: float) -> float:
-    """A time that each calendar has, in each zone: somebody else's document may say any."""
-    return min(max(seconds, -62_135_000_000.0), 253_402_000_000.0)
 
 
 def _seconds(text: str) -> float:

@@ -9,7 +9,8 @@ from typing import Any
 from daqsched.errors import JobError, UserError
 from daqsched.hosts import expand
 from daqsched.logs.grep import clause
-from daqsched.logs.lines import Line, iso
+from daqsched.logs.lines import Line
+from daqsched.times import iso
 from daqsched_executor.contract.levels import LEVELS
 
 #: So many indices can be asked with a condition of each: Elasticsearch allows about a thousand clauses.

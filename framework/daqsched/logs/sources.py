@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
+from daqsched import times
 from daqsched.logs.count import Counted, Novelty
 from daqsched.logs.lines import Line
 from daqsched.logs.query import Wanted
@@ -67,7 +67,7 @@ class Source(Protocol):
 
 
 def _seen(line: Line) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.time))
+    when = times.clock(line.time)
     return f"{when}, {line.host} {line.job}"
 
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from daqsched import times
+
 logger = logging.getLogger(__name__)
 
 #: A file larger than this is put aside as ``audit.ndjson.1``; so many are kept besides.
@@ -98,7 +100,7 @@ class Audit:
         """Why changes are not in the file, as a sentence; empty: all are."""
         if not self._why:
             return ""
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._since))
+        since = times.clock(self._since)
         return (
             f"{self._path} can't be written since {since} ({self._why}); changes and refusals since then ({self._missed}) are "
             "in the daemon's log alone"
@@ -135,7 +137,7 @@ class Audit:
             self._timer.cancel()
             self._timer = None
         rows = [
-            {**_fields(entry, now), "count": count, "since": _iso(since)}
+            {**_fields(entry, now), "count": count, "since": times.iso(since)}
             for since, count, entry in self._held_back.values()
         ]
         self._window, self._refused, self._held_back = now, {}, {}
@@ -164,8 +166,8 @@ class Audit:
     def _gap(self) -> str:
         if not self._missed:
             return ""
-        fields = {"time": _iso(self._now()), "operation": "audit", "result": FAILED, "why": self._why}
-        return _line({**fields, "count": self._missed, "since": _iso(self._since)})
+        fields = {"time": times.iso(self._now()), "operation": "audit", "result": FAILED, "why": self._why}
+        return _line({**fields, "count": self._missed, "since": times.iso(self._since)})
 
     def _lacks(self, error: OSError, count: int) -> None:
         self._missed += count
@@ -236,7 +238,7 @@ class Audit:
 
 def _fields(entry: Entry, now: float) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "time": _iso(now),
+        "time": times.iso(now),
         "user": entry.user,
         "uid": entry.uid,
         "gid": entry.gid,
@@ -262,7 +264,3 @@ def _bounded(value: Any, most: int = MOST_TEXT) -> Any:
 
 def _line(fields: Mapping[str, Any]) -> str:
     return json.dumps(fields).replace("\x7f", "\\u007f") + "\n"
-
-
-def _iso(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06d}Z"

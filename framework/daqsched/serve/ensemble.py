@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
-from daqsched import __version__
+from daqsched import __version__, times
 from daqsched.errors import DaqschedError, Deposed
 from daqsched.limits import whole
 from daqsched.serve.audit import Audit
@@ -57,7 +57,7 @@ def run(
         logger.warning(
             "the certificate in %s ends on %s: make a new one",
             certificate,
-            time.strftime("%Y-%m-%d", time.gmtime(identity.until)),
+            times.utc_day(identity.until),
         )
     if identity is None:
         logger.warning("no --peers-certificate: this daemon neither asks another that leads nor is asked by one")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
+from daqsched import times
 from daqsched.errors import UserError
 
 #: How such a file is made. An elliptic curve: with RSA a handshake costs the daemon seven times as much.
@@ -72,7 +73,7 @@ def read_identity(path: Path, now: Optional[float] = None) -> Identity:
         ) from error
     until = min((ssl.cert_time_to_seconds(str(one["notAfter"])) for one in server.get_ca_certs()), default=float("inf"))
     if until < (time.time() if now is None else now):
-        raise UserError(f"the certificate in {path} ended {time.strftime('%Y-%m-%d', time.gmtime(until))}: {how}")
+        raise UserError(f"the certificate in {path} ended {times.utc_day(until)}: {how}")
     key = hashlib.sha256(b"daqsched word for a peer\0" + secret).digest()
     return Identity(path, server, client, certificate, key, until)
 

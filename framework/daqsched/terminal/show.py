@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
 from rich.cells import cell_len
@@ -11,6 +10,7 @@ from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from daqsched import times
 from daqsched.hosts import fold
 from daqsched.protocol import (
     ProgressAnswer,
@@ -149,14 +149,14 @@ def _headlines(answer: StatusAnswer) -> list[str]:
     audit = [answer.audit] if answer.audit else []
     if not answer.revision:
         return [f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}", *audit]
-    applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.applied))
+    applied = times.clock(answer.applied)
     revision = f"revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}"
     return [f"{state_counts(states) or 'no job fits'}; {revision}; {master}", *audit]
 
 
 def _headlines_then(answer: StatusAnswer, states: Mapping[str, int]) -> list[str]:
     """Of a time that is over."""
-    then = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.now))
+    then = times.clock(answer.now)
     by = f"revision {answer.revision} ({answer.digest}) by {answer.user}" if answer.revision else "nothing was applied"
     doubt = [f"{answer.doubt[0].upper()}{answer.doubt[1:]}."] if answer.doubt else []
     return [f"As of {then}: {state_counts(states) or 'no job fits'}; {by}", *doubt]

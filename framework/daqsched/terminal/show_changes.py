@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -87,7 +86,7 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     if rollout is None:
         return text("There was no rollout yet: `daqsched apply` makes one where the job file or --batches says so.")
     words = words_of(rollout)
-    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(rollout.began))
+    began = clock(rollout.began)
     by = f"by {rollout.user}{': ' + rollout.message if rollout.message else ''}"
     style = {"paused": "bold red", "done": "green", "aborted": "yellow", "rolled-back": "yellow"}.get(rollout.state, "")
     rows: list[RenderableType] = [
@@ -161,7 +160,7 @@ def incidents_table(answer: IncidentsAnswer) -> RenderableType:
     for name in ("LAST", "TIMES", "HOW", "JOBS", "HOSTS", "FIRST", "LAST LINE"):
         table.add_column(name, justify="right" if name == "TIMES" else "left", overflow="fold")
     for one in answer.incidents:
-        first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.first))
+        first = clock(one.first)
         if one.revision:
             first += f", {duration(max(0.0, one.first - one.applied))} after revision {one.revision}"
         last = f"{ago(one.last, answer.now)} ago"
@@ -191,7 +190,7 @@ def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
     for name in ("REVISION", "APPLIED", "BY", "DIGEST", "WHY"):
         table.add_column(name, justify="right" if name == "REVISION" else "left", no_wrap=name != "WHY")
     for one in revisions:
-        applied = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.time))
+        applied = clock(one.time)
         table.add_row(str(one.number), applied, one.user, one.digest, one.message)
     return table
 
