@@ -31,8 +31,8 @@ PURE = {
     EXECUTOR
     / "contract": "__init__ fingerprint foreign forwarding forwarding_rules job levels report stream sysctl template wire",
     EXECUTOR
-    / "life": "checks commands ending events health hooks lifecycle notify orders outbox starting state stopping survey"
-    " symptoms tail words",
+    / "life": "checks commands ending events health hooks lifecycle notify orders outbox started starting state stopping"
+    " survey symptoms tail words",
     EXECUTOR / "forward" / "disk": "__init__ fair_share",
     EXECUTOR / "forward" / "documents": "__init__ batch columns lines record",
     EXECUTOR / "forward" / "journal": "__init__ ledger marks position",
@@ -250,6 +250,50 @@ def test_arrows_of_the_framework_point_inwards() -> None:
             if FRAMEWORK in file.parents and mine != "__init__":
                 theirs = file.relative_to(FRAMEWORK).parts[0].partition(".")[0]
                 assert theirs == "__init__" or place[theirs] <= place[mine], f"{path} imports {file}"
+
+
+#: The executor from its core outwards, as `LAYERS`. Modules that lie beside the packages are places of their own.
+EXECUTOR_LAYERS = (
+    "contract",
+    "out values",
+    "life",
+    "log lean",
+    "machine",
+    "container",
+    "run",
+    "forward",
+    "__main__",
+)
+
+
+def test_arrows_of_the_executor_point_inwards() -> None:
+    """Each module and package of it has its place, and imports nothing from further out, wherever in the file."""
+    place = {name: at for at, names in enumerate(EXECUTOR_LAYERS) for name in names.split()}
+    for path in EXECUTOR.rglob("*.py"):
+        mine = path.relative_to(EXECUTOR).parts[0].partition(".")[0]
+        for file in ours(path):
+            if EXECUTOR in file.parents and mine != "__init__":
+                theirs = file.relative_to(EXECUTOR).parts[0].partition(".")[0]
+                assert theirs == "__init__" or place[theirs] <= place[mine], f"{path} imports {file}"
+
+
+@pytest.mark.parametrize("root", [FRAMEWORK, EXECUTOR], ids=lambda root: root.name)
+def test_no_modules_import_each_other(root: Path) -> None:
+    """Neither two nor more in a circle, also where one of them does so in a function or for its types alone."""
+    imports = {path: {file for file in ours(path) if root in file.parents} - {path} for path in root.rglob("*.py")}
+    done: set[Path] = set()
+
+    def follow(path: Path, way: tuple[Path, ...]) -> None:
+        circle = way[way.index(path) :] if path in way else ()
+        assert not circle, " -> ".join(str(one.relative_to(root)) for one in (*circle, path))
+        if path in done:
+            return
+        for file in sorted(imports[path]):
+            follow(file, (*way, path))
+        done.add(path)
+
+    for path in sorted(imports):
+        follow(path, ())
 
 
 #: The forwarder in the direction in which bytes flow: a folder imports only those before it. What is in none puts all together.

@@ -19,8 +19,8 @@ from daqsched.errors import UserError
 from daqsched.foreign import Painted, Printing, as_printed, check_message, joined, paint
 from daqsched.serve.log import Plain
 from daqsched_executor.contract.foreign import MOST_MARKS, ascii_json, printable
+from daqsched_executor.log import Log
 from daqsched_executor.out import say
-from daqsched_executor.run.log import Log
 from foreign import HOSTILE, look
 
 EVERYTHING = "".join(map(chr, range(sys.maxunicode + 1)))

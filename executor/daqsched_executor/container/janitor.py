@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 from daqsched_executor.container.engine import Away, Engine
 from daqsched_executor.container.order import Refused, Waits
+from daqsched_executor.log import Log
 from daqsched_executor.machine.kernel import JANITOR
 from daqsched_executor.machine.spared import become_spared
-from daqsched_executor.run.log import Log
 
 #: Between two attempts to have the engine remove the container.
 AGAIN_S = 1.0

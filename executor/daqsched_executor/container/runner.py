@@ -23,12 +23,12 @@ from daqsched_executor.container.frames import STDERR_STREAM, Frames
 from daqsched_executor.container.order import Last, Order, Refused, Waits, creation, ending, name_of
 from daqsched_executor.container.peer import reach
 from daqsched_executor.container.places import Places
+from daqsched_executor.log import Log
 from daqsched_executor.machine.child import say
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.policy import load, refuse
 from daqsched_executor.machine.probe import Unreadable
 from daqsched_executor.machine.process import KILL_CONTAINER
-from daqsched_executor.run.log import Log
 
 if TYPE_CHECKING:  # the package docker may be missing here
     from daqsched_executor.container.engine import Engine

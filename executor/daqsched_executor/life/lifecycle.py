@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from daqsched_executor.contract import duration
-from daqsched_executor.life import ending, orders, starting, stopping, words
+from daqsched_executor.life import ending, orders, started, starting, stopping, words
 from daqsched_executor.life.commands import Command, Leave, Say, Tell
 from daqsched_executor.life.events import (
     Acknowledged,
@@ -187,7 +187,7 @@ _STEPS: dict[tuple[str, type], Step] = {
     (CLAIMING, StopAsked): stopping.stop_waiting,
     (STARTING, Spawned): _pid_known,
     (STARTING, Reached): starting.reached,
-    (STARTING, Started): starting.started,
+    (STARTING, Started): started.started,
     (STARTING, PathFailed): starting.path_failed,
     (STARTING, StartFailed): starting.start_failed,
     (STARTING, SandboxGone): starting.sandbox_gone,

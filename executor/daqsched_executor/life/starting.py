@@ -27,7 +27,6 @@ from daqsched_executor.life.events import (
     Refused,
     SandboxGone,
     SignalRefused,
-    Started,
     StartFailed,
     Ticked,
     TreeGone,
@@ -39,7 +38,6 @@ from daqsched_executor.life.state import (
     DYING_RETRY_S,
     KILL_S,
     PROBE_RETRY_CAP_S,
-    RUNNING,
     STARTING,
     WAITING,
     State,
@@ -109,23 +107,6 @@ def start_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, list[C
     again: list[Command] = [KillTree()]
     state, told = tell_problem(replace(state, hung=True, deadline=now.mono + PROBE_RETRY_CAP_S), problem)
     return state, told + again
-
-
-def started(state: State, event: Started, now: Moment) -> tuple[State, list[Command]]:
-    state = replace(state, phase=RUNNING, program=True, since=now, hung=False, path="", deadline=None)
-    state = replace(state, problem="", retries=0)
-    assert state.payload is not None
-    if state.payload.checks:
-        from daqsched_executor.life import checks  # only here: many jobs have none
-
-        early, (state, commands) = state.early, checks.begin(replace(state, early=()), now)
-        for notice in early:
-            if state.phase == RUNNING:
-                state, more = checks.step(state, notice, now)
-                commands = [*commands, *more]
-        return state, commands
-    told = told_running(state)
-    return state, [told, Say(f"runs: {told.message}")]
 
 
 def told_running(state: State) -> Tell:

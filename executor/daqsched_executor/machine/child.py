@@ -20,6 +20,7 @@ import os
 import resource
 import signal
 from collections.abc import Mapping
+from typing import Protocol
 
 from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload, spool_of
 from daqsched_executor.machine.account import Account, CannotStart, account_of
@@ -41,6 +42,21 @@ EXEC_SENTENCES = {
 }
 
 
+class Contained(Protocol):
+    """What a program in a container needs of those who know containers: they are above this package."""
+
+    def prepare(self) -> None:
+        """Import what `last` needs: when the program has ended, nothing may be there to import."""
+
+    def enter(
+        self, payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int, notify: str
+    ) -> None:
+        """In the child: become the container's runner. Never returns; raises `Unreadable` and `CannotStart`."""
+
+    def last(self, words: bytes) -> tuple[bool, float]:
+        """Whether the program died for want of memory, and how much it might have (MiB), by what its runner left."""
+
+
 def become(
     payload: Payload,
     kernel: Kernel,
@@ -51,6 +67,7 @@ def become(
     known: str = "",
     files: tuple[tuple[str, int], ...] = (),
     notify: str = "",
+    contained: Contained | None = None,
 ) -> None:
     """Never returns: exec, or a sentence to ``talk`` and `os._exit`. All signals are blocked when this is called.
 
@@ -58,12 +75,13 @@ def become(
     ``known``: the ``IDENTITY`` of a start that worked; the same file is not looked into again.
     ``files``: what an earlier program left, by name, see `filestore`.
     ``notify``: the path of the socket that its messages go to.
-    ``order``: for a program in a container, the file in memory that its runner is told all in.
+    ``order``: for a program in a container, the file in memory that its runner is told all in; ``contained`` knows how.
     """
     status = 127
     try:
         if payload.container is not None:
-            _become_runner(payload, kernel, parent, talk, output, order, notify)
+            assert contained is not None, "a job in a container is started by who knows containers"
+            _become_runner(contained, payload, kernel, parent, talk, output, order, notify)
         if files:
             talk, *numbers = _out_of_the_way(talk, *(number for _, number in files))
             files = tuple(zip((name for name, _ in files), numbers))
@@ -160,14 +178,19 @@ def _look_into(program: str, environment: Mapping[str, str], talk: int, known: s
 
 
 def _become_runner(
-    payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int, notify: str
+    contained: Contained,
+    payload: Payload,
+    kernel: Kernel,
+    parent: int,
+    talk: int,
+    output: tuple[int, ...],
+    order: int,
+    notify: str,
 ) -> None:
-    from daqsched_executor.container.entry import become_runner  # only here: few jobs need it
-
     os.setpgid(0, 0)
     _reset_signals()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    become_runner(payload, kernel, parent, talk, output, order, notify)
+    contained.enter(payload, kernel, parent, talk, output, order, notify)
 
 
 def environment_of(

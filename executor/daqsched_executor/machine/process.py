@@ -56,11 +56,12 @@ def fork_child(
     known: str = "",
     files: tuple[tuple[str, int], ...] = (),
     notify: str = "",
+    contained: child.Contained | None = None,
 ) -> tuple[int, int]:
     """Fork a `child`: its pid, and the pipe that it speaks to us through. Raises OSError where there can be none."""
 
     def run(parent: int, talk: int) -> None:
-        child.become(payload, kernel, parent, talk, output, order, known, files, notify)
+        child.become(payload, kernel, parent, talk, output, order, known, files, notify, contained)
 
     return forked(kernel, run)
 
@@ -122,9 +123,11 @@ class Program:
         output: tuple[int, int],
         memory: str = "",
         say: Callable[[str], None] = lambda sentence: None,
+        contained: child.Contained | None = None,
     ) -> None:
-        """``memory``: see `death.memory_cgroup`; ``say`` is for executor.log."""
+        """``memory``: see `death.memory_cgroup`; ``say`` is for executor.log; ``contained``: for programs in containers."""
         self._say = say
+        self._contained = contained
         self._kernel = kernel
         self._output = output
         self._watch = Watch(output, memory)
@@ -174,13 +177,13 @@ class Program:
             self._order = -1
         try:
             if payload.container is not None:
-                from daqsched_executor.container import order  # noqa: F401 (now: `_memory` needs it when all else may be gone)
-
+                if self._contained is not None:
+                    self._contained.prepare()
                 self._order = os.memfd_create("order")
             output = self._drained() if payload.output == PIPE and payload.container is None else self._output
             files = self.store.kept if self.store is not None else ()
             self.pid, self.talk = fork_child(
-                self._kernel, payload, output, self._order, self._known, files, self.notify
+                self._kernel, payload, output, self._order, self._known, files, self.notify, self._contained
             )
         except OSError as error:
             return [StartFailed(no_process(error))]
@@ -327,11 +330,9 @@ class Program:
 
     def _memory(self, ended: Ended) -> dict[str, Any]:
         """How much the program held, and whether it died of that. A container's runner left word of its program."""
-        if self._order >= 0:
-            from daqsched_executor.container.order import last_of  # only here: few jobs need it
-
-            last = last_of(os.pread(self._order, 1 << 16, 0))
-            return {"out_of_memory": last.out_of_memory, "limit": last.limit}
+        if self._order >= 0 and self._contained is not None:
+            out_of_memory, limit = self._contained.last(os.pread(self._order, 1 << 16, 0))
+            return {"out_of_memory": out_of_memory, "limit": limit}
         memory = self._watch.memory()
         if memory is None:
             return {"peak": ended.peak}

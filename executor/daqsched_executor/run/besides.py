@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 
 from daqsched_executor.contract import Payload
+from daqsched_executor.log import place_of
 from daqsched_executor.machine.beside import Beside
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.process import Program
-from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import READ, Loop
 
 #: Takes how a command ended: whether well (None: it could not be run, through no fault of the job's), in words, and its last lines.

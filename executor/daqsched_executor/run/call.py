@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 
-from daqsched_executor.run.log import place_of
+from daqsched_executor.log import place_of
 from daqsched_executor.run.loop import READ, WRITE, Loop
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from daqsched_executor.contract import STDERR, STDOUT, Check, Payload
 from daqsched_executor.life.commands import Ask
 from daqsched_executor.life.events import Answered, Event, Notice, Notified
+from daqsched_executor.log import place_of
 from daqsched_executor.machine.filestore import FileStore
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.ownplace import OwnPlace, own_place
@@ -22,7 +23,6 @@ from daqsched_executor.machine.probe import sentence
 from daqsched_executor.machine.process import Program, no_process
 from daqsched_executor.run.aside import Aside
 from daqsched_executor.run.closing import Closing
-from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import Loop
 from daqsched_executor.run.notify import NotifySocket
 from daqsched_executor.run.printed import Printed

@@ -41,8 +41,8 @@ from daqsched_executor.life.events import (
     SurveyAsked,
 )
 from daqsched_executor.life.outbox import Outbox
+from daqsched_executor.log import Handler, Log
 from daqsched_executor.run.call import Call
-from daqsched_executor.run.log import Handler, Log
 from daqsched_executor.run.loop import READ, WRITE, Loop
 
 #: Between two attempts to reach the agent. Mesos asks for less than MESOS_SUBSCRIPTION_BACKOFF_MAX (1 s by default).

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 
 from daqsched_executor.life.events import Notice
 from daqsched_executor.life.notify import DATAGRAM_BYTES, parse, storing
+from daqsched_executor.log import place_of
 from daqsched_executor.machine.filestore import MOST, FileStore
 from daqsched_executor.machine.kernel import Kernel, carries
 from daqsched_executor.run.closing import Closing
-from daqsched_executor.run.log import place_of
 from daqsched_executor.run.loop import READ, Loop
 
 #: So many messages are taken in one round of the loop; the rest waits in the kernel, which has room for a few hundred.

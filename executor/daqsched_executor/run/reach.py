@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from daqsched_executor.contract import Check
 from daqsched_executor.life.symptoms import place
-from daqsched_executor.run.log import place_of
+from daqsched_executor.log import place_of
 from daqsched_executor.run.loop import READ, WRITE, Loop
 
 #: Of an answer that says no so much is quoted.

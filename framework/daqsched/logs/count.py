@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import msgspec
 
@@ -229,6 +229,16 @@ class Novelty:
     hosts: tuple[str, ...]
     #: How many hosts; there may be more than are named.
     host_count: int
+
+
+class New(NamedTuple):
+    """Messages that are new, the first seen first; how many lines there are since then, how many of them have no fingerprint,
+    and how many are of too many kinds to be looked at."""
+
+    messages: list[Novelty]
+    lines: int
+    without: int = 0
+    cut: int = 0
 
 
 def known_asked(fingerprints: Sequence[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from daqsched.logs.count import (
     NONE,
     Counted,
     Group,
+    New,
     Novelty,
     details_asked,
     groups_asked,
@@ -26,7 +27,6 @@ from daqsched.logs.elastic import Elastic
 from daqsched.logs.intervals import SHORTEST_S, Zone, start, stretches
 from daqsched.logs.lines import line_of
 from daqsched.logs.query import Wanted, query, sorting
-from daqsched.logs.sources import New
 
 #: So many fingerprints are asked for at a time.
 PIECE = 500

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
+from typing import TYPE_CHECKING, Optional, Protocol
 
 from daqsched import times
-from daqsched.logs.count import Counted, Novelty
+from daqsched.logs.count import Counted, New
 from daqsched.logs.lines import Line
 from daqsched.logs.query import Wanted
 
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from daqsched_executor.contract.forwarding import Access
 
 Warn = Callable[[str], None]
-
-
-class New(NamedTuple):
-    """Messages that are new, the first seen first; how many lines there are since then, how many of them have no fingerprint,
-    and how many are of too many kinds to be looked at."""
-
-    messages: list[Novelty]
-    lines: int
-    without: int = 0
-    cut: int = 0
 
 
 class Source(Protocol):
