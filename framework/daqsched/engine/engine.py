@@ -23,7 +23,7 @@ from daqsched.engine import (
     rollout_steps,
     tasks,
 )
-from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, Changed, Stories
+from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, Stories
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.durations import MeasuredDuration, MeasuredDurations
 from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, CONFIRM_S, PACES, ROLLOUT, SILENCE_S, Farm, patience
@@ -137,9 +137,9 @@ class Engine(Farm):
             if after != instance.shown:
                 instance.shown, instance.since = after, now
             if after != before:
-                found.append(
-                    Changed(key, before, after, reason_of(self, instance, after, now)[:MOST_WORDS], cause, now)
-                )
+                # of what goes as it should the state says all, and there may be as many as tasks
+                reason = reason_of(self, instance, after, now)[:MOST_WORDS] if after in TELLING else ""
+                found.append(Changed(key, before, after, reason, cause, now))
         if not found:
             return ()
         self._look_for_illegal(found)

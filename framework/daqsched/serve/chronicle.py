@@ -70,7 +70,7 @@ def _row(
     state = change.after if change is not None else row.state if row is not None else GONE
     if row is None or state == GONE:
         return (*key, at, state, "", "", 0)
-    reason = change.reason if change is not None else row.reason
+    reason = change.reason if change is not None and change.reason else row.reason if row.state == state else ""
     return (*key, at, state, reason[:MOST_WORDS], row.release, row.pid if row.state == state else 0)
 
 
