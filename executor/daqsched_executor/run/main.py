@@ -59,7 +59,7 @@ from daqsched_executor.machine.warden import (
     own_cgroups,
     stand_guard,
 )
-from daqsched_executor.run.contained import Contained
+from daqsched_executor.run.container_start import ContainerStart
 from daqsched_executor.run.loop import READ, Loop
 from daqsched_executor.run.mesos import TOKEN, Link, patience_s
 from daqsched_executor.run.streams import Files, Registered, open_files, register
@@ -143,7 +143,7 @@ class Run:
         if guarded:
             self._loop.on_signals((WARDEN_GONE,), self._warden_gone)
         memory = memory_cgroup(environ, own_cgroups())
-        self._program = Program(self._kernel, (files.stdout, files.stderr), memory, log.say, Contained())
+        self._program = Program(self._kernel, (files.stdout, files.stderr), memory, log.say, ContainerStart())
         self._link = Link(self._loop, log, self._events.append, environ, token)
         self._state = begin(self._kernel.now(), patience_s(environ), bool(token))
         self._claim = InstanceClaim(self._kernel, environ[SPOOL_VARIABLE], environ[KEY_VARIABLE])

@@ -6,7 +6,7 @@ from daqsched_executor.contract import Payload
 from daqsched_executor.machine.kernel import Kernel
 
 
-class Contained:
+class ContainerStart:
     """See `machine.child.Contained`."""
 
     def prepare(self) -> None:
