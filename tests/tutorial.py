@@ -34,7 +34,7 @@ _DIFFERS = (
     (r"\s+", " "),
 )
 #: Who only looks may look again: a task needs a moment to start, a line to come to Elasticsearch.
-_LOOKS = re.compile(r"daqsched (status|why|logs|incidents)\b")
+_LOOKS = re.compile(r"daqsched (status|why|logs|incidents|story)\b")
 #: Seconds until what is looked at must be so; until a command must end.
 LOOK_S, END_S = 60.0, 300.0
 
