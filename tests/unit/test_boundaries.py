@@ -321,3 +321,25 @@ def test_a_package_says_what_is_in_it(folder: Path) -> None:
     named_there = set(re.findall(r"`(\w+)`", text))
     modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
     assert modules - {"__init__", "__main__"} <= named_there
+
+
+def test_no_name_of_a_module_has_two_values() -> None:
+    """The second one would be the first one's, too: linters see that of functions and imports alone."""
+    twice = []
+    for file in (
+        file for root in (FRAMEWORK, EXECUTOR, ROOT / "vagrant" / "daqcluster") for file in root.rglob("*.py")
+    ):
+        names: list[str] = []
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AnnAssign)
+                else []
+            )
+            names += [one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
+        twice += [
+            f"{file.relative_to(ROOT)}: {name}" for name in set(names) if names.count(name) > 1 and name.isupper()
+        ]
+    assert not twice

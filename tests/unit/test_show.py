@@ -7,7 +7,8 @@ import pytest
 from daqsched.protocol import WhyAnswer
 from daqsched.terminal.canvas import Canvas
 from daqsched.terminal.show import last_words
-from daqsched.terminal.show_changes import why_lines
+from daqsched.terminal.show_changes import MOST_CHANGES, plan_lines, why_lines
+from daqsched.views.plan import Change, Plan
 from daqsched.views.status import Row
 from daqsched.views.why import Story
 from daqsched_executor.contract import Exit, Report
@@ -45,3 +46,13 @@ def test_a_host_that_is_away_is_one_paragraph_for_all_its_jobs(capsys: pytest.Ca
         "evb@hlt01  UNREACHABLE  another",
         f"    {evidence[0]}",
     ]
+
+
+def test_a_plan_is_cut_where_people_read_the_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not before; and what is left out is said."""
+    changes = tuple(Change(f"job{number}", "remove", "hlt01", 1) for number in range(41))
+    Canvas(width=200).print(plan_lines(Plan("d", "b", changes[:40])))
+    whole = capsys.readouterr().out
+    assert MOST_CHANGES == 40 and whole.count("stop 1") == 40 and "more" not in whole
+    Canvas(width=200).print(plan_lines(Plan("d", "b", changes)))
+    assert "... and 1 more" in capsys.readouterr().out

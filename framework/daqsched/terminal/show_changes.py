@@ -103,8 +103,8 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     return Group(*rows)
 
 
-#: So many changes `why` tells of an instance; `daqsched story` tells all.
-MOST_CHANGES = 4
+#: So many changes of state `why` tells of an instance; `daqsched story` tells all.
+OF_A_STORY = 4
 
 
 def why_lines(answer: WhyAnswer) -> RenderableType:
@@ -129,7 +129,7 @@ def why_lines(answer: WhyAnswer) -> RenderableType:
         parts.append(head)
         parts += [text(f"    {line}", style="dim" if line.startswith("  |") else "") for line in evidence]
         alone = changes_of.get((names[0], where)) if len(names) == 1 else None
-        parts += [text(f"    {line}", style="dim") for line in _change_lines((alone or ())[-MOST_CHANGES:])]
+        parts += [text(f"    {line}", style="dim") for line in _change_lines((alone or ())[-OF_A_STORY:])]
     return Group(*parts)
 
 
