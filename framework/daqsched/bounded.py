@@ -74,14 +74,14 @@ class Asking:
     ) -> BoundedAnswer:
         port = httpx.URL(url).port
         if port is not None and not 0 < port < 65536:
-            raise NoAnswer(f"does not answer: {port} is no port")
+            raise NoAnswer(f"does not answer: {port} is not a port")
         timeout = httpx.Timeout(longest_s, connect=min(self._connect_s, longest_s))
         auth = httpx.BasicAuth(*user) if user is not None else None
         async with self._http.stream("GET", url, params=params, timeout=timeout, auth=auth) as response:
             if response.is_redirect or response.has_redirect_location:
-                raise NoAnswer(f"sends us elsewhere (status {response.status_code}), where we do not go")
+                raise NoAnswer(f"redirects to another place (status {response.status_code}), which is not followed")
             if response.headers.get("content-encoding", "identity").lower() != "identity":
-                raise NoAnswer("answers packed, which was not asked for")
+                raise NoAnswer("answers compressed, which was not asked for")
             body = bytearray()
             async for piece in response.aiter_raw():
                 body += piece

@@ -174,7 +174,7 @@ class Client:
                 probe.connect(str(self._path))
             except BlockingIOError as error:
                 raise Unreachable(
-                    f"the daemon on {self._path} took in no connection within {TIMEOUT_S:g} s: see its log"
+                    f"the daemon on {self._path} accepted no connection within {TIMEOUT_S:g} s: see its log"
                 ) from error
             except PermissionError as error:
                 raise Refused(

@@ -44,7 +44,7 @@ def expand(patterns: str | Iterable[str], most: float = HOSTS.most) -> tuple[str
             if len(name) > HOST_NAME.most:
                 raise JobError(f"{shown(pattern)}: a host's name has at most {HOST_NAME.most:.0f} characters", "hosts")
             if not _NAME.match(name):
-                raise JobError(f"{shown(pattern)} is no host name and no pattern like 'hlt[01-10]'", "hosts")
+                raise JobError(f"{shown(pattern)} is neither a host name nor a pattern like 'hlt[01-10]'", "hosts")
             found[sys.intern(name)] = None  # every job of a host has the same text for it
     return tuple(found)
 
@@ -73,7 +73,7 @@ def _range(text: str, inside: str, pattern: str) -> tuple[int, int, int]:
     """``01-03`` is 1, 3, 2: the width is that of the first number."""
     bounds = _RANGE.match(text)
     if bounds is None:
-        what = f"'[{inside[:100]}]' is no range of numbers"
+        what = f"'[{inside[:100]}]' is not a range of numbers"
         raise JobError(f"{shown(pattern)}: {what}; write for example 'hlt[01-10,12]'", "hosts")
     first, last = bounds.group(1), bounds.group(2) or bounds.group(1)
     if int(last) < int(first):

@@ -229,7 +229,7 @@ def _text(text: str, field: str) -> str:
     if text.isascii():
         return _of_line(text) if field in LINES and not text.isprintable() else ""
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        return f"{said} is no text: it is not valid Unicode (a name of bytes that are no UTF-8?)"
+        return f"{said} is not text: it is not valid Unicode (a name of bytes that are not UTF-8?)"
     return _of_line(text) if field in LINES else ""
 
 

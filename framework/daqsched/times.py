@@ -20,7 +20,7 @@ def span(text: str) -> float:
     """Seconds that people write as ``90s``, ``10m``, ``2h`` or ``1d``; raises `UserError` for anything else."""
     found = _SPAN.match(text.strip())
     if found is None:
-        raise UserError(f"{text!r} is no length of time: write for example '90s', '30m', '2h' or '1d'")
+        raise UserError(f"{text!r} is not a duration: write for example '90s', '30m', '2h' or '1d'")
     seconds = float(found.group(1)) * _UNITS[found.group(2)]
     if seconds > _CENTURY_S:
         raise UserError(f"{text!r} is longer than a hundred years")
@@ -49,7 +49,7 @@ def moment(text: str, now: float) -> float:
         return seconds
     except (ValueError, OverflowError) as error:
         raise UserError(
-            f"{text!r} is no time: write for example '10m' (ago), '14:05' or '2026-11-23 14:05:00'"
+            f"{text!r} is not a time: write for example '10m' (ago), '14:05' or '2026-11-23 14:05:00'"
         ) from error
 
 

@@ -267,9 +267,9 @@ def test_an_elasticsearch_of_somebody_else_is_used_and_left_alone(command: Comma
     [
         ({"agents": ["a", "b", "a"]}, "two members can't both be called 'a'"),
         ({"agents": ["master"]}, "two members can't both be called 'master'"),
-        ({"agents": ["../a"]}, "'../a' is no host name"),
+        ({"agents": ["../a"]}, "'../a' is not a host name"),
         ({"attributes": "rack:{rack}"}, "only {name} may stand in braces"),
-        ({"ports": "31000"}, "are no ports: write FIRST-LAST"),
+        ({"ports": "31000"}, "are not ports: write FIRST-LAST"),
     ],
 )
 def test_names_that_can_not_be_are_refused_before_anything_starts(

@@ -281,7 +281,7 @@ def test_a_machines_file_is_replayed(index: Index, tmp_path: Path) -> None:
     assert index.messages() == ["kept"]
     file.write_text("{}\n")
     done = daqsched(index, "deadletter", "replay", "--file", str(file))
-    assert done.exit_code == 2 and f"{file}:1: this is no dead letter" in done.output
+    assert done.exit_code == 2 and f"{file}:1: this is not a dead letter" in done.output
 
 
 # -- retention --------------------------------------------------------------------------------------------------------

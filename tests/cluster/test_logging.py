@@ -109,7 +109,7 @@ def test_a_mistake_in_logging_is_shown_with_its_line_and_nothing_is_applied(farm
     done = farm.run("apply", str(farm.jobs(text)), check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        f"Error: {farm.folder / 'jobs.py'}:4: logging.when_full: 'newest' is none of oldest, debug",
+        f"Error: {farm.folder / 'jobs.py'}:4: logging.when_full: 'newest' is not one of oldest, debug",
         f"{farm.folder / 'jobs.py'}:5: logging.syslog.udp: must be from 1 to 65535, or 0 for none, not 70000",
     ]
 

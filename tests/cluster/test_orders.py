@@ -70,7 +70,7 @@ def test_an_action_that_hangs_ends_with_its_limit(farm: Farm) -> None:
         done.returncode == 2 and "no action 'nothing', nothing was asked for: plain has dump, fail, hang" in done.stderr
     )
     done = farm.run("act", "nowhere", "dump", check=False)
-    assert done.returncode == 2 and "no job fits" in done.stderr
+    assert done.returncode == 2 and "no job matches" in done.stderr
 
 
 def test_a_back_off_ends_when_somebody_asks(farm: Farm) -> None:

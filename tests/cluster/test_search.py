@@ -389,7 +389,7 @@ def test_what_cannot_be_searched_is_told_with_its_index(farm: Farm) -> None:
 
     def told(*words: str) -> Result:
         done = CliRunner().invoke(main, ["logs", *words, "--elasticsearch", farm.url, "--index", farm.prefix])
-        assert "no line fits;" not in done.output
+        assert "no line matches;" not in done.output
         return done
 
     farm.put("readout", "hlt01", "good\n", NOW)

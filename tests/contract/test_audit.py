@@ -18,7 +18,7 @@ from foreign import HOSTILE, look
 STOP = Entry(
     "alice", 1000, 100, 4711, "socket", "", "stop", "done", {"select": ["readout@hlt01"], "message": "cabling"}
 )
-REFUSAL = replace(STOP, result="refused", why="no job fits")
+REFUSAL = replace(STOP, result="refused", why="no job matches")
 
 
 class Clock:

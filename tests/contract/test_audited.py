@@ -148,9 +148,9 @@ def test_no_host_header_hides_or_forges_a_line(serve: Serve, host: Optional[str]
     assert b" 200 " in ask("POST", "/v1/stop", b'{"select":["*"]}').partition(b"\r\n")[0]
     assert b'"count":1' in ask("POST", "/v1/start", b'{"select":["*"]}')
     assert b'"digest"' in ask("POST", "/v1/plan", b'{"spec":{"jobs":[]}}')
-    assert b"no job fits" in ask("POST", "/v1/stop", b'{"select":["nobody"]}')
+    assert b"no job matches" in ask("POST", "/v1/stop", b'{"select":["nobody"]}')
     assert b"there is no POST /v1/nothing here" in ask("POST", "/v1/nothing")
-    assert b"at='x' is no number" in ask("GET", "/v1/status?at=x")
+    assert b"at='x' is not a number" in ask("GET", "/v1/status?at=x")
     noted = [(row["operation"], row["result"]) for row in serve.rows()[before:]]
     refused = [("stop", "refused"), ("other", "refused"), ("status", "refused")]
     assert noted == [("stop", "done"), ("start", "done"), *refused]
@@ -210,10 +210,10 @@ def test_every_refusal_is_noted_and_forges_nothing(serve: Serve) -> None:
         (lambda: client.apply(EMPTY, "oops"), "apply", "--allow-empty"),
         (lambda: client.apply(Spec(jobs=(job("x"),)), if_unchanged="0" * 8), "apply", "is in force and not"),
         (lambda: client.rollback(9), "rollback", "there is no revision 9"),
-        (lambda: client.stop(["nothing"], "m"), "stop", "no job fits nothing"),
+        (lambda: client.stop(["nothing"], "m"), "stop", "no job matches nothing"),
         (lambda: client.stop(["*"], forged), "stop", "a line break"),
         (lambda: client.stop([f"x{forged}"]), "stop", "x"),
-        (lambda: client.order(["*"], f"dance{forged}"), "order", "nothing to ask for"),
+        (lambda: client.order(["*"], f"dance{forged}"), "order", "can't be asked for"),
         (lambda: client.steer("pause"), "rollout pause", "no rollout is under way"),
         (lambda: client.borrow("readout", "hlt01"), "borrow", "is not put aside"),
         (lambda: client.give_back(["hlt01"]), "return", "not put aside"),

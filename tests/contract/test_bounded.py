@@ -115,11 +115,14 @@ DEEDS = {
     "dripping body": (for_ever(HEAD + b"\r\n", b" ", 0.05), "did not answer within 1 s"),
     "length that never comes": (for_ever(HEAD + b"Content-Length: 99999999999\r\n\r\n{", b"", 0.05), "did not answer"),
     "cut off": (once(HEAD + b"Content-Length: 100\r\n\r\n{"), "does not answer"),
-    "gzip bomb": (whole(BOMB, HEAD + b"Content-Encoding: gzip\r\n"), "answers packed"),
-    "redirect to a file": (once(b"HTTP/1.1 302 Found\r\nLocation: file:///etc/shadow\r\n\r\n"), "sends us elsewhere"),
+    "gzip bomb": (whole(BOMB, HEAD + b"Content-Encoding: gzip\r\n"), "answers compressed"),
+    "redirect to a file": (
+        once(b"HTTP/1.1 302 Found\r\nLocation: file:///etc/shadow\r\n\r\n"),
+        "redirects to another place",
+    ),
     "redirect to another host": (
         once(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.2:1/\r\nContent-Length: 0\r\n\r\n"),
-        "sends us elsewhere .status 307.",
+        "redirects to another place .status 307.",
     ),
     "no JSON": (whole(b"<html>", b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"), "answers what is not understood"),
     "another kind": (whole(b'[1, "x"]'), "answers what is not understood"),
@@ -170,7 +173,7 @@ def test_the_answer_of_elasticsearch_has_an_end(deed: tuple[Hostile, str], monke
     try:
         with contextlib.suppress(Unreachable):
             answer = asking.ask("GET", "/_search")
-            with pytest.raises(Unreachable, match="is no Elasticsearch"):
+            with pytest.raises(Unreachable, match="is not Elasticsearch"):
                 asking.read(answer.body, elastic.SearchFound)
     finally:
         asking.close()

@@ -190,8 +190,8 @@ def flood(start: bytes, piece: bytes) -> Act:
 @pytest.mark.parametrize(
     ("act", "why"),
     [
-        pytest.param(drip, "not a word from it", id="a header that drips"),
-        pytest.param(drip_an_event, "not a word from it", id="an event that drips"),
+        pytest.param(drip, "no message from it", id="a header that drips"),
+        pytest.param(drip_an_event, "no message from it", id="an event that drips"),
         pytest.param(
             flood(b"HTTP/1.1 200 OK\r\nX-A: ", b"x" * 4096), "a header of more than", id="a header without end"
         ),

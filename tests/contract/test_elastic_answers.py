@@ -314,13 +314,13 @@ PARTS = {
 def test_an_answer_that_is_not_whole_is_told_and_has_a_status_of_its_own(
     server: Odd, command: list[str], part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the index's name and what to do; and it is never said that no line fits."""
+    """With the index's name and what to do; and it is never said that no line matches."""
     monkeypatch.setattr(elastic, "SOME_SHARDS_S", 0.0)
     server.change, sentence = PARTS[part]
     done = run(server, command)
     assert done.exit_code == PARTIAL, done.output
     words = [one for one in sentence.split("|") if one.replace("\\", "") in done.output]
-    assert words and "this is not all" in done.output and "no line fits;" not in done.output, done.output
+    assert words and "this is not all" in done.output and "no line matches;" not in done.output, done.output
 
 
 def test_nothing_found_in_a_part_is_not_nothing_found(server: Odd) -> None:
@@ -334,7 +334,7 @@ def test_nothing_found_in_a_part_is_not_nothing_found(server: Odd) -> None:
 
     server.change = empty
     done = run(server, ["logs"])
-    assert done.exit_code == PARTIAL and "no line fits among those that Elasticsearch could look at" in done.output
+    assert done.exit_code == PARTIAL and "no line matches among those that Elasticsearch could look at" in done.output
 
 
 def test_closed_indices_that_ended_before_what_was_asked_for_are_no_matter(server: Odd) -> None:
@@ -413,9 +413,7 @@ def test_a_name_that_no_line_has_is_told_from_a_name_whose_lines_do_not_fit() ->
     """A typing mistake shall not look like a program that prints nothing."""
     server = Without()
     try:
-        assert (
-            "there is none of nosuch at all, daqsched status lists the jobs" in run(server, ["logs", "nosuch"]).output
-        )
+        assert "nothing of nosuch is stored, daqsched status lists the jobs" in run(server, ["logs", "nosuch"]).output
         assert "(daqsched logs 'j*' -n 1)" in run(server, ["logs", "j*", "--grep", "zzz"]).output
         assert "(daqsched logs -n 1)" in run(server, ["logs", "--grep", "zzz"]).output
     finally:
@@ -440,7 +438,7 @@ def test_what_does_not_say_that_it_is_elasticsearch_is_not_believed(
     server.change = None
     monkeypatch.setattr(server, "headers", {})
     done = run(server, command)
-    assert done.exit_code == 3 and f"what answers at {server.url} is no Elasticsearch" in done.output, done.output
+    assert done.exit_code == 3 and f"what answers at {server.url} is not Elasticsearch" in done.output, done.output
 
 
 def test_headers_of_an_answer_move_nothing(server: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,11 +455,11 @@ def test_an_answer_that_is_packed_is_not_unpacked(server: Odd, monkeypatch: pyte
     server.change = with_status(200, gzip.compress(b" " * (1 << 20)))
     monkeypatch.setattr(server, "headers", {**server.headers, "Content-Encoding": "gzip"})
     done = run(server, ["logs"])
-    assert done.exit_code == 3 and "is no Elasticsearch" in done.output, done.output
+    assert done.exit_code == 3 and "is not Elasticsearch" in done.output, done.output
 
 
 def test_a_node_that_is_away_is_passed_over(server: Odd, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whichever it is, without a word; one that answers is believed, also when it has no time."""
+    """Whichever it is, without a word; one that answers is believed, also when it is too busy."""
     server.change, away = None, closed_port()
     for urls in (f"{away},{server.url}", f"{server.url},{away}", f"{away}, {server.url}/ ,{server.url}"):
         client = Elastic(urls)
@@ -469,7 +467,7 @@ def test_a_node_that_is_away_is_passed_over(server: Odd, capsys: pytest.CaptureF
             assert client.ask("GET", "/_x/a b").status == 200
         server.change = with_status(503, b"")
         server.asked.clear()
-        with pytest.raises(DaqschedError, match="has no time"):
+        with pytest.raises(DaqschedError, match="is too busy"):
             client.ask("GET", "/")
         assert len(server.asked) == 1
         server.change = None

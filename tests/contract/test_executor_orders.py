@@ -35,7 +35,7 @@ def test_what_is_no_order_is_one_line_and_the_same_order_counts_once(agent: Fake
     order(agent, "act", "count", "o2")
     assert outcome(agent, "o2").ok
     assert (executor.sandbox / "counted").read_text() == "x\nx\n"
-    assert executor.log().count("a message of the framework that is no order") == len(junk) + 1
+    assert executor.log().count("a message of the framework that is not an order") == len(junk) + 1
     assert alive(pid)
 
 

@@ -569,7 +569,7 @@ class TestPaths:
         [
             ("#!/bin/sh\n", 0o644, "is not executable for"),
             ("#!/nowhere/python\n", 0o755, "/nowhere/python is missing, which the first line of "),
-            ("no program", 0o755, "is no program: not a binary of this machine"),
+            ("no program", 0o755, "is not a program: neither a binary of this machine"),
         ],
     )
     def test_what_is_no_program_is_a_clear_sentence(

@@ -28,6 +28,7 @@ ANSWERS: dict[str, Any] = {
     "GET /status": protocol.StatusAnswer,
     "GET /progress": protocol.ProgressAnswer,
     "GET /why": protocol.WhyAnswer,
+    "GET /stories": protocol.StoriesAnswer,
     "GET /incidents": protocol.IncidentsAnswer,
     "POST /preflight": protocol.PreflightBegun,
     "GET /preflight/.*": protocol.PreflightAnswer,
@@ -49,6 +50,7 @@ ANSWERS: dict[str, Any] = {
 ROWS: dict[str, list[str]] = {
     "status": ["", "readout", "--wide", "--at 10m", "--json"],
     "why": ["", "readout", "--json"],
+    "story": ["readout", "readout --json"],
     "incidents": ["", "--json"],
     "history": ["", "--json"],
     "diff": ["1 2", "1 FILE", "1 --json"],

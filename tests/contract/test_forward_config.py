@@ -73,7 +73,7 @@ def test_check_says_what_the_file_means_and_does_nothing(tmp_path: Path) -> None
         (
             "elasticsearch: es1\nspool: here\n",
             [
-                "{file}:1: elasticsearch: 'es1' is no address of Elasticsearch: write for example http://es1:9200",
+                "{file}:1: elasticsearch: 'es1' is not an address of Elasticsearch: write for example http://es1:9200",
                 "{file}:2: spool: 'here' must be an absolute path",
             ],
         ),
@@ -156,7 +156,7 @@ def test_status_says_since_when_elasticsearch_does_not_answer(elastic: FakeElast
         code, state = status(spool)
         assert code == 1 and state["trouble_since"] > 0 and state["under_way"] == 2
         told = run("--status", "--spool", str(spool)).stdout
-        assert "Of 3 lines that were read: 1 stored, 2 under way." in told and "has no time: 503" in told
+        assert "Of 3 lines that were read: 1 stored, 2 under way." in told and "is too busy: 503" in told
         elastic.refuse_request = lambda path, body: None
         until(lambda: status(spool)[0] == 0, "all is well again")
         metrics = (spool / "forward/metrics.prom").read_text()

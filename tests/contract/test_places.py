@@ -77,7 +77,7 @@ def test_what_the_policy_allows_is_decided_by_where_it_really_is(farm: Path) -> 
         ("/dev/null", None, ""),
         ("/dev/null", "devices = /dev/nul?", ""),
         ("/dev/null", "devices = /dev/zero", "no container may have /dev/null on this machine"),
-        ("/dev/../etc/passwd", None, "is no device file below /dev"),
+        ("/dev/../etc/passwd", None, "is not a device file below /dev"),
         ("/dev/nosuch", None, "/dev/nosuch is missing"),
     ],
 )

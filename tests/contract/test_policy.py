@@ -67,7 +67,9 @@ def test_what_it_does_not_allow_is_said(
 def test_an_engine_elsewhere_has_to_be_named(agent: FakeAgent, start: Start) -> None:
     """What answers is believed by a process of root's."""
     start("/bin/true", container=Container("i", engine="tcp://127.0.0.1:1"))
-    agent.wait_update("TASK_STARTING", contains="tcp://127.0.0.1:1 is no engine of this machine: /etc/daqsched/policy")
+    agent.wait_update(
+        "TASK_STARTING", contains="tcp://127.0.0.1:1 is not an engine of this machine: /etc/daqsched/policy"
+    )
 
 
 def test_a_preflight_says_it_too(agent: FakeAgent, tmp_path: Path, policy: Path) -> None:

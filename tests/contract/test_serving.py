@@ -136,7 +136,7 @@ def test_no_descriptor_left_is_waited_out(tmp_path: Path, caplog: pytest.LogCapt
                 caller.settimeout(20)
                 caller.connect(str(tmp_path / "sock"))
                 caller.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
-                until(lambda: "no connection can be taken in: Too many open files" in caplog.text, "it is told")
+                until(lambda: "no connection can be accepted: Too many open files" in caplog.text, "it is told")
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert caller.recv(100).startswith(b"HTTP/1.1 200")

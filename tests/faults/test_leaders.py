@@ -228,13 +228,13 @@ def test_a_leader_that_was_asleep_does_not_act_when_it_wakes_up(pair: Pair) -> N
     # it has these in its engine as they were, and would end what runs now
     os.kill(spare.pid("still@hlt01"), signal.SIGKILL)
     leader.process.send_signal(signal.SIGCONT)
-    until(lambda: "leads no longer" in leader.log(), "it has noticed", 60.0)
+    until(lambda: "no longer leads" in leader.log(), "it has noticed", 60.0)
     until(lambda: leader.knows() == spare.answer().leader, "it is a spare", 60.0)
     assert spare.leads()
     pair.apply(leader, 2)
     assert pair.begun() == before
     assert pair.programs() == Counter({f"{PROGRAM}": 3, f"{PROGRAM} 2": 3})
-    assert spare.log().count("leads no longer") == 0
+    assert spare.log().count("no longer leads") == 0
 
 
 def test_without_zookeeper_all_is_held_and_goes_on_when_it_is_back(pair: Pair) -> None:
@@ -280,7 +280,7 @@ def test_unfinished_requests_do_not_end_a_leader(pair: Pair) -> None:
         for number in (2, 3):
             pair.apply(pair.other(leader), number)
             assert leader.leads()
-    assert "leads no longer" not in leader.log()
+    assert "no longer leads" not in leader.log()
     assert "the oldest are closed" in leader.log()
     after = pair.begun()
     assert {name: after[name] - before[name] for name in after if name.startswith("moving@")} == {

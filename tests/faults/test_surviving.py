@@ -247,9 +247,9 @@ sys.exit(main())
 @pytest.mark.parametrize(
     ("lies", "sentence"),
     [
-        ({"since": "yesterday", "pid": True}, "has a pid that is no int: 'True'"),
+        ({"since": "yesterday", "pid": True}, "has a pid that is not of type int: 'True'"),
         ({"version": 99}, "has version 99, this program knows 1 to 1: install the newer one"),
-        ({"last_exit": {"at": 1e999, "ran_s": 0}}, "has a at that is no float: 'inf'"),
+        ({"last_exit": {"at": 1e999, "ran_s": 0}}, "has a at that is not of type float: 'inf'"),
     ],
 )
 def test_an_executor_that_lies_hurts_nobody_else(

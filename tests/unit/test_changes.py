@@ -86,7 +86,7 @@ def test_time_and_rollouts_are_causes() -> None:
     world.say(events.Disconnected())
     world.register()
     world.wait(5.0)
-    assert told(world)[-1] == ("RUNNING", "UNKNOWN", "no word of the master")
+    assert told(world)[-1] == ("RUNNING", "UNKNOWN", "no message from the master")
     report(world)
     world.apply(job(release="r2"), strategy=Strategy(batches=(1,)))
     assert told(world)[-1] == ("RUNNING", "STOPPING", "rollout 1, batch 1")
@@ -172,7 +172,7 @@ def test_a_move_that_there_is_not_is_said_with_its_story_and_the_farm_runs_on() 
     (change,) = engine._changes(world.now)
     assert (change.before, change.after) == ("STOPPED", "FINISHED") and engine.illegal_moves == 1
     assert said == [
-        "readout@hlt01: STOPPED to FINISHED by a bug is a move that there is not: a bug, please report it; before: "
+        "readout@hlt01: STOPPED to FINISHED by a bug is an illegal transition: a bug, please report it; before: "
         "RUNNING to STOPPING by stop by bob: cabling; STOPPING to STOPPED by its end"
     ]
     assert isinstance(Engine(str), Engine)

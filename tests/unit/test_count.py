@@ -265,8 +265,8 @@ def test_the_command_prints_what_is_to_be_imported() -> None:
         (["--new=1h", "--at", "14:00"], "--at and --new do not go together"),
         (["--elasticsearch", "http://127.0.0.1:1", "--index", "x", "--new", "readout"], "write the jobs before it"),
         (["--run", "12", "--sandbox"], "--run needs Elasticsearch"),
-        (["--level", "loud", "--sandbox"], "'loud' is no level"),
-        (["--every", "often", "--elasticsearch", "http://127.0.0.1:1", "--index", "x"], "'often' is no length of time"),
+        (["--level", "loud", "--sandbox"], "'loud' is not a level"),
+        (["--every", "often", "--elasticsearch", "http://127.0.0.1:1", "--index", "x"], "'often' is not a duration"),
         (["--count", "--by", "hots", "--elasticsearch", "http://127.0.0.1:1", "--index", "x"], "there are host, job"),
     ],
 )

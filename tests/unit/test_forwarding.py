@@ -82,7 +82,7 @@ def test_a_file_says_all_that_can_be_told() -> None:
         ("files:\n- {name: a, paths: [/a]}\n- {name: b, paths: [/b],\n   charset: martian}\n", 4, "files[b].charset: "),
         ("files:\n- name: a\n  paths: /a\n  labels: [x]\n", 4, "files.labels: must be words with texts"),
         ("files:\n- name: a\n  paths: /a\n  hosts: b\n", 4, "files[a].hosts: this file is of one machine; "),
-        ("keep: 1\n\nwhen_full: newest\n", 3, "when_full: 'newest' is none of oldest, debug"),
+        ("keep: 1\n\nwhen_full: newest\n", 3, "when_full: 'newest' is not one of oldest, debug"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_line(text: str, line: int, sentence: str) -> None:

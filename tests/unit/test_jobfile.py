@@ -67,7 +67,11 @@ MISTAKES = [
     (('env={"RUN": "1"}', 'env={"KEY": "secret", "RUN": 1}'), 16, "env[RUN]: expected str, got int: 1"),
     (('"eb[03-04]"', '"eb[04-03]"'), 14, "'eb[04-03]': the range [04-03] runs backwards"),
     (('"eb[03-04]"', '"eb[03-04"'), 14, "the brackets do not match"),
-    (("Restart(cap_s=30.0)", 'Restart("sometimes")'), 11, "'sometimes' is no policy: one of always, on-failure, never"),
+    (
+        ("Restart(cap_s=30.0)", 'Restart("sometimes")'),
+        11,
+        "'sometimes' is not a restart policy: one of always, on-failure, never",
+    ),
     (("Restart(cap_s=30.0)", "Restart(cap=30.0)"), 11, "unknown field 'cap': did you mean 'cap_s'?"),
     (("Restart(cap_s=30.0)", "Restart(nonsense=1)"), 11, "unknown field 'nonsense'; a Restart has policy, delay_s"),
     (("Restart(cap_s=30.0)", 'Restart(delay_s=float("nan"))'), 11, "restart.delay_s: must be 0 or more, not nan"),
@@ -75,17 +79,17 @@ MISTAKES = [
     (
         ("restart=Restart(cap_s=30.0)", 'stop=__import__("daqsched").Stop("FOO")'),
         11,
-        "stop.signal: 'FOO' is no signal: one of ABRT",
+        "stop.signal: 'FOO' is not a signal: one of ABRT",
     ),
     (('"builder",', '"daqsched-forward",'), 7, "is the name of the job that forwards the lines"),
     (('"builder",', '"readout",'), 12, "two jobs are named 'readout', the first in line 11"),
-    (('"builder",', '"event builder",'), 7, "'event builder' is no job name"),
+    (('"builder",', '"event builder",'), 7, "'event builder' is not a valid job name"),
     (("--host {host}", "--host {hst}"), 7, "no placeholder '{hst}'; there are {host}"),
     (("--host {host}", "--host 'x"), 7, "can't be split into words: no closing quotation"),
     (('version = "release-08"', "version = 8"), 7, "version: expected str, got int: 8"),
     (("jobs = [", "jobs = [1 / 0,"), 10, "ZeroDivisionError: division by zero"),
     (("jobs = [", "jobs = [("), 21, "syntax error: "),
-    (("jobs = [", "jobs = [3,"), 10, "jobs holds int 3, which is no Job(...)"),
+    (("jobs = [", "jobs = [3,"), 10, "jobs holds int 3, which is not a Job(...)"),
     (("import Job, ", "import Jobs, "), 1, "ImportError: cannot import name 'Jobs'"),
     (('Logging(index="test")', "3"), 19, "logging must be Logging(...)"),
     (("jobs = [", "import sys; sys.exit(3)\njobs = ["), 10, "SystemExit: 3"),
@@ -302,5 +306,5 @@ def test_a_value_that_is_no_text_is_a_mistake_with_its_line(tmp_path: Path) -> N
     (tmp_path / "jobs.py").write_text(
         'from daqsched import Job\n\njobs = [Job("j", "/bin/a", hosts="h", env={"T": "\\udce9"})]'
     )
-    with pytest.raises(JobFileError, match=r"jobs.py:3: job 'j': env\[T\]: .* is no text"):
+    with pytest.raises(JobFileError, match=r"jobs.py:3: job 'j': env\[T\]: .* is not text"):
         load(tmp_path / "jobs.py")

@@ -105,7 +105,7 @@ def test_every_preset_has_a_line_that_shows_it() -> None:
         ("syslog", "Feb 30 05:06:02 hlt01 x: no such day"),
         ("glog", "Nov 23"),
         ("nsm", "05:06 [WARNING] no"),
-        ("epoch", "17954067621234567890123 is no time"),
+        ("epoch", "17954067621234567890123 is not a time"),
         ("%H:%M", "24:61"),
         ("iso", "x" * 300 + " 2026-11-23T05:06:02Z " + "x" * 300),
     ],

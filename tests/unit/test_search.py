@@ -106,7 +106,7 @@ def test_a_level_means_that_and_worse_and_a_list_just_those(words: tuple[str, ..
 @pytest.mark.parametrize("word", ["loud", "", "=", ">error", "info,loud"])
 def test_an_unknown_level_is_told_with_those_that_there_are(word: str) -> None:
     """No search that finds nothing, silently."""
-    with pytest.raises(UserError, match=r"is no level: there are trace, debug, info"):
+    with pytest.raises(UserError, match=r"is not a level: there are trace, debug, info"):
         levels_from((word,))
 
 

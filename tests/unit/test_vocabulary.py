@@ -1,10 +1,16 @@
-"""One word, one meaning."""
+"""The field's words, and one meaning for each."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from pages import PAGES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = [ROOT / "framework" / "daqsched", ROOT / "executor" / "daqsched_executor"]
@@ -63,3 +69,99 @@ def test_a_class_has_a_name_of_its_own() -> None:
     again = {name: places for name, places in found.items() if len(places) > 1 and name not in SEVERAL}
     assert not again, "give one of them the field's word, or say in SEVERAL why both need it"
     assert len(found) > 300
+
+
+#: What a native speaker who knows schedulers would stumble over, and what he would say.
+PHRASES = {
+    r"(?:\b(?:it|this|that|which)|[}>'\"`]) (?:is|are) no (?!longer|more|such)\w": "is not a ...",
+    r"(?<!here )\bis no (?:name|length|time|port|job|volume|policy|signal|level|number|index|document|text)\b": "is not a ...",
+    r"\bis none of (?!its|his|their|our)": "is not one of",
+    r"\bno name for\b": "is not a valid name for",
+    r"\blength of time\b": "a duration",
+    r"\blets? (?:us|me|him|her|them|you) not\b": "denies access to",
+    r"\bdo(?:es)? not belong into\b|\bbelongs? into\b": "must not be in, belongs in",
+    r"(?i)\bno (?:job|line|host|instance)s? fits?\b": "no job matches",
+    r"\bfor want of\b": "because ... was reached",
+    r"\bothers come after\b": "its dependents",
+    r"\bin vain\b": "gave up after",
+    r"(?i)\b(?:a|the|each|another|this|no|and) spare\b|\bspares\b(?! what)": "a standby",
+    r"\bdoes not know us\b": "rejects our credentials",
+    r"\bhas no time(?: for (?:it|larger|searches))?:": "is too busy",
+    r"\bleads no longer\b": "no longer leads",
+    r"\bsends us elsewhere\b": "redirects",
+    r"\b(?:unwelcome|homeless|vouche?[sd]?)\b": "must stop, unplaced, ensures ownership or confirms",
+}
+
+
+def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Each text of a module that a user may read; what is filled in stands there as ``{}``."""
+    bodies = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+    # a command's docstring is what --help prints
+    skipped: set[ast.AST] = {
+        node.body[0].value
+        for node in bodies
+        if isinstance(node.body[0], ast.Expr)
+        and "command(" not in "".join(map(ast.unparse, getattr(node, "decorator_list", ())))
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            skipped |= {part for part in node.values if isinstance(part, ast.Constant)}
+            yield (
+                node.lineno,
+                "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values),
+            )
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
+            yield node.lineno, node.value
+
+
+def stumbled(text: str) -> list[str]:
+    """What in a text is not said so, with what is said."""
+    return [f"{found.group()!r}: {better}" for phrase, better in PHRASES.items() for found in re.finditer(phrase, text)]
+
+
+MODULES = sorted(path for root in (*PACKAGES, ROOT / "vagrant" / "daqcluster") for path in root.rglob("*.py"))
+
+
+def test_sentences_are_said_as_the_field_says_them() -> None:
+    """Of all that is printed, logged or shown."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text!r}: {one}"
+        for path in MODULES
+        for line, text in strings(ast.parse(path.read_text(encoding="utf-8")))
+        for one in stumbled(text)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_are_written_as_the_field_writes(page: Path) -> None:
+    """Names of tests, in comments, are not read."""
+    text = re.sub(r"<!--.*?-->|`test_\w+\.py::\w+`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not stumbled(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "raise UserError(f'{name!r} is no name for a port')",
+        "say('no job fits ' + words)",
+        "log('this one is a spare')",
+        "x = ['ZooKeeper lets us not into /x']",
+        "def f():\n    'Doc.'\n    return f'{a} is none of {b}'",
+        "@main.command()\ndef f():\n    'Here no job fits.'",
+    ],
+)
+def test_what_stumbles_is_found(text: str) -> None:
+    """Wherever it stands: else the tests above would be content with nothing."""
+    assert [one for _, said in strings(ast.parse(text)) for one in stumbled(said)]
+
+
+def test_what_is_said_well_is_left_alone() -> None:
+    """Also where a docstring, which no user reads, says it."""
+    good = "def f():\n    'A spare has no job fits.'\n    return 'there is no job x; it is no longer wanted; is not one of a, b'"
+    assert not [one for _, said in strings(ast.parse(good)) for one in stumbled(said)]

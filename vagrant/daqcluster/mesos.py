@@ -50,10 +50,10 @@ def check(folder: Path, names: Sequence[str], attributes: str, offered: Optional
             raise ClusterError(f"two members can't both be called {name!r}: give each agent a name of its own")
         # it becomes the name of folders and cgroups
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", name) is None:
-            raise ClusterError(f"{name!r} is no host name: letters, digits, '-' and '.' are")
+            raise ClusterError(f"{name!r} is not a host name: letters, digits, '-' and '.' are")
     _attributes("hlt01", attributes)
     if offered is not None and re.fullmatch(r"\d+-\d+(,\d+-\d+)*", offered) is None:
-        raise ClusterError(f"{offered!r} are no ports: write FIRST-LAST, several with commas")
+        raise ClusterError(f"{offered!r} are not ports: write FIRST-LAST, several with commas")
 
 
 def _attributes(name: str, template: str) -> str:

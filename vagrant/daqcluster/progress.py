@@ -46,7 +46,7 @@ def until(condition: Callable[[], bool], what: str, limit_s: float, say: Say, ch
         check()
         now = time.monotonic()
         if now - began > limit_s:
-            raise TimeoutError(f"waited {limit_s:g} s in vain for {what}")
+            raise TimeoutError(f"gave up after {limit_s:g} s of waiting for {what}")
         if now - told > EVERY_S:
             told = now
             say(f"waiting for {what}")

@@ -77,7 +77,7 @@ class Engine:
             try:
                 made = str(self._api.create_container_from_config(body, name)["Id"])
                 if not _ID.match(made):  # by it we know the container's processes
-                    raise Refused(f"what answers as container engine gives an id that is none: {made[:80]!r}")
+                    raise Refused(f"what answers as container engine gives an invalid id: {made[:80]!r}")
                 return made
             except NotFound as error:
                 raise Waits(

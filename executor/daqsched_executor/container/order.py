@@ -115,7 +115,7 @@ def volume_of(text: str) -> Volume:
         raise Refused(f"volume {text!r} is not understood: HOST_PATH:CONTAINER_PATH[:ro], full paths, is")
     for option in options:
         if option not in VOLUME_OPTIONS:
-            raise Refused(f"volume {text!r}: {option!r} is no option; {', '.join(VOLUME_OPTIONS)} are")
+            raise Refused(f"volume {text!r}: {option!r} is not an option; {', '.join(VOLUME_OPTIONS)} are")
     return Volume(parts[0], parts[1], options)
 
 

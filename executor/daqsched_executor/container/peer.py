@@ -38,5 +38,5 @@ def reach(address: str) -> int:
             who = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}"
             raise Waits(template.format(address=address, who=who, error=error)) from error
     if uid not in (0, os.geteuid()):
-        raise Waits(f"{address} is served by uid {uid}, not by root: that is no engine of this machine")
+        raise Waits(f"{address} is served by uid {uid}, not by root: that is not an engine of this machine")
     return int(pid)

@@ -156,7 +156,7 @@ def _device(order: Order, path: str, policy: Policy) -> str:
             raise Unreadable(sentence(path, error)) from error
         real = os.path.realpath(path)
     if not real.startswith("/dev/"):
-        raise Unreadable(f"{path} leads to {real}, which is no device file below /dev")
+        raise Unreadable(f"{path} leads to {real}, which is not a device file below /dev")
     refuse(policy.device(real))
     return real
 

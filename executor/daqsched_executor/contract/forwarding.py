@@ -42,7 +42,7 @@ NO_ACCESS = Access()
 
 @dataclass(frozen=True)
 class LogFiles:
-    """Log files of a service that is no job: followed by name through rotation, each line (or record) stored once."""
+    """Log files of a service that is not a job: followed by name through rotation, each line (or record) stored once."""
 
     #: ``service.name`` of the lines, as a job's name would be.
     name: str

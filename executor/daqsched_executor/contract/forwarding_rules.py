@@ -43,9 +43,12 @@ def mistakes(config: Forwarding) -> Iterator[Wrong]:
     """Each thing that is wrong, all of them; an empty address of Elasticsearch is none here."""
     for url in config.elasticsearch.split(",") if config.elasticsearch else ():
         if "@" in url:
-            yield "elasticsearch", "user and password do not belong into an address: name their file in user_file"
+            yield "elasticsearch", "user and password must not be in an address: name their file in user_file"
         elif not _NODE.match(url.strip()):
-            yield "elasticsearch", f"{url.strip()!r} is no address of Elasticsearch: write for example http://es1:9200"
+            yield (
+                "elasticsearch",
+                f"{url.strip()!r} is not an address of Elasticsearch: write for example http://es1:9200",
+            )
     if config.index and not _INDEX.match(config.index):
         sentence = "small letters, digits, '.', '_', '-', a letter or digit first, at most 100"
         yield "index", f"{config.index!r} can't begin an index's name: {sentence}"
@@ -78,13 +81,13 @@ def mistakes(config: Forwarding) -> Iterator[Wrong]:
 def _files(inside: str, files: LogFiles) -> Iterator[Wrong]:
     if not _NAME.match(files.name):
         sentence = "a letter or digit, then letters, digits, '_', '.', '@', '-', at most 100"
-        yield f"{inside}.name", f"{files.name!r} is no service's name: {sentence}"
+        yield f"{inside}.name", f"{files.name!r} is not a valid name for a service: {sentence}"
     if not files.paths:
         yield f"{inside}.paths", "names no file"
     for path in files.paths:
         yield from _absolute(f"{inside}.paths", path)
     if files.time and "%" not in files.time and files.time not in TIMES:
-        yield f"{inside}.time", f"{files.time!r} is no strptime format and none of {', '.join(TIMES)}"
+        yield f"{inside}.time", f"{files.time!r} is neither a strptime format nor one of {', '.join(TIMES)}"
     for letter in re.findall(r"%(.?)", files.time):
         if not letter or letter not in DIRECTIVES:
             known = " ".join(f"%{one}" for one in DIRECTIVES)
@@ -94,21 +97,21 @@ def _files(inside: str, files: LogFiles) -> Iterator[Wrong]:
         try:
             groups = re.compile(text).groupindex
         except (re.error, OverflowError) as error:
-            yield f"{inside}.{field}", f"{text!r} is no regular expression: {error}"
+            yield f"{inside}.{field}", f"{text!r} is not a regular expression: {error}"
             continue
         if text in presets or not text:
             continue
         if _PRESET.match(text):
-            yield f"{inside}.{field}", f"{text!r} is none of {', '.join(presets)}"
+            yield f"{inside}.{field}", f"{text!r} is not one of {', '.join(presets)}"
         elif field == "level" and "level" not in groups:
             yield f"{inside}.level", f"{text!r} has no group of the name level: write (?P<level>...)"
     try:
         codecs.lookup(files.charset)
     except LookupError:
-        yield f"{inside}.charset", f"{files.charset!r} is no charset that Python knows: for example latin-1"
+        yield f"{inside}.charset", f"{files.charset!r} is not a charset that Python knows: for example latin-1"
     for name in files.labels:
         if not name or "." in name:
-            yield f"{inside}.labels", f"{name!r} is no label's name: not empty, and no dot"
+            yield f"{inside}.labels", f"{name!r} is not a valid name for a label: not empty, and no dot"
 
 
 def _socket(name: str, told: Union[Syslog, JsonLines], ports: tuple[str, ...]) -> Iterator[Wrong]:
@@ -117,7 +120,7 @@ def _socket(name: str, told: Union[Syslog, JsonLines], ports: tuple[str, ...]) -
         if not 0 <= number < 65536:
             yield f"{name}.{port}", f"must be from 1 to 65535, or 0 for none, not {number}"
     if not _ADDRESS.match(told.address):
-        yield f"{name}.address", f"{told.address!r} is no address of this machine: write for example 0.0.0.0 or ::"
+        yield f"{name}.address", f"{told.address!r} is not an address of this machine: write for example 0.0.0.0 or ::"
     if not 0 < told.buffer < inf:
         yield f"{name}.buffer", f"must be more than 0 MiB, not {told.buffer:g}"
 
@@ -126,12 +129,12 @@ def _journal(journal: Journal) -> Iterator[Wrong]:
     yield from _absolute("journal.directory", journal.directory)
     for unit in journal.units:
         if not unit or re.search(r"\s", unit):
-            yield "journal.units", f"{unit!r} is no unit's name: write for example sshd.service"
+            yield "journal.units", f"{unit!r} is not the name of a unit: write for example sshd.service"
 
 
 def _word(field: str, word: str, words: tuple[str, ...]) -> Iterator[Wrong]:
     if word not in words:
-        yield field, f"{word!r} is none of {', '.join(words)}"
+        yield field, f"{word!r} is not one of {', '.join(words)}"
 
 
 def _absolute(field: str, path: str) -> Iterator[Wrong]:

@@ -153,7 +153,9 @@ def _check(value: Any, what: str) -> None:
     for name, entry in value.__dataclass_fields__.items():
         fits = _FITS.get(entry.type)
         if fits is not None and not fits(getattr(value, name)):
-            raise ContractError(f"{what} has a {name} that is no {entry.type}: {str(getattr(value, name))[:100]!r}")
+            raise ContractError(
+                f"{what} has a {name} that is not of type {entry.type}: {str(getattr(value, name))[:100]!r}"
+            )
 
 
 #: What an `Order` may ask for. retry: start now, whatever the back-off; snooze and wake: whether checks lead to anything;

@@ -92,7 +92,7 @@ class Stream:
         if not can_be_path(stream.path):
             raise ContractError(f"{what}: no file can have its path")
         if not all(isinstance(value, str) for value in stream.labels.values()):
-            raise ContractError(f"{what}: a label is no text")
+            raise ContractError(f"{what}: a label is not text")
         return stream
 
 

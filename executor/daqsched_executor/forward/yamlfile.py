@@ -60,7 +60,7 @@ def parse(text: str) -> Forwarding:
     parts = [(f"files[{one.name}]", one.hosts) for one in config.files]
     parts += [(name, getattr(config, name).hosts) for name in ("syslog", "json", "journal")]
     found += [
-        (f"{inside}.hosts", "this file is of one machine; hosts belong into a job file") for inside, at in parts if at
+        (f"{inside}.hosts", "this file is of one machine; hosts belong in a job file") for inside, at in parts if at
     ]
     if found:
         raise Wrong(*sorted((_line(lines, field), f"{field}: {sentence}") for field, sentence in found))

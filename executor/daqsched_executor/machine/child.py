@@ -35,7 +35,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: What exec says for a file that is there and executable and yet no program.
 EXEC_SENTENCES = {
     errno.ENOENT: "{path} is there, but the interpreter in its first line, or its loader, is missing",
-    errno.ENOEXEC: "{path} is no program: not a binary of this machine, and without a #! line",
+    errno.ENOEXEC: "{path} is not a program: neither a binary of this machine nor a script with a #! line",
     errno.EACCES: "{path} may not be executed by this user (a mount with noexec?)",
     errno.ETXTBSY: "{path} is being written to",
     errno.E2BIG: "{path}: the job's arguments and environment are too large",

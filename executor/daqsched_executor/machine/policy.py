@@ -82,7 +82,7 @@ class Policy(NamedTuple):
         if self.engines is None:
             if address.startswith("unix://"):
                 return ""
-            return f"{address} is no engine of this machine: {POLICY} has to name it (engines = {address})"
+            return f"{address} is not an engine of this machine: {POLICY} has to name it (engines = {address})"
         return "" if address in self.engines else self._no("engines", f"{address} may not be used", self.engines)
 
     def network(self, name: str) -> str:
@@ -156,17 +156,19 @@ def _check(word: str, values: tuple[str, ...], where: str) -> None:
             raise ValueError(f"{where}: {word}: {value[:60]!r} has a blank in it: values are parted by commas")
         path, colon, option = value.partition(":")
         if word == "volumes" and (not path.startswith("/") or (colon and option not in ("ro", "rw"))):
-            raise ValueError(f"{where}: volumes: {value[:60]!r} is no full path, with ':ro' or ':rw' after it or not")
+            raise ValueError(
+                f"{where}: volumes: {value[:60]!r} is not a full path, with ':ro' or ':rw' after it or not"
+            )
         if word == "devices" and not value.startswith("/dev/"):
-            raise ValueError(f"{where}: devices: {value[:60]!r} is no device file: '/dev/...' is")
+            raise ValueError(f"{where}: devices: {value[:60]!r} is not a device file: '/dev/...' is")
         if word == "engines" and "://" not in value:
-            raise ValueError(f"{where}: engines: {value[:60]!r} is no address: 'unix:///run/docker.sock' is one")
+            raise ValueError(f"{where}: engines: {value[:60]!r} is not an address: 'unix:///run/docker.sock' is one")
 
 
 def _read(path: str) -> str:
     """The text of a file that nobody can have changed but root, or the account that we are. Raises ValueError, OSError."""
     if not path.startswith("/"):
-        raise ValueError(f"{POLICY_VARIABLE} is no full path: {path!r}")
+        raise ValueError(f"{POLICY_VARIABLE} is not a full path: {path!r}")
     parts = [part for part in path.split("/") if part]
     place, folder = "/", os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

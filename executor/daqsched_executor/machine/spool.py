@@ -105,7 +105,7 @@ def _folder_of_ours(path: str, mode: int, within: int | None, made: bool) -> int
         opened = os.open(path, _FOLDER, dir_fd=within)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise OSError(error.errno, "is no folder (a symbolic link is not followed)", path) from error
+            raise OSError(error.errno, "is not a folder (a symbolic link is not followed)", path) from error
         raise
     try:
         found = os.fstat(opened)
@@ -134,7 +134,7 @@ def open_regular(name: str, within: int | None, flags: int = os.O_RDONLY, inode:
 def check_regular(found: os.stat_result, name: str, inode: int = 0) -> None:
     """Raises OSError where that is no regular file, or another one than it must be."""
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "is no regular file", name)
+        raise OSError(errno.EINVAL, "is not a regular file", name)
     if inode and found.st_ino != inode:
         raise OSError(errno.ESTALE, "is another file than the one that was handed over", name)
 

@@ -358,7 +358,7 @@ class Run:
         """Make the job's lines known to the forwarder; returns why that cannot be, which is no reason not to run."""
         spool = self._environ[SPOOL_VARIABLE]
         if not spool:
-            return "the lines are not forwarded: this is no Mesos sandbox, and DAQSCHED_SPOOL is not set"
+            return "the lines are not forwarded: this is not a Mesos sandbox, and DAQSCHED_SPOOL is not set"
         try:
             self._registered = register(spool, self._sandbox, self._files, payload, self._kernel.now().wall)
         except OSError as error:

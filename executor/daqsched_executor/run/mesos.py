@@ -166,7 +166,7 @@ class Link(MesosExecutorDriver):
             if mask & READ and not stream.read():
                 return self._lose("the agent ended the connection")
         except Exception as error:  # pymesos raises RuntimeError for any answer that is not a subscription
-            self._lose(f"the agent's answer is no use: {error}")
+            self._lose(f"the agent's answer can't be used: {error}")
             if UNKNOWN in str(error):
                 why = "the agent, which does not know this executor: it came back under a new agent id"
                 self._happen(StopAsked(why, leave_s=SHUTDOWN_MARGIN_S / 2))
@@ -259,7 +259,7 @@ class Link(MesosExecutorDriver):
         try:
             self._happen(Ordered(Order.from_json(a2b_base64(event.get("data", "")))))
         except (ContractError, ValueError) as error:
-            self._log.say(f"ignored: a message of the framework that is no order: {error}")
+            self._log.say(f"ignored: a message of the framework that is not an order: {error}")
 
     def on_error(self, event: Any) -> None:
         """The agent does not want us (any longer)."""

@@ -162,5 +162,5 @@ class NotifySocket:
     def _refuse(self, pid: int, uid: int) -> None:
         self._refused += 1
         if self._refused in (1, 10, 100, 1000) or self._refused % 10000 == 0:
-            who = f"pid {pid}, which is no process of the program (uid {uid})"
+            who = f"pid {pid}, which is not a process of the program (uid {uid})"
             self._say(f"NOTIFY_SOCKET: a message of {who}, is not heard ({self._refused} so far)")

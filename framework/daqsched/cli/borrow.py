@@ -45,7 +45,7 @@ def borrow(path: Path, host: str, job: str, command: Sequence[str], raw: bool) -
         sys.exit(130)
     say(f"{job}@{host}: {last}", err=True)
     if "exit code 0" not in last:
-        raise NotRunning(f"{job} did not end well")
+        raise NotRunning(f"{job} failed")
 
 
 def _follow(client: Any, job: str, host: str, shown: dict[str, Printing]) -> str:

@@ -16,7 +16,7 @@ from daqsched.settings import is_place, state_dir
 
 def _page(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if value and not value.startswith(("http://", "https://")):
-        raise click.BadParameter(f"{value!r} is no page: write http://HOST... or https://HOST...")
+        raise click.BadParameter(f"{value!r} is not a web page: write http://HOST... or https://HOST...")
     return value
 
 

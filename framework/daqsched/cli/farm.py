@@ -243,7 +243,7 @@ def status(path: Path, select: Sequence[str], wide: bool, then: str, as_json: bo
 
     answer = connect(path).status(select, moment(then, time.time()) if then else 0.0)
     if select and not answer.rows:
-        raise UserError(f"no job fits {' '.join(select)}: `daqsched status` lists them")
+        raise UserError(f"no job matches {' '.join(select)}: `daqsched status` lists them")
     if as_json:
         print_json(answer)
     else:

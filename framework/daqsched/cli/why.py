@@ -29,7 +29,7 @@ def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
 
     answer = connect(path).why(select, most)
     if select and not answer.chosen:
-        raise UserError(f"no job and no host fits {' '.join(select)}: `daqsched status` lists them")
+        raise UserError(f"no job or host matches {' '.join(select)}: `daqsched status` lists them")
     if as_json:
         print_json(answer)
     else:

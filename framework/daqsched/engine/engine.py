@@ -154,7 +154,7 @@ class Engine(Farm):
             self.illegal_moves += 1
             story = [f"{_move(one)} by {one.cause}" for one in self.stories.of(change.key)]
             self._illegal(
-                f"{change.key[0]}@{change.key[1]}: {_move(change)} by {change.cause} is a move that there is not: a bug, please "
+                f"{change.key[0]}@{change.key[1]}: {_move(change)} by {change.cause} is an illegal transition: a bug, please "
                 f"report it; before: {'; '.join(story) or 'nothing'}"
             )
 
@@ -210,7 +210,7 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
         farm.doubt_at = float("inf")
         for one in farm.by_task.values():
             if one.task.confirmed < farm.registered_at:
-                farm.touched[one.key] = "no word of the master"
+                farm.touched[one.key] = "no message from the master"
     asked = []
     while farm.timers and farm.timers[0][0] <= now:
         _, key = heapq.heappop(farm.timers)

@@ -67,7 +67,7 @@ def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
     """One of its jobs runs once, with nobody to come after or before it."""
     instance = farm.instances.get((event.job, event.host))
     if instance is None or instance.job is None:
-        raise Refused(f"{event.job} is no job of {event.host}: `daqsched status @{event.host}` lists them")
+        raise Refused(f"{event.job} is not a job of {event.host}: `daqsched status @{event.host}` lists them")
     if instance.record.borrow is not None:
         raise Refused(f"{instance} is run by hand already, by {instance.record.borrow.user}")
     if not instance.aside:
@@ -112,7 +112,7 @@ def given_back(farm: Farm, instance: Instance, now: float) -> None:
     """What ran by hand has ended: the instance is the job file's again."""
     record = instance.record
     record.borrow, record.done, record.failures, record.due = None, "", 0, 0.0
-    farm.note(f"{instance}: what ran by hand has ended: {record.last_end or 'it never began'}")
+    farm.note(f"{instance}: what ran by hand has ended: {record.last_end or 'it never started'}")
     farm.dirty[instance.key] = None
     job = farm.job(instance.name)
     if job is None or instance.host not in farm.hosts_of(job):

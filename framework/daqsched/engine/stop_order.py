@@ -1,4 +1,4 @@
-"""In which order tasks end: one that others come after ends when those of them that are to end, too, have ended.
+"""In which order tasks end: a task with dependents stops once those of them that are to end, too, have ended.
 
 A stop of everything ends what depends on others first, as a start begins with what others depend on. Who is not to end
 is not waited for, nor is anybody on a host that does not answer.

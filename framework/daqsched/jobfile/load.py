@@ -254,7 +254,7 @@ def _wrong_together(jobs: Sequence[Any], path: Path, tree: ast.Module) -> Iterat
     first: dict[str, Job] = {}
     for job in jobs:
         if not isinstance(job, Job):
-            sentence = f"jobs holds {type(job).__name__} {shown(job)}, which is no Job(...)"
+            sentence = f"jobs holds {type(job).__name__} {shown(job)}, which is not a Job(...)"
             yield JobFileError(str(path), _line_of_name(tree, "jobs"), sentence)
         elif first.setdefault(job.name, job) is not job:
             line = first[job.name].lines[0]

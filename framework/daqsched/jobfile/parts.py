@@ -138,7 +138,7 @@ class Logging:
     when_full: str = "oldest"
     #: On each machine, a file whose first word is the number of the current run, for ``labels.run``.
     run_file: str = ""
-    #: Log files of services that are no jobs: one `LogFiles`, or a list.
+    #: Log files of services that are not jobs: one `LogFiles`, or a list.
     files: Union[LogFiles, Sequence[LogFiles]] = ()
     #: Syslog that others send to the machines.
     syslog: Syslog = Syslog()

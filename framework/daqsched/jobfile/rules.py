@@ -51,7 +51,7 @@ def check_job(job: JobSpec) -> None:
     if size_of(job) > JOB.most:
         raise JobError(f"the job has {size_of(job):,} bytes as JSON, at most {JOB.most:,.0f} are allowed", "name")
     if not _NAME.match(job.name):
-        raise JobError(f"{job.name!r} is no job name: it {_NAME_RULE}", "name")
+        raise JobError(f"{job.name!r} is not a valid job name: it {_NAME_RULE}", "name")
     if job.name == FORWARDER:
         raise JobError(f"{FORWARDER!r} is the name of the job that forwards the lines: choose another", "name")
     _check_command(job.argv, "command")
@@ -68,12 +68,12 @@ def check_job(job: JobSpec) -> None:
     _check_ports(job)
     for name in job.env:
         if not _VARIABLE.match(name):
-            raise JobError(f"{name!r} is no name for an environment variable: no '=', no blank", "env")
+            raise JobError(f"{name!r} is not a valid name for an environment variable: no '=', no blank", "env")
         if name in _OWN_VARIABLES:
             raise JobError(f"{name} is daqsched's own: it tells the program who it is", "env")
     for name in job.limits:
         if name not in _LIMITS:
-            raise JobError(f"{name!r} is no limit{did_you_mean(name, _LIMITS)}", "limits")
+            raise JobError(f"{name!r} is not a limit{did_you_mean(name, _LIMITS)}", "limits")
     if job.output not in OUTPUTS:
         raise JobError(f"{job.output!r} is not an output: one of {', '.join(OUTPUTS)}", "output")
     _check_restart(job)
@@ -88,7 +88,7 @@ def check_job(job: JobSpec) -> None:
         names.add(one.name)
     for name, argv in job.actions.items():
         if not _NAME.match(name):
-            raise JobError(f"{name!r} is no name for an action: it {_NAME_RULE}", "actions")
+            raise JobError(f"{name!r} is not a valid name for an action: it {_NAME_RULE}", "actions")
         _check_command(argv, f"actions[{name}]")
     _check_positive(job.action_timeout_s, "action_timeout_s")
     if job.name in job.after:
@@ -176,14 +176,14 @@ _FILLED: tuple[tuple[str, Callable[[str], object], str], ...] = (
     (
         "].port",
         lambda text: whole(text) in range(65536),
-        "is no port: a number, or the name of one of the job's",
+        "is not a port: a number, or the name of one of the job's",
     ),
     (
         "container.volumes",
         _VOLUME.match,
-        "is no volume: write '/ON/THE/HOST:/IN/THE/CONTAINER', and ':ro', ':slave' after it",
+        "is not a volume: write '/ON/THE/HOST:/IN/THE/CONTAINER', and ':ro', ':slave' after it",
     ),
-    ("container.image", lambda text: text and not re.search(r"\s", text), "is no image's name"),
+    ("container.image", lambda text: text and not re.search(r"\s", text), "is not the name of an image"),
 )
 
 
@@ -197,7 +197,7 @@ def _check_ports(job: JobSpec) -> None:
     for name, number in job.ports.items():
         if not _PORT_NAME.match(name):
             raise JobError(
-                f"{name!r} is no name for a port: a letter, then letters, digits, '_', '-'", "resources.ports"
+                f"{name!r} is not a valid name for a port: a letter, then letters, digits, '_', '-'", "resources.ports"
             )
         if not 0 <= number < 65536:
             raise JobError(f"{name!r} must be from 1 to 65535, or 0 for any, not {number}", "resources.ports")
@@ -208,21 +208,23 @@ def _check_ports(job: JobSpec) -> None:
 def _check_restart(job: JobSpec) -> None:
     restart = job.restart
     if restart.policy not in RESTART_POLICIES:
-        raise JobError(f"{restart.policy!r} is no policy: one of {', '.join(RESTART_POLICIES)}", "restart.policy")
+        raise JobError(
+            f"{restart.policy!r} is not a restart policy: one of {', '.join(RESTART_POLICIES)}", "restart.policy"
+        )
     if not 1 <= restart.factor < inf:
         raise JobError(f"must be at least 1, not {restart.factor:g}", "restart.factor")
     for field in ("delay_s", "cap_s", "reset_s", "budget", "window_s", "give_up"):
         _check_amount(getattr(restart, field), f"restart.{field}")
     for code in restart.success_codes:
         if not 0 <= code <= 255:
-            raise JobError(f"{code} is no exit code: they are from 0 to 255", "restart.success_codes")
+            raise JobError(f"{code} is not an exit code: they are from 0 to 255", "restart.success_codes")
 
 
 def _check_stop(job: JobSpec) -> None:
     stop = job.stop
     for field, signal in (("signal", stop.signal), ("second_signal", stop.second_signal or "KILL")):
         if signal not in _SIGNALS:
-            raise JobError(f"{signal!r} is no signal: one of {' '.join(sorted(_SIGNALS))}", f"stop.{field}")
+            raise JobError(f"{signal!r} is not a signal: one of {' '.join(sorted(_SIGNALS))}", f"stop.{field}")
     _check_amount(stop.grace_s, "stop.grace_s")
     _check_amount(stop.second_grace_s, "stop.second_grace_s")
     _check_positive(stop.hook_timeout_s, "stop.hook_timeout_s")
@@ -231,11 +233,11 @@ def _check_stop(job: JobSpec) -> None:
 def _check_check(one: CheckSpec) -> None:
     inside = f"check[{one.name}]"
     if one.kind not in CHECK_KINDS:
-        raise JobError(f"{one.kind!r} is no kind of check: one of {', '.join(CHECK_KINDS)}", f"{inside}.kind")
+        raise JobError(f"{one.kind!r} is not a kind of check: one of {', '.join(CHECK_KINDS)}", f"{inside}.kind")
     if not _NAME.match(one.name):
-        raise JobError(f"{one.name!r} is no name for a check: it {_NAME_RULE}", f"{inside}.name")
+        raise JobError(f"{one.name!r} is not a valid name for a check: it {_NAME_RULE}", f"{inside}.name")
     if one.unhealthy not in UNHEALTHY_WORDS:
-        raise JobError(f"{one.unhealthy!r} is none of {', '.join(UNHEALTHY_WORDS)}", f"{inside}.unhealthy")
+        raise JobError(f"{one.unhealthy!r} is not one of {', '.join(UNHEALTHY_WORDS)}", f"{inside}.unhealthy")
     if one.kind == "command":
         _check_command(one.argv, f"{inside}.command")
     if one.kind in ("tcp", "http") and one.port in (0, "0", ""):
@@ -247,11 +249,11 @@ def _check_check(one: CheckSpec) -> None:
     if one.kind == "file" and not one.path:
         raise JobError("is empty", f"{inside}.path")
     if one.stream not in ("", STDOUT, STDERR):
-        raise JobError(f"{one.stream!r} is none of {STDOUT}, {STDERR}; empty: both", f"{inside}.stream")
+        raise JobError(f"{one.stream!r} is not one of {STDOUT}, {STDERR}; empty: both", f"{inside}.stream")
     try:
         re.compile(one.pattern.encode())
     except (re.error, OverflowError) as error:
-        raise JobError(f"{one.pattern!r} is no regular expression: {error}", f"{inside}.pattern") from error
+        raise JobError(f"{one.pattern!r} is not a regular expression: {error}", f"{inside}.pattern") from error
     (_check_positive if one.kind in ("output", "file") else _check_amount)(one.silence_s, f"{inside}.silence_s")
     _check_amount(one.grace_s, f"{inside}.grace_s")
     _check_positive(one.interval_s, f"{inside}.interval_s")
@@ -266,12 +268,12 @@ def _check_container(job: JobSpec) -> None:
         return
     for path in container.devices:
         if not path.startswith("/dev/"):
-            raise JobError(f"{path!r} is no device file: '/dev/...' is", "container.devices")
+            raise JobError(f"{path!r} is not a device file: '/dev/...' is", "container.devices")
     if not container.network or re.search(r"\s", container.network):
-        raise JobError(f"{container.network!r} is no network: host, none, bridge, or a name", "container.network")
+        raise JobError(f"{container.network!r} is not a network: host, none, bridge, or a name", "container.network")
     if container.engine and not _ENGINE.match(container.engine):
         raise JobError(
-            f"{container.engine!r} is no address of an engine: write for example 'unix:///run/docker.sock'",
+            f"{container.engine!r} is not the address of an engine: write for example 'unix:///run/docker.sock'",
             "container.engine",
         )
     for name in _NOT_IN_CONTAINERS.intersection(job.limits):

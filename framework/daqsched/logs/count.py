@@ -158,7 +158,7 @@ def groups_of(by: Sequence[str], answer: Mapping[str, Any]) -> tuple[list[Group]
         values = [bucket.key.get(name) for name in by]
         time = bucket.key.get("time") or 0
         if isinstance(time, str):
-            raise msgspec.ValidationError(f"{time!r} is no time")
+            raise msgspec.ValidationError(f"{time!r} is not a time")
         groups.append(Group(tuple(NONE if one is None else str(one) for one in values), bucket.doc_count, time / 1000))
     return groups, found.after_key if len(groups) == PAGE else None
 

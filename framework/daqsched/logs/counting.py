@@ -67,7 +67,7 @@ def count(
 def _total(client: Elastic, wanted: Wanted, prefix: str) -> int:
     answer = client.search(prefix, query=query(wanted), size=0, track_total_hits=True)
     if answer.hits.total is None:
-        raise Unreachable(f"what answers at {client.nodes} is no Elasticsearch: it counts no lines")
+        raise Unreachable(f"what answers at {client.nodes} is not Elasticsearch: it counts no lines")
     return answer.hits.total.value
 
 

@@ -103,7 +103,7 @@ def rows(lines: Iterable[str], path: str) -> Iterator[StoredLetter]:
         try:
             row = msgspec.json.decode(line, type=_Row)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-            raise UserError(f"{path}:{number}: this is no dead letter of a forwarder: {error}") from error
+            raise UserError(f"{path}:{number}: this is not a dead letter of a forwarder: {error}") from error
         text = _texts(row.document)
         names = text("host", "name"), text("service", "name"), text("daqsched", "stream")
         original = json.dumps(row.document)
@@ -127,7 +127,11 @@ def replay(
             continue
         document = _document(one.original)
         if document is None or not one.target.startswith(f"{prefix}-"):
-            why = "event.original is no document" if document is None else f"{one.target} is no index of {prefix}-*"
+            why = (
+                "event.original is not a document"
+                if document is None
+                else f"{one.target} is not an index of {prefix}-*"
+            )
             again.append((one, why))
             continue
         whole.append(one)
@@ -144,7 +148,7 @@ def replay(
             there, stored = there + (status == 409), stored + (status != 409)
             settled.append(one)
         elif status == 429 or status >= 500:
-            raise Unreachable(f"Elasticsearch has no time: {why}; call it again")
+            raise Unreachable(f"Elasticsearch is too busy: {why}; call it again")
         else:
             again.append((one, why))
     dead = [json.dumps({"delete": {"_index": one.place, "_id": one.id}}) for one in settled if one.place]
@@ -203,7 +207,7 @@ def _bulk(client: Elastic, body: list[str], verb: str, count: int) -> tuple[list
     items = [item.get(verb) for item in client.read(answer.body, _Items).items]
     known = [item for item in items if item is not None]
     if len(known) != count:
-        raise Unreachable(f"what answers at {client.nodes} is no Elasticsearch: it does not tell of each document")
+        raise Unreachable(f"what answers at {client.nodes} is not Elasticsearch: it does not tell of each document")
     return [item.status for item in known], [_why(item) for item in known]
 
 

@@ -119,7 +119,7 @@ class Elastic:
             return Answer(response.meta.status, response.body)
         except UnsupportedProductError as error:
             raise Unreachable(
-                f"what answers at {self.nodes} is no Elasticsearch: it does not say that it is"
+                f"what answers at {self.nodes} is not Elasticsearch: it does not say that it is"
             ) from error
         except ApiError as error:
             status, answer = error.meta.status, error.body
@@ -130,11 +130,11 @@ class Elastic:
             raise Unreachable(f"Elasticsearch at {self.nodes} does not answer: {words}") from error
         why = _why(answer)
         if status == 401:
-            raise Refused(f"Elasticsearch at {self.nodes} does not know us: {why}")
+            raise Refused(f"Elasticsearch at {self.nodes} rejects our credentials: {why}")
         if status == 429 or status >= 500:
-            raise _Busy(f"Elasticsearch at {self.nodes} has no time: {why or f'status {status}'}", status)
+            raise _Busy(f"Elasticsearch at {self.nodes} is too busy: {why or f'status {status}'}", status)
         if status < 400:
-            raise Unreachable(f"what answers at {self.nodes} is no Elasticsearch: status {status}")
+            raise Unreachable(f"what answers at {self.nodes} is not Elasticsearch: status {status}")
         return Answer(status, answer, f"{status} {why}")
 
     def read(self, body: bytes, kind: type[Kind]) -> Kind:
@@ -148,7 +148,7 @@ class Elastic:
         try:
             yield
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise Unreachable(f"what answers at {self.nodes} is no Elasticsearch: {short(str(error))}") from error
+            raise Unreachable(f"what answers at {self.nodes} is not Elasticsearch: {short(str(error))}") from error
 
     # ------------------------------------------------------------------ searching
 
@@ -237,7 +237,7 @@ def pages(
         left = None if left is None else left - len(hits)
         last = hits[-1].get("sort")
         if not last or last == after:
-            raise Unreachable(f"what answers at {elastic.nodes} is no Elasticsearch: its pages do not go on")
+            raise Unreachable(f"what answers at {elastic.nodes} is not Elasticsearch: its pages do not go on")
         after = last
 
 

@@ -161,9 +161,9 @@ def node_config(url: str, timeout_s: float) -> NodeConfig:
     try:
         node = httpx.URL(url.strip())
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise UserError(f"{url!r} is no address of Elasticsearch: {error}") from error
+        raise UserError(f"{url!r} is not an address of Elasticsearch: {error}") from error
     if node.scheme not in ("http", "https") or not node.host:
-        raise UserError(f"{url!r} is no address of Elasticsearch: write for example http://es1:9200")
+        raise UserError(f"{url!r} is not an address of Elasticsearch: write for example http://es1:9200")
     return NodeConfig(
         node.scheme,
         node.host,

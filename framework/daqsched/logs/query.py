@@ -52,7 +52,7 @@ def levels_from(words: Sequence[str]) -> tuple[str, ...]:
         plain = name[1:] if name.startswith("=") else name
         level = LEVELS.get(plain.upper(), plain.lower())
         if level not in ORDER:
-            raise UserError(f"{plain!r} is no level: there are {', '.join(ORDER)}")
+            raise UserError(f"{plain!r} is not a level: there are {', '.join(ORDER)}")
         levels.append(level)
     if len(names) == 1 and not names[0].startswith("="):
         return ORDER[ORDER.index(levels[0]) :]

@@ -122,19 +122,17 @@ class StoredSource:
         from daqsched.logs import search
 
         if self.lacking():
-            return "no line fits among those that Elasticsearch could look at"
+            return "no line matches among those that Elasticsearch could look at"
         words, hosts = self._wanted.words, self._wanted.hosts
         names = shlex.join([*words, *(word for host in hosts for word in ("--host", host))])
         newest = search.tail(self._client, Wanted(words=words, hosts=hosts), 1, self._index)
         if newest:
             of = f"of {names}" if names else "of all"
-            return (
-                f"no line fits; the newest {of} is of {_seen(newest[0])} (daqsched logs {names}{' ' * bool(names)}-n 1)"
-            )
+            return f"no line matches; the newest {of} is of {_seen(newest[0])} (daqsched logs {names}{' ' * bool(names)}-n 1)"
         newest = search.tail(self._client, Wanted(), 1, self._index) if names else []
         if newest:
             return (
-                f"no line fits: there is none of {names} at all, daqsched status lists the jobs; the newest of others is of "
+                f"no line matches: nothing of {names} is stored, daqsched status lists the jobs; the newest of others is of "
                 f"{_seen(newest[0])}"
             )
         return (
@@ -206,7 +204,7 @@ class SandboxSource:
 
     def nothing(self) -> str:
         """As `Source.nothing`."""
-        return "no line fits: daqsched status shows which jobs run; what Mesos has collected is gone"
+        return "no line matches: daqsched status shows which jobs run; what Mesos has collected is gone"
 
     def lacking(self, begin: Optional[float] = None) -> list[str]:
         """As `Source.lacking`: what could not be read was told at once."""

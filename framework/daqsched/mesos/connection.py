@@ -116,7 +116,7 @@ class Mesos(pymesos.Scheduler):
         elif isinstance(command, commands.Suppress):
             self._call("SUPPRESS")
         else:
-            raise AssertionError(f"{command!r} is nothing for Mesos")
+            raise AssertionError(f"{command!r} can't be sent to Mesos")
 
     def infos(self, command: commands.Launch) -> list[Mapping[str, Any]]:
         """What is to be launched; a task that can't be put into words fails, and the others do not wait for it."""

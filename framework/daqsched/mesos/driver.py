@@ -162,7 +162,7 @@ class Driver(pymesos.MesosSchedulerDriver, Patient):
     def change_master(self, master: Optional[str]) -> None:
         """The master is at another address, which ZooKeeper or another master may have made up."""
         if master is not None and not is_address(master):
-            logger.error("not connected: %r is no HOST:PORT of a master", brief(master))
+            logger.error("not connected: %r is not the HOST:PORT of a master", brief(master))
             master = None
         super().change_master(master)
 

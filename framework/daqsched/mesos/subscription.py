@@ -133,7 +133,7 @@ class Connection(pymesos.process.Connection):
             # we may be the ones who slept; but who drips is as good as silent
             asleep = time.monotonic() - self._looked > 2 * _LOOKS_S and Poll.select([self._sock], [], [], 0)[0]
             if not asleep:
-                self.fail(f"not a word from it for {driver.patience_s:.0f} s")
+                self.fail(f"no message from it for {driver.patience_s:.0f} s")
         self._looked = time.monotonic()
         return bool(self._failed) or super().want_write()
 
@@ -189,7 +189,7 @@ class Connection(pymesos.process.Connection):
         if status == HTTPStatus.TEMPORARY_REDIRECT:
             place = re.sub(r"\A(?:https?:)?//|/.*", "", str(headers.get("LOCATION", ""))[:1000])
             if not is_address(place):
-                return f"it names another leader, at {brief(place)!r}, which is no HOST:PORT"
+                return f"it names another leader, at {brief(place)!r}, which is not HOST:PORT"
             self._driver.change_master(place)
             return _WORDS[status]
         if status in FOR_GOOD:

@@ -127,7 +127,7 @@ class Reception:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
-            self.tell("no connection can be taken in: %s", error.strerror)
+            self.tell("no connection can be accepted: %s", error.strerror)
             self.room.drop()
             # it would be asked again at once
             loop.remove_reader(self._listener)

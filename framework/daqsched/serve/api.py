@@ -163,7 +163,7 @@ class Api:
         def answer(engine: Engine, now: float) -> PreflightAnswer:
             found = engine.preflights.made.get(id)
             if found is None:
-                raise Unreachable("this preflight is not known (any more), the daemon was started anew: ask again")
+                raise Unreachable("this preflight is unknown, the daemon was restarted: ask again")
             return PreflightAnswer(engine.version, found.answer(lambda ask: why_waiting(engine, ask)))
 
         await self._news(request)
@@ -189,13 +189,13 @@ class Api:
         known = await self._ask(lambda engine, now: tuple(engine.instances))
         keys = await chosen_of(self._choosing, whose(request), select, known)
         if not keys:
-            raise UserError(f"no job fits {some(select, ' ')}: `daqsched status` lists them")
+            raise UserError(f"no job matches {some(select, ' ')}: `daqsched status` lists them")
         return keys
 
     async def order(self, request: Request) -> OrderAnswer:
         body = await body_of(request, OrderRequest)
         if body.kind not in ORDER_KINDS:
-            raise UserError(f"{body.kind!r} is nothing to ask for: one of {', '.join(ORDER_KINDS)}")
+            raise UserError(f"{body.kind!r} can't be asked for: one of {', '.join(ORDER_KINDS)}")
         keys = await self._chosen(request, body.select)
         id = body.id or secrets.token_hex(4)
         order = Order(id, body.kind, user_of(request), body.name, body.until, body.message)

@@ -47,7 +47,7 @@ class Entry:
     uid: int
     gid: int
     pid: int
-    #: ``socket``, or ``peer`` with the spare's name and address in ``via``, or only the address of who could not show to be one.
+    #: ``socket``, or ``peer`` with the standby's name and address in ``via``, or only the address of who could not show to be one.
     door: str
     via: str
     operation: str

@@ -108,9 +108,9 @@ class ConnectionBudget:
         who have no more than one under way: not even many callers together keep another out."""
         total, own = sum(self._answers.values()), self._answers[caller]
         if own >= self.limits.each:
-            return f"the daemon answers {own} requests of yours at present, which is as many as it may: try again"
+            return f"the daemon answers {own} requests of yours at present, which is its limit: try again"
         if total >= self.limits.answers or (own > 1 and total >= self.limits.answers * 3 // 4):
-            return f"the daemon answers {total} requests at present, which is as many as it may: try again"
+            return f"the daemon answers {total} requests at present, which is its limit: try again"
         self._answers[caller] += 1
         return ""
 

@@ -1,4 +1,4 @@
-"""`daqsched serve` as one of several on one state in ZooKeeper: it stands for election, leads or spares, and steps down.
+"""`daqsched serve` as one of several on one state in ZooKeeper: it stands for election, leads or stands by, and steps down.
 
 A session with ZooKeeper is one candidacy. Who is first leads a term (`term`), which begins by taking the state for its own
 and reading it, and ends when that is in doubt: before the lease on the session has run out nobody else can begin, after it
@@ -39,7 +39,7 @@ SOON_S = 30 * 86400.0
 #: The node that names the framework.
 FRAMEWORK = "values/framework"
 
-#: How often a spare looks at the election although it heard of no change, and a pause before the next candidacy.
+#: How often a standby looks at the election although it heard of no change, and a pause before the next candidacy.
 LOOK_S, PAUSE_S = 2.0, 0.2
 
 
@@ -159,7 +159,7 @@ class _Serve:
                 return True
             if leader is not None and leader != self._card and leader.name != self._named:
                 self._named = leader.name
-                logger.info("%s leads; this one is a spare", self._named)
+                logger.info("%s leads; this one is a standby", self._named)
             if keeper.lost:
                 keeper.ensure_ownership()
             if not self._known:
@@ -199,7 +199,7 @@ class _Serve:
             term.run()
         except Deposed as error:
             self._known = self._known or bool(term.daemon.engine.framework_id)
-            logger.warning("leads no longer, nothing more is started or stopped from here: %s", error)
+            logger.warning("no longer leads, nothing more is started or stopped from here: %s", error)
             self._last = term
         except BaseException:
             term.end()
@@ -211,12 +211,12 @@ class _Serve:
 
 
 def _address(peers: str, place: ZooKeeperPlace) -> tuple[str, int]:
-    """Where spares reach us: what was given, or the address with which we reach ZooKeeper and any port."""
+    """Where standbys reach us: what was given, or the address with which we reach ZooKeeper and any port."""
     if peers:
         host, _, port = peers.rpartition(":")
         number = whole(port)
         if not host or number is None or number > 65535:
-            raise DaqschedError(f"--peers {peers!r} is no HOST:PORT")
+            raise DaqschedError(f"--peers {peers!r} is not HOST:PORT")
         return host.strip("[]"), number
     server, _, port = place.servers.split(",")[0].rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -1,7 +1,7 @@
 """How a request comes in and an answer goes out: the caller, JSON both ways, errors as sentences.
 
 Who is at the other end is not asked but looked up: the kernel tells the uid of the process that connected (unix(7),
-SO_PEERCRED), and that name goes into the revision and the log. Who comes over TCP is a spare, which gives its word for whom
+SO_PEERCRED), and that name goes into the revision and the log. Who comes over TCP is a standby, which gives its word for whom
 it asks (`serving`).
 """
 
@@ -39,9 +39,9 @@ class Caller:
     uid: int
     gid: int
     pid: int
-    #: Where it came in: ``socket``, or ``peer`` for who asked a spare, as that one's kernel knows it.
+    #: Where it came in: ``socket``, or ``peer`` for who asked a standby, as that one's kernel knows it.
     door: str
-    #: The spare's host and pid, and the address that it came from; empty for the socket.
+    #: The standby's host and pid, and the address that it came from; empty for the socket.
     via: str = ""
 
 

@@ -103,7 +103,7 @@ class Operations:
         )
         keys = await chosen_of(self._choosing, whose(request), body.select, running)
         if not keys:
-            raise UserError(f"nothing that runs fits {some(body.select, ' ')}: `daqsched status` lists what does")
+            raise UserError(f"nothing that runs matches {some(body.select, ' ')}: `daqsched status` lists what does")
         await self._request(events.RestartAsked(keys, user_of(request), body.message, body.strategy))
         return await self.rollout(request)
 

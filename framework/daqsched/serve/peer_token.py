@@ -1,4 +1,4 @@
-"""The word that a spare gives for whom it asks: who that is and what exactly is asked, signed, fresh, and good for one time.
+"""The word that a standby gives for whom it asks: who that is and what exactly is asked, signed, fresh, and good for one time.
 
 It names the daemon that it is for, the method, the target, and the digest of the body. So what somebody has heard of it is
 worth nothing: neither elsewhere, nor later, nor again, nor for another request. Pure: the time comes in.
@@ -37,7 +37,7 @@ class PeerToken(msgspec.Struct, frozen=True):
     uid: int
     gid: int
     pid: int
-    #: The spare's host and pid.
+    #: The standby's host and pid.
     via: str
     method: str
     #: Path and query, as they go over the wire.

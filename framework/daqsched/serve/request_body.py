@@ -51,7 +51,7 @@ def number_of(request: Request, name: str, default: float) -> float:
     try:
         found = default if text is None else float(text)
     except ValueError as error:
-        raise UserError(f"{name}={shown(text)} is no number") from error
+        raise UserError(f"{name}={shown(text)} is not a number") from error
     wrong = number(found, MOMENT)
     if wrong:
         raise UserError(f"{name}: {wrong}")

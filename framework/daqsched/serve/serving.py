@@ -69,7 +69,7 @@ class Serving:
         self.app = app
         #: What a word for this daemon names.
         self.token = secrets.token_urlsafe(32)
-        #: Where spares reach us, as ``HOST:PORT``.
+        #: Where standbys reach us, as ``HOST:PORT``.
         self.address = ""
         self._identity, self._accounts = identity, accounts or Accounts()
         self._watch_s = watch_s

@@ -99,7 +99,7 @@ class SocketFile:
             pass
         before = os.lstat(self.path)
         if not stat.S_ISSOCK(before.st_mode):
-            raise DaqschedError(f"{self.path} is in the way: it is no socket; move it or give another --socket")
+            raise DaqschedError(f"{self.path} is in the way: it is not a socket; move it or give another --socket")
         _refuse_a_living_one(self.path, self.path)
         aside = self.path.with_name(f".{secrets.token_urlsafe(2)}")
         os.rename(self.path, aside)

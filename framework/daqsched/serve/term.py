@@ -52,7 +52,7 @@ def most_of(options: Options) -> int:
 
 
 class Term:
-    """See the module. ``leader`` names us where there are spares, and ``place`` the state that they share; the
+    """See the module. ``leader`` names us where there are standbys, and ``place`` the state that they share; the
     store stays its giver's to close."""
 
     def __init__(

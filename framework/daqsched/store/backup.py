@@ -55,7 +55,7 @@ def unpack(data: bytes) -> tuple[Label, Contents]:
     """What `pack` wrote; raises `UserError` where it is not whole, or not ours to read."""
     line, _, body = data.partition(b"\n")
     if not line.startswith(_WORD):
-        raise UserError("it is no backup of daqsched")
+        raise UserError("it is not a backup of daqsched")
     try:
         label = msgspec.json.decode(line[len(_WORD) :], type=Label)
     except msgspec.MsgspecError as error:

@@ -24,7 +24,7 @@ _NODE = "candidate-"
 
 
 class Card(msgspec.Struct, frozen=True):
-    """Who stands, and how a spare reaches it if it leads."""
+    """Who stands, and how a standby reaches it if it leads."""
 
     #: Host and pid, for people.
     name: str
@@ -115,6 +115,6 @@ class Election:
                 return None  # it left meanwhile
             except msgspec.MsgspecError as error:
                 # who may write there can do that, and must not end us by it
-                logger.warning("%s/%s is no candidate: %s", self._folder, name, error)
-                self._cards[name] = Card(name, "", "", "stands for election and is none of ours")
+                logger.warning("%s/%s is not a candidate: %s", self._folder, name, error)
+                self._cards[name] = Card(name, "", "", "stands for election and is not one of ours")
         return self._cards[name]

@@ -49,7 +49,7 @@ def _private(path: Path, create: int = 0) -> None:
     try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
-            raise DaqschedError(f"{path} is in the way: it is no file; move it away")
+            raise DaqschedError(f"{path} is in the way: it is not a file; move it away")
         _ours(path, found.st_uid)
         if found.st_nlink > 1:
             raise DaqschedError(f"{path} has another name, by which others may read it: copy it and remove the link")

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _quiet = logging.getLogger("daqsched.kazoo")
 _quiet.setLevel(logging.CRITICAL)
 
-#: After so long without a word ZooKeeper takes a daemon for dead, and a spare takes over. The server may ask for more
+#: After so long without a word ZooKeeper takes a daemon for dead, and a standby takes over. The server may ask for more
 #: (`minSessionTimeout`, twice its `tickTime` unless set).
 SESSION_S = 3.0
 #: How often the lease is renewed.
@@ -69,7 +69,9 @@ def place_of(state: str, credentials: Optional[Path] = None) -> ZooKeeperPlace:
     """The place that ``--state`` and ``--state-credentials`` name; raises `UserError` where they do not."""
     found = re.fullmatch(r"zk://([^/@\s]+:\d+)((?:/[^/\s]+)+)/?", state)
     if not found:
-        raise UserError(f"{state!r} is no place in ZooKeeper: write zk://HOST:PORT,HOST:PORT/PATH, e.g. .../daqsched")
+        raise UserError(
+            f"{state!r} is not a place in ZooKeeper: write zk://HOST:PORT,HOST:PORT/PATH, e.g. .../daqsched"
+        )
     return ZooKeeperPlace(found[1], found[2], read_user(credentials) if credentials else "")
 
 
@@ -195,7 +197,7 @@ class ZooKeeperSession:
                 raise Deposed(f"ZooKeeper ({self.place.servers}) ended the session") from None
             except (AuthFailedError, NoAuthError):
                 raise UserError(
-                    f"ZooKeeper lets us not into {self.place.path}: give --state-credentials with the name and password "
+                    f"ZooKeeper denies access to {self.place.path}: give --state-credentials with the name and password "
                     "that it was made with"
                 ) from None
 

@@ -148,10 +148,10 @@ def _headlines(answer: StatusAnswer) -> list[str]:
         master = f"HELD: {answer.held}"
     audit = [answer.audit] if answer.audit else []
     if not answer.revision:
-        return [f"Nothing was applied yet: `daqsched apply jobs.py` does. {master}", *audit]
+        return [f"Nothing has been applied yet: `daqsched apply jobs.py` does. {master}", *audit]
     applied = times.clock(answer.applied)
     revision = f"revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}"
-    return [f"{state_counts(states) or 'no job fits'}; {revision}; {master}", *audit]
+    return [f"{state_counts(states) or 'no job matches'}; {revision}; {master}", *audit]
 
 
 def _headlines_then(answer: StatusAnswer, states: Mapping[str, int]) -> list[str]:
@@ -159,7 +159,7 @@ def _headlines_then(answer: StatusAnswer, states: Mapping[str, int]) -> list[str
     then = times.clock(answer.now)
     by = f"revision {answer.revision} ({answer.digest}) by {answer.user}" if answer.revision else "nothing was applied"
     doubt = [f"{answer.doubt[0].upper()}{answer.doubt[1:]}."] if answer.doubt else []
-    return [f"As of {then}: {state_counts(states) or 'no job fits'}; {by}", *doubt]
+    return [f"As of {then}: {state_counts(states) or 'no job matches'}; {by}", *doubt]
 
 
 def state_counts(states: Mapping[str, int]) -> str:

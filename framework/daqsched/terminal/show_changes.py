@@ -84,7 +84,9 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     """What `daqsched rollout` shows."""
     rollout = answer.rollout
     if rollout is None:
-        return text("There was no rollout yet: `daqsched apply` makes one where the job file or --batches says so.")
+        return text(
+            "There has been no rollout yet: `daqsched apply` makes one where the job file or --batches says so."
+        )
     words = words_of(rollout)
     began = clock(rollout.began)
     by = f"by {rollout.user}{': ' + rollout.message if rollout.message else ''}"
@@ -185,7 +187,7 @@ def leases_lines(answer: AsideAnswer) -> RenderableType:
 def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
     """The newest first."""
     if not revisions:
-        return text("Nothing was applied yet: `daqsched apply jobs.py` does.")
+        return text("Nothing has been applied yet: `daqsched apply jobs.py` does.")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("REVISION", "APPLIED", "BY", "DIGEST", "WHY"):
         table.add_column(name, justify="right" if name == "REVISION" else "left", no_wrap=name != "WHY")

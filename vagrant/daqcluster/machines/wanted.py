@@ -59,7 +59,7 @@ def names(setting: Mapping[str, Any]) -> list[str]:
 
 def _number(values: Mapping[str, str], name: str, least: int, most: int) -> int:
     if not values[name].isdecimal() or not least <= int(values[name]) <= most:
-        raise ClusterError(f"{name}={values[name]!r} is no number from {least} to {most}")
+        raise ClusterError(f"{name}={values[name]!r} is not a number from {least} to {most}")
     return int(values[name])
 
 
@@ -69,5 +69,5 @@ def _prefix(text: str) -> str:
     except ValueError:
         network = None
     if network is None or network.prefixlen != 24:
-        raise ClusterError(f"DAQCLUSTER_NETWORK={text!r} is no network of 254 addresses such as 172.30.8.0/24")
+        raise ClusterError(f"DAQCLUSTER_NETWORK={text!r} is not a network of 254 addresses such as 172.30.8.0/24")
     return str(network.network_address).rpartition(".")[0]

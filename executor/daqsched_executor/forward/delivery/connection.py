@@ -62,9 +62,9 @@ def addresses(text: str) -> list[Address]:
     for url in filter(None, (part.strip() for part in text.split(","))):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no address of Elasticsearch: write for example http://es1:9200")
+            raise ValueError(f"{url!r} is not an address of Elasticsearch: write for example http://es1:9200")
         if parts.username or parts.password:
-            raise ValueError("user and password do not belong into an address that `ps` shows: use --user-file")
+            raise ValueError("user and password must not be in an address that `ps` shows: use --user-file")
         secure = parts.scheme == "https"
         found.append(Address(secure, parts.hostname, parts.port or (443 if secure else 9200), parts.path.rstrip("/")))
     if not found:

@@ -217,7 +217,7 @@ class Elastic:
             self._answers.count += 1
             if reply.status in LATER:
                 self._busy = True
-                self._warn("busy", f"{node} has no time: {words(reply)}; lines wait on disk")
+                self._warn("busy", f"{node} is too busy: {words(reply)}; lines wait on disk")
             return reply
         except (OSError, HTTPException) as error:
             self._busy = isinstance(error, TimeoutError)

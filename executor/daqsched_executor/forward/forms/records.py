@@ -104,7 +104,7 @@ class Records:
             self._level = level_of(str(options.get("level", "")))
             self._step = step_of(str(options["multiline"])) if options.get("multiline") else None
         except re.error as error:
-            raise ValueError(f"{error.pattern!r} is no regular expression: {error}") from error
+            raise ValueError(f"{error.pattern!r} is not a regular expression: {error}") from error
         self._stream, self._generation = stream, generation
         self._id = generation_id(stream.id, generation)
         self._path = b',"file":{"path":%b}}' % quote(path)

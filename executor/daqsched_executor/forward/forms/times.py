@@ -137,7 +137,7 @@ class Times:
     def __init__(self, how: str, name: str) -> None:
         """``how``: a preset's name or a `strptime` format; ``name``: the file's. Raises ValueError for anything else."""
         if how not in TIMES and "%" not in how:
-            raise ValueError(f"{how!r} is no preset of a time: there are {', '.join(TIMES)}")
+            raise ValueError(f"{how!r} is not a preset for times: there are {', '.join(TIMES)}")
         patterns = TIMES[how] if how in TIMES else (of_format(how),)
         self._patterns = [re.compile(pattern, re.ASCII) for pattern in patterns]
         found = _NAMED_DATE.search(name)

@@ -277,11 +277,11 @@ def _plan_of(record: dict[str, Any]) -> Plan:
 def _whole(value: Any) -> int:
     """A number that a record may hold."""
     if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError(f"{str(value)[:100]} is no number of a record")
+        raise ValueError(f"{str(value)[:100]} is not a number of a record")
     return value
 
 
 def _name(value: Any) -> str:
     if type(value) is not str:
-        raise ValueError(f"{str(value)[:100]} is no name in a record")
+        raise ValueError(f"{str(value)[:100]} is not a name in a record")
     return value

@@ -20,10 +20,10 @@ def typed(kind: type[_Place], values: Any) -> _Place:
     """
     types, names = _types(kind), kind._fields
     if not isinstance(values, (list, tuple)) or len(values) < len(names) - len(kind._field_defaults):
-        raise ValueError(f"{str(values)[:100]} is no {kind.__name__}")
+        raise ValueError(f"{str(values)[:100]} is not a {kind.__name__}")
     for name, value in zip(names, values):
         if type(value) is not types[name] or (type(value) is int and not 0 <= value < _MOST):
-            raise ValueError(f"{str(value)[:100]} is no {name} of a {kind.__name__}")
+            raise ValueError(f"{str(value)[:100]} is not a valid {name} of a {kind.__name__}")
     return kind(*values[: len(names)])
 
 

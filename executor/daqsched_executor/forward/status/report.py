@@ -61,7 +61,7 @@ def checked(raw: Any) -> dict[str, Any]:
     Numbers that are none count as 0. Raises ValueError where no forwarder can have written it.
     """
     if not isinstance(raw, dict) or type(raw.get("pid")) is not int or not 0 < raw["pid"] < 1 << 31:
-        raise ValueError("it is no object with the number of a process")
+        raise ValueError("it is not an object with the number of a process")
     state = dict(raw)
     for field in METRICS:
         value = raw.get(field)
