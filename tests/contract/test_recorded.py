@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from daqsched.hosts import expand
-from daqsched.preflight import Answer, Cell, Wall
+from daqsched.preflight import Cell, PreflightFindings, PreflightWall
 from daqsched.protocol import API, PreflightAnswer, PreflightBegun
 from daqsched.serve.serving import Serving
 from daqsched_executor.forward.status.report import in_words
@@ -58,11 +58,11 @@ def preflight_of_200_hosts(folder: Path, command: str) -> str:
     silent = "no offer from its host: is its agent up, or nothing free on it?"
     evb, readout = Cell(("evb",), "release-08"), Cell(("readout",), "release-09")
     wall = (
-        Wall(expand("hlt[001-196]"), "ok", (evb, readout)),
-        Wall(expand("hlt[197-198]"), "silent", (), silent),
-        Wall(expand("hlt[199-200]"), "bad", (evb, Cell(("readout",), "release-09", missing))),
+        PreflightWall(expand("hlt[001-196]"), "ok", (evb, readout)),
+        PreflightWall(expand("hlt[197-198]"), "silent", (), silent),
+        PreflightWall(expand("hlt[199-200]"), "bad", (evb, Cell(("readout",), "release-09", missing))),
     )
-    answer = Answer(True, {"ok": 196, "silent": 2, "bad": 2}, wall)
+    answer = PreflightFindings(True, {"ok": 196, "silent": 2, "bad": 2}, wall)
     answers: dict[tuple[str, str], object] = {
         ("POST", "/preflight"): PreflightBegun("27f5abf1", 200),
         ("GET", "/preflight/27f5abf1"): PreflightAnswer(1, answer),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -343,3 +345,30 @@ def test_no_name_of_a_module_has_two_values() -> None:
             f"{file.relative_to(ROOT)}: {name}" for name in set(names) if names.count(name) > 1 and name.isupper()
         ]
     assert not twice
+
+
+@pytest.mark.parametrize(
+    "folder", ["tests", "tests/contract", "tests/cluster", "tests/faults", "tests/machines", "bench"]
+)
+def test_what_tests_and_benches_import_of_ours_is_there(folder: str) -> None:
+    """Those that need servers are not run after each change: a name that is gone would be found by somebody else."""
+    wrong = []
+    for file in sorted((ROOT / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in (
+                "daqsched",
+                "daqsched_executor",
+            ):
+                module = importlib.import_module(node.module or "")
+                for one in node.names:
+                    if (
+                        one.name != "*"
+                        and not hasattr(module, one.name)
+                        and not _is_module(f"{node.module}.{one.name}")
+                    ):
+                        wrong.append(f"{file.relative_to(ROOT)}:{node.lineno}: {node.module} has no {one.name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _is_module(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
