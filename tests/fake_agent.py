@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from daqsched_executor.contract import Done, Order, Payload, Report, Survey
+from daqsched_executor.contract import Done, OperatorCommand, Payload, Report, Survey
 from daqsched_executor.machine.kernel import DRAIN
 from waiting import alive
 
@@ -250,7 +250,7 @@ def report_of(status: Status) -> Report:
 
 def order(agent: FakeAgent, kind: str, name: str = "", id: str = "o1") -> None:
     """As the agent hands over a framework message."""
-    message(agent, Order(id, kind, "alice", name).to_json())
+    message(agent, OperatorCommand(id, kind, "alice", name).to_json())
 
 
 def message(agent: FakeAgent, data: bytes) -> None:

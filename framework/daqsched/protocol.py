@@ -163,7 +163,7 @@ class Selected(msgspec.Struct):
 
 
 class OrderRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """POST /v1/order -> `OrderAnswer`: something that executors are asked for while they run (`contract.Order`)."""
+    """POST /v1/order -> `OrderAnswer`: something that executors are asked for while they run (`contract.OperatorCommand`)."""
 
     select: list[str]
     kind: str

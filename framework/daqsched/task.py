@@ -7,7 +7,7 @@ from typing import Literal, Mapping, Optional
 import msgspec
 
 from daqsched.spec import JobSpec
-from daqsched_executor.contract import Order, Report
+from daqsched_executor.contract import OperatorCommand, Report
 
 #: How far a task is, by what is known of it. `launching` was saved and sent; `unreachable` and `unknown` mean that nobody
 #: can say now, and no second copy is started meanwhile.
@@ -114,7 +114,7 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     hold: Optional[Hold] = None
     #: By check, the order that makes it rest: told again to an executor that does not know it.
     #: None: no check rests; most instances have none, and there are as many as tasks.
-    snoozes: Optional[Mapping[str, Order]] = None
+    snoozes: Optional[Mapping[str, OperatorCommand]] = None
     #: The revision whose job it still has, while a rollout has not reached it or an apply left it out; 0: the one in force.
     behind: int = 0
     #: The spec names it, and an apply of a part of the farm left it out: it is not wanted yet.

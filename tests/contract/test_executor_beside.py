@@ -19,7 +19,7 @@ from waiting import alive, until
 EXECUTOR = """
 import json, os, select, sys
 from daqsched_executor.contract import Payload
-from daqsched_executor.machine.beside import Beside
+from daqsched_executor.machine.side_command import Beside
 from daqsched_executor.machine.kernel import Kernel
 asked = json.loads(sys.argv[1])
 said = []

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Check, Report, Restart
-from daqsched_executor.machine.ownplace import MOST_LEFT, PREFIX, own_place
+from daqsched_executor.machine.socket_folder import MOST_LEFT, PREFIX, own_place
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, processes_of, report_of
 from waiting import alive, until
 

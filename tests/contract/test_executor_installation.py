@@ -181,7 +181,7 @@ def test_kill_9_of_an_executor_whose_installation_is_away_leaves_nothing(
     assert processes_of(executor) == [] and "its installation can't be read" in executor.log()
 
 
-@pytest.mark.parametrize("module", ["run.besides", "machine.beside"])
+@pytest.mark.parametrize("module", ["run.side_commands", "machine.side_command"])
 def test_a_mistake_in_what_runs_beside_fails_what_was_asked_for_alone(
     module: str, agent: FakeAgent, starts: Starts, installation: Installation
 ) -> None:
@@ -218,7 +218,7 @@ def test_a_mistake_in_the_core_ends_the_program_by_its_rules(
     agent: FakeAgent, starts: Starts, installation: Installation
 ) -> None:
     """SIGTERM and the grace, so that it may say goodbye; then the executor leaves with an error, and nothing is left."""
-    installation.break_module("life.symptoms")
+    installation.break_module("life.check_words")
     executor = starts.executor()
     executor.launch(payload())
     executor.running()

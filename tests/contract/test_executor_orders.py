@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from daqsched_executor.contract import Order, Restart, Stop
+from daqsched_executor.contract import OperatorCommand, Restart, Stop
 from fake_agent import FakeAgent, Start, message, order, outcome, processes_of, report_of
 from waiting import alive, until
 
@@ -25,7 +25,7 @@ def test_what_is_no_order_is_one_line_and_the_same_order_counts_once(agent: Fake
     """The program runs on through all of it."""
     executor = start("/bin/sleep", "1000", actions={"count": ("/bin/sh", "-c", "echo x >> counted")})
     pid = executor.running().pid
-    junk = [b"", b"\xff\x00", b"[]", b"{}", b'{"version": 99}', Order("o", "dance", "alice").to_json()]
+    junk = [b"", b"\xff\x00", b"[]", b"{}", b'{"version": 99}', OperatorCommand("o", "dance", "alice").to_json()]
     for data in junk:
         message(agent, data)
     agent.send({"type": "MESSAGE", "message": {"data": "no base64!"}})

@@ -10,8 +10,8 @@ from typing import Optional
 
 import pytest
 
-from daqsched_executor.container.order import Order, Waits
 from daqsched_executor.container.places import Places
+from daqsched_executor.container.spec import ContainerSpec, Waits
 from daqsched_executor.contract import Container, Payload
 from daqsched_executor.machine.policy import Policy, parse
 from exchange import exchanging, lay_out
@@ -30,10 +30,12 @@ def farm() -> Iterator[Path]:
         yield Path(made)
 
 
-def order(folder: Path, *volumes: str, devices: tuple[str, ...] = ()) -> Order:
+def order(folder: Path, *volumes: str, devices: tuple[str, ...] = ()) -> ContainerSpec:
     """Of a job that runs as nobody."""
     payload = Payload("t", "j", "h", ("x",), container=Container("i", volumes=volumes, devices=devices))
-    return Order(payload, str(folder), "F", {}, 65534, 65534, (65534,), os.open(os.devnull, os.O_WRONLY), -1, -1)
+    return ContainerSpec(
+        payload, str(folder), "F", {}, 65534, 65534, (65534,), os.open(os.devnull, os.O_WRONLY), -1, -1
+    )
 
 
 def mounts() -> str:

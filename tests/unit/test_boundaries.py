@@ -29,12 +29,11 @@ PURE = {
     FRAMEWORK / "mesos": "incoming outgoing",
     FRAMEWORK / "store": "__init__ base ownership_lease",
     FRAMEWORK / "serve": "connection_budget peer_token",
-    EXECUTOR / "container": "frames order",
+    EXECUTOR / "container": "frames spec",
     EXECUTOR
     / "contract": "__init__ fingerprint foreign forwarding forwarding_rules job levels report stream sysctl template wire",
-    EXECUTOR
-    / "life": "checks commands ending events health hooks lifecycle notify orders outbox started starting state stopping"
-    " survey symptoms tail words",
+    EXECUTOR / "life": "check_words checks commands ending events health hooks lifecycle notify"
+    " operator_commands outbox started starting state stopping survey tail words",
     EXECUTOR / "forward" / "disk": "__init__ fair_share",
     EXECUTOR / "forward" / "documents": "__init__ batch columns lines record",
     EXECUTOR / "forward" / "journal": "__init__ ledger marks position",

@@ -11,7 +11,7 @@ from daqsched.engine.changes import GONE, MOST_CHANGES, MOST_STORIES, MOVES, Cha
 from daqsched.engine.engine import Engine
 from daqsched.engine.shown import state_of
 from daqsched.rollout import Strategy
-from daqsched_executor.contract import Exit, Order, Report, Restart
+from daqsched_executor.contract import Exit, OperatorCommand, Report, Restart
 
 KEY = ("readout", "hlt01")
 
@@ -162,7 +162,7 @@ def test_a_move_that_there_is_not_is_said_with_its_story_and_the_farm_runs_on() 
     said: list[str] = []
     engine._illegal = said.append
     engine.instances[KEY].shown = "FINISHED"  # as a bug of ours could have it
-    step = engine.handle(events.OperatorCommanded((KEY,), Order("1", "retry", "bob")), world.now)
+    step = engine.handle(events.OperatorCommanded((KEY,), OperatorCommand("1", "retry", "bob")), world.now)
     assert not step.changes, "it was not touched"
     engine.settle(engine.instances[KEY], world.now)
     engine.touched = {KEY: "a bug"}

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched_executor.contract import Check, Order, Payload, Restart, Stop
+from daqsched_executor.contract import Check, OperatorCommand, Payload, Restart, Stop
 from daqsched_executor.life import state as phases
+from daqsched_executor.life.check_words import clock_after
 from daqsched_executor.life.checks import WORDS_S
 from daqsched_executor.life.commands import Ask, Command, EndAsk, Say, Signal, Spawn, Tell
 from daqsched_executor.life.events import (
@@ -22,7 +23,7 @@ from daqsched_executor.life.events import (
     Moment,
     Notice,
     Notified,
-    Ordered,
+    OperatorAsked,
     Spawned,
     Started,
     StopAsked,
@@ -31,7 +32,6 @@ from daqsched_executor.life.events import (
 from daqsched_executor.life.lifecycle import handle
 from daqsched_executor.life.notify import LONGEST_S, STATUS_LENGTH, parse
 from daqsched_executor.life.state import begin
-from daqsched_executor.life.symptoms import clock_after
 
 HTTP = Check("http", "http", port=8080, path="/health", grace_s=10.0, interval_s=5.0, timeout_s=2.0, failures=3)
 TCP = replace(HTTP, kind="tcp", name="tcp", path="")
@@ -119,7 +119,9 @@ class Story:
     def order(self, kind: str, name: str = "", for_s: float = 0.0) -> list[Command]:
         """An operator speaks."""
         self.orders += 1
-        return self.happen(Ordered(Order(f"o{self.orders}", kind, "alice", name, self.now.wall + for_s, "tuning")))
+        return self.happen(
+            OperatorAsked(OperatorCommand(f"o{self.orders}", kind, "alice", name, self.now.wall + for_s, "tuning"))
+        )
 
 
 class TestReady:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from daqsched_executor.container.frames import Frames
-from daqsched_executor.container.order import (
+from daqsched_executor.container.spec import (
+    ContainerRefused,
+    ContainerSpec,
     Last,
-    Order,
-    Refused,
     Volume,
     creation,
     ending,
@@ -27,12 +27,12 @@ PAYLOAD = Payload(
     container=Container("daq:7", ("/cvmfs:/cvmfs:ro,slave",), devices=("/dev/pcie40",)),
 )  # fmt: skip
 SANDBOX = "/var/lib/mesos/slaves/S1/frameworks/F/executors/E/runs/R"
-ORDER = Order(PAYLOAD, SANDBOX, "F", {"RUN": "7"}, 1000, 100, (100, 33), 3, 4, 5)
+ORDER = ContainerSpec(PAYLOAD, SANDBOX, "F", {"RUN": "7"}, 1000, 100, (100, 33), 3, 4, 5)
 
 
 def test_an_order_comes_back_from_its_text_as_it_was() -> None:
     """Equal, the payload with its container included."""
-    assert Order.from_json(ORDER.to_json()) == ORDER
+    assert ContainerSpec.from_json(ORDER.to_json()) == ORDER
 
 
 def test_what_the_engine_is_asked_for() -> None:
@@ -99,7 +99,7 @@ def test_volumes(text: str, volume: Volume) -> None:
 @pytest.mark.parametrize("text", ["", "/a", "a:/b", "/a:b", "/a:/b:ro:x", "/a:/b:Z"])
 def test_what_is_no_volume_is_refused(text: str) -> None:
     """With the text in the sentence."""
-    with pytest.raises(Refused, match="volume"):
+    with pytest.raises(ContainerRefused, match="volume"):
         volume_of(text)
 
 

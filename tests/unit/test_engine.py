@@ -19,7 +19,7 @@ from daqsched.engine.operator_commands import why_not
 from daqsched.preflight import Question
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec
-from daqsched_executor.contract import Exit, Findings, Order, Probe, Report, Restart
+from daqsched_executor.contract import Exit, Findings, OperatorCommand, Probe, Report, Restart
 
 
 def row(world: World, name: str = "readout", host: str = "hlt01"):
@@ -53,7 +53,7 @@ def test_an_order_goes_to_every_living_executor_that_is_meant() -> None:
     world = World(["hlt01", "hlt02"])
     world.start(job(hosts="hlt[01-02]", actions={"dump": ("/bin/true",)}))
     world.say(events.Held((("readout", "hlt02"),), "bob"))
-    order = Order("1", "act", "alice", "dump")
+    order = OperatorCommand("1", "act", "alice", "dump")
     sent = of(
         world.say(events.OperatorCommanded((("readout", "hlt01"), ("readout", "hlt02"), ("no", "where")), order)),
         commands.Send,
@@ -68,7 +68,7 @@ def test_who_can_not_hear_an_order_has_a_reason() -> None:
     world.apply(job(actions={"dump": ("/bin/true",)}))
 
     def why(kind: str = "act", name: str = "dump") -> str:
-        return why_not(world.engine.instances["readout", "hlt01"], Order("1", kind, "alice", name), world.now)
+        return why_not(world.engine.instances["readout", "hlt01"], OperatorCommand("1", kind, "alice", name), world.now)
 
     assert (why(), why("retry")) == ("does not run", "does not run, and no back-off is under way")
     world.offers()
@@ -91,9 +91,9 @@ def test_only_a_check_that_there_is_can_rest() -> None:
     world = World()
     world.start(job(checks=(CheckSpec(kind="tcp", name="port"), CheckSpec(kind="tcp", name="control"))))
     instance = world.engine.instances["readout", "hlt01"]
-    assert why_not(instance, Order("1", "wake", "alice", "port"), world.now) == ""
-    assert why_not(instance, Order("1", "snooze", "alice"), world.now) == ""
-    why = why_not(instance, Order("1", "snooze", "alice", "prot"), world.now)
+    assert why_not(instance, OperatorCommand("1", "wake", "alice", "port"), world.now) == ""
+    assert why_not(instance, OperatorCommand("1", "snooze", "alice"), world.now) == ""
+    why = why_not(instance, OperatorCommand("1", "snooze", "alice", "prot"), world.now)
     assert why == "has no check 'prot' (it has: port, control)"
 
 
@@ -109,7 +109,7 @@ def test_a_snooze_outlives_the_executor_that_was_told_of_it() -> None:
         )
         return [(one.order.name, one.order.kind) for one in of(world.say(event), commands.Send)]
 
-    world.say(events.OperatorCommanded((key,), Order("1", "snooze", "alice", until=world.now + 500.0)))
+    world.say(events.OperatorCommanded((key,), OperatorCommand("1", "snooze", "alice", until=world.now + 500.0)))
     assert told(Report("running", snoozed=world.now + 500.0)) == []
     world.report(world.task_of("readout"), "TASK_FAILED")
     world.restart()
@@ -117,7 +117,7 @@ def test_a_snooze_outlives_the_executor_that_was_told_of_it() -> None:
     world.offers()
     assert told(Report("starting")) == [("port", "snooze"), ("control", "snooze")]
     assert told(Report("running", snoozed=world.now + 400.0)) == []
-    world.say(events.OperatorCommanded((key,), Order("2", "wake", "alice", "port")))
+    world.say(events.OperatorCommanded((key,), OperatorCommand("2", "wake", "alice", "port")))
     assert told(Report("running")) == [("control", "snooze")]
     world.now += 501.0
     assert told(Report("running")) == []
@@ -133,9 +133,9 @@ def test_a_start_now_also_ends_the_schedulers_own_back_off() -> None:
     while record.due <= world.now:
         world.report(world.task_of("readout"), "TASK_FAILED")
         world.offers()
-    world.say(events.OperatorCommanded((key,), Order("1", "snooze", "alice")))
+    world.say(events.OperatorCommanded((key,), OperatorCommand("1", "snooze", "alice")))
     assert world.engine.record(key) == record and record.due > world.now
-    world.say(events.OperatorCommanded((key,), Order("2", "retry", "alice")))
+    world.say(events.OperatorCommanded((key,), OperatorCommand("2", "retry", "alice")))
     assert record.due == 0.0 and record.failures == 0
     world.offers()
     assert world.task_of("readout")

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from daqsched_executor.contract import ContractError, Order, Payload, Report, Stop
-from daqsched_executor.life.commands import EndBeside, KillTree, RunBeside, Say, Signal, Spawn, Tell
-from daqsched_executor.life.events import BesideEnded, Died, Ordered, PathFailed, StopAsked, Ticked, TreeGone
+from daqsched_executor.contract import ContractError, OperatorCommand, Payload, Report, Stop
+from daqsched_executor.life.commands import EndSideCommand, KillTree, RunSideCommand, Say, Signal, Spawn, Tell
+from daqsched_executor.life.events import Died, OperatorAsked, PathFailed, SideCommandEnded, StopAsked, Ticked, TreeGone
 from story import Story, kinds, payload
 
 
@@ -33,24 +33,24 @@ class TestHooks:
     def test_a_stop_runs_hook_signal_hook_report(self) -> None:
         """Each begins when the one before has ended; how a hook went is said and decides nothing."""
         story = running(with_stop(**HOOKS))
-        assert story.happen(StopAsked("the scheduler"))[-1] == RunBeside("before", ("/bin/before", "x"), 7.0, True)
+        assert story.happen(StopAsked("the scheduler"))[-1] == RunSideCommand("before", ("/bin/before", "x"), 7.0, True)
         assert story.told[-1] == (
             "TASK_KILLING",
             "stopping",
             "stopped by the scheduler: its hook runs first (/bin/before, at most 7.0 s)",
         )
-        done = story.happen(BesideEnded("before", False, "exit code 3 after 0.10 s"), after=1)
+        done = story.happen(SideCommandEnded("before", False, "exit code 3 after 0.10 s"), after=1)
         assert Say("hook before: exit code 3 after 0.10 s") in done and done[-1] == Signal("TERM")
-        assert story.happen(Died(code=0), after=1)[-1] == RunBeside("after", ("/bin/after",), 7.0, True)
-        story.happen(BesideEnded("after", True, "exit code 0 after 0.10 s"), after=1)
+        assert story.happen(Died(code=0), after=1)[-1] == RunSideCommand("after", ("/bin/after",), 7.0, True)
+        story.happen(SideCommandEnded("after", True, "exit code 0 after 0.10 s"), after=1)
         assert story.told[-1] == ("TASK_KILLED", "exited", "stopped: exit code 0 after 2.0 s")
 
     def test_the_hook_after_comes_before_every_new_start(self) -> None:
         """Also after a death, when nothing of the program is left; a failed start has no program to clear up after."""
         story = running(with_stop(after=("/bin/after",)))
         assert kinds(story.happen(Died(signal="SIGSEGV", left=1))) == [KillTree]
-        assert kinds(story.happen(TreeGone())) == [RunBeside]
-        assert kinds(story.happen(BesideEnded("after", True, "exit code 0 after 0.10 s"))) == [Spawn]
+        assert kinds(story.happen(TreeGone())) == [RunSideCommand]
+        assert kinds(story.happen(SideCommandEnded("after", True, "exit code 0 after 0.10 s"))) == [Spawn]
         assert kinds(story.happen(PathFailed("/bin/readout is missing"))) == [Tell]
 
     @pytest.mark.parametrize("which", ["before", "after"])
@@ -61,23 +61,23 @@ class TestHooks:
         if which == "after":
             story.happen(Died(code=0))
         given_up = story.due()
-        assert EndBeside(which) in given_up and isinstance(given_up[-1], Signal if which == "before" else Say)
-        assert kinds(story.happen(BesideEnded(which, False, "did not end"))) == []
+        assert EndSideCommand(which) in given_up and isinstance(given_up[-1], Signal if which == "before" else Say)
+        assert kinds(story.happen(SideCommandEnded(which, False, "did not end"))) == []
 
     def test_a_program_that_ends_during_the_hook_needs_no_signal(self) -> None:
         """The hook is ended, what is left of the tree is killed, and the report is given."""
         story = running(with_stop(before=("/bin/before",)))
         story.happen(StopAsked("the scheduler"))
-        assert kinds(story.happen(Died(code=0, left=1), after=1)) == [EndBeside, KillTree]
-        story.happen(BesideEnded("before", False, "was told to end and was killed"), TreeGone())
+        assert kinds(story.happen(Died(code=0, left=1), after=1)) == [EndSideCommand, KillTree]
+        story.happen(SideCommandEnded("before", False, "was told to end and was killed"), TreeGone())
         assert story.told[-1] == ("TASK_KILLED", "exited", "stopped: exit code 0 after 1.0 s")
 
     def test_who_is_in_a_hurry_cuts_hooks_and_grace_short(self) -> None:
         """A quarter of the time is the hook's, SIGKILL comes at its end."""
         story = running(with_stop(grace_s=30.0, second_signal="INT", **HOOKS))
         hook = story.happen(StopAsked("the agent's shutdown", grace_s=4.0))[-1]
-        assert hook == RunBeside("before", ("/bin/before", "x"), 1.0, True)
-        story.happen(BesideEnded("before", True, "exit code 0 after 1.0 s"), after=1)
+        assert hook == RunSideCommand("before", ("/bin/before", "x"), 1.0, True)
+        story.happen(SideCommandEnded("before", True, "exit code 0 after 1.0 s"), after=1)
         assert story.state.wake_at == story.time + 3.0
         assert kinds(story.due()) == [KillTree]
 
@@ -86,7 +86,7 @@ class TestHooks:
         story = running(with_stop(after=("/bin/after",)))
         story.happen(Died(code=1), StopAsked("the scheduler"))
         assert story.told[-1][0] != "TASK_KILLED"
-        story.happen(BesideEnded("after", True, "exit code 0 after 0.10 s"))
+        story.happen(SideCommandEnded("after", True, "exit code 0 after 0.10 s"))
         assert story.told[-1] == ("TASK_KILLED", "exited", "stopped: exit code 1 after 0.00 s")
 
     def test_a_hurry_also_ends_a_hook_that_runs_already(self) -> None:
@@ -96,7 +96,7 @@ class TestHooks:
             story.happen(Died(code=1) if died else StopAsked("the scheduler"))
             began = story.time
             story.happen(StopAsked("the agent's shutdown", grace_s=1.0))
-            assert EndBeside in kinds(story.due()) and story.time == began + 1.0
+            assert EndSideCommand in kinds(story.due()) and story.time == began + 1.0
             assert story.told[-1][0] == last
 
     def test_a_hurry_also_ends_the_hook_after_a_sigkill(self) -> None:
@@ -104,10 +104,10 @@ class TestHooks:
         story = running(with_stop(after=("/bin/after",), hook_timeout_s=60.0))
         story.happen(StopAsked("the scheduler"))
         assert kinds(story.due()) == [KillTree]
-        assert kinds(story.happen(Died(signal="SIGKILL"))) == [RunBeside]
+        assert kinds(story.happen(Died(signal="SIGKILL"))) == [RunSideCommand]
         began = story.time
         story.happen(StopAsked("the agent's shutdown", grace_s=4.0))
-        assert kinds(story.due()) == [EndBeside, Tell] and story.time == began + 4.0
+        assert kinds(story.due()) == [EndSideCommand, Tell] and story.time == began + 4.0
         assert story.told[-1][0] == "TASK_KILLED"
 
 
@@ -124,9 +124,9 @@ def test_the_second_signal_comes_between_grace_and_sigkill() -> None:
     )
 
 
-def order(kind: str, name: str = "", id: str = "1", message: str = "") -> Ordered:
+def order(kind: str, name: str = "", id: str = "1", message: str = "") -> OperatorAsked:
     """Alice asks."""
-    return Ordered(Order(id, kind, "alice", name, message=message))
+    return OperatorAsked(OperatorCommand(id, kind, "alice", name, message=message))
 
 
 class TestRetry:
@@ -197,8 +197,8 @@ class TestAct:
         """The report says what it said before, and the outcome."""
         story = running(self.JOB)
         before = story.told[-1]
-        assert story.happen(order("act", "dump"))[-1] == RunBeside("act", ("/bin/dump", "now"), 9.0, True)
-        story.happen(BesideEnded("act", True, "exit code 0 after 1.0 s", ("37 channels",)))
+        assert story.happen(order("act", "dump"))[-1] == RunSideCommand("act", ("/bin/dump", "now"), 9.0, True)
+        story.happen(SideCommandEnded("act", True, "exit code 0 after 1.0 s", ("37 channels",)))
         assert self.done(story) == ("1", "dump", True, "exit code 0 after 1.0 s", ("37 channels",))
         assert story.told[-1] == before
 
@@ -216,15 +216,15 @@ class TestAct:
         story.happen(Died(code=1))
         story.run()
         story.happen(Died(code=1))
-        assert kinds(story.happen(order("act", "dump"))) == [RunBeside]
+        assert kinds(story.happen(order("act", "dump"))) == [RunSideCommand]
         story.happen(StopAsked("the scheduler"))
         assert story.told[-1][0] == "TASK_KILLED"
-        assert kinds(story.happen(BesideEnded("act", True, "exit code 0 after 1.0 s"))) == []
+        assert kinds(story.happen(SideCommandEnded("act", True, "exit code 0 after 1.0 s"))) == []
 
 
 @pytest.mark.parametrize("fields", [{"until": float("inf")}, {"until": float("nan")}, {"until": "noon"}, {"user": 7}])
 def test_an_order_that_makes_no_sense_is_refused_where_it_is_read(fields: dict[str, object]) -> None:
     """It comes over the network, and no message may end an executor."""
-    order = Order(**{"id": "1", "kind": "snooze", "user": "alice", **fields})  # type: ignore[arg-type]
+    order = OperatorCommand(**{"id": "1", "kind": "snooze", "user": "alice", **fields})  # type: ignore[arg-type]
     with pytest.raises(ContractError, match="an order has"):
-        Order.from_json(order.to_json())
+        OperatorCommand.from_json(order.to_json())

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from daqsched_executor.contract import Check, Order, Payload, Restart, Stop
+from daqsched_executor.contract import Check, OperatorCommand, Payload, Restart, Stop
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life import state as phases
 from daqsched_executor.life.commands import (
@@ -23,10 +23,10 @@ from daqsched_executor.life.commands import (
     Claim,
     Command,
     EndAsk,
-    EndBeside,
+    EndSideCommand,
     KillTree,
     Leave,
-    RunBeside,
+    RunSideCommand,
     Say,
     Signal,
     Spawn,
@@ -35,7 +35,6 @@ from daqsched_executor.life.commands import (
 from daqsched_executor.life.events import (
     Acknowledged,
     Answered,
-    BesideEnded,
     Claimed,
     Connected,
     Delivered,
@@ -49,10 +48,11 @@ from daqsched_executor.life.events import (
     Notice,
     Notified,
     Occupied,
-    Ordered,
+    OperatorAsked,
     PathFailed,
     Reached,
     Refused,
+    SideCommandEnded,
     Spawned,
     Started,
     StartFailed,
@@ -192,11 +192,11 @@ class World(RuleBasedStateMachine):
             assert self.alive == "program" or self.left, "a signal to nobody"
         elif isinstance(command, KillTree):
             self.killed = True
-        elif isinstance(command, RunBeside):
+        elif isinstance(command, RunSideCommand):
             if command.key in self.besides:
-                return [BesideEnded(command.key, False, "not run")]
+                return [SideCommandEnded(command.key, False, "not run")]
             self.besides.add(command.key)
-        elif isinstance(command, EndBeside):
+        elif isinstance(command, EndSideCommand):
             pass  # it is heard of, or hangs
         elif isinstance(command, Ask):
             assert command.number not in self.asks, "two runs of one check"
@@ -269,7 +269,7 @@ class World(RuleBasedStateMachine):
         """A hook or an action ends, in its time or long after it was given up."""
         key = data.draw(st.sampled_from(sorted(self.besides)))
         self.besides.discard(key)
-        self.happen(BesideEnded(key, ok, "exit code 0 after 0.10 s"))
+        self.happen(SideCommandEnded(key, ok, "exit code 0 after 0.10 s"))
 
     @precondition(lambda self: self.asks)
     @rule(data=st.data(), ok=st.booleans(), problem=st.sampled_from(["", "refuses the connection"]))
@@ -325,7 +325,7 @@ class World(RuleBasedStateMachine):
         """An operator's, sometimes twice."""
         self.numbers += 0 if again else 1
         until = 1e9 + self.time + ahead_s
-        self.happen(Ordered(Order(f"o{self.numbers}", kind, "alice", name, until)))
+        self.happen(OperatorAsked(OperatorCommand(f"o{self.numbers}", kind, "alice", name, until)))
 
     @rule(
         grace_s=st.sampled_from([None, 0.0, 1.0, 100.0]),
@@ -401,7 +401,7 @@ class World(RuleBasedStateMachine):
                 self.clear()
             elif self.state.hook in self.besides:
                 self.besides.discard(self.state.hook)
-                self.happen(BesideEnded(self.state.hook, True, "exit code 0 after 0.10 s"))
+                self.happen(SideCommandEnded(self.state.hook, True, "exit code 0 after 0.10 s"))
             else:
                 self.due()
         assert self.gone and self.finals == (self.state.payload is not None or self.finals)
@@ -424,6 +424,6 @@ def test_the_state_of_a_long_life_stays_small() -> None:
         world.child("exec")
         world.order("act", "dump", 0.0, False)
         world.besides.clear()
-        world.happen(BesideEnded("act", True, "exit code 0 after 0.10 s"))
+        world.happen(SideCommandEnded("act", True, "exit code 0 after 0.10 s"))
         world.die(1, 0)
     assert world.state.restarts == 2000 and len(repr(world.state)) < 4000

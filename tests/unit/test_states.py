@@ -22,7 +22,7 @@ from daqsched.engine.changes import GONE, MOVES
 from daqsched.engine.shown import Shown
 from daqsched.rollout import AT_ONCE, Strategy
 from daqsched.spec import JobSpec
-from daqsched_executor.contract import Order, Report, Restart
+from daqsched_executor.contract import OperatorCommand, Report, Restart
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "states.md"
 
@@ -180,7 +180,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     "apply without": lambda world: world.apply(job("first", "hlt00")),
     "stop": stop,
     "start": lambda world: world.say(events.Released((KEY,), "eve")),
-    "retry": lambda world: world.say(events.OperatorCommanded((KEY,), Order("1", "retry", "eve"))),
+    "retry": lambda world: world.say(events.OperatorCommanded((KEY,), OperatorCommand("1", "retry", "eve"))),
     "restart": lambda world: world.say(events.RestartAsked((KEY,), "eve")),
     "aside": aside,
     "return": lambda world: world.say(events.Returned(("hlt01",), "eve")),

@@ -14,7 +14,7 @@ from daqsched.errors import DaqschedError, Refused, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.spec import EMPTY, Spec, digest
-from daqsched_executor.contract import Order
+from daqsched_executor.contract import OperatorCommand
 
 HERE = ("readout", "hlt01")
 NOWHERE = ("nothing", "hlt01")
@@ -81,7 +81,7 @@ def asked_much(world: World) -> None:
 
 
 def command(kind: str = "act", name: str = "", key: tuple[str, str] = HERE) -> events.OperatorCommanded:
-    return events.OperatorCommanded((key,), Order("1", kind, "bob", name, 0.0, ""))
+    return events.OperatorCommanded((key,), OperatorCommand("1", kind, "bob", name, 0.0, ""))
 
 
 #: What was so, what is asked, and why that is refused. Every kind of event that somebody asks for is in it.

@@ -1,6 +1,6 @@
 """The machine's container engine, by the package docker: each request with a time limit, each failure a sentence.
 
-What the package raises becomes one of four: `Waits` and `Refused` (see `order`), `Away` where the engine does not answer,
+What the package raises becomes one of four: `Waits` and `ContainerRefused` (see `order`), `Away` where the engine does not answer,
 `Gone` where the container is not there any more.
 """
 
@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from daqsched_executor.container.order import SANDBOX, Refused, Waits
 from daqsched_executor.container.peer import CONNECT_S, reach
+from daqsched_executor.container.spec import SANDBOX, ContainerRefused, Waits
 
 #: A busy machine may take this long to create or start a container.
 REQUEST_S = 60.0
@@ -35,7 +35,7 @@ class Gone(Exception):
     """There is no such container."""
 
 
-class State(NamedTuple):
+class ContainerState(NamedTuple):
     """A container as the engine sees it. ``pid`` is that of its first process on the machine, 0 where none runs."""
 
     running: bool
@@ -52,7 +52,7 @@ class Found(NamedTuple):
     sandbox: str
 
 
-class Engine:
+class ContainerEngine:
     """A connection to the engine. Not to be shared by threads."""
 
     def __init__(self, address: str) -> None:
@@ -77,7 +77,7 @@ class Engine:
             try:
                 made = str(self._api.create_container_from_config(body, name)["Id"])
                 if not _ID.match(made):  # by it we know the container's processes
-                    raise Refused(f"what answers as container engine gives an invalid id: {made[:80]!r}")
+                    raise ContainerRefused(f"what answers as container engine gives an invalid id: {made[:80]!r}")
                 return made
             except NotFound as error:
                 raise Waits(
@@ -110,11 +110,11 @@ class Engine:
         with _asking("wait for the container"):
             self._api.wait(container, timeout=None)
 
-    def state(self, container: str) -> State:
+    def state(self, container: str) -> ContainerState:
         """How it is, or how it ended."""
         with _asking("look at the container"):
             raw = self._api.inspect_container(container)["State"]
-        return State(bool(raw["Running"]), int(raw["Pid"]), int(raw["ExitCode"]), bool(raw["OOMKilled"]))
+        return ContainerState(bool(raw["Running"]), int(raw["Pid"]), int(raw["ExitCode"]), bool(raw["OOMKilled"]))
 
     def remove(self, container: str) -> None:
         """Kill it where it runs, and return when nothing of it is left; one that is gone is fine."""
@@ -143,7 +143,7 @@ def _asking(what: str) -> Iterator[None]:
         words = f"the container engine cannot {what}: {_words(error)}"
         # 400: it will not, whenever asked; "OCI runtime": the kernel refuses what the job asks for (a limit)
         if error.status_code == 400 or "OCI runtime create failed" in words:
-            raise Refused(words) from error
+            raise ContainerRefused(words) from error
         raise Waits(words) from error
     except (DockerException, OSError) as error:
         raise Away(f"the container engine did not {what}: {error}") from error

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from daqsched_executor.container.order import Order, Refused, volume_of
+from daqsched_executor.container.spec import ContainerRefused, ContainerSpec, volume_of
 from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload
 from daqsched_executor.machine.account import Account, CannotStart, account_of
 from daqsched_executor.machine.child import environment_of, say
@@ -30,7 +30,7 @@ def become_runner(
     for text in container.volumes:
         try:
             volume_of(text)
-        except Refused as error:
+        except ContainerRefused as error:
             raise CannotStart(str(error)) from error
     _check(account, payload.needs, talk)
     for file in output:
@@ -46,7 +46,7 @@ def become_runner(
         environment.pop("PATH")
     framework = os.environ.get("MESOS_FRAMEWORK_ID", "")
     stdout, stderr = output
-    handed = Order(
+    handed = ContainerSpec(
         payload,
         sandbox,
         framework,

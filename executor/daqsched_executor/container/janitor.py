@@ -13,8 +13,8 @@ import signal
 import time
 from collections.abc import Callable
 
-from daqsched_executor.container.engine import Away, Engine
-from daqsched_executor.container.order import Refused, Waits
+from daqsched_executor.container.engine import Away, ContainerEngine
+from daqsched_executor.container.spec import ContainerRefused, Waits
 from daqsched_executor.log import Log
 from daqsched_executor.machine.kernel import JANITOR
 from daqsched_executor.machine.spared import become_spared
@@ -121,9 +121,9 @@ def _clear(address: str, name: str, words: list[str]) -> None:
     said = ""
     while True:
         try:
-            Engine(address).remove(name)
+            ContainerEngine(address).remove(name)
             return log.say(f"container {name} is removed: its runner was killed")
-        except (Away, Refused, Waits) as error:
+        except (Away, ContainerRefused, Waits) as error:
             if handle is not None and handle.ended():
                 return log.say(f"container {name} is killed, and will be removed later: {error}")
             if str(error) != said:

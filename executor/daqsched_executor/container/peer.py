@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 
-from daqsched_executor.container.order import Waits
+from daqsched_executor.container.spec import Waits
 
 #: An engine that is asked for the first time answers within this.
 CONNECT_S = 5.0

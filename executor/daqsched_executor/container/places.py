@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Optional
 
-from daqsched_executor.container.order import Order, Volume, Waits, volume_of
+from daqsched_executor.container.spec import ContainerSpec, Volume, Waits, volume_of
 from daqsched_executor.machine.child import say
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.policy import Policy, refuse
@@ -33,7 +33,7 @@ LEFT_S = 3600.0
 class Places:
     """Those of one start. `paths` are for the engine, volume by volume; `clear` when they are not needed any more."""
 
-    def __init__(self, order: Order, policy: Policy, engine_pid: int, kernel: Optional[Kernel] = None) -> None:
+    def __init__(self, order: ContainerSpec, policy: Policy, engine_pid: int, kernel: Optional[Kernel] = None) -> None:
         """Raises `Waits`. One thread only: that is what a change of namespace needs."""
         self._kernel = kernel or Kernel()
         self._folder = os.path.join(FOLDER, hashlib.sha256(order.sandbox.encode()).hexdigest()[:16])
@@ -66,7 +66,7 @@ class Places:
                 self._empty(self._folder)
             self._folder = ""
 
-    def _place(self, order: Order, number: int, volume: Volume, policy: Policy) -> str:
+    def _place(self, order: ContainerSpec, number: int, volume: Volume, policy: Policy) -> str:
         say(order.talk, f"at {volume.source}")
         with _as_account(order):
             opened = _open(volume.source)
@@ -146,7 +146,7 @@ def _namespace_of(pid: int) -> int:
     return file
 
 
-def _device(order: Order, path: str, policy: Policy) -> str:
+def _device(order: ContainerSpec, path: str, policy: Policy) -> str:
     """The device file itself, wherever links lead to it. It is not opened: for some that means something."""
     say(order.talk, f"at {path}")
     with _as_account(order):
@@ -182,7 +182,7 @@ def _open(path: str) -> int:
 
 
 @contextmanager
-def _as_account(order: Order) -> Iterator[None]:
+def _as_account(order: ContainerSpec) -> Iterator[None]:
     """With the rights of the job's account."""
     own = os.geteuid(), os.getegid(), os.getgroups()
     if order.uid == own[0]:

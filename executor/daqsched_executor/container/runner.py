@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
 from daqsched_executor.container.frames import STDERR_STREAM, Frames
-from daqsched_executor.container.order import Last, Order, Refused, Waits, creation, ending, name_of
 from daqsched_executor.container.peer import reach
 from daqsched_executor.container.places import Places
+from daqsched_executor.container.spec import ContainerRefused, ContainerSpec, Last, Waits, creation, ending, name_of
 from daqsched_executor.log import Log
 from daqsched_executor.machine.child import say
 from daqsched_executor.machine.kernel import Kernel
@@ -31,7 +31,7 @@ from daqsched_executor.machine.probe import Unreadable
 from daqsched_executor.machine.process import KILL_CONTAINER
 
 if TYPE_CHECKING:  # the package docker may be missing here
-    from daqsched_executor.container.engine import Engine
+    from daqsched_executor.container.engine import ContainerEngine
     from daqsched_executor.container.janitor import Handle, Janitor
 
 #: How much is read of the container's output at once.
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     """The command. Returns only where the program was not started; else it ends as the program did."""
     file = int(argv[0])
     os.set_inheritable(file, False)
-    order = Order.from_json(os.pread(file, os.fstat(file).st_size, 0))
+    order = ContainerSpec.from_json(os.pread(file, os.fstat(file).st_size, 0))
     os.ftruncate(file, 0)
     try:
         runner = Runner(order)
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     except Waits as error:
         say(order.talk, f"path {error}")
         return 127
-    except Refused as error:
+    except ContainerRefused as error:
         say(order.talk, f"start {error}")
         return 127
     last, code = runner.follow()
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
 class Runner:
     """One container's, from before its creation until after its removal."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: ContainerSpec) -> None:
         for file in (order.talk, order.stdout, order.stderr):
             os.set_inheritable(file, False)
         self._order = order
@@ -80,17 +80,17 @@ class Runner:
         self._log = Log(1)  # the executor's own words: our stdout is executor.log
         self._id = ""
         self._lost = 0
-        self._engine: Engine
+        self._engine: ContainerEngine
         self._janitor: Janitor
         self._stream: io.RawIOBase
         self._handle: Optional[Handle] = None
 
     def start(self) -> None:
-        """From nothing to a running container, or `Waits` or `Refused`."""
+        """From nothing to a running container, or `Waits` or `ContainerRefused`."""
         order = self._order
         lock = hold(order.sandbox)
         try:
-            from daqsched_executor.container.engine import Away, Engine, Gone
+            from daqsched_executor.container.engine import Away, ContainerEngine, Gone
             from daqsched_executor.container.janitor import Handle, Janitor
         except ImportError as error:
             raise Waits(
@@ -110,16 +110,16 @@ class Runner:
             raise
         try:
             say(order.talk, f"at the container engine at {order.engine}")
-            self._engine = Engine(order.engine)
+            self._engine = ContainerEngine(order.engine)
             with self._patience():
                 self._clear_away()
                 self._janitor.watch()
                 try:
                     self._run(Handle, creation(order, places.paths, places.devices))
-                except (Refused, Waits):  # Away, and whatever else comes, is the janitor's
+                except (ContainerRefused, Waits):  # Away, and whatever else comes, is the janitor's
                     self._engine.remove(self._name)
                     raise
-        except (Refused, Waits):
+        except (ContainerRefused, Waits):
             self._janitor.dismiss()
             raise
         except (Away, Gone) as error:
@@ -193,7 +193,7 @@ class Runner:
         try:
             self._engine.remove(self._id)
             self._janitor.dismiss()
-        except (Away, Refused, Waits) as error:
+        except (Away, ContainerRefused, Waits) as error:
             self._log.say(f"container {self._name} cannot be removed now: {error}; the janitor goes on trying")
         return last, code
 
@@ -221,7 +221,7 @@ class Runner:
             except Gone:
                 self._log.say(f"container {self._name} was removed by somebody else")
                 return Last(), 128 + signal.SIGKILL
-            except (Away, Refused, Waits, OSError) as error:
+            except (Away, ContainerRefused, Waits, OSError) as error:
                 if not away:
                     away = str(error)
                     self._log.say(f"{away}; trying again every second, the program's lines wait")
@@ -257,9 +257,9 @@ class Runner:
                 return
 
     def _pass_signals(self) -> None:
-        from daqsched_executor.container.engine import Engine
+        from daqsched_executor.container.engine import ContainerEngine
 
-        engine: Optional[Engine] = None
+        engine: Optional[ContainerEngine] = None
         while True:
             number = signal.sigwait(PASSED)
             passed = signal.SIGKILL if number == KILL_CONTAINER else number
@@ -270,7 +270,7 @@ class Runner:
                         continue
                 except OSError:
                     self._handle = None
-                engine = engine or Engine(self._order.engine)  # this thread's own
+                engine = engine or ContainerEngine(self._order.engine)  # this thread's own
                 engine.kill(self._id, passed)
             except Exception as error:  # whatever it was, the next signal may get through
                 engine = None

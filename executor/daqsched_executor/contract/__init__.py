@@ -28,7 +28,7 @@ from daqsched_executor.contract.job import (
     Survey,
     task_of,
 )
-from daqsched_executor.contract.report import ACTIVITIES, ORDER_KINDS, Done, Exit, Findings, Order, Report
+from daqsched_executor.contract.report import ACTIVITIES, COMMAND_KINDS, Done, Exit, Findings, OperatorCommand, Report
 from daqsched_executor.contract.stream import (
     EXECUTOR,
     KEY_VARIABLE,
@@ -82,7 +82,7 @@ __all__ = [
     "KEY_VARIABLE",
     "LINKS_DIR",
     "LOCKS_DIR",
-    "ORDER_KINDS",
+    "COMMAND_KINDS",
     "OUTPUTS",
     "PERIODS",
     "PIPE",
@@ -106,7 +106,7 @@ __all__ = [
     "Journal",
     "JsonLines",
     "LogFiles",
-    "Order",
+    "OperatorCommand",
     "Payload",
     "Probe",
     "Report",

@@ -56,9 +56,9 @@ class Exit:
 
 @dataclass(frozen=True)
 class Done:
-    """The outcome of an `Order` that takes time."""
+    """The outcome of an `OperatorCommand` that takes time."""
 
-    #: `Order.id`.
+    #: `OperatorCommand.id`.
     id: str
     #: What was run: the action's name.
     name: str
@@ -158,13 +158,13 @@ def _check(value: Any, what: str) -> None:
             )
 
 
-#: What an `Order` may ask for. retry: start now, whatever the back-off; snooze and wake: whether checks lead to anything;
+#: What an `OperatorCommand` may ask for. retry: start now, whatever the back-off; snooze and wake: whether checks lead to anything;
 #: restart: end the program by its rules and start it again; act: run one of the job's actions.
-ORDER_KINDS = ("retry", "snooze", "wake", "restart", "act")
+COMMAND_KINDS = ("retry", "snooze", "wake", "restart", "act")
 
 
 @dataclass(frozen=True)
-class Order:
+class OperatorCommand:
     """What an operator wants of a running executor, in Mesos' framework messages. They may be lost: whoever sent one looks
     for what it should lead to in the next report; a second one with the same id changes nothing."""
 
@@ -184,10 +184,10 @@ class Order:
         return dump(self)
 
     @classmethod
-    def from_json(cls, data: bytes | str) -> Order:
+    def from_json(cls, data: bytes | str) -> OperatorCommand:
         """Read what `to_json` wrote; raises `ContractError` on anything else."""
         order = build(cls, load(data, "an order"), "an order")
-        if order.kind not in ORDER_KINDS:
+        if order.kind not in COMMAND_KINDS:
             raise ContractError(f"an order of kind {order.kind!r} is unknown here: install the newer one")
         words = (order.id, order.user, order.name, order.message)
         if not all(isinstance(word, str) for word in words) or not isinstance(order.until, (int, float)):

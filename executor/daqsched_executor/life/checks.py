@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import List, Tuple
 
-from daqsched_executor.contract import Check, Order, Payload, duration
-from daqsched_executor.life import symptoms, words
+from daqsched_executor.contract import Check, OperatorCommand, Payload, duration
+from daqsched_executor.life import check_words, words
 from daqsched_executor.life.commands import Ask, Command, EndAsk, Say, Tell
 from daqsched_executor.life.events import TASK_RUNNING, TASK_STARTING, Answered, Moment, Notified, Ticked
 from daqsched_executor.life.health import FIRST_ASK_S, Health, Pulse, Snooze
@@ -67,7 +67,7 @@ def time_passed(state: State, event: Ticked, now: Moment) -> Step:
         overdue = pulse.silent_at is not None and now.mono >= pulse.silent_at
         if pulse.until is not None:
             if now.mono >= pulse.until:
-                pulse, said = _failed(state, check, pulse, symptoms.no_answer(check), now)
+                pulse, said = _failed(state, check, pulse, check_words.no_answer(check), now)
                 commands += [EndAsk(number), *said]
         elif overdue and check.kind not in _LOOKED:
             pulse = _fell_silent(check, pulse)
@@ -130,11 +130,13 @@ def _heard(payload: Payload, check: Check, pulse: Pulse, event: Notified, now: M
     if notice.stopping:  # it ends by itself: no beat is due any more, but an end is
         pulse = replace(pulse, silent_at=now.mono + payload.stop.grace_s, problem="it said STOPPING=1 and did not end")
     if notice.trigger:
-        pulse = replace(pulse, ailment=symptoms.ailment(check, "the program sent WATCHDOG=trigger", 1), silent_at=None)
+        pulse = replace(
+            pulse, ailment=check_words.ailment(check, "the program sent WATCHDOG=trigger", 1), silent_at=None
+        )
     return pulse
 
 
-def ordered(state: State, order: Order, now: Moment) -> Step:
+def ordered(state: State, order: OperatorCommand, now: Moment) -> Step:
     """``snooze`` or ``wake``, of one check or of all; in any phase, since a snooze outlives a run of the program."""
     known = [check.name for check in (state.payload.checks if state.payload else ())]
     names = [name for name in known if order.name in ("", name)]
@@ -150,7 +152,7 @@ def ordered(state: State, order: Order, now: Moment) -> Step:
         return state, [Say(f"snooze by {who}: its end is over for {duration(-left_s)} already")]
     else:
         until = Moment(now.mono + left_s, order.until)
-        said = symptoms.snoozed(names, who, symptoms.clock_after(now.clock, left_s), order.message)
+        said = check_words.snoozed(names, who, check_words.clock_after(now.clock, left_s), order.message)
         snoozes.update((name, Snooze(until, said)) for name in names)
     state = replace(state, snoozes=snoozes)
     if state.phase != RUNNING:
@@ -181,8 +183,8 @@ def _failed(state: State, check: Check, pulse: Pulse, problem: str, now: Moment)
         return pulse, []
     pulse = replace(pulse, fails=pulse.fails + 1)
     if pulse.fails >= check.failures:
-        return replace(pulse, ailment=symptoms.ailment(check, problem, check.failures)), []
-    return pulse, [Say(symptoms.fails(check, pulse.fails, problem))] if pulse.fails == 1 else []
+        return replace(pulse, ailment=check_words.ailment(check, problem, check.failures)), []
+    return pulse, [Say(check_words.fails(check, pulse.fails, problem))] if pulse.fails == 1 else []
 
 
 def retold(state: State, now: Moment) -> Step:
@@ -199,8 +201,8 @@ def _not_asked(check: Check, pulse: Pulse, problem: str, now: Moment) -> tuple[P
 
 
 def _fell_silent(check: Check, pulse: Pulse) -> Pulse:
-    what = symptoms.silent(check, pulse.passed, pulse.silence_s, pulse.problem)
-    return replace(pulse, ailment=symptoms.ailment(check, what, 1), silent_at=None)
+    what = check_words.silent(check, pulse.passed, pulse.silence_s, pulse.problem)
+    return replace(pulse, ailment=check_words.ailment(check, what, 1), silent_at=None)
 
 
 def _again(check: Check, pulse: Pulse, pause_s: float, now: Moment) -> float:
@@ -252,12 +254,12 @@ def _tell(state: State, now: Moment) -> Step:
     unasked = tuple(check.name for check, pulse in pairs if pulse.unasked)
     gist = (ill, tuple(check.name for check, _ in waiting), tuple(sorted(state.snoozes)), unasked)
     if waiting:
-        message = symptoms.not_ready(state.pid, waiting) + words.before(state.restarts, state.last_exit)
+        message = check_words.not_ready(state.pid, waiting) + words.before(state.restarts, state.last_exit)
     else:
         message = words.running(state.pid, state.since.clock, state.restarts, state.last_exit, lacks(state))
     sentences = list(dict.fromkeys(snooze.sentence for snooze in state.snoozes.values()))
     ailments = [pulse.ailment for pulse in health.pulses if pulse.ailment]
-    message = symptoms.well(message, ailments, sentences, health.says)
+    message = check_words.well(message, ailments, sentences, health.says)
     if gist == health.gist and (message == health.message or now.mono < health.told_at + WORDS_S):
         return replace(state, health=replace(health, unsaid=message != health.message)), []
     said = _news(health, ill, not waiting, now.mono - state.since.mono) + message

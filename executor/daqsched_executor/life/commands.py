@@ -50,7 +50,7 @@ class KillTree:
 
 
 @dataclass(frozen=True)
-class RunBeside:
+class RunSideCommand:
     """Run a command beside the program; answers `BesideEnded`. There is one at a time with the same key."""
 
     key: str
@@ -61,7 +61,7 @@ class RunBeside:
 
 
 @dataclass(frozen=True)
-class EndBeside:
+class EndSideCommand:
     """End what runs under this key, if anything does; answers `BesideEnded` all the same."""
 
     key: str
@@ -113,5 +113,5 @@ class Leave:
 
 
 Command = Union[
-    Claim, Spawn, Look, LeaveLook, Signal, KillTree, RunBeside, EndBeside, Ask, EndAsk, Tell, Say, Leave,
+    Claim, Spawn, Look, LeaveLook, Signal, KillTree, RunSideCommand, EndSideCommand, Ask, EndAsk, Tell, Say, Leave,
 ]  # fmt: skip

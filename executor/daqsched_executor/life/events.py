@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Union
 
-from daqsched_executor.contract import Order, Payload, Survey
+from daqsched_executor.contract import OperatorCommand, Payload, Survey
 
 #: The states of a task that Mesos knows and we use (TaskState in mesos.proto).
 TASK_STARTING, TASK_RUNNING, TASK_KILLING = "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"
@@ -170,14 +170,14 @@ class StopAsked:
 
 
 @dataclass(frozen=True)
-class Ordered:
-    """An operator wants something, see `Order`."""
+class OperatorAsked:
+    """An operator wants something, see `OperatorCommand`."""
 
-    order: Order
+    order: OperatorCommand
 
 
 @dataclass(frozen=True)
-class BesideEnded:
+class SideCommandEnded:
     """What `RunBeside` with this key began has ended, or could not begin; nothing of it is left."""
 
     key: str
@@ -254,5 +254,5 @@ class Ticked:
 Event = Union[
     Launched, Refused, Claimed, Occupied, Spawned, Reached, Started, PathFailed, StartFailed, Died, TreeGone,
     StopAsked, Connected, Disconnected, Delivered, Acknowledged, Ticked, SurveyAsked, LookReached, LookEnded,
-    Ordered, BesideEnded, Answered, Notified, SignalRefused, Emptied, SandboxGone,
+    OperatorAsked, SideCommandEnded, Answered, Notified, SignalRefused, Emptied, SandboxGone,
 ]  # fmt: skip

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor.life.commands import Command, RunBeside, Say
-from daqsched_executor.life.events import BesideEnded, Moment
+from daqsched_executor.life.commands import Command, RunSideCommand, Say
+from daqsched_executor.life.events import Moment, SideCommandEnded
 from daqsched_executor.life.state import State
 
 #: Their keys.
@@ -20,7 +20,7 @@ HURRY_SHARE, HURRY_LEAST_S = 0.25, 0.5
 
 
 def begin(state: State, which: str, now: Moment) -> tuple[State, list[Command]]:
-    """Run the hook, which there must be; its `BesideEnded`, or the phase's deadline, goes on from there."""
+    """Run the hook, which there must be; its `SideCommandEnded`, or the phase's deadline, goes on from there."""
     assert state.payload is not None
     rule = state.payload.stop
     timeout_s = rule.hook_timeout_s
@@ -28,9 +28,9 @@ def begin(state: State, which: str, now: Moment) -> tuple[State, list[Command]]:
         timeout_s = min(timeout_s, max(HURRY_LEAST_S, (state.hurry_at - now.mono) * HURRY_SHARE))
     argv = rule.before if which == BEFORE else rule.after
     state = replace(state, hook=which, deadline=now.mono + timeout_s + MARGIN_S)
-    return state, [RunBeside(which, argv, timeout_s, aloud=True)]
+    return state, [RunSideCommand(which, argv, timeout_s, aloud=True)]
 
 
-def told(event: BesideEnded) -> list[Command]:
+def told(event: SideCommandEnded) -> list[Command]:
     """How it went, for executor.log."""
     return [Say(f"hook {event.key}: {event.words}")]

@@ -15,12 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from daqsched_executor.contract import duration
-from daqsched_executor.life import ending, orders, started, starting, stopping, words
+from daqsched_executor.life import ending, operator_commands, started, starting, stopping, words
 from daqsched_executor.life.commands import Command, Leave, Say, Tell
 from daqsched_executor.life.events import (
     Acknowledged,
     Answered,
-    BesideEnded,
     Claimed,
     Connected,
     Delivered,
@@ -34,11 +33,12 @@ from daqsched_executor.life.events import (
     Moment,
     Notified,
     Occupied,
-    Ordered,
+    OperatorAsked,
     PathFailed,
     Reached,
     Refused,
     SandboxGone,
+    SideCommandEnded,
     SignalRefused,
     Spawned,
     Started,
@@ -92,10 +92,10 @@ def _handle(state: State, event: Event, now: Moment) -> tuple[State, list[Comman
 
 
 def _step(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:
-    if isinstance(event, Ordered):
-        return orders.take(state, event.order, now)
-    if isinstance(event, BesideEnded) and event.key == orders.ACT:
-        return orders.acted(state, event, now)
+    if isinstance(event, OperatorAsked):
+        return operator_commands.take(state, event.order, now)
+    if isinstance(event, SideCommandEnded) and event.key == operator_commands.ACT:
+        return operator_commands.acted(state, event, now)
     if isinstance(event, Emptied):
         return _emptied(state, event, now)
     if isinstance(event, Notified) and state.phase == STARTING:
@@ -204,7 +204,7 @@ _STEPS: dict[tuple[str, type], Step] = {
     (CLEARING, TreeGone): starting.cleared,
     (CLEARING, Ticked): starting.clearing_hangs,
     (CLEARING, SignalRefused): starting.signal_refused,
-    (CLEARING, BesideEnded): starting.hook_ended,
+    (CLEARING, SideCommandEnded): starting.hook_ended,
     (CLEARING, StopAsked): stopping.stop_clearing,
     (STOPPING, Spawned): _pid_known,
     (STOPPING, Reached): stopping.reached_stopping,
@@ -216,7 +216,7 @@ _STEPS: dict[tuple[str, type], Step] = {
     (STOPPING, TreeGone): stopping.tree_gone_stopping,
     (STOPPING, Ticked): stopping.time_over,
     (STOPPING, SignalRefused): stopping.signal_refused,
-    (STOPPING, BesideEnded): stopping.hook_ended,
+    (STOPPING, SideCommandEnded): stopping.hook_ended,
     (STOPPING, StopAsked): stopping.stop_again,
     (LOOKING, LookReached): _survey,
     (LOOKING, LookEnded): _survey,
@@ -226,10 +226,10 @@ _STEPS: dict[tuple[str, type], Step] = {
     (ENDED, Acknowledged): ending.acknowledged,
     (ENDED, Ticked): ending.not_acknowledged,
     (ENDED, StopAsked): ending.stop_ended,
-    (ENDED, BesideEnded): _nothing_to_do,
-    (STARTING, BesideEnded): _nothing_to_do,
-    (WAITING, BesideEnded): _nothing_to_do,
-    (RUNNING, BesideEnded): _nothing_to_do,
+    (ENDED, SideCommandEnded): _nothing_to_do,
+    (STARTING, SideCommandEnded): _nothing_to_do,
+    (WAITING, SideCommandEnded): _nothing_to_do,
+    (RUNNING, SideCommandEnded): _nothing_to_do,
     # what our account may not signal ended by itself meanwhile
     (STARTING, SignalRefused): _nothing_to_do,
     (WAITING, SignalRefused): _nothing_to_do,

@@ -9,14 +9,13 @@ from dataclasses import replace
 
 from daqsched_executor.contract import Exit, Report, Restart, duration
 from daqsched_executor.life import hooks, words
-from daqsched_executor.life.commands import Claim, Command, EndBeside, KillTree, Say, Spawn, Tell
+from daqsched_executor.life.commands import Claim, Command, EndSideCommand, KillTree, Say, Spawn, Tell
 from daqsched_executor.life.ending import end
 from daqsched_executor.life.events import (
     TASK_FAILED,
     TASK_FINISHED,
     TASK_RUNNING,
     TASK_STARTING,
-    BesideEnded,
     Claimed,
     Died,
     Launched,
@@ -26,6 +25,7 @@ from daqsched_executor.life.events import (
     Reached,
     Refused,
     SandboxGone,
+    SideCommandEnded,
     SignalRefused,
     StartFailed,
     Ticked,
@@ -169,7 +169,7 @@ def gone(state: State, now: Moment) -> tuple[State, list[Command]]:
     return decide(state, now)
 
 
-def hook_ended(state: State, event: BesideEnded, now: Moment) -> tuple[State, list[Command]]:
+def hook_ended(state: State, event: SideCommandEnded, now: Moment) -> tuple[State, list[Command]]:
     if event.key != state.hook:
         return state, []
     state, commands = decide(replace(state, hook=""), now)
@@ -180,7 +180,7 @@ def clearing_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, lis
     if state.hook:
         hook = state.hook
         state, commands = decide(replace(state, hook=""), now)
-        return state, [Say(words.hook_hangs(hook)), EndBeside(hook), *commands]
+        return state, [Say(words.hook_hangs(hook)), EndSideCommand(hook), *commands]
     state, told = _uncleared(replace(state, deadline=now.mono + KILL_S))
     return state, [*told, KillTree()]
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from daqsched_executor.contract import Done, Exit, Order, Payload, Report, Survey
+from daqsched_executor.contract import Done, Exit, OperatorCommand, Payload, Report, Survey
 from daqsched_executor.life.commands import Command, Tell
 from daqsched_executor.life.events import Died, Moment, Notified
 
@@ -136,7 +136,7 @@ class State:
     #: The ids of the last orders: one that comes twice changes nothing.
     orders: tuple[str, ...] = ()
     #: The order whose action runs.
-    acting: Order | None = None
+    acting: OperatorCommand | None = None
     #: The outcome of the last action.
     done: Done | None = None
     #: The last report, for when only what is beside the program has changed.

@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from daqsched_executor.life import hooks, starting, words
-from daqsched_executor.life.commands import Command, EndBeside, KillTree, Leave, Say, Signal, Tell
+from daqsched_executor.life.commands import Command, EndSideCommand, KillTree, Leave, Say, Signal, Tell
 from daqsched_executor.life.ending import end
 from daqsched_executor.life.events import (
     TASK_KILLED,
     TASK_KILLING,
     TASK_RUNNING,
     TASK_STARTING,
-    BesideEnded,
     Died,
     Event,
     Moment,
     Reached,
+    SideCommandEnded,
     SignalRefused,
     Started,
     StopAsked,
@@ -124,7 +124,7 @@ def time_over(state: State, event: Ticked, now: Moment) -> tuple[State, list[Com
     """The time of whatever was waited for is over: the next step of the way."""
     assert state.payload is not None
     if state.hook:
-        return _hook_over(state, [Say(words.hook_hangs(state.hook)), EndBeside(state.hook)], now)
+        return _hook_over(state, [Say(words.hook_hangs(state.hook)), EndSideCommand(state.hook)], now)
     rule = state.payload.stop
     hurried = state.hurry_at is not None and now.mono >= state.hurry_at
     if rule.second_signal and not state.second and not state.killed and not hurried:
@@ -151,7 +151,7 @@ def _unkillable(state: State) -> tuple[State, list[Command]]:
     return replace(state, problem=problem), told
 
 
-def hook_ended(state: State, event: BesideEnded, now: Moment) -> tuple[State, list[Command]]:
+def hook_ended(state: State, event: SideCommandEnded, now: Moment) -> tuple[State, list[Command]]:
     """One that was given up and ends later changes nothing."""
     if event.key != state.hook:
         return state, []
@@ -169,7 +169,7 @@ def died_stopping(state: State, event: Died, now: Moment) -> tuple[State, list[C
     state = with_exit(state, event, now)
     said: list[Command] = []
     if state.hook:  # it did not wait for its signal
-        said = [EndBeside(state.hook), Say(words.ended(state.last_exit, event.left))] if state.last_exit else []
+        said = [EndSideCommand(state.hook), Say(words.ended(state.last_exit, event.left))] if state.last_exit else []
         state = replace(state, hook="", killed=True, deadline=now.mono + KILL_S)
         if event.left:
             said.append(KillTree())

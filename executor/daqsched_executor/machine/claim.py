@@ -21,7 +21,7 @@ from collections.abc import Collection
 
 from daqsched_executor.contract import KEY_VARIABLE, LOCKS_DIR, SPOOL_VARIABLE, Payload
 from daqsched_executor.life.events import Claimed, Event, Occupied
-from daqsched_executor.machine.kernel import LONGEST_ENVIRON, Entry, Kernel, carries
+from daqsched_executor.machine.kernel import LONGEST_ENVIRON, Kernel, ProcessEntry, carries
 from daqsched_executor.machine.spool import folder, open_ours, spool_folder
 
 #: What the environment of an executor (and of its warden) has, and that of no program.
@@ -96,7 +96,7 @@ class InstanceClaim:
 
 def remains(
     kernel: Kernel, payload: Payload, spool: str, keys: Collection[str] = ()
-) -> tuple[list[Entry], list[Entry]]:
+) -> tuple[list[ProcessEntry], list[ProcessEntry]]:
     """Living processes of the instance's other tasks: those without an executor above them, and the others.
 
     One pass over /proc; what belongs to another account than ours can't be read and is left out, unless we are root.
@@ -105,8 +105,8 @@ def remains(
     ours = f"DAQSCHED_TASK_ID={payload.task_id}".encode()
     place = f"{SPOOL_VARIABLE}={spool}".encode() if spool else b""
     known = {f"{KEY_VARIABLE}={key}".encode() for key in keys}
-    orphans: list[Entry] = []
-    others: list[Entry] = []
+    orphans: list[ProcessEntry] = []
+    others: list[ProcessEntry] = []
     environs = _Environs(kernel)
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -137,7 +137,7 @@ def _of_account(kernel: Kernel, pid: int, user: str | None) -> bool:
         return False
 
 
-def _has_executor(kernel: Kernel, entry: Entry) -> bool:
+def _has_executor(kernel: Kernel, entry: ProcessEntry) -> bool:
     """Whether an executor of our account is above it: that of others is none of ours, whatever its environment says."""
     parent = kernel.entry(entry.parent)
     while parent is not None and parent.pid > 1:

@@ -15,7 +15,7 @@ _NO_LIMIT = 1 << 60
 SMALL = 1 << 16
 
 
-class Memory(NamedTuple):
+class ProgramMemory(NamedTuple):
     """What a memory cgroup says: kills for memory so far, the most that was used, and what may be (MiB; 0: no limit)."""
 
     kills: int = 0
@@ -39,19 +39,19 @@ def memory_cgroup(environ: Mapping[str, str], cgroups: str) -> str:
     return ""
 
 
-def read_memory(folder: str) -> Memory:
+def read_memory(folder: str) -> ProgramMemory:
     """As it is now, of cgroup v1 or v2; zeros where there is none, or it can't be read."""
     if not folder:
-        return Memory()
+        return ProgramMemory()
     if os.path.exists(f"{folder}/memory.events"):
         events, peak, limit = "memory.events", "memory.peak", "memory.max"
     else:
         events, peak, limit = "memory.oom_control", "memory.max_usage_in_bytes", "memory.limit_in_bytes"
     kills = dict(line.split(" ", 1) for line in _read(f"{folder}/{events}").splitlines()).get("oom_kill", "0")
-    return Memory(int(kills), _mib(_read(f"{folder}/{peak}")), _mib(_read(f"{folder}/{limit}")))
+    return ProgramMemory(int(kills), _mib(_read(f"{folder}/{peak}")), _mib(_read(f"{folder}/{limit}")))
 
 
-class Place(NamedTuple):
+class OutputPlace(NamedTuple):
     """How far a file has been filled, and whether it was emptied since.
 
     stdout and stderr are files that are opened to append: they grow. A program that opens /dev/stderr anew with a shell's ``>``
@@ -64,11 +64,11 @@ class Place(NamedTuple):
     blocks: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Place:
+    def of(cls, status: os.stat_result) -> OutputPlace:
         """As it is now."""
         return cls(status.st_size, status.st_mtime_ns, status.st_blocks)
 
-    def emptied(self, before: Place) -> bool:
+    def emptied(self, before: OutputPlace) -> bool:
         """Whether somebody emptied it in between, as far as can be seen."""
         if self.size != before.size:
             return self.size < before.size
@@ -107,7 +107,7 @@ class Watch:
             self._places[number] = now
         return tuple(found)
 
-    def memory(self) -> Memory | None:
+    def memory(self) -> ProgramMemory | None:
         """What the cgroup says where the kernel killed for memory in it since `begin`; None where it did not.
 
         A limit of the address space (RLIMIT_AS) is not seen: there malloc fails, and the program ends as it likes.
@@ -132,11 +132,11 @@ class Watch:
         return tuple([line for _, lines in sorted(found, key=lambda one: one[0]) for line in lines][-LINES:])
 
 
-def _place(file: int) -> Place:
+def _place(file: int) -> OutputPlace:
     try:
-        return Place.of(os.fstat(file))
+        return OutputPlace.of(os.fstat(file))
     except OSError:
-        return Place(0, 0, 0)
+        return OutputPlace(0, 0, 0)
 
 
 def _size(file: int) -> int:

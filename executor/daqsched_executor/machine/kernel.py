@@ -55,7 +55,7 @@ class Ended(NamedTuple):
     peak: float = 0.0
 
 
-class Entry(NamedTuple):
+class ProcessEntry(NamedTuple):
     """One process as /proc/PID/stat tells it; pid and ``start`` (clock ticks since boot) together never come twice."""
 
     pid: int
@@ -156,7 +156,7 @@ class Kernel:
             return False
         return True
 
-    def signal_process(self, entry: Entry, signum: int) -> bool:
+    def signal_process(self, entry: ProcessEntry, signum: int) -> bool:
         """Signal exactly the process that was seen, not one that got its number since (pidfd_open(2)). False: our account
         may not, as with a program that became another account's (setuid)."""
         try:
@@ -182,7 +182,7 @@ class Kernel:
         except OSError:
             return -1
 
-    def entry(self, pid: int) -> Entry | None:
+    def entry(self, pid: int) -> ProcessEntry | None:
         """One process of /proc, or None where it is gone. One whose first thread has ended while others work, which stat(5)
         shows as a zombie, has the state of one that works."""
         text = _read(f"/proc/{pid}/stat")
@@ -194,7 +194,7 @@ class Kernel:
         state = rest[0].decode()
         if state == "Z":
             state = next((found for _, found in self._threads(pid) if found not in "ZX"), state)
-        return Entry(pid, int(rest[1]), int(rest[2]), state, int(rest[6]), int(rest[19]), name)
+        return ProcessEntry(pid, int(rest[1]), int(rest[2]), state, int(rest[6]), int(rest[19]), name)
 
     def environ(self, pid: int, most: int = LONGEST_ENVIRON) -> bytes:
         """The environment that the process was started with, its first ``most`` bytes; empty where it is gone, is a thread of
@@ -228,16 +228,16 @@ class Kernel:
             (int(row.split()[1]) for row in _read(f"/proc/{pid}/status").split(b"\n") if row[:4] == b"Uid:"), -1
         )
 
-    def descendants(self, besides: Container[int] = ()) -> list[Entry]:
+    def descendants(self, besides: Container[int] = ()) -> list[ProcessEntry]:
         """Every living process below us, zombies not among them, parents before children; the trees of our children
         ``besides`` are left out."""
-        children: dict[int, list[Entry]] = {}
+        children: dict[int, list[ProcessEntry]] = {}
         for name in os.listdir("/proc"):
             if name.isdigit():
                 entry = self.entry(int(name))
                 if entry is not None:
                     children.setdefault(entry.parent, []).append(entry)
-        found: list[Entry] = []
+        found: list[ProcessEntry] = []
         below = [entry for entry in children.get(os.getpid(), ()) if entry.pid not in besides]
         while below:
             entry = below.pop(0)

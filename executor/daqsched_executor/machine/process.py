@@ -33,7 +33,7 @@ from daqsched_executor.life.events import (
 from daqsched_executor.machine import child
 from daqsched_executor.machine.death import Watch
 from daqsched_executor.machine.filestore import FileStore
-from daqsched_executor.machine.kernel import JANITOR, Ended, Entry, Kernel, signal_number
+from daqsched_executor.machine.kernel import JANITOR, Ended, Kernel, ProcessEntry, signal_number
 
 if TYPE_CHECKING:
     from daqsched_executor.machine.drain import Drain
@@ -264,7 +264,7 @@ class Program:
         """Take in every child that has ended; called whenever SIGCHLD came, and whenever something was killed."""
         events: list[Event] = []
         ended_program: Ended | None = None
-        living: list[Entry] = []
+        living: list[ProcessEntry] = []
         for _ in range(SCANS_BESIDE if self.runners else SCANS):
             alone = False
             while True:
@@ -342,7 +342,7 @@ class Program:
         """The signal to the program's group and to what left the group; SIGCONT, so that a stopped one hears it."""
         number = signal_number(name)
         group = self.pid
-        refused: list[Entry] = []
+        refused: list[ProcessEntry] = []
         entries = self._kernel.descendants(self.runners)
         if group:
             if not self._kernel.signal_group(group, number):
@@ -373,7 +373,7 @@ class Program:
                     refused.append(entry)
         return self._told(refused)
 
-    def _told(self, refused: list[Entry]) -> list[Event]:
+    def _told(self, refused: list[ProcessEntry]) -> list[Event]:
         """Those that our account may not signal: a program that became another account's (sudo, su; credentials(7))."""
         if not refused:
             return []

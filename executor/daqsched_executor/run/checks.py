@@ -18,19 +18,19 @@ from daqsched_executor.life.events import Answered, Event, Notice, Notified
 from daqsched_executor.log import place_of
 from daqsched_executor.machine.filestore import FileStore
 from daqsched_executor.machine.kernel import Kernel
-from daqsched_executor.machine.ownplace import OwnPlace, own_place
 from daqsched_executor.machine.probe import sentence
 from daqsched_executor.machine.process import Program, no_process
-from daqsched_executor.run.aside import Aside
+from daqsched_executor.machine.socket_folder import OwnPlace, own_place
 from daqsched_executor.run.closing import Closing
+from daqsched_executor.run.forked_query import ForkedQuery
 from daqsched_executor.run.loop import Loop
 from daqsched_executor.run.notify import NotifySocket
-from daqsched_executor.run.printed import Printed
-from daqsched_executor.run.reach import Reach, look_up, numeric
+from daqsched_executor.run.output_probe import OutputProbe
+from daqsched_executor.run.port_probe import PortProbe, look_up, numeric
 from daqsched_executor.run.streams import Files
 
 if TYPE_CHECKING:
-    from daqsched_executor.run.besides import Besides
+    from daqsched_executor.run.side_commands import SideCommands
 
 #: How a fork says yes; anything else is why not.
 YES, GONE = "yes", "gone"
@@ -49,7 +49,7 @@ class Attempt(Protocol):
 class Command:
     """A command beside the program, by its key."""
 
-    def __init__(self, besides: Besides, key: str) -> None:
+    def __init__(self, besides: SideCommands, key: str) -> None:
         self._besides, self._key = besides, key
         self.heard = True
 
@@ -71,7 +71,7 @@ class Checks:
         sandbox: str,
         happen: Callable[[Event], None],
         say: Callable[[str], None],
-        besides: Callable[[], Besides],
+        besides: Callable[[], SideCommands],
     ) -> None:
         self._kernel, self._loop, self._program, self._files = kernel, loop, program, files
         self._sandbox, self._happen, self._say, self._besides = sandbox, happen, say, besides
@@ -81,10 +81,10 @@ class Checks:
         self._place: OwnPlace | None = None
         self._closing = Closing(loop)
         self._runs = 0
-        self._printed: dict[int, Printed] = {}
+        self._printed: dict[int, OutputProbe] = {}
         self._attempts: dict[int, Attempt] = {}
         #: Forks that were given up, by the check's number, until they are gone.
-        self._hanging: dict[int, Aside] = {}
+        self._hanging: dict[int, ForkedQuery] = {}
 
     def begin(self, payload: Payload, listen: Callable[[], None]) -> Payload:
         """The program is about to be started: the payload with what its environment has to say of heartbeats.
@@ -98,7 +98,7 @@ class Checks:
         outputs = {STDOUT: [self._files.stdout], STDERR: [self._files.stderr]}
         both = [*outputs[STDOUT], *outputs[STDERR]]
         self._printed = {
-            number: Printed(outputs.get(check.stream, both), check.pattern)
+            number: OutputProbe(outputs.get(check.stream, both), check.pattern)
             for number, check in enumerate(payload.checks)
             if check.kind == "output"
         }
@@ -176,7 +176,7 @@ class Checks:
         attempt = self._attempts.pop(number, None)
         if attempt is not None:
             attempt.close()
-            if isinstance(attempt, Aside) and attempt.alive:
+            if isinstance(attempt, ForkedQuery) and attempt.alive:
                 self._hanging[number] = attempt
 
     def _reach(self, number: int, check: Check, answered: Answer) -> None:
@@ -202,7 +202,7 @@ class Checks:
         return None
 
     def _connect(self, number: int, check: Check, addresses: list[tuple[int, str]], answered: Answer) -> None:
-        reach = Reach(self._loop, check, addresses, answered)
+        reach = PortProbe(self._loop, check, addresses, answered)
         self._attempts[number] = reach
         reach.begin()
 
@@ -232,11 +232,13 @@ class Checks:
         sandbox = self._sandbox if path.startswith(f"{self._sandbox}/") else ""
         return self._aside(payload.user, lambda: _changed(path, since, sandbox), done, answered)
 
-    def _aside(self, user: str, question: Callable[[], str], done: Callable[[str], None], answered: Answer) -> Aside:
+    def _aside(
+        self, user: str, question: Callable[[], str], done: Callable[[str], None], answered: Answer
+    ) -> ForkedQuery:
         def failed(error: Exception) -> None:
             answered(None, place_of(error))
 
-        return Aside(self._kernel, self._loop, self._program, user, question, done, failed)
+        return ForkedQuery(self._kernel, self._loop, self._program, user, question, done, failed)
 
 
 def _changed(path: str, since: float, sandbox: str) -> str:

@@ -11,7 +11,7 @@ class ContainerStart:
 
     def prepare(self) -> None:
         """See there."""
-        from daqsched_executor.container import order  # noqa: F401
+        from daqsched_executor.container import spec  # noqa: F401
 
     def enter(
         self, payload: Payload, kernel: Kernel, parent: int, talk: int, output: tuple[int, ...], order: int, notify: str
@@ -23,7 +23,7 @@ class ContainerStart:
 
     def last(self, words: bytes) -> tuple[bool, float]:
         """See there."""
-        from daqsched_executor.container.order import last_of
+        from daqsched_executor.container.spec import last_of
 
         last = last_of(words)
         return last.out_of_memory, last.limit

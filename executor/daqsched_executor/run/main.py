@@ -22,12 +22,12 @@ from daqsched_executor.life.commands import (
     Claim,
     Command,
     EndAsk,
-    EndBeside,
+    EndSideCommand,
     KillTree,
     Leave,
     LeaveLook,
     Look,
-    RunBeside,
+    RunSideCommand,
     Say,
     Signal,
     Spawn,
@@ -35,10 +35,10 @@ from daqsched_executor.life.commands import (
 )
 from daqsched_executor.life.events import (
     Answered,
-    BesideEnded,
     Event,
     Launched,
     LookEnded,
+    SideCommandEnded,
     StartFailed,
     StopAsked,
     Ticked,
@@ -65,10 +65,10 @@ from daqsched_executor.run.mesos import TOKEN, Link, patience_s
 from daqsched_executor.run.streams import Files, Registered, open_files, register
 
 if TYPE_CHECKING:
-    from daqsched_executor.run.besides import Besides
     from daqsched_executor.run.checks import Checks
     from daqsched_executor.run.moving import Moving
-    from daqsched_executor.run.survey import Looks
+    from daqsched_executor.run.side_commands import SideCommands
+    from daqsched_executor.run.survey import SurveyLooks
 
 #: So long after a start it is looked at first whether the program's files were emptied, then after twice as long, at most so long.
 FIRST_LOOK_S, MOST_LOOK_S = 1.0, 60.0
@@ -152,9 +152,9 @@ class Run:
         self._start = 1
         #: When it is looked at next whether somebody emptied the program's files, and how long after the time before.
         self._look_at, self._look_s = 0.0, FIRST_LOOK_S
-        self._looks: Looks | None = None
+        self._looks: SurveyLooks | None = None
         self._moving: Moving | None = None
-        self._made_besides: Besides | None = None
+        self._made_besides: SideCommands | None = None
         self._checks: Checks | None = None
 
     def run(self) -> int:
@@ -244,15 +244,15 @@ class Run:
             self._do(command)
         except Exception as error:
             problem = place_of(error)
-            if isinstance(command, RunBeside):
-                self._events.append(BesideEnded(command.key, False, f"not run: {problem}"))
+            if isinstance(command, RunSideCommand):
+                self._events.append(SideCommandEnded(command.key, False, f"not run: {problem}"))
             elif isinstance(command, Ask):
                 self._events.append(Answered(command.number, command.ask, None, problem))
             elif isinstance(command, Look):
                 self._events.append(LookEnded(command.look, problem))
             elif isinstance(command, Spawn) and not self._program.pid:
                 self._events.append(StartFailed(problem))
-            elif not isinstance(command, (EndBeside, EndAsk, LeaveLook)):
+            elif not isinstance(command, (EndSideCommand, EndAsk, LeaveLook)):
                 raise
             self._log.say(problem)
 
@@ -275,9 +275,9 @@ class Run:
             self._hear(lambda: self._program.signal(command.name))
         elif isinstance(command, KillTree):
             self._hear(self._program.kill_tree)
-        elif isinstance(command, RunBeside):
+        elif isinstance(command, RunSideCommand):
             self._run_beside(command)
-        elif isinstance(command, EndBeside):
+        elif isinstance(command, EndSideCommand):
             self._besides.end(command.key)
         elif isinstance(command, Ask):
             assert self._checks is not None, "a program with checks was started"
@@ -294,9 +294,9 @@ class Run:
         elif isinstance(command, Leave):
             self._loop.stop()
 
-    def _run_beside(self, command: RunBeside) -> None:
+    def _run_beside(self, command: RunSideCommand) -> None:
         def done(ok: bool | None, words: str, lines: tuple[str, ...]) -> None:
-            self._events.append(BesideEnded(command.key, bool(ok), words, lines))
+            self._events.append(SideCommandEnded(command.key, bool(ok), words, lines))
 
         assert self._state.payload is not None
         if command.key in self._besides:  # given up, and SIGKILL does not end it
@@ -308,11 +308,11 @@ class Run:
             done(False, no_process(error), ())
 
     @property
-    def _besides(self) -> Besides:
+    def _besides(self) -> SideCommands:
         if self._made_besides is None:
-            from daqsched_executor.run.besides import Besides  # few jobs have hooks, actions, such checks
+            from daqsched_executor.run.side_commands import SideCommands  # few jobs have hooks, actions, such checks
 
-            self._made_besides = Besides(self._kernel, self._loop, self._program)
+            self._made_besides = SideCommands(self._kernel, self._loop, self._program)
         return self._made_besides
 
     def _with_checks(self, payload: Payload) -> Payload:
@@ -346,9 +346,9 @@ class Run:
 
     def _survey(self, command: Look | LeaveLook) -> None:
         if self._looks is None:
-            from daqsched_executor.run.survey import Looks  # few executors are there for a survey
+            from daqsched_executor.run.survey import SurveyLooks  # few executors are there for a survey
 
-            self._looks = Looks(self._kernel, self._loop, self._events.append)
+            self._looks = SurveyLooks(self._kernel, self._loop, self._events.append)
         if isinstance(command, Look):
             self._looks.begin(command)
         else:

@@ -26,7 +26,7 @@ from pymesos import Executor, MesosExecutorDriver, logger
 from pymesos.process import Connection
 from pymesos.utils import parse_duration
 
-from daqsched_executor.contract import ContractError, Order, Payload, task_of
+from daqsched_executor.contract import ContractError, OperatorCommand, Payload, task_of
 from daqsched_executor.life.commands import Tell
 from daqsched_executor.life.events import (
     Acknowledged,
@@ -35,7 +35,7 @@ from daqsched_executor.life.events import (
     Disconnected,
     Event,
     Launched,
-    Ordered,
+    OperatorAsked,
     Refused,
     StopAsked,
     SurveyAsked,
@@ -257,7 +257,7 @@ class Link(MesosExecutorDriver):
     def on_message(self, event: Any) -> None:
         """An operator's order. What can't be understood is said, and changes nothing."""
         try:
-            self._happen(Ordered(Order.from_json(a2b_base64(event.get("data", "")))))
+            self._happen(OperatorAsked(OperatorCommand.from_json(a2b_base64(event.get("data", "")))))
         except (ContractError, ValueError) as error:
             self._log.say(f"ignored: a message of the framework that is not an order: {error}")
 

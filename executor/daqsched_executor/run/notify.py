@@ -1,6 +1,6 @@
 """The socket that a program sends its heartbeats to: NOTIFY_SOCKET of sd_notify(3), on systemd's side of it.
 
-It is a path (`machine.ownplace`) that only the job's account may write to: connect(2) asks for that right. The child that
+It is a path (`machine.socket_folder`) that only the job's account may write to: connect(2) asks for that right. The child that
 becomes the program, which looks the account up anyway, gives it the socket (`child.switch_to`). Who sent a message is told by
 the kernel (SO_PASSCRED), also of a process that has ended since. Of the account's living processes only those below
 the executor are heard, or in the job's container. Each run of the program has a socket of its own, so that no word of the last one

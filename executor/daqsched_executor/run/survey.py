@@ -24,7 +24,7 @@ class _Child:
     heard: bytes = b""
 
 
-class Looks:
+class SurveyLooks:
     """Any number at a time, known by their numbers; ``happen`` takes what they say, at last one `LookEnded` each."""
 
     def __init__(self, kernel: Kernel, loop: Loop, happen: Callable[[Event], None]) -> None:

@@ -11,7 +11,7 @@ from typing import Union
 import msgspec
 
 from daqsched.spec import Spec
-from daqsched_executor.contract import Order, Payload, Survey
+from daqsched_executor.contract import OperatorCommand, Payload, Survey
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ class Send(msgspec.Struct, frozen=True, tag=True):
 
     task_id: str
     agent_id: str
-    order: Order
+    order: OperatorCommand
 
 
 class Acknowledge(msgspec.Struct, frozen=True, tag=True):

@@ -9,7 +9,7 @@ import msgspec
 from daqsched.preflight import Question
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.spec import Spec
-from daqsched_executor.contract import Order
+from daqsched_executor.contract import OperatorCommand
 
 #: What a machine has, by its agent's attributes: each name with its values as texts.
 Attributes = Mapping[str, tuple[str, ...]]
@@ -181,7 +181,7 @@ class OperatorCommanded(msgspec.Struct, frozen=True, tag=True):
     """Someone asks something of the executors of these (job, host)."""
 
     keys: tuple[tuple[str, str], ...]
-    order: Order
+    order: OperatorCommand
 
 
 class Ticked(msgspec.Struct, frozen=True, tag=True):

@@ -12,7 +12,7 @@ from daqsched.engine.instance import Instance
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.limits import shown, some
-from daqsched_executor.contract import Order, Report
+from daqsched_executor.contract import OperatorCommand, Report
 
 
 def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
@@ -42,7 +42,7 @@ def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
     return Accepted(keys=tuple(accepted), rejected=tuple(rejected))
 
 
-def _look_for_action(there: Sequence[Instance], order: Order) -> None:
+def _look_for_action(there: Sequence[Instance], order: OperatorCommand) -> None:
     """A name that no job has is a slip of the finger, and nothing was meant to happen."""
     if order.kind != "act" or not there or not all(no_action(one, order) for one in there):
         return
@@ -51,7 +51,7 @@ def _look_for_action(there: Sequence[Instance], order: Order) -> None:
     raise UserError(f"there is no action {shown(order.name)}, nothing was asked for: {some(words, '; ')}")
 
 
-def _remember(instance: Instance, order: Order, now: float) -> None:
+def _remember(instance: Instance, order: OperatorCommand, now: float) -> None:
     """A snooze outlives the executor that was told of it, and this daemon."""
     if order.kind not in ("snooze", "wake") or instance.job is None:
         return
@@ -73,14 +73,14 @@ def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float)
             farm.out.append(commands.Send(task.id, task.agent_id, order))
 
 
-def no_action(instance: Instance, order: Order) -> bool:
+def no_action(instance: Instance, order: OperatorCommand) -> bool:
     """Whether it has no such action; of a program that is an older one than the job file's, its executor knows alone."""
     if order.kind != "act" or instance.job is None or order.name in instance.job.actions:
         return False
     return instance.record.task is None or instance.record.task.digest == instance.digest
 
 
-def why_not(instance: Instance, order: Order, now: float) -> str:
+def why_not(instance: Instance, order: OperatorCommand, now: float) -> str:
     """Why the order can't be given to this instance, for people; empty: it can. What the executor would answer itself
     (its program may be an older one than the job file's) is left to it."""
     task = instance.record.task

@@ -46,7 +46,7 @@ from daqsched.serve.sandbox_api import Sandboxes
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
 from daqsched.views.snapshot import snapshot
-from daqsched_executor.contract import ORDER_KINDS, Order
+from daqsched_executor.contract import COMMAND_KINDS, OperatorCommand
 
 logger = logging.getLogger(__name__)
 
@@ -194,11 +194,11 @@ class Api:
 
     async def order(self, request: Request) -> OrderAnswer:
         body = await body_of(request, OrderRequest)
-        if body.kind not in ORDER_KINDS:
-            raise UserError(f"{body.kind!r} can't be asked for: one of {', '.join(ORDER_KINDS)}")
+        if body.kind not in COMMAND_KINDS:
+            raise UserError(f"{body.kind!r} can't be asked for: one of {', '.join(COMMAND_KINDS)}")
         keys = await self._chosen(request, body.select)
         id = body.id or secrets.token_hex(4)
-        order = Order(id, body.kind, user_of(request), body.name, body.until, body.message)
+        order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)
 
         accepted = await asyncio.wrap_future(self._daemon.request(events.OperatorCommanded(keys, order)))
         return OrderAnswer(id, [*accepted.keys], [*accepted.rejected])

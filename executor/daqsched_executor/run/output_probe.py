@@ -12,7 +12,7 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from daqsched_executor.machine.death import Place
+from daqsched_executor.machine.death import OutputPlace
 
 #: At most so much of what is new is searched in one look, the end of it: a program may print 100 MB in a second.
 WINDOW_BYTES = 65536
@@ -22,11 +22,11 @@ SEARCH_S = 0.1
 MARK_BYTES = 64
 
 
-class Printed:
+class OutputProbe:
     """For one check. Looks at open files (by number), from the byte on that each has at the time of making it."""
 
     def __init__(self, files: Sequence[int], pattern: str) -> None:
-        self._places = {file: Place.of(os.fstat(file)) for file in files}
+        self._places = {file: OutputPlace.of(os.fstat(file)) for file in files}
         #: What stood before the place, while a pattern is searched: what stands there now may be the line of another time.
         self._before = {file: _end(file, place.size) for file, place in self._places.items()} if pattern else {}
         self._pattern = pattern.encode()
@@ -35,7 +35,7 @@ class Printed:
         """Whether there is something new, and what stands against knowing it."""
         found, problem = False, ""
         for file, before in self._places.items():
-            now = Place.of(os.fstat(file))
+            now = OutputPlace.of(os.fstat(file))
             begin = 0 if now.emptied(before) else before.size
             if self._pattern:
                 if now.size > begin > 0 and _end(file, begin) not in (self._before[file], bytes(MARK_BYTES)):

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 
 from daqsched_executor.contract import Check
-from daqsched_executor.life.symptoms import place
+from daqsched_executor.life.check_words import place
 from daqsched_executor.log import place_of
 from daqsched_executor.run.loop import READ, WRITE, Loop
 
@@ -40,7 +40,7 @@ def look_up(host: str) -> list[tuple[int, str]]:
     return [(int(family), str(address[0])) for family, _, _, _, address in found]
 
 
-class Reach:
+class PortProbe:
     """One attempt: ``done(ok, why not)`` is called once, unless `close` comes first; with None where we could not ask."""
 
     def __init__(

@@ -17,7 +17,7 @@ from daqsched_executor.machine.process import Program, forked, handle_of
 from daqsched_executor.run.loop import READ, Loop
 
 
-class Aside:
+class ForkedQuery:
     """``done(answer)`` is called once with the text that ``question`` returned, unless `close` comes first; empty where
     the fork was killed; ``failed`` in its place for a mistake of ours. Raises OSError where there can be no fork."""
 

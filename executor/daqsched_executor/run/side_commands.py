@@ -1,4 +1,4 @@
-"""Commands beside the program, as the loop sees them (see `machine.beside`): begun, ended, heard of once."""
+"""Commands beside the program, as the loop sees them (see `machine.side_command`): begun, ended, heard of once."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable
 
 from daqsched_executor.contract import Payload
 from daqsched_executor.log import place_of
-from daqsched_executor.machine.beside import Beside
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.process import Program
+from daqsched_executor.machine.side_command import SideCommand
 from daqsched_executor.run.loop import READ, Loop
 
 #: Takes how a command ended: whether well (None: it could not be run, through no fault of the job's), in words, and its last lines.
 Done = Callable[["bool | None", str, "tuple[str, ...]"], None]
 
 
-class Besides:
+class SideCommands:
     """Any number at a time, each under a key of its own."""
 
     def __init__(self, kernel: Kernel, loop: Loop, program: Program) -> None:
         self._kernel, self._loop, self._program = kernel, loop, program
-        self._running: dict[str, Beside] = {}
+        self._running: dict[str, SideCommand] = {}
 
     def __contains__(self, key: str) -> bool:
         return key in self._running
@@ -37,7 +37,7 @@ class Besides:
     ) -> None:
         """Run it; ``say`` takes each line that it prints. Raises OSError where no process can be started."""
         assert key not in self._running, f"{key} runs already"
-        beside = Beside(self._kernel, payload, argv, timeout_s, self._program.pid, say)
+        beside = SideCommand(self._kernel, payload, argv, timeout_s, self._program.pid, say)
         self._running[key] = beside
         self._program.runners.add(beside.runner)
 

@@ -1,4 +1,4 @@
-"""What an operator asks of a running executor (`contract.Order`), by kind.
+"""What an operator asks of a running executor (`contract.OperatorCommand`), by kind.
 
 An order may come twice, late, or to a program that is in no state for it: then it changes nothing, and says so.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor.contract import Done, Order
+from daqsched_executor.contract import Done, OperatorCommand
 from daqsched_executor.life import starting, stopping
-from daqsched_executor.life.commands import Command, RunBeside, Say
-from daqsched_executor.life.events import BesideEnded, Moment, Ticked
+from daqsched_executor.life.commands import Command, RunSideCommand, Say
+from daqsched_executor.life.events import Moment, SideCommandEnded, Ticked
 from daqsched_executor.life.state import CLAIMING, ENDED, IDLE, LOOKING, RUNNING, WAITING, State, retell
 
 #: The key of an action.
@@ -19,7 +19,7 @@ ACT = "act"
 MEMORY = 32
 
 
-def take(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]:
+def take(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:
     """One order."""
     if order.id in state.orders or state.phase in (IDLE, LOOKING, ENDED):
         return state, []
@@ -37,12 +37,12 @@ def take(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]
     return state, [Say(f"ignored: {order.kind}, asked for by {order.user}")]
 
 
-def by_whom(order: Order) -> str:
+def by_whom(order: OperatorCommand) -> str:
     """``alice: noisy since the crate was moved``, or the name alone."""
     return f"{order.user}: {order.message}" if order.message else order.user
 
 
-def _retry(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]:
+def _retry(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:
     said = Say(f"{by_whom(order)} asks for a start now")
     if state.phase == CLAIMING:
         return replace(state, deadline=now.mono), [said]
@@ -52,13 +52,13 @@ def _retry(state: State, order: Order, now: Moment) -> tuple[State, list[Command
     return state, [Say(f"ignored: a start now, asked for by {by_whom(order)}: the program is {state.phase}")]
 
 
-def _restart(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]:
+def _restart(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:
     if state.phase == RUNNING:
         return stopping.end_to_restart(state, f"restarted by {by_whom(order)}", now, ill=False)
     return _retry(state, order, now)
 
 
-def _act(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]:
+def _act(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:
     assert state.payload is not None
     argv = state.payload.actions.get(order.name)
     if argv is None:
@@ -67,10 +67,10 @@ def _act(state: State, order: Order, now: Moment) -> tuple[State, list[Command]]
     if state.acting is not None:
         return _done(state, order, now, False, f"{state.acting.name} of {state.acting.user} is still running")
     said = Say(f"action {order.name}, asked for by {by_whom(order)}: {' '.join(argv)}")
-    return replace(state, acting=order), [said, RunBeside(ACT, argv, state.payload.action_timeout_s, aloud=True)]
+    return replace(state, acting=order), [said, RunSideCommand(ACT, argv, state.payload.action_timeout_s, aloud=True)]
 
 
-def acted(state: State, event: BesideEnded, now: Moment) -> tuple[State, list[Command]]:
+def acted(state: State, event: SideCommandEnded, now: Moment) -> tuple[State, list[Command]]:
     """The action has ended."""
     order = state.acting
     if order is None:
@@ -79,7 +79,7 @@ def acted(state: State, event: BesideEnded, now: Moment) -> tuple[State, list[Co
 
 
 def _done(
-    state: State, order: Order, now: Moment, ok: bool, words: str, lines: tuple[str, ...] = ()
+    state: State, order: OperatorCommand, now: Moment, ok: bool, words: str, lines: tuple[str, ...] = ()
 ) -> tuple[State, list[Command]]:
     state = replace(state, done=Done(order.id, order.name, now.wall, ok, words, lines))
     # after the task's last report there is nobody to tell: the line stays in the executor's stream

@@ -29,7 +29,7 @@ VOLUME_OPTIONS = ("ro", "rw", "slave")
 _MIB = 2**20
 
 
-class Refused(Exception):
+class ContainerRefused(Exception):
     """The job asks for what can't be: a start that failed, and counts as a death. The message is one sentence."""
 
 
@@ -38,7 +38,7 @@ class Waits(Exception):
 
 
 @dataclass(frozen=True)
-class Order:
+class ContainerSpec:
     """All that the runner needs to know; the executor's child writes it into a file in memory, and the runner, at its
     end, its `Last` in its place."""
 
@@ -75,7 +75,7 @@ class Order:
         return json.dumps({**asdict(self), "payload": self.payload.to_json().decode()}).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> Order:
+    def from_json(cls, data: bytes) -> ContainerSpec:
         """Read what the executor's child wrote a moment ago: both are of one version."""
         raw = json.loads(data)
         payload = Payload.from_json(raw.pop("payload"))
@@ -108,18 +108,18 @@ class Volume(NamedTuple):
 
 
 def volume_of(text: str) -> Volume:
-    """Read ``HOST_PATH:CONTAINER_PATH[:OPTIONS]``; raises `Refused`."""
+    """Read ``HOST_PATH:CONTAINER_PATH[:OPTIONS]``; raises `ContainerRefused`."""
     parts = text.split(":")
     options = tuple(parts[2].split(",")) if len(parts) == 3 else ()
     if len(parts) not in (2, 3) or not all(part.startswith("/") for part in parts[:2]):
-        raise Refused(f"volume {text!r} is not understood: HOST_PATH:CONTAINER_PATH[:ro], full paths, is")
+        raise ContainerRefused(f"volume {text!r} is not understood: HOST_PATH:CONTAINER_PATH[:ro], full paths, is")
     for option in options:
         if option not in VOLUME_OPTIONS:
-            raise Refused(f"volume {text!r}: {option!r} is not an option; {', '.join(VOLUME_OPTIONS)} are")
+            raise ContainerRefused(f"volume {text!r}: {option!r} is not an option; {', '.join(VOLUME_OPTIONS)} are")
     return Volume(parts[0], parts[1], options)
 
 
-def name_of(order: Order) -> str:
+def name_of(order: ContainerSpec) -> str:
     """The container's name: the same for each run of an instance under one agent, so the engine itself refuses a second
     copy. Mesos' sandboxes are below ``WORK_DIR/slaves/``."""
     agent = order.sandbox.partition("/slaves/")[0] if "/slaves/" in order.sandbox else order.sandbox
@@ -128,8 +128,8 @@ def name_of(order: Order) -> str:
     return f"daqsched-{readable}-{hashlib.sha256(whose.encode()).hexdigest()[:8]}"
 
 
-def creation(order: Order, places: Sequence[str] = (), devices: Sequence[str] = ()) -> dict[str, Any]:
-    """The body of the request that creates the container; raises `Refused`. ``places`` and ``devices`` are where the job's
+def creation(order: ContainerSpec, places: Sequence[str] = (), devices: Sequence[str] = ()) -> dict[str, Any]:
+    """The body of the request that creates the container; raises `ContainerRefused`. ``places`` and ``devices`` are where the job's
     volumes and device files are found, where that is not as it says itself."""
     payload, container = order.payload, order.container
     volumes = _volumes(container)
@@ -173,7 +173,7 @@ def creation(order: Order, places: Sequence[str] = (), devices: Sequence[str] = 
     }
 
 
-def _notify(order: Order) -> list[Volume]:
+def _notify(order: ContainerSpec) -> list[Volume]:
     """The folder of the socket, which the program finds under the same path."""
     folder = posixpath.dirname(order.notify)
     return [Volume(folder, folder, ("ro",))] if folder else []

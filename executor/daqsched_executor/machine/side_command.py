@@ -1,7 +1,7 @@
 """A command that runs beside the program: a check, a hook, an action that an operator asked for.
 
 It has the program's environment, account, directory and limits, and a time limit of its own; no shell is involved.
-Beside a container it runs on the machine itself, in the sandbox, which the container shares. The
+SideCommand a container it runs on the machine itself, in the sandbox, which the container shares. The
 executor takes everything below itself for what the program began (see `process`), so such a command runs below a
 *runner*, a fork of the executor that is a child subreaper itself: what the command begins, double-forked or not,
 stays below the runner, which kills what is left when the command ends, when its time is over, when it is told to
@@ -37,7 +37,7 @@ DRAIN_S = 1.0
 _LOOK_AGAIN_S = 0.005
 
 
-class Outcome(NamedTuple):
+class SideOutcome(NamedTuple):
     """How a command ended."""
 
     #: None: it could not be run, for a reason that says nothing of it: its sandbox is gone.
@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
-class Beside:
+class SideCommand:
     """One run of one command; begins at once. ``runner`` is to be left out of the program's tree while it lives."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Beside:
 
         self.runner, self.talk = forked(kernel, child)
 
-    def heard(self) -> Outcome | None:
+    def heard(self) -> SideOutcome | None:
         """The outcome, when ``talk`` can be read and it is whole; call it once more until then. Closes ``talk``."""
         while True:
             try:
@@ -91,9 +91,9 @@ class Beside:
         self.talk = -1
         try:
             ok, words, lines = json.loads(self._heard)
-            return Outcome(ok, words, tuple(lines))
+            return SideOutcome(ok, words, tuple(lines))
         except ValueError:
-            return Outcome(False, "was cut short: its runner was killed")
+            return SideOutcome(False, "was cut short: its runner was killed")
 
     def cancel(self) -> None:
         """End it now; its outcome says so. Call it only before the runner was reaped."""
