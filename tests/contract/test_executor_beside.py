@@ -15,18 +15,18 @@ import pytest
 
 from waiting import alive, until
 
-#: An executor as far as `Beside` needs one: it starts the command, waits for the outcome, and prints that.
+#: An executor as far as `SideCommand` needs one: it starts the command, waits for the outcome, and prints that.
 EXECUTOR = """
 import json, os, select, sys
 from daqsched_executor.contract import Payload
-from daqsched_executor.machine.side_command import Beside
+from daqsched_executor.machine.side_command import SideCommand
 from daqsched_executor.machine.kernel import Kernel
 asked = json.loads(sys.argv[1])
 said = []
 kernel = Kernel()
 kernel.adopt_orphans()
 log = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-beside = Beside(
+beside = SideCommand(
     kernel,
     Payload("task", "job", "host", ("program",), **asked["fields"]),
     asked["argv"],
