@@ -16,10 +16,10 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "errors fill foreign forwarder hosts limits preflight protocol redaction rollout select spec task times",
+    FRAMEWORK: "errors fill foreign forwarder hosts limits ports preflight protocol redaction rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes clock_shifts commands demand desired durations engine events farm"
-    " incidents instance invariants leases match offers operator_commands preflight_state preflight_steps"
+    " incidents instance invariants leases machine match offers operator_commands preflight_state preflight_steps"
     " reconciling rollout_state rollout_steps shown start_order stop_order tasks verdict",
     FRAMEWORK / "jobfile": "__init__ checks conflicts convert differences job parts rules variables",
     FRAMEWORK
@@ -232,7 +232,7 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded errors fill foreign forwarder hosts limits preflight redaction rollout select settings spec task times",
+    "bounded errors fill foreign forwarder hosts limits ports preflight redaction rollout select settings spec task times",
     "jobfile engine",
     "views",
     "protocol client",
@@ -295,6 +295,30 @@ def test_no_modules_import_each_other(root: Path) -> None:
 
     for path in sorted(imports):
         follow(path, ())
+
+
+@pytest.mark.parametrize("name", ["mesos", "store", "logs"])
+def test_an_edge_imports_no_view(name: str) -> None:
+    """What people are told is made of the engine's state by who answers them; an edge needs only what the engine has."""
+    for path in (FRAMEWORK / name).rglob("*.py"):
+        assert not [file for file in ours(path) if FRAMEWORK / "views" in file.parents], path
+
+
+def test_port_numbers_are_reckoned_with_in_one_module() -> None:
+    """Ranges are cut, searched and counted in `ports`: nobody else compares a number with both ends of a range of ports."""
+    found = set()
+    for path in (*FRAMEWORK.glob("*.py"), *(FRAMEWORK / "engine").glob("*.py"), *(FRAMEWORK / "mesos").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = (
+                {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+                if isinstance(node, ast.BoolOp)
+                else set()
+            )
+            if isinstance(node, ast.Compare) and len(node.ops) == 2:
+                names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+            if {"low", "high"} <= names:
+                found.add(path.name)
+    assert found == {"ports.py"}
 
 
 #: The forwarder in the direction in which bytes flow: a folder imports only those before it. What is in none puts all together.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Mapping, Optional
 
+from daqsched import ports
 from daqsched.engine.events import Attributes, Offer
 from daqsched.spec import JobSpec
 
@@ -56,12 +57,7 @@ class FreeResources:
         self.cpus, self.mem, self.disk = self._without(job)
         numbers = self._pick(job)
         for number in numbers.values():
-            self._ports = tuple(
-                part
-                for low, high in self._ports
-                for part in (((low, number - 1), (number + 1, high)) if low <= number <= high else ((low, high),))
-                if part[0] <= part[1]
-            )
+            self._ports = ports.without(self._ports, number, number)
         return numbers
 
     def _without(self, job: JobSpec) -> tuple[float, float, float]:
@@ -71,26 +67,18 @@ class FreeResources:
         """A number for each of the job's ports for which there is one."""
         numbers: dict[str, int] = {}
         for name, number in job.ports.items():
-            if number and number not in numbers.values() and any(low <= number <= high for low, high in self._ports):
+            if number and number not in numbers.values() and ports.holds(self._ports, number):
                 numbers[name] = number
         for name, number in job.ports.items():
             if not number:
                 taken = set(numbers.values()) | {number for number in job.ports.values() if number}
-                free = self._first(taken.union(self._spare)) or self._first(taken)
+                free = ports.first(self._ports, taken.union(self._spare)) or ports.first(self._ports, taken)
                 if free:
                     numbers[name] = free
         return numbers
 
-    def _first(self, avoided: Collection[int]) -> int:
-        """The lowest offered number that is none of these; 0: there is none."""
-        for low, high in self._ports:
-            for number in range(low, high + 1):
-                if number not in avoided:
-                    return number
-        return 0
-
     def _too_few_ports(self, job: JobSpec) -> str:
-        offered = sum(high - low + 1 for low, high in self._ports)
+        offered = ports.count(self._ports)
         return f"not enough ports: needs {len(job.ports)}, {offered} free on {self.host}"
 
 

@@ -13,6 +13,7 @@ from daqsched.fill import fill
 from daqsched.hosts import expand
 from daqsched.jobfile.convert import WORDS
 from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal, unbounded, whole
+from daqsched.ports import LAST
 from daqsched.spec import FORWARDER, CheckSpec, JobSpec, LoggingSpec, size_of
 from daqsched_executor.contract import (
     CHECK_KINDS,
@@ -199,8 +200,8 @@ def _check_ports(job: JobSpec) -> None:
             raise JobError(
                 f"{name!r} is not a valid name for a port: a letter, then letters, digits, '_', '-'", "resources.ports"
             )
-        if not 0 <= number < 65536:
-            raise JobError(f"{name!r} must be from 1 to 65535, or 0 for any, not {number}", "resources.ports")
+        if not 0 <= number <= LAST:
+            raise JobError(f"{name!r} must be from 1 to {LAST}, or 0 for any, not {number}", "resources.ports")
         if number and numbers.setdefault(number, name) != name:
             raise JobError(f"{numbers[number]!r} and {name!r} are both {number}", "resources.ports")
 

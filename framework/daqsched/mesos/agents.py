@@ -16,9 +16,10 @@ import msgspec
 
 from daqsched.bounded import Asking, NoAnswer, typed
 from daqsched.engine.events import Attributes, Offer
+from daqsched.engine.machine import free_of
 from daqsched.engine.match import short
 from daqsched.errors import Unreachable
-from daqsched.views.placement import free_of
+from daqsched.ports import ranges
 from daqsched_executor.contract import SANDBOX_FILES
 
 #: How long an agent may take for one answer, and for taking the connection.
@@ -203,7 +204,8 @@ class Agents:
 def _resources(
     agent: _Slave, names: tuple[str, ...], attributes: Attributes, has: Mapping[str, Union[float, str]]
 ) -> Offer:
-    ports = tuple((int(low), int(high)) for low, high in re.findall(r"(\d{1,5})-(\d{1,5})", str(has.get("ports", ""))))
+    found = re.findall(r"(\d{1,5})-(\d{1,5})", str(has.get("ports", "")))
+    ports = ranges((int(low), int(high)) for low, high in found)
     amounts = (has.get(name, 0.0) for name in ("cpus", "mem", "disk"))
     cpus, mem, disk = (one if isinstance(one, float) else 0.0 for one in amounts)
     return Offer("", agent.id, names, cpus, mem, disk, ports, attributes)

@@ -14,6 +14,7 @@ import msgspec
 from daqsched.engine import events
 from daqsched.engine.match import canonical
 from daqsched.limits import MESSAGE, TEXT, brief
+from daqsched.ports import ranges
 
 #: Names and ids: Mesos has none that is longer than a file's name.
 _Word = Annotated[str, msgspec.Meta(max_length=1000)]
@@ -192,10 +193,6 @@ def _offers_of(text: bytes) -> tuple[tuple[OfferMessage, ...], str]:
         return tuple(found), why
 
 
-#: The highest number that a port has.
-_LAST_PORT = 65535
-
-
 def offer_of(offer: OfferMessage) -> events.Offer:
     """The engine's view of an offer; scalars of one name are added up, ports put together."""
     cpus = mem = disk = 0.0
@@ -203,12 +200,8 @@ def offer_of(offer: OfferMessage) -> events.Offer:
     for resource in offer.resources:
         name, scalar = resource.name, resource.scalar
         if name == "ports" and resource.ranges is not None:
-            found = [
-                (max(1, part.begin), min(_LAST_PORT, part.end))
-                for part in resource.ranges.range
-                if part.begin <= part.end and part.begin <= _LAST_PORT and part.end > 0
-            ]
-            ports = tuple(sorted([*ports, *found])) if ports or len(found) > 1 else tuple(found)
+            found = ranges([(part.begin, part.end) for part in resource.ranges.range])
+            ports = tuple(sorted([*ports, *found])) if ports or len(found) > 1 else found
         elif scalar is None:
             continue
         elif name == "cpus":

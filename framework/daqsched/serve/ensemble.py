@@ -21,6 +21,7 @@ from typing import Callable, Optional
 from daqsched import __version__, times
 from daqsched.errors import DaqschedError, Deposed
 from daqsched.limits import whole
+from daqsched.ports import LAST
 from daqsched.serve.audit import Audit
 from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.serving import Serving
@@ -215,7 +216,7 @@ def _address(peers: str, place: ZooKeeperPlace) -> tuple[str, int]:
     if peers:
         host, _, port = peers.rpartition(":")
         number = whole(port)
-        if not host or number is None or number > 65535:
+        if not host or number is None or number > LAST:
             raise DaqschedError(f"--peers {peers!r} is not HOST:PORT")
         return host.strip("[]"), number
     server, _, port = place.servers.split(",")[0].rpartition(":")

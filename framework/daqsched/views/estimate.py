@@ -8,9 +8,10 @@ from typing import Any, Callable, Optional
 import msgspec
 
 from daqsched.engine.events import Offer
+from daqsched.engine.machine import given_back
 from daqsched.rollout import Strategy, depths, divide
 from daqsched.spec import FORWARDER, JobSpec, Spec, run_digests
-from daqsched.views.placement import given_back, refusals
+from daqsched.views.placement import refusals
 from daqsched.views.plan import Plan
 from daqsched.views.snapshot import Snapshot
 
