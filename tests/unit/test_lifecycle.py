@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daqsched_executor.contract import Payload, Restart
+from daqsched_executor.life import lifecycle
 from daqsched_executor.life import state as phases
 from daqsched_executor.life.commands import Claim, KillTree, Leave, Say, Signal, Spawn, Tell
 from daqsched_executor.life.events import (
@@ -35,9 +36,9 @@ from daqsched_executor.life.events import (
     Ticked,
     TreeGone,
 )
-from daqsched_executor.life.lifecycle import handle
+from daqsched_executor.life.lifecycle import IllegalMove, handle
 from daqsched_executor.life.starting import backoff
-from daqsched_executor.life.state import PHASES, State, begin
+from daqsched_executor.life.state import MOVES, PHASES, STORY, State, begin
 from daqsched_executor.life.stopping import end_to_restart
 from story import Story, kinds, payload
 
@@ -748,3 +749,29 @@ def test_state_is_a_value() -> None:
     before = replace(state)
     handle(state, Launched(payload()), Moment(2.0))
     assert state == before and isinstance(state, State)
+
+
+def test_a_move_that_there_is_not_is_an_error_with_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each phase, by a step that is wrong; the real steps never make one: here, in the random stories, anywhere."""
+    for before, allowed in MOVES.items():
+        for after in sorted(set(MOVES) - {before}):
+            state = State(phase=before, payload=payload(), story=("idle to claiming by Launched",))
+            monkeypatch.setattr(
+                lifecycle, "_handle", lambda state, event, now, to=after: (replace(state, phase=to), [])
+            )
+            if after in allowed:
+                found, _ = lifecycle.handle(state, Ticked(), Moment())
+                assert found.story == ("idle to claiming by Launched", f"{before} to {after} by Ticked")
+                continue
+            with pytest.raises(IllegalMove) as error:
+                lifecycle.handle(state, Ticked(), Moment())
+            assert str(error.value) == (
+                f"{before} to {after} by Ticked is a move that there is not; before: idle to claiming by Launched"
+            )
+
+
+def test_the_story_has_a_bound() -> None:
+    """A program that dies for years."""
+    state = State(phase="running", story=tuple(f"move {at}" for at in range(STORY)))
+    found, _ = lifecycle.handle(replace(state, payload=payload(), pid=1), StopAsked("bob"), Moment())
+    assert len(found.story) == STORY and found.story[-1] == "running to stopping by StopAsked"

@@ -23,6 +23,7 @@ from daqsched.engine.shown import Shown
 from daqsched.rollout import AT_ONCE, Strategy
 from daqsched.spec import JobSpec
 from daqsched_executor.contract import OperatorCommand, Report, Restart
+from daqsched_executor.life.state import MOVES as PHASE_MOVES
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "states.md"
 
@@ -243,6 +244,18 @@ def page() -> str:
     order = [GONE, *get_args(Shown)]
     for before in order:
         lines.append(f"| {before or '-'} | {', '.join(after or '-' for after in order if after in MOVES[before])} |")
+    lines += [
+        "",
+        "## The executor's phases",
+        "",
+        "What an executor's phase can come into (`life/state.py` says what is alive in each). Any other move would be a bug of",
+        "ours, after which nobody knows what runs: it is said in executor.log with the moves before, the program is ended by its",
+        "rules, and the job is started anew (`test_lifecycle.py`).",
+        "",
+        "| from | to |",
+        "| --- | --- |",
+        *(f"| {before} | {', '.join(phases) or 'none: it leaves'} |" for before, phases in PHASE_MOVES.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -55,18 +55,33 @@ from daqsched_executor.life.state import (
     ENDED,
     IDLE,
     LOOKING,
+    MOVES,
     RUNNING,
     STARTING,
     STOPPING,
+    STORY,
     WAITING,
     State,
     leave_at,
 )
 
 
+class IllegalMove(Exception):
+    """One phase does not follow the other: which, by which event, and the moves before."""
+
+
 def handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]:
-    """The one entrance: what is so after ``event``, and what is to be done. Every event is taken in every phase."""
+    """The one entrance: what is so after ``event``, and what is to be done. Every event is taken in every phase.
+
+    Raises `IllegalMove` where the phase that it comes to can't follow: a bug of ours, after which nobody knows what runs. The
+    executor then ends the program by its rules, and the job is started anew (`run.main`).
+    """
     after, commands = _handle(state, event, now)
+    if after.phase != state.phase:
+        move = f"{state.phase} to {after.phase} by {type(event).__name__}"
+        if after.phase not in MOVES[state.phase]:
+            raise IllegalMove(f"{move} is a move that there is not; before: {'; '.join(state.story) or 'nothing'}")
+        after = replace(after, story=(*state.story, move)[-STORY:])
     if state.health is not None and state.phase == RUNNING and after.phase != RUNNING:
         commands = [*commands, *(after.health or state.health).ends]  # no check outlives the program
     return after, commands

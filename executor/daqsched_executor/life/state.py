@@ -33,6 +33,22 @@ CLEARING, STOPPING, LOOKING, ENDED = "clearing", "stopping", "looking", "ended"
 #: A job's; a survey's are idle, looking and ended.
 PHASES = (IDLE, CLAIMING, STARTING, WAITING, RUNNING, CLEARING, STOPPING, ENDED)
 
+#: From which phase it can come into which in one step. What is not here is a bug of ours, see `lifecycle.handle`.
+MOVES: dict[str, tuple[str, ...]] = {
+    IDLE: (CLAIMING, LOOKING, ENDED),
+    CLAIMING: (STARTING, ENDED),
+    STARTING: (WAITING, RUNNING, CLEARING, STOPPING, ENDED),
+    WAITING: (STARTING, ENDED),
+    RUNNING: (STARTING, WAITING, CLEARING, STOPPING, ENDED),
+    CLEARING: (STARTING, WAITING, STOPPING, ENDED),
+    STOPPING: (STARTING, WAITING, ENDED),
+    LOOKING: (ENDED,),
+    ENDED: (),
+}
+
+#: So many of its last moves are in a state.
+STORY = 10
+
 #: A path that can't be read is tried again after 1, 2, 4, 8 and then every 10 seconds.
 PROBE_RETRY_CAP_S = 10.0
 #: How often the instance's lock is tried again, and whether what gets SIGKILL is gone.
@@ -68,6 +84,8 @@ class State:
     """All that the executor knows. Only `handle` makes a new one from an old one."""
 
     phase: str = IDLE
+    #: The last moves from phase to phase, each with the event that led to it.
+    story: tuple[str, ...] = ()
     payload: Payload | None = None
     #: `Launched.note`.
     note: str = ""
