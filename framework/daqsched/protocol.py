@@ -133,7 +133,7 @@ class BorrowAnswer(msgspec.Struct):
 
 
 class Lease(msgspec.Struct):
-    """A host that somebody put aside."""
+    """A host that somebody set aside."""
 
     host: str
     user: str
@@ -143,7 +143,7 @@ class Lease(msgspec.Struct):
 
 
 class AsideAnswer(msgspec.Struct):
-    """GET /v1/aside: all that are put aside."""
+    """GET /v1/aside: all that are set aside."""
 
     leases: list[Lease]
     now: float

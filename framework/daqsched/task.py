@@ -74,7 +74,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A host that someone put aside."""
+    """A host that someone set aside."""
 
     user: str
     at: float
@@ -84,7 +84,7 @@ class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Borrow(msgspec.Struct, frozen=True):
-    """Someone runs a job by hand on a host that is put aside: once, as this."""
+    """Someone runs a job by hand on a host that is set aside: once, as this."""
 
     user: str
     at: float

@@ -1,4 +1,4 @@
-"""Changes of a running farm on real agents: plans, rollouts, rollbacks, hosts put aside, as the crew does them."""
+"""Changes of a running farm on real agents: plans, rollouts, rollbacks, hosts set aside, as the crew does them."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def test_a_job_is_run_by_hand_on_a_host_put_aside(farm: Farm) -> None:
     """Its output comes to the terminal, its end is told, and the host stays aside; an apply does not disturb it."""
     farm.apply(JOBS)
     refused = farm.run("borrow", "hlt02", "readout", check=False)
-    assert refused.returncode == 5 and "hlt02 is not put aside" in refused.stderr
+    assert refused.returncode == 5 and "hlt02 is not set aside" in refused.stderr
     farm.run("aside", "hlt02", "--for", "1h")
     until(lambda: farm.states()["readout@hlt02"] == "ASIDE", "it is aside")
     done = farm.run(

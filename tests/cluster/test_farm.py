@@ -79,7 +79,7 @@ def test_apply_says_why_not_all_is_running(farm: Farm) -> None:
     assert done.returncode == 4
     assert "no offer from its host" in done.stdout and "is its agent up?" in done.stdout
     assert "/bin/nosuchprogram is missing" in done.stdout
-    assert "not all is running after 3 s" in done.stderr
+    assert "not everything is running after 3 s" in done.stderr
 
 
 def test_wrong_job_files_change_nothing(farm: Farm) -> None:

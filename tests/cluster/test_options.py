@@ -356,7 +356,7 @@ def test_stop_hook_timeout(farm: Farm) -> None:
 
 
 def test_actions(farm: Farm) -> None:
-    """Run beside the program, and what they print is shown; one that hangs ends when its time is over."""
+    """Run beside the program, and what they print is shown; one that hangs ends when its time is up."""
     pid = farm.pid("acts@hlt01")
     assert "asked on hlt01" in farm.run("act", "acts", "ask").stdout
     done = farm.run("act", "acts", "hang", check=False)

@@ -1,4 +1,4 @@
-"""The forwarder as a process against an Elasticsearch that fails: what is kept, tried again, put aside, and said."""
+"""The forwarder as a process against an Elasticsearch that fails: what is kept, tried again, set aside, and said."""
 
 from __future__ import annotations
 

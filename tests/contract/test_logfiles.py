@@ -164,7 +164,7 @@ def test_a_name_of_any_bytes_is_followed_and_told_and_forges_no_message(machine:
                 rows.extend(heard.recv(65536).decode().split("\n"))
         return any(row.startswith("STATUS=") for row in rows)
 
-    until(told, "it says what is put aside")
+    until(told, "it says what is set aside")
     heard.close()
     assert process.poll() is None and FORGED not in rows
     assert {row.partition("=")[0] for row in rows} <= {"READY", "STATUS", "WATCHDOG"}

@@ -550,7 +550,7 @@ class TestSnooze:
         assert story.told[-1].report.snoozed == 0 and "snoozed" not in story.last[1] and story.signals == 0
 
     def test_others_than_the_snoozed_one_go_on(self) -> None:
-        """One check put aside does not blind the rest."""
+        """One check set aside does not blind the rest."""
         story = ready(HTTP, TCP)
         story.order("snooze", "http", for_s=100.0)
         story.answers = {"http": (False, "no"), "tcp": (False, "no")}

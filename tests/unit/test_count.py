@@ -261,8 +261,8 @@ def test_the_command_prints_what_is_to_be_imported() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--count", "-f"], "--count and --follow do not go together"),
-        (["--new=1h", "--at", "14:00"], "--at and --new do not go together"),
+        (["--count", "-f"], "--count and --follow can't be combined"),
+        (["--new=1h", "--at", "14:00"], "--at and --new can't be combined"),
         (["--elasticsearch", "http://127.0.0.1:1", "--index", "x", "--new", "readout"], "write the jobs before it"),
         (["--run", "12", "--sandbox"], "--run needs Elasticsearch"),
         (["--level", "loud", "--sandbox"], "'loud' is not a level"),

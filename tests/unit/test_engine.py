@@ -72,13 +72,13 @@ def test_who_can_not_hear_an_order_has_a_reason() -> None:
 
     assert (why(), why("retry")) == ("does not run", "does not run, and no back-off is under way")
     world.offers()
-    assert why() == "can't be told yet: its executor is not up"
+    assert why() == "can't be reached yet: its executor is not up"
     task = world.task_of("readout")
     world.report(task)
     assert (why(), why("retry"), why("snooze")) == ("", "", "has no checks")
     assert why(name="nosuch") == "has no action 'nosuch' (it has: dump)"
     world.report(task, "TASK_UNREACHABLE")
-    assert why() == "can't be told: hlt01 does not answer the master"
+    assert why() == "can't be reached: hlt01 does not answer the master"
     world.report(task)
     world.say(events.Held((("readout", "hlt01"),), "bob"))
     assert why() == "is being stopped"
@@ -577,7 +577,7 @@ class RandomFarm(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from("abcde"), host=st.sampled_from(["h1", "h2", "h3"]), end=st.booleans())
     def borrows(self, name: str, host: str, end: bool) -> None:
-        """Somebody tries something by hand on a machine that is put aside."""
+        """Somebody tries something by hand on a machine that is set aside."""
         begin = events.Borrowed(name, host, "fred", ("/bin/try",))
         self.world.say(events.BorrowEnded(name, host, "fred") if end else begin)
 

@@ -41,7 +41,7 @@ def test_a_reply_without_errors_is_not_read_further() -> None:
     ],
 )
 def test_each_status_of_a_document_has_one_meaning(status: int, field: str) -> None:
-    """Poison is put aside, a busy server is asked again, and a wrong configuration makes no line poison."""
+    """Poison is set aside, a busy server is asked again, and a wrong configuration makes no line poison."""
     verdict = judge(reply(200, status), 2)
     filled = {name for name in ("duplicates", "later", "refused", "denied") if getattr(verdict, name)}
     assert filled == ({field} - {"stored"})

@@ -1,4 +1,4 @@
-"""Packed files: read whole, whatever packed them, or put aside; a bomb takes neither disk nor memory nor time."""
+"""Packed files: read whole, whatever packed them, or set aside; a bomb takes neither disk nor memory nor time."""
 
 from __future__ import annotations
 

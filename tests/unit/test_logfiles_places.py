@@ -40,7 +40,7 @@ def found(pattern: object, links: bool = False) -> list[str]:
 
 
 def put_aside(pattern: object, links: bool = False) -> str:
-    """The first thing that is put aside, and why; nothing is found."""
+    """The first thing that is set aside, and why; nothing is found."""
     look = Look(str(pattern), links)
     assert not list(look.files())
     return look.first_aside

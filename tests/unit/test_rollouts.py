@@ -1,4 +1,4 @@
-"""Rollouts, ends in order, hosts put aside, parts of a farm: events in, commands out."""
+"""Rollouts, ends in order, hosts set aside, parts of a farm: events in, commands out."""
 
 from __future__ import annotations
 
@@ -332,7 +332,7 @@ def test_a_host_put_aside_is_left_alone_until_its_lease_ends() -> None:
     turn(world)
     assert releases(world) == "r2 - r2 r2"
     (shown,) = rows(world.engine, lambda job, host: host == "hlt02", world.now)
-    assert shown.state == "ASIDE" and shown.reason.startswith("hlt02 is put aside by bob for ")
+    assert shown.state == "ASIDE" and shown.reason.startswith("hlt02 is set aside by bob for ")
     assert shown.reason.endswith("more: new firmware")
     world.now += 3600.0
     world.say(events.Ticked())
@@ -356,7 +356,7 @@ def test_one_job_is_run_by_hand_on_a_host_put_aside() -> None:
     """As another command, once, with nothing before it; over an apply and the daemon's death; then the host is as before."""
     world = farm(after=True)
     world.say(events.Borrowed("monitor", "hlt02", "eve", ("/bin/try", "--all")))
-    assert world.engine.instances["monitor", "hlt02"].record.borrow is None, "it is not put aside"
+    assert world.engine.instances["monitor", "hlt02"].record.borrow is None, "it is not set aside"
     world.say(events.PutAside(("hlt02",), "eve", world.now + 3600.0))
     turn(world)
     turn(world)

@@ -36,13 +36,13 @@ def ask(world: World, event: events.Event) -> typing.Union[Accepted, DaqschedErr
 
 
 def aside(world: World) -> None:
-    """A host is put aside, and its job has ended."""
+    """A host is set aside, and its job has ended."""
     world.say(events.PutAside(("hlt01",), "bob", FAR))
     world.report(world.task_of("readout"), "TASK_KILLED")
 
 
 def ending(world: World) -> None:
-    """A host is put aside, and its job has not ended."""
+    """A host is set aside, and its job has not ended."""
     world.say(events.PutAside(("hlt01",), "bob", FAR))
 
 
@@ -99,9 +99,9 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (as_it_is, events.PutAside(("hlt01",), "bob", 10.0), UserError, "must end in the future"),
     (as_it_is, events.PutAside(("hlt01", "hlt09"), "bob", FAR), UserError, "hlt09: no job names it"),
     (as_it_is, events.PutAside(("hlt09",), "bob", FAR), UserError, "hlt09: no job names it"),
-    (as_it_is, events.Returned(("hlt01",), "bob"), UserError, "hlt01: not put aside"),
-    (aside, events.Returned(("hlt01", "hlt02"), "bob"), UserError, "hlt02: not put aside"),
-    (as_it_is, events.Borrowed(*HERE, "bob"), Refused, "hlt01 is not put aside"),
+    (as_it_is, events.Returned(("hlt01",), "bob"), UserError, "hlt01: not set aside"),
+    (aside, events.Returned(("hlt01", "hlt02"), "bob"), UserError, "hlt02: not set aside"),
+    (as_it_is, events.Borrowed(*HERE, "bob"), Refused, "hlt01 is not set aside"),
     (as_it_is, events.Borrowed(*NOWHERE, "bob"), Refused, "nothing is not a job of hlt01"),
     (gone, events.Borrowed(*HERE, "bob"), Refused, "readout is not a job of hlt01"),
     (borrowed, events.Borrowed(*HERE, "bob"), Refused, "is run by hand already, by eve"),

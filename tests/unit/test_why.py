@@ -143,7 +143,7 @@ def test_each_reason_that_a_host_gives_is_told() -> None:
         if instance.ending:
             world.report(instance.task.id, "TASK_KILLED")
     found = told(world)
-    assert found["readout@hlt03"].why == "hlt03 is put aside by bob for 1 min more: firmware"
+    assert found["readout@hlt03"].why == "hlt03 is set aside by bob for 1 min more: firmware"
     assert found["readout@hlt01"].why == "by eve: cabling"
     assert found["big@hlt02"].why.startswith("not enough memory: needs 1000032 MiB")
     assert found["far@hlt77"].evidence == ("hlt77 has made no offer since this daemon registered 0.20 s ago",)

@@ -1,4 +1,4 @@
-"""`daqsched borrow`: one job by hand on a host that is put aside, its output in this terminal and in the logs."""
+"""`daqsched borrow`: one job by hand on a host that is set aside, its output in this terminal and in the logs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BEGIN_S = 30.0
 @click.option("--raw", is_flag=True, help="Show what it prints as it is, also what moves the cursor or recolours.")
 @click.pass_obj
 def borrow(path: Path, host: str, job: str, command: Sequence[str], raw: bool) -> None:
-    """Run JOB by hand on HOST, which is put aside; its output is shown here, and goes into the logs as always.
+    """Run JOB by hand on HOST, which is set aside; its output is shown here, and goes into the logs as always.
 
     With the environment, account, limits and resources of the job; COMMAND is run in the place of the job's own. Ctrl-C
     ends it. It is not started again when it ends, nothing waits for it, and the job's checks are not made. Where COMMAND has
@@ -62,7 +62,7 @@ def _follow(client: Any, job: str, host: str, shown: dict[str, Printing]) -> str
             if task_id:
                 _show_new(client, word, task_id, seen, shown)
             end = row.report.last_exit if row.report is not None else None
-            return end.words() if end is not None else last or "it did not begin"
+            return end.words() if end is not None else last or "it did not start"
         last = row.reason
         if not row.pid and time.monotonic() - began > BEGIN_S and row.reason != told:
             told = row.reason

@@ -1,4 +1,4 @@
-"""The crew's verbs about changes: what was applied when, how far a rollout is, which hosts are put aside."""
+"""The crew's verbs about changes: what was applied when, how far a rollout is, which hosts are set aside."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def restart(
 @json_option
 @click.pass_obj
 def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: bool) -> None:
-    """Put HOSTs aside: their jobs end in order and stay away for a time. Without HOSTs: show which are.
+    """Set HOSTs aside: their jobs end in order and stay away for a time. Without HOSTs: show which are.
 
     HOST may be a range: hlt[01-10]. The forwarder of lines stays. `daqsched return HOST` gives a host back before.
     """
@@ -181,7 +181,7 @@ def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: 
     if hosts and not length:
         raise UserError("say for how long: --for 2h")
     if not hosts and (length or message):
-        raise UserError("name the hosts that are to be put aside")
+        raise UserError("name the hosts that are to be set aside")
     answer = client.aside(hosts, time.time() + span(length), message) if hosts else client.leases()
     if as_json:
         print_json(answer)
@@ -193,6 +193,6 @@ def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: 
 @click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
 @click.pass_obj
 def give_back(path: Path, hosts: Sequence[str]) -> None:
-    """Give HOSTs back that were put aside: their jobs start again."""
+    """Give HOSTs back that were set aside: their jobs start again."""
     connect(path).give_back(hosts)
     say(f"Given back; `daqsched status {' '.join('@' + host for host in hosts)}` shows what runs there.")

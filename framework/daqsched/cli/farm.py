@@ -107,7 +107,7 @@ def follow(
     if rollout is not None and rollout.number == applied.rollout and rollout.state != "running":
         raise NotRunning(words(rollout))
     raise NotRunning(
-        f"not all is running after {timeout:g} s: {show.state_counts(outcome.states)}{_no_master(answer)}. "
+        f"not everything is running after {timeout:g} s: {show.state_counts(outcome.states)}{_no_master(answer)}. "
         "The farm goes on trying; `daqsched status` and `daqsched why` show it"
     )
 

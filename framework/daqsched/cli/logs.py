@@ -228,7 +228,7 @@ def _kind(follow: bool, count: bool, words: dict[str, str]) -> str:
     given = [option for option in ("--at", "--around", "--new") if words[option[2:]]]
     given += ["--count"] if count or words["every"] else []
     if len(given) + follow > 1:
-        raise UserError(f"{' and '.join([*given, *(['--follow'] if follow else [])])} do not go together: choose one")
+        raise UserError(f"{' and '.join([*given, *(['--follow'] if follow else [])])} can't be combined: choose one")
     return given[0] if given else ""
 
 

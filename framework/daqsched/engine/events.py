@@ -128,7 +128,7 @@ class PutAside(msgspec.Struct, frozen=True, tag=True):
 
 
 class Borrowed(msgspec.Struct, frozen=True, tag=True):
-    """Someone runs one job by hand on a host that is put aside; ``argv`` is its command, empty: the job's own."""
+    """Someone runs one job by hand on a host that is set aside; ``argv`` is its command, empty: the job's own."""
 
     job: str
     host: str

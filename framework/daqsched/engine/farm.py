@@ -94,7 +94,7 @@ class Farm:
         self.left_out: dict[Key, None] = {}
         #: The change that is on its way batch by batch, or the last one that was.
         self.rolling = RolloutState()
-        #: Hosts that someone put aside, and until when the first of them is.
+        #: Hosts that someone set aside, and until when the first of them is.
         self.aside: dict[str, Aside] = {}
         self.paces = MeasuredDurations()
         self.incidents = Incidents()

@@ -30,7 +30,7 @@ class Instance:
         self.ending = 0.0
         #: The jobs that it came after when that was said.
         self.after: tuple[str, ...] = ()
-        #: Whether its host is put aside, for all but the forwarder.
+        #: Whether its host is set aside, for all but the forwarder.
         self.aside = False
         #: Its state as people see it, after the last step (`engine.shown`); empty: no step has looked yet.
         self.shown = ""

@@ -1,4 +1,4 @@
-"""Hosts that somebody put aside: their jobs end in order and stay away until the lease ends or the host is given back."""
+"""Hosts that somebody set aside: their jobs end in order and stay away until the lease ends or the host is given back."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def restored(farm: Farm, document: Optional[bytes]) -> None:
         farm.aside = _decode(document)
         beyond = refusal(farm.aside, texts=False)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise DaqschedError(f"which hosts are put aside can't be read ({brief(str(error))})") from error
+        raise DaqschedError(f"which hosts are set aside can't be read ({brief(str(error))})") from error
     if beyond is not None:
-        raise DaqschedError(f"which hosts are put aside can't be read ({beyond[0]} {beyond[1]})")
+        raise DaqschedError(f"which hosts are set aside can't be read ({beyond[0]} {beyond[1]})")
 
 
 def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
     """From now on, or for longer or shorter than said before."""
     if event.until <= now:
-        raise UserError("the time for which a host is put aside must end in the future")
+        raise UserError("the time for which a host is set aside must end in the future")
     used = {host for hosts in farm.order.wanted.values() for host in hosts} if len(event.hosts) > 1 else ()
     unknown = [host for host in event.hosts if host not in used and host not in farm.seen and not _is_used(farm, host)]
     if unknown:
@@ -48,7 +48,7 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
     touched = []
     for host in event.hosts:
         farm.aside[host] = Aside(event.user, now, event.until, event.message)
-        farm.note(f"{host} is put aside by {event.user}{': ' + event.message if event.message else ''}")
+        farm.note(f"{host} is set aside by {event.user}{': ' + event.message if event.message else ''}")
         for instance in of_host(farm, host):
             if instance.name != FORWARDER and not instance.aside and instance.record.borrow is None:
                 instance.aside = True
@@ -71,7 +71,7 @@ def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
     if instance.record.borrow is not None:
         raise Refused(f"{instance} is run by hand already, by {instance.record.borrow.user}")
     if not instance.aside:
-        raise Refused(f"{event.host} is not put aside: `daqsched aside {event.host} --for 2h` does")
+        raise Refused(f"{event.host} is not set aside: `daqsched aside {event.host} --for 2h` does")
     if instance.record.task is not None:
         raise Refused(f"{instance} has not ended yet: try again in a moment")
     try:
@@ -125,7 +125,7 @@ def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
     """Their jobs come back."""
     strange = [host for host in event.hosts if host not in farm.aside]
     if strange:
-        raise UserError(f"{some(strange)}: not put aside; `daqsched aside` lists what is")
+        raise UserError(f"{some(strange)}: not set aside; `daqsched aside` lists what is")
     return Accepted(keys=_back(dict.fromkeys(event.hosts), f"by {event.user}", farm, now))
 
 
@@ -134,7 +134,7 @@ def ticked(farm: Farm, now: float) -> None:
     over = [host for host, lease in farm.aside.items() if lease.until <= now]
     if over:
         before, farm.cause = farm.cause, "the end of a lease"
-        _back(over, "its time is over", farm, now)
+        _back(over, "its time is up", farm, now)
         farm.cause = before
 
 

@@ -102,5 +102,5 @@ def why_not(instance: Instance, order: OperatorCommand, now: float) -> str:
     if instance.ending:
         return "is being stopped"
     if instance.lost:
-        return f"can't be told: {instance.host} does not answer the master"
-    return "" if task.state in ("starting", "running") else "can't be told yet: its executor is not up"
+        return f"can't be reached: {instance.host} does not answer the master"
+    return "" if task.state in ("starting", "running") else "can't be reached yet: its executor is not up"

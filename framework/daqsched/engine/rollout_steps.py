@@ -248,7 +248,7 @@ def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
 
 
 def _expected(instance: Instance) -> bool:
-    """Whether it can be expected to run; a host that does not answer, or was put aside, holds nothing up."""
+    """Whether it can be expected to run; a host that does not answer, or was set aside, holds nothing up."""
     return instance.job is not None and not instance.record.hold and not instance.aside and not instance.lost
 
 

@@ -134,9 +134,9 @@ def times(failures: int) -> str:
 
 
 def aside_words(host: str, lease: Aside, now: float) -> str:
-    """``hlt02 is put aside by bob for 59 min more: new firmware``."""
+    """``hlt02 is set aside by bob for 59 min more: new firmware``."""
     why = f": {lease.message}" if lease.message else ""
-    return f"{host} is put aside by {lease.user} for {duration(max(0.0, lease.until - now))} more{why}"
+    return f"{host} is set aside by {lease.user} for {duration(max(0.0, lease.until - now))} more{why}"
 
 
 def _why_stopping(farm: Farm, instance: Instance) -> str:
@@ -145,7 +145,7 @@ def _why_stopping(farm: Farm, instance: Instance) -> str:
     elif instance.record.hold:
         what = "stopped"
     elif instance.aside:
-        what = f"{instance.host} is put aside by {farm.aside[instance.host].user}"
+        what = f"{instance.host} is set aside by {farm.aside[instance.host].user}"
     else:
         what = "makes way for the new one" if instance.task.digest != instance.digest else "is started anew"
     awaited = "" if instance.task.killed else farm.ends.awaited(instance, farm.order.wanted)

@@ -17,7 +17,7 @@ class StartOrder:
         self.wanted: dict[str, dict[str, Instance]] = {}
         #: job -> the hosts where it is up; a set for each job in `wanted`.
         self.up: dict[str, set[str]] = {}
-        #: job -> the hosts of it that somebody put aside: they are not waited for where all others are up.
+        #: job -> the hosts of it that somebody set aside: they are not waited for where all others are up.
         self._aside: dict[str, set[str]] = {}
         #: awaited job -> host -> the instances there that wait for it.
         self._blocked: dict[str, ByHost[Instance]] = {}
@@ -55,7 +55,7 @@ class StartOrder:
         return ""
 
     def _complete(self, name: str) -> bool:
-        """Whether the job is up on all of its hosts that are not put aside, and on one at least."""
+        """Whether the job is up on all of its hosts that are not set aside, and on one at least."""
         up, aside = self.up.get(name, set()), self._aside.get(name, set())
         return bool(up) and len(up | aside) == len(self.wanted[name])
 

@@ -203,7 +203,7 @@ def _bulk(client: Elastic, body: list[str], verb: str, count: int) -> tuple[list
             "and `delete` on the indices (docs/reference/elasticsearch.md, Rights)"
         )
     if answer.status >= 300:
-        raise Refused(f"Elasticsearch takes nothing: {answer.why}")
+        raise Refused(f"Elasticsearch accepts nothing: {answer.why}")
     items = [item.get(verb) for item in client.read(answer.body, _Items).items]
     known = [item for item in items if item is not None]
     if len(known) != count:

@@ -65,5 +65,5 @@ def passed_over(client: Elastic, prefix: str, since: Optional[float]) -> list[st
         if wrong:
             sentences.append(foreign_words(wrong))
     except DaqschedError as error:
-        sentences.append(f"nobody knows whether all indices could be searched: {error}")
+        sentences.append(f"it is unknown whether all indices could be searched: {error}")
     return sentences

@@ -61,7 +61,7 @@ class Accounts:
                 return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), PATIENCE_S)
             except asyncio.TimeoutError:
                 pass
-        logger.warning("the name of uid %d is not told within %g s: its number stands for it", uid, PATIENCE_S)
+        logger.warning("the name of uid %d was not found within %g s: its number is used instead", uid, PATIENCE_S)
         self._known[uid] = _Known(_number(uid), time.monotonic() + AGAIN_S)
         return _number(uid)
 
@@ -89,7 +89,7 @@ def group_id(name: str, look: Callable[[str], int] = lambda name: grp.getgrnam(n
         raise DaqschedError(f"there is no group {name!r} on this machine") from error
     except TimeoutError as error:
         raise DaqschedError(
-            f"the group {name!r} is not told within {GROUP_S:g} s: is the directory service up?"
+            f"the group {name!r} was not found within {GROUP_S:g} s: is the directory service up?"
         ) from error
     except OSError as error:
         raise DaqschedError(f"the group {name!r} can't be looked up: {error.strerror or error}") from error

@@ -23,7 +23,7 @@ from daqsched import times
 
 logger = logging.getLogger(__name__)
 
-#: A file larger than this is put aside as ``audit.ndjson.1``; so many are kept besides.
+#: A file larger than this is set aside as ``audit.ndjson.1``; so many are kept besides.
 MOST_BYTES, KEPT = 16 << 20, 10
 
 #: The longest text; the most words of a list, and the longest of these. A line has less than 64 KiB then, all of it escapes.

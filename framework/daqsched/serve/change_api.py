@@ -1,4 +1,4 @@
-"""The daemon's answers about changes: plan, apply, revisions, rollouts, hosts put aside."""
+"""The daemon's answers about changes: plan, apply, revisions, rollouts, hosts set aside."""
 
 from __future__ import annotations
 

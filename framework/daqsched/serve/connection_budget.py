@@ -122,7 +122,7 @@ class ConnectionBudget:
     def hold(self, caller: Hashable, count: int) -> str:
         """So many bytes more of a large request are in memory, until `give_back`; or why not."""
         if sum(self._held.values()) + count > HELD_BYTES or self._held[caller] + count > HELD_OF_ONE:
-            return "the daemon has too many large requests in hand at present: try again"
+            return "the daemon is handling too many large requests at present: try again"
         self._held[caller] += count
         return ""
 

@@ -219,7 +219,7 @@ class Daemon:
                 if _TAKEN_OVER in item.why:
                     raise Deposed("another daqsched serve has taken over")
                 raise DaqschedError(
-                    f"the master has given this framework up: {item.why}. Its tasks are gone; "
+                    f"the master has removed this framework: {item.why}. Its tasks are gone; "
                     "`daqsched serve --new-framework` registers anew and starts everything again"
                 )
             else:

@@ -1,4 +1,4 @@
-"""The daemon's answers to hands: rollouts steered, programs started anew, hosts put aside, jobs run there."""
+"""The daemon's answers to hands: rollouts steered, programs started anew, hosts set aside, jobs run there."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Operations:
         await self._request(events.RestartAsked(keys, user_of(request), body.message, body.strategy))
         return await self.rollout(request)
 
-    # ------------------------------------------------------------------ hosts put aside
+    # ------------------------------------------------------------------ hosts set aside
 
     async def leases(self, request: Request) -> AsideAnswer:
         found: AsideAnswer = await self._ask(

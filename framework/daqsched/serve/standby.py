@@ -94,7 +94,7 @@ class Standby:
                         if not safe:
                             return _lost(f"{leader.name} led, and was followed by another before it answered")
                     elif found.status_code == 401:
-                        why = f"{leader.name} leads and does not believe us: {await _sentence(found)}"
+                        why = f"{leader.name} leads and rejected the request: {await _sentence(found)}"
                     elif found.status_code == NOT_HERE:
                         await found.aclose()
                         why = self.hopeless or f"{leader.name} is about to lead"
@@ -130,7 +130,7 @@ class Standby:
                 raise ConnectionError(f"the answer of {leader.name} ended early") from error
             finally:
                 if not ended:
-                    logger.debug("an answer of %s was not wanted to its end", leader.name)
+                    logger.debug("the client left before the end of an answer of %s", leader.name)
                 await found.aclose()
 
         headers = {name: value for name, value in found.headers.items() if name.lower() not in _OF_THE_HOP}

@@ -1,4 +1,4 @@
-"""How plans, rollouts, revisions, hosts put aside, reasons and incidents look in a terminal: values in, rich's renderables out."""
+"""How plans, rollouts, revisions, hosts set aside, reasons and incidents look in a terminal: values in, rich's renderables out."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def incidents_table(answer: IncidentsAnswer) -> RenderableType:
 def leases_lines(answer: AsideAnswer) -> RenderableType:
     """What `daqsched aside` shows."""
     if not answer.leases:
-        return text("No host is put aside.")
+        return text("No host is set aside.")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("HOST", "BY", "SINCE", "LEFT", "WHY"):
         table.add_column(name)
