@@ -298,7 +298,7 @@ def test_a_name_that_does_not_come_holds_nobody_up(tmp_path: Path, caplog: pytes
         until(lambda: http.get("/x").json()["name"] == "zoë", "the name has come")
         caller = app.callers[-1]
         assert (caller.uid, caller.gid, caller.pid, caller.door) == (os.getuid(), os.getgid(), os.getpid(), "socket")
-    assert "not told within" in caplog.text
+    assert "was not found within" in caplog.text
 
 
 def test_accounts_without_a_name_have_their_number() -> None:
