@@ -70,7 +70,7 @@ class Machine:
         assert told["message"].startswith("at least ") and why in told["message"]
         until(lambda: process.counts()["losses"] == 1 and process.counts()["under_way"] == 0, "it is counted")
         assert process.counts()["lost_bytes"] == size
-        assert why in self.status() and "want of disk" not in self.status()
+        assert why in self.status() and "the disk limit was reached" not in self.status()
         kept = [one for one in list(self.elastic.documents.values()) if one["event"]["dataset"] != "daqsched.dropped"]
         assert sum(len(one["message"]) + 1 for one in kept) + size == len(LINES)
 
@@ -114,7 +114,7 @@ def test_a_log_file_that_vanished_while_no_forwarder_ran(machine: Machine) -> No
     assert counts["losses"] == len(machine.told())
     lost = sum(one["daqsched"]["dropped"]["bytes"] for one in machine.told())
     assert lost == counts["lost_bytes"] == len(LINES)
-    assert "want of disk" not in machine.status() and "the file was gone" in machine.status()
+    assert "the disk limit was reached" not in machine.status() and "the file was gone" in machine.status()
     assert process.stop() == 0
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from builders import World, job
-from daqsched.engine import events
+from daqsched.engine import commands, events
 from daqsched.engine.changes import GONE, MOST_CHANGES, MOST_STORIES, MOVES, Changed, Stories
 from daqsched.engine.engine import Engine
 from daqsched.engine.shown import state_of
@@ -204,3 +204,42 @@ def test_a_registration_makes_no_doubt_a_certainty(state: str) -> None:
     world.register()
     world.wait(10.0)
     assert told(world) == before
+
+
+def test_a_move_that_there_is_not_is_in_the_daemons_log_once() -> None:
+    """The engine's own default, as `daqsched serve` runs it: the note is among the commands of that step."""
+    world = farm()
+    engine = world.engine
+    engine._illegal = engine.note  # the default; `World` raises
+    said = []
+    for _ in range(2):
+        engine.instances[KEY].shown = "STOPPED"  # as a bug of ours could have it
+        engine.touched = {}
+        data = Report("running", pid=1).to_json()
+        event = events.TaskReported(
+            world.task_of("readout"), "agent-hlt01", "TASK_RUNNING", by_executor=True, data=data
+        )
+        step = engine.handle(event, world.now)
+        assert [(one.before, one.after) for one in step.changes] == [("STOPPED", "RUNNING")]
+        said += [one.sentence for one in step.commands if isinstance(one, commands.Note)]
+    assert engine.illegal_moves == 2
+    assert len(said) == 1 and said[0].startswith("readout@hlt01: STOPPED to RUNNING by its executor is an illegal")
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "restart", "clock set back"])
+def test_a_snooze_ends_by_a_tick_whatever_happened_meanwhile(meanwhile: str) -> None:
+    """No look is ahead of the engine: ticked when it wants to be, it says UNHEALTHY as soon as the snooze is over."""
+    world = farm()
+    until = world.now + 3000.0
+    report(world, said=Report("running", pid=1, healthy=False, ailment="no answer", snoozed=until))
+    if meanwhile == "restart":
+        world.die()
+    elif meanwhile == "clock set back":
+        world.now -= 600.0
+        world.say(events.Ticked())
+    while (due := world.engine.next_tick(world.now)) <= until:
+        world.now = max(world.now, due)
+        world.say(events.Ticked())
+    world.now = until
+    world.say(events.Ticked())
+    assert world.rows()[0].state == "UNHEALTHY" and told(world)[-1] == ("RUNNING", "UNHEALTHY", "time")

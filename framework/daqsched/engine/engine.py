@@ -51,6 +51,7 @@ class Engine(Farm):
         self._illegal = illegal if illegal is not None else self.note
         #: How many such moves there were.
         self.illegal_moves = 0
+        self._said_illegal: set[tuple[str, str]] = set()
         self.stories = Stories()
 
     def restore(
@@ -112,10 +113,11 @@ class Engine(Farm):
             wish = self.demand.ask(*self.wants_offers, now)
             if wish is not None:
                 self.out.append(wish)
+        changes = self._changes(now)  # before the commands are told: a move that there is not is a note among them
         if self.dirty or self.out:
             self.version += 1
         saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []
-        return Step(saves + self.out, verdict, self._changes(now))
+        return Step(saves + self.out, verdict, changes)
 
     def _answer(self, event: events.Event, now: float) -> Verdict:
         try:
@@ -152,6 +154,9 @@ class Engine(Farm):
             if change.after in MOVES[change.before]:
                 continue
             self.illegal_moves += 1
+            if (change.before, change.after) in self._said_illegal:
+                continue
+            self._said_illegal.add((change.before, change.after))
             story = [f"{_move(one)} by {one.cause}" for one in self.stories.of(change.key)]
             self._illegal(
                 f"{change.key[0]}@{change.key[1]}: {_move(change)} by {change.cause} is an illegal transition: a bug, please "
@@ -231,6 +236,8 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
         elif task.state == "launching" and now >= task.launched + ASK_S:
             asked.append((task.id, task.agent_id))
             farm.arm(now + ASK_S, instance)
+        elif task.report is not None and task.report.snoozed > now:
+            farm.arm(task.report.snoozed, instance)  # the clock was set back, or the timer came early
     if asked and farm.connected:
         farm.out.append(commands.Reconcile(tuple(asked)))
 

@@ -168,6 +168,8 @@ class Farm:
             elif self.must_stop(instance):
                 self.end(instance, now)
             self.arm(max(task.launched + ASK_S, now), instance)
+            if task.report is not None and task.report.snoozed:
+                self.arm(task.report.snoozed, instance)  # the last daemon's timer ended with it
 
     def drop(self, instance: Instance, now: float) -> None:
         """Forget it; it has no task and is not wanted any more."""
