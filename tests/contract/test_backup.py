@@ -102,7 +102,7 @@ def test_what_is_no_whole_backup_is_refused(places: dict[str, str], tmp_path: Pa
     assert run("backup", str(file), "--offline", "--state", state).exit_code == 0
     whole = file.read_bytes()
     for damaged, why in (
-        (b"anything", "no backup of daqsched"),
+        (b"anything", "not a backup of daqsched"),
         (whole[:-3], "check sum"),
         (whole.replace(b'"version":1', b'"version":9'), "newer daqsched"),
         (whole.replace(b'"version":1', b'"version":?'), "first line is damaged"),
