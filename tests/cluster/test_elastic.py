@@ -129,7 +129,7 @@ def test_lines_are_read_through_tls_with_a_password(index: Index, tmp_path: Path
         done = daqsched(index, "logs", *files, url=proxy.url)
         assert done.exit_code == 5 and "does not let us read" in done.output and "wrong" not in done.output
         done = daqsched(index, "deadletter", "list", *files, url=proxy.url)
-        assert done.exit_code == 5 and "does not know us" in done.output and "wrong" not in done.output
+        assert done.exit_code == 5 and "rejects our credentials" in done.output and "wrong" not in done.output
         done = daqsched(index, "logs", "--elasticsearch-user-file", str(tmp_path / "none"), url=proxy.url)
         assert done.exit_code == 2 and "No such file" in done.output
 
