@@ -36,6 +36,7 @@ def test_a_forwarder_that_is_well_says_so_in_three_sentences() -> None:
         "Nothing waits.",
     ]
     assert well(CALM, True) and not well(CALM, False)
+    assert not well({**CALM, "last_end": {"pid": 9, "time": NOW, "sentence": "s"}}, True)
 
 
 AWAY = {"about": "unreachable", "since": NOW - 61, "sentence": "http://es1:9200 does not answer: refused"}
@@ -70,9 +71,13 @@ AWAY = {"about": "unreachable", "since": NOW - 61, "sentence": "http://es1:9200 
         ({"read": 10, "stored": 7}, "The sum is wrong by 3 lines: that is a bug, please report it."),
         (
             {"waiting_bytes": 5 << 20, "waiting_since": NOW - 200},
-            r"5\.0 MiB wait to be read, the oldest since \d{4}-.* \(3 min 20 s\)\.",
+            r"5\.0 MiB wait to be read, the oldest since \d{4}-.*(UTC|[+-]\d\d:\d\d) \(3 min 20 s\)\.",
         ),
         ({"waiting_bytes": 3 << 30}, "3.0 GiB wait to be read."),
+        (
+            {"last_end": {"pid": 9, "time": NOW - 200, "sentence": "the thread main failed: KeyError: …"}},
+            r"Process 9 ended at \d{4}-[\d :-]+(UTC|[+-]\d\d:\d\d) because the thread main failed: KeyError: …\.",
+        ),
         ({"troubles": [AWAY]}, r"Trouble since \d{4}-.* \(1 min 1 s\): http://es1:9200 does not answer: refused\."),
     ],
 )
@@ -139,6 +144,7 @@ ANYTHING = st.recursive(
         {"pid": st.integers(1, 1 << 22)},
         optional={
             **dict.fromkeys(METRICS, ANYTHING),
+            "last_end": ANYTHING | st.fixed_dictionaries({"pid": ANYTHING, "time": ANYTHING, "sentence": ANYTHING}),
             "troubles": ANYTHING
             | st.lists(st.fixed_dictionaries({"since": ANYTHING, "sentence": ANYTHING, "about": ANYTHING}), max_size=3),
         },
@@ -164,6 +170,7 @@ def test_what_a_forwarder_writes_is_taken_as_it_is() -> None:
         **CALM,
         **dict.fromkeys(METRICS, 1),
         "troubles": [{"about": "x", "since": 5.0, "sentence": "s"}],
+        "last_end": {"pid": 5, "time": 5.0, "sentence": "s"},
         "new": [1],
     }
     assert checked(state) == state

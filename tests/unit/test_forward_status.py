@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import re
 import socket
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daqsched_executor.forward.delivery.dead_letter import RefusedLines
 from daqsched_executor.forward.delivery.dead_letter_file import DeadLetterFile
+from daqsched_executor.forward.status import last_end
 from daqsched_executor.forward.status.sd_notify import Notifier
-from daqsched_executor.forward.status.status import PRINT_EVERY_S, Counts, Status, Warnings
-from daqsched_executor.forward.status.threads import BUG
-from forwarding import EXECUTOR
+from daqsched_executor.forward.status.status import PRINT_EVERY_S, WELL_S, Counts, Status, Warnings
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"-5", b"1" * 40, b"\xff", b"\xc2\xb2"])
@@ -158,52 +154,65 @@ def test_it_beats_as_often_as_it_is_asked_to_and_says_what_is_wrong(tmp_path: Pa
     beat.close()
 
 
-#: The threads of a forwarder: what each one does, and its name.
-THREADS = {
-    "Forwarder._send": "sender 1",
-    "Forwarder._store_dead_letters": "dead letters",
-    "Receiver._work": "receiver",
-    "JournalReader._work": "journald",
-}
+def test_why_the_last_one_ended_is_told_until_this_one_has_run_well_for_a_while(tmp_path: Path) -> None:
+    """To whoever started it and in status.json. While Elasticsearch takes no lines nobody knows whether it would fail again."""
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard.bind(str(tmp_path / "notify"))
+    heard.setblocking(False)
+    last_end.record(str(tmp_path), "sender 1", KeyError("a line"))
+    warn = Warnings(io.StringIO())
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    status = Status(str(tmp_path), Counts, warn, notifier)
+
+    def told() -> list[Any]:
+        end = json.loads((tmp_path / "status.json").read_text())["last_end"]
+        return [end and end["sentence"], (tmp_path / last_end.FILE).exists()]
+
+    status.show(1000.0)
+    why = "the thread sender 1 failed: KeyError: …"
+    assert told() == [why, True]
+    said = heard.recv(1000).decode()
+    assert said.startswith("READY=1\nWATCHDOG=1\nSTATUS=ended at 20") and said.endswith(f" because {why}")
+    status.show(1000.0 + WELL_S - 1)
+    warn("unreachable", "Elasticsearch does not answer")
+    status.show(1000.0 + WELL_S + 2)
+    warn.stored()
+    status.show(1000.0 + 2 * WELL_S)
+    assert told() == [why, True]
+    status.show(1000.0 + 2 * WELL_S + 3)
+    assert told() == [None, False]
+    assert heard.recv(1000).decode().endswith(f" because {why}; Elasticsearch does not answer")
+    assert heard.recv(1000).decode().endswith(f" because {why}")
+    status.show(1000.0 + 3 * WELL_S)
+    assert heard.recv(1000).decode() == "STATUS="
+    heard.close()
+    notifier.close()
 
 
-@pytest.mark.parametrize("work", THREADS)
-def test_a_thread_that_fails_ends_the_process(work: str, tmp_path: Path) -> None:
-    """An input that died alone would leave a forwarder that seems well and takes nothing any more."""
-    program = f"""
-import sys
-from daqsched_executor.forward import main
-from daqsched_executor.forward.inputs.journald import JournalReader
-from daqsched_executor.forward.inputs.sockets import Receiver
-from daqsched_executor.forward.loop import Forwarder
-
-def fail(*arguments):
-    raise ZeroDivisionError("a mistake")
-
-{work} = fail
-sys.exit(main(["--config", "forward.yaml"]))
-"""
-    (tmp_path / "spool").mkdir(mode=0o700)
-    (tmp_path / "forward.yaml").write_text(
-        f"spool: {tmp_path}/spool\nelasticsearch: http://127.0.0.1:9\n"
-        "journal: {enabled: true, units: [none.service]}\n"
-        "syslog: {address: 127.0.0.1, udp: 50514}\n"
-    )
-    environ = {**os.environ, "PYTHONPATH": str(EXECUTOR)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=50
-    )
-    assert done.returncode == BUG, done
-    assert (
-        f"the thread {THREADS[work]} ended by ZeroDivisionError: a mistake; the forwarder ends and starts again"
-        in done.stderr
-    )
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "x" * 100, '{"pid": 1}', '{"pid": 1, "time": "x", "sentence": "y"}']
+)
+def test_what_stands_in_the_file_of_the_last_end_ends_nothing(tmp_path: Path, text: str) -> None:
+    """A full disk may have left anything."""
+    (tmp_path / last_end.FILE).write_text(text)
+    assert last_end.read(str(tmp_path)) is None
 
 
-def test_no_other_module_of_the_forwarder_starts_a_thread() -> None:
-    """Those that it has are all in `THREADS`, and started where an error ends the process."""
-    folder = EXECUTOR / "daqsched_executor" / "forward"
-    known = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if "Thread(" in path.read_text()}
-    assert known == {"status/threads.py"}
-    started = sum(len(re.findall(r"\bstart\(f?\"", path.read_text())) for path in folder.rglob("*.py"))
-    assert started == len(THREADS)
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ValueError("invalid literal for int() with base 10: b'a line'"),
+            "ValueError: invalid literal for int() with base 10: …",
+        ),
+        (KeyError("it's a line"), "KeyError: …"),
+        (OSError(28, "No space left on device", "/a/'file'"), "OSError: [Errno 28] No space left on device: …"),
+        (RuntimeError("can't start new thread"), "RuntimeError: can't start new thread"),
+        (ValueError("an end that 'is cut"), "ValueError: an end that …"),
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (ValueError("x" * 5000), "ValueError: " + "x" * 119 + "…"),
+    ],
+)
+def test_what_an_error_quotes_is_not_told(error: Exception, said: str) -> None:
+    """It may be somebody's line; all else is what a person needs."""
+    assert last_end.sentence("receiver", error) == f"the thread receiver failed: {said}"

@@ -22,6 +22,7 @@ from ..machine.spool import LONGEST, open_ours, open_regular
 from ..out import say, say_json
 from .config import configured, unchecked
 from .loop import Forwarder
+from .status.last_end import record
 from .streams.spool import FORWARD_DIR, prepare
 
 #: How often a second forwarder looks whether the first has gone.
@@ -71,16 +72,19 @@ def _status(spool: str, as_json: bool) -> int:
     """Tell what the status file says; 0 where all is well, 1 where there is trouble. Raises ValueError where there is none."""
     import json
 
-    from .status.report import checked, in_words, well
+    from .status import last_end
+    from .status.report import checked, end_in_words, in_words, well
 
     folder = os.path.join(spool, FORWARD_DIR)
+    end = last_end.read(folder)  # also that of a process that could no longer write its status
     path = os.path.join(folder, "status.json")
     try:
         file = open_regular(path, None)
     except FileNotFoundError as error:
-        raise ValueError(f"no forwarder has worked on {spool} yet: there is no {error.filename}") from error
+        why = f". {end_in_words(end)}" if end else ""
+        raise ValueError(f"no forwarder has worked on {spool} yet: there is no {error.filename}{why}") from error
     try:
-        state = checked(json.loads(os.read(file, LONGEST)))
+        state = {**checked(json.loads(os.read(file, LONGEST))), "last_end": end}
         running = _held(os.path.join(folder, "lock"), state["pid"])
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} was not written by a forwarder, or is torn: {error}") from error
@@ -124,11 +128,15 @@ def _forward(config: Forwarding) -> int:
     problem = unprotected(_setting)
     if problem:
         say(f"daqsched-executor forward: {problem}", file=sys.stderr)
-    forwarder = Forwarder(config, folder)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: forwarder.stop())
-    if not stopped:
-        forwarder.run()
+    try:
+        forwarder = Forwarder(config, folder)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, frame: forwarder.stop())
+        if not stopped:
+            forwarder.run()
+    except Exception as error:
+        record(folder, "main", error)
+        raise
     return 0
 
 

@@ -48,6 +48,7 @@ class Forwarder:
     def __init__(self, config: Forwarding, folder: str) -> None:
         """``folder`` is the forwarder's own in ``config.spool``, see `spool.prepare`; its lock must be ours already."""
         self._config = config
+        self._folder = folder
         self._warnings = Warnings(sys.stderr)
         journal = Journal(os.path.join(folder, "journal"))
         inputs = inputs_of(config, folder, journal.positions, self._warnings)
@@ -91,8 +92,8 @@ class Forwarder:
     def run(self) -> None:
         """Forward until `stop`."""
         for at in range(SENDERS):
-            start(f"sender {at + 1}", partial(self._deliver, self._send, at), self._warnings)
-        start("dead letters", partial(self._deliver, self._store_dead_letters, SENDERS), self._warnings)
+            start(f"sender {at + 1}", partial(self._deliver, self._send, at), self._folder)
+        start("dead letters", partial(self._deliver, self._store_dead_letters, SENDERS), self._folder)
         for batch in self._reader.again():
             self._hand_over(batch)
         next_look = 0.0

@@ -67,7 +67,7 @@ class JournalReader:
         self._noted = ""
         self._over = threading.Event()
         self._write_note()
-        self._thread = start("journald", self._work, warn)
+        self._thread = start("journald", self._work, folder)
 
     def discover(self, now: float) -> Sequence[Source]:
         """See `spool.Input`: the streams are registered in the spool, where they are found as all others."""

@@ -55,7 +55,7 @@ class Receiver:
         self._files = list(files.values())
         self._downtime = Downtime(os.path.join(folder, "no_ports.json")) if syslog.udp or json.udp else None
         self._missed_reported = False
-        self._thread = start("receiver", self._work, warn)
+        self._thread = start("receiver", self._work, folder)
 
     @property
     def lost(self) -> int:

@@ -74,7 +74,19 @@ def checked(raw: Any) -> dict[str, Any]:
         and _usable(one.get("since"), _LATEST) == one.get("since")
         and isinstance(one.get("sentence"), str)
     ]
+    if "last_end" in raw:
+        state["last_end"] = ended(raw["last_end"])
     return state
+
+
+def ended(raw: object) -> dict[str, Any] | None:
+    """Why a forwarder ended (see `last_end`): ``pid``, ``time``, ``sentence``; None where no forwarder can have written that."""
+    if not isinstance(raw, dict):
+        return None
+    pid, when, words = raw.get("pid"), raw.get("time"), raw.get("sentence")
+    if type(pid) is not int or not 0 < pid < 1 << 31 or not isinstance(words, str):
+        return None
+    return {"pid": pid, "time": when, "sentence": words[:_SENTENCE]} if _usable(when, _LATEST) == when else None
 
 
 def _usable(value: object, below: float) -> float:
@@ -103,6 +115,8 @@ def in_words(state: Mapping[str, Any], spool: str, running: bool, now: float) ->
             f"No forwarder works on {spool}: process {state.get('pid')} wrote these numbers {_ago(number['time'], now)}. "
             "Lines wait in their files until one does."
         )
+    if state.get("last_end"):
+        yield f"{end_in_words(state['last_end'])}."
     parts = [
         f"{number['stored']:,} stored",
         f"{number['duplicates']:,} were stored already",
@@ -137,8 +151,8 @@ def in_words(state: Mapping[str, Any], spool: str, running: bool, now: float) ->
 
 
 def well(state: Mapping[str, Any], running: bool) -> bool:
-    """Whether a script may go on: a forwarder works, and there is no trouble."""
-    return running and not state.get("troubles")
+    """Whether a script may go on: a forwarder works, there is no trouble, and the last one did not end by an error just now."""
+    return running and not state.get("troubles") and not state.get("last_end")
 
 
 def _ago(moment: float, now: float) -> str:
@@ -146,7 +160,20 @@ def _ago(moment: float, now: float) -> str:
 
 
 def _when(moment: float, now: float) -> str:
-    return f"{datetime.fromtimestamp(moment):%Y-%m-%d %H:%M:%S} ({duration(max(0.0, now - moment))})"
+    return f"{clock(moment)} ({duration(max(0.0, now - moment))})"
+
+
+def end_in_words(end: Mapping[str, Any]) -> str:
+    """What a `last_end` is in words."""
+    return f"Process {end['pid']} ended at {clock(end['time'])} because {end['sentence']}"
+
+
+def clock(moment: float) -> str:
+    """``2026-11-23 14:03:07 UTC`` or ``2026-11-23 15:03:07+01:00``: local time, as the commands of the crew show it."""
+    here = datetime.fromtimestamp(moment).astimezone()
+    offset = here.strftime("%z")
+    zone = " UTC" if not offset.strip("+-0") else f"{offset[:3]}:{offset[3:5]}"
+    return f"{here:%Y-%m-%d %H:%M:%S}{zone}"
 
 
 def _size(count: float) -> str:

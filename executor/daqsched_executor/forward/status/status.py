@@ -14,7 +14,8 @@ from typing import TextIO
 from ...contract.forwarding import DEAD_LETTER_FILE
 from ...out import say
 from ..disk.replace import replace
-from .report import metrics
+from . import last_end
+from .report import clock, metrics
 from .sd_notify import Notifier
 
 #: The same warning is made this often at most.
@@ -23,6 +24,9 @@ WARN_EVERY_S = 30.0
 #: How often a line with the counts is printed and the status file is written, where something changed.
 PRINT_EVERY_S = 30.0
 WRITE_EVERY_S = 2.0
+
+#: Why the process before ended is told until this one has run for so long, in which Elasticsearch took lines.
+WELL_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,9 @@ class Status:
         """``lost``: what was lost, by reason (`Ledger.lost`)."""
         self._folder = folder
         self._lost = lost
+        self._last_end = last_end.read(folder)
+        #: Since when (monotonic) it has run well.
+        self._well_since: float | None = None
         self._notifier = notifier
         self._counts = counts
         self._warnings = warnings
@@ -134,8 +141,9 @@ class Status:
         """Print and write if it is time and something changed (``now`` is monotonic)."""
         if now >= self._next_write:
             self._next_write = now + WRITE_EVERY_S
+            self._forget_last_end(now)
             self._notifier.send(now, self._words())
-            if self._written != (self._counts(), self._warnings.troubles()):
+            if self._written != (self._counts(), self._warnings.troubles(), self._last_end):
                 self.write()
         if now >= self._next_print:
             self._next_print = now + PRINT_EVERY_S
@@ -143,15 +151,26 @@ class Status:
 
     def _words(self) -> str:
         """What a crew must know of it, in short; empty: all is well."""
-        kept = self._counts().dead_here
-        told = [f"{kept:,} refused lines are on this machine alone ({DEAD_LETTER_FILE})"] if kept else []
+        end, kept = self._last_end, self._counts().dead_here
+        told = [f"ended at {clock(end['time'])} because {end['sentence']}"] if end else []
+        told += [f"{kept:,} refused lines are on this machine alone ({DEAD_LETTER_FILE})"] if kept else []
         return "; ".join([*told, *(str(one["sentence"]) for one in self._warnings.troubles()[:1])])
+
+    def _forget_last_end(self, now: float) -> None:
+        if self._last_end is None:
+            return
+        if self._well_since is None or any(one["about"] in ELASTIC for one in self._warnings.troubles()):
+            self._well_since = now
+        elif now - self._well_since >= WELL_S:
+            self._last_end = None
+            last_end.forget(self._folder)
 
     def write(self) -> None:
         """Replace both files."""
         counts, troubles = self._counts(), self._warnings.troubles()
         state = {**asdict(counts), "pid": os.getpid(), "time": time.time(), "troubles": troubles}
         state["lost_because"] = dict(self._lost())
+        state["last_end"] = self._last_end
         state["trouble_since"] = next((one["since"] for one in troubles if one["about"] in ELASTIC), 0.0)
         spool = os.path.dirname(self._folder)
         for name, text in (("status.json", json.dumps(state)), ("metrics.prom", metrics(state, spool))):
@@ -160,7 +179,7 @@ class Status:
                 replace(path, text.encode(), mode=0o644)
             except OSError as error:
                 self._warnings("status", f"cannot write {path}: {error}")
-        self._written = counts, troubles
+        self._written = counts, troubles, self._last_end
 
     def _print(self) -> None:
         """One line with the counts, unless nothing was forwarded but our own lines since the last one."""

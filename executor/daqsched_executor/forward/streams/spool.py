@@ -22,7 +22,7 @@ SUFFIX = ".json"
 FORWARD_DIR = "forward"
 
 #: What other accounts may read of it: counts, no lines.
-PUBLIC = ("status.json", "metrics.prom")
+PUBLIC = ("status.json", "metrics.prom", "last_end.json")
 
 #: How long a stream must have been quiet, with its lock free, before it counts as ended.
 QUIET_S = 1.0
