@@ -94,7 +94,8 @@ class FakeElastic:
         """What a request gives and does."""
         status = self.refuse_request(path, body)
         if status:
-            return status, {"error": {"type": "fake", "reason": f"told to answer {status}"}, "status": status}
+            kind = "security_exception" if status in (401, 403) else "fake"
+            return status, {"error": {"type": kind, "reason": f"told to answer {status}"}, "status": status}
         if path.startswith("/_index_template/"):
             return self._template(method, path.rsplit("/", 1)[1], body)
         if "_bulk" not in path:

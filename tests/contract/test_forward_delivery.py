@@ -125,18 +125,26 @@ def test_a_request_that_is_refused_is_kept_until_it_is_not(
     assert process.errors.count(f"told to answer {status}") == 1
 
 
-def test_a_template_that_may_not_be_installed_is_one_sentence(elastic: FakeElastic, spool: Path, start: Start) -> None:
-    """A role that may only write documents is enough: 403 for the template holds no line back."""
-    elastic.refuse_request = lambda path, body: 403 if "_template" in path else None
+@pytest.mark.parametrize(
+    ("status", "seen", "trouble"), [(403, False, False), (403, True, False), (400, False, True), (400, True, True)]
+)
+def test_a_template_that_may_not_be_installed_is_one_sentence(
+    elastic: FakeElastic, spool: Path, start: Start, status: int, seen: bool, trouble: bool
+) -> None:
+    """A role that may only write documents is enough: 403 for the template holds no line back, and is a note in the log and no
+    trouble. Where it is refused for another reason, somebody should look."""
+    elastic.refuse_request = lambda path, body: status if "_template" in path and (body or not seen) else None
     printer = Printer(spool)
     process = start()
     printer.print("x\n")
     until(stored(elastic, "x"), "stored")
+    until(lambda: process.counts()["stored"] == 1, "told")
+    assert [one["about"] for one in process.counts()["troubles"]] == ["template"] * trouble
     assert process.errors.count("index template logs") == 1
     (made,) = elastic.indices.values()
     assert made["mappings"]["properties"]["host"]["properties"]["name"]["type"] == "keyword"
     # the template may be there, with what somebody chose: that is not overruled
-    assert "auto_expand_replicas" not in made["settings"]["index"]
+    assert ("auto_expand_replicas" in made["settings"]["index"]) == seen
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["absent", "unseen"])

@@ -216,3 +216,13 @@ def test_what_stands_in_the_file_of_the_last_end_ends_nothing(tmp_path: Path, te
 def test_what_an_error_quotes_is_not_told(error: Exception, said: str) -> None:
     """It may be somebody's line; all else is what a person needs."""
     assert last_end.sentence("receiver", error) == f"the thread receiver failed: {said}"
+
+
+def test_a_note_is_printed_once_and_is_no_trouble() -> None:
+    """However many threads have it to say."""
+    out = io.StringIO()
+    warn = Warnings(out)
+    for _ in range(4):
+        warn.note("template", "it may not be seen")
+    assert out.getvalue() == "daqsched-executor forward: it may not be seen\n"
+    assert (warn.printed, warn.troubles()) == (1, [])

@@ -160,7 +160,8 @@ class Forwarder:
         """A thread's work, with a connection of its own."""
         connection = Connection(self._nodes, Keys(self._config.access, self._warnings), first=at)
         keep = self._dead_letters.keep
-        work(Elastic(connection, self._config.index, self._warnings, self._give_up, keep, self._answers))
+        warn, note = self._warnings, self._warnings.note
+        work(Elastic(connection, self._config.index, warn, note, self._give_up, keep, self._answers))
 
     def _send(self, elastic: Elastic) -> None:
         """Batches in, outcomes out."""

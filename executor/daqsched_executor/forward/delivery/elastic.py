@@ -47,12 +47,13 @@ class Elastic:
         connection: Connection,
         prefix: str,
         warn: Warn,
+        note: Warn,
         give_up: threading.Event,
         keep_here: Callable[[RefusedLines], None],
         answers: Answers | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """``keep_here`` takes what Elasticsearch takes in no form; it may raise OSError."""
+        """``note`` is told what is no trouble; ``keep_here`` takes what Elasticsearch takes in no form; it may raise OSError."""
         self._answers = answers or Answers()
         self._connection = connection
         self._prefix = prefix
@@ -62,7 +63,7 @@ class Elastic:
         self._chance = chance
         #: So many documents a request has at most: fewer where the server has no time, more where it has.
         self._most = 1 << 20
-        self._fitting = IndexTemplates(self._ask, prefix, warn)
+        self._fitting = IndexTemplates(self._ask, prefix, warn, note)
         #: The last request found the server too busy for it; or nobody who answers.
         self._busy = self._silent = False
         #: `Answers.count` when it failed last.

@@ -30,11 +30,12 @@ Ask = Callable[..., "Reply | None"]
 class IndexTemplates:
     """Whether lines may make an index; one sender's own."""
 
-    def __init__(self, ask: Ask, prefix: str, warn: Warn) -> None:
-        """``ask`` makes a request, as `Elastic` does: method, path, body; None: there was no answer, and it was said."""
+    def __init__(self, ask: Ask, prefix: str, warn: Warn, note: Warn) -> None:
+        """``ask`` makes a request, as `Elastic` does: method, path, body; None: there was no answer, and it was said.
+        ``note`` is told what is no trouble."""
         self._ask = ask
         self._prefix = prefix
-        self._warn = warn
+        self._warn, self._note = warn, note
         #: The templates see to it; so it is taken to be until `install` finds otherwise.
         self._installed = True
         #: We may look at templates, and there is none of ours.
@@ -71,7 +72,9 @@ class IndexTemplates:
                 self._installed = False
                 self._absent |= absent
                 if not self._told:
-                    self._warn(
+                    # the role as it is documented is enough: it may neither see nor install them
+                    tell = self._note if _lacks_right(reply) else self._warn
+                    tell(
                         "template",
                         f"cannot see to the index template {name} ({words(reply)}); each index is made with our fields instead, "
                         "but how long lines are kept is not known: daqsched logs setup",
@@ -137,6 +140,13 @@ def unlike(answer: Any) -> list[str]:
             if found != ours and not (ours == "date_nanos" and found == "date"):
                 wrong.append(f"{name} is {found or 'not there'}")
     return wrong
+
+
+def _lacks_right(reply: Reply) -> bool:
+    """Whether it is refused because of our role, and not because of the cluster's state, or by somebody before it."""
+    answer = _json(reply)
+    error = answer.get("error") if isinstance(answer, Mapping) else None
+    return reply.status == 403 and isinstance(error, Mapping) and error.get("type") == "security_exception"
 
 
 def words(reply: Reply) -> str:

@@ -68,7 +68,7 @@ ELASTIC = ("unreachable", "busy", "request", "items", "reply")
 
 
 class Warnings:
-    """One clear sentence per trouble on stderr, and not again for a while; called by any thread."""
+    """One clear sentence per trouble on stderr, and not again for a while; notes, too, once. Called by any thread."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -76,6 +76,7 @@ class Warnings:
         self._lock = threading.Lock()
         #: By trouble: when it began (seconds since the epoch), when (monotonic) it was last met, and the sentence.
         self._troubles: dict[str, tuple[float, float, str]] = {}
+        self._noted: set[str] = set()
         #: How many lines were printed: they come back as lines to forward.
         self.printed = 0
 
@@ -87,9 +88,19 @@ class Warnings:
             self._troubles[about] = since, now, sentence
             if now - self._last.get(about, -WARN_EVERY_S) >= WARN_EVERY_S:
                 self._last[about] = now
-                self.printed += 1
-                with contextlib.suppress(OSError):  # the file that it goes to may be on the full disk
-                    say(f"daqsched-executor forward: {sentence}", file=self._out)
+                self._print(sentence)
+
+    def note(self, about: str, sentence: str) -> None:
+        """What is so and no trouble: printed once."""
+        with self._lock:
+            if about not in self._noted:
+                self._noted.add(about)
+                self._print(sentence)
+
+    def _print(self, sentence: str) -> None:
+        self.printed += 1
+        with contextlib.suppress(OSError):  # the file that it goes to may be on the full disk
+            say(f"daqsched-executor forward: {sentence}", file=self._out)
 
     def stored(self) -> None:
         """Elasticsearch takes lines: what was said of it is over."""
