@@ -1,4 +1,15 @@
-"""The words of a job file: ``from daqsched import Job, Restart, hosts``."""
+"""The words of a job file: ``from daqsched import Job, Restart, hosts``.
+
+Packages, from the core outwards: `jobfile` (those words) and `engine` (the scheduler's core), `views` (what people
+are told of it), `store`, `mesos` and `logs` (what it talks to), `serve` and `terminal` (the daemon, and how things
+look), `cli` (the commands).
+
+Modules that all of them use. What a farm should run: `spec` is a job file as data, `task` a job on a host and its
+Mesos task, `hosts` and `select` who is meant, `rollout` how a change goes over the farm, `fill` what an executor is
+told, `forwarder` the job that forwards lines, `preflight` what is asked of hosts beforehand. What keeps the world
+out: `limits`, `bounded`, `redaction`, `foreign`, `errors`. Between commands and daemon: `protocol`, `client`,
+`settings`. Small arithmetic: `ports`, `times`.
+"""
 
 from daqsched.hosts import expand as hosts
 from daqsched.jobfile.checks import Check, CommandCheck, FileCheck, Heartbeat, HttpCheck, OutputCheck, TcpCheck

@@ -335,11 +335,16 @@ def test_arrows_of_the_forwarder_point_against_the_flow() -> None:
             assert set(theirs) <= set(FLOW[: at + 1]), f"{path} imports {theirs}"
 
 
-#: Packages whose docstrings name each of their modules.
-PACKAGES = [EXECUTOR / "forward", *(EXECUTOR / "forward" / name for name in FLOW)]
+#: All packages of both programs.
+PACKAGES = sorted(path.parent for root in (FRAMEWORK, EXECUTOR) for path in root.rglob("__init__.py"))
 
 
-@pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: path.name)
+def test_no_package_is_forgotten() -> None:
+    """A folder with modules is one: else the test below would be content with less."""
+    assert set(PACKAGES) == {path.parent for root in (FRAMEWORK, EXECUTOR) for path in root.rglob("*.py")}
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_package_says_what_is_in_it(folder: Path) -> None:
     """Its docstring names every module."""
     text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""

@@ -6,6 +6,11 @@ stay small: values travel as JSON and are read back by `Payload.from_json` and i
 not know (a newer framework may talk to an older executor) and refuse a version that is newer than `VERSION` (fail
 closed, see `ContractError`).
 
+`job` is what an executor is handed, `report` what it says, `stream` the registration of its lines, `forwarding` what
+a forwarder is told (`forwarding_rules`); `wire` makes JSON of all of it. How lines are stored: `template`, `levels`,
+`fingerprint`; how Elasticsearch is asked: `access`. `foreign` makes others' text fit to be shown, `sysctl` is what a
+kernel should refuse.
+
 Units: durations are seconds as float and end in ``_s``; points in time are seconds since the epoch.
 """
 

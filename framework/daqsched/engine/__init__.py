@@ -5,13 +5,20 @@ One thread owns an engine. Its rules, in short:
 - an instance (a job on a host) has at most one task that may be alive, and none is launched while anybody could still
   be running the last one: `unreachable` and `unknown` tasks block their instance;
 - what is launched was saved before; what is acknowledged was saved before (`commands` says how);
-- whoever ends without being asked is started again on the same host, after a back-off that has a cap, and no end unless
+- whoever ends without being asked is started again on the same host, after a `backoff` that has a cap, and no end unless
   the job says so;
 - nothing is launched before what it comes after is up; once launched, nothing is stopped for that;
 - a machine that is found by attributes is remembered until its own offer, or the crew, says otherwise;
-- offers are asked for while something waits, and suppressed while nothing does and no new machine could be of use.
+- offers are asked for while something waits, and suppressed while nothing does and no new machine could be of use (`demand`).
 
-Inside, imports go one way: `engine` (which event goes where) -> `offers`, `tasks`, `desired`, `preflight_steps` (what each kind of
-event leads to) -> `farm` (the instances and their indexes) -> `start_order` (what comes after what), `preflight_state` (hosts that
-are asked whether jobs could start) -> `instance`.
+Inside, imports go one way. `engine` says which of the `events` goes where, and returns `commands` and a `verdict`.
+What each kind leads to is in `offers`, `tasks`, `desired`, `applying` (an apply), `operator_commands`, `leases`
+(hosts set aside), `rollout_steps`, `preflight_steps` and `reconciling` (the master is asked what it knows). All of
+them work on the `farm`: the instances, their indexes, and what is to be done. Below it are `start_order` and
+`stop_order` (who waits for whom), `rollout_state` and `preflight_state`, `match` (is an offer enough), `incidents`,
+`durations` (how long programs take), and `instance` itself.
+
+What people see of an instance is its state as `shown`; `changes` are those of one step, `causes` what did them.
+`machine` is what a host has free where no offer says it. `clock_shifts` sets right what a clock that was set back
+would delay; `invariants` are what tests look at after every step.
 """

@@ -1,3 +1,6 @@
-"""The only place that knows Mesos: the driver in `connection`, and what translates between Mesos' messages and the
-engine's own values, both pure: `incoming` and `outgoing`.
+"""The only place that knows Mesos: the master's scheduler API, and what agents show.
+
+`connection` is between engine and master, over pymesos' `driver`, its `subscription`, and `calls`, with
+`credentials`. What translates between Mesos' messages and the engine's own values is pure: `incoming` and `outgoing`.
+`agents` reads sandboxes.
 """

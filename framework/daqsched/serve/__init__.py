@@ -1,1 +1,14 @@
-"""`daqsched serve`: the thread that owns the engine, what answers on its sockets, several daemons as one."""
+"""`daqsched serve`: the thread that owns the engine, what answers on its sockets, several daemons as one.
+
+The daemon: `start` puts it together, `daemon` is the loop, `term` what a leader consists of, `ensemble` and `standby`
+are for several, who know one another by `peers` and `peer_token`. `guards` asks a rollout's guards, `expiry` deletes
+old lines; `chronicle` and `log` say what was.
+
+Its sockets: `socketfile` makes the one in the file system, `serving` answers on all of them, `admission` takes
+connections in by the `connection_budget`, `connections` ends what takes too long, at the `read_pace`; `accounts` has
+callers' names.
+
+Its answers: `api` is all of them, in parts `change_api`, `operations_api`, `query_api` and `sandbox_api`, over
+`http`; `request_body` and `body` read what is asked, `audit` and `audit_note` write down who asked. `planning` works
+out beside the loop what takes long; `time_limits` ends what may take for ever.
+"""

@@ -1,1 +1,5 @@
-"""How things look in a terminal: values in, rich's renderables out. A colour never says what a word does not."""
+"""How things look in a terminal: values in, rich's renderables out. A colour never says what a word does not.
+
+`show` has the farm, `show_changes` what changes it, `preflight_table` a preflight, `heat` a map of counts. All are
+drawn on the `canvas` and leave by `out`, which let nothing of others' through that acts on a terminal.
+"""
