@@ -8,7 +8,8 @@ Modules that all of them use. What a farm should run: `spec` is a job file as da
 Mesos task, `hosts` and `select` who is meant, `rollout` how a change goes over the farm, `fill` what an executor is
 told, `forwarder` the job that forwards lines, `preflight` what is asked of hosts beforehand. What keeps the world
 out: `limits`, `bounded`, `redaction`, `foreign`, `errors`. Between commands and daemon: `protocol`, `client`,
-`settings`. Small arithmetic: `ports`, `times`.
+`settings`. `backends` makes of ``--state`` what keeps the state, `zookeeper_client` is bounded, for it and for finding
+masters. Small arithmetic: `ports`, `times`.
 """
 
 from daqsched.hosts import expand as hosts

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Mapping, Optional
 
 
 def state(environ: Optional[Mapping[str, str]] = None) -> str:
-    """DAQSCHED_STATE, a folder or ``zk://HOST:PORT,.../PATH``; else `state_dir`."""
+    """DAQSCHED_STATE, a folder or a place with a scheme (`backends`); else `state_dir`."""
     env = os.environ if environ is None else environ
     return env.get("DAQSCHED_STATE") or str(state_dir(env))
 
 
-def is_place(state: str) -> bool:
-    """Whether a ``--state`` is a place in ZooKeeper and no folder."""
-    return state.startswith("zk://")
+def is_folder(state: str) -> bool:
+    """Whether a ``--state`` is a folder; else it has a scheme (``scheme://``), and is for `backends` to read."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", state) is None
 
 
 def state_dir(environ: Optional[Mapping[str, str]] = None) -> Path:
@@ -39,4 +40,4 @@ def socket_path(environ: Optional[Mapping[str, str]] = None) -> Path:
 
 
 def _folder(env: Mapping[str, str]) -> bool:
-    return bool(env.get("DAQSCHED_STATE")) and not is_place(env["DAQSCHED_STATE"])
+    return bool(env.get("DAQSCHED_STATE")) and is_folder(env["DAQSCHED_STATE"])

@@ -34,7 +34,7 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.serving import Serving
 from daqsched.serve.standby import Standby
 from daqsched.spec import EMPTY, Spec, digest
-from daqsched.store.election import Card
+from daqsched.store.coordination import Card
 from daqsched.store.sqlite import SqliteStore
 from daqsched.terminal.show import status_table
 from peers import identity

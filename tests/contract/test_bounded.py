@@ -24,7 +24,8 @@ from daqsched.mesos.agents import Agent, Agents
 from daqsched.serve import guards
 from daqsched.serve.guards import Guards
 from daqsched.serve.time_limits import run, within
-from daqsched.store.zookeeper_session import ZooKeeperPlace, ZooKeeperSession
+from daqsched.store.zookeeper.place import ZooKeeperPlace
+from daqsched.store.zookeeper.session import ZooKeeperSession
 
 #: What is to be answered at most, and how long it may take.
 MOST, LONGEST_S = 1 << 20, 1.0
@@ -276,7 +277,7 @@ def test_a_zookeeper_that_announces_gigabytes_is_left() -> None:
     try:
         for _ in range(3):
             assert connections.acquire(timeout=20)
-        assert not keeper.connected.is_set()
+        assert not keeper.connected
     finally:
         keeper.stop()
         server.close()

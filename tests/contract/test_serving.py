@@ -33,7 +33,7 @@ from daqsched.serve.peer_token import HEADER, PeerToken, digest_of, sign
 from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.serving import Serving
 from daqsched.serve.standby import CLOSED, Standby
-from daqsched.store.election import Card
+from daqsched.store.coordination import Card
 from peers import identity as made_identity
 from unfinished import unfinished
 from waiting import until

@@ -1,4 +1,4 @@
-"""What every store promises, of each: in a SQLite file, and in a real ZooKeeper."""
+"""What every store promises, of each: in a SQLite file, in a real ZooKeeper, and in the memory that other tests use."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError, Deposed, UserError
 from daqsched.serve.daemon import Daemon
 from daqsched.spec import EMPTY, Spec
-from daqsched.store import Contents, Store, zookeeper_nodes
-from daqsched.store.election import Card, Election
+from daqsched.store import Contents, Store
+from daqsched.store.coordination import Card
 from daqsched.store.sqlite import SqliteStore
-from daqsched.store.zookeeper import ZooKeeperStore
-from daqsched.store.zookeeper_session import ZooKeeperPlace, ZooKeeperSession, place_of
+from daqsched.store.zookeeper import nodes
+from daqsched.store.zookeeper.election import ZooKeeperElection
+from daqsched.store.zookeeper.place import ZooKeeperPlace, place_of
+from daqsched.store.zookeeper.session import ZooKeeperSession
+from daqsched.store.zookeeper.store import ZooKeeperStore
 from daqsched.task import Hold, Record, Task
 from daqsched_executor.contract import Exit, Report
+from memory_coordination import MemoryCoordination, MemoryService
 from waiting import until
 from zoo import Zoo
 
@@ -69,7 +73,7 @@ class Zookeepers:
         keeper = ZooKeeperSession(self.place, session_s)
         self.keepers.append(keeper)
         keeper.start()
-        assert keeper.connected.wait(20)
+        assert keeper.wait_connected(20)
         until(keeper.holds, "the lease begins")
         return keeper
 
@@ -89,11 +93,16 @@ def zookeepers(zoo: Zoo) -> Iterator[Zookeepers]:
     made.stop()
 
 
-@pytest.fixture(params=["sqlite", "zookeeper"])
+@pytest.fixture(params=["sqlite", "zookeeper", "memory"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
     """Opens the same state, again and again; the one before is to be closed first."""
     if request.param == "sqlite":
         return lambda: SqliteStore(tmp_path)
+    if request.param == "memory":
+        session = MemoryCoordination(MemoryService()).session()
+        session.start()
+        owners = itertools.count()
+        return lambda: session.store(f"owner {next(owners)}")
     zookeepers: Zookeepers = request.getfixturevalue("zookeepers")
     return zookeepers.open
 
@@ -211,15 +220,15 @@ def test_a_large_save_that_is_cut_off_happened_whole_or_not_at_all(
     store = zookeepers.open()
     store.save(records=before.items())
     store.save(documents={"x": b"1"})
-    really, left = zookeeper_nodes.ZooKeeperNodes._commit, iter(range(commits - 1, -1, -1))
+    really, left = nodes.ZooKeeperNodes._commit, iter(range(commits - 1, -1, -1))
 
-    def dying(self: zookeeper_nodes.ZooKeeperNodes, *what: object) -> None:
+    def dying(self: nodes.ZooKeeperNodes, *what: object) -> None:
         if next(left) == 0:
             raise InterruptedError("killed")
         really(self, *what)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(zookeeper_nodes.ZooKeeperNodes, "_commit", dying)
+        patched.setattr(nodes.ZooKeeperNodes, "_commit", dying)
         try:
             store.save(records=after.items(), documents={"x": None, "y": b"2"})
         except InterruptedError:
@@ -255,7 +264,7 @@ def test_a_lease_ends_before_anybody_else_can_begin(zookeepers: Zookeepers, zoo:
     """ZooKeeper hangs: the daemon knows by its own clock that it must stop, and stays stopped."""
     keeper = zookeepers.keeper(session_s=2.0)
     told: list[bool] = []
-    keeper.over = lambda: told.append(keeper.holds())
+    keeper.when_over(lambda: told.append(keeper.holds()))
     zoo.signal(signal.SIGSTOP)
     try:
         until(lambda: told, "the lease is over")
@@ -282,8 +291,8 @@ def test_a_password_keeps_others_out(zookeepers: Zookeepers, zoo: Zoo, tmp_path:
         zookeepers.open()
     keeper = ZooKeeperSession(place)
     keeper.start()
-    assert keeper.connected.wait(20)
-    election = Election(keeper)
+    assert keeper.wait_connected(20)
+    election = ZooKeeperElection(keeper)
     election.stand(Card("ctl1", "127.0.0.1:1", "token"))
     other = KazooClient(zoo.servers)
     other.start()
@@ -327,7 +336,7 @@ def test_what_was_open_is_closed_with_a_password(zoo: Zoo) -> None:
         other.ensure_path(f"{place.path}/candidates")
         other.create(f"{place.path}/candidates/candidate--999", b'{"name":"evil","address":"h:1","token":"t"}')
         keeper = ours.keeper()
-        election = Election(keeper)
+        election = ZooKeeperElection(keeper)
         election.stand(Card("ctl1", "127.0.0.1:1", "token"))
         assert election.leader() == Card("ctl1", "127.0.0.1:1", "token")
         assert ours.open().framework_id() == "fw"
@@ -347,9 +356,9 @@ def test_who_is_no_candidate_any_more_stands_again(zoo: Zoo) -> None:
     """Else nobody would lead when the leader goes."""
     keeper = ZooKeeperSession(ZooKeeperPlace(zoo.servers, f"/removed-{os.getpid()}"))
     keeper.start()
-    assert keeper.connected.wait(20)
+    assert keeper.wait_connected(20)
     try:
-        election = Election(keeper)
+        election = ZooKeeperElection(keeper)
         election.stand(Card("ctl1", "127.0.0.1:1", "token"))
         assert election.leader() is not None
         keeper.client.delete(f"{keeper.place.path}/candidates", recursive=True)
@@ -371,14 +380,14 @@ def test_a_candidate_that_is_none_of_ours_ends_nobody(zoo: Zoo) -> None:
     place = ZooKeeperPlace(zoo.servers, f"/open-{os.getpid()}")
     keeper = ZooKeeperSession(place)
     keeper.start()
-    assert keeper.connected.wait(20)
+    assert keeper.wait_connected(20)
     try:
         folder = f"{place.path}/candidates"
         keeper.client.ensure_path(folder)
         for number, data in enumerate((b"", b"[", b'{"name": 7}', b"[" * 100_000)):
             node = f"{folder}/candidate-000000000{number}"
             keeper.client.create(node, data)
-            leader = Election(keeper).leader()
+            leader = ZooKeeperElection(keeper).leader()
             assert leader is not None and leader.why and not leader.address
             keeper.client.delete(node)
     finally:
@@ -405,7 +414,7 @@ def test_nodes_that_somebody_else_wrote_are_a_sentence(
 ) -> None:
     """Each node there is, also by what would take all memory; where it can still be read it is as it was, and no traceback ends
     a daemon at its start."""
-    monkeypatch.setattr(zookeeper_nodes, "LARGEST", 8 << 20)
+    monkeypatch.setattr(nodes, "LARGEST", 8 << 20)
     store = zookeepers.open()
     store.save("fw", [revision(1)], [(("a", "h"), RECORD)], {"rollout": b"r"})
     keeper = zookeepers.keeper()

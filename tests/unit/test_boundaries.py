@@ -27,7 +27,8 @@ PURE = {
     FRAMEWORK / "terminal": "__init__ heat",
     FRAMEWORK / "views": "__init__ estimate placement plan snapshot status why",
     FRAMEWORK / "mesos": "incoming outgoing",
-    FRAMEWORK / "store": "__init__ base ownership_lease",
+    FRAMEWORK / "store": "__init__ base coordination",
+    FRAMEWORK / "store" / "zookeeper": "ownership_lease",
     FRAMEWORK / "serve": "connection_budget peer_token",
     EXECUTOR / "container": "frames spec",
     EXECUTOR
@@ -122,7 +123,10 @@ def test_the_framework_imports_of_the_executor_the_contract_alone() -> None:
 def test_pymesos_is_known_in_one_package_of_each_side() -> None:
     """Its names and its traps stay there."""
     for folder, place in (
-        (FRAMEWORK, "mesos/connection.py mesos/driver.py mesos/outgoing.py mesos/subscription.py"),
+        (
+            FRAMEWORK,
+            "mesos/connection.py mesos/detection.py mesos/driver.py mesos/outgoing.py mesos/subscription.py",
+        ),
         (EXECUTOR, "run/mesos.py"),
     ):
         heads = {path: {name.partition(".")[0] for name in imported(path)} for path in folder.rglob("*.py")}
@@ -236,7 +240,7 @@ LAYERS = (
     "jobfile engine",
     "views",
     "protocol client",
-    "store mesos logs",
+    "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",
 )
@@ -295,6 +299,60 @@ def test_no_modules_import_each_other(root: Path) -> None:
 
     for path in sorted(imports):
         follow(path, ())
+
+
+#: What speaks with ZooKeeper for the state; the module that turns ``--state`` into what keeps it; and what ZooKeeper has to do with
+#: Mesos, whose masters say there which of them leads, whatever keeps our state.
+ZOOKEEPER, BACKENDS = FRAMEWORK / "store" / "zookeeper", FRAMEWORK / "backends.py"
+CLIENT, DETECTION = FRAMEWORK / "zookeeper_client.py", FRAMEWORK / "mesos" / "detection.py"
+SPEAKING = {*ZOOKEEPER.glob("*.py"), CLIENT}
+
+#: Its name, its library's, and the scheme of its places; in code, strings and comments.
+NAMED = re.compile(r"(?i)zoo_?keeper|kazoo|(?<![a-z])zk(?![a-z])")
+
+
+def _without_contents(path: Path) -> str:
+    """What is in a file; of a package's, without the docstring that names each of its modules."""
+    text = path.read_text(encoding="utf-8")
+    return text if path.name != "__init__.py" or path.parent == ZOOKEEPER else text.split('"""', 2)[2]
+
+
+def test_zookeeper_is_named_by_what_speaks_with_it_and_in_one_module_besides() -> None:
+    """Who serves, opens a state or reads options knows `Store` and `Coordination`: another service changes nothing there."""
+    naming = {path for path in FRAMEWORK.rglob("*.py") if NAMED.search(_without_contents(path))}
+    assert naming == {*SPEAKING, BACKENDS, DETECTION}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "self._by_zookeeper",
+        "ZooKeeperPlace",
+        "'zk://'",
+        "import kazoo",
+        "from_zk()",
+        "ZK_PATH",
+        "# ask ZooKeeper",
+        "zk_place",
+    ],
+)
+def test_a_name_of_zookeeper_is_found(text: str) -> None:
+    """In every spelling: else the test above would be content with nothing."""
+    assert NAMED.search(text) and not NAMED.search("tzk = zkm")
+
+
+@pytest.mark.parametrize(
+    ("modules", "knowing"),
+    [
+        pytest.param({*ZOOKEEPER.glob("*.py")}, {BACKENDS}, id="coordination"),
+        pytest.param({CLIENT}, {DETECTION, *ZOOKEEPER.glob("*.py")}, id="client"),
+        pytest.param({FRAMEWORK / "store" / "sqlite.py"}, {BACKENDS}, id="sqlite"),
+    ],
+)
+def test_what_keeps_a_state_is_imported_by_one_module(modules: set[Path], knowing: set[Path]) -> None:
+    """All others are given what stands behind the protocols."""
+    for path in set(FRAMEWORK.rglob("*.py")) - modules - knowing:
+        assert not modules & set(ours(path)), path
 
 
 @pytest.mark.parametrize("name", ["mesos", "store", "logs"])

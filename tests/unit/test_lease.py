@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daqsched.store.ownership_lease import OwnershipLease
+from daqsched.store.zookeeper.ownership_lease import OwnershipLease
 
 BEGUN = [("answer", 10.0, 10.1)]
 

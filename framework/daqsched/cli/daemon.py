@@ -10,8 +10,11 @@ from typing import Any, Optional
 
 import click
 
+from daqsched import backends
+from daqsched.backends import SERVERS, SHARED
 from daqsched.cli.root import access_options, main, state_options
-from daqsched.settings import is_place, state_dir
+from daqsched.mesos.detection import MASTERS
+from daqsched.settings import is_folder, state_dir
 
 
 def _page(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -20,20 +23,23 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
     return value
 
 
-@main.command()
-@click.option("--master", envvar="DAQSCHED_MASTER", required=True, help="HOST:PORT, or zk://HOST:PORT,.../PATH.")
+@main.command(
+    help="Be the framework: match offers with the wanted jobs, and keep it so. With --state "
+    f"{SHARED}... two or more may run: one leads, the others take over when it is gone."
+)
+@click.option("--master", envvar="DAQSCHED_MASTER", required=True, help=f"{MASTERS}.")
 @state_options
 @click.option(
     "--peers",
     default="",
     metavar="HOST:PORT",
-    help="With zk://: where other daqsched serves reach this one [default: the address that reaches ZooKeeper, any port].",
+    help=f"With {SHARED}: where other daqsched serves reach this one [default: the address that reaches {SERVERS}, any port].",
 )
 @click.option(
     "--peers-certificate",
     envvar="DAQSCHED_PEERS_CERTIFICATE",
     type=click.Path(path_type=Path),
-    help="With zk://: private key and certificate of this farm's daemons, the same file for all, mode 600.",
+    help=f"With {SHARED}: private key and certificate of this farm's daemons, the same file for all, mode 600.",
 )
 @click.option("--group", default="", help="The group whose members may use the socket.")
 @click.option(
@@ -77,8 +83,7 @@ def serve(
     new_framework: bool,
     **options: Any,
 ) -> None:
-    """Be the framework: match offers with the wanted jobs, and keep it so. With --state zk://... two or more may run: one
-    leads, the others take over when it is gone."""
+    """Be the framework, until SIGTERM or SIGINT."""
     from daqsched.mesos.outgoing import Framework
     from daqsched.serve.log import begin
     from daqsched.serve.term import Options
@@ -98,7 +103,7 @@ def serve(
         credentials=options["credentials"],
         executor=(executor or _executor_beside(),),
     )
-    folder = state_dir() if is_place(state) else Path(state)
+    folder = Path(state) if is_folder(state) else state_dir()
     private.folder(folder, 0o750)
     told = Options(
         options["master"],
@@ -114,12 +119,11 @@ def serve(
         chronicle=folder / "chronicle.sqlite",
         audit=options["audit"] or folder / "audit.ndjson",
     )
-    if is_place(state):
-        # kazoo is read by those who need it
+    coordination = backends.coordination(state, state_credentials)
+    if coordination is not None:
         from daqsched.serve import ensemble
-        from daqsched.store.zookeeper_session import place_of
 
-        ensemble.run(told, place_of(state, state_credentials), new_framework, peers, peers_certificate)
+        ensemble.run(told, coordination, new_framework, peers, peers_certificate)
         return
     from daqsched.serve.start import run
 

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from daqsched import __version__
+from daqsched.backends import PLACES, SERVERS
 from daqsched.errors import DaqschedError
 from daqsched.foreign import check_message, joined, paint
 from daqsched.limits import whole
@@ -185,12 +186,12 @@ def state_options(command: Command) -> Command:
         "--state-credentials",
         envvar="DAQSCHED_STATE_CREDENTIALS",
         type=click.Path(path_type=Path),
-        help="File whose first line is NAME:PASSWORD for ZooKeeper, mode 600 [env: DAQSCHED_STATE_CREDENTIALS].",
+        help=f"File whose first line is NAME:PASSWORD for {SERVERS}, mode 600 [env: DAQSCHED_STATE_CREDENTIALS].",
     )(command)
     return click.option(
         "--state",
         default=state,
-        help="What must survive: a folder, or zk://HOST:PORT,.../PATH [env: DAQSCHED_STATE].",
+        help=f"What must survive: {PLACES} [env: DAQSCHED_STATE].",
     )(command)
 
 

@@ -32,7 +32,7 @@ RECONCILE_MOST = 1000
 
 
 class Mesos(pymesos.Scheduler):
-    """The connection to a master at ``HOST:PORT`` or ``zk://...``; ``put`` takes the events, from another thread, and
+    """The connection to a master (`detection.MASTERS`); ``put`` takes the events, from another thread, and
     ``allowed`` says, on another, whether we may still speak for the framework."""
 
     def __init__(

@@ -1,8 +1,8 @@
-"""pymesos' driver, made to keep at it: whatever a master, a network, ZooKeeper or a name server does, it is tried again.
+"""pymesos' driver, made to keep at it: whatever a master, what tells of one, a network or a name server does, it is tried again.
 
 The library's own ends with an exception where a name can't be resolved, a network can't be reached, or a master that has
-just started answers 404 because it does not know its own paths yet. It stops looking where ZooKeeper is silent at the start,
-asks again without a pause where no master leads, waits for ever for a master that is frozen, cut off or drips, takes in an
+just started answers 404 because it does not know its own paths yet. It stops looking for a leader too early (`detection`), asks
+again without a pause where no master leads, waits for ever for a master that is frozen, cut off or drips, takes in an
 event of any size, ends at each that it does not understand, and where it is given a descriptor above 1,023.
 """
 
@@ -13,13 +13,13 @@ import logging
 import re
 import threading
 import time
-import warnings
 from typing import Any, Callable, Mapping, Optional
 
 import pymesos
 import pymesos.process
 
 from daqsched.limits import brief
+from daqsched.mesos import detection
 from daqsched.mesos.calls import CallConnection
 from daqsched.mesos.incoming import StatusMessage
 from daqsched.mesos.subscription import Connection, Patient, Poll, is_address
@@ -60,8 +60,8 @@ class Driver(pymesos.MesosSchedulerDriver, Patient):
         # not before a framework of ours is here: who uses pymesos otherwise in this process has it as it is
         pymesos.process.Connection = Connection  # type: ignore[misc]
         pymesos.process.select = Poll
-        self._by_zookeeper = master.startswith("zk://")
-        master = master if self._by_zookeeper or ":" in master else f"{master}:5050"
+        self._elected = detection.elected(master)
+        master = master if self._elected or ":" in master else f"{master}:5050"
         # the time limit is that of a call; for attempts to connect there is none, see Connection.handle_connect_event
         super().__init__(sched, framework, master, timeout=_CALL_S, **options)
         self._allowed = allowed
@@ -80,7 +80,7 @@ class Driver(pymesos.MesosSchedulerDriver, Patient):
 
     def start(self) -> None:
         """Begin to connect, and return."""
-        if self._by_zookeeper:
+        if self._elected:
             pymesos.process.Process.start(self)
             threading.Thread(target=self._detect, name="master detection", daemon=True).start()
         else:
@@ -92,42 +92,17 @@ class Driver(pymesos.MesosSchedulerDriver, Patient):
         detector = self.detector
         super().stop(failover)
         if detector is not None:
-            detector.zk.close()
+            detection.end(detector)
 
     def _detect(self) -> None:
-        """Watch the leader's node. The library's own way ends where ZooKeeper is silent, or has no such node, at the start."""
-        from kazoo.handlers.threading import KazooTimeoutError
-        from pymesos.detector import MasterDetector
+        detection.watch(self.master_uri, self, self._given, self.again)
 
-        from daqsched.store.zookeeper_session import bound
-
-        class Detector(MasterDetector):
-            looked = False
-
-            def choose(self, children: list[str]) -> bool:
-                self.looked = True
-                # only a master's own, whatever else somebody put there
-                return super().choose([one for one in children if one.startswith("json.info_")])
-
-        # kazoo's way to say what is said below
-        warnings.filterwarnings("ignore", "No chroot path exists", UserWarning)
-        while True:
-            detector = Detector(self.master_uri[len("zk://") :], self)
-            bound(detector.zk)
-            with self._lock:  # `stop` sees this one, or we see that it was there
-                if self.over.is_set():
-                    return
-                self.detector = detector
-            why = "no master has announced itself there"
-            try:
-                detector.start()
-                if detector.looked:
-                    return
-            except KazooTimeoutError:
-                why = "ZooKeeper does not answer"
-            detector.stop()
-            detector.zk.close()
-            self.again(why)
+    def _given(self, detector: Any) -> bool:
+        with self._lock:  # `stop` sees this one, or we see that it was there
+            if self.over.is_set():
+                return False
+            self.detector = detector
+            return True
 
     def again(self, why: str) -> None:
         """Say, once, why the master can't be reached, and wait before the next attempt, longer each time."""
@@ -137,7 +112,7 @@ class Driver(pymesos.MesosSchedulerDriver, Patient):
             logger.warning("not connected to %s: %s; trying again", self.master or self.master_uri, why)
         self.over.wait(min(_RETRY_MOST_S, _RETRY_S * 2 ** min(self._attempts, 10)))
         self._attempts += 1
-        if self._attempts % _AT_ANOTHER == 0 and not self._by_zookeeper and self.master != self.master_uri:
+        if self._attempts % _AT_ANOTHER == 0 and not self._elected and self.master != self.master_uri:
             self.change_master(self.master_uri)
 
     def _look_back(self) -> None:
@@ -160,7 +135,7 @@ class Driver(pymesos.MesosSchedulerDriver, Patient):
             logger.error("left out of what the master %s says: %s", self.master, why)
 
     def change_master(self, master: Optional[str]) -> None:
-        """The master is at another address, which ZooKeeper or another master may have made up."""
+        """The master is at another address, which somebody, or another master, may have made up."""
         if master is not None and not is_address(master):
             logger.error("not connected: %r is not the HOST:PORT of a master", brief(master))
             master = None

@@ -24,7 +24,7 @@ from daqsched.serve.read_pace import PIECE
 
 logger = logging.getLogger(__name__)
 
-#: Descriptors that are for ZooKeeper, master, agents, files and programs, whatever comes in.
+#: Descriptors that are for coordination, master, agents, files and programs, whatever comes in.
 RESERVE = 400
 
 #: As many descriptors as are asked of the system at most.

@@ -45,8 +45,7 @@ CREATE TABLE IF NOT EXISTS place (name TEXT PRIMARY KEY);
 
 
 def remembers(path: Path, place: str = "") -> bool:
-    """Whether jobs ran here, with the state at this place in ZooKeeper where one is given: the chronicle says so, or can't be
-    read."""
+    """Whether jobs ran here, with the state at this place where daemons share it: the chronicle says so, or can't be read."""
     if not path.exists() or not path.stat().st_size:
         return False
     try:

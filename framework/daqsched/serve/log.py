@@ -49,7 +49,3 @@ def begin() -> None:
     # each question to an agent
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("pymesos").setLevel(logging.CRITICAL)
-    # kazoo of every attempt to reach the masters' ZooKeeper, which `mesos.driver` says once
-    kazoo = logging.getLogger("kazoo")
-    kazoo.propagate = False
-    kazoo.addHandler(logging.NullHandler())

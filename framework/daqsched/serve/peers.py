@@ -2,7 +2,7 @@
 
 Both sides of a connection show that certificate and accept no other (mutual TLS 1.3), so whoever lacks the file can neither
 ask nor answer, nor hear what is said. Words for whom a standby asks (`peer_token`) are signed with a key that comes of the
-same file. It does not depend on ZooKeeper, whose own connections anybody on the wire can read.
+same file. It does not depend on who coordinates, whose own connections anybody on the wire may read.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from daqsched.protocol import Problem
 from daqsched.serve import peer_token
 from daqsched.serve.http import caller_of
 from daqsched.serve.peers import Identity
-from daqsched.store.election import Card
+from daqsched.store.coordination import Card
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""`daqsched serve`, put together: one daemon on a file, or one of several on a ZooKeeper, and an orderly end."""
+"""`daqsched serve`, put together: one daemon on a folder, and an orderly end (one of several: `ensemble`)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from daqsched import __version__
+from daqsched import __version__, backends
 from daqsched.errors import DaqschedError
 from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import remembers
 from daqsched.serve.serving import Serving
 from daqsched.serve.term import Options, Term, most_of
 from daqsched.store import Store
-from daqsched.store.sqlite import SqliteStore
 
 logger = logging.getLogger(__name__)
 
 
 def run(options: Options, state: Path, new_framework: bool) -> None:
     """Serve until SIGTERM or SIGINT; raises `DaqschedError` where it can't begin or go on."""
-    store = SqliteStore(state, most_of(options))
+    store = backends.folder_store(state, most_of(options))
     if not new_framework:
         refuse_lost(store, options.chronicle)
     audit = Audit(options.audit)

@@ -106,7 +106,7 @@ class Term:
 
     def hold(self, why: str, over: Callable[[], bool]) -> None:
         """After `Deposed`: leave the master, and tell people how it last was, until ``over``."""
-        # where the masters' ZooKeeper is silent, too, leaving takes its time, and people shall not wait for that
+        # where what tells of the masters is silent, too, leaving takes its time, and people shall not wait for that
         leaving = threading.Thread(target=self._mesos.stop, name="leaving", daemon=True)
         leaving.start()
         self.daemon.hold(why, lambda: over() and not leaving.is_alive())

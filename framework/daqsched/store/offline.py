@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Optional
 
+from daqsched import backends
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
-from daqsched.settings import is_place
 from daqsched.store import Store
-from daqsched.store.sqlite import SqliteStore
+from daqsched.store.coordination import Card, Coordination
 
-#: How long ZooKeeper may take to answer.
+#: How long a service that coordinates may take to answer.
 CONNECT_S = 15.0
 
 
@@ -21,44 +21,37 @@ CONNECT_S = 15.0
 def opened(state: str, credentials: Optional[Path], what: str, new: bool) -> Iterator[Store]:
     """The store of ``--state``, for ``what`` (``daqsched restore``); ``new``: it may be one that does not exist yet. Raises
     a `DaqschedError` where a daemon uses it."""
-    if is_place(state):
-        with _in_zookeeper(state, credentials, what) as store:
+    coordination = backends.coordination(state, credentials)
+    if coordination is not None:
+        with shared(coordination, what) as store:
             yield store
         return
-    folder = Path(state)
-    if not new and not (folder / "state.sqlite").exists():
-        raise UserError(f"there is no state in {folder}: give --state")
     try:
-        sqlite = SqliteStore(folder)
+        store = backends.folder_store(Path(state), new=new)
     except DaqschedError as error:
         raise UserError(str(error)) from error  # `serve` would have another status for it
     try:
-        yield sqlite
+        yield store
     finally:
-        sqlite.close()
+        store.close()
 
 
 @contextmanager
-def _in_zookeeper(state: str, credentials: Optional[Path], what: str) -> Iterator[Store]:
-    # kazoo is read by those who need it
-    from daqsched.store.election import Card, Election
-    from daqsched.store.zookeeper import ZooKeeperStore
-    from daqsched.store.zookeeper_session import ZooKeeperSession, place_of
-
-    place = place_of(state, credentials)
-    keeper = ZooKeeperSession(place)
-    keeper.start()
+def shared(coordination: Coordination, what: str) -> Iterator[Store]:
+    """The same of a state that daemons share."""
+    session = coordination.session()
+    session.start()
     try:
-        if not keeper.connected.wait(CONNECT_S):
-            raise Unreachable(f"ZooKeeper ({place.servers}) does not answer")
+        if not session.wait_connected(CONNECT_S):
+            raise Unreachable(f"{coordination.name} does not answer")
         # as a candidate: a daemon that starts meanwhile waits until we are done
         name = f"{what} on {socket.getfqdn()} (pid {os.getpid()})"
-        election = Election(keeper)
+        election = session.election()
         election.stand(Card(name, "", ""))
         first = election.leader()
         if first is None or first.name != name:
             who = first.name if first is not None else "somebody"
-            raise Refused(f"{place} is used by {who}: stop every daqsched serve on it first")
-        yield ZooKeeperStore(keeper, name)
+            raise Refused(f"{coordination.place} is used by {who}: stop every daqsched serve on it first")
+        yield session.store(name)
     finally:
-        keeper.stop()
+        session.stop()

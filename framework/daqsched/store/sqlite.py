@@ -28,6 +28,9 @@ CREATE TABLE instance (
 """
 
 
+#: Its name in the state's folder.
+FILE = "state.sqlite"
+
 #: A file's device and number; None: there is none.
 Identity = Optional[tuple[int, int]]
 
@@ -45,7 +48,7 @@ class SqliteStore:
 
     def __init__(self, folder: Path, most: int = 0o700) -> None:
         private.folder(folder, most)
-        self.path = folder / "state.sqlite"
+        self.path = folder / FILE
         private.database(self.path)
         self._db = sqlite3.connect(str(self.path), isolation_level=None, timeout=5.0)
         #: The files that are open, as their folder had them then.

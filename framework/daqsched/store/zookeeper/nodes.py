@@ -26,7 +26,7 @@ from kazoo.exceptions import BadVersionError, ConnectionLoss, NoNodeError, Rolle
 
 from daqsched.errors import DaqschedError, Deposed
 from daqsched.store.base import SCHEMA
-from daqsched.store.zookeeper_session import ZooKeeperSession
+from daqsched.store.zookeeper.session import ZooKeeperSession
 
 #: The most that a node holds, and that one transaction writes; ZooKeeper's limit for either is 1 MiB less some bytes.
 PART, MOST = 256 * 1024, 700 * 1024

@@ -2,7 +2,7 @@
 
 Each puts a node below PATH/candidates that goes with its session (ephemeral), with a number that ZooKeeper gives
 (sequential) and a card that says how to reach it. The lowest number leads. Who leads may act only while its session is
-alive for certain (`zookeeper_session.ZooKeeperSession.holds`); the next one is first only after ZooKeeper has ended that session.
+alive for certain (`ZooKeeperSession.holds`); the next one is first only after ZooKeeper has ended that session.
 """
 
 from __future__ import annotations
@@ -16,28 +16,16 @@ import msgspec
 from kazoo.exceptions import NoNodeError
 
 from daqsched.errors import Deposed
-from daqsched.store.zookeeper_session import ZooKeeperSession
+from daqsched.store.coordination import Card
+from daqsched.store.zookeeper.session import ZooKeeperSession
 
 logger = logging.getLogger(__name__)
 
 _NODE = "candidate-"
 
 
-class Card(msgspec.Struct, frozen=True):
-    """Who stands, and how a standby reaches it if it leads."""
-
-    #: Host and pid, for people.
-    name: str
-    #: ``HOST:PORT`` of its HTTPS; empty where it can't be asked.
-    address: str
-    #: What our word for who asks must name, so that it is for this process alone.
-    token: str
-    #: Why it can't be asked.
-    why: str = ""
-
-
-class Election:
-    """One candidate's view. One thread uses it; raises `Deposed` where the session ends."""
+class ZooKeeperElection:
+    """An `Election` (see there) in a session: one candidate's view."""
 
     def __init__(self, keeper: ZooKeeperSession) -> None:
         self._keeper = keeper
@@ -47,7 +35,6 @@ class Election:
         self._cards: dict[str, Card] = {}
 
     def stand(self, card: Card) -> None:
-        """Be a candidate for as long as the session lasts."""
         self._keeper.ask(partial(self._keeper.client.ensure_path_async, self._folder))
         self._close_to_others()
         # not `ask`: a second node of ours would stand in our own way; a broken connection here costs the session, no more
@@ -57,7 +44,6 @@ class Election:
         self._mine = self._keeper.answer(create).rpartition("/")[2]
 
     def leader(self) -> Optional[Card]:
-        """Who is first, as far as we have heard; None: nobody."""
         self._changed.clear()
         names = sorted(self._candidates(), key=lambda name: name[len(_NODE) :])
         if self._mine and self._mine not in names:
@@ -70,15 +56,13 @@ class Election:
         return None
 
     def elected(self) -> bool:
-        """Whether we are the first, and not just think so."""
         return min(self._candidates(), default="") == self._mine and self._keeper.holds()
 
     def wait(self, timeout_s: float) -> None:
-        """Until the candidates change, or somebody calls `wake`."""
         self._changed.wait(timeout_s)
 
     def wake(self, *event: Any) -> None:
-        """End `wait`; from any thread."""
+        """Also for kazoo, whose threads say what has happened."""
         self._changed.set()
 
     def _close_to_others(self) -> None:

@@ -1,4 +1,4 @@
-"""The state in ZooKeeper, for two or more daemons of which one leads: a `Store` over `zookeeper_nodes`.
+"""The state in ZooKeeper, for two or more daemons of which one leads: a `Store` over `nodes`.
 
 The records of one host are one value: what happens in a round concerns few hosts, and one host's records are some
 kilobytes. They are kept in memory as they are in ZooKeeper, compressed, because a record is saved with its neighbours.
@@ -19,12 +19,15 @@ from daqsched.errors import DaqschedError
 from daqsched.limits import brief
 from daqsched.spec import decode, encode
 from daqsched.store.base import WAY_OUT, Contents, Key, head_of, record_bytes, record_of, revision_of
-from daqsched.store.zookeeper_nodes import ZooKeeperNodes, named
-from daqsched.store.zookeeper_session import ZooKeeperSession
+from daqsched.store.zookeeper.nodes import ZooKeeperNodes, named
+from daqsched.store.zookeeper.session import ZooKeeperSession
 from daqsched.task import Record
 
 #: Revisions that are kept; ZooKeeper holds everything in memory. The oldest go when new ones come.
 REVISIONS = 1000
+
+#: The value that names the framework.
+FRAMEWORK = "framework"
 
 _records = msgspec.msgpack.Decoder(dict[str, bytes])
 
@@ -51,7 +54,7 @@ class ZooKeeperStore:
 
     def framework_id(self) -> str:
         with self._reading():
-            return (self._one("framework") or b"").decode()
+            return (self._one(FRAMEWORK) or b"").decode()
 
     def revision(self, number: Optional[int] = None) -> Optional[Revision]:
         with self._reading():
@@ -92,7 +95,7 @@ class ZooKeeperStore:
     ) -> None:
         changes: dict[str, Optional[bytes]] = {}
         if framework_id is not None:
-            changes["framework"] = framework_id.encode()
+            changes[FRAMEWORK] = framework_id.encode()
         there = self._numbers()
         for revision in revisions:
             if revision.number in there:
@@ -118,7 +121,7 @@ class ZooKeeperStore:
     def replace(self, contents: Contents) -> None:
         changes: dict[str, Optional[bytes]] = dict.fromkeys(self._nodes.names)
         if contents.framework_id:
-            changes["framework"] = contents.framework_id.encode()
+            changes[FRAMEWORK] = contents.framework_id.encode()
         for head, spec in contents.revisions[-REVISIONS:]:
             number = revision_of(head).number
             changes[_head(number)], changes[_spec(number)] = head, spec

@@ -7,23 +7,20 @@ believed under the old one, it believed as another.
 from __future__ import annotations
 
 import logging
-import re
-import stat
 import threading
 import time
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import AuthFailedError, ConnectionLoss, KazooException, NoAuthError, SessionExpiredError
 from kazoo.handlers.threading import KazooTimeoutError
-from kazoo.protocol.connection import ConnectionDropped
 from kazoo.security import make_digest_acl
 
 from daqsched.errors import Deposed, UserError
-from daqsched.store.ownership_lease import OwnershipLease
+from daqsched.store.zookeeper.ownership_lease import OwnershipLease
+from daqsched.store.zookeeper.place import ZooKeeperPlace
+from daqsched.zookeeper_client import bound
 
 logger = logging.getLogger(__name__)
 
@@ -40,66 +37,11 @@ BEAT_S = 0.4
 ANSWER_S = 10.0
 #: How many questions are under way at once.
 AT_ONCE = 256
-#: The largest answer. ZooKeeper itself takes 1 MiB unless told otherwise; the names of a folder's nodes may be more.
-ANSWER_BYTES = 64 << 20
 
 
 def clock() -> float:
     """Seconds that nobody sets back, also those in which the machine was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-@dataclass(frozen=True)
-class ZooKeeperPlace:
-    """``zk://HOST:PORT,HOST:PORT/PATH``"""
-
-    servers: str
-    path: str
-    #: ``NAME:PASSWORD``; empty: whoever reaches ZooKeeper may read and change the state.
-    credentials: str = ""
-
-    def __str__(self) -> str:
-        return f"zk://{self.servers}{self.path}"
-
-    # what a dataclass would print
-    __repr__ = __str__
-
-
-def place_of(state: str, credentials: Optional[Path] = None) -> ZooKeeperPlace:
-    """The place that ``--state`` and ``--state-credentials`` name; raises `UserError` where they do not."""
-    found = re.fullmatch(r"zk://([^/@\s]+:\d+)((?:/[^/\s]+)+)/?", state)
-    if not found:
-        raise UserError(
-            f"{state!r} is not a place in ZooKeeper: write zk://HOST:PORT,HOST:PORT/PATH, e.g. .../daqsched"
-        )
-    return ZooKeeperPlace(found[1], found[2], read_user(credentials) if credentials else "")
-
-
-def read_user(path: Path) -> str:
-    """``NAME:PASSWORD`` out of the first line of a file that nobody else can read; raises `UserError` otherwise."""
-    try:
-        mode, line = path.stat().st_mode, path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read: {error}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise UserError(f"{path} holds a secret and can be read by others: chmod 600 {path}")
-    if not all(line.partition(":")[::2]):
-        raise UserError(f"the first line of {path} must be NAME:PASSWORD")
-    return line
-
-
-def bound(client: KazooClient) -> KazooClient:
-    """The same; it drops a server that announces an answer of more than `ANSWER_BYTES`, and would else wait for two gigabytes."""
-    connection = client._connection
-    read = connection._read
-
-    def bounded(length: int, timeout: Any) -> Any:
-        if not 0 <= length <= ANSWER_BYTES:
-            raise ConnectionDropped(f"an answer of {length} bytes")
-        return read(length, timeout)
-
-    connection._read = bounded
-    return client
 
 
 class ZooKeeperSession:
@@ -121,15 +63,14 @@ class ZooKeeperSession:
             )
         )
         #: Set while ZooKeeper answers.
-        self.connected = threading.Event()
-        #: Called when the lease has run out or the session is lost; from then on `holds` is false for ever.
-        self.over: Callable[[], None] = lambda: None
+        self._connected = threading.Event()
+        self._over: Callable[[], None] = lambda: None
         self._lost = threading.Event()
         self._lease = OwnershipLease(session_s)
         self._beat = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
     def start(self) -> None:
-        """Begin to connect, and keep trying; `connected` says when."""
+        """Begin to connect, and keep trying."""
         self.client.add_listener(self._heard)
         self.client.start_async()
         self._beat.start()
@@ -143,6 +84,21 @@ class ZooKeeperSession:
             self.client.close()
         except (KazooException, KazooTimeoutError, OSError):
             logger.debug("closing the session", exc_info=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether ZooKeeper answers."""
+        return self._connected.is_set()
+
+    def wait_connected(self, timeout_s: float) -> bool:
+        """Wait until it does, at most so long."""
+        return self._connected.wait(timeout_s)
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Call this when the lease has run out or the session is lost; from then on `holds` is false for ever."""
+        self._over = call
+        if self.lost:
+            call()
 
     @property
     def lost(self) -> bool:
@@ -218,9 +174,9 @@ class ZooKeeperSession:
     def _heard(self, state: str) -> Optional[bool]:
         """kazoo's states: CONNECTED, SUSPENDED (no server answers), LOST (the session is over)."""
         if state == "CONNECTED" and not self._lost.is_set():
-            self.connected.set()
+            self._connected.set()
             return None
-        self.connected.clear()
+        self._connected.clear()
         # kazoo would go on with a new session: this is the end of this one
         if state == "LOST":
             self._finish()
@@ -230,19 +186,19 @@ class ZooKeeperSession:
     def _finish(self) -> None:
         self._lost.set()
         self._lease.ended()
-        self.over()
+        self._over()
 
     def _keep(self) -> None:
         """Ask again and again. `sync` goes through the leader of the ensemble: one that lost its peers can't answer it."""
         held = False
         while not self._lost.wait(BEAT_S):
             asked_at = clock()
-            if self.connected.is_set():
+            if self.connected:
                 try:
                     self.client.sync_async("/").get(timeout=SESSION_S)
                     self._lease.renewed(asked_at, clock())
                 except (KazooException, KazooTimeoutError):
                     logger.debug("no answer of ZooKeeper", exc_info=True)
             if held and not self.holds():
-                self.over()
+                self._over()
             held = self.holds()
