@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Optional
 
 import msgspec
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import ConnectionLoss, NoNodeError
 
 from daqsched.errors import Deposed
 from daqsched.store.coordination import Card
@@ -41,7 +41,10 @@ class ZooKeeperElection:
         create = self._keeper.client.create_async(
             f"{self._folder}/{_NODE}", msgspec.json.encode(card), ephemeral=True, sequence=True
         )
-        self._mine = self._keeper.answer(create).rpartition("/")[2]
+        try:
+            self._mine = self._keeper.answer(create).rpartition("/")[2]
+        except ConnectionLoss:
+            raise self._keeper.silent() from None
 
     def leader(self) -> Optional[Card]:
         self._changed.clear()
@@ -56,7 +59,7 @@ class ZooKeeperElection:
         return None
 
     def elected(self) -> bool:
-        return min(self._candidates(), default="") == self._mine and self._keeper.holds()
+        return min(self._candidates(), default=None) == self._mine and self._keeper.holds()
 
     def wait(self, timeout_s: float) -> None:
         self._changed.wait(timeout_s)
