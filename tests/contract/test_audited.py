@@ -260,17 +260,17 @@ def test_a_peer_without_a_word_is_noted_with_its_address(tmp_path: Path) -> None
     assert row["via"].startswith("127.0.0.1") and "user" not in row
 
 
-def test_what_is_asked_of_a_spare_is_in_the_leaders_file_in_the_callers_name(tmp_path: Path) -> None:
-    """With the spare's name, and the caller as the spare's kernel knows it."""
+def test_what_is_asked_of_a_standby_is_in_the_leaders_file_in_the_callers_name(tmp_path: Path) -> None:
+    """With the standby's name, and the caller as the standby's kernel knows it."""
     mine = identity(tmp_path / "peers.pem")
     (tmp_path / "leader").mkdir()
     leader = Serve(tmp_path / "leader", ("127.0.0.1", 0), mine)
-    spare = Standby(mine, "hlt02 (pid 7)")
-    spare.leader = Card("leader", leader.serving.address, leader.serving.token)
-    other = Serving(tmp_path / "spare", "", spare, ("127.0.0.1", 0), mine, ended=spare.close)
-    client = Client(tmp_path / "spare")
+    standby = Standby(mine, "hlt02 (pid 7)")
+    standby.leader = Card("leader", leader.serving.address, leader.serving.token)
+    other = Serving(tmp_path / "standby", "", standby, ("127.0.0.1", 0), mine, ended=standby.close)
+    client = Client(tmp_path / "standby")
     try:
-        client.apply(Spec(jobs=(job(),)), "through a spare")
+        client.apply(Spec(jobs=(job(),)), "through a standby")
         (row,) = (json.loads(line) for line in leader.audit.read_text().splitlines())
     finally:
         client.close()

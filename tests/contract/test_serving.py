@@ -112,11 +112,11 @@ def test_thousands_of_unfinished_requests_keep_nobody_out(
         before = descriptors()
         port = leader.address.rpartition(":")[2]
         with unfinished(str(tmp_path / "leader"), count, text), unfinished(port, count, text):
-            spare = Standby(identity, "ctl2")
-            spare.leader = Card("ctl1", leader.address, leader.token)
-            with serving(tmp_path / "spare", spare, ended=spare.close):
+            standby = Standby(identity, "ctl2")
+            standby.leader = Card("ctl1", leader.address, leader.token)
+            with serving(tmp_path / "standby", standby, ended=standby.close):
                 for _ in range(20):
-                    for path in ("leader", "spare"):
+                    for path in ("leader", "standby"):
                         with local(tmp_path / path) as http:
                             assert http.get("/info").json()["name"] == getpass.getuser()
             # 128 of each socket wait, and what our own requests used
@@ -385,18 +385,18 @@ def test_a_folder_that_anybody_may_write_is_refused(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def pair(
-    folder: Path, identity: Identity, spares: Optional[Identity] = None
+    folder: Path, identity: Identity, theirs: Optional[Identity] = None
 ) -> Iterator[tuple[App, Serving, httpx.Client]]:
-    """A leader, and a client of its spare."""
+    """A leader, and a client of its standby."""
     app = App()
-    spare = Standby(spares or identity, "ctl2 (pid 9)")
+    standby = Standby(theirs or identity, "ctl2 (pid 9)")
     with serving(folder / "leader", app, peers=("127.0.0.1", 0), identity=identity) as leader:
-        spare.leader = Card("ctl1", leader.address, leader.token)
-        with serving(folder / "spare", spare, ended=spare.close), local(folder / "spare") as http:
+        standby.leader = Card("ctl1", leader.address, leader.token)
+        with serving(folder / "standby", standby, ended=standby.close), local(folder / "standby") as http:
             yield app, leader, http
 
 
-def test_a_spare_passes_on_who_asks_and_what_is_answered(tmp_path: Path, identity: Identity) -> None:
+def test_a_standby_passes_on_who_asks_and_what_is_answered(tmp_path: Path, identity: Identity) -> None:
     """Every byte of the target and the body; the answer's headers, but for those of the connection."""
     with pair(tmp_path, identity) as (app, leader, http):
         answer = http.post("/x?select=a%20b%2f%C3%AB&at=1", content=b"b" * 3_000_000)
@@ -432,13 +432,13 @@ def test_a_leader_may_have_an_address_of_either_kind(tmp_path: Path, identity: I
         pytest.skip("this machine has no IPv6")
     with serving(tmp_path / "leader", App(), peers=("::1", 0), identity=identity) as leader:
         assert leader.address.startswith("[::1]:")
-        spare = Standby(identity, "ctl2")
-        spare.leader = Card("ctl1", leader.address, leader.token)
-        with serving(tmp_path / "spare", spare, ended=spare.close), local(tmp_path / "spare") as http:
+        standby = Standby(identity, "ctl2")
+        standby.leader = Card("ctl1", leader.address, leader.token)
+        with serving(tmp_path / "standby", standby, ended=standby.close), local(tmp_path / "standby") as http:
             assert http.get("/x").status_code == 200
 
 
-def test_an_answer_comes_through_a_spare_as_it_comes(tmp_path: Path, identity: Identity) -> None:
+def test_an_answer_comes_through_a_standby_as_it_comes(tmp_path: Path, identity: Identity) -> None:
     """The first piece before the second is there; large ones whole."""
     with pair(tmp_path, identity) as (app, leader, http):
         with http.stream("GET", "/drip") as found:
@@ -535,7 +535,7 @@ def test_who_listens_on_the_wire_or_lacks_the_certificate_applies_as_nobody(
     assert "refused what the peer at 127.0.0.1 asked: the request has 0 words" in caplog.text
 
 
-def test_a_spare_with_another_certificate_says_so(tmp_path: Path, identity: Identity, stranger: Identity) -> None:
+def test_a_standby_with_another_certificate_says_so(tmp_path: Path, identity: Identity, stranger: Identity) -> None:
     """After it has waited as for any leader that does not answer."""
     from daqsched.serve import standby
 
@@ -549,14 +549,14 @@ def test_a_spare_with_another_certificate_says_so(tmp_path: Path, identity: Iden
         standby.PATIENCE_S = patience
 
 
-def test_a_spare_without_a_certificate_says_where_to_ask(tmp_path: Path) -> None:
+def test_a_standby_without_a_certificate_says_where_to_ask(tmp_path: Path) -> None:
     """It stands for election all the same."""
-    spare = Standby()
-    spare.leader = Card("ctl1 (pid 4)", "", "t", CLOSED)
-    with serving(tmp_path / "sock", spare) as made, local(tmp_path / "sock") as http:
+    standby = Standby()
+    standby.leader = Card("ctl1 (pid 4)", "", "t", CLOSED)
+    with serving(tmp_path / "sock", standby) as made, local(tmp_path / "sock") as http:
         assert made.address == ""
         assert "ctl1 (pid 4) leads, and can't be asked" in http.get("/x").json()["error"]
-        spare.leader = Card("ctl1 (pid 4)", "127.0.0.1:1", "t")
+        standby.leader = Card("ctl1 (pid 4)", "127.0.0.1:1", "t")
         assert "--peers-certificate FILE on both machines: ask on that machine" in http.get("/x").json()["error"]
 
 

@@ -173,7 +173,9 @@ def same(pair: Pair, peer: Peer, job: str = "still") -> dict[str, tuple[str, int
     return {f"{row.job}@{row.host}": (row.task_id, row.pid) for row in peer.answer().rows if row.job == job}
 
 
-def test_a_killed_leader_is_followed_by_the_spare_and_no_task_notices(pair: Pair, pytestconfig: pytest.Config) -> None:
+def test_a_killed_leader_is_followed_by_the_standby_and_no_task_notices(
+    pair: Pair, pytestconfig: pytest.Config
+) -> None:
     """kill -9 at a random moment of a rollout: the other one goes on with it, no batch is done twice; what is not changed is
     not touched."""
     kills = max(3, pytestconfig.getoption("--kills") // 20)
@@ -184,14 +186,14 @@ def test_a_killed_leader_is_followed_by_the_spare_and_no_task_notices(pair: Pair
     still, earlier = same(pair, leader), pair.begun()
     assert len(still) == 3
     for number in range(1, kills + 1):
-        spare = pair.other(leader)
+        standby = pair.other(leader)
         with open(leader.folder / "apply.log", "ab") as log:
             jobs = leader.jobs(JOBS.replace("NUMBER", str(number)))
             changing = leader.popen(log, "apply", str(jobs), "--timeout", "60")
             time.sleep(chance.uniform(0.2, 2.0))
             leader.kill()
             begin = time.monotonic()
-            until(spare.leads, "the spare has taken over", 60.0)
+            until(standby.leads, "the standby has taken over", 60.0)
             took.append(time.monotonic() - begin)
             changing.wait(90)
         leader.serve()
@@ -199,8 +201,8 @@ def test_a_killed_leader_is_followed_by_the_spare_and_no_task_notices(pair: Pair
         pair.apply(leader, number)
         expected = Counter({f"{PROGRAM}": 3, f"{PROGRAM} {number}": 3})
         until(lambda expected=expected: pair.programs() == expected, f"revision {number} runs, and nothing else")  # type: ignore[misc]
-        assert same(pair, spare) == still, f"seed {seed}, kill {number}: {spare.log()}"
-        leader = spare
+        assert same(pair, standby) == still, f"seed {seed}, kill {number}: {standby.log()}"
+        leader = standby
     begun = pair.begun()
     begun.subtract(earlier)
     assert {name: count for name, count in begun.items() if name.startswith("still@")} == dict.fromkeys(still, 0)
@@ -218,23 +220,23 @@ def test_a_killed_leader_is_followed_by_the_spare_and_no_task_notices(pair: Pair
 def test_a_leader_that_was_asleep_does_not_act_when_it_wakes_up(pair: Pair) -> None:
     """SIGSTOP, a takeover, changes, SIGCONT: it finds out by its own clock before anything leaves it."""
     leader = pair.leader()
-    spare = pair.other(leader)
-    pair.apply(spare, 1)
+    standby = pair.other(leader)
+    pair.apply(standby, 1)
     assert leader.process is not None
     leader.process.send_signal(signal.SIGSTOP)
-    until(spare.leads, "the spare has taken over", 60.0)
-    pair.apply(spare, 2)
+    until(standby.leads, "the standby has taken over", 60.0)
+    pair.apply(standby, 2)
     before = pair.begun()
     # it has these in its engine as they were, and would end what runs now
-    os.kill(spare.pid("still@hlt01"), signal.SIGKILL)
+    os.kill(standby.pid("still@hlt01"), signal.SIGKILL)
     leader.process.send_signal(signal.SIGCONT)
     until(lambda: "no longer leads" in leader.log(), "it has noticed", 60.0)
-    until(lambda: leader.knows() == spare.answer().leader, "it is a spare", 60.0)
-    assert spare.leads()
+    until(lambda: leader.knows() == standby.answer().leader, "it is a standby", 60.0)
+    assert standby.leads()
     pair.apply(leader, 2)
     assert pair.begun() == before
     assert pair.programs() == Counter({f"{PROGRAM}": 3, f"{PROGRAM} 2": 3})
-    assert spare.log().count("no longer leads") == 0
+    assert standby.log().count("no longer leads") == 0
 
 
 def test_without_zookeeper_all_is_held_and_goes_on_when_it_is_back(pair: Pair) -> None:

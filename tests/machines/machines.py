@@ -25,7 +25,7 @@ from waiting import until
 JOBS = Path(__file__).parent / "jobs.py"
 CONTROLS, AGENTS = ("control", "control2"), ("hlt01", "hlt02")
 
-#: What there is: two farm machines, and two control machines, so that a spare can take over.
+#: What there is: two farm machines, and two control machines, so that a standby can take over.
 WANTED = {"DAQCLUSTER_NODES": str(len(AGENTS)), "DAQCLUSTER_CONTROL2": "1", "DAQCLUSTER_NETWORK": ""}
 
 #: Vagrant, on a machine that is busy with other things.

@@ -137,16 +137,16 @@ def test_a_new_version_goes_over_the_farm(farm: Machines, story: Story) -> None:
     assert {row.release for name, row in farm.rows().items() if name.startswith("readout@")} == {"release-02"}
 
 
-def test_the_spare_takes_over_in_the_middle_of_a_rollout(farm: Machines, story: Story) -> None:
+def test_the_standby_takes_over_in_the_middle_of_a_rollout(farm: Machines, story: Story) -> None:
     """kill -9 of the `serve` that leads: the other machine's goes on with it, and starts nothing twice."""
     monitors = only(farm.pids(), "monitor")
     leader = farm.leader()
-    (spare,) = set(CONTROLS) - {leader}
+    (standby,) = set(CONTROLS) - {leader}
     farm.apply("--set", "version=release-01", "--no-wait")
     farm.inside(leader, "systemctl", "kill", "-s", "KILL", "daqsched-serve")
     killed = time.monotonic()
-    until(lambda: farm.leader() == spare, "the spare leads", 120.0)
-    farm.measured.append(f"spare leads {time.monotonic() - killed:.1f} s after the leader was killed")
+    until(lambda: farm.leader() == standby, "the standby leads", 120.0)
+    farm.measured.append(f"standby leads {time.monotonic() - killed:.1f} s after the leader was killed")
     farm.all_run()
     story.tasks.update(f"readout@{host}" for host in AGENTS)
     assert only(farm.pids(), "monitor") == monitors and farm.begun() == story.tasks

@@ -138,6 +138,19 @@ def test_pages_are_written_as_the_field_writes(page: Path) -> None:
     assert not stumbled(text)
 
 
+def test_a_second_daemon_is_a_standby_in_names_and_docstrings_too() -> None:
+    """Those of tests and of the framework, which no user reads: who looks for one finds all."""
+    (phrase,) = [phrase.partition("|\\b")[0] for phrase, better in PHRASES.items() if better == "a standby"]
+    assert re.search(phrase, "test the spare leads")
+    found = []
+    for path in (*(ROOT / "tests").rglob("*.py"), *(ROOT / "framework").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                words = f"{getattr(node, 'name', '').replace('_', ' ')}. {ast.get_docstring(node) or ''}"
+                found += [f"{path.relative_to(ROOT)}: {words}"] if re.search(phrase, words) else []
+    assert not found, "\n".join(found)
+
+
 @pytest.mark.parametrize(
     "text",
     [

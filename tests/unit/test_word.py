@@ -1,4 +1,4 @@
-"""The word that a spare gives for whom it asks: believed only as it was given, once, at once, by whom it is for."""
+"""The word that a standby gives for whom it asks: believed only as it was given, once, at once, by whom it is for."""
 
 from __future__ import annotations
 
