@@ -111,10 +111,10 @@ class FakeAgent:
         self.wait(lambda: len(self.subscriptions) >= times and self._stream is not None, f"subscription {times}")
 
     def wait_update(self, state: str, count: int = 1, contains: str = "", limit_s: float = 30.0) -> Status:
-        """Wait for the n-th update with that state (and words), and return it."""
+        """Wait for the n-th update with that state (`how_far`) and words, and return it."""
 
         def found() -> Status | None:
-            fitting = [one for one in self.updates if one["state"] == state and contains in one["message"]]
+            fitting = [one for one in self.updates if how_far(one) == state and contains in one["message"]]
             return fitting[count - 1] if len(fitting) >= count else None
 
         status: Status = self.wait(found, f"{state} {contains!r} (number {count})", limit_s)
@@ -246,6 +246,13 @@ class ExecutorUnderTest:
 def report_of(status: Status) -> Report:
     """The report inside a status update."""
     return Report.from_json(base64.b64decode(status["data"]))
+
+
+def how_far(status: Status) -> str:
+    """Mesos' state, or TASK_STARTING where the report says that a program which ran before is not as far again."""
+    state: str = status["state"]
+    again = state == "TASK_RUNNING" and "data" in status and not report_of(status).ready
+    return "TASK_STARTING" if again else state
 
 
 def order(agent: FakeAgent, kind: str, name: str = "", id: str = "o1") -> None:

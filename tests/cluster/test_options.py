@@ -287,6 +287,15 @@ def test_restart_cap(farm: Farm) -> None:
     until(lambda: farm.rows("capped@hlt01")["capped@hlt01"].get("restarts", 0) >= 4, "it was restarted again and again")
 
 
+def test_a_job_that_dies_again_and_again_leaves_the_masters_answers_short(farm: Farm) -> None:
+    """A master keeps each change of state: before the first run, since then, and nothing for each restart."""
+    until(lambda: farm.rows("capped@hlt01")["capped@hlt01"].get("restarts", 0) >= 4, "it was restarted again and again")
+    with urllib.request.urlopen(f"http://{farm.master}/tasks?limit=10000", timeout=10) as answer:
+        tasks = json.load(answer)["tasks"]
+    kept = [[one["state"] for one in task["statuses"]] for task in tasks if task["name"] == "capped@hlt01"]
+    assert kept and all(states in (["TASK_STARTING", "TASK_RUNNING"], ["TASK_RUNNING"]) for states in kept)
+
+
 def test_restart_reset(farm: Farm) -> None:
     """A run of 0.3 s is a good one, so each restart is a first one: immediate."""
     until(lambda: farm.rows("lives@hlt01")["lives@hlt01"].get("restarts", 0) >= 3, "it was restarted again and again")

@@ -16,7 +16,7 @@ import pytest
 
 from daqsched_executor.contract import Check, Report, Restart
 from daqsched_executor.machine.socket_folder import MOST_LEFT, PREFIX, own_place
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, processes_of, report_of
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, how_far, processes_of, report_of
 from waiting import alive, until
 
 #: Fast enough for a test, slow enough for a busy machine.
@@ -302,7 +302,7 @@ class TestFile:
         executor.running()
         ended_for(agent, "check run file failed: run.raw unchanged for 1.0 s (last changed at ")
         agent.wait_update("TASK_STARTING", contains="run.raw unchanged for 5.0 s", limit_s=20.0)
-        assert len([update for update in agent.updates if update["state"] == "TASK_RUNNING"]) == 1
+        assert len([update for update in agent.updates if how_far(update) == "TASK_RUNNING"]) == 1
 
     def test_a_missing_file_is_named(self, agent: FakeAgent, start: Start) -> None:
         """Not only called silent."""
@@ -372,7 +372,7 @@ class TestHeartbeat:
         start("/bin/sleep", "1000", checks=(check,), restart=Restart(budget=2, delay_s=0.05))
         failed = agent.wait_update("TASK_FAILED", limit_s=20.0)
         assert "gave up after 2 restarts" in failed["message"] and "no READY=1 within 0.30 s" in failed["message"]
-        assert not [update for update in agent.updates if update["state"] == "TASK_RUNNING"]
+        assert not [update for update in agent.updates if how_far(update) == "TASK_RUNNING"]
 
     def test_only_the_programs_own_processes_are_heard(self, agent: FakeAgent, start: Start) -> None:
         """A stranger who learnt the address is refused and said so; the program's grandchild is heard."""
@@ -400,7 +400,7 @@ sleep 1000
             stranger.connect(address)
             stranger.sendall(b"READY=1")
             until(lambda: f"a message of pid {os.getpid()}" in executor.log(), "refusal")
-        assert not [update for update in agent.updates if update["state"] == "TASK_RUNNING"]
+        assert not [update for update in agent.updates if how_far(update) == "TASK_RUNNING"]
         (executor.sandbox / "go").touch()
         executor.running()
 

@@ -175,6 +175,19 @@ class TestAgentRestart:
         agent.come()
         assert report_of(agent.wait_update("TASK_RUNNING", 2)).restarts == 1
 
+    def test_a_program_that_dies_again_and_again_stays_in_one_state(self, agent: FakeAgent, start: Start) -> None:
+        """TASK_STARTING comes only before its first run: a master keeps each change of state."""
+        executor = start("/bin/sh", "-c", "sleep 0.2; exit 3", restart=Restart("always", delay_s=0.1, cap_s=0.1))
+        agent.wait_update("TASK_STARTING", contains="exit code 3", count=3)
+        executor.running(4)
+        ran = [one for one in agent.updates if one["state"] != "TASK_STARTING"]
+        assert {one["state"] for one in ran} == {"TASK_RUNNING"}
+        assert agent.updates[-len(ran) :] == ran
+        for one in ran:
+            report = report_of(one)
+            assert report.ready is (report.activity == "running") and report.healthy is None
+            assert one.get("healthy") is (None if report.ready else False)
+
     def test_an_end_while_it_is_away_is_told_when_it_is_back(self, agent: FakeAgent, start: Start) -> None:
         """The last report waits for the agent; the executor leaves after the acknowledgement."""
         executor = start("/bin/sh", "-c", "while ! test -e go; do sleep 0.02; done", restart=Restart("never"))

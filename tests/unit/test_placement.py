@@ -412,6 +412,37 @@ def test_a_program_that_is_not_ready_is_starting_with_the_executors_words() -> N
     assert not progress(world.engine, lambda a, b: True, world.now, 9).complete
 
 
+def test_a_task_that_stays_running_while_its_program_starts_again_is_not_running() -> None:
+    """Mesos' state is TASK_RUNNING all along; the report says that it is not ready, and what others say of the task does not."""
+    world = World()
+    world.start(job())
+    for again in (
+        Report("backoff", restarts=1, until=world.now + 60.0, ready=False),
+        Report("starting", pid=8, restarts=1, ready=False),
+    ):
+        want = again.activity.upper()
+        assert report(world, again, "TASK_RUNNING", "not yet").state == want
+        (task_id,) = world.tasks
+        world.report(task_id)  # the master, asked for what it knows
+        assert shown(world)["readout@hlt01"].state == want
+        assert not progress(world.engine, lambda a, b: True, world.now, 9).complete
+    assert report(world, Report("running", pid=8, restarts=1), "TASK_RUNNING", "pid 8").state == "RUNNING"
+
+
+def test_only_the_first_start_of_a_task_is_measured_from_its_launch() -> None:
+    """A program that starts again after a day took no day to start."""
+    world = World()
+    world.register()
+    world.apply(job())
+    world.offers()
+    world.now += 2.0
+    report(world, Report("running", pid=7), "TASK_RUNNING", "pid 7")
+    world.now += 86400.0
+    report(world, Report("starting", pid=8, restarts=1, ready=False), "TASK_RUNNING", "not yet")
+    report(world, Report("running", pid=8, restarts=1), "TASK_RUNNING", "pid 8")
+    assert world.engine.paces.known["readout"].start_s < 60.0
+
+
 def test_a_new_task_is_no_doubt_however_long_ago_the_master_took_us() -> None:
     """What was launched a moment ago need not have been spoken of."""
     world = World()

@@ -97,6 +97,8 @@ class Report:
     #: Whether the agent knows its executors by tokens; without them, whoever reaches its port can speak for this one. None: an
     #: executor that does not say.
     authenticated: Optional[bool] = None
+    #: False: the program ran before and is not as far again, though the task stays TASK_RUNNING. True: Mesos' state says it.
+    ready: bool = True
     version: int = VERSION
 
     def to_json(self) -> bytes:

@@ -20,15 +20,18 @@ import random
 import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pymesos import Executor, MesosExecutorDriver, logger
 from pymesos.process import Connection
 from pymesos.utils import parse_duration
 
-from daqsched_executor.contract import ContractError, OperatorCommand, Payload, task_of
+from daqsched_executor.contract import ContractError, OperatorCommand, Payload, Report, task_of
 from daqsched_executor.life.commands import Tell
 from daqsched_executor.life.events import (
+    TASK_RUNNING,
+    TASK_STARTING,
     Acknowledged,
     Connected,
     Delivered,
@@ -77,6 +80,8 @@ class Link(MesosExecutorDriver):
         self._token = token
         self._outbox = Outbox()
         self._task_id = ""
+        #: The task was TASK_RUNNING once.
+        self._ran = False
         self._stream: Any = None
         self._subscribed = False
         self._call: Call | None = None
@@ -94,9 +99,16 @@ class Link(MesosExecutorDriver):
 
     def tell(self, told: Tell) -> None:
         """Send a status update now or when there is a way; the agent's acknowledgement of a final one is an event."""
-        status = self._status(self._task_id, told.task_state, told.message)
-        status["data"] = _encode(told.report.to_json())
-        healthy = getattr(told.report, "healthy", None)  # a survey's findings have none
+        state, report = told.task_state, told.report
+        healthy = getattr(report, "healthy", None)  # a survey's findings have none
+        if state == TASK_RUNNING:
+            self._ran = True
+        elif state == TASK_STARTING and self._ran and isinstance(report, Report):
+            # master and agent keep each change of state, and all of them are in their answers; of updates in one state they keep
+            # the last (Master::updateTask in Mesos' master/master.cpp). So a program that dies for days stays in one
+            state, report, healthy = TASK_RUNNING, replace(report, ready=False), False
+        status = self._status(self._task_id, state, told.message)
+        status["data"] = _encode(report.to_json())
         if healthy is not None:
             status["healthy"] = healthy  # shown by the web UI
         self._outbox.put(status, told.final)

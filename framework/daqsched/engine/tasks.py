@@ -55,10 +55,14 @@ def look_for_lost(farm: Farm, host: str, agent_id: str, now: float) -> None:
 
 def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
     task = instance.task
+    report, problem = _understood(task, event)
     state = LIVE[event.state]
+    if state == "running" and report is not None and not report.ready:
+        state = "starting"
     task.heard = now
     farm.touch(instance.key)
-    if state == "running" and task.state in ("launching", "staging", "starting") and event.by_executor:
+    first = report is None or not report.restarts  # later starts are not counted from the launch
+    if state == "running" and task.state in ("launching", "staging", "starting") and event.by_executor and first:
         if farm.paces.started(instance.name, now - task.launched):
             farm.out.append(commands.SaveDocument(PACES))
     if state != task.state:
@@ -74,15 +78,10 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         farm.settle(instance, now)
     if event.by_executor:
         before, said = task.report, task.message
-        task.message = event.message
-        try:
-            task.report = Report.from_json(event.data) if event.data else task.report
-        except ContractError as error:
-            # an executor of another make, or one that lies: its words are shown, what it said before is not true any more
-            task.report = None
-            task.message = f"{event.message}; what its executor reports is not understood: {error}".lstrip("; ")
-            if task.message != said:
-                farm.note(f"{instance}: {task.message}")
+        task.report = report
+        task.message = f"{event.message}; {problem}".lstrip("; ") if problem else event.message
+        if problem and task.message != said:
+            farm.note(f"{instance}: {task.message}")
         _mourn(farm, instance, before, task.report, now)
         if (
             task.report is not None
@@ -100,6 +99,17 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
             rollout_steps.heard(farm, instance, before, now)
         operator_commands.remind(farm, instance, task.report, now)
         farm.dirty[instance.key] = None
+
+
+def _understood(task: Task, event: events.TaskReported) -> tuple[Optional[Report], str]:
+    """The last that its executor reported, with this event, and what is wrong with that; empty: nothing."""
+    if not event.by_executor or not event.data:
+        return task.report, ""
+    try:
+        return Report.from_json(event.data), ""
+    except ContractError as error:
+        # an executor of another make, or one that lies: its words are shown, what it said before is not true any more
+        return None, f"what its executor reports is not understood: {error}"
 
 
 def _mourn(farm: Farm, instance: Instance, before: Optional[Report], report: Optional[Report], now: float) -> None:
