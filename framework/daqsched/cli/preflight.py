@@ -59,7 +59,7 @@ def show(answer: Any) -> None:
 
 
 def ask(client: Any, spec: Any, only: Sequence[str], timeout: float, quiet: bool) -> Any:
-    """Ask, and follow until all have answered or the time is over; returns the last `daqsched.preflight.Answer`."""
+    """Ask, and follow until all have answered or the time is over; returns the last `daqsched.preflight.PreflightFindings`."""
     from rich.live import Live
 
     from daqsched.terminal import preflight_table

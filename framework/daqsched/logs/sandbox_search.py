@@ -1,6 +1,6 @@
 """Lines of sandboxes around a moment, around a line, and counted: for those that carry a time of their own.
 
-Their files are not read whole: `seek.Seek` finds the moment in each by halves.
+Their files are not read whole: `time_bisect.TimeBisect` finds the moment in each by halves.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class SandboxFile:
 
 
 class Reading(Protocol):
-    """What somebody reads of one file, piece by piece: `tails.Backwards`, `seek.Seek`, `seek.Ahead`."""
+    """What somebody reads of one file, piece by piece: `file_tails.Backwards`, `time_bisect.TimeBisect`, `time_bisect.Ahead`."""
 
     def wants(self) -> Optional[tuple[int, int]]:
         """Offset and length of the next piece; None: it has all."""

@@ -36,7 +36,7 @@ PATIENCE_S = 15.0
 ANSWER_S = 60.0
 #: The status that says: I do not lead. (RFC 9110, 15.5.20: misdirected request.)
 NOT_HERE = 421
-#: How many requests may be under way to the leader: as many as a socket takes (`room.Limits`).
+#: How many requests may be under way to the leader: as many as a socket takes (`connection_budget.Limits`).
 AT_ONCE = 256
 #: Why one of two daemons can't ask the other.
 CLOSED = "leads, and can't be asked from here without serve --peers-certificate FILE on both machines"

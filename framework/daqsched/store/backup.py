@@ -25,7 +25,7 @@ class Label(msgspec.Struct):
     """The first line."""
 
     version: int
-    #: `kept.SCHEMA` of what is in it.
+    #: `base.SCHEMA` of what is in it.
     schema: int
     daqsched: str
     #: Seconds since the epoch.

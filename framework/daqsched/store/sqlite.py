@@ -16,7 +16,7 @@ from daqsched.store import private
 from daqsched.store.base import SCHEMA, WAY_OUT, Contents, Key, read_revision, record_bytes, record_of, revision_of
 from daqsched.task import Record
 
-# `PRAGMA user_version` of the file is `kept.SCHEMA`
+# `PRAGMA user_version` of the file is `base.SCHEMA`
 _TABLES = """
 CREATE TABLE document (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
