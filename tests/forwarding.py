@@ -106,8 +106,10 @@ class ForwarderProcess:
             )
 
     def counts(self) -> dict[str, Any]:
-        """What it says of itself, checked: each line that was read is accounted for."""
-        found: dict[str, Any] = json.loads((self.spool / "forward" / "status.json").read_text())
+        """What it says of itself, as soon as it does, checked: each line that was read is accounted for."""
+        path = self.spool / "forward" / "status.json"
+        until(path.exists, "the forwarder has written its counts")
+        found: dict[str, Any] = json.loads(path.read_text())
         parts = ("stored", "duplicates", "dead", "dropped", "under_way")
         assert found["read"] == sum(found[part] for part in parts), found
         return found
