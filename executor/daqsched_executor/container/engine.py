@@ -1,6 +1,6 @@
 """The machine's container engine, by the package docker: each request with a time limit, each failure a sentence.
 
-What the package raises becomes one of four: `Waits` and `ContainerRefused` (see `order`), `Away` where the engine does not answer,
+What the package raises becomes one of four: `Waits` and `ContainerRefused` (see `spec`), `Away` where the engine does not answer,
 `Gone` where the container is not there any more.
 """
 

@@ -1,4 +1,4 @@
-"""Who listens where the container engine should: reached before anything is asked of it."""
+"""Who listens where the container engine should: connected to before any request is sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import struct
 
 from daqsched_executor.container.spec import Waits
 
-#: An engine that is asked for the first time answers within this.
+#: An engine answers the first request within this.
 CONNECT_S = 5.0
 
 #: Why a socket of the engine can't be connected to, by errno.

@@ -1,6 +1,6 @@
 """The runner: has the engine run the program in a container, and behaves as the program would.
 
-Its life: take what the executor's child left (`order.Order`), say how far it is in the words of `machine.child`, clear away
+Its life: take what the executor's child left (`spec.ContainerSpec`), say how far it is in the words of `machine.child`, clear away
 what dead runners left, create the container, attach to its output, start it, say ``exec``; copy its lines to the
 sandbox's files and pass signals on until it has ended; remove it; end with its exit code or by its signal.
 """
@@ -206,7 +206,7 @@ class Runner:
             try:
                 if away:
                     self._stream = self._engine.attach(self._id)
-                    # asked only now: to what has ended before, one is attached for ever
+                    # only now: an attach to what has ended before never returns
                     state = self._engine.state(self._id)
                     self._log.say(
                         f"the container engine is back; the program {'runs on' if state.running else 'ended'}"

@@ -45,7 +45,7 @@ class ContainerSpec:
     payload: Payload
     sandbox: str
     framework: str
-    #: The environment that the program is given beside the image's own.
+    #: The environment that the program gets besides the image's own.
     environment: Mapping[str, str]
     #: The account that the program runs as, by numbers: the image need not know it.
     uid: int
@@ -156,7 +156,7 @@ def creation(order: ContainerSpec, places: Sequence[str] = (), devices: Sequence
             "NetworkMode": container.network or "host",
             # pid 1 that passes signals on and reaps: without one, a program that is pid 1 itself ignores SIGTERM
             "Init": True,
-            "AutoRemove": False,  # how it ended is asked for afterwards
+            "AutoRemove": False,  # how it ended is looked up afterwards
             "RestartPolicy": {"Name": "no"},
             # the lines are ours: the engine keeps no second copy that would fill its disk
             "LogConfig": {"Type": "none", "Config": {}},

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _status(spool: str, as_json: bool) -> int:
-    """Tell what the status file says; 0 where all is well, 1 where there is trouble. Raises ValueError where there is none."""
+    """Print what the status file says; 0 where all is well, 1 where there is trouble. Raises ValueError where there is none."""
     import json
 
     from .status import last_end

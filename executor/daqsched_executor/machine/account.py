@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 #: What accounts without a home have for one (Debian's nobody, Red Hat's): the sandbox is theirs.
 NO_HOMES = ("", "/", "/nonexistent", "/dev/null", "/var/empty")
-#: What accounts have that nobody logs in with: no program shall be told to start it.
+#: What accounts have that nobody logs in with: no program shall start it.
 NO_SHELLS = (
     "",
     "/bin/false",
@@ -41,7 +41,7 @@ class Account(NamedTuple):
 
 
 def account_of(name: str, sandbox: str) -> Account:
-    """The account of that name or, where there is none of that name, number; our own where none is named. Raises `CannotStart`
+    """The account of that name or, if no account has that name, of that number; our own for an empty name. Raises `CannotStart`
     where we can't become it."""
     import pwd  # in the child alone
 
@@ -56,7 +56,7 @@ def account_of(name: str, sandbox: str) -> Account:
         raise CannotStart(f"cannot run as {name}: the executor is uid {own}, not root")
     home = sandbox if entry.pw_dir in NO_HOMES else entry.pw_dir
     shell = "" if entry.pw_shell in NO_SHELLS else entry.pw_shell
-    if entry.pw_uid == own:  # also with groups that it was given besides
+    if entry.pw_uid == own:  # also with supplementary groups that it was given
         return Account(entry.pw_name, own, os.getegid(), tuple(os.getgroups()), home, shell)
     groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, home, shell)

@@ -29,7 +29,7 @@ from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.policy import allow
 from daqsched_executor.machine.probe import Unreadable, check_all, check_path, resolve
 
-#: What a program finds in its environment beside the job's own and DAQSCHED_*: the same on every machine.
+#: What a program finds in its environment besides the job's own and DAQSCHED_*: the same on every machine.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 #: What exec says for a file that is there and executable and yet no program.
@@ -54,7 +54,7 @@ class Contained(Protocol):
         """In the child: become the container's runner. Never returns; raises `Unreadable` and `CannotStart`."""
 
     def last(self, words: bytes) -> tuple[bool, float]:
-        """Whether the program died for want of memory, and how much it might have (MiB), by what its runner left."""
+        """Whether the program ran out of memory, and what its limit was (MiB), by what its runner left."""
 
 
 def become(
@@ -75,7 +75,7 @@ def become(
     ``known``: the ``IDENTITY`` of a start that worked; the same file is not looked into again.
     ``files``: what an earlier program left, by name, see `filestore`.
     ``notify``: the path of the socket that its messages go to.
-    ``order``: for a program in a container, the file in memory that its runner is told all in; ``contained`` knows how.
+    ``order``: for a program in a container, the file in memory that has the runner's `ContainerSpec`; ``contained`` knows how.
     """
     status = 127
     try:

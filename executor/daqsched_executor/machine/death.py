@@ -1,4 +1,4 @@
-"""What is known of a program's end besides its status: its last lines, and whether memory was the reason."""
+"""What is known of a program's death besides its exit status: its last lines, and whether memory was the reason."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Watch:
             if size > before and _tail(file, size - 1, 1) not in (b"\n", b""):
                 try:
                     os.write(file, b"\n")
-                except OSError:  # a full disk is no reason not to start
+                except OSError:  # a full disk does not prevent a start
                     pass
         self._sizes = [_size(file) for file in self._output]
         self._kills = read_memory(self._memory).kills

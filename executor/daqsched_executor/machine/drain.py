@@ -2,8 +2,8 @@
 
 A pipe can be opened anew by anybody who has it (/dev/stderr, /proc/self/fd/2) and is never emptied by that, as a file is. The
 kernel moves (splice(2)): at any moment a line is in the pipe or in its file, so that no kill loses one or has it twice. The
-executor says when. If it is killed, the keeper does the rest: a shell outside of what Mesos and we kill (`spared`) that has the
-pipes open, too, waits for the executor's end and costs 0.1 MB. Where a file can't be written, a full disk, what is printed is
+executor says when. If it is killed, the keeper moves what is left: a shell outside of what Mesos and we kill (`spared`). It has
+the pipes open, too, waits for the executor's end and costs 0.1 MB. Where a file can't be written, a full disk, what is printed is
 dropped and counted: no program waits for that.
 """
 
@@ -152,7 +152,7 @@ class Drain:
             self.keeper = 0
 
     def let_go(self) -> None:
-        """We leave, and something may print: the rest is the keeper's."""
+        """We leave, and something may print: the keeper goes on."""
         if self._mouth >= 0:
             os.close(self._mouth)
             self._mouth = -1

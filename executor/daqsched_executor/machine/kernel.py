@@ -207,7 +207,7 @@ class Kernel:
         return found
 
     def _threads(self, pid: int) -> Iterator[tuple[int, str]]:
-        """The threads of a process beside its first one, with their states."""
+        """The threads of a process besides its first one, with their states."""
         try:
             names = os.listdir(f"/proc/{pid}/task")
         except OSError:
@@ -228,9 +228,9 @@ class Kernel:
             (int(row.split()[1]) for row in _read(f"/proc/{pid}/status").split(b"\n") if row[:4] == b"Uid:"), -1
         )
 
-    def descendants(self, besides: Container[int] = ()) -> list[ProcessEntry]:
+    def descendants(self, runners: Container[int] = ()) -> list[ProcessEntry]:
         """Every living process below us, zombies not among them, parents before children; the trees of our children
-        ``besides`` are left out."""
+        ``runners`` are left out."""
         children: dict[int, list[ProcessEntry]] = {}
         for name in os.listdir("/proc"):
             if name.isdigit():
@@ -238,7 +238,7 @@ class Kernel:
                 if entry is not None:
                     children.setdefault(entry.parent, []).append(entry)
         found: list[ProcessEntry] = []
-        below = [entry for entry in children.get(os.getpid(), ()) if entry.pid not in besides]
+        below = [entry for entry in children.get(os.getpid(), ()) if entry.pid not in runners]
         while below:
             entry = below.pop(0)
             below += children.get(entry.pid, ())

@@ -32,7 +32,7 @@ _OTHERS = (
 
 
 def check_libraries(program: str, environment: Mapping[str, str], reached: Callable[[str], None]) -> None:
-    """Raise `Unreadable` where the loader does not find what it needs; ``reached`` is told whom we wait for.
+    """Raise `Unreadable` where the loader does not find what it needs; ``reached`` is called with whom we wait for.
 
     A loader that answers in words that we do not know does not prevent a start.
     """

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 
-#: Why a path can't be read, by errno; ``{path}`` is filled in. What else may come is told as the kernel words it.
+#: Why a path can't be read, by errno; ``{path}`` is filled in. Other errors are reported as the kernel words them.
 SENTENCES = {
     errno.ENOENT: "{path} is missing: is the version published?",
     errno.ENOTDIR: "{path} is missing: a part of it is a file, not a folder",

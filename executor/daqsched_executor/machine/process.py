@@ -5,7 +5,7 @@ it when its pipe can be read and when a child has ended.
 
 Why no process escapes: the executor is the child subreaper, so whatever the program begins, double-forked or not,
 stays below it in the process tree; the program dies with the executor (PR_SET_PDEATHSIG); and nothing else is ever a
-child of the executor but the runners of `beside`, whose trees are left out, so "all other descendants" is exactly "all
+child of the executor but the runners of side commands, whose trees are left out, so "all other descendants" is exactly "all
 that the program began".
 """
 
@@ -38,8 +38,8 @@ from daqsched_executor.machine.kernel import JANITOR, Ended, Kernel, ProcessEntr
 if TYPE_CHECKING:
     from daqsched_executor.machine.drain import Drain
 
-#: How often /proc is read again that shows nothing where something lives; and where that may be a command beside the
-#: program, so that nothing may be what there is.
+#: How often /proc is read again that shows nothing where something lives; and where that may be a side command,
+#: so that there may be nothing.
 SCANS, SCANS_BESIDE = 100, 3
 
 _ALL_SIGNALS = signal.valid_signals()
@@ -133,11 +133,11 @@ class Program:
         self._watch = Watch(output, memory)
         #: The child or program; 0 where there is none.
         self.pid = 0
-        #: What a program left for the next start; none where it can't leave anything.
+        #: What a program left for the next start; None where it can't leave anything.
         self.store: FileStore | None = None
         #: The path of the socket that its messages go to, which the job's account is given; empty: there is none.
         self.notify = ""
-        #: The runners of commands beside the program: theirs is not what the program began.
+        #: The runners of side commands: what these begin is not the program's.
         self.runners: set[int] = set()
         #: Where the child speaks to us until exec closes it; -1 where there is none.
         self.talk = -1
@@ -152,7 +152,7 @@ class Program:
         self._clearing = False
         #: SIGKILL was sent to all; what is born meanwhile gets it as well.
         self._killing = False
-        #: For a program in a container: the file in memory that its runner takes its order from and leaves its last
+        #: For a program in a container: the file in memory that its runner reads its `ContainerSpec` from and leaves its last
         #: words in; -1 for any other.
         self._order = -1
         #: The runner, while it is asked and not killed.

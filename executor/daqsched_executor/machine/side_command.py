@@ -1,7 +1,7 @@
-"""A command that runs beside the program: a check, a hook, an action that an operator asked for.
+"""A side command, which runs beside the program: a check, a hook, an action of an operator's.
 
 It has the program's environment, account, directory and limits, and a time limit of its own; no shell is involved.
-SideCommand a container it runs on the machine itself, in the sandbox, which the container shares. The
+For a program in a container it runs on the machine itself, in the sandbox, which the container shares. The
 executor takes everything below itself for what the program began (see `process`), so such a command runs below a
 *runner*, a fork of the executor that is a child subreaper itself: what the command begins, double-forked or not,
 stays below the runner, which kills what is left when the command ends, when its time is over, when it is told to
@@ -24,7 +24,7 @@ from daqsched_executor.contract import Payload, duration
 from daqsched_executor.machine.kernel import Ended, Kernel
 from daqsched_executor.machine.process import fork_child, forked, no_process
 
-#: How much of the end of what it prints is kept, and what of that is told.
+#: How much of the end of what it prints is kept, and how much of that is reported.
 TAIL_BYTES, LINES, LINE_LENGTH = 8192, 5, 200
 #: How much of what it prints goes to a log at most: there each line has a time before it, which costs.
 LOG_BYTES, LOG_LINES = 1024 * 1024, 20_000
@@ -209,7 +209,7 @@ class _Runner:
         return found
 
     def _kill_all(self) -> bool:
-        """SIGKILL to all that is left below us, until nothing is; whether something is all the same."""
+        """SIGKILL to all that is left below us, until nothing is; whether something is left all the same."""
         limit = time.monotonic() + GIVE_UP_S
         while time.monotonic() < limit:
             for entry in self._kernel.descendants():

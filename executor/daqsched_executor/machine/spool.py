@@ -132,7 +132,7 @@ def open_regular(name: str, within: int | None, flags: int = os.O_RDONLY, inode:
 
 
 def check_regular(found: os.stat_result, name: str, inode: int = 0) -> None:
-    """Raises OSError where that is no regular file, or another one than it must be."""
+    """Raises OSError where that is not a regular file, or not the one that it must be."""
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "is not a regular file", name)
     if inode and found.st_ino != inode:

@@ -1,7 +1,7 @@
-"""Performs what `life.checks` asks: one attempt of one check at a time, none of which ever blocks the loop.
+"""Performs what `life.checks` commands: one attempt of one check at a time, none of which ever blocks the loop.
 
-``tcp`` and ``http`` are sockets in the loop, ``output`` is a look at files that are open anyway; ``command`` runs beside
-the program, and a ``file``'s time, or a name's address, is looked up by a fork, because both may hang.
+``tcp`` and ``http`` are sockets in the loop, ``output`` is a look at files that are open anyway; ``command`` is a side
+command, and a ``file``'s time, or a name's address, is looked up by a fork, because both may hang.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ Answer = Callable[["bool | None", str], None]
 
 
 class Attempt(Protocol):
-    """What is under way and can be given up."""
+    """What is under way and can be abandoned."""
 
     def close(self) -> None:
         """End it; nothing is heard of it any more."""
 
 
 class Command:
-    """A command beside the program, by its key."""
+    """A side command, by its key."""
 
-    def __init__(self, besides: SideCommands, key: str) -> None:
-        self._besides, self._key = besides, key
+    def __init__(self, side_commands: SideCommands, key: str) -> None:
+        self._side_commands, self._key = side_commands, key
         self.heard = True
 
     def close(self) -> None:
         """It dies in its own time."""
         self.heard = False
-        self._besides.end(self._key)
+        self._side_commands.end(self._key)
 
 
 class Checks:
@@ -69,12 +69,12 @@ class Checks:
         program: Program,
         files: Files,
         sandbox: str,
-        happen: Callable[[Event], None],
+        emit: Callable[[Event], None],
         say: Callable[[str], None],
-        besides: Callable[[], SideCommands],
+        side_commands: Callable[[], SideCommands],
     ) -> None:
         self._kernel, self._loop, self._program, self._files = kernel, loop, program, files
-        self._sandbox, self._happen, self._say, self._besides = sandbox, happen, say, besides
+        self._sandbox, self._emit, self._say, self._side_commands = sandbox, emit, say, side_commands
         self._payload: Payload | None = None
         self._notify: NotifySocket | None = None
         #: Where its socket is.
@@ -83,7 +83,7 @@ class Checks:
         self._runs = 0
         self._printed: dict[int, OutputProbe] = {}
         self._attempts: dict[int, Attempt] = {}
-        #: Forks that were given up, by the check's number, until they are gone.
+        #: Forks that were abandoned, by the check's number, until they are gone.
         self._hanging: dict[int, ForkedQuery] = {}
 
     def begin(self, payload: Payload, listen: Callable[[], None]) -> Payload:
@@ -108,7 +108,7 @@ class Checks:
 
         def heard(notice: Notice) -> None:
             listen()
-            self._happen(Notified(notice))
+            self._emit(Notified(notice))
 
         if payload.container is None and self._program.store is None:
             self._program.store = FileStore()
@@ -153,7 +153,7 @@ class Checks:
 
         def answered(ok: bool | None, problem: str = "") -> None:
             self._attempts.pop(ask.number, None)
-            self._happen(Answered(ask.number, ask.ask, ok, problem))
+            self._emit(Answered(ask.number, ask.ask, ok, problem))
 
         if check.kind == "output":
             return answered(*self._printed[ask.number].look())
@@ -172,7 +172,7 @@ class Checks:
         return None
 
     def end(self, number: int) -> None:
-        """Give an attempt up, if there is one."""
+        """Abandon an attempt, if there is one."""
         attempt = self._attempts.pop(number, None)
         if attempt is not None:
             attempt.close()
@@ -207,16 +207,16 @@ class Checks:
         reach.begin()
 
     def _command(self, number: int, check: Check, payload: Payload, answered: Answer) -> None:
-        besides, key = self._besides(), f"check {number}"
-        if key in besides:
+        side_commands, key = self._side_commands(), f"check {number}"
+        if key in side_commands:
             return answered(False, "the last run of it is still being ended")
-        command = Command(besides, key)
+        command = Command(side_commands, key)
 
         def done(ok: bool | None, words: str, lines: tuple[str, ...]) -> None:
             if command.heard:
                 answered(ok, "" if ok else f"{lines[-1]} ({words})" if lines else words)
 
-        besides.begin(key, payload, check.argv, check.timeout_s, done)
+        side_commands.begin(key, payload, check.argv, check.timeout_s, done)
         self._attempts[number] = command
         return None
 

@@ -1,4 +1,4 @@
-"""``daqsched-executor run``: one job's executor, put together. Started by a Mesos agent, which tells all by MESOS_*.
+"""``daqsched-executor run``: one job's executor, put together. Started by a Mesos agent, which configures it by MESOS_*.
 
 The circle: the loop hears something (the agent, the child's pipe, a signal, the time), which becomes an event;
 `lifecycle.handle` says what is so now and what to do; doing it may give further events.
@@ -148,17 +148,17 @@ class Run:
         self._state = begin(self._kernel.now(), patience_s(environ), bool(token))
         self._claim = InstanceClaim(self._kernel, environ[SPOOL_VARIABLE], environ[KEY_VARIABLE])
         self._registered = Registered([], -1, [])
-        #: The program's start that was told last.
+        #: The program's start that was reported last.
         self._start = 1
         #: When it is looked at next whether somebody emptied the program's files, and how long after the time before.
         self._look_at, self._look_s = 0.0, FIRST_LOOK_S
         self._looks: SurveyLooks | None = None
         self._moving: Moving | None = None
-        self._made_besides: SideCommands | None = None
+        self._made_side_commands: SideCommands | None = None
         self._checks: Checks | None = None
 
     def run(self) -> int:
-        """Serve until the program's story is over and told."""
+        """Serve until the program has ended for good and that is reported."""
         try:
             self._loop.run(self._wake_at, self._woken, self._settle)
             if self._program.drain is not None:
@@ -239,7 +239,7 @@ class Run:
     # ------------------------------------------------------------------------------------ what is done
 
     def _perform(self, command: Command) -> None:
-        """Where something beside the program fails by a mistake of ours, it alone fails: with a sentence."""
+        """Where a check or a side command fails by a mistake of ours, it alone fails: with a sentence."""
         try:
             self._do(command)
         except Exception as error:
@@ -278,7 +278,7 @@ class Run:
         elif isinstance(command, RunSideCommand):
             self._run_beside(command)
         elif isinstance(command, EndSideCommand):
-            self._besides.end(command.key)
+            self._side_commands.end(command.key)
         elif isinstance(command, Ask):
             assert self._checks is not None, "a program with checks was started"
             self._checks.ask(command)
@@ -299,21 +299,21 @@ class Run:
             self._events.append(SideCommandEnded(command.key, bool(ok), words, lines))
 
         assert self._state.payload is not None
-        if command.key in self._besides:  # given up, and SIGKILL does not end it
+        if command.key in self._side_commands:  # abandoned, and SIGKILL does not end it
             return done(False, "not run: the last one hangs in the kernel", ())
         say = (lambda line: self._log.say(f"{command.key}: {line}")) if command.aloud else None
         try:
-            self._besides.begin(command.key, self._state.payload, command.argv, command.timeout_s, done, say)
+            self._side_commands.begin(command.key, self._state.payload, command.argv, command.timeout_s, done, say)
         except OSError as error:
             done(False, no_process(error), ())
 
     @property
-    def _besides(self) -> SideCommands:
-        if self._made_besides is None:
+    def _side_commands(self) -> SideCommands:
+        if self._made_side_commands is None:
             from daqsched_executor.run.side_commands import SideCommands  # few jobs have hooks, actions, such checks
 
-            self._made_besides = SideCommands(self._kernel, self._loop, self._program)
-        return self._made_besides
+            self._made_side_commands = SideCommands(self._kernel, self._loop, self._program)
+        return self._made_side_commands
 
     def _with_checks(self, payload: Payload) -> Payload:
         """Get ready for a start: the payload, with what the checks add to the program's environment."""
@@ -330,12 +330,12 @@ class Run:
                 self._sandbox,
                 self._events.append,
                 self._log.say,
-                lambda: self._besides,
+                lambda: self._side_commands,
             )
         return self._checks.begin(payload, lambda: self._hear(self._program.listen))
 
     def _tell_start(self) -> None:
-        """Lines carry the number of the start that printed them; without it they are only told apart less well."""
+        """Lines carry the number of the start that printed them; without it only that number is wrong."""
         if self._state.restarts + 1 == self._start:
             return
         self._start = self._state.restarts + 1
@@ -355,7 +355,7 @@ class Run:
             self._looks.leave(command.look)
 
     def _register(self, payload: Payload) -> str:
-        """Make the job's lines known to the forwarder; returns why that cannot be, which is no reason not to run."""
+        """Make the job's lines known to the forwarder; returns why that is not possible; the program runs all the same."""
         spool = self._environ[SPOOL_VARIABLE]
         if not spool:
             return "the lines are not forwarded: this is not a Mesos sandbox, and DAQSCHED_SPOOL is not set"

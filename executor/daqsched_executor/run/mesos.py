@@ -50,7 +50,7 @@ from daqsched_executor.run.loop import READ, WRITE, Loop
 
 #: Between two attempts to reach the agent. Mesos asks for less than MESOS_SUBSCRIPTION_BACKOFF_MAX (1 s by default).
 RECONNECT_S = (0.2, 0.6)
-#: An agent that accepts a connection and then is silent for this long is left and tried again.
+#: An agent that accepts a connection and then is silent for this long is disconnected and tried again.
 SUBSCRIBE_S = 10.0
 #: How pymesos words the answer of an agent that has no such framework or executor (Slave::Http::executor in Mesos'
 #: slave/http.cpp; while it starts and recovers it says 404 and then 503: tried). Then nobody counts on the program any
@@ -64,19 +64,19 @@ SHUTDOWN_MARGIN_S = 1.0
 
 class Link(MesosExecutorDriver):
     """The connection to the agent: subscribes again for ever, turns messages into events, keeps updates until they
-    are acknowledged. Everything happens in the loop's thread; ``happen`` takes the events."""
+    are acknowledged. Everything is done in the loop's thread; ``emit`` takes the events."""
 
     #: A property of pymesos' own: what a subscription's answer named the stream; None while there is none.
     stream_id: Any
 
     def __init__(
-        self, loop: Loop, log: Log, happen: Callable[[Event], None], environ: Mapping[str, str], token: str
+        self, loop: Loop, log: Log, emit: Callable[[Event], None], environ: Mapping[str, str], token: str
     ) -> None:
         super().__init__(Executor())
         self.checkpoint = environ.get("MESOS_CHECKPOINT") == "1"
         self._loop = loop
         self._log = log
-        self._happen = happen
+        self._emit = emit
         self._token = token
         self._outbox = Outbox()
         self._task_id = ""
@@ -133,7 +133,7 @@ class Link(MesosExecutorDriver):
         return min((time for time in times if time is not None), default=None)
 
     def wake(self) -> None:
-        """Connect again, give up what is silent, post what waited."""
+        """Connect again, drop a silent connection, post what waited."""
         now = self._loop.now()
         if self._due is not None and now >= self._due:
             self._due = None
@@ -181,7 +181,7 @@ class Link(MesosExecutorDriver):
             self._lose(f"the agent's answer can't be used: {error}")
             if UNKNOWN in str(error):
                 why = "the agent, which does not know this executor: it came back under a new agent id"
-                self._happen(StopAsked(why, leave_s=SHUTDOWN_MARGIN_S / 2))
+                self._emit(StopAsked(why, leave_s=SHUTDOWN_MARGIN_S / 2))
             return None
         if self._stream is stream:
             self._loop.watch(stream.fileno(), READ | WRITE if stream.want_write() else READ, self._stream_ready)
@@ -201,7 +201,7 @@ class Link(MesosExecutorDriver):
         self.stream_id = None
         if self._call is not None:
             self._called("the agent is away")
-        self._happen(Disconnected())
+        self._emit(Disconnected())
 
     def on_close(self) -> None:
         """Called by pymesos when a connection is closed: `_lose` has said all there is to say."""
@@ -218,7 +218,7 @@ class Link(MesosExecutorDriver):
         self._due, self._subscribed, self._said_away = None, True, False
         self._outbox.carried(self._carried)
         self._log.say(f"subscribed at the agent of {info['agent_info'].get('hostname', self._master)}")
-        self._happen(Connected(any(entry.get("type") == "TASK_KILLING_STATE" for entry in capabilities)))
+        self._emit(Connected(any(entry.get("type") == "TASK_KILLING_STATE" for entry in capabilities)))
         self._post(self._loop.now())
 
     def on_launch(self, event: Any) -> None:
@@ -233,9 +233,9 @@ class Link(MesosExecutorDriver):
         self.tasks[task_id] = task
         try:
             handed = task_of(a2b_base64(task.get("data", "")))
-            self._happen(Launched(handed) if isinstance(handed, Payload) else SurveyAsked(handed))
+            self._emit(Launched(handed) if isinstance(handed, Payload) else SurveyAsked(handed))
         except Exception as error:  # whatever is wrong with it: it is handed over once, and must not be lost
-            self._happen(Refused(f"this executor cannot use its task: {error}"))
+            self._emit(Refused(f"this executor cannot use its task: {error}"))
 
     def on_launch_group(self, event: Any) -> None:
         """Task groups are for Mesos' own default executor."""
@@ -254,22 +254,22 @@ class Link(MesosExecutorDriver):
         self._request(body, lambda answer: self._log.say(f"refusal of {task_id}: {answer or 'taken'}"))
 
     def on_kill(self, event: Any) -> None:
-        """The scheduler wants the task to end."""
+        """The scheduler kills the task."""
         if event["task_id"]["value"] != self._task_id:
             return self._log.say(f"ignored: a kill of {event['task_id']['value']}, which is not ours")
         grace = event.get("kill_policy", {}).get("grace_period", {}).get("nanoseconds")
-        self._happen(StopAsked("the scheduler", None if grace is None else int(grace) / 1e9))
+        self._emit(StopAsked("the scheduler", None if grace is None else int(grace) / 1e9))
 
     def on_acknowledged(self, event: Any) -> None:
         """The agent has the update on disk."""
         self.tasks.pop(event["task_id"]["value"], None)
         if self._outbox.acknowledged(event["uuid"]):
-            self._happen(Acknowledged())
+            self._emit(Acknowledged())
 
     def on_message(self, event: Any) -> None:
-        """An operator's order. What can't be understood is said, and changes nothing."""
+        """An operator command. One that can't be understood is logged, and changes nothing."""
         try:
-            self._happen(OperatorAsked(OperatorCommand.from_json(a2b_base64(event.get("data", "")))))
+            self._emit(OperatorAsked(OperatorCommand.from_json(a2b_base64(event.get("data", "")))))
         except (ContractError, ValueError) as error:
             self._log.say(f"ignored: a message of the framework that is not an order: {error}")
 
@@ -283,7 +283,7 @@ class Link(MesosExecutorDriver):
         Where the framework is gone, the agent acknowledges nothing any more (seen with Mesos 1.11).
         """
         grace_s = max(0.1, (self.grace_shutdown_period or 5.0) - SHUTDOWN_MARGIN_S)
-        self._happen(StopAsked("the agent's shutdown of the executor", grace_s, SHUTDOWN_MARGIN_S / 2))
+        self._emit(StopAsked("the agent's shutdown of the executor", grace_s, SHUTDOWN_MARGIN_S / 2))
 
     # ------------------------------------------------------------------------------- updates
 
@@ -316,7 +316,7 @@ class Link(MesosExecutorDriver):
         now = self._loop.now()
         if not problem:
             if self._outbox.posted():
-                self._happen(Delivered())
+                self._emit(Delivered())
         else:
             if self._outbox.failed(now) == 1 and self._subscribed:
                 self._log.say(f"a status update did not get through: {problem}; trying again")

@@ -37,7 +37,7 @@ class Moving:
                 self.wake_at = self._loop.now() + LATE_S
 
     def wake(self) -> None:
-        """Look at those that are late."""
+        """Look at the pipes whose time has come."""
         if self.wake_at is None or self._loop.now() < self.wake_at:
             return
         late, self._late, self.wake_at = self._late, set(), None

@@ -29,7 +29,7 @@ _UCRED = struct.Struct("3i")
 #: Messages may carry files (BARRIER=1, FDSTORE=1), so many at most (SCM_MAX_FD of the kernel's <net/scm.h>). There is always room
 #: for all: what is cut off is closed by the kernel before recvmsg(2) returns.
 _FILES = 253
-#: A parent's parent's parent: a tree of processes that is deeper is none of ours.
+#: A parent's parent's parent: a tree of processes that is deeper is not ours.
 _DEEPEST = 100
 #: A process may end while its ancestors are looked at.
 _LOOKS = 3
@@ -113,7 +113,7 @@ class NotifySocket:
         self._listen()
 
     def _left(self, message: bytes, files: Sequence[int]) -> Sequence[int]:
-        """Keep what the program wants kept; the rest, which is to be closed."""
+        """Store the files that the program leaves; the others are returned, to be closed."""
         word, name = (storing(message) if b"FDSTORE" in message else None) or ("", "")
         if self._store is None or not word:
             return files

@@ -1,7 +1,7 @@
-"""Whether a program printed something since the last look: by its files, or by a pattern in what is new in them.
+"""The output probe: whether a program printed something since the last look, by its files, or by a pattern in what is new in them.
 
-A program that opens /dev/stderr anew with a shell's ``>`` empties the file with each line (`machine.death.Place`); it prints all
-the same.
+A program that opens /dev/stderr anew with a shell's ``>`` empties the file with each line (`machine.death.OutputPlace`); it prints
+all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from daqsched_executor.machine.death import OutputPlace
 
 #: At most so much of what is new is searched in one look, the end of it: a program may print 100 MB in a second.
 WINDOW_BYTES = 65536
-#: A search that takes longer is given up: it would hold up the executor's loop.
+#: A search that takes longer is abandoned: it would hold up the executor's loop.
 SEARCH_S = 0.1
 #: So much before a place is compared.
 MARK_BYTES = 64

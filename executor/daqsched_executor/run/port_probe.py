@@ -1,4 +1,4 @@
-"""A check that reaches for a port: a connection (tcp), or one GET on it (http). Never blocks; what it reads is bounded.
+"""The port probe: a connection (tcp), or one GET on it (http). Never blocks; what it reads is bounded.
 
 Its time limit is the caller's: `close` ends it at any time.
 """

@@ -1,4 +1,4 @@
-"""Commands beside the program, as the loop sees them (see `machine.side_command`): begun, ended, heard of once."""
+"""The side commands of a program, as the loop sees them (see `machine.side_command`): begun, ended, reported once."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ class SideCommands:
     ) -> None:
         """Run it; ``say`` takes each line that it prints. Raises OSError where no process can be started."""
         assert key not in self._running, f"{key} runs already"
-        beside = SideCommand(self._kernel, payload, argv, timeout_s, self._program.pid, say)
-        self._running[key] = beside
-        self._program.runners.add(beside.runner)
+        command = SideCommand(self._kernel, payload, argv, timeout_s, self._program.pid, say)
+        self._running[key] = command
+        self._program.runners.add(command.runner)
 
         def failed(error: Exception) -> None:
             self.end(key)
             del self._running[key]
-            if beside.talk >= 0:
-                os.close(beside.talk)
+            if command.talk >= 0:
+                os.close(command.talk)
             done(False, place_of(error), ())
 
-        self._loop.watch(beside.talk, READ, lambda mask: self._hear(key, done), failed)
+        self._loop.watch(command.talk, READ, lambda mask: self._hear(key, done), failed)
 
     def end(self, key: str) -> None:
         """Let it be killed, if it runs; ``done`` is called all the same."""
-        beside = self._running.get(key)
-        if beside is not None and beside.runner in self._program.runners:  # else it was reaped, and is heard soon
-            beside.cancel()
+        command = self._running.get(key)
+        if command is not None and command.runner in self._program.runners:  # else it was reaped, and is heard soon
+            command.cancel()
 
     def _hear(self, key: str, done: Done) -> None:
-        beside = self._running[key]
-        talk = beside.talk
-        outcome = beside.heard()
+        command = self._running[key]
+        talk = command.talk
+        outcome = command.heard()
         if outcome is not None:
             self._loop.forget(talk)
             del self._running[key]

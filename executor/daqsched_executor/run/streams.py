@@ -101,7 +101,7 @@ def register(spool: str, sandbox: str, files: Files, payload: Payload, created: 
                 created=created,
                 inode=found.st_ino,
             )
-            # the open file, whatever bears its name by now; with a folder told, the link of /proc is followed
+            # the open file, whatever bears its name by now; with a folder's descriptor, the link of /proc is followed
             os.link(f"/proc/self/fd/{file}", stream.id, src_dir_fd=streams, dst_dir_fd=links)
             registered.locks.append(_publish(streams, stream))
             if name != EXECUTOR:

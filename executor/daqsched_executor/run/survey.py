@@ -25,10 +25,10 @@ class _Child:
 
 
 class SurveyLooks:
-    """Any number at a time, known by their numbers; ``happen`` takes what they say, at last one `LookEnded` each."""
+    """Any number at a time, known by their numbers; ``emit`` takes what they say, in the end one `LookEnded` each."""
 
-    def __init__(self, kernel: Kernel, loop: Loop, happen: Callable[[Event], None]) -> None:
-        self._kernel, self._loop, self._happen = kernel, loop, happen
+    def __init__(self, kernel: Kernel, loop: Loop, emit: Callable[[Event], None]) -> None:
+        self._kernel, self._loop, self._emit = kernel, loop, emit
         self._children: dict[int, _Child] = {}
 
     def begin(self, look: Look) -> None:
@@ -37,12 +37,12 @@ class SurveyLooks:
             pid, talk = fork_child(self._kernel, look.payload, ())
             self._children[look.look] = _Child(pid, handle_of(pid, talk), talk)
         except OSError as error:
-            return self._happen(LookEnded(look.look, no_process(error)))
+            return self._emit(LookEnded(look.look, no_process(error)))
         self._loop.watch(talk, READ, lambda mask: self._listen(look.look), lambda error: self._failed(look.look, error))
 
     def _failed(self, number: int, error: Exception) -> None:
         self.leave(number)
-        self._happen(LookEnded(number, place_of(error)))
+        self._emit(LookEnded(number, place_of(error)))
 
     def leave(self, number: int) -> None:
         """SIGKILL to it and to whom it asks (a loader), which ends them now, or when the file system that they hang in lets
@@ -67,12 +67,12 @@ class SurveyLooks:
         word, _, what = (lines[-1] if lines else "").partition(" ")
         if heard:
             if word == "at" and not rest:
-                self._happen(LookReached(number, what))
+                self._emit(LookReached(number, what))
             return
         del self._children[number]
         self._close(child)
         problem = {"exec": "", "path": what, "start": what}.get(word, "the look was cut short: its process was killed")
-        self._happen(LookEnded(number, problem))
+        self._emit(LookEnded(number, problem))
 
     def _close(self, child: _Child) -> None:
         self._loop.forget(child.talk)

@@ -34,7 +34,7 @@ class DeadLetterFile:
     def keep(self, refused: RefusedLines) -> None:
         """Append a JSON object with the index, the id, the document and the reason; on the disk when it returns.
 
-        Where there is no room it is counted and said. Raises OSError.
+        Where there is no room it is counted, with a warning. Raises OSError.
         """
         action, source = refused.document.split(b"\n", 2)[:2]
         row = {

@@ -53,7 +53,7 @@ class Elastic:
         answers: Answers | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """``note`` is told what is no trouble; ``keep_here`` takes what Elasticsearch takes in no form; it may raise OSError."""
+        """``note`` takes what is not a trouble; ``keep_here`` takes what Elasticsearch takes in no form; it may raise OSError."""
         self._answers = answers or Answers()
         self._connection = connection
         self._prefix = prefix
@@ -72,7 +72,7 @@ class Elastic:
     def install_templates(self) -> bool:
         """See that new indices get our field types, before the first line makes one (`index_templates`).
 
-        Where they may not be written that is a sentence, and `IndexTemplates` decides what may be sent. False where the
+        Where they may not be written that is a warning or a note, and `IndexTemplates` decides what may be sent. False where the
         forwarder was told to give up.
         """
         attempt = 0
@@ -198,7 +198,7 @@ class Elastic:
         return self._ask("POST", f"/{index}/_bulk?{REPLY_FILTER}", documents.parts(), "application/x-ndjson")
 
     def _verdict(self, reply: Reply | None, count: int) -> Verdict | None:
-        """What a reply says of each document; None where it says nothing, and then people were told why."""
+        """What a reply says of each document; None where it says nothing, and then there was a warning."""
         if reply is None or reply.status in LATER:
             return None
         if reply.status != 200:

@@ -2,7 +2,7 @@
 
 An index that Elasticsearch makes out of the first line has text where we need keywords, and nobody finds a line in it. So
 before a line makes an index it is known that our template is there; where we may neither install nor see it (a role that
-may only store), each index is made by us, with our fields. Where not even that is allowed, lines wait, and it is said.
+may only store), each index is made by us, with our fields. Where not even that is allowed, lines wait, with a warning.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class IndexTemplates:
     """Whether lines may make an index; one sender's own."""
 
     def __init__(self, ask: Ask, prefix: str, warn: Warn, note: Warn) -> None:
-        """``ask`` makes a request, as `Elastic` does: method, path, body; None: there was no answer, and it was said.
-        ``note`` is told what is no trouble."""
+        """``ask`` makes a request, as `Elastic` does: method, path, body; None: there was no answer, and a warning says so.
+        ``note`` takes what is not a trouble."""
         self._ask = ask
         self._prefix = prefix
         self._warn, self._note = warn, note
@@ -40,7 +40,7 @@ class IndexTemplates:
         self._installed = True
         #: We may look at templates, and there is none of ours.
         self._absent = False
-        #: We are not known: nothing else is to be asked.
+        #: Our credentials are rejected: nothing else is to be asked.
         self._unknown = False
         self._told = False
         self._seen: dict[str, float] = {}
@@ -83,7 +83,7 @@ class IndexTemplates:
         return True
 
     def ready(self, index: str) -> bool:
-        """Whether lines may go there. False: people were told why, ask again later."""
+        """Whether lines may go there. False: there was a warning that says why; ask again later."""
         now = time.monotonic()
         if self._installed or now - self._seen.get(index, -AGAIN_S) < AGAIN_S:
             return True

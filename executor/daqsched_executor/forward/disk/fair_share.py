@@ -1,4 +1,4 @@
-"""Who gives up how much of a room that all share: those who take most, down to one level. Pure."""
+"""Who loses how much of a room that all share: those who take most, down to one level. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Owner = TypeVar("Owner", bound=Hashable)
 
 
 def given_up(taken: Mapping[Owner, int], excess: int) -> dict[Owner, int]:
-    """What each gives up so that together it is the excess (or all there is): nobody, who takes less than what others keep."""
+    """What each loses so that together it is the excess (or all there is); who takes less than what others keep loses nothing."""
     left = sorted(((size, owner) for owner, size in taken.items() if size > 0), key=lambda item: -item[0])
     excess = min(excess, sum(size for size, _ in left))
     if excess <= 0:

@@ -34,7 +34,7 @@ ECS_VERSION = "8.11.0"
 #: Of the reason for a dead letter so many characters are kept.
 LONGEST_REASON = 500
 
-#: Of a document that tells how many lines were given up.
+#: Of a document that reports how many lines were dropped.
 DROPPED_DATASET = "daqsched.dropped"
 
 _FRAGMENTS = {spelling: f',"level":"{level}"'.encode() for spelling, level in SPELLINGS.items()}
@@ -72,8 +72,8 @@ def flag_fragment(flag: str) -> bytes:
 
 
 def as_text(name: str) -> str:
-    """A file's name as documents have it. It may be any bytes but noughts and slashes: those that are no text, which neither
-    JSON nor Elasticsearch can hold, are told as ``\\udcff``."""
+    """A file's name as documents have it. It may be any bytes but noughts and slashes: those that are not text, which neither
+    JSON nor Elasticsearch can hold, are written as ``\\udcff``."""
     return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
@@ -101,7 +101,7 @@ def fields_of(stream: Stream, run: str = "", number: int = 0) -> dict[str, Any]:
 
 
 def drop_document(stream: Stream, drop: Drop, why: str) -> bytes:
-    """The two rows of the document that tells of lines that were given up."""
+    """The two rows of the document that reports lines which were dropped."""
     fields = fields_of(stream)
     which = (
         f"{drop.lines:,} {'lines of the levels debug and trace' if drop.debug else 'lines'} ({_megabytes(drop.size)})"
@@ -134,7 +134,7 @@ def as_dead_letter(
 
 
 def loss_document(stream: Stream, loss: Loss) -> bytes:
-    """The two rows of the document that tells of what was lost."""
+    """The two rows of the document that reports what was lost."""
     fields = fields_of(stream)
     whose = f"{fields['service']['node']['name']} {as_text(stream.path or stream.name)}"
     if loss.lines:

@@ -38,7 +38,7 @@ def form_of(stream: Stream, generation: int, run: str = "", number: int = 0) -> 
     Raises ValueError or LookupError where an option of the registration is none.
     """
     if stream.format == "records":
-        from .records import Records  # few machines follow files of services
+        from .records import Records  # few machines tail files of services
 
         return Records(stream, generation, run)
     if stream.format in ("syslog", "json", "journald"):

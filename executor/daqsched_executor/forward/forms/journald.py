@@ -71,7 +71,7 @@ def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
 
 
 def _text(entry: dict[str, Any], name: str) -> str:
-    """A field; one that is no UTF-8 is printed as a list of its bytes, one that is there twice as a list of both."""
+    """A field; one that is not UTF-8 is printed as a list of its bytes, one that is there twice as a list of both."""
     value = entry.get(name)
     if isinstance(value, list):
         if all(type(one) is int and 0 <= one < 256 for one in value):

@@ -41,7 +41,7 @@ _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[][{}]', re.DOTALL)
 
 
 def fill(fields: dict[str, Any], data: bytes, peer: str, received: int) -> None:
-    """One object into its document's fields; what is no object is kept as text."""
+    """One object into its document's fields; what is not an object is kept as text."""
     text = data.decode("utf-8", "replace").strip().lstrip("\ufeff")
     fields["message"] = text
     fields["host"] = {"name": peer}

@@ -24,7 +24,7 @@ SEVERITIES = "emergency alert critical error warning notice informational debug"
 #: What stands in ``log.level`` for each severity: the words that jobs' lines have.
 LEVELS = "critical critical critical error warning notice info debug".split()
 
-#: RFC 5424's limits are smaller; a field that is longer than this is no header's.
+#: RFC 5424's limits are smaller; a field that is longer than this is not a header's.
 _WORD = r"(\S{1,256})"
 
 _PRIORITY = re.compile(r"<(\d{1,3})> ?", re.ASCII)

@@ -1,9 +1,9 @@
-"""What comes into a forwarder beside the streams of jobs. Each input gives `source.Source`s, which are read as a job's are.
+"""What comes into a forwarder besides the streams of jobs. Each input gives `source.Source`s, which are read as a job's are.
 
 The log files of services: `files` finds them (`patterns`, `safe_paths`, `foreign_files`), `tailed_files` are those that are
 open, each a `tailed_file` with an `identity`, written down in the `registry`; `rotation` knows where a file went, `salvage`
-what is left of one that is gone, `compressed` unpacks, `zeros` are no lines. The journal: `journald`, as `export` has it. The
-network: `sockets` has a `port` for each of `udp` and `tcp` (`framing`), which a `handover` keeps open for the next forwarder,
+saves what is left of one that is gone, `compressed` unpacks, `zeros` are not lines. The journal: `journald`, as `export` has it.
+The network: `sockets` has a `port` for each of `udp` and `tcp` (`framing`), which a `handover` keeps open for the next forwarder,
 and `downtime` counts what came to none. What is received goes to a `spool_file`.
 """
 

@@ -2,7 +2,7 @@
 
 Where no socket is bound to a port the kernel drops what comes for it and counts that, for all ports of the machine together
 (``NoPorts`` of /proc/net/snmp and snmp6). So a forwarder writes down how many there were while it listens, and the next one
-tells how many there are more.
+reports how many more there are.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ TRIED_S = 3600.0
 #: So often: to unpack something may be much work.
 AGAIN_S = 10.0
 
-#: So many files are followed at once, each with a descriptor; so many matches are looked at.
+#: So many files are tailed at once, each with a descriptor; so many matches are looked at.
 MOST_FILES, MOST_MATCHES = 1000, 20_000
 
 Warn = Callable[[str, str], None]
@@ -82,13 +82,13 @@ class LogFilesWatcher:
     ) -> None:
         """``folder`` is the forwarder's own; ``positions`` how far each stream has been read, as the journal says.
 
-        ``disk``: how many bytes the rests of files may take that are gone.
+        ``disk``: how many bytes the salvage of files that are gone may take.
         """
         self._registry = Registry(folder, host)
         self._budget = DiskBudget(self._registry.folder, disk)
-        self._followed = TailedFiles(self._registry, positions, warn, self._budget)
-        self._files = self._followed.files
-        self._rotation = self._followed.rotation
+        self._tailed = TailedFiles(self._registry, positions, warn, self._budget)
+        self._files = self._tailed.files
+        self._rotation = self._tailed.rotation
         self._warn = warn
         self._told = [one for one in told if self._usable(one)]
         #: Files that were there when their pattern was first used: these are read from their end.
@@ -97,7 +97,7 @@ class LogFilesWatcher:
         #: The folders of all files, and when (nanoseconds) names moved in them.
         self._folders: dict[str, int] = {}
         self._begun = self._noted = False
-        #: What could not be read yet that came and was rotated away, and what is lost of it.
+        #: Files that came and were rotated away and could not be read yet, and those of them that are lost.
         self._failing: dict[str, Failing] = {}
         self._given_up: set[tuple[Key, int]] = set()
         #: Whether the last look did not come to an end.
@@ -109,22 +109,22 @@ class LogFilesWatcher:
         """See `spool.Input`: the files stay where they are, and the next forwarder goes on in them."""
 
     def discover(self, now: float) -> list[Source]:
-        """The files that are followed from now on (``now`` is monotonic)."""
+        """The files that are tailed from now on (``now`` is monotonic)."""
         if now >= self._next or any(file.emptied and not file.ours for file in self._files.values()):
             self._rotation.begin(now)
             self._look(now)
-        fresh: list[Source] = [*self._followed.fresh]
-        self._followed.fresh.clear()
+        fresh: list[Source] = [*self._tailed.fresh]
+        self._tailed.fresh.clear()
         return fresh
 
     def _look(self, now: float) -> None:
         clock, before = time.time(), time.thread_time()
         if not self._begun:
             self._registry.prepare()
-            self._followed.complete = self._registry.complete_until()
+            self._tailed.complete = self._registry.complete_until()
         found = dict(self._matches())
         if not self._begun:
-            self._followed.resume((path, key[1]) for key, (_, path, *_) in found.items())
+            self._tailed.resume((path, key[1]) for key, (_, path, *_) in found.items())
             self._begun = True
             known = self._registry.known(self._told)
             self._old.update(key for key, match in found.items() if match.one not in known)
@@ -134,7 +134,7 @@ class LogFilesWatcher:
             if key in found and found[key].size != file.size:
                 file.look(now)
             if file.emptied and not file.ours:
-                self._followed.let_go(file)
+                self._tailed.let_go(file)
         names = self._moved(found)
         # What is done once for a file does not count: it must not put off the next look.
         cost_s = time.thread_time() - before
@@ -146,16 +146,16 @@ class LogFilesWatcher:
                 file.away_since = now
             file.away = match is None
             file.path = match.real if match else file.path
-        self._followed.tidy()
+        self._tailed.tidy()
         whole = self._follow(found)
         self._old &= found.keys()
         whole = self._catch_up(names) and whole
-        self._followed.complete = clock if whole else max(self._followed.complete, clock - TRIED_S)
-        for file in self._followed.known():
-            file.settled = now - file.changed > clock - self._followed.complete + 1.0
+        self._tailed.complete = clock if whole else max(self._tailed.complete, clock - TRIED_S)
+        for file in self._tailed.known():
+            file.settled = now - file.changed > clock - self._tailed.complete + 1.0
         if now >= self._next_sign:
             self._next_sign = now + SIGN_EVERY_S
-            self._registry.sign(self._followed.complete)
+            self._registry.sign(self._tailed.complete)
         self._next = now + min(max(SCAN_EVERY_S, (cost_s + self._rotation.cost_s) / SCAN_SHARE), SCAN_AT_LEAST_S)
 
     def _usable(self, one: LogFiles) -> bool:
@@ -198,7 +198,7 @@ class LogFilesWatcher:
     def _note_patterns(self) -> None:
         """From now on what is there was new once: whoever comes next reads it from its beginning."""
         try:
-            self._registry.use(self._told, self._followed.complete)
+            self._registry.use(self._told, self._tailed.complete)
             self._noted = True
         except OSError as error:
             self._warn("patterns", f"cannot note which log files have been looked for: {error}; it is tried again")
@@ -233,18 +233,18 @@ class LogFilesWatcher:
                 or (wide and os.fstat(handle).st_size < 2)  # its byte order is not there yet
                 or (
                     not old
-                    and self._followed.is_copy(handle, [os.path.join(folder, original) for original in originals(name)])
+                    and self._tailed.is_copy(handle, [os.path.join(folder, original) for original in originals(name)])
                 )
             ):
                 os.close(handle)
                 return
-            if self._followed.replaced(handle, match.real):
+            if self._tailed.replaced(handle, match.real):
                 return
             start = last_line(handle, 2 if wide else 1) if old else first_byte(handle)
         except BaseException:
             os.close(handle)
             raise
-        self._followed.register(handle, match.path, one, new_id(), start, match.real)
+        self._tailed.register(handle, match.path, one, new_id(), start, match.real)
         self._old.discard(key)  # what is in it after it was emptied is new
 
     # ------------------------------------------------------------------ what came and went
@@ -252,7 +252,7 @@ class LogFilesWatcher:
     def _moved(self, found: Mapping[Key, Match]) -> dict[str, dict[str, LogFiles]]:
         """The names of all files, in each folder where names moved since the last call."""
         by_name = {one.name: one for one in self._told}
-        ones = {file.path: by_name[file.stream.job] for file in self._followed.known() if file.stream.job in by_name}
+        ones = {file.path: by_name[file.stream.job] for file in self._tailed.known() if file.stream.job in by_name}
         ones.update((match.real, match.one) for match in found.values())
         before, self._folders = self._folders, {}
         names: dict[str, dict[str, LogFiles]] = {}
@@ -269,8 +269,8 @@ class LogFilesWatcher:
     def _catch_up(self, names: Mapping[str, Mapping[str, LogFiles]]) -> bool:
         """Register what came and was rotated away while nobody looked; whether that is all."""
         whole, now = True, time.monotonic()
-        for folder, named in names.items() if self._followed.complete else ():
-            for path, name in self._rotation.unseen(folder, named, self._followed.complete):
+        for folder, named in names.items() if self._tailed.complete else ():
+            for path, name in self._rotation.unseen(folder, named, self._tailed.complete):
                 failing = self._failing.get(path)
                 if failing and now < failing.again:
                     whole = False
@@ -306,8 +306,8 @@ class LogFilesWatcher:
         if ours:
             handle = unpacked(
                 path,
-                self._registry.rest(stream_id),
-                lambda first: bool(first) and not self._followed.alike(first),
+                self._registry.salvage(stream_id),
+                lambda first: bool(first) and not self._tailed.alike(first),
                 0,
                 self._budget,
             )
@@ -315,17 +315,17 @@ class LogFilesWatcher:
                 return  # it is of a file that we have
         else:
             handle = opened(path)
-            if key_of(handle) in self._files or not os.fstat(handle).st_size or self._followed.is_copy(handle):
+            if key_of(handle) in self._files or not os.fstat(handle).st_size or self._tailed.is_copy(handle):
                 os.close(handle)
                 return
-        file = self._followed.register(handle, before, one, stream_id, first_byte(handle))
+        file = self._tailed.register(handle, before, one, stream_id, first_byte(handle))
         file.ours, file.away, file.away_since = ours, True, time.monotonic()
 
     def _unreadable(self, path: str, one: LogFiles) -> None:
         """A packed file that nothing here unpacks: lost, unless it is of a file that we have, whose time it has kept."""
         written = os.lstat(path).st_mtime_ns
         units = [unit for unit in (1, 1000, 1_000_000_000) if not written % unit]  # as exactly as its packer keeps it
-        if not any(file.written // unit == written // unit for file in self._followed.known() for unit in units):
+        if not any(file.written // unit == written // unit for file in self._tailed.known() for unit in units):
             end = os.path.splitext(path)[1]
             self._lose(path, one, f"nothing on this machine unpacks {end}")
 
@@ -334,5 +334,5 @@ class LogFilesWatcher:
         key = (status.st_dev, status.st_ino), status.st_mtime_ns
         if key not in self._given_up:
             self._given_up.add(key)
-            self._followed.lose(path, one, status.st_size, why)
+            self._tailed.lose(path, one, status.st_size, why)
             self._next_sign = 0.0  # whoever comes next is not to count it again

@@ -1,6 +1,6 @@
 """The messages of a TCP connection: each ends with a newline or says its length before it (RFC 6587). Pure.
 
-Which of the two is seen at each message anew. Whatever comes, no byte is lost in silence: one message's rest may be skipped,
+Which of the two is seen at each message anew. Whatever comes, no byte is lost in silence: the end of a message may be skipped,
 and then it says how much; all else is in a message, as the bytes that came.
 """
 

@@ -20,7 +20,7 @@ from ..status.sd_notify import notify
 _FIRST = 3
 
 #: What a tally counts, by its place, in 8 bytes each: datagrams taken from the kernel, those of them that were written; what the
-#: kernel had dropped when it was asked last; and what is lost and no row has told of yet.
+#: kernel had dropped when it was last asked; and what is lost and no row has reported yet.
 TAKEN, WRITTEN, DROPPED, UNTOLD = range(4)
 
 

@@ -15,7 +15,7 @@ from zlib import crc32
 #: So much of a file's beginning is looked at.
 BEGINNING = 1024
 
-#: Ends of names that rotation gives to compressed files; those are not followed.
+#: Ends of names that rotation gives to compressed files; those are not tailed.
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".zip")
 
 

@@ -1,6 +1,6 @@
 """The systemd journal of the machine: what journalctl prints goes to the spool, each entry once.
 
-An entry has a cursor, and journalctl goes on from any, or from what follows it where it is gone. Where we are is told by the
+An entry has a cursor, and journalctl goes on from any, or from what follows it where it is gone. How far we are stands in the
 last entry in the spool, or, where all of that was stored and is gone, by a file that is written before. All that is there,
 of earlier boots too, is read first, and then what comes (``--follow``), until it has been quiet for long.
 """
@@ -33,7 +33,7 @@ SYNC_S, NOTE_S = 0.2, 2.0
 #: How long to wait before a journalctl that ended is started again: the first time, and at most.
 AGAIN_S, AGAIN_MOST_S = 1.0, 30.0
 
-#: A journalctl that reads what is there and prints nothing for so long hangs; one that follows is ended after so much silence,
+#: A journalctl that reads what is there and prints nothing for so long hangs; one with ``--follow`` is ended after so much silence,
 #: and what is there is read again: so one that hangs, or has lost its files, does no more harm than that.
 STALLED_S, QUIET_S = 120.0, 600.0
 
@@ -52,7 +52,7 @@ Warn = Callable[[str, str], None]
 
 
 class JournalReader:
-    """Follows the journal on a thread of its own. See `spool.Input`."""
+    """Reads the journal on a thread of its own. See `spool.Input`."""
 
     lost = 0
 

@@ -37,7 +37,7 @@ class Port:
         self._address, self._number = address, number
         self._warn = warn
         self._socket: socket.socket | None = None
-        #: Messages that were lost, and those of them that a row has told of.
+        #: Messages that were lost, and those of them that a row has reported.
         self.lost = self._told = 0
         #: Whether the socket was there before us: what came while no forwarder was there has waited in it.
         self.handed = False
@@ -49,7 +49,7 @@ class Port:
         return self._socket is not None
 
     def look(self, now: float) -> None:
-        """Open the port if it is not, and tell what was lost."""
+        """Open the port if it is not, and report what was lost."""
         if self._socket is None:
             handed = self._handover.take(self.KIND, self._address, self._number)
             self.handed = handed is not None

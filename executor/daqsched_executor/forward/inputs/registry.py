@@ -42,8 +42,8 @@ class Registry:
         """Where the registration of a stream is."""
         return os.path.join(self._folder, stream_id + _SUFFIX)
 
-    def rest(self, stream_id: str) -> str:
-        """Where the rest of a file is that is gone."""
+    def salvage(self, stream_id: str) -> str:
+        """Where the salvage of a file is that is gone: what was not read of it."""
         return os.path.join(self._folder, stream_id + ".rest")
 
     def registrations(self) -> Iterator[str]:

@@ -34,7 +34,7 @@ Warn = Callable[[str, str], None]
 
 
 class Rotation:
-    """Looks for files; ``taken`` has the keys of those that are followed, and is the caller's."""
+    """Looks for files; ``taken`` has the keys of those that are tailed, and is the caller's."""
 
     def __init__(self, taken: Container[Key], warn: Warn, budget: DiskBudget) -> None:
         self._taken = taken
@@ -51,7 +51,7 @@ class Rotation:
         self.cost_s = 0.0
 
     def begin(self, now: float) -> None:
-        """What follows is one look, and has its patience together (``now`` is monotonic)."""
+        """Begin a look: what is asked for from now on shares its time (``now`` is monotonic)."""
         self._until, self.cost_s = now + PATIENCE_S, 0.0
 
     def settled(self, folder: str) -> Iterator[None]:
@@ -65,7 +65,7 @@ class Rotation:
             time.sleep(AGAIN_S)
 
     def find(self, file: TailedFile, names: Iterable[str]) -> int:
-        """A descriptor of a file that was followed before, under whatever name; -1 where there is none.
+        """A descriptor of a file that was tailed before, under whatever name; -1 where there is none.
 
         ``names``: where a file is that has its inode.
         """
@@ -89,13 +89,13 @@ class Rotation:
         return -1
 
     def unpack(self, file: TailedFile) -> int:
-        """A descriptor of the rest, out of what rotation packed; -1 where there is nothing."""
+        """A descriptor of the salvage, out of what rotation packed; -1 where there is nothing."""
         for path, _ in _newest_first(_siblings(file.path, COMPRESSED)):
             if not path.endswith(readable()):
                 self.lost_because = ("packed", f"it may be {path}")
                 continue
             try:
-                handle = unpacked(path, file.rest, file.identity.begins, file.front.position.offset, self._budget)
+                handle = unpacked(path, file.salvage, file.identity.begins, file.front.position.offset, self._budget)
             except FileNotFoundError:
                 continue
             except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
@@ -128,7 +128,7 @@ class Rotation:
             if handle >= 0:
                 return handle
         # a forwarder that was killed may not have noted that it had written it
-        return self._held(file, file.rest)
+        return self._held(file, file.salvage)
 
     def _copied(self, file: TailedFile) -> int:
         for path, _ in _newest_first(_siblings(file.path)):

@@ -1,6 +1,6 @@
 """Where a path leads, for one who may read more than those who can write there.
 
-A forwarder that is root's follows the files of other accounts. So each part of a path is opened without following it, and a
+A forwarder that is root's tails the files of other accounts. So each part of a path is opened without following it, and a
 symbolic link is followed only where nobody else can have made it: it is root's or ours, and so is the folder that it lies in.
 Where links are asked for, another account's link is followed to a file of that account. Only regular files are ever opened.
 """

@@ -1,6 +1,6 @@
 """What is left of a file that is gone: out of what rotation packed, or by the descriptor that is still held.
 
-The rest is a file of our own with the same offsets; what was read long ago is a hole in it.
+The salvage is a file of our own with the same offsets; what was read long ago is a hole in it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Callable
 from .compressed import PIECE, Reads, TooMuch, unpacking
 from .identity import BEGINNING
 
-#: So much before the place that was read to is kept, too: it may be under way. Three bodies are less.
+#: So much before the place that was read to is copied, too: it may be under way. Three bodies are less.
 BEFORE = 8 * 1024 * 1024
 
-#: How the names of rests end.
+#: How the names of salvage files end.
 SUFFIX = ".rest"
 
 #: So much of a disk is left to others, and of a large one no more than the second.
@@ -25,7 +25,7 @@ LEFT_SHARE, LEFT_MOST = 0.05, 1024 * 1024 * 1024
 
 
 class DiskBudget:
-    """How much disk rests may take together: what waits has a bound, whoever packs a file."""
+    """How much disk all salvage may take together: what waits has a bound, whoever packs a file."""
 
     def __init__(self, folder: str, disk: float) -> None:
         """``disk``: the bound in bytes."""
@@ -41,7 +41,7 @@ class DiskBudget:
 
 
 def unpacked(path: str, target: str, begins: Callable[[bytes], bool], offset: int, budget: DiskBudget) -> int:
-    """A descriptor of the rest of a packed file, written to ``target``; -1 where it is another file's.
+    """A descriptor of the salvage of a packed file, written to ``target``; -1 where it is another file's.
 
     Raises OSError, also for what is no such file and where there is no space for it, and whatever `compressed.unpacking` does.
     """
@@ -77,8 +77,8 @@ def _bounded(packed: Reads, budget: DiskBudget) -> Iterator[bytes]:
         yield piece
 
 
-def kept(file: int, target: str, offset: int, budget: DiskBudget) -> int:
-    """A descriptor of the rest of an open file, written to ``target``. Raises OSError."""
+def copied(file: int, target: str, offset: int, budget: DiskBudget) -> int:
+    """A descriptor of the salvage of an open file, written to ``target``. Raises OSError."""
     first = os.pread(file, BEGINNING, 0)
     start = max(len(first), offset - BEFORE)
     if os.fstat(file).st_size - start > budget.left():

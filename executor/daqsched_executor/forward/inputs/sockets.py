@@ -23,7 +23,7 @@ from .spool_file import SpoolFile
 from .tcp import Listener
 from .udp import Datagrams
 
-#: So often all is synced, and the drops are asked for.
+#: So often all is synced, and the kernel's drops are read.
 SYNC_S, ASK_S = 0.2, 1.0
 
 

@@ -1,4 +1,4 @@
-"""What is received goes to files of the spool that are streams as any other: what follows is the same for all lines."""
+"""What is received goes to files of the spool that are streams as any other: from there on all lines take the same way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SpoolFile:
     """A stream of our own making that is appended to; its registration is locked for as long as we live."""
 
     def __init__(self, spool: str, format: str, host: str, job: str) -> None:
-        """``format`` is that of the stream; ``host`` and ``job`` say where the lines come from that do not tell."""
+        """``format`` is that of the stream; ``host`` and ``job`` are those of lines that name none."""
         self._spool, self._format, self._host, self._job = spool, format, host, job
         self._file = self._lock = -1
         self._size = 0

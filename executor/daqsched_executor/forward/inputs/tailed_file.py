@@ -23,11 +23,11 @@ RECORD_S = 1.0
 #: After so long without a new byte, a last line without newline in a file that was rotated away is sent as it is.
 PARTIAL_S = 5.0
 
-#: How long a file is kept after its last byte when it was deleted, and when it has only another name: there are programs
-#: that write to it until they are told.
+#: How long a file is tailed after its last byte when it was deleted, and when it has only another name: there are programs
+#: that write to it until a signal tells them.
 DELETED_S, RENAMED_S = 60.0, 3600.0
 
-#: A deleted file's rest that waits for so long is copied into the spool, so that it does not hang on this process.
+#: What waits of a deleted file for so long is copied into the spool, so that it does not depend on this process.
 KEEP_S = 2.0
 
 #: How often a file with zeros behind what was written is searched for more behind them.
@@ -52,7 +52,7 @@ class TailedFile(Source):
     def __init__(
         self, stream: Stream, registration: str, position: Position, file: int, forget: Callable[[TailedFile], None]
     ) -> None:
-        """``file``: the open descriptor, or -1 where what was not read is lost; ``forget`` is told of the end."""
+        """``file``: the open descriptor, or -1 where what was not read is lost; ``forget`` is called at its end."""
         super().__init__(stream, "", registration, position)
         self.file = file
         #: Where it is, as far as is known, or was: the same as the stream's but for links.
@@ -62,7 +62,7 @@ class TailedFile(Source):
         #: No name that we look for leads to it any more, since then (monotonic).
         self.away = False
         self.away_since = 0.0
-        #: Its file is the `rest`.
+        #: Its file is the `salvage`.
         self.ours = False
         #: It is not what it was: the place that was read to is not in it.
         self.emptied = False
@@ -87,8 +87,8 @@ class TailedFile(Source):
         self._settled = -1
 
     @property
-    def rest(self) -> str:
-        """Where the rest of the file is, once it is one of ours."""
+    def salvage(self) -> str:
+        """Where the salvage of the file is, once there is one."""
         return self.registration[: -len(".json")] + ".rest"
 
     @property
@@ -107,7 +107,7 @@ class TailedFile(Source):
         """It was deleted and nothing waits: a forwarder that does not find it any more misses nothing."""
         if self.stream.options.get(_WHOLE) != self.size:
             self.stream = dataclasses.replace(self.stream, options={**self.stream.options, _WHOLE: self.size})
-            with contextlib.suppress(OSError):  # it is told as lost then
+            with contextlib.suppress(OSError):  # it is reported as lost then
                 self.write()
 
     @property
@@ -125,7 +125,7 @@ class TailedFile(Source):
         return os.pread(self.file, BEGINNING, 0) if self.file >= 0 else b""
 
     def look(self, now: float) -> os.stat_result | None:
-        """See `Source.look`. A file that was emptied is not seen to grow any more: `emptied` tells."""
+        """See `Source.look`. A file that was emptied is not seen to grow any more: see `emptied`."""
         if self.file < 0 or self.emptied:
             return None
         status = os.fstat(self.file)
@@ -219,7 +219,7 @@ class TailedFile(Source):
     def begin_in(self, file: int) -> None:
         """It is read by this descriptor, which it was found again by."""
         self.file = file
-        self.ours = os.path.exists(self.rest) and os.path.samestat(os.stat(self.rest), os.fstat(file))
+        self.ours = os.path.exists(self.salvage) and os.path.samestat(os.stat(self.salvage), os.fstat(file))
         self._last_end = self.front.position.offset
         first = max(0, self._last_end - REMEMBERED)
         self._last = os.pread(file, self._last_end - first, first)
@@ -256,7 +256,7 @@ class TailedFile(Source):
         return os.fstat(file).st_size < self._last_end or last == self._last
 
     def go_on_in(self, file: int, ours: bool = False) -> None:
-        """The rest is read from a copy, which may be ours; -1: there is none, and it is lost."""
+        """What was not read is read from a copy, which may be ours; -1: there is none, and it is lost."""
         self.ours, self.settled = ours, False
         if self.file >= 0:
             os.close(self.file)
@@ -285,7 +285,7 @@ class TailedFile(Source):
     def remove(self) -> None:
         """Let go of the file, and take the registration away."""
         self._forget(self)
-        for path in (self.registration, self.rest):
+        for path in (self.registration, self.salvage):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         if self.file >= 0:

@@ -1,4 +1,4 @@
-"""The log files that are followed, each one's stream registered before its first line is read; and what becomes of those
+"""The log files that are tailed, each one's stream registered before its first line is read; and what becomes of those
 that were deleted or emptied, or are found again after a restart."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .identity import BEGINNING
 from .registry import Registry
 from .rotation import Rotation
 from .safe_paths import opened
-from .salvage import DiskBudget, kept
+from .salvage import DiskBudget, copied
 from .tailed_file import TailedFile
 
 #: No registration of ours is longer.
@@ -63,7 +63,7 @@ class TailedFiles:
         return file
 
     def lose(self, path: str, one: LogFiles, size: int, more: str) -> None:
-        """A file that nobody has read and nobody can: a stream of which nothing is left but to tell that."""
+        """A file that nobody has read and nobody can: a stream of which nothing is left but to report that."""
         stream_id = new_id()
         stream = self._registry.stream(one, path, stream_id)
         file = TailedFile(stream, self._registry.path(stream_id), Position(0, 0), -1, self._forget)
@@ -101,7 +101,7 @@ class TailedFiles:
         return False
 
     def is_copy(self, handle: int, of: Optional[Sequence[str]] = None) -> bool:
-        """Whether an open file may be a copy of one that is followed, with one of these names if there are any told."""
+        """Whether an open file may be a copy of one that is tailed, with one of these names if any are given."""
         if of is not None and not of:
             return False
         alike = self.alike(os.pread(handle, BEGINNING, 0))
@@ -110,7 +110,7 @@ class TailedFiles:
     # ------------------------------------------------------------------ what was there
 
     def resume(self, found: Iterable[tuple[str, int]]) -> None:
-        """Take the files up again that an earlier forwarder followed; ``found``: paths and inodes of those that are there."""
+        """Take up the files again that an earlier forwarder tailed; ``found``: paths and inodes of those that are there."""
         inodes: dict[int, list[str]] = {}
         for path, inode in found:  # after a reboot a device may have another number
             inodes.setdefault(inode, []).append(path)
@@ -136,7 +136,7 @@ class TailedFiles:
                 continue
             if file.identity.size and not file.was_whole:  # an empty one is known by its age: what came into it is new
                 file.lost.append(self.rotation.lost_because)
-            self.fresh.append(file)  # until that is told
+            self.fresh.append(file)  # until that is reported
 
     def tidy(self) -> None:
         """Copy what is left of deleted files, and look again for what could not be unpacked for lack of space."""
@@ -160,10 +160,10 @@ class TailedFiles:
     def _keep(self, file: TailedFile) -> None:
         """Copy what is left of a deleted file."""
         try:
-            handle = kept(file.file, file.rest, file.front.position.offset, self._budget)
+            handle = copied(file.file, file.salvage, file.front.position.offset, self._budget)
         except OSError as error:
             self._warn(
-                file.rest,
+                file.salvage,
                 f"{file.instance} was deleted before all of it was stored, and its rest can't be kept in the spool "
                 f"({error}): it is lost if this forwarder ends before Elasticsearch has it",
             )

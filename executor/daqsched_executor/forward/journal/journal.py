@@ -1,4 +1,4 @@
-"""Where the forwarder's place is kept: a file of records that survives a kill at any moment.
+"""Where the forwarder has its place: a file of records that survives a kill at any moment.
 
 Before a batch is sent its plan is on the disk (which bytes of which streams, and the time that their lines carry);
 after the reply one short record says that it is done. What was planned and not done is sent again after a restart,
@@ -99,30 +99,30 @@ class Journal(Ledger):
             self.compact()
 
     def place(self, stream: str, position: Position) -> None:
-        """The stream goes on from there, for a reason that no plan tells: its first sight, or an emptied file."""
+        """The stream goes on from there, for a reason that no plan has: it is new, or its file was emptied."""
         self._note({"place": stream, "position": position}, sync=True)
 
     def jump(self, stream: str, offset: int) -> None:
-        """What lies before ``offset``, where a line begins, is left for later. Raises OSError, and then it is not."""
+        """What lies before ``offset``, where a line begins, is backlog. Raises OSError, and then it is not."""
         self._append({"jump": stream, "to": offset}, sync=True)
 
     def drop(self, drop: Drop) -> None:
-        """Give lines up. Raises OSError, and then they are not."""
+        """Lines are dropped. Raises OSError, and then they are not."""
         self._append({"drop": drop}, sync=True)
 
     def squeeze(self, drop: Drop) -> None:
-        """Give up some of the lines between two bytes: what is kept is written to their end, and then `squeezed` is called.
+        """Drop some of the lines between two bytes: the others are written to their end, and then `squeezed` is called.
 
-        Raises OSError, and then nothing was given up.
+        Raises OSError, and then nothing was dropped.
         """
         self._append({"squeeze": drop}, sync=True)
 
     def squeezed(self) -> None:
-        """What `squeeze` kept is where it belongs, on the disk."""
+        """What `squeeze` did not drop is where it belongs, on the disk."""
         self._append({"squeezed": True}, sync=True)
 
     def lose(self, loss: Loss, over: bool, tell: bool) -> None:
-        """Something is lost; ``over``: all that was left for later of the stream, too; ``tell``: a document can tell of it."""
+        """Something is lost; ``over``: all of the stream's backlog, too; ``tell``: a document can report it."""
         self._note({"lost": loss, "over": over, "tell": tell}, sync=True)
 
     def seen(self, marks: Mapping[str, Sequence[Mark]]) -> None:

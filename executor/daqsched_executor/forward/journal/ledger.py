@@ -1,4 +1,4 @@
-"""What the records of the journal come to: places, what has no reply, what was given up, and the totals. Pure."""
+"""What the records of the journal come to: places, what has no reply, what was dropped, and the totals. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Totals:
     duplicates: int = 0
     #: Those that Elasticsearch refused in their full form.
     dead: int = 0
-    #: Those that were given up or lost, each told of by a document.
+    #: Those that were dropped or lost, each reported by a document.
     dropped: int = 0
 
 
@@ -39,17 +39,17 @@ class Ledger:
 
     def __init__(self) -> None:
         self.positions: dict[str, Position] = {}
-        #: What was left for later, by stream, oldest first.
+        #: The backlog, by stream, oldest first.
         self.stretches: dict[str, list[Stretch]] = {}
         #: The times of bytes that waited when they were last noted.
         self.marks: dict[str, list[Mark]] = {}
         #: Planned, sent or not, without a reply so far.
         self.outstanding: dict[int, Plan] = {}
-        #: Lines that were given up and that no plan has told of yet.
+        #: Lines that were dropped and that no plan has reported yet.
         self.drops: list[Drop] = []
         #: What is to be moved to the end of its bytes, from a drop that was cut short; see `squeeze`.
         self.squeezing: Drop | None = None
-        #: What was lost and no plan has told of yet; by reason, all that ever was (see `position.LOST_BECAUSE`).
+        #: What was lost and no plan has reported yet; by reason, all that ever was (see `position.LOST_BECAUSE`).
         self.losses: list[Loss] = []
         self.lost: dict[str, Lost] = {}
         #: Where something was lost of each stream: it is counted once, however often it is found.
@@ -211,7 +211,7 @@ class Ledger:
         }
 
     def _read(self, stream: str, generation: int, start: int, end: int, cut: bool, latest: int = 0) -> None:
-        """Bytes were planned or given up: the place that began there, one that was left or the foremost, moves on."""
+        """Bytes were planned or dropped: the place that began there, one of the backlog or the foremost, moves on."""
         stretches = self.stretches.get(stream, [])
         for at, stretch in enumerate(stretches):
             if stretch.start == start:

@@ -29,7 +29,7 @@ class Marks:
         self._marks = list(marks)
 
     def see(self, offset: int, micros: int, run: str, ends: Collection[int] = ()) -> None:
-        """The file has grown; all that is new was seen now. At ``ends`` what was left for later is over, and what lies behind
+        """The file has grown; all that is new was seen now. At ``ends`` pieces of backlog end, and what lies behind
         may have been read: lines before them must not become later than it."""
         self._marks.append(Mark(offset, micros, run))
         if len(self._marks) > MOST:
@@ -70,5 +70,5 @@ class Marks:
         return list(self._marks)
 
     def _turns(self, at: int) -> bool:
-        """Whether the run changes behind this mark: that is no matter of being late."""
+        """Whether the run changes behind this mark: that does not depend on how late lines are."""
         return self._marks[at].run != self._marks[at + 1].run

@@ -1,4 +1,4 @@
-"""Places in streams: how far one has been read, which bytes were planned together, which were given up or lost."""
+"""Places in streams: how far one has been read, which bytes were planned together, which were dropped or lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _types = lru_cache(maxsize=None)(get_type_hints)
 def typed(kind: type[_Place], values: Any) -> _Place:
     """One of the places below (or a mark) out of what a file says; raises ValueError where that is none.
 
-    What a newer version has added behind is left out.
+    What a newer version has added at the end is ignored.
     """
     types, names = _types(kind), kind._fields
     if not isinstance(values, (list, tuple)) or len(values) < len(names) - len(kind._field_defaults):
@@ -39,7 +39,7 @@ class Position(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Bytes before a stream's position that were left for later, so that new lines need not wait for them."""
+    """A piece of backlog: bytes before a stream's position, for which new lines need not wait."""
 
     start: int
     end: int
@@ -72,11 +72,11 @@ class Range(NamedTuple):
 
 
 class Drop(NamedTuple):
-    """Lines that were given up; one document tells of them."""
+    """Lines that were dropped; one document reports them."""
 
     stream: str
     generation: int
-    #: They lay between these bytes; not all that did, where only those of a low level were given up.
+    #: They lay between these bytes; not all that did, where only those of a low level were dropped.
     start: int
     end: int
     lines: int
@@ -88,7 +88,7 @@ class Drop(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """What nobody can read any more; one document tells of it."""
+    """What nobody can read any more; one document reports it."""
 
     stream: str
     generation: int

@@ -19,7 +19,7 @@ from .report import ended
 
 FILE = "last_end.json"
 
-#: So much is told of what an error says.
+#: So much of what an error says is reported.
 _MESSAGE = 120
 
 #: What an error quotes may be somebody's line: these files hold none.
@@ -36,12 +36,12 @@ def record(folder: str, thread: str, error: BaseException) -> None:
 
 
 def read(folder: str) -> dict[str, Any] | None:
-    """``pid``, ``time`` (seconds since the epoch) and ``sentence`` of the last end; None where nothing is told of it."""
+    """``pid``, ``time`` (seconds since the epoch) and ``sentence`` of the last end; None where there is nothing to report."""
     return ended(read_object(os.path.join(folder, FILE)))
 
 
 def forget(folder: str) -> None:
-    """It is no longer told."""
+    """It is no longer reported."""
     with contextlib.suppress(OSError):
         os.unlink(os.path.join(folder, FILE))
 

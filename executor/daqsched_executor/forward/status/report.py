@@ -106,7 +106,7 @@ def metrics(state: Mapping[str, Any], spool: str) -> str:
 
 
 def in_words(state: Mapping[str, Any], spool: str, running: bool, now: float) -> Iterator[str]:
-    """What somebody wants to know who asks at night, a sentence each."""
+    """What somebody who is woken up needs to know, a sentence each."""
     number = {field: state.get(field) or 0 for field in METRICS}
     if running:
         yield f"Process {state.get('pid')} forwards {spool}; its numbers last changed {_ago(number['time'], now)}."

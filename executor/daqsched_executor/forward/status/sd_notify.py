@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ...contract.foreign import printable
 
-#: New words are told this often at most: each of them is an update that goes through the master.
+#: New words are sent this often at most: each of them is a status update that goes through the master.
 WORDS_EVERY_S = 30.0
 
 
@@ -29,7 +29,7 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         asked = environ.get("WATCHDOG_USEC", "")
-        #: A third of what is asked for: two may be late.
+        #: A third of the watchdog's time: two may be late.
         self._every_s = int(asked) / 3e6 if asked.isdigit() and int(asked) else float("inf")
         self._next_beat = self._next_words = float("-inf")
         self._said: str | None = None
@@ -38,7 +38,7 @@ class Notifier:
             self._socket.setblocking(False)
 
     def send(self, now: float, words: str) -> None:
-        """It is well, and this is what there is to say (``now`` is monotonic). Nobody listens, or has no time: no matter."""
+        """It is well, and this is what there is to say (``now`` is monotonic). It does not matter whether anybody listens."""
         if not self._address:
             return
         rows = ["READY=1"] if self._said is None else []
@@ -46,7 +46,7 @@ class Notifier:
             rows.append("WATCHDOG=1")
             self._next_beat = now + self._every_s
         if words != (self._said or "") and now >= self._next_words:
-            # a name of a file may hold newlines, which would be messages of their own, and what is no text
+            # a name of a file may hold newlines, which would be messages of their own, and bytes that are not text
             rows.append(f"STATUS={printable(words)}")
             self._next_words = now + WORDS_EVERY_S
             self._said = words

@@ -25,7 +25,7 @@ WARN_EVERY_S = 30.0
 PRINT_EVERY_S = 30.0
 WRITE_EVERY_S = 2.0
 
-#: Why the process before ended is told until this one has run for so long, in which Elasticsearch took lines.
+#: Why the process before ended is reported until this one has run for so long, in which Elasticsearch took lines.
 WELL_S = 600.0
 
 
@@ -113,7 +113,7 @@ class Warnings:
         """What is wrong at present, the oldest first: ``about``, ``since`` (seconds since the epoch), ``sentence``."""
         now = time.monotonic()
         with self._lock:
-            # Elasticsearch is asked ever more seldom while it is away
+            # requests to Elasticsearch become ever more seldom while it is away
             for about, (_, met, _) in list(self._troubles.items()):
                 if about not in ELASTIC and now - met > OVER_S:
                     del self._troubles[about]

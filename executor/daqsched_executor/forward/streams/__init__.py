@@ -1,6 +1,6 @@
 """From files to planned batches.
 
 `spool` lists the streams that executors handed over, `source` is one of them; `reader` reads all of them in turn and plans
-batches (`batch_builder`), what waits for long beside what is new (`backlog`). `disk_limit` drops the oldest lines where the
+batches (`batch_builder`), the `backlog` beside what is new. `disk_limit` drops the oldest lines where the
 limit is reached, `losses` counts and reports what was dropped or lost, `run_number` knows the run that is taken.
 """

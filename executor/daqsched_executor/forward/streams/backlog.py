@@ -1,14 +1,14 @@
-"""What waits for long is left for later, so that new lines are not late because old ones are."""
+"""The backlog: what waits for long is sent beside new lines, so that these do not wait for it."""
 
 from __future__ import annotations
 
 from ..documents.batch import BODY
 from .source import Source
 
-#: Where so much waits, seen so long ago, new lines go first and what waits is caught up beside them.
+#: Where so much waits, seen so long ago, new lines go first and what waits becomes backlog, which is caught up beside them.
 BACKLOG_BYTES, BACKLOG_MICROS = 2 * BODY, 2_000_000
 
-#: Of so many places a stream is caught up at most; then the foremost waits for them.
+#: So many pieces of backlog a stream has at most; then new lines wait for them.
 MOST_BACKLOGS = 8
 
 

@@ -30,7 +30,7 @@ class BatchBuilder:
         self._moves: list[tuple[Source, Cursor, Position]] = []
 
     def tell(self, drops: Sequence[Drop], losses: Sequence[Loss], documents: Documents) -> None:
-        """Documents that tell of lines that were given up or lost; they fit into any index."""
+        """Documents that report lines which were dropped or lost; they fit into any index."""
         self.drops += drops
         self.losses += losses
         self.documents += documents

@@ -1,7 +1,7 @@
 """The room that lines take on this machine: what is stored is given back, and what waits has a bound.
 
-A program never waits for its lines. So where Elasticsearch is away for longer than the disk lasts, lines are given up: of the
-jobs that take most room (`share`), the oldest first, or those of a low level. Each is counted, and a document says how many
+A program never waits for its lines. So where Elasticsearch is away for longer than the disk lasts, lines are dropped: of the
+jobs that take most room (`fair_share`), the oldest first, or those of a low level. Each is counted, and a document says how many
 of what were dropped.
 """
 
@@ -31,7 +31,7 @@ EVERY_S = 2.0
 #: Smaller pieces are not worth a hole.
 PUNCH_LEAST = MIB
 
-#: So much is given up at a time, and beyond what the bound asks for, so that it is not reached again at once.
+#: So much is dropped at a time, and beyond what the limit demands, so that it is not reached again at once.
 STEP, SLACK = 4 * MIB, 0.05
 
 Warn = Callable[[str, str], None]
@@ -41,7 +41,7 @@ class DiskLimit:
     """See the module. Works on the sources that the reader has, by the journal's word."""
 
     def __init__(self, config: Forwarding, journal: Journal, sources: Mapping[str, Source], warn: Warn) -> None:
-        # never less: the last of what journald said tells where to go on
+        # never less: the last entry of the journal says where to go on
         self._keep, self._bound = max(MIB, int(config.keep * MIB)), int(config.disk * MIB)
         self._debug_first = config.when_full == "debug"
         self._journal = journal
@@ -50,7 +50,7 @@ class DiskLimit:
         self._next = self._next_full = 0.0
         self._reserve = Reserve(os.path.dirname(journal.path), warn)
         self._kept = os.path.join(os.path.dirname(journal.path), "kept")
-        #: Why lines are given up, for the document that tells of them.
+        #: Why lines are dropped, for the document that reports it.
         self.why = (
             f"what waited for Elasticsearch took more than the {config.disk:g} MiB that the forwarder may use on "
             "this machine, or its disk was full"
@@ -58,7 +58,7 @@ class DiskLimit:
         self._reserve.hold()
 
     def tidy(self, now: float) -> None:
-        """Give back what is stored and give up what is too much, if it is time (``now`` is monotonic)."""
+        """Give back what is stored and drop what is too much, if it is time (``now`` is monotonic)."""
         self._reserve.look(now)
         if now < self._next:
             return
@@ -72,7 +72,7 @@ class DiskLimit:
     def full(self) -> None:
         """The journal could not be written: if that was for lack of space, make some.
 
-        What is set aside goes first, then what is stored. Lines are given up only where neither has helped, and no
+        What is set aside goes first, then what is stored. Lines are dropped only where neither has helped, and no
         faster than others may make room.
         """
         if self._reserve.left() >= RESERVE or self._reserve.take():
@@ -84,7 +84,7 @@ class DiskLimit:
             self._give_up(STEP)
 
     def resume(self) -> None:
-        """Finish what a forwarder that was killed had begun: what it kept of some bytes is still beside the journal."""
+        """Finish what a forwarder that was killed had begun: what it saved of some bytes is still beside the journal."""
         drop = self._journal.squeezing
         if drop is None:
             return
@@ -122,7 +122,7 @@ class DiskLimit:
                 self._no_holes(source, error)
 
     def _stored(self, source: Source) -> int:
-        """Up to here everything is stored, dead-lettered or given up."""
+        """Up to here everything is stored, dead-lettered or dropped."""
         first = source.oldest.position.offset
         if source.under_way:
             for plan in self._journal.outstanding.values():
@@ -143,7 +143,7 @@ class DiskLimit:
             os.close(file)
 
     def _punch_out(self, source: Source, start: int, end: int) -> None:
-        """Give back what was given up."""
+        """Give back to the disk what was dropped."""
         if source.punched is None:
             return
         try:
@@ -166,7 +166,7 @@ class DiskLimit:
         else:
             self._warn("holes", f"cannot make a hole in {source.link}: {error.strerror}")
 
-    # ------------------------------------------------------------------ giving up
+    # ------------------------------------------------------------------ dropping
 
     def _give_up(self, excess: int, slack: int = 0) -> None:
         """So many bytes, and some of the slack: of jobs and streams that take more than their share, the oldest lines."""
@@ -182,15 +182,15 @@ class DiskLimit:
                 try:
                     given = self._give_up_oldest(source, max(CHUNK, min(most, STEP)))
                 except FileNotFoundError:
-                    pass  # somebody has taken it away: that is told when it is looked at
+                    pass  # somebody has taken it away: that is reported when it is looked at
                 if not given:
                     stuck.add(source.stream.id)
                 excess -= given
         except OSError as error:
-            self._warn("full", f"the disk's bound is reached, and no line can be given up: {error}")
+            self._warn("full", f"the disk limit is reached, and no line can be dropped: {error}")
 
     def _next_to_give_up(self, excess: int, stuck: Container[str]) -> tuple[Source | None, int]:
-        """The stream that gives lines up now, and how many bytes."""
+        """The stream whose lines are dropped now, and how many bytes."""
         sources = {source.stream.id: source for source in self._waiting() if source.stream.id not in stuck}
         jobs = given_up(_by_job(sources.values()), excess)
         shares: dict[str, int] = {}
@@ -237,7 +237,7 @@ class DiskLimit:
         source.marks.forget(source.oldest.position.offset)
 
     def _squeeze_all(self, excess: int) -> int:
-        """Give up lines of a low level, of the jobs that take most first, until that is enough; how many bytes those were."""
+        """Drop lines of a low level, of the jobs that take most first, until that is enough; how many bytes those were."""
         given, taken = 0, _by_job(self._waiting())
         for source in sorted(self._waiting(), key=lambda one: (-taken[one.stream.job], one.waits_since or 0)):
             if source.stream.format == "text" and source.punched is not None:
@@ -275,7 +275,7 @@ class DiskLimit:
         return size
 
     def _put(self, source: Source, drop: Drop, kept: bytes) -> None:
-        """What is kept goes to the end of its bytes: offsets stay in order, and none is used twice."""
+        """What is not dropped goes to the end of its bytes: offsets stay in order, and none is used twice."""
         file = source.open(os.O_WRONLY)
         try:
             os.pwrite(file, kept, drop.end - len(kept))

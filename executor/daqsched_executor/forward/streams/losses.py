@@ -1,4 +1,4 @@
-"""What was given up or lost of the streams: counted once in the journal, warned of, and told in a document of its own."""
+"""What was dropped or lost of the streams: counted once in the journal, warned of, and reported in a document of its own."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Warn = Callable[[str, str], None]
 
 
 class Losses:
-    """Of one spool; ``because`` is why lines are given up."""
+    """Of one spool; ``because`` is why lines are dropped."""
 
     def __init__(self, journal: Journal, spool: Spool, warn: Warn, because: str) -> None:
         self._journal, self._spool, self._warn, self._because = journal, spool, warn, because
 
     def documents(self, drops: Sequence[Drop], losses: Sequence[Loss]) -> Documents:
-        """What tells of these."""
+        """What reports these."""
         sources = self._spool.sources
         made = [
             drop_document(sources[drop.stream].stream, drop, self._because) for drop in drops if drop.stream in sources
@@ -31,7 +31,7 @@ class Losses:
         return Documents(made)
 
     def unreported(self, stream: str) -> bool:
-        """Whether a document is to tell of something of the stream; none can, once it has ended."""
+        """Whether a document is still to report something of the stream; none can, once it has ended."""
         drops, losses = self._journal.drops, self._journal.losses
         return any(drop.stream == stream for drop in drops) or any(loss.stream == stream for loss in losses)
 
@@ -46,8 +46,8 @@ class Losses:
         lines: int = 0,
         over: bool = True,
     ) -> None:
-        """At least so many bytes from there on are lost, and the lines of it that were read; ``over``: also all that was left
-        for later of the stream."""
+        """At least so many bytes from there on are lost, and the lines of it that were read; ``over``: also all
+        of the stream's backlog."""
         loss = Loss(stream, generation, start, size, time.time_ns() // 1000, why, more, lines)
         self.record(self._journal.lose, loss, over and not lines, stream in self._spool.sources)
 

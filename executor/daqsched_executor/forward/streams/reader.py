@@ -1,7 +1,7 @@
 """From files to planned batches: the streams, the journal, and what has no reply yet, owned by one thread.
 
 A batch leaves here only after its plan is on the disk, and a stream leaves only after every batch with its lines has
-come back. All that decides whether a line is stored once is in this module, in `journal` and in `draft`.
+come back. All that decides whether a line is stored once is in this module, in `journal` and in `batch_builder`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .spool import Input, Spool
 #: A clock that was set back by less than this keeps its lines in order by going on from the latest time.
 CLOCK_BACK_MICROS = 60_000_000
 
-#: Of so many batches one begins with what is to be caught up, also where new lines alone would fill it.
+#: Of so many batches one begins with backlog, also where new lines alone would fill it.
 CATCH_UP_EVERY = 4
 
 #: The times of what waits are noted this often.
@@ -38,7 +38,7 @@ NOTE_EVERY_S = 10.0
 #: whoever owns the file may give it any date.
 OLDEST_MICROS = 86_400_000_000
 
-#: So many documents of what was given up or lost go with one batch.
+#: So many documents of what was dropped or lost go with one batch.
 MOST_REPORTED = 500
 
 
@@ -137,7 +137,7 @@ class Reader:
                 self._losses.record(self.journal.done, number)
 
     def _set_apart(self, number: int, plan: Plan, aside: list[Range]) -> bool:
-        """Not given up: it stays in the journal, and the next start tries again. Whether something of the batch is left to be
+        """Not lost: it stays in the journal, and the next start tries again. Whether something of the batch is left to be
         sent now."""
         for stream in {entry.stream for entry in aside} & self._spool.sources.keys():
             self._spool.sources[stream].under_way += 1
@@ -257,7 +257,7 @@ class Reader:
             self._set_places(source)
 
     def _jump(self, source: Source) -> None:
-        """Leave what waits for later if it is much and old."""
+        """Make backlog of what waits, if it is much and old."""
         try:
             to = backlog_from(source, time.time_ns() // 1000)
             if to is None:

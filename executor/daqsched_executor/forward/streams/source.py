@@ -22,10 +22,10 @@ NEVER = 1 << 62
 
 
 class Cursor:
-    """A place in a stream that is read from: the foremost, or one in what was left for later."""
+    """A place in a stream that is read from: the foremost, or one in the backlog."""
 
     def __init__(self, position: Position, end: int | None = None) -> None:
-        """``end``: where what was left for later ends; None: the foremost place, which has none."""
+        """``end``: where that piece of backlog ends; None: the foremost place, which has no end."""
         self.position = position
         self.end = end
         #: The file's size at the last read that found no whole line.
@@ -40,7 +40,7 @@ class Cursor:
 class Source:
     """One stream: its registration, its file, and the places that are read from.
 
-    An input may have sources of another kind, whose files are looked at, read and left in another way.
+    An input may have sources of another kind, whose files are looked at, read and removed in another way.
     """
 
     #: Whether the file is somebody else's: nothing in it may be changed, and it takes no room of ours.
@@ -51,7 +51,7 @@ class Source:
         self.link = link
         self.registration = registration
         self.front = Cursor(position)
-        #: What was left for later, oldest first.
+        #: The pieces of backlog, oldest first.
         self.backlog: list[Cursor] = []
         self.marks = Marks()
         #: The file's size at the last look.
@@ -70,7 +70,7 @@ class Source:
         self.free_since = 0.0
         #: Up to here the bytes were given back to the disk; -1: not known; None: that can't be done.
         self.punched: int | None = -1
-        #: Up to here lines of a low level were given up.
+        #: Up to here lines of a low level were dropped.
         self.squeezed = 0
         #: What was found lost of it and is not in the journal yet: a word of `position.LOST_BECAUSE`, and more to say of it.
         self.lost: list[tuple[str, str]] = []

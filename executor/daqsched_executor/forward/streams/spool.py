@@ -30,7 +30,7 @@ QUIET_S = 1.0
 #: How long a stream without executor is kept: Mesos needs a moment to kill what a killed executor leaves behind.
 ORPHAN_S = 5.0
 
-#: Whether a quiet stream has ended is asked this seldom at last.
+#: Whether a quiet stream has ended is looked at this seldom in the end.
 PROBE_EVERY_S = 10.0
 
 #: A link without registration is older than any executor's start takes.
@@ -43,7 +43,7 @@ Warn = Callable[[str, str], None]
 
 
 class Input(Protocol):
-    """Something beside the spool that streams come from."""
+    """Something besides the spool that streams come from."""
 
     @property
     def lost(self) -> int:
@@ -188,7 +188,7 @@ class Spool:
                 self._warn("sweep", f"cannot take away a stray link: {error}")
 
     def _open(self, name: str, unusable: list[str]) -> Source | None:
-        """The stream of a registration; of one that can't be used, ``unusable`` is told why."""
+        """The stream of a registration; of one that can't be used, ``unusable`` gets the reason."""
         path = os.path.join(self.streams_dir, name)
         try:
             stream = Stream.from_json(read_ours(path))
@@ -225,7 +225,7 @@ def prepare(spool: str) -> str:
             os.close(folder(name, within=top))
         own = folder(FORWARD_DIR, SEEN, within=top)
         try:
-            for name in os.listdir(own):  # as an older version left them
+            for name in os.listdir(own):  # an older version left them open
                 if name not in PUBLIC and os.stat(name, dir_fd=own, follow_symlinks=False).st_mode & 0o077:
                     os.chmod(name, 0o600, dir_fd=own)
         finally:
