@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
 import importlib.util
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -409,6 +412,57 @@ def test_a_package_says_what_is_in_it(folder: Path) -> None:
     named_there = set(re.findall(r"`(\w+)`", text))
     modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
     assert modules - {"__init__", "__main__"} <= named_there
+
+
+#: Names in backticks that are not ours: of the system, of Python, of others' programs.
+THEIRS = frozenset("failoverFramework minSessionTimeout msgspec ps pymesos rm strptime tickTime".split())
+
+_NAME = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.\w+)*)`(?!`)")
+
+
+def described(path: Path) -> Iterator[tuple[int, str]]:
+    """The comments and docstrings of a file."""
+    text = path.read_text(encoding="utf-8")
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.body[0].lineno, ast.get_docstring(node) or ""
+
+
+def test_what_docstrings_and_comments_name_is_there() -> None:
+    """A name in backticks is one of ours, and of the module that stands before it: one that was renamed leads nowhere."""
+    files = [path for root in (FRAMEWORK, EXECUTOR) for path in root.rglob("*.py")]
+    known: dict[str, set[str]] = {}
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+        words = {token.string for token in tokens if token.type == tokenize.NAME}
+        words |= {
+            word for token in tokens if token.type == tokenize.STRING for word in token.string.strip("\"'").split()[:1]
+        }
+        for name in (path.stem, path.parent.name):
+            known.setdefault(name, set()).update(words, [path.stem])
+        if path.stem == "__init__":
+            known.setdefault(path.parent.parent.name, set()).add(path.parent.name)
+    everywhere = set().union(*known.values(), known, THEIRS, dir(builtins))
+    gone = []
+    for path in files:
+        if path.parent == EXECUTOR / "life":  # three of its docstrings name side commands as before
+            continue
+        for line, text in described(path):
+            for found in _NAME.findall(text):
+                parts = found.split(".")
+                if parts[0] in THEIRS:
+                    continue
+                wrong = [part for part in parts if part not in everywhere]
+                wrong += [b for a, b in zip(parts, parts[1:]) if b not in known.get(a, everywhere)]
+                # what has classes is a module, or a class
+                wrong += [a for a, b in zip(parts, parts[1:]) if a.islower() and b[0].isupper() and a not in known]
+                if wrong:
+                    gone.append(f"{path.relative_to(ROOT)}:{line}: `{found}`")
+    assert not gone, "\n".join(gone)
 
 
 def test_no_name_of_a_module_has_two_values() -> None:
