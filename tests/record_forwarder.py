@@ -10,6 +10,7 @@ a dead letter of this machine; a file that was emptied; starts of a program; a s
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
@@ -88,6 +89,7 @@ def record(root: Path) -> dict[str, Any]:
         [sys.executable, "-c", PROGRAM, "--spool", str(spool), "--elasticsearch", elastic.url, "--index", "logs"],
         env={**os.environ, FORWARDING_VARIABLE: config(root, port).to_json()},
     )
+    atexit.register(process.kill)
     counts = spool / "forward" / "status.json"
     until(counts.exists, "the forwarder has begun")
 
