@@ -13,7 +13,7 @@ from daqsched.engine.changes import GONE, Changed
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
-from daqsched.engine.farm import ASIDE, BATCHES, PACES, ROLLOUT, encode
+from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, PACES, ROLLOUT, encode
 from daqsched.engine.shown import state_of
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.verdict import Accepted, Verdict
@@ -172,7 +172,11 @@ class World:
         """What the engine would save."""
         engine = self.engine
         records = {key: encode(engine.record(key)) for key in [*engine.instances, *engine.left_out]}
-        return records, {name: engine.document(name) for name in (ROLLOUT, BATCHES, ASIDE, PACES)}, engine.revision
+        return (
+            records,
+            {name: engine.document(name) for name in (ROLLOUT, BATCHES, BEFORE, ASIDE, PACES)},
+            engine.revision,
+        )
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, commands.Launch):
@@ -363,3 +367,14 @@ def progress(engine: Engine, chosen: Callable[[str, str], bool], now: float, mos
 def of(todo: Iterable[Command], kind: type) -> list[Command]:
     """The commands of one kind."""
     return [command for command in todo if isinstance(command, kind)]
+
+
+def turn(world: World, *, fail: Iterable[str] = ()) -> None:
+    """What was told to end has ended, what waits is launched and says that it runs; those that should ``fail`` do."""
+    for instance in list(world.engine.instances.values()):
+        task = instance.record.task
+        if task is not None and task.killed:
+            world.report(task.id, "TASK_KILLED")
+    world.offers()
+    for task_id in sorted(set(world.tasks) - world.running):
+        world.report(task_id, "TASK_FAILED" if any(name in task_id for name in fail) else "TASK_RUNNING")

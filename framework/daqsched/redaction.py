@@ -35,8 +35,12 @@ def marks(env: Mapping[str, str]) -> dict[str, str]:
 
 def veiled(spec: Spec) -> Spec:
     """The same without the values of environment variables, and of the file's variables (``--set``)."""
-    jobs = tuple(structs.replace(job, env=marks(job.env)) if job.env else job for job in spec.jobs)
-    return structs.replace(spec, jobs=jobs, source=_SETTING.sub(r"\1...", spec.source))
+    jobs, variants = map(_veiled, (spec.jobs, spec.variants))
+    return structs.replace(spec, jobs=jobs, variants=variants, source=_SETTING.sub(r"\1...", spec.source))
+
+
+def _veiled(jobs: tuple[JobSpec, ...]) -> tuple[JobSpec, ...]:
+    return tuple(structs.replace(job, env=marks(job.env)) if job.env else job for job in jobs)
 
 
 def hides(job: JobSpec) -> bool:

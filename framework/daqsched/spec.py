@@ -194,6 +194,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     logging: LoggingSpec = LoggingSpec()
     #: How changes go over the farm; None: all at once.
     rollout: Optional[Strategy] = None
+    #: Jobs of the same names as they still are on these hosts, which an apply of a part left alone (`merge`); no job file has any.
+    variants: tuple[JobSpec, ...] = ()
     #: Where the spec came from, for people; not part of the digest.
     source: str = ""
     version: int = VERSION
@@ -239,6 +241,11 @@ def _defaults(kind: type) -> Optional[tuple[tuple[str, Any], ...]]:
 def encode(spec: Spec) -> bytes:
     """The spec's canonical JSON."""
     return _encoder.encode(plain(spec))
+
+
+def canonical(job: JobSpec) -> bytes:
+    """The job's canonical JSON: equal jobs, and only these, have equal bytes."""
+    return _encoder.encode(plain(job))
 
 
 def size_of(job: JobSpec) -> int:

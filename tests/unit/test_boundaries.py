@@ -19,7 +19,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "errors fill foreign forwarder hosts limits ports preflight protocol redaction rollout select spec task times",
+    FRAMEWORK: "errors fill foreign forwarder hosts limits merge ports preflight protocol redaction rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes clock_shifts commands demand desired durations engine events farm"
     " incidents instance invariants leases machine match offers operator_commands preflight_state preflight_steps"
@@ -239,7 +239,7 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded errors fill foreign forwarder hosts limits ports preflight redaction rollout select settings spec task times",
+    "bounded errors fill foreign forwarder hosts limits merge ports preflight redaction rollout select settings spec task times",
     "jobfile engine",
     "views",
     "protocol client",

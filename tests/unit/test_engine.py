@@ -18,6 +18,7 @@ from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.engine.operator_commands import why_not
 from daqsched.preflight import Question
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
+from daqsched.select import selection
 from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec
 from daqsched_executor.contract import Exit, Findings, OperatorCommand, Probe, Report, Restart
 
@@ -541,6 +542,13 @@ class RandomFarm(RuleBasedStateMachine):
         self, chosen: set[int], release: str, rack: str, strategy: Optional[Strategy], only: tuple[str, ...]
     ) -> None:
         names = {self.specs[n].name for n in chosen}
+        meant, engine = selection(only), self.world.engine
+        others = {
+            key: (one.digest, bool(one.ending))
+            for key, one in engine.instances.items()
+            if key[0] != FORWARDER and one.job is not None and one.record.borrow is None and not meant(*key)
+        }
+        before = engine.revision
         self.world.apply(
             *(
                 replace(
@@ -555,6 +563,9 @@ class RandomFarm(RuleBasedStateMachine):
             strategy=strategy,
             only=only,
         )
+        if only and engine.revision is not before:
+            there = {key: (one.digest, bool(one.ending)) for key, one in engine.instances.items() if key in others}
+            assert there == others, "an apply of a part changed what it did not name"
 
     @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]))
     def steers(self, what: str) -> None:

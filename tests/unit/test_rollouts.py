@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from builders import World, job, of, rows
+from builders import World, job, of, rows, turn
 from daqsched.engine import commands, events
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.errors import JobError
+from daqsched.merge import Part, change_of
 from daqsched.rollout import AT_ONCE, Strategy, check, depths, divide, parse_batches, sizes
-from daqsched.select import selection
 from daqsched.spec import Spec
 from daqsched.views.estimate import with_times
 from daqsched.views.plan import plan
@@ -38,17 +38,6 @@ def change(world: World, strategy: Strategy, release: str = "r2", only: Iterable
     """The same jobs with another release."""
     jobs = [job(one.name, one.hosts[0], release=release, after=one.after) for one in world.engine.spec.jobs]
     world.apply(*jobs, strategy=strategy, only=only)
-
-
-def turn(world: World, *, fail: Iterable[str] = ()) -> None:
-    """What was told to end has ended, what waits is launched and says that it runs; those that should ``fail`` do."""
-    for instance in list(world.engine.instances.values()):
-        task = instance.record.task
-        if task is not None and task.killed:
-            world.report(task.id, "TASK_KILLED")
-    world.offers()
-    for task_id in sorted(set(world.tasks) - world.running):
-        world.report(task_id, "TASK_FAILED" if any(name in task_id for name in fail) else "TASK_RUNNING")
 
 
 def releases(world: World, name: str = "readout") -> str:
@@ -452,11 +441,11 @@ def test_a_plan_foresees_the_batches_of_what_is_chosen_and_changes() -> None:
     spec, strategy = Spec(jobs=tuple(jobs)), Strategy(batches=(1, 5), ready_s=10.0)
 
     def foreseen(*words: str) -> tuple[int, ...]:
-        chosen = selection(list(words))
-        found = plan(world.engine.spec, spec, world.engine.hosts_of, world.engine.behind(), chosen)
         known = snapshot(world.engine)
+        change = change_of(known.applied, spec, Part(words), known.hosts_of, known.behind)
+        found = plan(known.spec, change.spec, known.hosts_of, known.behind, change.jobs)
         known.instances.update(had(world.engine, "readout"))
-        return with_times(known, found, spec, chosen, strategy).batches
+        return with_times(known, found, change.spec, strategy).batches
 
     assert foreseen() == (1, 3)
     assert foreseen("@hlt[01-02]") == (1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Callable, Optional
+from typing import Optional
 
 from daqsched.engine import commands, events, rollout_steps
 from daqsched.engine.commands import Revision
@@ -15,43 +15,39 @@ from daqsched.engine.match import by_attributes
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.hosts import expand
-from daqsched.rollout import Strategy
-from daqsched.select import selection
-from daqsched.spec import EMPTY, FORWARDER, JobSpec, digest, run_digests
+from daqsched.merge import Merged, change_of
+from daqsched.rollout import Rollout, Strategy
+from daqsched.spec import EMPTY, FORWARDER, JobSpec, digest
 
 
 def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     """Make the farm what the spec says; what it does not change goes on untouched."""
     before = farm.revision
     _look_at_base(before, event.base)
+    old = before.spec if before is not None else EMPTY
+    part = event.part
+    merged = change_of(old, event.spec, part, farm.hosts_of, farm.behind())
+    change = _Change(farm, event, merged, now)
+    rollout = farm.rolling.active
+    if rollout is not None and part.is_part:
+        change.look_at(rollout)
+    saved = rollout_steps.saved(farm, old, merged)
     number = 1 if before is None else before.number + 1
-    part = f" (only {' '.join(event.only)})" if event.only else ""
-    farm.revision = Revision(number, digest(event.spec), event.user, now, f"{event.message}{part}".strip(), event.spec)
+    words = f" (only {' '.join(part.words)})" if part.words else ""
+    farm.revision = Revision(
+        number, digest(merged.spec), event.user, now, f"{event.message}{words}".strip(), merged.spec
+    )
     farm.out.append(commands.SaveRevision(farm.revision))
-    farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}{part}")
-    if farm.rolling.active is not None:
+    farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}{words}")
+    if rollout is not None and not part.is_part:
         rollout_steps.end(farm, "aborted", f"by revision {number}", now)
-    known = {job.name: job for job in farm.spec.jobs}
-    mixed = list(farm.mixed)
-    farm.want(event.spec)
-    change = _Change(farm, event, before.number if before is not None else 0, now)
-    jobs = {job.name: job for job in farm.spec.jobs}
-    for name in [name for name in farm.order.wanted if name not in jobs]:
-        change.without(list(farm.order.wanted[name].values()))
-    for name in [name for name in farm.mixed if name not in jobs]:
-        change.forget(name)
-    # the job that goes where others go is the last one
-    for name, job in jobs.items():
-        if known.get(name) != job or name in mixed:
-            change.job(job)
-    if farm.by_attribute:
-        farm.demand.renewed()
+    change.make()
     if change.pending and change.strategy is not None:
-        rollout_steps.begin(farm, "apply", change.pending, change.strategy, event.user, event.message, before, now)
+        rollout_steps.begin(farm, "apply", change.pending, change.strategy, event.user, event.message, saved, now)
     rollout = farm.rolling.active
     return Accepted(
         revision=number,
-        rollout=rollout.number if rollout is not None else 0,
+        rollout=rollout.number if rollout is not None and change.pending else 0,
         stops=change.stops,
         restarts=change.restarts + len(change.pending),
         starts=change.starts,
@@ -74,10 +70,9 @@ def _look_at_base(last: Optional[Revision], base: str) -> None:
 class _Change:
     """What one apply does to jobs, one by one."""
 
-    def __init__(self, farm: Farm, event: events.JobsApplied, base: int, now: float) -> None:
-        self._farm, self._base, self._now = farm, base, now
-        chosen = selection(event.only)
-        self._chosen: Callable[[str, str], bool] = lambda job, host: job == FORWARDER or chosen(job, host)
+    def __init__(self, farm: Farm, event: events.JobsApplied, merged: Merged, now: float) -> None:
+        self._farm, self._merged, self._now = farm, merged, now
+        self._base = farm.revision.number if farm.revision is not None else 0
         strategy = event.strategy if event.strategy is not None else event.spec.rollout
         #: None: all at once.
         self.strategy: Optional[Strategy] = strategy if strategy is not None and strategy.batches else None
@@ -86,18 +81,46 @@ class _Change:
         #: How many tasks end and do not come back, how many programs are started anew at once, how many instances are new.
         self.stops = self.restarts = self.starts = 0
 
-    def without(self, instances: Iterable[Instance]) -> None:
+    def look_at(self, rollout: Rollout) -> None:
+        """Raise `Refused` where a rollout that is under way would have to end for a change of a part."""
+        farm = self._farm
+        state = "is paused" if rollout.state == "paused" else "is under way"
+        whose = f"rollout {rollout.number} by {rollout.user} {state}"
+        ways = "wait for its end, or `daqsched rollout abort`"
+        there = {name for batch in farm.rolling.batches for name, _ in batch}
+        common = sorted(there & self._merged.jobs)
+        if common:
+            raise Refused(f"{whose} and changes {', '.join(common[:5])}, too: {ways}")
+        if self.strategy is not None:
+            raise Refused(f"{whose}, and there is one at a time: {ways}, or `--batches all`")
+
+    def make(self) -> None:
+        """All of it."""
+        farm, about = self._farm, self._merged.jobs
+        known = {job.name: (job, farm.variants(job.name)) for job in farm.spec.jobs}
+        mixed = [name for name in farm.mixed if name in about or name == FORWARDER]
+        farm.want(self._merged.spec)
+        jobs = {job.name: job for job in farm.spec.jobs}
+        for name in [name for name in farm.order.wanted if name not in jobs]:
+            self._without(list(farm.order.wanted[name].values()))
+        for name in [name for name in mixed if name not in jobs]:
+            self._forget(name)
+        # the job that goes where others go is the last one
+        for name, job in jobs.items():
+            if known.get(name) != (job, farm.variants(name)) or name in mixed:
+                self._job(job)
+        if farm.by_attribute:
+            farm.demand.renewed()
+
+    def _without(self, instances: Iterable[Instance]) -> None:
         """Not there any more."""
         for instance in instances:
-            if self._chosen(instance.name, instance.host):
-                self.stops += instance.record.task is not None and not instance.ending
-                retire(self._farm, instance, self._now)
-            else:
-                self._stay(instance)
+            self.stops += instance.record.task is not None and not instance.ending
+            retire(self._farm, instance, self._now)
 
-    def job(self, job: JobSpec) -> None:
+    def _job(self, job: JobSpec) -> None:
         """A new job, or one that is different now, or was not everywhere the same."""
-        farm, run = self._farm, run_digests(job)
+        farm = self._farm
         hosts: dict[str, Optional[Attributes]] = dict.fromkeys(expand(job.hosts))
         known = dict(farm.order.wanted.get(job.name, {}))
         # other machines that have a job's attributes are found when they offer something
@@ -106,23 +129,21 @@ class _Change:
             attributes = farm.machines.get(host, there.record.attributes if there is not None else {})
             if attributes is not None and belongs(farm, job, host, attributes):
                 hosts.setdefault(host, attributes)
-        self.without([instance for instance in known.values() if instance.host not in hosts])
-        self.forget(job.name, hosts)
+        self._without([instance for instance in known.values() if instance.host not in hosts])
+        self._forget(job.name, hosts)
+        variants = farm.variants(job.name)
         for host, attributes in hosts.items():
-            there, to_be, chosen = known.get(host), run(host), self._chosen(job.name, host)
-            if there is None and not chosen:
-                farm.leave_out((job.name, host))
-            elif there is not None and not chosen and there.digest != to_be:
-                self._stay(there)
-            elif there is not None and chosen and self.strategy is not None and self._disturbs(there, to_be):
+            there, wanted = known.get(host), variants.get(host, job)
+            run = farm.run_of(wanted)(host)
+            if there is not None and self.strategy is not None and self._disturbs(there, run):
                 self._stay(there)
                 self.pending.append(there.key)
             else:
                 self.starts += there is None
-                self.restarts += there is not None and self._disturbs(there, to_be)
-                want(farm, job, to_be, host, attributes, self._now)
+                self.restarts += there is not None and self._disturbs(there, run)
+                want(farm, wanted, run, host, attributes, self._now)
 
-    def forget(self, name: str, hosts: Collection[str] = ()) -> None:
+    def _forget(self, name: str, hosts: Collection[str] = ()) -> None:
         """The job is not left out any more where it is not to be at all; ``hosts`` are those where it is."""
         for host in [host for host in self._farm.mixed.get(name, ()) if host not in hosts]:
             self._farm.take_in((name, host))

@@ -15,7 +15,8 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.hosts import expand
 from daqsched.limits import shown
-from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest, run_digests
+from daqsched.merge import Desired
+from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest
 from daqsched.task import Hold, Record
 
 
@@ -24,7 +25,7 @@ def restored(
 ) -> None:
     """Begin where the store says that the last daemon was; ``older`` gives the spec of a revision."""
     farm.revision = revision
-    jobs = Jobs(lambda number: farm.complete(older(number)))
+    jobs = Jobs(lambda number: Desired(farm.complete(older(number))))
     kept: dict[str, dict[str, Record]] = {}
     for (name, stored), kept_record in records:
         host = sys.intern(stored)
@@ -37,7 +38,7 @@ def restored(
                 kept.setdefault(name, {})[host] = record
         elif record.borrow is not None:
             farm.add(Instance(name, host, record.borrow.job, run_digest(record.borrow.job), record))
-        elif record.behind and (old := jobs.of(record.behind, name)) is not None:
+        elif record.behind and (old := jobs.of(record.behind, name, host)) is not None:
             farm.add(Instance(name, host, old, run_digest(old, host), record))
         else:
             record.behind = 0
@@ -45,18 +46,20 @@ def restored(
     if revision is not None:
         farm.want(revision.spec)
         for job in farm.spec.jobs:
-            run = run_digests(job)
-            of_job = kept.pop(job.name, {})
+            of_job, variants = kept.pop(job.name, {}), farm.variants(job.name)
             for host in expand(job.hosts):
                 if (job.name, host) in farm.instances or (job.name, host) in farm.left_out:
                     continue
-                farm.add(Instance(job.name, host, job, run(host), of_job.pop(host, Record())))
+                there = variants.get(host, job)
+                farm.add(Instance(job.name, host, there, farm.run_of(there)(host), of_job.pop(host, Record())))
             for host, record in of_job.items():
                 if record.leaving and isinstance(job, ForwarderSpec):
                     farm.add(Instance(job.name, host, job.last(), run_digest(job.last(), host), record))
                     continue
-                found = record.attributes is not None and belongs(farm, job, host, record.attributes)
-                farm.add(Instance(job.name, host, job if found else None, run(host) if found else "", record))
+                there = variants.get(host, job)
+                found = record.attributes is not None and belongs(farm, there, host, record.attributes)
+                run = farm.run_of(there)(host) if found else ""
+                farm.add(Instance(job.name, host, there if found else None, run, record))
     for name, of_job in kept.items():
         for host, record in of_job.items():
             farm.add(Instance(name, host, None, "", record))
@@ -77,17 +80,17 @@ def _another_s(name: str, host: str, record: Record) -> str:
 
 
 class Jobs:
-    """The jobs of older revisions, by name, each revision read once."""
+    """The jobs of older revisions, each revision read once."""
 
-    def __init__(self, spec_of: Callable[[int], Spec]) -> None:
-        self._spec_of = spec_of
-        self._read: dict[int, dict[str, JobSpec]] = {}
+    def __init__(self, read: Callable[[int], Desired]) -> None:
+        self._read = read
+        self._known: dict[int, Desired] = {}
 
-    def of(self, revision: int, name: str) -> Optional[JobSpec]:
-        """The job as it was then; None: there was none of that name."""
-        if revision not in self._read:
-            self._read[revision] = {job.name: job for job in self._spec_of(revision).jobs}
-        return self._read[revision].get(name)
+    def of(self, revision: int, name: str, host: str) -> Optional[JobSpec]:
+        """The job as it was there then; None: there was none of that name."""
+        if revision not in self._known:
+            self._known[revision] = self._read(revision)
+        return self._known[revision].of(name, host)
 
 
 def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Attributes], now: float) -> None:

@@ -26,7 +26,7 @@ from daqsched.engine import (
 from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, Stories
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.durations import MeasuredDuration, MeasuredDurations
-from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, CONFIRM_S, PACES, ROLLOUT, SILENCE_S, Farm, patience
+from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, BEFORE, CONFIRM_S, PACES, ROLLOUT, SILENCE_S, Farm, patience
 from daqsched.engine.instance import Key
 from daqsched.engine.shown import reason_of, state_of
 from daqsched.engine.stop_order import LONGEST_S
@@ -66,7 +66,7 @@ class Engine(Farm):
         self.framework_id = framework_id
         leases.restored(self, document(ASIDE))
         desired.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
-        rollout_steps.restored(self, document(ROLLOUT), document(BATCHES))
+        rollout_steps.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
         paces = document(PACES)
         if paces is not None:
             try:
@@ -84,8 +84,6 @@ class Engine(Farm):
             alone = record.task is not None or record.failures > 0 or (bool(record.done) and not record.succeeded)
             if report is not None and report.last_exit is not None and alone:
                 self.died(instance, report.last_exit, report.last_exit.at)
-        active = self.rolling.active
-        self.rolling.before = revision(active.before) if active is not None and active.before else None
 
     def handle(self, event: events.Event, now: float) -> Step:
         """Take in what happened at ``now`` (seconds since the epoch) and return what to do, and what whoever asked is answered."""

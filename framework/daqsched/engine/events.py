@@ -6,6 +6,7 @@ from typing import Literal, Mapping, Optional, Union
 
 import msgspec
 
+from daqsched.merge import Part
 from daqsched.preflight import Question
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.spec import Spec
@@ -90,6 +91,13 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     only: tuple[str, ...] = ()
     #: Only if the spec in force has this digest; empty: whatever is in force.
     base: str = ""
+    #: Only these jobs, by name; None: as ``only`` says.
+    jobs: Optional[frozenset[str]] = None
+
+    @property
+    def part(self) -> Part:
+        """What of the farm it is about."""
+        return Part(self.only, self.jobs)
 
 
 class RestartAsked(msgspec.Struct, frozen=True, tag=True):

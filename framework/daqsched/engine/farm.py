@@ -8,7 +8,7 @@ host nobody can confirm. What that costs depends on those whom the change concer
 from __future__ import annotations
 
 import heapq
-from typing import Callable, Iterator, Optional
+from typing import Callable, Iterator, Mapping, Optional
 
 import msgspec
 
@@ -25,6 +25,7 @@ from daqsched.engine.rollout_state import RolloutState
 from daqsched.engine.start_order import StartOrder
 from daqsched.engine.stop_order import LONGEST_S, StopOrder
 from daqsched.hosts import expand
+from daqsched.merge import Desired
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, run_digests
 from daqsched.task import Aside, Record, Task
 from daqsched_executor.contract import Exit
@@ -43,7 +44,7 @@ SILENCE_S = 5.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
-ROLLOUT, BATCHES, ASIDE, PACES = "rollout", "batches", "aside", "paces"
+ROLLOUT, BATCHES, BEFORE, ASIDE, PACES = "rollout", "batches", "before", "aside", "paces"
 
 #: The cause of what no event but a tick has led to.
 TIME = "time"
@@ -60,8 +61,9 @@ class Farm:
         self.revision: Optional[Revision] = None
         #: What is wanted, completed.
         self.spec: Spec = EMPTY
-        self._jobs: dict[str, JobSpec] = {}
-        self._runs: dict[str, Callable[[str], str]] = {}
+        self._desired = Desired(EMPTY)
+        #: By the job itself, which is kept with it.
+        self._runs: dict[int, tuple[JobSpec, Callable[[str], str]]] = {}
         self.framework_id = ""
         self.master = ""
         self.connected = False
@@ -131,23 +133,32 @@ class Farm:
         """Take this spec for what is wanted, as the instances will be."""
         self.spec = self.complete(spec)
         self._runs = {}
-        self._jobs = {job.name: job for job in self.spec.jobs}
+        self._desired = Desired(self.spec)
         self.by_attribute = {}
         for job in filter(by_attributes, self.spec.jobs):
             name, value = min(job.attributes.items())
             self.by_attribute.setdefault((name, canonical(value)), []).append(job)
         self.forwarder = next((job for job in self.spec.jobs if job.name == FORWARDER), None)
-        self.fixed_ports = frozenset(number for job in self.spec.jobs for number in job.ports.values() if number)
+        everything = (*self.spec.jobs, *self.spec.variants)
+        self.fixed_ports = frozenset(number for job in everything for number in job.ports.values() if number)
 
     def job(self, name: str) -> Optional[JobSpec]:
-        """The job of that name, as it is wanted now."""
-        return self._jobs.get(name)
+        """The job of that name, as it is wanted now, but for the hosts where it is another (`desired`)."""
+        return self._desired.jobs.get(name)
+
+    def desired(self, name: str, host: str) -> Optional[JobSpec]:
+        """The job of that name as it is wanted there."""
+        return self._desired.of(name, host)
+
+    def variants(self, name: str) -> Mapping[str, JobSpec]:
+        """The hosts where it is another than `job`, with what it is there."""
+        return self._desired.variants.get(name, {})
 
     def run_of(self, job: JobSpec) -> Callable[[str], str]:
         """`run_digests` of a job that is wanted now, made once."""
-        if job.name not in self._runs:
-            self._runs[job.name] = run_digests(job)
-        return self._runs[job.name]
+        if id(job) not in self._runs:
+            self._runs[id(job)] = job, run_digests(job)
+        return self._runs[id(job)][1]
 
     # ------------------------------------------------------------------ instances
 
@@ -267,13 +278,6 @@ class Farm:
         elif instance.key not in self.left_out and hosts.pop(instance.host, self) is None and not hosts:
             del self.mixed[instance.name]
 
-    def leave_out(self, key: Key) -> None:
-        """The spec names it, but it is not wanted yet."""
-        self.left_out[key] = self.dirty[key] = None
-        if key in self.instances:  # its last task has still to end
-            self.instances[key].record.left_out = True
-        self.mixed.setdefault(key[0], {})[key[1]] = None
-
     def take_in(self, key: Key) -> None:
         """It is left out no more."""
         if self.left_out.pop(key, self) is None:
@@ -319,6 +323,8 @@ class Farm:
             return None if self.rolling.rollout is None else encode(self.rolling.rollout)
         if name == BATCHES:
             return encode(self.rolling.batches) if self.rolling.batches else None
+        if name == BEFORE:
+            return encode(self.rolling.before) if self.rolling.before is not None and self.rolling.active else None
         if name == PACES:
             return encode(self.paces.known)
         assert name == ASIDE, f"there is no document {name!r}"

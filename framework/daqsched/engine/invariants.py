@@ -31,5 +31,9 @@ def check(farm: Farm) -> None:
         assert task is None or bool(instance.ending) or not farm.must_stop(instance), f"{instance} runs on"
         behind = instance.host in farm.mixed.get(instance.name, ()) and key not in farm.left_out
         assert behind == bool(instance.record.behind), f"{instance}: behind is {behind}"
+        if instance.job is not None and not (behind or instance.record.borrow or instance.record.leaving):
+            desired = farm.desired(*key)
+            assert desired is not None, f"{instance} is wanted, and the revision has no such job"
+            assert instance.digest == farm.run_of(desired)(instance.host), f"{instance} is not as the revision has it"
         assert key not in farm.left_out or instance.job is None, f"{instance} is left out and wanted"
     assert len(farm.by_task) == sum(i.record.task is not None for i in farm.instances.values()), "a task too many"

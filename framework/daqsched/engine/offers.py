@@ -88,7 +88,8 @@ def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: flo
                 there = farm.order.wanted.get(job.name, {}).get(host)
                 if there is None and lacking(attributes, job.attributes) is None:
                     farm.note(f"{job.name}@{host}: found by its attributes")
-                    want(farm, job, run_digest(job, host), host, attributes, now)
+                    to_be = farm.desired(job.name, host) or job
+                    want(farm, to_be, run_digest(to_be, host), host, attributes, now)
 
 
 def _launch(

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Optional
 
-from daqsched.engine.commands import Revision
+import msgspec
+
 from daqsched.engine.instance import Key
 from daqsched.rollout import Rollout
+
+
+class Before(msgspec.Struct, frozen=True):
+    """The jobs that an apply changed, as they were: what ran, also where that was not what was in force."""
+
+    #: The revision that was in force.
+    revision: int
+    jobs: frozenset[str]
+    #: `spec.encode` of these jobs and where lines went.
+    spec: bytes
 
 
 class RolloutState:
@@ -17,7 +28,7 @@ class RolloutState:
         self.rollout: Optional[Rollout] = None
         self.batches: list[list[Key]] = []
         #: What a rollback leads to.
-        self.before: Optional[Revision] = None
+        self.before: Optional[Before] = None
         #: The batch in work; those of it that something happened to in this step; those that are not ready.
         self.keys: dict[Key, None] = {}
         self.changed: dict[Key, None] = {}

@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Optional
+from typing import Callable, Literal, Optional
 
 import msgspec
 
 from daqsched.engine import commands, desired, events
 from daqsched.engine.commands import Revision
-from daqsched.engine.farm import BATCHES, ROLLOUT, Farm
+from daqsched.engine.farm import BATCHES, BEFORE, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.rollout_state import Before
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.limits import brief, refusal
-from daqsched.rollout import AT_ONCE, MOST_FAILURES, Failure, Rollout, State, Strategy, check, depths, divide
+from daqsched.merge import Desired, Merged, assembled
+from daqsched.rollout import MOST_FAILURES, Failure, Rollout, State, Strategy, check, depths, divide
+from daqsched.spec import EMPTY, JobSpec, Spec, decode, encode
 from daqsched_executor.contract import Report, duration
 
 #: A guard that says no is asked again after so long; one that says nothing is asked again, too.
 GUARD_AGAIN_S, GUARD_SILENT_S = 10.0, 60.0
 
 _decode = msgspec.msgpack.Decoder(Rollout).decode
+_decode_before = msgspec.msgpack.Decoder(Before).decode
 _decode_batches = msgspec.msgpack.Decoder(list[list[Key]]).decode
 
 
-def restored(farm: Farm, rollout: Optional[bytes], batches: Optional[bytes]) -> None:
+def restored(
+    farm: Farm,
+    rollout: Optional[bytes],
+    batches: Optional[bytes],
+    before: Optional[bytes],
+    revision: Callable[[Optional[int]], Optional[Revision]],
+) -> None:
     """Begin where the store says that the last daemon was. A rollout that can't be read is over: what it has not reached
-    stays as it is, until somebody applies again."""
+    stays as it is, until somebody applies again. ``revision`` gives one by its number."""
     rolling = farm.rolling
     try:
         known = _decode(rollout) if rollout is not None else None
         there = _decode_batches(batches) if batches is not None else []
+        was = _decode_before(before) if before is not None else None
+        if was is not None:
+            decode(was.spec)
         if known is not None:
             _look_through(known, there)
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, UserError) as error:
         farm.troubles.append(
             f"what the state says of the rollout can't be read ({brief(str(error))}): it has ended, and what it had not "
             "reached stays as it is; `daqsched apply` again"
@@ -43,6 +56,12 @@ def restored(farm: Farm, rollout: Optional[bytes], batches: Optional[bytes]) -> 
     if rolling.active is not None:
         rolling.batches = there
         at = rolling.active.at
+        older = revision(rolling.active.before) if was is None and rolling.active.before else None
+        if older is not None:  # begun by a daemon that went back to a revision as a whole
+            was = saved(
+                farm, older.spec, Merged(EMPTY, frozenset([*(job.name for job in older.spec.jobs), *farm.mixed]))
+            )
+        rolling.before = was
         rolling.work_on(rolling.batches[at] if 0 <= at < len(rolling.batches) else ())
 
 
@@ -58,6 +77,35 @@ def _look_through(rollout: Rollout, batches: list[list[Key]]) -> None:
         raise ValueError(f"batch {rollout.at + 1} of {rollout.batches}, and there are {len(batches)}")
 
 
+def saved(farm: Farm, old: Spec, change: Merged) -> Optional[Before]:
+    """What the jobs that the change is about are now, on each host; None: nothing was applied yet."""
+    if farm.revision is None:
+        return None
+    now, then = Desired(old), Desired(change.spec)
+    jobs: list[JobSpec] = []
+    variants: list[JobSpec] = []
+    differ = [name for name in change.jobs if name in farm.mixed or _differ(name, now, then)]
+    for name in sorted(differ):
+        main = now.jobs.get(name)
+        if main is None:
+            continue
+        known = farm.order.wanted.get(name, {})
+        there = {
+            host: msgspec.structs.replace(one.job, hosts=main.hosts)
+            for host, one in known.items()
+            if one.job is not None and one.record.borrow is None
+        }
+        job, others = assembled(main, there)
+        jobs += [] if job is None else [job]
+        variants += others
+    spec = Spec(jobs=tuple(jobs), variants=tuple(variants), logging=old.logging, rollout=old.rollout, source=old.source)
+    return Before(farm.revision.number, frozenset(differ), encode(spec))
+
+
+def _differ(name: str, now: Desired, then: Desired) -> bool:
+    return now.jobs.get(name) != then.jobs.get(name) or now.variants.get(name) != then.variants.get(name)
+
+
 def begin(
     farm: Farm,
     kind: Literal["apply", "restart"],
@@ -65,7 +113,7 @@ def begin(
     strategy: Strategy,
     user: str,
     message: str,
-    before: Optional[Revision],
+    before: Optional[Before],
     now: float,
 ) -> None:
     """Change these batch by batch: what is not in the first one goes on as it is."""
@@ -80,7 +128,7 @@ def begin(
         message=message,
         began=now,
         revision=farm.revision.number if farm.revision is not None and kind == "apply" else 0,
-        before=before.number if before is not None else 0,
+        before=before.revision if before is not None else 0,
         strategy=strategy,
         hosts=len({host for _, host in every}),
         instances=len(every),
@@ -88,7 +136,7 @@ def begin(
     )
     rolling.before, rolling.asked = before, 0.0
     rolling.work_on(())
-    farm.out += [commands.SaveDocument(ROLLOUT), commands.SaveDocument(BATCHES)]
+    farm.out += [commands.SaveDocument(name) for name in (ROLLOUT, BATCHES, BEFORE)]
     farm.note(
         f"rollout {rolling.rollout.number} of {len(every)} instances on {rolling.rollout.hosts} hosts begins: "
         f"batches of {', '.join(str(len({host for _, host in batch})) for batch in rolling.batches[:10])} hosts"
@@ -136,13 +184,17 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
 
 
 def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
-    """What was changed goes back, at once; what was not goes on as it is."""
+    """What was changed goes back to what ran there, batch by batch as it came; what was not goes on as it is.
+
+    Nothing holds that up: what ran before is known to run.
+    """
     rollout, before = farm.rolling.active, farm.rolling.before
     if rollout is None or before is None or rollout.kind != "apply":
         return
     end(farm, "rolled-back", why, now)
-    message = f"rollback of revision {rollout.revision} to {before.number}: {why}"
-    farm.then.append(events.JobsApplied(before.spec, user, message, AT_ONCE))
+    message = f"rollback of revision {rollout.revision} to {before.revision}: {why}"
+    way = msgspec.structs.replace(rollout.strategy, guard="", pause_after=(), failures=0, on_failure="pause")
+    farm.then.append(events.JobsApplied(decode(before.spec), user, message, way, jobs=before.jobs))
 
 
 def end(farm: Farm, state: State, why: str, now: float) -> None:
@@ -150,10 +202,10 @@ def end(farm: Farm, state: State, why: str, now: float) -> None:
     rolling = farm.rolling
     assert rolling.rollout is not None
     rolling.rollout.ended = now
-    rolling.batches, rolling.due = [], float("inf")
+    rolling.batches, rolling.before, rolling.due = [], None, float("inf")
     rolling.work_on(())
     _change(farm, state, why)
-    farm.out.append(commands.SaveDocument(BATCHES))
+    farm.out += [commands.SaveDocument(BATCHES), commands.SaveDocument(BEFORE)]
 
 
 def _change(farm: Farm, state: State, why: str) -> None:
@@ -260,7 +312,7 @@ def _move(farm: Farm, rollout: Rollout, instance: Instance, now: float) -> None:
             farm.end(instance, now)
             farm.settle(instance, now)
     elif instance.record.behind:
-        job = farm.job(instance.name)
+        job = farm.desired(instance.name, instance.host)
         if job is not None:
             run = farm.run_of(job)(instance.host)
             desired.want(farm, job, run, instance.host, instance.record.attributes, now)

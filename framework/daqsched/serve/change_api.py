@@ -16,6 +16,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.errors import JobError, Refused, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
+from daqsched.merge import Part, change_of
 from daqsched.mesos.agents import Agents
 from daqsched.protocol import (
     API,
@@ -30,12 +31,11 @@ from daqsched.protocol import (
 from daqsched.redaction import veiled
 from daqsched.rollout import Strategy
 from daqsched.rollout import check as check_strategy
-from daqsched.select import selection
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, answering, caller_of, user_of, whose
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of
-from daqsched.spec import FORWARDER, Spec, digest
+from daqsched.spec import Spec, digest
 from daqsched.views.estimate import placed, started, starting, with_times
 from daqsched.views.plan import Plan, plan
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
@@ -82,10 +82,10 @@ class Changes:
         body = await body_of(request, PlanRequest)
         check_way(body.strategy)
         deadline = Deadline()
-        found, known = await self._plan(whose(request), body.spec, body.only, body.strategy, deadline)
+        found, known, spec = await self._plan(whose(request), body.spec, body.only, body.strategy, deadline)
         if not found.changes:
             return found
-        return await self._with_placement(whose(request), found, known, body.spec, body.only, deadline)
+        return await self._with_placement(whose(request), found, known, spec, deadline)
 
     async def _plan(
         self,
@@ -95,8 +95,9 @@ class Changes:
         strategy: Optional[Strategy],
         until: Optional[Deadline] = None,
         at_once: bool = False,
-    ) -> tuple[Plan, Snapshot]:
-        """What an apply would change, and what that was seen from; raises `UserError` where the spec can't be applied.
+    ) -> tuple[Plan, Snapshot, Spec]:
+        """What an apply would change, what that was seen from, and the farm that it leads to, complete; raises `UserError`
+        where the spec can't be applied.
 
         ``at_once``: the engine is looked at once, for what is applied then: that takes longer in one piece than this look.
         """
@@ -104,28 +105,32 @@ class Changes:
         jobs = await self._planning.do(caller, lambda deadline: self._complete(spec).jobs, until) if at_once else ()
         known: Snapshot = await self._ask(lambda engine, now: snapshot(engine, jobs))
 
-        def compared(deadline: Deadline) -> Plan:
+        def compared(deadline: Deadline) -> tuple[Plan, Spec]:
             check(spec)
-            chosen = deadline.within(_with_forwarder(selection(only)))
-            found = plan(known.spec, self._complete(spec), known.hosts_of, known.behind, chosen)
-            # the digests are those of the crew's own file, not of what the framework adds to it
-            return msgspec.structs.replace(found, digest=digest(spec), base=known.base)
+            part = Part(tuple(only))
+            change = change_of(known.applied, spec, part, known.hosts_of, known.behind, deadline.within)
+            if part.is_part:
+                check(change.spec)
+            complete = self._complete(change.spec)
+            found = plan(known.spec, complete, known.hosts_of, known.behind, change.jobs)
+            # the digests are those of the crews' own files, not of what the framework adds to them
+            return msgspec.structs.replace(found, digest=digest(change.spec), base=known.base), complete
 
         def timed(deadline: Deadline) -> Plan:
             way = strategy if strategy is not None else spec.rollout
-            return with_times(known, found, self._complete(spec), deadline.within(selection(only)), way)
+            return with_times(known, found, complete, way)
 
-        found = await self._planning.do(caller, compared, until)
+        found, complete = await self._planning.do(caller, compared, until)
         for name in started(found) if not at_once else ():
             known.instances.update(await self._had(name))
-        return await self._planning.do(caller, timed, until), known
+        return await self._planning.do(caller, timed, until), known, complete
 
     async def _had(self, name: str) -> dict[Key, Had]:
         found: dict[Key, Had] = await self._ask(lambda engine, now: had(engine, name))
         return found
 
     async def _with_placement(
-        self, caller: Hashable, found: Plan, known: Snapshot, spec: Spec, only: list[str], until: Deadline
+        self, caller: Hashable, found: Plan, known: Snapshot, complete: Spec, until: Deadline
     ) -> Plan:
         """What would not start on the machines as they are now."""
         if not known.connected:
@@ -138,8 +143,7 @@ class Changes:
             return msgspec.structs.replace(found, not_looked=str(error))
 
         def work(deadline: Deadline) -> Plan:
-            chosen = deadline.within(_with_forwarder(selection(only)))
-            begun = list(starting(known, self._complete(spec), found, chosen))
+            begun = list(starting(known, complete, found))
             return placed(found, machines, begun, known.fixed_ports, deadline.each)
 
         return await self._planning.do(caller, work, until)
@@ -155,7 +159,7 @@ class Changes:
             return await self._apply_to(body, request)
 
     async def _apply_to(self, body: ApplyRequest, request: Request) -> Applied:
-        found, known = await self._plan(whose(request), body.spec, body.only, body.strategy, at_once=True)
+        found, known, _ = await self._plan(whose(request), body.spec, body.only, body.strategy, at_once=True)
         event = events.JobsApplied(
             body.spec, user_of(request), body.message, body.strategy, tuple(body.only), body.if_unchanged
         )
@@ -177,7 +181,7 @@ class Changes:
         deadline = Deadline()
         async with self._turns.of(whose(request)):
             deadline.look()
-            found, known = await self._plan(whose(request), old.spec, [], body.strategy, at_once=True)
+            found, known, _ = await self._plan(whose(request), old.spec, [], body.strategy, at_once=True)
             event = events.JobsApplied(old.spec, user_of(request), message, body.strategy)
             return await self._apply(found, known, event)
 
@@ -215,8 +219,3 @@ def check_way(strategy: Optional[Strategy]) -> None:
 
 def _head(revision: Revision) -> RevisionHead:
     return RevisionHead(revision.number, revision.digest, revision.user, revision.time, revision.message)
-
-
-def _with_forwarder(chosen: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
-    """The forwarder goes along with whatever part is meant."""
-    return lambda job, host: job == FORWARDER or chosen(job, host)

@@ -9,6 +9,7 @@ import msgspec
 
 from daqsched.engine.events import Offer
 from daqsched.engine.machine import given_back
+from daqsched.merge import Desired
 from daqsched.rollout import Strategy, depths, divide
 from daqsched.spec import FORWARDER, JobSpec, Spec, run_digests
 from daqsched.views.placement import refusals
@@ -25,19 +26,23 @@ def started(found: Plan) -> set[str]:
 
 
 def starting(
-    known: Snapshot, spec: Spec, found: Plan, chosen: Callable[[str, str], bool]
+    known: Snapshot, spec: Spec, found: Plan
 ) -> Iterable[tuple[str, JobSpec, Optional[JobSpec], Optional[Mapping[str, int]]]]:
     """host, job, and the job of what runs there now and will end, with its ports: of each instance that the plan starts."""
-    changed = started(found)
+    changed, variants = started(found), Desired(spec).variants
+    runs: dict[int, Callable[[str], str]] = {}
     for job in spec.jobs:
         if job.name not in changed:
             continue
-        run = run_digests(job)
+        there = variants.get(job.name, {})
         for host in known.hosts_of(job):
+            wanted = there.get(host, job)
+            if id(wanted) not in runs:
+                runs[id(wanted)] = run_digests(wanted)
             had = known.instances.get((job.name, host))
             ports = had.ports if had is not None else None
-            if chosen(job.name, host) and (had is None or had.job is None or had.digest != run(host)):
-                yield host, job, had.job if had is not None and ports is not None else None, ports
+            if had is None or had.job is None or had.digest != runs[id(wanted)](host):
+                yield host, wanted, had.job if had is not None and ports is not None else None, ports
 
 
 def placed(
@@ -59,12 +64,10 @@ def placed(
     return msgspec.structs.replace(found, refusals=refused[:MOST_REFUSALS])
 
 
-def with_times(
-    known: Snapshot, found: Plan, spec: Spec, chosen: Callable[[str, str], bool], strategy: Optional[Strategy]
-) -> Plan:
+def with_times(known: Snapshot, found: Plan, spec: Spec, strategy: Optional[Strategy]) -> Plan:
     """In how many batches what runs now is replaced, and how long that takes by measured times."""
     renewed = {change.job for change in found.changes if change.what == "restart" and change.job != FORWARDER}
-    begun = starting(known, spec, found, chosen) if renewed else ()
+    begun = starting(known, spec, found) if renewed else ()
     keys = [(job.name, host) for host, job, _, ports in begun if ports is not None and job.name in renewed]
     if not keys:
         return found

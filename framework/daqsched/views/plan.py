@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Literal, Mapping, Optional, Sequence
+from typing import Any, Collection, Iterable, Literal, Mapping, Optional, Sequence
 
 import msgspec
 
 from daqsched.engine.match import by_attributes
 from daqsched.hosts import expand, fold
 from daqsched.jobfile.differences import differences
-from daqsched.spec import ForwarderSpec, JobSpec, Spec, digest, run_digests
+from daqsched.merge import Behind, Desired, Hosts
+from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, digest, run_digests
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,45 +58,41 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         return counts
 
 
-#: Where a job runs; what is known of that, for one that runs wherever its attributes are.
-Hosts = Callable[[JobSpec], Sequence[str]]
-
-
 def named(job: JobSpec) -> Sequence[str]:
     """The hosts that the job names."""
     return expand(job.hosts)
 
 
-#: job -> host -> what it still has there while the spec in force says otherwise; None: it was left out, and is not there.
-Behind = Mapping[str, Mapping[str, Optional[JobSpec]]]
-
 NOTHING: Behind = {}
 
-Chosen = Callable[[str, str], bool]
 
+def plan(
+    old: Spec, new: Spec, hosts: Hosts = named, behind: Behind = NOTHING, about: Optional[Collection[str]] = None
+) -> Plan:
+    """Compare two specs. A job that differs only in who owns it is ``silent``: nothing is restarted.
 
-def everything(job: str, host: str) -> bool:
-    """No part of the farm is meant, but all of it."""
-    return True
-
-
-def plan(old: Spec, new: Spec, hosts: Hosts = named, behind: Behind = NOTHING, chosen: Chosen = everything) -> Plan:
-    """Compare two specs. A job that differs only in who owns it is ``silent``: nothing is restarted."""
-    before = {job.name: job for job in old.jobs}
-    after = {job.name: job for job in new.jobs}
+    ``about``: the jobs that the apply is about (`merge.Merged`); what others have that is behind stays so. None: all.
+    """
+    now, then = Desired(old), Desired(new)
     changes: list[Change] = []
-    for name in dict.fromkeys([*after, *before, *behind]):
-        was, is_to_be, mixed = before.get(name), after.get(name), behind.get(name, {})
-        if was == is_to_be and not mixed:
+    for name in dict.fromkeys([*then.jobs, *now.jobs, *behind]):
+        was, is_to_be = now.jobs.get(name), then.jobs.get(name)
+        mixed = behind.get(name, {}) if about is None or name in about or name == FORWARDER else {}
+        if was == is_to_be and now.variants.get(name) == then.variants.get(name) and not mixed:
             continue
-        had = dict.fromkeys([] if was is None or _goes_along(was) else hosts(was), was)
+        had: dict[str, Optional[JobSpec]] = {}
+        if was is not None and not _goes_along(was):
+            had = {host: now.of(name, host) for host in hosts(was)}
         had.update({host: job for host, job in mixed.items() if job is not None})
         for host in [host for host, job in mixed.items() if job is None]:
             had.pop(host, None)
-        are = [] if is_to_be is None or _goes_along(is_to_be) else hosts(is_to_be)
+        will: dict[str, JobSpec] = {}
+        if is_to_be is not None and not _goes_along(is_to_be):
+            there = then.variants.get(name, {})
+            will = {host: there.get(host, is_to_be) for host in hosts(is_to_be)}
         only = [job for job in (was, is_to_be) if job is not None]
         if len(only) != 1 or not _goes_along(only[0]):
-            changes += _steps(name, was, is_to_be, had, are, chosen)
+            changes += _steps(was, is_to_be, had, will)
     return Plan(digest=digest(new), base=digest(old), changes=tuple(changes))
 
 
@@ -105,32 +102,25 @@ def _goes_along(job: JobSpec) -> bool:
 
 
 def _steps(
-    name: str,
-    old: Optional[JobSpec],
-    new: Optional[JobSpec],
-    had: Mapping[str, Optional[JobSpec]],
-    are: Sequence[str],
-    chosen: Chosen,
+    old: Optional[JobSpec], new: Optional[JobSpec], had: Mapping[str, Optional[JobSpec]], will: Mapping[str, JobSpec]
 ) -> Iterable[Change]:
     """What becomes of one job where it was and where it is to be; hosts with the same step are one change."""
-    nowhere = not had and not are  # it runs wherever its attributes are, and no such machine is known
-    added = [host for host in are if host not in had and chosen(name, host)]
-    there = set(are)
-    removed = [host for host in had if host not in there and chosen(name, host)]
+    nowhere = not had and not will  # it runs wherever its attributes are, and no such machine is known
+    added = [host for host in will if host not in had]
+    removed = [host for host in had if host not in will]
     if new is not None and (added or (nowhere and old is None)):
         yield _change(new, "add", added)
     last = old or next(iter(had.values()), None)
     if last is not None and (removed or (nowhere and new is None)):
         yield _change(last, "remove", removed)
-    if new is not None:
-        groups: dict[int, list[str]] = {}
-        for host in are:
-            if host in had and chosen(name, host):
-                groups.setdefault(id(had[host]), []).append(host)
-        for kept in groups.values():
-            yield from _changed(had[kept[0]], new, kept)
-        if nowhere:
-            yield from _changed(old, new, [])
+    groups: dict[tuple[int, int], list[str]] = {}
+    for host, job in will.items():
+        if host in had:
+            groups.setdefault((id(had[host]), id(job)), []).append(host)
+    for kept in groups.values():
+        yield from _changed(had[kept[0]], will[kept[0]], kept)
+    if nowhere and new is not None:
+        yield from _changed(old, new, [])
 
 
 def _changed(old: Optional[JobSpec], new: JobSpec, kept: Sequence[str]) -> Iterable[Change]:

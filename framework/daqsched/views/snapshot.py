@@ -14,8 +14,8 @@ from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Key
 from daqsched.engine.match import by_attributes, lacking
 from daqsched.hosts import expand
+from daqsched.merge import Behind
 from daqsched.spec import EMPTY, JobSpec, Spec, digest
-from daqsched.views.plan import Behind
 
 
 class Had(NamedTuple):
@@ -32,6 +32,8 @@ class Snapshot:
     """See the module."""
 
     spec: Spec
+    #: The crew's own, without what the framework adds.
+    applied: Spec
     #: The digest of the spec in force, without what the framework adds.
     base: str
     #: Its revision; 0: there is none yet.
@@ -64,6 +66,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
             instances.update(had(farm, job.name))
     return Snapshot(
         farm.spec,
+        farm.revision.spec if farm.revision is not None else EMPTY,
         farm.revision.digest if farm.revision is not None else digest(EMPTY),
         farm.revision.number if farm.revision is not None else 0,
         farm.master,

@@ -1,0 +1,197 @@
+"""What is in force after an apply of a part: a revision is the farm, not the file that changed a part of it.
+
+A spec has one job of a name. Where an apply left some hosts as they were, the job is another one there: `Spec.variants` has
+it, a job of the same name whose hosts are these. Pure: a plan and the engine ask the same, so that what is shown is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Callable, NamedTuple, Optional
+
+from msgspec import structs
+
+from daqsched.errors import UserError
+from daqsched.hosts import expand, fold
+from daqsched.select import selection
+from daqsched.spec import JobSpec, LoggingSpec, Spec, canonical
+
+Hosts = Callable[[JobSpec], Sequence[str]]
+Chosen = Callable[[str, str], bool]
+
+#: job -> host -> what it still has there, while the spec says otherwise; None: it is not there.
+Behind = Mapping[str, Mapping[str, Optional[JobSpec]]]
+
+#: The name of no host: whoever chooses it chooses the job wherever it goes.
+_ANYWHERE = ""
+
+
+class Desired:
+    """What a spec says of each job on each host."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.jobs = {job.name: job for job in spec.jobs}
+        self.variants: dict[str, dict[str, JobSpec]] = {}
+        for variant in spec.variants:
+            job = self.jobs.get(variant.name)
+            if job is not None:
+                there = structs.replace(variant, hosts=job.hosts)
+                self.variants.setdefault(job.name, {}).update(dict.fromkeys(expand(variant.hosts), there))
+
+    def of(self, name: str, host: str) -> Optional[JobSpec]:
+        """The job as it is to be there; None: there is none of that name. Whether it goes to that host is not looked at."""
+        there = self.variants.get(name)
+        return there.get(host) or self.jobs.get(name) if there is not None else self.jobs.get(name)
+
+
+class Part(NamedTuple):
+    """What of the farm an apply is about: what these words select (`select`), or these jobs; all of it where there are neither."""
+
+    words: tuple[str, ...] = ()
+    jobs: Optional[frozenset[str]] = None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is not all."""
+        return bool(self.words) or self.jobs is not None
+
+    def chosen(self) -> Chosen:
+        """A test for (job, host); raises `UserError` for words that can't be read."""
+        jobs = self.jobs
+        return selection(self.words) if jobs is None else lambda job, host: job in jobs
+
+
+class Merged(NamedTuple):
+    """What is in force then, and the jobs that the apply was about: of all others nothing changes."""
+
+    spec: Spec
+    jobs: frozenset[str]
+
+
+def change_of(
+    old: Spec,
+    new: Spec,
+    part: Part,
+    hosts: Hosts,
+    behind: Behind,
+    within: Callable[[Chosen], Chosen] = lambda chosen: chosen,
+) -> Merged:
+    """`merged`, or all that ``new`` says where the apply is about all. ``within`` may put a limit of time to the selection."""
+    if not part.is_part:
+        return Merged(new, frozenset([*(job.name for job in (*old.jobs, *new.jobs)), *behind]))
+    # a file that says nothing of where lines go means no change of that
+    silent = part.jobs is None and old.jobs and new.logging == LoggingSpec()
+    return merged(old, new, within(part.chosen()), hosts, behind, old.logging if silent else new.logging)
+
+
+def merged(old: Spec, new: Spec, chosen: Chosen, hosts: Hosts, behind: Behind, logging: LoggingSpec) -> Merged:
+    """The farm ``old`` with what ``new`` says of those that are ``chosen``; all else is as it is now, also what is ``behind``.
+
+    ``hosts`` gives those of a job, ``logging`` where lines go then. Raises `UserError` where a part can't be changed alone.
+    """
+    before, after = Desired(old), Desired(new)
+    jobs: list[JobSpec] = []
+    variants: list[JobSpec] = []
+    about: set[str] = set()
+    for name in dict.fromkeys([*before.jobs, *after.jobs]):
+        found = _of_job(name, before, after, chosen, hosts, behind.get(name, {}))
+        if found is not None:
+            about.add(name)
+            main, others = found
+        else:
+            main, others = before.jobs.get(name), _variants(old, name)
+        jobs += [] if main is None else [main]
+        variants += others
+    _look_at_order(jobs + variants)
+    rollout = old.rollout if old.jobs else new.rollout
+    spec = structs.replace(new, jobs=tuple(jobs), variants=tuple(variants), logging=logging, rollout=rollout)
+    return Merged(spec, frozenset(about))
+
+
+def assembled(main: JobSpec, there: Mapping[str, JobSpec]) -> tuple[Optional[JobSpec], list[JobSpec]]:
+    """One job that is this on each of these hosts: the job, which is ``main`` wherever that is possible, and its variants.
+
+    A job that names its hosts has these hosts, and is None where they are none.
+    """
+    alike: dict[bytes, tuple[JobSpec, list[str]]] = {}
+    known: dict[int, bytes] = {}
+    for host, job in there.items():
+        if id(job) not in known:
+            known[id(job)] = canonical(structs.replace(job, hosts=()))
+        alike.setdefault(known[id(job)], (job, []))[1].append(host)
+    if not main.hosts:
+        own = canonical(main)
+        return main, [_on(job, names) for key, (job, names) in alike.items() if key != own]
+    if not alike:
+        return None, []
+    own = canonical(structs.replace(main, hosts=()))
+    if own not in alike:
+        own = max(alike, key=lambda key: len(alike[key][1]))
+    job = alike[own][0]
+    written = main.hosts if set(expand(main.hosts)) == set(there) else _on(job, there).hosts
+    return structs.replace(job, hosts=written), [_on(one, names) for key, (one, names) in alike.items() if key != own]
+
+
+def _look_at_order(jobs: Sequence[JobSpec]) -> None:
+    """What others come after has to be there: they would wait for ever."""
+    there = {job.name for job in jobs}
+    for job in jobs:
+        for name in job.after:
+            if name not in there:
+                raise UserError(
+                    f"job {job.name!r} comes after {name!r}, which would not be in the farm: select both, or none"
+                )
+
+
+def _of_job(
+    name: str, before: Desired, after: Desired, chosen: Chosen, hosts: Hosts, behind: Mapping[str, Optional[JobSpec]]
+) -> Optional[tuple[Optional[JobSpec], list[JobSpec]]]:
+    """The job then, with its variants; None: the apply is not about it."""
+    was, to_be = before.jobs.get(name), after.jobs.get(name)
+    same = was == to_be and before.variants.get(name) == after.variants.get(name)
+    if same and not behind:
+        return None
+    had = _now(name, was, before, hosts, behind)
+    named = dict.fromkeys(hosts(to_be)) if to_be is not None else {}
+    meant = [host for host in dict.fromkeys([*had, *named]) if chosen(name, host)]
+    whole = chosen(name, _ANYWHERE)
+    if not meant and not whole:
+        return None
+    if whole and to_be is not None and not to_be.hosts:
+        return to_be, [_on(job, [host]) for host, job in after.variants.get(name, {}).items()]
+    if not whole and any(job is not None and not job.hosts for job in (was, to_be)):
+        _look_at_attributes(name, was, to_be)
+    there = {host: job for host, job in had.items() if not chosen(name, host)}
+    for host in meant:
+        job = after.of(name, host)
+        if host in named and job is not None:
+            there[host] = job
+    main = to_be if to_be is not None and to_be.hosts else was
+    if main is None or (whole and to_be is None):
+        return None, []
+    return assembled(main, there)
+
+
+def _now(
+    name: str, was: Optional[JobSpec], before: Desired, hosts: Hosts, behind: Mapping[str, Optional[JobSpec]]
+) -> dict[str, JobSpec]:
+    had: dict[str, Optional[JobSpec]] = {} if was is None else {host: before.of(name, host) for host in hosts(was)}
+    had.update(behind)
+    return {host: job for host, job in had.items() if job is not None}
+
+
+def _look_at_attributes(name: str, was: Optional[JobSpec], to_be: Optional[JobSpec]) -> None:
+    """A job that goes wherever its attributes are has no list of hosts that a part could be taken from."""
+    if was is None or to_be is None or (was.hosts, was.attributes) != (to_be.hosts, to_be.attributes):
+        raise UserError(
+            f"job {name!r} goes wherever its attributes are: where it goes can be changed of all of it only; "
+            f"select {name!r} without a host, or leave it out"
+        )
+
+
+def _variants(spec: Spec, name: str) -> list[JobSpec]:
+    return [variant for variant in spec.variants if variant.name == name]
+
+
+def _on(job: JobSpec, names: Sequence[str] | Mapping[str, JobSpec]) -> JobSpec:
+    return structs.replace(job, hosts=tuple(fold(names).split(", ")))
