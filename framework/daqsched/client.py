@@ -47,10 +47,11 @@ class Client:
         return self._get("/status", protocol.StatusAnswer, select=list(select), at=at)
 
     def progress(
-        self, select: Sequence[str] = (), most: int = 20, seen: int = -1, wait_s: float = 0.0
+        self, select: Sequence[str] = (), most: int = 20, seen: int = -1, wait_s: float = 0.0, revision: int = 0
     ) -> protocol.ProgressAnswer:
         found = protocol.ProgressAnswer
-        return self._get("/progress", found, select=list(select), most=most, seen=seen, wait_s=wait_s)
+        asked = {"select": list(select), "most": most, "seen": seen, "wait_s": wait_s}
+        return self._get("/progress", found, **asked, **({"revision": revision} if revision else {}))
 
     def plan(self, spec: Spec, only: Sequence[str] = (), strategy: Optional[Strategy] = None) -> Plan:
         return self._post("/plan", protocol.PlanRequest(spec, list(only), strategy), Plan)
@@ -85,8 +86,8 @@ class Client:
     def rollback(self, number: int, message: str = "", strategy: Optional[Strategy] = None) -> protocol.Applied:
         return self._post("/rollback", protocol.RollbackRequest(number, message, strategy), protocol.Applied)
 
-    def rollout(self) -> protocol.RolloutAnswer:
-        return self._get("/rollout", protocol.RolloutAnswer)
+    def rollout(self, number: int = 0) -> protocol.RolloutAnswer:
+        return self._get("/rollout", protocol.RolloutAnswer, **({"number": number} if number else {}))
 
     def steer(self, what: Any, message: str = "") -> protocol.RolloutAnswer:
         return self._post("/rollout", protocol.SteerRequest(what, message), protocol.RolloutAnswer)

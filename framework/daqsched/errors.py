@@ -68,6 +68,12 @@ class NotRunning(DaqschedError):
     exit_code = 4
 
 
+class ReplacedByAnother(DaqschedError):
+    """What somebody waited for is not wanted any more: another apply took its place."""
+
+    exit_code = 8
+
+
 class Refused(DaqschedError):
     """The daemon understood and said no."""
 

@@ -84,7 +84,7 @@ class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RolloutAnswer(msgspec.Struct):
-    """GET /v1/rollout: the one under way, or the last; null: there was none."""
+    """GET /v1/rollout?number=N: the one under way, or the last, or the one before that if it is N; null: there was none."""
 
     rollout: Optional[Rollout]
     #: The hosts of the batch in work that are not ready, and why: ``(job, host, why)``.
@@ -217,12 +217,15 @@ class StatusAnswer(msgspec.Struct):
 
 
 class ProgressAnswer(msgspec.Struct):
-    """GET /v1/progress?select=WORD&most=N&seen=VERSION&wait_s=S: at once if the version is not VERSION, else on a change."""
+    """GET /v1/progress?select=WORD&most=N&seen=VERSION&wait_s=S&revision=N: at once if the version is not VERSION, else on
+    a change."""
 
     progress: Progress
     connected: bool
     master: str
     now: float
+    #: What took the place of that revision, in words; empty: nothing did, or nobody asked.
+    superseded: str = ""
 
 
 class PreflightRequest(msgspec.Struct, forbid_unknown_fields=True):

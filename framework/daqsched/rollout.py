@@ -6,7 +6,7 @@ Pure: the engine (`engine.rollout_steps`) asks, and does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, Union
 
 import msgspec
@@ -114,6 +114,17 @@ def words(rollout: Rollout) -> str:
             f"{head}: batch {rollout.at + 2} of {rollout.batches} waits for {rollout.strategy.guard}: {rollout.guard}"
         )
     return f"{head}: {where}" if rollout.at >= 0 else f"{head}: begins"
+
+
+def in_the_way(rollout: Rollout, its: Collection[str], jobs: Collection[str], strategy: Strategy | None) -> str:
+    """Why a rollout that is under way and changes the jobs ``its`` would have to end for a change of only these ``jobs``, by
+    batches where there is a ``strategy``; empty: it need not."""
+    whose = f"rollout {rollout.number} by {rollout.user} is {'paused' if rollout.state == 'paused' else 'under way'}"
+    ways = "wait for its end, or `daqsched rollout abort`"
+    common = sorted(set(its).intersection(jobs))
+    if common:
+        return f"{whose} and changes {', '.join(common[:5])}, too: {ways}"
+    return f"{whose}, and there is one at a time: {ways}, or give `--batches all`" if strategy is not None else ""
 
 
 #: Failures that are kept.

@@ -106,6 +106,27 @@ def test_a_failed_rollout_goes_back_by_itself(farm: Farm) -> None:
     assert {name: pid for name, pid in pids(farm).items() if "hlt01" not in name}.items() <= before.items()
 
 
+def test_who_waits_for_an_apply_is_told_that_another_one_took_its_place(farm: Farm) -> None:
+    """With a status of its own, and whose it was; one that is about other jobs takes nobody's place."""
+    text = JOBS.replace(
+        'hosts="hlt[01-03]", version=version)', 'hosts="hlt[01-03]", version=version, needs=["/no/such"])'
+    )
+    with open(farm.folder / "apply.log", "wb") as log:
+        waits = farm.popen(log, "apply", str(farm.jobs(text)), "--timeout", "100")
+    until(lambda: {row["state"] for row in farm.rows("readout").values()} == {"STARTING"}, "it waits for a path")
+    farm.run("apply", str(farm.jobs('jobs = [Job("other", "/bin/sleep 100000", hosts="hlt01")]')), "--only", "other")
+    assert waits.poll() is None
+    farm.apply(JOBS, "-m", "without the path")
+    assert waits.wait(30) == 8
+    said = (farm.folder / "apply.log").read_text()
+    assert (
+        "revision 1 is not in force any more: revision 3 by " in said
+        and ": without the path; `daqsched history`" in said
+    )
+    history = farm.run("history").stdout
+    assert "(only other)" in history and "without the path" in history
+
+
 def test_what_is_not_ready_in_time_holds_a_rollout_up(farm: Farm) -> None:
     """Each counts; where that is not too much yet, the next batch begins without it."""
     farm.apply(JOBS)

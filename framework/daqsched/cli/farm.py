@@ -21,7 +21,7 @@ from daqsched.cli.root import (
     strategy_of,
     strategy_options,
 )
-from daqsched.errors import NotRunning, UserError
+from daqsched.errors import NotRunning, ReplacedByAnother, UserError
 from daqsched.terminal.out import canvas, print_json, say
 from daqsched_executor.contract import duration
 
@@ -85,10 +85,15 @@ def apply(
     follow(client, applied, only, wait and bool(spec.jobs), timeout, settle, as_json)
 
 
+#: How a rollout stands of which nothing more comes by itself.
+STOPPED = ("paused", "aborted", "rolled-back")
+
+
 def follow(
     client: Any, applied: Any, only: Sequence[str], wait: bool, timeout: float, settle: float, as_json: bool
 ) -> None:
-    """Tell what an apply did, and wait until it is done; raises `NotRunning` where that does not come about."""
+    """Tell what an apply did, and wait until it is done; raises `NotRunning` where that does not come about, and
+    `ReplacedByAnother` where somebody else's apply did."""
     from daqsched.rollout import words
     from daqsched.terminal import show, show_changes
 
@@ -97,15 +102,21 @@ def follow(
         console = canvas()
         console.print(show_changes.plan_lines(applied.plan, done=True))
         console.print(f"Revision {applied.revision} ({applied.plan.digest}) is in force.")
-    answer = _wait_for(client, began, timeout, settle, only, applied.rollout, as_json) if wait else None
+    answer = _wait_for(client, began, timeout, settle, only, applied, as_json) if wait else None
     outcome = answer.progress if answer else None
     if as_json:
         print_json({"applied": applied, "progress": outcome})
+    rollout = client.rollout(applied.rollout).rollout if applied.rollout and outcome is not None else None
+    if rollout is not None and (rollout.number != applied.rollout or rollout.state not in STOPPED):
+        rollout = None
+    if answer is not None and answer.superseded and (rollout is None or rollout.state != "rolled-back"):
+        raise ReplacedByAnother(
+            f"revision {applied.revision} is not in force any more: {answer.superseded}; `daqsched history` shows both"
+        )
+    if rollout is not None:
+        raise NotRunning(words(rollout))
     if outcome is None or outcome.complete:
         return
-    rollout = client.rollout().rollout if applied.rollout else None
-    if rollout is not None and rollout.number == applied.rollout and rollout.state != "running":
-        raise NotRunning(words(rollout))
     raise NotRunning(
         f"not everything is running after {timeout:g} s: {show.state_counts(outcome.states)}{_no_master(answer)}. "
         "The farm goes on trying; `daqsched status` and `daqsched why` show it"
@@ -125,10 +136,10 @@ def _ask_first(client: Any, spec: Any, only: Sequence[str], quiet: bool) -> None
 
 
 def _wait_for(
-    client: Any, began: float, timeout: float, settle: float, only: Sequence[str], rollout: int, quiet: bool
+    client: Any, began: float, timeout: float, settle: float, only: Sequence[str], applied: Any, quiet: bool
 ) -> Any:
-    """Follow until all has been as wanted for ``settle`` seconds, the rollout of that number has stopped, or the time is
-    over, which begins anew with each batch; returns the last `ProgressAnswer`."""
+    """Follow until all has been as wanted for ``settle`` seconds, its rollout has stopped, another apply took its place, or the
+    time is over, which begins anew with each batch; returns the last `ProgressAnswer`."""
     from rich.live import Live
 
     from daqsched.rollout import words
@@ -137,27 +148,29 @@ def _wait_for(
     live = Live(console=canvas(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
     said: Sequence[str] = ()
     complete_since: Optional[float] = None
-    answer = client.progress(only)
+    rollout, revision = applied.rollout, applied.revision
+    answer = client.progress(only, revision=revision)
     patience, batch = began, -1
     try:
         if live:
             live.start()
         while True:
             now = time.time()
-            going = client.rollout().rollout if rollout else None
+            going = client.rollout(rollout).rollout if rollout else None
             under_way = going is not None and going.number == rollout and not going.over
             complete = answer.progress.complete and not under_way
             complete_since = (complete_since or now) if complete else None
             if complete_since is not None and now - complete_since >= settle:
                 break
             if going is not None and going.number == rollout:
-                if going.state in ("paused", "aborted", "rolled-back"):
+                if going.state in STOPPED:
+                    answer = client.progress(only, revision=revision)
                     break
                 if going.at != batch:
                     patience, batch = now, going.at
                     if not quiet and not live:
                         say(words(going))
-            if now - patience > timeout:
+            if now - patience > timeout or answer.superseded:
                 break
             if live:
                 live.update(show.progress_view(answer, began, rollout=going))
@@ -167,7 +180,8 @@ def _wait_for(
                     said = lines
                     say(lines[0])
             left = settle - (now - complete_since) if complete_since is not None else 0.5
-            answer = client.progress(only, seen=answer.progress.version, wait_s=max(0.01, min(0.5, left)))
+            wait_s = max(0.01, min(0.5, left))
+            answer = client.progress(only, seen=answer.progress.version, wait_s=wait_s, revision=revision)
     except KeyboardInterrupt:
         if live:
             live.stop()
@@ -179,7 +193,9 @@ def _wait_for(
     if not quiet:
         console = canvas()
         total = sum(answer.progress.states.values())
-        if answer.progress.complete:
+        if answer.superseded:
+            pass  # of what is in force now, whoever waits for it is told
+        elif answer.progress.complete:
             took = max(0.0, (complete_since or time.time()) - began)
             left_alone = {state: answer.progress.states.get(state, 0) for state in ("ASIDE", "STOPPED")}
             total -= sum(left_alone.values())

@@ -89,6 +89,7 @@ def _escape(error: click.ClickException) -> None:
 _EPILOG = (
     "Exit status: 0 all is as asked; 1 a bug; 2 a mistake in the job file or the command; 3 a server does not answer; "
     "4 not everything runs; 5 refused; 6 `plan` and `diff` found differences; 7 Elasticsearch answered in part only; "
+    "8 another apply took the place of the one waited for; "
     "130 interrupted (the farm goes on)."
 )
 

@@ -16,7 +16,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.hosts import expand
 from daqsched.merge import Merged, change_of
-from daqsched.rollout import Rollout, Strategy
+from daqsched.rollout import Strategy, in_the_way
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, digest
 
 
@@ -30,7 +30,9 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     change = _Change(farm, event, merged, now)
     rollout = farm.rolling.active
     if rollout is not None and part.is_part:
-        change.look_at(rollout)
+        why_not = in_the_way(rollout, farm.rolling.jobs, merged.jobs, change.strategy)
+        if why_not:
+            raise Refused(why_not)
     saved = rollout_steps.saved(farm, old, merged)
     number = 1 if before is None else before.number + 1
     words = f" (only {' '.join(part.words)})" if part.words else ""
@@ -41,6 +43,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}{words}")
     if rollout is not None and not part.is_part:
         rollout_steps.end(farm, "aborted", f"by revision {number}", now)
+    farm.superseded.note(farm.revision, merged.jobs if part.is_part else None)
     change.make()
     if change.pending and change.strategy is not None:
         rollout_steps.begin(farm, "apply", change.pending, change.strategy, event.user, event.message, saved, now)
@@ -80,19 +83,6 @@ class _Change:
         self.pending: list[Key] = []
         #: How many tasks end and do not come back, how many programs are started anew at once, how many instances are new.
         self.stops = self.restarts = self.starts = 0
-
-    def look_at(self, rollout: Rollout) -> None:
-        """Raise `Refused` where a rollout that is under way would have to end for a change of a part."""
-        farm = self._farm
-        state = "is paused" if rollout.state == "paused" else "is under way"
-        whose = f"rollout {rollout.number} by {rollout.user} {state}"
-        ways = "wait for its end, or `daqsched rollout abort`"
-        there = {name for batch in farm.rolling.batches for name, _ in batch}
-        common = sorted(there & self._merged.jobs)
-        if common:
-            raise Refused(f"{whose} and changes {', '.join(common[:5])}, too: {ways}")
-        if self.strategy is not None:
-            raise Refused(f"{whose}, and there is one at a time: {ways}, or `--batches all`")
 
     def make(self) -> None:
         """All of it."""

@@ -24,6 +24,7 @@ from daqsched.engine.preflight_state import PreflightState
 from daqsched.engine.rollout_state import RolloutState
 from daqsched.engine.start_order import StartOrder
 from daqsched.engine.stop_order import LONGEST_S, StopOrder
+from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
 from daqsched.merge import Desired
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, run_digests
@@ -96,6 +97,7 @@ class Farm:
         self.left_out: dict[Key, None] = {}
         #: The change that is on its way batch by batch, or the last one that was.
         self.rolling = RolloutState()
+        self.superseded = Superseded()
         #: Hosts that someone set aside, and until when the first of them is.
         self.aside: dict[str, Aside] = {}
         self.paces = MeasuredDurations()

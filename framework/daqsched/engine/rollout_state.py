@@ -26,6 +26,8 @@ class RolloutState:
 
     def __init__(self) -> None:
         self.rollout: Optional[Rollout] = None
+        #: How the one before it ended, for those who wait for it: a rollback is a rollout of its own.
+        self.last: Optional[Rollout] = None
         self.batches: list[list[Key]] = []
         #: What a rollback leads to.
         self.before: Optional[Before] = None
@@ -51,6 +53,11 @@ class RolloutState:
         if key in self.keys:
             self.changed[key] = None
             self.touched = True
+
+    @property
+    def jobs(self) -> frozenset[str]:
+        """Those that it changes; they are as many as jobs, and asked for where somebody applies meanwhile."""
+        return frozenset(name for batch in self.batches for name, _ in batch)
 
     @property
     def active(self) -> Optional[Rollout]:

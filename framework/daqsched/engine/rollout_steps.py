@@ -134,7 +134,7 @@ def begin(
         instances=len(every),
         batches=len(rolling.batches),
     )
-    rolling.before, rolling.asked = before, 0.0
+    rolling.last, rolling.before, rolling.asked = last, before, 0.0
     rolling.work_on(())
     farm.out += [commands.SaveDocument(name) for name in (ROLLOUT, BATCHES, BEFORE)]
     farm.note(

@@ -16,7 +16,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.errors import JobError, Refused, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
-from daqsched.merge import Part, change_of
+from daqsched.merge import Merged, Part, change_of
 from daqsched.mesos.agents import Agents
 from daqsched.protocol import (
     API,
@@ -29,7 +29,7 @@ from daqsched.protocol import (
     RollbackRequest,
 )
 from daqsched.redaction import veiled
-from daqsched.rollout import Strategy
+from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, answering, caller_of, user_of, whose
@@ -105,6 +105,8 @@ class Changes:
         jobs = await self._planning.do(caller, lambda deadline: self._complete(spec).jobs, until) if at_once else ()
         known: Snapshot = await self._ask(lambda engine, now: snapshot(engine, jobs))
 
+        way = strategy if strategy is not None else spec.rollout
+
         def compared(deadline: Deadline) -> tuple[Plan, Spec]:
             check(spec)
             part = Part(tuple(only))
@@ -114,10 +116,10 @@ class Changes:
             complete = self._complete(change.spec)
             found = plan(known.spec, complete, known.hosts_of, known.behind, change.jobs)
             # the digests are those of the crews' own files, not of what the framework adds to them
-            return msgspec.structs.replace(found, digest=digest(change.spec), base=known.base), complete
+            found = msgspec.structs.replace(found, digest=digest(change.spec), base=known.base)
+            return msgspec.structs.replace(found, rollout=_of_rollout(known, change, part, way)), complete
 
         def timed(deadline: Deadline) -> Plan:
-            way = strategy if strategy is not None else spec.rollout
             return with_times(known, found, complete, way)
 
         found, complete = await self._planning.do(caller, compared, until)
@@ -206,6 +208,17 @@ class Changes:
         if found is None:
             raise UserError(f"there is no revision {number}: `daqsched history` lists them")
         return found
+
+
+def _of_rollout(known: Snapshot, change: Merged, part: Part, way: Optional[Strategy]) -> str:
+    rollout = known.rollout
+    if rollout is None:
+        return ""
+    whose = f"rollout {rollout.number} of {rollout.user} ({rollout.state}, batch {rollout.at + 1} of {rollout.batches})"
+    if not part.is_part:
+        return f"this ends {whose}"
+    why_not = in_the_way(rollout, known.rolling, change.jobs, way if way is not None and way.batches else None)
+    return f"this would be refused: {why_not}" if why_not else f"{whose} goes on as it is"
 
 
 def check_way(strategy: Optional[Strategy]) -> None:

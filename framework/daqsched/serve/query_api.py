@@ -26,7 +26,7 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answering, whose
 from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
-from daqsched.serve.request_body import count_of, number_of, words_of
+from daqsched.serve.request_body import MOST_NUMBER, count_of, number_of, words_of
 from daqsched.views.status import ORDER, Tally, all_keys, rows, unauthenticated
 from daqsched.views.why import stories, told, troubled
 
@@ -118,6 +118,7 @@ class Queries:
 
     async def progress(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
+        revision = count_of(request, "revision", 0, MOST_NUMBER)
         await self._news(request)
 
         def head(engine: Engine, now: float) -> tuple[int, bool, str, float, Sequence[Key]]:
@@ -128,7 +129,8 @@ class Queries:
             tally = Tally(most)
             async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
                 tally.add(some)
-            return await _encoded(ProgressAnswer(tally.progress(version), connected, master, now))
+            by = await self._ask(lambda engine, now: engine.superseded.by(revision)) if revision else ""
+            return await _encoded(ProgressAnswer(tally.progress(version), connected, master, now, by))
 
     async def why(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)

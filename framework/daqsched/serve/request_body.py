@@ -58,6 +58,10 @@ def number_of(request: Request, name: str, default: float) -> float:
     return found
 
 
+#: No revision or rollout has a higher number.
+MOST_NUMBER = 10**9
+
+
 def count_of(request: Request, name: str, default: int, most: int) -> int:
     """How many of something are asked for: at least one, and never more than ``most``."""
     return max(1, min(most, math.floor(number_of(request, name, default))))

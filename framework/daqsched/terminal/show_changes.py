@@ -47,7 +47,8 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
             table.add_row("", text(f"  {why}", style="dim", overflow="fold"), "", "")
     more = len(plan.changes) - MOST_CHANGES
     rest = [text(f"   ... and {more} more; --json has them all")] if more > 0 else []
-    return Group(table, *rest, text(counts_line(plan)), *([] if done else _expected(plan)))
+    ends = [text(f"{plan.rollout[0].upper()}{plan.rollout[1:]}.", style="yellow")] if plan.rollout and not done else []
+    return Group(table, *rest, text(counts_line(plan)), *ends, *([] if done else _expected(plan)))
 
 
 def _expected(plan: Plan) -> Iterator[RenderableType]:

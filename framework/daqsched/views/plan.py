@@ -48,6 +48,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     #: By measured times: seconds for which a program that is replaced is away, at most, and for all of it; -1: not measured.
     away_s: float = -1.0
     takes_s: float = -1.0
+    #: What becomes of a rollout that is under way, as a sentence; empty: none is.
+    rollout: str = ""
 
     @property
     def instances(self) -> dict[str, int]:

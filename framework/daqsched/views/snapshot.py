@@ -15,6 +15,7 @@ from daqsched.engine.instance import Key
 from daqsched.engine.match import by_attributes, lacking
 from daqsched.hosts import expand
 from daqsched.merge import Behind
+from daqsched.rollout import Rollout
 from daqsched.spec import EMPTY, JobSpec, Spec, digest
 
 
@@ -41,6 +42,9 @@ class Snapshot:
     master: str
     connected: bool
     behind: Behind
+    #: The rollout that is under way, and the jobs that it changes.
+    rollout: Optional[Rollout]
+    rolling: frozenset[str]
     #: Filled job by job, by who asks for them (`had`).
     instances: dict[Key, Had]
     #: The attributes of each machine that has offered something, and for jobs that go by attributes those that were kept.
@@ -72,6 +76,8 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         farm.master,
         farm.connected,
         farm.behind(),
+        structs.replace(farm.rolling.active) if farm.rolling.active is not None else None,
+        farm.rolling.jobs,
         instances,
         dict(farm.machines),
         {
