@@ -43,7 +43,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}{words}")
     if rollout is not None and not part.is_part:
         rollout_steps.end(farm, "aborted", f"by revision {number}", now)
-    farm.superseded.note(farm.revision, merged.jobs if part.is_part else None)
+    farm.superseded.note(farm.revision, merged.jobs, not part.is_part)
     change.make()
     if change.pending and change.strategy is not None:
         rollout_steps.begin(farm, "apply", change.pending, change.strategy, event.user, event.message, saved, now)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from daqsched.engine.commands import Revision
 
 #: So many applies are remembered; in memory, as those who wait for one are here.
-MOST = 100
+MOST = 20
 
 
 class Superseded:
     """See the module."""
 
     def __init__(self) -> None:
-        #: By number, oldest first: in words, and the jobs that it was about, None for all of them.
-        self._applies: dict[int, tuple[str, frozenset[str] | None]] = {}
+        #: By number, oldest first: in words, the jobs that it was about, and whether these were all.
+        self._applies: dict[int, tuple[str, frozenset[str], bool]] = {}
 
-    def note(self, revision: Revision, jobs: frozenset[str] | None) -> None:
-        """One more apply, about these jobs; None: about all."""
+    def note(self, revision: Revision, jobs: frozenset[str], everything: bool) -> None:
+        """One more apply, about these jobs, or about ``everything``."""
         message = f": {revision.message}" if revision.message else ""
-        self._applies[revision.number] = f"revision {revision.number} by {revision.user}{message}", jobs
+        self._applies[revision.number] = f"revision {revision.number} by {revision.user}{message}", jobs, everything
         while len(self._applies) > MOST:
             del self._applies[next(iter(self._applies))]
 
@@ -27,7 +27,7 @@ class Superseded:
         mine = self._applies.get(number)
         if mine is None:
             return ""
-        for later, (words, jobs) in self._applies.items():
-            if later > number and (jobs is None or mine[1] is None or jobs & mine[1]):
+        for later, (words, jobs, everything) in self._applies.items():
+            if later > number and (everything or jobs & mine[1]):
                 return words
         return ""
