@@ -212,3 +212,22 @@ def test_a_part_leaves_a_rollout_that_is_under_way_alone() -> None:
     world.say(events.RolloutSteered("resume", "alice"))
     until_over(world)
     assert set(running(world).values()) == {"r2"}
+
+
+def test_a_rollback_of_a_rollout_that_an_older_daemon_began_leads_to_its_revision() -> None:
+    """That one saved no more than the number of the revision before."""
+    world = World()
+    world.register()
+    world.machines = {f"hlt0{n}": {} for n in (1, 2, 3)}
+    world.apply(*released("r1", "readout"))
+    before = running(world)
+    world.apply(*released("r2", "readout"), strategy=replace(ONE_BY_ONE, pause_after=(1,)))
+    for _ in range(4):
+        turn(world)
+        world.wait(1.0)
+    del world.disk.documents["before"]
+    world.die()
+    world.say(events.RolloutSteered("rollback", "alice"))
+    assert not isinstance(world.verdict, Exception)
+    until_over(world)
+    assert running(world) == before

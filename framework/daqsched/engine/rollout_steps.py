@@ -17,7 +17,7 @@ from daqsched.errors import Refused, UserError
 from daqsched.limits import brief, refusal
 from daqsched.merge import Desired, Merged, assembled
 from daqsched.rollout import MOST_FAILURES, Failure, Rollout, State, Strategy, check, depths, divide
-from daqsched.spec import EMPTY, JobSpec, Spec, decode, encode
+from daqsched.spec import JobSpec, Spec, decode, encode
 from daqsched_executor.contract import Report, duration
 
 #: A guard that says no is asked again after so long; one that says nothing is asked again, too.
@@ -58,9 +58,8 @@ def restored(
         at = rolling.active.at
         older = revision(rolling.active.before) if was is None and rolling.active.before else None
         if older is not None:  # begun by a daemon that went back to a revision as a whole
-            was = saved(
-                farm, older.spec, Merged(EMPTY, frozenset([*(job.name for job in older.spec.jobs), *farm.mixed]))
-            )
+            names = [job.name for job in (*older.spec.jobs, *farm.spec.jobs)]
+            was = Before(older.number, frozenset(names), encode(older.spec))
         rolling.before = was
         rolling.work_on(rolling.batches[at] if 0 <= at < len(rolling.batches) else ())
 
