@@ -221,6 +221,43 @@ def test_a_master_that_gives_us_up_ends_the_loop_with_what_to_do(tmp_path: Path)
     assert "--new-framework" in str(serve.failed)
 
 
+@pytest.mark.parametrize("why", ["Framework has been removed", "Framework failed over"])
+def test_who_asked_in_the_round_in_which_the_master_gives_us_up_is_answered(tmp_path: Path, why: str) -> None:
+    """Before that and behind it: a refusal with the reason, and nothing of it is saved."""
+    serve = Serve(tmp_path)
+    entered, gate = threading.Event(), threading.Event()
+    held = serve.daemon.ask(lambda engine, now: (entered.set(), gate.wait(20)))
+    assert entered.wait(20)
+    event = events.JobsApplied(Spec(jobs=(job(),)), "bob")
+    before = serve.daemon.request(event)
+    serve.daemon.put(events.Rejected(why))
+    behind = serve.daemon.request(event)
+    asked = serve.daemon.ask(lambda engine, now: engine.revision)
+    gate.set()
+    held.result(20)
+    failover = "failed over" in why
+    for one in (before, behind):
+        with pytest.raises(Unreachable if failover else Refused, match="taken over" if failover else "--new-framework"):
+            one.result(20)
+    if not failover:  # else `Daemon.hold` has an answer
+        assert asked.result(20) is None
+    serve.close()
+    assert serve.failed is not None and serve.daemon.engine.revision is None
+
+
+def test_who_asks_for_what_a_damaged_state_does_not_take_is_answered(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop ends with it, and whoever waits hears why and what to look at."""
+
+    def damaged(*what: object) -> None:
+        raise DaqschedError("the state is damaged")
+
+    monkeypatch.setattr(serve.store, "save", damaged)
+    with pytest.raises(Unreachable, match="the state is damaged: look whether it was still taken in"):
+        serve.daemon.request(events.JobsApplied(Spec(jobs=(job(),)), "bob")).result(20)
+
+
 def surveys(serve: Serve) -> list[tuple[str, str]]:
     """(host, task id) of all surveys that were launched."""
     launches = [c for c in serve.edge.told if isinstance(c, commands.Launch)]

@@ -17,13 +17,13 @@ import secrets
 import time
 from concurrent.futures import Future
 from http.client import HTTPException
-from typing import Any, Callable, Optional, Protocol, Sequence, TypeVar, Union
+from typing import Any, Callable, NoReturn, Optional, Protocol, Sequence, TypeVar, Union
 
 from daqsched.engine import commands, events
 from daqsched.engine.changes import Changed
 from daqsched.engine.engine import Engine
 from daqsched.engine.verdict import Accepted, Verdict
-from daqsched.errors import DaqschedError, Deposed, Unreachable, Unsaved
+from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, Unsaved
 from daqsched.limits import brief
 from daqsched.spec import Spec
 from daqsched.store import Contents, Store
@@ -183,20 +183,22 @@ class Daemon:
         items = self._take()
         try:
             return self._work(items, edge)
-        except Deposed as error:
+        except DaqschedError as error:  # the loop ends: nobody of this round waits for ever
             for item in items:
-                if isinstance(item, _Question):
-                    if not item.answer.done():
-                        self._queue.put(item)  # `hold` has an answer
-                else:
+                if not isinstance(item, _Question):
                     _refuse(
                         item,
                         Unreachable(f"{error}: look whether it was still taken in, `daqsched status`, and ask again"),
                     )
+                elif not item.answer.done():
+                    self._queue.put(item)  # `hold` or `end` has an answer
             raise
 
     def _work(self, items: Sequence[_Item], edge: Edge) -> bool:
         self._store.ensure_ownership()
+        rejected = next((item for item in items if isinstance(item, events.Rejected)), None)
+        if rejected is not None:
+            self._give_up(rejected, items)
         todo: list[commands.Command] = []
         changes: list[Changed] = []
         requests: list[tuple[_Request, Verdict]] = []
@@ -215,13 +217,6 @@ class Daemon:
                 changes += step.changes
             elif isinstance(item, _Nudge):
                 pass
-            elif isinstance(item, events.Rejected):
-                if _TAKEN_OVER in item.why:
-                    raise Deposed("another daqsched serve has taken over")
-                raise DaqschedError(
-                    f"the master has removed this framework: {item.why}. Its tasks are gone; "
-                    "`daqsched serve --new-framework` registers anew and starts everything again"
-                )
             else:
                 step = self.engine.handle(item, self._clock())
                 todo += step.commands
@@ -248,6 +243,21 @@ class Daemon:
         if self.engine.version != before:
             self.changed()
         return going
+
+    def _give_up(self, rejected: events.Rejected, items: Sequence[_Item]) -> NoReturn:
+        """The loop ends with this round, of which nothing is taken in: whoever asked in it is told so."""
+        if _TAKEN_OVER in rejected.why:
+            raise Deposed("another daqsched serve has taken over")
+        error = DaqschedError(
+            f"the master has removed this framework: {rejected.why}. Its tasks are gone; "
+            "`daqsched serve --new-framework` registers anew and starts everything again"
+        )
+        for item in items:
+            if isinstance(item, _Question):
+                self._reply(item)
+            else:
+                _refuse(item, Refused(f"not taken in: {error}"))
+        raise error
 
     def _take(self) -> list[_Item]:
         """All that waits, after waiting for the first until the engine's next tick."""
