@@ -207,7 +207,7 @@ class World:
         return self.say(events.Registered("fw-1", "master:5050"))
 
     def apply(self, *jobs: JobSpec, strategy: Optional[Strategy] = None, only: Iterable[str] = ()) -> list[Command]:
-        return self.say(events.JobsApplied(Spec(jobs=jobs), "alice", "", strategy, tuple(only)))
+        return self.say(events.JobsApplied(Spec(jobs=jobs), "alice", "", strategy, tuple(only), allow_empty=True))
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the daemon's loop looks at the clock where the engine wants it to."""

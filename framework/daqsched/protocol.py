@@ -49,6 +49,11 @@ class Applied(msgspec.Struct):
     revision: int
     #: The rollout that it began; 0: none, all that changes was replaced at once.
     rollout: int = 0
+    #: What the engine made of it, which the plan can't know: tasks that end and do not come back, programs that are ended to be
+    #: started anew (at once, or when their batch begins), instances that are new. null: a daemon that does not say.
+    stops: Optional[int] = None
+    restarts: Optional[int] = None
+    starts: Optional[int] = None
 
 
 class RevisionHead(msgspec.Struct):

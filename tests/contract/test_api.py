@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from builders import job, offer
@@ -18,6 +19,7 @@ from daqsched.client import Client
 from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
+from daqsched.protocol import Applied
 from daqsched.rollout import ONE_BY_ONE
 from daqsched.serve.socketfile import SocketFile
 from daqsched.spec import EMPTY, Spec
@@ -88,6 +90,8 @@ def test_a_farm_is_not_emptied_by_mistake(serve: Serve) -> None:
     with pytest.raises(Refused, match="--allow-empty"):
         serve.client.apply(EMPTY)
     assert serve.client.apply(EMPTY, allow_empty=True).revision == 2
+    serve.client.apply(Spec(jobs=(job(),)))
+    assert serve.client.rollback(2).revision == 4, "a revision was meant"
 
 
 def test_stop_and_start_say_how_many_they_meant(serve: Serve) -> None:
@@ -390,7 +394,41 @@ def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.Monkey
     assert asked[2:] == ["look", "look", "JobsApplied"], "the history, and then as before"
     del asked[:]
     assert serve.client.apply(Spec(jobs=renewed)).revision == 2
-    assert asked == ["look"], "nothing is to be changed"
+    assert asked == ["look", "JobsApplied"], "that nothing is to be changed is the engine's word, too"
+
+
+def test_an_apply_that_would_change_nothing_is_not_answered_from_a_look_that_is_stale(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody goes back in between: what was asked for is in force afterwards, or whoever saw the other spec hears no."""
+    first, second = Spec(jobs=(job(release="r1"),)), Spec(jobs=(job(release="r2"),))
+    serve.client.apply(first)
+    assert serve.client.apply(second).revision == 2
+    base = serve.client.history()[0].digest
+    request = serve.daemon.request
+
+    def quicker(event: events.Event) -> Any:
+        """A rollback comes first."""
+        monkeypatch.setattr(serve.daemon, "request", request)
+        serve.daemon.request(events.JobsApplied(first, "bob", "back")).result(20)
+        return request(event)
+
+    monkeypatch.setattr(serve.daemon, "request", quicker)
+    applied = serve.client.apply(second)
+    assert applied.plan.changes == () and applied.revision == 4 and serve.client.revision(0).spec == second
+    monkeypatch.setattr(serve.daemon, "request", quicker)
+    with pytest.raises(Refused, match="since revision 5 by bob: back"):
+        serve.client.apply(second, if_unchanged=base)
+
+
+def test_an_apply_answers_with_what_the_engine_made_of_it(serve: Serve) -> None:
+    """The plan counts what is wanted, the verdict what runs; an older client reads no figures, an older daemon sends none."""
+    serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"), job("old"))))
+    applied = serve.client.apply(Spec(jobs=(job(hosts="h[1-3]", release="r2"), job("new"))))
+    assert applied.plan.instances == {"restart": 3, "add": 1, "remove": 1}
+    assert (applied.stops, applied.restarts, applied.starts) == (0, 0, 1), "nothing ran"
+    older = msgspec.json.decode(b'{"plan": {"digest": "a", "base": "b"}, "revision": 1}', type=Applied)
+    assert (older.stops, older.restarts, older.starts) == (None, None, None)
 
 
 def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

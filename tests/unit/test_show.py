@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import pytest
 
-from daqsched.protocol import WhyAnswer
+from daqsched.protocol import Applied, WhyAnswer
+from daqsched.spec import FORWARDER
 from daqsched.terminal.canvas import Canvas
 from daqsched.terminal.show import last_words
-from daqsched.terminal.show_changes import MOST_CHANGES, plan_lines, why_lines
+from daqsched.terminal.show_changes import MOST_CHANGES, plan_lines, verdict_line, why_lines
 from daqsched.views.plan import Change, Plan
 from daqsched.views.status import Row
 from daqsched.views.why import Story
@@ -46,6 +49,34 @@ def test_a_host_that_is_away_is_one_paragraph_for_all_its_jobs(capsys: pytest.Ca
         "evb@hlt01  UNREACHABLE  another",
         f"    {evidence[0]}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ((4, 2, 3), ""),
+        ((None, None, None), ""),
+        ((4, 1, 3), "In fact 1 to restart and not 2: what did not run need not end, or it changed after the plan."),
+        (
+            (0, 0, 0),
+            "In fact 0 to start and not 3, 0 to stop and not 4, 0 to restart and not 2: what did not run need not end, or it "
+            "changed after the plan.",
+        ),
+    ],
+)
+def test_what_the_engine_made_of_an_apply_is_said_where_the_plan_says_another(
+    figures: tuple[Optional[int], Optional[int], Optional[int]], said: str
+) -> None:
+    """Not for the forwarder's restart, and not where a daemon of before does not say."""
+    changes = (
+        Change("new", "add", "hlt[01-03]", 3),
+        Change("old", "remove", "hlt[01-04]", 4),
+        Change("readout", "restart", "hlt[01-02]", 2),
+        Change(FORWARDER, "restart", "hlt[01-09]", 9),
+        Change("owned", "silent", "hlt01", 1),
+    )
+    stops, restarts, starts = figures
+    assert verdict_line(Applied(Plan("d", "b", changes), 7, 0, stops, restarts, starts)) == said
 
 
 def test_a_plan_is_cut_where_people_read_the_counts(capsys: pytest.CaptureFixture[str]) -> None:

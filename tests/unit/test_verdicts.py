@@ -87,6 +87,8 @@ def command(kind: str = "act", name: str = "", key: tuple[str, str] = HERE) -> e
 #: What was so, what is asked, and why that is refused. Every kind of event that somebody asks for is in it.
 REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], str]] = [
     (as_it_is, events.JobsApplied(EMPTY, "bob", base="123456789abc"), Refused, "since revision 1 by alice"),
+    (as_it_is, events.JobsApplied(EMPTY, "bob"), Refused, "the file has no jobs, which would stop the whole farm"),
+    (rolling, events.JobsApplied(EMPTY, "bob", "", None, ("readout",)), Refused, "if that is meant, give --allow-empty"),
     (restarting, events.RestartAsked((HERE,), "bob"), Refused, "rollout 1 by bob is under way"),
     (rolling, events.RestartAsked((HERE,), "bob"), Refused, "rollout 1 by alice is under way"),
     (gone, events.RestartAsked((HERE,), "bob"), UserError, "none of these runs any more"),
@@ -165,8 +167,30 @@ def test_what_is_accepted_says_what_it_comes_to() -> None:
     assert ask(world, events.JobsApplied(Spec(jobs=batches), "bob", strategy=Strategy(batches=(1,)))) == Accepted(
         revision=3
     )
+    assert ask(world, events.JobsApplied(Spec(jobs=batches), "eve")) == Accepted(revision=3), "it is so already"
     assert ask(world, events.PutAside(("hlt03",), "bob", FAR)) == Accepted(keys=(("readout", "hlt03"),))
     assert ask(world, events.Returned(("hlt03",), "bob")) == Accepted(keys=(("readout", "hlt03"),))
+
+
+def test_an_apply_that_changes_nothing_makes_no_revision_unless_something_is_behind_in_its_part() -> None:
+    """The revision in force is the answer, and nothing is saved; what a rollout or an apply of a part left is a change."""
+    world = World(["hlt01", "hlt02"])
+    assert ask(world, events.JobsApplied(EMPTY, "bob", allow_empty=True)) == Accepted()
+    world = farm()
+    new = Spec(jobs=(job(hosts="hlt[01-02]", release="r2"),))
+    for number, only, there in [
+        (1, (), Spec(jobs=(job(hosts="hlt[01-02]", release="r1", actions={"dump": ("/bin/dump",)}),))),
+        (2, ("@hlt01",), new),
+        (2, ("@hlt01",), new),
+        (3, ("@hlt02",), new),
+        (3, ("@hlt02",), new),
+        (3, (), new),
+    ]:
+        before = world.engine.revision
+        todo = world.say(events.JobsApplied(there, "bob", only=only))
+        assert isinstance(world.verdict, Accepted) and world.verdict.revision == number
+        saved = [one for one in todo if isinstance(one, commands.SAVES)]
+        assert bool(saved) == (world.engine.revision != before)
 
 
 def test_a_rollout_has_a_number_to_be_asked_for_by() -> None:

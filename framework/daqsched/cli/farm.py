@@ -101,6 +101,9 @@ def follow(
     if not as_json:
         console = canvas()
         console.print(show_changes.plan_lines(applied.plan, done=True))
+        otherwise = show_changes.verdict_line(applied)
+        if otherwise:
+            console.print(otherwise)
         console.print(f"Revision {applied.revision} ({applied.plan.digest}) is in force.")
     answer = _wait_for(client, began, timeout, settle, only, applied, as_json) if wait else None
     outcome = answer.progress if answer else None

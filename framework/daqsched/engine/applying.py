@@ -21,12 +21,19 @@ from daqsched.spec import EMPTY, FORWARDER, JobSpec, digest
 
 
 def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
-    """Make the farm what the spec says; what it does not change goes on untouched."""
+    """Make the farm what the spec says; what it does not change goes on untouched, and where it changes nothing there is no
+    new revision."""
     before = farm.revision
-    _look_at_base(before, event.base)
+    there = before.digest if before is not None else digest(EMPTY)
+    _look_at_base(before, there, event.base)
+    if not event.spec.jobs and not event.allow_empty:
+        raise Refused("the file has no jobs, which would stop the whole farm: if that is meant, give --allow-empty")
     old = before.spec if before is not None else EMPTY
     part = event.part
     merged = change_of(old, event.spec, part, farm.hosts_of, farm.behind())
+    asked_for = digest(merged.spec)
+    if asked_for == there and not _mixed(farm, merged):
+        return Accepted(revision=before.number if before is not None else 0)
     change = _Change(farm, event, merged, now)
     rollout = farm.rolling.active
     if rollout is not None and part.is_part:
@@ -36,9 +43,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     saved = rollout_steps.saved(farm, old, merged)
     number = 1 if before is None else before.number + 1
     words = f" (only {' '.join(part.words)})" if part.words else ""
-    farm.revision = Revision(
-        number, digest(merged.spec), event.user, now, f"{event.message}{words}".strip(), merged.spec
-    )
+    farm.revision = Revision(number, asked_for, event.user, now, f"{event.message}{words}".strip(), merged.spec)
     farm.out.append(commands.SaveRevision(farm.revision))
     farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}{words}")
     if rollout is not None and not part.is_part:
@@ -57,9 +62,13 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     )
 
 
-def _look_at_base(last: Optional[Revision], base: str) -> None:
+def _mixed(farm: Farm, merged: Merged) -> list[str]:
+    """The jobs that the apply is about and that are not everywhere as the spec in force says."""
+    return [name for name in farm.mixed if name in merged.jobs or name == FORWARDER]
+
+
+def _look_at_base(last: Optional[Revision], there: str, base: str) -> None:
     """Whoever saw another farm than this one did not mean this one."""
-    there = last.digest if last is not None else digest(EMPTY)
     if not base or base == there:
         return
     since = ""
@@ -86,9 +95,9 @@ class _Change:
 
     def make(self) -> None:
         """All of it."""
-        farm, about = self._farm, self._merged.jobs
+        farm = self._farm
         known = {job.name: (job, farm.variants(job.name)) for job in farm.spec.jobs}
-        mixed = [name for name in farm.mixed if name in about or name == FORWARDER]
+        mixed = _mixed(farm, self._merged)
         farm.want(self._merged.spec)
         jobs = {job.name: job for job in farm.spec.jobs}
         for name in [name for name in farm.order.wanted if name not in jobs]:

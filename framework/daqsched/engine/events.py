@@ -91,6 +91,8 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     only: tuple[str, ...] = ()
     #: Only if the spec in force has this digest; empty: whatever is in force.
     base: str = ""
+    #: A spec without a job stops the whole farm: it must be meant.
+    allow_empty: bool = False
     #: Only these jobs, by name; None: as ``only`` says.
     jobs: Optional[frozenset[str]] = None
 

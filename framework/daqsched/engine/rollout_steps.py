@@ -193,7 +193,7 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
     end(farm, "rolled-back", why, now)
     message = f"rollback of revision {rollout.revision} to {before.revision}: {why}"
     way = msgspec.structs.replace(rollout.strategy, guard="", pause_after=(), failures=0, on_failure="pause")
-    farm.then.append(events.JobsApplied(decode(before.spec), user, message, way, jobs=before.jobs))
+    farm.then.append(events.JobsApplied(decode(before.spec), user, message, way, allow_empty=True, jobs=before.jobs))
 
 
 def end(farm: Farm, state: State, why: str, now: float) -> None:

@@ -19,7 +19,7 @@ from daqsched.errors import DaqschedError
 class Accepted(msgspec.Struct, frozen=True):
     """It was taken in, and what of it is to be saved is among the commands."""
 
-    #: The revision in force from now on; 0: there is none.
+    #: The revision in force from now on, the one before where an apply changes nothing; 0: there is none.
     revision: int = 0
     #: The rollout that began with it, or that it concerns; 0: none.
     rollout: int = 0

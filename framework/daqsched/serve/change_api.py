@@ -14,7 +14,7 @@ from daqsched.engine import events
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
-from daqsched.errors import JobError, Refused, Unreachable, UserError
+from daqsched.errors import JobError, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
 from daqsched.merge import Merged, Part, change_of
 from daqsched.mesos.agents import Agents
@@ -153,26 +153,28 @@ class Changes:
     async def apply(self, request: Request) -> Applied:
         body = await body_of(request, ApplyRequest)
         check_way(body.strategy)
-        if not body.spec.jobs and not body.allow_empty:
-            raise Refused("the file has no jobs, which would stop the whole farm: if that is meant, give --allow-empty")
         deadline = Deadline()
         async with self._turns.of(whose(request)):
             deadline.look()
             return await self._apply_to(body, request)
 
     async def _apply_to(self, body: ApplyRequest, request: Request) -> Applied:
-        found, known, _ = await self._plan(whose(request), body.spec, body.only, body.strategy, at_once=True)
+        found, _, _ = await self._plan(whose(request), body.spec, body.only, body.strategy, at_once=True)
         event = events.JobsApplied(
-            body.spec, user_of(request), body.message, body.strategy, tuple(body.only), body.if_unchanged
+            body.spec,
+            user_of(request),
+            body.message,
+            body.strategy,
+            tuple(body.only),
+            body.if_unchanged,
+            body.allow_empty,
         )
-        return await self._apply(found, known, event)
+        return await self._apply(found, event)
 
-    async def _apply(self, found: Plan, known: Snapshot, event: events.JobsApplied) -> Applied:
-        """What is not to change anything makes no revision."""
-        if not found.changes and found.digest == found.base and event.base in ("", found.base):
-            return Applied(found, known.revision)
-        accepted = await asyncio.wrap_future(self._daemon.request(event))
-        return Applied(found, accepted.revision, accepted.rollout)
+    async def _apply(self, found: Plan, event: events.JobsApplied) -> Applied:
+        """The plan is of a look before; what came of it is the engine's word."""
+        did = await asyncio.wrap_future(self._daemon.request(event))
+        return Applied(found, did.revision, did.rollout, did.stops, did.restarts, did.starts)
 
     async def rollback(self, request: Request) -> Applied:
         """A revision's spec, applied anew."""
@@ -183,9 +185,9 @@ class Changes:
         deadline = Deadline()
         async with self._turns.of(whose(request)):
             deadline.look()
-            found, known, _ = await self._plan(whose(request), old.spec, [], body.strategy, at_once=True)
-            event = events.JobsApplied(old.spec, user_of(request), message, body.strategy)
-            return await self._apply(found, known, event)
+            found, _, _ = await self._plan(whose(request), old.spec, [], body.strategy, at_once=True)
+            event = events.JobsApplied(old.spec, user_of(request), message, body.strategy, allow_empty=True)
+            return await self._apply(found, event)
 
     # ------------------------------------------------------------------ revisions
 

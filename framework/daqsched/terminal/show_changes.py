@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from daqsched.hosts import fold
-from daqsched.protocol import AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
+from daqsched.protocol import Applied, AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
 from daqsched.rollout import words as words_of
+from daqsched.spec import FORWARDER
 from daqsched.terminal.canvas import text
 from daqsched.terminal.show import STYLES, ago
 from daqsched.times import clock
@@ -49,6 +50,23 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
     rest = [text(f"   ... and {more} more; --json has them all")] if more > 0 else []
     ends = [text(f"{plan.rollout[0].upper()}{plan.rollout[1:]}.", style="yellow")] if plan.rollout and not done else []
     return Group(table, *rest, text(counts_line(plan)), *ends, *([] if done else _expected(plan)))
+
+
+def verdict_line(applied: Applied) -> str:
+    """Where the engine made something else of it than the plan says; empty: it did not, or a daemon before that did not say."""
+    planned = applied.plan.instances
+    for change in applied.plan.changes:  # that of the lines is no program that anybody waits for
+        if change.job == FORWARDER and change.what == "restart":
+            planned["restart"] -= change.count
+    figures = {"start": applied.starts, "stop": applied.stops, "restart": applied.restarts}
+    others = [
+        f"{count} to {what} and not {planned.get(key, 0)}"
+        for key, (what, count) in zip(("add", "remove", "restart"), figures.items())
+        if count is not None and count != planned.get(key, 0)
+    ]
+    return (
+        f"In fact {', '.join(others)}: what did not run need not end, or it changed after the plan." if others else ""
+    )
 
 
 def _expected(plan: Plan) -> Iterator[RenderableType]:

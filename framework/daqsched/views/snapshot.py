@@ -37,8 +37,6 @@ class Snapshot:
     applied: Spec
     #: The digest of the spec in force, without what the framework adds.
     base: str
-    #: Its revision; 0: there is none yet.
-    revision: int
     master: str
     connected: bool
     behind: Behind
@@ -72,7 +70,6 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         farm.spec,
         farm.revision.spec if farm.revision is not None else EMPTY,
         farm.revision.digest if farm.revision is not None else digest(EMPTY),
-        farm.revision.number if farm.revision is not None else 0,
         farm.master,
         farm.connected,
         farm.behind(),
