@@ -13,7 +13,7 @@ from daqsched.engine.changes import GONE, Changed
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
-from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, PACES, ROLLOUT, encode
+from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, HOLDS, PACES, ROLLOUT, encode
 from daqsched.engine.shown import state_of
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.verdict import Accepted, Verdict
@@ -174,7 +174,7 @@ class World:
         records = {key: encode(engine.record(key)) for key in [*engine.instances, *engine.left_out]}
         return (
             records,
-            {name: engine.document(name) for name in (ROLLOUT, BATCHES, BEFORE, ASIDE, PACES)},
+            {name: engine.document(name) for name in (ROLLOUT, BATCHES, BEFORE, ASIDE, PACES, HOLDS)},
             engine.revision,
         )
 

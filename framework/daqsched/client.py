@@ -108,11 +108,13 @@ class Client:
     def give_back(self, hosts: Sequence[str]) -> protocol.AsideAnswer:
         return self._post("/return", protocol.AsideRequest(list(hosts)), protocol.AsideAnswer)
 
-    def stop(self, select: Sequence[str], message: str = "") -> int:
-        return self._post("/stop", protocol.SelectRequest(list(select), message), protocol.Selected).count
+    def stop(self, select: Sequence[str], message: str = "") -> protocol.Selected:
+        return self._post("/stop", protocol.SelectRequest(list(select), message), protocol.Selected)
 
-    def start(self, select: Sequence[str], message: str = "") -> int:
-        return self._post("/start", protocol.SelectRequest(list(select), message), protocol.Selected).count
+    def start(self, select: Sequence[str], message: str = "", everyones: bool = False) -> protocol.Selected:
+        # a daemon of before knows no such field
+        body = {"select": list(select), "message": message, **({"everyones": True} if everyones else {})}
+        return self._post("/start", body, protocol.Selected)
 
     def order(
         self, select: Sequence[str], kind: str, name: str = "", until: float = 0.0, message: str = "", id: str = ""

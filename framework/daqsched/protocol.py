@@ -159,12 +159,18 @@ class SelectRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     select: list[str]
     message: str = ""
+    #: Of a start: also what others have stopped.
+    everyones: bool = False
 
 
 class Selected(msgspec.Struct):
-    """How many instances were meant."""
+    """How many instances it was done to."""
 
     count: int
+    #: To which it was not, and why: (job, host, reason).
+    rejected: list[tuple[str, str, str]] = []
+    #: Jobs that depend on what was stopped and run: they would not start again meanwhile.
+    dependents: list[str] = []
 
 
 class OrderRequest(msgspec.Struct, forbid_unknown_fields=True):

@@ -77,7 +77,7 @@ def test_a_stop_waits_for_nobodys_plan_and_a_plan_for_no_other_account(serve: Se
     try:
         assert thinks.begun.wait(10)
         until(lambda: len(came) == 30, "all thirty have come")
-        assert client("greedy").stop(["*"], "cabling") == 1
+        assert client("greedy").stop(["*"], "cabling").count == 1
         assert client("other").plan(Spec(jobs=(job("new"),))).instances == {"add": 1, "remove": 1}
         assert not thinks.go_on.is_set()
     finally:

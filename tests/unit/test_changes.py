@@ -38,7 +38,7 @@ def test_each_change_names_what_did_it() -> None:
     world = farm(restart=Restart("always"))
     world.say(events.Held((KEY,), "bob", "cabling"))
     report(world, "TASK_KILLED")
-    world.say(events.Released((KEY,), "eve"))
+    world.say(events.Released((KEY,), "eve", True))
     world.offers()
     report(world)
     report(world, said=Report("running", pid=1, healthy=False, ailment="http: status 503"))

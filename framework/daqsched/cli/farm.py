@@ -275,14 +275,28 @@ def status(path: Path, select: Sequence[str], wide: bool, then: str, as_json: bo
 @click.pass_obj
 def stop(path: Path, select: Sequence[str], message: str) -> None:
     """Stop jobs by hand; they stay stopped, also over an apply, until `daqsched start`. '*' selects all."""
-    count = connect(path).stop(select, message)
-    say(f"{count} told to stop; `daqsched start {' '.join(select)}` lets them run again.")
+    from daqsched.terminal.rejected import show_rejected
+
+    answer = connect(path).stop(select, message)
+    say(f"{answer.count} told to stop; `daqsched start {' '.join(select)}` lets them run again.")
+    show_rejected(answer.rejected)
+    if answer.dependents:
+        say(
+            f"Depend on what is stopped now, and would not start again meanwhile: {', '.join(answer.dependents)}.",
+            err=True,
+        )
 
 
 @main.command()
 @click.argument("select", nargs=-1, required=True)
+@click.option("--all", "everyones", is_flag=True, help="Also what others have stopped.")
 @click.pass_obj
-def start(path: Path, select: Sequence[str]) -> None:
+def start(path: Path, select: Sequence[str], everyones: bool) -> None:
     """Let jobs run again that were stopped, have failed or back off."""
-    count = connect(path).start(select)
-    say(f"{count} may run; `daqsched status {' '.join(select)}` shows them.")
+    from daqsched.terminal.rejected import show_rejected
+
+    answer = connect(path).start(select, everyones=everyones)
+    say(f"{answer.count} may run; `daqsched status {' '.join(select)}` shows them.")
+    show_rejected(answer.rejected)
+    if any("was stopped by" in why for _, _, why in answer.rejected):
+        say("`daqsched start --all` lets run what others have stopped, too.", err=True)

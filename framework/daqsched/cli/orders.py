@@ -13,6 +13,7 @@ from daqsched.cli.root import at_least, connect, json_option, main, message_opti
 from daqsched.errors import NotRunning
 from daqsched.foreign import joined, paint
 from daqsched.terminal.out import colours, print_json, say
+from daqsched.terminal.rejected import show_rejected
 
 #: An order that nobody has answered is sent again: messages to executors may be lost, and count once.
 AGAIN_S = 5.0
@@ -26,7 +27,7 @@ def retry(path: Path, select: Sequence[str], message: str) -> None:
     """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
     answer = connect(path).order(select, "retry", message=message)
     say(f"{len(answer.accepted)} asked to start now; `daqsched status {' '.join(select)}` shows them.")
-    _show_rejected(answer)
+    show_rejected(answer.rejected)
 
 
 @main.command()
@@ -41,7 +42,7 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
 
     until = time.time() + times.span(length)
     answer = connect(path).order(select, "snooze", check, until, message)
-    _show_rejected(answer)
+    show_rejected(answer.rejected)
     if not answer.accepted:
         raise NotRunning("no check rests")
     end = times.clock(until)
@@ -56,19 +57,8 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
 def wake(path: Path, select: Sequence[str], check: str, message: str) -> None:
     """End a snooze."""
     answer = connect(path).order(select, "wake", check, 0.0, message)
-    _show_rejected(answer)
+    show_rejected(answer.rejected)
     say(f"Checks of {len(answer.accepted)} count again.")
-
-
-def _show_rejected(answer: Any) -> None:
-    """Who could not be asked and why, hosts of one job in one line."""
-    from daqsched.hosts import fold
-
-    hosts: dict[tuple[str, str], list[str]] = {}
-    for job, host, why in answer.rejected:
-        hosts.setdefault((job, why.replace(host, "its host")), []).append(host)
-    for (job, why), names in hosts.items():
-        say(f"{job}@{fold(names)} {why}", err=True)
 
 
 class Acted(msgspec.Struct):
@@ -103,7 +93,7 @@ def act(path: Path, select: Sequence[str], action: str, timeout: float, message:
     if as_json:
         print_json(found)
     else:
-        _show_rejected(asked)
+        show_rejected(asked.rejected)
         for one in found[len(asked.rejected) :]:
             _show(one)
     failed = [one for one in found if not one.ok]

@@ -72,7 +72,8 @@ _ALL = frozenset(get_args(Shown)) | {GONE}
 #: From which state it can come into which in one step. What is not here is a bug of ours: `Engine.handle` says so. Docs:
 #: docs/reference/states.md is made of it.
 MOVES: dict[str, frozenset[str]] = {
-    GONE: frozenset({"WAITING", "STARTING", "ASIDE"}),
+    # stopped by hand before it left the farm: it comes back so
+    GONE: frozenset({"WAITING", "STARTING", "ASIDE", "STOPPED"}),
     # without a task: it begins with a launch, or with one that is found running
     "WAITING": frozenset({"STARTING", "RUNNING", "BACKOFF", "ASIDE", "STOPPED", GONE}),
     "ASIDE": frozenset({"WAITING", "BACKOFF", "FINISHED", "FAILED", "UNKNOWN", "STOPPED", GONE}),

@@ -5,19 +5,23 @@ from __future__ import annotations
 import sys
 from typing import Callable, Iterable, Optional
 
-from daqsched.engine import events
+import msgspec
+
+from daqsched.engine import commands, events
 from daqsched.engine.commands import Revision
 from daqsched.engine.events import Attributes
-from daqsched.engine.farm import Farm
+from daqsched.engine.farm import HOLDS, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.hosts import expand
-from daqsched.limits import shown
+from daqsched.limits import brief, shown
 from daqsched.merge import Desired
 from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest
 from daqsched.task import Hold, Record
+
+_decode_holds = msgspec.msgpack.Decoder(list[tuple[Key, Hold]]).decode
 
 
 def restored(
@@ -70,6 +74,16 @@ def restored(
             farm.settle(instance, 0.0)
 
 
+def holds_restored(farm: Farm, saved: Optional[bytes]) -> None:
+    """What was stopped by hand and is not in the farm; what can't be read is forgotten, and told."""
+    try:
+        farm.holds = dict(_decode_holds(saved)) if saved is not None else {}
+    except msgspec.MsgspecError as error:
+        farm.troubles.append(
+            f"what was stopped by hand outside of the farm can't be read ({brief(str(error))}): forgotten"
+        )
+
+
 def _another_s(name: str, host: str, record: Record) -> str:
     """What in a record belongs to another instance; empty: nothing does."""
     if record.task is not None and not record.task.id.startswith(f"{name}@{host}."):
@@ -98,10 +112,14 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
     instance = farm.instances.get((job.name, host))
     farm.take_in((job.name, host))
     if instance is None:
-        farm.add(Instance(job.name, host, job, run, Record(attributes=attributes)), now)
+        hold = farm.holds.pop((job.name, host), None)
+        farm.add(Instance(job.name, host, job, run, Record(attributes=attributes, hold=hold)), now)
         instance = farm.instances[job.name, host]
-        if attributes is not None:
+        if attributes is not None or hold is not None:
             farm.dirty[instance.key] = None
+        if hold is not None:
+            farm.out.append(commands.SaveDocument(HOLDS))
+            farm.note(f"{instance}: {held_by(hold)} before it left the farm; stays stopped")
     else:
         if instance.digest != run:
             instance.record.failures, instance.record.due = 0, 0.0
@@ -158,8 +176,9 @@ def retire(farm: Farm, instance: Instance, now: float) -> None:
 
 
 def held(farm: Farm, event: events.Held, now: float) -> Accepted:
-    """Stop these, and keep them stopped."""
+    """Stop these, and keep them stopped; what somebody else has stopped stays theirs."""
     touched, gone = _there(farm, event.keys)
+    touched, others = _apart(touched, event.user)
     for instance in touched:
         key = instance.key
         instance.record.hold, instance.record.unread = Hold(event.user, now, event.message), ""
@@ -169,12 +188,32 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
         farm.settle(instance, now)
         if instance.record.leaving:
             unwant(farm, instance, now)
-    return Accepted(keys=tuple(instance.key for instance in touched), rejected=gone)
+    keys = tuple(instance.key for instance in touched)
+    return Accepted(keys=keys, rejected=(*gone, *others), dependents=_dependents(farm, {name for name, _ in keys}))
+
+
+def _dependents(farm: Farm, stopped: set[str]) -> tuple[str, ...]:
+    """The jobs that come after these, and those after them, which are not stopped."""
+    meant = set(stopped)
+    found: set[str] = set()
+    while True:
+        more = {job.name for job in farm.spec.jobs if job.name not in meant and meant.intersection(job.after)}
+        if not more:
+            return tuple(sorted(found))
+        meant |= more
+        found |= {name for name in more if farm.order.up.get(name)}
 
 
 def released(farm: Farm, event: events.Released, now: float) -> Accepted:
-    """Let these run again, at once."""
+    """Let these run again, at once; what somebody else has stopped only where that is said."""
     touched, gone = _there(farm, event.keys)
+    others: tuple[tuple[str, str, str], ...] = ()
+    if not event.everyones:
+        touched, others = _apart(touched, event.user)
+        if not touched:
+            job, host, why = others[0]
+            more = f", and {len(others) - 1} more" if len(others) > 1 else ""
+            raise Refused(f"{job}@{host} {why}{more}: `daqsched start --all` lets run what others have stopped, too")
     for instance in touched:
         key = instance.key
         record = instance.record
@@ -185,7 +224,25 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         farm.note(f"{instance}: started by {event.user}")
         farm.dirty[key] = None
         farm.settle(instance, now)
-    return Accepted(keys=tuple(instance.key for instance in touched), rejected=gone)
+    return Accepted(keys=tuple(instance.key for instance in touched), rejected=(*gone, *others))
+
+
+def held_by(hold: Hold) -> str:
+    """Whose it is: ``was stopped by alice: cabling``."""
+    return f"was stopped by {hold.user}{': ' + hold.message if hold.message else ''}"
+
+
+def _apart(instances: Iterable[Instance], user: str) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
+    """Those that nobody else has stopped, and the others with whose they are."""
+    free: list[Instance] = []
+    others: list[tuple[str, str, str]] = []
+    for instance in instances:
+        hold = instance.record.hold
+        if hold is None or hold.user == user:
+            free.append(instance)
+        else:
+            others.append((*instance.key, held_by(hold)))
+    return free, tuple(others)
 
 
 def _there(farm: Farm, keys: Iterable[Key]) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:

@@ -26,7 +26,19 @@ from daqsched.engine import (
 from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, Stories
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.durations import MeasuredDuration, MeasuredDurations
-from daqsched.engine.farm import ASIDE, ASK_S, BATCHES, BEFORE, CONFIRM_S, PACES, ROLLOUT, SILENCE_S, Farm, patience
+from daqsched.engine.farm import (
+    ASIDE,
+    ASK_S,
+    BATCHES,
+    BEFORE,
+    CONFIRM_S,
+    HOLDS,
+    PACES,
+    ROLLOUT,
+    SILENCE_S,
+    Farm,
+    patience,
+)
 from daqsched.engine.instance import Key
 from daqsched.engine.shown import reason_of, state_of
 from daqsched.engine.stop_order import LONGEST_S
@@ -67,6 +79,7 @@ class Engine(Farm):
         leases.restored(self, document(ASIDE))
         desired.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
         rollout_steps.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
+        desired.holds_restored(self, document(HOLDS))
         paces = document(PACES)
         if paces is not None:
             try:

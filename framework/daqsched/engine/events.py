@@ -174,6 +174,8 @@ class Released(msgspec.Struct, frozen=True, tag=True):
 
     keys: tuple[tuple[str, str], ...]
     user: str
+    #: Also what others have stopped.
+    everyones: bool = False
 
 
 class PreflightAsked(msgspec.Struct, frozen=True, tag=True):

@@ -28,7 +28,7 @@ from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
 from daqsched.merge import Desired
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, run_digests
-from daqsched.task import Aside, Record, Task
+from daqsched.task import Aside, Hold, Record, Task
 from daqsched_executor.contract import Exit
 
 #: How long the remains of an offer are not wanted: long, because the machines are for others, too; `Revive` cuts it short.
@@ -45,7 +45,9 @@ SILENCE_S = 5.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
-ROLLOUT, BATCHES, BEFORE, ASIDE, PACES = "rollout", "batches", "before", "aside", "paces"
+ROLLOUT, BATCHES, BEFORE, ASIDE, PACES, HOLDS = "rollout", "batches", "before", "aside", "paces", "holds"
+#: So many instances that are not in the farm are remembered as stopped by hand.
+MOST_HOLDS = 10_000
 
 #: The cause of what no event but a tick has led to.
 TIME = "time"
@@ -100,6 +102,8 @@ class Farm:
         self.superseded = Superseded()
         #: Hosts that someone set aside, and until when the first of them is.
         self.aside: dict[str, Aside] = {}
+        #: What was stopped by hand and is not in the farm now: it stays stopped when it comes back.
+        self.holds: dict[Key, Hold] = {}
         self.paces = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()
@@ -188,6 +192,11 @@ class Farm:
         """Forget it; it has no task and is not wanted any more."""
         self.set_behind(instance, 0)
         self.gone.setdefault(instance.key, instance.shown)
+        if instance.record.hold is not None:
+            self.holds[instance.key] = instance.record.hold
+            while len(self.holds) > MOST_HOLDS:
+                del self.holds[next(iter(self.holds))]
+            self.out.append(commands.SaveDocument(HOLDS))
         del self.instances[instance.key]
         self.dirty[instance.key] = None
         self.settle(instance, now)
@@ -327,6 +336,8 @@ class Farm:
             return encode(self.rolling.batches) if self.rolling.batches else None
         if name == BEFORE:
             return encode(self.rolling.before) if self.rolling.before is not None and self.rolling.active else None
+        if name == HOLDS:
+            return encode([(key, hold) for key, hold in self.holds.items()]) if self.holds else None
         if name == PACES:
             return encode(self.paces.known)
         assert name == ASIDE, f"there is no document {name!r}"

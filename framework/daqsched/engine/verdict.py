@@ -27,6 +27,8 @@ class Accepted(msgspec.Struct, frozen=True):
     keys: tuple[Key, ...] = ()
     #: Instances that were named and that it does not concern, each with the reason: (job, host, reason).
     rejected: tuple[tuple[str, str, str], ...] = ()
+    #: Jobs that depend on what was stopped, and are not stopped themselves.
+    dependents: tuple[str, ...] = ()
     #: The command that is run by hand.
     argv: tuple[str, ...] = ()
     #: Of an apply: tasks that end and do not come back, programs that are ended to be started anew (at once, or when their

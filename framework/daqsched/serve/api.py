@@ -170,18 +170,18 @@ class Api:
         return await self._ask(answer)
 
     async def stop(self, request: Request) -> Selected:
-        return await self._select(request, lambda keys, user, text: events.Held(keys, user, text))
+        return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message))
 
     async def start(self, request: Request) -> Selected:
-        return await self._select(request, lambda keys, user, text: events.Released(keys, user))
+        return await self._select(request, lambda keys, user, body: events.Released(keys, user, body.everyones))
 
     async def _select(
-        self, request: Request, event: Callable[[tuple[tuple[str, str], ...], str, str], events.Event]
+        self, request: Request, event: Callable[[tuple[tuple[str, str], ...], str, SelectRequest], events.Event]
     ) -> Selected:
         body = await body_of(request, SelectRequest)
         keys = await self._chosen(request, body.select)
-        accepted = await asyncio.wrap_future(self._daemon.request(event(keys, user_of(request), body.message)))
-        return Selected(len(accepted.keys))
+        accepted = await asyncio.wrap_future(self._daemon.request(event(keys, user_of(request), body)))
+        return Selected(len(accepted.keys), list(accepted.rejected), list(accepted.dependents))
 
     async def _chosen(self, request: Request, select: list[str]) -> tuple[tuple[str, str], ...]:
         if not select:
