@@ -537,11 +537,18 @@ class RandomFarm(RuleBasedStateMachine):
         rack=st.sampled_from(["r1", "r1", "r2"]),
         strategy=st.sampled_from(STRATEGIES),
         only=st.sampled_from([(), (), ("@h1",), ("b", "d@h2")]),
+        order=st.sampled_from([True, True, False]),
     )
     def apply(
-        self, chosen: set[int], release: str, rack: str, strategy: Optional[Strategy], only: tuple[str, ...]
+        self,
+        chosen: set[int],
+        release: str,
+        rack: str,
+        strategy: Optional[Strategy],
+        only: tuple[str, ...],
+        order: bool,
     ) -> None:
-        names = {self.specs[n].name for n in chosen}
+        names = {self.specs[n].name for n in chosen} if order else set()
         meant, engine = selection(only), self.world.engine
         others = {
             key: (one.digest, bool(one.ending))

@@ -280,6 +280,31 @@ def test_what_others_come_after_ends_last() -> None:
     assert [c.task_id for c in of(world.done, commands.Kill)] == [monitor, readout]
 
 
+@pytest.mark.parametrize("loses", ["while it runs", "in the change that ends it", "while it ends"])
+def test_a_job_waits_for_no_dependent_that_is_one_no_more(loses: str) -> None:
+    """It was one in an end before; an order that somebody took out of the file holds nothing up."""
+    world = farm(after=True)
+    keys = (("readout", "hlt02"), ("monitor", "hlt02"))
+    world.say(events.Held(keys, "bob"))
+    turn(world)
+    turn(world)
+    world.say(events.Released(keys, "bob"))
+    for _ in range(3):
+        turn(world)
+    monitor, readout = world.task_of("monitor", "hlt02"), world.task_of("readout", "hlt02")
+    if loses == "while it ends":
+        world.say(events.Held(keys, "bob"))
+    free = [
+        job(one.name, one.hosts[0], release="r2" if loses == "in the change that ends it" else one.release)
+        for one in world.engine.spec.jobs
+    ]
+    world.apply(*free)
+    if loses == "while it runs":
+        world.say(events.Held(keys, "bob"))
+    world.report(monitor, "TASK_KILLED")
+    assert readout in [c.task_id for c in of(world.done, commands.Kill)]
+
+
 def test_who_is_not_to_end_or_can_not_answer_holds_up_no_end() -> None:
     """Nor does anybody for longer than five minutes."""
     world = farm(after=True)

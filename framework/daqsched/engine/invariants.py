@@ -29,6 +29,10 @@ def check(farm: Farm) -> None:
         up = instance.host in farm.order.up.get(instance.name, ())
         assert up == instance.up, f"{instance}: up is {up}"
         assert task is None or bool(instance.ending) or not farm.must_stop(instance), f"{instance} runs on"
+        waits_to_end = task is not None and bool(instance.ending) and not task.killed and bool(farm.last)
+        assert not waits_to_end or farm.ends.awaited(instance, farm.order.wanted), (
+            f"{instance} is to end, and nobody tells it"
+        )
         behind = instance.host in farm.mixed.get(instance.name, ()) and key not in farm.left_out
         assert behind == bool(instance.record.behind), f"{instance}: behind is {behind}"
         if instance.job is not None and not (behind or instance.record.borrow or instance.record.leaving):

@@ -85,10 +85,15 @@ class StopOrder:
         for name in sorted(self._later.get(instance.name, ())):
             others = self._ending.get(name, {})
             there = others.get(instance.host)
-            if there is not None and not there.lost:
+            if there is not None and _waits(there, instance.name):
                 return str(there)
             mine, wanted = self._ending[instance.name], hosts_of.get(instance.name, {})
             for host, other in others.items():
-                if host not in mine and host not in wanted and not other.lost:
+                if host not in mine and host not in wanted and _waits(other, instance.name):
                     return str(other)
         return ""
+
+
+def _waits(other: Instance, job: str) -> bool:
+    """Whether its end is waited for by this job: of those that were dependents at an end before, some are no more."""
+    return job in other.after and not other.lost
