@@ -28,6 +28,31 @@ def selection(words: Iterable[str]) -> Chosen:
     return chosen.everything if not chosen.words else chosen
 
 
+class Idle:
+    """Which of the words have fitted nothing so far: one that fits nothing is a mistake, whatever the others fit."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        # names are found at once: there may be as many as instances
+        self._names: set[str] = set()
+        self._others: dict[str, Chosen] = {}
+        for word in words:
+            if any(mark in word for mark in "*?["):
+                self._others[word] = selection([word])
+            else:
+                self._names.add(word)
+
+    def see(self, job: str, host: str) -> None:
+        """One that any of the words fits."""
+        self._names.difference_update((job, f"@{host}", f"{job}@{host}"))
+        for word in [word for word, fits in self._others.items() if fits(job, host)]:
+            del self._others[word]
+
+    @property
+    def words(self) -> list[str]:
+        """Those."""
+        return [*sorted(self._names), *self._others]
+
+
 class _Selection:
     def __init__(self) -> None:
         self.words = self._wild = self._named = 0
@@ -59,6 +84,10 @@ class _Selection:
         job, _, host = word.partition("@")
         if not job and not host:
             raise UserError(f"{word!r} selects nothing: write JOB, JOB@HOST or @HOST, for example 'readout@hlt[01-10]'")
+        if "@" in word and not host:
+            raise UserError(
+                f"{word!r} names no host after the @: write {job!r} for all of its hosts (is a variable empty?)"
+            )
         if any(mark in job for mark in "*?") and job != "*":
             hosts = _Hosts()
             self._by_pattern.append((self._pattern(job), hosts))

@@ -97,11 +97,26 @@ def test_a_farm_is_not_emptied_by_mistake(serve: Serve) -> None:
 def test_stop_and_start_say_how_many_they_meant(serve: Serve) -> None:
     """And a selection that fits nothing is a mistake."""
     serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"),)))
-    assert serve.client.stop(["readout@h[1-2]"], "look") == 2
+    assert serve.client.stop(["readout@h[1-2]"], "look").count == 2
     assert sorted(row.state for row in serve.client.status().rows) == ["STOPPED", "STOPPED", "WAITING"]
-    assert serve.client.start(["*"]) == 3
+    assert serve.client.start(["*"]).count == 3
     with pytest.raises(UserError, match="no job matches nothing"):
         serve.client.stop(["nothing"])
+
+
+def test_a_word_that_matches_nothing_is_a_mistake_whatever_the_others_match(serve: Serve) -> None:
+    """Of each change that takes a selection; nothing is done then."""
+    serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"),)))
+    client = serve.client
+    changes = [client.stop, client.start, lambda words: client.order(words, "retry")]
+    for change in changes:
+        for words in (["readout@h1", "@h4"], ["readout", "read_out@h*"], ["readout@h[1-2]", "readout@h[4-5]"]):
+            with pytest.raises(UserError, match="matches nothing") as caught:
+                change(words)
+            assert words[1] in str(caught.value) and words[0] not in str(caught.value)
+        with pytest.raises(UserError, match="is a variable empty"):
+            change(["readout@"])
+    assert {row.state for row in client.status().rows} == {"WAITING"}
 
 
 def test_an_order_says_whom_it_went_to_and_whom_not(serve: Serve) -> None:

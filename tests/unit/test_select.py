@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daqsched.errors import UserError
-from daqsched.select import selection
+from daqsched.select import Idle, selection
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,17 @@ def test_a_word_means_what_it_says(words: list[str], yes: list, no: list) -> Non
     assert all(chosen(*key) for key in yes) and not any(chosen(*key) for key in no)
 
 
-@pytest.mark.parametrize("word", ["@", "a@h[3-1]", "a@h[x]"])
+@given(st.lists(st.sampled_from(["a", "b", "@h1", "b@h2", "a*", "@h[2-3]", "c@h?"]), min_size=1, unique=True))
+def test_a_word_is_idle_where_it_alone_would_choose_nothing(words: list[str]) -> None:
+    """Names, ranges and patterns alike."""
+    keys = [("a", "h1"), ("ab", "h2"), ("b", "h2")]
+    idle, chosen = Idle(words), selection(words)
+    for key in filter(lambda key: chosen(*key), keys):
+        idle.see(*key)
+    assert set(idle.words) == {word for word in words if not any(selection([word])(*key) for key in keys)}
+
+
+@pytest.mark.parametrize("word", ["@", "a@", "*@", "a@h[3-1]", "a@h[x]"])
 def test_a_word_that_can_not_be_read_is_refused(word: str) -> None:
     """A stop of the wrong thing is worse than none."""
     with pytest.raises(UserError):

@@ -187,7 +187,7 @@ class Api:
         if not select:
             raise UserError("nothing is selected: name jobs, or '*' for all")
         known = await self._ask(lambda engine, now: tuple(engine.instances))
-        keys = await chosen_of(self._choosing, whose(request), select, known)
+        keys = await chosen_of(self._choosing, whose(request), select, known, each=True)
         if not keys:
             raise UserError(f"no job matches {some(select, ' ')}: `daqsched status` lists them")
         return keys

@@ -28,7 +28,7 @@ from daqsched.protocol import (
     RolloutAnswer,
     SteerRequest,
 )
-from daqsched.select import selection
+from daqsched.select import Idle, selection
 from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answering, user_of, whose
@@ -42,12 +42,22 @@ Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 MOST_LAGGING = 50
 
 
-async def chosen_of(choosing: Planning, caller: Hashable, words: Sequence[str], keys: Iterable[Key]) -> tuple[Key, ...]:
-    """Those that the words mean."""
+async def chosen_of(
+    choosing: Planning, caller: Hashable, words: Sequence[str], keys: Iterable[Key], each: bool = False
+) -> tuple[Key, ...]:
+    """Those that the words mean; where ``each`` of them has to mean something, raises `UserError` if only some do."""
 
     def work(deadline: Deadline) -> tuple[Key, ...]:
-        chosen = selection(words)
-        return tuple(key for key in deadline.each(keys) if chosen(*key))
+        chosen, idle = selection(words), Idle(words if each else ())
+        found: list[Key] = []
+        for key in deadline.each(keys):
+            if chosen(*key):
+                if each:
+                    idle.see(*key)
+                found.append(key)
+        if found and idle.words:
+            raise UserError(f"nothing was done: of these words {some(idle.words, ' ')} matches nothing")
+        return tuple(found)
 
     return await choosing.do(caller, work)
 
@@ -105,7 +115,7 @@ class Operations:
         running = await self._ask(
             lambda engine, now: [key for key, one in engine.instances.items() if one.record.task is not None]
         )
-        keys = await chosen_of(self._choosing, whose(request), body.select, running)
+        keys = await chosen_of(self._choosing, whose(request), body.select, running, each=True)
         if not keys:
             raise UserError(f"nothing that runs matches {some(body.select, ' ')}: `daqsched status` lists what does")
         await self._request(events.RestartAsked(keys, user_of(request), body.message, body.strategy))
