@@ -277,7 +277,7 @@ def test_a_chronicle_that_is_damaged_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "chronicle.sqlite"
     Chronicle(path, engine, 1.0).close(1.0)
     with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("INSERT INTO change VALUES ('a', 'h', 1.0, 'NOTHING', x'ff', 'r', 1)")
+        db.execute("INSERT INTO change VALUES ('a', 'h', 1.0, 0, 'NOTHING', x'ff', 'r', 1)")
         db.commit()
     chronicle = Chronicle(path, engine, 2.0)
     with pytest.raises(DaqschedError, match="can't be read"):

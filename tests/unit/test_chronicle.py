@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 from builders import World, job
 from daqsched.engine import events
-from daqsched.serve.chronicle import Chronicle
+from daqsched.serve.chronicle import Chronicle, remembers
 
 
 def states(chronicle: Chronicle, time: float) -> tuple[dict[str, str], str]:
     rows, doubt = chronicle.at(time)
     return {f"{row.job}@{row.host}": row.state for row in rows}, doubt
+
+
+KEY = ("readout", "hlt01")
+
+#: The tables of before a line had its place among those of one time.
+FORMER = """
+CREATE TABLE change (
+    job TEXT NOT NULL, host TEXT NOT NULL, time REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+    release TEXT NOT NULL, pid INTEGER NOT NULL, PRIMARY KEY (job, host, time)) WITHOUT ROWID;
+CREATE INDEX by_time ON change (time);
+CREATE TABLE term (began REAL PRIMARY KEY, ended REAL NOT NULL);
+CREATE TABLE place (name TEXT PRIMARY KEY);
+"""
+
+
+def report(world: World, state: str) -> None:
+    world.report(world.task_of("readout"), state)
+
+
+def lines(path: Path, host: str = "hlt01") -> list[tuple[float, str]]:
+    """What is written of an instance, in its order."""
+    with contextlib.closing(sqlite3.connect(str(path))) as db:
+        order = "SELECT time, state FROM change WHERE host = ? ORDER BY time, nth"
+        return db.execute(order, (host,)).fetchall()
 
 
 def follow(world: World, chronicle: Chronicle) -> None:
@@ -47,6 +73,48 @@ def test_it_tells_how_it_was(tmp_path: Path) -> None:
     follow(world, chronicle)
     assert states(chronicle, 3500.0)[0] == {}
     chronicle.close(world.now)
+
+
+def test_changes_of_one_instance_at_one_time_are_all_there_in_their_order(tmp_path: Path) -> None:
+    """One round may lead to some, and so may two that have the same time; the last one is how it was then."""
+    world = World()
+    world.start(job())
+    chronicle = Chronicle(tmp_path / "c.sqlite", world.engine, world.now)
+    world.now = 2000.0
+    world.changes.clear()
+    report(world, "TASK_UNREACHABLE")
+    report(world, "TASK_RUNNING")
+    follow(world, chronicle)
+    report(world, "TASK_UNREACHABLE")
+    world.say(events.Held((KEY,), "eve", "cabling"))
+    report(world, "TASK_KILLED")
+    follow(world, chronicle)
+    written = ["UNREACHABLE", "RUNNING", "UNREACHABLE", "STOPPED"]
+    assert lines(tmp_path / "c.sqlite")[-4:] == [(2000.0, state) for state in written]
+    assert states(chronicle, 2000.0) == states(chronicle, 2500.0) == ({"readout@hlt01": "STOPPED"}, "")
+    assert states(chronicle, 1999.0) == ({"readout@hlt01": "RUNNING"}, "")
+    chronicle.close(world.now)
+
+
+def test_a_file_from_before_is_read_on_and_written_on(tmp_path: Path) -> None:
+    """Its lines had no place among those of one time."""
+    path = tmp_path / "c.sqlite"
+    with contextlib.closing(sqlite3.connect(str(path), isolation_level=None)) as db:
+        db.executescript(FORMER)
+        rows = [("readout", f"hlt{at:02d}", 900.0 + at, "RUNNING", "", "r1", 7) for at in range(1, 4)]
+        rows.append(("readout", "hlt01", 950.0, "UNREACHABLE", "hlt01 stopped answering the master", "r1", 0))
+        db.executemany("INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        db.execute("INSERT INTO term VALUES (900, 990)")
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]"))
+    for began in (2000.0, 3000.0):  # the second time it is of the new form
+        world.now = began
+        chronicle = Chronicle(path, world.engine, began, "zk://h:1/a")
+        assert states(chronicle, 920.0) == ({f"readout@hlt0{at}": "RUNNING" for at in (1, 2, 3)}, "")
+        assert states(chronicle, 960.0)[0]["readout@hlt01"] == "UNREACHABLE"
+        assert states(chronicle, began)[0] == {"readout@hlt01": "RUNNING", "readout@hlt02": "RUNNING"}
+        chronicle.close(began)
+    assert remembers(path, "zk://h:1/a") and not remembers(path, "zk://h:1/b")
 
 
 def test_it_says_where_it_does_not_know(tmp_path: Path) -> None:

@@ -34,13 +34,25 @@ PRUNE_S, ALIVE_S = 3600.0, 60.0
 #: After how long that is tried again where it failed.
 AGAIN_S = 10.0
 
+#: ``nth``: of several changes of an instance at one time, as one round may lead to, the last one has the highest.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS change (
-    job TEXT NOT NULL, host TEXT NOT NULL, time REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
-    release TEXT NOT NULL, pid INTEGER NOT NULL, PRIMARY KEY (job, host, time)) WITHOUT ROWID;
+    job TEXT NOT NULL, host TEXT NOT NULL, time REAL NOT NULL, nth INTEGER NOT NULL, state TEXT NOT NULL,
+    reason TEXT NOT NULL, release TEXT NOT NULL, pid INTEGER NOT NULL, PRIMARY KEY (job, host, time, nth)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON change (time);
 CREATE TABLE IF NOT EXISTS term (began REAL PRIMARY KEY, ended REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS place (name TEXT PRIMARY KEY);
+"""
+
+#: Of a file from before there was ``nth``.
+_RENEW = f"""
+BEGIN;
+ALTER TABLE change RENAME TO former;
+DROP INDEX IF EXISTS by_time;
+{_TABLES}
+INSERT INTO change SELECT job, host, time, 0, state, reason, release, pid FROM former;
+DROP TABLE former;
+COMMIT;
 """
 
 
@@ -58,6 +70,11 @@ def remembers(path: Path, place: str = "") -> bool:
             return db.execute("SELECT 1 FROM change LIMIT 1").fetchone() is not None
     except sqlite3.Error:
         return True
+
+
+def _is_former(db: sqlite3.Connection) -> bool:
+    columns = [name for _, name, *_ in db.execute("PRAGMA table_info(change)")]
+    return bool(columns) and "nth" not in columns
 
 
 def _row(
@@ -88,7 +105,7 @@ class Chronicle:
             self._db = sqlite3.connect(str(path), isolation_level=None, timeout=1.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = OFF")
-            self._db.executescript(_TABLES)
+            self._db.executescript(_RENEW if _is_former(self._db) else _TABLES)
             self._db.execute("INSERT OR REPLACE INTO term VALUES (?, ?)", (now, now))
             if place:
                 self._db.execute("INSERT OR IGNORE INTO place VALUES (?)", (place,))
@@ -116,7 +133,6 @@ class Chronicle:
             return
         try:
             if not self._missed:
-                # two changes of one instance in one round: what it has come to, and what it was in between
                 self._write([_row(engine, change.key, change.at, change) for change in changes])
             elif not 0 <= now - self._missed < AGAIN_S:
                 self._catch_up(engine, now)
@@ -139,7 +155,7 @@ class Chronicle:
         assert self._db is not None, "looked at by who calls"
         if rows:
             self._db.execute("BEGIN")
-            self._db.executemany("INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany(_WRITE, [(*row, *row[:3]) for row in rows])
             self._db.execute("COMMIT")
 
     def at(self, time: float) -> tuple[list[Row], str]:
@@ -177,11 +193,16 @@ class Chronicle:
             self._db = None
 
 
+_WRITE = """
+INSERT INTO change SELECT ?, ?, ?, coalesce(max(nth) + 1, 0), ?, ?, ?, ?
+FROM change WHERE job = ? AND host = ? AND time = ?
+"""
+# columns beside a max() are those of its row: https://www.sqlite.org/lang_select.html#bareagg
 _THEN = """
-SELECT c.job AS job, c.host AS host, c.time AS time, c.state AS state, c.reason AS reason, c.release AS release, c.pid AS pid
-FROM change c JOIN (
-    SELECT job, host, max(time) AS last FROM change WHERE time <= ? GROUP BY job, host) l
-ON c.job = l.job AND c.host = l.host AND c.time = l.last
+SELECT job, host, time, state, reason, release, pid FROM (
+    SELECT c.job, c.host, c.time, c.state, c.reason, c.release, c.pid, max(c.nth) FROM change c JOIN (
+        SELECT job, host, max(time) AS last FROM change WHERE time <= ? GROUP BY job, host) l
+    ON c.job = l.job AND c.host = l.host AND c.time = l.last GROUP BY c.job, c.host)
 """
 _LAST = f"SELECT job, host, state FROM ({_THEN})"
 _PRUNE = """
