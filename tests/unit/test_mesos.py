@@ -75,6 +75,17 @@ def test_scalars_of_an_offer_are_added_up_and_both_names_are_kept() -> None:
     assert (offer.cpus, offer.mem, offer.disk) == (4.0, 128.0, 0.0)
 
 
+def test_an_offer_is_summed_up_from_what_it_has_and_lets_that_go() -> None:
+    """What a master calls a sum is none of ours; and ten thousand offers are not kept twice."""
+    lie = {"id": "x", "agent_id": "x", "names": ["x"], "cpus": 99, "mem": 99, "disk": 99}
+    raw = {"id": {"value": "o"}, "agent_id": {"value": "a"}, "hostname": "h", "resources": [scalar("cpus", 4)]}
+    raw["attributes"] = [{"name": "slot", "type": "SCALAR", "scalar": {"value": 7}}]
+    event, why = event_of(json.dumps({"type": "OFFERS", "offers": {"offers": [{**raw, "summed_up": lie}]}}))
+    (found,) = event["offers"]["offers"]
+    assert offer_of(found) == events.Offer("o", "a", ("h",), 4.0, 0.0, 0.0, (), {"slot": ("7",)}) and not why
+    assert (found.resources, found.attributes) == ((), ())
+
+
 def test_a_status_update_says_who_speaks() -> None:
     """Only an executor knows how its program is."""
     status = {"task_id": {"value": "t"}, "state": "TASK_RUNNING", "data": b64encode(b"{}").decode(), "uuid": "u"}

@@ -16,8 +16,9 @@ from daqsched_executor.contract import OperatorCommand
 Attributes = Mapping[str, tuple[str, ...]]
 
 
-class Offer(msgspec.Struct, frozen=True):
-    """What an agent has to give now. Nothing of Mesos' own types is left in it."""
+class Offer(msgspec.Struct, frozen=True, gc=False):
+    """What an agent has to give now. Nothing of Mesos' own types is left in it, and nothing that the garbage collector would
+    have to look for: ten thousand come at once."""
 
     id: str
     agent_id: str

@@ -21,10 +21,15 @@ from daqsched.task import Task
 def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
     """Use each offer for what waits on its host; the cost is that of those that wait there."""
     declined = []
+    found_anywhere = bool(farm.by_attribute)
+    waiting, lost, found, asked = farm.waiting, farm.lost, farm.found, farm.preflights.waiting
     for offer in event.offers:
+        # most offers of a large farm are for nobody
+        useful = found_anywhere
         for name in offer.names:
             farm.seen[name] = now
-        if not _useful(farm, offer):
+            useful = useful or name in waiting or name in lost or name in found or name in asked
+        if not useful:
             declined.append(offer.id)
             farm.machines[offer.names[0]] = offer.attributes
             continue
@@ -56,16 +61,6 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
             declined.append(offer.id)
     if declined:
         farm.out.append(commands.Decline(tuple(declined), REFUSE_S))
-
-
-def _useful(farm: Farm, offer: events.Offer) -> bool:
-    """Whether anything waits for this machine, or may come to it: most offers of a large farm are for nobody."""
-    if farm.by_attribute:
-        return True
-    return any(
-        name in farm.waiting or name in farm.lost or name in farm.found or name in farm.preflights.waiting
-        for name in offer.names
-    )
 
 
 def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: float) -> None:
