@@ -12,6 +12,7 @@ from daqsched.errors import JobError
 from daqsched.limits import shown
 from daqsched.spec import CheckSpec, ForwarderSpec, JobSpec
 from daqsched_executor.contract import FORWARDING_VARIABLE, Check, Payload
+from daqsched_executor.contract.checks import FILLED_IN
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NO_PORTS: Mapping[str, int] = {}
@@ -106,8 +107,10 @@ def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _N
 
 
 def _check(check: CheckSpec, one: Callable[[str, str], str]) -> Check:
+    def filled(value: object) -> object:
+        return tuple(one(text, "check") for text in value) if isinstance(value, tuple) else one(str(value), "check")
+
     values = msgspec.structs.asdict(check)
-    values["argv"] = tuple(one(text, "check") for text in check.argv)
-    values.update({field: one(getattr(check, field), "check") for field in ("path", "address")})
-    values["port"] = int(one(str(check.port), "check"))
+    values.update({field: filled(values[field]) for field in FILLED_IN})
+    values["port"] = int(values["port"])
     return Check(**values)

@@ -24,7 +24,7 @@ PURE = {
     / "engine": "__init__ applying backoff causes changes clock_shifts commands demand desired durations engine events farm"
     " incidents instance invariants leases machine match offers operator_commands preflight_state preflight_steps"
     " reconciling rollout_state rollout_steps shown start_order stop_order superseded tasks verdict",
-    FRAMEWORK / "jobfile": "__init__ checks conflicts convert differences job parts rules variables",
+    FRAMEWORK / "jobfile": "__init__ check_rules checks conflicts convert differences job parts rules variables",
     FRAMEWORK
     / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines query retention time_bisect",
     FRAMEWORK / "terminal": "__init__ heat",
@@ -35,7 +35,7 @@ PURE = {
     FRAMEWORK / "serve": "connection_budget peer_token",
     EXECUTOR / "container": "frames spec",
     EXECUTOR
-    / "contract": "__init__ fingerprint foreign forwarding forwarding_rules job levels report stream sysctl template wire",
+    / "contract": "__init__ checks fingerprint foreign forwarding forwarding_rules job levels report stream sysctl template wire",
     EXECUTOR / "life": "check_words checks commands ending events health hooks lifecycle notify"
     " operator_commands outbox started starting state stopping survey tail words",
     EXECUTOR / "forward" / "disk": "__init__ fair_share",

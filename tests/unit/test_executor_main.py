@@ -67,7 +67,8 @@ def test_run_imports_only_what_it_needs() -> None:
         name for name in loaded if name.startswith(("daqsched_executor.forward", "daqsched_executor.container"))
     ]
     for_some_jobs = (
-        "life.checks life.health life.check_words life.notify run.checks run.port_probe run.notify run.side_commands"
+        "life.checks life.health life.check_words life.notify run.checks run.probes run.port_probe run.output_probe"
+        " run.notify run.side_commands"
     )
     assert not loaded & {f"daqsched_executor.{name}" for name in for_some_jobs.split()}
 

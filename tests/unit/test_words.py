@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import daqsched
 from daqsched import (
     CommandCheck,
     Container,
@@ -21,7 +22,7 @@ from daqsched import (
 )
 from daqsched.errors import JobError
 from daqsched.fill import payload
-from daqsched.jobfile.checks import Check
+from daqsched.jobfile.checks import CHECK_WORDS, Check
 from daqsched.jobfile.conflicts import check
 from daqsched.spec import CheckSpec, Spec, decode, encode
 from daqsched_executor import contract
@@ -93,8 +94,11 @@ def test_each_check_becomes_the_contract_s_check_of_its_kind() -> None:
 
 def test_there_is_a_word_for_each_kind_of_check_and_the_spec_has_the_contract_s_fields() -> None:
     """Where the contract gains a kind or a field, this says so."""
-    assert {kind.kind for kind in Check.__subclasses__()} == set(contract.CHECK_KINDS)
-    assert all(kind.name == kind.kind for kind in Check.__subclasses__())
+    assert list(CHECK_WORDS) == list(contract.CHECK_TYPES) and set(CHECK_WORDS.values()) == {
+        word for word in Check.__subclasses__() if word.__module__.startswith("daqsched.")
+    }
+    assert all(word.name == word.kind == kind for kind, word in CHECK_WORDS.items())
+    assert all(getattr(daqsched, word.__name__) is word for word in CHECK_WORDS.values())
     theirs = {name: field.default for name, field in contract.Check.__dataclass_fields__.items()}
     ours = {name: getattr(CheckSpec(kind="", name=""), name) for name in CheckSpec.__struct_fields__}
     assert {**theirs, "kind": "", "name": ""} == ours

@@ -6,7 +6,7 @@ stay small: values travel as JSON and are read back by `Payload.from_json` and i
 not know (a newer framework may talk to an older executor) and refuse a version that is newer than `VERSION` (fail
 closed, see `ContractError`).
 
-`job` is what an executor is handed, `report` what it says, `stream` the registration of its lines, `forwarding` what
+`job` is what an executor is handed, with `checks`, `report` what it says, `stream` the registration of its lines, `forwarding` what
 a forwarder is told (`forwarding_rules`); `wire` makes JSON of all of it. How lines are stored: `template`, `levels`,
 `fingerprint`; how Elasticsearch is asked: `access`. `foreign` makes others' text fit to be shown, `sysctl` is what a
 kernel should refuse.
@@ -16,15 +16,13 @@ Units: durations are seconds as float and end in ``_s``; points in time are seco
 
 from typing import TYPE_CHECKING
 
+from daqsched_executor.contract.checks import CHECK_TYPES, UNHEALTHY_WORDS, Check
 from daqsched_executor.contract.job import (
-    CHECK_KINDS,
     FILE,
     FORWARDER,
     OUTPUTS,
     PIPE,
     RESTART_POLICIES,
-    UNHEALTHY_WORDS,
-    Check,
     Container,
     Payload,
     Probe,
@@ -79,7 +77,7 @@ else:
 
 __all__ = [
     "ACTIVITIES",
-    "CHECK_KINDS",
+    "CHECK_TYPES",
     "EXECUTOR",
     "FILE",
     "FORWARDER",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
-from daqsched_executor.contract.wire import VERSION, build, dump, freeze, load
+from daqsched_executor.contract.checks import CHECK_TYPES, Check
+from daqsched_executor.contract.wire import VERSION, ContractError, build, dump, freeze, load
 
 #: The job that the framework adds on every host for the lines of all others; no job file can name it.
 FORWARDER = "daqsched-forward"
@@ -63,52 +64,6 @@ class Stop:
         """How long all of this may take."""
         hooks = bool(self.before) + bool(self.after)
         return self.grace_s + (self.second_grace_s if self.second_signal else 0.0) + hooks * self.hook_timeout_s
-
-
-#: The ways to see whether a program is well; see `Check`.
-CHECK_KINDS = ("command", "tcp", "http", "output", "file", "heartbeat")
-#: What an unhealthy program leads to: a restart under the rules of `Restart`, or a report only.
-UNHEALTHY_WORDS = ("restart", "notify")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One way to see that a program is alive; fields that a kind does not need stay as they are.
-
-    =========  ==============================================================================================
-    command    ``argv`` exits with 0; its last line is the reason where it does not
-    tcp        ``address``:``port`` takes a connection
-    http       GET ``path`` there answers with a status from 200 to 399
-    output     the program printed a line within ``silence_s`` (one that ``pattern`` is found in, if there is one)
-    file       ``path`` was changed within ``silence_s``
-    heartbeat  the program sent READY=1 once, then WATCHDOG=1 within ``silence_s`` (0: as often as it likes), by the
-               protocol of sd_notify(3)
-    =========  ==============================================================================================
-
-    The first three are asked every ``interval_s`` (until the first success sooner: after 0.2 s, 0.4 s, ...) and must answer
-    within ``timeout_s``; ``file`` is looked at as often, or four times in ``silence_s``.
-    A program is *ready* when each of its checks has passed once. Failures count from ``grace_s`` after its start, or
-    from the first success if that is earlier; ``failures`` in a row (for silence, and a heartbeat: the first one)
-    make it unhealthy.
-    """
-
-    kind: str
-    #: How people call it; unique within the job.
-    name: str
-    argv: tuple[str, ...] = ()
-    address: str = "127.0.0.1"
-    port: int = 0
-    path: str = ""
-    #: `STDOUT` or `STDERR`; empty: both.
-    stream: str = ""
-    #: A regular expression (Python's), searched in each line's bytes.
-    pattern: str = ""
-    silence_s: float = 0.0
-    grace_s: float = 30.0
-    interval_s: float = 10.0
-    timeout_s: float = 5.0
-    failures: int = 3
-    unhealthy: str = "restart"
 
 
 @dataclass(frozen=True)
@@ -197,11 +152,18 @@ class Payload:
         raw = load(data, "the task's payload")
         raw["restart"] = build(Restart, raw.get("restart", {}), "restart")
         raw["stop"] = build(Stop, raw.get("stop", {}), "stop")
-        raw["checks"] = [build(Check, check, "a check") for check in raw.get("checks", ())]
+        raw["checks"] = [_check(check) for check in raw.get("checks", ())]
         raw["actions"] = {name: freeze(argv) for name, argv in raw.get("actions", {}).items()}
         if raw.get("container") is not None:
             raw["container"] = build(Container, raw["container"], "container")
         return build(cls, raw, "the task's payload")
+
+
+def _check(raw: Mapping[str, Any]) -> Check:
+    check = build(Check, raw, "a check")
+    if check.kind not in CHECK_TYPES:
+        raise ContractError(f"a check of kind {check.kind!r} is unknown here: install the newer one")
+    return check
 
 
 @dataclass(frozen=True)

@@ -4,50 +4,25 @@ from __future__ import annotations
 
 from daqsched_executor.contract import Check, duration
 
-#: What has not happened yet, by the kind of check: completes "http ...".
-_NOT_YET = {
-    "command": "has not succeeded",
-    "tcp": "takes no connection",
-    "http": "has not answered",
-    "output": "has printed nothing",
-    "file": "was not written",
-    "heartbeat": "has not sent READY=1",
-}
-
 
 def not_ready(pid: int, waiting: list[tuple[Check, str]]) -> str:
     """``pid 4711 started, not ready yet: http has not answered``; the reason of the last attempt where there is one."""
-    parts = []
-    for check, problem in waiting:
-        what = _NOT_YET[check.kind]
-        if check.kind == "output" and check.pattern:
-            what = f"has printed no line with {check.pattern!r}"
-        parts.append(f"{check.name} {what}" + (f" ({problem})" if problem else ""))
+    parts = [
+        f"{check.name} {check.type.not_yet(check)}" + (f" ({problem})" if problem else "") for check, problem in waiting
+    ]
     return f"pid {pid} started, not ready yet: {'; '.join(parts)}"
 
 
 def no_answer(check: Check) -> str:
     """A check that took too long."""
-    where = {"file": f"{check.path} does", "tcp": f"{place(check)} does", "http": f"{place(check)} does"}
-    hint = " (does its file system hang?)" if check.kind == "file" else ""
-    return f"{where.get(check.kind, 'it does')} not answer within {duration(check.timeout_s)}{hint}"
-
-
-def place(check: Check) -> str:
-    """``127.0.0.1:8080``."""
-    return f"[{check.address}]:{check.port}" if ":" in check.address else f"{check.address}:{check.port}"
+    hint = f" ({check.type.hint})" if check.type.hint else ""
+    return f"{check.type.who(check)} does not answer within {duration(check.timeout_s)}{hint}"
 
 
 def silent(check: Check, passed: bool, silence_s: float, problem: str) -> str:
     """What did not come in time; ``passed``: it came before."""
-    if check.kind == "heartbeat":
-        what = f"no WATCHDOG=1 for {duration(silence_s)}" if passed else f"no READY=1 within {duration(silence_s)}"
-    elif check.kind == "file":
-        what = f"{check.path} unchanged for {duration(silence_s)}"
-    elif check.pattern:
-        what = f"no line with {check.pattern!r} for {duration(silence_s)}"
-    else:
-        what = f"nothing printed for {duration(silence_s)}"
+    assert check.type.silence is not None, "a check that is asked does not wait for a sign of life"
+    what = check.type.silence(check, passed, duration(silence_s))
     return f"{what} ({problem})" if problem else what
 
 

@@ -3,9 +3,7 @@
 What the checks promise stands at `contract.Check`. `begin` is called when the program has started; `State.deadline` is,
 while it runs, when the next check has something due. A job without checks never comes here.
 
-``command``, ``tcp`` and ``http`` pass or fail with each answer. The others (`_SILENT`) wait for a sign of life: they
-pass with a sign, and fail when none came for too long; ``output`` and ``file`` (`_LOOKED`) look for theirs now and then,
-and always once more before they call it silence.
+How one is judged follows from `CheckType.way`; nothing here knows a type by its name.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from dataclasses import replace
 from typing import List, Tuple
 
 from daqsched_executor.contract import Check, OperatorCommand, Payload, duration
+from daqsched_executor.contract.checks import ASKED, HEARD, LOOKED
 from daqsched_executor.life import check_words, words
 from daqsched_executor.life.commands import Ask, Command, EndAsk, Say, Tell
 from daqsched_executor.life.events import TASK_RUNNING, TASK_STARTING, Answered, Moment, Notified, Ticked
@@ -21,14 +20,10 @@ from daqsched_executor.life.health import FIRST_ASK_S, Health, Pulse, Snooze
 from daqsched_executor.life.state import RUNNING, State, lacks, report_of, retell
 from daqsched_executor.life.stopping import end_to_restart
 
-_LOOKED, _SILENT = ("output", "file"), ("output", "file", "heartbeat")
-
 #: A silence is looked into so often within ``silence_s``, but not more often than this, and at least every interval.
 LOOKS, LOOK_S = 4.0, 0.2
 #: With a pattern at least so often: only so much of what was printed since the last look is searched.
 PATTERN_LOOK_S = 1.0
-#: What ends a command at its time limit needs a moment, and 5 s where the command hangs in the kernel.
-COMMAND_MARGIN_S = 8.0
 #: The times of files are taken from a clock that is behind by as much.
 CLOCK_S = 0.02
 #: A change of words alone (STATUS=, another reason of the same failure) is told at most so often.
@@ -52,9 +47,10 @@ def begin(state: State, now: Moment) -> Step:
     assert state.payload is not None
     pulses = []
     for check in state.payload.checks:
-        due = None if check.kind == "heartbeat" else now.mono + _pause(check, FIRST_ASK_S)
-        silent_s = check.grace_s if check.kind == "heartbeat" else max(check.grace_s, check.silence_s)
-        silent_at = now.mono + silent_s if check.kind in _SILENT else None
+        way = check.type.way
+        due = None if way == HEARD else now.mono + _pause(check, FIRST_ASK_S)
+        silent_s = check.grace_s if way == HEARD else max(check.grace_s, check.silence_s)
+        silent_at = None if way == ASKED else now.mono + silent_s
         pulses.append(Pulse(due=due, silent_at=silent_at, silence_s=silent_s))
     return _settle(replace(state, health=Health(tuple(pulses))), [], now)
 
@@ -69,13 +65,12 @@ def time_passed(state: State, event: Ticked, now: Moment) -> Step:
             if now.mono >= pulse.until:
                 pulse, said = _failed(state, check, pulse, check_words.no_answer(check), now)
                 commands += [EndAsk(number), *said]
-        elif overdue and check.kind not in _LOOKED:
+        elif overdue and check.type.way != LOOKED:
             pulse = _fell_silent(check, pulse)
         elif overdue or (pulse.due is not None and now.mono >= pulse.due):
-            # a command is ended by its own runner, which has to be heard
-            limit_s = check.timeout_s + (COMMAND_MARGIN_S if check.kind == "command" else 0.0)
-            pulse = replace(pulse, due=None, until=now.mono + limit_s, ask=pulse.ask + 1, begun=now.mono)
-            since = max(now.wall - check.silence_s, state.since.wall - CLOCK_S) if check.kind == "file" else 0.0
+            until = now.mono + check.timeout_s + check.type.margin_s
+            pulse = replace(pulse, due=None, until=until, ask=pulse.ask + 1, begun=now.mono)
+            since = max(now.wall - check.silence_s, state.since.wall - CLOCK_S) if check.type.way == LOOKED else 0.0
             commands.append(Ask(number, pulse.ask, check, since))
         state = _with(state, number, pulse)
     return _settle(state, commands, now)
@@ -112,13 +107,13 @@ def notified(state: State, event: Notified, now: Moment) -> Step:
         says = ""
     state = replace(state, health=replace(health, says=says))
     for number, (check, pulse) in enumerate(zip(payload.checks, health.pulses)):
-        if check.kind == "heartbeat":
+        if check.type.way == HEARD:
             state = _with(state, number, _heard(payload, check, pulse, event, now))
     return _settle(state, [], now)
 
 
 def _heard(payload: Payload, check: Check, pulse: Pulse, event: Notified, now: Moment) -> Pulse:
-    """What a message means for a heartbeat. Until READY=1 only that, and more time for it, counts."""
+    """What a message means for a check that hears. Until READY=1 only that, and more time for it, counts."""
     notice = event.notice
     beat_s = notice.watchdog_s or (pulse.silence_s if pulse.passed else check.silence_s)
     if notice.ready or pulse.passed and (notice.watchdog or notice.watchdog_s):
@@ -164,7 +159,7 @@ def ordered(state: State, order: OperatorCommand, now: Moment) -> Step:
 
 
 def _passed(check: Check, pulse: Pulse, now: Moment) -> Pulse:
-    silent_at = now.mono + check.silence_s if check.kind in _SILENT else None
+    silent_at = None if check.type.way == ASKED else now.mono + check.silence_s
     due = _again(check, pulse, check.interval_s, now)
     pulse = replace(pulse, passed=True, fails=0, problem="", ailment="", until=None, due=due)
     return replace(pulse, silent_at=silent_at, silence_s=check.silence_s)
@@ -177,7 +172,7 @@ def _failed(state: State, check: Check, pulse: Pulse, problem: str, now: Moment)
     pause_s = min(check.interval_s, pulse.pause_s * 2) if in_grace else check.interval_s
     due = _again(check, pulse, pause_s, now)
     pulse = replace(pulse, problem=problem, until=None, due=due, pause_s=pause_s)
-    if check.kind in _LOOKED:
+    if check.type.way == LOOKED:
         return _fell_silent(check, pulse) if too_late else pulse, []
     if in_grace:
         return pulse, []
@@ -213,7 +208,7 @@ def _again(check: Check, pulse: Pulse, pause_s: float, now: Moment) -> float:
 def _pause(check: Check, pause_s: float) -> float:
     """How long until it is asked (again)."""
     pause_s = min(check.interval_s, pause_s)
-    if check.kind in _LOOKED:
+    if check.type.way == LOOKED:
         most_s = PATTERN_LOOK_S if check.pattern else check.interval_s
         return max(LOOK_S, min(most_s, pause_s, check.silence_s / LOOKS))
     return pause_s

@@ -71,8 +71,8 @@ class EndSideCommand:
 class Ask:
     """Begin to see whether a check passes; answers one `Answered` with the same two numbers.
 
-    ``output`` passes where something new was printed since it was asked last; ``file`` where that was changed at
-    ``since`` (seconds since the epoch) or later.
+    Where a sign of life is looked for, it passes if there was one since it was asked last, or from ``since`` (seconds
+    since the epoch) on.
     """
 
     #: The check's place in `Payload.checks`.

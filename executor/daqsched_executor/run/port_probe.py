@@ -1,4 +1,4 @@
-"""The port probe: a connection (tcp), or one GET on it (http). Never blocks; what it reads is bounded.
+"""The port probe: a connection, or one GET on it. Never blocks; what it reads is bounded.
 
 Its time limit is the caller's: `close` ends it at any time.
 """
@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable
 
 from daqsched_executor.contract import Check
-from daqsched_executor.life.check_words import place
 from daqsched_executor.log import place_of
 from daqsched_executor.run.loop import READ, WRITE, Loop
 
@@ -41,12 +40,20 @@ def look_up(host: str) -> list[tuple[int, str]]:
 
 
 class PortProbe:
-    """One attempt: ``done(ok, why not)`` is called once, unless `close` comes first; with None where we could not ask."""
+    """One attempt: ``done(ok, why not)`` is called once, unless `close` comes first; with None where we could not ask.
+
+    ``asks`` is what is sent, and the answer is looked at; empty: a connection is enough.
+    """
 
     def __init__(
-        self, loop: Loop, check: Check, addresses: list[tuple[int, str]], done: Callable[[bool | None, str], None]
+        self,
+        loop: Loop,
+        check: Check,
+        asks: bytes,
+        addresses: list[tuple[int, str]],
+        done: Callable[[bool | None, str], None],
     ) -> None:
-        self._loop, self._check, self._addresses, self._done = loop, check, list(addresses), done
+        self._loop, self._check, self._asks, self._addresses, self._done = loop, check, asks, list(addresses), done
         self._socket: socket.socket | None = None
         self._connected = False
         #: Why the first address could not be connected to: it says more than that a machine has no IPv6.
@@ -81,9 +88,9 @@ class PortProbe:
             if code:
                 return self._failed(code)
             self._connected = True
-            if self._check.kind == "tcp":
+            if not self._asks:
                 return self._finish(True, "")
-            self._request = request(self._check)
+            self._request = self._asks
         try:
             if mask & WRITE:
                 self._request = self._request[self._socket.send(self._request) :]
@@ -94,7 +101,7 @@ class PortProbe:
         except BlockingIOError:
             return None
         except OSError as error:
-            return self._finish(False, f"{place(self._check)}: {error.strerror or error}")
+            return self._finish(False, f"{self._check.place}: {error.strerror or error}")
         return None
 
     def _hear(self, heard: bytes) -> None:
@@ -102,7 +109,7 @@ class PortProbe:
         answer = understand(self._answer, not heard or len(self._answer) >= ANSWER_BYTES)
         if answer is not None:
             ok, what = answer
-            self._finish(ok, "" if ok else f"{place(self._check)}{self._check.path} {what}")
+            self._finish(ok, "" if ok else f"{self._check.place}{self._check.path} {what}")
 
     def _failed(self, code: int) -> None:
         self.close()
@@ -111,7 +118,7 @@ class PortProbe:
             return self.begin()
         refused = self._code == errno.ECONNREFUSED
         what = "refuses the connection" if refused else f"cannot be reached: {os.strerror(self._code)}"
-        return self._done(False, f"{place(self._check)} {what}")
+        return self._done(False, f"{self._check.place} {what}")
 
     def _broken(self, error: Exception) -> None:
         self._finish(None, place_of(error))
@@ -126,7 +133,7 @@ def request(check: Check) -> bytes:
     path = "".join(one if one > " " else f"%{ord(one):02X}" for one in check.path) or "/"
     lines = (
         f"GET {path} HTTP/1.1",
-        f"Host: {place(check)}",
+        f"Host: {check.place}",
         "User-Agent: daqsched-executor",
         "Accept: */*",
         "Connection: close",

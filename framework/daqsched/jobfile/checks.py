@@ -18,7 +18,7 @@ Unhealthy = Literal["restart", "notify"]
 
 
 class Check:
-    """Any of the ways to look: `CommandCheck`, `TcpCheck`, `HttpCheck`, `OutputCheck`, `FileCheck`, `Heartbeat`."""
+    """Any of the ways to look, see `CHECK_WORDS`."""
 
     kind: ClassVar[str]
     name: str
@@ -157,3 +157,9 @@ class Heartbeat(Check):
     grace_s: float = 30.0
     #: ``"restart"`` or ``"notify"``.
     unhealthy: Unhealthy = "restart"
+
+
+#: The word for each type of `daqsched_executor.contract.CHECK_TYPES`, by the type's name. `daqsched` has them all, for job files.
+CHECK_WORDS: dict[str, type[Check]] = {
+    word.kind: word for word in (CommandCheck, TcpCheck, HttpCheck, OutputCheck, FileCheck, Heartbeat)
+}

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, Literal, Optional, Union
 
 from daqsched.errors import JobError
-from daqsched.jobfile.checks import Check
+from daqsched.jobfile.checks import CHECK_WORDS, Check
 from daqsched.jobfile.convert import MODULE, convert, kind_of, texts_of, words_of
 from daqsched.jobfile.parts import Container, Resources, Restart, Stop
 from daqsched.jobfile.rules import check_job
@@ -178,7 +178,7 @@ class Job:
 def _checks_of(written: Any) -> Iterator[Check]:
     for check in written if isinstance(written, (list, tuple)) else [written]:
         if not isinstance(check, Check):
-            kinds = ", ".join(kind.__name__ for kind in Check.__subclasses__())
+            kinds = ", ".join(word.__name__ for word in CHECK_WORDS.values())
             raise JobError(f"must be one of {kinds}, or a list of them, not {kind_of(check)}", "check")
         yield check
 

@@ -11,19 +11,13 @@ from typing import Callable, Optional
 from daqsched.errors import JobError
 from daqsched.fill import fill
 from daqsched.hosts import expand
+from daqsched.jobfile import check_rules
 from daqsched.jobfile.convert import WORDS
 from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal, unbounded, whole
 from daqsched.ports import LAST
-from daqsched.spec import FORWARDER, CheckSpec, JobSpec, LoggingSpec, size_of
-from daqsched_executor.contract import (
-    CHECK_KINDS,
-    OUTPUTS,
-    RESTART_POLICIES,
-    STDERR,
-    STDOUT,
-    UNHEALTHY_WORDS,
-    forwarding_rules,
-)
+from daqsched.spec import FORWARDER, JobSpec, LoggingSpec, size_of
+from daqsched_executor.contract import OUTPUTS, RESTART_POLICIES, forwarding_rules
+from daqsched_executor.contract.checks import FILLED_IN, amount, command, positive
 
 #: Names that appear in task ids, file names, URLs and selections.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
@@ -81,11 +75,13 @@ def check_job(job: JobSpec) -> None:
     _check_stop(job)
     names = set()
     for one in job.checks:
-        _check_check(one)
+        inside = f"check[{one.name}]"
+        if not _NAME.match(one.name):
+            raise JobError(f"{one.name!r} is not a valid name for a check: it {_NAME_RULE}", f"{inside}.name")
+        field, sentence = check_rules.mistake(one)
+        _refuse(sentence, f"{inside}.{field}")
         if one.name in names:
-            raise JobError(
-                f"two checks are named {one.name!r}: give one of them another name=", f"check[{one.name}].name"
-            )
+            raise JobError(f"two checks are named {one.name!r}: give one of them another name=", f"{inside}.name")
         names.add(one.name)
     for name, argv in job.actions.items():
         if not _NAME.match(name):
@@ -161,14 +157,14 @@ def _texts(job: JobSpec) -> Iterator[tuple[str, str]]:
     groups += [(f"actions[{name}]", argv) for name, argv in job.actions.items()]
     for one in job.checks:
         inside = f"check[{one.name}]"
-        groups += [(f"{inside}.command", one.argv), (f"{inside}.address", [one.address])]
-        groups += [(f"{inside}.path", [one.path])] if one.kind in ("http", "file") else []
-        groups += [(f"{inside}.port", [str(one.port)])] if one.kind in ("tcp", "http") else []
+        for field in FILLED_IN:
+            value = getattr(one, field)
+            groups.append((f"{inside}.{WORDS.get(field, field)}", value if isinstance(value, tuple) else [str(value)]))
     if job.container is not None:
         groups += [("container.image", [job.container.image]), ("container.volumes", job.container.volumes)]
-    for field, texts in groups:
+    for word, texts in groups:
         for text in texts:
-            yield field, text
+            yield word, text
 
 
 #: Rules of texts that hold once placeholders are filled in: the end of the field's name, the rule, what is said.
@@ -189,8 +185,7 @@ _FILLED: tuple[tuple[str, Callable[[str], object], str], ...] = (
 
 
 def _check_command(argv: tuple[str, ...], field: str) -> None:
-    if not argv or not argv[0]:
-        raise JobError("the command is empty", field)
+    _refuse(command(argv), field)
 
 
 def _check_ports(job: JobSpec) -> None:
@@ -231,38 +226,6 @@ def _check_stop(job: JobSpec) -> None:
     _check_positive(stop.hook_timeout_s, "stop.hook_timeout_s")
 
 
-def _check_check(one: CheckSpec) -> None:
-    inside = f"check[{one.name}]"
-    if one.kind not in CHECK_KINDS:
-        raise JobError(f"{one.kind!r} is not a kind of check: one of {', '.join(CHECK_KINDS)}", f"{inside}.kind")
-    if not _NAME.match(one.name):
-        raise JobError(f"{one.name!r} is not a valid name for a check: it {_NAME_RULE}", f"{inside}.name")
-    if one.unhealthy not in UNHEALTHY_WORDS:
-        raise JobError(f"{one.unhealthy!r} is not one of {', '.join(UNHEALTHY_WORDS)}", f"{inside}.unhealthy")
-    if one.kind == "command":
-        _check_command(one.argv, f"{inside}.command")
-    if one.kind in ("tcp", "http") and one.port in (0, "0", ""):
-        raise JobError("is missing: a number, or the name of one of the job's ports", f"{inside}.port")
-    if one.kind in ("tcp", "http") and not one.address:
-        raise JobError("is empty", f"{inside}.address")
-    if one.kind == "http" and not one.path.startswith("/"):
-        raise JobError(f"{one.path!r} must begin with '/'", f"{inside}.path")
-    if one.kind == "file" and not one.path:
-        raise JobError("is empty", f"{inside}.path")
-    if one.stream not in ("", STDOUT, STDERR):
-        raise JobError(f"{one.stream!r} is not one of {STDOUT}, {STDERR}; empty: both", f"{inside}.stream")
-    try:
-        re.compile(one.pattern.encode())
-    except (re.error, OverflowError) as error:
-        raise JobError(f"{one.pattern!r} is not a regular expression: {error}", f"{inside}.pattern") from error
-    (_check_positive if one.kind in ("output", "file") else _check_amount)(one.silence_s, f"{inside}.silence_s")
-    _check_amount(one.grace_s, f"{inside}.grace_s")
-    _check_positive(one.interval_s, f"{inside}.interval_s")
-    _check_positive(one.timeout_s, f"{inside}.timeout_s")
-    if one.failures < 1:
-        raise JobError(f"must be at least 1, not {one.failures}", f"{inside}.failures")
-
-
 def _check_container(job: JobSpec) -> None:
     container = job.container
     if container is None:
@@ -284,14 +247,16 @@ def _check_container(job: JobSpec) -> None:
 
 
 def _check_amount(value: float, field: str) -> None:
-    """What JSON can't say (infinity, no number) is refused, too: it would travel as null."""
-    if not 0 <= value < inf:
-        raise JobError(f"must be 0 or more, not {value:g}", field)
+    _refuse(amount(value), field)
 
 
 def _check_positive(value: float, field: str) -> None:
-    if not 0 < value < inf:
-        raise JobError(f"must be more than 0, not {value:g}", field)
+    _refuse(positive(value), field)
+
+
+def _refuse(sentence: str, field: str) -> None:
+    if sentence:
+        raise JobError(sentence, field)
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
