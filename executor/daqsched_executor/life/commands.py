@@ -51,7 +51,7 @@ class KillTree:
 
 @dataclass(frozen=True)
 class RunSideCommand:
-    """Run a command beside the program; answers `BesideEnded`. There is one at a time with the same key."""
+    """Run a command beside the program; answers `SideCommandEnded`. There is one at a time with the same key."""
 
     key: str
     argv: tuple[str, ...]
@@ -62,7 +62,7 @@ class RunSideCommand:
 
 @dataclass(frozen=True)
 class EndSideCommand:
-    """End what runs under this key, if anything does; answers `BesideEnded` all the same."""
+    """End what runs under this key, if anything does; answers `SideCommandEnded` all the same."""
 
     key: str
 

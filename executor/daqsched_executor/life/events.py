@@ -178,7 +178,7 @@ class OperatorAsked:
 
 @dataclass(frozen=True)
 class SideCommandEnded:
-    """What `RunBeside` with this key began has ended, or could not begin; nothing of it is left."""
+    """What `RunSideCommand` with this key began has ended, or could not begin; nothing of it is left."""
 
     key: str
     ok: bool
