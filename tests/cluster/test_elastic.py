@@ -54,7 +54,9 @@ def daqsched(index: Index, *words: str, url: str = "") -> Result:
 
 def state(spool: Path) -> dict[str, Any]:
     """The forwarder's own counts; the invariant holds."""
-    found = json.loads((spool / "forward" / "status.json").read_text())
+    status = spool / "forward" / "status.json"
+    until(status.exists, "the forwarder's first status")
+    found = json.loads(status.read_text())
     assert found["read"] == sum(found[name] for name in ("stored", "duplicates", "dead", "dropped", "under_way"))
     return dict(found)
 

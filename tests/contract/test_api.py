@@ -20,7 +20,7 @@ from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.protocol import Applied
-from daqsched.rollout import ONE_BY_ONE
+from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.serve.socketfile import SocketFile
 from daqsched.spec import EMPTY, Spec
 from daqsched.store.backup import unpack
@@ -491,3 +491,26 @@ def test_whoever_wants_changes_gets_them_after_the_save_and_holds_nothing_up(
     assert (story.state, [one.after for one in story.changes]) == ("STOPPED", ["STOPPED"])
     assert serve.client.why().stories[0].changes == story.changes
     assert serve.client.stories(["other"]).stories == []
+
+
+def test_whoever_waits_for_a_revision_is_told_what_took_its_place_and_nobody_else(serve: Serve) -> None:
+    """The same for a rollout that a rollback of it has followed."""
+    strategy = Strategy(batches=(1,), ready_s=0.0)
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]"), job("other"))))
+    assert serve.client.progress(revision=1).superseded == ""
+    serve.client.apply(Spec(jobs=(job("other", release="r2"),)), "beam", only=["other"])
+    assert serve.client.progress(revision=1).superseded == f"revision 2 by {getpass.getuser()}: beam (only other)"
+    serve.client.apply(Spec(jobs=(job("third"),)), only=["third"])
+    assert serve.client.progress(revision=2).superseded == "" == serve.client.progress().superseded
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.daemon.put(events.OffersArrived((offer("hlt01"), offer("hlt02"))))
+    serve.settle()
+    first = serve.client.apply(
+        Spec(jobs=(job(hosts="hlt[01-02]", release="r3"), job("other"), job("third"))), strategy=strategy
+    ).rollout
+    assert first == 1 and serve.client.rollout().rollout.state == "running"  # type: ignore[union-attr]
+    serve.client.steer("abort")
+    serve.client.apply(
+        Spec(jobs=(job(hosts="hlt[01-02]", release="r4"), job("other"), job("third"))), strategy=strategy
+    )
+    assert [serve.client.rollout(number).rollout.number for number in (0, 1, 2)] == [2, 1, 2]  # type: ignore[union-attr]

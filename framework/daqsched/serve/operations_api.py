@@ -33,7 +33,7 @@ from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answering, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
-from daqsched.serve.request_body import MOST_NUMBER, body_of, count_of
+from daqsched.serve.request_body import body_of, which_of
 from daqsched.views.status import why_not_ready
 
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
@@ -84,7 +84,7 @@ class Operations:
     # ------------------------------------------------------------------ rollouts
 
     async def rollout(self, request: Request) -> RolloutAnswer:
-        number = count_of(request, "number", 0, MOST_NUMBER)
+        number = which_of(request, "number")
 
         def answer(engine: Engine, now: float) -> RolloutAnswer:
             rolling = engine.rolling

@@ -26,7 +26,7 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answering, whose
 from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
-from daqsched.serve.request_body import MOST_NUMBER, count_of, number_of, words_of
+from daqsched.serve.request_body import count_of, number_of, which_of, words_of
 from daqsched.views.status import ORDER, Tally, all_keys, rows, unauthenticated
 from daqsched.views.why import stories, told, troubled
 
@@ -118,7 +118,7 @@ class Queries:
 
     async def progress(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
-        revision = count_of(request, "revision", 0, MOST_NUMBER)
+        revision = which_of(request, "revision")
         await self._news(request)
 
         def head(engine: Engine, now: float) -> tuple[int, bool, str, float, Sequence[Key]]:

@@ -58,8 +58,9 @@ def number_of(request: Request, name: str, default: float) -> float:
     return found
 
 
-#: No revision or rollout has a higher number.
-MOST_NUMBER = 10**9
+def which_of(request: Request, name: str) -> int:
+    """The number of a revision or rollout; 0: none is named."""
+    return math.floor(number_of(request, name, 0.0))
 
 
 def count_of(request: Request, name: str, default: int, most: int) -> int:
