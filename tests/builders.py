@@ -251,7 +251,7 @@ class World:
         self.engine = self.disk.engine(self.new_id)
         self.suppressed = False
         self.filtered.clear()
-        self.known = {key: state_of(self.engine, one, self.now) for key, one in self.engine.instances.items()}
+        self.engine.recall(dict(self.known))
 
     def die(self) -> None:
         """kill -9 of the daemon; the next one hears from the master that all tasks run."""

@@ -18,6 +18,7 @@ import pytest
 
 from builders import World, job, offer
 from daqsched.engine import commands, events
+from daqsched.engine.changes import GONE, Changed
 from daqsched.engine.commands import Command
 from daqsched.errors import DaqschedError, Unsaved
 from daqsched.rollout import Strategy
@@ -45,7 +46,7 @@ def farm(folder: Path) -> dict[str, str]:
     """A state with all that it can hold, and the chronicle of it: what runs, task -> agent."""
     store = SqliteStore(folder)
     daemon = Daemon(store, lambda spec: spec, lambda: 1000.0)
-    chronicle = Chronicle(folder / "chronicle.sqlite", daemon.engine, 1000.0)
+    chronicle = Chronicle(folder / "chronicle.sqlite", 1000.0)
     daemon.subscribers.append(lambda changes: chronicle.note(daemon.engine, changes, 1000.0))
     edge = Edge()
     for event in (
@@ -264,28 +265,73 @@ def test_a_chronicle_knows_which_farms_it_is_of(tmp_path: Path) -> None:
     """Those with their state in ZooKeeper have one for each machine."""
     world = World()
     world.start(job())
-    Chronicle(tmp_path / "c", world.engine, 1.0, "zk://h:1/a").close(2.0)
+    for name, place in (("c", "zk://h:1/a"), ("d", "")):
+        chronicle = Chronicle(tmp_path / name, 1.0, place)
+        assert not remembers(tmp_path / name, place), "no job ran yet"
+        chronicle.note(world.engine, world.changes, 1.0)
+        chronicle.close(2.0)
     assert remembers(tmp_path / "c", "zk://h:1/a") and not remembers(tmp_path / "c", "zk://h:1/b")
-    Chronicle(tmp_path / "d", world.engine, 1.0).close(2.0)
     assert remembers(tmp_path / "d") and not remembers(tmp_path / "d", "zk://h:1/a")
 
 
 def test_a_chronicle_that_is_damaged_is_a_sentence(tmp_path: Path) -> None:
     """And never holds the daemon up."""
-    store = SqliteStore(tmp_path)
-    engine = Daemon(store, lambda spec: spec).engine
     path = tmp_path / "chronicle.sqlite"
-    Chronicle(path, engine, 1.0).close(1.0)
+    Chronicle(path, 1.0).close(1.0)
     with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("INSERT INTO change VALUES ('a', 'h', 1.0, 'NOTHING', x'ff', 'r', 1)")
+        db.execute("INSERT INTO change VALUES ('a', 'h', 1.0, 0, 'NOTHING', x'ff', 'r', 1)")
         db.commit()
-    chronicle = Chronicle(path, engine, 2.0)
+    chronicle = Chronicle(path, 2.0)
+    assert chronicle.states() == {("a", "h"): GONE}, "a state that nobody knows"
     with pytest.raises(DaqschedError, match="can't be read"):
         chronicle.at(1.5)
     chronicle.close(3.0)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE change SET host = CAST(x'ff' AS TEXT)")
+        db.commit()
+    chronicle = Chronicle(path, 3.5)
+    assert chronicle.states() is None
+    chronicle.close(3.5)
     path.write_bytes(b"\xaa" * 9000)
-    Chronicle(path, engine, 4.0).close(5.0)
-    store.close()
+    chronicle = Chronicle(path, 4.0)
+    assert chronicle.states() is None
+    chronicle.close(5.0)
+
+
+def test_what_a_daemon_finds_changed_at_its_start_is_told_before_anything_else_happens(
+    whole: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    """To all who want changes; without what it last was, nobody can say what has changed."""
+    for known in (True, False):
+        folder = tmp_path / str(known)
+        shutil.copytree(whole[0], folder)
+        store = SqliteStore(folder)
+        daemon = Daemon(store, lambda spec: spec, lambda: 3e9)
+        chronicle = Chronicle(folder / "chronicle.sqlite", 3e9)
+        last = chronicle.states()
+        assert last is not None and last["b", "hlt03"] == "STOPPING" and last["b", "hlt02"] == "RUNNING"
+        last["gone", "hlt01"] = "RUNNING"
+        last["b", "hlt03"] = "FAILED"
+        del last["a", "hlt02"]
+        if known:
+            daemon.engine.recall(last)
+        told: list[Changed] = []
+        daemon.subscribers.append(told.extend)
+        daemon.stop()
+        daemon.run(Edge())
+        of_restart = [(one.key, one.before, one.after) for one in told if one.cause == "restart of the daemon"]
+        assert of_restart == (
+            [
+                (("a", "hlt02"), GONE, "RUNNING"),
+                (("b", "hlt03"), "FAILED", "STOPPING"),
+                (("gone", "hlt01"), "RUNNING", GONE),
+            ]
+            if known
+            else []
+        )
+        assert daemon.engine.illegal_moves == 0, "nobody saw how it came to it"
+        store.close()
+        chronicle.close(3e9)
 
 
 # ---------------------------------------------------------------------- whose files they are
@@ -302,8 +348,8 @@ def test_whatever_the_umask_all_files_are_for_their_owner_alone(tmp_path: Path) 
             path.chmod(0o666)
         folder.chmod(0o777)
         store = SqliteStore(folder)
-        daemon = Daemon(store, lambda spec: spec, lambda: 3000.0)
-        chronicle = Chronicle(folder / "chronicle.sqlite", daemon.engine, 3000.0)
+        Daemon(store, lambda spec: spec, lambda: 3000.0)
+        chronicle = Chronicle(folder / "chronicle.sqlite", 3000.0)
         store.save("fw2")
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
         store.close()

@@ -117,6 +117,55 @@ def test_every_state_knows_since_when() -> None:
     assert [(one.state, one.since) for one in world.rows()] == [("WAITING", due)]
 
 
+def test_what_a_new_daemon_finds_changed_is_a_change_of_its_own_cause() -> None:
+    """Against what was last seen; what time did meanwhile is among it, and no way from there to here is a wrong one."""
+    world = farm(hosts="hlt01")
+    report(world, "TASK_FAILED")
+    world.offers()
+    report(world, "TASK_FAILED")
+    assert told(world)[-1][:2] == ("STARTING", "BACKOFF")
+    world.changes.clear()
+    world.restart()
+    world.wait(1000.0)
+    assert told(world) == [("BACKOFF", "WAITING", "restart of the daemon")], "and not by time, too"
+    for known, found in {
+        "FINISHED": ("FINISHED", "WAITING"),  # as out of an older backup
+        GONE: (GONE, "WAITING"),
+        "WAITING": None,
+    }.items():
+        world.restart()
+        world.changes.clear()
+        world.known = {KEY: known} if known else {}
+        world.engine.recall(dict(world.known))
+        world.register()
+        assert told(world) == ([(*found, "restart of the daemon")] if found else [])
+    world.restart()
+    world.known = {KEY: "WAITING", ("former", "hlt07"): "RUNNING", ("former", "hlt08"): GONE}
+    world.engine.recall(dict(world.known))
+    del world.known["former", "hlt08"]
+    world.register()
+    assert told(world)[-1] == ("RUNNING", GONE, "restart of the daemon")
+
+
+def test_a_story_goes_on_over_a_restart_where_something_is_wrong_by_then() -> None:
+    """What the new daemon finds as the last one saw it has none: since when and why is in `status`."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]"))
+    world.say(events.Held((KEY,), "bob", "cabling"))
+    report(world, "TASK_KILLED")
+    known = {KEY: "RUNNING", ("readout", "hlt02"): "RUNNING"}
+    world.restart()
+    world.known = dict(known)
+    world.engine.recall(known)
+    world.register()
+    ((one,), others) = (world.engine.stories.of(KEY), world.engine.stories.of(("readout", "hlt02")))
+    assert (one.after, one.cause, one.reason) == (
+        "STOPPED",
+        "restart of the daemon",
+        "by bob: cabling",
+    ) and others == ()
+
+
 def test_a_story_begins_where_something_is_not_as_wanted_and_goes_on() -> None:
     """What always ran has none."""
     world = farm()

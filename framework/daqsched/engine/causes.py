@@ -33,6 +33,9 @@ def of(event: events.Event, farm: Farm) -> str:
     return _OTHERS.get(type(event), "")
 
 
+#: What a daemon finds changed when it begins, against what was last known: nobody saw how.
+RESTART = "restart of the daemon"
+
 _OTHERS: dict[type, str] = {
     events.Registered: "registration with the master",
     events.Disconnected: "loss of the master",

@@ -32,7 +32,8 @@ class Changed(NamedTuple):
     after: str
     #: Why it is in the new state, a sentence as `shown.reason_of` makes it, where the state is one of `TELLING`; else empty.
     reason: str
-    #: What did it: ``revision 12 by alice``, ``stop by bob: cabling``, ``death``, ``rollout 3, batch 2``, ``time``.
+    #: What did it: ``revision 12 by alice``, ``stop by bob: cabling``, ``death``, ``rollout 3, batch 2``, ``time``,
+    #: ``restart of the daemon``.
     cause: str
     #: Seconds since the epoch.
     at: float

@@ -39,8 +39,8 @@ from daqsched.engine.farm import (
     Farm,
     patience,
 )
-from daqsched.engine.instance import Key
-from daqsched.engine.shown import reason_of, state_of
+from daqsched.engine.instance import Instance, Key
+from daqsched.engine.shown import Shown, reason_of, state_of
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.verdict import Accepted, Step, Verdict
 from daqsched.errors import DaqschedError
@@ -65,6 +65,8 @@ class Engine(Farm):
         self.illegal_moves = 0
         self._said_illegal: set[tuple[str, str]] = set()
         self.stories = Stories()
+        #: What people last saw, until the first step; None: nobody knows.
+        self._recalled: Optional[dict[Key, str]] = None
 
     def restore(
         self,
@@ -98,14 +100,19 @@ class Engine(Farm):
             if report is not None and report.last_exit is not None and alone:
                 self.died(instance, report.last_exit, report.last_exit.at)
 
+    def recall(self, states: dict[Key, str]) -> None:
+        """After `restore`: what people last saw. What the first step finds otherwise has changed, for `causes.RESTART`; without
+        this, nothing is known to have."""
+        self._recalled = states
+
     def handle(self, event: events.Event, now: float) -> Step:
         """Take in what happened at ``now`` (seconds since the epoch) and return what to do, and what whoever asked is answered."""
         self.out, self.dirty, self.touched, self.gone = [], {}, {}, {}
         self.cause = causes.of(event, self)
+        found: list[Changed] = []
         if not self.last:
             clock_shifts.read_back(self, now)
-            for instance in self.instances.values():
-                instance.shown = state_of(self, instance, now)
+            found = self._begin(now)
         elif now < self.last - clock_shifts.TOLERANCE_S:
             clock_shifts.set_back(self, self.last - now)
         else:
@@ -124,17 +131,36 @@ class Engine(Farm):
             wish = self.demand.ask(*self.wants_offers, now)
             if wish is not None:
                 self.out.append(wish)
-        changes = self._changes(now)  # before the commands are told: a move that there is not is a note among them
+        found += self._changes(now)  # before the commands are told: a move that there is not is a note among them
         if self.dirty or self.out:
             self.version += 1
         saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []
-        return Step(saves + self.out, verdict, changes)
+        return Step(saves + self.out, verdict, tuple(found))
 
     def _answer(self, event: events.Event, now: float) -> Verdict:
         try:
             return _HANDLERS[type(event)](self, event, now) or Accepted()
         except DaqschedError as error:
             return error.with_traceback(None)  # which would hold what the handler had in its hands
+
+    def _begin(self, now: float) -> list[Changed]:
+        """The states as they are found, and what of that is not as it was last seen: any may have come of any."""
+        last, self._recalled = self._recalled, None
+        found = []
+        for key, instance in self.instances.items():
+            after = instance.shown = state_of(self, instance, now)
+            before = last.pop(key, GONE) if last is not None else after
+            if after != before:
+                found.append(self._changed(instance, before, after, causes.RESTART, now))
+        gone = last.items() if last is not None else ()
+        found += [Changed(key, before, GONE, "", causes.RESTART, now) for key, before in gone if before != GONE]
+        self.stories.note(found)
+        return found
+
+    def _changed(self, instance: Instance, before: str, after: Shown, cause: str, now: float) -> Changed:
+        # of what goes as it should the state says all, and there may be as many as tasks
+        reason = reason_of(self, instance, after, now)[:MOST_WORDS] if after in TELLING else ""
+        return Changed(instance.key, before, after, reason, cause, now)
 
     def _changes(self, now: float) -> tuple[Changed, ...]:
         """What people see now of those that this step has touched, against what they saw before."""
@@ -150,9 +176,7 @@ class Engine(Farm):
             if after != instance.shown:
                 instance.shown, instance.since = after, now
             if after != before:
-                # of what goes as it should the state says all, and there may be as many as tasks
-                reason = reason_of(self, instance, after, now)[:MOST_WORDS] if after in TELLING else ""
-                found.append(Changed(key, before, after, reason, cause, now))
+                found.append(self._changed(instance, before, after, cause, now))
         if not found:
             return ()
         self._look_for_illegal(found)
@@ -182,6 +206,8 @@ class Engine(Farm):
         """When `Ticked` is wanted next, at the latest."""
         if now < self.last - clock_shifts.TOLERANCE_S:
             return now  # the clock was set back
+        if self._recalled is not None:
+            return now  # what has changed meanwhile is told at once
         at = min(
             self.reconcile_at, self.confirm_at, self.doubt_at, self.preflights.due(), self.rolling.due, leases.due(self)
         )

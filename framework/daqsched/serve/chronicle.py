@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional
 
 import msgspec
 
-from daqsched.engine.changes import GONE, MOST_WORDS, Changed
+from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, Changed
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.errors import Refused
@@ -24,6 +25,9 @@ from daqsched.store import private
 from daqsched.views.status import Row, row_of
 
 logger = logging.getLogger(__name__)
+
+#: Job, host, time, state, reason, release, pid.
+_Line = tuple[str, str, float, str, str, str, int]
 
 #: What is older is forgotten, but for the last word of each instance.
 KEEP_S = 35 * 86400.0
@@ -34,13 +38,25 @@ PRUNE_S, ALIVE_S = 3600.0, 60.0
 #: After how long that is tried again where it failed.
 AGAIN_S = 10.0
 
+#: ``nth``: of several changes of an instance at one time, as one round may lead to, the last one has the highest.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS change (
-    job TEXT NOT NULL, host TEXT NOT NULL, time REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
-    release TEXT NOT NULL, pid INTEGER NOT NULL, PRIMARY KEY (job, host, time)) WITHOUT ROWID;
+    job TEXT NOT NULL, host TEXT NOT NULL, time REAL NOT NULL, nth INTEGER NOT NULL, state TEXT NOT NULL,
+    reason TEXT NOT NULL, release TEXT NOT NULL, pid INTEGER NOT NULL, PRIMARY KEY (job, host, time, nth)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON change (time);
 CREATE TABLE IF NOT EXISTS term (began REAL PRIMARY KEY, ended REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS place (name TEXT PRIMARY KEY);
+"""
+
+#: Of a file from before there was ``nth``.
+_RENEW = f"""
+BEGIN;
+ALTER TABLE change RENAME TO former;
+DROP INDEX IF EXISTS by_time;
+{_TABLES}
+INSERT INTO change SELECT job, host, time, 0, state, reason, release, pid FROM former;
+DROP TABLE former;
+COMMIT;
 """
 
 
@@ -60,39 +76,43 @@ def remembers(path: Path, place: str = "") -> bool:
         return True
 
 
-def _row(
-    engine: Engine, key: Key, at: float, change: Optional[Changed] = None
-) -> tuple[str, str, float, str, str, str, int]:
-    """The line of an instance: of this change, or as it is."""
-    instance = engine.instances.get(key)
-    row = row_of(engine, instance, at) if instance is not None else None
-    state = change.after if change is not None else row.state if row is not None else GONE
-    if row is None or state == GONE:
-        return (*key, at, state, "", "", 0)
-    reason = change.reason if change is not None and change.reason else row.reason if row.state == state else ""
-    return (*key, at, state, reason[:MOST_WORDS], row.release, row.pid if row.state == state else 0)
+def _is_former(db: sqlite3.Connection) -> bool:
+    columns = [name for _, name, *_ in db.execute("PRAGMA table_info(change)")]
+    return bool(columns) and "nth" not in columns
+
+
+def _row(engine: Engine, change: Changed) -> _Line:
+    """The line of a change; what it does not say is as the instance has it now."""
+    instance = engine.instances.get(change.key)
+    if instance is None or change.after == GONE:
+        return (*change.key, change.at, change.after, change.reason, "", 0)
+    row = row_of(engine, instance, change.at)
+    still = row.state == change.after
+    reason = change.reason or (row.reason if still else "")
+    return (*change.key, change.at, change.after, reason[:MOST_WORDS], row.release, row.pid if still else 0)
 
 
 class Chronicle:
     """One thread writes, any may ask. Trouble with the file is a warning, and never holds the daemon up."""
 
-    def __init__(self, path: Path, engine: Engine, now: float, place: str = "") -> None:
+    def __init__(self, path: Path, now: float, place: str = "") -> None:
         """``place``: where the state is, if that is not beside this file."""
         self._path = path
         self._began = self._alive = self._pruned = now
         #: When it last could not be written; 0: it can.
         self._missed = 0.0
+        #: What could not be written since.
+        self._waiting: dict[Key, Changed] = {}
         self._db: Optional[sqlite3.Connection] = None
         try:
             private.database(path)
             self._db = sqlite3.connect(str(path), isolation_level=None, timeout=1.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = OFF")
-            self._db.executescript(_TABLES)
+            self._db.executescript(_RENEW if _is_former(self._db) else _TABLES)
             self._db.execute("INSERT OR REPLACE INTO term VALUES (?, ?)", (now, now))
             if place:
                 self._db.execute("INSERT OR IGNORE INTO place VALUES (?)", (place,))
-            self._catch_up(engine, now)
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
 
@@ -102,26 +122,33 @@ class Chronicle:
             self._db.close()
         self._db = None
 
-    def _catch_up(self, engine: Engine, now: float) -> None:
-        """What changed while nobody looked."""
-        assert self._db is not None, "opened a moment ago"
-        last = {(job, host): state for job, host, state in self._db.execute(_LAST, (now,))}
-        rows = [_row(engine, key, now) for key in engine.instances]
-        rows += [_row(engine, key, now) for key, state in last.items() if state != GONE and key not in engine.instances]
-        self._write([row for row in rows if last.get(row[:2]) != row[3]])
+    def states(self) -> Optional[dict[Key, str]]:
+        """What each instance was when it was last written of, for `Engine.recall`; None: nobody can say."""
+        if self._db is None:
+            return None
+        try:
+            known = {state: state for state in MOVES}  # one text for each, however many have it
+            return {
+                (sys.intern(job), sys.intern(host)): known.get(state, GONE)
+                for job, host, state in self._db.execute(_LAST, (self._began,))
+            }
+        except (sqlite3.Error, TypeError) as error:
+            self._give_up(error)
+            return None
 
-    def note(self, engine: Engine, changes: Sequence[Changed], now: float) -> None:
-        """These have changed."""
+    def note(self, engine: Engine, changes: Iterable[Changed], now: float) -> None:
+        """These have changed. What can't be written now is written later: of each instance the last."""
         if self._db is None:
             return
+        if self._missed:
+            self._waiting.update((change.key, change) for change in changes)
+            if 0 <= now - self._missed < AGAIN_S:
+                return
+            changes = tuple(self._waiting.values())
         try:
-            if not self._missed:
-                # two changes of one instance in one round: what it has come to, and what it was in between
-                self._write([_row(engine, change.key, change.at, change) for change in changes])
-            elif not 0 <= now - self._missed < AGAIN_S:
-                self._catch_up(engine, now)
-                self._missed = 0.0
-                logger.info("the chronicle is written again")
+            self._write([_row(engine, change) for change in changes])
+            changes = ()
+            self._waiting.clear()
             if now - self._alive >= ALIVE_S:
                 self._alive = now
                 self._db.execute("UPDATE term SET ended = ? WHERE began = ?", (now, self._began))
@@ -134,12 +161,17 @@ class Chronicle:
             if not self._missed:
                 logger.warning("the chronicle can't be written, `status --at` misses what changes now: %s", error)
             self._missed = now
+            self._waiting.update((change.key, change) for change in changes)
+        else:
+            if self._missed:
+                self._missed = 0.0
+                logger.info("the chronicle is written again")
 
-    def _write(self, rows: Sequence[tuple[str, str, float, str, str, str, int]]) -> None:
+    def _write(self, rows: Sequence[_Line]) -> None:
         assert self._db is not None, "looked at by who calls"
         if rows:
             self._db.execute("BEGIN")
-            self._db.executemany("INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany(_WRITE, [(*row, *row[:3]) for row in rows])
             self._db.execute("COMMIT")
 
     def at(self, time: float) -> tuple[list[Row], str]:
@@ -177,11 +209,16 @@ class Chronicle:
             self._db = None
 
 
+_WRITE = """
+INSERT INTO change SELECT ?, ?, ?, coalesce(max(nth) + 1, 0), ?, ?, ?, ?
+FROM change WHERE job = ? AND host = ? AND time = ?
+"""
+# columns beside a max() are those of its row: https://www.sqlite.org/lang_select.html#bareagg
 _THEN = """
-SELECT c.job AS job, c.host AS host, c.time AS time, c.state AS state, c.reason AS reason, c.release AS release, c.pid AS pid
-FROM change c JOIN (
-    SELECT job, host, max(time) AS last FROM change WHERE time <= ? GROUP BY job, host) l
-ON c.job = l.job AND c.host = l.host AND c.time = l.last
+SELECT job, host, time, state, reason, release, pid FROM (
+    SELECT c.job, c.host, c.time, c.state, c.reason, c.release, c.pid, max(c.nth) FROM change c JOIN (
+        SELECT job, host, max(time) AS last FROM change WHERE time <= ? GROUP BY job, host) l
+    ON c.job = l.job AND c.host = l.host AND c.time = l.last GROUP BY c.job, c.host)
 """
 _LAST = f"SELECT job, host, state FROM ({_THEN})"
 _PRUNE = """

@@ -85,7 +85,10 @@ class Term:
         self.api = Api(self.daemon, complete, options.elasticsearch, options.index, credentials, leader)
         self._socket = options.socket
         private.folder(options.chronicle.parent, most_of(options))
-        chronicle = Chronicle(options.chronicle, self.daemon.engine, time.time(), place)
+        chronicle = Chronicle(options.chronicle, time.time(), place)
+        last = chronicle.states()
+        if last is not None:
+            self.daemon.engine.recall(last)
         self._chronicle: Optional[Chronicle] = chronicle
         self.daemon.subscribers.append(lambda changes: chronicle.note(self.daemon.engine, changes, time.time()))
         self.api.looks.chronicle, self.api.looks.audit = chronicle, audit
