@@ -242,6 +242,16 @@ def test_a_missing_compiler_is_one_line_with_the_packages(command: Command, tmp_
     assert not cache.exists() and not command.note()["id"]
 
 
+def test_what_java_makes_for_a_while_lies_with_elasticsearch(cluster: Cluster) -> None:
+    """Of the server and of the program that starts it: in /tmp it would stay, with each start some more."""
+    pids = [pid for pid in marked(cluster.id) if b"elasticsearch" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0") for pid in pids]
+    places = [word for line in lines if line[0].endswith("/java") for word in line if "java.io.tmpdir" in word]
+    assert len(places) == 2
+    (place,) = {word.partition("=")[2] for word in places}
+    assert list(Path(place).glob("final-flags*")), "it no longer makes any: is the option still needed?"
+
+
 def test_an_elasticsearch_that_does_not_answer_is_one_line(command: Command) -> None:
     """With no password in it."""
     said = one_line(command, "up", "--elasticsearch", "http://crew:secret@127.0.0.1:1")

@@ -151,7 +151,8 @@ def command(
         "ES_TMPDIR": str(folder / "tmp"),
         "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap} {jvm}",
         # of the program that starts the server: it is gone to sleep for most of its life
-        "CLI_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto",
+        # it leaves a folder where it asks Java for its flags, each time
+        "CLI_JAVA_OPTS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Djava.io.tmpdir={folder}/tmp",
         "HOME": str(folder),
     }
     return argv, env
