@@ -38,7 +38,7 @@ def test_a_step_that_is_done_again_changes_nothing(step: str, tmp_path: Path) ->
     (source / "page").write_text("text")
     code = step.format(tmp_path, source)
     first = run(code)
-    assert first[-1] in ("changed 1 things", "unchanged")
+    assert first[-1] in ("changed 1 thing", "unchanged")
     assert run(code) == ["unchanged"]
 
 
@@ -51,7 +51,7 @@ def test_what_somebody_changed_is_put_right(harm: str, tmp_path: Path) -> None:
     code = f"put {file} nobody:root 640 <<<text"
     run(code)
     subprocess.run(["bash", "-c", harm.format(file)], check=True)
-    assert run(code) == [f"changed: {file}", "changed 1 things"]
+    assert run(code) == [f"changed: {file}", "changed 1 thing"]
     assert (file.read_text(), file.stat().st_mode & 0o777, file.is_symlink()) == ("text\n", 0o640, False)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -86,7 +86,7 @@ def test_on_a_machine_with_rpm_the_other_column_of_packages_is_asked_for(tmp_pat
     for name in ("rpm", "dnf"):
         (tmp_path / name).chmod(0o755)
     hidden = 'command() { [ "$2" != dpkg-query ] && builtin command "$@"; }'
-    assert run(f"{hidden}; PATH={tmp_path}:$PATH packages")[-1] == "changed 1 things"
+    assert run(f"{hidden}; PATH={tmp_path}:$PATH packages")[-1] == "changed 1 thing"
     asked = (tmp_path / "asked").read_text()
     assert (
         asked.startswith("-q -y install python3.11 ") and "java-17-openjdk-headless" in asked and "openssl" not in asked

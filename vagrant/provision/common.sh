@@ -18,7 +18,13 @@ did() {
 }
 
 # the last word of a run
-finish() { if [ $changes = 0 ]; then echo "unchanged"; else echo "changed $changes things"; fi; }
+finish() {
+  case $changes in
+    0) echo "unchanged" ;;
+    1) echo "changed 1 thing" ;;
+    *) echo "changed $changes things" ;;
+  esac
+}
 
 # put FILE OWNER[:GROUP] MODE: the file has what standard input says
 put() {

@@ -136,6 +136,6 @@ if [ -z "$spare" ]; then
   for=''
   said=$(/opt/daqsched/bin/daqsched logs setup --elasticsearch "https://$control:9200" --elasticsearch-ca /etc/daqsched/ca.pem \
     --elasticsearch-user-file /etc/daqsched/setup.user --index daqsched-logs) || die "the index templates can't be installed: $said"
-  if grep -q '^done ' <<<"$said"; then did "$(grep '^done ' <<<"$said")"; fi
+  while read -r word what; do [ "$word" != done ] || did "$what"; done <<<"$said"
 fi
 finish
