@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from typing import Optional
 
 #: Nothing that a release runs may take longer.
 LIMIT_S = 900.0
+
+#: Who waits longer than this is told for what.
+REMIND_S = 15.0
 
 #: What a failed command said is shown up to here.
 SHOWN = 3000
@@ -29,10 +33,22 @@ def say(sentence: str) -> None:
 
 
 @contextmanager
-def step(sentence: str) -> Iterator[None]:
-    """Say what was done, and how long it took."""
+def step(sentence: str, remind_s: float = REMIND_S) -> Iterator[None]:
+    """Say what was done, and how long it took; what takes longer is named meanwhile."""
     began = time.monotonic()
-    yield
+    over = threading.Event()
+
+    def remind() -> None:
+        while not over.wait(remind_s):
+            say(f"under way, {time.monotonic() - began:.0f} s: {sentence}")
+
+    reminder = threading.Thread(target=remind, daemon=True)
+    reminder.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reminder.join()
     say(f"{sentence} ({time.monotonic() - began:.1f} s)")
 
 

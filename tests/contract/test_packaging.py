@@ -20,7 +20,8 @@ from packaging.requirements import Requirement
 
 from release import wheels
 from release.source import Source, version_of
-from release.steps import ReleaseError
+from release.steps import ReleaseError, step
+from waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -315,3 +316,21 @@ def test_the_executor_starts_without_the_framework_and_its_needs(release: dict[s
     )
     assert done.stderr == ""
     assert done.stdout == f"daqsched-executor {part.metadata['Version']}\n"
+
+
+def test_a_step_of_a_release_that_takes_long_is_named_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the time that it has taken; one that is quick is named once, one that fails not as done."""
+    with step("quick"):
+        pass
+    assert re.fullmatch(r"\[release\] quick \(0\.\d s\)\n", capsys.readouterr().out)
+    said = ""
+
+    def named() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return "[release] under way, 0 s: slow\n" in said
+
+    with pytest.raises(ReleaseError), step("slow", remind_s=0.01):
+        until(named, "it is named while it goes on")
+        raise ReleaseError("it went wrong")
+    assert "[release] slow (" not in said + capsys.readouterr().out
