@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Callable, Mapping, Optional
+
+#: Where the daemon of framework/systemd/daqsched-serve.service listens.
+UNIT_SOCKET = Path("/run/daqsched/daqsched.sock")
 
 
 def state(environ: Optional[Mapping[str, str]] = None) -> str:
@@ -37,6 +40,15 @@ def socket_path(environ: Optional[Mapping[str, str]] = None) -> Path:
     if _folder(env) or os.geteuid() != 0:
         return state_dir(env) / "daqsched.sock"
     return Path("/run/daqsched.sock")
+
+
+def where_to_ask(environ: Optional[Mapping[str, str]] = None, exists: Callable[[Path], bool] = os.path.exists) -> Path:
+    """The socket that a command asks where no option names one: `socket_path`; where neither a variable nor a file says that a
+    daemon is there, the unit's. So `sudo daqsched backup` finds what a login shell is told of by /etc/profile.d."""
+    env = os.environ if environ is None else environ
+    place = socket_path(env)
+    said = env.get("DAQSCHED_SOCKET") or env.get("DAQSCHED_STATE")
+    return UNIT_SOCKET if not said and not exists(place) and exists(UNIT_SOCKET) else place
 
 
 def _folder(env: Mapping[str, str]) -> bool:

@@ -17,7 +17,7 @@ from daqsched.backends import PLACES, SERVERS
 from daqsched.errors import DaqschedError
 from daqsched.foreign import check_message, joined, paint
 from daqsched.limits import whole
-from daqsched.settings import socket_path, state
+from daqsched.settings import socket_path, state, where_to_ask
 from daqsched.terminal.out import colours, prepare, say
 from daqsched_executor.contract.foreign import printable
 
@@ -100,7 +100,7 @@ _EPILOG = (
 @click.pass_context
 def main(ctx: click.Context, socket: Optional[Path]) -> None:
     """Run a detector's data-acquisition farm: say in a Python file which program runs on which machine, and apply it."""
-    ctx.obj = socket or socket_path()
+    ctx.obj = socket or (socket_path() if ctx.invoked_subcommand == "serve" else where_to_ask())
 
 
 def json_option(command: Command) -> Command:
