@@ -8,7 +8,8 @@ from daqsched import Job, OutputCheck, Resources, Restart, variable
 # rolls the farm over: daqsched apply /srv/daqsched/jobs/vagrant.py --set version=release-02
 version = variable("version", "release-01")
 bin_ = "/cvmfs/daq.example.org/{version}/bin"
-hosts = "hlt[01-02]"
+# all that there are: make vagrant says so, with --set hosts=hlt[01-03] where there are three
+hosts = variable("hosts", "hlt[01-02]")
 small = Resources(cpus=0.1, mem=64)
 
 jobs = [
@@ -27,7 +28,7 @@ jobs = [
     Job(
         "flaky",
         f"{bin_}/flaky",
-        hosts="hlt02",
+        hosts="hlt01",
         version=version,
         resources=small,
         critical=False,

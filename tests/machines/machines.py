@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import subprocess
 import time
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.request import HTTPSHandler, Request, build_opener
 
-from daqcluster.machines import harm
-from daqcluster.machines.farm import Farm
+from daqcluster.machines import harm, parts
+from daqcluster.machines.farm import VAGRANT, Farm, vagrant_environ
 from daqcluster.machines.parts import CHECKOUT
 from daqsched.client import Client
 from daqsched.errors import DaqschedError
@@ -86,12 +88,33 @@ class Machines:
 
     def vagrant(self, *words: str) -> str:
         """What `scripts/vagrant` prints."""
+        return self._said([str(CHECKOUT / "scripts" / "vagrant"), *words], self._environ)
+
+    def refused(self, *words: str) -> str:
+        """What `scripts/vagrant` says where it does nothing."""
+        argv = [str(CHECKOUT / "scripts" / "vagrant"), *words]
+        done = subprocess.run(argv, env=self._environ, capture_output=True, text=True, timeout=VAGRANT_S)
+        assert (done.returncode, done.stdout) == (1, "")
+        return done.stderr
+
+    @staticmethod
+    def _said(argv: list[str], environ: Mapping[str, str]) -> str:
         done = subprocess.run(
-            [str(CHECKOUT / "scripts" / "vagrant"), *words], env=self._environ, capture_output=True, text=True,
-            timeout=VAGRANT_S, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert done.returncode == 0, f"vagrant {' '.join(words)}:\n{(done.stdout + done.stderr)[-4000:]}"
+            argv, cwd=VAGRANT, env=environ, capture_output=True, text=True, timeout=VAGRANT_S, stdin=subprocess.DEVNULL
+        )
+        assert done.returncode == 0, f"{' '.join(argv)}:\n{(done.stdout + done.stderr)[-4000:]}"
         return done.stdout
+
+    def take(self, version: str) -> str:
+        """Provision all with a daqsched that says it is of that version, until the next `scripts/vagrant provision` brings the
+        checkout's again; what Vagrant prints."""
+        place = self.folder / "parts"
+        file = place / "source" / "executor" / "daqsched_executor" / "__init__.py"
+        text, times = re.subn(r'(?m)^__version__ = ".*"$', f'__version__ = "{version}"', file.read_text())
+        assert times == 1, file
+        file.write_text(text)
+        (place / "versions" / "daqsched").write_text(parts.digest([place / "source", place / "wheels"]) + "\n")
+        return self._said(["vagrant", "provision"], vagrant_environ(self._environ))
 
     # one machine
 
@@ -158,6 +181,11 @@ class Machines:
         """``job@host`` -> its row, for the jobs that count."""
         name = until(self.leader, "somebody leads", 120.0)
         return {f"{row.job}@{row.host}": row for row in self.answer_of(name).rows if row.job in ("readout", "monitor")}
+
+    def forwarders(self) -> dict[str, tuple[str, int, int]]:
+        """Of the same, for what the framework itself runs: host -> its forwarder."""
+        rows = self.answer_of(until(self.leader, "somebody leads", 120.0)).rows
+        return {row.host: (row.task_id, row.pid, row.restarts) for row in rows if row.job == "daqsched-forward"}
 
     def states(self) -> dict[str, str]:
         return {name: row.state for name, row in self.rows().items()}

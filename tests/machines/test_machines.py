@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from daqsched_executor import __version__
 from machines.counting import Ledger, Watch, check_lines, missing, quiet
 from machines.machines import AGENTS, CONTROLS, Machines
 from machines.traces import cables, processes, traces
@@ -182,6 +183,22 @@ def test_elasticsearch_comes_back_and_what_waited_is_stored(farm: Machines, stor
     assert farm.pids() == pids and farm.begun() == story.tasks
 
 
+def test_an_upgrade_and_the_way_back_are_noticed_by_no_program(farm: Machines, story: Story) -> None:
+    """The next version of `serve` and executor on all machines, then the version before; forwarders keep their pids, too."""
+    pids, forwarders = farm.pids(), farm.forwarders()
+    for version, provision in (
+        ("99.0.0", lambda: farm.take("99.0.0")),
+        (__version__, lambda: farm.vagrant("provision")),
+    ):
+        said = provision()
+        for name in (*AGENTS, *CONTROLS):
+            assert f"{name}: changed: /opt/daqsched" in said, said
+            assert farm.inside(name, "/opt/daqsched/bin/daqsched-executor", "--version").split()[-1] == version
+        farm.all_run()
+        assert farm.crew("--version").split()[-1] == version
+        assert farm.pids() == pids and farm.begun() == story.tasks and farm.forwarders() == forwarders
+
+
 def test_a_second_provision_changes_nothing(farm: Machines, story: Story) -> None:
     """And says so, for each machine; nothing is restarted."""
     pids = farm.pids()
@@ -212,13 +229,14 @@ def test_every_line_is_stored_once_and_no_job_ran_twice(farm: Machines, story: S
 
 
 def test_nothing_is_left_behind(farm: Machines, story: Story, before: set[str], pytestconfig: pytest.Config) -> None:
-    """No interface, route, firewall rule, mount, cgroup, file, process."""
+    """After `vagrant destroy` of all: no interface, route, firewall rule, mount, cgroup, file, process."""
     if pytestconfig.getoption("--machines") == "keep":
         pytest.skip("they are kept")
     story.watch.end()
     ends = cables(farm.bridge)
     assert len(ends) == 4 and processes(farm.ident)
-    farm.down()
+    farm.vagrant("destroy", "-f")
+    assert farm.refused("status") == "Error: there are no machines: scripts/vagrant up, or make vagrant\n"
     deadline = time.monotonic() + 20.0  # what other engines here make and remove at this moment
     while left := traces(farm.ident, farm.bridge, ends, farm.setting["prefix"]) - before:
         assert time.monotonic() < deadline, f"left behind: {sorted(left)}"

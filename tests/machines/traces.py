@@ -24,6 +24,7 @@ def traces(ident: str, bridge: str, cables: frozenset[str] = frozenset(), prefix
     """
     files = (Path.home() / ".local" / "state" / "daqcluster").glob(f"*{ident}*")
     found = {f"file {path}" for path in files if path.suffix != ".lock"}
+    found |= {f"file {path}" for path in [Path.home() / ".vagrant.d"] if path.exists()}
     there = "02:42:" + ":".join(f"{int(number):02x}" for number in prefix.split(".")) if prefix else "none"
     for place in Path("/sys/class/net").iterdir():
         with contextlib.suppress(OSError):

@@ -49,3 +49,12 @@ def test_the_realistic_farm_shows_the_words() -> None:
     assert jobs["readout"].after == ("nsmd2", "eventbuilder") and jobs["readout"].actions
     told = payload(jobs["storage"], "store01", "id", {"status": 31000})
     assert told.argv[-2:] == ("--status-port", "31000") and told.checks[0].port == 31000
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 50])
+def test_the_farm_in_machines_is_on_all_that_there_are(nodes: int) -> None:
+    """However many `make vagrant` was asked for, as it says it: none waits for a host that nobody made, and none is idle."""
+    spec = load(JOBS / "vagrant.py", {"hosts": f"hlt[01-{nodes:02}]"})
+    there = [f"hlt{number:02}" for number in range(1, nodes + 1)]
+    assert {host for job in spec.jobs for host in expand(job.hosts)} == set(there)
+    assert all(payload(job, host, "id").argv for job in spec.jobs for host in expand(job.hosts))

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Mapping, NoReturn, Sequence
 
@@ -37,6 +38,8 @@ _ALL = {"vagrant": "vagrant", "openssl": "openssl", "ip": "iproute2"}
 #: Commands of Vagrant before which all is made, and those that change machines.
 _PREPARED = ("up", "reload", "provision")
 _CHANGING = (*_PREPARED, "halt", "destroy", "suspend", "resume")
+#: Those that ask nothing of any machine.
+_OF_NO_MACHINE = ("", "box", "global-status", "help", "list-commands", "plugin", "version")
 
 DESTROY_S = 600.0
 
@@ -60,17 +63,31 @@ class Farm:
         word = next((word for word in words if not word.startswith("-")), "")
         if word in _PREPARED:
             self.prepare(environ)
+        elif word not in _OF_NO_MACHINE and not SETTING.exists():
+            raise ClusterError("there are no machines: scripts/vagrant up, or make vagrant")
         if word not in _CHANGING:
-            self._become(words, environ)
+            _become(words, environ)
+        if word == "destroy":
+            self._destroy(words, environ)
         with locked(self.folder, self.say) as lock:
             os.set_inheritable(lock.fileno(), True)  # held until it ends
-            self._become(words, environ)
+            _become(words, environ)
 
-    @staticmethod
-    def _become(words: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
-        env = {"VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_HOME": _read().get("home", ""), **environ}
-        os.chdir(VAGRANT)
-        os.execvpe("vagrant", ["vagrant", *words], {name: value for name, value in env.items() if value})
+    def _destroy(self, words: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+        """With the last machine goes all that was made for them: whoever destroys a farm wants to be rid of it."""
+        there = _any_made()
+        with locked(self.folder, self.say):
+            vagrant = subprocess.Popen(["vagrant", *words], env=vagrant_environ(environ))
+            while True:
+                try:
+                    status = vagrant.wait()
+                    break
+                except KeyboardInterrupt:
+                    pass  # Vagrant was told as well, and ends in its own time
+        if there and not _any_made():
+            self.down()
+            self.say("that was the last machine: nothing is left of them")
+        sys.exit(status)
 
     def prepare(self, environ: Mapping[str, str]) -> dict[str, Any]:
         """All that `vagrant up` needs. What is there stays; gives what it wrote for the Vagrantfile."""
@@ -108,7 +125,8 @@ class Farm:
             provider = _read().get("provider", "docker")
             if provider != "docker" and (VAGRANT / ".vagrant").exists():
                 # these are somebody else's to take down: a hypervisor's
-                subprocess.run(["vagrant", "destroy", "-f"], cwd=VAGRANT, timeout=DESTROY_S, check=True)
+                argv = ["vagrant", "destroy", "-f"]
+                subprocess.run(argv, env=vagrant_environ(os.environ), timeout=DESTROY_S, check=True)
             if (self.folder / "engine").exists():
                 self.engine.down()
             network.remove(self.bridge, _read().get("prefix", ""))
@@ -170,6 +188,18 @@ class Farm:
                 self.engine.command("rm", "-f", ident)
 
 
+def vagrant_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Vagrant's, wherever it is called: it finds our Vagrantfile, and files that its user names from where he is."""
+    ours = {"VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_HOME": _read().get("home", "")}
+    # the second tells the Vagrantfile that it was called from here
+    ours_alone = {"VAGRANT_CWD": str(VAGRANT), "DAQCLUSTER_VAGRANT": "1"}
+    return {name: value for name, value in {**ours, **environ, **ours_alone}.items() if value}
+
+
+def _become(words: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+    os.execvpe("vagrant", ["vagrant", *words], vagrant_environ(environ))
+
+
 def _read() -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(SETTING.read_text())
@@ -190,6 +220,11 @@ def _made(name: str) -> str:
         return (VAGRANT / ".vagrant" / "machines" / name / "docker" / "id").read_text().strip()
     except OSError:
         return ""
+
+
+def _any_made() -> bool:
+    """Whether Vagrant knows of a machine, of whatever provider."""
+    return any((VAGRANT / ".vagrant" / "machines").glob("*/*/id"))
 
 
 def _run(*argv: str) -> None:
