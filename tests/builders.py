@@ -14,7 +14,7 @@ from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
 from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, HOLDS, PACES, ROLLOUT, encode
-from daqsched.engine.shown import state_of
+from daqsched.engine.shown import since_of, state_of
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError
@@ -128,6 +128,8 @@ class World:
         #: The states as they follow from all changes, and these.
         self.known: dict[tuple[str, str], str] = {}
         self.changes: list[Changed] = []
+        #: By how much the clock was set back in all.
+        self.set_back = self._said_at = 0.0
         #: What the engine answered last.
         self.verdict: Verdict = Accepted()
 
@@ -139,6 +141,8 @@ class World:
         if isinstance(event, events.TaskReported):
             (self.running.add if event.state == "TASK_RUNNING" else self.running.discard)(event.task_id)
         before = self._all()
+        self.set_back += max(0.0, self._said_at - self.now)
+        self._said_at = self.now
         todo, self.verdict, changes = self.engine.handle(event, self.now)
         self.replay(changes)
         if isinstance(self.verdict, DaqschedError):
@@ -315,6 +319,15 @@ class World:
         again = self.disk.engine(self.new_id)
         again.check()
         assert known(again) == known(self.engine)
+        for key, one in self.engine.instances.items():
+            there, state = again.instances[key], state_of(again, again.instances[key], self.now)
+            silent = state == "UNKNOWN" and one.record.task is not None and not one.lost  # which is doubted anew
+            if state == one.shown and not silent:
+                since, told = since_of(self.engine, one, state), since_of(again, there, state)
+                # what is not worth a save of its own is still as before the clock was set back
+                assert not told or since - 1e-6 <= told <= since + self.set_back + 1e-6, (
+                    f"{one} is {state} since {since}, and a new daemon says {told}"
+                )
 
     def check_ends(self, todo: list[Command]) -> None:
         """Nothing is told to end before those that come after it and are to end, too, unless those can't be asked, or the

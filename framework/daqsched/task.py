@@ -103,6 +103,9 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     ended: str = ""
     #: When it ended, seconds since the epoch; 0: none has.
     ended_at: float = 0.0
+    #: When it came into the state that people see, where that does not follow from the rest (`engine.shown.KEPT`); 0: it does,
+    #: or nobody knows.
+    since: float = 0.0
     #: How the last task ended, as its sentence; for people.
     last_end: str = ""
     #: What its executor last said of it: the last lines of the program are in it, which are wanted when it is not tried again.

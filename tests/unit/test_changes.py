@@ -3,14 +3,18 @@ step that the changes come to exactly the states that a look finds."""
 
 from __future__ import annotations
 
+from typing import Callable
+
 import pytest
 
 from builders import World, job
 from daqsched.engine import commands, events
 from daqsched.engine.changes import GONE, MOST_CHANGES, MOST_STORIES, MOVES, Changed, Stories
+from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
 from daqsched.engine.shown import state_of
 from daqsched.rollout import Strategy
+from daqsched.terminal.show import ago
 from daqsched_executor.contract import Exit, OperatorCommand, Report, Restart
 
 KEY = ("readout", "hlt01")
@@ -115,6 +119,141 @@ def test_every_state_knows_since_when() -> None:
     assert [one.since for one in world.rows()] == [began]
     world.wait(due - world.now)
     assert [(one.state, one.since) for one in world.rows()] == [("WAITING", due)]
+
+
+def ill(world: World) -> None:
+    report(world, said=Report("running", pid=1, since=1500.0, healthy=False, ailment="no answer"))
+
+
+def snoozed(world: World) -> None:
+    """Until then the checks count for nothing; it is over when somebody looks."""
+    said = Report("running", pid=1, since=1500.0, healthy=False, ailment="no answer", snoozed=world.now + 10.0)
+    report(world, said=said)
+    world.wait(10.0)
+
+
+def twice_ill(world: World) -> None:
+    """Since the second time."""
+    ill(world)
+    world.now += 50.0
+    report(world, said=Report("running", pid=1, since=1500.0, healthy=True))
+    world.now += 50.0
+    ill(world)
+
+
+def not_known(world: World) -> None:
+    world.report(world.task_of("readout"), "TASK_UNKNOWN")
+
+
+def failing(world: World) -> None:
+    report(world, "TASK_FAILED")
+    world.offers()
+    report(world, "TASK_FAILED")
+
+
+def waiting(world: World) -> None:
+    """A back-off is over."""
+    failing(world)
+    world.wait(world.engine.instances[KEY].record.due - world.now)
+
+
+def released(world: World) -> None:
+    """It ended long before."""
+    world.say(events.Held((KEY,), "bob"))
+    report(world, "TASK_KILLED")
+    world.now += 500.0
+    world.say(events.Released((KEY,), "bob"))
+
+
+def back(world: World) -> None:
+    """From a host that was set aside; it had failed long before."""
+    failing(world)
+    world.now += 500.0
+    world.say(events.PutAside(("hlt01",), "bob", world.now + 30.0))
+    world.wait(30.0)
+
+
+def returned(world: World) -> None:
+    """Its executor waits since before its host was away."""
+    last = Exit(world.now, 1.0, code=3)
+    report(world, said=Report("backoff", restarts=1, last_exit=last, until=world.now + 900.0))
+    world.now += 50.0
+    world.report(world.task_of("readout"), "TASK_UNREACHABLE")
+    world.now += 50.0
+    world.report(world.task_of("readout"))
+
+
+SINCE = [
+    (ill, "UNHEALTHY"),
+    (snoozed, "UNHEALTHY"),
+    (twice_ill, "UNHEALTHY"),
+    (not_known, "UNKNOWN"),
+    (failing, "BACKOFF"),
+    (waiting, "WAITING"),
+    (released, "WAITING"),
+    (back, "WAITING"),
+    (returned, "BACKOFF"),
+]
+
+
+@pytest.mark.parametrize(("how", "state"), SINCE, ids=[one.__name__ for one, _ in SINCE])
+@pytest.mark.parametrize("downtime", [5.0, 5000.0])
+def test_a_new_daemon_knows_since_when_as_the_last_one_did(
+    how: Callable[[World], None], state: str, downtime: float
+) -> None:
+    """Not since its own start, nor since something before that state."""
+    world = farm()
+    world.now = 2000.0
+    how(world)
+    at = world.now
+    assert [(one.state, one.since) for one in world.rows()] == [(state, at)]
+    due = world.engine.instances[KEY].record.due
+    for _ in range(2):
+        world.now += downtime
+        world.restart()
+        world.say(events.Ticked())
+        over = state == "BACKOFF" and 0 < due <= world.now
+        assert [(one.state, one.since) for one in world.rows()] == [("WAITING", due) if over else (state, at)]
+
+
+@pytest.mark.parametrize(
+    ("how", "since"),
+    [(ill, 0.0), (not_known, 2000.0), (failing, 2000.0 + REVIVE_EVERY_S), (released, 0.0)],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_of_what_an_older_daemon_wrote_it_is_told_since_when_where_that_says_so(
+    how: Callable[[World], None], since: float
+) -> None:
+    """0 is not known, and shown as nothing: of one that waits the end of its last task is not since when it does."""
+    world = farm()
+    world.now = 2000.0
+    how(world)
+    world.disk.records = {
+        key: {name: value for name, value in raw.items() if name != "since"}  # type: ignore[attr-defined]
+        for key, raw in world.disk.records.items()
+    }
+    world.now += 0.1
+    world.restart()
+    (row,) = world.rows()
+    assert row.since == since and (ago(row.since, world.now) == "") == (since == 0.0)
+
+
+def test_what_is_said_of_masses_is_no_save_of_its_own() -> None:
+    """New instances, and tasks that a master does not speak of: there may be as many as tasks."""
+    world = World([f"hlt{at:02d}" for at in range(1, 9)])
+    world.register()
+    saved = [one for one in world.apply(job(hosts="hlt[01-08]")) if isinstance(one, commands.SaveRecords)]
+    assert not saved
+    world.offers()
+    for task in list(world.tasks):
+        world.report(task, by_executor=True)  # type: ignore[arg-type]
+    world.now += 60.0
+    world.say(events.Disconnected())
+    world.register()
+    world.now += 5.0
+    todo = world.say(events.Ticked())
+    assert {row.state for row in world.rows()} == {"UNKNOWN"}
+    assert not [one for one in todo if isinstance(one, commands.SaveRecords)]
 
 
 def test_what_a_new_daemon_finds_changed_is_a_change_of_its_own_cause() -> None:

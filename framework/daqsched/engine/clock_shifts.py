@@ -44,8 +44,10 @@ def set_back(farm: Farm, by: float) -> None:
     for instance in farm.instances.values():
         farm.touch(instance.key)
         instance.ending -= by if instance.ending else 0.0
-        instance.since -= by if instance.since else 0.0
         record = instance.record
+        if record.since:
+            record.since -= by
+            farm.dirty[instance.key] = None
         record.ended_at -= by if record.ended_at else 0.0
         if record.due:
             record.due -= by
@@ -73,6 +75,7 @@ def read_back(farm: Farm, now: float) -> None:
             instance.record.due = now + CAP_S
             farm.dirty[instance.key] = None
         instance.record.ended_at = min(instance.record.ended_at, now)
+        instance.record.since = min(instance.record.since, now)
         _read_back(instance.record.task, now)
         instance.ending = min(instance.ending, now)
     farm.timers = sorted((min(at, now + CAP_S), key) for at, key in farm.timers)

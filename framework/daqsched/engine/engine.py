@@ -40,7 +40,7 @@ from daqsched.engine.farm import (
     patience,
 )
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import Shown, reason_of, state_of
+from daqsched.engine.shown import Shown, keep_since, reason_of, state_of
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.verdict import Accepted, Step, Verdict
 from daqsched.errors import DaqschedError
@@ -174,7 +174,8 @@ class Engine(Farm):
                 continue
             after = state_of(self, instance, now)
             if after != instance.shown:
-                instance.shown, instance.since = after, now
+                keep_since(self, instance, after, now)
+                instance.shown = after
             if after != before:
                 found.append(self._changed(instance, before, after, cause, now))
         if not found:

@@ -13,7 +13,7 @@ Key = tuple[str, str]
 class Instance:
     """One job on one host."""
 
-    __slots__ = ("after", "aside", "awaited", "digest", "ending", "job", "key", "reason", "record", "shown", "since")
+    __slots__ = ("after", "aside", "awaited", "digest", "ending", "job", "key", "reason", "record", "shown")
 
     def __init__(self, name: str, host: str, job: Optional[JobSpec], run: str, record: Record) -> None:
         #: What it is filed under everywhere: one tuple, because there are as many as tasks.
@@ -34,8 +34,6 @@ class Instance:
         self.aside = False
         #: Its state as people see it, after the last step (`engine.shown`); empty: no step has looked yet.
         self.shown = ""
-        #: When it came into it, where that does not follow from the record; 0: it does, or was before this daemon.
-        self.since = 0.0
 
     @property
     def name(self) -> str:

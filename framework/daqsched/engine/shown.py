@@ -31,6 +31,10 @@ Shown = Literal[
 ]
 
 
+#: The states of which the record keeps since when: nothing else in it says so, or not of every way into them.
+KEPT: frozenset[Shown] = frozenset({"WAITING", "BACKOFF", "STOPPING", "UNHEALTHY", "UNKNOWN", "FAILED", "FINISHED"})
+
+
 def state_of(farm: Farm, instance: Instance, now: float) -> Shown:
     """What it is at ``now``; for `Engine.handle`, others look at `Instance.shown`."""
     record, task = instance.record, instance.record.task
@@ -59,26 +63,38 @@ def state_of(farm: Farm, instance: Instance, now: float) -> Shown:
 
 
 def since_of(farm: Farm, instance: Instance, state: Shown) -> float:
-    """When it came into this state, which is the one that it is in; 0: the last daemon knew, and it is in no record."""
+    """When it came into this state, which is the one that it is in; 0: nobody knows, as of what an older daemon wrote."""
     record, task = instance.record, instance.record.task
     if state == "STOPPED" and record.hold is not None:
         return record.hold.at
     if state == "ASIDE" and instance.host in farm.aside:
         return farm.aside[instance.host].at
+    if state == "WAITING":  # a back-off may have ended while no daemon ran
+        return max(record.since, record.due)
+    if state in KEPT and record.since:
+        return record.since
     if task is None:
-        return instance.since or (record.ended_at if state != "UNKNOWN" else 0.0)
+        return record.ended_at if state != "UNKNOWN" else 0.0
     if state == "STARTING":
         return task.launched
-    if state == "STOPPING":
-        return instance.ending if instance.ending > 1.0 else task.killed
-    if state == "UNREACHABLE":
+    if state == "UNREACHABLE" or (state == "UNKNOWN" and task.state == "unknown"):
         return task.since
+    report = task.report
     if state == "RUNNING":
-        return (task.report.since if task.report is not None else 0.0) or task.since
-    if instance.since:
-        return instance.since
-    end = task.report.last_exit if task.report is not None else None
-    return end.at if state == "BACKOFF" and end is not None else task.since
+        return (report.since if report is not None else 0.0) or task.since
+    return report.last_exit.at if state == "BACKOFF" and report is not None and report.last_exit is not None else 0.0
+
+
+def keep_since(farm: Farm, instance: Instance, state: Shown, now: float) -> None:
+    """It comes into this state: what a new daemon can't find out from the rest of the record is kept in it."""
+    record, task = instance.record, instance.record.task
+    if state == "WAITING" and instance.shown == "BACKOFF" and record.due:
+        return  # the back-off is over, which the record says
+    record.since = now if state in KEPT else 0.0
+    # of what is new, and of a silent task, which a new daemon doubts anew, there may be as many as tasks: not worth a save
+    silent = state == "UNKNOWN" and task is not None and task.state != "unknown"
+    if record.since and instance.shown and not silent:
+        farm.dirty[instance.key] = None
 
 
 def reason_of(farm: Farm, instance: Instance, state: Shown, now: float) -> str:
