@@ -72,7 +72,7 @@ def test_the_page_shows_what_the_master_knows(cluster: Cluster, farm: Farm, page
 
 def test_a_sandbox_is_read_by_hand_and_by_keys(cluster: Cluster, farm: Farm, page: Page) -> None:
     """From the list to the file's end with keys alone; what is printed meanwhile comes by itself."""
-    page.open(at(cluster, "#/tasks?q=readout@hlt01"))
+    page.open(at(cluster, "#/tasks?q=readout@hlt01&state=RUNNING"))
     page.wait("document.querySelectorAll('.space .row').length === 1")
     page.js("document.querySelector('.list').focus()")
     page.press("ArrowDown")
