@@ -43,6 +43,10 @@ class Desired:
         there = self.variants.get(name)
         return there.get(host) or self.jobs.get(name) if there is not None else self.jobs.get(name)
 
+    def agrees(self, name: str, other: Desired) -> bool:
+        """Whether both say the same of this job, on all of its hosts."""
+        return self.jobs.get(name) == other.jobs.get(name) and self.variants.get(name) == other.variants.get(name)
+
 
 class Part(NamedTuple):
     """What of the farm an apply is about: what these words select (`select`), or these jobs; all of it where there are neither."""
@@ -148,8 +152,7 @@ def _of_job(
 ) -> Optional[tuple[Optional[JobSpec], list[JobSpec]]]:
     """The job then, with its variants; None: the apply is not about it."""
     was, to_be = before.jobs.get(name), after.jobs.get(name)
-    same = was == to_be and before.variants.get(name) == after.variants.get(name)
-    if same and not behind:
+    if before.agrees(name, after) and not behind:
         return None
     had = _now(name, was, before, hosts, behind)
     named = dict.fromkeys(hosts(to_be)) if to_be is not None else {}
@@ -158,7 +161,7 @@ def _of_job(
     if not meant and not whole:
         return None
     if whole and to_be is not None and not to_be.hosts:
-        return to_be, [_on(job, [host]) for host, job in after.variants.get(name, {}).items()]
+        return assembled(to_be, after.variants.get(name, {}))
     if not whole and any(job is not None and not job.hosts for job in (was, to_be)):
         _look_at_attributes(name, was, to_be)
     there = {host: job for host, job in had.items() if not chosen(name, host)}

@@ -40,7 +40,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
         why_not = in_the_way(rollout, farm.rolling.jobs, merged.jobs, change.strategy)
         if why_not:
             raise Refused(why_not)
-    saved = rollout_steps.saved(farm, old, merged)
+    saved = rollout_steps.saved(farm, old, merged) if change.strategy is not None else None
     number = 1 if before is None else before.number + 1
     words = f" (only {' '.join(part.words)})" if part.words else ""
     farm.revision = Revision(number, asked_for, event.user, now, f"{event.message}{words}".strip(), merged.spec)

@@ -83,26 +83,18 @@ def saved(farm: Farm, old: Spec, change: Merged) -> Optional[Before]:
     now, then = Desired(old), Desired(change.spec)
     jobs: list[JobSpec] = []
     variants: list[JobSpec] = []
-    differ = [name for name in change.jobs if name in farm.mixed or _differ(name, now, then)]
+    differ = [name for name in change.jobs if name in farm.mixed or not now.agrees(name, then)]
     for name in sorted(differ):
         main = now.jobs.get(name)
         if main is None:
             continue
-        known = farm.order.wanted.get(name, {})
-        there = {
-            host: msgspec.structs.replace(one.job, hosts=main.hosts)
-            for host, one in known.items()
-            if one.job is not None and one.record.borrow is None
-        }
+        known = farm.order.wanted.get(name, {}).items()
+        there = {host: one.job for host, one in known if one.job is not None and one.record.borrow is None}
         job, others = assembled(main, there)
         jobs += [] if job is None else [job]
         variants += others
     spec = Spec(jobs=tuple(jobs), variants=tuple(variants), logging=old.logging, rollout=old.rollout, source=old.source)
     return Before(farm.revision.number, frozenset(differ), encode(spec))
-
-
-def _differ(name: str, now: Desired, then: Desired) -> bool:
-    return now.jobs.get(name) != then.jobs.get(name) or now.variants.get(name) != then.variants.get(name)
 
 
 def begin(

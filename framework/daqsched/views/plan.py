@@ -80,7 +80,7 @@ def plan(
     for name in dict.fromkeys([*then.jobs, *now.jobs, *behind]):
         was, is_to_be = now.jobs.get(name), then.jobs.get(name)
         mixed = behind.get(name, {}) if about is None or name in about or name == FORWARDER else {}
-        if was == is_to_be and now.variants.get(name) == then.variants.get(name) and not mixed:
+        if now.agrees(name, then) and not mixed:
             continue
         had: dict[str, Optional[JobSpec]] = {}
         if was is not None and not _goes_along(was):
