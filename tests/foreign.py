@@ -134,6 +134,10 @@ def daemon(path: Path, answer: Answers) -> Iterator[None]:
             thread.join()
 
 
+#: Written behind a command's last byte: a terminal that is closed at once may drop what nobody has read yet.
+_END = b"\0all of it\0"
+
+
 def shown(words: Sequence[str], terminal: bool) -> tuple[int, bytes]:
     """Call `daqsched` with these words; its exit status, and all that it wrote to the terminal, or the pipe, at its end."""
     from daqsched.cli import main
@@ -148,9 +152,8 @@ def shown(words: Sequence[str], terminal: bool) -> tuple[int, bytes]:
     got = bytearray()
 
     def read() -> None:
-        with contextlib.suppress(OSError):  # a terminal's end
-            while data := os.read(ours, 65536):
-                got.extend(data)
+        while not got.endswith(_END):
+            got.extend(os.read(ours, 65536))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -164,10 +167,13 @@ def shown(words: Sequence[str], terminal: bool) -> tuple[int, bytes]:
     finally:
         sys.stdout, sys.stderr, sys.excepthook = before
         logging.getLogger().handlers[:] = handlers  # what `serve` logs went to that terminal
-        writer.close()
+        writer.flush()
+        os.write(theirs, _END)
         reader.join(10)
+        writer.close()
         os.close(ours)
-    return int(status), bytes(got)
+    assert got.endswith(_END), "the reader got all"
+    return int(status), bytes(got[: -len(_END)])
 
 
 #: What is ours: colours, and the cursor's moves while a live display is redrawn.

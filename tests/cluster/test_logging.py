@@ -217,7 +217,8 @@ def test_lines_that_elasticsearch_takes_in_no_form_are_told_of(farm: Farm, clust
     """Their machine's forwarder says so in `status`, and `deadletter list` names it; both end when the file was replayed."""
     strict = {"mappings": {"dynamic": "strict", "properties": {"message": {"type": "long"}}}}
     today = time.strftime("%Y.%m.%d", time.gmtime())
-    for name in (f"{farm.index}-{today}", f"{farm.index}-deadletter-{today[:7]}"):
+    names = [f"{farm.index}-{today}", f"{farm.index}-deadletter-{today[:7]}"]
+    for name in names:
         request = Request(f"{cluster.elasticsearch_url}/{name}", json.dumps(strict).encode(), method="PUT")
         request.add_header("Content-Type", "application/json")
         with urlopen(request, timeout=30) as answer:
@@ -241,3 +242,14 @@ def test_lines_that_elasticsearch_takes_in_no_form_are_told_of(farm: Farm, clust
     assert (
         "hlt01: " in listed.stderr and "refused lines are on this machine alone (deadletter.ndjson);" in listed.stderr
     )
+    opened = [file.readlink() for file in Path(f"/proc/{farm.pid(f'{FORWARDER}@hlt01')}/fd").iterdir()]
+    (folder,) = {file.parent for file in opened if (file.parent.name, file.name) == ("forward", "lock")}
+    kept = folder / "deadletter.ndjson"
+    for name in names:
+        with urlopen(Request(f"{cluster.elasticsearch_url}/{name}", method="DELETE"), timeout=30) as answer:
+            assert answer.status == 200
+    replayed = farm.run("deadletter", "replay", "--file", str(kept))
+    assert ", 0 are still refused." in replayed.stdout + replayed.stderr
+    until(lambda: messages(farm, "words", "--stream", "stdout") == ["hello"], "its line is stored")
+    kept.unlink()
+    until(lambda: not farm.rows(FORWARDER)[f"{FORWARDER}@hlt01"].get("reason"), "status tells of nothing", 60.0)

@@ -109,6 +109,7 @@ def test_dead_letters_are_rows_of_a_file_with_a_bound(tmp_path: Path) -> None:
     again = DeadLetterFile(path, lambda about, sentence: None, most=200)
     assert (again.letters, again.lost) == (2, 3)
     Path(path).unlink()
+    assert (again.letters, again.lost) == (0, 3)
     again.keep(RefusedLines("logs-1", document % 9, "why"))
     assert (again.letters, again.lost) == (1, 3)
 

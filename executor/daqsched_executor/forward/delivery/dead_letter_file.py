@@ -23,13 +23,27 @@ class DeadLetterFile:
         self._warn = warn
         self._most = most
         self._lock = threading.Lock()
-        #: How many the file holds, as far as we know, and for how many there was no room.
-        self.letters = self.lost = 0
+        #: How many the file held when we wrote to it last, and for how many there was no room.
+        self._letters = self.lost = 0
         with suppress(FileNotFoundError), open(path, "rb") as file:
-            self.letters = sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+            self._letters = sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
         with suppress(FileNotFoundError), open(path + ".lost", "rb") as told:
             count = told.read(32).strip()
             self.lost = int(count) if count.isdigit() and len(count) < 19 else 0
+
+    @property
+    def letters(self) -> int:
+        """How many the file holds; 0 as soon as somebody, who has replayed it, took it away."""
+        with self._lock:
+            try:
+                there = os.stat(self.path).st_size > 0
+            except FileNotFoundError:
+                there = False
+            except OSError:  # it is not gone because we may not look
+                there = True
+            if not there:
+                self._letters = 0
+            return self._letters
 
     def keep(self, refused: RefusedLines) -> None:
         """Append a JSON object with the index, the id, the document and the reason; on the disk when it returns.
@@ -47,7 +61,7 @@ class DeadLetterFile:
         with self._lock, open(self.path, "ab", buffering=0) as file:
             end = file.tell()
             if end == 0:
-                self.letters = 0  # somebody took the file away
+                self._letters = 0  # somebody took the file away
             if end + len(text) > self._most:
                 self.lost += 1
                 with suppress(OSError), open(self.path + ".lost", "w") as told:
@@ -64,4 +78,4 @@ class DeadLetterFile:
             except OSError:
                 file.truncate(end)  # half a row would spoil the next one
                 raise
-            self.letters += 1
+            self._letters += 1
