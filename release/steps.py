@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
+
+from daqcluster.progress import reminded
 
 #: Nothing that a release runs may take longer.
 LIMIT_S = 900.0
@@ -36,19 +37,8 @@ def say(sentence: str) -> None:
 def step(sentence: str, remind_s: float = REMIND_S) -> Iterator[None]:
     """Say what was done, and how long it took; what takes longer is named meanwhile."""
     began = time.monotonic()
-    over = threading.Event()
-
-    def remind() -> None:
-        while not over.wait(remind_s):
-            say(f"under way, {time.monotonic() - began:.0f} s: {sentence}")
-
-    reminder = threading.Thread(target=remind, daemon=True)
-    reminder.start()
-    try:
+    with reminded(lambda passed: say(f"under way, {passed:.0f} s: {sentence}"), remind_s):
         yield
-    finally:
-        over.set()
-        reminder.join()
     say(f"{sentence} ({time.monotonic() - began:.1f} s)")
 
 

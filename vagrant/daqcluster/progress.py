@@ -17,15 +17,22 @@ EVERY_S = 5.0
 @contextmanager
 def going_on(say: Say, what: str) -> Iterator[None]:
     """Say that ``what`` has begun, and every few seconds that it goes on."""
+    say(what)
+    with reminded(lambda passed: say(f"still {what} ({passed:.0f} s)"), EVERY_S):
+        yield
+
+
+@contextmanager
+def reminded(remind: Callable[[float], None], every_s: float) -> Iterator[None]:
+    """Call ``remind`` with the seconds that passed, from a thread, whenever that long has gone by, and not afterwards."""
     began = time.monotonic()
     over = threading.Event()
 
-    def remind() -> None:
-        while not over.wait(EVERY_S):
-            say(f"still {what} ({time.monotonic() - began:.0f} s)")
+    def work() -> None:
+        while not over.wait(every_s):
+            remind(time.monotonic() - began)
 
-    say(what)
-    reminder = threading.Thread(target=remind, daemon=True)
+    reminder = threading.Thread(target=work, daemon=True)
     reminder.start()
     try:
         yield
