@@ -33,16 +33,13 @@ class DeadLetterFile:
 
     @property
     def letters(self) -> int:
-        """How many the file holds; 0 as soon as somebody, who has replayed it, took it away."""
-        with self._lock:
-            try:
-                there = os.stat(self.path).st_size > 0
-            except FileNotFoundError:
-                there = False
-            except OSError:  # it is not gone because we may not look
-                there = True
-            if not there:
-                self._letters = 0
+        """How many the file holds; 0 as soon as somebody, who has replayed it, took it away. It waits for no write of another
+        thread."""
+        try:
+            return self._letters if os.stat(self.path).st_size > 0 else 0
+        except FileNotFoundError:
+            return 0
+        except OSError:  # it is not gone because we may not look
             return self._letters
 
     def keep(self, refused: RefusedLines) -> None:
