@@ -15,6 +15,7 @@ from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
 from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, HOLDS, PACES, ROLLOUT, encode
 from daqsched.engine.shown import since_of, state_of
+from daqsched.engine.starts import HUNG_S, PER_CORE
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError
@@ -110,6 +111,8 @@ class World:
     def __init__(self, hosts: Iterable[str] = ("hlt01",)) -> None:
         #: host -> its agent's attributes.
         self.machines: dict[str, dict[str, str]] = {host: {} for host in hosts}
+        #: Its cores, where they are not 8.
+        self.cores: dict[str, float] = {}
         #: Hosts whose offer was declined, or used in part: the master keeps quiet of them until they have more or it is asked.
         self.filtered: set[str] = set()
         self.disk = Disk()
@@ -184,6 +187,7 @@ class World:
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, commands.Launch):
+            self.check_pace(command.agent_id)
             for task in command.tasks:
                 taken = self.ports_of(task.payload.host)
                 ports = task.payload.ports.values()
@@ -228,7 +232,8 @@ class World:
 
     def offer(self, host: str) -> events.Offer:
         """What the host has now."""
-        return offer(host, ports=set(PORTS) - self.ports_of(host), **self.machines[host])
+        cores = self.cores.get(host, 8.0)
+        return offer(host, cpus=cores, ports=set(PORTS) - self.ports_of(host), **self.machines[host])
 
     def report(self, task_id: str, state: str = "TASK_RUNNING", **more: str) -> list[Command]:
         """An executor's word; a task that ended runs no more."""
@@ -279,6 +284,20 @@ class World:
                 for task in command.tasks:
                     key = (task.payload.job, task.payload.host)
                     assert key in self.disk.records, f"{key} is launched and was not saved"
+
+    def check_pace(self, agent_id: str) -> None:
+        """Of this agent's tasks no more have executors that did not speak yet than its machine bears, but for those that hang."""
+        tasks = [one.record.task for one in self.engine.instances.values()]
+        way = [
+            task.id
+            for task in tasks
+            if task is not None
+            and task.agent_id == agent_id
+            and task.state in ("launching", "staging")
+            and self.engine.last < task.launched + HUNG_S
+        ]
+        bears = max(1, int(self.cores.get(agent_id.partition("-")[2], 8.0) * PER_CORE))
+        assert len(way) <= bears, f"{len(way)} starts at once on {agent_id}, which bears {bears}: {way}"
 
     def check_after(self, payload: Payload) -> None:
         """What the job comes after is up: on the same host where it is there, too, else everywhere."""

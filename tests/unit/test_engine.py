@@ -521,6 +521,7 @@ class RandomFarm(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.world = World(["h1", "h2", "h3"])
+        self.world.cores = {"h1": 0.3, "h2": 0.5}
         self.world.register()
         self.specs = [
             job("a", "h1"),

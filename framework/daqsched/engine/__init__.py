@@ -8,6 +8,7 @@ One thread owns an engine. Its rules, in short:
 - whoever ends without being asked is started again on the same host, after a `backoff` that has a cap, and no end unless
   the job says so;
 - nothing is launched before what it comes after is up; once launched, nothing is stopped for that;
+- so many start at once on a machine as it bears (`starts`), each machine for itself;
 - a machine that is found by attributes is remembered until its own offer, or the crew, says otherwise;
 - offers are asked for while something waits, and suppressed while nothing does and no new machine could be of use (`demand`).
 

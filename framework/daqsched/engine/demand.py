@@ -13,8 +13,9 @@ from daqsched.engine import commands
 
 Key = tuple[str, str]
 
-#: Bursts of failures ask for offers once in this time.
-REVIVE_EVERY_S = 0.2
+#: Bursts of failures, and starts that end one by one, ask for offers once in this time; so often for each machine where there
+#: are few, as every one of them answers.
+REVIVE_EVERY_S, REVIVE_EVERY_EACH_S, REVIVE_EVERY_LEAST_S = 0.2, 0.0005, 0.05
 #: While something waits and nothing comes, offers are asked for again after this long, doubled up to the cap.
 REVIVE_AGAIN_S, REVIVE_CAP_S = 5.0, 300.0
 
@@ -47,6 +48,11 @@ class Demand:
         self._renewed = False
         self._revived = float("-inf")
         self._gap = REVIVE_AGAIN_S
+        self._every = REVIVE_EVERY_S
+
+    def answered(self, machines: int) -> None:
+        """So many machines are known to make offers."""
+        self._every = min(REVIVE_EVERY_S, max(REVIVE_EVERY_LEAST_S, machines * REVIVE_EVERY_EACH_S))
 
     def set_back(self, by: float) -> None:
         """The clock shows so much less than it did."""
@@ -86,5 +92,5 @@ class Demand:
         if not (waiting or watching):
             return float("-inf")
         if self._woken or self._renewed or self._suppressed:
-            return self._revived + REVIVE_EVERY_S
+            return self._revived + self._every
         return self._revived + self._gap if waiting else float("inf")

@@ -262,6 +262,7 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
             continue
         task = instance.record.task
         farm.touch(key)
+        farm.file_start(instance, now)
         if task is None:
             farm.settle(instance, now)
         elif task.killed and now >= task.killed + patience(instance):

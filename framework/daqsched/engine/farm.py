@@ -23,6 +23,7 @@ from daqsched.engine.match import by_attributes, canonical, lacking
 from daqsched.engine.preflight_state import PreflightState
 from daqsched.engine.rollout_state import RolloutState
 from daqsched.engine.start_order import StartOrder
+from daqsched.engine.starts import HUNG_S, StartsUnderWay
 from daqsched.engine.stop_order import LONGEST_S, StopOrder
 from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
@@ -86,6 +87,8 @@ class Farm:
         self.found: ByHost[Instance] = ByHost()
         #: Which jobs come before which.
         self.order = StartOrder()
+        #: Which machine starts how many at once.
+        self.starts = StartsUnderWay()
         #: (attribute, value) -> the jobs that run on all machines with these attributes, under the first of theirs.
         self.by_attribute: dict[tuple[str, str], list[JobSpec]] = {}
         #: The job that forwards the lines of all others, where there is one.
@@ -218,9 +221,17 @@ class Farm:
         else:
             self.lost.take(instance.host, instance.key)
         self.rolling.touch(instance.key)
+        self.file_start(instance, now)
         if self.order.file(instance):
             for other in self.order.freed(instance):
                 self.settle(other, now)
+
+    def file_start(self, instance: Instance, now: float) -> None:
+        """Whether it is being started; who waits on its machine wants an offer when that is over."""
+        if self.starts.file(instance, now) and instance.host in self.waiting:
+            self.demand.woken()
+        elif self.starts.under_way(instance):
+            self.arm(instance.task.launched + HUNG_S, instance)
 
     def touch(self, key: Key) -> None:
         """Its state may change in this step, for what is done now; time alone is no cause where there is another."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daqsched.engine.farm import Farm
+from daqsched.engine.starts import is_start
 
 
 def check(farm: Farm) -> None:
@@ -19,6 +20,11 @@ def check(farm: Farm) -> None:
         assert not blocked or instance.startable, f"{instance} waits for a job and must not be launched"
         assert not blocked or farm.order.awaited(instance), f"{instance} waits for {instance.awaited}, which is up"
         due = [at for at, armed in farm.timers if armed == key]
+        starts = is_start(task, farm.last)
+        assert farm.starts.under_way(instance) == starts or (not starts and due and min(due) <= farm.last), (
+            f"{instance}: its start is under way is {not starts}"
+        )
+        assert not starts or max(due, default=0.0) >= farm.last, f"{instance}: its start may hang for ever"
         assert waits or blocked or not instance.startable or due, f"{instance} is forgotten: nothing will look at it"
         lost = key in farm.lost.get(instance.host, {})
         assert lost == instance.lost, f"{instance}: lost is {lost}"

@@ -36,6 +36,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
         launched: list[TaskToLaunch] = []
         looking: list[SurveyToLaunch] = []
         room = FreeResources(offer, farm.fixed_ports)
+        pace = farm.starts.offered(offer.agent_id, offer.names, offer.cpus)
         _look_for_attributes(farm, offer.names[0], offer.attributes, now)
         for name in offer.names:
             if name in farm.lost:
@@ -48,7 +49,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
                     farm.settle(instance, now)
                     continue
                 instance.reason = room.refusal(job) or ""
-                if not instance.reason:
+                if not instance.reason and not pace.full:
                     try:
                         launched.append(_launch(farm, instance, job, offer.agent_id, room.take(job), now))
                     except JobError as error:
@@ -59,6 +60,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
             farm.out.append(commands.Launch(offer.id, offer.agent_id, tuple(launched), REFUSE_S, tuple(looking)))
         else:
             declined.append(offer.id)
+    farm.demand.answered(len(farm.machines))
     if declined:
         farm.out.append(commands.Decline(tuple(declined), REFUSE_S))
 

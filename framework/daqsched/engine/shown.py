@@ -207,6 +207,9 @@ def _why_waiting(farm: Farm, instance: Instance, now: float) -> str:
         return no_master(farm)
     if instance.reason:
         return instance.reason
+    turn = farm.starts.why_not(instance.host)
+    if turn:
+        return turn
     seen = farm.last_offer(instance.host)
     last = "none since this daemon started" if seen is None else f"the last {duration(now - seen)} ago"
     return f"no offer from {instance.host} ({last}): is its agent up?"
