@@ -32,6 +32,8 @@ class FakeAgent:
     def __init__(self) -> None:
         self.subscriptions: list[dict[str, Any]] = []
         self.updates: list[Status] = []
+        #: What it says to the framework beside its updates.
+        self.messages: list[bytes] = []
         self.acknowledges = True
         #: Accept, and never answer.
         self.hangs = False
@@ -173,6 +175,12 @@ class FakeAgent:
             connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
             connection.close()
             self._take(body["update"]["status"])
+        elif body["type"] == "MESSAGE":
+            connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+            connection.close()
+            with self._changed:
+                self.messages.append(base64.b64decode(body["message"]["data"]))
+                self._changed.notify_all()
 
     def _take(self, status: Status) -> None:
         with self._changed:
@@ -296,3 +304,17 @@ def processes_of(executor: ExecutorUnderTest) -> list[int]:
         except OSError:
             continue
     return [pid for pid in found if pid not in own and alive(pid)]
+
+
+def drains(executor: ExecutorUnderTest) -> list[int]:
+    """The processes that copy."""
+    found = []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            if Path(f"/proc/{pid}/comm").read_text() == "daqsched-drain\n" and Path(f"/proc/{pid}/cwd").samefile(
+                executor.sandbox
+            ):
+                found.append(pid)
+        except OSError:
+            continue
+    return [pid for pid in found if alive(pid)]

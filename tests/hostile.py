@@ -90,6 +90,9 @@ REQUESTS: dict[str, Any] = {
     "start": protocol.SelectRequest(["readout"], "why"),
     "order": protocol.OrderRequest(["readout"], "act", "dump", 9e9, "why", "id"),
     "preflight": protocol.PreflightRequest(spec(), ["readout"], 5.0),
+    "console": protocol.ConsoleRequest("readout", "hlt01", True, True, "why"),
+    "consoles/id/read": protocol.ConsoleRead("task", 1, 1, 0.1),
+    "consoles/id/keys": protocol.ConsoleKeys(b"keys", 24, 80),
     "sandboxes": protocol.SandboxesRequest(["readout"], True),
     "sandboxes/read": protocol.ReadRequest([protocol.Piece("agent", "task", "stdout", 0, 10)]),
 }

@@ -135,6 +135,20 @@ class Client:
     def read(self, pieces: Sequence[protocol.Piece]) -> protocol.ReadAnswer:
         return self._post("/sandboxes/read", protocol.ReadRequest(list(pieces)), protocol.ReadAnswer)
 
+    def attach(self, job: str, host: str, write: bool, take: bool, message: str) -> protocol.ConsoleAttached:
+        return self._post(
+            "/console", protocol.ConsoleRequest(job, host, write, take, message), protocol.ConsoleAttached
+        )
+
+    def console(self, id: str, asked: protocol.ConsoleRead) -> protocol.ConsoleOutput:
+        return self._post(f"/consoles/{quote(id, safe='')}/read", asked, protocol.ConsoleOutput)
+
+    def keys(self, id: str, keys: protocol.ConsoleKeys) -> protocol.ConsoleTyped:
+        return self._post(f"/consoles/{quote(id, safe='')}/keys", keys, protocol.ConsoleTyped)
+
+    def detach(self, id: str) -> protocol.ConsoleTyped:
+        return self._post(f"/consoles/{quote(id, safe='')}/leave", protocol.ConsoleLeave(), protocol.ConsoleTyped)
+
     def backup(self) -> bytes:
         """The state as a file, see `store.backup`."""
         response = self._response("GET", "/backup")

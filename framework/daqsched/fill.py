@@ -103,6 +103,7 @@ def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _N
         libraries=job.libraries,
         new_privileges=job.setuid,
         output=job.output,
+        console=job.console,
     )
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 from daqsched.errors import UserError
 from daqsched_executor.contract.foreign import printable
@@ -31,12 +32,19 @@ def as_printed(text: str) -> Painted:
     return Painted(text)
 
 
-class Printing:
-    """What a program prints, as it comes: its lines stay lines, all else is escaped; ``raw``: nothing is."""
+#: What moves within a line, or on to the next one.
+_WITHIN_LINES = re.compile(r"([\n\r\b]+)")
 
-    def __init__(self, raw: bool = False) -> None:
+
+class Printing:
+    """What a program prints, as it comes: its lines stay lines, all else is escaped; ``raw``: nothing is.
+
+    ``terminal``: it may go back within its line, as whoever edits one does (carriage return, backspace), and no further.
+    """
+
+    def __init__(self, raw: bool = False, terminal: bool = False) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-        self._raw = raw
+        self._raw, self._terminal = raw, terminal
         self._kept = ""
 
     def take(self, data: bytes) -> Painted:
@@ -44,6 +52,9 @@ class Printing:
         text = self._kept + self._decoder.decode(data)
         if self._raw:
             return Painted(text)
+        if self._terminal:
+            parts = _WITHIN_LINES.split(text)
+            return Painted("".join(part if _WITHIN_LINES.match(part) else printable(part, tabs=True) for part in parts))
         # half of a line's end may come first
         self._kept = "\r" if text.endswith("\r") else ""
         lines = text[: len(text) - len(self._kept)].replace("\r\n", "\n").split("\n")

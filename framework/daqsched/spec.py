@@ -114,6 +114,8 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     setuid: bool = False
     #: `Payload.output`.
     output: str = PIPE
+    #: `Payload.console`.
+    console: bool = False
 
 
 #: Fields of a `JobSpec` that neither a running program nor its executor can see: a change in them restarts nothing.

@@ -13,7 +13,7 @@ import pytest
 from daqsched_executor.contract import Check, Payload, Restart
 from daqsched_executor.machine import drain
 from daqsched_executor.machine.drain import Drain
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of, report_of
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, drains, processes_of, report_of
 from waiting import alive, until
 
 #: Each way to open one's own stream anew that people use, 100 lines of each, among lines of the usual kind.
@@ -62,20 +62,6 @@ def check_lines(sandbox: Path) -> None:
 def refused(pipe: int, file: int, most: int) -> int:
     """splice(2) of a file system that has none."""
     raise OSError(errno.EINVAL, "no")
-
-
-def drains(executor: ExecutorUnderTest) -> list[int]:
-    """The processes that copy."""
-    found = []
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        try:
-            if Path(f"/proc/{pid}/comm").read_text() == "daqsched-drain\n" and Path(f"/proc/{pid}/cwd").samefile(
-                executor.sandbox
-            ):
-                found.append(pid)
-        except OSError:
-            continue
-    return [pid for pid in found if alive(pid)]
 
 
 class TestPipe:

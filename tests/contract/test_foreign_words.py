@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -42,6 +43,9 @@ ANSWERS: dict[str, Any] = {
     "POST /restart": protocol.RolloutAnswer,
     "GET /aside|POST /(aside|return)": protocol.AsideAnswer,
     "POST /borrow": protocol.BorrowAnswer,
+    "POST /console": protocol.ConsoleAttached,
+    "POST /consoles/.*/read": protocol.ConsoleOutput,
+    "POST /consoles/.*/(keys|leave)": protocol.ConsoleTyped,
     "POST /sandboxes": protocol.SandboxesAnswer,
     "POST /sandboxes/read": protocol.ReadAnswer,
 }
@@ -73,6 +77,7 @@ ROWS: dict[str, list[str]] = {
     "wake": ["x"],
     "act": ["x dump --timeout 0.2", "x dump --timeout 0.2 --json"],
     "borrow": ["h x"],
+    "console": ["x@h --for 5"],
     "validate": ["FILE", "BAD", "BAD --json"],
     "show": ["FILE", "FILE readout", "FILE readout@hlt01", "FILE --json", "1"],
     "schema": [""],
@@ -155,12 +160,19 @@ class World:
         }
         if self.words[0] == "borrow":
             more["Row", "state"] = "ASIDE"
+        if path.endswith("/read") and path.startswith("/consoles/"):
+            self.reads += 1
+            if self.reads > 1:  # how often it is asked is a matter of time
+                return 403, msgspec.json.encode(made(protocol.Problem, self.text))
+            # a program at a terminal may go back within its line
+            data = printed.replace("\r", "").replace("\b", "").encode()
+            more["ConsoleOutput", "data"] = base64.b64encode(data).decode()
         (kind,) = [kind for route, kind in ANSWERS.items() if re.fullmatch(route, f"{method} {path}")]
         found = made(kind, printed if kind is protocol.ReadAnswer else self.text, more, self.pick)
         return 200, msgspec.json.encode(found)
 
     def call(self, words: list[str], terminal: bool) -> tuple[int, bytes]:
-        self.words = words
+        self.words, self.reads = words, 0
         files = {"FILE", "BAD", "NEW", "BACKUP", "STATE"}
         told = [str(self.folder / word) if word in files else word for word in words]
         with daemon(self.socket, self.answer):
@@ -200,7 +212,7 @@ def check(folder: Path, words: str, terminal: bool, pick: int = 0, refuses: bool
     worlds = [World(folder / name, text, pick, refuses) for name, text in (("h", HOSTILE), ("s", HARMLESS))]
     (status, output), (same, harmless) = [world.call(words.split(), terminal) for world in worlds]
     text = output.decode()
-    assert look(output, terminal, tabs=words.startswith(("logs", "borrow"))) == [], text
+    assert look(output, terminal, tabs=words.startswith(("logs", "borrow", "console"))) == [], text
     assert "Traceback" not in text, text
     if "BAD" not in words and not (terminal and words.startswith(REDRAWN)):
         assert status == same and text.count("\n") == harmless.count(b"\n"), f"{text}\n---\n{harmless.decode()}"

@@ -32,10 +32,11 @@ PURE = {
     FRAMEWORK / "mesos": "incoming outgoing",
     FRAMEWORK / "store": "__init__ base coordination",
     FRAMEWORK / "store" / "zookeeper": "ownership_lease",
-    FRAMEWORK / "serve": "connection_budget peer_token",
+    FRAMEWORK / "serve": "connection_budget peer_token scrollback",
     EXECUTOR / "container": "frames spec",
     EXECUTOR
-    / "contract": "__init__ checks fingerprint foreign forwarding forwarding_rules job levels report stream sysctl template wire",
+    / "contract": "__init__ checks console fingerprint foreign forwarding forwarding_rules job levels report stream sysctl"
+    " template wire",
     EXECUTOR / "life": "check_words checks commands ending events health hooks lifecycle notify"
     " operator_commands outbox started starting state stopping survey tail words",
     EXECUTOR / "forward" / "disk": "__init__ fair_share",

@@ -58,6 +58,7 @@ CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
     ({}, {"lock": False, "libraries": False}, ("lock True -> False", "libraries True -> False"), "restart"),
     ({}, {"setuid": True}, ("setuid False -> True",), "restart"),
     ({}, {"output": "file"}, ("output pipe -> file",), "restart"),
+    ({}, {"console": True}, ("console False -> True",), "restart"),
     ({}, {"logs": False}, ("logs True -> False",), "restart"),
     ({}, {"after": ["b", "c"]}, ("after none -> b c",), "silent"),
     ({}, {"owner": "bob"}, ("owner none -> bob",), "silent"),

@@ -135,6 +135,8 @@ class Payload:
     new_privileges: Optional[bool] = None
     #: What stdout and stderr are: `FILE`, or `PIPE`, which a process moves into the files (`machine.drain`).
     output: str = PIPE
+    #: Whether stdin, stdout and stderr are a terminal of its own, which people may attach to (`contract.console`).
+    console: bool = False
     version: int = VERSION
 
     @property

@@ -32,6 +32,9 @@ from daqsched_executor.machine.probe import Unreadable, check_all, check_path, r
 #: What a program finds in its environment besides the job's own and DAQSCHED_*: the same on every machine.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+#: <asm-generic/ioctls.h>: become the terminal of our session.
+TIOCSCTTY = 0x540E
+
 #: What exec says for a file that is there and executable and yet no program.
 EXEC_SENTENCES = {
     errno.ENOENT: "{path} is there, but the interpreter in its first line, or its loader, is missing",
@@ -99,6 +102,17 @@ def become(
         os._exit(status)
 
 
+def _own_session(parent: int) -> None:
+    """For a terminal, and with a process group. The leader of a group can't have one (setsid(2)), and the executor may make us
+    that: then leave that group first."""
+    while True:
+        try:
+            os.setsid()
+            return
+        except PermissionError:
+            os.setpgid(0, os.getpgid(parent))
+
+
 def _out_of_the_way(talk: int, *files: int) -> list[int]:
     """Copies of them all with numbers above those that the files get in the program; closed by exec."""
     return [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 3 + len(files)) for file in (talk, *files)]
@@ -123,7 +137,11 @@ def _become(
     files: tuple[tuple[str, int], ...],
     notify: str,
 ) -> None:
-    os.setpgid(0, 0)
+    terminal = payload.console and bool(output)
+    if terminal:
+        _own_session(parent)
+    else:
+        os.setpgid(0, 0)
     _reset_signals()
     try:
         sandbox = os.getcwd()
@@ -131,8 +149,10 @@ def _become(
         path = os.readlink("/proc/self/cwd").replace(" (deleted)", "")
         say(talk, f"gone the sandbox {path} was removed: the task needs a new one")
         os._exit(127)
-    for target, source in enumerate((os.open(os.devnull, os.O_RDONLY), *output)):
+    for target, source in enumerate((output[0] if terminal else os.open(os.devnull, os.O_RDONLY), *output)):
         os.dup2(source, target)
+    if terminal:
+        fcntl.ioctl(0, TIOCSCTTY, 0)
     say(talk, f"at the account {payload.user or os.geteuid()}")
     account = account_of(payload.user, sandbox)
     policy = allow(payload, account, os.environ)
@@ -144,6 +164,8 @@ def _become(
     if os.getppid() != parent:  # it died before the line above: nobody would stop this program
         os._exit(126)
     environment = environment_of(payload, account.words())
+    if terminal:
+        environment.setdefault("TERM", "dumb")  # who wants to draw says so: lines in a log are to be read
     if "WATCHDOG_USEC" in environment:  # sd_watchdog_enabled(3): it is meant for the program, not for what that begins
         environment["WATCHDOG_PID"] = str(os.getpid())
     if payload.cwd:

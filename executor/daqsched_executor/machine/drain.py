@@ -45,8 +45,8 @@ printf %s {DRAIN} >/proc/$$/comm
 exec 9>&-
 read -r word
 limit=$(command -v timeout >/dev/null && echo timeout -s KILL 2)
-$limit cat <&3 >&5 &
-$limit cat <&4 >&6 &
+$limit cat <&3 >&5 2>/dev/null &
+$limit cat <&4 >&6 2>/dev/null &
 wait
 """
 
@@ -77,10 +77,11 @@ class Target:
                 self._place = -1
         waiting = _waiting(pipe)
         if waiting:
-            self._write(os.read(pipe, min(waiting, PIPE_BYTES)))
+            self.write(os.read(pipe, min(waiting, PIPE_BYTES)))
         return waiting
 
-    def _write(self, text: bytes) -> None:
+    def write(self, text: bytes) -> None:
+        """Append it, or count it as lost."""
         while text:
             try:
                 text = text[os.write(self._file, text) :]
@@ -104,16 +105,19 @@ class Drain:
         """``run_id``: how Mesos calls our container; ``say`` is for executor.log. Raises OSError where there can be no process
         or pipe."""
         self._fork, self._files, self._run_id, self._say = fork, files, run_id, say
-        pipes = (_pipe(), _pipe())
-        #: What is read from, to be watched.
-        self.pipes = tuple(ours for ours, _ in pipes)
-        #: What the program's stdout and stderr become. We hold them, too: the pipes have no end while we live.
-        self.ends = tuple(end for _, end in pipes)
+        #: What is read from, to be watched; what the program's stdout and stderr become (we hold them, too: the pipes have no end
+        #: while we live); what the keeper reads.
+        self.pipes, self.ends, self._keepers = self._open()
         self._targets = dict(zip(self.pipes, (Target(file, say) for file in files)))
         self._mouth = -1
         self._began, self._short = 0.0, 0
         #: The process; 0: there is none any more.
         self.keeper = self._begin()
+
+    def _open(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        pipes = (_pipe(), _pipe())
+        ours = tuple(end for end, _ in pipes)
+        return ours, tuple(end for _, end in pipes), ours
 
     def take(self, pipe: int) -> int:
         """Move what waits in one of `pipes`, or a part of it: how many bytes that was."""
@@ -162,7 +166,7 @@ class Drain:
         ears, self._mouth = os.pipe()
         ready, named = os.pipe()
         try:
-            keeper = self._fork(lambda: _keep((ears, *self.pipes, *self._files), named, self._run_id))
+            keeper = self._fork(lambda: _keep((ears, *self._keepers, *self._files), named, self._run_id))
             os.close(named)
             named = -1
             # until it is spared, whoever kills us would kill it, too

@@ -37,6 +37,7 @@ from daqsched_executor.machine.kernel import JANITOR, Ended, Kernel, ProcessEntr
 
 if TYPE_CHECKING:
     from daqsched_executor.machine.drain import Drain
+    from daqsched_executor.machine.terminal import Terminal
 
 #: How often /proc is read again that shows nothing where something lives; and where that may be a side command,
 #: so that there may be nothing.
@@ -161,6 +162,8 @@ class Program:
         self._known = self._same = ""
         #: What is between the program and its files, if something is.
         self.drain: Drain | None = None
+        #: The same, where that is a terminal.
+        self.terminal: Terminal | None = None
         #: Why there was no start, held back until what the runner began is gone.
         self._held: Event | None = None
 
@@ -180,7 +183,8 @@ class Program:
                 if self._contained is not None:
                     self._contained.prepare()
                 self._order = os.memfd_create("order")
-            output = self._drained() if payload.output == PIPE and payload.container is None else self._output
+            between = (payload.output == PIPE or payload.console) and payload.container is None
+            output = self._drained(payload.console) if between else self._output
             files = self.store.kept if self.store is not None else ()
             self.pid, self.talk = fork_child(
                 self._kernel, payload, output, self._order, self._known, files, self.notify, self._contained
@@ -189,14 +193,22 @@ class Program:
             return [StartFailed(no_process(error))]
         return [Spawned(self.pid)]
 
-    def _drained(self) -> tuple[int, ...]:
+    def _drained(self, console: bool) -> tuple[int, ...]:
         """What the program prints to, where something is between it and its files."""
         if self.drain is None:
-            from daqsched_executor.machine.drain import Drain  # not those in containers
-
             run_id = os.path.basename(os.environ.get("MESOS_DIRECTORY", ""))
-            self.drain = Drain(self._fork, self._output, run_id, self._say)
+            if console:
+                from daqsched_executor.machine.terminal import Terminal  # few have one
+
+                self.terminal = Terminal(self._fork, self._output, run_id, self._say)
+                self.drain = self.terminal
+            else:
+                from daqsched_executor.machine.drain import Drain  # not those in containers
+
+                self.drain = Drain(self._fork, self._output, run_id, self._say)
             self.runners.add(self.drain.keeper)
+        if self.terminal is not None:
+            self.terminal.begin()
         return self.drain.ends
 
     def _fork(self, run: Callable[[], None]) -> int:

@@ -66,6 +66,7 @@ from daqsched_executor.run.streams import Files, Registered, open_files, registe
 
 if TYPE_CHECKING:
     from daqsched_executor.run.checks import Checks
+    from daqsched_executor.run.console import Console
     from daqsched_executor.run.moving import Moving
     from daqsched_executor.run.side_commands import SideCommands
     from daqsched_executor.run.survey import SurveyLooks
@@ -154,6 +155,8 @@ class Run:
         self._look_at, self._look_s = 0.0, FIRST_LOOK_S
         self._looks: SurveyLooks | None = None
         self._moving: Moving | None = None
+        self._console: Console | None = None
+        self._link.console = self._ask_console
         self._made_side_commands: SideCommands | None = None
         self._checks: Checks | None = None
 
@@ -182,7 +185,8 @@ class Run:
     def _wake_at(self) -> float | None:
         look_at = self._look_at if self._program.pid else None
         moving = self._moving.wake_at if self._moving is not None else None
-        times = (self._state.wake_at, self._link.wake_at(), look_at, moving)
+        console = self._console.wake_at if self._console is not None else None
+        times = (self._state.wake_at, self._link.wake_at(), look_at, moving, console)
         return min((time for time in times if time is not None), default=None)
 
     def _woken(self) -> None:
@@ -192,6 +196,12 @@ class Run:
         self._link.wake()
         if self._moving is not None:
             self._moving.wake()
+        if (
+            self._console is not None
+            and self._console.wake_at is not None
+            and self._loop.now() >= self._console.wake_at
+        ):
+            self._console.wake()
         if self._program.pid and self._loop.now() >= self._look_at:
             self._look_s = min(MOST_LOOK_S, self._look_s * 2)
             self._look_at = self._loop.now() + self._look_s
@@ -235,6 +245,8 @@ class Run:
             self._state, commands = lifecycle.handle(self._state, event, self._kernel.now())
             for command in commands:
                 self._perform(command)
+        if self._console is not None:
+            self._console.changed()
 
     # ------------------------------------------------------------------------------------ what is done
 
@@ -333,6 +345,19 @@ class Run:
                 lambda: self._side_commands,
             )
         return self._checks.begin(payload, lambda: self._hear(self._program.listen))
+
+    def _ask_console(self, data: bytes) -> None:
+        if self._console is None:
+            from daqsched_executor.run.console import Console  # few programs have a terminal
+
+            self._console = Console(
+                self._loop,
+                self._link.send,
+                self._log.say,
+                lambda: self._program.terminal,
+                lambda: (self._state.restarts + 1, bool(self._program.pid)),
+            )
+        self._console.ask(data)
 
     def _tell_start(self) -> None:
         """Lines carry the number of the start that printed them; without it only that number is wrong."""

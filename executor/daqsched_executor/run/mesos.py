@@ -58,6 +58,8 @@ SUBSCRIBE_S = 10.0
 UNKNOWN = "Failed with HTTP 400"
 #: What an agent that runs with --authenticate_http_executors gives to each executor.
 TOKEN = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN"
+#: What a message about the program's terminal begins with (`contract.console`, which few need).
+CONSOLE = b'{"console":'
 #: Time that is left, of what the agent gives us to shut down, for the last report.
 SHUTDOWN_MARGIN_S = 1.0
 
@@ -85,6 +87,11 @@ class Link(MesosExecutorDriver):
         self._stream: Any = None
         self._subscribed = False
         self._call: Call | None = None
+        #: A message to the daemon that is under way, and who is told what becomes of it.
+        self._message: Call | None = None
+        self._message_done: Callable[[str], None] = lambda problem: None
+        #: Takes the daemon's messages about the program's terminal.
+        self.console: Callable[[bytes], None] = lambda data: None
         #: When to connect again, or to give up a silent connection (monotonic).
         self._due: float | None = 0.0
         self._carried: list[str] = []
@@ -127,7 +134,7 @@ class Link(MesosExecutorDriver):
 
     def wake_at(self) -> float | None:
         """When `wake` should be called (monotonic), or None."""
-        times = [self._due, self._call.deadline if self._call else None]
+        times = [self._due, *(call.deadline if call else None for call in (self._call, self._message))]
         if self._subscribed:
             times.append(self._outbox.wake_at(self._loop.now()))
         return min((time for time in times if time is not None), default=None)
@@ -143,6 +150,8 @@ class Link(MesosExecutorDriver):
                 self._lose("the agent accepts connections, but does not answer")
         if self._call is not None and now >= self._call.deadline:
             self._called(f"no answer within {Call.LIMIT_S:.0f} s")
+        if self._message is not None and now >= self._message.deadline:
+            self._message_gone(f"no answer within {Call.LIMIT_S:.0f} s")
         self._post(now)
 
     # ------------------------------------------------------------------------------- the subscription
@@ -269,7 +278,10 @@ class Link(MesosExecutorDriver):
     def on_message(self, event: Any) -> None:
         """An operator command. One that can't be understood is logged, and changes nothing."""
         try:
-            self._emit(OperatorAsked(OperatorCommand.from_json(a2b_base64(event.get("data", "")))))
+            data = a2b_base64(event.get("data", ""))
+            if data.startswith(CONSOLE):
+                return self.console(data)
+            self._emit(OperatorAsked(OperatorCommand.from_json(data)))
         except (ContractError, ValueError) as error:
             self._log.say(f"ignored: a message of the framework that is not an order: {error}")
 
@@ -284,6 +296,27 @@ class Link(MesosExecutorDriver):
         """
         grace_s = max(0.1, (self.grace_shutdown_period or 5.0) - SHUTDOWN_MARGIN_S)
         self._emit(StopAsked("the agent's shutdown of the executor", grace_s, SHUTDOWN_MARGIN_S / 2))
+
+    # ------------------------------------------------------------------------------- messages to the daemon
+
+    def send(self, data: bytes, done: Callable[[str], None]) -> bool:
+        """Hand one message to the agent, the only one under way: whether that was tried, then ``done`` hears of it. It may be lost
+        behind the agent."""
+        if not self._subscribed or self._message is not None:
+            return False
+        ids = {"executor_id": self.executor_id, "framework_id": self.framework_id}
+        body = {"type": "MESSAGE", "message": {"data": _encode(data)}, **ids}
+        try:
+            self._message, self._message_done = self._request(body, self._message_gone), done
+        except OSError:  # too many open files
+            return False
+        return True
+
+    def _message_gone(self, problem: str) -> None:
+        message, self._message = self._message, None
+        if message is not None:
+            message.close()
+        self._message_done(problem)
 
     # ------------------------------------------------------------------------------- updates
 

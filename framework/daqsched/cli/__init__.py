@@ -2,9 +2,9 @@
 
 A verb stands in the module that its subject has; `root` is what they share. `farm` applies, shows, stops and starts;
 `changes` are revisions, rollouts and hosts set aside, `borrow` runs one job by hand on such a host; `orders` are for
-programs that run. `why` tells reasons; `files` and `preflight` look at a job file before anything is changed. `logs`
-shows lines, `counts` how many there are, `deadletter` those that Elasticsearch refused, `logsetup` what its indices
-are told. `daemon` is `daqsched serve`, `backup` carries its state away and back.
+programs that run, `console` is at the terminal of one. `why` tells reasons; `files` and `preflight` look at a job file before
+anything is changed. `logs` shows lines, `counts` how many there are, `deadletter` those that Elasticsearch refused, `logsetup`
+what its indices are told. `daemon` is `daqsched serve`, `backup` carries its state away and back.
 
 Each imports what it needs when it is called, so that `daqsched status` does not wait for what only the daemon needs.
 """
@@ -13,6 +13,7 @@ from daqsched.cli import (
     backup,
     borrow,
     changes,
+    console,
     daemon,
     deadletter,
     farm,
@@ -29,6 +30,7 @@ __all__ = [
     "backup",
     "borrow",
     "changes",
+    "console",
     "daemon",
     "deadletter",
     "farm",

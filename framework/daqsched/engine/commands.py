@@ -12,6 +12,7 @@ import msgspec
 
 from daqsched.spec import Spec
 from daqsched_executor.contract import OperatorCommand, Payload, Survey
+from daqsched_executor.contract.console import ConsoleAsk
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -106,6 +107,15 @@ class Send(msgspec.Struct, frozen=True, tag=True):
     order: OperatorCommand
 
 
+class Type(msgspec.Struct, frozen=True, tag=True):
+    """Ask a task's executor about its program's terminal, or type there: people do, and no step of the engine's. It may be lost on
+    the way, and must not come late."""
+
+    task_id: str
+    agent_id: str
+    ask: ConsoleAsk
+
+
 class Acknowledge(msgspec.Struct, frozen=True, tag=True):
     """Tell the agent that the report has been dealt with."""
 
@@ -156,6 +166,7 @@ Command = Union[
     Decline,
     Kill,
     Send,
+    Type,
     Acknowledge,
     Reconcile,
     Revive,

@@ -82,6 +82,8 @@ class Job:
     #: What stdout and stderr are. "pipe": a process beside the program moves its lines into the sandbox's files. "file": they are
     #: these files, and what opens /dev/stderr anew, as a shell's `> /dev/stderr` does, empties them.
     output: Literal["file", "pipe"] = "pipe"
+    #: Whether it has a terminal of its own, which `daqsched console JOB@HOST` attaches to: stdin, stdout and stderr are that.
+    console: bool = False
     #: The image that it runs in; None: it runs on the machine itself.
     container: Optional[Container] = None
     #: Names of jobs that must be running before this one is started: on the same host where they run there, else on all
@@ -163,6 +165,7 @@ class Job:
                 "libraries": self.libraries,
                 "setuid": self.setuid,
                 "output": self.output,
+                "console": self.console,
             },
         )
         check_job(spec)

@@ -45,6 +45,8 @@ class Mesos(pymesos.Scheduler):
     ) -> None:
         self._framework = framework
         self._put = put
+        #: Takes what executors say beside their updates, on another thread: the task's id, the agent's, and the words.
+        self.heard: Callable[[str, str, bytes], None] = lambda task_id, agent_id, data: None
         info: dict[str, Any] = {
             "user": framework.user,
             "name": framework.name,
@@ -100,10 +102,11 @@ class Mesos(pymesos.Scheduler):
             self._call("DECLINE", decline={"offer_ids": offers, "filters": {"refuse_seconds": command.refuse_s}})
         elif isinstance(command, commands.Kill):
             self._call("KILL", kill=ids(command.task_id, command.agent_id))
-        elif isinstance(command, commands.Send):
+        elif isinstance(command, (commands.Send, commands.Type)):
             # an executor has its task's id, see `outgoing.task_info`
             to = {"executor_id": {"value": command.task_id}, "agent_id": {"value": command.agent_id}}
-            self._call("MESSAGE", message=dict(to, data=b64encode(command.order.to_json()).decode()))
+            said = command.order if isinstance(command, commands.Send) else command.ask
+            self._call("MESSAGE", message=dict(to, data=b64encode(said.to_json()).decode()))
         elif isinstance(command, commands.Acknowledge):
             self._call("ACKNOWLEDGE", acknowledge=dict(ids(command.task_id, command.agent_id), uuid=command.uuid))
         elif isinstance(command, commands.Reconcile):
@@ -162,6 +165,9 @@ class Mesos(pymesos.Scheduler):
     def statusUpdate(self, driver: Any, status: StatusMessage) -> None:
         self._put(report_of(status))
 
+    def frameworkMessage(self, driver: Any, executor_id: str, agent_id: str, data: bytes) -> None:
+        self.heard(executor_id, agent_id, data)
+
     def error(self, driver: Any, message: str) -> None:
         """The master will not have us: nothing to go on with."""
         logger.error("the master says: %s", message)
@@ -170,7 +176,7 @@ class Mesos(pymesos.Scheduler):
     def _ignored(self, *what: Any) -> None:
         """Nothing to do: status updates and offers tell all of it."""
 
-    offerRescinded = frameworkMessage = slaveLost = executorLost = processHeartBeat = _ignored
+    offerRescinded = slaveLost = executorLost = processHeartBeat = _ignored
     inverseOffers = inverseOfferRescinded = operationStatusUpdate = _ignored
 
 

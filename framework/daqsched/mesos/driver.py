@@ -21,7 +21,7 @@ import pymesos.process
 from daqsched.limits import brief
 from daqsched.mesos import detection
 from daqsched.mesos.calls import CallConnection
-from daqsched.mesos.incoming import StatusMessage
+from daqsched.mesos.incoming import MessageMessage, StatusMessage
 from daqsched.mesos.subscription import Connection, Patient, Poll, is_address
 
 logger = logging.getLogger(__name__)
@@ -192,6 +192,9 @@ class Driver(pymesos.MesosSchedulerDriver, Patient):
 
     def on_update(self, event: Mapping[str, StatusMessage]) -> None:
         self.sched.statusUpdate(self, event["status"])
+
+    def on_message(self, event: MessageMessage) -> None:
+        self.sched.frameworkMessage(self, event.executor_id.value, event.agent_id.value, event.data)
 
     def gen_request(self) -> bytes:
         # an empty request is one that is never sent: who was deposed would take the farm away from its successor

@@ -108,6 +108,15 @@ class _Error(msgspec.Struct):
     message: str = ""
 
 
+class MessageMessage(msgspec.Struct):
+    """What an executor says beside its updates (scheduler.proto, Event.Message)."""
+
+    executor_id: _Id
+    agent_id: _Id
+    #: In base64, and read as what it stands for.
+    data: bytes = b""
+
+
 #: An offer as it is read: understood, or left as it came.
 _Read = TypeVar("_Read", OfferMessage, msgspec.Raw)
 
@@ -121,6 +130,7 @@ class _Event(msgspec.Struct, Generic[_Read], gc=False):
     subscribed: msgspec.Raw = msgspec.Raw()
     offers: _Offers[_Read] = _Offers()
     update: msgspec.Raw = msgspec.Raw()
+    message: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
 
 
@@ -129,6 +139,7 @@ _event_of_raw_offers = msgspec.json.Decoder(_Event[msgspec.Raw]).decode
 _offer = msgspec.json.Decoder(OfferMessage).decode
 _subscribed = msgspec.json.Decoder(_Subscribed).decode
 _update = msgspec.json.Decoder(_Update).decode
+_message_of = msgspec.json.Decoder(MessageMessage).decode
 _error = msgspec.json.Decoder(_Error).decode
 
 
@@ -172,6 +183,8 @@ def event_of(record: Union[bytes, str]) -> tuple[Mapping[str, Any], str]:
             return {"type": head.type, "offers": {"offers": head.offers.offers}}, why
         if head.type == "UPDATE":
             return {"type": head.type, "update": {"status": _update(head.update).status}}, ""
+        if head.type == "MESSAGE":
+            return {"type": head.type, "message": _message_of(head.message)}, ""
         if head.type == "SUBSCRIBED":
             return {"type": head.type, "subscribed": msgspec.to_builtins(_subscribed(head.subscribed))}, ""
         if head.type == "ERROR":
@@ -197,7 +210,7 @@ def _read(text: str) -> tuple[_Event[OfferMessage], str]:
             found.append(_offer(raw))
         except msgspec.MsgspecError as error:
             why = f"an offer: {brief(str(error))}"
-    return _Event(head.type, head.subscribed, _Offers(tuple(found)), head.update, head.error), why
+    return _Event(head.type, head.subscribed, _Offers(tuple(found)), head.update, head.message, head.error), why
 
 
 def offer_of(offer: OfferMessage) -> events.Offer:

@@ -36,6 +36,7 @@ from daqsched.protocol import (
 )
 from daqsched.select import selection
 from daqsched.serve.change_api import Changes
+from daqsched.serve.console_api import Consoles
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, answering, caller_of, no_such_thing, sees_all, user_of, whose
 from daqsched.serve.operations_api import Operations, chosen_of
@@ -78,7 +79,7 @@ class Api:
         #: Selections have threads of their own: a plan takes long, a stop must not.
         self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
         self.looks = Queries(daemon, self._ask, self._choosing, self._news, leader)
-        sandboxes = Sandboxes(self._ask, agent_credentials)
+        sandboxes, self.consoles = Sandboxes(self._ask, agent_credentials), Consoles(daemon, self._ask)
         self.app = Starlette(
             routes=[
                 Route(f"{API}/info", answering(self.info)),
@@ -91,6 +92,7 @@ class Api:
                 *Changes(daemon, complete, self._ask, self._planning, may_see, agent_credentials).routes,
                 *self.looks.routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
+                *self.consoles.routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
             ],

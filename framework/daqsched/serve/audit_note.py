@@ -14,16 +14,18 @@ from daqsched.spec import Spec, digest
 from daqsched_executor.contract import COMMAND_KINDS
 
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
-CHANGES = frozenset("apply rollback preflight stop start order rollout restart aside return borrow".split())
+CHANGES = frozenset("apply rollback preflight stop start order rollout restart aside return borrow console".split())
 #: What else there is; any other path is one.
-QUESTIONS = frozenset("info backup status progress why stories incidents plan history revisions sandboxes".split())
+QUESTIONS = frozenset(
+    "info backup status progress why stories incidents plan history revisions sandboxes consoles".split()
+)
 
 #: What `SteerRequest` may ask of a rollout.
 STEPS = frozenset("pause resume abort rollback".split())
 
 #: Fields of requests that are noted by other names, and those that are not: of a spec there is its digest.
 NAMES = {"revision": "back_to", "until": "until_s", "id": "order", "spec": "digest"}
-LEFT_OUT = frozenset("what kind strategy pieces finished".split())
+LEFT_OUT = frozenset("what kind strategy pieces finished keys".split())
 
 
 def path_of(request: Request) -> str:

@@ -57,6 +57,13 @@ class _Request:
         self.done: Future[Accepted] = Future()
 
 
+class _Typed:
+    """Something for a terminal, and until when it may be sent."""
+
+    def __init__(self, command: commands.Type) -> None:
+        self.command, self.until = command, time.monotonic() + LATE_S
+
+
 class _Stop:
     """Ends the loop."""
 
@@ -65,7 +72,10 @@ class _Nudge:
     """Nothing but a round."""
 
 
-_Item = Union[events.Event, _Question, _Request, _Stop, _Nudge]
+_Item = Union[events.Event, _Question, _Request, _Typed, _Stop, _Nudge]
+
+#: What is typed is sent within this, or never: whoever typed it has given up by then.
+LATE_S = 1.0
 
 #: How often a save is tried again, in seconds.
 AGAIN_S = 1.0
@@ -123,6 +133,10 @@ class Daemon:
         item = _Request(event)
         self._enqueue(item)
         return item.done
+
+    def type(self, command: commands.Type) -> None:
+        """Send it at once, or not at all."""
+        self._enqueue(_Typed(command))
 
     def _enqueue(self, item: _Item) -> None:
         self._queue.put(item)
@@ -203,11 +217,14 @@ class Daemon:
         changes: list[Changed] = []
         requests: list[tuple[_Request, Verdict]] = []
         questions: list[_Question] = []
+        typed: list[_Typed] = []
         going = True
         before = self.engine.version
         for item in items:
             if isinstance(item, _Question):
                 questions.append(item)
+            elif isinstance(item, _Typed):
+                typed.append(item)
             elif isinstance(item, _Stop):
                 going = False
             elif isinstance(item, _Request):
@@ -237,6 +254,9 @@ class Daemon:
         _answer(requests)
         for command in todo:
             self._perform(command, edge)
+        for one in typed:
+            if time.monotonic() < one.until:
+                self._perform(one.command, edge)
         for question in questions:
             if not question.answer.done():
                 self._reply(question)
@@ -320,6 +340,8 @@ class Daemon:
                     self._reply(item)
                 elif isinstance(item, _Request):
                     _refuse(item, Unreachable(self.held))
+                elif isinstance(item, _Typed):
+                    continue
                 elif isinstance(item, _Stop):
                     raise DaqschedError(f"ended while {error}; the jobs run on")
                 else:

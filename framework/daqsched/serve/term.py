@@ -83,6 +83,7 @@ class Term:
         secret = options.agent_credentials
         credentials = read_credentials(secret) if secret else None
         self.api = Api(self.daemon, complete, options.elasticsearch, options.index, credentials, leader)
+        self._mesos.heard = self.api.consoles.heard
         self._socket = options.socket
         private.folder(options.chronicle.parent, most_of(options))
         chronicle = Chronicle(options.chronicle, time.time(), place)

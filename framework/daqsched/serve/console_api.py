@@ -1,0 +1,334 @@
+"""The daemon's answers about programs' terminals: who is attached, who types, what was printed.
+
+What a program prints comes once to us, for as long as somebody is attached, and goes to all of them: each asks for what follows
+the place that he has read to. One of them types. Nothing of it is saved: after a restart, or where another daemon leads by now,
+whoever is attached attaches again, and reads on from where he was. Who attached, who typed and how much is in the audit file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from daqsched.engine import commands
+from daqsched.engine.engine import Engine
+from daqsched.engine.instance import Key
+from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.protocol import (
+    API,
+    ConsoleAttached,
+    ConsoleKeys,
+    ConsoleLeave,
+    ConsoleOutput,
+    ConsoleRead,
+    ConsoleRequest,
+    ConsoleTyped,
+)
+from daqsched.serve.audit import DONE, Audit, Entry
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.http import Caller, answering, caller_of
+from daqsched.serve.request_body import body_of
+from daqsched.serve.scrollback import Scrollback
+from daqsched_executor.contract import ContractError
+from daqsched_executor.contract.console import KEYS_BYTES, LEASE_S, MOST_CELLS, ON, ConsoleAsk, ConsoleSaid
+
+Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
+
+#: So many terminals are watched at once, with so many people at each.
+MOST_CONSOLES, MOST_ATTACHED = 64, 16
+#: How long a read may wait, and after what time without one somebody is not attached any more.
+MOST_WAIT_S, GONE_S = 10.0, 20.0
+#: How often an executor is asked to go on; one that says nothing to three of these is silent.
+RENEW_S = LEASE_S / 5
+#: How long what was typed may take to be confirmed, and how long the next waits at least.
+CONFIRM_S, PAUSE_S = 2.0, 0.02
+#: So much is read at once.
+READ_BYTES = 64 * 1024
+
+
+@dataclass
+class Attached:
+    """One person at a terminal."""
+
+    caller: Caller
+    console: SharedTerminal
+    began: float
+    heard: float
+    audit: Optional[Audit]
+    message: str
+    typed: int = 0
+
+
+@dataclass
+class SharedTerminal:
+    """One terminal; ``id`` tells the executor who asks."""
+
+    key: Key
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    screen: Optional[Scrollback] = None
+    attached: dict[str, Attached] = field(default_factory=dict)
+    #: Who types, by id; empty: nobody.
+    writer: str = ""
+    number: int = 0
+    #: The keys that are not confirmed yet, by their number.
+    waiting: dict[int, asyncio.Future[int]] = field(default_factory=dict)
+    typing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    silent: str = ""
+    heard: float = 0.0
+    version: int = 1
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    tending: Optional[asyncio.Task[None]] = None
+
+    def renew(self) -> None:
+        """Something is so now that was not."""
+        self.version += 1
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Consoles:
+    """The routes, for one event loop; ``ask`` puts a question to the engine."""
+
+    def __init__(self, daemon: Daemon, ask: Ask) -> None:
+        self._daemon, self._ask = daemon, ask
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._consoles: dict[Key, SharedTerminal] = {}
+        self._attached: dict[str, Attached] = {}
+        self._by_task: dict[str, SharedTerminal] = {}
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            Route(f"{API}/console", answering(self.attach), methods=["POST"]),
+            Route(f"{API}/consoles/{{id}}/read", answering(self.read), methods=["POST"]),
+            Route(f"{API}/consoles/{{id}}/keys", answering(self.keys), methods=["POST"]),
+            Route(f"{API}/consoles/{{id}}/leave", answering(self.leave), methods=["POST"]),
+        ]
+
+    # ------------------------------------------------------------------ routes
+
+    async def attach(self, request: Request) -> ConsoleAttached:
+        body = await body_of(request, ConsoleRequest)
+        self._loop = loop = asyncio.get_running_loop()
+        key = (body.job, body.host)
+        await self._task_of(key)
+        console = self._consoles.get(key)
+        if console is None and len(self._consoles) >= MOST_CONSOLES:
+            raise Refused(f"{MOST_CONSOLES} terminals are watched at present, which is the limit: try again")
+        if console is not None and len(console.attached) >= MOST_ATTACHED:
+            raise Refused(f"{MOST_ATTACHED} are attached to {key[0]}@{key[1]}, which is the limit: try again")
+        if console is None:
+            console = self._consoles[key] = SharedTerminal(key)
+            console.tending = loop.create_task(self._tend(console))
+        id, now = secrets.token_hex(8), loop.time()
+        one = Attached(caller_of(request), console, now, now, request.scope.get("audit"), body.message)
+        self._attached[id] = console.attached[id] = one
+        if body.write and (body.take or not console.writer):
+            console.writer = id
+        console.renew()
+        return ConsoleAttached(id, console.writer == id)
+
+    async def read(self, request: Request) -> ConsoleOutput:
+        body = await body_of(request, ConsoleRead)
+        id, one = self._of(request)
+        console = one.console
+        wait_s = max(0.0, min(MOST_WAIT_S, body.wait_s))
+        until = asyncio.get_running_loop().time() + wait_s
+        while True:
+            changed, screen = console.changed, console.screen
+            nothing = screen is None or (screen.task_id == body.task_id and body.offset >= screen.end)
+            left = until - asyncio.get_running_loop().time()
+            if not nothing or console.version != body.seen or left <= 0:
+                break
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except asyncio.TimeoutError:
+                break
+        if id in self._attached:  # who left meanwhile does not look at the answer
+            one.heard = asyncio.get_running_loop().time()
+        task_id, offset, data, skipped = body.task_id, body.offset, b"", 0
+        if screen is not None:
+            offset_or_last = None if not body.task_id else body.offset if body.task_id == screen.task_id else 0
+            task_id = screen.task_id
+            offset, data, skipped = screen.read(offset_or_last, READ_BYTES)
+        writer = console.attached[console.writer] if console.writer else None
+        return ConsoleOutput(
+            task_id=task_id,
+            offset=offset,
+            data=data,
+            skipped=skipped,
+            start=screen.start if screen is not None else 0,
+            runs=screen.runs if screen is not None else False,
+            silent=console.silent,
+            writer=f"{writer.caller.name} (pid {writer.caller.pid})" if writer is not None else "",
+            writes=console.writer == id,
+            attached=len(console.attached),
+            seen=console.version,
+        )
+
+    async def keys(self, request: Request) -> ConsoleTyped:
+        body = await body_of(request, ConsoleKeys)
+        id, one = self._of(request)
+        console = one.console
+        if len(body.keys) > KEYS_BYTES or not 0 <= max(body.rows, body.columns) <= MOST_CELLS:
+            raise UserError(
+                f"at most {KEYS_BYTES} bytes are typed at once, and no window has more than {MOST_CELLS} rows"
+            )
+        async with console.typing:
+            if console.writer != id:
+                raise Refused("what you type does not go to the program: `--take` takes that over")
+            if console.screen is None:
+                return ConsoleTyped(False)
+            if body.keys and not one.typed:
+                await _note(one, "console type", {})
+            one.typed += len(body.keys)
+            console.number += 1
+            done = console.waiting[console.number] = asyncio.get_running_loop().create_future()
+            ask = ConsoleAsk(
+                console.id,
+                ON,
+                body.keys,
+                console.number,
+                one.caller.name[:100],
+                max(0, body.rows),
+                max(0, body.columns),
+            )
+            self._send(console.screen, ask)
+            try:
+                refused = await asyncio.wait_for(done, CONFIRM_S)
+            except asyncio.TimeoutError:
+                return ConsoleTyped(False)
+            finally:
+                console.waiting.pop(ask.number, None)
+            await asyncio.sleep(PAUSE_S)
+        return ConsoleTyped(True, refused)
+
+    async def leave(self, request: Request) -> ConsoleTyped:
+        await body_of(request, ConsoleLeave)
+        id, _ = self._of(request)
+        await self._leave(id, "left")
+        return ConsoleTyped(True)
+
+    def _of(self, request: Request) -> tuple[str, Attached]:
+        id, caller = request.path_params["id"], caller_of(request)
+        one = self._attached.get(id)
+        if one is None or (one.caller.uid, one.caller.name) != (caller.uid, caller.name):
+            raise Unreachable("you are not attached (any more): attach again")
+        one.heard = asyncio.get_running_loop().time()
+        return id, one
+
+    # ------------------------------------------------------------------ the executor's end
+
+    def heard(self, task_id: str, agent_id: str, data: bytes) -> None:
+        """An executor says something; from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._heard, task_id, agent_id, data)
+
+    def _heard(self, task_id: str, agent_id: str, data: bytes) -> None:
+        console = self._by_task.get(task_id)
+        screen = console.screen if console is not None else None
+        if console is None or screen is None or agent_id != screen.agent_id:
+            return
+        try:
+            said = ConsoleSaid.from_json(data)
+        except ContractError as error:
+            console.silent = f"what its executor says is not understood: {error}"
+            console.renew()
+            return
+        if said.id != console.id:
+            return
+        console.heard, console.silent = asyncio.get_running_loop().time(), ""
+        for number, done in list(console.waiting.items()):
+            if number <= said.number and not done.done():
+                done.set_result(said.refused if number == said.number else 0)
+        again = screen.hear(said)
+        if again is not None:
+            self._send(screen, ConsoleAsk(console.id, again))
+        console.renew()
+
+    def _send(self, screen: Scrollback, ask: ConsoleAsk) -> None:
+        self._daemon.type(commands.Type(screen.task_id, screen.agent_id, ask))
+
+    async def _tend(self, console: SharedTerminal) -> None:
+        """For as long as somebody is attached: have its executor go on, whichever that is by now."""
+        loop = asyncio.get_running_loop()
+        try:
+            while console.attached:
+                await self._look(console, loop.time())
+                await asyncio.sleep(RENEW_S)
+                for id, one in list(console.attached.items()):
+                    if loop.time() - one.heard > GONE_S:
+                        await self._leave(id, "not heard of any more")
+        finally:
+            self._consoles.pop(console.key, None)
+            if console.screen is not None:
+                self._by_task.pop(console.screen.task_id, None)
+
+    async def _look(self, console: SharedTerminal, now: float) -> None:
+        silent = ""
+        try:
+            task_id, agent_id = await self._task_of(console.key)
+        except DaqschedError as error:
+            task_id, agent_id, silent = "", "", str(error)
+        screen = console.screen
+        if task_id and (screen is None or screen.task_id != task_id):
+            if screen is not None:
+                self._by_task.pop(screen.task_id, None)
+            screen = console.screen = Scrollback(task_id, agent_id, whole=screen is not None)
+            self._by_task[task_id] = console
+            console.heard = now
+        if not task_id:
+            silent = silent or "nothing runs"
+        elif screen is not None:
+            self._send(screen, ConsoleAsk(console.id, screen.wanted))
+            if now - console.heard > 3 * RENEW_S:
+                silent = f"its host has not answered for {now - console.heard:.0f} s"
+        if silent != console.silent:
+            console.silent = silent
+            console.renew()
+
+    async def _task_of(self, key: Key) -> tuple[str, str]:
+        """The task and its agent; empty: there is none now. Raises `UserError` where there is no terminal."""
+        name = f"{key[0]}@{key[1]}"
+
+        def answer(engine: Engine, now: float) -> tuple[str, str]:
+            instance = engine.instances.get(key)
+            if instance is None:
+                raise UserError(f"there is no {name}: `daqsched status` lists what there is")
+            if instance.job is not None and not instance.job.console:
+                raise UserError(f"{name} has no terminal: the job file says which do, Job(console=True)")
+            task = instance.record.task
+            return (task.id, task.agent_id) if task is not None else ("", "")
+
+        found: tuple[str, str] = await self._ask(answer)
+        return found
+
+    async def _leave(self, id: str, how: str) -> None:
+        one = self._attached.pop(id, None)
+        if one is None:
+            return
+        console = one.console
+        console.attached.pop(id, None)
+        if console.writer == id:
+            console.writer = ""
+        console.renew()
+        seconds = round(asyncio.get_running_loop().time() - one.began)
+        await _note(one, "console end", {"typed": one.typed, "seconds": seconds, "how": how})
+
+
+async def _note(one: Attached, operation: str, about: dict[str, Any]) -> None:
+    """In the audit file, on the disk when this returns."""
+    audit = one.audit
+    if audit is None:
+        return
+    caller, (job, host) = one.caller, one.console.key
+    who = (caller.name, caller.uid, caller.gid, caller.pid, caller.door, caller.via)
+    entry = Entry(*who, operation, DONE, {"job": job, "host": host, **about})
+    await asyncio.get_running_loop().run_in_executor(audit.thread, audit.note, entry)
