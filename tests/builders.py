@@ -8,7 +8,8 @@ from typing import Callable, Iterable, Optional
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
-from daqsched.engine import commands, events
+from daqsched.confirm import EndLimit
+from daqsched.engine import commands, confirming, events
 from daqsched.engine.changes import GONE, Changed
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
@@ -52,6 +53,18 @@ def offer(
         id or f"offer-{host}", agent or f"agent-{host}", (host,), cpus, mem, 10000.0, ports=ranges, attributes=texts
     )
 
+
+#: What nobody asks for: it happened.
+HAPPENED = {
+    events.Registered,
+    events.Disconnected,
+    events.Rejected,
+    events.OffersArrived,
+    events.TaskReported,
+    events.LaunchRefused,
+    events.GuardAnswered,
+    events.Ticked,
+}
 
 #: Commands that may come of any step, whatever its event.
 TIMELY = (commands.Revive, commands.Suppress)
@@ -144,6 +157,8 @@ class World:
         if isinstance(event, events.TaskReported):
             (self.running.add if event.state == "TASK_RUNNING" else self.running.discard)(event.task_id)
         before = self._all()
+        run = {one.key: one.task.id for one in self.engine.instances.values() if confirming.runs(one)}
+        most = confirming.most_unasked(self.engine)
         self.set_back += max(0.0, self._said_at - self.now)
         self._said_at = self.now
         todo, self.verdict, changes = self.engine.handle(event, self.now)
@@ -151,6 +166,7 @@ class World:
         if isinstance(self.verdict, DaqschedError):
             # what time alone leads to may happen in any step
             assert self._all() == before and not [one for one in todo if not isinstance(one, TIMELY)], (event, todo)
+        self.check_agreed(event, run, most)
         self.disk.save(todo, self.engine)
         self.check_order(todo)
         self.check_ends(todo)
@@ -214,8 +230,16 @@ class World:
     def register(self) -> list[Command]:
         return self.say(events.Registered("fw-1", "master:5050"))
 
-    def apply(self, *jobs: JobSpec, strategy: Optional[Strategy] = None, only: Iterable[str] = ()) -> list[Command]:
-        return self.say(events.JobsApplied(Spec(jobs=jobs), "alice", "", strategy, tuple(only), allow_empty=True))
+    def apply(
+        self,
+        *jobs: JobSpec,
+        strategy: Optional[Strategy] = None,
+        only: Iterable[str] = (),
+        agreed: Optional[int] = None,
+        confirm: Optional[EndLimit] = None,
+    ) -> list[Command]:
+        spec = Spec(jobs=jobs, confirm=confirm)
+        return self.say(events.JobsApplied(spec, "alice", "", strategy, tuple(only), allow_empty=True, agreed=agreed))
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the daemon's loop looks at the clock where the engine wants it to."""
@@ -360,6 +384,22 @@ class World:
                 if one.name in other.after and other.ending and not other.lost and other.record.task is not None:
                     here = one.host == other.host or (one.name, other.host) not in self.engine.instances
                     assert not here or self.now - one.ending >= LONGEST_S, f"{one} is told to end before {other}"
+
+    def check_agreed(self, event: events.Event, run: dict[tuple[str, str], str], most: int) -> None:
+        """Nobody ends more running programs at once than they agreed to, or than may end unasked, whatever they ask for.
+
+        What follows in the same step (a batch begins because nothing is waited for any more) is no part of what was asked.
+        """
+        if type(event) in HAPPENED:
+            return
+        there = self.engine.instances
+        ended = [
+            key for key, task in run.items() if key not in there or there[key].ending or there[key].task.id != task
+        ]
+        if not isinstance(event, (events.JobsApplied, events.RestartAsked, events.RolloutSteered)):
+            ended = [key for key in ended if key not in self.engine.rolling.keys]
+        agreed = getattr(event, "agreed", None)
+        assert len(ended) <= (most if agreed is None else agreed), f"{event} ends {ended}, and nobody agreed to that"
 
     def check_rollout(self) -> None:
         """Who is behind is waited for by a rollout, or was left behind by one that is over; one batch at a time changes."""

@@ -147,6 +147,6 @@ class Farm:
         """Stop every job and wait for it, then the daemon."""
         if self.process is None or self.process.poll() is not None:
             self.serve()
-        self.run("apply", str(self.jobs("jobs = []")), "--allow-empty")
+        self.run("apply", str(self.jobs("jobs = []")), "--allow-empty", "--yes")
         until(lambda: not self.rows(), "no job is left", 60.0)
         assert self.end() == 0, self.log()

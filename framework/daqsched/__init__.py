@@ -6,7 +6,7 @@ look), `cli` (the commands).
 
 Modules that all of them use. What a farm should run: `spec` is a job file as data, `task` a job on a host and its
 Mesos task, `hosts` and `select` who is meant, `merge` the farm after a change of a part,
-`rollout` how a change goes over it, `fill` what an executor is
+`rollout` how a change goes over it, `confirm` how much of it may end unasked, `fill` what an executor is
 told, `forwarder` the job that forwards lines, `preflight` what is asked of hosts beforehand. What keeps the world
 out: `limits`, `bounded`, `redaction`, `foreign`, `errors`. Between commands and daemon: `protocol`, `client`,
 `settings`. `backends` makes of ``--state`` what keeps the state, `zookeeper_client` is bounded, for it and for finding
@@ -17,6 +17,7 @@ from daqsched.hosts import expand as hosts
 from daqsched.jobfile.checks import Check, CommandCheck, FileCheck, Heartbeat, HttpCheck, OutputCheck, TcpCheck
 from daqsched.jobfile.job import Job
 from daqsched.jobfile.parts import (
+    Confirm,
     Container,
     Journal,
     JsonLines,
@@ -34,6 +35,7 @@ from daqsched_executor import __version__
 __all__ = [
     "Check",
     "CommandCheck",
+    "Confirm",
     "Container",
     "FileCheck",
     "Heartbeat",

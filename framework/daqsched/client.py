@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from daqsched import protocol
+from daqsched.confirm import NotConfirmed
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.rollout import Strategy
 from daqsched.spec import Spec
@@ -64,8 +65,9 @@ class Client:
         only: Sequence[str] = (),
         strategy: Optional[Strategy] = None,
         if_unchanged: str = "",
+        stops: Optional[int] = None,
     ) -> protocol.Applied:
-        body = protocol.ApplyRequest(spec, message, allow_empty, list(only), strategy, if_unchanged)
+        body = protocol.ApplyRequest(spec, message, allow_empty, list(only), strategy, if_unchanged, stops)
         return self._post("/apply", body, protocol.Applied)
 
     def why(self, select: Sequence[str] = (), most: int = 20) -> protocol.WhyAnswer:
@@ -83,38 +85,42 @@ class Client:
     def revision(self, number: int) -> protocol.RevisionAnswer:
         return self._get(f"/revisions/{number}", protocol.RevisionAnswer)
 
-    def rollback(self, number: int, message: str = "", strategy: Optional[Strategy] = None) -> protocol.Applied:
-        return self._post("/rollback", protocol.RollbackRequest(number, message, strategy), protocol.Applied)
+    def rollback(
+        self, number: int, message: str = "", strategy: Optional[Strategy] = None, stops: Optional[int] = None
+    ) -> protocol.Applied:
+        return self._post("/rollback", protocol.RollbackRequest(number, message, strategy, stops), protocol.Applied)
 
     def rollout(self, number: int = 0) -> protocol.RolloutAnswer:
         return self._get("/rollout", protocol.RolloutAnswer, **({"number": number} if number else {}))
 
-    def steer(self, what: Any, message: str = "") -> protocol.RolloutAnswer:
-        return self._post("/rollout", protocol.SteerRequest(what, message), protocol.RolloutAnswer)
+    def steer(self, what: Any, message: str = "", stops: Optional[int] = None) -> protocol.RolloutAnswer:
+        return self._post("/rollout", protocol.SteerRequest(what, message, stops), protocol.RolloutAnswer)
 
-    def restart(self, select: Sequence[str], message: str, strategy: Strategy) -> protocol.RolloutAnswer:
-        body = protocol.RestartRequest(list(select), message, strategy)
+    def restart(
+        self, select: Sequence[str], message: str, strategy: Strategy, stops: Optional[int] = None
+    ) -> protocol.RolloutAnswer:
+        body = protocol.RestartRequest(list(select), message, strategy, stops)
         return self._post("/restart", body, protocol.RolloutAnswer)
 
     def leases(self) -> protocol.AsideAnswer:
         return self._get("/aside", protocol.AsideAnswer)
 
-    def aside(self, hosts: Sequence[str], until: float, message: str) -> protocol.AsideAnswer:
-        return self._post("/aside", protocol.AsideRequest(list(hosts), until, message), protocol.AsideAnswer)
+    def aside(
+        self, hosts: Sequence[str], until: float, message: str, stops: Optional[int] = None
+    ) -> protocol.AsideAnswer:
+        return self._post("/aside", protocol.AsideRequest(list(hosts), until, message, stops), protocol.AsideAnswer)
 
     def borrow(self, job: str, host: str, argv: Sequence[str] = (), end: bool = False) -> protocol.BorrowAnswer:
         return self._post("/borrow", protocol.BorrowRequest(job, host, list(argv), end), protocol.BorrowAnswer)
 
-    def give_back(self, hosts: Sequence[str]) -> protocol.AsideAnswer:
-        return self._post("/return", protocol.AsideRequest(list(hosts)), protocol.AsideAnswer)
+    def give_back(self, hosts: Sequence[str], stops: Optional[int] = None) -> protocol.AsideAnswer:
+        return self._post("/return", protocol.AsideRequest(list(hosts), stops=stops), protocol.AsideAnswer)
 
-    def stop(self, select: Sequence[str], message: str = "") -> protocol.Selected:
-        return self._post("/stop", protocol.SelectRequest(list(select), message), protocol.Selected)
+    def stop(self, select: Sequence[str], message: str = "", stops: Optional[int] = None) -> protocol.Selected:
+        return self._post("/stop", protocol.SelectRequest(list(select), message, stops=stops), protocol.Selected)
 
     def start(self, select: Sequence[str], message: str = "", everyones: bool = False) -> protocol.Selected:
-        # a daemon of before knows no such field
-        body = {"select": list(select), "message": message, **({"everyones": True} if everyones else {})}
-        return self._post("/start", body, protocol.Selected)
+        return self._post("/start", protocol.SelectRequest(list(select), message, everyones), protocol.Selected)
 
     def order(
         self, select: Sequence[str], kind: str, name: str = "", until: float = 0.0, message: str = "", id: str = ""
@@ -206,9 +212,11 @@ class Client:
 
 def _problem(response: httpx.Response) -> DaqschedError:
     try:
-        problem = msgspec.json.decode(response.content, type=protocol.Problem)
+        problem = msgspec.json.decode(response.content, type=protocol.UnconfirmedProblem)
     except msgspec.MsgspecError as error:
         return _not_understood(error)
+    if problem.stops:
+        return NotConfirmed(problem.error, problem.stops, problem.running, problem.endings)
     return _ERRORS.get(problem.exit_code, DaqschedError)(problem.error)
 
 

@@ -107,8 +107,15 @@ def merged(old: Spec, new: Spec, chosen: Chosen, hosts: Hosts, behind: Behind, l
         jobs += [] if main is None else [main]
         variants += others
     _look_at_order(jobs + variants)
-    rollout = old.rollout if old.jobs else new.rollout
-    spec = structs.replace(new, jobs=tuple(jobs), variants=tuple(variants), logging=logging, rollout=rollout)
+    of_all = old if old.jobs else new
+    spec = structs.replace(
+        new,
+        jobs=tuple(jobs),
+        variants=tuple(variants),
+        logging=logging,
+        rollout=of_all.rollout,
+        confirm=of_all.confirm,
+    )
     return Merged(spec, frozenset(about))
 
 

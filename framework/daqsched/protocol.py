@@ -6,6 +6,7 @@ from typing import Literal, Optional
 
 import msgspec
 
+from daqsched.confirm import Ending
 from daqsched.engine.incidents import Incident
 from daqsched.preflight import PreflightFindings
 from daqsched.rollout import ONE_BY_ONE, Rollout, Strategy
@@ -28,7 +29,7 @@ class PlanRequest(msgspec.Struct, forbid_unknown_fields=True):
     strategy: Optional[Strategy] = None
 
 
-class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True):
+class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/apply -> `Applied`."""
 
     spec: Spec
@@ -39,6 +40,8 @@ class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True):
     strategy: Optional[Strategy] = None
     #: `Plan.base` of a plan that was looked at before: refused where another spec is in force by now.
     if_unchanged: str = ""
+    #: So many running programs may end for it at once, and no more; null: as many as end unasked (`confirm`).
+    stops: Optional[int] = None
 
 
 class Applied(msgspec.Struct):
@@ -80,12 +83,14 @@ class RevisionAnswer(msgspec.Struct):
     spec: Spec
 
 
-class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True):
+class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/rollback -> `Applied`: what a revision said is applied anew."""
 
     revision: int
     message: str = ""
     strategy: Optional[Strategy] = None
+    #: As of `ApplyRequest`.
+    stops: Optional[int] = None
 
 
 class RolloutAnswer(msgspec.Struct):
@@ -97,31 +102,37 @@ class RolloutAnswer(msgspec.Struct):
     now: float
 
 
-class SteerRequest(msgspec.Struct, forbid_unknown_fields=True):
+class SteerRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/rollout -> `RolloutAnswer`: ``pause``, ``resume``, ``abort`` or ``rollback``."""
 
     what: Literal["pause", "resume", "abort", "rollback"]
     message: str = ""
+    #: As of `ApplyRequest`.
+    stops: Optional[int] = None
 
 
-class RestartRequest(msgspec.Struct, forbid_unknown_fields=True):
+class RestartRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/restart -> `RolloutAnswer`: the same programs anew, batch by batch."""
 
     select: list[str]
     message: str = ""
     strategy: Strategy = ONE_BY_ONE
+    #: As of `ApplyRequest`.
+    stops: Optional[int] = None
 
 
-class AsideRequest(msgspec.Struct, forbid_unknown_fields=True):
+class AsideRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/aside and, without an end, /v1/return -> `AsideAnswer`; hosts are names and ranges."""
 
     hosts: list[str]
     #: Seconds since the epoch.
     until: float = 0.0
     message: str = ""
+    #: As of `ApplyRequest`.
+    stops: Optional[int] = None
 
 
-class BorrowRequest(msgspec.Struct, forbid_unknown_fields=True):
+class BorrowRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/borrow and, with ``end``, its end -> `BorrowAnswer`."""
 
     job: str
@@ -129,6 +140,8 @@ class BorrowRequest(msgspec.Struct, forbid_unknown_fields=True):
     #: The command in the place of the job's own; placeholders are filled in. Empty: the job's.
     argv: list[str] = []
     end: bool = False
+    #: As of `ApplyRequest`; null: the one that is ended.
+    stops: Optional[int] = None
 
 
 class BorrowAnswer(msgspec.Struct):
@@ -154,13 +167,15 @@ class AsideAnswer(msgspec.Struct):
     now: float
 
 
-class SelectRequest(msgspec.Struct, forbid_unknown_fields=True):
+class SelectRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/stop and /v1/start -> `Selected`; words as in `daqsched.select`."""
 
     select: list[str]
     message: str = ""
     #: Of a start: also what others have stopped.
     everyones: bool = False
+    #: As of `ApplyRequest`.
+    stops: Optional[int] = None
 
 
 class Selected(msgspec.Struct):
@@ -173,7 +188,7 @@ class Selected(msgspec.Struct):
     dependents: list[str] = []
 
 
-class OrderRequest(msgspec.Struct, forbid_unknown_fields=True):
+class OrderRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/order -> `OrderAnswer`: something that executors are asked for while they run (`contract.OperatorCommand`)."""
 
     select: list[str]
@@ -185,6 +200,8 @@ class OrderRequest(msgspec.Struct, forbid_unknown_fields=True):
     message: str = ""
     #: Empty: a new order. Another's: that one again, in case that it was lost; who has it already does nothing.
     id: str = ""
+    #: As of `ApplyRequest`.
+    stops: Optional[int] = None
 
 
 class OrderAnswer(msgspec.Struct):
@@ -356,6 +373,15 @@ class Problem(msgspec.Struct):
 
     error: str
     exit_code: int = 1
+
+
+class UnconfirmedProblem(Problem):
+    """The same where more programs would end than was agreed to."""
+
+    #: The number to agree to, as `stops` of the request, of so many.
+    stops: int = 0
+    running: int = 0
+    endings: tuple[Ending, ...] = ()
 
 
 class ConsoleRequest(msgspec.Struct, forbid_unknown_fields=True):

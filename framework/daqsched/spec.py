@@ -17,6 +17,7 @@ from typing import Any, Callable, Optional, Union
 import msgspec
 from msgspec import structs
 
+from daqsched.confirm import EndLimit
 from daqsched.errors import UserError
 from daqsched.hosts import expand
 from daqsched.limits import brief, shown
@@ -196,6 +197,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     logging: LoggingSpec = LoggingSpec()
     #: How changes go over the farm; None: all at once.
     rollout: Optional[Strategy] = None
+    #: How many programs a request ends unasked; None: as the daemon says.
+    confirm: Optional[EndLimit] = None
     #: Jobs of the same names as they still are on these hosts, which an apply of a part left alone (`merge`); no job file has any.
     variants: tuple[JobSpec, ...] = ()
     #: Where the spec came from, for people; not part of the digest.

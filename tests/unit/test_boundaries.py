@@ -19,11 +19,12 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "errors fill foreign forwarder hosts limits merge ports preflight protocol redaction rollout select spec task times",
+    FRAMEWORK: "confirm errors fill foreign forwarder hosts limits merge ports preflight protocol redaction rollout select spec"
+    " task times",
     FRAMEWORK
-    / "engine": "__init__ applying backoff causes changes clock_shifts commands demand desired durations engine events farm"
-    " incidents instance invariants leases machine match offers operator_commands preflight_state preflight_steps"
-    " reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks verdict",
+    / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming demand desired durations endings"
+    " engine events farm incidents instance invariants leases machine match offers operator_commands preflight_state"
+    " preflight_steps reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks verdict",
     FRAMEWORK / "jobfile": "__init__ check_rules checks conflicts convert differences job parts rules variables",
     FRAMEWORK
     / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines query retention time_bisect",
@@ -240,7 +241,8 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded errors fill foreign forwarder hosts limits merge ports preflight redaction rollout select settings spec task times",
+    "bounded confirm errors fill foreign forwarder hosts limits merge ports preflight redaction rollout select settings spec task"
+    " times",
     "jobfile engine",
     "views",
     "protocol client",

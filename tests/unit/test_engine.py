@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 from msgspec.structs import replace
 
 from builders import World, job, of, offer, progress, rows
+from daqsched.confirm import ALL, EndLimit
 from daqsched.engine import commands, events
 from daqsched.engine.backoff import CAP_S
 from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S
@@ -513,6 +514,10 @@ STRATEGIES = (
 )
 
 
+#: How many programs whoever asks lets end; None: they say nothing of it.
+AGREED = st.sampled_from([None, None, 0, 1, 3, ALL])
+
+
 class RandomFarm(RuleBasedStateMachine):
     """Anything may happen in any order, the daemon may die at any step; the world checks what must always hold."""
 
@@ -539,6 +544,8 @@ class RandomFarm(RuleBasedStateMachine):
         strategy=st.sampled_from(STRATEGIES),
         only=st.sampled_from([(), (), ("@h1",), ("b", "d@h2")]),
         order=st.sampled_from([True, True, False]),
+        agreed=AGREED,
+        confirm=st.sampled_from([None, None, None, EndLimit(programs=1)]),
     )
     def apply(
         self,
@@ -548,6 +555,8 @@ class RandomFarm(RuleBasedStateMachine):
         strategy: Optional[Strategy],
         only: tuple[str, ...],
         order: bool,
+        agreed: Optional[int],
+        confirm: Optional[EndLimit],
     ) -> None:
         names = {self.specs[n].name for n in chosen} if order else set()
         meant, engine = selection(only), self.world.engine
@@ -570,21 +579,23 @@ class RandomFarm(RuleBasedStateMachine):
             ),
             strategy=strategy,
             only=only,
+            agreed=agreed,
+            confirm=confirm,
         )
         if only and engine.revision is not before:
             there = {key: (one.digest, bool(one.ending)) for key, one in engine.instances.items() if key in others}
             assert there == others, "an apply of a part changed what it did not name"
 
-    @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]))
-    def steers(self, what: str) -> None:
+    @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]), agreed=AGREED)
+    def steers(self, what: str, agreed: Optional[int]) -> None:
         """Somebody has a say in the rollout that may be under way."""
-        self.world.say(events.RolloutSteered(what, "carol"))  # type: ignore[arg-type]
+        self.world.say(events.RolloutSteered(what, "carol", agreed=agreed))  # type: ignore[arg-type]
 
-    @rule(names=st.sets(st.sampled_from("abcde")), strategy=st.sampled_from(STRATEGIES))
-    def restarts(self, names: set[str], strategy: Optional[Strategy]) -> None:
+    @rule(names=st.sets(st.sampled_from("abcde")), strategy=st.sampled_from(STRATEGIES), agreed=AGREED)
+    def restarts(self, names: set[str], strategy: Optional[Strategy], agreed: Optional[int]) -> None:
         """The same programs anew, host by host."""
         keys = tuple(key for key in self.world.engine.instances if key[0] in names)
-        self.world.say(events.RestartAsked(keys, "dave", "", strategy or ONE_BY_ONE))
+        self.world.say(events.RestartAsked(keys, "dave", "", strategy or ONE_BY_ONE, agreed))
 
     @rule(yes=st.booleans(), late=st.booleans())
     def guard(self, yes: bool, late: bool) -> None:
@@ -600,11 +611,11 @@ class RandomFarm(RuleBasedStateMachine):
         begin = events.Borrowed(name, host, "fred", ("/bin/try",))
         self.world.say(events.BorrowEnded(name, host, "fred") if end else begin)
 
-    @rule(host=st.sampled_from(["h1", "h2", "h3"]), back=st.booleans(), time=st.floats(1.0, 5000.0))
-    def aside(self, host: str, back: bool, time: float) -> None:
+    @rule(host=st.sampled_from(["h1", "h2", "h3"]), back=st.booleans(), time=st.floats(1.0, 5000.0), agreed=AGREED)
+    def aside(self, host: str, back: bool, time: float, agreed: Optional[int]) -> None:
         """Somebody needs the machine, or gives it back."""
-        lease = events.PutAside((host,), "erin", self.world.now + time)
-        self.world.say(events.Returned((host,), "erin") if back else lease)
+        lease = events.PutAside((host,), "erin", self.world.now + time, agreed=agreed)
+        self.world.say(events.Returned((host,), "erin", agreed) if back else lease)
 
     @rule(host=st.sampled_from(["h1", "h2", "h3"]), rack=st.sampled_from(["", "r1", "r2"]))
     def gets_attributes(self, host: str, rack: str) -> None:
@@ -695,7 +706,7 @@ class RandomFarm(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
-        world.say(events.Returned(("h1", "h2", "h3"), "erin"))
+        world.say(events.Returned(("h1", "h2", "h3"), "erin", ALL))
         for _ in range(12):
             self._peace()
         rolling = world.engine.rolling
@@ -703,7 +714,8 @@ class RandomFarm(RuleBasedStateMachine):
         # for what an apply left out, or for a machine that does not have what the job needs any more: a person ends that
         waits = [one for one in shown if one.reason.startswith("waits for") or "lacks the attribute" in one.reason]
         assert rolling.active is None or waits, f"{rolling.active} does not end: {rolling.due - world.now:g} s"
-        world.say(events.JobsApplied(Spec(jobs=world.engine.spec.jobs), "alice", "", AT_ONCE, allow_empty=True))
+        all_of_it = Spec(jobs=world.engine.spec.jobs)
+        world.say(events.JobsApplied(all_of_it, "alice", "", AT_ONCE, allow_empty=True, agreed=ALL))
         assert not world.engine.mixed, f"an apply of all leaves {world.engine.mixed} behind"
         for _ in range(8):
             self._peace()
@@ -714,7 +726,7 @@ class RandomFarm(RuleBasedStateMachine):
         world = self.world
         world.now += 700.0
         world.say(events.Ticked())
-        world.say(events.RolloutSteered("resume", "carol"))
+        world.say(events.RolloutSteered("resume", "carol", agreed=ALL))
         rolling = world.engine.rolling
         if rolling.active is not None and rolling.asked:
             world.say(events.GuardAnswered(rolling.active.number, rolling.active.at + 1, True))

@@ -37,7 +37,7 @@ def farm(*, after: bool = False) -> World:
 def change(world: World, strategy: Strategy, release: str = "r2", only: Iterable[str] = ()) -> None:
     """The same jobs with another release."""
     jobs = [job(one.name, one.hosts[0], release=release, after=one.after) for one in world.engine.spec.jobs]
-    world.apply(*jobs, strategy=strategy, only=only)
+    world.apply(*jobs, strategy=strategy, only=only, agreed=len(world.tasks))
 
 
 def releases(world: World, name: str = "readout") -> str:
@@ -298,7 +298,7 @@ def test_a_job_waits_for_no_dependent_that_is_one_no_more(loses: str) -> None:
         job(one.name, one.hosts[0], release="r2" if loses == "in the change that ends it" else one.release)
         for one in world.engine.spec.jobs
     ]
-    world.apply(*free)
+    world.apply(*free, agreed=len(world.tasks))
     if loses == "while it runs":
         world.say(events.Held(keys, "bob"))
     world.report(monitor, "TASK_KILLED")

@@ -12,11 +12,13 @@ import click
 from daqsched.cli.farm import DIFFERENT, PATIENCE_S, SETTLE_S, follow
 from daqsched.cli.root import (
     at_least,
+    confirmed,
     connect,
     json_option,
     main,
     message_option,
     spec_of,
+    stops_options,
     strategy_of,
     strategy_options,
 )
@@ -70,6 +72,7 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
 @strategy_options
 @click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
 @click.option("--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait.")
+@stops_options
 @json_option
 @click.pass_obj
 def rollback(
@@ -81,12 +84,15 @@ def rollback(
     pause_after: Sequence[int],
     wait: bool,
     timeout: float,
+    yes: bool,
+    stops: Optional[int],
     as_json: bool,
 ) -> None:
     """Apply what an earlier REVISION said, as a new one."""
     client = connect(path)
     base = client.revision(revision).spec.rollout if ready is not None or pause_after or batches else None
-    applied = client.rollback(revision, message, strategy_of(base, batches, ready, pause_after))
+    strategy = strategy_of(base, batches, ready, pause_after)
+    applied = confirmed(lambda agreed: client.rollback(revision, message, strategy, agreed), yes, stops)
     follow(client, applied, (), wait, timeout, SETTLE_S, as_json)
 
 
@@ -118,10 +124,12 @@ def pause(path: Path, message: str) -> None:
 
 @rollout.command()
 @message_option
+@stops_options
 @click.pass_obj
-def resume(path: Path, message: str) -> None:
+def resume(path: Path, message: str, yes: bool, stops: Optional[int]) -> None:
     """Go on with a paused rollout; failures are counted from 0."""
-    _show_rollout(connect(path).steer("resume", message))
+    client = connect(path)
+    _show_rollout(confirmed(lambda agreed: client.steer("resume", message, agreed), yes, stops))
 
 
 @rollout.command()
@@ -134,16 +142,19 @@ def abort(path: Path, message: str) -> None:
 
 @rollout.command("rollback")
 @message_option
+@stops_options
 @click.pass_obj
-def roll_back(path: Path, message: str) -> None:
-    """End it, and let all that it has changed go back at once to the revision before."""
-    _show_rollout(connect(path).steer("rollback", message))
+def roll_back(path: Path, message: str, yes: bool, stops: Optional[int]) -> None:
+    """End it, and let all that it has changed go back to what ran before, batch by batch as it came."""
+    client = connect(path)
+    _show_rollout(confirmed(lambda agreed: client.steer("rollback", message, agreed), yes, stops))
 
 
 @main.command()
 @click.argument("select", nargs=-1, required=True)
 @message_option
 @strategy_options
+@stops_options
 @json_option
 @click.pass_obj
 def restart(
@@ -153,22 +164,34 @@ def restart(
     batches: Optional[str],
     ready: Optional[float],
     pause_after: Sequence[int],
+    yes: bool,
+    stops: Optional[int],
     as_json: bool,
 ) -> None:
     """Start jobs anew, host by host, each when the one before is ready; `daqsched rollout` shows how far it is."""
     from daqsched.rollout import ONE_BY_ONE
 
     strategy = strategy_of(ONE_BY_ONE, batches, ready, pause_after) or ONE_BY_ONE
-    _show_rollout(connect(path).restart(select, message, strategy), as_json)
+    client = connect(path)
+    _show_rollout(confirmed(lambda agreed: client.restart(select, message, strategy, agreed), yes, stops), as_json)
 
 
 @main.command()
 @click.argument("hosts", nargs=-1, metavar="[HOST...]")
 @click.option("--for", "length", default="", help="How long: 90s, 30m, 2h, 1d. Then they come back by themselves.")
 @message_option
+@stops_options
 @json_option
 @click.pass_obj
-def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: bool) -> None:
+def aside(
+    path: Path,
+    hosts: Sequence[str],
+    length: str,
+    message: str,
+    yes: bool,
+    stops: Optional[int],
+    as_json: bool,
+) -> None:
     """Set HOSTs aside: their jobs end in order and stay away for a time. Without HOSTs: show which are.
 
     HOST may be a range: hlt[01-10]. The forwarder of lines stays. `daqsched return HOST` gives a host back before.
@@ -182,7 +205,11 @@ def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: 
         raise UserError("say for how long: --for 2h")
     if not hosts and (length or message):
         raise UserError("name the hosts that are to be set aside")
-    answer = client.aside(hosts, time.time() + span(length), message) if hosts else client.leases()
+    if hosts:
+        until = time.time() + span(length)
+        answer = confirmed(lambda agreed: client.aside(hosts, until, message, agreed), yes, stops)
+    else:
+        answer = client.leases()
     if as_json:
         print_json(answer)
     else:
@@ -191,8 +218,10 @@ def aside(path: Path, hosts: Sequence[str], length: str, message: str, as_json: 
 
 @main.command("return")
 @click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
+@stops_options
 @click.pass_obj
-def give_back(path: Path, hosts: Sequence[str]) -> None:
+def give_back(path: Path, hosts: Sequence[str], yes: bool, stops: Optional[int]) -> None:
     """Give HOSTs back that were set aside: their jobs start again."""
-    connect(path).give_back(hosts)
+    client = connect(path)
+    confirmed(lambda agreed: client.give_back(hosts, agreed), yes, stops)
     say(f"Given back; `daqsched status {' '.join('@' + host for host in hosts)}` shows what runs there.")

@@ -17,6 +17,16 @@ from daqsched.mesos.detection import MASTERS
 from daqsched.settings import is_folder, state_dir
 
 
+def _end_limit(context: click.Context, parameter: click.Parameter, value: str) -> Any:
+    from daqsched.confirm import EndLimit, parse
+    from daqsched.errors import JobError
+
+    try:
+        return parse(value) if value else EndLimit()
+    except JobError as error:
+        raise click.BadParameter(f"{error}: write a number, a share, or both: 20,33%") from error
+
+
 def _page(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if value and not value.startswith(("http://", "https://")):
         raise click.BadParameter(f"{value!r} is not a web page: write http://HOST... or https://HOST...")
@@ -70,6 +80,13 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where changes and refusals are written down [default: audit.ndjson in the state's folder].",
 )
+@click.option(
+    "--confirm-over",
+    default="",
+    callback=_end_limit,
+    metavar="N,N%",
+    help="More running programs than this are not ended at once unless whoever asks says that it is meant  [default: 20,33%].",
+)
 @click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
 @click.pass_obj
 def serve(
@@ -118,6 +135,7 @@ def serve(
         guards=options["guards"],
         chronicle=folder / "chronicle.sqlite",
         audit=options["audit"] or folder / "audit.ndjson",
+        end_limit=options["confirm_over"],
     )
     coordination = backends.coordination(state, state_credentials)
     if coordination is not None:

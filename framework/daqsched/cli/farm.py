@@ -11,6 +11,7 @@ import click
 
 from daqsched.cli.root import (
     at_least,
+    confirmed,
     connect,
     history_message_option,
     json_option,
@@ -18,6 +19,7 @@ from daqsched.cli.root import (
     message_option,
     only_option,
     set_option,
+    stops_options,
     strategy_of,
     strategy_options,
 )
@@ -53,6 +55,7 @@ DIFFERENT = 6
 )
 @click.option("--allow-empty", is_flag=True, help="A file without jobs stops everything, and that is meant.")
 @click.option("--preflight", is_flag=True, help="Only if all hosts say that they can start all of it.")
+@stops_options
 @json_option
 @click.pass_obj
 def apply(
@@ -70,6 +73,8 @@ def apply(
     if_unchanged: str,
     allow_empty: bool,
     preflight: bool,
+    yes: bool,
+    stops: Optional[int],
     as_json: bool,
 ) -> None:
     """Make the farm what FILE says, and wait until it is."""
@@ -81,7 +86,9 @@ def apply(
     if preflight and spec.jobs:
         _ask_first(client, spec, only, as_json)
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
-    applied = client.apply(spec, message, allow_empty, only, strategy, if_unchanged)
+    applied = confirmed(
+        lambda agreed: client.apply(spec, message, allow_empty, only, strategy, if_unchanged, agreed), yes, stops
+    )
     follow(client, applied, only, wait and bool(spec.jobs), timeout, settle, as_json)
 
 
@@ -272,12 +279,14 @@ def status(path: Path, select: Sequence[str], wide: bool, then: str, as_json: bo
 @main.command()
 @click.argument("select", nargs=-1, required=True)
 @message_option
+@stops_options
 @click.pass_obj
-def stop(path: Path, select: Sequence[str], message: str) -> None:
+def stop(path: Path, select: Sequence[str], message: str, yes: bool, stops: Optional[int]) -> None:
     """Stop jobs by hand; they stay stopped, also over an apply, until `daqsched start`. '*' selects all."""
     from daqsched.terminal.rejected import show_rejected
 
-    answer = connect(path).stop(select, message)
+    client = connect(path)
+    answer = confirmed(lambda agreed: client.stop(select, message, agreed), yes, stops)
     say(f"{answer.count} told to stop; `daqsched start {' '.join(select)}` lets them run again.")
     show_rejected(answer.rejected)
     if answer.dependents:

@@ -7,17 +7,16 @@ from typing import Optional
 
 from daqsched.engine import commands, events, rollout_steps
 from daqsched.engine.commands import Revision
-from daqsched.engine.desired import belongs, retire, want
-from daqsched.engine.events import Attributes
+from daqsched.engine.confirming import confirm_ends
+from daqsched.engine.desired import retire, want
+from daqsched.engine.endings import disturbs, endings, hosts_of, mixed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.match import by_attributes
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
-from daqsched.hosts import expand
 from daqsched.merge import Merged, change_of
 from daqsched.rollout import Strategy, in_the_way
-from daqsched.spec import EMPTY, FORWARDER, JobSpec, digest
+from daqsched.spec import EMPTY, JobSpec, digest
 
 
 def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
@@ -32,7 +31,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     part = event.part
     merged = change_of(old, event.spec, part, farm.hosts_of, farm.behind())
     asked_for = digest(merged.spec)
-    if asked_for == there and not _mixed(farm, merged):
+    if asked_for == there and not mixed(farm, merged):
         return Accepted(revision=before.number if before is not None else 0)
     change = _Change(farm, event, merged, now)
     rollout = farm.rolling.active
@@ -40,6 +39,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
         why_not = in_the_way(rollout, farm.rolling.jobs, merged.jobs, change.strategy)
         if why_not:
             raise Refused(why_not)
+    confirm_ends(farm, event.agreed, *endings(farm, merged, change.strategy))
     saved = rollout_steps.saved(farm, old, merged) if change.strategy is not None else None
     number = 1 if before is None else before.number + 1
     words = f" (only {' '.join(part.words)})" if part.words else ""
@@ -60,11 +60,6 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
         restarts=change.restarts + len(change.pending),
         starts=change.starts,
     )
-
-
-def _mixed(farm: Farm, merged: Merged) -> list[str]:
-    """The jobs that the apply is about and that are not everywhere as the spec in force says."""
-    return [name for name in farm.mixed if name in merged.jobs or name == FORWARDER]
 
 
 def _look_at_base(last: Optional[Revision], there: str, base: str) -> None:
@@ -97,16 +92,16 @@ class _Change:
         """All of it."""
         farm = self._farm
         known = {job.name: (job, farm.variants(job.name)) for job in farm.spec.jobs}
-        mixed = _mixed(farm, self._merged)
+        not_everywhere = mixed(farm, self._merged)
         farm.want(self._merged.spec)
         jobs = {job.name: job for job in farm.spec.jobs}
         for name in [name for name in farm.order.wanted if name not in jobs]:
             self._without(list(farm.order.wanted[name].values()))
-        for name in [name for name in mixed if name not in jobs]:
+        for name in [name for name in not_everywhere if name not in jobs]:
             self._forget(name)
         # the job that goes where others go is the last one
         for name, job in jobs.items():
-            if known.get(name) != (job, farm.variants(name)) or name in mixed:
+            if known.get(name) != (job, farm.variants(name)) or name in not_everywhere:
                 self._job(job)
         if farm.by_attribute:
             farm.demand.renewed()
@@ -120,38 +115,25 @@ class _Change:
     def _job(self, job: JobSpec) -> None:
         """A new job, or one that is different now, or was not everywhere the same."""
         farm = self._farm
-        hosts: dict[str, Optional[Attributes]] = dict.fromkeys(expand(job.hosts))
-        known = dict(farm.order.wanted.get(job.name, {}))
-        # other machines that have a job's attributes are found when they offer something
-        for host in farm.found if job.name == FORWARDER else known if by_attributes(job) else ():
-            there = known.get(host)
-            attributes = farm.machines.get(host, there.record.attributes if there is not None else {})
-            if attributes is not None and belongs(farm, job, host, attributes):
-                hosts.setdefault(host, attributes)
+        hosts, known = hosts_of(farm, job), dict(farm.order.wanted.get(job.name, {}))
         self._without([instance for instance in known.values() if instance.host not in hosts])
         self._forget(job.name, hosts)
         variants = farm.variants(job.name)
         for host, attributes in hosts.items():
             there, wanted = known.get(host), variants.get(host, job)
             run = farm.run_of(wanted)(host)
-            if there is not None and self.strategy is not None and self._disturbs(there, run):
+            if there is not None and self.strategy is not None and disturbs(there, run):
                 self._stay(there)
                 self.pending.append(there.key)
             else:
                 self.starts += there is None
-                self.restarts += there is not None and self._disturbs(there, run)
+                self.restarts += there is not None and disturbs(there, run)
                 want(farm, wanted, run, host, attributes, self._now)
 
     def _forget(self, name: str, hosts: Collection[str] = ()) -> None:
         """The job is not left out any more where it is not to be at all; ``hosts`` are those where it is."""
         for host in [host for host in self._farm.mixed.get(name, ()) if host not in hosts]:
             self._farm.take_in((name, host))
-
-    @staticmethod
-    def _disturbs(instance: Instance, run: str) -> bool:
-        """Whether a program that runs has to end for it."""
-        task = instance.record.task
-        return instance.name != FORWARDER and task is not None and task.digest != run and not instance.ending
 
     def _stay(self, instance: Instance) -> None:
         """As it is, for now."""

@@ -9,6 +9,7 @@ import msgspec
 
 from daqsched.engine import commands, events
 from daqsched.engine.commands import Revision
+from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.events import Attributes
 from daqsched.engine.farm import HOLDS, Farm
 from daqsched.engine.instance import Instance, Key
@@ -179,6 +180,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     """Stop these, and keep them stopped; what somebody else has stopped stays theirs."""
     touched, gone = _there(farm, event.keys)
     touched, others = _apart(touched, event.user)
+    confirm_ends(farm, event.agreed, touched)
     for instance in touched:
         key = instance.key
         instance.record.hold, instance.record.unread = Hold(event.user, now, event.message), ""

@@ -96,6 +96,8 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     allow_empty: bool = False
     #: Only these jobs, by name; None: as ``only`` says.
     jobs: Optional[frozenset[str]] = None
+    #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
+    agreed: Optional[int] = None
 
     @property
     def part(self) -> Part:
@@ -110,6 +112,8 @@ class RestartAsked(msgspec.Struct, frozen=True, tag=True):
     user: str
     message: str = ""
     strategy: Strategy = ONE_BY_ONE
+    #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
+    agreed: Optional[int] = None
 
 
 class RolloutSteered(msgspec.Struct, frozen=True, tag=True):
@@ -118,6 +122,8 @@ class RolloutSteered(msgspec.Struct, frozen=True, tag=True):
     what: Literal["pause", "resume", "abort", "rollback"]
     user: str
     message: str = ""
+    #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
+    agreed: Optional[int] = None
 
 
 class GuardAnswered(msgspec.Struct, frozen=True, tag=True):
@@ -136,6 +142,8 @@ class PutAside(msgspec.Struct, frozen=True, tag=True):
     user: str
     until: float
     message: str = ""
+    #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
+    agreed: Optional[int] = None
 
 
 class Borrowed(msgspec.Struct, frozen=True, tag=True):
@@ -153,13 +161,17 @@ class BorrowEnded(msgspec.Struct, frozen=True, tag=True):
     job: str
     host: str
     user: str
+    #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
+    agreed: Optional[int] = None
 
 
 class Returned(msgspec.Struct, frozen=True, tag=True):
-    """Someone gives these hosts back before their time."""
+    """Someone gives these hosts back before their time: what runs there by hand ends."""
 
     hosts: tuple[str, ...]
     user: str
+    #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
+    agreed: Optional[int] = None
 
 
 class Held(msgspec.Struct, frozen=True, tag=True):
@@ -168,6 +180,8 @@ class Held(msgspec.Struct, frozen=True, tag=True):
     keys: tuple[tuple[str, str], ...]
     user: str
     message: str = ""
+    #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
+    agreed: Optional[int] = None
 
 
 class Released(msgspec.Struct, frozen=True, tag=True):
@@ -195,6 +209,8 @@ class OperatorCommanded(msgspec.Struct, frozen=True, tag=True):
 
     keys: tuple[tuple[str, str], ...]
     order: OperatorCommand
+    #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
+    agreed: Optional[int] = None
 
 
 class Ticked(msgspec.Struct, frozen=True, tag=True):

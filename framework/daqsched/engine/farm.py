@@ -12,6 +12,7 @@ from typing import Callable, Iterator, Mapping, Optional
 
 import msgspec
 
+from daqsched.confirm import EndLimit
 from daqsched.engine import commands, events
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import ByHost, Demand
@@ -66,6 +67,8 @@ class Farm:
         #: What is wanted, completed.
         self.spec: Spec = EMPTY
         self._desired = Desired(EMPTY)
+        #: How many programs a request ends unasked, where the spec does not say.
+        self.end_limit = EndLimit()
         #: By the job itself, which is kept with it.
         self._runs: dict[int, tuple[JobSpec, Callable[[str], str]]] = {}
         self.framework_id = ""

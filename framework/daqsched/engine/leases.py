@@ -9,6 +9,7 @@ import msgspec
 from msgspec import structs
 
 from daqsched.engine import commands, events
+from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import unwant, want
 from daqsched.engine.farm import ASIDE, Farm
 from daqsched.engine.instance import Instance, Key
@@ -45,18 +46,22 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
     unknown = [host for host in event.hosts if host not in used and host not in farm.seen and not _is_used(farm, host)]
     if unknown:
         raise UserError(f"{some(unknown)}: no job names it, and no such machine has made an offer")
-    touched = []
+    touched = [
+        instance
+        for host in dict.fromkeys(event.hosts)
+        for instance in of_host(farm, host)
+        if instance.name != FORWARDER and not instance.aside and instance.record.borrow is None
+    ]
+    confirm_ends(farm, event.agreed, touched)
     for host in event.hosts:
         farm.aside[host] = Aside(event.user, now, event.until, event.message)
         farm.note(f"{host} is set aside by {event.user}{': ' + event.message if event.message else ''}")
-        for instance in of_host(farm, host):
-            if instance.name != FORWARDER and not instance.aside and instance.record.borrow is None:
-                instance.aside = True
-                touched.append(instance.key)
-                farm.end(instance, now)
-                farm.settle(instance, now)
+    for instance in touched:
+        instance.aside = True
+        farm.end(instance, now)
+        farm.settle(instance, now)
     farm.out.append(commands.SaveDocument(ASIDE))
-    return Accepted(keys=tuple(touched))
+    return Accepted(keys=tuple(instance.key for instance in touched))
 
 
 def _is_used(farm: Farm, host: str) -> bool:
@@ -100,12 +105,17 @@ def borrow_ended(farm: Farm, event: events.BorrowEnded, now: float) -> Accepted:
     instance = farm.instances.get((event.job, event.host))
     if instance is None or instance.record.borrow is None:
         return Accepted()
+    confirm_ends(farm, event.agreed, (instance,))
+    _end_borrow(farm, instance, now)
+    return Accepted(keys=(instance.key,))
+
+
+def _end_borrow(farm: Farm, instance: Instance, now: float) -> None:
     if instance.record.task is None:
         given_back(farm, instance, now)
     else:
         farm.end(instance, now)
         farm.settle(instance, now)
-    return Accepted(keys=(instance.key,))
 
 
 def given_back(farm: Farm, instance: Instance, now: float) -> None:
@@ -126,6 +136,8 @@ def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
     strange = [host for host in event.hosts if host not in farm.aside]
     if strange:
         raise UserError(f"{some(strange)}: not set aside; `daqsched aside` lists what is")
+    there = [instance for host in dict.fromkeys(event.hosts) for instance in of_host(farm, host)]
+    confirm_ends(farm, event.agreed, (instance for instance in there if instance.record.borrow is not None))
     return Accepted(keys=_back(dict.fromkeys(event.hosts), f"by {event.user}", farm, now))
 
 
@@ -145,7 +157,7 @@ def _back(hosts: Iterable[str], why: str, farm: Farm, now: float) -> tuple[Key, 
         farm.note(f"{host} is back: {why}")
         for instance in of_host(farm, host):
             if instance.record.borrow is not None:
-                borrow_ended(farm, events.BorrowEnded(*instance.key, why), now)
+                _end_borrow(farm, instance, now)
                 continue
             if instance.aside:
                 touched.append(instance.key)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Optional
 
 from daqsched.engine import commands, events
+from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.verdict import Accepted
@@ -22,11 +23,15 @@ def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
     there = [farm.instances[key] for key in event.keys if key in farm.instances]
     _look_for_action(there, order)
     accepted, rejected = [], [(*key, "is not wanted any more") for key in event.keys if key not in farm.instances]
+    reached: list[Instance] = []
     for instance in there:
         why = why_not(instance, order, now)
         if why:
             rejected.append((*instance.key, why))
-            continue
+        else:
+            reached.append(instance)
+    confirm_ends(farm, event.agreed, (), reached if order.kind == "restart" else ())
+    for instance in reached:
         accepted.append(instance.key)
         record = instance.record
         farm.dirty[instance.key] = None

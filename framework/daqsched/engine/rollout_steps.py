@@ -7,15 +7,18 @@ from typing import Callable, Literal, Optional
 
 import msgspec
 
+from daqsched.confirm import ALL
 from daqsched.engine import commands, desired, events
 from daqsched.engine.commands import Revision
+from daqsched.engine.confirming import at_once, confirm_ends, first
+from daqsched.engine.endings import endings
 from daqsched.engine.farm import BATCHES, BEFORE, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.rollout_state import Before
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.limits import brief, refusal
-from daqsched.merge import Desired, Merged, assembled
+from daqsched.merge import Desired, Merged, assembled, change_of
 from daqsched.rollout import MOST_FAILURES, Failure, Rollout, State, Strategy, check, depths, divide
 from daqsched.spec import JobSpec, Spec, decode, encode
 from daqsched_executor.contract import Report, duration
@@ -144,6 +147,8 @@ def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepte
     running = [key for key in event.keys if key in farm.instances and farm.instances[key].record.task is not None]
     if not running:
         raise UserError("none of these runs any more: `daqsched status` lists what does")
+    soon = at_once(farm, running, event.strategy, {job.name: job.after for job in farm.spec.jobs})
+    confirm_ends(farm, event.agreed, (), (farm.instances[key] for key in soon))
     begin(farm, "restart", running, event.strategy, event.user, event.message, None, now)
     assert farm.rolling.rollout is not None
     return Accepted(rollout=farm.rolling.rollout.number, keys=tuple(running))
@@ -163,12 +168,18 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
     if event.what == "pause":
         _change(farm, "paused", by)
     elif event.what == "resume":
+        confirm_ends(farm, event.agreed, (), _next(farm, rollout))
         rollout.failed, rollout.guard, rollout.batch_began, rollout.ready_since = 0, "", now, 0.0
         farm.rolling.asked = 0.0
         _change(farm, "running", "")
     elif event.what == "abort":
         end(farm, "aborted", by, now)
     elif event.what == "rollback":
+        before, now_in_force = farm.rolling.before, farm.revision
+        assert before is not None and now_in_force is not None, "looked at above"
+        back = _back(rollout, before, event.user, by)
+        to_be = change_of(now_in_force.spec, back.spec, back.part, farm.hosts_of, farm.behind())
+        confirm_ends(farm, event.agreed, *endings(farm, to_be, back.strategy))
         roll_back(farm, event.user, by, now)
     farm.rolling.touched = True
     return Accepted(rollout=rollout.number)
@@ -182,10 +193,15 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
     rollout, before = farm.rolling.active, farm.rolling.before
     if rollout is None or before is None or rollout.kind != "apply":
         return
+    following = _back(rollout, before, user, why)
     end(farm, "rolled-back", why, now)
+    farm.then.append(following)
+
+
+def _back(rollout: Rollout, before: Before, user: str, why: str) -> events.JobsApplied:
     message = f"rollback of revision {rollout.revision} to {before.revision}: {why}"
     way = msgspec.structs.replace(rollout.strategy, guard="", pause_after=(), failures=0, on_failure="pause")
-    farm.then.append(events.JobsApplied(decode(before.spec), user, message, way, allow_empty=True, jobs=before.jobs))
+    return events.JobsApplied(decode(before.spec), user, message, way, allow_empty=True, jobs=before.jobs, agreed=ALL)
 
 
 def end(farm: Farm, state: State, why: str, now: float) -> None:
@@ -288,6 +304,12 @@ def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
     rolling.asked = 0.0
     farm.out.append(commands.SaveDocument(ROLLOUT))
     farm.note(f"rollout {rollout.number}: batch {rollout.at + 1} of {rollout.batches} begins ({len(rolling.keys)})")
+
+
+def _next(farm: Farm, rollout: Rollout) -> Iterable[Instance]:
+    """What ends as soon as it goes on: those of the next batch, where the one in work is through."""
+    batches = farm.rolling.batches[rollout.at + 1 :] if rollout.complete > rollout.at else ()
+    return [farm.instances[key] for key in first(farm, batches)]
 
 
 def _expected(instance: Instance) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from daqsched.confirm import check as check_end_limit
 from daqsched.errors import JobError
 from daqsched.hosts import count, expand
 from daqsched.jobfile.rules import check_job, did_you_mean, logging_mistakes
@@ -38,6 +39,11 @@ def check(spec: Spec) -> None:
             check_strategy(spec.rollout)
         except JobError as error:
             raise JobError(f"rollout: {error.field}: {error}", error.field) from error
+    if spec.confirm is not None:
+        try:
+            check_end_limit(spec.confirm)
+        except JobError as error:
+            raise JobError(f"confirm: {error.field}: {error}", error.field) from error
     for name, conflict in conflicts(spec.jobs):
         raise JobError(f"job {name!r}: {conflict.field}: {conflict}", conflict.field)
 

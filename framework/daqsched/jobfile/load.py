@@ -21,11 +21,10 @@ from daqsched.errors import JobError, JobFileError
 from daqsched.jobfile.conflicts import conflicts
 from daqsched.jobfile.convert import MODULE
 from daqsched.jobfile.job import MISTAKES, Job, Mistake
-from daqsched.jobfile.parts import Logging, Rollout
+from daqsched.jobfile.parts import Confirm, Logging, Rollout
 from daqsched.jobfile.rules import logging_mistakes
 from daqsched.jobfile.variables import Bindings, binding
 from daqsched.limits import JOBS, shown
-from daqsched.rollout import Strategy
 from daqsched.spec import Spec
 
 #: The classes that a job file may call, by name.
@@ -35,8 +34,9 @@ _KINDS = {name: kind for name, kind in vars(daqsched).items() if inspect.isclass
 def load(path: str | Path, given: Optional[Mapping[str, str]] = None) -> Spec:
     """Evaluate the file and return what it asks for; raises `JobFileError` with file, line and a sentence for each mistake.
 
-    The file is a Python module that assigns ``jobs = [Job(...), ...]`` and may assign ``logging = Logging(...)`` and
-    ``rollout = Rollout(...)``. Modules beside it can be imported. ``given`` binds its variables (`daqsched.variable`).
+    The file is a Python module that assigns ``jobs = [Job(...), ...]`` and may assign ``logging = Logging(...)``,
+    ``rollout = Rollout(...)`` and ``confirm = Confirm(...)``. Modules beside it can be imported. ``given`` binds its
+    variables (`daqsched.variable`).
     """
     path = Path(path)
     bindings = Bindings(dict(given or {}))
@@ -221,28 +221,30 @@ def _spec(module: ModuleType, path: Path, tree: ast.Module) -> Spec:
         found.append(_of_logging(error, path, tree, line))
     else:
         found += [_of_logging(error, path, tree, line) for error in logging_mistakes(logging_spec)]
-    strategy = None
-    try:
-        strategy = _strategy(module, path, tree)
-    except JobFileError as error:
-        found.append(error)
+    words: dict[str, Any] = {}
+    for name, kind in (("rollout", Rollout), ("confirm", Confirm)):
+        try:
+            words[name] = _word(module, path, tree, name, kind)
+        except JobFileError as error:
+            found.append(error)
     if found:
         raise _all_of(found)
-    return Spec(jobs=tuple(job.spec for job in jobs), logging=logging_spec, rollout=strategy, source=str(path))
+    return Spec(jobs=tuple(job.spec for job in jobs), logging=logging_spec, source=str(path), **words)
 
 
-def _strategy(module: ModuleType, path: Path, tree: ast.Module) -> Optional[Strategy]:
-    rollout: Any = getattr(module, "rollout", None)
-    if rollout is None:
+def _word(module: ModuleType, path: Path, tree: ast.Module, name: str, kind: type[Any]) -> Any:
+    """What the file says by this name, as data; None: nothing."""
+    value: Any = getattr(module, name, None)
+    if value is None:
         return None
-    line = _line_of_name(tree, "rollout")
-    if not isinstance(rollout, Rollout):
-        raise JobFileError(str(path), line, "rollout must be Rollout(...)")
+    line = _line_of_name(tree, name)
+    if not isinstance(value, kind):
+        raise JobFileError(str(path), line, f"{name} must be {kind.__name__}(...)")
     try:
-        return rollout.spec
+        return value.spec
     except JobError as error:
         line = _line_of_field(tree, [line], error.field) or line
-        raise JobFileError(str(path), line, f"rollout.{error.field}: {error}") from error
+        raise JobFileError(str(path), line, f"{name}.{error.field}: {error}") from error
 
 
 def _of_logging(error: JobError, path: Path, tree: ast.Module, line: int) -> JobFileError:

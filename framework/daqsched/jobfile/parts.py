@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, Union
 
+from daqsched.confirm import EndLimit
+from daqsched.confirm import check as check_end_limit
 from daqsched.errors import JobError
 from daqsched.jobfile.convert import convert, kind_of, texts_of, words_of
 from daqsched.rollout import Strategy
@@ -15,6 +17,7 @@ from daqsched.spec import LoggingSpec
 from daqsched_executor.contract import Journal, JsonLines, LogFiles, Restart, Syslog
 
 __all__ = [
+    "Confirm",
     "Container",
     "Journal",
     "JsonLines",
@@ -198,6 +201,26 @@ class Rollout:
             values["batches"] = (self.batches,)
         made = convert(Strategy, values)
         check_strategy(made)
+        return made
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """How many running programs a request ends at once without asking: more than this, whoever asks has to say that it is meant.
+
+    Without one, the daemon's own setting counts.
+    """
+
+    #: More programs than this are asked about.
+    programs: int = 20
+    #: And more of those that run than this share, where that is less. A share stands for at least 5.
+    share: str = "33%"
+
+    @property
+    def spec(self) -> EndLimit:
+        """The same as data; raises `JobError` for what can't be."""
+        made = convert(EndLimit, vars(self))
+        check_end_limit(made)
         return made
 
 

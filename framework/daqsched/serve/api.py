@@ -172,7 +172,7 @@ class Api:
         return await self._ask(answer)
 
     async def stop(self, request: Request) -> Selected:
-        return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message))
+        return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message, body.stops))
 
     async def start(self, request: Request) -> Selected:
         return await self._select(request, lambda keys, user, body: events.Released(keys, user, body.everyones))
@@ -202,7 +202,7 @@ class Api:
         id = body.id or secrets.token_hex(4)
         order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)
 
-        accepted = await asyncio.wrap_future(self._daemon.request(events.OperatorCommanded(keys, order)))
+        accepted = await asyncio.wrap_future(self._daemon.request(events.OperatorCommanded(keys, order, body.stops)))
         return OrderAnswer(id, [*accepted.keys], [*accepted.rejected])
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:

@@ -168,6 +168,7 @@ class Changes:
             tuple(body.only),
             body.if_unchanged,
             body.allow_empty,
+            agreed=body.stops,
         )
         return await self._apply(found, event)
 
@@ -186,7 +187,9 @@ class Changes:
         async with self._turns.of(whose(request)):
             deadline.look()
             found, _, _ = await self._plan(whose(request), old.spec, [], body.strategy, at_once=True)
-            event = events.JobsApplied(old.spec, user_of(request), message, body.strategy, allow_empty=True)
+            event = events.JobsApplied(
+                old.spec, user_of(request), message, body.strategy, allow_empty=True, agreed=body.stops
+            )
             return await self._apply(found, event)
 
     # ------------------------------------------------------------------ revisions

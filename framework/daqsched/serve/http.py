@@ -18,9 +18,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from daqsched.confirm import NotConfirmed
 from daqsched.errors import DaqschedError, Refused
 from daqsched.limits import brief
-from daqsched.protocol import Problem
+from daqsched.protocol import Problem, UnconfirmedProblem
 from daqsched.serve.audit import DONE, FAILED, REFUSED
 from daqsched.serve.audit_note import note, path_of
 
@@ -76,7 +77,7 @@ def answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request],
             status = 403 if isinstance(error, Refused) else 400
             sentence = brief(str(error), MOST_WORDS)
             logger.info("%s %s of %s refused: %s", request.method, path_of(request), user_of(request), sentence)
-            return _json(status, Problem(sentence, error.exit_code))
+            return _json(status, _problem(error, sentence))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception as error:
@@ -85,6 +86,12 @@ def answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request],
             return _json(500, Problem(f"a bug in daqsched: {type(error).__name__}: {error}; see the daemon's log"))
 
     return answer
+
+
+def _problem(error: DaqschedError, sentence: str) -> Problem:
+    if isinstance(error, NotConfirmed):
+        return UnconfirmedProblem(sentence, error.exit_code, error.stops, error.running, error.endings)
+    return Problem(sentence, error.exit_code)
 
 
 async def no_such_thing(request: Request, error: Exception) -> Response:

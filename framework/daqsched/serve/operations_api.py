@@ -104,7 +104,7 @@ class Operations:
 
     async def steer(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, SteerRequest)
-        await self._request(events.RolloutSteered(body.what, user_of(request), body.message))
+        await self._request(events.RolloutSteered(body.what, user_of(request), body.message, body.stops))
         return await self.rollout(request)
 
     async def restart(self, request: Request) -> RolloutAnswer:
@@ -118,7 +118,7 @@ class Operations:
         keys = await chosen_of(self._choosing, whose(request), body.select, running, each=True)
         if not keys:
             raise UserError(f"nothing that runs matches {some(body.select, ' ')}: `daqsched status` lists what does")
-        await self._request(events.RestartAsked(keys, user_of(request), body.message, body.strategy))
+        await self._request(events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops))
         return await self.rollout(request)
 
     # ------------------------------------------------------------------ hosts set aside
@@ -135,14 +135,15 @@ class Operations:
     async def aside(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        await self._request(events.PutAside(hosts, user_of(request), body.until, body.message))
+        await self._request(events.PutAside(hosts, user_of(request), body.until, body.message, body.stops))
         return await self.leases(request)
 
     async def borrow(self, request: Request) -> BorrowAnswer:
         body = await body_of(request, BorrowRequest)
         user = user_of(request)
         if body.end:
-            await self._request(events.BorrowEnded(body.job, body.host, user))
+            agreed = body.stops if body.stops is not None else 1  # it names that one
+            await self._request(events.BorrowEnded(body.job, body.host, user, agreed))
             return BorrowAnswer([])
         accepted = await self._request(events.Borrowed(body.job, body.host, user, tuple(body.argv)))
         return BorrowAnswer([*accepted.argv])
@@ -150,7 +151,7 @@ class Operations:
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._choosing.do(whose(request), lambda deadline: expand(body.hosts))
-        await self._request(events.Returned(hosts, user_of(request)))
+        await self._request(events.Returned(hosts, user_of(request), body.stops))
         return await self.leases(request)
 
     async def _hosts(self, caller: Hashable, words: list[str]) -> tuple[str, ...]:

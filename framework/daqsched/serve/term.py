@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
+from daqsched.confirm import EndLimit
 from daqsched.errors import DaqschedError, Deposed
 from daqsched.forwarder import with_forwarder
 from daqsched.mesos.connection import Mesos, explain
@@ -44,6 +45,8 @@ class Options:
     chronicle: Path = Path("chronicle.sqlite")
     #: Where changes and refusals are written down, on this machine.
     audit: Path = Path("audit.ndjson")
+    #: How many programs a request ends unasked, where the job file does not say.
+    end_limit: EndLimit = EndLimit()
 
 
 def most_of(options: Options) -> int:
@@ -77,6 +80,7 @@ class Term:
             return True
 
         self.daemon = Daemon(store, complete)
+        self.daemon.engine.end_limit = options.end_limit
         self.daemon.ask_guard = Guards(options.guards, self.daemon.put).ask
         framework_id = "" if new_framework else self.daemon.engine.framework_id
         self._mesos = Mesos(options.master, options.framework, framework_id, self.daemon.put, allowed)

@@ -50,6 +50,17 @@ def colours(err: bool = False) -> bool:
     return (sys.stderr if err else sys.stdout).isatty() and not os.environ.get("NO_COLOR")
 
 
+def interactive() -> bool:
+    """Whether somebody sits there who can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def said_yes(question: str) -> bool:
+    """Ask; anything but y or yes is no, the end of input, too."""
+    show(paint(question), err=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def show(text: Painted, err: bool = False) -> None:
     """Print what may end within a line."""
     file = sys.stderr if err else sys.stdout

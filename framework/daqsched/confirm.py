@@ -1,0 +1,119 @@
+"""How many running programs a request may end before whoever asks has to say that it is meant. Pure: the engine asks.
+
+Counted is what ends at once: what a request stops, and what it starts anew before anything of that was seen to run. So of a
+rollout it is the first batch, for the others begin only when those before are ready and stay so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from math import ceil
+from typing import Optional
+
+import msgspec
+
+from daqsched.errors import JobError, Refused
+from daqsched.hosts import fold
+from daqsched.limits import INSTANCES, some, whole
+
+Key = tuple[str, str]
+
+#: A share stands for at least so many programs: in a small farm a third is soon reached.
+LEAST = 5
+
+#: As many as there may be: whoever says so means any number.
+ALL = int(INSTANCES.most)
+
+
+class EndLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What `Confirm(...)` of a job file says: more programs than this are not ended unless that is meant."""
+
+    #: So many.
+    programs: int = 20
+    #: And of those that run so many percent, where that is less; at least `LEAST`.
+    share: str = "33%"
+
+    def most(self, running: int) -> int:
+        """The most of so many running programs that a request ends unasked.
+
+        >>> [EndLimit().most(running) for running in (3, 15, 30, 60, 1000)]
+        [5, 5, 10, 20, 20]
+        """
+        return min(self.programs, max(LEAST, ceil(running * float(self.share[:-1]) / 100)))
+
+
+def check(limit: EndLimit) -> None:
+    """Raise `JobError` with the field for a value that can't be."""
+    if limit.programs < 0:
+        raise JobError(f"must be 0 or more, not {limit.programs}", "programs")
+    share = limit.share
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?%", share) or float(share[:-1]) > 100:
+        raise JobError(f"{share!r} is not a share: for example '33%', at most '100%'", "share")
+
+
+def parse(text: str) -> EndLimit:
+    """``20,33%``, ``20`` or ``33%``; what is not said is no limit. Raises `JobError`."""
+    programs, share = ALL, "100%"
+    for word in text.split(","):
+        number = whole(word.strip())
+        if number is None:
+            share = word.strip()
+        else:
+            programs = number
+    limit = EndLimit(programs=min(programs, ALL), share=share)
+    check(limit)
+    return limit
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Programs of one job that a request ends at once."""
+
+    job: str
+    #: In short: ``hlt[01-10]``.
+    hosts: str
+    count: int
+    #: Whether they are started anew.
+    again: bool = False
+
+    def words(self) -> str:
+        """``10 of readout on hlt[01-10], started anew``."""
+        return f"{self.count} of {self.job} on {self.hosts}{', started anew' if self.again else ''}"
+
+
+class NotConfirmed(Refused):
+    """More would end than whoever asks has agreed to, or than may end unasked."""
+
+    def __init__(self, sentence: str, stops: int, running: int, endings: Sequence[Ending] = ()) -> None:
+        super().__init__(sentence)
+        #: The number to agree to, of so many.
+        self.stops, self.running = stops, running
+        self.endings = tuple(endings)
+
+
+def refusal(
+    agreed: Optional[int], most: int, running: int, ended: Sequence[Key], renewed: Sequence[Key]
+) -> Optional[NotConfirmed]:
+    """Why a request does not end these at once, and start anew the ``renewed``; None: it may.
+
+    ``agreed`` is what whoever asks has said, None where nothing; ``most`` what is ended unasked, of so many that are ``running``.
+    """
+    count = len(ended) + len(renewed)
+    if count <= (most if agreed is None else agreed):
+        return None
+    groups = [*_grouped(ended, False), *_grouped(renewed, True)]
+    words = some([group.words() for group in groups], "; ")
+    more = "" if agreed is None else f", more than the {agreed} agreed to"
+    sentence = (
+        f"not done: this ends {count} of {running} running programs at once{more} ({words}): if that is meant, give "
+        f"--stops {count}, or --yes"
+    )
+    return NotConfirmed(sentence, count, running, groups)
+
+
+def _grouped(keys: Iterable[Key], again: bool) -> Iterable[Ending]:
+    jobs: dict[str, list[str]] = {}
+    for job, host in keys:
+        jobs.setdefault(job, []).append(host)
+    for job, hosts in sorted(jobs.items()):
+        yield Ending(job, fold(hosts), len(hosts), again)

@@ -1,0 +1,74 @@
+"""Whether a request may end so many running programs: said before anything is changed, by each handler that ends any.
+
+What ends of itself (a lease's end, the rollback of a rollout that failed, a batch after the first) was agreed to with what it
+comes of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Optional
+
+from daqsched import confirm
+from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Instance, Key
+from daqsched.rollout import Strategy, depths, divide
+from daqsched.spec import FORWARDER
+
+#: Which jobs each job comes after.
+After = Mapping[str, tuple[str, ...]]
+
+
+def runs(instance: Optional[Instance]) -> bool:
+    """Whether it has a program that anybody would miss, and that is not told to end yet. That of the lines is none: it stores
+    what it has, and its successor goes on."""
+    return (
+        instance is not None and instance.record.task is not None and not instance.ending and instance.name != FORWARDER
+    )
+
+
+def confirm_ends(
+    farm: Farm, agreed: Optional[int], ended: Iterable[Instance], renewed: Iterable[Instance] = ()
+) -> None:
+    """Raise `NotConfirmed` where more of these run than whoever asks has ``agreed`` to, or than may end unasked; the ``renewed``
+    are started anew."""
+    stopped = [one.key for one in ended if runs(one)]
+    again = [one.key for one in renewed if runs(one)]
+    if len(stopped) + len(again) <= (_limit(farm).most(0) if agreed is None else agreed):
+        return  # however many run
+    running = _running(farm)
+    why = confirm.refusal(agreed, _limit(farm).most(running), running, stopped, again)
+    if why is not None:
+        raise why
+
+
+def most_unasked(farm: Farm) -> int:
+    """So many of those that run now are ended unasked."""
+    return _limit(farm).most(_running(farm))
+
+
+def _running(farm: Farm) -> int:
+    return sum(map(runs, farm.by_task.values()))
+
+
+def _limit(farm: Farm) -> confirm.EndLimit:
+    return farm.spec.confirm if farm.spec.confirm is not None else farm.end_limit
+
+
+def at_once(farm: Farm, keys: Collection[Key], strategy: Optional[Strategy], after: After) -> Collection[Key]:
+    """Those that end before anything was seen to run of what takes their place: the first batch, or all where no failure ever
+    holds the others up. ``after``: which jobs each job comes after."""
+    if strategy is None or not strategy.batches or not strategy.failures or not keys:
+        return keys
+    return first(farm, divide(keys, strategy.batches, depths(dict(after))))
+
+
+def first(farm: Farm, batches: Iterable[Collection[Key]]) -> list[Key]:
+    """The first batch, and those after it where nothing of it is waited for, as its hosts do not answer."""
+    found: list[Key] = []
+    for batch in batches:
+        there = [farm.instances[key] for key in batch if key in farm.instances]
+        found += [one.key for one in there]
+        if any(runs(one) and not one.lost for one in there):
+            break
+    return found

@@ -1,0 +1,196 @@
+"""Who ends many programs says that it is meant: to the daemon's socket, with an option, or at a terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import httpx
+import pytest
+
+from builders import job, offer
+from daqsched.client import Client
+from daqsched.confirm import ALL, NotConfirmed
+from daqsched.engine import commands, events
+from daqsched.rollout import AT_ONCE
+from daqsched.spec import EMPTY, Spec
+from served import Serve
+from waiting import until
+
+HOSTS = [f"hlt{number:02d}" for number in range(1, 9)]
+JOBS = Spec(jobs=(job(hosts="hlt[01-08]", release="r1"),))
+
+
+@pytest.fixture
+def serve(tmp_path: Path):
+    """A daemon whose eight programs run, of which five may end unasked."""
+    made = Serve(tmp_path)
+    made.daemon.put(events.Registered("fw", "m:5050"))
+    made.client.apply(JOBS)
+    run(made)
+    yield made
+    made.close()
+
+
+def run(serve: Serve) -> None:
+    """All that waits is launched, and says that it runs."""
+    serve.daemon.put(events.OffersArrived(tuple(map(offer, HOSTS))))
+    serve.settle()
+    for task in serve.edge.launched():
+        host = task.partition("@")[2].partition(".")[0]
+        serve.daemon.put(events.TaskReported(task, f"agent-{host}", "TASK_RUNNING", "pid 7", uuid="u"))
+    serve.settle()
+
+
+def killed(serve: Serve) -> int:
+    serve.settle()
+    return sum(isinstance(command, commands.Kill) for command in serve.edge.told)
+
+
+#: Each request that ends programs, by the client's own method.
+ASKS: dict[str, Callable[[Client, Optional[int]], Any]] = {
+    "apply": lambda client, stops: client.apply(EMPTY, allow_empty=True, stops=stops),
+    "apply a version": lambda client, stops: client.apply(Spec(jobs=(job(hosts="hlt[01-08]"),)), stops=stops),
+    "rollback": lambda client, stops: client.rollback(2, stops=stops),
+    "stop": lambda client, stops: client.stop(["*"], stops=stops),
+    "restart": lambda client, stops: client.restart(["*"], "", AT_ONCE, stops),
+    "aside": lambda client, stops: client.aside(HOSTS, 4e9, "", stops),
+}
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_the_daemon_itself_refuses_what_nobody_agreed_to(serve: Serve, name: str) -> None:
+    """Whatever command, or program, asks; the error has the number and what would end."""
+    if name == "rollback":
+        serve.client.apply(Spec(jobs=(job(hosts="hlt01", release="r1"),)), stops=7)
+        serve.client.apply(JOBS)
+        run(serve)
+        until(lambda: killed(serve) == 7, "the others are told to end")
+        for task in [one for one in serve.edge.launched() if "@hlt01." not in one][:7]:
+            host = task.partition("@")[2].partition(".")[0]
+            serve.daemon.put(events.TaskReported(task, f"agent-{host}", "TASK_KILLED", uuid="u"))
+        run(serve)
+    before = killed(serve)
+    count = 7 if name == "rollback" else 8
+    for stops in (None, count - 1):
+        with pytest.raises(NotConfirmed) as error:
+            ASKS[name](serve.client, stops)
+        assert error.value.stops == count and error.value.running == 8 and error.value.exit_code == 5
+        assert [one.job for one in error.value.endings] == ["readout"]
+    assert killed(serve) == before
+    ASKS[name](serve.client, count)
+    until(lambda: killed(serve) == before + count, "they are told to end")
+
+
+def test_the_refusal_is_json_with_the_number(serve: Serve) -> None:
+    """For programs that are no commands of ours."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), base_url="http://daqsched/v1") as client:
+        answer = client.post("/stop", json={"select": ["*"]})
+        assert answer.status_code == 403
+        found = answer.json()
+        assert (found["exit_code"], found["stops"], found["running"]) == (5, 8, 8)
+        assert found["endings"] == [{"job": "readout", "hosts": "hlt[01-08]", "count": 8, "again": False}]
+        assert "give --stops 8, or --yes" in found["error"]
+        assert client.post("/stop", json={"select": ["*"], "stops": 8}).status_code == 200
+
+
+def command(serve: Serve, *words: str, **more: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "daqsched.cli", "--socket", str(serve.path), *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+        **more,
+    )
+
+
+def test_without_a_terminal_a_command_is_refused_with_status_5(serve: Serve) -> None:
+    """And with `--stops` or `--yes` it is not; more than was said is refused as well."""
+    for options, status in (((), 5), (("--stops", "7"), 5), (("--stops", "8", "--yes"), 2), (("--stops", "8"), 0)):
+        done = command(serve, "stop", "*", *options, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        out, err = done.communicate(timeout=60)
+        assert done.returncode == status, err
+        assert ("this ends 8 of 8 running programs at once" in err) == (status == 5)
+    assert out.startswith("8 told to stop")
+    until(lambda: killed(serve) == 8, "they are told to end")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [("y\n", 0), ("yes\n", 0), ("n\n", 5), ("\n", 5), ("what\n", 5), ("\x04", 5)]
+)
+def test_at_a_terminal_it_is_shown_what_ends_and_asked(serve: Serve, answer: str, status: int) -> None:
+    """Anything but yes is no, and changes nothing."""
+    ours, theirs = os.openpty()
+    done = command(serve, "stop", "*", stdin=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"[y/N]" not in seen:
+        seen += os.read(ours, 4096)
+    shown = seen.decode().replace("\r\n", "\n")
+    assert shown.startswith("  8 of readout on hlt[01-08]\nThis ends 8 of 8 running programs at once. Go on? [y/N] ")
+    os.write(ours, answer.encode())
+    out, _ = done.communicate(timeout=60)
+    os.close(ours)
+    assert done.returncode == status
+    assert out.startswith("8 told to stop") == (status == 0)
+    assert killed(serve) == (8 if status == 0 else 0)
+
+
+def test_what_was_agreed_to_is_a_number_and_not_any(serve: Serve) -> None:
+    """Where more run by the time that somebody has said yes, they are asked again."""
+    serve.client.stop(["@hlt08"])
+    ours, theirs = os.openpty()
+    done = command(serve, "stop", "*", "--message", "fire", stdin=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"[y/N]" not in seen:
+        seen += os.read(ours, 4096)
+    assert b"This ends 7 of 7" in seen
+    (last,) = [one for one in serve.edge.launched() if "@hlt08." in one]
+    serve.daemon.put(events.TaskReported(last, "agent-hlt08", "TASK_KILLED", uuid="u"))
+    serve.client.start(["@hlt08"])
+    serve.daemon.put(events.OffersArrived((offer("hlt08", id="again"),)))
+    serve.settle()
+    os.write(ours, b"y\n")
+    seen = b""
+    while b"[y/N]" not in seen:
+        seen += os.read(ours, 4096)
+    assert b"This ends 8 of 8" in seen
+    os.write(ours, b"y\n")
+    assert done.wait(60) == 0
+    os.close(ours)
+    assert done.stdout is not None and done.stdout.read().startswith("8 told to stop")
+    done.stdout.close()
+
+
+def test_yes_is_any_number(serve: Serve) -> None:
+    """For people who know."""
+    assert serve.client.stop(["*"], stops=ALL).count == 8
+
+
+def test_a_command_of_before_says_nothing_and_is_bounded_all_the_same(serve: Serve) -> None:
+    """And what it sends is understood."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), base_url="http://daqsched/v1") as client:
+        old = {"select": ["*"], "message": "", "everyones": False}
+        assert client.post("/stop", json=old).status_code == 403
+        assert client.post("/stop", json={**old, "select": ["@hlt01"]}).status_code == 200
+
+
+def test_what_says_nothing_of_it_is_sent_as_before() -> None:
+    """So a daemon of before understands a newer command, which has no bound there."""
+    sent: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.content)
+        return httpx.Response(200, json={"count": 1})
+
+    client = Client(Path("/nowhere"))
+    client._http.close()
+    client._http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://daqsched/v1")
+    client._reach = lambda: None  # type: ignore[method-assign]
+    client.stop(["a"])
+    client.close()
+    assert sent == [b'{"select":["a"]}']
