@@ -53,7 +53,7 @@ def apply(farm: Farm, count: int) -> tuple[float, float]:
 
 def clear(farm: Farm) -> None:
     """No job left."""
-    farm.run("apply", str(farm.jobs("jobs = []")), "--allow-empty")
+    farm.run("apply", str(farm.jobs("jobs = []")), "--allow-empty", "--yes")
     while farm.rows():
         time.sleep(0.1)
 

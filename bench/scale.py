@@ -25,6 +25,7 @@ from typing import Any
 
 import msgspec
 
+from daqsched.confirm import ALL
 from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
 from daqsched.mesos.incoming import event_of, offer_of
@@ -168,7 +169,7 @@ class Scale:
         began = time.perf_counter()
         spec = decode(text)
         plan(self.engine.spec, spec, self.engine.hosts_of, self.engine.behind())
-        self.save(self.say(events.JobsApplied(spec, "me")))
+        self.save(self.say(events.JobsApplied(spec, "me", agreed=ALL)))
         return time.perf_counter() - began
 
 
@@ -296,7 +297,8 @@ def rollout(scale: Scale) -> float:
     """All programs end, are launched anew and are ready; seconds of the core for each."""
     jobs = tuple(msgspec.structs.replace(job, release="release-02") for job in scale.jobs)
     began = time.perf_counter()
-    todo = scale.say(events.JobsApplied(Spec(jobs=jobs), "me", "", Strategy(batches=("100%",), ready_s=0.0)))
+    way = Strategy(batches=("100%",), ready_s=0.0)
+    todo = scale.say(events.JobsApplied(Spec(jobs=jobs), "me", "", way, agreed=ALL))
     while scale.engine.rolling.active is not None:
         kills = [command for command in todo if isinstance(command, commands.Kill)]
         todo = [

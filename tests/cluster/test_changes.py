@@ -57,7 +57,7 @@ def test_a_plan_says_what_would_not_start_and_how_long_it_takes(farm: Farm) -> N
     """On the machines as they are; its digest guards an apply; the exit status tells whether anything changes."""
     farm.apply(JOBS)
     assert farm.run("plan", str(farm.jobs(JOBS))).stdout == "Nothing changes.\n"
-    farm.run("restart", "*", "--batches", "all")
+    farm.run("restart", "*", "--batches", "all", "--yes")
     until(lambda: rollout(farm)["state"] == "done", "all was started anew")
     more = '+ [Job("huge", "/x", hosts="hlt02", resources=Resources(mem=1e6)), Job("far", "/x", hosts="hlt77")]'
     done = farm.run("plan", str(farm.jobs(f"{JOBS}\njobs = jobs {more}")), "--set", "version=r2", check=False)
@@ -165,6 +165,34 @@ def test_a_guard_says_when_a_batch_may_begin(farm: Farm) -> None:
     assert releases(farm) == ["r1", "r1", "r1"]
     verdict.touch()
     until(lambda: releases(farm) == ["r2", "r2", "r2"], "the guard has said yes", 60.0)
+
+
+def test_what_ends_much_has_to_be_meant(farm: Farm) -> None:
+    """By a number or a share, of the job file or of the daemon; nothing ends where nobody said so."""
+    farm.apply(JOBS)
+    run = pids(farm, "*")
+    assert len(run) == 6
+    for words in (("stop", "*"), ("restart", "*", "--batches", "all"), ("aside", "hlt[01-03]", "--for", "1h")):
+        done = farm.run(*words, check=False)
+        assert done.returncode == 5 and "this ends 6 of 6 running programs at once" in done.stderr
+        assert "3 of monitor on hlt[01-03]" in done.stderr and "give --stops 6, or --yes" in done.stderr
+    done = farm.apply("jobs = []", "--allow-empty", "--stops", "5", check=False)
+    assert done.returncode == 5 and "more than the 5 agreed to" in done.stderr
+    assert pids(farm, "*") == run
+    # the job file in force says how many
+    careful = f"from daqsched import Confirm\n{JOBS}\nconfirm = Confirm(programs=1)"
+    farm.apply(careful)
+    assert pids(farm, "*") == run
+    done = farm.run("stop", "@hlt01", check=False)
+    assert done.returncode == 5 and "this ends 2 of 6" in done.stderr
+    farm.apply(careful.replace("programs=1", "programs=100, share='50%'"))
+    done = farm.run("stop", "*", check=False)
+    assert done.returncode == 5 and "this ends 6 of 6" in done.stderr
+    assert pids(farm, "*") == run
+    farm.apply(JOBS)
+    farm.run("stop", "*", "--stops", "6")
+    until(lambda: set(farm.states().values()) == {"STOPPED"}, "all are stopped")
+    farm.run("start", "*")
 
 
 def test_a_host_put_aside_stops_in_order_and_comes_back(farm: Farm) -> None:

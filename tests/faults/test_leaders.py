@@ -127,7 +127,7 @@ class Pair:
     def clear(self) -> None:
         """Until nothing of it runs."""
         leader = self.leader()
-        leader.run("apply", str(leader.jobs("jobs = []")), "--allow-empty")
+        leader.run("apply", str(leader.jobs("jobs = []")), "--allow-empty", "--yes")
         until(lambda: not leader.rows() and not self.programs(), "no job is left", 60.0)
 
     def end(self) -> None:

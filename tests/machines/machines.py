@@ -54,7 +54,7 @@ class Machines:
         self.vagrant("up", "--provision")
         if self.rows():  # they were kept
             self.inside("control", "sh", "-c", "echo jobs = [] >/root/none.py")
-            self.crew("apply", "/root/none.py", "--allow-empty")
+            self.crew("apply", "/root/none.py", "--allow-empty", "--yes")
             until(lambda: not self.rows(), "nothing of it runs", 60.0)
         self._say("")
 
