@@ -185,25 +185,32 @@ def test_each_event_that_somebody_asks_for_is_looked_at() -> None:
         assert ("agreed" in kind.__struct_fields__) == (kind in ends), f"{kind} ends programs, or it does not"
 
 
-#: Requests that end no program: they ask, look, or let run.
+#: Requests, and parts of some, that end no program: they ask, look, or let run. What is typed at a program's terminal it
+#: answers itself: one person writes to one program.
 HARMLESS = {
     protocol.PlanRequest,
     protocol.PreflightRequest,
     protocol.SandboxesRequest,
     protocol.ReadRequest,
+    protocol.Piece,
+    protocol.ConsoleRequest,
+    protocol.ConsoleRead,
+    protocol.ConsoleKeys,
+    protocol.ConsoleLeave,
 }
 
 
 def test_each_request_says_how_many_may_end_or_ends_none() -> None:
-    """A new one has ``stops``, or is entered above."""
+    """A new one has ``stops``, or is entered above; a request is what is sent to us, of which no field may be unknown."""
     requests = {
         kind
         for _, kind in inspect.getmembers(protocol, inspect.isclass)
         if issubclass(kind, msgspec.Struct)
-        and kind.__name__.endswith("Request")
         and kind.__module__ == protocol.__name__
+        and kind.__struct_config__.forbid_unknown_fields
     }
     assert {kind for kind in requests if "stops" not in kind.__struct_fields__} == HARMLESS
+    assert protocol.ApplyRequest in requests and protocol.SelectRequest in requests
 
 
 @pytest.mark.parametrize(
