@@ -76,11 +76,13 @@ def fake() -> Iterator[FakeAgent]:
     made.close()
 
 
-def ask(question: Callable[[Agents], Awaitable[Answer]], credentials: Optional[tuple[str, str]] = None) -> Answer:
+def ask(
+    question: Callable[[Agents], Awaitable[Answer]], credentials: Optional[tuple[str, str]] = None, role: str = "*"
+) -> Answer:
     """One question in a loop of its own."""
 
     async def main() -> Answer:
-        asking = Agents(credentials)
+        asking = Agents(credentials, role)
         try:
             return await question(asking)
         finally:
@@ -174,6 +176,48 @@ def test_the_master_knows_where_the_agents_are(fake: FakeAgent) -> None:
     ).encode()
     found = ask(lambda asking: asking.registered(fake.address))
     assert found == {"S1": Agent("S1", ("node1", "hlt01"), "10.0.0.1:5051")}
+
+
+@pytest.mark.parametrize(
+    ("role", "cpus", "ports"),
+    [
+        ("*", 4.0, ((1, 9),)),
+        ("daq", 5.5, ((1, 9), (21, 29))),
+        ("daq/hlt", 7.5, ((1, 9), (21, 29))),
+        ("web", 4.0, ((1, 9),)),
+    ],
+)
+def test_what_is_free_is_what_a_framework_of_the_role_may_have(
+    fake: FakeAgent, role: str, cpus: float, ports: tuple[tuple[int, int], ...]
+) -> None:
+    """What is anybody's, what is reserved for the role or one above it, and nothing that is in use or another's."""
+
+    def some(amount: float, *role: str) -> dict[str, Any]:
+        reserved = [{"type": "STATIC", "role": one} for one in role]
+        return {"name": "cpus", "type": "SCALAR", "scalar": {"value": amount}, "role": "*", "reservations": reserved}
+
+    def numbers(low: int, high: int, *role: str) -> dict[str, Any]:
+        made = some(0, *role)
+        del made["scalar"]
+        return {**made, "name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": low, "end": high}]}}
+
+    slave = {
+        "id": "S1",
+        "hostname": "hlt01",
+        "pid": "slave(1)@10.0.0.1:5051",
+        "resources": {"cpus": 99.0},
+        "unreserved_resources_full": [some(5), numbers(1, 9)],
+        "reserved_resources_full": {
+            "daq": [some(2, "daq"), numbers(20, 29, "daq")],
+            "daq/hlt": [some(2, "daq", "daq/hlt")],
+            "db": [some(50, "db")],
+        },
+        "used_resources_full": [some(1), some(0.5, "daq"), some(7, "db"), numbers(20, 20, "daq")],
+    }
+    fake.body = json.dumps({"slaves": [slave]}).encode()
+
+    free = ask(lambda asking: asking.machines(fake.address), role=role)["hlt01"]
+    assert (free.cpus, free.ports) == (cpus, ports)
 
 
 def test_an_answer_that_is_not_understood_is_a_sentence_too(fake: FakeAgent) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from builders import job
 from daqsched.cli import main
@@ -19,6 +21,7 @@ from daqsched.mesos.connection import explain
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.incoming import event_of, offer_of, report_of
 from daqsched.mesos.outgoing import Framework, task_info
+from daqsched.mesos.resources import Purse
 
 
 def offer_from(raw: dict) -> events.Offer:
@@ -75,6 +78,94 @@ def test_scalars_of_an_offer_are_added_up_and_both_names_are_kept() -> None:
     assert (offer.cpus, offer.mem, offer.disk) == (4.0, 128.0, 0.0)
 
 
+STATIC = {"role": "daq"}
+DYNAMIC = {"role": "daq", "reservation": {"principal": "op", "labels": {"labels": [{"key": "k", "value": "v"}]}}}
+REFINED = {"reservations": [{"type": "STATIC", "role": "daq"}, {"type": "DYNAMIC", "role": "daq/hlt"}]}
+
+
+def offered(*resources: dict) -> events.Offer:
+    """By a machine called h."""
+    return offer_from({"id": {"value": "o"}, "agent_id": {"value": "a"}, "hostname": "h", "resources": list(resources)})
+
+
+def test_an_offer_without_reservations_is_only_its_sums() -> None:
+    """It is the rule, and there are thousands: nothing else is kept of them."""
+    assert offered({**scalar("cpus", 4), "role": "*", "allocation_info": {"role": "daq"}}).portions == ()
+
+
+def test_somebody_s_volume_and_a_whole_disk_are_none_that_a_task_takes_a_share_of() -> None:
+    """Nor is what the agent may take back at any time."""
+    volume = {**scalar("disk", 500), **DYNAMIC, "disk": {"persistence": {"id": "p"}, "volume": {"mode": "RW"}}}
+    whole = {**scalar("disk", 900), "disk": {"source": {"type": "MOUNT", "mount": {}}}}
+    offer = offered(volume, whole, {**scalar("cpus", 1), "revocable": {}}, {**scalar("disk", 70), **STATIC})
+    assert (offer.cpus, offer.disk) == (0.0, 70.0)
+    assert [(one.name, one.amount) for one in offer.portions] == [("disk", 70.0)]
+
+
+@pytest.mark.parametrize("words", [STATIC, DYNAMIC, REFINED], ids=["static", "dynamic", "refined"])
+def test_a_share_of_what_is_reserved_is_asked_for_in_the_offer_s_words(words: dict) -> None:
+    """What is reserved goes first; a task may need of both; each port comes out of where it is."""
+    ports = {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 31000, "end": 31009}]}, **words}
+    anybodys = {**ports, "ranges": {"range": [{"begin": 32000, "end": 32009}]}}
+    for word in words:
+        del anybodys[word]
+    offer = offered(scalar("cpus", 8), {**scalar("cpus", 0.15), **words}, scalar("mem", 64), ports, anybodys)
+    purse = Purse("daq", offer.portions)
+    allocated = {"allocation_info": {"role": "daq"}}
+    assert purse.scalars(cpus=0.1) == [{**scalar("cpus", 0.1), **words, **allocated}]
+    shares = purse.scalars(cpus=0.1, mem=32.0, disk=0.0)
+    assert shares == [
+        {**scalar("cpus", 0.05), **words, **allocated},
+        {**scalar("cpus", 0.05), **allocated},
+        {**scalar("mem", 32.0), **allocated},
+    ]
+    one, other = purse.ports([32001, 31002])
+    assert one == {**ports, "ranges": {"range": [{"begin": 31002, "end": 31002}]}, **allocated}
+    assert other == {**anybodys, "ranges": {"range": [{"begin": 32001, "end": 32001}]}, **allocated}
+
+
+@settings(deadline=None)
+@given(
+    has=st.lists(st.tuples(st.integers(1, 4000), st.booleans()), min_size=1, max_size=6),
+    wants=st.lists(st.integers(1, 1500), max_size=8),
+)
+def test_shares_come_to_what_was_asked_for_and_no_portion_gives_more_than_it_has(
+    has: list[tuple[int, bool]], wants: list[int]
+) -> None:
+    """In thousandths, as Mesos counts."""
+    portions = offered(*({**scalar("cpus", n / 1000), **(STATIC if mine else {})} for n, mine in has)).portions
+    purse = Purse("daq", portions)
+    taken = {True: 0, False: 0}
+    for want in wants:
+        if want > sum(n for n, _ in has) - sum(taken.values()):
+            break
+        shares = purse.scalars(cpus=want / 1000)
+        amounts = [(round(one["scalar"]["value"] * 1000), one.get("role") == "daq") for one in shares]
+        assert sum(n for n, _ in amounts) == want
+        for n, mine in amounts:
+            taken[mine] += n
+    assert all(taken[mine] <= sum(n for n, of in has if of == mine) for mine in taken)
+    assert not taken[False] or not portions or taken[True] == sum(n for n, mine in has if mine)
+
+
+def test_a_launch_takes_each_task_s_and_each_executor_s_share_of_one_offer() -> None:
+    """What two tasks and their executors ask for in one kind's words is no more than there is of that kind."""
+    offer = offered({**scalar("cpus", 0.25), **STATIC}, scalar("cpus", 4), {**scalar("mem", 4096), **STATIC})
+    purse = Purse("daq", offer.portions)
+    made = job("readout")
+    infos = [
+        task_info(
+            Framework("daq", role="daq"), TaskToLaunch(payload(made, "h", f"t{n}", {}), 0.2, 64.0, 0.0), "a", purse
+        )
+        for n in range(2)
+    ]
+    found = [one for info in infos for part in (info, info["executor"]) for one in part["resources"]]
+    mine = sum(one["scalar"]["value"] for one in found if one["name"] == "cpus" and one.get("role") == "daq")
+    assert round(mine, 3) == 0.25
+    assert round(sum(one["scalar"]["value"] for one in found if one["name"] == "cpus"), 3) == 0.42
+    assert all(one.get("role") == "daq" for one in found if one["name"] == "mem")
+
+
 def test_an_offer_is_summed_up_from_what_it_has_and_lets_that_go() -> None:
     """What a master calls a sum is none of ours; and ten thousand offers are not kept twice."""
     lie = {"id": "x", "agent_id": "x", "names": ["x"], "cpus": 99, "mem": 99, "disk": 99}
@@ -84,6 +175,16 @@ def test_an_offer_is_summed_up_from_what_it_has_and_lets_that_go() -> None:
     (found,) = event["offers"]["offers"]
     assert offer_of(found) == events.Offer("o", "a", ("h",), 4.0, 0.0, 0.0, (), {"slot": ("7",)}) and not why
     assert (found.resources, found.attributes) == ((), ())
+
+
+def test_an_offer_says_when_its_machine_will_not_be_there() -> None:
+    """By the maintenance schedule, in nanoseconds; without a duration there is no end."""
+    bare = {"id": {"value": "o"}, "agent_id": {"value": "a"}, "hostname": "h"}
+    start = {"start": {"nanoseconds": 2_000_000_000}}
+    assert offer_from(bare).away is None
+    assert offer_from({**bare, "unavailability": start}).away == (2.0, float("inf"))
+    whole = {**start, "duration": {"nanoseconds": 500_000_000}}
+    assert offer_from({**bare, "unavailability": whole}).away == (2.0, 2.5)
 
 
 def test_a_status_update_says_who_speaks() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 import story
 from builders import World, job
 from daqsched.engine import events
@@ -175,3 +177,43 @@ def test_a_forwarder_that_says_what_is_wrong_is_told_of_though_it_runs() -> None
         world.report(world.task_of(name), data=report.to_json(), by_executor=True)
     (story,) = told(world).values()
     assert (story.job, story.state) == (FORWARDER, "RUNNING") and "http://es1 does not answer" in story.why
+
+
+def test_a_machine_s_maintenance_is_a_reason() -> None:
+    """As of the last offer, from which it is known, until it is over."""
+    world = World(["hlt01"])
+    world.register()
+    world.apply(job("readout", cpus=99.0))
+    there = replace(world.offer("hlt01"), away=(world.now + 600.0, world.now + 4200.0))
+    world.say(events.OffersArrived((there,)))
+    evidence = told(world)["readout@hlt01"].evidence
+    assert "the master's maintenance schedule has hlt01 unavailable in 10 min, for 1 h" in evidence
+    world.now += 1200.0
+    assert (
+        "the master's maintenance schedule has hlt01 unavailable for 50 min more"
+        in told(world)["readout@hlt01"].evidence
+    )
+    world.apply(job("readout", cpus=1.0))
+    why = told(world)["readout@hlt01"].why
+    assert why.startswith("no offer from hlt01 (the last ") and why.endswith("unavailable for 50 min more"), why
+    world.now += 3000.0
+    assert told(world)["readout@hlt01"].why.endswith(": is its agent up?")
+    world.say(events.OffersArrived((there,)))
+    world.report(world.task_of("readout"))
+    world.report(world.task_of("readout"), "TASK_UNREACHABLE")
+    assert "maintenance" not in told(world)["readout@hlt01"].why
+    world.now -= 3000.0
+    world.say(events.Ticked())
+    assert "unavailable for" in told(world)["readout@hlt01"].why
+
+
+def test_a_schedule_without_an_end_and_one_that_was_taken_back() -> None:
+    """Mesos may leave the duration out; what an offer does not say any more is not so."""
+    world = World(["hlt01"])
+    world.register()
+    world.apply(job("readout", cpus=99.0))
+    world.say(events.OffersArrived((replace(world.offer("hlt01"), away=(world.now, float("inf"))),)))
+    evidence = told(world)["readout@hlt01"].evidence
+    assert "the master's maintenance schedule has hlt01 unavailable" in evidence
+    world.say(events.OffersArrived((world.offer("hlt01"),)))
+    assert not any("maintenance" in line for line in told(world)["readout@hlt01"].evidence)

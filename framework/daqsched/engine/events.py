@@ -16,6 +16,16 @@ from daqsched_executor.contract import OperatorCommand
 Attributes = Mapping[str, tuple[str, ...]]
 
 
+class Portion(msgspec.Struct, frozen=True, gc=False):
+    """A resource as its agent offers it: who takes of it has to ask for it in these words."""
+
+    name: str
+    amount: float = 0.0
+    ports: tuple[tuple[int, int], ...] = ()
+    #: The JSON of what else is said of it: for whom it is reserved, and by whom. Empty: it is anybody's.
+    words: str = ""
+
+
 class Offer(msgspec.Struct, frozen=True, gc=False):
     """What an agent has to give now. Nothing of Mesos' own types is left in it, and nothing that the garbage collector would
     have to look for: ten thousand come at once."""
@@ -30,6 +40,10 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     #: Ranges of port numbers, both ends included.
     ports: tuple[tuple[int, int], ...] = ()
     attributes: Attributes = {}
+    #: What all this is made of, where something of it is reserved; empty: all of it is anybody's.
+    portions: tuple[Portion, ...] = ()
+    #: When it will not be there, by the master's maintenance schedule: from and until, seconds since the epoch.
+    away: Optional[tuple[float, float]] = None
 
 
 class Registered(msgspec.Struct, frozen=True, tag=True):
@@ -252,6 +266,7 @@ __all__ = [
     "Offer",
     "OffersArrived",
     "OperatorCommanded",
+    "Portion",
     "PreflightAsked",
     "PutAside",
     "Registered",

@@ -121,6 +121,8 @@ class Farm:
         #: When each host last made an offer, and what it has.
         self.seen: dict[str, float] = {}
         self.machines: dict[str, Attributes] = {}
+        #: Those that the master's maintenance schedule has: from and until, as of their last offer.
+        self.away: dict[str, tuple[float, float]] = {}
         self.reconcile_at = float("inf")
         #: Tasks that are still to be asked about in this round.
         self.unasked: list[str] = []

@@ -28,6 +28,10 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
         useful = found_anywhere
         for name in offer.names:
             farm.seen[name] = now
+            if offer.away is not None:
+                farm.away[name] = offer.away
+            elif farm.away:
+                farm.away.pop(name, None)
             useful = useful or name in waiting or name in lost or name in found or name in asked
         if not useful:
             declined.append(offer.id)
@@ -57,7 +61,8 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
                         instance.reason = f"can't be launched: {error.field}: {error}; mend the job and apply it again"
             looking += preflight_steps.launch(farm, name, offer.agent_id, room)
         if launched or looking:
-            farm.out.append(commands.Launch(offer.id, offer.agent_id, tuple(launched), REFUSE_S, tuple(looking)))
+            tasks, surveys = tuple(launched), tuple(looking)
+            farm.out.append(commands.Launch(offer.id, offer.agent_id, tasks, REFUSE_S, surveys, offer.portions))
         else:
             declined.append(offer.id)
     farm.demand.answered(len(farm.machines))

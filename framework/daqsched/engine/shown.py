@@ -110,7 +110,9 @@ def _reason_of(farm: Farm, instance: Instance, state: Shown, now: float) -> str:
         return _why_no_task(farm, instance, state, now)
     if state == "UNREACHABLE":
         ago = duration(max(0.0, now - task.since))
-        return f"{instance.host} stopped answering the master, which said so {ago} ago; waiting for it"
+        why = maintenance(farm, instance.host, now)
+        why = f"; {why}" if why else ""
+        return f"{instance.host} stopped answering the master, which said so {ago} ago{why}; waiting for it"
     if state == "UNKNOWN":
         if task.state == "unknown":
             return f"the master does not know the agent of {instance.host} (yet); waiting for it"
@@ -199,6 +201,16 @@ def no_master(farm: Farm) -> str:
     return "" if farm.connected else f"no connection to the master {farm.master}".rstrip() + ": is it up?"
 
 
+def maintenance(farm: Farm, host: str, now: float) -> str:
+    """What the master's maintenance schedule says of the host, as of its last offer; empty: nothing, or it is over."""
+    begin, end = farm.away.get(host, (0.0, 0.0))
+    if now >= end:
+        return ""
+    long = "" if end == float("inf") else f" for {duration(end - max(now, begin))}{' more' if begin <= now else ''}"
+    when = "" if begin <= now else f" in {duration(begin - now)},"
+    return f"the master's maintenance schedule has {host} unavailable{when}{long}".removesuffix(",")
+
+
 def _why_waiting(farm: Farm, instance: Instance, now: float) -> str:
     awaited = farm.order.awaited(instance)
     if awaited:
@@ -212,7 +224,8 @@ def _why_waiting(farm: Farm, instance: Instance, now: float) -> str:
         return turn
     seen = farm.last_offer(instance.host)
     last = "none since this daemon started" if seen is None else f"the last {duration(now - seen)} ago"
-    return f"no offer from {instance.host} ({last}): is its agent up?"
+    why = maintenance(farm, instance.host, now) or "is its agent up?"
+    return f"no offer from {instance.host} ({last}): {why}"
 
 
 def _what_it_awaits(farm: Farm, job: str, host: str, now: float) -> str:

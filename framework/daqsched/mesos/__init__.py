@@ -2,6 +2,6 @@
 
 `connection` is between engine and master, over pymesos' `driver`, its `subscription`, and `calls`, with
 `credentials`; `detection` finds the master that leads. What translates between Mesos' messages and the engine's own
-values is pure: `incoming` and `outgoing`.
+values is pure: `incoming` and `outgoing`, with `resources`.
 `agents` reads sandboxes.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Optional, TypeVar, Union
 
 import msgspec
@@ -19,7 +20,8 @@ from daqsched.engine.events import Attributes, Offer
 from daqsched.engine.machine import free_of
 from daqsched.engine.match import short
 from daqsched.errors import Unreachable
-from daqsched.ports import ranges
+from daqsched.mesos.resources import ANYBODY, Resource, sum_of, usable
+from daqsched.ports import Ranges, ranges
 from daqsched_executor.contract import SANDBOX_FILES
 
 #: How long an agent may take for one answer, and for taking the connection.
@@ -72,6 +74,10 @@ class _Slave(msgspec.Struct):
     attributes: dict[str, Union[float, str]] = {}
     resources: dict[str, Union[float, str]] = {}
     used_resources: dict[str, Union[float, str]] = {}
+    #: The same with what is reserved for whom; None: the master is one that does not say.
+    unreserved_resources_full: Optional[list[Resource]] = None
+    reserved_resources_full: dict[str, list[Resource]] = {}
+    used_resources_full: list[Resource] = []
 
 
 class _Slaves(msgspec.Struct):
@@ -93,7 +99,9 @@ class _Read(msgspec.Struct):
 class Agents:
     """Asks them; every method raises `Unreachable` with one sentence. For one event loop."""
 
-    def __init__(self, credentials: Optional[tuple[str, str]] = None) -> None:
+    def __init__(self, credentials: Optional[tuple[str, str]] = None, role: str = ANYBODY) -> None:
+        """``role``: the framework's."""
+        self._role = role
         self._principal = credentials[0] if credentials else ""
         self._credentials = credentials
         self._asking = Asking(AT_ONCE, CONNECT_S)
@@ -109,14 +117,14 @@ class Agents:
         return found
 
     async def machines(self, master: str) -> dict[str, Offer]:
-        """What each machine has free now, by each of its names: an active agent's resources without those in use."""
+        """What each machine has free now for us, by each of its names: an active agent's resources without those in use."""
         found = {}
         for one in await self._slaves(master):
             if not one.active:
                 continue
             attributes = {name: (_text(value),) for name, value in one.attributes.items()}
             names = (one.hostname, *attributes.get("hostname", ()))
-            total, used = (_resources(one, names, attributes, has) for has in (one.resources, one.used_resources))
+            total, used = _resources(one, names, attributes, self._role)
             for name in filter(None, names):
                 found[name] = free_of(total, used)
         return found
@@ -201,14 +209,22 @@ class Agents:
         return f", and those of {self._principal} were not enough" if self._principal else ""
 
 
-def _resources(
-    agent: _Slave, names: tuple[str, ...], attributes: Attributes, has: Mapping[str, Union[float, str]]
-) -> Offer:
+def _resources(agent: _Slave, names: tuple[str, ...], attributes: Attributes, role: str) -> tuple[Offer, Offer]:
+    """All of the agent that a framework of that role may have, and what of it is in use, whoever uses it."""
+    if agent.unreserved_resources_full is None:
+        amounts = [_summed_up(has) for has in (agent.resources, agent.used_resources)]
+    else:
+        has = [*agent.unreserved_resources_full, *chain.from_iterable(agent.reserved_resources_full.values())]
+        amounts = [sum_of(usable(each, role)) for each in (has, agent.used_resources_full)]
+    total, used = (Offer("", agent.id, names, *amount, attributes) for amount in amounts)
+    return total, used
+
+
+def _summed_up(has: Mapping[str, Union[float, str]]) -> tuple[float, float, float, Ranges]:
     found = re.findall(r"(\d{1,5})-(\d{1,5})", str(has.get("ports", "")))
     ports = ranges((int(low), int(high)) for low, high in found)
-    amounts = (has.get(name, 0.0) for name in ("cpus", "mem", "disk"))
-    cpus, mem, disk = (one if isinstance(one, float) else 0.0 for one in amounts)
-    return Offer("", agent.id, names, cpus, mem, disk, ports, attributes)
+    cpus, mem, disk = (one if isinstance(one, float) else 0.0 for one in map(has.get, ("cpus", "mem", "disk")))
+    return cpus, mem, disk, ports
 
 
 def _text(value: Any) -> str:

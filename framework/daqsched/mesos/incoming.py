@@ -14,7 +14,7 @@ import msgspec
 from daqsched.engine import events
 from daqsched.engine.match import canonical
 from daqsched.limits import MESSAGE, TEXT, brief
-from daqsched.ports import ranges
+from daqsched.mesos.resources import Resource, portions_of, sum_of
 
 #: Names and ids: Mesos has none that is longer than a file's name.
 _Word = Annotated[str, msgspec.Meta(max_length=1000)]
@@ -35,23 +35,8 @@ class _Number(msgspec.Struct, gc=False):
     value: float
 
 
-class _Range(msgspec.Struct, gc=False):
-    begin: int
-    end: int
-
-
-class _Ranges(msgspec.Struct, gc=False):
-    range: tuple[_Range, ...] = ()
-
-
 class _Items(msgspec.Struct, gc=False):
     item: tuple[str, ...] = ()
-
-
-class _Resource(msgspec.Struct, gc=False):
-    name: _Word
-    scalar: Optional[_Number] = None
-    ranges: Optional[_Ranges] = None
 
 
 class _Attribute(msgspec.Struct, gc=False):
@@ -59,6 +44,21 @@ class _Attribute(msgspec.Struct, gc=False):
     text: Optional[_Text] = None
     scalar: Optional[_Number] = None
     set: Optional[_Items] = None
+
+
+class _Nanoseconds(msgspec.Struct, gc=False):
+    nanoseconds: float
+
+
+class _Unavailability(msgspec.Struct, gc=False):
+    start: _Nanoseconds
+    duration: Optional[_Nanoseconds] = None
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """From and until, seconds since the epoch."""
+        begin = self.start.nanoseconds / 1e9
+        return begin, begin + self.duration.nanoseconds / 1e9 if self.duration is not None else float("inf")
 
 
 class OfferMessage(msgspec.Struct, gc=False):
@@ -70,8 +70,9 @@ class OfferMessage(msgspec.Struct, gc=False):
     id: _Id
     agent_id: _Id
     hostname: _Word
-    resources: tuple[_Resource, ...] = ()
+    resources: tuple[Resource, ...] = ()
     attributes: tuple[_Attribute, ...] = ()
+    unavailability: Optional[_Unavailability] = None
     #: The engine's view of it. A field of ours: what a master says of that name is written over.
     summed_up: events.Offer = events.Offer("", "", (), 0.0, 0.0, 0.0)
 
@@ -219,21 +220,7 @@ def offer_of(offer: OfferMessage) -> events.Offer:
 
 
 def _sum(offer: OfferMessage) -> events.Offer:
-    """Scalars of one name are added up, ports put together."""
-    cpus = mem = disk = 0.0
-    ports: tuple[tuple[int, int], ...] = ()
-    for resource in offer.resources:
-        name, scalar = resource.name, resource.scalar
-        if scalar is not None:
-            if name == "cpus":
-                cpus += scalar.value
-            elif name == "mem":
-                mem += scalar.value
-            elif name == "disk":
-                disk += scalar.value
-        elif name == "ports" and resource.ranges is not None:
-            found = ranges([(part.begin, part.end) for part in resource.ranges.range])
-            ports = tuple(sorted([*ports, *found])) if ports or len(found) > 1 else found
+    cpus, mem, disk, ports = sum_of(offer.resources)
     names: tuple[str, ...] = (offer.hostname,)
     attributes: dict[str, tuple[str, ...]] = {}
     for attribute in offer.attributes:
@@ -242,7 +229,9 @@ def _sum(offer: OfferMessage) -> events.Offer:
         if name == "hostname" and attribute.text is not None and attribute.text.value != offer.hostname:
             names = tuple(dict.fromkeys((*names, _cut(attribute.text.value))))
         attributes[name] = attributes[name] + values if name in attributes else values
-    return events.Offer(offer.id.value, offer.agent_id.value, names, cpus, mem, disk, ports, attributes)
+    portions = portions_of(offer.resources)
+    away = offer.unavailability.times if offer.unavailability is not None else None
+    return events.Offer(offer.id.value, offer.agent_id.value, names, cpus, mem, disk, ports, attributes, portions, away)
 
 
 def _values(attribute: _Attribute) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ import json
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional
 
 from addict import Dict
 
 from daqsched.engine import commands
 from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM
+from daqsched.mesos.resources import Purse
 
 #: The largest description of a task.
 LARGEST = 8 << 20
@@ -32,16 +33,19 @@ class Framework:
     executor: tuple[str, ...] = ("daqsched-executor",)
 
 
-def task_info(framework: Framework, launch: commands.TaskToLaunch, agent_id: str) -> Mapping[str, Any]:
-    """A TaskInfo for a job's program, with an executor of its own."""
+def task_info(
+    framework: Framework, launch: commands.TaskToLaunch, agent_id: str, purse: Optional[Purse] = None
+) -> Mapping[str, Any]:
+    """A TaskInfo for a job's program, with an executor of its own; ``purse`` is what the offer has left."""
     payload = launch.payload
+    purse = purse or Purse(framework.role)
     info = Dict()
     info.name = payload.instance
     info.task_id.value = payload.task_id
     info.agent_id.value = agent_id
     info.resources = [
-        *_resources(framework, cpus=launch.cpus, mem=launch.mem, disk=launch.disk),
-        *_ports(framework, payload.ports.values()),
+        *purse.scalars(cpus=launch.cpus, mem=launch.mem, disk=launch.disk),
+        *purse.ports(payload.ports.values()),
     ]
     info.data = b64encode(payload.to_json()).decode()
     # Mesos' web pages show them; they stay as they were at the launch
@@ -55,7 +59,7 @@ def task_info(framework: Framework, launch: commands.TaskToLaunch, agent_id: str
     info.labels.labels = [{"key": key, "value": value} for key, value in labels.items() if value]
     # the program may use all of its time, then the executor needs a moment itself
     info.executor = _executor_info(
-        framework, payload.task_id, payload.instance, payload.job, payload.stop.longest_s + 5.0
+        framework, purse, payload.task_id, payload.instance, payload.job, payload.stop.longest_s + 5.0
     )
     plain: Mapping[str, Any] = info.to_dict()
     return plain
@@ -70,28 +74,30 @@ def checked(info: Mapping[str, Any]) -> Mapping[str, Any]:
     return info
 
 
-def survey_info(framework: Framework, launch: commands.SurveyToLaunch, agent_id: str) -> Mapping[str, Any]:
+def survey_info(
+    framework: Framework, launch: commands.SurveyToLaunch, agent_id: str, purse: Purse
+) -> Mapping[str, Any]:
     """A TaskInfo for a preflight's questions to one host."""
     survey = launch.survey
     info = Dict()
     info.name = f"preflight@{survey.host}"
     info.task_id.value = survey.task_id
     info.agent_id.value = agent_id
-    info.resources = _resources(framework, cpus=launch.cpus, mem=launch.mem)
+    info.resources = purse.scalars(cpus=launch.cpus, mem=launch.mem)
     info.data = b64encode(survey.to_json()).decode()
-    info.executor = _executor_info(framework, survey.task_id, info.name, "preflight", 5.0)
+    info.executor = _executor_info(framework, purse, survey.task_id, info.name, "preflight", 5.0)
     plain: Mapping[str, Any] = info.to_dict()
     return plain
 
 
-def _executor_info(framework: Framework, task_id: str, name: str, source: str, grace_s: float) -> Dict:
+def _executor_info(framework: Framework, purse: Purse, task_id: str, name: str, source: str, grace_s: float) -> Dict:
     """One executor for each task: what happens to one program concerns no other."""
     info = Dict()
     info.type = "CUSTOM"
     info.executor_id.value = task_id
     info.name = f"daqsched {name}"
     info.source = source
-    info.resources = _resources(framework, cpus=EXECUTOR_CPUS, mem=EXECUTOR_MEM)
+    info.resources = purse.scalars(cpus=EXECUTOR_CPUS, mem=EXECUTOR_MEM)
     info.command.shell = False
     # what the master once took for the framework's account it never changes; this is looked at for every executor
     info.command.user = framework.user
@@ -106,25 +112,6 @@ def _nanoseconds(seconds: float) -> int:
     if not 0 <= seconds < 9e9:
         raise ValueError(f"the time that it may take to stop, {seconds:g} s, is more than Mesos can count")
     return int(seconds * 1e9)
-
-
-def _resources(framework: Framework, **amounts: float) -> Sequence[Mapping[str, Any]]:
-    return [
-        {
-            "name": name,
-            "type": "SCALAR",
-            "scalar": {"value": value},
-            "allocation_info": {"role": framework.role},
-        }
-        for name, value in amounts.items()
-        if value
-    ]
-
-
-def _ports(framework: Framework, numbers: Iterable[int]) -> Sequence[Mapping[str, Any]]:
-    ranges = [{"begin": number, "end": number} for number in sorted(numbers)]
-    role = {"role": framework.role}
-    return [{"name": "ports", "type": "RANGES", "ranges": {"range": ranges}, "allocation_info": role}] * bool(ranges)
 
 
 def ids(task_id: str, agent_id: str) -> Mapping[str, Any]:

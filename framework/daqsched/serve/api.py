@@ -23,6 +23,7 @@ from daqsched.engine.preflight_steps import why_waiting
 from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
 from daqsched.limits import some
+from daqsched.mesos.agents import Agents
 from daqsched.protocol import (
     API,
     Info,
@@ -66,7 +67,7 @@ class Api:
         complete: Callable[[Spec], Spec],
         elasticsearch: str,
         index: str,
-        agent_credentials: Optional[tuple[str, str]] = None,
+        agents: Callable[[], Agents] = Agents,
         leader: str = "",
         may_see: Callable[[Caller], bool] = sees_all,
     ) -> None:
@@ -79,7 +80,7 @@ class Api:
         #: Selections have threads of their own: a plan takes long, a stop must not.
         self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
         self.looks = Queries(daemon, self._ask, self._choosing, self._news, leader)
-        sandboxes, self.consoles = Sandboxes(self._ask, agent_credentials), Consoles(daemon, self._ask)
+        sandboxes, self.consoles = Sandboxes(self._ask, agents), Consoles(daemon, self._ask)
         self.app = Starlette(
             routes=[
                 Route(f"{API}/info", answering(self.info)),
@@ -89,7 +90,7 @@ class Api:
                 Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
-                *Changes(daemon, complete, self._ask, self._planning, may_see, agent_credentials).routes,
+                *Changes(daemon, complete, self._ask, self._planning, may_see, agents).routes,
                 *self.looks.routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,

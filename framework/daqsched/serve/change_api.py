@@ -57,9 +57,9 @@ class Changes:
         ask: Ask,
         planning: Planning,
         may_see: Callable[[Caller], bool],
-        credentials: Optional[tuple[str, str]] = None,
+        agents: Callable[[], Agents] = Agents,
     ) -> None:
-        self._daemon, self._complete, self._ask, self._credentials = daemon, complete, ask, credentials
+        self._daemon, self._complete, self._ask, self._agents = daemon, complete, ask, agents
         self._planning, self._may_see = planning, may_see
         self._made: Optional[Agents] = None
         #: One apply at a time, from its look at what is in force to its own revision.
@@ -138,7 +138,7 @@ class Changes:
         if not known.connected:
             return msgspec.structs.replace(found, not_looked=f"no connection to the master {known.master}".rstrip())
         if self._made is None:  # in the loop that serves
-            self._made = Agents(self._credentials)
+            self._made = self._agents()
         try:
             machines = await self._made.machines(known.master)
         except Unreachable as error:

@@ -30,16 +30,15 @@ BELIEVED_S = 5.0
 class Sandboxes:
     """Two routes, for one event loop; ``ask`` puts a question to the engine."""
 
-    def __init__(self, ask: Ask, credentials: Optional[tuple[str, str]] = None) -> None:
-        self._ask = ask
-        self._credentials = credentials
+    def __init__(self, ask: Ask, agents: Callable[[], Agents] = Agents) -> None:
+        self._ask, self._make = ask, agents
         self._made: Optional[Agents] = None
         self._listed: tuple[str, float, dict[str, Agent]] = ("", 0.0, {})
 
     @property
     def _agents(self) -> Agents:
         if self._made is None:  # in the loop that serves
-            self._made = Agents(self._credentials)
+            self._made = self._make()
         return self._made
 
     async def find(self, request: Request) -> SandboxesAnswer:

@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
 from daqsched.confirm import EndLimit
 from daqsched.errors import DaqschedError, Deposed
 from daqsched.forwarder import with_forwarder
+from daqsched.mesos.agents import Agents
 from daqsched.mesos.connection import Mesos, explain
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.outgoing import Framework
@@ -86,7 +88,8 @@ class Term:
         self._mesos = Mesos(options.master, options.framework, framework_id, self.daemon.put, allowed)
         secret = options.agent_credentials
         credentials = read_credentials(secret) if secret else None
-        self.api = Api(self.daemon, complete, options.elasticsearch, options.index, credentials, leader)
+        agents = partial(Agents, credentials, options.framework.role)
+        self.api = Api(self.daemon, complete, options.elasticsearch, options.index, agents, leader)
         self._mesos.heard = self.api.consoles.heard
         self._socket = options.socket
         private.folder(options.chronicle.parent, most_of(options))

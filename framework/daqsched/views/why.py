@@ -10,7 +10,7 @@ import msgspec
 from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import Shown
+from daqsched.engine.shown import Shown, maintenance
 from daqsched.hosts import fold
 from daqsched.spec import FORWARDER
 from daqsched.views.status import Row, as_wanted, row_of, rows
@@ -102,6 +102,9 @@ def _evidence(engine: Engine, row: Row, instance: Instance, now: float) -> Itera
             yield incident_words(incident, row.host, now)
     elif instance.record.last_end and row.state in ("FAILED", "BACKOFF", "WAITING"):
         yield f"its last end: {instance.record.last_end}"
+    away = maintenance(engine, instance.host, now)
+    if away and away not in row.reason:
+        yield away
     if row.state == "WAITING" and not row.reason.startswith("waits for"):
         yield from _offers(engine, instance, now)
     if row.state in ("UNREACHABLE", "UNKNOWN"):
