@@ -5,6 +5,7 @@ An executor runs beside every program of a farm, so each module that it does not
 
 from __future__ import annotations
 
+import gc
 import sys
 
 USAGE = """\
@@ -19,6 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     command = words[0] if words else ""
     if command == "run":
+        gc.disable()  # nothing that start-up makes is garbage
         from daqsched_executor.lean import keep_out
 
         keep_out()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import sys
 import time
 
 from daqsched_executor.contract.foreign import printable
@@ -44,16 +44,22 @@ def place_of(error: BaseException) -> str:
     return f"a bug, please report it: {type(error).__name__}: {error} ({', '.join(reversed(places))})"
 
 
-class Handler(logging.Handler):
+class Logger:
     """What pymesos logs becomes lines of executor.log, with the last line of an exception and not its whole trace."""
 
     def __init__(self, log: Log) -> None:
-        super().__init__()
         self._log = log
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write the record as a sentence, but for lost connections, which `mesos.Link` tells itself."""
-        if str(record.msg).startswith("Remote %s closed"):
-            return
-        cause = f" ({record.exc_info[1]!r})" if record.exc_info and record.exc_info[1] is not None else ""
-        self._log.say(f"pymesos: {record.getMessage()}{cause}")
+    def warning(self, text: str, *args: object) -> None:
+        """A sentence, but for lost connections, which `mesos.Link` tells itself."""
+        if not text.startswith("Remote %s closed"):
+            self._log.say(f"pymesos: {text % args if args else text}")
+
+    error = warning
+
+    def exception(self, text: str, *args: object) -> None:
+        """The same, with the exception that is being handled."""
+        self.warning("%s (%r)", text % args if args else text, sys.exc_info()[1])
+
+    def debug(self, text: str, *args: object) -> None:
+        """Nothing."""

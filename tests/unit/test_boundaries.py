@@ -268,6 +268,7 @@ EXECUTOR_LAYERS = (
     "contract",
     "out values",
     "life",
+    "standins",
     "log lean",
     "machine",
     "container",

@@ -6,6 +6,9 @@ json: Any
 #: The same, with `poll` in the place of `select`.
 select: Any
 PIPE_BUF: int
+#: `daqsched_executor.run.mesos` puts its own in their place.
+logger: Any
+LENGTH_PATTERN: Any
 
 class Connection:
     connected: bool

@@ -18,8 +18,9 @@ _BUT_TABS = {code: picture for code, picture in _PICTURES.items() if code != 9}
 MOST_MARKS = 4
 
 #: Invisible, although Unicode counts them among letters and marks: joiners, fillers, selectors of variants.
-_UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
+_UNSEEN = frozenset(
+    [*"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"]
+    + [chr(code) for code in (*range(0xFE00, 0xFE0E), *range(0xE0100, 0xE01F0))]
 )
 
 
@@ -35,7 +36,7 @@ def printable(text: str, tabs: bool = False) -> str:
         kind = category(one)
         marks = marks + 1 if kind[0] == "M" else 0
         seen = one.isprintable() or kind == "Zs" or one == "\t"
-        if seen and marks <= MOST_MARKS and not _UNSEEN.match(one):
+        if seen and marks <= MOST_MARKS and one not in _UNSEEN:
             shown.append(one)
         else:
             shown.append(one.encode("unicode_escape").decode("ascii"))

@@ -101,13 +101,14 @@ FURTHEST = (1 << 62) - 1
 
 _ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
-#: What `os.fsencode` takes: of the surrogates just those that stand for bytes which are no text.
-_ENCODABLE = re.compile("[^\ud800-\udc7f\udd00-\udfff]*")
-
 
 def can_be_path(text: str) -> bool:
     """Whether the system's calls take it, as the name of something or of nothing; they raise ValueError for others."""
-    return "\0" not in text and _ENCODABLE.fullmatch(text) is not None
+    try:
+        text.encode("utf-8", "surrogateescape")  # as `os.fsencode` does
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 #: What each field of a registration is. Others are of a newer version and left out.

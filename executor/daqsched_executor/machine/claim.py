@@ -9,6 +9,10 @@ A process belongs to an instance when its environment says so (`child.environmen
 program begins) and nobody else can have said it: it is our account's, the job's, or it knows the key of an executor of
 the instance, a random word that stands in the lock's file and in that environment. It was left behind when no executor of
 ours is above it.
+
+To look for them takes a pass over all processes of the machine, of which a hundred executors that start together would make as
+many. Where the lock shows that there are none it is saved: nobody had it before, or the last one said, when it left, that
+nothing of it was there any more.
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ _EXECUTORS = b"MESOS_EXECUTOR_ID="
 #: The lock's file: who holds it, in so many bytes, then the keys of those whose processes may still be there.
 _HOLDER_BYTES, _KEYS = 128, 16
 
+#: In the place of the holder's pid: it left, and nothing that it began was there any more.
+_LEFT = "left"
+
 #: So much of an environment is looked at, whoever's it is. Longer ones are looked at as a whole: ours, and of each other account
 #: so much in one pass. What an account can make of its own processes costs others next to nothing.
 _FIRST, _OF_AN_ACCOUNT = 65536, 16 * 1024 * 1024
@@ -49,13 +56,13 @@ class InstanceClaim:
 
     def take(self, payload: Payload, clock: str) -> Event:
         """`Claimed` when nothing of the instance runs here; `Occupied` where something does, to be tried again."""
-        problem = ""
+        problem, nobody = "", False
         if payload.lock and self._lock < 0:
             if not self._spool:
                 problem = "no lock keeps a second copy away: DAQSCHED_SPOOL is not set"
             else:
                 try:
-                    self._lock = _open(self._spool, payload.instance)
+                    self._lock, nobody = _open(self._spool, payload.instance)
                     fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     return self._occupied()
@@ -63,7 +70,9 @@ class InstanceClaim:
                     self._lock = -1
                     problem = f"no lock keeps a second copy away: {error.filename or self._spool}: {error.strerror}"
                 else:
-                    self._sign(clock)
+                    nobody = self._sign(clock) or nobody
+        if nobody and payload.container is None:
+            return Claimed(0, problem)
         if payload.container is not None and self._lock < 0:
             # what runs in a container has the engine above it, and no executor: a living one's may not be told from a
             # dead one's without the lock
@@ -76,15 +85,27 @@ class InstanceClaim:
             return Occupied(dying=len(orphans) + len(others))
         return Claimed(len(self._ended), problem)
 
-    def _sign(self, clock: str) -> None:
+    def _sign(self, clock: str) -> bool:
+        """Whether the last one left nothing."""
+        left = False
         try:
-            text = os.pread(self._lock, 4096, _HOLDER_BYTES).decode("ascii", "replace")
-            self._keys = text.split()[-_KEYS:]
+            text = os.pread(self._lock, 4096, 0).decode("ascii", "replace")
+            left = text.startswith(f"{_LEFT} ")
+            self._keys = [] if left else text[_HOLDER_BYTES:].split()[-_KEYS:]
             rows = f"{os.getpid()} {clock}".ljust(_HOLDER_BYTES - 1) + "\n" + "\n".join([*self._keys, self._key, ""])
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, rows.encode(), 0)
         except OSError:  # a full disk: the lock holds without a name
             pass
+        return left
+
+    def left(self, clock: str) -> None:
+        """We leave, and nothing that we began is there any more: say so to the next one."""
+        if self._lock >= 0:
+            try:
+                os.pwrite(self._lock, f"{_LEFT} {clock}".ljust(_HOLDER_BYTES - 1).encode(), 0)
+            except OSError:
+                pass
 
     def _occupied(self) -> Event:
         holder = os.pread(self._lock, _HOLDER_BYTES, 0).decode("utf-8", "replace").strip()
@@ -170,19 +191,25 @@ class _Environs:
         return text
 
 
-def _open(spool: str, instance: str) -> int:
+def _open(spool: str, instance: str) -> tuple[int, bool]:
+    """The lock's file, and whether nobody had it before: in a spool that is new nobody knows who had."""
     top = spool_folder(spool)
     locks = -1
     try:
         locks = folder(LOCKS_DIR, within=top)
         try:
-            return open_ours(instance, locks, os.O_RDWR | os.O_CREAT)
+            known = bool(os.listdir(locks))
+            return open_ours(instance, locks, os.O_RDWR | os.O_CREAT | os.O_EXCL), known
+        except FileExistsError:
+            pass
+        try:
+            return open_ours(instance, locks, os.O_RDWR | os.O_CREAT), False
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EINVAL, errno.ELOOP):
                 raise
             # somebody else's, of the days when the folder was open to all: nobody can put it there again
             os.unlink(instance, dir_fd=locks)
-            return open_ours(instance, locks, os.O_RDWR | os.O_CREAT)
+            return open_ours(instance, locks, os.O_RDWR | os.O_CREAT), False
     finally:
         for opened in (top, locks):
             if opened >= 0:

@@ -228,6 +228,15 @@ class Kernel:
             (int(row.split()[1]) for row in _read(f"/proc/{pid}/status").split(b"\n") if row[:4] == b"Uid:"), -1
         )
 
+    def alone(self) -> bool:
+        """Whether nothing is below us, zombies not counted: what loses its parent becomes our child (`adopt_orphans`)."""
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            return False
+        except ChildProcessError:
+            return True
+
     def descendants(self, runners: Container[int] = ()) -> list[ProcessEntry]:
         """Every living process below us, zombies not among them, parents before children; the trees of our children
         ``runners`` are left out."""
@@ -288,12 +297,17 @@ def _read(path: str, most: int = _MOST) -> bytes:
         os.close(file)
 
 
+#: By number; of two names for one the common one. Not by signal.Signals, which would be the only use of enum.
+_SIGNALS: dict[int, str] = {
+    int(getattr(signal, name)): name
+    for name in sorted(vars(signal), reverse=True)
+    if name.startswith("SIG") and "_" not in name and name not in ("SIGCLD", "SIGPOLL", "SIGIOT")
+}
+
+
 def signal_name(number: int) -> str:
     """``SIGSEGV``; real-time signals by number, as they have no names."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    return _SIGNALS.get(number, f"signal {number}")
 
 
 def signal_number(name: str) -> int:

@@ -29,6 +29,8 @@ _OTHERS = (
     re.compile(r"error while loading shared libraries: (.+)"),
     re.compile(r"(\S+: version `\S+' not found \(required by .+\))"),
 )
+#: All of these have one of them; who finds none needs no `re`.
+_TROUBLE = ("not found", "rror ")
 
 
 def check_libraries(program: str, environment: Mapping[str, str], reached: Callable[[str], None]) -> None:
@@ -47,6 +49,8 @@ def check_libraries(program: str, environment: Mapping[str, str], reached: Calla
         raise Unreadable(f"{loader} is missing, which {program} is to be loaded by: is it for this machine?")
     reached(f"the loader of {program}")
     said = _ask(loader, program, environment)
+    if not any(word in said for word in _TROUBLE):
+        return
     missing = list(dict.fromkeys(name for pattern in _MISSING for name in pattern.findall(said)))
     if missing:
         names = missing[0] if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
-import selectors
+import select
 import signal
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+READ, WRITE = 1, 2
 
 #: One wait: epoll takes at most 2**31 ms, 24.8 days, and a back-off or a snooze may be longer.
 LONGEST_S = 3600.0
@@ -19,7 +20,9 @@ class Loop:
     """Calls back, never two at a time. Times are monotonic; a time is asked for anew in every round."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
+        #: What is watched: what to call, and what to call where that raises.
+        self._watched: dict[int, tuple[Callable[[int], None], Callable[[Exception], None] | None]] = {}
         self._running = True
         self._on_signal: dict[int, Callable[[int], None]] = {}
         self._wake_read, wake_write = os.pipe()
@@ -36,17 +39,20 @@ class Loop:
         ``failed``: what to do where ``ready`` raises; the file is watched no longer then. Without it that ends `run`: it is for
         what can fail without the program's life being in doubt.
         """
-        try:
-            self._selector.modify(file, mask, (ready, failed))
-        except KeyError:
-            self._selector.register(file, mask, (ready, failed))
+        events = (select.EPOLLIN if mask & READ else 0) | (select.EPOLLOUT if mask & WRITE else 0)
+        if file in self._watched:
+            self._epoll.modify(file, events)
+        else:
+            self._epoll.register(file, events)
+        self._watched[file] = ready, failed
 
     def forget(self, file: int) -> None:
         """Watch no longer; call it before the file is closed. A file that is not watched is fine."""
-        try:
-            self._selector.unregister(file)
-        except (KeyError, ValueError):
-            pass
+        if self._watched.pop(file, None) is not None:
+            try:
+                self._epoll.unregister(file)
+            except OSError:  # it was closed, and is gone from there
+                pass
 
     def on_signals(self, numbers: Iterable[int], arrived: Callable[[int], None]) -> None:
         """Call ``arrived(number)`` from the loop, where anything may be done, not from a signal handler."""
@@ -68,22 +74,29 @@ class Loop:
         while self._running:
             due = wake_at()
             wait_s = None if due is None else min(LONGEST_S, max(0.0, due - time.monotonic()))
-            for key, mask in self._selector.select(wait_s):
-                if self._selector.get_map().get(key.fd) is key:  # not forgotten by a call back just before
-                    self._call(key, mask)
+            # in whole milliseconds, and never before its time
+            timeout = -1 if wait_s is None else math.ceil(wait_s * 1e3) * 1e-3
+            found = self._epoll.poll(timeout, max(1, len(self._watched)))
+            for file, events, watched in [(file, events, self._watched.get(file)) for file, events in found]:
+                if (
+                    watched is not None and self._watched.get(file) is watched
+                ):  # not forgotten by a call back just before
+                    self._call(file, events, *watched)
             due = wake_at()
             if due is not None and time.monotonic() >= due:
                 woken()
             settle()
 
-    def _call(self, key: selectors.SelectorKey, mask: int) -> None:
-        ready, failed = key.data
+    def _call(
+        self, file: int, events: int, ready: Callable[[int], None], failed: Callable[[Exception], None] | None
+    ) -> None:
         try:
-            ready(mask)
+            # a broken connection is for whoever waits for anything of it
+            ready((READ if events & ~select.EPOLLOUT else 0) | (WRITE if events & ~select.EPOLLIN else 0))
         except Exception as error:
             if failed is None:
                 raise
-            self.forget(key.fd)
+            self.forget(file)
             failed(error)
 
     def _take_signals(self, mask: int) -> None:

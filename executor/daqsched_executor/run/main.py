@@ -80,7 +80,6 @@ NEEDED = ("MESOS_AGENT_ENDPOINT", "MESOS_FRAMEWORK_ID", "MESOS_EXECUTOR_ID")
 
 def main(argv: list[str]) -> int:
     """The command. Returns the exit status: 0 when all was reported, 1 for a bug, 2 outside of Mesos."""
-    gc.disable()  # nothing that start-up makes is garbage
     missing = [name for name in NEEDED if not os.environ.get(name)]
     if missing or argv:
         why = f"it lacks {', '.join(missing)}" if missing else f"{argv[0]!r} is not an option"
@@ -166,6 +165,8 @@ class Run:
             self._loop.run(self._wake_at, self._woken, self._settle)
             if self._program.drain is not None:
                 self._program.drain.end()
+            if self._kernel.alone():
+                self._claim.left(self._kernel.now().clock)
             return 0
         except BaseException as error:
             self._log.say(place_of(error))

@@ -9,7 +9,8 @@ restart of a program. What is done differently from pymesos 0.3.15, and why:
 - a lost agent is tried again after a fraction of a second, not after 2 to 15 s: a restarted agent gives its
   executors 2 s (its executor_reregistration_timeout) before it ends them;
 - MESOS_CHECKPOINT=0 means no (pymesos takes any text as yes);
-- its import installs a SIGINT handler, which ours replaces, and a log handler on stderr, which is the job's.
+- its import installs a SIGINT handler, which ours replaces; its front module, which hangs a log handler on the job's stderr and
+  imports all the rest, is not executed at all (`lean`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pymesos import Executor, MesosExecutorDriver, logger
+from pymesos import executor, process
+from pymesos.executor import MesosExecutorDriver
+from pymesos.interface import Executor
 from pymesos.process import Connection
 from pymesos.utils import parse_duration
 
@@ -44,7 +47,7 @@ from daqsched_executor.life.events import (
     SurveyAsked,
 )
 from daqsched_executor.life.outbox import Outbox
-from daqsched_executor.log import Handler, Log
+from daqsched_executor.log import Log, Logger
 from daqsched_executor.run.call import Call
 from daqsched_executor.run.loop import READ, WRITE, Loop
 
@@ -62,6 +65,19 @@ TOKEN = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN"
 CONSOLE = b'{"console":'
 #: Time that is left, of what the agent gives us to shut down, for the last report.
 SHUTDOWN_MARGIN_S = 1.0
+
+
+class RecordLength:
+    """The one pattern of `pymesos.process`, ``\\d+\\n``: to find it needs no `re`."""
+
+    def match(self, data: bytes) -> RecordLength | None:
+        """Whether a record's length and a line's end are the beginning."""
+        self._found = data[: data.find(b"\n", 0, 32) + 1]
+        return self if self._found[:-1].isdigit() else None
+
+    def group(self, number: int) -> bytes:
+        """What was found."""
+        return self._found
 
 
 class Link(MesosExecutorDriver):
@@ -98,9 +114,8 @@ class Link(MesosExecutorDriver):
         self._said_away = False
         self._master = self._new_master
         self._started = True
-        for handler in list(logger.handlers):
-            logger.removeHandler(handler)
-        logger.addHandler(Handler(log))
+        process.logger = executor.logger = Logger(log)
+        process.LENGTH_PATTERN = RecordLength()
 
     # ------------------------------------------------------------------------------- what `run` calls
 
