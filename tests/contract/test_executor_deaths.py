@@ -115,4 +115,6 @@ def test_a_job_may_do_without_the_look_at_its_libraries(agent: FakeAgent, start:
     script.write_text("#!/nowhere/python\n")
     script.chmod(0o755)
     start(str(script), libraries=False)
-    agent.wait_update("TASK_STARTING", contains="the interpreter in its first line, or its loader, is missing")
+    agent.wait_update(
+        "TASK_STARTING", contains=f"/nowhere/python is missing, which the first line of {script} asks for"
+    )

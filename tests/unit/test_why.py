@@ -8,6 +8,7 @@ import story
 from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.incidents import MOST, QUIET_S, Incidents
+from daqsched.engine.tasks import MEMORY
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER
 from daqsched.views.why import Story, stories
@@ -217,3 +218,47 @@ def test_a_schedule_without_an_end_and_one_that_was_taken_back() -> None:
     assert "the master's maintenance schedule has hlt01 unavailable" in evidence
     world.say(events.OffersArrived((world.offer("hlt01"),)))
     assert not any("maintenance" in line for line in told(world)["readout@hlt01"].evidence)
+
+
+def test_what_an_agent_ended_for_memory_is_a_death_and_an_incident() -> None:
+    """The executor dies with its container, and says nothing of it; a new daemon knows it, too."""
+    world = World(["hlt01"])
+    world.start(job())
+    said = "out of memory: used 95 MiB of 96 MiB (with its executor), so the agent ended it"
+    world.report(world.task_of("readout", "hlt01"), "TASK_FAILED", message=said, reason=MEMORY)
+    (one,) = world.engine.incidents.known()
+    assert (one.how, one.line, one.jobs, one.hosts) == ("out of memory", said, ["readout"], ["hlt01"])
+    world.restart()
+    world.register()
+    assert [(one.how, one.count) for one in world.engine.incidents.known()] == [("out of memory", 1)]
+
+
+def test_an_executor_that_never_came_is_a_start_that_failed() -> None:
+    """Its path is missing on the host, or the agent could make no container: the agent's word is the reason."""
+    world = World(["hlt01"])
+    world.register()
+    world.apply(job())
+    world.offers()
+    said = "Failed to create the cgroup: No space left on device"
+    world.report(
+        world.task_of("readout", "hlt01"), "TASK_FAILED", message=said, reason="REASON_CONTAINER_LAUNCH_FAILED"
+    )
+    (one,) = world.engine.incidents.known()
+    assert (one.how, one.line) == ("could not be started", said)
+    assert any(said in line for line in told(world)["readout@hlt01"].evidence)
+
+
+def test_a_start_that_waits_for_what_is_missing_is_an_incident_once() -> None:
+    """On how many hosts is the first thing to know of a release that was not published."""
+    world = World(["hlt01", "hlt02"])
+    world.register()
+    world.apply(job(hosts="hlt[01-02]"))
+    world.offers()
+    for host in ("hlt01", "hlt02", "hlt01"):
+        missing = "/cvmfs/daq/release-09 is missing: is the version published? Trying again every 10 s"
+        data = Report("probing").to_json()
+        world.report(world.task_of("readout", host), "TASK_STARTING", message=missing, data=data, by_executor=True)  # type: ignore[arg-type]
+    (one,) = world.engine.incidents.known()
+    assert (one.count, one.hosts) == (2, ["hlt01", "hlt02"])
+    assert one.line == "/cvmfs/daq/release-09 is missing: is the version published?"
+    assert any("this: 2 times, on 2 hosts (hlt[01-02])" in line for line in told(world)["readout@hlt02"].evidence)

@@ -31,7 +31,16 @@ from daqsched_executor.contract.job import (
     Survey,
     task_of,
 )
-from daqsched_executor.contract.report import ACTIVITIES, COMMAND_KINDS, Done, Exit, Findings, OperatorCommand, Report
+from daqsched_executor.contract.report import (
+    ACTIVITIES,
+    COMMAND_KINDS,
+    NOT_STARTED,
+    Done,
+    Exit,
+    Findings,
+    OperatorCommand,
+    Report,
+)
 from daqsched_executor.contract.stream import (
     EXECUTOR,
     KEY_VARIABLE,
@@ -104,6 +113,7 @@ __all__ = [
     "ContractError",
     "Done",
     "Exit",
+    "NOT_STARTED",
     "Findings",
     "Forwarding",
     "Journal",

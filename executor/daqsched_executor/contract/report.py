@@ -15,6 +15,10 @@ from daqsched_executor.contract.wire import VERSION, ContractError, build, dump,
 ACTIVITIES = ("probing", "starting", "running", "backoff", "stopping", "exited")
 
 
+#: `Exit.why` of a start that failed before the program ran; the reason is its last line.
+NOT_STARTED = "could not be started"
+
+
 #: No report is larger, in bytes: what its texts and lines may have at most, several times.
 LARGEST = 1 << 20
 
@@ -41,10 +45,25 @@ class Exit:
     limit: float = 0.0
     #: The last lines that it printed, oldest first, each cut to a readable length; where it could not be started, why.
     lines: tuple[str, ...] = ()
+    #: How many processes it left behind, which were killed: more than none after exit code 0, and it went to the background.
+    left: int = 0
+
+    @property
+    def in_background(self) -> bool:
+        """Whether its first process ended well while what it had begun went on."""
+        return self.code == 0 and self.left > 0
 
     def words(self) -> str:
         """``exit code 3 after 2.1 s``, ``killed by SIGSEGV (core dumped) after 2.1 s``, with `why` before it, or
-        ``killed by SIGKILL after 3 min: out of memory (512 MiB of 512 MiB)``."""
+        ``killed by SIGKILL after 3 min: out of memory (512 MiB of 512 MiB)``; of a start that failed only why."""
+        if self.why == NOT_STARTED and self.lines:
+            return f"{self.why}: {self.lines[-1]}"
+        if not self.left:
+            return self._end()
+        hint = " (does it go to the background? it must stay in the foreground)" if self.in_background else ""
+        return f"{self._end()}; {self.left} process{'es' if self.left > 1 else ''} it left behind killed{hint}"
+
+    def _end(self) -> str:
         why = f"{self.why}: " if self.why else ""
         how = f"exit code {self.code}" if self.signal is None else f"killed by {self.signal}"
         end = f"{why}{how}{' (core dumped)' if self.core else ''} after {duration(self.ran_s)}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor.contract import Exit, Report, Restart, duration
+from daqsched_executor.contract import NOT_STARTED, Exit, Report, Restart, duration
 from daqsched_executor.life import hooks, words
 from daqsched_executor.life.commands import Claim, Command, EndSideCommand, KillTree, Say, Spawn, Tell
 from daqsched_executor.life.ending import end
@@ -141,16 +141,16 @@ def sandbox_gone(state: State, event: SandboxGone, now: Moment) -> tuple[State, 
 def start_failed(state: State, event: StartFailed, now: Moment) -> tuple[State, list[Command]]:
     if state.hung:
         return path_failed(state, PathFailed(event.problem), now)
-    ended = Exit(at=now.wall, ran_s=0.0, code=127, why="could not be started", lines=(event.problem,))
+    ended = Exit(at=now.wall, ran_s=0.0, code=127, why=NOT_STARTED, lines=(event.problem,))
     state = replace(state, problem=event.problem, last_exit=ended)
     state, commands = decide(state, now, failed_start=True)
     return state, [Say(event.problem), *commands]
 
 
 def died(state: State, event: Died, now: Moment) -> tuple[State, list[Command]]:
-    state = with_exit(state, event, now)
+    state = with_exit(state, event, now, event.left)
     assert state.last_exit is not None
-    said: list[Command] = [Say(words.ended(state.last_exit, event.left))]
+    said: list[Command] = [Say(state.last_exit.words())]
     if event.left:
         return replace(state, phase=CLEARING, deadline=now.mono + KILL_S), [*said, KillTree()]
     state, commands = gone(state, now)
@@ -198,7 +198,7 @@ def decide(state: State, now: Moment, failed_start: bool = False) -> tuple[State
     """After an end by itself, or one for a restart: again at once, again later, or over, as the job's policy has it."""
     assert state.payload is not None and state.last_exit is not None
     rule, last = state.payload.restart, state.last_exit
-    how = state.problem if failed_start else words.ended(last, state.left)
+    how = state.problem if failed_start else last.words()
     success = not failed_start and not last.why and last.signal is None and last.code in rule.success_codes
     if rule.policy != "always" and success:
         return end(state, TASK_FINISHED, how, now)

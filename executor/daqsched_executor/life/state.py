@@ -110,8 +110,6 @@ class State:
     #: The last restarts (monotonic), at most ``budget`` of them.
     recent: tuple[float, ...] = ()
     last_exit: Exit | None = None
-    #: How many processes the last death left behind.
-    left: int = 0
     #: When the next start is due, in waiting.
     until: Moment = Moment()
     #: Who stopped the program; empty while nobody has.
@@ -220,7 +218,7 @@ def retell(state: State) -> list[Command]:
     return [replace(told, report=report_of(state, told.report.activity))]
 
 
-def with_exit(state: State, event: Died, now: Moment) -> State:
+def with_exit(state: State, event: Died, now: Moment, left: int = 0) -> State:
     """The program ended; a good run clears what the back-off grows with: a long one, in which it was ready."""
     assert state.payload is not None
     ran_s = max(0.0, now.mono - state.since.mono)
@@ -235,9 +233,10 @@ def with_exit(state: State, event: Died, now: Moment) -> State:
         peak=event.peak,
         limit=event.limit,
         lines=event.lines,
+        left=left,
     )
     deaths = 0 if state.ready and ran_s >= state.payload.restart.reset_s else state.deaths
-    return replace(state, last_exit=ended, left=event.left, pid=0, deaths=deaths)
+    return replace(state, last_exit=ended, pid=0, deaths=deaths)
 
 
 def leave_at(state: State, now: Moment) -> float:

@@ -169,7 +169,7 @@ def died_stopping(state: State, event: Died, now: Moment) -> tuple[State, list[C
     state = with_exit(state, event, now)
     said: list[Command] = []
     if state.hook:  # it did not wait for its signal
-        said = [EndSideCommand(state.hook), Say(words.ended(state.last_exit, event.left))] if state.last_exit else []
+        said = [EndSideCommand(state.hook), Say(state.last_exit.words())] if state.last_exit else []
         state = replace(state, hook="", killed=True, deadline=now.mono + KILL_S)
         if event.left:
             said.append(KillTree())
@@ -207,7 +207,7 @@ def _over(state: State, now: Moment) -> tuple[State, list[Command]]:
     if not state.again:
         message = words.stopped(state.last_exit, state.killed, state.payload, state.program)
         return end(state, TASK_KILLED, message, now)
-    said: list[Command] = [Say(words.ended(state.last_exit, 0))] if state.last_exit else []
+    said: list[Command] = [Say(state.last_exit.words())] if state.last_exit else []
     ill, state = state.ill, replace(state, again="", ill=False)
     state, commands = starting.decide(state, now) if ill else starting.restart(state, now)
     return state, said + commands

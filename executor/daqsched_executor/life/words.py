@@ -51,14 +51,6 @@ def before(restarts: int, last: Exit | None) -> str:
     return again + (f", last: {last.words()}" if last else "")
 
 
-def ended(last: Exit, left: int) -> str:
-    """How a run ended; what it left behind is named, because a program that daemonises looks like one that dies."""
-    if not left:
-        return last.words()
-    hint = " (does it go to the background? it must stay in the foreground)" if last.code == 0 else ""
-    return f"{last.words()}; {left} process{'es' if left > 1 else ''} it left behind killed{hint}"
-
-
 def waits(how: str, wait_s: float, restarts: int) -> str:
     """Between a death and the next start."""
     return f"{how}; starts again in {duration(wait_s)}" + (f" ({_times(restarts)} so far)" if restarts else "")

@@ -14,7 +14,6 @@ A container's runner (`daqsched_executor.container`) speaks the same, and says `
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import resource
@@ -34,15 +33,6 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 #: <asm-generic/ioctls.h>: become the terminal of our session.
 TIOCSCTTY = 0x540E
-
-#: What exec says for a file that is there and executable and yet no program.
-EXEC_SENTENCES = {
-    errno.ENOENT: "{path} is there, but the interpreter in its first line, or its loader, is missing",
-    errno.ENOEXEC: "{path} is not a program: neither a binary of this machine nor a script with a #! line",
-    errno.EACCES: "{path} may not be executed by this user (a mount with noexec?)",
-    errno.ETXTBSY: "{path} is being written to",
-    errno.E2BIG: "{path}: the job's arguments and environment are too large",
-}
 
 
 class Contained(Protocol):
@@ -93,8 +83,11 @@ def become(
         say(talk, f"path {error}")
     except ImportError as error:
         say(talk, f"path the executor's own installation can't be read: {error}")
-    except (CannotStart, OSError, ValueError) as error:
+    except (CannotStart, ValueError) as error:
         say(talk, f"start {error}")
+    except OSError as error:
+        what = f"{os.fsdecode(error.filename)} can't be used" if error.filename else "the start was refused"
+        say(talk, f"start {what}: {error.strerror or error}")
     except BaseException as error:  # a child must not return into the executor's loop, whatever happens
         say(talk, f"start {type(error).__name__}: {error}")
         status = 126
@@ -184,8 +177,9 @@ def _become(
     try:
         os.execve(program, list(payload.argv), environment)
     except OSError as error:
-        template = EXEC_SENTENCES.get(error.errno or 0, "{path} cannot be executed: " + str(error.strerror))
-        raise CannotStart(template.format(path=program)) from error
+        from daqsched_executor.machine.no_exec import why_not  # for a start that fails alone
+
+        raise CannotStart(why_not(program, error)) from error
 
 
 def _look_into(program: str, environment: Mapping[str, str], talk: int, known: str) -> None:

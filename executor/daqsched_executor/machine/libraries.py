@@ -11,6 +11,8 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 
+from daqsched_executor.machine.account import CannotStart
+from daqsched_executor.machine.no_exec import is_foreign, line_ends, why_not
 from daqsched_executor.machine.probe import Unreadable, check_program, resolve, sentence
 
 #: <elf.h>: the program header that names the loader.
@@ -34,13 +36,16 @@ _TROUBLE = ("not found", "rror ")
 
 
 def check_libraries(program: str, environment: Mapping[str, str], reached: Callable[[str], None]) -> None:
-    """Raise `Unreadable` where the loader does not find what it needs; ``reached`` is called with whom we wait for.
+    """Raise `Unreadable` where the loader does not find what it needs, `CannotStart` where waiting is of no use; ``reached`` is
+    called with whom we wait for.
 
     A loader that answers in words that we do not know does not prevent a start.
     """
     head = _head(program)
     if head.startswith(b"#!"):
         program, head = _interpreter(program, head, environment, reached)
+    if is_foreign(head):
+        return  # exec says whether something here runs it
     loader = _loader(program, head)
     if not loader:
         return
@@ -78,6 +83,9 @@ def _interpreter(
 ) -> tuple[str, bytes]:
     """Whom the first line of a script names (execve(2)); behind ``env`` the command that this would look up."""
     words = os.fsdecode(head[2:].split(b"\n", 1)[0]).split()
+    wrong = line_ends(script, head)
+    if wrong and words and not os.path.exists(f"{words[0]}\r"):
+        raise CannotStart(wrong)
     if not words:
         return script, b""
     program = words[0]
@@ -115,7 +123,10 @@ def _loader(program: str, head: bytes) -> str:
 def _ask(loader: str, program: str, environment: Mapping[str, str]) -> str:
     ours, loaders = os.pipe()
     actions = [(os.POSIX_SPAWN_DUP2, loaders, 1), (os.POSIX_SPAWN_DUP2, loaders, 2)]
-    pid = os.posix_spawn(loader, [loader, "--list", program], dict(environment), file_actions=actions)
+    try:
+        pid = os.posix_spawn(loader, [loader, "--list", program], dict(environment), file_actions=actions)
+    except OSError as error:  # too many processes, too large an environment: as exec would say
+        raise CannotStart(why_not(program, error)) from error
     os.close(loaders)
     said = b""
     while len(said) < MOST:

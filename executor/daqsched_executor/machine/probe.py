@@ -47,6 +47,8 @@ def check_program(path: str) -> None:
     if not stat.S_ISREG(mode):
         raise Unreadable(f"{path} is not a file, so it cannot be started")
     if not os.access(path, os.X_OK):
+        if os.statvfs(path).f_flag & os.ST_NOEXEC:
+            raise Unreadable(f"{path} is on a mount with noexec: nothing there may be executed")
         raise Unreadable(f"{path} is not executable for {user_name()} (its mode is {stat.S_IMODE(mode):o})")
 
 

@@ -323,8 +323,13 @@ class Farm:
         heapq.heappush(self.timers, (at, instance.key))
 
     def died(self, instance: Instance, end: Exit, now: float) -> None:
-        """Nobody asked for that end of its program: an incident, unless it is a success, which none is that has a reason."""
-        if not end.why and end.code in (instance.job.restart.success_codes if instance.job is not None else (0,)):
+        """Nobody asked for that end of its program: an incident, unless it is a success, which none is that has a reason
+        or went to the background."""
+        if (
+            not end.why
+            and not end.in_background
+            and end.code in (instance.job.restart.success_codes if instance.job is not None else (0,))
+        ):
             return
         revision, release = self.revision, instance.job.release if instance.job is not None else ""
         # an end that a new daemon finds may be older than what is in force

@@ -6,11 +6,12 @@ deaths, and who looks asks. The table is bounded; what is not there any more is 
 
 from __future__ import annotations
 
+import re
 from typing import Optional
 
 import msgspec
 
-from daqsched_executor.contract import Exit
+from daqsched_executor.contract import NOT_STARTED, Exit
 from daqsched_executor.contract.fingerprint import fingerprint
 
 #: An incident is over when nothing died of it for so long; the next death of the kind is a new one.
@@ -18,6 +19,9 @@ QUIET_S = 3600.0
 
 #: So many are kept, the latest.
 MOST = 200
+
+#: What an executor says besides of a path that is missing.
+_AGAIN = re.compile(r"(?:; t| T)rying again every ")
 
 #: How many hosts of each are kept by name.
 MOST_HOSTS = 1000
@@ -77,6 +81,12 @@ class Incidents:
         return self._by_key.get(_key(job, end))
 
 
+def no_start(said: str, now: float) -> Exit:
+    """A start that failed, or waits, for what is said of it."""
+    why = _AGAIN.split(said, maxsplit=1)[0]
+    return Exit(now, 0.0, code=127, why=NOT_STARTED, lines=(why,))
+
+
 def _key(job: str, end: Exit) -> tuple[str, str]:
     line = _last_line(end)
     # without a word of the program only its own kind is alike
@@ -88,6 +98,8 @@ def _how(end: Exit) -> str:
         return end.why.partition(":")[0]
     if end.out_of_memory:
         return "out of memory"
+    if end.in_background:
+        return "went to the background"
     return f"exit code {end.code}" if end.signal is None else f"killed by {end.signal}"
 
 

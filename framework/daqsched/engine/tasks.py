@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 from daqsched.engine import backoff, commands, events, leases, operator_commands, preflight_steps, rollout_steps
 from daqsched.engine.desired import unwant
 from daqsched.engine.farm import PACES, Farm
+from daqsched.engine.incidents import no_start
 from daqsched.engine.instance import Instance
 from daqsched.engine.shown import times
+from daqsched.limits import brief
 from daqsched.task import ENDED, LIVE, Task
-from daqsched_executor.contract import ContractError, Report, duration
+from daqsched_executor.contract import ContractError, Exit, Report, duration
+
+#: Why the agent ended a container.
+MEMORY = "REASON_CONTAINER_LIMITATION_MEMORY"
 
 
 def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
@@ -83,6 +89,7 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         if problem and task.message != said:
             farm.note(f"{instance}: {task.message}")
         _mourn(farm, instance, before, task.report, now)
+        _noted(farm, instance, ("" if before is None else before.activity, said), task.report, now)
         if (
             task.report is not None
             and task.report.snoozed > now
@@ -120,8 +127,31 @@ def _mourn(farm: Farm, instance: Instance, before: Optional[Report], report: Opt
         farm.died(instance, end, now)
 
 
+def _noted(farm: Farm, instance: Instance, before: tuple[str, str], report: Optional[Report], now: float) -> None:
+    """Take note of a start that waits for something that is missing: alike on many hosts, it is as much an incident as a death.
+    ``before``: what was last said, and while doing what."""
+    said = instance.task.message
+    if report is not None and report.activity == "probing" and before != ("probing", said):
+        farm.died(instance, no_start(said, now), now)
+
+
+def _by_others(task: Task, event: events.TaskReported, report: Optional[Report], now: float) -> Optional[Report]:
+    """What the last report would be, had its executor lived to give it: the agent ended it, or it never came."""
+    said = brief(event.message or _words(event))
+    if event.reason == MEMORY:
+        end = Exit(now, _ran_s(task, None, now), signal="SIGKILL", out_of_memory=True, lines=(said,))
+    elif task.report is None:
+        end = no_start(said, now)
+    else:
+        end = Exit(now, _ran_s(task, None, now), signal="SIGKILL", why="its executor has ended", lines=(said,))
+    return replace(report or Report("exited"), last_exit=end)
+
+
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
     task, record, asked_for, report = instance.task, instance.record, bool(instance.ending), _report(event.data)
+    ran_s = _ran_s(task, report, now)
+    if not asked_for and not event.by_executor and event.state in ("TASK_FAILED", "TASK_ERROR"):
+        report = _by_others(task, event, task.report, now)
     if not asked_for:
         _mourn(farm, instance, task.report, report, now)
     if task.killed and event.state == "TASK_KILLED" and farm.paces.ended(instance.name, now - task.killed):
@@ -150,7 +180,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
             unwant(farm, instance, now)
             return
     else:
-        _failed(farm, instance, instance.job.restart.give_up, _ran_s(task, report, now), now)
+        _failed(farm, instance, instance.job.restart.give_up, ran_s, now)
     farm.settle(instance, now)
 
 

@@ -8,7 +8,7 @@ from typing import Optional
 import msgspec
 
 from daqsched.engine.engine import Engine
-from daqsched.engine.incidents import Incident
+from daqsched.engine.incidents import Incident, no_start
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.shown import Shown, maintenance
 from daqsched.hosts import fold
@@ -100,6 +100,10 @@ def _evidence(engine: Engine, row: Row, instance: Instance, now: float) -> Itera
         incident = engine.incidents.of(row.job, end)
         if incident is not None:
             yield incident_words(incident, row.host, now)
+    elif row.state == "STARTING" and row.report is not None and row.report.activity == "probing":
+        incident = engine.incidents.of(row.job, no_start(row.reason, now))
+        if incident is not None:
+            yield incident_words(incident, row.host, now, "this")
     elif instance.record.last_end and row.state in ("FAILED", "BACKOFF", "WAITING"):
         yield f"its last end: {instance.record.last_end}"
     away = maintenance(engine, instance.host, now)
@@ -161,7 +165,7 @@ def _offers(engine: Engine, instance: Instance, now: float) -> Iterator[str]:
         yield f"{instance.host} last made an offer {duration(max(0.0, now - seen))} ago"
 
 
-def incident_words(incident: Incident, host: str, now: float) -> str:
+def incident_words(incident: Incident, host: str, now: float, what: str = "this death") -> str:
     """``this death: 12 times, on 3 hosts (hlt[01-03]), within 4.0 s, the first 20 s after revision 7 (version r2)``."""
     elsewhere = [name for name in incident.hosts if name != host]
     where = f"on {len(incident.hosts)} hosts ({fold(incident.hosts)})" if elsewhere else f"only on {incident.hosts[0]}"
@@ -174,4 +178,4 @@ def incident_words(incident: Incident, host: str, now: float) -> str:
         gap = duration(max(0.0, incident.first - incident.applied))
         release = f" (version {incident.release})" if incident.release else ""
         after = f", the first {gap} after revision {incident.revision}{release}"
-    return f"this death: {times}, {where}, {since}{after}"
+    return f"{what}: {times}, {where}, {since}{after}"
