@@ -37,7 +37,7 @@ def _task(at: int, host: int, state: str, says: Callable[[str], str]) -> dict[st
             **ids,
             "state": state,
             "message": says(
-                f"pid {1000 + at} since 2026-11-27 06:57:05, 3 restarts, last: killed by SIGSEGV after 2.1 s"
+                f"pid {1000 + at} since 2026-11-27 06:57:05 UTC, 3 restarts, last: killed by SIGSEGV after 2.1 s"
             ),
             "source": "SOURCE_EXECUTOR",
             "reason": says("REASON_EXECUTOR_TERMINATED"),

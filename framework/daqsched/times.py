@@ -8,6 +8,7 @@ from typing import Optional
 
 from daqsched.errors import UserError
 from daqsched.limits import MOMENT
+from daqsched_executor.contract import zone as zone_words
 
 _SPAN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(s|m|min|h|d)\Z")
 _CENTURY_S = 36_525 * 86_400.0
@@ -56,9 +57,13 @@ def moment(text: str, now: float) -> float:
 def clock(seconds: float, zone: Optional[datetime.tzinfo] = None) -> str:
     """``2026-11-23 14:03:07 UTC`` or ``2026-11-23 15:03:07+01:00``: a time for people, in local time (None) or that of a zone."""
     here = _here(seconds, zone)
-    offset = here.strftime("%z")
-    shown = " UTC" if not offset.strip("+-0") else f"{offset[:3]}:{offset[3:5]}"
-    return f"{here:%Y-%m-%d %H:%M:%S}{shown}"
+    return f"{here:%Y-%m-%d %H:%M:%S}{_zone(here)}"
+
+
+def log_clock(seconds: float, zone: Optional[datetime.tzinfo] = None) -> str:
+    """``2026-11-23 14:03:07,500 UTC``: the same to the millisecond, as a log's lines begin."""
+    here = _here(seconds, zone)
+    return f"{here:%Y-%m-%d %H:%M:%S},{here.microsecond // 1000:03d}{_zone(here)}"
 
 
 def day(seconds: float, zone: Optional[datetime.tzinfo] = None) -> str:
@@ -79,6 +84,12 @@ def iso(seconds: float) -> str:
 def in_calendar(seconds: float) -> float:
     """The time, or the nearest that each calendar has, in each zone: somebody else's document may say any."""
     return min(max(seconds, -62_135_000_000.0), 253_402_000_000.0)
+
+
+def _zone(here: datetime.datetime) -> str:
+    offset = here.utcoffset()
+    assert offset is not None, "it has a zone"
+    return zone_words(offset.total_seconds())
 
 
 def _here(seconds: float, zone: Optional[datetime.tzinfo]) -> datetime.datetime:

@@ -6,6 +6,7 @@ The agent is fake (tests/fake_agent.py); sockets, processes, files and messages 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -300,7 +301,8 @@ class TestFile:
         )
         executor = start("/bin/sh", "-c", text, checks=(check,))
         executor.running()
-        ended_for(agent, "check run file failed: run.raw unchanged for 1.0 s (last changed at ")
+        told = ended_for(agent, "check run file failed: run.raw unchanged for 1.0 s (last changed at ")
+        assert re.search(r"changed at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d( UTC|[+-]\d\d:\d\d)\)", told["message"])
         agent.wait_update("TASK_STARTING", contains="run.raw unchanged for 5.0 s", limit_s=20.0)
         assert len([update for update in agent.updates if how_far(update) == "TASK_RUNNING"]) == 1
 

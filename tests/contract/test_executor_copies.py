@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -138,6 +139,23 @@ def test_a_second_copy_waits_until_the_first_is_gone(copies: Copies) -> None:
     os.kill(first.pid, signal.SIGKILL)
     second.running()
     assert carrying(task_id) == [] and len(carrying(second_id)) == 1
+
+
+@pytest.mark.parametrize("since", ["2025-11-22 14:02:11", "2025-11-22 14:02:11 UTC", "2025-11-22 14:02:11-03:30"])
+def test_who_has_the_lock_is_said_as_it_wrote_it(copies: Copies, tmp_path: Path, since: str) -> None:
+    """Times have their zone; an executor that is older has written none."""
+    locks = tmp_path / "spool" / "locks"
+    locks.mkdir(parents=True, mode=0o700)
+    held = os.open(locks / "readout@hlt01", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    os.write(held, (f"4711 {since}".ljust(127) + "\n0123456789abcdef\n").encode())
+    agent, second, _ = copies.start("/bin/sleep", "1000")
+    sentence = f"another copy of readout@hlt01 runs here since {since}, pid 4711; starts when it is gone"
+    assert agent.wait_update("TASK_STARTING", contains="another copy")["message"] == sentence
+    os.close(held)
+    second.running()
+    written = (locks / "readout@hlt01").read_text().splitlines()[0].strip()
+    assert re.fullmatch(rf"{second.pid} \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d( UTC|[+-]\d\d:\d\d)", written)
 
 
 def test_a_second_copy_can_be_stopped_while_it_waits(copies: Copies) -> None:

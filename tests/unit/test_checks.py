@@ -69,7 +69,7 @@ class Story:
 
     @property
     def now(self) -> Moment:
-        return Moment(self.time, 1e9 + self.time, "2025-11-22 14:02:11")
+        return Moment(self.time, 1e9 + self.time, "2025-11-22 14:02:11+01:00")
 
     @property
     def last(self) -> tuple[str, str]:
@@ -138,7 +138,7 @@ class TestReady:
         if check is HEARTBEAT:
             story.happen(READY)
         story.go(7)
-        assert story.last == ("TASK_RUNNING", "pid 4711 since 2025-11-22 14:02:11")
+        assert story.last == ("TASK_RUNNING", "pid 4711 since 2025-11-22 14:02:11+01:00")
         assert story.told[-1].report.healthy is True and story.told[-1].report.activity == "running"
         assert [told.task_state for told in story.told].count("TASK_RUNNING") == 1
         assert story.said[-1].startswith("ready after ")
@@ -195,7 +195,9 @@ class TestReady:
     def test_jobs_without_checks_behave_as_ever(self) -> None:
         """Running from exec on; nothing wakes, no word of health; a message of the protocol changes nothing."""
         story = Story()
-        assert story.last == ("TASK_RUNNING", "pid 4711 since 2025-11-22 14:02:11") and story.state.wake_at is None
+        assert (
+            story.last == ("TASK_RUNNING", "pid 4711 since 2025-11-22 14:02:11+01:00") and story.state.wake_at is None
+        )
         assert story.told[-1].report.healthy is None
         assert story.happen(READY, Answered(0, 1, True)) == []
 
@@ -362,11 +364,11 @@ class TestIll:
         story.go(60)
         ill = story.told[-1]
         assert story.signals == 0 and ill.task_state == "TASK_RUNNING" and ill.report.healthy is False
-        assert ill.message == "pid 4711 since 2025-11-22 14:02:11; unhealthy: " + ill.report.ailment
+        assert ill.message == "pid 4711 since 2025-11-22 14:02:11+01:00; unhealthy: " + ill.report.ailment
         story.answers["http"] = (True, "")
         story.go(5.3)
         assert story.told[-1].report.healthy is True and story.told[-1].report.ailment == ""
-        assert story.said[-1] == "recovered: pid 4711 since 2025-11-22 14:02:11"
+        assert story.said[-1] == "recovered: pid 4711 since 2025-11-22 14:02:11+01:00"
 
     def test_an_unhealthy_end_counts_as_a_death(self) -> None:
         """It spends the budget and backs off; an exit code of success excuses nothing."""
@@ -531,7 +533,7 @@ class TestSnooze:
         story.order("snooze", check.name if name else "", for_s=100.0)
         until = story.now.wall + 100
         assert story.told[-1].report.snoozed == until
-        assert story.last[1].endswith(f"; check {check.name} snoozed by alice until 14:03:51 (tuning)")
+        assert story.last[1].endswith(f"; check {check.name} snoozed by alice until 14:03:51+01:00 (tuning)")
         story.answers[check.name] = (False, "no")
         asked = len(story.asked)
         story.go(99)
@@ -647,11 +649,12 @@ def test_no_message_breaks_the_executor(datagram: bytes) -> None:
     Story(HEARTBEAT, OUTPUT).happen(Notified(notice))
 
 
+@pytest.mark.parametrize("zone", ["", " UTC", "+01:00", "-03:30"])
 @pytest.mark.parametrize(
     "seconds, words",
-    [(0, "14:02:11"), (1800, "14:32:11"), (36000, "00:02:11 tomorrow"), (200000, "21:35:31 in 2 days")],
+    [(0, "14:02:11{}"), (1800, "14:32:11{}"), (36000, "00:02:11{} tomorrow"), (200000, "21:35:31{} in 2 days")],
 )
-def test_the_clock_after_a_while(seconds: float, words: str) -> None:
-    """For sentences only."""
-    assert clock_after("2025-11-22 14:02:11", seconds) == words
+def test_the_clock_after_a_while(seconds: float, words: str, zone: str) -> None:
+    """For sentences only; in the zone of now."""
+    assert clock_after(f"2025-11-22 14:02:11{zone}", seconds) == words.format(zone)
     assert clock_after("noon", 60) == "in 1 min"

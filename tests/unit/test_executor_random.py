@@ -150,7 +150,7 @@ class World(RuleBasedStateMachine):
 
     @property
     def now(self) -> Moment:
-        return Moment(self.time, 1e9 + self.time, "2025-11-22 14:02:11")
+        return Moment(self.time, 1e9 + self.time, "2025-11-22 14:02:11 UTC")
 
     # ------------------------------------------------------------------------------------- the circle of `run.main`
 

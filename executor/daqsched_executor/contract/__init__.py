@@ -60,7 +60,7 @@ from daqsched_executor.contract.stream import (
     starts_of,
     starts_path,
 )
-from daqsched_executor.contract.wire import VERSION, ContractError, duration
+from daqsched_executor.contract.wire import VERSION, ContractError, duration, zone
 
 if TYPE_CHECKING:
     from daqsched_executor.contract.forwarding import (
@@ -136,4 +136,5 @@ __all__ = [
     "can_be_path",
     "starts_path",
     "task_of",
+    "zone",
 ]

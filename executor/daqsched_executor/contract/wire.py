@@ -1,4 +1,4 @@
-"""How the contract's values become JSON and come back; their version; durations as people say them."""
+"""How the contract's values become JSON and come back; their version; durations and zones as people read them."""
 
 from __future__ import annotations
 
@@ -64,3 +64,9 @@ def duration(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
     raise AssertionError("unreachable: days have no upper end")
+
+
+def zone(offset_s: float) -> str:
+    """What follows a time for people, so far from UTC: `` UTC``, ``+01:00``. An abbreviation has several meanings."""
+    minutes = int(abs(offset_s)) // 60
+    return f"{'-' if offset_s < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}" if minutes else " UTC"

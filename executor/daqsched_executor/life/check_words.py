@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from daqsched_executor.contract import Check, duration
+
+#: The time of day in a `Moment.clock`, and its zone.
+_CLOCK = re.compile(r"\b(\d\d):(\d\d):(\d\d)( UTC|[+-]\d\d:\d\d|)\Z")
 
 
 def not_ready(pid: int, waiting: list[tuple[Check, str]]) -> str:
@@ -49,20 +54,20 @@ def well(message: str, ailments: list[str], snoozes: list[str], says: str) -> st
 
 
 def snoozed(names: list[str], user: str, until: str, message: str) -> str:
-    """``check http snoozed by alice until 14:32:00 (http server is being replaced)``."""
+    """``check http snoozed by alice until 14:32:00 UTC (http server is being replaced)``."""
     which = f"check{'s' if len(names) > 1 else ''} {', '.join(names)}"
     return f"{which} snoozed by {user or 'somebody'} until {until}" + (f" ({message})" if message else "")
 
 
 def clock_after(clock: str, seconds: float) -> str:
-    """The local time ``seconds`` after ``2025-11-22 14:02:11``: ``14:32:11``, with the days where it is another one.
+    """The local time ``seconds`` after ``2025-11-22 14:02:11 UTC``: ``14:32:11 UTC``, with the days where it is another one.
 
-    A change of the clocks in between is not seen. A clock that cannot be read gives ``in 30 min``.
+    A change of the clocks in between is not seen: it is told in the zone of now. A clock that cannot be read gives ``in 30 min``.
     """
-    try:
-        hours, minutes, rest = (int(part) for part in clock.rpartition(" ")[2].split(":"))
-    except ValueError:
+    found = _CLOCK.search(clock)
+    if found is None:
         return f"in {duration(seconds)}"
-    days, second = divmod(hours * 3600 + minutes * 60 + rest + int(seconds), 86400)
-    text = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+    hours, minutes, rest, zone = found.groups()
+    days, second = divmod(int(hours) * 3600 + int(minutes) * 60 + int(rest) + int(seconds), 86400)
+    text = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}{zone}"
     return text if not days else f"{text} tomorrow" if days == 1 else f"{text} in {days} days"

@@ -17,7 +17,7 @@ TASK_FINISHED, TASK_FAILED, TASK_KILLED = "TASK_FINISHED", "TASK_FAILED", "TASK_
 
 
 class Moment(NamedTuple):
-    """One instant: ``mono`` for waiting (it never jumps), ``wall`` and ``clock`` (local time) for people."""
+    """One instant: ``mono`` for waiting (it never jumps), ``wall`` and ``clock`` (local time, with its zone) for people."""
 
     mono: float = 0.0
     wall: float = 0.0
@@ -77,7 +77,7 @@ class Claimed:
 class Occupied:
     """Something of the instance still runs on this machine."""
 
-    #: The executor that has the lock, and since when (local time); 0 and empty: nobody has.
+    #: The executor that has the lock, and since when (local time; an older one did not write its zone); 0 and empty: nobody has.
     pid: int = 0
     since: str = ""
     #: Processes of other tasks of the instance that are being ended, by us or by their own executor.

@@ -41,7 +41,7 @@ def left_behind(count: int) -> str:
 
 
 def running(pid: int, clock: str, restarts: int, last: Exit | None, note: str) -> str:
-    """``pid 4711 since 2025-11-22 14:02:11, 3 restarts, last: killed by SIGSEGV after 2.1 s``."""
+    """``pid 4711 since 2025-11-22 14:02:11 UTC, 3 restarts, last: killed by SIGSEGV after 2.1 s``."""
     return f"pid {pid} since {clock}{before(restarts, last)}" + (f"; {note}" if note else "")
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
+from daqsched_executor.contract import zone
 from daqsched_executor.life.events import Moment
 
 #: <linux/prctl.h>
@@ -73,13 +74,19 @@ class ProcessEntry(NamedTuple):
         return self.state in "ZX"
 
 
+def clock(seconds: float) -> str:
+    """``2026-11-23 14:03:07 UTC`` or ``2026-11-23 15:03:07+01:00``: local time, for people."""
+    here = time.localtime(seconds)
+    return time.strftime("%Y-%m-%d %H:%M:%S", here) + zone(here.tm_gmtoff)
+
+
 class Kernel:
     """What the machine does for us. Stateless: every method is one system call, or one look into /proc."""
 
     def now(self) -> Moment:
         """The present instant on both clocks."""
         wall = time.time()
-        return Moment(time.monotonic(), wall, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall)))
+        return Moment(time.monotonic(), wall, clock(wall))
 
     def fork(self) -> int:
         """As fork(2). Safe because an executor has one thread."""

@@ -7,14 +7,13 @@ command, and a ``file``'s time, or a name's address, is looked up by a fork, bec
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from daqsched_executor.contract import STDERR, STDOUT, Check, Payload
 from daqsched_executor.log import place_of
-from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.machine.kernel import Kernel, clock
 from daqsched_executor.machine.probe import sentence
 from daqsched_executor.machine.process import Program
 from daqsched_executor.run.forked_query import ForkedQuery
@@ -201,7 +200,7 @@ def _changed(path: str, since: float, sandbox: str) -> str:
         return sentence(path, error)
     if changed >= since:
         return YES
-    return f"last changed at {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(changed))}"
+    return f"last changed at {clock(changed)}"
 
 
 def _addresses(host: str) -> str:

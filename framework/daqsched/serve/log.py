@@ -8,16 +8,20 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from typing import Any
+from typing import Any, Optional
 
+from daqsched.times import log_clock
 from daqsched_executor.contract.foreign import printable, trace
 
 
 class Plain(logging.Formatter):
-    """``2026-11-27 14:02:11,041 INFO sentence``, escaped."""
+    """``2026-11-27 14:02:11,041 UTC INFO sentence``, escaped."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: Optional[str] = None) -> str:  # noqa: N802 (the name is logging's)
+        return log_clock(record.created)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
         return printable(super().formatMessage(record))

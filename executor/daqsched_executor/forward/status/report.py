@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from ...contract import duration
+from ...contract import duration, zone
 from ..journal.position import LOST_BECAUSE
 
 PREFIX = "daqsched_forward_"
@@ -171,9 +171,9 @@ def end_in_words(end: Mapping[str, Any]) -> str:
 def clock(moment: float) -> str:
     """``2026-11-23 14:03:07 UTC`` or ``2026-11-23 15:03:07+01:00``: local time, as the commands of the crew show it."""
     here = datetime.fromtimestamp(moment).astimezone()
-    offset = here.strftime("%z")
-    zone = " UTC" if not offset.strip("+-0") else f"{offset[:3]}:{offset[3:5]}"
-    return f"{here:%Y-%m-%d %H:%M:%S}{zone}"
+    offset = here.utcoffset()
+    assert offset is not None, "it has a zone"
+    return f"{here:%Y-%m-%d %H:%M:%S}{zone(offset.total_seconds())}"
 
 
 def _size(count: float) -> str:
