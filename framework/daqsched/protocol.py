@@ -57,6 +57,8 @@ class Applied(msgspec.Struct):
     stops: Optional[int] = None
     restarts: Optional[int] = None
     starts: Optional[int] = None
+    #: That revision's. The plan's is of the look before it. Empty: a daemon that does not say.
+    digest: str = ""
 
 
 class RevisionHead(msgspec.Struct):
@@ -186,6 +188,8 @@ class Selected(msgspec.Struct):
     rejected: list[tuple[str, str, str]] = []
     #: Jobs that depend on what was stopped and run: they would not start again meanwhile.
     dependents: list[str] = []
+    #: Of a start: how many of those somebody else has stopped, so that `SelectRequest.everyones` would let them run.
+    others: int = 0
 
 
 class OrderRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

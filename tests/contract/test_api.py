@@ -442,8 +442,9 @@ def test_an_apply_answers_with_what_the_engine_made_of_it(serve: Serve) -> None:
     applied = serve.client.apply(Spec(jobs=(job(hosts="h[1-3]", release="r2"), job("new"))))
     assert applied.plan.instances == {"restart": 3, "add": 1, "remove": 1}
     assert (applied.stops, applied.restarts, applied.starts) == (0, 0, 1), "nothing ran"
+    assert applied.digest == applied.plan.digest == serve.client.history()[0].digest
     older = msgspec.json.decode(b'{"plan": {"digest": "a", "base": "b"}, "revision": 1}', type=Applied)
-    assert (older.stops, older.restarts, older.starts) == (None, None, None)
+    assert (older.stops, older.restarts, older.starts) == (None, None, None) and older.digest == ""
 
 
 def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,6 +466,10 @@ def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monke
     monkeypatch.setattr(serve.daemon, "request", quicker)
     with pytest.raises(Refused, match="none of these is wanted any more"):
         serve.client.stop(["readout"])
+    serve.client.apply(Spec(jobs=(job(),)))
+    monkeypatch.setattr(serve.daemon, "request", quicker)
+    applied = serve.client.apply(Spec(jobs=(job(release="r2"),)), only=["readout"])
+    assert applied.digest == serve.client.history()[0].digest != applied.plan.digest, "the look was before bob's"
 
 
 def test_whoever_wants_changes_gets_them_after_the_save_and_holds_nothing_up(

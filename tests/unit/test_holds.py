@@ -46,7 +46,7 @@ def test_a_second_person_s_start_lifts_no_hold_of_the_first_one_unless_that_is_s
     world.say(events.Held((THERE,), "bob"))
     world.say(events.Released((HERE, THERE), "bob"))
     verdict = world.verdict
-    assert isinstance(verdict, Accepted)
+    assert isinstance(verdict, Accepted) and verdict.others == 1
     assert (verdict.keys, verdict.rejected) == ((THERE,), ((*HERE, "was stopped by alice: cabling"),))
     world.say(events.Released((HERE,), "bob"))
     assert isinstance(world.verdict, Refused) and "readout@hlt01 was stopped by alice: cabling" in str(world.verdict)

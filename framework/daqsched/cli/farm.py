@@ -111,7 +111,7 @@ def follow(
         otherwise = show_changes.verdict_line(applied)
         if otherwise:
             console.print(otherwise)
-        console.print(f"Revision {applied.revision} ({applied.plan.digest}) is in force.")
+        console.print(f"Revision {applied.revision} ({applied.digest or applied.plan.digest}) is in force.")
     answer = _wait_for(client, began, timeout, settle, only, applied, as_json) if wait else None
     outcome = answer.progress if answer else None
     if as_json:
@@ -307,5 +307,5 @@ def start(path: Path, select: Sequence[str], everyones: bool) -> None:
     answer = connect(path).start(select, everyones=everyones)
     say(f"{answer.count} may run; `daqsched status {' '.join(select)}` shows them.")
     show_rejected(answer.rejected)
-    if any("was stopped by" in why for _, _, why in answer.rejected):
+    if answer.others:
         say("`daqsched start --all` lets run what others have stopped, too.", err=True)

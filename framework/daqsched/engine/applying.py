@@ -32,7 +32,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     merged = change_of(old, event.spec, part, farm.hosts_of, farm.behind())
     asked_for = digest(merged.spec)
     if asked_for == there and not mixed(farm, merged):
-        return Accepted(revision=before.number if before is not None else 0)
+        return Accepted(revision=before.number if before is not None else 0, digest=there)
     change = _Change(farm, event, merged, now)
     rollout = farm.rolling.active
     if rollout is not None and part.is_part:
@@ -55,6 +55,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     rollout = farm.rolling.active
     return Accepted(
         revision=number,
+        digest=asked_for,
         rollout=rollout.number if rollout is not None and change.pending else 0,
         stops=change.stops,
         restarts=change.restarts + len(change.pending),

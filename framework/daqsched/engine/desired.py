@@ -226,7 +226,8 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         farm.note(f"{instance}: started by {event.user}")
         farm.dirty[key] = None
         farm.settle(instance, now)
-    return Accepted(keys=tuple(instance.key for instance in touched), rejected=(*gone, *others))
+    keys = tuple(instance.key for instance in touched)
+    return Accepted(keys=keys, rejected=(*gone, *others), others=len(others))
 
 
 def held_by(hold: Hold) -> str:

@@ -21,12 +21,16 @@ class Accepted(msgspec.Struct, frozen=True):
 
     #: The revision in force from now on, the one before where an apply changes nothing; 0: there is none.
     revision: int = 0
+    #: Of an apply: that revision's digest.
+    digest: str = ""
     #: The rollout that began with it, or that it concerns; 0: none.
     rollout: int = 0
     #: The instances that it concerns.
     keys: tuple[Key, ...] = ()
     #: Instances that were named and that it does not concern, each with the reason: (job, host, reason).
     rejected: tuple[tuple[str, str, str], ...] = ()
+    #: How many of these somebody else has stopped: that may be said, see `events.Released`.
+    others: int = 0
     #: Jobs that depend on what was stopped, and are not stopped themselves.
     dependents: tuple[str, ...] = ()
     #: The command that is run by hand.

@@ -184,7 +184,7 @@ class Api:
         body = await body_of(request, SelectRequest)
         keys = await self._chosen(request, body.select)
         accepted = await asyncio.wrap_future(self._daemon.request(event(keys, user_of(request), body)))
-        return Selected(len(accepted.keys), list(accepted.rejected), list(accepted.dependents))
+        return Selected(len(accepted.keys), list(accepted.rejected), list(accepted.dependents), accepted.others)
 
     async def _chosen(self, request: Request, select: list[str]) -> tuple[tuple[str, str], ...]:
         if not select:

@@ -79,7 +79,7 @@ def _asked(body: Any) -> dict[str, Any]:
 def _became(found: Any) -> dict[str, Any]:
     """Numbers by which the change is found again."""
     if isinstance(found, Applied):
-        return {"digest": found.plan.digest, "revision": found.revision, "rollout": found.rollout or None}
+        return {"digest": found.digest, "revision": found.revision, "rollout": found.rollout or None}
     if isinstance(found, RolloutAnswer) and found.rollout is not None:
         return {"rollout": found.rollout.number}
     if isinstance(found, Selected):

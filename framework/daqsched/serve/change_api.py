@@ -175,7 +175,7 @@ class Changes:
     async def _apply(self, found: Plan, event: events.JobsApplied) -> Applied:
         """The plan is of a look before; what came of it is the engine's word."""
         did = await asyncio.wrap_future(self._daemon.request(event))
-        return Applied(found, did.revision, did.rollout, did.stops, did.restarts, did.starts)
+        return Applied(found, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest)
 
     async def rollback(self, request: Request) -> Applied:
         """A revision's spec, applied anew."""
