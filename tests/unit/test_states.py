@@ -7,6 +7,7 @@ makes it anew; whoever changes a cell has to mean it.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Callable, get_args
@@ -23,6 +24,7 @@ from daqsched.engine.shown import Shown
 from daqsched.rollout import AT_ONCE, Strategy
 from daqsched.spec import JobSpec
 from daqsched_executor.contract import OperatorCommand, Report, Restart
+from daqsched_executor.life import lifecycle
 from daqsched_executor.life.state import MOVES as PHASE_MOVES
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "states.md"
@@ -280,6 +282,17 @@ def test_the_table_of_moves_is_that_of_the_documentation() -> None:
     """The page is made of the code."""
     head = "## From state to state"
     assert page().partition(head)[2] == PAGE.read_text(encoding="utf-8").partition(head)[2]
+
+
+def test_the_executor_s_page_has_every_phase_and_what_leads_on_in_it() -> None:
+    """Each phase has its row; each event that it names is taken there, and a stop is everywhere."""
+    text = (PAGE.parent.parent / "design" / "executor.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| .* \| (.*) \|$", text.partition("| what is alive in it |")[2], re.MULTILINE)
+    assert [phase for phase, _ in rows] == list(PHASE_MOVES)
+    taken = {(phase, event.__name__) for phase, event in lifecycle._STEPS}
+    assert {(phase, event) for phase, events in rows for event in re.findall(r"`(\w+)`", events)} <= taken
+    assert all(re.search(r"`\w+`", events) for _, events in rows)
+    assert {(phase, "StopAsked") for phase in PHASE_MOVES} <= taken
 
 
 if __name__ == "__main__":
