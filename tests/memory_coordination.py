@@ -16,6 +16,7 @@ from daqsched.store import Contents, Key
 from daqsched.store.base import head_of, record_bytes, record_of, revision_of
 from daqsched.store.coordination import Card
 from daqsched.task import Record
+from daqsched.wakeup import WakeUp
 
 Name = TypeVar("Name")
 
@@ -150,7 +151,7 @@ class MemoryElection:
 
     def __init__(self, session: MemorySession) -> None:
         self._session, self._service = session, session.service
-        self._changed = threading.Event()
+        self._changed = WakeUp()
         self._stands = False
         with self._service.lock:
             self._service.elections.append(self)
@@ -179,7 +180,7 @@ class MemoryElection:
         self._changed.wait(timeout_s)
 
     def wake(self) -> None:
-        self._changed.set()
+        self._changed.call()
 
 
 class MemoryStore:

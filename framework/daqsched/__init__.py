@@ -10,7 +10,7 @@ Mesos task, `hosts` and `select` who is meant, `merge` the farm after a change o
 told, `forwarder` the job that forwards lines, `preflight` what is asked of hosts beforehand. What keeps the world
 out: `limits`, `bounded`, `redaction`, `foreign`, `errors`. Between commands and daemon: `protocol`, `client`,
 `settings`. `backends` makes of ``--state`` what keeps the state, `zookeeper_client` is bounded, for it and for finding
-masters. Small arithmetic: `ports`, `times`.
+masters. Small things: `ports`, `times`, `wakeup`.
 """
 
 from daqsched.hosts import expand as hosts

@@ -242,7 +242,7 @@ def named(path: Path) -> Iterator[str]:
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
     "bounded confirm errors fill foreign forwarder hosts limits merge ports preflight redaction rollout select settings spec task"
-    " times",
+    " times wakeup",
     "jobfile engine",
     "views",
     "protocol client",

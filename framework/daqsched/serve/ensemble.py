@@ -12,7 +12,6 @@ import os
 import secrets
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 from typing import Callable, Optional
@@ -28,6 +27,7 @@ from daqsched.serve.standby import CLOSED, Standby
 from daqsched.serve.start import refuse_lost
 from daqsched.serve.term import Options, Term
 from daqsched.store.coordination import Card, Coordination, Session
+from daqsched.wakeup import WakeUp
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Candidate:
     ) -> None:
         """Answers at once, and raises `DaqschedError` where it can't; ``name`` is what others call it, if not host and pid."""
         self._options, self._coordination, self._new_framework = options, coordination, new_framework
-        self._over = threading.Event()
+        self._over, self._woken = False, WakeUp()
         self._name = name or f"{socket.getfqdn()} (pid {os.getpid()})"
         self._standby = Standby(identity, self._name)
         self._audit = Audit(options.audit)
@@ -112,7 +112,8 @@ class Candidate:
 
     def stop(self) -> None:
         """End `run`."""
-        self._over.set()
+        self._over = True
+        self._woken.call()
         self._wake()
 
     def close(self) -> None:
@@ -123,7 +124,7 @@ class Candidate:
 
     def run(self) -> None:
         """Stand, lead, step down and stand again, until `stop`; raises `DaqschedError` where it can't begin or go on."""
-        while not self._over.is_set():
+        while not self._over:
             session = self._coordination.session()
             session.start()
             try:
@@ -131,13 +132,13 @@ class Candidate:
                     self._lead(session)
             except Deposed as error:
                 logger.warning("%s: standing for election again", error)
-                self._over.wait(PAUSE_S)
+                self._woken.wait(PAUSE_S)
             except _Removed as error:
                 if self._standby.hopeless != str(error):
                     logger.error("%s", error)
                 self._standby.leader, self._standby.why = None, str(error)
                 self._standby.hopeless = str(error)
-                self._over.wait(LOOK_S)
+                self._woken.wait(LOOK_S)
             finally:
                 session.stop()
 
@@ -150,15 +151,15 @@ class Candidate:
                 f"{silent}, so nothing can be saved: jobs run on, nothing is started, stopped or restarted until it is back; "
                 "then it goes on by itself"
             )
-            term.hold(why, lambda: session.connected or self._over.is_set())
+            term.hold(why, lambda: session.connected or self._over)
             self._serving.app, self._last = self._standby, None
             term.end()
         elif not session.wait_connected(1.0):
             self._standby.why = silent
             logger.warning("%s; trying on", silent)
-            while not session.wait_connected(0.2) and not self._over.is_set():
+            while not session.wait_connected(0.2) and not self._over:
                 pass
-        return not self._over.is_set()
+        return not self._over
 
     def _elect(self, session: Session) -> bool:
         """Stand until we lead; False: it is to end."""
@@ -166,7 +167,7 @@ class Candidate:
         self._wake = election.wake
         session.when_over(election.wake)
         election.stand(self._card)
-        while not self._over.is_set():
+        while not self._over:
             leader = self._standby.leader = election.leader()
             if leader == self._card and election.elected():
                 return True
@@ -202,7 +203,7 @@ class Candidate:
         self._new_framework = False
         session.when_over(term.daemon.nudge)
         self._wake = term.daemon.stop
-        if self._over.is_set():
+        if self._over:
             term.daemon.stop()
         self._serving.app, self._standby.hopeless, self._named = term.api.app, "", ""
         logger.info("leads")

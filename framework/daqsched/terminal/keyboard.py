@@ -9,6 +9,7 @@ import signal
 import sys
 import termios
 import tty
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Optional
 
@@ -41,6 +42,7 @@ class Keyboard:
         self._before: Optional[list[Any]] = None
         self._handlers: dict[int, Any] = {}
         self._awake, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)  # a handler must not wait for who reads
         #: stdin has ended.
         self.ended = self._stdin < 0
         #: Since the last look: the window has another size; somebody wants us to end.
@@ -76,7 +78,8 @@ class Keyboard:
 
     def wake(self) -> None:
         """Have `read` return; from any thread."""
-        os.write(self._wake, b"\0")
+        with suppress(BlockingIOError):  # it is awake
+            os.write(self._wake, b"\0")
 
     def read(self, wait_s: float) -> bytes:
         """What was typed, if something was before that time is over or somebody called `wake`."""

@@ -8,7 +8,6 @@ alive for certain (`ZooKeeperSession.holds`); the next one is first only after Z
 from __future__ import annotations
 
 import logging
-import threading
 from functools import partial
 from typing import Any, Optional
 
@@ -18,6 +17,7 @@ from kazoo.exceptions import ConnectionLoss, NoNodeError
 from daqsched.errors import Deposed
 from daqsched.store.coordination import Card
 from daqsched.store.zookeeper.session import ZooKeeperSession
+from daqsched.wakeup import WakeUp
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class ZooKeeperElection:
     def __init__(self, keeper: ZooKeeperSession) -> None:
         self._keeper = keeper
         self._folder = f"{keeper.place.path}/candidates"
-        self._changed = threading.Event()
+        self._changed = WakeUp()
         self._mine = ""
         self._cards: dict[str, Card] = {}
 
@@ -66,7 +66,7 @@ class ZooKeeperElection:
 
     def wake(self, *event: Any) -> None:
         """Also for kazoo, whose threads say what has happened."""
-        self._changed.set()
+        self._changed.call()
 
     def _close_to_others(self) -> None:
         """Who stands before us without our password may be anybody."""
