@@ -69,10 +69,10 @@ class Serve:
     def lose(self, why: str) -> None:
         """As if another had taken the state over."""
 
-        def vouch() -> None:
+        def ensure() -> None:
             raise Deposed(why)
 
-        self.store.ensure_ownership = vouch  # type: ignore[method-assign]
+        self.store.ensure_ownership = ensure  # type: ignore[method-assign]
 
     def settle(self) -> None:
         """Until all that was put before has been handled."""

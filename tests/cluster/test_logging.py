@@ -182,7 +182,7 @@ logging = Logging(
             udp.sendto(text.encode(), ("127.0.0.1", port))
 
     def arrives(port: int, text: str, *words: str) -> None:
-        """UDP: who sends before anybody listens has sent in vain, so it is sent until it is found."""
+        """UDP: who sends before anybody listens has sent for nothing, so it is sent until it is found."""
         until(lambda: send(port, text) or messages(farm, *words), f"{text} is found")  # type: ignore[func-returns-value]
 
     arrives(syslog, "<11>Nov 23 05:06:02 fee01 bootpd[7]: no answer", "bootpd@fee01")

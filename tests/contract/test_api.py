@@ -119,7 +119,7 @@ def test_a_word_that_matches_nothing_is_a_mistake_whatever_the_others_match(serv
     assert {row.state for row in client.status().rows} == {"WAITING"}
 
 
-def test_an_order_says_whom_it_went_to_and_whom_not(serve: Serve) -> None:
+def test_an_operator_command_says_whom_it_went_to_and_whom_not(serve: Serve) -> None:
     """Each with its reason; given again by its id it is the same one."""
     serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]", actions={"dump": ("/bin/true",)}),)))
     serve.daemon.put(events.Registered("fw", "m:5050"))

@@ -233,7 +233,7 @@ def test_every_refusal_is_noted_and_forges_nothing(serve: Serve) -> None:
     assert b"\x1b" not in serve.audit.read_bytes()
 
 
-def test_what_is_too_large_for_the_door_is_noted(serve: Serve) -> None:
+def test_what_is_too_large_for_http_is_noted(serve: Serve) -> None:
     """Also what no route ever sees."""
     with contextlib.suppress(httpx.HTTPError), httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path))) as http:
         http.post("http://d/v1/apply", content=iter([b"x" * (1 << 20)] * 65))

@@ -272,14 +272,14 @@ def test_a_zookeeper_that_announces_gigabytes_is_left() -> None:
             yield b"x" * 65536
 
     server = Hostile(act)
-    keeper = ZooKeeperSession(ZooKeeperPlace(f"127.0.0.1:{server.port}", "/x"))
-    keeper.start()
+    session = ZooKeeperSession(ZooKeeperPlace(f"127.0.0.1:{server.port}", "/x"))
+    session.start()
     try:
         for _ in range(3):
             assert connections.acquire(timeout=20)
-        assert not keeper.connected
+        assert not session.connected
     finally:
-        keeper.stop()
+        session.stop()
         server.close()
     assert server.sent < 64 << 20
 

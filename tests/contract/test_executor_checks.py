@@ -357,7 +357,7 @@ class TestHeartbeat:
     def test_a_systemd_style_daemon_gets_ready_is_heard_and_ended_when_it_falls_silent(
         self, agent: FakeAgent, start: Start
     ) -> None:
-        """STATUS= before and after, many beats, then none."""
+        """STATUS= before and after, many heartbeats, then none."""
         executor = start(*python(DAEMON), checks=(BEAT,))
         agent.wait_update("TASK_STARTING", contains="not ready yet: beat has not sent READY=1")
         report = executor.running()

@@ -248,7 +248,7 @@ def test_kill_9_of_the_executor_leaves_no_process_and_its_lines(start: Start) ->
     assert processes_of(executor) == [] and stdout(executor) == "ready\nioc> "
 
 
-def test_no_account_of_the_machine_finds_a_door(start: Start, at: Terminal) -> None:
+def test_no_account_of_the_machine_finds_a_socket_or_a_port(start: Start, at: Terminal) -> None:
     """Nothing listens: neither executor nor keeper nor program has a port or a socket that another process could connect to."""
     executor = shell(start)
     program = executor.running().pid

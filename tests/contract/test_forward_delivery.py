@@ -560,7 +560,7 @@ def test_the_password_comes_from_a_file(elastic: FakeElastic, spool: Path, tmp_p
 
 
 def test_a_registration_that_cannot_be_read_stops_no_other(elastic: FakeElastic, spool: Path, start: Start) -> None:
-    """A broken or newer registration is complained about once and left in place."""
+    """A broken or newer registration is warned of once and left in place."""
     printer = Printer(spool)
     broken = spool / "streams" / "BBBBBBBBBBB.json"
     broken.write_text('{"version": 99}')

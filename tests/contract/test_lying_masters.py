@@ -213,12 +213,12 @@ def looked_at(link: Link) -> str:
 def test_what_others_put_beside_the_masters_in_zookeeper_leads_nowhere(master: Master, tmp_path: Path) -> None:
     """Mesos' own nodes are open to all; an address that is none is told, and the next master is found."""
     zoo = Zoo(tmp_path)
-    keeper = KazooClient(zoo.servers)
+    client = KazooClient(zoo.servers)
     host, _, port = master.address.partition(":")
     try:
-        keeper.start()
-        keeper.ensure_path("/mesos")
-        keeper.create("/mesos/a", b"\xff")
+        client.start()
+        client.ensure_path("/mesos")
+        client.create("/mesos/a", b"\xff")
         lies = [
             {"ip": {"a": 1}, "port": 1},
             {"ip": "a:b", "port": 1},
@@ -226,20 +226,20 @@ def test_what_others_put_beside_the_masters_in_zookeeper_leads_nowhere(master: M
             {"ip": "a", "port": 10**9},
         ]
         nodes = [
-            keeper.create("/mesos/json.info_", json.dumps({"address": lie}).encode(), sequence=True) for lie in lies
+            client.create("/mesos/json.info_", json.dumps({"address": lie}).encode(), sequence=True) for lie in lies
         ]
         link = Link(f"zk://{zoo.servers}/mesos")
         try:
             for node in nodes:
                 until(lambda node=node: looked_at(link) == node.rpartition("/")[2], "it is looked at")
-                keeper.delete(node)
-            keeper.create(
+                client.delete(node)
+            client.create(
                 "/mesos/json.info_", json.dumps({"address": {"ip": host, "port": int(port)}}).encode(), sequence=True
             )
             link.next(events.Registered)
         finally:
             link.mesos.stop()
     finally:
-        keeper.stop()
-        keeper.close()
+        client.stop()
+        client.close()
         zoo.kill()

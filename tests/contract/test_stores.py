@@ -67,22 +67,22 @@ class Zookeepers:
 
     def __init__(self, place: ZooKeeperPlace) -> None:
         self.place = place
-        self.keepers: list[ZooKeeperSession] = []
+        self.sessions: list[ZooKeeperSession] = []
 
-    def keeper(self, session_s: float = 10.0) -> ZooKeeperSession:
-        keeper = ZooKeeperSession(self.place, session_s)
-        self.keepers.append(keeper)
-        keeper.start()
-        assert keeper.wait_connected(20)
-        until(keeper.holds, "the lease begins")
-        return keeper
+    def session(self, session_s: float = 10.0) -> ZooKeeperSession:
+        session = ZooKeeperSession(self.place, session_s)
+        self.sessions.append(session)
+        session.start()
+        assert session.wait_connected(20)
+        until(session.holds, "the lease begins")
+        return session
 
     def open(self) -> ZooKeeperStore:
-        return ZooKeeperStore(self.keeper(), f"owner {len(self.keepers)}")
+        return ZooKeeperStore(self.session(), f"owner {len(self.sessions)}")
 
     def stop(self) -> None:
-        for keeper in self.keepers:
-            keeper.stop()
+        for session in self.sessions:
+            session.stop()
 
 
 @pytest.fixture
@@ -189,9 +189,9 @@ def test_what_is_large_is_saved_whole(opened: Callable[[], Store]) -> None:
 
 
 def parts(zookeepers: Zookeepers) -> list[str]:
-    keeper = zookeepers.keeper()
-    found = keeper.client.get_children(f"{zookeepers.place.path}/parts")
-    keeper.stop()
+    session = zookeepers.session()
+    found = session.client.get_children(f"{zookeepers.place.path}/parts")
+    session.stop()
     return found
 
 
@@ -262,15 +262,15 @@ def test_a_save_goes_on_through_a_restart_of_zookeeper(zookeepers: Zookeepers, z
 
 def test_a_lease_ends_before_anybody_else_can_begin(zookeepers: Zookeepers, zoo: Zoo) -> None:
     """ZooKeeper hangs: the daemon knows by its own clock that it must stop, and stays stopped."""
-    keeper = zookeepers.keeper(session_s=2.0)
+    session = zookeepers.session(session_s=2.0)
     told: list[bool] = []
-    keeper.when_over(lambda: told.append(keeper.holds()))
+    session.when_over(lambda: told.append(session.holds()))
     zoo.signal(signal.SIGSTOP)
     try:
         until(lambda: told, "the lease is over")
         assert told[0] is False
         with pytest.raises(Deposed, match="does not answer|ended the session"):
-            keeper.ensure_ownership()
+            session.ensure_ownership()
     finally:
         zoo.signal(signal.SIGCONT)
 
@@ -289,15 +289,15 @@ def test_a_password_keeps_others_out(zookeepers: Zookeepers, zoo: Zoo, tmp_path:
     assert ours.open().framework_id() == "fw"
     with pytest.raises(UserError, match="--state-credentials"):
         zookeepers.open()
-    keeper = ZooKeeperSession(place)
-    keeper.start()
-    assert keeper.wait_connected(20)
-    election = ZooKeeperElection(keeper)
+    session = ZooKeeperSession(place)
+    session.start()
+    assert session.wait_connected(20)
+    election = ZooKeeperElection(session)
     election.stand(Card("ctl1", "127.0.0.1:1", "token"))
     other = KazooClient(zoo.servers)
     other.start()
     try:
-        nodes_of = list(walk(keeper.client, place.path))
+        nodes_of = list(walk(session.client, place.path))
         assert len(nodes_of) > 3
         for node in nodes_of:
             for act in (
@@ -319,7 +319,7 @@ def test_a_password_keeps_others_out(zookeepers: Zookeepers, zoo: Zoo, tmp_path:
     finally:
         other.stop()
         other.close()
-        keeper.stop()
+        session.stop()
         ours.stop()
 
 
@@ -335,12 +335,12 @@ def test_what_was_open_is_closed_with_a_password(zoo: Zoo) -> None:
         store.save("fw", documents={"x": random.Random(3).randbytes(600_000)})
         other.ensure_path(f"{place.path}/candidates")
         other.create(f"{place.path}/candidates/candidate--999", b'{"name":"evil","address":"h:1","token":"t"}')
-        keeper = ours.keeper()
-        election = ZooKeeperElection(keeper)
+        session = ours.session()
+        election = ZooKeeperElection(session)
         election.stand(Card("ctl1", "127.0.0.1:1", "token"))
         assert election.leader() == Card("ctl1", "127.0.0.1:1", "token")
         assert ours.open().framework_id() == "fw"
-        for node in walk(keeper.client, place.path):
+        for node in walk(session.client, place.path):
             with pytest.raises(NoAuthError):
                 other.get(node)
         with pytest.raises(Deposed, match="NoAuth"):
@@ -354,18 +354,18 @@ def test_what_was_open_is_closed_with_a_password(zoo: Zoo) -> None:
 
 def test_who_is_no_candidate_any_more_stands_again(zoo: Zoo) -> None:
     """Else nobody would lead when the leader goes."""
-    keeper = ZooKeeperSession(ZooKeeperPlace(zoo.servers, f"/removed-{os.getpid()}"))
-    keeper.start()
-    assert keeper.wait_connected(20)
+    session = ZooKeeperSession(ZooKeeperPlace(zoo.servers, f"/removed-{os.getpid()}"))
+    session.start()
+    assert session.wait_connected(20)
     try:
-        election = ZooKeeperElection(keeper)
+        election = ZooKeeperElection(session)
         election.stand(Card("ctl1", "127.0.0.1:1", "token"))
         assert election.leader() is not None
-        keeper.client.delete(f"{keeper.place.path}/candidates", recursive=True)
+        session.client.delete(f"{session.place.path}/candidates", recursive=True)
         with pytest.raises(Deposed, match="somebody removed"):
             election.leader()
     finally:
-        keeper.stop()
+        session.stop()
 
 
 def walk(client: KazooClient, path: str) -> Iterator[str]:
@@ -378,20 +378,20 @@ def walk(client: KazooClient, path: str) -> Iterator[str]:
 def test_a_candidate_that_is_none_of_ours_ends_nobody(zoo: Zoo) -> None:
     """Without a password anybody may write one, and so keep us from leading: it is told, no more."""
     place = ZooKeeperPlace(zoo.servers, f"/open-{os.getpid()}")
-    keeper = ZooKeeperSession(place)
-    keeper.start()
-    assert keeper.wait_connected(20)
+    session = ZooKeeperSession(place)
+    session.start()
+    assert session.wait_connected(20)
     try:
         folder = f"{place.path}/candidates"
-        keeper.client.ensure_path(folder)
+        session.client.ensure_path(folder)
         for number, data in enumerate((b"", b"[", b'{"name": 7}', b"[" * 100_000)):
             node = f"{folder}/candidate-000000000{number}"
-            keeper.client.create(node, data)
-            leader = ZooKeeperElection(keeper).leader()
+            session.client.create(node, data)
+            leader = ZooKeeperElection(session).leader()
             assert leader is not None and leader.why and not leader.address
-            keeper.client.delete(node)
+            session.client.delete(node)
     finally:
-        keeper.stop()
+        session.stop()
 
 
 @pytest.mark.parametrize("text", ["zk://", "zk://host/path", "zk://h:2181", "zk://h:2181/", "zk://u:p@h:2181/x"])
@@ -417,20 +417,20 @@ def test_nodes_that_somebody_else_wrote_are_a_sentence(
     monkeypatch.setattr(nodes, "LARGEST", 8 << 20)
     store = zookeepers.open()
     store.save("fw", [revision(1)], [(("a", "h"), RECORD)], {"rollout": b"r"})
-    keeper = zookeepers.keeper()
+    session = zookeepers.session()
     path = zookeepers.place.path
-    values = keeper.client.get_children(f"{path}/values")
+    values = session.client.get_children(f"{path}/values")
     refused = 0
     for node in (path, *(f"{path}/values/{name}" for name in values)):
-        before, _ = keeper.client.get(node)
-        keeper.client.set(node, damage)
+        before, _ = session.client.get(node)
+        session.client.set(node, damage)
         try:
             Daemon(zookeepers.open(), lambda spec: spec)
         except DaqschedError as error:
             refused += 1
             assert "restore" in str(error) or "taken over" in str(error), error
         if node != path:  # the head counts up
-            keeper.client.set(node, before)
+            session.client.set(node, before)
         elif damage:
-            keeper.client.set(node, b"")
+            session.client.set(node, b"")
     assert refused >= 3

@@ -50,12 +50,12 @@ jobs = [
 class Peer(Farm):
     """One of the two."""
 
-    def __init__(self, folder: Path, cluster: Cluster, keepers: str) -> None:
+    def __init__(self, folder: Path, cluster: Cluster, zookeepers: str) -> None:
         super().__init__(folder, cluster.master_url)
         password = folder.parent / "password"
         password.write_text("daq:secret\n")
         password.chmod(0o600)
-        self.env["DAQSCHED_STATE"] = f"zk://{keepers}/daqsched/{folder.parent.name}"
+        self.env["DAQSCHED_STATE"] = f"zk://{zookeepers}/daqsched/{folder.parent.name}"
         self.env["DAQSCHED_STATE_CREDENTIALS"] = str(password)
         self.env["DAQSCHED_PEERS_CERTIFICATE"] = str(folder.parent / "peers.pem")
         self.env["DAQSCHED_SOCKET"] = str(folder / "sock")
@@ -88,11 +88,11 @@ class Peer(Farm):
 class Pair:
     """Both, and what runs on the machines."""
 
-    def __init__(self, folder: Path, cluster: Cluster, keepers: str = "") -> None:
-        """``keepers``: the ZooKeeper of their state, where it is not that of the master."""
+    def __init__(self, folder: Path, cluster: Cluster, zookeepers: str = "") -> None:
+        """``zookeepers``: the ZooKeeper of their state, where it is not that of the master."""
         self.cluster = cluster
         certificate(folder / "peers.pem")
-        self.peers = [Peer(folder / name, cluster, keepers or cluster.zookeeper_address) for name in ("a", "b")]
+        self.peers = [Peer(folder / name, cluster, zookeepers or cluster.zookeeper_address) for name in ("a", "b")]
         for peer in self.peers:
             peer.serve()
 
@@ -161,7 +161,7 @@ def pair(cluster: Cluster, tmp_path: Path) -> Iterator[Pair]:
 @pytest.fixture
 def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
     """Three ZooKeepers of their own."""
-    made = Ensemble(tmp_path / "keepers")
+    made = Ensemble(tmp_path / "zookeepers")
     try:
         yield made
     finally:
@@ -268,14 +268,14 @@ def test_unfinished_requests_do_not_end_a_leader(pair: Pair) -> None:
     before = pair.begun()
     assert leader.process is not None
     resource.prlimit(leader.process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
-    keeper = KazooClient(pair.cluster.zookeeper_address, auth_data=[("digest", "daq:secret")])
-    keeper.start()
+    client = KazooClient(pair.cluster.zookeeper_address, auth_data=[("digest", "daq:secret")])
+    client.start()
     try:
         folder = leader.env["DAQSCHED_STATE"].partition("//")[2].partition("/")[2] + "/candidates"
-        cards = [json.loads(keeper.get(f"/{folder}/{name}")[0]) for name in keeper.get_children(f"/{folder}")]
+        cards = [json.loads(client.get(f"/{folder}/{name}")[0]) for name in client.get_children(f"/{folder}")]
     finally:
-        keeper.stop()
-        keeper.close()
+        client.stop()
+        client.close()
     (address,) = [card["address"] for card in cards if f"pid {leader.process.pid})" in card["name"]]
     text = "GET /v1/info HTTP/1.1\\r\\nHost: x\\r\\nX-A: "
     with unfinished(address.rpartition(":")[2], 2000, text), unfinished(str(leader.folder / "sock"), 2000, text):
@@ -296,13 +296,13 @@ def test_a_state_that_was_removed_is_no_new_farm(pair: Pair, tmp_path: Path) -> 
     pair.apply(leader, 1)
     still, begun = same(pair, leader), pair.begun()
     leader.run("backup", str(tmp_path / "backup"))
-    keeper = KazooClient(pair.cluster.zookeeper_address, auth_data=[("digest", "daq:secret")])
-    keeper.start()
+    client = KazooClient(pair.cluster.zookeeper_address, auth_data=[("digest", "daq:secret")])
+    client.start()
     try:
-        keeper.delete("/" + leader.env["DAQSCHED_STATE"].partition("//")[2].partition("/")[2], recursive=True)
+        client.delete("/" + leader.env["DAQSCHED_STATE"].partition("//")[2].partition("/")[2], recursive=True)
     finally:
-        keeper.stop()
-        keeper.close()
+        client.stop()
+        client.close()
     assert leader.run("stop", "still", check=False).returncode == 3
     for peer in pair.peers:
         until(lambda peer=peer: "somebody has removed the state" in peer.log(), "it says so", 60.0)  # type: ignore[misc]

@@ -2,7 +2,7 @@
 while the crew changes things; an executor that lies; the daemon's disk full.
 
 Partitions are in test_partition.py, the loss of a leader or of ZooKeeper in test_leaders.py, kill -9 of anything on a machine
-in test_kills.py, the clock in tests/unit/test_moments.py.
+in test_kills.py, the clock in tests/unit/test_clock_shifts.py.
 """
 
 from __future__ import annotations

@@ -324,7 +324,7 @@ def _without_contents(path: Path) -> str:
     return text if path.name != "__init__.py" or path.parent == ZOOKEEPER else text.split('"""', 2)[2]
 
 
-def test_zookeeper_is_named_by_what_speaks_with_it_and_in_one_module_besides() -> None:
+def test_zookeeper_is_named_by_what_speaks_with_it_and_in_one_other_module() -> None:
     """Who serves, opens a state or reads options knows `Store` and `Coordination`: another service changes nothing there."""
     naming = {path for path in FRAMEWORK.rglob("*.py") if NAMED.search(_without_contents(path))}
     assert naming == {*SPEAKING, BACKENDS, DETECTION}

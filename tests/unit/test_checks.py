@@ -457,7 +457,7 @@ class TestHeartbeat:
         story.happen(Spawned(4713), Started())
         assert story.last[0] == "TASK_STARTING"
 
-    def test_a_beat_does_not_make_ready(self) -> None:
+    def test_a_heartbeat_does_not_make_ready(self) -> None:
         """READY=1 must come, and within the grace."""
         story = Story(HEARTBEAT)
         for _ in range(12):
@@ -479,7 +479,7 @@ class TestHeartbeat:
         assert story.signals == 1 and "no WATCHDOG=1 for 20.0 s" in story.last[1]
 
     def test_a_program_may_change_its_own_interval(self) -> None:
-        """WATCHDOG_USEC, as systemd takes it; from then on for each beat."""
+        """WATCHDOG_USEC, as systemd takes it; from then on for each heartbeat."""
         story = Story(HEARTBEAT)
         story.happen(READY, Notified(Notice(watchdog_s=100.0)))
         story.go(99)
@@ -496,7 +496,7 @@ class TestHeartbeat:
         assert story.signals == 1 and "the program sent WATCHDOG=trigger" in story.last[1]
 
     def test_one_that_says_stopping_has_the_grace_of_a_stop_to_end(self) -> None:
-        """No beat is due any more."""
+        """No heartbeat is due any more."""
         story = ready(replace(HEARTBEAT, silence_s=1.5))
         story.happen(Notified(Notice(stopping=True)))
         story.go(2.9)
@@ -599,7 +599,7 @@ class TestSnooze:
         assert story.order("snooze", name, for_s) == [Say(words)]
         assert replace(story.state, orders=()) == before
 
-    def test_the_same_order_twice_changes_nothing(self) -> None:
+    def test_the_same_operator_command_twice_changes_nothing(self) -> None:
         """Messages may be lost, so they are sent again."""
         story = ready(HTTP)
         story.order("snooze", for_s=100.0)

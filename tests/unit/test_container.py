@@ -30,7 +30,7 @@ SANDBOX = "/var/lib/mesos/slaves/S1/frameworks/F/executors/E/runs/R"
 ORDER = ContainerSpec(PAYLOAD, SANDBOX, "F", {"RUN": "7"}, 1000, 100, (100, 33), 3, 4, 5)
 
 
-def test_an_order_comes_back_from_its_text_as_it_was() -> None:
+def test_an_operator_command_comes_back_from_its_text_as_it_was() -> None:
     """Equal, the payload with its container included."""
     assert ContainerSpec.from_json(ORDER.to_json()) == ORDER
 

@@ -159,7 +159,7 @@ def test_log_files_of_services_are_never_linked() -> None:
 
 
 def test_a_program_can_not_lengthen_its_stop() -> None:
-    """EXTEND_TIMEOUT_USEC is for its start and its beats."""
+    """EXTEND_TIMEOUT_USEC is for its start and its heartbeats."""
     story = Story(payload())
     story.run()
     story.happen(StopAsked("the scheduler"))

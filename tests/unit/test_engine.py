@@ -50,7 +50,7 @@ def test_the_attribute_hostname_pins_as_well_as_the_offers_own() -> None:
     assert of(world.say(events.OffersArrived((named,))), commands.Launch)
 
 
-def test_an_order_goes_to_every_living_executor_that_is_meant() -> None:
+def test_an_operator_command_goes_to_every_living_executor_that_is_meant() -> None:
     """By its task and agent; one that was told to end gets none."""
     world = World(["hlt01", "hlt02"])
     world.start(job(hosts="hlt[01-02]", actions={"dump": ("/bin/true",)}))
@@ -63,7 +63,7 @@ def test_an_order_goes_to_every_living_executor_that_is_meant() -> None:
     assert [(one.task_id, one.order) for one in sent] == [(world.task_of("readout"), order)]
 
 
-def test_who_can_not_hear_an_order_has_a_reason() -> None:
+def test_who_can_not_hear_an_operator_command_has_a_reason() -> None:
     """Each case has its own."""
     world = World()
     world.register()
@@ -441,7 +441,7 @@ def test_every_report_is_acknowledged_once_it_is_saved(state: str) -> None:
         assert of(world.report(task, state), commands.Acknowledge)
 
 
-def test_a_task_that_the_master_does_not_vouch_for_is_shown_as_in_doubt() -> None:
+def test_a_task_that_the_master_does_not_confirm_is_shown_as_in_doubt() -> None:
     """After a new registration silence is no sign of life; a word of it is."""
     world = World()
     world.start(job())
@@ -457,7 +457,7 @@ def test_a_task_that_the_master_does_not_vouch_for_is_shown_as_in_doubt() -> Non
     assert row(world).state == "RUNNING"
 
 
-def test_a_task_that_nobody_vouches_for_is_asked_about_until_somebody_does() -> None:
+def test_a_task_that_nobody_confirms_is_asked_about_until_somebody_does() -> None:
     """A master that was started anew says nothing of an agent that is not back yet, and nothing when it is."""
     world = World()
     world.start(job())

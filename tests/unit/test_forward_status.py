@@ -85,7 +85,7 @@ def test_a_dead_letter_is_always_a_reason_to_print(tmp_path: Path, capsys: pytes
     assert "dead 1" in capsys.readouterr().out
 
 
-def test_a_trouble_is_complained_about_once_in_a_while() -> None:
+def test_a_trouble_is_warned_of_once_in_a_while() -> None:
     """Two troubles are two lines; the same one again is not, soon."""
     out = io.StringIO()
     warn = Warnings(out)
@@ -114,7 +114,7 @@ def test_dead_letters_are_rows_of_a_file_with_a_bound(tmp_path: Path) -> None:
     assert (again.letters, again.lost) == (1, 3)
 
 
-def test_it_beats_as_often_as_it_is_asked_to_and_says_what_is_wrong(tmp_path: Path) -> None:
+def test_it_notifies_as_often_as_it_is_asked_to_and_says_what_is_wrong(tmp_path: Path) -> None:
     """READY=1 once, WATCHDOG=1 a third of the time before it is missed, words only when they are others, and not too often."""
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     heard.bind(str(tmp_path / "notify"))

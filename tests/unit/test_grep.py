@@ -63,6 +63,6 @@ def test_a_sign_that_leaves_lines_out_is_told() -> None:
 
 
 def test_a_text_without_a_word_is_a_mistake() -> None:
-    """It would be looked for in vain, or find everything."""
+    """It would find nothing, or everything."""
     with pytest.raises(UserError, match="no word to look for"):
         clause("*** --- ***")

@@ -240,7 +240,7 @@ def test_a_launch_that_did_not_arrive_is_made_again_and_not_for_ever() -> None:
     assert world.seen().counts == {"silent": 1} and "could not be launched on hlt01" in world.why("hlt01")
 
 
-def test_a_survey_that_the_master_vouches_for_is_left_alone() -> None:
+def test_a_survey_that_the_master_confirms_is_left_alone() -> None:
     """A reconciliation tells of it, too: it is no stranger."""
     world = Asked(("hlt01",))
     world.register()

@@ -80,10 +80,10 @@ def _changes(engine: Engine, key: Key) -> tuple[Change, ...]:
 
 
 def _is_told(row: Row) -> bool:
-    return not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or _complains(row)
+    return not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or _warns(row)
 
 
-def _complains(row: Row) -> bool:
+def _warns(row: Row) -> bool:
     """Whether it is a forwarder that runs and can't do its work: what it says of itself is what is wrong."""
     return row.job == FORWARDER and row.report is not None and bool(row.report.says)
 

@@ -27,24 +27,24 @@ _NODE = "candidate-"
 class ZooKeeperElection:
     """An `Election` (see there) in a session: one candidate's view."""
 
-    def __init__(self, keeper: ZooKeeperSession) -> None:
-        self._keeper = keeper
-        self._folder = f"{keeper.place.path}/candidates"
+    def __init__(self, session: ZooKeeperSession) -> None:
+        self._session = session
+        self._folder = f"{session.place.path}/candidates"
         self._changed = WakeUp()
         self._mine = ""
         self._cards: dict[str, Card] = {}
 
     def stand(self, card: Card) -> None:
-        self._keeper.ask(partial(self._keeper.client.ensure_path_async, self._folder))
+        self._session.ask(partial(self._session.client.ensure_path_async, self._folder))
         self._close_to_others()
         # not `ask`: a second node of ours would stand in our own way; a broken connection here costs the session, no more
-        create = self._keeper.client.create_async(
+        create = self._session.client.create_async(
             f"{self._folder}/{_NODE}", msgspec.json.encode(card), ephemeral=True, sequence=True
         )
         try:
-            self._mine = self._keeper.answer(create).rpartition("/")[2]
+            self._mine = self._session.answer(create).rpartition("/")[2]
         except ConnectionLoss:
-            raise self._keeper.silent() from None
+            raise self._session.silent() from None
 
     def leader(self) -> Optional[Card]:
         self._changed.clear()
@@ -59,7 +59,7 @@ class ZooKeeperElection:
         return None
 
     def elected(self) -> bool:
-        return min(self._candidates(), default=None) == self._mine and self._keeper.holds()
+        return min(self._candidates(), default=None) == self._mine and self._session.holds()
 
     def wait(self, timeout_s: float) -> None:
         self._changed.wait(timeout_s)
@@ -70,25 +70,27 @@ class ZooKeeperElection:
 
     def _close_to_others(self) -> None:
         """Who stands before us without our password may be anybody."""
-        folders = [folder for folder in (self._keeper.place.path, self._folder) if self._keeper.open_to_others(folder)]
+        folders = [
+            folder for folder in (self._session.place.path, self._folder) if self._session.open_to_others(folder)
+        ]
         if not folders:
             return
-        self._keeper.close_to_others(folders)
+        self._session.close_to_others(folders)
         logger.warning(
             "%s was open to whoever reaches ZooKeeper, and is closed now: is all as it should be (daqsched status, history)?",
-            self._keeper.place,
+            self._session.place,
         )
         for name in self._candidates():
             node = f"{self._folder}/{name}"
             try:
-                if self._keeper.open_to_others(node):
-                    self._keeper.ask(partial(self._keeper.client.delete_async, node))
+                if self._session.open_to_others(node):
+                    self._session.ask(partial(self._session.client.delete_async, node))
             except NoNodeError:
                 pass  # it left meanwhile
 
     def _candidates(self) -> list[str]:
         try:
-            found = self._keeper.ask(partial(self._keeper.client.get_children_async, self._folder, self.wake))
+            found = self._session.ask(partial(self._session.client.get_children_async, self._folder, self.wake))
         except NoNodeError:
             return []
         return [name for name in found if name.startswith(_NODE)]
@@ -96,7 +98,7 @@ class ZooKeeperElection:
     def _card(self, name: str) -> Optional[Card]:
         if name not in self._cards:
             try:
-                data, _ = self._keeper.ask(partial(self._keeper.client.get_async, f"{self._folder}/{name}"))
+                data, _ = self._session.ask(partial(self._session.client.get_async, f"{self._folder}/{name}"))
                 self._cards[name] = msgspec.json.decode(data, type=Card)
             except NoNodeError:
                 return None  # it left meanwhile

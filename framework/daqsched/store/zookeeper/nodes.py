@@ -58,9 +58,9 @@ class Head(msgspec.Struct, frozen=True):
 class ZooKeeperNodes:
     """See the module. One thread uses it; whatever needs ZooKeeper raises `Deposed` where the state is lost."""
 
-    def __init__(self, keeper: ZooKeeperSession, owner: str) -> None:
-        self._keeper, self._client = keeper, keeper.client
-        self._path = keeper.place.path
+    def __init__(self, session: ZooKeeperSession, owner: str) -> None:
+        self._session, self._client = session, session.client
+        self._path = session.place.path
         self._head = Head(owner=owner)
         self._version = -1
         #: The names that have a value.
@@ -70,13 +70,13 @@ class ZooKeeperNodes:
     def take(self) -> None:
         """Become the owner, and make good what the last one left undone."""
         for folder in ("values", "parts"):
-            self._keeper.ask(partial(self._client.ensure_path_async, f"{self._path}/{folder}"))
+            self._session.ask(partial(self._client.ensure_path_async, f"{self._path}/{folder}"))
         self._close_to_others()
-        data, stat = self._keeper.ask(partial(self._client.get_async, self._path))
+        data, stat = self._session.ask(partial(self._client.get_async, self._path))
         before = msgspec.json.decode(data, type=Head) if data else Head()
         if before.schema > SCHEMA:
             raise DaqschedError(
-                f"{self._keeper.place} was written by a newer daqsched (format {before.schema}): install that one"
+                f"{self._session.place} was written by a newer daqsched (format {before.schema}): install that one"
             )
         self._version = stat.version
         self._head = Head(owner=self._head.owner, serial=before.serial, journal=before.journal)
@@ -92,14 +92,14 @@ class ZooKeeperNodes:
         """What was made before there was a password; the folder comes last, so that who takes over half of it goes on."""
         for folder in ("values", "parts"):
             path = f"{self._path}/{folder}"
-            if self._keeper.open_to_others(path):
-                self._keeper.close_to_others([f"{path}/{child}" for child in self._children(folder)])
-                self._keeper.close_to_others([path])
+            if self._session.open_to_others(path):
+                self._session.close_to_others([f"{path}/{child}" for child in self._children(folder)])
+                self._session.close_to_others([path])
 
     def read(self, names: Iterable[str]) -> list[tuple[str, bytes]]:
         """The values of those that have one."""
         there = [name for name in names if name in self.names]
-        nodes = self._keeper.all([partial(self._client.get_async, self._value(name)) for name in there])
+        nodes = self._session.all([partial(self._client.get_async, self._value(name)) for name in there])
         return [(name, self._decoded(name, data)) for name, (data, _) in zip(there, nodes)]
 
     def write(self, changes: Mapping[str, Optional[bytes]]) -> None:
@@ -136,11 +136,11 @@ class ZooKeeperNodes:
                 else:
                     transaction.create(self._value(name), data)
             try:
-                results = self._keeper.answer(transaction.commit_async())
+                results = self._session.answer(transaction.commit_async())
                 break
             except ConnectionLoss:
                 # carried out or not: the head tells
-                data, stat = self._keeper.ask(partial(self._client.get_async, self._path))
+                data, stat = self._session.ask(partial(self._client.get_async, self._path))
                 if stat.version == self._version + 1 and data == msgspec.json.encode(head):
                     results = [stat]
                     break
@@ -154,7 +154,7 @@ class ZooKeeperNodes:
         if any(isinstance(one, BadVersionError) for one in wrong):
             raise Deposed("another daqsched serve has taken over")
         if wrong:
-            raise Deposed(f"somebody else has changed what is below {self._keeper.place} ({wrong[0]!r})")
+            raise Deposed(f"somebody else has changed what is below {self._session.place} ({wrong[0]!r})")
 
     def _carry_out(self, changes: Mapping[str, Optional[bytes]]) -> None:
         """What the journal says, in as many transactions as it takes, and then the journal away."""
@@ -194,12 +194,12 @@ class ZooKeeperNodes:
         ref = Ref(self._head.serial + 1, len(pieces))
         places = self._places(name, ref)
         # not created with what is in them: they may be there, begun by somebody who never named them
-        self._keeper.all([partial(self._client.ensure_path_async, path) for path in places])
-        self._keeper.all([partial(self._client.set_async, path, piece) for path, piece in zip(places, pieces)])
+        self._session.all([partial(self._client.ensure_path_async, path) for path in places])
+        self._session.all([partial(self._client.set_async, path, piece) for path, piece in zip(places, pieces)])
         return ref
 
     def _parts(self, name: str, ref: Ref) -> bytes:
-        found = self._keeper.all([partial(self._client.get_async, path) for path in self._places(name, ref)])
+        found = self._session.all([partial(self._client.get_async, path) for path in self._places(name, ref)])
         return b"".join(data for data, _ in found)
 
     def _remove_parts(self, name: str, ref: Ref) -> None:
@@ -209,7 +209,7 @@ class ZooKeeperNodes:
 
     def _find_parts(self) -> None:
         split = {name.split("~")[0] for name in self._children("parts")} & self.names
-        nodes = self._keeper.all([partial(self._client.get_async, self._value(name)) for name in split])
+        nodes = self._session.all([partial(self._client.get_async, self._value(name)) for name in split])
         for name, (data, _) in zip(split, nodes):
             if data[:1] == _IN_PARTS:
                 self._refs[name] = msgspec.json.decode(data[1:], type=Ref)
@@ -220,12 +220,12 @@ class ZooKeeperNodes:
             path = f"{self._path}/parts/{child}"
             if path not in named:
                 try:
-                    self._keeper.ask(partial(self._client.delete_async, path))
+                    self._session.ask(partial(self._client.delete_async, path))
                 except NoNodeError:
                     pass  # a removal of a moment ago
 
     def _children(self, folder: str) -> list[str]:
-        found: list[str] = self._keeper.ask(partial(self._client.get_children_async, f"{self._path}/{folder}"))
+        found: list[str] = self._session.ask(partial(self._client.get_children_async, f"{self._path}/{folder}"))
         return found
 
     def _places(self, name: str, ref: Ref) -> list[str]:

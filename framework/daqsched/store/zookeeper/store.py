@@ -33,11 +33,11 @@ _records = msgspec.msgpack.Decoder(dict[str, bytes])
 
 
 class ZooKeeperStore:
-    """A `Store` (see there) at the keeper's place, of ``owner`` from now on: whoever owned it before can't save any more."""
+    """A `Store` (see there) at the session's place, of ``owner`` from now on: whoever owned it before can't save any more."""
 
-    def __init__(self, keeper: ZooKeeperSession, owner: str) -> None:
-        self._keeper = keeper
-        self._nodes = ZooKeeperNodes(keeper, owner)
+    def __init__(self, session: ZooKeeperSession, owner: str) -> None:
+        self._session = session
+        self._nodes = ZooKeeperNodes(session, owner)
         with self._reading():
             self._nodes.take()
             hosts = [name for name in self._nodes.names if name.startswith("host.")]
@@ -49,7 +49,7 @@ class ZooKeeperStore:
         try:
             yield
         except (zlib.error, msgspec.MsgspecError, NoNodeError, ValueError, KeyError) as error:
-            what = f"what is below {self._keeper.place} can't be read ({type(error).__name__}: {brief(str(error))})"
+            what = f"what is below {self._session.place} can't be read ({type(error).__name__}: {brief(str(error))})"
             raise DaqschedError(f"the state is damaged: {what}: {WAY_OUT}") from error
 
     def framework_id(self) -> str:
@@ -133,10 +133,10 @@ class ZooKeeperStore:
         self._write(changes)
 
     def ensure_ownership(self) -> None:
-        self._keeper.ensure_ownership()
+        self._session.ensure_ownership()
 
     def close(self) -> None:
-        """The session is its keeper's, and ended by whoever began it."""
+        """The session stays, and is ended by whoever began it."""
 
     def _write(self, changes: Mapping[str, Optional[bytes]]) -> None:
         if not changes:

@@ -168,7 +168,7 @@ class TestRestart:
         assert story.state.deaths == 0 and story.state.restarts == 3
         assert "last: restarted by alice: new cabling: exit code 0 after 1.0 s" in story.told[-1][2]
 
-    def test_the_same_order_counts_once(self) -> None:
+    def test_the_same_operator_command_counts_once(self) -> None:
         """A message may come twice."""
         story = running(payload())
         assert story.happen(order("restart")) and story.happen(order("restart")) == []
@@ -223,7 +223,7 @@ class TestAct:
 
 
 @pytest.mark.parametrize("fields", [{"until": float("inf")}, {"until": float("nan")}, {"until": "noon"}, {"user": 7}])
-def test_an_order_that_makes_no_sense_is_refused_where_it_is_read(fields: dict[str, object]) -> None:
+def test_an_operator_command_that_makes_no_sense_is_refused_where_it_is_read(fields: dict[str, object]) -> None:
     """It comes over the network, and no message may end an executor."""
     order = OperatorCommand(**{"id": "1", "kind": "snooze", "user": "alice", **fields})  # type: ignore[arg-type]
     with pytest.raises(ContractError, match="an order has"):

@@ -21,7 +21,7 @@ def daemon_of(folder: Path) -> int:
     return int((folder / "daemon").read_text())
 
 
-def test_what_is_no_order_is_one_line_and_the_same_order_counts_once(agent: FakeAgent, start: Start) -> None:
+def test_what_is_no_operator_command_is_one_line_and_the_same_one_counts_once(agent: FakeAgent, start: Start) -> None:
     """The program runs on through all of it."""
     executor = start("/bin/sleep", "1000", actions={"count": ("/bin/sh", "-c", "echo x >> counted")})
     pid = executor.running().pid
