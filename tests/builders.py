@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from typing import Callable, Iterable, Optional
+from typing import Callable, Iterable, Optional, cast
 
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from daqsched.confirm import EndLimit
 from daqsched.engine import commands, confirming, events
-from daqsched.engine.changes import GONE, Changed
+from daqsched.engine.changes import GONE, MOST_WORDS, TELLING, Changed
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
 from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, HOLDS, PACES, ROLLOUT, encode
-from daqsched.engine.shown import since_of, state_of
+from daqsched.engine.shown import Shown, reason_of, since_of, state_of
 from daqsched.engine.starts import HUNG_S, PER_CORE
 from daqsched.engine.stop_order import LONGEST_S
+from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError
 from daqsched.rollout import Strategy
@@ -181,6 +182,7 @@ class World:
         """What people see follows from what the engine says that changed: no more changes, and no less."""
         for change in changes:
             assert self.known.get(change.key, GONE) == change.before != change.after and change.cause, change
+            assert change.reason == self._kept(change), "what is kept depends on when it was made"
             self.known[change.key] = change.after
             if change.after == GONE:
                 del self.known[change.key]
@@ -190,6 +192,17 @@ class World:
             now = max(self.now, self.engine.last)
             looked = {key: state_of(self.engine, one, now) for key, one in self.engine.instances.items()}
             assert looked == self.known, "a state has changed, and nobody said so"
+
+    def _kept(self, change: Changed) -> str:
+        """The reason of a change, had it been made a second later."""
+        if change.after not in TELLING:
+            return ""
+        return reason_of(
+            self.engine,
+            self.engine.instances[change.key],
+            cast(Shown, change.after),
+            Tense(change.at + 1.0, kept=True),
+        )[:MOST_WORDS]
 
     def _all(self) -> tuple[object, ...]:
         """What the engine would save."""

@@ -24,7 +24,7 @@ PURE = {
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming demand desired durations endings"
     " engine events farm incidents instance invariants leases machine match offers operator_commands preflight_state"
-    " preflight_steps reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks verdict",
+    " preflight_steps reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
     FRAMEWORK / "jobfile": "__init__ check_rules checks conflicts convert differences job parts rules variables",
     FRAMEWORK
     / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines query retention time_bisect",

@@ -12,6 +12,7 @@ from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.changes import GONE
 from daqsched.serve.chronicle import Chronicle, remembers
+from daqsched.views.status import row_of
 
 
 def states(chronicle: Chronicle, time: float) -> tuple[dict[str, str], str]:
@@ -213,6 +214,31 @@ def test_a_file_that_can_not_be_written_holds_nothing_up(tmp_path: Path) -> None
     follow(world, chronicle)
     assert chronicle.at(1000.0) == ([], "there is no chronicle: see the daemon's log")
     chronicle.close(1000.0)
+
+
+def test_what_is_kept_names_times_by_the_clock(tmp_path: Path) -> None:
+    """Who reads it does so at another time: "0.00 s ago" and "in 8.0 s" would be wrong; whoever looks now is told from now on."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]"))
+    chronicle = begin(world, tmp_path / "c.sqlite")
+    world.now = 2000.0
+    report(world, "TASK_UNREACHABLE")
+    world.say(events.PutAside(("hlt02",), "bob", 5600.0, "firmware", agreed=9))
+    world.report(world.task_of("readout", "hlt02"), "TASK_KILLED")
+    follow(world, chronicle)
+    world.now = 2060.0
+    assert row_of(world.engine, world.engine.instances[KEY], world.now).reason == (
+        "hlt01 stopped answering the master, which said so 1 min ago; waiting for it"
+    )
+    said = {
+        "UNREACHABLE": "hlt01 stopped answering the master, which said so at 1970-01-01 00:33:20 UTC; waiting for it",
+        "ASIDE": "hlt02 is set aside by bob until 1970-01-01 01:33:20 UTC: firmware",
+    }
+    assert {row.state: row.reason for row in chronicle.at(2060.0)[0]} == said
+    keys = world.engine.stories.keys()
+    told = {one.after: one.reason for key in keys for one in world.engine.stories.of(key)}
+    assert said.items() <= told.items()
+    chronicle.close(world.now)
 
 
 def test_what_is_old_is_forgotten_but_for_the_last_word(tmp_path: Path) -> None:

@@ -492,6 +492,9 @@ def test_a_back_off_in_place_shows_the_time_that_is_left_now() -> None:
     said = f"{why}; starts again in 8.0 s (4 restarts so far)"
     world.say(events.TaskReported(task, "agent-hlt01", "TASK_STARTING", said, by_executor=True, data=data))
     assert row(world).reason == f"{why}; starts again in 3.0 s (4 restarts so far)"
+    never = Report("backoff", restarts=4, until=report.until).to_json()
+    world.say(events.TaskReported(task, "agent-hlt01", "TASK_STARTING", said, by_executor=True, data=never))
+    assert row(world).reason == f"{why}; starts again in 3.0 s (4 restarts so far)"
 
 
 def test_progress_is_complete_only_when_all_run_what_was_applied() -> None:

@@ -107,6 +107,23 @@ def test_the_same_death_elsewhere_and_the_change_before_it_are_evidence() -> Non
     assert [one.count for one in world.engine.incidents.known()] == [2]
 
 
+def test_a_new_daemon_counts_the_last_end_of_each_and_tells_no_story() -> None:
+    """Which is what the executors and the records know; the deaths before that one are in the chronicle and the lines."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]"))
+    for restarts in (1, 2, 3):
+        for host in ("hlt01", "hlt02"):
+            dies(world, "readout", host, end("no link", at=world.now), restarts)
+            world.report(world.task_of("readout", host))
+        world.now += 10.0
+    assert [one.count for one in world.engine.incidents.known()] == [6] and world.engine.stories.keys()
+    for host in ("hlt01", "hlt02"):
+        dies(world, "readout", host, end("no link", at=world.now), 4)
+    world.restart()
+    world.register()
+    assert [one.count for one in world.engine.incidents.known()] == [2] and not world.engine.stories.keys()
+
+
 def test_a_new_daemon_takes_no_end_for_a_death_that_was_none() -> None:
     """One by hand, one in success; and what is in force now is not to blame for one of before."""
     world = World(["hlt01", "hlt02", "hlt03"])

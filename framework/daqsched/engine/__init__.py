@@ -20,7 +20,8 @@ indexes, and what is to be done. Below it are `start_order` and `stop_order` (wh
 `preflight_state`, `superseded` (which applies are not in force any more), `match` (is an offer enough), `incidents`,
 `durations` (how long programs take), and `instance` itself.
 
-What people see of an instance is its state as `shown`; `changes` are those of one step, `causes` what did them.
+What people see of an instance is its state as `shown`, with its times in a `tense`; `changes` are those of one step, `causes`
+what did them.
 `machine` is what a host has free where no offer says it. `clock_shifts` sets right what a clock that was set back
 would delay; `invariants` are what tests look at after every step.
 """

@@ -42,6 +42,7 @@ from daqsched.engine.farm import (
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.shown import Shown, keep_since, reason_of, state_of
 from daqsched.engine.stop_order import LONGEST_S
+from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted, Step, Verdict
 from daqsched.errors import DaqschedError
 from daqsched.limits import brief
@@ -159,7 +160,7 @@ class Engine(Farm):
 
     def _changed(self, instance: Instance, before: str, after: Shown, cause: str, now: float) -> Changed:
         # of what goes as it should the state says all, and there may be as many as tasks
-        reason = reason_of(self, instance, after, now)[:MOST_WORDS] if after in TELLING else ""
+        reason = reason_of(self, instance, after, Tense(now, kept=True))[:MOST_WORDS] if after in TELLING else ""
         return Changed(instance.key, before, after, reason, cause, now)
 
     def _changes(self, now: float) -> tuple[Changed, ...]:

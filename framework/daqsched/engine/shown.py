@@ -11,8 +11,9 @@ from typing import Literal
 
 from daqsched.engine.farm import SILENCE_S, Farm
 from daqsched.engine.instance import Instance
+from daqsched.engine.tense import Tense
 from daqsched.task import Aside, Task
-from daqsched_executor.contract import Report, duration
+from daqsched_executor.contract import Report
 
 #: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
 Shown = Literal[
@@ -97,42 +98,43 @@ def keep_since(farm: Farm, instance: Instance, state: Shown, now: float) -> None
         farm.dirty[instance.key] = None
 
 
-def reason_of(farm: Farm, instance: Instance, state: Shown, now: float) -> str:
+def reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
     """Why it is in this state, or what is worth knowing, as one sentence; empty: nothing is."""
-    reason = _reason_of(farm, instance, state, now)
+    reason = _reason_of(farm, instance, state, tense)
     borrow = instance.record.borrow
     return reason if borrow is None else "; ".join(filter(None, [f"run by hand by {borrow.user}", reason]))
 
 
-def _reason_of(farm: Farm, instance: Instance, state: Shown, now: float) -> str:
+def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
     task = instance.record.task
     if task is None:
-        return _why_no_task(farm, instance, state, now)
+        return _why_no_task(farm, instance, state, tense)
     if state == "UNREACHABLE":
-        ago = duration(max(0.0, now - task.since))
-        why = maintenance(farm, instance.host, now)
+        why = maintenance(farm, instance.host, tense)
         why = f"; {why}" if why else ""
-        return f"{instance.host} stopped answering the master, which said so {ago} ago{why}; waiting for it"
+        return (
+            f"{instance.host} stopped answering the master, which said so {tense.ago(task.since)}{why}; waiting for it"
+        )
     if state == "UNKNOWN":
         if task.state == "unknown":
             return f"the master does not know the agent of {instance.host} (yet); waiting for it"
-        silent = duration(max(0.0, now - farm.registered_at))
-        return f"the master has not confirmed it since {silent}: is {instance.host}'s agent up?"
+        silent = tense.since(farm.registered_at)
+        return f"the master has not confirmed it {silent}: is {instance.host}'s agent up?"
     if state == "STOPPING":
         return _why_stopping(farm, instance)
     if state == "BACKOFF" and task.report is not None:
-        return _why_backing_off(task.report, task.message, now) or task.message
+        return _why_backing_off(task.report, task.message, tense)
     if state in ("RUNNING", "UNHEALTHY"):
-        return _how_it_runs(task, state, now)
+        return _how_it_runs(task, state, tense)
     return task.message or "launched, waiting for its executor"
 
 
-def _why_no_task(farm: Farm, instance: Instance, state: Shown, now: float) -> str:
+def _why_no_task(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
     record = instance.record
     if state == "STOPPED" and record.hold is not None:
         return f"by {record.hold.user}{': ' + record.hold.message if record.hold.message else ''}"
     if state == "ASIDE" and instance.host in farm.aside:
-        return aside_words(instance.host, farm.aside[instance.host], now)
+        return aside_words(instance.host, farm.aside[instance.host], tense)
     if state == "UNKNOWN":
         why = f"what the state says of it can't be read ({record.unread}), so it may run already"
         return f"{why}; where it does not, `daqsched start {instance}` starts it"
@@ -142,8 +144,8 @@ def _why_no_task(farm: Farm, instance: Instance, state: Shown, now: float) -> st
     if state in ("FAILED", "FINISHED"):
         return record.last_end
     if state == "BACKOFF":
-        return f"{failed}; starts again in {duration(max(0.0, record.due - now))}"
-    return _why_waiting(farm, instance, now)
+        return f"{failed}; starts again {tense.at(record.due)}"
+    return _why_waiting(farm, instance, tense)
 
 
 def times(failures: int) -> str:
@@ -151,10 +153,10 @@ def times(failures: int) -> str:
     return "once" if failures == 1 else f"{failures} times in a row"
 
 
-def aside_words(host: str, lease: Aside, now: float) -> str:
+def aside_words(host: str, lease: Aside, tense: Tense) -> str:
     """``hlt02 is set aside by bob for 59 min more: new firmware``."""
     why = f": {lease.message}" if lease.message else ""
-    return f"{host} is set aside by {lease.user} for {duration(max(0.0, lease.until - now))} more{why}"
+    return f"{host} is set aside by {lease.user} {tense.until(lease.until)}{why}"
 
 
 def _why_stopping(farm: Farm, instance: Instance) -> str:
@@ -170,30 +172,31 @@ def _why_stopping(farm: Farm, instance: Instance) -> str:
     return f"{what}; waits for the end of {awaited}" if awaited else what
 
 
-def _how_it_runs(task: Task, state: Shown, now: float) -> str:
+def _how_it_runs(task: Task, state: Shown, tense: Tense) -> str:
     """A check that somebody snoozed is mentioned, but does not count."""
     report = task.report
     if report is None:
         return task.message
-    if report.snoozed > now:
+    if report.snoozed > tense.now:
         ailment = f"; {report.ailment}" if report.ailment else ""
-        return f"its checks are snoozed for {duration(report.snoozed - now)} more{ailment}"
+        return f"its checks are snoozed {tense.until(report.snoozed)}{ailment}"
     if state == "UNHEALTHY":
         return report.ailment or task.message
     last = f"last end: {report.last_exit.words()}" if report.last_exit is not None else ""
     return "; ".join(filter(None, [report.lacks, report.says, last]))
 
 
-def _why_backing_off(report: Report, said: str, now: float) -> str:
+def _why_backing_off(report: Report, said: str, tense: Tense) -> str:
     """``exit code 1 after 0.02 s; starts again in 3.1 s (4 restarts so far)``, as of now and not of when it was said.
 
     The reason is the executor's own word, which knows more than the exit: why there was no start at all, or a hint.
     """
-    if report.last_exit is None:
-        return ""
-    how = said.rpartition("; starts again in ")[0] or report.last_exit.words()
+    ended = report.last_exit.words() if report.last_exit is not None else ""
+    how = said.rpartition("; starts again in ")[0] or ended
+    if not how:
+        return said
     times = f" ({report.restarts} restart{'s' if report.restarts > 1 else ''} so far)" if report.restarts else ""
-    return f"{how}; starts again in {duration(max(0.0, report.until - now))}{times}"
+    return f"{how}; starts again {tense.at(report.until)}{times}"
 
 
 def no_master(farm: Farm) -> str:
@@ -201,20 +204,19 @@ def no_master(farm: Farm) -> str:
     return "" if farm.connected else f"no connection to the master {farm.master}".rstrip() + ": is it up?"
 
 
-def maintenance(farm: Farm, host: str, now: float) -> str:
+def maintenance(farm: Farm, host: str, tense: Tense) -> str:
     """What the master's maintenance schedule says of the host, as of its last offer; empty: nothing, or it is over."""
     begin, end = farm.away.get(host, (0.0, 0.0))
-    if now >= end:
+    if tense.now >= end:
         return ""
-    long = "" if end == float("inf") else f" for {duration(end - max(now, begin))}{' more' if begin <= now else ''}"
-    when = "" if begin <= now else f" in {duration(begin - now)},"
-    return f"the master's maintenance schedule has {host} unavailable{when}{long}".removesuffix(",")
+    when = tense.stretch(begin, end)
+    return f"the master's maintenance schedule has {host} unavailable{when}"
 
 
-def _why_waiting(farm: Farm, instance: Instance, now: float) -> str:
+def _why_waiting(farm: Farm, instance: Instance, tense: Tense) -> str:
     awaited = farm.order.awaited(instance)
     if awaited:
-        return _what_it_awaits(farm, awaited, instance.host, now)
+        return _what_it_awaits(farm, awaited, instance.host, tense)
     if not farm.connected:
         return no_master(farm)
     if instance.reason:
@@ -223,15 +225,15 @@ def _why_waiting(farm: Farm, instance: Instance, now: float) -> str:
     if turn:
         return turn
     seen = farm.last_offer(instance.host)
-    last = "none since this daemon started" if seen is None else f"the last {duration(now - seen)} ago"
-    why = maintenance(farm, instance.host, now) or "is its agent up?"
+    last = "none since this daemon started" if seen is None else f"the last {tense.ago(seen)}"
+    why = maintenance(farm, instance.host, tense) or "is its agent up?"
     return f"no offer from {instance.host} ({last}): {why}"
 
 
-def _what_it_awaits(farm: Farm, job: str, host: str, now: float) -> str:
+def _what_it_awaits(farm: Farm, job: str, host: str, tense: Tense) -> str:
     """``waits for evb (2 of 3 running)``; of one on the same host its state is told."""
     hosts = farm.order.wanted.get(job, {})
     if host in hosts:
-        return f"waits for {job} on {host} ({hosts[host].shown or state_of(farm, hosts[host], now)})"
+        return f"waits for {job} on {host} ({hosts[host].shown or state_of(farm, hosts[host], tense.now)})"
     running = len(farm.order.up.get(job, ()))
     return f"waits for {job} ({f'{running} of {len(hosts)} running' if hosts else 'it has no machine yet'})"

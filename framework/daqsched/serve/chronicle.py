@@ -20,6 +20,8 @@ import msgspec
 from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, Changed
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
+from daqsched.engine.shown import reason_of
+from daqsched.engine.tense import Tense
 from daqsched.errors import Refused
 from daqsched.store import private
 from daqsched.views.status import Row, row_of
@@ -88,7 +90,7 @@ def _row(engine: Engine, change: Changed) -> _Line:
         return (*change.key, change.at, change.after, change.reason, "", 0)
     row = row_of(engine, instance, change.at)
     still = row.state == change.after
-    reason = change.reason or (row.reason if still else "")
+    reason = change.reason or (reason_of(engine, instance, row.state, Tense(change.at, kept=True)) if still else "")
     return (*change.key, change.at, change.after, reason[:MOST_WORDS], row.release, row.pid if still else 0)
 
 

@@ -10,6 +10,7 @@ import msgspec
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.shown import Shown, no_master, reason_of, since_of, state_of
+from daqsched.engine.tense import Tense
 from daqsched_executor.contract import Report
 
 
@@ -121,7 +122,7 @@ def row_of(engine: Engine, instance: Instance, now: float) -> Row:
         job=instance.name,
         host=instance.host,
         state=state,
-        reason=reason_of(engine, instance, state, now),
+        reason=reason_of(engine, instance, state, Tense(now)),
         since=since_of(engine, instance, state),
         release=instance.job.release if instance.job is not None else "",
         restarts=report.restarts if report is not None and task is not None else 0,

@@ -11,6 +11,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident, no_start
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.shown import Shown, maintenance
+from daqsched.engine.tense import Tense
 from daqsched.hosts import fold
 from daqsched.spec import FORWARDER
 from daqsched.views.status import Row, as_wanted, row_of, rows
@@ -106,7 +107,7 @@ def _evidence(engine: Engine, row: Row, instance: Instance, now: float) -> Itera
             yield incident_words(incident, row.host, now, "this")
     elif instance.record.last_end and row.state in ("FAILED", "BACKOFF", "WAITING"):
         yield f"its last end: {instance.record.last_end}"
-    away = maintenance(engine, instance.host, now)
+    away = maintenance(engine, instance.host, Tense(now))
     if away and away not in row.reason:
         yield away
     if row.state == "WAITING" and not row.reason.startswith("waits for"):
