@@ -137,7 +137,8 @@ def agent(
         "MESOS_FETCHER_CACHE_DIR": str(work / "fetch"),
         "MESOS_SYSTEMD_ENABLE_SUPPORT": "false",
         "MESOS_REGISTRATION_BACKOFF_FACTOR": "100ms",
-        "MESOS_EXECUTOR_REREGISTRATION_TIMEOUT": "10secs",
+        # Mesos' default; an agent that is back always waits it out before it registers
+        "MESOS_EXECUTOR_REREGISTRATION_TIMEOUT": "2secs",
         # an executor gets this in place of the agent's environment: the mark must be in it, `down` finds it by that
         "MESOS_EXECUTOR_ENVIRONMENT_VARIABLES": json.dumps({"PATH": SYSTEM_PATH, processes.CLUSTER: cluster}),
     }

@@ -126,6 +126,8 @@ class Farm:
         self.reconcile_at = float("inf")
         #: Tasks that are still to be asked about in this round.
         self.unasked: list[str] = []
+        #: Of each host that nobody has spoken of since the master took us, the tasks that were there then.
+        self.silent: dict[str, list[str]] = {}
         #: When to ask about the tasks that nobody confirmed yet, and how long after that again.
         self.confirm_at, self.confirm_gap = float("inf"), CONFIRM_S
         #: Events that follow from this step.

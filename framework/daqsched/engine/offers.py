@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Mapping
 
-from daqsched.engine import commands, events, preflight_steps
+from daqsched.engine import commands, events, preflight_steps, reconciling
 from daqsched.engine.commands import SurveyToLaunch, TaskToLaunch
 from daqsched.engine.desired import unwant, want
 from daqsched.engine.events import Attributes
-from daqsched.engine.farm import ASK_S, REFUSE_S, Farm
+from daqsched.engine.farm import ASK_S, CONFIRM_S, REFUSE_S, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.match import FreeResources, lacking
 from daqsched.engine.tasks import look_for_lost
@@ -28,6 +28,8 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
         useful = found_anywhere
         for name in offer.names:
             farm.seen[name] = now
+            if name in farm.silent and now >= farm.registered_at + CONFIRM_S:
+                reconciling.neighbours(farm, name)
             if offer.away is not None:
                 farm.away[name] = offer.away
             elif farm.away:

@@ -14,6 +14,18 @@ def all_tasks(farm: Farm, now: float) -> None:
     if known:
         farm.out.append(commands.Reconcile(known))
     farm.out.append(commands.Reconcile(()))
+    farm.silent = {}
+    for instance in farm.by_task.values():
+        farm.silent.setdefault(instance.host, []).append(instance.task.id)
+
+
+def neighbours(farm: Farm, host: str) -> None:
+    """Somebody speaks of the host who was not asked: its agent is back at the master, which can say by now what it knows of
+    those there that nobody has confirmed, and says it to nobody who does not ask."""
+    known = [farm.by_task[task_id].task for task_id in farm.silent.pop(host, ()) if task_id in farm.by_task]
+    silent = tuple((task.id, task.agent_id) for task in known if task.confirmed < farm.registered_at)
+    if silent:
+        farm.out.append(commands.Reconcile(silent))
 
 
 def some_tasks(farm: Farm, now: float) -> None:

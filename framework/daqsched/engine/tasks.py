@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional
 
-from daqsched.engine import backoff, commands, events, leases, operator_commands, preflight_steps, rollout_steps
+from daqsched.engine import backoff, commands, events, leases, operator_commands, preflight_steps, reconciling, rollout_steps
 from daqsched.engine.desired import unwant
 from daqsched.engine.farm import PACES, Farm
 from daqsched.engine.incidents import no_start
@@ -33,6 +33,8 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
         _ended(farm, instance, event, now)
     else:
         farm.note(f"{instance}: Mesos says {event.state!r}, which this daqsched does not know; ignored")
+    if event.by_executor and instance is not None and instance.host in farm.silent:
+        reconciling.neighbours(farm, instance.host)
     if event.uuid:
         farm.out.append(commands.Acknowledge(event.task_id, event.agent_id, event.uuid))
 
