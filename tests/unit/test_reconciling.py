@@ -28,7 +28,9 @@ def world() -> World:
 def word(world: World, name: str, host: str = "hlt01", by_executor: bool = True, **more: str) -> list[commands.Command]:
     """One task is spoken of."""
     task = world.task_of(name, host)
-    return world.say(events.TaskReported(task, f"agent-{host}", "TASK_RUNNING", by_executor=by_executor, uuid="u", **more))
+    return world.say(
+        events.TaskReported(task, f"agent-{host}", "TASK_RUNNING", by_executor=by_executor, uuid="u", **more)
+    )
 
 
 def test_the_first_word_of_a_host_makes_it_ask_about_its_neighbours_at_once(world: World) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional
 
-from daqsched.engine import backoff, commands, events, leases, operator_commands, preflight_steps, reconciling, rollout_steps
+from daqsched.engine import (
+    backoff,
+    commands,
+    events,
+    leases,
+    operator_commands,
+    preflight_steps,
+    reconciling,
+    rollout_steps,
+)
 from daqsched.engine.desired import unwant
 from daqsched.engine.farm import PACES, Farm
 from daqsched.engine.incidents import no_start
