@@ -8,6 +8,7 @@ from typing import Callable, Iterable, Optional, cast
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
+from daqsched import farm_parts
 from daqsched.confirm import EndLimit
 from daqsched.engine import commands, confirming, events
 from daqsched.engine.changes import GONE, MOST_WORDS, TELLING, Changed
@@ -159,7 +160,8 @@ class World:
             (self.running.add if event.state == "TASK_RUNNING" else self.running.discard)(event.task_id)
         before = self._all()
         run = {one.key: one.task.id for one in self.engine.instances.values() if confirming.runs(one)}
-        most = confirming.most_unasked(self.engine)
+        parts = {one.key: one.part or "" for one in self.engine.instances.values()}
+        spec, usual = self.engine.spec, [self.engine.end_limit]
         self.set_back += max(0.0, self._said_at - self.now)
         self._said_at = self.now
         todo, self.verdict, changes = self.engine.handle(event, self.now)
@@ -167,7 +169,10 @@ class World:
         if isinstance(self.verdict, DaqschedError):
             # what time alone leads to may happen in any step
             assert self._all() == before and not [one for one in todo if not isinstance(one, TIMELY)], (event, todo)
-        self.check_agreed(event, run, most)
+        ended = self.ended_by(event, run)
+        limits = farm_parts.limits(spec, [parts[key] for key in ended]) or usual
+        most, agreed = min(limit.most(len(run)) for limit in limits), getattr(event, "agreed", None)
+        assert len(ended) <= (most if agreed is None else agreed), f"{event} ends {ended}, and nobody agreed to that"
         self.disk.save(todo, self.engine)
         self.check_order(todo)
         self.check_ends(todo)
@@ -398,21 +403,21 @@ class World:
                     here = one.host == other.host or (one.name, other.host) not in self.engine.instances
                     assert not here or self.now - one.ending >= LONGEST_S, f"{one} is told to end before {other}"
 
-    def check_agreed(self, event: events.Event, run: dict[tuple[str, str], str], most: int) -> None:
-        """Nobody ends more running programs at once than they agreed to, or than may end unasked, whatever they ask for.
+    def ended_by(self, event: events.Event, run: dict[tuple[str, str], str]) -> list[tuple[str, str]]:
+        """The running programs that whoever asked for something ends at once: not more than they agreed to, or than may end
+        unasked.
 
         What follows in the same step (a batch begins because nothing is waited for any more) is no part of what was asked.
         """
         if type(event) in HAPPENED:
-            return
+            return []
         there = self.engine.instances
         ended = [
             key for key, task in run.items() if key not in there or there[key].ending or there[key].task.id != task
         ]
         if not isinstance(event, (events.JobsApplied, events.RestartAsked, events.RolloutSteered)):
             ended = [key for key in ended if key not in self.engine.rolling.keys]
-        agreed = getattr(event, "agreed", None)
-        assert len(ended) <= (most if agreed is None else agreed), f"{event} ends {ended}, and nobody agreed to that"
+        return ended
 
     def check_rollout(self) -> None:
         """Who is behind is waited for by a rollout, or was left behind by one that is over; one batch at a time changes."""

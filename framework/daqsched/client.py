@@ -44,18 +44,26 @@ class Client:
     def info(self) -> protocol.Info:
         return self._get("/info", protocol.Info)
 
-    def status(self, select: Sequence[str] = (), at: float = 0.0) -> protocol.StatusAnswer:
-        return self._get("/status", protocol.StatusAnswer, select=list(select), at=at)
+    def status(self, select: Sequence[str] = (), at: float = 0.0, part: Optional[str] = None) -> protocol.StatusAnswer:
+        return self._get("/status", protocol.StatusAnswer, select=list(select), at=at, **_given(part=part))
 
     def progress(
-        self, select: Sequence[str] = (), most: int = 20, seen: int = -1, wait_s: float = 0.0, revision: int = 0
+        self,
+        select: Sequence[str] = (),
+        most: int = 20,
+        seen: int = -1,
+        wait_s: float = 0.0,
+        revision: int = 0,
+        part: Optional[str] = None,
     ) -> protocol.ProgressAnswer:
         found = protocol.ProgressAnswer
-        asked = {"select": list(select), "most": most, "seen": seen, "wait_s": wait_s}
+        asked = {"select": list(select), "most": most, "seen": seen, "wait_s": wait_s, **_given(part=part)}
         return self._get("/progress", found, **asked, **({"revision": revision} if revision else {}))
 
-    def plan(self, spec: Spec, only: Sequence[str] = (), strategy: Optional[Strategy] = None) -> Plan:
-        return self._post("/plan", protocol.PlanRequest(spec, list(only), strategy), Plan)
+    def plan(
+        self, spec: Spec, only: Sequence[str] = (), strategy: Optional[Strategy] = None, take: Sequence[str] = ()
+    ) -> Plan:
+        return self._post("/plan", protocol.PlanRequest(spec, list(only), strategy, list(take)), Plan)
 
     def apply(
         self,
@@ -66,8 +74,9 @@ class Client:
         strategy: Optional[Strategy] = None,
         if_unchanged: str = "",
         stops: Optional[int] = None,
+        take: Sequence[str] = (),
     ) -> protocol.Applied:
-        body = protocol.ApplyRequest(spec, message, allow_empty, list(only), strategy, if_unchanged, stops)
+        body = protocol.ApplyRequest(spec, message, allow_empty, list(only), strategy, if_unchanged, stops, list(take))
         return self._post("/apply", body, protocol.Applied)
 
     def why(self, select: Sequence[str] = (), most: int = 20) -> protocol.WhyAnswer:
@@ -79,16 +88,23 @@ class Client:
     def incidents(self) -> protocol.IncidentsAnswer:
         return self._get("/incidents", protocol.IncidentsAnswer)
 
-    def history(self, most: int = 20) -> list[protocol.RevisionHead]:
-        return self._get("/history", protocol.HistoryAnswer, most=most).revisions
+    def history(self, most: int = 20, part: Optional[str] = None) -> list[protocol.RevisionHead]:
+        return self._get("/history", protocol.HistoryAnswer, most=most, **_given(part=part)).revisions
 
     def revision(self, number: int) -> protocol.RevisionAnswer:
         return self._get(f"/revisions/{number}", protocol.RevisionAnswer)
 
     def rollback(
-        self, number: int, message: str = "", strategy: Optional[Strategy] = None, stops: Optional[int] = None
+        self,
+        number: int,
+        message: str = "",
+        strategy: Optional[Strategy] = None,
+        stops: Optional[int] = None,
+        part: Optional[str] = None,
+        everyones: bool = False,
     ) -> protocol.Applied:
-        return self._post("/rollback", protocol.RollbackRequest(number, message, strategy, stops), protocol.Applied)
+        body = protocol.RollbackRequest(number, message, strategy, stops, part, everyones)
+        return self._post("/rollback", body, protocol.Applied)
 
     def rollout(self, number: int = 0) -> protocol.RolloutAnswer:
         return self._get("/rollout", protocol.RolloutAnswer, **({"number": number} if number else {}))
@@ -208,6 +224,10 @@ class Client:
                     f"no daemon answers on {self._path}: is `daqsched serve` running?"
                     " (--socket or DAQSCHED_SOCKET names another)"
                 ) from error
+
+
+def _given(**params: Optional[str]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _problem(response: httpx.Response) -> DaqschedError:

@@ -11,10 +11,11 @@ from typing import Callable, NamedTuple, Optional
 
 from msgspec import structs
 
+from daqsched import farm_parts
 from daqsched.errors import UserError
 from daqsched.hosts import expand, fold
 from daqsched.select import selection
-from daqsched.spec import JobSpec, LoggingSpec, Spec, canonical
+from daqsched.spec import FORWARDER, JobSpec, Spec, canonical
 
 Hosts = Callable[[JobSpec], Sequence[str]]
 Chosen = Callable[[str, str], bool]
@@ -48,15 +49,19 @@ class Desired:
         return self.jobs.get(name) == other.jobs.get(name) and self.variants.get(name) == other.variants.get(name)
 
 
-class Part(NamedTuple):
-    """What of the farm an apply is about: what these words select (`select`), or these jobs; all of it where there are neither."""
+class Scope(NamedTuple):
+    """What an apply is about: what these words select of the part that its file is, or these jobs, or, without both, that part."""
 
     words: tuple[str, ...] = ()
     jobs: Optional[frozenset[str]] = None
+    #: Words that select jobs of other parts, which become this one's.
+    take: tuple[str, ...] = ()
+    #: All parts.
+    everyones: bool = False
 
     @property
-    def is_part(self) -> bool:
-        """Whether it is not all."""
+    def is_some(self) -> bool:
+        """Whether it is not all of a part."""
         return bool(self.words) or self.jobs is not None
 
     def chosen(self) -> Chosen:
@@ -70,28 +75,57 @@ class Merged(NamedTuple):
 
     spec: Spec
     jobs: frozenset[str]
+    #: Whether these are all that there are.
+    everything: bool = False
+    #: Those of them that were its part's before, where it is about all of that; None: all that there is.
+    own: Optional[frozenset[str]] = frozenset()
+
+    def takes_over(self, jobs: frozenset[str]) -> bool:
+        """Whether a rollout of these that is under way ends: all of it is as its part's file says now."""
+        return self.own is None or jobs <= self.own
 
 
 def change_of(
     old: Spec,
     new: Spec,
-    part: Part,
+    scope: Scope,
     hosts: Hosts,
     behind: Behind,
     within: Callable[[Chosen], Chosen] = lambda chosen: chosen,
 ) -> Merged:
-    """`merged`, or all that ``new`` says where the apply is about all. ``within`` may put a limit of time to the selection."""
-    if not part.is_part:
-        return Merged(new, frozenset([*(job.name for job in (*old.jobs, *new.jobs)), *behind]))
-    # a file that says nothing of where lines go means no change of that
-    silent = part.jobs is None and old.jobs and new.logging == LoggingSpec()
-    return merged(old, new, within(part.chosen()), hosts, behind, old.logging if silent else new.logging)
+    """The farm ``old`` after an apply of ``new``. ``within`` may put a limit of time to the selection.
+
+    Raises `UserError` where the file names what is another part's, or a part can't be changed alone.
+    """
+    chosen = within(scope.chosen())
+    if scope.jobs is not None:
+        said = new if FORWARDER in scope.jobs else old
+        return merged(old, new, chosen, hosts, behind, (said.logging, said.logging_part))
+    if scope.everyones:
+        return Merged(new, frozenset([*(job.name for job in (*old.jobs, *new.jobs)), *behind]), True, None)
+    some = bool(scope.words)
+    theirs = farm_parts.theirs(
+        old,
+        new,
+        scope.take,
+        lambda job: not some or any(chosen(job.name, host) for host in (_ANYWHERE, *hosts(job))),
+        lambda job: chosen(job.name, _ANYWHERE),
+    )
+    own = farm_parts.labelled(new)
+    mine = frozenset(job.name for job in (*old.jobs, *new.jobs) if job.name not in theirs)
+    before = frozenset(job.name for job in old.jobs if job.part == new.part)
+    if not theirs and not some:
+        return Merged(own, mine.union(behind), True, None if len(before) == len(old.jobs) else before)
+    lines = farm_parts.lines(old, own, new.part, some, scope.take)
+    found = merged(old, own, lambda job, host: job in mine and chosen(job, host), hosts, behind, lines)
+    spec = structs.replace(found.spec, **farm_parts.ways(old, new, some, farm_parts.named(found.spec)))
+    return Merged(spec, found.jobs) if some else Merged(spec, mine, own=before)
 
 
-def merged(old: Spec, new: Spec, chosen: Chosen, hosts: Hosts, behind: Behind, logging: LoggingSpec) -> Merged:
+def merged(old: Spec, new: Spec, chosen: Chosen, hosts: Hosts, behind: Behind, lines: farm_parts.Lines) -> Merged:
     """The farm ``old`` with what ``new`` says of those that are ``chosen``; all else is as it is now, also what is ``behind``.
 
-    ``hosts`` gives those of a job, ``logging`` where lines go then. Raises `UserError` where a part can't be changed alone.
+    ``hosts`` gives those of a job, ``lines`` where lines go then. Raises `UserError` where a part can't be changed alone.
     """
     before, after = Desired(old), Desired(new)
     jobs: list[JobSpec] = []
@@ -112,9 +146,11 @@ def merged(old: Spec, new: Spec, chosen: Chosen, hosts: Hosts, behind: Behind, l
         new,
         jobs=tuple(jobs),
         variants=tuple(variants),
-        logging=logging,
+        logging=lines[0],
+        logging_part=lines[1],
         rollout=of_all.rollout,
         confirm=of_all.confirm,
+        parts=old.parts,
     )
     return Merged(spec, frozenset(about))
 

@@ -19,7 +19,7 @@ from daqsched.views.why import Story
 API = "/v1"
 
 
-class PlanRequest(msgspec.Struct, forbid_unknown_fields=True):
+class PlanRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/plan -> `Plan`."""
 
     spec: Spec
@@ -27,6 +27,8 @@ class PlanRequest(msgspec.Struct, forbid_unknown_fields=True):
     only: list[str] = []
     #: How it would go over the farm; null: as the spec says.
     strategy: Optional[Strategy] = None
+    #: Words that select jobs of other parts of the farm, which become the spec's.
+    take: list[str] = []
 
 
 class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -42,6 +44,8 @@ class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     if_unchanged: str = ""
     #: So many running programs may end for it at once, and no more; null: as many as end unasked (`confirm`).
     stops: Optional[int] = None
+    #: Words that select jobs of other parts of the farm, which become the spec's.
+    take: list[str] = []
 
 
 class Applied(msgspec.Struct):
@@ -69,10 +73,12 @@ class RevisionHead(msgspec.Struct):
     user: str
     time: float
     message: str
+    #: The part of the farm that it was about; empty: the one without a name, or all.
+    part: str = ""
 
 
 class HistoryAnswer(msgspec.Struct):
-    """GET /v1/history?most=N: the newest first."""
+    """GET /v1/history?most=N&part=NAME: the newest first; with ``part`` those of that one, ``-``: of the one without a name."""
 
     revisions: list[RevisionHead]
 
@@ -93,6 +99,10 @@ class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
     strategy: Optional[Strategy] = None
     #: As of `ApplyRequest`.
     stops: Optional[int] = None
+    #: Of this part of the farm, ``-``: of the one without a name. null: of a farm without parts.
+    part: Optional[str] = None
+    #: Of all parts.
+    everyones: bool = False
 
 
 class RolloutAnswer(msgspec.Struct):
@@ -226,7 +236,7 @@ class OrderAnswer(msgspec.Struct):
 
 
 class StatusAnswer(msgspec.Struct):
-    """GET /v1/status?select=WORD&select=...&at=TIME; ``at`` asks how it was then, in seconds since the epoch."""
+    """GET /v1/status?select=WORD&select=...&part=NAME&at=TIME; ``at`` asks how it was then, in seconds since the epoch."""
 
     rows: list[Row]
     revision: int
@@ -249,8 +259,8 @@ class StatusAnswer(msgspec.Struct):
 
 
 class ProgressAnswer(msgspec.Struct):
-    """GET /v1/progress?select=WORD&most=N&seen=VERSION&wait_s=S&revision=N: at once if the version is not VERSION, else on
-    a change."""
+    """GET /v1/progress?select=WORD&part=NAME&most=N&seen=VERSION&wait_s=S&revision=N: at once if the version is not VERSION,
+    else on a change."""
 
     progress: Progress
     connected: bool

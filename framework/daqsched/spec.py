@@ -117,11 +117,13 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     output: str = PIPE
     #: `Payload.console`.
     console: bool = False
+    #: Whose it is of those who share the farm, see `Spec.part`; `merge` sets it. Changing it restarts nothing.
+    part: str = ""
 
 
 #: Fields of a `JobSpec` that neither a running program nor its executor can see: a change in them restarts nothing.
 #: Of `restart` that is ``give_up``, too.
-SILENT_FIELDS = frozenset({"hosts", "attributes", "owner", "critical", "after"})
+SILENT_FIELDS = frozenset({"hosts", "attributes", "owner", "critical", "after", "part"})
 
 
 class ForwarderSpec(JobSpec, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -190,6 +192,13 @@ class LoggingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         return Forwarding(**values)
 
 
+class PartSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What the file of a named part of a farm says beside its jobs: as of `Spec`."""
+
+    rollout: Optional[Strategy] = None
+    confirm: Optional[EndLimit] = None
+
+
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """A whole farm: every job that should run, and where its lines go."""
 
@@ -201,6 +210,12 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     confirm: Optional[EndLimit] = None
     #: Jobs of the same names as they still are on these hosts, which an apply of a part left alone (`merge`); no job file has any.
     variants: tuple[JobSpec, ...] = ()
+    #: Of a job file: the part of the farm that it is about, and nothing else is; empty: what has no part. Never of a farm, whose
+    #: jobs say it.
+    part: str = ""
+    #: Of a farm: what the files of its named parts say beside their jobs, and the part whose file says where lines go.
+    parts: dict[str, PartSpec] = {}
+    logging_part: str = ""
     #: Where the spec came from, for people; not part of the digest.
     source: str = ""
     version: int = VERSION

@@ -19,8 +19,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "confirm errors fill foreign forwarder hosts limits merge ports preflight protocol redaction rollout select spec"
-    " task times",
+    FRAMEWORK: "confirm errors farm_parts fill foreign forwarder hosts limits merge ports preflight protocol redaction rollout"
+    " select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming demand desired durations endings"
     " engine events farm incidents instance invariants leases machine match offers operator_commands preflight_state"
@@ -241,8 +241,8 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded confirm errors fill foreign forwarder hosts limits merge ports preflight redaction rollout select settings spec task"
-    " times wakeup",
+    "bounded confirm errors farm_parts fill foreign forwarder hosts limits merge ports preflight redaction rollout select"
+    " settings spec task times wakeup",
     "jobfile engine",
     "views",
     "protocol client",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from daqsched import CommandCheck, Container, HttpCheck, Job, Resources, Restart, Stop, TcpCheck
 from daqsched.jobfile.differences import differences
@@ -15,8 +16,10 @@ Fields = dict[str, Any]
 
 
 def made(fields: Fields) -> JobSpec:
-    """A job that has these fields."""
-    return Job("a", **{"command": "/bin/a", "hosts": "h1", **fields}).spec
+    """A job that has these fields; its part is what the file says and no word of a job."""
+    words = {"command": "/bin/a", "hosts": "h1", **fields}
+    part = words.pop("part", "")
+    return replace(Job("a", **words).spec, part=part)
 
 
 #: What one has, what the other has, what is said, and whether the program is started anew for it.
@@ -60,6 +63,7 @@ CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
     ({}, {"output": "file"}, ("output pipe -> file",), "restart"),
     ({}, {"console": True}, ("console False -> True",), "restart"),
     ({}, {"logs": False}, ("logs True -> False",), "restart"),
+    ({}, {"part": "hlt"}, ("part none -> hlt",), "silent"),
     ({}, {"after": ["b", "c"]}, ("after none -> b c",), "silent"),
     ({}, {"owner": "bob"}, ("owner none -> bob",), "silent"),
     ({}, {"critical": False}, ("critical True -> False",), "silent"),

@@ -16,11 +16,13 @@ from daqsched.confirm import ALL, EndLimit
 from daqsched.engine import commands, events
 from daqsched.engine.backoff import CAP_S
 from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S
+from daqsched.engine.instance import Key
 from daqsched.engine.operator_commands import why_not
 from daqsched.preflight import Question
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.select import selection
 from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec
+from daqsched.task import Hold
 from daqsched_executor.contract import Exit, Findings, OperatorCommand, Probe, Report, Restart
 
 
@@ -549,6 +551,8 @@ class RandomFarm(RuleBasedStateMachine):
         order=st.sampled_from([True, True, False]),
         agreed=AGREED,
         confirm=st.sampled_from([None, None, None, EndLimit(programs=1)]),
+        part=st.sampled_from(["", "", "hlt"]),
+        take=st.booleans(),
     )
     def apply(
         self,
@@ -560,34 +564,54 @@ class RandomFarm(RuleBasedStateMachine):
         order: bool,
         agreed: Optional[int],
         confirm: Optional[EndLimit],
+        part: str,
+        take: bool,
     ) -> None:
+        """By one of two teams, of the whole of its part or of some of it."""
         names = {self.specs[n].name for n in chosen} if order else set()
         meant, engine = selection(only), self.world.engine
         others = {
             key: (one.digest, bool(one.ending))
             for key, one in engine.instances.items()
-            if key[0] != FORWARDER and one.job is not None and one.record.borrow is None and not meant(*key)
+            if key[0] != FORWARDER and one.job is not None and one.record.borrow is None
+            if not meant(*key) or (one.job.part != part and key[0] not in (self.specs[n].name for n in chosen))
         }
         before = engine.revision
-        self.world.apply(
-            *(
-                replace(
-                    self.specs[n],
-                    release=release,
-                    after=tuple(name for name in self.specs[n].after if name in names),
-                    attributes={"rack": rack} if self.specs[n].attributes else {},
-                    **({"hosts": ("h1",)} if self.specs[n].name == FORWARDER and rack == "r2" else {}),
-                )
-                for n in sorted(chosen)
-            ),
-            strategy=strategy,
-            only=only,
-            agreed=agreed,
-            confirm=confirm,
+        found = tuple(
+            replace(
+                self.specs[n],
+                release=release,
+                after=tuple(name for name in self.specs[n].after if name in names),
+                attributes={"rack": rack} if self.specs[n].attributes else {},
+                **({"hosts": ("h1",)} if self.specs[n].name == FORWARDER and rack == "r2" else {}),
+            )
+            for n in sorted(chosen)
         )
-        if only and engine.revision is not before:
+        holds = self._holds()
+        taken = ("*",) if take else ()
+        self.world.say(
+            events.JobsApplied(
+                Spec(jobs=found, part=part, confirm=confirm),
+                "alice",
+                "",
+                strategy,
+                only,
+                allow_empty=True,
+                take=taken,
+                agreed=agreed,
+            )
+        )
+        assert self._holds() == holds, "an apply lifted or made a hold"
+        if engine.revision is not before:
             there = {key: (one.digest, bool(one.ending)) for key, one in engine.instances.items() if key in others}
-            assert there == others, "an apply of a part changed what it did not name"
+            assert there == others, "an apply changed what it did not name, or what is another part's"
+
+    def _holds(self) -> dict[Key, Hold]:
+        """What is stopped by hand, in the farm and outside."""
+        there = {
+            key: one.record.hold for key, one in self.world.engine.instances.items() if one.record.hold is not None
+        }
+        return {**self.world.engine.holds, **there}
 
     @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]), agreed=AGREED)
     def steers(self, what: str, agreed: Optional[int]) -> None:
@@ -657,10 +681,21 @@ class RandomFarm(RuleBasedStateMachine):
         if gone:
             self.world.say(events.TaskReported(gone[which % len(gone)], "agent-x", "TASK_FAILED", uuid="u"))
 
-    @rule(name=st.sampled_from([*"abcde", FORWARDER]), host=st.sampled_from(["h1", "h2", "h3"]), hold=st.booleans())
-    def by_hand(self, name: str, host: str, hold: bool) -> None:
-        keys = ((name, host),)
-        self.world.say(events.Held(keys, "bob") if hold else events.Released(keys, "bob"))
+    @rule(
+        names=st.sets(st.sampled_from([*"abcde", FORWARDER]), min_size=1),
+        host=st.sampled_from(["h1", "h2", "h3"]),
+        hold=st.booleans(),
+        user=st.sampled_from(["bob", "judy"]),
+        everyones=st.booleans(),
+    )
+    def by_hand(self, names: set[str], host: str, hold: bool, user: str, everyones: bool) -> None:
+        """Two people stop and start; what one has stopped the other neither takes over nor lifts, unless that is said."""
+        keys = tuple((name, host) for name in sorted(names))
+        others = {key: one for key, one in self._holds().items() if one.user != user}
+        self.world.say(events.Held(keys, user) if hold else events.Released(keys, user, everyones))
+        after = self._holds()
+        kept = {key: one for key, one in others.items() if hold or not everyones or key not in keys}
+        assert {key: after.get(key) for key in kept} == kept, "a hold of somebody else's was lifted"
 
     @rule()
     def preflight(self) -> None:
@@ -717,8 +752,8 @@ class RandomFarm(RuleBasedStateMachine):
         # for what an apply left out, or for a machine that does not have what the job needs any more: a person ends that
         waits = [one for one in shown if one.reason.startswith("waits for") or "lacks the attribute" in one.reason]
         assert rolling.active is None or waits, f"{rolling.active} does not end: {rolling.due - world.now:g} s"
-        all_of_it = Spec(jobs=world.engine.spec.jobs)
-        world.say(events.JobsApplied(all_of_it, "alice", "", AT_ONCE, allow_empty=True, agreed=ALL))
+        farm = Spec(jobs=world.engine.spec.jobs)
+        world.say(events.JobsApplied(farm, "alice", "", AT_ONCE, allow_empty=True, agreed=ALL, everyones=True))
         assert not world.engine.mixed, f"an apply of all leaves {world.engine.mixed} behind"
         for _ in range(8):
             self._peace()

@@ -13,7 +13,7 @@ from builders import World, job, turn
 from daqsched.engine import events
 from daqsched.errors import Refused, UserError
 from daqsched.hosts import expand
-from daqsched.merge import Desired, Part, change_of
+from daqsched.merge import Desired, Scope, change_of
 from daqsched.rollout import Strategy
 from daqsched.select import selection
 from daqsched.spec import JobSpec, LoggingSpec, Spec, decode, encode
@@ -54,7 +54,7 @@ def test_each_instance_is_as_the_last_file_that_was_about_it_has_it(
     spec, expected = first, defined(first)
     for new, words in applies:
         chosen = selection(words)
-        spec = decode(encode(change_of(spec, new, Part(tuple(words)), named, {}).spec))
+        spec = decode(encode(change_of(spec, new, Scope(tuple(words)), named, {}).spec))
         to_be = defined(new)
         expected = {key: one for key, one in expected.items() if not chosen(*key)}
         expected.update({key: one for key, one in to_be.items() if chosen(*key)})
@@ -66,15 +66,15 @@ def test_each_instance_is_as_the_last_file_that_was_about_it_has_it(
 def test_an_apply_of_everything_is_the_file() -> None:
     """No trace of parts is left."""
     old = Spec(jobs=(job("a", "h[1-3]"),), variants=(job("a", "h2", release="r9"),))
-    assert change_of(old, Spec(jobs=(job("a", "h1"),)), Part(), named, {}).spec == Spec(jobs=(job("a", "h1"),))
+    assert change_of(old, Spec(jobs=(job("a", "h1"),)), Scope(), named, {}).spec == Spec(jobs=(job("a", "h1"),))
 
 
 def test_a_part_says_nothing_of_where_lines_go_unless_its_file_does() -> None:
     """The file of a team that only names its jobs takes nobody's lines away."""
     old = Spec(jobs=(job("a", "h1"),), logging=LoggingSpec(index="farm"))
-    assert change_of(old, Spec(jobs=(job("b", "h1"),)), Part(("b",)), named, {}).spec.logging.index == "farm"
+    assert change_of(old, Spec(jobs=(job("b", "h1"),)), Scope(("b",)), named, {}).spec.logging.index == "farm"
     new = Spec(jobs=(job("b", "h1"),), logging=LoggingSpec(index="other"))
-    assert change_of(old, new, Part(("b",)), named, {}).spec.logging.index == "other"
+    assert change_of(old, new, Scope(("b",)), named, {}).spec.logging.index == "other"
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_what_can_not_be_changed_by_itself_is_refused(
     old: tuple[JobSpec, ...], new: tuple[JobSpec, ...], words: str, says: Optional[str]
 ) -> None:
     if says is None:
-        assert change_of(Spec(jobs=old), Spec(jobs=new), Part((words,)), named, {}).spec.jobs == old
+        assert change_of(Spec(jobs=old), Spec(jobs=new), Scope((words,)), named, {}).spec.jobs == old
         return
     with pytest.raises(UserError, match=says):
-        change_of(Spec(jobs=old), Spec(jobs=new), Part((words,)), named, {})
+        change_of(Spec(jobs=old), Spec(jobs=new), Scope((words,)), named, {})
 
 
 # ---------------------------------------------------------------------- two teams, and rollbacks

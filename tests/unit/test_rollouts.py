@@ -10,7 +10,7 @@ from builders import World, job, of, rows, turn
 from daqsched.engine import commands, events
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.errors import JobError
-from daqsched.merge import Part, change_of
+from daqsched.merge import Scope, change_of
 from daqsched.rollout import AT_ONCE, Strategy, check, depths, divide, parse_batches, sizes
 from daqsched.spec import Spec
 from daqsched.views.estimate import with_times
@@ -467,7 +467,7 @@ def test_a_plan_foresees_the_batches_of_what_is_chosen_and_changes() -> None:
 
     def foreseen(*words: str) -> tuple[int, ...]:
         known = snapshot(world.engine)
-        change = change_of(known.applied, spec, Part(words), known.hosts_of, known.behind)
+        change = change_of(known.applied, spec, Scope(words), known.hosts_of, known.behind)
         found = plan(known.spec, change.spec, known.hosts_of, known.behind, change.jobs)
         known.instances.update(had(world.engine, "readout"))
         return with_times(known, found, change.spec, strategy).batches

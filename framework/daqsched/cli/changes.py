@@ -14,26 +14,31 @@ from daqsched.cli.root import (
     at_least,
     confirmed,
     connect,
+    is_revision,
     json_option,
     main,
     message_option,
+    part_option,
     spec_of,
     stops_options,
     strategy_of,
     strategy_options,
+    with_part,
 )
+from daqsched.errors import UserError
 from daqsched.terminal.out import canvas, print_json, say
 
 
 @main.command()
 @click.option("-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many.")
+@part_option("Only what was applied to this part of the farm; - is the one without a name.")
 @json_option
 @click.pass_obj
-def history(path: Path, most: int, as_json: bool) -> None:
+def history(path: Path, most: int, part: Optional[str], as_json: bool) -> None:
     """Show what was applied, when, by whom and why; the newest first."""
     from daqsched.terminal import show_changes
 
-    found = connect(path).history(most)
+    found = connect(path).history(most, part)
     if as_json:
         print_json(found)
     else:
@@ -43,20 +48,29 @@ def history(path: Path, most: int, as_json: bool) -> None:
 @main.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="[B]", default="")
+@part_option("Only this part of the farm; - is the one without a name.  [default: that of a job file]")
 @json_option
 @click.pass_obj
-def diff(path: Path, a: str, b: str, as_json: bool) -> None:
+def diff(path: Path, a: str, b: str, part: Optional[str], as_json: bool) -> None:
     """Show what differs from A to B: numbers of revisions, or job files; without B: what is in force.
 
     Ends with status 6 where there is a difference, 0 where there is none.
     """
+    from daqsched import farm_parts
     from daqsched.redaction import veiled
     from daqsched.terminal import show_changes
     from daqsched.views.plan import plan
 
     client = connect(path)
     # what one of them may hide is compared by its mark
-    old, new = (veiled(spec_of(lambda: client, word)) for word in (a, b or "0"))
+    words = (a, b or "0")
+    old, new = (veiled(spec_of(lambda: client, word)) for word in words)
+    if part is not None or not all(map(is_revision, words)):
+        # a job file is of a part, and of all else says nothing
+        files = [spec.part for spec, word in zip((old, new), words) if not is_revision(word)]
+        name = farm_parts.read(part) if part is not None else files[0]
+        old, new = (with_part(spec, part) if spec.part else farm_parts.of_part(spec, name) for spec in (old, new))
+    old, new = farm_parts.as_farm(old), farm_parts.as_farm(new)
     found = plan(old, new)
     if as_json:
         print_json(found)
@@ -68,6 +82,8 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("revision", type=int)
+@part_option("Go back with this part of the farm alone; - is the one without a name.")
+@click.option("--all", "everyones", is_flag=True, help="Go back with all parts of the farm.")
 @message_option
 @strategy_options
 @click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
@@ -78,6 +94,8 @@ def diff(path: Path, a: str, b: str, as_json: bool) -> None:
 def rollback(
     path: Path,
     revision: int,
+    part: Optional[str],
+    everyones: bool,
     message: str,
     batches: Optional[str],
     ready: Optional[float],
@@ -88,12 +106,24 @@ def rollback(
     stops: Optional[int],
     as_json: bool,
 ) -> None:
-    """Apply what an earlier REVISION said, as a new one."""
+    """Apply what an earlier REVISION said, as a new one.
+
+    A farm of several parts goes back with one of them, or with all, and has to be told which.
+    """
+    from daqsched import farm_parts
+
+    if everyones and part is not None:
+        raise UserError("--all goes without --part")
     client = connect(path)
-    base = client.revision(revision).spec.rollout if ready is not None or pause_after or batches else None
+    base = None
+    if ready is not None or pause_after or batches:
+        name = farm_parts.read(part) if part is not None else ""
+        base = farm_parts.of_part(client.revision(revision).spec, name).rollout
     strategy = strategy_of(base, batches, ready, pause_after)
-    applied = confirmed(lambda agreed: client.rollback(revision, message, strategy, agreed), yes, stops)
-    follow(client, applied, (), wait, timeout, SETTLE_S, as_json)
+    applied = confirmed(
+        lambda agreed: client.rollback(revision, message, strategy, agreed, part, everyones), yes, stops
+    )
+    follow(client, applied, (), part, wait, timeout, SETTLE_S, as_json)
 
 
 @main.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")

@@ -18,12 +18,16 @@ from daqsched.cli.root import (
     main,
     message_option,
     only_option,
+    part_option,
+    part_options,
     set_option,
     stops_options,
     strategy_of,
     strategy_options,
+    with_part,
 )
 from daqsched.errors import NotRunning, ReplacedByAnother, UserError
+from daqsched.farm_parts import NO_PART
 from daqsched.terminal.out import canvas, print_json, say
 from daqsched_executor.contract import duration
 
@@ -49,6 +53,7 @@ DIFFERENT = 6
 @history_message_option
 @set_option
 @only_option
+@part_options
 @strategy_options
 @click.option(
     "--if-unchanged", default="", metavar="DIGEST", help="Refuse if another spec is in force than `plan` saw."
@@ -67,6 +72,8 @@ def apply(
     message: str,
     settings: Sequence[str],
     only: Sequence[str],
+    part: Optional[str],
+    take: Sequence[str],
     batches: Optional[str],
     ready: Optional[float],
     pause_after: Sequence[int],
@@ -81,15 +88,15 @@ def apply(
     from daqsched.jobfile.load import load
     from daqsched.jobfile.variables import parse
 
-    spec = load(file, parse(settings))
+    spec = with_part(load(file, parse(settings)), part)
     client = connect(path)
     if preflight and spec.jobs:
         _ask_first(client, spec, only, as_json)
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
     applied = confirmed(
-        lambda agreed: client.apply(spec, message, allow_empty, only, strategy, if_unchanged, agreed), yes, stops
+        lambda agreed: client.apply(spec, message, allow_empty, only, strategy, if_unchanged, agreed, take), yes, stops
     )
-    follow(client, applied, only, wait and bool(spec.jobs), timeout, settle, as_json)
+    follow(client, applied, only, spec.part or NO_PART, wait and bool(spec.jobs), timeout, settle, as_json)
 
 
 #: How a rollout stands of which nothing more comes by itself.
@@ -97,9 +104,16 @@ STOPPED = ("paused", "aborted", "rolled-back")
 
 
 def follow(
-    client: Any, applied: Any, only: Sequence[str], wait: bool, timeout: float, settle: float, as_json: bool
+    client: Any,
+    applied: Any,
+    only: Sequence[str],
+    part: Optional[str],
+    wait: bool,
+    timeout: float,
+    settle: float,
+    as_json: bool,
 ) -> None:
-    """Tell what an apply did, and wait until it is done; raises `NotRunning` where that does not come about, and
+    """Tell what an apply to a ``part`` did, and wait until it is done; raises `NotRunning` where that does not come about, and
     `ReplacedByAnother` where somebody else's apply did."""
     from daqsched.rollout import words
     from daqsched.terminal import show, show_changes
@@ -112,7 +126,7 @@ def follow(
         if otherwise:
             console.print(otherwise)
         console.print(f"Revision {applied.revision} ({applied.digest or applied.plan.digest}) is in force.")
-    answer = _wait_for(client, began, timeout, settle, only, applied, as_json) if wait else None
+    answer = _wait_for(client, began, timeout, settle, only, part, applied, as_json) if wait else None
     outcome = answer.progress if answer else None
     if as_json:
         print_json({"applied": applied, "progress": outcome})
@@ -146,7 +160,14 @@ def _ask_first(client: Any, spec: Any, only: Sequence[str], quiet: bool) -> None
 
 
 def _wait_for(
-    client: Any, began: float, timeout: float, settle: float, only: Sequence[str], applied: Any, quiet: bool
+    client: Any,
+    began: float,
+    timeout: float,
+    settle: float,
+    only: Sequence[str],
+    part: Optional[str],
+    applied: Any,
+    quiet: bool,
 ) -> Any:
     """Follow until all has been as wanted for ``settle`` seconds, its rollout has stopped, another apply took its place, or the
     time is over, which begins anew with each batch; returns the last `ProgressAnswer`."""
@@ -159,7 +180,7 @@ def _wait_for(
     said: Sequence[str] = ()
     complete_since: Optional[float] = None
     rollout, revision = applied.rollout, applied.revision
-    answer = client.progress(only, revision=revision)
+    answer = client.progress(only, revision=revision, part=part)
     patience, batch = began, -1
     try:
         if live:
@@ -174,7 +195,7 @@ def _wait_for(
                 break
             if going is not None and going.number == rollout:
                 if going.state in STOPPED:
-                    answer = client.progress(only, revision=revision)
+                    answer = client.progress(only, revision=revision, part=part)
                     break
                 if going.at != batch:
                     patience, batch = now, going.at
@@ -191,7 +212,7 @@ def _wait_for(
                     say(lines[0])
             left = settle - (now - complete_since) if complete_since is not None else 0.5
             wait_s = max(0.01, min(0.5, left))
-            answer = client.progress(only, seen=answer.progress.version, wait_s=wait_s, revision=revision)
+            answer = client.progress(only, seen=answer.progress.version, wait_s=wait_s, revision=revision, part=part)
     except KeyboardInterrupt:
         if live:
             live.stop()
@@ -225,6 +246,7 @@ def _no_master(answer: Any) -> str:
 @click.argument("file", type=click.Path(path_type=Path))
 @set_option
 @only_option
+@part_options
 @strategy_options
 @json_option
 @click.pass_obj
@@ -233,6 +255,8 @@ def plan(
     file: Path,
     settings: Sequence[str],
     only: Sequence[str],
+    part: Optional[str],
+    take: Sequence[str],
     batches: Optional[str],
     ready: Optional[float],
     pause_after: Sequence[int],
@@ -246,8 +270,8 @@ def plan(
     from daqsched.jobfile.variables import parse
     from daqsched.terminal import show_changes
 
-    spec = load(file, parse(settings))
-    found = connect(path).plan(spec, only, strategy_of(spec.rollout, batches, ready, pause_after))
+    spec = with_part(load(file, parse(settings)), part)
+    found = connect(path).plan(spec, only, strategy_of(spec.rollout, batches, ready, pause_after), take)
     if as_json:
         print_json(found)
     else:
@@ -259,15 +283,18 @@ def plan(
 @main.command()
 @click.argument("select", nargs=-1)
 @click.option("--wide", is_flag=True, help="One line an instance, also where many hosts are alike.")
+@part_option("Only this part of the farm; - is the one without a name.")
 @click.option("--at", "then", default="", metavar="TIME", help="How it was then: 10m (ago), 14:05, 2026-11-23 14:05.")
 @json_option
 @click.pass_obj
-def status(path: Path, select: Sequence[str], wide: bool, then: str, as_json: bool) -> None:
+def status(path: Path, select: Sequence[str], wide: bool, part: Optional[str], then: str, as_json: bool) -> None:
     """Show what runs, and why what does not run does not. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10]."""
     from daqsched.terminal import show
     from daqsched.times import moment
 
-    answer = connect(path).status(select, moment(then, time.time()) if then else 0.0)
+    answer = connect(path).status(select, moment(then, time.time()) if then else 0.0, part)
+    if part is not None and not answer.rows:
+        raise UserError(f"part {part} has no such job: `daqsched status` lists them")
     if select and not answer.rows:
         raise UserError(f"no job matches {' '.join(select)}: `daqsched status` lists them")
     if as_json:

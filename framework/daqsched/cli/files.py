@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
-from typing import Sequence
+from typing import Optional, Sequence
 
 import click
 import msgspec
 
-from daqsched.cli.root import connect, json_option, main, set_option, spec_of
+from daqsched.cli.root import connect, json_option, main, part_option, set_option, spec_of, with_part
 from daqsched.errors import JobFileError, UserError
 from daqsched.foreign import paint
 from daqsched.spec import LOGGING_PARTS, PARTS, JobSpec, Spec
@@ -20,16 +20,18 @@ from daqsched.terminal.out import colours, print_json, print_json_text, say
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @set_option
+@part_option("The part of the farm that FILE is.  [default: as FILE says]")
 @json_option
-def validate(file: Path, settings: Sequence[str], as_json: bool) -> None:
+def validate(file: Path, settings: Sequence[str], part: Optional[str], as_json: bool) -> None:
     """Look for mistakes in FILE, which is evaluated as `apply` would, and sum up what it asks for. Offline."""
+    from daqsched.farm_parts import words
     from daqsched.hosts import expand
     from daqsched.jobfile.load import load
     from daqsched.jobfile.variables import parse
     from daqsched.spec import digest
 
     try:
-        spec = load(file, parse(settings))
+        spec = with_part(load(file, parse(settings)), part)
     except JobFileError as error:
         if not as_json:
             raise
@@ -45,31 +47,37 @@ def validate(file: Path, settings: Sequence[str], as_json: bool) -> None:
         "by_attributes": sum(1 for job in spec.jobs if not job.hosts),
     }
     if as_json:
-        print_json({"valid": True, "digest": digest(spec), **told, "names": [job.name for job in spec.jobs]})
+        of_part = {"part": spec.part} if spec.part else {}
+        print_json({"valid": True, "digest": digest(spec), **of_part, **told, "names": [job.name for job in spec.jobs]})
         return
     wherever = ", {by_attributes} more on whichever machines have their attributes" if told["by_attributes"] else ""
     text = "{jobs} jobs, {instances} instances on {hosts} hosts" + wherever
-    say(f"No mistake: {text.format(**told)} ({digest(spec)}).")
+    whose = f"{words(spec.part)}, " if spec.part else ""
+    say(f"No mistake: {whose}{text.format(**told)} ({digest(spec)}).")
 
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("select", default="", metavar="[JOB[@HOST]]")
 @set_option
+@part_option("Only this part of the farm; - is the one without a name.")
 @json_option
 @click.pass_obj
-def show(path: Path, file: Path, select: str, settings: Sequence[str], as_json: bool) -> None:
+def show(path: Path, file: Path, select: str, settings: Sequence[str], part: Optional[str], as_json: bool) -> None:
     """Show what FILE becomes: all of it, one JOB, or what the executor of JOB@HOST would be told. Offline.
 
     Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0. In the place of FILE may stand
     the number of a revision, which the daemon is asked for: it hides values of environment variables from all but root and
     its own account.
     """
+    from daqsched.farm_parts import of_part, read
     from daqsched.jobfile.differences import changed
     from daqsched.redaction import WHY, hides
     from daqsched.spec import plain
 
     spec = spec_of(lambda: connect(path), str(file), settings)
+    if part is not None:
+        spec = with_part(spec, part) if spec.part else of_part(spec, read(part))
     name, _, host = select.partition("@")
     if any(hides(job) for job in spec.jobs if name in ("", job.name)):
         say(f"{WHY}.", err=True)

@@ -148,6 +148,31 @@ def only_option(command: Command) -> Command:
     return click.option("--only", multiple=True, metavar="SELECT", help=text)(command)
 
 
+def part_option(text: str) -> Callable[[Command], Command]:
+    """The option `--part`."""
+    return click.option("--part", metavar="NAME", help=text)
+
+
+def part_options(command: Command) -> Command:
+    """Those of a verb that compares a job file with the farm: ``part``, ``take``."""
+    text = "Jobs of FILE that another part of the farm has become this one's."
+    command = click.option("--take", multiple=True, metavar="JOB", help=text)(command)
+    return part_option("The part of the farm that FILE is.  [default: as FILE says]")(command)
+
+
+def with_part(spec: Any, part: Optional[str]) -> Any:
+    """The job file as one of the part that `--part` names."""
+    from daqsched import farm_parts
+    from daqsched.errors import UserError
+
+    if part is None:
+        return spec
+    named = farm_parts.read(part)
+    if spec.part not in ("", named):
+        raise UserError(f"--part {part}: the file says farm = {spec.part!r}")
+    return msgspec.structs.replace(spec, part=named)
+
+
 def strategy_options(command: Command) -> Command:
     """How a change goes over the farm: ``batches``, ``ready``, ``pause_after``."""
     command = click.option(
@@ -251,14 +276,18 @@ def access_options(command: Command) -> Command:
     return command
 
 
+def is_revision(word: str) -> bool:
+    """Whether it is the number of a revision, and not the name of a job file."""
+    return whole(word) is not None and not Path(word).exists()
+
+
 def spec_of(client: Callable[[], Any], word: str, settings: Sequence[str] = ()) -> Any:
     """What a job file asks for, or what the revision of that number did (0: the one in force), which the daemon is asked for."""
     from daqsched.jobfile.load import load
     from daqsched.jobfile.variables import parse
 
-    number = whole(word)
-    if number is not None and not Path(word).exists():
-        return client().revision(number).spec
+    if is_revision(word):
+        return client().revision(int(word)).spec
     return load(word, parse(settings))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Optional
 
+from daqsched import farm_parts
 from daqsched.engine import commands, events, rollout_steps
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import confirm_ends
@@ -25,30 +26,36 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     before = farm.revision
     there = before.digest if before is not None else digest(EMPTY)
     _look_at_base(before, there, event.base)
-    if not event.spec.jobs and not event.allow_empty:
-        raise Refused("the file has no jobs, which would stop the whole farm: if that is meant, give --allow-empty")
     old = before.spec if before is not None else EMPTY
-    part = event.part
-    merged = change_of(old, event.spec, part, farm.hosts_of, farm.behind())
+    part = _part_of(event, old)
+    if not event.spec.jobs and not event.allow_empty:
+        what = f"all of {farm_parts.words(part)}" if part or farm_parts.named(old) else "the whole farm"
+        raise Refused(f"the file has no jobs, which would stop {what}: if that is meant, give --allow-empty")
+    merged = change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
     asked_for = digest(merged.spec)
     if asked_for == there and not mixed(farm, merged):
         return Accepted(revision=before.number if before is not None else 0, digest=there)
     change = _Change(farm, event, merged, now)
     rollout = farm.rolling.active
-    if rollout is not None and part.is_part:
+    takes_over = rollout is not None and merged.takes_over(farm.rolling.jobs)
+    if rollout is not None and not takes_over:
         why_not = in_the_way(rollout, farm.rolling.jobs, merged.jobs, change.strategy)
         if why_not:
             raise Refused(why_not)
     confirm_ends(farm, event.agreed, *endings(farm, merged, change.strategy))
     saved = rollout_steps.saved(farm, old, merged) if change.strategy is not None else None
     number = 1 if before is None else before.number + 1
-    words = f" (only {' '.join(part.words)})" if part.words else ""
+    words = f" (only {' '.join(event.only)})" if event.only else ""
     farm.revision = Revision(number, asked_for, event.user, now, f"{event.message}{words}".strip(), merged.spec)
     farm.out.append(commands.SaveRevision(farm.revision))
-    farm.note(f"revision {number} ({farm.revision.digest}) applied by {event.user}{words}")
-    if rollout is not None and not part.is_part:
+    if part:
+        farm.part_of(number, part)
+    farm.note(
+        f"revision {number} ({farm.revision.digest}) applied by {event.user}{words}{f' of part {part}' if part else ''}"
+    )
+    if takes_over:
         rollout_steps.end(farm, "aborted", f"by revision {number}", now)
-    farm.superseded.note(farm.revision, merged.jobs, not part.is_part)
+    farm.superseded.note(farm.revision, merged.jobs, merged.everything)
     change.make()
     if change.pending and change.strategy is not None:
         rollout_steps.begin(farm, "apply", change.pending, change.strategy, event.user, event.message, saved, now)
@@ -61,6 +68,14 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
         restarts=change.restarts + len(change.pending),
         starts=change.starts,
     )
+
+
+def _part_of(event: events.JobsApplied, old: Spec) -> str:
+    """The part of the farm that it is about; empty: the one without a name, or several."""
+    if event.jobs is None:
+        return event.spec.part
+    found = {job.part for job in old.jobs if job.name in event.jobs}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _look_at_base(last: Optional[Revision], there: str, base: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Optional
 
-from daqsched import confirm
+from daqsched import confirm, farm_parts
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.rollout import Strategy, depths, divide
@@ -32,27 +32,24 @@ def confirm_ends(
 ) -> None:
     """Raise `NotConfirmed` where more of these run than whoever asks has ``agreed`` to, or than may end unasked; the ``renewed``
     are started anew."""
-    stopped = [one.key for one in ended if runs(one)]
-    again = [one.key for one in renewed if runs(one)]
-    if len(stopped) + len(again) <= (_limit(farm).most(0) if agreed is None else agreed):
+    stopped, again = list(filter(runs, ended)), list(filter(runs, renewed))
+    limits = _limits(farm, {one.part or "" for one in (*stopped, *again)})
+    if len(stopped) + len(again) <= (min(limit.most(0) for limit in limits) if agreed is None else agreed):
         return  # however many run
     running = _running(farm)
-    why = confirm.refusal(agreed, _limit(farm).most(running), running, stopped, again)
+    most = min(limit.most(running) for limit in limits)
+    why = confirm.refusal(agreed, most, running, [one.key for one in stopped], [one.key for one in again])
     if why is not None:
         raise why
-
-
-def most_unasked(farm: Farm) -> int:
-    """So many of those that run now are ended unasked."""
-    return _limit(farm).most(_running(farm))
 
 
 def _running(farm: Farm) -> int:
     return sum(map(runs, farm.by_task.values()))
 
 
-def _limit(farm: Farm) -> confirm.EndLimit:
-    return farm.spec.confirm if farm.spec.confirm is not None else farm.end_limit
+def _limits(farm: Farm, parts: Iterable[str]) -> list[confirm.EndLimit]:
+    """What the files of these parts say; the daemon's, where none does."""
+    return farm_parts.limits(farm.spec, parts) or [farm.end_limit]
 
 
 def at_once(farm: Farm, keys: Collection[Key], strategy: Optional[Strategy], after: After) -> Collection[Key]:

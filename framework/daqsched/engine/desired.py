@@ -22,6 +22,7 @@ from daqsched.merge import Desired
 from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest
 from daqsched.task import Hold, Record
 
+_decode_parts = msgspec.msgpack.Decoder(dict[int, str]).decode
 _decode_holds = msgspec.msgpack.Decoder(list[tuple[Key, Hold]]).decode
 
 
@@ -85,6 +86,14 @@ def holds_restored(farm: Farm, saved: Optional[bytes]) -> None:
         )
 
 
+def parts_restored(farm: Farm, saved: Optional[bytes]) -> None:
+    """Of which part each revision was; what can't be read is for people alone, and told."""
+    try:
+        farm.parts = _decode_parts(saved) if saved is not None else {}
+    except msgspec.MsgspecError as error:
+        farm.troubles.append(f"of which part each revision was can't be read ({brief(str(error))}): forgotten")
+
+
 def _another_s(name: str, host: str, record: Record) -> str:
     """What in a record belongs to another instance; empty: nothing does."""
     if record.task is not None and not record.task.id.startswith(f"{name}@{host}."):
@@ -126,7 +135,7 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
             instance.record.failures, instance.record.due = 0, 0.0
         if instance.record.borrow is not None:
             return  # what runs by hand is left alone, and gives way when it has ended
-        instance.job, instance.digest, instance.reason = job, run, ""
+        instance.job, instance.part, instance.digest, instance.reason = job, job.part, run, ""
         instance.aside = farm.is_aside(job.name, host)
         instance.record.leaving = isinstance(job, ForwarderSpec) and job.forwarding.until_empty
         farm.set_behind(instance, 0)

@@ -34,6 +34,7 @@ from daqsched.engine.farm import (
     CONFIRM_S,
     HOLDS,
     PACES,
+    PARTS,
     ROLLOUT,
     SILENCE_S,
     Farm,
@@ -83,6 +84,7 @@ class Engine(Farm):
         desired.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
         rollout_steps.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
         desired.holds_restored(self, document(HOLDS))
+        desired.parts_restored(self, document(PARTS))
         paces = document(PACES)
         if paces is not None:
             try:

@@ -6,7 +6,7 @@ from typing import Literal, Mapping, Optional, Union
 
 import msgspec
 
-from daqsched.merge import Part
+from daqsched.merge import Scope
 from daqsched.preflight import Question
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.spec import Spec
@@ -112,11 +112,15 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     jobs: Optional[frozenset[str]] = None
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
     agreed: Optional[int] = None
+    #: Words that select jobs of other parts of the farm, which become the file's.
+    take: tuple[str, ...] = ()
+    #: The spec is the farm, and not the file of a part.
+    everyones: bool = False
 
     @property
-    def part(self) -> Part:
+    def scope(self) -> Scope:
         """What of the farm it is about."""
-        return Part(self.only, self.jobs)
+        return Scope(self.only, self.jobs, self.take, self.everyones)
 
 
 class RestartAsked(msgspec.Struct, frozen=True, tag=True):

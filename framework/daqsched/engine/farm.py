@@ -47,9 +47,12 @@ SILENCE_S = 5.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
-ROLLOUT, BATCHES, BEFORE, ASIDE, PACES, HOLDS = "rollout", "batches", "before", "aside", "paces", "holds"
+ROLLOUT, BATCHES, BEFORE, ASIDE = "rollout", "batches", "before", "aside"
+PACES, HOLDS, PARTS = "paces", "holds", "parts"
 #: So many instances that are not in the farm are remembered as stopped by hand.
 MOST_HOLDS = 10_000
+#: So many revisions are remembered as those of a part of the farm.
+MOST_OF_PARTS = 10_000
 
 #: The cause of what no event but a tick has led to.
 TIME = "time"
@@ -110,6 +113,8 @@ class Farm:
         self.aside: dict[str, Aside] = {}
         #: What was stopped by hand and is not in the farm now: it stays stopped when it comes back.
         self.holds: dict[Key, Hold] = {}
+        #: Of which part of the farm a revision was; one of none is not there.
+        self.parts: dict[int, str] = {}
         self.paces = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()
@@ -175,6 +180,13 @@ class Farm:
         if id(job) not in self._runs:
             self._runs[id(job)] = job, run_digests(job)
         return self._runs[id(job)][1]
+
+    def part_of(self, number: int, part: str) -> None:
+        """The revision of that number is of this part."""
+        self.parts[number] = part
+        while len(self.parts) > MOST_OF_PARTS:
+            del self.parts[next(iter(self.parts))]
+        self.out.append(commands.SaveDocument(PARTS))
 
     # ------------------------------------------------------------------ instances
 
@@ -361,6 +373,8 @@ class Farm:
             return encode(self.rolling.before) if self.rolling.before is not None and self.rolling.active else None
         if name == HOLDS:
             return encode([(key, hold) for key, hold in self.holds.items()]) if self.holds else None
+        if name == PARTS:
+            return encode(self.parts) if self.parts else None
         if name == PACES:
             return encode(self.paces.known)
         assert name == ASIDE, f"there is no document {name!r}"

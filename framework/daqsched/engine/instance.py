@@ -13,13 +13,15 @@ Key = tuple[str, str]
 class Instance:
     """One job on one host."""
 
-    __slots__ = ("after", "aside", "awaited", "digest", "ending", "job", "key", "reason", "record", "shown")
+    __slots__ = ("after", "aside", "awaited", "digest", "ending", "job", "key", "part", "reason", "record", "shown")
 
     def __init__(self, name: str, host: str, job: Optional[JobSpec], run: str, record: Record) -> None:
         #: What it is filed under everywhere: one tuple, because there are as many as tasks.
         self.key: Key = (name, host)
         #: None: not wanted any more, only its task has still to end.
         self.job = job
+        #: The part of the farm whose job it is, or was; None: nobody knows.
+        self.part: Optional[str] = None if job is None else job.part
         self.digest = run
         self.record = record
         #: Why the last offer was not enough.

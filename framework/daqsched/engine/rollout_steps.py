@@ -20,7 +20,7 @@ from daqsched.errors import Refused, UserError
 from daqsched.limits import brief, refusal
 from daqsched.merge import Desired, Merged, assembled, change_of
 from daqsched.rollout import MOST_FAILURES, Failure, Rollout, State, Strategy, check, depths, divide
-from daqsched.spec import JobSpec, Spec, decode, encode
+from daqsched.spec import FORWARDER, JobSpec, Spec, decode, encode
 from daqsched_executor.contract import Report, duration
 
 #: A guard that says no is asked again after so long; one that says nothing is asked again, too.
@@ -61,7 +61,7 @@ def restored(
         at = rolling.active.at
         older = revision(rolling.active.before) if was is None and rolling.active.before else None
         if older is not None:  # begun by a daemon that went back to a revision as a whole
-            names = [job.name for job in (*older.spec.jobs, *farm.spec.jobs)]
+            names = [FORWARDER, *(job.name for job in (*older.spec.jobs, *farm.spec.jobs))]
             was = Before(older.number, frozenset(names), encode(older.spec))
         rolling.before = was
         rolling.work_on(rolling.batches[at] if 0 <= at < len(rolling.batches) else ())
@@ -96,7 +96,9 @@ def saved(farm: Farm, old: Spec, change: Merged) -> Optional[Before]:
         job, others = assembled(main, there)
         jobs += [] if job is None else [job]
         variants += others
-    spec = Spec(jobs=tuple(jobs), variants=tuple(variants), logging=old.logging, rollout=old.rollout, source=old.source)
+    spec = msgspec.structs.replace(old, jobs=tuple(jobs), variants=tuple(variants))
+    if (old.logging, old.logging_part) != (change.spec.logging, change.spec.logging_part):
+        differ.append(FORWARDER)
     return Before(farm.revision.number, frozenset(differ), encode(spec))
 
 
@@ -178,7 +180,7 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
         before, now_in_force = farm.rolling.before, farm.revision
         assert before is not None and now_in_force is not None, "looked at above"
         back = _back(rollout, before, event.user, by)
-        to_be = change_of(now_in_force.spec, back.spec, back.part, farm.hosts_of, farm.behind())
+        to_be = change_of(now_in_force.spec, back.spec, back.scope, farm.hosts_of, farm.behind())
         confirm_ends(farm, event.agreed, *endings(farm, to_be, back.strategy))
         roll_back(farm, event.user, by, now)
     farm.rolling.touched = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from daqsched import farm_parts
 from daqsched.confirm import check as check_end_limit
 from daqsched.errors import JobError
 from daqsched.hosts import count, expand
@@ -23,12 +24,20 @@ def check(spec: Spec) -> None:
     beyond = refusal(spec.source)
     if beyond is not None:
         raise JobError(f"source: {beyond[1]}", "source")
+    wrong = farm_parts.mistake(spec.part) if spec.part else ""
+    if wrong:
+        raise JobError(f"farm: {wrong}", "farm")
     seen = set()
     for job in spec.jobs:
         try:
             check_job(job)
         except JobError as error:
             raise JobError(f"job {shown(job.name)}: {error.field}: {error}", error.field) from error
+        if spec.part and job.part not in ("", spec.part):
+            raise JobError(
+                f"job {shown(job.name)} is of {farm_parts.words(job.part)}, and the file of {farm_parts.words(spec.part)}",
+                "farm",
+            )
         if job.name in seen:
             raise JobError(f"two jobs are named {job.name!r}: names must differ", "name")
         seen.add(job.name)

@@ -17,6 +17,7 @@ from typing import Any, Optional
 import msgspec
 
 import daqsched
+from daqsched import farm_parts
 from daqsched.errors import JobError, JobFileError
 from daqsched.jobfile.conflicts import conflicts
 from daqsched.jobfile.convert import MODULE
@@ -35,8 +36,8 @@ def load(path: str | Path, given: Optional[Mapping[str, str]] = None) -> Spec:
     """Evaluate the file and return what it asks for; raises `JobFileError` with file, line and a sentence for each mistake.
 
     The file is a Python module that assigns ``jobs = [Job(...), ...]`` and may assign ``logging = Logging(...)``,
-    ``rollout = Rollout(...)`` and ``confirm = Confirm(...)``. Modules beside it can be imported. ``given`` binds its
-    variables (`daqsched.variable`).
+    ``rollout = Rollout(...)``, ``confirm = Confirm(...)`` and ``farm = "NAME"``, the part of the farm that it is. Modules
+    beside it can be imported. ``given`` binds its variables (`daqsched.variable`).
     """
     path = Path(path)
     bindings = Bindings(dict(given or {}))
@@ -221,6 +222,9 @@ def _spec(module: ModuleType, path: Path, tree: ast.Module) -> Spec:
         found.append(_of_logging(error, path, tree, line))
     else:
         found += [_of_logging(error, path, tree, line) for error in logging_mistakes(logging_spec)]
+    wrong = farm_parts.mistake(module.farm) if hasattr(module, "farm") else ""
+    if wrong:
+        found.append(JobFileError(str(path), _line_of_name(tree, "farm"), f"farm: {wrong}"))
     words: dict[str, Any] = {}
     for name, kind in (("rollout", Rollout), ("confirm", Confirm)):
         try:
@@ -229,7 +233,9 @@ def _spec(module: ModuleType, path: Path, tree: ast.Module) -> Spec:
             found.append(error)
     if found:
         raise _all_of(found)
-    return Spec(jobs=tuple(job.spec for job in jobs), logging=logging_spec, source=str(path), **words)
+    part = getattr(module, "farm", "")
+    jobs = tuple(job.spec for job in jobs)
+    return Spec(jobs=jobs, logging=logging_spec, part=part, source=str(path), **words)
 
 
 def _word(module: ModuleType, path: Path, tree: ast.Module, name: str, kind: type[Any]) -> Any:

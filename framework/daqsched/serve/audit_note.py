@@ -73,6 +73,8 @@ def _asked(body: Any) -> dict[str, Any]:
         value = getattr(body, field)
         if value and field not in LEFT_OUT:
             found[NAMES.get(field, field)] = digest(value) if isinstance(value, Spec) else value
+        if isinstance(value, Spec) and value.part:
+            found["part"] = value.part
     return found
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Hashable, Sequence
+from itertools import islice
 from typing import Any, Callable, Optional
 
 import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
+from daqsched import farm_parts
 from daqsched.engine import events
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.errors import JobError, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
-from daqsched.merge import Merged, Part, change_of
+from daqsched.merge import Merged, Scope, change_of
 from daqsched.mesos.agents import Agents
 from daqsched.protocol import (
     API,
@@ -34,7 +36,7 @@ from daqsched.rollout import check as check_strategy
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, answering, caller_of, user_of, whose
 from daqsched.serve.planning import Deadline, Planning, Turns
-from daqsched.serve.request_body import body_of, count_of
+from daqsched.serve.request_body import body_of, count_of, part_of
 from daqsched.spec import Spec, digest
 from daqsched.views.estimate import placed, started, starting, with_times
 from daqsched.views.plan import Plan, plan
@@ -82,7 +84,8 @@ class Changes:
         body = await body_of(request, PlanRequest)
         check_way(body.strategy)
         deadline = Deadline()
-        found, known, spec = await self._plan(whose(request), body.spec, body.only, body.strategy, deadline)
+        scope = Scope(tuple(body.only), take=tuple(body.take))
+        found, known, spec = await self._plan(whose(request), body.spec, scope, body.strategy, deadline)
         if not found.changes:
             return found
         return await self._with_placement(whose(request), found, known, spec, deadline)
@@ -91,7 +94,7 @@ class Changes:
         self,
         caller: Hashable,
         spec: Spec,
-        only: list[str],
+        scope: Scope,
         strategy: Optional[Strategy],
         until: Optional[Deadline] = None,
         at_once: bool = False,
@@ -109,15 +112,17 @@ class Changes:
 
         def compared(deadline: Deadline) -> tuple[Plan, Spec]:
             check(spec)
-            part = Part(tuple(only))
-            change = change_of(known.applied, spec, part, known.hosts_of, known.behind, deadline.within)
-            if part.is_part:
+            change = change_of(known.applied, spec, scope, known.hosts_of, known.behind, deadline.within)
+            if not change.everything:
                 check(change.spec)
             complete = self._complete(change.spec)
             found = plan(known.spec, complete, known.hosts_of, known.behind, change.jobs)
             # the digests are those of the crews' own files, not of what the framework adds to them
             found = msgspec.structs.replace(found, digest=digest(change.spec), base=known.base)
-            return msgspec.structs.replace(found, rollout=_of_rollout(known, change, part, way)), complete
+            found = msgspec.structs.replace(
+                found, parts=farm_parts.others(known.applied, spec, change.spec) if not scope.everyones else ""
+            )
+            return msgspec.structs.replace(found, rollout=_of_rollout(known, change, way)), complete
 
         def timed(deadline: Deadline) -> Plan:
             return with_times(known, found, complete, way)
@@ -159,7 +164,6 @@ class Changes:
             return await self._apply_to(body, request)
 
     async def _apply_to(self, body: ApplyRequest, request: Request) -> Applied:
-        found, _, _ = await self._plan(whose(request), body.spec, body.only, body.strategy, at_once=True)
         event = events.JobsApplied(
             body.spec,
             user_of(request),
@@ -169,7 +173,9 @@ class Changes:
             body.if_unchanged,
             body.allow_empty,
             agreed=body.stops,
+            take=tuple(body.take),
         )
+        found, _, _ = await self._plan(whose(request), body.spec, event.scope, body.strategy, at_once=True)
         return await self._apply(found, event)
 
     async def _apply(self, found: Plan, event: events.JobsApplied) -> Applied:
@@ -178,33 +184,52 @@ class Changes:
         return Applied(found, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest)
 
     async def rollback(self, request: Request) -> Applied:
-        """A revision's spec, applied anew."""
+        """What a revision said of a part, or of all parts, applied anew."""
         body = await body_of(request, RollbackRequest)
         check_way(body.strategy)
         old = await self._revision(body.revision)
-        message = f"rollback to revision {old.number}{': ' + body.message if body.message else ''}"
+        there = await self._ask(lambda engine, now: farm_parts.named(engine.spec))
+        spec = _to_roll_back(old, there, body)
+        what = (
+            f"rollback of {farm_parts.words(spec.part)} to revision"
+            if body.part is not None
+            else "rollback to revision"
+        )
+        message = f"{what} {old.number}{': ' + body.message if body.message else ''}"
         deadline = Deadline()
         async with self._turns.of(whose(request)):
             deadline.look()
-            found, _, _ = await self._plan(whose(request), old.spec, [], body.strategy, at_once=True)
             event = events.JobsApplied(
-                old.spec, user_of(request), message, body.strategy, allow_empty=True, agreed=body.stops
+                spec,
+                user_of(request),
+                message,
+                body.strategy,
+                allow_empty=True,
+                agreed=body.stops,
+                everyones=body.everyones,
             )
+            found, _, _ = await self._plan(whose(request), spec, event.scope, body.strategy, at_once=True)
             return await self._apply(found, event)
 
     # ------------------------------------------------------------------ revisions
 
     async def history(self, request: Request) -> HistoryAnswer:
         most = count_of(request, "most", 20, MOST_REVISIONS)
-        found = await self._ask(lambda engine, now: self._daemon.history(most))
-        return HistoryAnswer([_head(one) for one in found])
+        part = part_of(request)
+
+        def look(engine: Engine, now: float) -> list[RevisionHead]:
+            heads = (_head(one, engine) for one in self._daemon.history(most if part is None else MOST_REVISIONS))
+            return list(islice((one for one in heads if part in (None, one.part)), most))
+
+        return HistoryAnswer(await self._ask(look))
 
     async def revision(self, request: Request) -> RevisionAnswer:
         number = request.path_params["number"]
         if not number.isdecimal() or len(number) > 15:
             raise UserError("there is no such revision: `daqsched history` lists them")
         found = await self._revision(int(number))
-        return RevisionAnswer(_head(found), found.spec if self._may_see(caller_of(request)) else veiled(found.spec))
+        head = await self._ask(lambda engine, now: _head(found, engine))
+        return RevisionAnswer(head, found.spec if self._may_see(caller_of(request)) else veiled(found.spec))
 
     async def _revision(self, number: int) -> Revision:
         found: Optional[Revision] = await self._ask(
@@ -215,12 +240,26 @@ class Changes:
         return found
 
 
-def _of_rollout(known: Snapshot, change: Merged, part: Part, way: Optional[Strategy]) -> str:
+def _to_roll_back(old: Revision, there: Sequence[str], body: RollbackRequest) -> Spec:
+    """What is to be applied. Nobody goes back with what is another team's without saying so."""
+    if body.everyones:
+        return old.spec
+    if body.part is None:
+        known = sorted({*there, *farm_parts.named(old.spec)})
+        if known:
+            raise UserError(
+                f"the farm has parts ({', '.join(known)}): say which goes back with --part NAME, that without a name with "
+                f"--part {farm_parts.NO_PART}, or all of them with --all"
+            )
+    return farm_parts.of_part(old.spec, farm_parts.read(body.part) if body.part is not None else "")
+
+
+def _of_rollout(known: Snapshot, change: Merged, way: Optional[Strategy]) -> str:
     rollout = known.rollout
     if rollout is None:
         return ""
     whose = f"rollout {rollout.number} of {rollout.user} ({rollout.state}, batch {rollout.at + 1} of {rollout.batches})"
-    if not part.is_part:
+    if change.takes_over(known.rolling):
         return f"this ends {whose}"
     why_not = in_the_way(rollout, known.rolling, change.jobs, way if way is not None and way.batches else None)
     return f"this would be refused: {why_not}" if why_not else f"{whose} goes on as it is"
@@ -235,5 +274,6 @@ def check_way(strategy: Optional[Strategy]) -> None:
             raise UserError(f"strategy.{error.field}: {error}") from error
 
 
-def _head(revision: Revision) -> RevisionHead:
-    return RevisionHead(revision.number, revision.digest, revision.user, revision.time, revision.message)
+def _head(revision: Revision, engine: Engine) -> RevisionHead:
+    part = engine.parts.get(revision.number, "")
+    return RevisionHead(revision.number, revision.digest, revision.user, revision.time, revision.message, part)

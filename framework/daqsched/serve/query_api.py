@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
-from daqsched.errors import Refused
+from daqsched.errors import Refused, UserError
 from daqsched.protocol import API, IncidentsAnswer, ProgressAnswer, StatusAnswer, StoriesAnswer, WhyAnswer
 from daqsched.select import selection
 from daqsched.serve.audit import Audit
@@ -26,7 +26,7 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answering, whose
 from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
-from daqsched.serve.request_body import count_of, number_of, which_of, words_of
+from daqsched.serve.request_body import count_of, number_of, part_of, which_of, words_of
 from daqsched.views.status import ORDER, Tally, all_keys, rows, unauthenticated
 from daqsched.views.why import stories, told, troubled
 
@@ -69,7 +69,9 @@ class Queries:
         ]
 
     async def status(self, request: Request) -> Response:
-        words, then = words_of(request), number_of(request, "at", 0.0)
+        words, part, then = words_of(request), part_of(request), number_of(request, "at", 0.0)
+        if then and part is not None:
+            raise UserError("what was of which part then is not kept: --at goes without --part")
         if then:
             return await self._status_at(words, then)
 
@@ -88,7 +90,7 @@ class Queries:
                 held=self._daemon.held,
                 audit=self.audit.trouble if self.audit is not None else "",
             )
-            return answer, all_keys(engine)
+            return answer, all_keys(engine, part)
 
         async with self._turns.of(whose(request)):
             answer, keys = await self._ask(head)
@@ -118,11 +120,11 @@ class Queries:
 
     async def progress(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
-        revision = which_of(request, "revision")
+        revision, part = which_of(request, "revision"), part_of(request)
         await self._news(request)
 
         def head(engine: Engine, now: float) -> tuple[int, bool, str, float, Sequence[Key]]:
-            return engine.version, engine.connected, engine.master, now, all_keys(engine)
+            return engine.version, engine.connected, engine.master, now, all_keys(engine, part)
 
         async with self._turns.of(whose(request)):
             version, connected, master, now, keys = await self._ask(head)

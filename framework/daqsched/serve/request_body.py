@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
+from typing import Any, Optional, TypeVar
 
 from starlette.requests import Request
 
+from daqsched import farm_parts
 from daqsched.errors import UserError
 from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, number, shown
 from daqsched.serve.body import holds_spec, read
@@ -42,6 +43,13 @@ def words_of(request: Request) -> list[str]:
     """The words of ``select``."""
     _bounded(request)
     return request.query_params.getlist("select")
+
+
+def part_of(request: Request) -> Optional[str]:
+    """The part of the farm that ``part`` names; None: it is not given."""
+    _bounded(request)
+    word = request.query_params.get("part")
+    return None if word is None else farm_parts.read(word)
 
 
 def number_of(request: Request, name: str, default: float) -> float:

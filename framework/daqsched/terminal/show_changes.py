@@ -48,8 +48,12 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
             table.add_row("", text(f"  {why}", style="dim", overflow="fold"), "", "")
     more = len(plan.changes) - MOST_CHANGES
     rest = [text(f"   ... and {more} more; --json has them all")] if more > 0 else []
-    ends = [text(f"{plan.rollout[0].upper()}{plan.rollout[1:]}.", style="yellow")] if plan.rollout and not done else []
-    return Group(table, *rest, text(counts_line(plan)), *ends, *([] if done else _expected(plan)))
+    said = (
+        []
+        if done
+        else [text(f"{one[0].upper()}{one[1:]}.", style="yellow") for one in (plan.parts, plan.rollout) if one]
+    )
+    return Group(table, *rest, text(counts_line(plan)), *said, *([] if done else _expected(plan)))
 
 
 def verdict_line(applied: Applied) -> str:
@@ -208,11 +212,12 @@ def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
     if not revisions:
         return text("Nothing has been applied yet: `daqsched apply jobs.py` does.")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("REVISION", "APPLIED", "BY", "DIGEST", "WHY"):
+    parts = any(one.part for one in revisions)
+    for name in ("REVISION", "APPLIED", "BY", *(["PART"] if parts else []), "DIGEST", "WHY"):
         table.add_column(name, justify="right" if name == "REVISION" else "left", no_wrap=name != "WHY")
     for one in revisions:
         applied = clock(one.time)
-        table.add_row(str(one.number), applied, one.user, one.digest, one.message)
+        table.add_row(str(one.number), applied, one.user, *([one.part] if parts else []), one.digest, one.message)
     return table
 
 

@@ -50,6 +50,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     takes_s: float = -1.0
     #: What becomes of a rollout that is under way, as a sentence; empty: none is.
     rollout: str = ""
+    #: What becomes of the jobs of other parts of the farm, as a sentence; empty: there are none.
+    parts: str = ""
 
     @property
     def instances(self) -> dict[str, int]:

@@ -35,6 +35,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     outdated: bool = False
     #: The revision whose job it still has, until a rollout or an apply reaches it; 0: the one in force.
     behind: int = 0
+    #: The part of the farm whose job it is, or was; empty: that without a name.
+    part: str = ""
     #: What its executor says; where there is none any more, what the last one said.
     report: Optional[Report] = None
 
@@ -56,9 +58,13 @@ class Progress(msgspec.Struct, frozen=True):
 ORDER: tuple[Shown, ...] = get_args(Shown)
 
 
-def all_keys(engine: Engine) -> tuple[Key, ...]:
-    """All that has a row: the instances, and without a host the jobs that have found no machine yet."""
-    return (*engine.instances, *((job.name, "") for job in engine.unplaced()))
+def all_keys(engine: Engine, part: Optional[str] = None) -> tuple[Key, ...]:
+    """All that has a row: the instances, and without a host the jobs that have found no machine yet; of this part of the farm."""
+    if part is None:
+        return (*engine.instances, *((job.name, "") for job in engine.unplaced()))
+    # whose that was which is not wanted any more, a new daemon does not know: it is shown to each
+    mine = (key for key, one in engine.instances.items() if one.part in (part, None))
+    return (*mine, *((job.name, "") for job in engine.unplaced() if job.part == part))
 
 
 def rows(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Row]:
@@ -72,7 +78,7 @@ def rows(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Row]:
             job = unplaced[key[0]]
             wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
             why = no_master(engine) or f"no machine has {wants} yet; it starts when one does"
-            yield Row(job.name, "", "WAITING", why, release=job.release)
+            yield Row(job.name, "", "WAITING", why, release=job.release, part=job.part)
 
 
 def unauthenticated(rows: Iterable[Row]) -> set[str]:
@@ -132,6 +138,7 @@ def row_of(engine: Engine, instance: Instance, now: float) -> Row:
         wanted=instance.job is not None and instance.record.hold is None and not instance.aside,
         behind=instance.record.behind,
         outdated=task is not None and task.digest != instance.digest,
+        part=instance.part or "",
         report=report,
     )
 
