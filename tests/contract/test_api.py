@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import socket
 import stat
@@ -13,8 +14,10 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from builders import job, offer
+from daqsched.cli import main
 from daqsched.client import Client
 from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
@@ -519,3 +522,58 @@ def test_whoever_waits_for_a_revision_is_told_what_took_its_place_and_nobody_els
         Spec(jobs=(job(hosts="hlt[01-02]", release="r4"), job("other"), job("third"))), strategy=strategy
     )
     assert [serve.client.rollout(number).rollout.number for number in (0, 1, 2)] == [2, 1, 2]  # type: ignore[union-attr]
+
+
+def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the typed word to the daemon and back; what is of another part is nobody's mistake to make."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("daqsched.client.Client", lambda path: serve.client)  # each would be left open
+    files = {}
+    for name, text in {
+        "hlt": 'farm = "hlt"\njobs = [Job("filter", "/bin/f {version}", hosts="h[1-2]", version=version)]',
+        "trk": 'jobs = [Job("tracker", "/bin/t", hosts="h[1-2]")]',
+        "old": 'jobs = [Job("old", "/bin/o", hosts="h1")]',
+        "both": 'jobs = [Job("tracker", "/bin/t", hosts="h[1-2]"), Job("filter", "/bin/f", hosts="h1")]',
+    }.items():
+        files[name] = tmp_path / f"{name}.py"
+        files[name].write_text(f'from daqsched import Job, variable\nversion = variable("version", "r1")\n{text}\n')
+
+    def run(*words: object, status: int = 0) -> str:
+        done = CliRunner().invoke(main, ["--socket", str(serve.path), *map(str, words)], terminal_width=200)
+        assert done.exit_code == status, done.output
+        return done.output
+
+    assert "part hlt, 1 jobs" in run("validate", files["hlt"])
+    assert json.loads(run("validate", files["trk"], "--part", "trk", "--json"))["part"] == "trk"
+    assert "is not a valid name for a part" in run("validate", files["trk"], "--part", "a b", status=2)
+    assert "the file says farm = 'hlt'" in run("validate", files["hlt"], "--part", "trk", status=2)
+    for words in ((files["old"],), (files["trk"], "--part", "trk"), (files["hlt"],)):
+        run("apply", *words, "--no-wait")
+    run("apply", files["hlt"], "--set", "version=r2", "--no-wait")
+    said = run("plan", files["both"], "--part", "trk", status=2)
+    assert "filter is of part hlt, not of part trk" in said and "--take filter" in said
+    said = run("plan", files["both"], "--part", "trk", "--take", "filter", status=6)
+    assert "This is part trk; filter comes from part hlt; the jobs of others stay as they are: 1 in the part" in said
+    heads = json.loads(run("history", "--json"))
+    assert [(one["number"], one["part"]) for one in heads] == [(4, "hlt"), (3, "hlt"), (2, "trk"), (1, "")]
+    assert "PART" in run("history") and [
+        one["number"] for one in json.loads(run("history", "--part", "hlt", "--json"))
+    ] == [4, 3]
+    rows = json.loads(run("status", "--part", "hlt", "--json"))["rows"]
+    assert {(row["job"], row["part"], row["release"]) for row in rows} == {("filter", "hlt", "r2")}
+    assert [row["job"] for row in json.loads(run("status", "--part", "-", "--json"))["rows"]] == ["old"]
+    assert "part nobody has no such job" in run("status", "--part", "nobody", status=2)
+    assert "--at goes without --part" in run("status", "--part", "hlt", "--at", "1m", status=2)
+    assert (
+        run("diff", files["hlt"], status=6).startswith("~  filter")
+        and run("diff", files["old"]) == "Nothing changes.\n"
+    )
+    assert run("diff", "2", "4", "--part", "trk") == "Nothing changes.\n"
+    assert [line for line in run("show", "4", "--part", "trk").splitlines() if not line.startswith(" ")] == ["tracker"]
+    assert "the farm has parts (hlt, trk): say which goes back with --part NAME" in run("rollback", "3", status=2)
+    assert "--all goes without --part" in run("rollback", "3", "--all", "--part", "hlt", status=2)
+    run("apply", files["old"], "--set", "version=r9", "--no-wait")
+    run("rollback", "3", "--part", "hlt", "--no-wait")
+    assert "rollback of part hlt to revision 3" in run("history") and run("diff", "3", "0") == "Nothing changes.\n"
+    run("rollback", "1", "--all", "--no-wait")
+    assert [row["job"] for row in json.loads(run("status", "--json"))["rows"]] == ["old"]

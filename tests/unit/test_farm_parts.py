@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from builders import World, job, rows, turn
 from daqsched import farm_parts
+from daqsched.confirm import EndLimit, NotConfirmed
 from daqsched.engine import events
 from daqsched.errors import DaqschedError, JobError, Refused, UserError
 from daqsched.farm_parts import labelled, of_part
@@ -158,7 +159,9 @@ def test_one_farm_has_one_answer_to_where_lines_go() -> None:
 
 def test_each_part_goes_over_the_farm_in_its_own_way() -> None:
     """That of a part which is gone is forgotten."""
-    farm = after(Spec(jobs=(job("a"),), rollout=PAUSED), file("hlt", job("h"), rollout=ONE_BY_ONE))
+    few = EndLimit(programs=1)
+    farm = after(Spec(jobs=(job("a"),), rollout=PAUSED), file("hlt", job("h"), rollout=ONE_BY_ONE, confirm=few))
+    assert farm_parts.limits(farm, ["", "hlt"]) == [few] and not farm_parts.limits(farm, [""])
     assert (of_part(farm, "").rollout, of_part(farm, "hlt").rollout) == (PAUSED, ONE_BY_ONE)
     farm = after(farm, file("", job("a")))
     assert (of_part(farm, "").rollout, of_part(farm, "hlt").rollout) == (None, ONE_BY_ONE)
@@ -282,6 +285,17 @@ def test_whose_a_row_is(restart: bool) -> None:
         seen = sorted({name for name, _ in all_keys(world.engine, part)})
         assert seen == (sees or (["filter"] if restart else [])), part
     assert len(all_keys(world.engine)) == 6
+
+
+def test_how_much_ends_unasked_is_said_by_the_part_whose_programs_end() -> None:
+    """Of several parts the least; the daemon's word counts where no file says anything."""
+    world = farm_of_two()
+    few = EndLimit(programs=1)
+    world.say(events.JobsApplied(file("hlt", job("filter", "hlt[01-03]", release="r1"), confirm=few), "team hlt"))
+    hosts = ("hlt01", "hlt02", "hlt03")
+    for names, ends in ((("tracker",), True), (("filter", "tracker"), False), (("filter",), False)):
+        world.say(events.Held(tuple((name, host) for name in names for host in hosts), "alice"))
+        assert isinstance(world.verdict, NotConfirmed) is not ends, names
 
 
 def test_an_empty_file_of_a_part_must_be_meant() -> None:

@@ -17,7 +17,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.merge import Merged, change_of
 from daqsched.rollout import Strategy, in_the_way
-from daqsched.spec import EMPTY, JobSpec, digest
+from daqsched.spec import EMPTY, JobSpec, Spec, digest
 
 
 def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
