@@ -76,6 +76,12 @@ def _bug(sentence: str) -> None:
     raise AssertionError(sentence)
 
 
+def _complete(spec: Spec) -> Spec:
+    """As the framework does, which adds the forwarder behind all jobs: it goes where they go."""
+    jobs = sorted(spec.jobs, key=lambda one: one.name == FORWARDER)
+    return spec if jobs == list(spec.jobs) else replace(spec, jobs=tuple(jobs))
+
+
 class Disk:
     """What a `Store` keeps, as values: everything goes through the encoding that the store uses."""
 
@@ -106,7 +112,7 @@ class Disk:
 
     def engine(self, new_id: Callable[[], str]) -> Engine:
         """A new daemon's engine, begun from what is here."""
-        made = Engine(new_id, illegal=_bug)
+        made = Engine(new_id, _complete, illegal=_bug)
         records = [(key, convert(raw, Record)) for key, raw in self.records.items()]
         made.restore(self.framework_id, self.revision, records, self.documents.get)
         return made
