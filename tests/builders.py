@@ -154,6 +154,8 @@ class World:
         self.changes: list[Changed] = []
         #: By how much the clock was set back in all.
         self.set_back = self._said_at = 0.0
+        #: Those that somebody lets start beside what they replace, until they are launched.
+        self.anyway: set[tuple[str, str]] = set()
         #: What the engine answered last.
         self.verdict: Verdict = Accepted()
 
@@ -164,6 +166,8 @@ class World:
         """Let the engine handle the event, then the world its commands; returns them."""
         if isinstance(event, events.TaskReported):
             (self.running.add if event.state == "TASK_RUNNING" else self.running.discard)(event.task_id)
+        if isinstance(event, events.Released) and event.anyway:
+            self.anyway.update(event.keys)
         before = self._all()
         run = {one.key: one.task.id for one in self.engine.instances.values() if confirming.runs(one)}
         parts = {one.key: one.part or "" for one in self.engine.instances.values()}
@@ -348,9 +352,22 @@ class World:
         assert len(way) <= bears, f"{len(way)} starts at once on {agent_id}, which bears {bears}: {way}"
 
     def check_after(self, payload: Payload) -> None:
-        """What the job comes after is up: on the same host where it is there, too, else everywhere."""
+        """What the job comes after is up: on the same host where it is there, too, else everywhere; what it replaces has ended."""
         job = self.engine.instances[payload.job, payload.host].job
         assert job is not None, f"{payload.instance} is launched and not wanted"
+        for one in self.engine.instances.values() if (payload.job, payload.host) not in self.anyway else ():
+            if one.job is None and (one.name in job.replaces or payload.job in one.record.replaced):
+                elsewhere = one.host != payload.host and (payload.job, one.host) in self.engine.instances
+                assert (
+                    elsewhere
+                    and self.engine.instances[payload.job, one.host].job is not None
+                    or one.key
+                    == (
+                        payload.job,
+                        payload.host,
+                    )
+                ), f"{payload.instance} is launched, and {one} has not ended"
+        self.anyway.discard((payload.job, payload.host))
         by_hand = self.engine.instances[payload.job, payload.host].record.borrow is not None
         assert payload.host not in self.engine.aside or payload.job == FORWARDER or by_hand, f"{payload.host} is aside"
         for name in job.after:

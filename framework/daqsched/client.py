@@ -135,8 +135,11 @@ class Client:
     def stop(self, select: Sequence[str], message: str = "", stops: Optional[int] = None) -> protocol.Selected:
         return self._post("/stop", protocol.SelectRequest(list(select), message, stops=stops), protocol.Selected)
 
-    def start(self, select: Sequence[str], message: str = "", everyones: bool = False) -> protocol.Selected:
-        return self._post("/start", protocol.SelectRequest(list(select), message, everyones), protocol.Selected)
+    def start(
+        self, select: Sequence[str], message: str = "", everyones: bool = False, anyway: bool = False
+    ) -> protocol.Selected:
+        body = protocol.SelectRequest(list(select), message, everyones, anyway)
+        return self._post("/start", body, protocol.Selected)
 
     def order(
         self, select: Sequence[str], kind: str, name: str = "", until: float = 0.0, message: str = "", id: str = ""

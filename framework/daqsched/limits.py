@@ -110,6 +110,7 @@ TEXTS = {
     "actions": ARGUMENT,
     "before": ARGUMENT,
     "after": ARGUMENT,
+    "replaces": ARGUMENT,
     "env": ARGUMENT,
     "message": MESSAGE,
     "release": VERSION,
@@ -123,6 +124,7 @@ ENTRIES = {
     "actions": WORDS,
     "before": WORDS,
     "after": WORDS,
+    "replaces": WORDS,
     "checks": CHECKS,
     "ports": PORTS,
     "jobs": JOBS,
@@ -130,6 +132,7 @@ ENTRIES = {
     "pieces": PIECES,
     "select": SELECTION,
     "only": SELECTION,
+    "take": SELECTION,
 }
 NUMBERS = {
     "cpus": CORES,

@@ -186,6 +186,8 @@ class SelectRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     message: str = ""
     #: Of a start: also what others have stopped.
     everyones: bool = False
+    #: Of a start: without waiting for the end of what they replace.
+    anyway: bool = False
     #: As of `ApplyRequest`.
     stops: Optional[int] = None
 

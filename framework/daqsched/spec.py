@@ -117,13 +117,16 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     output: str = PIPE
     #: `Payload.console`.
     console: bool = False
+    #: Jobs that it takes the place of: it starts once these have ended. Its own name: what it was on other hosts. Changing it
+    #: restarts nothing.
+    replaces: tuple[str, ...] = ()
     #: Whose it is of those who share the farm, see `Spec.part`; `merge` sets it. Changing it restarts nothing.
     part: str = ""
 
 
 #: Fields of a `JobSpec` that neither a running program nor its executor can see: a change in them restarts nothing.
 #: Of `restart` that is ``give_up``, too.
-SILENT_FIELDS = frozenset({"hosts", "attributes", "owner", "critical", "after", "part"})
+SILENT_FIELDS = frozenset({"hosts", "attributes", "owner", "critical", "after", "part", "replaces"})
 
 
 class ForwarderSpec(JobSpec, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

@@ -118,6 +118,10 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     #: By check, the order that makes it rest: told again to an executor that does not know it.
     #: None: no check rests; most instances have none, and there are as many as tasks.
     snoozes: Optional[Mapping[str, OperatorCommand]] = None
+    #: Somebody said that its next start need not wait for the end of what it replaces.
+    regardless: bool = False
+    #: Of what is not wanted any more: what it had replaced, which waits for its end where it comes back.
+    replaced: tuple[str, ...] = ()
     #: The revision whose job it still has, while a rollout has not reached it or an apply left it out; 0: the one in force.
     behind: int = 0
     #: The spec names it, and an apply of a part of the farm left it out: it is not wanted yet.

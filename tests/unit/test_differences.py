@@ -64,6 +64,7 @@ CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
     ({}, {"console": True}, ("console False -> True",), "restart"),
     ({}, {"logs": False}, ("logs True -> False",), "restart"),
     ({}, {"part": "hlt"}, ("part none -> hlt",), "silent"),
+    ({}, {"replaces": "b"}, ("replaces none -> b",), "silent"),
     ({}, {"after": ["b", "c"]}, ("after none -> b c",), "silent"),
     ({}, {"owner": "bob"}, ("owner none -> bob",), "silent"),
     ({}, {"critical": False}, ("critical True -> False",), "silent"),

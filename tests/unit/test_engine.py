@@ -540,10 +540,13 @@ class RandomFarm(RuleBasedStateMachine):
             job("d", hosts="", attributes={"rack": "r1"}, ports={"any": 0}, after=("a",)),
             job("e", "h[2-3]", attributes={"rack": "r1"}, restart=Restart(give_up=2), ports={"x": 0, "y": 0}),
             ForwarderSpec(name=FORWARDER, argv=("x",), hosts=("h[1-2]",)),
+            # c by another name, and elsewhere than it was
+            job("f", "h[2-3]", replaces=("c", "f")),
+            job("f", "h1", replaces=("c", "f", "b")),
         ]
 
     @rule(
-        chosen=st.sets(st.integers(0, 5)),
+        chosen=st.sets(st.integers(0, 7)).filter(lambda found: not found >= {6, 7}),
         release=st.sampled_from(["", "r1", "r2"]),
         rack=st.sampled_from(["r1", "r1", "r2"]),
         strategy=st.sampled_from(STRATEGIES),
@@ -618,7 +621,7 @@ class RandomFarm(RuleBasedStateMachine):
         """Somebody has a say in the rollout that may be under way."""
         self.world.say(events.RolloutSteered(what, "carol", agreed=agreed))  # type: ignore[arg-type]
 
-    @rule(names=st.sets(st.sampled_from("abcde")), strategy=st.sampled_from(STRATEGIES), agreed=AGREED)
+    @rule(names=st.sets(st.sampled_from("abcdef")), strategy=st.sampled_from(STRATEGIES), agreed=AGREED)
     def restarts(self, names: set[str], strategy: Optional[Strategy], agreed: Optional[int]) -> None:
         """The same programs anew, host by host."""
         keys = tuple(key for key in self.world.engine.instances if key[0] in names)
@@ -632,7 +635,7 @@ class RandomFarm(RuleBasedStateMachine):
             one = asked[0 if late else -1]
             self.world.say(events.GuardAnswered(one.rollout, one.batch, yes, "" if yes else "run 1234"))  # type: ignore[attr-defined]
 
-    @rule(name=st.sampled_from("abcde"), host=st.sampled_from(["h1", "h2", "h3"]), end=st.booleans())
+    @rule(name=st.sampled_from("abcdef"), host=st.sampled_from(["h1", "h2", "h3"]), end=st.booleans())
     def borrows(self, name: str, host: str, end: bool) -> None:
         """Somebody tries something by hand on a machine that is set aside."""
         begin = events.Borrowed(name, host, "fred", ("/bin/try",))
@@ -682,17 +685,18 @@ class RandomFarm(RuleBasedStateMachine):
             self.world.say(events.TaskReported(gone[which % len(gone)], "agent-x", "TASK_FAILED", uuid="u"))
 
     @rule(
-        names=st.sets(st.sampled_from([*"abcde", FORWARDER]), min_size=1),
+        names=st.sets(st.sampled_from([*"abcdef", FORWARDER]), min_size=1),
         host=st.sampled_from(["h1", "h2", "h3"]),
         hold=st.booleans(),
         user=st.sampled_from(["bob", "judy"]),
         everyones=st.booleans(),
+        anyway=st.booleans(),
     )
-    def by_hand(self, names: set[str], host: str, hold: bool, user: str, everyones: bool) -> None:
+    def by_hand(self, names: set[str], host: str, hold: bool, user: str, everyones: bool, anyway: bool) -> None:
         """Two people stop and start; what one has stopped the other neither takes over nor lifts, unless that is said."""
         keys = tuple((name, host) for name in sorted(names))
         others = {key: one for key, one in self._holds().items() if one.user != user}
-        self.world.say(events.Held(keys, user) if hold else events.Released(keys, user, everyones))
+        self.world.say(events.Held(keys, user) if hold else events.Released(keys, user, everyones, anyway))
         after = self._holds()
         kept = {key: one for key, one in others.items() if hold or not everyones or key not in keys}
         assert {key: after.get(key) for key in kept} == kept, "a hold of somebody else's was lifted"

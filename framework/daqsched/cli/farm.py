@@ -326,12 +326,13 @@ def stop(path: Path, select: Sequence[str], message: str, yes: bool, stops: Opti
 @main.command()
 @click.argument("select", nargs=-1, required=True)
 @click.option("--all", "everyones", is_flag=True, help="Also what others have stopped.")
+@click.option("--anyway", is_flag=True, help="Without waiting for the end of what they replace.")
 @click.pass_obj
-def start(path: Path, select: Sequence[str], everyones: bool) -> None:
+def start(path: Path, select: Sequence[str], everyones: bool, anyway: bool) -> None:
     """Let jobs run again that were stopped, have failed or back off."""
     from daqsched.terminal.rejected import show_rejected
 
-    answer = connect(path).start(select, everyones=everyones)
+    answer = connect(path).start(select, everyones=everyones, anyway=anyway)
     say(f"{answer.count} may run; `daqsched status {' '.join(select)}` shows them.")
     show_rejected(answer.rejected)
     if answer.others:

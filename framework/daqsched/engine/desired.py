@@ -137,6 +137,7 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
             return  # what runs by hand is left alone, and gives way when it has ended
         instance.job, instance.part, instance.digest, instance.reason = job, job.part, run, ""
         instance.aside = farm.is_aside(job.name, host)
+        instance.record.replaced = ()
         instance.record.leaving = isinstance(job, ForwarderSpec) and job.forwarding.until_empty
         farm.set_behind(instance, 0)
         if instance.record.task is not None and instance.record.task.digest != run:
@@ -161,6 +162,8 @@ def unwant(farm: Farm, instance: Instance, now: float) -> None:
     found = instance.found
     if instance.record.task is not None:
         farm.end(instance, now)
+    if instance.job is not None:
+        instance.record.replaced = instance.job.replaces
     instance.job, instance.record.leaving, instance.record.borrow = None, False, None
     farm.set_behind(instance, 0)
     _set_attributes(farm, instance, None)
@@ -230,6 +233,7 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         record = instance.record
         was_held, record.hold, record.done, record.failures, record.due = record.hold, None, "", 0, 0.0
         record.unread = ""
+        record.regardless = event.anyway and farm.order.predecessor(instance) is not None
         if was_held is not None:
             farm.spare(instance)
         farm.note(f"{instance}: started by {event.user}")

@@ -209,6 +209,8 @@ class Released(msgspec.Struct, frozen=True, tag=True):
     user: str
     #: Also what others have stopped.
     everyones: bool = False
+    #: Without waiting for the end of what they replace.
+    anyway: bool = False
 
 
 class PreflightAsked(msgspec.Struct, frozen=True, tag=True):

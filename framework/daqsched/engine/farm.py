@@ -261,7 +261,7 @@ class Farm:
 
     def give(self, instance: Instance, task: Task, now: float) -> None:
         """The instance has this task from now on."""
-        instance.record.task, instance.record.unread = task, ""
+        instance.record.task, instance.record.unread, instance.record.regardless = task, "", False
         self.by_task[task.id] = instance
         self.dirty[instance.key] = None
         self.settle(instance, now)

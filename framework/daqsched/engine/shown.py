@@ -216,7 +216,7 @@ def maintenance(farm: Farm, host: str, tense: Tense) -> str:
 def _why_waiting(farm: Farm, instance: Instance, tense: Tense) -> str:
     awaited = farm.order.awaited(instance)
     if awaited:
-        return _what_it_awaits(farm, awaited, instance.host, tense)
+        return _what_it_awaits(farm, instance, awaited, tense)
     if not farm.connected:
         return no_master(farm)
     if instance.reason:
@@ -230,8 +230,14 @@ def _why_waiting(farm: Farm, instance: Instance, tense: Tense) -> str:
     return f"no offer from {instance.host} ({last}): {why}"
 
 
-def _what_it_awaits(farm: Farm, job: str, host: str, tense: Tense) -> str:
-    """``waits for evb (2 of 3 running)``; of one on the same host its state is told."""
+def _what_it_awaits(farm: Farm, waits: Instance, job: str, tense: Tense) -> str:
+    """``waits for evb (2 of 3 running)``; of one on the same host, or whose end is waited for, its state is told."""
+    host, (name, _, where) = waits.host, job.partition("@")
+    if where:
+        before = farm.instances[name, where]
+        if before.lost:
+            return f"waits for the end of {job}, which can't be reached; `daqsched start {waits} --anyway` starts it all the same"
+        return f"waits for the end of {job} ({before.shown or state_of(farm, before, tense.now)})"
     hosts = farm.order.wanted.get(job, {})
     if host in hosts:
         return f"waits for {job} on {host} ({hosts[host].shown or state_of(farm, hosts[host], tense.now)})"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterable, Mapping
+from typing import Iterator, Optional
 
 from daqsched.engine.demand import ByHost
 from daqsched.engine.instance import Instance
@@ -10,7 +11,7 @@ from daqsched.engine.instance import Instance
 
 class StartOrder:
     """Kept by `Farm.settle`. An instance comes after another job's one on the same host, where there is one, else after all
-    of that job's; once started it does not care any more."""
+    of that job's; and after the end of those that it replaces. Once started it does not care any more."""
 
     def __init__(self) -> None:
         #: job -> host -> instance: what is wanted.
@@ -19,7 +20,11 @@ class StartOrder:
         self.up: dict[str, set[str]] = {}
         #: job -> the hosts of it that somebody set aside: they are not waited for where all others are up.
         self._aside: dict[str, set[str]] = {}
-        #: awaited job -> host -> the instances there that wait for it.
+        #: job -> host -> what is not wanted any more and has not ended.
+        self._going: dict[str, dict[str, Instance]] = {}
+        #: job -> the jobs that replaced it and went, of all that ever did.
+        self._replaced_by: dict[str, set[str]] = {}
+        #: awaited job, or the instance whose end is waited for -> host -> the instances there that wait for it.
         self._blocked: dict[str, ByHost[Instance]] = {}
 
     def file(self, instance: Instance) -> bool:
@@ -27,7 +32,8 @@ class StartOrder:
         name, host = instance.name, instance.host
         hosts, up = self.wanted.setdefault(name, {}), self.up.setdefault(name, set())
         aside = self._aside.setdefault(name, set())
-        before = host in hosts, host in up, host in aside
+        going = self._going.get(name, {})
+        before = host in hosts, host in up, host in aside, host in going
         if instance.job is not None:
             hosts[host] = instance
         else:
@@ -40,19 +46,51 @@ class StartOrder:
             aside.add(host)
         else:
             aside.discard(host)
-        after = host in hosts, host in up, host in aside
+        if instance.job is None and instance.record.task is not None:
+            going = self._going.setdefault(name, going)
+            going[host] = instance
+            for other in instance.record.replaced:
+                self._replaced_by.setdefault(other, set()).add(name)
+        elif going.pop(host, None) is not None and not going:
+            del self._going[name]
+        after = host in hosts, host in up, host in aside, host in going
         if not hosts:
             del self.wanted[name], self.up[name], self._aside[name]
         return after != before
 
     def awaited(self, instance: Instance) -> str:
-        """The first of the jobs before it that it has to wait for; empty: it may start."""
+        """The first of the jobs before it that it has to wait for, or the instance whose end it has to (``job@host``); empty: it
+        may start."""
         assert instance.job is not None, "only what is wanted waits"
+        before = self.predecessor(instance)
+        if before is not None:
+            return str(before)
         for name in instance.job.after:
             hosts, up = self.wanted.get(name, {}), self.up.get(name, set())
             if not (instance.host in up if instance.host in hosts else self._complete(name)):
                 return name
         return ""
+
+    def predecessor(self, instance: Instance) -> Optional[Instance]:
+        """What it replaces, or what had replaced it, and has not ended: on its host, or on one where it is not to be itself."""
+        if not self._going or instance.record.regardless:
+            return None
+        mine = self.wanted.get(instance.name, {})
+        for name in self._predecessors(instance):
+            for one in self._of(name, instance.host, mine):
+                if instance.job is not None and (name in instance.job.replaces or instance.name in one.record.replaced):
+                    return one
+        return None
+
+    def _predecessors(self, instance: Instance) -> Iterable[str]:
+        replaces = instance.job.replaces if instance.job is not None else ()
+        return (*replaces, *self._replaced_by.get(instance.name, ()))
+
+    def _of(self, name: str, host: str, mine: Mapping[str, Instance]) -> Iterator[Instance]:
+        going = self._going.get(name, {})
+        if host in going:
+            yield going[host]
+        yield from (one for other, one in going.items() if other != host and other not in mine)
 
     def _complete(self, name: str) -> bool:
         """Whether the job is up on all of its hosts that are not set aside, and on one at least."""
@@ -77,6 +115,10 @@ class StartOrder:
             complete = cause.name in self.wanted and self._complete(cause.name)
             for host in list(group) if complete else [cause.host]:
                 yield from list(group.get(host, {}).values())
+        # its end, and for those elsewhere that it takes the place of what they wait for
+        for name in (str(cause), *(f"{one}@{cause.host}" for one in self._predecessors(cause))):
+            for there in list(self._blocked.get(name, {}).values()):
+                yield from (one for one in list(there.values()) if one is not cause)
 
     def waits(self, instance: Instance) -> bool:
         """Whether it is filed as one that waits for a job."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from daqsched import farm_parts
 from daqsched.confirm import check as check_end_limit
@@ -74,9 +74,23 @@ def conflicts(jobs: Iterable[JobSpec]) -> Iterator[tuple[str, JobError]]:
                     job.name,
                     JobError(f"there is no job {name!r}{did_you_mean(name, set(known) - {job.name})}", "after"),
                 )
+    yield from _beside_successors(known)
     for cycle in _cycles({job.name: job.after for job in known.values()}):
         yield cycle[0], JobError(f"a cycle: {' -> '.join(cycle)}: none of them would ever start", "after")
     yield from _taken_ports(known.values())
+
+
+def _beside_successors(known: Mapping[str, JobSpec]) -> Iterator[tuple[str, JobError]]:
+    """What is replaced is not there any more, at least not where its successor is."""
+    for job in known.values():
+        for other in (known[name] for name in job.replaces if name in known and name != job.name):
+            where = set(expand(job.hosts)).intersection(expand(other.hosts))
+            if where or not job.hosts or not other.hosts:
+                on = f" on {min(where)}" if where else ""
+                yield (
+                    job.name,
+                    JobError(f"{other.name!r} is to run, too{on}: take it out, or do not replace it", "replaces"),
+                )
 
 
 def _cycles(after: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, ...]]:

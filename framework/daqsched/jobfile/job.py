@@ -89,6 +89,9 @@ class Job:
     #: Names of jobs that must be running before this one is started: on the same host where they run there, else on all
     #: of theirs. Changing it restarts nothing.
     after: Union[str, Sequence[str]] = ()
+    #: Names of jobs that it takes the place of: it starts once these have ended, on the same host where they ran there, else
+    #: wherever it is not. Its own name: what it was on other hosts. Changing it restarts nothing.
+    replaces: Union[str, Sequence[str]] = ()
     #: When and how fast it is started again.
     restart: Restart = Restart()
     #: How to see that it is well: one check, or a list.
@@ -157,6 +160,7 @@ class Job:
                 "forward": self.logs,
                 "labels": self.labels,
                 "after": texts_of(self.after, "after"),
+                "replaces": texts_of(self.replaces, "replaces"),
                 "checks": [check.spec() for check in _checks_of(self.check)],
                 "actions": self._actions(),
                 "action_timeout_s": self.action_timeout_s,

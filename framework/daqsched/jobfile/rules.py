@@ -94,6 +94,9 @@ def check_job(job: JobSpec) -> None:
     _check_positive(job.action_timeout_s, "action_timeout_s")
     if job.name in job.after:
         raise JobError("names the job itself, which would wait for ever", "after")
+    for name in job.replaces:
+        if not _NAME.match(name):
+            raise JobError(f"{name!r} is not a valid job name: it {_NAME_RULE}", "replaces")
     _raise(refusal(job))
     _check_texts(job, max(hosts, key=len, default="host"))
     _check_container(job)

@@ -176,7 +176,9 @@ class Api:
         return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message, body.stops))
 
     async def start(self, request: Request) -> Selected:
-        return await self._select(request, lambda keys, user, body: events.Released(keys, user, body.everyones))
+        return await self._select(
+            request, lambda keys, user, body: events.Released(keys, user, body.everyones, body.anyway)
+        )
 
     async def _select(
         self, request: Request, event: Callable[[tuple[tuple[str, str], ...], str, SelectRequest], events.Event]

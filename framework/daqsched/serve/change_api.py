@@ -39,6 +39,7 @@ from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of
 from daqsched.spec import Spec, digest
 from daqsched.views.estimate import placed, started, starting, with_times
+from daqsched.views.moves import moves
 from daqsched.views.plan import Plan, plan
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
 
@@ -122,13 +123,16 @@ class Changes:
             found = msgspec.structs.replace(
                 found, parts=farm_parts.others(known.applied, spec, change.spec) if not scope.everyones else ""
             )
+            found = msgspec.structs.replace(
+                found, moves=moves(known.applied, change.spec, known.hosts_of, known.behind, known.lost)
+            )
             return msgspec.structs.replace(found, rollout=_of_rollout(known, change, way)), complete
 
         def timed(deadline: Deadline) -> Plan:
             return with_times(known, found, complete, way)
 
         found, complete = await self._planning.do(caller, compared, until)
-        for name in started(found) if not at_once else ():
+        for name in started(found, complete) if not at_once else ():
             known.instances.update(await self._had(name))
         return await self._planning.do(caller, timed, until), known, complete
 

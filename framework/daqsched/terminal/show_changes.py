@@ -48,12 +48,9 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
             table.add_row("", text(f"  {why}", style="dim", overflow="fold"), "", "")
     more = len(plan.changes) - MOST_CHANGES
     rest = [text(f"   ... and {more} more; --json has them all")] if more > 0 else []
-    said = (
-        []
-        if done
-        else [text(f"{one[0].upper()}{one[1:]}.", style="yellow") for one in (plan.parts, plan.rollout) if one]
-    )
-    return Group(table, *rest, text(counts_line(plan)), *said, *([] if done else _expected(plan)))
+    said = [*plan.moves, *(f"{one[0].upper()}{one[1:]}" for one in (plan.parts, plan.rollout) if one)]
+    told = [] if done else [text(f"{one}.", style="yellow") for one in said]
+    return Group(table, *rest, text(counts_line(plan)), *told, *([] if done else _expected(plan)))
 
 
 def verdict_line(applied: Applied) -> str:

@@ -20,16 +20,18 @@ from daqsched.views.snapshot import Snapshot
 MOST_REFUSALS = 1000
 
 
-def started(found: Plan) -> set[str]:
-    """The jobs of which the plan starts anything: `starting` needs their instances in the snapshot."""
-    return {change.job for change in found.changes if change.what in ("add", "restart")}
+def started(found: Plan, spec: Spec) -> set[str]:
+    """The jobs of which the plan starts anything, and those that they replace: `starting` needs their instances in the snapshot."""
+    names = {change.job for change in found.changes if change.what in ("add", "restart")}
+    return names.union(name for job in spec.jobs if job.name in names for name in job.replaces)
 
 
 def starting(
     known: Snapshot, spec: Spec, found: Plan
 ) -> Iterable[tuple[str, JobSpec, Optional[JobSpec], Optional[Mapping[str, int]]]]:
     """host, job, and the job of what runs there now and will end, with its ports: of each instance that the plan starts."""
-    changed, variants = started(found), Desired(spec).variants
+    then = Desired(spec)
+    changed, variants = started(found, spec), then.variants
     runs: dict[int, Callable[[str], str]] = {}
     for job in spec.jobs:
         if job.name not in changed:
@@ -40,6 +42,8 @@ def starting(
             if id(wanted) not in runs:
                 runs[id(wanted)] = run_digests(wanted)
             had = known.instances.get((job.name, host))
+            for name in wanted.replaces if had is None else ():
+                had = known.instances.get((name, host)) if name not in then.jobs else None
             ports = had.ports if had is not None else None
             if had is None or had.job is None or had.digest != runs[id(wanted)](host):
                 yield host, wanted, had.job if had is not None and ports is not None else None, ports

@@ -50,6 +50,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     takes_s: float = -1.0
     #: What becomes of a rollout that is under way, as a sentence; empty: none is.
     rollout: str = ""
+    #: Of jobs that get another name or other hosts: which waits for the end of which, and what may run twice, a sentence each.
+    moves: tuple[str, ...] = ()
     #: What becomes of the jobs of other parts of the farm, as a sentence; empty: there are none.
     parts: str = ""
 

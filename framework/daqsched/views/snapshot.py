@@ -50,6 +50,8 @@ class Snapshot:
     kept: Mapping[str, Mapping[str, Attributes]]
     paces: MeasuredDurations
     fixed_ports: frozenset[int]
+    #: job -> the hosts where nobody can confirm a task of it.
+    lost: Mapping[str, frozenset[str]]
 
     def hosts_of(self, job: JobSpec) -> tuple[str, ...]:
         """As `Farm.hosts_of`."""
@@ -83,7 +85,16 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         },
         MeasuredDurations({name: structs.replace(pace) for name, pace in farm.paces.known.items()}),
         farm.fixed_ports,
+        _lost(farm),
     )
+
+
+def _lost(farm: Farm) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for host, there in farm.lost.items():
+        for name, _ in there:
+            found.setdefault(name, set()).add(host)
+    return {name: frozenset(hosts) for name, hosts in found.items()}
 
 
 def had(farm: Farm, job: str) -> dict[Key, Had]:

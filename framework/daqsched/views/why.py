@@ -134,7 +134,10 @@ def _chain(engine: Engine, instance: Instance, now: float) -> Iterator[str]:
 
 
 def _down(engine: Engine, job: str, host: str) -> Optional[Instance]:
-    """The instance of the job that is waited for: that on the host, or the first that is not up."""
+    """The instance that is waited for: of a job that on the host, or the first that is not up."""
+    name, _, where = job.partition("@")
+    if where:
+        return engine.instances.get((name, where))
     hosts = engine.order.wanted.get(job, {})
     if host in hosts:
         return hosts[host]
