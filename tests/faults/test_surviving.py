@@ -168,6 +168,29 @@ def test_an_agent_that_the_master_gave_up_comes_back_to_the_same_program(farm: F
     assert begun(cluster) == earlier and copies() == 2
 
 
+def test_a_job_that_moves_off_a_dead_machine_waits_until_somebody_says_otherwise(farm: Farm, cluster: Cluster) -> None:
+    """Its program may well run there, and does: nothing starts beside it by itself, and it ends when its machine is back."""
+    job = f'Job("rc", argv=["/bin/sleep", "{PROGRAM}"], hosts="HOST", replaces="rc")'
+    text = f"logging = Logging(enabled=False)\njobs = [{job}]"
+    farm.apply(text.replace("HOST", "hlt02"))
+    cluster.kill("hlt02")
+    until(lambda: farm.states()["rc@hlt02"] == "UNREACHABLE", "the master gives the agent up", 90.0)
+    moved = text.replace("HOST", "hlt01")
+    assert (
+        "rc on hlt02 can't be reached: rc waits for it" in farm.run("plan", str(farm.jobs(moved)), check=False).stdout
+    )
+    farm.apply(moved, "--no-wait")
+    waits = "waits for the end of rc@hlt02, which can't be reached; `daqsched start rc@hlt01 --anyway` starts it all the same"
+    until(lambda: farm.rows()["rc@hlt01"]["reason"] == waits, "it waits")
+    farm.run("start", "rc")
+    assert farm.states()["rc@hlt01"] == "WAITING" and copies() == 1
+    farm.run("start", "rc@hlt01", "--anyway")
+    until(lambda: farm.states()["rc@hlt01"] == "RUNNING", "it starts")
+    assert copies() == 2
+    cluster.start("hlt02")
+    until(lambda: farm.states() == {"rc@hlt01": "RUNNING"} and copies() == 1, "the old one has ended", 90.0)
+
+
 def test_what_changes_while_the_master_is_dead_comes_once_when_it_is_back(farm: Farm, cluster: Cluster) -> None:
     """An apply, and kill -9 of the daemon besides; jobs run on meanwhile."""
     pids = begin(farm)
