@@ -64,6 +64,7 @@ def spec() -> Spec:
         stop=Stop("INT", 5.0, "QUIT", 4.0, ("before",), ("after",), 3.0), owner="ops", critical=False, forward=False,
         labels={"l": "v"}, after=("other",), checks=(check,), actions={"dump": ("dump",)}, action_timeout_s=9.0,
         container=Container("image", ("/a:/b",), "none", ("/dev/null",), "unix:///x"), lock=False, libraries=False,
+        start="manual",
     )  # fmt: skip
     logging = LoggingSpec(
         elasticsearch="https://es:9200", index="logs", period="month", ca_file="/ca", user_file="/u", keep=1.0, disk=9.0,
@@ -86,6 +87,7 @@ REQUESTS: dict[str, Any] = {
     "aside": protocol.AsideRequest(["hlt01"], 9e9, "why"),
     "return": protocol.AsideRequest(["hlt01"]),
     "borrow": protocol.BorrowRequest("readout", "hlt01", ["true"], False),
+    "hold": protocol.SelectRequest(["readout"], "why"),
     "stop": protocol.SelectRequest(["readout"], "why"),
     "start": protocol.SelectRequest(["readout"], "why"),
     "order": protocol.OrderRequest(["readout"], "act", "dump", 9e9, "why", "id"),

@@ -135,6 +135,9 @@ class Client:
     def stop(self, select: Sequence[str], message: str = "", stops: Optional[int] = None) -> protocol.Selected:
         return self._post("/stop", protocol.SelectRequest(list(select), message, stops=stops), protocol.Selected)
 
+    def hold(self, select: Sequence[str], message: str = "") -> protocol.Selected:
+        return self._post("/hold", protocol.SelectRequest(list(select), message), protocol.Selected)
+
     def start(
         self, select: Sequence[str], message: str = "", everyones: bool = False, anyway: bool = False
     ) -> protocol.Selected:

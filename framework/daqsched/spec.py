@@ -23,9 +23,7 @@ from daqsched.hosts import expand
 from daqsched.limits import brief, shown
 from daqsched.rollout import Strategy
 from daqsched_executor.contract import (
-    FORWARDER as FORWARDER,
-)
-from daqsched_executor.contract import (
+    AUTO,
     PIPE,
     Container,
     Forwarding,
@@ -35,6 +33,9 @@ from daqsched_executor.contract import (
     Restart,
     Stop,
     Syslog,
+)
+from daqsched_executor.contract import (
+    FORWARDER as FORWARDER,
 )
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
@@ -122,11 +123,13 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     replaces: tuple[str, ...] = ()
     #: Whose it is of those who share the farm, see `Spec.part`; `merge` sets it. Changing it restarts nothing.
     part: str = ""
+    #: Whether it waits for a first start by hand (`MANUAL`). Changing it restarts nothing.
+    start: str = AUTO
 
 
 #: Fields of a `JobSpec` that neither a running program nor its executor can see: a change in them restarts nothing.
 #: Of `restart` that is ``give_up``, too.
-SILENT_FIELDS = frozenset({"hosts", "attributes", "owner", "critical", "after", "part", "replaces"})
+SILENT_FIELDS = frozenset({"hosts", "attributes", "owner", "critical", "after", "part", "replaces", "start"})
 
 
 class ForwarderSpec(JobSpec, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

@@ -66,11 +66,14 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Someone stopped it by hand."""
+    """It is not started (again) before somebody says so."""
 
+    #: Whose it is; empty: nobody's, it waits for a first start by hand.
     user: str
     at: float
     message: str = ""
+    #: What ran may live until it ends by itself, `daqsched hold`; else it was ended, `daqsched stop`.
+    spares: bool = False
 
 
 class Aside(msgspec.Struct, frozen=True, omit_defaults=True):

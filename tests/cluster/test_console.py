@@ -53,9 +53,12 @@ def at(farm: Farm) -> Iterator[At]:
         person.close()
 
 
+def audit_lines(farm: Farm) -> list[str]:
+    return (Path(farm.env["DAQSCHED_STATE"]) / "audit.ndjson").read_text().splitlines()
+
+
 def audit(farm: Farm) -> list[dict[str, Any]]:
-    lines = (Path(farm.env["DAQSCHED_STATE"]) / "audit.ndjson").read_text().splitlines()
-    return [one for one in map(json.loads, lines) if one["operation"].startswith("console")]
+    return [one for one in map(json.loads, audit_lines(farm)) if one["operation"].startswith("console")]
 
 
 def test_people_at_a_terminal(farm: Farm, at: At) -> None:
@@ -215,4 +218,62 @@ def test_a_reader_that_does_not_read_holds_nobody_up(farm: Farm, at: At) -> None
     until(lambda: len(other.text) > before, "the other one reads on")
     os.kill(stopped.process.pid, signal.SIGCONT)
     stopped.wait("bytes were printed too fast for this connection; they are in the logs")
+    farm.apply(JOBS)
+
+
+def state_of(farm: Farm, name: str) -> tuple[str, str]:
+    row = farm.rows(name)[name]
+    return row["state"], row["reason"]
+
+
+def test_what_is_held_is_left_dead_until_somebody_starts_it(farm: Farm, cluster: Cluster, at: At) -> None:
+    """Also over a daemon and an agent that are started anew; whoever is at its terminal is told, and types to the next one."""
+    done = farm.run("hold", "ioc@hlt01", "-m", "looking")
+    assert done.stdout.startswith("1 held; `daqsched start ioc@hlt01` lets them run again.")
+    pid, person = farm.pid("ioc@hlt01"), at("ioc@hlt01")
+    person.wait("you type")
+    farm.kill()
+    farm.serve()
+    cluster.kill("hlt01")
+    cluster.start("hlt01")
+    until(lambda: state_of(farm, "ioc@hlt01")[1].startswith("held by"), "it is known to be held")
+    assert alive(pid)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: state_of(farm, "ioc@hlt01")[0] == "STOPPED", "it is left dead", 60.0)
+    assert "looking; killed by SIGKILL" in state_of(farm, "ioc@hlt01")[1]
+    person.wait("nothing runs", 60.0)
+    refused = farm.run("restart", "ioc@hlt01", check=False)
+    assert refused.returncode == 2 and "nothing that runs matches" in refused.stderr
+    farm.run("start", "ioc@hlt01")
+    person.wait("start 1 runs", 60.0, count=1 + person.text.count("start 1 runs"))
+    person.type("back\r")
+    person.wait("heard back\n")
+    assert {one["operation"] for one in map(json.loads, audit_lines(farm))} >= {"hold", "start"}
+
+
+def test_a_hold_that_is_lifted_leaves_the_program_alone(farm: Farm) -> None:
+    """And it is started again as before."""
+    farm.run("hold", "ioc@hlt02")
+    pid = farm.pid("ioc@hlt02")
+    assert "is left alone" in farm.run("restart", "ioc@hlt02", check=False).stderr
+    farm.run("start", "ioc@hlt02")
+    until(lambda: not farm.rows("ioc@hlt02")["ioc@hlt02"]["report"].get("held"), "its executor knows")
+    assert farm.pid("ioc@hlt02") == pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: farm.rows("ioc@hlt02")["ioc@hlt02"]["pid"] not in (0, pid), "it runs again")
+
+
+def test_a_job_may_wait_for_its_first_start_by_hand(farm: Farm) -> None:
+    """An apply does not wait for it; what it dies of later is a death as any."""
+    jobs = JOBS + "jobs.append(Job('manual', '/bin/sleep 100000', hosts='hlt[01-02]', start='manual', restart=quick))"
+    assert "2 STOPPED" in farm.apply(jobs).stdout
+    assert state_of(farm, "manual@hlt01") == (
+        "STOPPED",
+        "waits for its first start by hand: `daqsched start manual@hlt01`",
+    )
+    farm.run("start", "manual@hlt01")
+    pid = farm.pid("manual@hlt01")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: farm.rows("manual@hlt01")["manual@hlt01"]["pid"] not in (0, pid), "it runs again")
+    assert state_of(farm, "manual@hlt02")[0] == "STOPPED"
     farm.apply(JOBS)

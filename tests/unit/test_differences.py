@@ -67,6 +67,7 @@ CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
     ({}, {"replaces": "b"}, ("replaces none -> b",), "silent"),
     ({}, {"after": ["b", "c"]}, ("after none -> b c",), "silent"),
     ({}, {"owner": "bob"}, ("owner none -> bob",), "silent"),
+    ({}, {"start": "manual"}, ("start auto -> manual",), "silent"),
     ({}, {"critical": False}, ("critical True -> False",), "silent"),
     ({}, {"attributes": {"rack": "r1"}}, ("attributes.rack none -> r1",), "silent"),
 ]

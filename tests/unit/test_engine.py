@@ -687,19 +687,27 @@ class RandomFarm(RuleBasedStateMachine):
     @rule(
         names=st.sets(st.sampled_from([*"abcdef", FORWARDER]), min_size=1),
         host=st.sampled_from(["h1", "h2", "h3"]),
-        hold=st.booleans(),
+        what=st.sampled_from(["stop", "hold", "start"]),
         user=st.sampled_from(["bob", "judy"]),
         everyones=st.booleans(),
         anyway=st.booleans(),
     )
-    def by_hand(self, names: set[str], host: str, hold: bool, user: str, everyones: bool, anyway: bool) -> None:
+    def by_hand(self, names: set[str], host: str, what: str, user: str, everyones: bool, anyway: bool) -> None:
         """Two people stop and start; what one has stopped the other neither takes over nor lifts, unless that is said."""
         keys = tuple((name, host) for name in sorted(names))
+        hold = what != "start"
+        living = [
+            one for key in keys if (one := self.world.engine.instances.get(key)) and one.record.task and not one.ending
+        ]
         others = {key: one for key, one in self._holds().items() if one.user != user}
-        self.world.say(events.Held(keys, user) if hold else events.Released(keys, user, everyones, anyway))
+        self.world.say(
+            events.Held(keys, user, spares=what == "hold") if hold else events.Released(keys, user, everyones, anyway)
+        )
         after = self._holds()
         kept = {key: one for key, one in others.items() if hold or not everyones or key not in keys}
         assert {key: after.get(key) for key in kept} == kept, "a hold of somebody else's was lifted"
+        if what == "hold":
+            assert not [one for one in living if one.record.task is None or one.ending], "what runs is left alone"
 
     @rule()
     def preflight(self) -> None:

@@ -177,6 +177,62 @@ class TestRestart:
         assert story.happen(order("restart")) == []
 
 
+def held(story: Story) -> bool:
+    """As it was told last."""
+    told = story.state.told
+    return told is not None and isinstance(told.report, Report) and told.report.held
+
+
+class TestHold:
+    """Left dead when it has ended, while somebody is looking."""
+
+    def test_a_program_that_ends_is_not_started_again(self) -> None:
+        """Whatever its policy and its back-off; the report says so from the order on."""
+        story = running(payload())
+        story.happen(order("hold", message="no beam"))
+        assert held(story) and story.told[-1][0] == "TASK_RUNNING"
+        assert Spawn not in kinds(story.happen(Died(code=3), after=2))
+        assert story.told[-1][0] == "TASK_FAILED"
+        assert story.told[-1][2] == "exit code 3 after 2.0 s; not started again: held by alice: no beam"
+
+    def test_what_waits_for_its_next_start_has_ended(self) -> None:
+        """In its back-off, or for a path."""
+        story = running(payload(delay_s=8.0))
+        story.happen(Died(code=1))
+        story.run()
+        story.happen(Died(code=1))
+        story.happen(order("hold"))
+        assert story.told[-1][0] == "TASK_FAILED" and "not started again: held by alice" in story.told[-1][2]
+        story = Story(payload())
+        story.happen(PathFailed("/bin/readout is missing"))
+        story.happen(order("hold"))
+        assert story.told[-1][0] == "TASK_FAILED" and "/bin/readout is missing" in story.told[-1][2]
+
+    def test_a_start_under_way_may_come_to_its_program_and_is_the_last(self) -> None:
+        """One that can't be ends, too."""
+        story = Story(payload())
+        story.happen(order("hold"))
+        story.happen(PathFailed("/bin/readout is missing"))
+        assert story.told[-1][0] == "TASK_FAILED"
+
+    def test_one_that_is_released_is_started_again(self) -> None:
+        """As before."""
+        story = running(payload())
+        story.happen(order("hold", id="1"))
+        story.happen(order("release", id="2"))
+        assert not held(story)
+        assert Spawn in kinds(story.happen(Died(code=3), after=2))
+
+    def test_a_restart_that_somebody_orders_is_made(self) -> None:
+        """He knows what he does; the next end is the last again."""
+        story = running(payload())
+        story.happen(order("hold", id="1"))
+        assert story.happen(order("restart", id="2"))[-1] == Signal("TERM")
+        assert Spawn in kinds(story.happen(Died(code=0), after=1))
+        story.run()
+        assert held(story) and Spawn not in kinds(story.happen(Died(code=0), after=1))
+
+
 class TestAct:
     """Actions that the job offers."""
 

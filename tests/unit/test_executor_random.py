@@ -316,7 +316,7 @@ class World(RuleBasedStateMachine):
             self.happen(Delivered() if kind == "delivered" else Acknowledged())
 
     @rule(
-        kind=st.sampled_from(["retry", "restart", "act", "snooze", "wake", "other"]),
+        kind=st.sampled_from(["retry", "restart", "act", "snooze", "wake", "hold", "release", "other"]),
         name=st.sampled_from(["", "dump", "web", "beat", "nothing"]),
         ahead_s=st.sampled_from([-1.0, 2.0, 1e6]),
         again=st.booleans(),
@@ -367,6 +367,7 @@ class World(RuleBasedStateMachine):
             self._live()  # the framework starts another one
         state = self.state
         wakes = state.wake_at is not None
+        assert not (state.held and state.phase == phases.WAITING), "what is held waits for no start"
         assert len(state.orders) <= 32 and len(state.recent) <= self.job.restart.budget
         assert self.finals == (state.phase == phases.ENDED)
         assert not self.asks or state.phase == phases.RUNNING, "a check outlives its program"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from builders import World, job, turn
-from daqsched.engine import events
+from builders import World, job, rows, turn
+from daqsched.engine import commands, events
 from daqsched.engine.farm import MOST_HOLDS
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.task import Hold
+from daqsched_executor.contract import Report
 
 HERE, THERE = ("readout", "hlt01"), ("readout", "hlt02")
 
@@ -95,3 +96,102 @@ def test_who_stops_a_job_is_told_what_depends_on_it() -> None:
     assert isinstance(world.verdict, Accepted) and world.verdict.dependents == ("b", "c")
     world.say(events.Held((("a", "hlt01"), ("b", "hlt01")), "bob"))
     assert isinstance(world.verdict, Accepted) and world.verdict.dependents == ("c",)
+
+
+def held(world: World, host: str = "hlt01") -> Hold | None:
+    return world.engine.instances["readout", host].record.hold
+
+
+def orders(world: World) -> list[tuple[str, str]]:
+    """What executors were told of holds, by task."""
+    sent = [one for one in world.done if isinstance(one, commands.Send)]
+    return [(one.task_id.partition(".")[0], one.order.kind) for one in sent if one.order.kind in ("hold", "release")]
+
+
+def running() -> World:
+    world = World()
+    world.machines = {"hlt01": {}, "hlt02": {}}
+    world.start(job(hosts="hlt[01-02]"))
+    return world
+
+
+def says(world: World, state: str = "TASK_RUNNING", **fields: object) -> None:
+    report = Report("running" if state == "TASK_RUNNING" else "exited", **fields)  # type: ignore[arg-type]
+    world.report(world.task_of("readout", "hlt01"), state, by_executor=True, data=report.to_json())
+
+
+def test_what_is_held_runs_on_and_is_left_dead() -> None:
+    """Its executor is told until it confirms that; when it has ended it is stopped, with how it ended, until somebody starts it."""
+    world = running()
+    world.say(events.Held((HERE,), "alice", "looking", spares=True))
+    assert orders(world) == [("readout@hlt01", "hold")] and not world.engine.instances[HERE].ending
+    for _ in range(3):
+        world.wait(6.0)
+    assert orders(world) == [("readout@hlt01", "hold")] * 4
+    says(world, held=True)
+    world.wait(60.0)
+    assert len(orders(world)) == 4
+    (row,) = rows(world.engine, lambda name, host: (name, host) == HERE, world.now)
+    assert (row.state, row.reason.partition(";")[0]) == ("RUNNING", "held by alice, so it is not started again")
+    world.die()
+    says(world, "TASK_FAILED")
+    turn(world)
+    (row,) = rows(world.engine, lambda name, host: (name, host) == HERE, world.now)
+    assert (row.state, row.reason.partition(";")[0]) == ("STOPPED", "held by alice: looking") and not row.wanted
+    assert [task.partition(".")[0] for task in world.tasks] == ["readout@hlt02"]
+    world.say(events.Released((HERE,), "alice"))
+    turn(world)
+    assert sorted(task.partition(".")[0] for task in world.tasks) == ["readout@hlt01", "readout@hlt02"]
+
+
+def test_a_hold_that_is_lifted_before_the_end_leaves_no_trace() -> None:
+    """The executor is told that, too, until it confirms it."""
+    world = running()
+    world.say(events.Held((HERE,), "alice", spares=True))
+    says(world, held=True)
+    world.say(events.Released((HERE,), "bob"))
+    assert isinstance(world.verdict, Refused) and "is held by alice" in str(world.verdict)
+    world.say(events.Released((HERE,), "alice"))
+    assert orders(world)[-1] == ("readout@hlt01", "release")
+    world.wait(6.0)
+    assert orders(world)[-2:] == [("readout@hlt01", "release")] * 2
+    says(world)
+    count = len(orders(world))
+    world.wait(60.0)
+    assert len(orders(world)) == count and held(world) is None
+    says(world, "TASK_FAILED")
+    turn(world)
+    assert sorted(task.partition(".")[0] for task in world.tasks) == ["readout@hlt01", "readout@hlt02"]
+
+
+def test_a_rolling_restart_leaves_what_is_held_alone() -> None:
+    """And is refused where there is nothing else."""
+    world = running()
+    world.say(events.Held((HERE,), "alice", spares=True))
+    world.say(events.RestartAsked((HERE,), "bob"))
+    assert isinstance(world.verdict, Refused) and "what is held is left alone" in str(world.verdict)
+    world.say(events.RestartAsked((HERE, THERE), "bob"))
+    assert isinstance(world.verdict, Accepted) and world.verdict.keys == (THERE,)
+
+
+def test_a_job_may_wait_for_its_first_start_by_hand() -> None:
+    """Anybody's; on each host for itself; not again, whatever it dies of, also not with a daemon that is another one."""
+    world = World()
+    world.machines = {"hlt01": {}, "hlt02": {}}
+    world.register()
+    world.apply(job(hosts="hlt[01-02]", start="manual"))
+    turn(world)
+    found = held(world)
+    assert not world.tasks and found is not None and (found.user, found.spares) == ("", False)
+    world.die()
+    turn(world)
+    (row,) = rows(world.engine, lambda name, host: (name, host) == HERE, world.now)
+    assert (row.state, row.reason) == ("STOPPED", "waits for its first start by hand: `daqsched start readout@hlt01`")
+    world.say(events.Released((HERE,), "bob"))
+    turn(world)
+    says(world, "TASK_FAILED")
+    turn(world)
+    world.die()
+    world.apply(job(hosts="hlt[01-02]", start="manual", release="r2"))
+    turn(world)
+    assert [task.partition(".")[0] for task in world.tasks] == ["readout@hlt01"]

@@ -93,6 +93,10 @@ def stop(world: World) -> None:
     world.say(events.Held((KEY,), "eve"))
 
 
+def hold(world: World) -> None:
+    world.say(events.Held((KEY,), "eve", spares=True))
+
+
 def aside(world: World) -> None:
     world.say(events.PutAside(("hlt01",), "eve", world.now + 3600.0))
 
@@ -129,6 +133,7 @@ STATES: dict[str, Callable[[], World]] = {
     "BACKOFF of ours": then(fail_twice),
     "FAILED": then(says("TASK_FAILED"), restart=Restart("never")),
     "FINISHED": then(says("TASK_FINISHED")),
+    "held": then(hold),
     "STOPPING": then(stop),
     "STOPPED": then(stop, says("TASK_KILLED")),
     "making way": then(change),
@@ -182,6 +187,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     "roll a change": roll,
     "apply without": lambda world: world.apply(job("first", "hlt00")),
     "stop": stop,
+    "hold": hold,
     "start": lambda world: world.say(events.Released((KEY,), "eve")),
     "retry": lambda world: world.say(events.OperatorCommanded((KEY,), OperatorCommand("1", "retry", "eve"))),
     "restart": lambda world: world.say(events.RestartAsked((KEY,), "eve")),

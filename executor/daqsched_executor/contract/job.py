@@ -15,6 +15,8 @@ FORWARDER = "daqsched-forward"
 
 #: The words that `Restart.policy` may be.
 RESTART_POLICIES = ("always", "on-failure", "never")
+#: The words for how a job starts the first time.
+STARTS = AUTO, MANUAL = "auto", "manual"
 #: The words that `Payload.output` may be.
 OUTPUTS = FILE, PIPE = "file", "pipe"
 

@@ -116,6 +116,8 @@ class Report:
     #: Whether the agent knows its executors by tokens; without them, whoever reaches its port can speak for this one. None: an
     #: executor that does not say.
     authenticated: Optional[bool] = None
+    #: Somebody wants the program left dead when it has ended.
+    held: bool = False
     #: False: the program ran before and is not as far again, though the task stays TASK_RUNNING. True: Mesos' state says it.
     ready: bool = True
     version: int = VERSION
@@ -179,9 +181,12 @@ def _check(value: Any, what: str) -> None:
             )
 
 
+HOLD, RELEASE = "hold", "release"
 #: What an `OperatorCommand` may ask for. retry: start now, whatever the back-off; snooze and wake: whether checks lead to anything;
 #: restart: end the program by its rules and start it again; act: run one of the job's actions.
-COMMAND_KINDS = ("retry", "snooze", "wake", "restart", "act")
+ORDER_KINDS = ("retry", "snooze", "wake", "restart", "act")
+#: And what the engine asks for itself, of a hold that leaves the program alone: whether it is left dead when it has ended.
+COMMAND_KINDS = (*ORDER_KINDS, HOLD, RELEASE)
 
 
 @dataclass(frozen=True)

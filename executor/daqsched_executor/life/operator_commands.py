@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor.contract import Done, OperatorCommand
-from daqsched_executor.life import starting, stopping
+from daqsched_executor.contract import HOLD, RELEASE, Done, OperatorCommand
+from daqsched_executor.life import starting, stopping, words
 from daqsched_executor.life.commands import Command, RunSideCommand, Say
-from daqsched_executor.life.events import Moment, SideCommandEnded, Ticked
+from daqsched_executor.life.ending import end
+from daqsched_executor.life.events import TASK_FAILED, Moment, SideCommandEnded, Ticked
 from daqsched_executor.life.state import CLAIMING, ENDED, IDLE, LOOKING, RUNNING, WAITING, State, retell
 
 #: The key of an action.
@@ -30,6 +31,8 @@ def take(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list
         return _retry(state, order, now)
     if order.kind == "restart":
         return _restart(state, order, now)
+    if order.kind in (HOLD, RELEASE):
+        return _hold(state, order, now)
     if order.kind in ("snooze", "wake"):
         from daqsched_executor.life import checks  # many jobs have none
 
@@ -50,6 +53,18 @@ def _retry(state: State, order: OperatorCommand, now: Moment) -> tuple[State, li
         state, commands = starting.waited(replace(state, deaths=0), Ticked(), now)
         return state, [said, *commands]
     return state, [Say(f"ignored: a start now, asked for by {by_whom(order)}: the program is {state.phase}")]
+
+
+def _hold(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:
+    """What runs is left alone, and when it has ended, too; what waits for its next start has ended."""
+    if order.kind == RELEASE:
+        state = replace(state, held="")
+        return state, [Say(f"started again when it ends, as {order.user} wants"), *retell(state)]
+    state = replace(state, held=by_whom(order))
+    if state.phase == WAITING:
+        how = state.last_exit.words() if state.last_exit is not None else state.problem
+        return end(state, TASK_FAILED, words.left_dead(how, state.held), now)
+    return state, [Say(f"left dead when it ends, as {by_whom(order)} wants"), *retell(state)]
 
 
 def _restart(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:

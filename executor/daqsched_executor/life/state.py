@@ -137,6 +137,8 @@ class State:
     health: Health | None = None
     #: By the check's name; what is over stays until somebody looks.
     snoozes: Mapping[str, Snooze] = field(default_factory=dict)
+    #: Who wants it left dead when it has ended; empty: nobody.
+    held: str = ""
     #: `Report.authenticated`.
     authenticated: bool | None = None
     #: In looking.
@@ -200,6 +202,7 @@ def report_of(state: State, activity: str) -> Report:
         lacks=lacks(state) if running else "",
         snoozed=max((snooze.until.wall for snooze in state.snoozes.values()), default=0.0),
         authenticated=state.authenticated,
+        held=bool(state.held),
     )
 
 

@@ -56,6 +56,11 @@ def waits(how: str, wait_s: float, restarts: int) -> str:
     return f"{how}; starts again in {duration(wait_s)}" + (f" ({_times(restarts)} so far)" if restarts else "")
 
 
+def left_dead(how: str, by: str) -> str:
+    """It ended, and somebody is looking."""
+    return f"{how}; not started again: held by {by}"
+
+
 def gave_up(rule: Restart, how: str) -> str:
     """The restart budget is spent."""
     return f"gave up after {_times(rule.budget)} within {duration(rule.window_s)}; last: {how}"

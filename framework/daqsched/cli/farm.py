@@ -28,6 +28,7 @@ from daqsched.cli.root import (
 )
 from daqsched.errors import NotRunning, ReplacedByAnother, UserError
 from daqsched.farm_parts import NO_PART
+from daqsched.limits import some
 from daqsched.terminal.out import canvas, print_json, say
 from daqsched_executor.contract import duration
 
@@ -35,6 +36,8 @@ from daqsched_executor.contract import duration
 PATIENCE_S = 300.0
 #: How long everything must have been running before `apply` believes it: a program that dies at once is not running.
 SETTLE_S = 1.0
+#: How long `hold` waits for the executors.
+CONFIRM_S = 15.0
 #: The exit status of `plan` and `diff` where there is a difference.
 DIFFERENT = 6
 
@@ -321,6 +324,32 @@ def stop(path: Path, select: Sequence[str], message: str, yes: bool, stops: Opti
             f"Depend on what is stopped now, and would not start again meanwhile: {', '.join(answer.dependents)}.",
             err=True,
         )
+
+
+@main.command()
+@click.argument("select", nargs=-1, required=True)
+@message_option
+@click.pass_obj
+def hold(path: Path, select: Sequence[str], message: str) -> None:
+    """Leave jobs dead when they have ended: what runs runs on, and is not started again until `daqsched start`.
+
+    Waits until the executors of what runs have confirmed it. Stop is for what shall end now.
+    """
+    from daqsched.terminal.rejected import show_rejected
+
+    client = connect(path)
+    answer = client.hold(select, message)
+    show_rejected(answer.rejected)
+    end, seen = time.monotonic() + CONFIRM_S, -1
+    while True:
+        rows = [row for row in client.status(select).rows if row.task_id and not row.wanted and row.state != "STOPPING"]
+        open_ = [f"{row.job}@{row.host}" for row in rows if row.report is None or not row.report.held]
+        if not open_ or time.monotonic() > end:
+            break
+        seen = client.progress(select, most=0, seen=seen, wait_s=0.5).progress.version
+    say(f"{answer.count} held; `daqsched start {' '.join(select)}` lets them run again.")
+    if open_:
+        raise NotRunning(f"not confirmed by the executors of {some(open_)}: they are told again until they are")
 
 
 @main.command()

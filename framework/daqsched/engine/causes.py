@@ -19,7 +19,7 @@ def of(event: events.Event, farm: Farm) -> str:
     if isinstance(event, events.RestartAsked):
         return _by("restart", event.user, event.message)
     if isinstance(event, events.Held):
-        return _by("stop", event.user, event.message)
+        return _by("hold" if event.spares else "stop", event.user, event.message)
     if isinstance(event, events.Released):
         return _by("start", event.user)
     if isinstance(event, events.PutAside):

@@ -82,9 +82,9 @@ MOVES: dict[str, frozenset[str]] = {
     "FINISHED": frozenset({"WAITING", "STARTING", "RUNNING", "ASIDE", "STOPPED", GONE}),
     "FAILED": frozenset({"WAITING", "STARTING", "RUNNING", "ASIDE", "STOPPED", GONE}),
     # with one, all can happen to it but what needs that it ends first
-    "STARTING": _ALL - {"STARTING", "STOPPED"},
-    "RUNNING": _ALL - {"RUNNING", "STOPPED"},
-    "UNHEALTHY": _ALL - {"UNHEALTHY", "STOPPED"},
+    "STARTING": _ALL - {"STARTING"},
+    "RUNNING": _ALL - {"RUNNING"},
+    "UNHEALTHY": _ALL - {"UNHEALTHY"},
     # somebody asked for its end: however that comes, it is neither a success nor a failure
     "STOPPING": _ALL - {"STOPPING", "FINISHED", "FAILED"},
     # ours has no task, the executor's has

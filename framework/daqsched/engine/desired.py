@@ -7,7 +7,7 @@ from typing import Callable, Iterable, Optional
 
 import msgspec
 
-from daqsched.engine import commands, events
+from daqsched.engine import commands, events, operator_commands
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.events import Attributes
@@ -21,6 +21,7 @@ from daqsched.limits import brief, shown
 from daqsched.merge import Desired
 from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest
 from daqsched.task import Hold, Record
+from daqsched_executor.contract import MANUAL
 
 _decode_parts = msgspec.msgpack.Decoder(dict[int, str]).decode
 _decode_holds = msgspec.msgpack.Decoder(list[tuple[Key, Hold]]).decode
@@ -122,14 +123,16 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
     instance = farm.instances.get((job.name, host))
     farm.take_in((job.name, host))
     if instance is None:
-        hold = farm.holds.pop((job.name, host), None)
+        hold = before = farm.holds.pop((job.name, host), None)
+        if hold is None and job.start == MANUAL:
+            hold = Hold("", now)
         farm.add(Instance(job.name, host, job, run, Record(attributes=attributes, hold=hold)), now)
         instance = farm.instances[job.name, host]
         if attributes is not None or hold is not None:
             farm.dirty[instance.key] = None
-        if hold is not None:
+        if before is not None:
             farm.out.append(commands.SaveDocument(HOLDS))
-            farm.note(f"{instance}: {held_by(hold)} before it left the farm; stays stopped")
+            farm.note(f"{instance}: {held_by(before)} before it left the farm; stays stopped")
     else:
         if instance.digest != run:
             instance.record.failures, instance.record.due = 0, 0.0
@@ -192,13 +195,18 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     """Stop these, and keep them stopped; what somebody else has stopped stays theirs."""
     touched, gone = _there(farm, event.keys)
     touched, others = _apart(touched, event.user)
-    confirm_ends(farm, event.agreed, touched)
+    confirm_ends(farm, event.agreed, () if event.spares else touched)
     for instance in touched:
         key = instance.key
-        instance.record.hold, instance.record.unread = Hold(event.user, now, event.message), ""
-        farm.note(f"{instance}: stopped by {event.user}{': ' + event.message if event.message else ''}")
+        instance.record.hold, instance.record.unread = Hold(event.user, now, event.message, event.spares), ""
+        what = "held" if event.spares else "stopped"
+        farm.note(f"{instance}: {what} by {event.user}{': ' + event.message if event.message else ''}")
         farm.dirty[key] = None
-        farm.end(instance, now)
+        if event.spares:
+            instance.hold_due = 0.0
+            operator_commands.tell_hold(farm, instance, now)
+        else:
+            farm.end(instance, now)
         farm.settle(instance, now)
         if instance.record.leaving:
             unwant(farm, instance, now)
@@ -236,6 +244,8 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         record.regardless = event.anyway and farm.order.predecessor(instance) is not None
         if was_held is not None:
             farm.spare(instance)
+            instance.hold_due = 0.0
+            operator_commands.tell_hold(farm, instance, now)
         farm.note(f"{instance}: started by {event.user}")
         farm.dirty[key] = None
         farm.settle(instance, now)
@@ -245,7 +255,8 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
 
 def held_by(hold: Hold) -> str:
     """Whose it is: ``was stopped by alice: cabling``."""
-    return f"was stopped by {hold.user}{': ' + hold.message if hold.message else ''}"
+    what = "is held" if hold.spares else "was stopped"
+    return f"{what} by {hold.user}{': ' + hold.message if hold.message else ''}"
 
 
 def _apart(instances: Iterable[Instance], user: str) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
@@ -254,7 +265,7 @@ def _apart(instances: Iterable[Instance], user: str) -> tuple[list[Instance], tu
     others: list[tuple[str, str, str]] = []
     for instance in instances:
         hold = instance.record.hold
-        if hold is None or hold.user == user:
+        if hold is None or hold.user in ("", user):
             free.append(instance)
         else:
             others.append((*instance.key, held_by(hold)))

@@ -278,8 +278,10 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
         elif task.state == "launching" and now >= task.launched + ASK_S:
             asked.append((task.id, task.agent_id))
             farm.arm(now + ASK_S, instance)
-        elif task.report is not None and task.report.snoozed > now:
-            farm.arm(task.report.snoozed, instance)  # the clock was set back, or the timer came early
+        else:
+            if task.report is not None and task.report.snoozed > now:
+                farm.arm(task.report.snoozed, instance)  # the clock was set back, or the timer came early
+            operator_commands.tell_hold(farm, instance, now)
     if asked and farm.connected:
         farm.out.append(commands.Reconcile(tuple(asked)))
 

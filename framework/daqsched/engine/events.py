@@ -193,13 +193,14 @@ class Returned(msgspec.Struct, frozen=True, tag=True):
 
 
 class Held(msgspec.Struct, frozen=True, tag=True):
-    """Someone stopped these (job, host) by hand."""
+    """Someone stopped these (job, host) by hand; what ``spares`` only wants them left dead when they have ended."""
 
     keys: tuple[tuple[str, str], ...]
     user: str
     message: str = ""
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
     agreed: Optional[int] = None
+    spares: bool = False
 
 
 class Released(msgspec.Struct, frozen=True, tag=True):

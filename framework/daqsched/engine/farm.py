@@ -290,7 +290,7 @@ class Farm:
         record = instance.record
         return (
             instance.job is None
-            or record.hold is not None
+            or (record.hold is not None and not record.hold.spares)
             or instance.aside
             or (record.task is not None and record.task.digest != instance.digest)
         )

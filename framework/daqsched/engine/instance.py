@@ -13,7 +13,20 @@ Key = tuple[str, str]
 class Instance:
     """One job on one host."""
 
-    __slots__ = ("after", "aside", "awaited", "digest", "ending", "job", "key", "part", "reason", "record", "shown")
+    __slots__ = (
+        "after",
+        "aside",
+        "awaited",
+        "digest",
+        "ending",
+        "hold_due",
+        "job",
+        "key",
+        "part",
+        "reason",
+        "record",
+        "shown",
+    )
 
     def __init__(self, name: str, host: str, job: Optional[JobSpec], run: str, record: Record) -> None:
         #: What it is filed under everywhere: one tuple, because there are as many as tasks.
@@ -30,6 +43,8 @@ class Instance:
         self.awaited = ""
         #: Since when its task is to end, whether it was told to yet or waits for others (`engine.stop_order`); 0: it may live.
         self.ending = 0.0
+        #: When its executor is to be told again whether it is held, if it has not confirmed that by then.
+        self.hold_due = 0.0
         #: The jobs that it came after when that was said.
         self.after: tuple[str, ...] = ()
         #: Whether its host is set aside, for all but the forwarder.
@@ -59,6 +74,11 @@ class Instance:
         record = self.record
         idle = record.task is None and not record.hold and not record.done and not record.unread
         return self.job is not None and idle and not self.aside
+
+    @property
+    def spared(self) -> bool:
+        """Whether it is held, and what runs there is left alone."""
+        return self.record.hold is not None and self.record.hold.spares
 
     @property
     def up(self) -> bool:

@@ -13,7 +13,10 @@ from daqsched.engine.instance import Instance
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.limits import shown, some
-from daqsched_executor.contract import OperatorCommand, Report
+from daqsched_executor.contract import HOLD, RELEASE, OperatorCommand, Report
+
+#: How soon an order about a hold is sent again that nobody has confirmed.
+TOLD_S = 5.0
 
 
 def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
@@ -76,6 +79,23 @@ def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float)
     for order in instance.record.snoozes.values():
         if order.until > now:
             farm.out.append(commands.Send(task.id, task.agent_id, order))
+
+
+def tell_hold(farm: Farm, instance: Instance, now: float) -> None:
+    """Tell an executor whether its program is to be left dead when it ends, where it does not know; and look again soon."""
+    task, hold = instance.record.task, instance.record.hold
+    if task is None or instance.ending or now < instance.hold_due:
+        return
+    if (task.report is not None and task.report.held) == instance.spared:
+        return
+    if hold is not None and hold.spares:
+        order = OperatorCommand(f"hold.{hold.at:.3f}", HOLD, hold.user, message=hold.message)
+    else:
+        order = OperatorCommand(f"release.{now:.3f}", RELEASE, "daqsched start")
+    instance.hold_due = now + TOLD_S
+    if task.state in ("starting", "running"):
+        farm.out.append(commands.Send(task.id, task.agent_id, order))
+    farm.arm(instance.hold_due, instance)
 
 
 def no_action(instance: Instance, order: OperatorCommand) -> bool:

@@ -146,7 +146,10 @@ def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepte
         raise Refused(
             f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
         )
-    running = [key for key in event.keys if key in farm.instances and farm.instances[key].record.task is not None]
+    there = [farm.instances[key] for key in event.keys if key in farm.instances]
+    running = [one.key for one in there if one.record.task is not None and not one.spared]
+    if not running and any(one.spared for one in there):
+        raise Refused("what is held is left alone: `daqsched start` lets it run as before")
     if not running:
         raise UserError("none of these runs any more: `daqsched status` lists what does")
     soon = at_once(farm, running, event.strategy, {job.name: job.after for job in farm.spec.jobs})

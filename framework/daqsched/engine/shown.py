@@ -12,7 +12,7 @@ from typing import Literal
 from daqsched.engine.farm import SILENCE_S, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.tense import Tense
-from daqsched.task import Aside, Task
+from daqsched.task import Aside, Hold, Task
 from daqsched_executor.contract import Report
 
 #: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
@@ -125,14 +125,16 @@ def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> st
     if state == "BACKOFF" and task.report is not None:
         return _why_backing_off(task.report, task.message, tense)
     if state in ("RUNNING", "UNHEALTHY"):
-        return _how_it_runs(task, state, tense)
+        hold = instance.record.hold
+        held = f"held by {hold.user}, so it is not started again" if hold is not None and hold.spares else ""
+        return "; ".join(filter(None, [held, _how_it_runs(task, state, tense)]))
     return task.message or "launched, waiting for its executor"
 
 
 def _why_no_task(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
     record = instance.record
     if state == "STOPPED" and record.hold is not None:
-        return f"by {record.hold.user}{': ' + record.hold.message if record.hold.message else ''}"
+        return _why_stopped(instance, record.hold)
     if state == "ASIDE" and instance.host in farm.aside:
         return aside_words(instance.host, farm.aside[instance.host], tense)
     if state == "UNKNOWN":
@@ -146,6 +148,13 @@ def _why_no_task(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> 
     if state == "BACKOFF":
         return f"{failed}; starts again {tense.at(record.due)}"
     return _why_waiting(farm, instance, tense)
+
+
+def _why_stopped(instance: Instance, hold: Hold) -> str:
+    if not hold.user:
+        return f"waits for its first start by hand: `daqsched start {instance}`"
+    by = f"by {hold.user}{': ' + hold.message if hold.message else ''}"
+    return f"held {by}; {instance.record.last_end or 'it had not run'}" if hold.spares else by
 
 
 def times(failures: int) -> str:
@@ -162,7 +171,7 @@ def aside_words(host: str, lease: Aside, tense: Tense) -> str:
 def _why_stopping(farm: Farm, instance: Instance) -> str:
     if instance.job is None:
         what = "not wanted any more"
-    elif instance.record.hold:
+    elif instance.record.hold and not instance.record.hold.spares:
         what = "stopped"
     elif instance.aside:
         what = f"{instance.host} is set aside by {farm.aside[instance.host].user}"

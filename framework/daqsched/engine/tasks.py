@@ -15,7 +15,7 @@ from daqsched.engine import (
     reconciling,
     rollout_steps,
 )
-from daqsched.engine.desired import unwant
+from daqsched.engine.desired import held_by, unwant
 from daqsched.engine.farm import PACES, Farm
 from daqsched.engine.incidents import no_start
 from daqsched.engine.instance import Instance
@@ -116,6 +116,7 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         if instance.key in farm.rolling.keys:
             rollout_steps.heard(farm, instance, before, now)
         operator_commands.remind(farm, instance, task.report, now)
+        operator_commands.tell_hold(farm, instance, now)
         farm.dirty[instance.key] = None
 
 
@@ -184,6 +185,9 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     elif asked_for:
         record.failures, record.due = 0, 0.0
         farm.note(f"{instance}: {record.last_end}")
+    elif record.hold is not None:
+        record.failures, record.due = 0, 0.0
+        farm.note(f"{instance}: {record.last_end}; {held_by(record.hold)}")
     elif event.state == "TASK_FINISHED" or (event.state == "TASK_FAILED" and instance.job.restart.policy == "never"):
         record.done, record.succeeded, record.failures = task.digest, event.state == "TASK_FINISHED", 0
         farm.note(f"{instance}: {record.last_end}; not started again")

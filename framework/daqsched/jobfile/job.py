@@ -92,6 +92,9 @@ class Job:
     #: Names of jobs that it takes the place of: it starts once these have ended, on the same host where they ran there, else
     #: wherever it is not. Its own name: what it was on other hosts. Changing it restarts nothing.
     replaces: Union[str, Sequence[str]] = ()
+    #: "auto": it is started as soon as it is applied. "manual": it waits for a first `daqsched start`, on each host; what has been
+    #: started once is started again as any other. Changing it restarts nothing.
+    start: Literal["auto", "manual"] = "auto"
     #: When and how fast it is started again.
     restart: Restart = Restart()
     #: How to see that it is well: one check, or a list.
@@ -170,6 +173,7 @@ class Job:
                 "setuid": self.setuid,
                 "output": self.output,
                 "console": self.console,
+                "start": self.start,
             },
         )
         check_job(spec)

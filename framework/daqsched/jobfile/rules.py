@@ -16,7 +16,7 @@ from daqsched.jobfile.convert import WORDS
 from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal, unbounded, whole
 from daqsched.ports import LAST
 from daqsched.spec import FORWARDER, JobSpec, LoggingSpec, size_of
-from daqsched_executor.contract import OUTPUTS, PIPE, RESTART_POLICIES, forwarding_rules
+from daqsched_executor.contract import OUTPUTS, PIPE, RESTART_POLICIES, STARTS, forwarding_rules
 from daqsched_executor.contract.checks import FILLED_IN, amount, command, positive
 
 #: Names that appear in task ids, file names, URLs and selections.
@@ -71,6 +71,8 @@ def check_job(job: JobSpec) -> None:
             raise JobError(f"{name!r} is not a limit{did_you_mean(name, _LIMITS)}", "limits")
     if job.output not in OUTPUTS:
         raise JobError(f"{job.output!r} is not an output: one of {', '.join(OUTPUTS)}", "output")
+    if job.start not in STARTS:
+        raise JobError(f"{job.start!r} is not a way to start: one of {', '.join(STARTS)}", "start")
     if job.console and job.output != PIPE:
         raise JobError("a program with a terminal prints to that: leave output as it is", "console")
     if job.console and job.container is not None:

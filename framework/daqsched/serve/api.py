@@ -48,7 +48,7 @@ from daqsched.serve.sandbox_api import Sandboxes
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
 from daqsched.views.snapshot import snapshot
-from daqsched_executor.contract import COMMAND_KINDS, OperatorCommand
+from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class Api:
                 Route(f"{API}/preflight", answering(self.preflight), methods=["POST"]),
                 Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer)),
                 Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
+                Route(f"{API}/hold", answering(self.hold), methods=["POST"]),
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
                 *Changes(daemon, complete, self._ask, self._planning, may_see, agents).routes,
@@ -175,6 +176,9 @@ class Api:
     async def stop(self, request: Request) -> Selected:
         return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message, body.stops))
 
+    async def hold(self, request: Request) -> Selected:
+        return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message, spares=True))
+
     async def start(self, request: Request) -> Selected:
         return await self._select(
             request, lambda keys, user, body: events.Released(keys, user, body.everyones, body.anyway)
@@ -199,8 +203,8 @@ class Api:
 
     async def order(self, request: Request) -> OrderAnswer:
         body = await body_of(request, OrderRequest)
-        if body.kind not in COMMAND_KINDS:
-            raise UserError(f"{body.kind!r} can't be asked for: one of {', '.join(COMMAND_KINDS)}")
+        if body.kind not in ORDER_KINDS:
+            raise UserError(f"{body.kind!r} can't be asked for: one of {', '.join(ORDER_KINDS)}")
         keys = await self._chosen(request, body.select)
         id = body.id or secrets.token_hex(4)
         order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)

@@ -11,10 +11,12 @@ from starlette.requests import Request
 from daqsched.protocol import API, Applied, OrderAnswer, PreflightBegun, RolloutAnswer, Selected
 from daqsched.serve.audit import DONE, Audit, Entry
 from daqsched.spec import Spec, digest
-from daqsched_executor.contract import COMMAND_KINDS
+from daqsched_executor.contract import ORDER_KINDS
 
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
-CHANGES = frozenset("apply rollback preflight stop start order rollout restart aside return borrow console".split())
+CHANGES = frozenset(
+    "apply rollback preflight stop hold start order rollout restart aside return borrow console".split()
+)
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
     "info backup status progress why stories incidents plan history revisions sandboxes consoles".split()
@@ -55,7 +57,7 @@ async def note(request: Request, result: str, why: str = "", found: Any = None) 
 
     def write() -> None:
         more = getattr(body, "what", "") or getattr(body, "kind", "")
-        more = f" {more}" if more in COMMAND_KINDS or more in STEPS else ""
+        more = f" {more}" if more in ORDER_KINDS or more in STEPS else ""
         known = name if name in CHANGES or name in QUESTIONS else "other"
         about = {**asked, **_became(found)}
         who = (caller.name, caller.uid, caller.gid, caller.pid, caller.door, caller.via)
