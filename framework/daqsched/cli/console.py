@@ -132,8 +132,7 @@ class Attachment:
     def _attach(self) -> None:
         found = self._reads.attach(*self._key, self._write, self._take, self._message)
         # after a restart of the daemon nobody else is thrown out again
-        self._id, self._writes, self._take = found.id, found.writes, False
-        self._keyboard.resized = self._keyboard.is_terminal
+        self._id, self._writes, self._take = found.id, False, False
 
     def end(self) -> Optional[DaqschedError]:
         """Detach, if the daemon is there; why it ended by itself, if it did."""
@@ -192,6 +191,9 @@ class Attachment:
 
     def _tell_news(self, found: Any) -> None:
         """What is so now and was not at the last answer."""
+        if found.writes and not self._writes and self._keyboard.is_terminal:
+            self._keyboard.resized = True  # the window's size counts from now on
+            self._keyboard.wake()
         self._writes, self._told_why_not = found.writes, self._told_why_not and not found.writes
         who = "you type" if found.writes else f"{found.writer} types" if found.writer else "nobody types"
         runs = found.silent or (f"start {found.start} runs" if found.runs else "nothing runs" if found.start else "")

@@ -76,6 +76,8 @@ class SharedTerminal:
     #: Who types, by id; empty: nobody.
     writer: str = ""
     number: int = 0
+    #: When something was typed last.
+    typed: float = 0.0
     #: The keys that are not confirmed yet, by their number.
     waiting: dict[int, asyncio.Future[int]] = field(default_factory=dict)
     typing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -185,12 +187,15 @@ class Consoles:
             if console.writer != id:
                 raise Refused("what you type does not go to the program: `--take` takes that over")
             if console.screen is None:
-                return ConsoleTyped(False)
+                return ConsoleTyped(True, len(body.keys))
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(max(0.0, console.typed + PAUSE_S - loop.time()))
+            console.typed = loop.time()
             if body.keys and not one.typed:
                 await _note(one, "console type", {})
             one.typed += len(body.keys)
             console.number += 1
-            done = console.waiting[console.number] = asyncio.get_running_loop().create_future()
+            done = console.waiting[console.number] = loop.create_future()
             ask = ConsoleAsk(
                 console.id,
                 ON,
@@ -207,7 +212,6 @@ class Consoles:
                 return ConsoleTyped(False)
             finally:
                 console.waiting.pop(ask.number, None)
-            await asyncio.sleep(PAUSE_S)
         return ConsoleTyped(True, refused)
 
     async def leave(self, request: Request) -> ConsoleTyped:
@@ -267,6 +271,8 @@ class Consoles:
                     if loop.time() - one.heard > GONE_S:
                         await self._leave(id, "not heard of any more")
         finally:
+            for id in console.attached:  # none, but after a mistake of ours: they attach again
+                self._attached.pop(id, None)
             self._consoles.pop(console.key, None)
             if console.screen is not None:
                 self._by_task.pop(console.screen.task_id, None)

@@ -1,0 +1,210 @@
+"""Consoles at the daemon's socket: who may type, what is sent to whom, what has an end. The executor is this test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import job, offer
+from daqsched.client import Client
+from daqsched.engine import commands, events
+from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.protocol import ConsoleKeys, ConsoleOutput, ConsoleRead
+from daqsched.serve import console_api
+from daqsched.spec import Spec
+from daqsched_executor.contract.console import KEYS_BYTES, ConsoleAsk, ConsoleSaid
+from served import Serve
+from waiting import until
+
+
+class Farm:
+    """A daemon, one program at a terminal, and its executor: `printed`, and whether it answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.serve = Serve(folder)
+        self.client = self.serve.client
+        self.answers, self.printed, self.refuses = True, b"ioc> ", 0
+        self.serve.edge.perform = self._perform  # type: ignore[method-assign]
+        self.asked: list[ConsoleAsk] = []
+        self.serve.daemon.put(events.Registered("fw", "m:5050"))
+        self.client.apply(Spec(jobs=(job("ioc", console=True), job("quiet"))))
+        self.launch()
+
+    def launch(self) -> str:
+        self.serve.daemon.put(events.OffersArrived((offer(),)))
+        self.serve.settle()
+        self.task = next(one for one in reversed(self.serve.edge.launched()) if one.startswith("ioc@"))
+        self.serve.daemon.put(events.TaskReported(self.task, "agent-hlt01", "TASK_RUNNING", uuid="u"))
+        self.serve.settle()
+        return self.task
+
+    def _perform(self, command: commands.Command) -> None:
+        self.serve.edge.told.append(command)
+        if isinstance(command, commands.Type) and command.task_id == self.task:
+            self.asked.append(command.ask)
+            if self.answers:
+                at = max(0, command.ask.at) if command.ask.at >= -1 else len(self.printed)
+                self.say(
+                    ConsoleSaid(command.ask.id, at, self.printed[at:], 0, command.ask.number, self.refuses, 1, True)
+                )
+
+    def say(self, said: ConsoleSaid, task: str = "", agent: str = "agent-hlt01") -> None:
+        self.serve.api.consoles.heard(task or self.task, agent, said.to_json())
+
+    def read(self, id: str, asked: ConsoleRead = ConsoleRead()) -> ConsoleOutput:  # noqa: B008  it is only read
+        """Once something is known of it."""
+        return until(lambda: one if (one := self.client.console(id, asked)).task_id else None, "its task is known")
+
+    def close(self) -> None:
+        self.serve.close()
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Iterator[Farm]:
+    made = Farm(tmp_path)
+    yield made
+    made.close()
+
+
+def test_one_types_others_read(farm: Farm) -> None:
+    """Who is second only looks, until he takes it; the keys carry the name that the kernel knows, and count up."""
+    first = farm.client.attach("ioc", "hlt01", True, False, "")
+    second = farm.client.attach("ioc", "hlt01", True, False, "")
+    assert (first.writes, second.writes) == (True, False)
+    assert farm.client.keys(first.id, ConsoleKeys(b"a", 30, 100)).confirmed
+    with pytest.raises(Refused, match="what you type does not go to the program"):
+        farm.client.keys(second.id, ConsoleKeys(b"b"))
+    third = farm.client.attach("ioc", "hlt01", True, True, "")
+    assert third.writes and farm.client.keys(third.id, ConsoleKeys(b"c")).confirmed
+    assert not farm.read(first.id).writes
+    typed = [(one.keys, one.number, one.rows, one.columns) for one in farm.asked if one.keys]
+    assert typed == [(b"a", 1, 30, 100), (b"c", 2, 0, 0)]
+    farm.client.detach(third.id)
+    found = farm.read(first.id)
+    assert (found.writer, found.attached, found.data) == ("", 2, b"ioc> ")
+
+
+def test_what_is_not_confirmed_is_said_and_never_sent_again(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An executor that is silent; and one that has no room."""
+    monkeypatch.setattr(console_api, "CONFIRM_S", 0.2)
+    one = farm.client.attach("ioc", "hlt01", True, False, "")
+    farm.read(one.id)
+    farm.answers = False
+    assert not farm.client.keys(one.id, ConsoleKeys(b"lost")).confirmed
+    farm.answers, farm.refuses = True, 2
+    done = farm.client.keys(one.id, ConsoleKeys(b"full"))
+    assert (done.confirmed, done.refused) == (True, 2)
+    assert [ask.keys for ask in farm.asked if ask.keys] == [b"lost", b"full"]
+
+
+def test_a_daemon_that_is_busy_sends_nothing_late(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that wait for longer than anybody believes in them are not typed at all."""
+    one = farm.client.attach("ioc", "hlt01", True, False, "")
+    farm.read(one.id)
+    monkeypatch.setattr("daqsched.serve.daemon.LATE_S", 0.0)
+    monkeypatch.setattr(console_api, "CONFIRM_S", 0.2)
+    assert not farm.client.keys(one.id, ConsoleKeys(b"late")).confirmed
+    farm.serve.settle()
+    assert not [ask for ask in farm.asked if ask.keys]
+
+
+def test_nobody_else_s_words_are_shown(farm: Farm) -> None:
+    """Of another task, another agent, for another daemon; what is none is said."""
+    one = farm.client.attach("ioc", "hlt01", False, False, "")
+    before = farm.read(one.id)
+    id = farm.asked[-1].id
+    farm.say(ConsoleSaid(id, before.offset, b"forged", start=1, runs=True), task="quiet@hlt01.1")
+    farm.say(ConsoleSaid(id, before.offset, b"forged", start=1, runs=True), agent="another")
+    farm.say(ConsoleSaid("another", before.offset, b"forged", start=1, runs=True))
+    farm.serve.api.consoles.heard(farm.task, "agent-hlt01", b"no json")
+    farm.say(ConsoleSaid(id, before.offset, b"true", start=1, runs=True))
+    seen = ConsoleRead(before.task_id, before.offset)
+    assert until(lambda: farm.client.console(one.id, seen).data, "what is true") == b"true"
+    farm.answers = False
+    farm.serve.api.consoles.heard(farm.task, "agent-hlt01", b"no json")
+    until(lambda: "is not understood" in farm.client.console(one.id, seen).silent, "word of it")
+
+
+def test_a_read_waits_for_news_and_no_longer(farm: Farm) -> None:
+    """What is printed ends it; nothing ends it after the time that it may take."""
+    one = farm.client.attach("ioc", "hlt01", False, False, "")
+    until(lambda: farm.read(one.id).data, "the prompt")
+    found = farm.read(one.id)
+    asked = ConsoleRead(found.task_id, found.offset, found.seen, 5.0)
+    threading.Timer(
+        0.2, lambda: farm.say(ConsoleSaid(farm.asked[-1].id, found.offset, b"news", start=1, runs=True))
+    ).start()
+    assert farm.client.console(one.id, asked).data == b"news"
+    # a renewal's answer is no news
+    found = farm.read(one.id)
+    farm.answers = False
+    began = time.monotonic()
+    farm.client.console(one.id, ConsoleRead(found.task_id, found.offset, found.seen, 0.3))
+    assert time.monotonic() - began < 2.0
+
+
+def test_the_task_of_another_launch_is_followed(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its beginning, whatever the last one had printed."""
+    monkeypatch.setattr(console_api, "RENEW_S", 0.1)
+    one = farm.client.attach("ioc", "hlt01", True, False, "")
+    found = until(lambda: seen if (seen := farm.read(one.id)).data else None, "the prompt")
+    farm.serve.daemon.put(events.TaskReported(farm.task, "agent-hlt01", "TASK_FAILED", uuid="u"))
+    until(
+        lambda: farm.client.console(one.id, ConsoleRead(found.task_id, found.offset)).silent == "nothing runs",
+        "it is gone",
+    )
+    farm.printed = b"new> "
+    task = farm.launch()
+    seen = ConsoleRead(found.task_id, found.offset)
+    after = until(
+        lambda: new if (new := farm.client.console(one.id, seen)).task_id == task and new.data else None, "the new one"
+    )
+    assert after.data == b"new> " and farm.client.keys(one.id, ConsoleKeys(b"x")).confirmed
+
+
+def test_each_number_has_its_limit(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People at a terminal, terminals, keys, windows."""
+    one = farm.client.attach("ioc", "hlt01", True, False, "")
+    for keys in (ConsoleKeys(b"x" * (KEYS_BYTES + 1)), ConsoleKeys(b"", 70_000)):
+        with pytest.raises(UserError, match="at most 4096 bytes"):
+            farm.client.keys(one.id, keys)
+    for _ in range(console_api.MOST_ATTACHED - 1):
+        farm.client.attach("ioc", "hlt01", False, False, "")
+    with pytest.raises(Refused, match="16 are attached to ioc@hlt01"):
+        farm.client.attach("ioc", "hlt01", False, False, "")
+    monkeypatch.setattr(console_api, "MOST_CONSOLES", 1)
+    farm.client.apply(Spec(jobs=(job("ioc", console=True), job("other", console=True))))
+    with pytest.raises(Refused, match="1 terminals are watched"):
+        farm.client.attach("other", "hlt01", False, False, "")
+    for key, sentence in ((("no", "hlt01"), "there is no no@hlt01"), (("other", "no"), "there is no other@no")):
+        with pytest.raises(UserError, match=sentence):
+            farm.client.attach(*key, False, False, "")
+
+
+def test_who_is_not_heard_of_types_no_more(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that was killed: another one types, without taking it from anybody. Then nobody is told anything any more."""
+    monkeypatch.setattr(console_api, "RENEW_S", 0.1)
+    monkeypatch.setattr(console_api, "GONE_S", 0.5)
+    one = farm.client.attach("ioc", "hlt01", True, False, "")
+    other = farm.client.attach("ioc", "hlt01", False, False, "")
+    until(lambda: not farm.read(other.id).writer, "the first one is given up")
+    with pytest.raises(Unreachable, match="you are not attached"):
+        farm.client.console(one.id, ConsoleRead())
+    assert farm.client.attach("ioc", "hlt01", True, False, "").writes
+    until(lambda: not farm.serve.api.consoles._consoles, "nobody is left")
+    count = len(farm.asked)
+    farm.serve.settle()
+    assert len(farm.asked) == count and not farm.serve.api.consoles._by_task
+
+
+def test_an_id_of_somebody_else_is_none(farm: Farm) -> None:
+    """Also where it is guessed."""
+    client = Client(farm.serve.path)
+    for id in ("0" * 16, "../console", "x"):
+        with pytest.raises(DaqschedError):
+            client.console(id, ConsoleRead())
+    client.close()
