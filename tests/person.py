@@ -27,7 +27,8 @@ class Person:
         )
         os.close(theirs)
         self._text = b""
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         while True:
@@ -58,4 +59,5 @@ class Person:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._reader.join(15)  # else it might read of the next one who gets the number
         os.close(self._screen)

@@ -26,8 +26,10 @@ from daqcluster import Cluster
 from daqsched.client import Client
 from daqsched.errors import Unreachable
 from daqsched.protocol import StatusAnswer
+from daqsched.settings import state_dir
 from farm import Farm, running
 from peers import certificate
+from person import Person
 from unfinished import unfinished
 from waiting import alive, until
 from zoo import Ensemble
@@ -171,6 +173,36 @@ def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
 def same(pair: Pair, peer: Peer, job: str = "still") -> dict[str, tuple[str, int]]:
     """``job@host`` -> task id and pid."""
     return {f"{row.job}@{row.host}": (row.task_id, row.pid) for row in peer.answer().rows if row.job == job}
+
+
+def test_whoever_is_at_a_console_stays_over_a_change_of_leader(pair: Pair) -> None:
+    """At the standby's socket, which leads then: he types on, and sees nothing twice; the audit files have who it was."""
+    leader = pair.leader()
+    standby = pair.other(leader)
+    shell = "while printf 'ioc> '; read -r line; do echo heard $line; done"
+    leader.apply(
+        f"logging = Logging(enabled=False)\njobs = [Job('ioc', argv=['/bin/sh', '-c', {shell!r}], hosts='hlt01', console=True)]"
+    )
+    person = Person(standby, "ioc@hlt01")
+    try:
+        person.wait("you type")
+        person.type("one\r")
+        person.wait("heard one\n")
+        leader.kill()
+        person.wait("attached again", 60.0)
+        person.wait("you type", 60.0, count=2)
+        person.type("two\r")
+        person.wait("heard two\n")
+        assert person.text.count("heard one\n") == 1 and person.leave() == 0
+    finally:
+        person.close()
+    # both write to the same file here, as they are on one machine
+    lines = (state_dir(standby.env) / "audit.ndjson").read_text().splitlines()
+    typed = [one for one in map(json.loads, lines) if one["operation"] == "console type"]
+    # who is about to lead answers what was asked of it as a standby by its own word
+    doors = [one["door"] for one in typed if one["pid"] == person.process.pid]
+    assert doors in (["peer", "peer"], ["peer", "socket"])
+    leader.serve()
 
 
 def test_a_killed_leader_is_followed_by_the_standby_and_no_task_notices(
