@@ -286,8 +286,9 @@ def _mapping(values: Mapping[Any, Any], path: str, field: str, depth: int, look:
         if sentence:
             yield path, f"the name {sentence}"
         elif isinstance(name, str) and isinstance(part, str) and field in TEXTS:
-            whole = _bytes(name) + 1 + len(part)
-            if len(part) <= ARGUMENT.most < whole:
+            alone = _bytes(part)
+            whole = _bytes(name) + 1 + alone
+            if alone <= ARGUMENT.most < whole:
                 yield f"{path}[{name}]", f"has {whole:,} bytes with its name, at most {ARGUMENT.most:,.0f} are allowed"
         yield from _refusals(part, f"{path}[{name}]", field, depth + 1, look)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -199,11 +200,66 @@ def test_all_mistakes_are_told_at_once_each_at_its_own_line(tmp_path: Path) -> N
     ]
 
 
-def test_a_mistake_that_ends_the_evaluation_is_told_with_those_before_it(tmp_path: Path) -> None:
-    """An unknown field is Python's own error: what comes after it is not known."""
-    text = MANY.replace("port=80", "prot=80")
-    assert [line for line, _ in told(tmp_path, text)] == [5, 15]
-    assert told(tmp_path, text)[1][1] == "unknown field 'prot': did you mean 'port'?"
+def test_an_unknown_field_is_told_with_all_others(tmp_path: Path) -> None:
+    """Python would end there; what was meant by it is not told of once more."""
+    text = MANY.replace("port=80", "prot=80").replace("failures=0", "failure=0")
+    assert told(tmp_path, text) == [
+        (5, "jobs 'worker0', 'worker1', 'worker2' and 2 more: version: expected str, got int: 3"),
+        (15, "unknown field 'prot': did you mean 'port'?"),
+        (18, "unknown field 'failure': did you mean 'failures'?"),
+        (18, "job 'readout': check[tcp].failures: must be at least 1, not 0"),
+        (
+            24,
+            "job 'builder': actions[reset]: '{hst}': no placeholder '{hst}'; there are {host}, {job}, {version}, {instance}",
+        ),
+        (27, "job 'storage': stop.before: \"it's\" can't be split into words: no closing quotation"),
+    ]
+
+
+UNKNOWN = """\
+import daqsched
+from daqsched import Job, Logging, Restart as Again
+
+
+def daq(name, *, rate=1, **more):
+    return Job(name, f"/bin/{name} {rate}", restart=Again(cap=3), **more)
+
+
+def rack(name, number, **more):
+    return daq(name, hosts=f"r{number}", **more)
+
+
+jobs = [
+    daq("a", hots="h1"),
+    daq("b", hosts="h1", rate=2, usr="daq"),
+    rack("c", 7, owner="me", critcal=False),
+    daqsched.Job("d", "/bin/d", hosts="h1", nonsense=1),
+    Job("e", "/bin/e", hosts=""),
+]
+logging = Logging(indx="x", keep=-1)
+"""
+
+
+def test_unknown_fields_are_found_behind_functions_and_other_names(tmp_path: Path) -> None:
+    """What a function of the file passes on, what is called otherwise here, and what else is wrong in the same file."""
+    found = told(tmp_path, UNKNOWN)
+    assert [line for line, _ in found] == [6, 14, 15, 16, 17, 18, 20, 20]
+    assert [sentence.partition(";")[0] for _, sentence in found] == [
+        "unknown field 'cap': did you mean 'cap_s'?",
+        "unknown field 'hots': did you mean 'hosts'?",
+        "unknown field 'usr': did you mean 'user'?",
+        "unknown field 'critcal': did you mean 'critical'?",
+        "unknown field 'nonsense'",
+        "job 'e': hosts: names no host: give hosts=[...] or attributes={...}",
+        "unknown field 'indx': did you mean 'index'?",
+        "logging.keep: must be 0 or more MiB, not -1",
+    ]
+
+
+def test_an_error_of_python_ends_the_evaluation_and_is_told_with_those_before_it(tmp_path: Path) -> None:
+    """What comes after it is not known; unknown fields are, being seen in the text."""
+    text = MANY.replace("    Job(\n", "    1 / 0,\n    Job(\n").replace("port=80", "prot=80")
+    assert [line for line, _ in told(tmp_path, text)] == [5, 10, 16]
 
 
 APART = """\
@@ -237,6 +293,21 @@ def test_what_is_wrong_between_jobs_is_told_at_the_job_s_line(tmp_path: Path) ->
     ]
 
 
+def test_what_is_wrong_between_jobs_is_told_beside_what_is_wrong_in_one(tmp_path: Path) -> None:
+    """A job that is wrong is there all the same: who comes after it is not wrong for that."""
+    text = """\
+from daqsched import Job, Logging, Rollout
+jobs = [
+    Job("a", "/x", hosts=""),
+    Job("b", "/x", hosts="h1", after=["a", "c"]),
+    Job("b", "/y", hosts="h1"),
+]
+rollout = Rollout(batches=["x"])
+logging = 3
+"""
+    assert [line for line, _ in told(tmp_path, text)] == [3, 4, 5, 7, 8]
+
+
 def test_of_very_many_mistakes_the_first_are_printed(tmp_path: Path) -> None:
     """A screen's worth, and how many more."""
     path = tmp_path / "jobs.py"
@@ -262,8 +333,8 @@ def test_outside_of_a_job_file_a_mistake_is_raised_where_it_is_made() -> None:
         ("/bin/a \\\\\n b", ("/bin/a", "\\", "b")),
         ('/bin/a "x \\" y" z\\ z', ("/bin/a", 'x " y', "z z")),
         (
-            "/bin/a '>' \"|\" \\# a#b a>b ; http://h?a=1&b=2",
-            ("/bin/a", ">", "|", "#", "a#b", "a>b", ";", "http://h?a=1&b=2"),
+            "/bin/a '>' \"|\" \\# a#b 'a>b' \\; http://h?a=1&b=2 '$HOME' 5$ x=$ a&b",
+            ("/bin/a", ">", "|", "#", "a#b", "a>b", ";", "http://h?a=1&b=2", "$HOME", "5$", "x=$", "a&b"),
         ),
     ],
 )
@@ -273,15 +344,84 @@ def test_a_command_is_split_as_a_shell_would_split_it(command: str, words: tuple
 
 
 @pytest.mark.parametrize(
-    "word", [">", ">>", "<", "2>", "2>&1", ">/tmp/out", "2>/dev/null", "&>x", "|", "||", "&&", "# why"]
+    "word",
+    [
+        *(">", ">>", "<", "2>", "2>&1", ">/tmp/out", "2>/dev/null", "&>x", "|", "||", "&&", "# why", "a>b", "x|tee"),
+        *(";", "x;", "x;y", "&", "x&", "$HOME", "$HOME/x", "--to=$DIR", "$(date)", "`date`", "$$", "$1", '"$HOME/x"'),
+    ],
 )
 def test_of_what_only_a_shell_understands_there_is_a_warning(word: str, tmp_path: Path) -> None:
     """It becomes an argument of the program, and somebody is told, with file and line."""
     file = tmp_path / "jobs.py"
-    file.write_text(f'from daqsched import Job\n\njobs = [Job("j", "/bin/a b {word} c", hosts="h")]')
+    file.write_text(f"from daqsched import Job\n\njobs = [Job('j', '/bin/a b {word} c', hosts='h')]")
     with pytest.warns(JobFileWarning, match=r"jobs.py:3: command: .* is for a shell") as told:
-        assert load(file).jobs[0].argv == ("/bin/a", "b", *word.split(), "c")
+        assert load(file).jobs[0].argv == ("/bin/a", "b", *word.replace('"', "").split(), "c")
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "field"),
+    [
+        ("actions={'a': 'x; y'}", "actions[a]"),
+        ("check=CommandCheck('x | y')", "check[command].command"),
+        ("stop=Stop(before='x $HOME')", "stop.before"),
+    ],
+)
+def test_every_command_is_looked_at_for_what_is_a_shells(word: str, field: str, tmp_path: Path) -> None:
+    """Checks, hooks and actions run without a shell, too."""
+    file = tmp_path / "jobs.py"
+    file.write_text(f"from daqsched import *\n\njobs = [Job('j', '/bin/a', hosts='h', {word})]")
+    with pytest.warns(JobFileWarning, match=rf"jobs.py:3: {re.escape(field)}: .* is for a shell"):
+        load(file)
+
+
+def test_what_a_shell_is_given_is_its_own(recwarn: pytest.WarningsRecorder) -> None:
+    """It expands what is quoted for it."""
+    words = Job("j", """/bin/sh -c "cd $HOME; exec run > out" """, hosts="h").spec.argv
+    assert words == ("/bin/sh", "-c", "cd $HOME; exec run > out") and not recwarn.list
+
+
+BIG = 131_072
+
+
+@pytest.mark.parametrize(
+    ("job", "field", "sentence"),
+    [
+        (f"argv=['/bin/a', 'x' * {BIG}]", "command", "has 131,072 bytes, at most 131,071 are allowed"),
+        (f"argv=['/bin/a', 'ä' * {BIG // 2}]", "command", "has 131,072 bytes, at most"),
+        (f"env={{'BIG': 'x' * {BIG}}}", "env[BIG]", "has 131,072 bytes, at most"),
+        (f"env={{'BIG': 'x' * {BIG - 4}}}", "env[BIG]", "has 131,072 bytes with its name, at most"),
+        (f"env={{'BÄG': 'ä' * {BIG // 2 - 2}}}", "env[BÄG]", "has 131,073 bytes with its name, at most"),
+        (f"check=CommandCheck(['a', 'x' * {BIG}])", "check[command].command", "has 131,072 bytes, at most"),
+        (f"actions={{'go': ['a', 'x' * {BIG}]}}", "actions[go]", "has 131,072 bytes, at most"),
+        (f"stop=Stop(before=['a', 'x' * {BIG}])", "stop.before", "has 131,072 bytes, at most"),
+        (f"stop=Stop(after=['a', 'x' * {BIG}])", "stop.after", "has 131,072 bytes, at most"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_text_that_no_program_can_be_given_is_a_mistake(tmp_path: Path, job: str, field: str, sentence: str) -> None:
+    """MAX_ARG_STRLEN of execve(2): 128 KiB with the byte that ends it, for an argument or a variable with its name."""
+    words = job if job.startswith("argv") else f"argv=['/bin/a'], {job}"
+    text = f"from daqsched import *\n\njobs = [\n    Job('j', hosts='hlt01',\n        {words}),\n]\n"
+    ((line, said),) = told(tmp_path, text)
+    assert line == 5 and said.startswith(f"job 'j': {field}: {sentence}"), said
+
+
+def test_a_variable_is_measured_with_its_name_and_what_is_filled_in(tmp_path: Path) -> None:
+    """On the host with the longest name; to the byte."""
+    host = "hlt01.daq.example.org"
+    text = "from daqsched import *\n\nbig = 'x' * SIZE + '{host}'\n"
+    text += "jobs = [Job('j', '/bin/a', hosts=['h', HOST], env={'BIG': big})]\n"
+    text = text.replace("HOST", repr(host))
+    fits = BIG - 1 - len(f"BIG={host}")
+    (tmp_path / "jobs.py").write_text(text.replace("SIZE", str(fits)))
+    assert load(tmp_path / "jobs.py").jobs
+    assert told(tmp_path, text.replace("SIZE", str(fits + 1))) == [
+        (
+            4,
+            "job 'j': env[BIG]: has 131,072 bytes with its name, once it is filled in: at most 131,071 bytes are allowed",
+        )
+    ]
 
 
 def test_names_of_variables_are_those_that_execve_takes() -> None:

@@ -52,6 +52,9 @@ FILES = {
     '`"/bin/sleep " + 1`': with_jobs('Job("readout", "/bin/sleep " + 1, hosts="h1")'),
     "brackets that do not match": "from daqsched import *\njobs = (]\n",
     "`job = []`": "job = []\n",
+    "`rollouts = Rollout(batches=[1])`": f"{PLAIN}rollouts = Rollout(batches=[1])\n",
+    "jobs in a list that is not `jobs`": f'{PLAIN}more = [Job("monitor", "/bin/sleep 1", hosts="h1")]\n',
+    "`jobs` assigned twice": f'{PLAIN}jobs = [Job("monitor", "/bin/sleep 1", hosts="h1")]\n',
     '`logging = "http://es1:9200"`': f'{PLAIN}logging = "http://es1:9200"\n',
     "`syslog=Syslog(udp=70000)`": f"{PLAIN}logging = Logging(\n    syslog=Syslog(udp=70000),\n)\n",
     '`LogFiles("nsmd2", "log/*.log")`': (

@@ -110,9 +110,27 @@ def test_every_piece_of_a_job_file_is_a_job_file(page: Path, tmp_path: Path) -> 
         if block.kind != "python" or block.what:
             continue
         path = tmp_path / f"piece{number}.py"
-        path.write_text(above + _assigned(block.text) + ("" if "jobs = " in above + block.text else _ONE_JOB))
+        text = above + _assigned(block.text)
+        path.write_text(text + ("" if re.search(r"^jobs \+?= ", text, re.M) else _ONE_JOB))
         assert load(path).jobs, f"{name(page)}:{block.line}"
-        above += block.text
+        above += _helping(block.text)
+
+
+def _helping(piece: str) -> str:
+    """What the pieces below it need: names, and not what a file says once."""
+    said_once = {"jobs", "logging", "rollout", "confirm"}
+    return _pieces(
+        piece,
+        lambda node: (
+            not isinstance(node, ast.Expr)
+            and not (isinstance(node, ast.Assign) and {getattr(one, "id", "") for one in node.targets} & said_once)
+        ),
+    )
+
+
+def _pieces(piece: str, wanted: Callable[[ast.stmt], bool]) -> str:
+    found = [ast.get_source_segment(piece, node) for node in ast.parse(piece).body if wanted(node)]
+    return "".join(f"{text}\n" for text in found)
 
 
 #: A job, for a piece that is about something else.
@@ -127,6 +145,7 @@ def _assigned(piece: str) -> str:
     listed = ", ".join(one for one in written if one is not None)
     if not listed:
         return piece
+    piece = _pieces(piece, lambda node: not isinstance(node, ast.Expr))
     whole = (
         f'logging = Logging(elasticsearch="http://es1:9200", files=[{listed}])'
         if "LogFiles" in listed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from daqsched import farm_parts
 from daqsched.confirm import check as check_end_limit
@@ -57,8 +57,9 @@ def check(spec: Spec) -> None:
         raise JobError(f"job {name!r}: {conflict.field}: {conflict}", conflict.field)
 
 
-def conflicts(jobs: Iterable[JobSpec]) -> Iterator[tuple[str, JobError]]:
-    """What can't be of jobs that are right one by one, with the name of the job whose field it is."""
+def conflicts(jobs: Iterable[JobSpec], others: Collection[str] = ()) -> Iterator[tuple[str, JobError]]:
+    """What can't be of jobs that are right one by one, with the name of the job whose field it is; ``others``: those that are
+    there as well, and are wrong."""
     known = {job.name: job for job in jobs}
     total = 0
     for job in known.values():
@@ -69,7 +70,7 @@ def conflicts(jobs: Iterable[JobSpec]) -> Iterator[tuple[str, JobError]]:
             return
     for job in known.values():
         for name in job.after:
-            if name not in known:
+            if name not in known and name not in others:
                 yield (
                     job.name,
                     JobError(f"there is no job {name!r}{did_you_mean(name, set(known) - {job.name})}", "after"),

@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, Optional, TypeVar
 
@@ -77,8 +77,12 @@ def _plain(value: Any) -> Any:
 
 #: A quoted part, an escaped character, or plain text, of a shell's command.
 _PART = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^'"\\]+""", re.DOTALL)
-#: What a shell would obey, as a word of its own.
-_SHELL = re.compile(r"[0-9]*[<>].*|&>.*|\|\|?|&&|#.*")
+#: What a shell would obey in a word that is not quoted: redirections, pipes, several commands, variables.
+_SHELL = re.compile(r"[<>|;`]|^&|&$|^#|\$[\w{(@*?!$]")
+#: What it would put in the place of something also within "...".
+_EXPANDED = re.compile(r"(?<!\\)(\$[\w{(@*?!$]|`)")
+#: Who does so itself with the text that is quoted.
+_SHELLS = re.compile(r"(.*/)?(a|ba|c|da|k|tc|z)?sh")
 
 
 def words_of(command: Any, field: str) -> Sequence[Any]:
@@ -92,16 +96,22 @@ def words_of(command: Any, field: str) -> Sequence[Any]:
         words = shlex.split(_PART.sub(_continued, command))
     except ValueError as error:
         raise JobError(f"{shown(command)} can't be split into words: {str(error).lower()}", field) from error
-    bare = _PART.sub(lambda part: part[0] if part[0][0] not in "'\"\\" else "q" * (part[0] != "\\\n"), command)
-    for word in bare.split():
-        if _SHELL.fullmatch(word):
-            sentence = (
-                f"{field}: {shown(word)} is for a shell, and none runs the command: it becomes an argument of the program. Quote "
-                'it where that is meant, else write argv=["/bin/sh", "-c", "..."]'
-            )
-            warnings.warn(f"{_place()}{sentence}", JobFileWarning, stacklevel=2)
-            break
+    for_shell = next(_for_shell(command, words), None)
+    if for_shell is not None:
+        sentence = (
+            f"{field}: {shown(for_shell)} is for a shell, and none runs the command: the program gets it as it is written. Quote "
+            'it by \'...\' where that is meant, else write argv=["/bin/sh", "-c", "..."]'
+        )
+        warnings.warn(f"{_place()}{sentence}", JobFileWarning, stacklevel=2)
     return words
+
+
+def _for_shell(command: str, words: Sequence[str]) -> Iterator[str]:
+    """The words of a command that only a shell understands."""
+    bare = _PART.sub(lambda part: part[0] if part[0][0] not in "'\"\\" else "q" * (part[0] != "\\\n"), command)
+    yield from filter(_SHELL.search, bare.split())
+    if not (words and _SHELLS.fullmatch(words[0])):
+        yield from (part[0] for part in _PART.finditer(command) if part[0][0] == '"' and _EXPANDED.search(part[0]))
 
 
 def _place() -> str:

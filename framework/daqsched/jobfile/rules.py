@@ -110,7 +110,8 @@ def _raise(found: Optional[tuple[str, str]]) -> None:
         return
     path, sentence = found
     head = re.split(r"[.\[]", path, maxsplit=1)[0]
-    raise JobError(sentence, WORDS.get(head, head) + path[len(head) :])
+    rest = re.sub(r"\.argv\b", ".command", path[len(head) :])  # of a check
+    raise JobError(sentence, WORDS.get(head, head) + rest)
 
 
 def _check_texts(job: JobSpec, host: str) -> None:
@@ -118,17 +119,23 @@ def _check_texts(job: JobSpec, host: str) -> None:
     total = 0
     for field, text in _texts(job):
         filled = fill(text, job, host, field)
-        if len(filled) > ARGUMENT.most:
-            raise JobError(
-                f"has {len(filled):,} characters once it is filled in: at most {ARGUMENT} are allowed", field
-            )
+        length = len(filled.encode())
+        if length > ARGUMENT.most:
+            raise JobError(f"has {length:,} bytes once it is filled in: at most {ARGUMENT} are allowed", field)
         if field in ("command", "env"):
-            total += len(filled) + 1
+            total += length + 1
             if total > COMMAND.most:
                 raise JobError(f"command and environment have more than {COMMAND} together", field)
         for ending, rule, sentence in _FILLED:
             if field.endswith(ending) and not rule(filled):
                 raise JobError(f"{text!r} {sentence}", field)
+    for name, value in job.env.items():
+        length = len(f"{name}={fill(value, job, host, 'env')}".encode())
+        if length > ARGUMENT.most:
+            raise JobError(
+                f"has {length:,} bytes with its name, once it is filled in: at most {ARGUMENT} are allowed",
+                f"env[{name}]",
+            )
 
 
 def logging_mistakes(logging: LoggingSpec) -> Iterator[JobError]:

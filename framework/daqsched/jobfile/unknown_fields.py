@@ -1,0 +1,78 @@
+"""Fields that there are none, all of a file at once: seen in its text, so that its evaluation goes on past them.
+
+Python ends at the first call with a keyword that is not known. So each is told, and then taken out of the call, or written as
+the field that was probably meant. A function of the file that passes what it does not know itself on to a word
+(``def daq(name, **more): return Job(name, ..., **more)``) takes the word's fields, too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Optional
+
+from daqsched.jobfile.source import Source, meant, parameters, unknown_field
+
+#: Functions that call one another are followed so far.
+_DEEPEST = 5
+
+
+class UnknownField(NamedTuple):
+    """Where it is written, and a sentence about it."""
+
+    line: int
+    sentence: str
+    #: The field that its value was given to instead, to go on; empty: none.
+    taken_for: str
+
+
+class _Takes(NamedTuple):
+    """What may be written in a call: all of it, and the fields of the word that it ends in."""
+
+    every: frozenset[str]
+    kind: type[Any]
+    words: Sequence[str]
+
+
+def without_unknown(source: Source) -> Iterator[UnknownField]:
+    """Each, which is no more in the tree afterwards."""
+    functions = {node.name: node for node in source.tree.body if isinstance(node, ast.FunctionDef)}
+    for call in [node for node in ast.walk(source.tree) if isinstance(node, ast.Call)]:
+        takes = _taken_by(call.func, source, functions, 0)
+        for keyword in list(call.keywords) if takes is not None else ():
+            if takes is None or keyword.arg is None or keyword.arg in takes.every:
+                continue
+            close = meant(keyword.arg, takes.words)
+            given = {other.arg for other in call.keywords} | set(takes.words[: len(call.args)])
+            taken_for = close if close not in given else ""
+            yield UnknownField(keyword.value.lineno, unknown_field(keyword.arg, takes.kind, takes.words), taken_for)
+            if taken_for:
+                keyword.arg = taken_for
+            else:
+                call.keywords.remove(keyword)
+
+
+def _taken_by(
+    function: ast.expr, source: Source, functions: dict[str, ast.FunctionDef], depth: int
+) -> Optional[_Takes]:
+    """None: nobody knows, or Python tells better."""
+    kind = source.kind_of(function)
+    if kind is not None:
+        words = parameters(kind)
+        return _Takes(frozenset(words), kind, words)
+    made = functions.get(function.id) if isinstance(function, ast.Name) else None
+    if made is None or made.args.kwarg is None or made.decorator_list or depth == _DEEPEST:
+        return None
+    rest = made.args.kwarg.arg
+    passed = [
+        node
+        for node in ast.walk(made)
+        if isinstance(node, ast.Call)
+        and any(one.arg is None and isinstance(one.value, ast.Name) and one.value.id == rest for one in node.keywords)
+    ]
+    uses = [node for node in ast.walk(made) if isinstance(node, ast.Name) and node.id == rest]
+    if len(passed) != 1 or len(uses) != 1:
+        return None
+    takes = _taken_by(passed[0].func, source, functions, depth + 1)
+    own = {one.arg for one in (*made.args.args, *made.args.kwonlyargs)}
+    return None if takes is None else takes._replace(every=takes.every | own)
