@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Optional
 
 import daqsched
+from daqsched.jobfile.convert import WORDS
 
 #: The classes that a job file may call, by name.
 KINDS: dict[str, type[Any]] = {name: kind for name, kind in vars(daqsched).items() if inspect.isclass(kind)}
@@ -120,7 +121,7 @@ class Source:
         if not isinstance(node, ast.Call):
             return None
         for keyword in node.keywords:
-            if keyword.arg == name or (keyword.arg == "argv" and name == "command"):
+            if keyword.arg is not None and name in (keyword.arg, WORDS.get(keyword.arg)):
                 return keyword.value
         kind = self.kind_of(node.func)
         order = parameters(kind) if kind is not None else []
