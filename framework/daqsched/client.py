@@ -44,8 +44,11 @@ class Client:
     def info(self) -> protocol.Info:
         return self._get("/info", protocol.Info)
 
-    def status(self, select: Sequence[str] = (), at: float = 0.0, part: Optional[str] = None) -> protocol.StatusAnswer:
-        return self._get("/status", protocol.StatusAnswer, select=list(select), at=at, **_given(part=part))
+    def status(
+        self, select: Sequence[str] = (), at: float = 0.0, part: Optional[str] = None, states: Sequence[str] = ()
+    ) -> protocol.StatusAnswer:
+        asked = {"select": list(select), "at": at, "state": list(states)}
+        return self._get("/status", protocol.StatusAnswer, **asked, **_given(part=part))
 
     def progress(
         self,
@@ -150,8 +153,10 @@ class Client:
         body = protocol.OrderRequest(list(select), kind, name, until, message, id)
         return self._post("/order", body, protocol.OrderAnswer)
 
-    def preflight(self, spec: Spec, select: Sequence[str] = (), timeout_s: float = 60.0) -> protocol.PreflightBegun:
-        body = protocol.PreflightRequest(spec, list(select), timeout_s)
+    def preflight(
+        self, spec: Spec, select: Sequence[str] = (), timeout_s: float = 60.0, without: Sequence[str] = ()
+    ) -> protocol.PreflightBegun:
+        body = protocol.PreflightRequest(spec, list(select), timeout_s, list(without))
         return self._post("/preflight", body, protocol.PreflightBegun)
 
     def preflight_answer(self, id: str, seen: int = -1, wait_s: float = 0.0) -> protocol.PreflightAnswer:

@@ -75,6 +75,10 @@ class RevisionHead(msgspec.Struct):
     message: str
     #: The part of the farm that it was about; empty: the one without a name, or all.
     part: str = ""
+    #: The job file, with what was set of its variables; of an apply of a part all of what the farm was then.
+    source: str = ""
+    #: How many instances began, ended, changed with it: by `Plan.instances`; empty in the answer about one revision.
+    changes: dict[str, int] = {}
 
 
 class HistoryAnswer(msgspec.Struct):
@@ -258,6 +262,8 @@ class StatusAnswer(msgspec.Struct):
     unauthenticated: list[str] = []
     #: Why changes are not in the audit file; empty: they are.
     audit: str = ""
+    #: A rollout that waits for somebody, or left something as it was; empty: there is none.
+    rollout: str = ""
 
 
 class ProgressAnswer(msgspec.Struct):
@@ -279,6 +285,8 @@ class PreflightRequest(msgspec.Struct, forbid_unknown_fields=True):
     select: list[str] = []
     #: Who has not answered by then counts as silent.
     timeout_s: float = 60.0
+    #: Not asked, though selected; words as those.
+    without: list[str] = []
 
 
 class PreflightBegun(msgspec.Struct):

@@ -12,6 +12,7 @@ from typing import Literal, Union
 import msgspec
 
 from daqsched.errors import JobError
+from daqsched.hosts import fold
 from daqsched.limits import refusal, whole
 
 Key = tuple[str, str]
@@ -92,6 +93,8 @@ class Rollout(msgspec.Struct):
     #: What the guard last said where it was not yes.
     guard: str = ""
     ended: float = 0.0
+    #: Hosts that did not answer at its end, at most `MOST_UNREACHED`: what is there changes when they are back.
+    unreached: tuple[str, ...] = ()
 
     @property
     def over(self) -> bool:
@@ -107,6 +110,11 @@ def words(rollout: Rollout) -> str:
     if rollout.state == "paused":
         ways = "`daqsched rollout resume`, `abort`" + (" or `rollback`" if rollout.before else "")
         return f"{head} is paused in {where}, {rollout.why}; {ways}"
+    if rollout.unreached:
+        where = fold(rollout.unreached[:MOST_NAMED]) + (" and more" if len(rollout.unreached) > MOST_NAMED else "")
+        return (
+            f"{head} has ended {rollout.why}, but not on {where}, of which nobody answered: it changes when it is back"
+        )
     if rollout.over:
         return f"{head} is {rollout.state}, {rollout.why}"
     if rollout.guard:
@@ -126,6 +134,9 @@ def in_the_way(rollout: Rollout, its: Collection[str], jobs: Collection[str], st
         return f"{whose} and changes {', '.join(common[:5])}, too: {ways}"
     return f"{whose}, and there is one at a time: {ways}, or give `--batches all`" if strategy is not None else ""
 
+
+#: Hosts that were not reached: so many are kept, and named.
+MOST_UNREACHED, MOST_NAMED = 1000, 20
 
 #: Failures that are kept.
 MOST_FAILURES = 20

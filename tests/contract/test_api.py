@@ -316,6 +316,34 @@ def test_a_preflight_asks_each_host_and_its_answers_are_waited_for(
     assert serve.client.info().revision == 0 and serve.client.status().rows == []
 
 
+def test_a_preflight_leaves_out_whom_it_is_told_to(serve: Serve) -> None:
+    """A machine that is known to be down, and no more."""
+    spec = Spec(jobs=(job(hosts="hlt[01-03]"),))
+    assert serve.client.preflight(spec, without=["@hlt02"]).hosts == 2
+    assert serve.client.preflight(spec, ["readout@hlt[01-02]"], without=["readout@hlt02"]).hosts == 1
+    with pytest.raises(UserError, match="there is no host to ask"):
+        serve.client.preflight(spec, without=["*"])
+
+
+def test_the_status_is_asked_for_by_state_and_by_host(serve: Serve) -> None:
+    """A bare word may be a host, as in `why`; a state that there is not is a mistake."""
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-03]"),)))
+    assert [row.host for row in serve.client.status(["hlt02"]).rows] == ["hlt02"]
+    assert len(serve.client.status(states=["WAITING"]).rows) == 3
+    assert serve.client.status(states=["FAILED", "BACKOFF"]).rows == []
+    with pytest.raises(UserError, match="BROKEN: not a state; there are FAILED, "):
+        serve.client.status(states=["BROKEN"])
+
+
+def test_the_history_tells_the_file_and_what_began_and_ended(serve: Serve) -> None:
+    """Against the revision before."""
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-03]"),), source="jobs.py --set version=r1"))
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]"), job("b")), source="other.py"))
+    newest, first = serve.client.history()
+    assert (newest.source, newest.changes) == ("other.py", {"remove": 1, "add": 1})
+    assert (first.source, first.changes) == ("jobs.py --set version=r1", {"add": 3})
+
+
 def test_what_a_preflight_cannot_be(serve: Serve) -> None:
     """Nobody to ask, too long, too many at a time, one that is not known: a sentence each."""
     spec = Spec(jobs=(job(),))
@@ -408,8 +436,10 @@ def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.Monkey
     assert serve.client.apply(Spec(jobs=tuple(jobs))).revision == 1
     assert asked == ["look", "JobsApplied"]
     renewed = tuple(job(one.name, one.hosts[0], release="r2") for one in jobs)
-    serve.client.apply(Spec(jobs=renewed), strategy=ONE_BY_ONE, if_unchanged=serve.client.history()[0].digest)
-    assert asked[2:] == ["look", "look", "JobsApplied"], "the history, and then as before"
+    seen = serve.client.history()[0].digest
+    del asked[:]
+    serve.client.apply(Spec(jobs=renewed), strategy=ONE_BY_ONE, if_unchanged=seen)
+    assert asked == ["look", "JobsApplied"]
     del asked[:]
     assert serve.client.apply(Spec(jobs=renewed)).revision == 2
     assert asked == ["look", "JobsApplied"], "that nothing is to be changed is the engine's word, too"

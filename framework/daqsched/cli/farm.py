@@ -63,6 +63,9 @@ DIFFERENT = 6
 )
 @click.option("--allow-empty", is_flag=True, help="A file without jobs stops everything, and that is meant.")
 @click.option("--preflight", is_flag=True, help="Only if all hosts say that they can start all of it.")
+@click.option(
+    "--except", "without", multiple=True, metavar="HOST", help="With --preflight: do not ask this host, or JOB@HOST."
+)
 @stops_options
 @json_option
 @click.pass_obj
@@ -83,6 +86,7 @@ def apply(
     if_unchanged: str,
     allow_empty: bool,
     preflight: bool,
+    without: Sequence[str],
     yes: bool,
     stops: Optional[int],
     as_json: bool,
@@ -94,7 +98,9 @@ def apply(
     spec = with_part(load(file, parse(settings)), part)
     client = connect(path)
     if preflight and spec.jobs:
-        _ask_first(client, spec, only, as_json)
+        _ask_first(client, spec, only, as_json, without)
+    elif without:
+        raise UserError("--except says whom a --preflight does not ask")
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
     applied = confirmed(
         lambda agreed: client.apply(spec, message, allow_empty, only, strategy, if_unchanged, agreed, take), yes, stops
@@ -144,18 +150,23 @@ def follow(
         raise NotRunning(words(rollout))
     if outcome is None or outcome.complete:
         return
+    if outcome.given_up:
+        raise NotRunning(
+            f"not everything is running: {show.state_counts(outcome.states)}. What has FAILED is given up: "
+            "`daqsched why` tells the reasons, `daqsched start` tries again"
+        )
     raise NotRunning(
         f"not everything is running after {timeout:g} s: {show.state_counts(outcome.states)}{_no_master(answer)}. "
         "The farm goes on trying; `daqsched status` and `daqsched why` show it"
     )
 
 
-def _ask_first(client: Any, spec: Any, only: Sequence[str], quiet: bool) -> None:
+def _ask_first(client: Any, spec: Any, only: Sequence[str], quiet: bool, without: Sequence[str]) -> None:
     """Raise `NotRunning` where a preflight finds that something would not start."""
     from daqsched.cli.preflight import PATIENCE_S, ask, show
     from daqsched.terminal import preflight_table
 
-    answer = ask(client, spec, only, PATIENCE_S, quiet)
+    answer = ask(client, spec, only, PATIENCE_S, quiet, without)
     if not preflight_table.fine(answer):
         if not quiet:
             show(answer)
@@ -192,7 +203,7 @@ def _wait_for(
             now = time.time()
             going = client.rollout(rollout).rollout if rollout else None
             under_way = going is not None and going.number == rollout and not going.over
-            complete = answer.progress.complete and not under_way
+            complete = (answer.progress.complete or answer.progress.given_up) and not under_way
             complete_since = (complete_since or now) if complete else None
             if complete_since is not None and now - complete_since >= settle:
                 break
@@ -285,20 +296,26 @@ def plan(
 
 @main.command()
 @click.argument("select", nargs=-1)
+@click.option(
+    "--state", "states", default="", metavar="STATE,...", help="Only what is in one of these: FAILED,BACKOFF."
+)
 @click.option("--wide", is_flag=True, help="One line an instance, also where many hosts are alike.")
 @part_option("Only this part of the farm; - is the one without a name.")
 @click.option("--at", "then", default="", metavar="TIME", help="How it was then: 10m (ago), 14:05, 2026-11-23 14:05.")
 @json_option
 @click.pass_obj
-def status(path: Path, select: Sequence[str], wide: bool, part: Optional[str], then: str, as_json: bool) -> None:
-    """Show what runs, and why what does not run does not. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10]."""
+def status(
+    path: Path, select: Sequence[str], states: str, wide: bool, part: Optional[str], then: str, as_json: bool
+) -> None:
+    """Show what runs, and why what does not run does not. SELECT: JOB, HOST, JOB@HOST, with * ? and [01-10]."""
     from daqsched.terminal import show
     from daqsched.times import moment
 
-    answer = connect(path).status(select, moment(then, time.time()) if then else 0.0, part)
-    if part is not None and not answer.rows:
+    wanted = [word.strip().upper() for word in states.split(",") if word.strip()]
+    answer = connect(path).status(select, moment(then, time.time()) if then else 0.0, part, wanted)
+    if part is not None and not answer.rows and not wanted:
         raise UserError(f"part {part} has no such job: `daqsched status` lists them")
-    if select and not answer.rows:
+    if select and not answer.rows and not wanted:
         raise UserError(f"no job matches {' '.join(select)}: `daqsched status` lists them")
     if as_json:
         print_json(answer)

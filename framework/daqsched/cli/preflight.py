@@ -23,6 +23,13 @@ _POLL_S = 0.5
 @set_option
 @click.option("--only", multiple=True, metavar="SELECT", help="Only these: JOB, JOB@HOST, @HOST, with * ? and [01-10].")
 @click.option(
+    "--except",
+    "without",
+    multiple=True,
+    metavar="SELECT",
+    help="And not these: a HOST that is down, or as --only.",
+)
+@click.option(
     "--timeout",
     default=PATIENCE_S,
     callback=at_least(0),
@@ -32,20 +39,32 @@ _POLL_S = 0.5
 @json_option
 @click.pass_obj
 def preflight(
-    path: Path, file: Path, settings: Sequence[str], only: tuple[str, ...], timeout: float, as_json: bool
+    path: Path,
+    file: Path,
+    settings: Sequence[str],
+    only: tuple[str, ...],
+    without: tuple[str, ...],
+    timeout: float,
+    as_json: bool,
 ) -> None:
     """Ask all hosts whether they could start what FILE names; change nothing."""
     from daqsched.jobfile.load import load
     from daqsched.jobfile.variables import parse
     from daqsched.terminal import preflight_table
 
-    answer = ask(connect(path), load(file, parse(settings)), only, timeout, quiet=as_json)
+    answer = ask(connect(path), load(file, parse(settings)), only, timeout, as_json, without)
     if as_json:
         print_json(answer)
     else:
         show(answer)
     if not preflight_table.fine(answer):
         sys.exit(NotRunning.exit_code)
+
+
+def _hosts(spec: Any, words: Sequence[str]) -> list[str]:
+    """A bare word that names no job is a host."""
+    jobs = {job.name for job in spec.jobs}
+    return [word if "@" in word or word in jobs else f"@{word}" for word in words]
 
 
 def show(answer: Any) -> None:
@@ -58,13 +77,13 @@ def show(answer: Any) -> None:
     console.print(preflight_table.summary(answer), style="green" if preflight_table.fine(answer) else "bold red")
 
 
-def ask(client: Any, spec: Any, only: Sequence[str], timeout: float, quiet: bool) -> Any:
+def ask(client: Any, spec: Any, only: Sequence[str], timeout: float, quiet: bool, without: Sequence[str] = ()) -> Any:
     """Ask, and follow until all have answered or the time is over; returns the last `daqsched.preflight.PreflightFindings`."""
     from rich.live import Live
 
     from daqsched.terminal import preflight_table
 
-    begun = client.preflight(spec, only, timeout)
+    begun = client.preflight(spec, only, timeout, _hosts(spec, without))
     live = Live(console=canvas(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
     said = ""
     found = client.preflight_answer(begun.id)

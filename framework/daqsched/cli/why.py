@@ -12,6 +12,9 @@ from daqsched.cli.root import at_least, connect, json_option, main
 from daqsched.errors import NotRunning, UserError
 from daqsched.terminal.out import canvas, print_json
 
+#: So many instances are looked at for what is alike.
+MOST_ALIKE = 1000
+
 
 @main.command()
 @click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]")
@@ -27,13 +30,14 @@ def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
     """
     from daqsched.terminal import show_changes
 
-    answer = connect(path).why(select, most)
+    # those that are alike are told of as one
+    answer = connect(path).why(select, most if as_json else max(most, MOST_ALIKE))
     if select and not answer.chosen:
         raise UserError(f"no job or host matches {' '.join(select)}: `daqsched status` lists them")
     if as_json:
         print_json(answer)
     else:
-        canvas().print(show_changes.why_lines(answer))
+        canvas().print(show_changes.why_lines(answer, most))
     if any(one.state not in ("STOPPED", "ASIDE") for one in answer.stories):
         sys.exit(NotRunning.exit_code)
 

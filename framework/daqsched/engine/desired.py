@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import Callable, Iterable, Optional
 
 import msgspec
@@ -123,7 +124,7 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
     instance = farm.instances.get((job.name, host))
     farm.take_in((job.name, host))
     if instance is None:
-        hold = before = farm.holds.pop((job.name, host), None)
+        hold = before = farm.holds.pop((job.name, host), None) or farm.holds.get((job.name, ""))
         if hold is None and job.start == MANUAL:
             hold = Hold("", now)
         farm.add(Instance(job.name, host, job, run, Record(attributes=attributes, hold=hold)), now)
@@ -132,7 +133,7 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
             farm.dirty[instance.key] = None
         if before is not None:
             farm.out.append(commands.SaveDocument(HOLDS))
-            farm.note(f"{instance}: {held_by(before)} before it left the farm; stays stopped")
+            farm.note(f"{instance}: {held_by(before)} before it had this place in the farm; stays stopped")
     else:
         if instance.digest != run:
             instance.record.failures, instance.record.due = 0, 0.0
@@ -193,9 +194,15 @@ def retire(farm: Farm, instance: Instance, now: float) -> None:
 
 def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     """Stop these, and keep them stopped; what somebody else has stopped stays theirs."""
-    touched, gone = _there(farm, event.keys)
+    nowhere = _nowhere(farm, event.keys)
+    touched, gone = _there(farm, event.keys, nowhere)
     touched, others = _apart(touched, event.user)
     confirm_ends(farm, event.agreed, () if event.spares else touched)
+    for key in nowhere:
+        farm.holds.setdefault(key, Hold(event.user, now, event.message, event.spares))
+        farm.note(f"{key[0]}, which has no machine yet: stopped by {event.user}")
+    if nowhere:
+        farm.out.append(commands.SaveDocument(HOLDS))
     for instance in touched:
         key = instance.key
         instance.record.hold, instance.record.unread = Hold(event.user, now, event.message, event.spares), ""
@@ -210,7 +217,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
         farm.settle(instance, now)
         if instance.record.leaving:
             unwant(farm, instance, now)
-    keys = tuple(instance.key for instance in touched)
+    keys = (*(instance.key for instance in touched), *nowhere)
     return Accepted(keys=keys, rejected=(*gone, *others), dependents=_dependents(farm, {name for name, _ in keys}))
 
 
@@ -228,14 +235,20 @@ def _dependents(farm: Farm, stopped: set[str]) -> tuple[str, ...]:
 
 def released(farm: Farm, event: events.Released, now: float) -> Accepted:
     """Let these run again, at once; what somebody else has stopped only where that is said."""
-    touched, gone = _there(farm, event.keys)
+    nowhere = _nowhere(farm, event.keys)
+    touched, gone = _there(farm, event.keys, nowhere)
     others: tuple[tuple[str, str, str], ...] = ()
     if not event.everyones:
         touched, others = _apart(touched, event.user)
-        if not touched:
+        if not touched and others:
             job, host, why = others[0]
             more = f", and {len(others) - 1} more" if len(others) > 1 else ""
             raise Refused(f"{job}@{host} {why}{more}: `daqsched start --all` lets run what others have stopped, too")
+    everywhere = {*nowhere, *((instance.name, "") for instance in touched)}.intersection(farm.holds)
+    for one in everywhere:
+        del farm.holds[one]
+    if everywhere:
+        farm.out.append(commands.SaveDocument(HOLDS))
     for instance in touched:
         key = instance.key
         record = instance.record
@@ -249,7 +262,7 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         farm.note(f"{instance}: started by {event.user}")
         farm.dirty[key] = None
         farm.settle(instance, now)
-    keys = tuple(instance.key for instance in touched)
+    keys = (*(instance.key for instance in touched), *nowhere)
     return Accepted(keys=keys, rejected=(*gone, *others), others=len(others))
 
 
@@ -272,16 +285,26 @@ def _apart(instances: Iterable[Instance], user: str) -> tuple[list[Instance], tu
     return free, tuple(others)
 
 
-def _there(farm: Farm, keys: Iterable[Key]) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
+def _nowhere(farm: Farm, keys: Iterable[Key]) -> tuple[Key, ...]:
+    """Those that mean a job which has found no machine yet: what is said of it is for those that it finds."""
+    unplaced = {(job.name, "") for job in farm.unplaced()}
+    return tuple(key for key in dict.fromkeys(keys) if key in unplaced)
+
+
+def _there(
+    farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]
+) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
     """Those of them that are wanted, and the others; raises `Refused` where none is, as after an apply in between."""
     found, gone = [], []
     for key in keys:
+        if key in nowhere:
+            continue
         instance = farm.instances.get(key)
         if instance is None or instance.job is None:
             gone.append((*key, "is not wanted any more"))
         else:
             found.append(instance)
-    if not found:
+    if not found and not nowhere:
         raise Refused("none of these is wanted any more: `daqsched status` lists what is")
     return found, tuple(gone)
 

@@ -223,6 +223,8 @@ class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     patience_s: float
     #: `daqsched.preflight.not_asked`.
     not_asked: dict[str, str] = {}
+    #: Those of them that no agent is registered of: nobody would answer.
+    absent: frozenset[str] = frozenset()
 
 
 class OperatorCommanded(msgspec.Struct, frozen=True, tag=True):

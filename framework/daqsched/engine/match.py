@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Mapping, Optional
+from typing import Callable, Mapping, Optional
 
 from daqsched import ports
 from daqsched.engine.events import Attributes, Offer
@@ -15,6 +15,8 @@ EXECUTOR_CPUS, EXECUTOR_MEM = 0.01, 32.0
 #: How many attributes of a machine a sentence names.
 MOST_NAMED = 5
 
+_NOTHING = (float("inf"),) * 3
+
 #: One for all tasks without ports.
 NO_PORTS: Mapping[str, int] = {}
 
@@ -23,7 +25,14 @@ class FreeResources:
     """What is left of an offer while tasks are put into it. ``spare`` are port numbers that other jobs ask for by number:
     who takes any port is given one of these only where there is no other."""
 
-    def __init__(self, offer: Offer, spare: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        offer: Offer,
+        spare: Collection[int] = (),
+        held: Callable[[], tuple[float, float, float]] = lambda: _NOTHING,
+    ) -> None:
+        """``held``: what our own jobs have of the machine already, asked for where something does not fit."""
+        self._held = held
         self.cpus, self.mem, self.disk = offer.cpus, offer.mem, offer.disk
         self.attributes = offer.attributes
         self.host = offer.names[0]
@@ -35,14 +44,21 @@ class FreeResources:
         missing = lacking(self.attributes, job.attributes)
         if missing is not None:
             return f"{self.host} lacks the attribute {missing} (it has {_named(self.attributes)})"
-        for word, unit, needs, has in (
-            ("cores", "", job.cpus + EXECUTOR_CPUS, self.cpus),
-            ("memory", " MiB", job.mem + EXECUTOR_MEM, self.mem),
-            ("disk", " MiB", job.disk, self.disk),
+        for which, (word, unit, needs, has) in enumerate(
+            (
+                ("cores", "", job.cpus + EXECUTOR_CPUS, self.cpus),
+                ("memory", " MiB", job.mem + EXECUTOR_MEM, self.mem),
+                ("disk", " MiB", job.disk, self.disk),
+            )
         ):
             # a thousandth, Mesos' own precision for scalars
             if needs > has + 0.0005:
-                return f"not enough {word}: needs {short(needs)}{unit}, {short(has)}{unit} free"
+                lack = f"not enough {word}: needs {short(needs)}{unit}, {short(has)}{unit} free"
+                most = has + self._held()[which]
+                never = (
+                    f"; it never fits {self.host}, which has {short(most)}{unit} for this farm with all that runs there"
+                )
+                return lack + (never if needs > most + 0.0005 else "")
         numbers = self._pick(job)
         for name, number in job.ports.items():
             if name not in numbers:

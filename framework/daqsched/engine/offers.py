@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Mapping
 
 from daqsched.engine import commands, events, preflight_steps, reconciling
@@ -10,10 +11,11 @@ from daqsched.engine.desired import unwant, want
 from daqsched.engine.events import Attributes
 from daqsched.engine.farm import ASK_S, CONFIRM_S, REFUSE_S, Farm
 from daqsched.engine.instance import Instance
-from daqsched.engine.match import FreeResources, lacking
+from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM, FreeResources, lacking
 from daqsched.engine.tasks import look_for_lost
 from daqsched.errors import JobError
 from daqsched.fill import payload
+from daqsched.preflight import NEEDS
 from daqsched.spec import FORWARDER, JobSpec, run_digest
 from daqsched.task import Task
 
@@ -41,7 +43,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
             continue
         launched: list[TaskToLaunch] = []
         looking: list[SurveyToLaunch] = []
-        room = FreeResources(offer, farm.fixed_ports)
+        room = FreeResources(offer, farm.fixed_ports, partial(_held, farm, offer))
         pace = farm.starts.offered(offer.agent_id, offer.names, offer.cpus)
         _look_for_attributes(farm, offer.names[0], offer.attributes, now)
         for name in offer.names:
@@ -94,6 +96,20 @@ def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: flo
                     farm.note(f"{job.name}@{host}: found by its attributes")
                     to_be = farm.desired(job.name, host) or job
                     want(farm, to_be, run_digest(to_be, host), host, attributes, now)
+
+
+def _held(farm: Farm, offer: events.Offer) -> tuple[float, float, float]:
+    """What our tasks there have; a survey has its own for a moment. The cost is that of the number of jobs."""
+    cpus = mem = disk = 0.0
+    for hosts in farm.order.wanted.values():
+        for name in offer.names:
+            one = hosts.get(name)
+            if one is not None and one.job is not None and one.record.task is not None:
+                cpus += one.job.cpus + EXECUTOR_CPUS
+                mem += one.job.mem + EXECUTOR_MEM
+                disk += one.job.disk
+    asked = [ask for ask in farm.preflights.by_task.values() if ask.host in offer.names]
+    return cpus + len(asked) * (NEEDS.cpus + EXECUTOR_CPUS), mem + len(asked) * (NEEDS.mem + EXECUTOR_MEM), disk
 
 
 def _launch(

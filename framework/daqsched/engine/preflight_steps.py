@@ -28,9 +28,14 @@ def asked(farm: Farm, event: events.PreflightAsked, now: float) -> Accepted:
     made = Preflight(event.user, now, until, event.questions, event.not_asked)
     preflights.made[event.id] = made
     for ask in made.asks.values():
+        if ask.host in event.absent:
+            ask.state, ask.reason = "lost", f"{ask.host} is not registered with the master: is its agent up?"
+            continue
         preflights.waiting.setdefault(ask.host, []).append(ask)
     farm.demand.woken()
-    farm.note(f"preflight {event.id} asked for by {event.user}: it asks {fold(made.asks) or 'nobody'}")
+    farm.note(
+        f"preflight {event.id} asked for by {event.user}: it asks {fold(set(made.asks) - event.absent) or 'nobody'}"
+    )
     return Accepted()
 
 

@@ -19,7 +19,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.limits import brief, refusal
 from daqsched.merge import Desired, Merged, assembled, change_of
-from daqsched.rollout import MOST_FAILURES, Failure, Rollout, State, Strategy, check, depths, divide
+from daqsched.rollout import MOST_FAILURES, MOST_UNREACHED, Failure, Rollout, State, Strategy, check, depths, divide
 from daqsched.spec import FORWARDER, JobSpec, Spec, decode, encode
 from daqsched_executor.contract import Report, duration
 
@@ -288,6 +288,7 @@ def step(farm: Farm, now: float) -> None:
         if rollout.complete <= rollout.at:
             _look(farm, rollout, now)
         elif rollout.complete == rollout.batches:
+            rollout.unreached = _unreached(farm)
             end(farm, "done", f"after {duration(now - rollout.began)}", now)
         elif not rollout.strategy.guard:
             _begin_batch(farm, rollout, now)
@@ -298,6 +299,13 @@ def step(farm: Farm, now: float) -> None:
         else:
             rolling.due = rolling.asked + GUARD_SILENT_S
     rolling.touched = False
+
+
+def _unreached(farm: Farm) -> tuple[str, ...]:
+    """The hosts that hold nothing up, and have not changed."""
+    there = (farm.instances.get(key) for batch in farm.rolling.batches for key in batch)
+    hosts = {one.host for one in there if one is not None and one.job is not None and one.lost}
+    return tuple(sorted(hosts)[:MOST_UNREACHED])
 
 
 def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:

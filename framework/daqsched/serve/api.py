@@ -48,6 +48,7 @@ from daqsched.serve.sandbox_api import Sandboxes
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
 from daqsched.views.snapshot import snapshot
+from daqsched.views.status import all_keys
 from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Api:
         #: Selections have threads of their own: a plan takes long, a stop must not.
         self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
         self.looks = Queries(daemon, self._ask, self._choosing, self._news, leader)
+        self._changes = Changes(daemon, complete, self._ask, self._planning, may_see, agents)
         sandboxes, self.consoles = Sandboxes(self._ask, agents), Consoles(daemon, self._ask)
         self.app = Starlette(
             routes=[
@@ -91,7 +93,7 @@ class Api:
                 Route(f"{API}/hold", answering(self.hold), methods=["POST"]),
                 Route(f"{API}/start", answering(self.start), methods=["POST"]),
                 Route(f"{API}/order", answering(self.order), methods=["POST"]),
-                *Changes(daemon, complete, self._ask, self._planning, may_see, agents).routes,
+                *self._changes.routes,
                 *self.looks.routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,
@@ -150,14 +152,18 @@ class Api:
 
         def work(deadline: Deadline) -> tuple[Any, dict[str, str]]:
             check(body.spec)
-            chosen = deadline.within(selection(body.select))
+            meant, left_out = selection(body.select), selection(body.without) if body.without else None
+            chosen = deadline.within(
+                meant if left_out is None else lambda job, host: meant(job, host) and not left_out(job, host)
+            )
             return preflight.questions(body.spec, chosen, hosts_of), preflight.not_asked(body.spec, chosen, hosts_of)
 
         asked, not_asked = await self._planning.do(whose(request), work)
         if not asked and not not_asked:
             raise UserError("there is no host to ask: the file has no job, or none that fits --only")
+        absent = frozenset(asked).difference(await self._changes.machines(known) or asked)
         id = secrets.token_hex(4)
-        event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked)
+        event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked, absent)
         await asyncio.wrap_future(self._daemon.request(event))
         return PreflightBegun(id, len(asked))
 
@@ -195,7 +201,7 @@ class Api:
     async def _chosen(self, request: Request, select: list[str]) -> tuple[tuple[str, str], ...]:
         if not select:
             raise UserError("nothing is selected: name jobs, or '*' for all")
-        known = await self._ask(lambda engine, now: tuple(engine.instances))
+        known = await self._ask(lambda engine, now: all_keys(engine))
         keys = await chosen_of(self._choosing, whose(request), select, known, each=True)
         if not keys:
             raise UserError(f"no job matches {some(select, ' ')}: `daqsched status` lists them")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable, Sequence
-from itertools import islice
+from collections.abc import Awaitable, Collection, Hashable, Sequence
+from functools import partial
 from typing import Any, Callable, Optional
 
 import msgspec
@@ -15,6 +15,7 @@ from daqsched import farm_parts
 from daqsched.engine import events
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
+from daqsched.engine.events import Offer
 from daqsched.engine.instance import Key
 from daqsched.errors import JobError, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
@@ -37,7 +38,7 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, answering, caller_of, user_of, whose
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of
-from daqsched.spec import Spec, digest
+from daqsched.spec import EMPTY, Spec, digest
 from daqsched.views.estimate import placed, started, starting, with_times
 from daqsched.views.moves import moves
 from daqsched.views.plan import Plan, plan
@@ -48,6 +49,9 @@ Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
 #: So many revisions an answer tells of.
 MOST_REVISIONS = 10_000
+
+#: Of so many, what began and ended with them.
+MOST_COMPARED = 50
 
 
 class Changes:
@@ -144,12 +148,8 @@ class Changes:
         self, caller: Hashable, found: Plan, known: Snapshot, complete: Spec, until: Deadline
     ) -> Plan:
         """What would not start on the machines as they are now."""
-        if not known.connected:
-            return msgspec.structs.replace(found, not_looked=f"no connection to the master {known.master}".rstrip())
-        if self._made is None:  # in the loop that serves
-            self._made = self._agents()
         try:
-            machines = await self._made.machines(known.master)
+            machines = await self._machines(known)
         except Unreachable as error:
             return msgspec.structs.replace(found, not_looked=str(error))
 
@@ -158,6 +158,20 @@ class Changes:
             return placed(found, machines, begun, known.fixed_ports, deadline.each)
 
         return await self._planning.do(caller, work, until)
+
+    async def _machines(self, known: Snapshot) -> dict[str, Offer]:
+        if not known.connected:
+            raise Unreachable(f"no connection to the master {known.master}".rstrip())
+        if self._made is None:  # in the loop that serves
+            self._made = self._agents()
+        return await self._made.machines(known.master)
+
+    async def machines(self, known: Snapshot) -> Optional[Collection[str]]:
+        """The names of all that are registered with the master; None: it does not say."""
+        try:
+            return frozenset(await self._machines(known))
+        except Unreachable:
+            return None
 
     async def apply(self, request: Request) -> Applied:
         body = await body_of(request, ApplyRequest)
@@ -221,11 +235,23 @@ class Changes:
         most = count_of(request, "most", 20, MOST_REVISIONS)
         part = part_of(request)
 
-        def look(engine: Engine, now: float) -> list[RevisionHead]:
-            heads = (_head(one, engine) for one in self._daemon.history(most if part is None else MOST_REVISIONS))
-            return list(islice((one for one in heads if part in (None, one.part)), most))
+        def look(engine: Engine, now: float) -> list[tuple[RevisionHead, int]]:
+            found = self._daemon.history(most + 1 if part is None else MOST_REVISIONS)
+            before = [*(one.number for one in found[1:]), 0]
+            heads = ((_head(one, engine), older) for one, older in zip(found, before))
+            return [(head, older) for head, older in heads if part in (None, head.part)][:most]
 
-        return HistoryAnswer(await self._ask(look))
+        heads: list[RevisionHead] = []
+        specs: dict[int, Spec] = {0: EMPTY}
+        for head, before in await self._ask(look):
+            if len(heads) < MOST_COMPARED:
+                for number in {head.number, before}.difference(specs):
+                    specs[number] = (await self._revision(number)).spec
+                old, new = specs[before], specs.pop(head.number)
+                counts = await self._planning.do(whose(request), partial(_counts, old, new))
+                head = msgspec.structs.replace(head, source=new.source, changes=counts)
+            heads.append(head)
+        return HistoryAnswer(heads)
 
     async def revision(self, request: Request) -> RevisionAnswer:
         number = request.path_params["number"]
@@ -278,6 +304,12 @@ def check_way(strategy: Optional[Strategy]) -> None:
             raise UserError(f"strategy.{error.field}: {error}") from error
 
 
+def _counts(old: Spec, new: Spec, deadline: Deadline) -> dict[str, int]:
+    return plan(old, new).instances
+
+
 def _head(revision: Revision, engine: Engine) -> RevisionHead:
     part = engine.parts.get(revision.number, "")
-    return RevisionHead(revision.number, revision.digest, revision.user, revision.time, revision.message, part)
+    return RevisionHead(
+        revision.number, revision.digest, revision.user, revision.time, revision.message, part, revision.spec.source
+    )

@@ -7,7 +7,7 @@ of all who ask one at a time. So each row is of the moment at which it was looke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Callable, Optional, TypeVar
 
 import msgspec
@@ -26,8 +26,8 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answering, whose
 from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
-from daqsched.serve.request_body import count_of, number_of, part_of, which_of, words_of
-from daqsched.views.status import ORDER, Tally, all_keys, rows, unauthenticated
+from daqsched.serve.request_body import count_of, number_of, part_of, states_of, which_of, words_of
+from daqsched.views.status import ORDER, Row, Tally, all_keys, rollout_mark, rows, unauthenticated
 from daqsched.views.why import stories, told, troubled
 
 #: So many instances that are not as wanted an answer tells of.
@@ -70,10 +70,11 @@ class Queries:
 
     async def status(self, request: Request) -> Response:
         words, part, then = words_of(request), part_of(request), number_of(request, "at", 0.0)
+        states = states_of(request)
         if then and part is not None:
             raise UserError("what was of which part then is not kept: --at goes without --part")
         if then:
-            return await self._status_at(words, then)
+            return await self._status_at(words, then, states)
 
         def head(engine: Engine, now: float) -> tuple[StatusAnswer, Sequence[Key]]:
             applied = engine.revision
@@ -89,27 +90,31 @@ class Queries:
                 leader=self._leader,
                 held=self._daemon.held,
                 audit=self.audit.trouble if self.audit is not None else "",
+                rollout=rollout_mark(engine),
             )
             return answer, all_keys(engine, part)
 
         async with self._turns.of(whose(request)):
             answer, keys = await self._ask(head)
             listed, hosts = _Listed(), set[str]()
+            words = await asyncio.to_thread(_meant, words, keys)
             async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
+                some = _of_states(some, states)
                 hosts |= unauthenticated(some)
                 await listed.add(some)
             answer.rows, answer.unauthenticated = listed.whole(), sorted(hosts)
             return await _encoded(answer)
 
-    async def _status_at(self, words: list[str], then: float) -> Response:
+    async def _status_at(self, words: list[str], then: float, states: Collection[str]) -> Response:
         if self.chronicle is None:
             raise Refused("this daemon keeps no chronicle")
-        chosen = selection(words)
+        selection(words)  # a mistake is one whatever was then
         found, doubt = await asyncio.to_thread(self.chronicle.at, then)
+        chosen = selection(_meant(words, [(row.job, row.host) for row in found]))
         applied = await self._ask(
             lambda engine, now: next((one for one in self._daemon.history(10_000) if one.time <= then), None)
         )
-        listed, known = _Listed(), [row for row in found if chosen(row.job, row.host)]
+        listed, known = _Listed(), _of_states([row for row in found if chosen(row.job, row.host)], states)
         for at in range(0, len(known), SOME):
             await listed.add(known[at : at + SOME])
         answer = StatusAnswer(listed.whole(), 0, "", "", 0.0, "", True, then, doubt)
@@ -137,7 +142,7 @@ class Queries:
     async def why(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         async with self._turns.of(whose(request)):
-            keys = await self._ask(lambda engine, now: tuple(engine.instances))
+            keys = await self._ask(lambda engine, now: all_keys(engine))
             keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, keys), keys)
             worst: dict[str, list[Key]] = {state: [] for state in ORDER}
             async for some in self._through(keys, troubled, SOME):
@@ -175,9 +180,15 @@ class Queries:
             yield await self._ask(lambda engine, now, part=part: list(look(engine, part, now)))  # type: ignore[misc]
 
 
+def _of_states(found: list[Row], states: Collection[str]) -> list[Row]:
+    return [row for row in found if row.state in states] if states else found
+
+
 def _meant(words: list[str], keys: Sequence[Key]) -> list[str]:
     """A word may be a host's name, where no job is called so."""
-    jobs, hosts = {job for job, _ in keys}, {host for _, host in keys}
+    if not words:
+        return words
+    jobs, hosts = {job for job, _ in keys}, {host for _, host in keys if host}
     return [f"@{word}" if word in hosts and word not in jobs else word for word in words]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, TypeVar
+from typing import Any, Optional, TypeVar, get_args
 
 from starlette.requests import Request
 
 from daqsched import farm_parts
+from daqsched.engine.shown import Shown
 from daqsched.errors import UserError
-from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, number, shown
+from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, number, shown, some
 from daqsched.serve.body import holds_spec, read
 from daqsched.serve.http import whose
 from daqsched.serve.planning import Planning
@@ -50,6 +51,16 @@ def part_of(request: Request) -> Optional[str]:
     _bounded(request)
     word = request.query_params.get("part")
     return None if word is None else farm_parts.read(word)
+
+
+def states_of(request: Request) -> frozenset[str]:
+    """The words of ``state``; raises `UserError` for one that is none."""
+    _bounded(request)
+    found = frozenset(request.query_params.getlist("state"))
+    strange = found.difference(get_args(Shown))
+    if strange:
+        raise UserError(f"{some(sorted(strange))}: not a state; there are {', '.join(get_args(Shown))}")
+    return found
 
 
 def number_of(request: Request, name: str, default: float) -> float:

@@ -146,7 +146,9 @@ def _headlines(answer: StatusAnswer) -> list[str]:
         master += f"; leader {answer.leader}"
     if answer.held:
         master = f"HELD: {answer.held}"
-    audit = [answer.audit] if answer.audit else []
+    audit = [
+        one for one in (answer.rollout and answer.rollout[0].upper() + answer.rollout[1:] + ".", answer.audit) if one
+    ]
     if not answer.revision:
         return [f"Nothing has been applied yet: `daqsched apply jobs.py` does. {master}", *audit]
     applied = times.clock(answer.applied)

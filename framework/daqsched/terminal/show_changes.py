@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Sequence
+import re
+from typing import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -110,7 +111,8 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     words = words_of(rollout)
     began = clock(rollout.began)
     by = f"by {rollout.user}{': ' + rollout.message if rollout.message else ''}"
-    style = {"paused": "bold red", "done": "green", "aborted": "yellow", "rolled-back": "yellow"}.get(rollout.state, "")
+    state = "aborted" if rollout.unreached else rollout.state
+    style = {"paused": "bold red", "done": "green", "aborted": "yellow", "rolled-back": "yellow"}.get(state, "")
     rows: list[RenderableType] = [
         text(words[0].upper() + words[1:] + ".", style=style),
         text(f"{rollout.instances} instances on {rollout.hosts} hosts; begun {began} {by}", style="dim"),
@@ -129,7 +131,7 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
 OF_A_STORY = 4
 
 
-def why_lines(answer: WhyAnswer) -> RenderableType:
+def why_lines(answer: WhyAnswer, most: int = 1_000_000) -> RenderableType:
     """A paragraph for each story; those that differ in their hosts alone are one, and those that differ in their jobs alone."""
     held = [text(f"HELD: {answer.held}", style="bold red")] if answer.held else []
     if not answer.stories:
@@ -138,21 +140,42 @@ def why_lines(answer: WhyAnswer) -> RenderableType:
     changes_of = {(one.job, one.host): one.changes for one in answer.stories}
     groups: dict[tuple[str, str, str], list[Story]] = {}
     for one in answer.stories:
-        groups.setdefault((one.job, one.state, one.why.replace(one.host, "its host")), []).append(one)
-    jobs: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
+        groups.setdefault((one.job, one.state, _alike(_of_its_host(one))), []).append(one)
+    jobs: dict[tuple[str, str, str, tuple[str, ...]], list[tuple[str, list[Story]]]] = {}
     for (job, state, why), alike in groups.items():
-        why = alike[0].why if len(alike) == 1 else why
-        jobs.setdefault((state, why, fold(one.host for one in alike), alike[0].evidence), []).append(job)
+        where = fold(one.host for one in alike)
+        told = tuple(map(_alike, alike[0].evidence))
+        jobs.setdefault((state, why, where, told), []).append((job, alike))
     parts: list[RenderableType] = [*held]
-    for (state, why, where, evidence), names in jobs.items():
-        head = text(f"{', '.join(f'{name}@{where}' for name in names)}  ", style="bold")
+    for (state, _, where, _), entries in list(jobs.items())[:most]:
+        names, alike = [name for name, _ in entries], entries[0][1]
+        why = alike[0].why if len(alike) == 1 else _of_its_host(alike[0])
+        evidence = alike[0].evidence
+        head = text(f"{', '.join(f'{name}@{where}' if where else name for name in names)}  ", style="bold")
         head.append(state, STYLES[state])
         head.append(f"  {why}")
         parts.append(head)
         parts += [text(f"    {line}", style="dim" if line.startswith("  |") else "") for line in evidence]
         alone = changes_of.get((names[0], where)) if len(names) == 1 else None
         parts += [text(f"    {line}", style="dim") for line in _change_lines((alone or ())[-OF_A_STORY:])]
+    if len(jobs) > most:
+        parts.append(text(f"... and {len(jobs) - most} more; -n {len(jobs)} tells of all"))
     return Group(*parts)
+
+
+#: What differs between deaths that are alike: for how long it ran, how often it was, when it starts again.
+_MOMENTS = re.compile(
+    r"; starts again in .*$|\bonce\b|\b\d+ times\b|\b\d+(?:\.\d+)? (?:ms|s|min|h|d)\b|\(\d+ restarts?.*?\)"
+)
+
+
+def _alike(sentence: str) -> str:
+    """What is the same of deaths that are alike."""
+    return _MOMENTS.sub("", sentence)
+
+
+def _of_its_host(one: Story) -> str:
+    return one.why.replace(one.host, "its host") if one.host else one.why
 
 
 def story_lines(stories: Sequence[Story]) -> RenderableType:
@@ -211,15 +234,22 @@ def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
     parts = any(one.part for one in revisions)
     for name in ("REVISION", "APPLIED", "BY", *(["PART"] if parts else []), "DIGEST", "WHY"):
-        table.add_column(name, justify="right" if name == "REVISION" else "left", no_wrap=name != "WHY")
+        side = "right" if name == "REVISION" else "left"
+        table.add_column(name, justify=side, no_wrap=name != "WHY", overflow="fold")
     for one in revisions:
-        applied = clock(one.time)
-        table.add_row(str(one.number), applied, one.user, *([one.part] if parts else []), one.digest, one.message)
+        what = "; ".join(filter(None, [_counts(one.changes), one.source]))
+        why = text(*filter(None, [one.message, what]))
+        part = [one.part] if parts else []
+        table.add_row(str(one.number), clock(one.time), one.user, *part, one.digest, why)
     return table
 
 
 def counts_line(plan: Plan) -> str:
     """``3 to start, 2 to restart.``"""
+    counts = _counts(plan.instances)
+    return f"{counts}." if counts else "Nothing changes."
+
+
+def _counts(instances: Mapping[str, int]) -> str:
     words = {"add": "to start", "remove": "to stop", "restart": "to restart", "silent": "changed without a restart"}
-    parts = [f"{count} {words[what]}" for what, count in plan.instances.items()]
-    return f"{', '.join(parts)}." if parts else "Nothing changes."
+    return ", ".join(f"{count} {words[what]}" for what, count in instances.items())

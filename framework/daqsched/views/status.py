@@ -11,6 +11,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.shown import Shown, no_master, reason_of, since_of, state_of
 from daqsched.engine.tense import Tense
+from daqsched.rollout import words
 from daqsched_executor.contract import Report
 
 
@@ -52,6 +53,8 @@ class Progress(msgspec.Struct, frozen=True):
     complete: bool
     #: Some of those that are not as wanted, the worst first.
     lagging: tuple[Row, ...]
+    #: Whether all that is not as wanted has FAILED for good: nothing more comes by itself.
+    given_up: bool = False
 
 
 #: States from worst to best, for sorting.
@@ -77,6 +80,11 @@ def rows(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Row]:
         elif not key[1] and key[0] in unplaced:
             job = unplaced[key[0]]
             wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
+            hold = engine.holds.get(key)
+            if hold is not None:
+                why = f"by {hold.user}{': ' + hold.message if hold.message else ''}; no machine has {wants} yet"
+                yield Row(job.name, "", "STOPPED", why, hold.at, job.release, wanted=False)
+                continue
             why = no_master(engine) or f"no machine has {wants} yet; it starts when one does"
             yield Row(job.name, "", "WAITING", why, release=job.release, part=job.part)
 
@@ -93,7 +101,7 @@ class Tally:
         self._most = most
         self._states: dict[str, int] = {}
         self._lagging: dict[Shown, list[Row]] = {state: [] for state in ORDER}
-        self._complete = True
+        self._complete = self._given_up = True
 
     def add(self, rows: Iterable[Row]) -> None:
         """Some more."""
@@ -101,6 +109,7 @@ class Tally:
             self._states[row.state] = self._states.get(row.state, 0) + 1
             if not as_wanted(row):
                 self._complete = False
+                self._given_up = self._given_up and row.state == "FAILED"
                 kept = self._lagging[row.state]
                 if len(kept) < self._most:
                     kept.append(row)
@@ -108,7 +117,23 @@ class Tally:
     def progress(self, version: int) -> Progress:
         """What they come to."""
         lagging = [row for rows in self._lagging.values() for row in rows][: self._most]
-        return Progress(version, self._states, self._complete, tuple(lagging))
+        given_up = self._given_up and not self._complete
+        return Progress(version, self._states, self._complete, tuple(lagging), given_up)
+
+
+def rollout_mark(engine: Engine) -> str:
+    """What the last rollout leaves to be done, as one sentence: it is paused, was ended before all of it, or could not reach a
+    host that is not back yet; empty: nothing."""
+    rollout = engine.rolling.rollout
+    if rollout is None or rollout.state == "running":
+        return ""
+    behind = sum(len(hosts) for hosts in engine.mixed.values())
+    if rollout.state == "paused":
+        return words(rollout)
+    if rollout.state in ("aborted", "rolled-back") and behind:
+        return f"{words(rollout)}; {behind} instances still have what they had before"
+    away = [host for host in rollout.unreached if host in engine.lost]
+    return words(rollout) if away else ""
 
 
 def as_wanted(row: Row) -> bool:

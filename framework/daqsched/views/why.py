@@ -10,6 +10,7 @@ import msgspec
 from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident, no_start
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.match import lacking
 from daqsched.engine.shown import Shown, maintenance
 from daqsched.engine.tense import Tense
 from daqsched.hosts import fold
@@ -58,9 +59,9 @@ def stories(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
     """What there is to tell of these."""
     for row in rows(engine, keys, now):
         if _is_told(row):
-            instance = engine.instances[row.job, row.host]
-            evidence = tuple(_evidence(engine, row, instance, now))
-            yield Story(row.job, row.host, row.state, row.reason, evidence, _changes(engine, instance.key))
+            instance = engine.instances.get((row.job, row.host))
+            found = _nowhere(engine, row.job) if instance is None else _evidence(engine, row, instance, now)
+            yield Story(row.job, row.host, row.state, row.reason, tuple(found), _changes(engine, (row.job, row.host)))
 
 
 def told(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
@@ -87,6 +88,15 @@ def _is_told(row: Row) -> bool:
 def _warns(row: Row) -> bool:
     """Whether it is a forwarder that runs and can't do its work: what it says of itself is what is wrong."""
     return row.job == FORWARDER and row.report is not None and bool(row.report.says)
+
+
+def _nowhere(engine: Engine, name: str) -> Iterator[str]:
+    """Of a job that goes by attributes: which of them keeps it from having a machine."""
+    job = engine.job(name)
+    machines = engine.machines.values()
+    for attribute, value in job.attributes.items() if job is not None else ():
+        has = sum(lacking(one, {attribute: value}) is None for one in machines)
+        yield f"{attribute}={value}: {has} of {len(machines)} machines that have made an offer have it"
 
 
 def _evidence(engine: Engine, row: Row, instance: Instance, now: float) -> Iterator[str]:
