@@ -8,11 +8,11 @@ import story
 from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.incidents import MOST, QUIET_S, Incidents
-from daqsched.engine.tasks import MEMORY
+from daqsched.engine.tasks import GONE, MEMORY
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER
 from daqsched.views.why import Story, stories
-from daqsched_executor.contract import Exit, Report
+from daqsched_executor.contract import Exit, Report, Restart
 from daqsched_executor.life.events import Spawned, StartFailed
 
 
@@ -263,6 +263,20 @@ def test_an_executor_that_never_came_is_a_start_that_failed() -> None:
     (one,) = world.engine.incidents.known()
     assert (one.how, one.line) == ("could not be started", said)
     assert any(said in line for line in told(world)["readout@hlt01"].evidence)
+
+
+def test_an_executor_that_ends_without_a_word_is_told_with_where_to_look() -> None:
+    """Its path is missing on the host, and all that the agent knows is that it is gone."""
+    world = World(["hlt01"])
+    world.register()
+    world.apply(job(restart=Restart(give_up=1)))
+    world.offers()
+    world.report(world.task_of("readout", "hlt01"), "TASK_FAILED", message="Executor terminated", reason=GONE)
+    (one,) = world.engine.incidents.known()
+    story = told(world)["readout@hlt01"]
+    assert story.state == "FAILED"
+    for words in (one.line, story.why, *story.evidence[:2]):
+        assert "daqsched-executor ended before it spoke: is it at the path of `serve --executor`" in words
 
 
 def test_a_start_that_waits_for_what_is_missing_is_an_incident_once() -> None:

@@ -25,7 +25,12 @@ from daqsched.task import ENDED, LIVE, Task
 from daqsched_executor.contract import ContractError, Exit, Report, duration
 
 #: Why the agent ended a container.
-MEMORY = "REASON_CONTAINER_LIMITATION_MEMORY"
+MEMORY, GONE = "REASON_CONTAINER_LIMITATION_MEMORY", "REASON_EXECUTOR_TERMINATED"
+
+#: Of an executor that ended without a word, which its agent says.
+SPOKE_NEVER = (
+    "daqsched-executor ended before it spoke: is it at the path of `serve --executor` on this machine, and whole?"
+)
 
 
 def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
@@ -153,7 +158,7 @@ def _by_others(task: Task, event: events.TaskReported, report: Optional[Report],
     if event.reason == MEMORY:
         end = Exit(now, _ran_s(task, None, now), signal="SIGKILL", out_of_memory=True, lines=(said,))
     elif task.report is None:
-        end = no_start(said, now)
+        end = no_start(said if event.reason != GONE else f"{SPOKE_NEVER} ({said})", now)
     else:
         end = Exit(now, _ran_s(task, None, now), signal="SIGKILL", why="its executor has ended", lines=(said,))
     return replace(report or Report("exited"), last_exit=end)
@@ -161,15 +166,18 @@ def _by_others(task: Task, event: events.TaskReported, report: Optional[Report],
 
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
     task, record, asked_for, report = instance.task, instance.record, bool(instance.ending), _report(event.data)
-    ran_s = _ran_s(task, report, now)
+    ran_s, spoke_never = _ran_s(task, report, now), False
     if not asked_for and not event.by_executor and event.state in ("TASK_FAILED", "TASK_ERROR"):
         report = _by_others(task, event, task.report, now)
+        spoke_never = event.reason == GONE and task.report is None
     if not asked_for:
         _mourn(farm, instance, task.report, report, now)
     if task.killed and event.state == "TASK_KILLED" and farm.paces.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(PACES))
     record.ended, record.ended_at = task.id, now
     record.last_end = event.message or _words(event)
+    if spoke_never:
+        record.last_end = f"{SPOKE_NEVER} ({record.last_end})"
     record.last_report = report or task.report
     farm.forget_task(instance)
     if (instance.found or record.leaving) and instance.job is not None and event.state == "TASK_GONE_BY_OPERATOR":
