@@ -234,8 +234,9 @@ def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
     parts = any(one.part for one in revisions)
     for name in ("REVISION", "APPLIED", "BY", *(["PART"] if parts else []), "DIGEST", "WHY"):
-        side = "right" if name == "REVISION" else "left"
-        table.add_column(name, justify=side, no_wrap=name != "WHY", overflow="fold")
+        table.add_column(
+            name, justify="right" if name == "REVISION" else "left", no_wrap=name != "WHY", overflow="fold"
+        )
     for one in revisions:
         what = "; ".join(filter(None, [_counts(one.changes), one.source]))
         why = text(*filter(None, [one.message, what]))
