@@ -178,7 +178,7 @@ def test_an_offer_that_is_too_small_says_what_is_missing() -> None:
     world.apply(job(mem=512.0))
     world.say(events.OffersArrived((offer(mem=300.0),)))
     assert row(world).state == "WAITING"
-    assert row(world).reason == "not enough memory: needs 544 MiB, 300 MiB free"
+    assert row(world).reason.startswith("not enough memory: needs 544 MiB, 300 MiB free; it never fits hlt01, ")
 
 
 def test_two_jobs_share_an_offer_as_far_as_it_goes() -> None:
