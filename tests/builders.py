@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Callable, Iterable, Optional, cast
+from typing import Any, Callable, Iterable, Optional, TypeVar, cast
 
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
@@ -29,8 +29,10 @@ from daqsched.views import status
 from daqsched.views.status import Progress, Row
 from daqsched_executor.contract import Payload
 
+One = TypeVar("One")
 
-def job(name: str = "readout", hosts: str = "hlt01", **fields: object) -> JobSpec:
+
+def job(name: str = "readout", hosts: str = "hlt01", **fields: Any) -> JobSpec:
     """A job that would run anywhere; without hosts, if ``attributes`` are given."""
     return replace(JobSpec(name=name, argv=("/bin/true",), hosts=(hosts,) if hosts else ()), **fields)
 
@@ -477,7 +479,7 @@ def progress(engine: Engine, chosen: Callable[[str, str], bool], now: float, mos
     return tally.progress(engine.version)
 
 
-def of(todo: Iterable[Command], kind: type) -> list[Command]:
+def of(todo: Iterable[Command], kind: type[One]) -> list[One]:
     """The commands of one kind."""
     return [command for command in todo if isinstance(command, kind)]
 
