@@ -440,7 +440,7 @@ def test_only_the_first_start_of_a_task_is_measured_from_its_launch() -> None:
     world.now += 86400.0
     report(world, Report("starting", pid=8, restarts=1, ready=False), "TASK_RUNNING", "not yet")
     report(world, Report("running", pid=8, restarts=1), "TASK_RUNNING", "pid 8")
-    assert world.engine.paces.known["readout"].start_s < 60.0
+    assert world.engine.durations.known["readout"].start_s < 60.0
 
 
 def test_a_new_task_is_no_doubt_however_long_ago_the_master_took_us() -> None:

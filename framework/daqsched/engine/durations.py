@@ -32,18 +32,18 @@ class MeasuredDurations:
 
     def started(self, job: str, seconds: float) -> bool:
         """From the launch until it was ready; whether that is worth a save."""
-        pace = self.known.setdefault(job, MeasuredDuration())
-        pace.start_s = _mean(pace.start_s, seconds)
-        return self._moved(job, pace)
+        duration = self.known.setdefault(job, MeasuredDuration())
+        duration.start_s = _mean(duration.start_s, seconds)
+        return self._moved(job, duration)
 
     def ended(self, job: str, seconds: float) -> bool:
         """From the order to end until it had ended; whether that is worth a save."""
-        pace = self.known.setdefault(job, MeasuredDuration())
-        pace.end_s = _mean(pace.end_s, seconds)
-        return self._moved(job, pace)
+        duration = self.known.setdefault(job, MeasuredDuration())
+        duration.end_s = _mean(duration.end_s, seconds)
+        return self._moved(job, duration)
 
-    def _moved(self, job: str, pace: MeasuredDuration) -> bool:
-        was, is_now = self._saved.get(job, (0.0, 0.0)), (pace.end_s, pace.start_s)
+    def _moved(self, job: str, duration: MeasuredDuration) -> bool:
+        was, is_now = self._saved.get(job, (0.0, 0.0)), (duration.end_s, duration.start_s)
         if all(abs(a - b) <= MOVED * max(abs(a), 0.1) for a, b in zip(was, is_now)):
             return False
         self._saved[job] = is_now
@@ -53,13 +53,13 @@ class MeasuredDurations:
         """How long these are away when they change together: the slowest end, and the slowest start of each level that
         waits for the one before; -1 where one was never measured."""
         jobs = {job for job, _ in keys}
-        paces = [self.known.get(job, MeasuredDuration()) for job in jobs]
-        if any(pace.end_s < 0 or pace.start_s < 0 for pace in paces):
+        durations = [self.known.get(job, MeasuredDuration()) for job in jobs]
+        if any(duration.end_s < 0 or duration.start_s < 0 for duration in durations):
             return -1.0
         levels: dict[int, float] = {}
-        for job, pace in zip(jobs, paces):
-            levels[depth.get(job, 0)] = max(levels.get(depth.get(job, 0), 0.0), pace.start_s)
-        return max((pace.end_s for pace in paces), default=0.0) + sum(levels.values())
+        for job, duration in zip(jobs, durations):
+            levels[depth.get(job, 0)] = max(levels.get(depth.get(job, 0), 0.0), duration.start_s)
+        return max((duration.end_s for duration in durations), default=0.0) + sum(levels.values())
 
     def takes_s(self, batches: Sequence[Sequence[Key]], ready_s: float, depth: dict[str, int]) -> float:
         """All of a rollout that nothing holds up."""

@@ -32,8 +32,8 @@ from daqsched.engine.farm import (
     BATCHES,
     BEFORE,
     CONFIRM_S,
+    DURATIONS,
     HOLDS,
-    PACES,
     PARTS,
     ROLLOUT,
     SILENCE_S,
@@ -85,10 +85,10 @@ class Engine(Farm):
         rollout_steps.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
         desired.holds_restored(self, document(HOLDS))
         desired.parts_restored(self, document(PARTS))
-        paces = document(PACES)
-        if paces is not None:
+        durations = document(DURATIONS)
+        if durations is not None:
             try:
-                self.paces = MeasuredDurations(msgspec.msgpack.decode(paces, type=dict[str, MeasuredDuration]))
+                self.durations = MeasuredDurations(msgspec.msgpack.decode(durations, type=dict[str, MeasuredDuration]))
             except (msgspec.MsgspecError, ValueError) as error:
                 self.troubles.append(f"how long programs take can't be read ({brief(str(error))}): it is measured anew")
         for instance in self.instances.values():

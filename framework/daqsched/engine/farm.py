@@ -48,7 +48,7 @@ SILENCE_S = 5.0
 KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
 ROLLOUT, BATCHES, BEFORE, ASIDE = "rollout", "batches", "before", "aside"
-PACES, HOLDS, PARTS = "paces", "holds", "parts"
+DURATIONS, HOLDS, PARTS = "paces", "holds", "parts"
 #: So many instances that are not in the farm are remembered as stopped by hand.
 MOST_HOLDS = 10_000
 #: So many revisions are remembered as those of a part of the farm.
@@ -115,7 +115,7 @@ class Farm:
         self.holds: dict[Key, Hold] = {}
         #: Of which part of the farm a revision was; one of none is not there.
         self.parts: dict[int, str] = {}
-        self.paces = MeasuredDurations()
+        self.durations = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()
         #: It was said that agents take the word of anybody for an executor's.
@@ -375,8 +375,8 @@ class Farm:
             return encode([(key, hold) for key, hold in self.holds.items()]) if self.holds else None
         if name == PARTS:
             return encode(self.parts) if self.parts else None
-        if name == PACES:
-            return encode(self.paces.known)
+        if name == DURATIONS:
+            return encode(self.durations.known)
         assert name == ASIDE, f"there is no document {name!r}"
         return encode(self.aside) if self.aside else None
 

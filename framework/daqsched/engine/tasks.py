@@ -16,7 +16,7 @@ from daqsched.engine import (
     rollout_steps,
 )
 from daqsched.engine.desired import held_by, unwant
-from daqsched.engine.farm import PACES, Farm
+from daqsched.engine.farm import DURATIONS, Farm
 from daqsched.engine.incidents import no_start
 from daqsched.engine.instance import Instance
 from daqsched.engine.shown import times
@@ -85,8 +85,8 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     farm.touch(instance.key)
     first = report is None or not report.restarts  # later starts are not counted from the launch
     if state == "running" and task.state in ("launching", "staging", "starting") and event.by_executor and first:
-        if farm.paces.started(instance.name, now - task.launched):
-            farm.out.append(commands.SaveDocument(PACES))
+        if farm.durations.started(instance.name, now - task.launched):
+            farm.out.append(commands.SaveDocument(DURATIONS))
     if state != task.state:
         if instance.lost:
             farm.note(f"{instance}: {instance.host} is back, it is {state}")
@@ -172,8 +172,8 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         spoke_never = event.reason == GONE and task.report is None
     if not asked_for:
         _mourn(farm, instance, task.report, report, now)
-    if task.killed and event.state == "TASK_KILLED" and farm.paces.ended(instance.name, now - task.killed):
-        farm.out.append(commands.SaveDocument(PACES))
+    if task.killed and event.state == "TASK_KILLED" and farm.durations.ended(instance.name, now - task.killed):
+        farm.out.append(commands.SaveDocument(DURATIONS))
     record.ended, record.ended_at = task.id, now
     record.last_end = event.message or _words(event)
     if spoke_never:

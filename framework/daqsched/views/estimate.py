@@ -77,8 +77,8 @@ def with_times(known: Snapshot, found: Plan, spec: Spec, strategy: Optional[Stra
         return found
     depth = depths({job.name: job.after for job in spec.jobs})
     batches = divide(keys, strategy.batches if strategy is not None else (), depth)
-    away = max((known.paces.away_s(batch, depth) for batch in batches), default=-1.0)
-    takes = known.paces.takes_s(batches, strategy.ready_s if strategy is not None else 0.0, depth)
+    away = max((known.durations.away_s(batch, depth) for batch in batches), default=-1.0)
+    takes = known.durations.takes_s(batches, strategy.ready_s if strategy is not None else 0.0, depth)
     in_batches = strategy is not None and bool(strategy.batches)
     sized = tuple(len({host for _, host in batch}) for batch in batches) if in_batches else ()
     return msgspec.structs.replace(found, batches=sized, away_s=away, takes_s=takes)

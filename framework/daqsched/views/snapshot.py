@@ -48,7 +48,7 @@ class Snapshot:
     #: The attributes of each machine that has offered something, and for jobs that go by attributes those that were kept.
     machines: Mapping[str, Attributes]
     kept: Mapping[str, Mapping[str, Attributes]]
-    paces: MeasuredDurations
+    durations: MeasuredDurations
     fixed_ports: frozenset[int]
     #: job -> the hosts where nobody can confirm a task of it.
     lost: Mapping[str, frozenset[str]]
@@ -83,7 +83,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
             name: {host: one.record.attributes or {} for host, one in farm.order.wanted.get(name, {}).items()}
             for name in found
         },
-        MeasuredDurations({name: structs.replace(pace) for name, pace in farm.paces.known.items()}),
+        MeasuredDurations({name: structs.replace(duration) for name, duration in farm.durations.known.items()}),
         farm.fixed_ports,
         _lost(farm),
     )
