@@ -78,8 +78,12 @@ class Client:
         if_unchanged: str = "",
         stops: Optional[int] = None,
         take: Sequence[str] = (),
+        no_look: bool = False,
     ) -> protocol.Applied:
-        body = protocol.ApplyRequest(spec, message, allow_empty, list(only), strategy, if_unchanged, stops, list(take))
+        only_, take_ = list(only), list(take)
+        body = protocol.ApplyRequest(
+            spec, message, allow_empty, only_, strategy, if_unchanged, stops, take_, no_look=no_look
+        )
         return self._post("/apply", body, protocol.Applied)
 
     def why(self, select: Sequence[str] = (), most: int = 20) -> protocol.WhyAnswer:
@@ -105,8 +109,9 @@ class Client:
         stops: Optional[int] = None,
         part: Optional[str] = None,
         everyones: bool = False,
+        no_look: bool = False,
     ) -> protocol.Applied:
-        body = protocol.RollbackRequest(number, message, strategy, stops, part, everyones)
+        body = protocol.RollbackRequest(number, message, strategy, stops, part, everyones, no_look)
         return self._post("/rollback", body, protocol.Applied)
 
     def rollout(self, number: int = 0) -> protocol.RolloutAnswer:

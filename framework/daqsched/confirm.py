@@ -102,7 +102,7 @@ def refusal(
     if count <= (most if agreed is None else agreed):
         return None
     groups = [*_grouped(ended, False), *_grouped(renewed, True)]
-    words = some([group.words() for group in groups], "; ")
+    words = some([group.words() for group in groups], "; ", 300)
     more = "" if agreed is None else f", more than the {agreed} agreed to"
     sentence = (
         f"not done: this ends {count} of {running} running programs at once{more} ({words}): if that is meant, give "

@@ -317,7 +317,7 @@ def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
 MOST_NAMES = 10
 
 
-def some(names: Sequence[str], between: str = ", ") -> str:
-    """The names, or the first of them."""
+def some(names: Sequence[str], between: str = ", ", letters: int = 100) -> str:
+    """The names, or the first of them, each with at most so many letters."""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return between.join(name[:100] for name in names[:MOST_NAMES]) + more
+    return between.join(name[:letters] for name in names[:MOST_NAMES]) + more

@@ -8,7 +8,7 @@ that are still out end by themselves.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Collection, Literal, Mapping
+from typing import Callable, Collection, Iterable, Literal, Mapping
 
 import msgspec
 
@@ -48,19 +48,27 @@ def questions(spec: Spec, chosen: Chosen, hosts_of: HostsOf) -> dict[str, tuple[
 
     ``hosts_of`` names the hosts of a job that is placed by attributes, as far as they are known.
     """
+    return asked_of(
+        (job, host)
+        for job in spec.jobs
+        for host in expand(job.hosts) or hosts_of(job)
+        if job.container is None and chosen(job.name, host)
+    )
+
+
+def asked_of(starts: Iterable[tuple[JobSpec, str]]) -> dict[str, tuple[Question, ...]]:
+    """host -> what these need there, of those that need the same in one."""
     found: dict[str, dict[bytes, Question]] = {}
-    for job in spec.jobs:
-        for host in expand(job.hosts) or hosts_of(job):
-            if job.container is None and chosen(job.name, host):
-                probe = probe_of(job, host)
-                need = msgspec.json.encode((job.release, probe))
-                asked = found.setdefault(host, {})
-                one = asked.get(need)
-                if one is None:
-                    named = replace(probe, name=f"{job.name} {job.release}".strip())
-                    asked[need] = Question((job.name,), job.release, named)
-                else:
-                    asked[need] = msgspec.structs.replace(one, jobs=(*one.jobs, job.name))
+    for job, host in starts:
+        probe = probe_of(job, host)
+        need = msgspec.json.encode((job.release, probe))
+        asked = found.setdefault(host, {})
+        one = asked.get(need)
+        if one is None:
+            named = replace(probe, name=f"{job.name} {job.release}".strip())
+            asked[need] = Question((job.name,), job.release, named)
+        else:
+            asked[need] = msgspec.structs.replace(one, jobs=(*one.jobs, job.name))
     return {host: tuple(asked.values()) for host, asked in found.items()}
 
 

@@ -46,6 +46,8 @@ class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     stops: Optional[int] = None
     #: Words that select jobs of other parts of the farm, which become the spec's.
     take: list[str] = []
+    #: Do not ask the first hosts before whether they could start what takes the place of what runs there.
+    no_look: bool = False
 
 
 class Applied(msgspec.Struct):
@@ -63,6 +65,8 @@ class Applied(msgspec.Struct):
     starts: Optional[int] = None
     #: That revision's. The plan's is of the look before it. Empty: a daemon that does not say.
     digest: str = ""
+    #: What the look before it found against single hosts, and hosts that gave no answer, a sentence each.
+    doubts: tuple[str, ...] = ()
 
 
 class RevisionHead(msgspec.Struct):
@@ -107,6 +111,7 @@ class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
     part: Optional[str] = None
     #: Of all parts.
     everyones: bool = False
+    no_look: bool = False
 
 
 class RolloutAnswer(msgspec.Struct):

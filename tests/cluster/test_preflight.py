@@ -14,6 +14,7 @@ import pymesos
 import pytest
 
 from daqcluster import Cluster
+from daqsched.serve.looking import LOOK_S
 from farm import Farm, running
 from hanging_mount import HangingMount
 from waiting import until
@@ -63,6 +64,67 @@ class _Neighbour(pymesos.Scheduler):
         driver.declineOffer([offer["id"] for offer in offers])
         if len(self.hosts) == 3:
             self.all_three.set()
+
+
+def test_a_version_that_is_nowhere_ends_nothing(farm: Farm, cvmfs: Path) -> None:
+    """The first host of each batch is asked before; whoever knows better says so."""
+    farm.apply(readout(cvmfs, "release-08"))
+    run = {name: row["pid"] for name, row in farm.rows().items()}
+    for options, hosts in (((), "hlt01"), (("--batches", "1,2"), "hlt[01-02]")):
+        done = farm.apply(readout(cvmfs, "release-09"), *options, check=False)
+        assert done.returncode == 5 and "not applied, nothing was ended" in done.stderr
+        assert f"readout release-09 on {hosts}: {cvmfs}/hlt01/release-09 is missing" in done.stderr
+        assert "give --no-look" in done.stderr
+    assert {name: row["pid"] for name, row in farm.rows().items()} == run
+    # it is published, but for one host of another batch: that is said, and the rollout will see
+    for host in ("hlt01", "hlt03"):
+        (cvmfs / host / "release-09").mkdir()
+        (cvmfs / host / "release-09" / "readout").symlink_to("../release-08/readout")
+    done = farm.apply(readout(cvmfs, "release-09"), "--batches", "1", "--no-wait", "--pause-after", "1")
+    assert done.stderr == "" or f"readout release-09 can't start on hlt02: {cvmfs}/hlt02" in done.stderr
+    done = farm.apply(readout(cvmfs, "release-10"), "--no-wait", "--no-look")
+    assert done.returncode == 0
+    until(lambda: set(farm.states().values()) == {"STARTING"}, "all wait for the path")
+
+
+def test_a_look_costs_a_moment(farm: Farm, cvmfs: Path) -> None:
+    """A change of one job on one host is as fast as nobody notices; one that looks for nothing else is not looked at."""
+    (cvmfs / "hlt01" / "release-09").mkdir()
+    (cvmfs / "hlt01" / "release-09" / "readout").symlink_to("../release-08/readout")
+    farm.apply(readout(cvmfs, "release-08", "hlt01"))
+    took = []
+    for version, option in (("release-09", "--settle=0"), ("release-08", "--no-look")) * 3:
+        began = time.monotonic()
+        farm.run("apply", str(farm.jobs(readout(cvmfs, version, "hlt01"))), "--no-wait", option)
+        took.append(time.monotonic() - began)
+        until(lambda: set(farm.states().values()) == {"RUNNING"}, "it runs")
+    print("a look, and none:", [round(one, 2) for one in took])
+    assert sorted(took[::2])[1] - sorted(took[1::2])[1] < 3.0
+    before = farm.log().count("preflight")
+    farm.apply(readout(cvmfs, "release-08", "hlt01").replace('readout", hosts', 'readout --fast", hosts'))
+    assert farm.log().count("preflight") == before
+
+
+def test_a_look_that_nobody_answers_goes_on(farm: Farm, cvmfs: Path, agents: Cluster) -> None:
+    """The agent has just died: the look ends after its time, and says so; the change is made when the agent is back."""
+    farm.apply(readout(cvmfs, "release-08", "hlt03"))
+    (cvmfs / "hlt03" / "release-09").mkdir()
+    (cvmfs / "hlt03" / "release-09" / "readout").symlink_to("../release-08/readout")
+    agents.kill("hlt03")
+    try:
+        began = time.monotonic()
+        done = farm.apply(readout(cvmfs, "release-09", "hlt03"), "--no-wait")
+        took = time.monotonic() - began
+    finally:
+        agents.start("hlt03")
+    assert "hlt03 was not looked at before: " in done.stderr or "agent" in done.stderr
+    assert took < LOOK_S + 10.0
+
+    def renewed() -> bool:
+        row = farm.rows()["readout@hlt03"]
+        return (row["state"], row["release"]) == ("RUNNING", "release-09")
+
+    until(renewed, "it runs", 60.0)
 
 
 def test_another_framework_is_offered_the_machines_afterwards(farm: Farm, cvmfs: Path, agents: Cluster) -> None:

@@ -16,6 +16,7 @@ from daqsched.cli.root import (
     connect,
     is_revision,
     json_option,
+    look_option,
     main,
     message_option,
     part_option,
@@ -88,6 +89,7 @@ def diff(path: Path, a: str, b: str, part: Optional[str], as_json: bool) -> None
 @strategy_options
 @click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
 @click.option("--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait.")
+@look_option
 @stops_options
 @json_option
 @click.pass_obj
@@ -102,6 +104,7 @@ def rollback(
     pause_after: Sequence[int],
     wait: bool,
     timeout: float,
+    no_look: bool,
     yes: bool,
     stops: Optional[int],
     as_json: bool,
@@ -121,7 +124,7 @@ def rollback(
         base = farm_parts.of_part(client.revision(revision).spec, name).rollout
     strategy = strategy_of(base, batches, ready, pause_after)
     applied = confirmed(
-        lambda agreed: client.rollback(revision, message, strategy, agreed, part, everyones), yes, stops
+        lambda agreed: client.rollback(revision, message, strategy, agreed, part, everyones, no_look), yes, stops
     )
     follow(client, applied, (), part, wait, timeout, SETTLE_S, as_json)
 

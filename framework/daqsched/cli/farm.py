@@ -15,6 +15,7 @@ from daqsched.cli.root import (
     connect,
     history_message_option,
     json_option,
+    look_option,
     main,
     message_option,
     only_option,
@@ -66,6 +67,7 @@ DIFFERENT = 6
 @click.option(
     "--except", "without", multiple=True, metavar="HOST", help="With --preflight: do not ask this host, or JOB@HOST."
 )
+@look_option
 @stops_options
 @json_option
 @click.pass_obj
@@ -87,6 +89,7 @@ def apply(
     allow_empty: bool,
     preflight: bool,
     without: Sequence[str],
+    no_look: bool,
     yes: bool,
     stops: Optional[int],
     as_json: bool,
@@ -103,7 +106,9 @@ def apply(
         raise UserError("--except says whom a --preflight does not ask")
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
     applied = confirmed(
-        lambda agreed: client.apply(spec, message, allow_empty, only, strategy, if_unchanged, agreed, take), yes, stops
+        lambda agreed: client.apply(spec, message, allow_empty, only, strategy, if_unchanged, agreed, take, no_look),
+        yes,
+        stops,
     )
     follow(client, applied, only, spec.part or NO_PART, wait and bool(spec.jobs), timeout, settle, as_json)
 
@@ -128,6 +133,7 @@ def follow(
     from daqsched.terminal import show, show_changes
 
     began = time.time()
+    say(*applied.doubts, err=True)
     if not as_json:
         console = canvas()
         console.print(show_changes.plan_lines(applied.plan, done=True))

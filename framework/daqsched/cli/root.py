@@ -219,6 +219,12 @@ def stops_options(command: Command) -> Command:
     return click.option("--yes", is_flag=True, help="Do not ask, however many running programs end.")(command)
 
 
+def look_option(command: Command) -> Command:
+    """The option `--no-look`."""
+    text = "Do not ask the first hosts before whether they could start what takes the place of what runs."
+    return click.option("--no-look", is_flag=True, help=text)(command)
+
+
 def confirmed(ask: Callable[[Optional[int]], Answer], yes: bool, stops: Optional[int]) -> Answer:
     """What the daemon answers; where more would end than ends unasked, whoever sits at the terminal is shown it, and asked.
 

@@ -24,28 +24,19 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     """Make the farm what the spec says; what it does not change goes on untouched, and where it changes nothing there is no
     new revision."""
     before = farm.revision
-    there = before.digest if before is not None else digest(EMPTY)
-    _look_at_base(before, there, event.base)
+    merged = refuse(farm, event)
+    if merged is None:
+        number = before.number if before is not None else 0
+        return Accepted(revision=number, digest=before.digest if before is not None else digest(EMPTY))
     old = before.spec if before is not None else EMPTY
     part = _part_of(event, old)
-    if not event.spec.jobs and not event.allow_empty:
-        what = f"all of {farm_parts.words(part)}" if part or farm_parts.named(old) else "the whole farm"
-        raise Refused(f"the file has no jobs, which would stop {what}: if that is meant, give --allow-empty")
-    merged = change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
-    asked_for = digest(merged.spec)
-    if asked_for == there and not mixed(farm, merged):
-        return Accepted(revision=before.number if before is not None else 0, digest=there)
     change = _Change(farm, event, merged, now)
     rollout = farm.rolling.active
     takes_over = rollout is not None and merged.takes_over(farm.rolling.jobs)
-    if rollout is not None and not takes_over:
-        why_not = in_the_way(rollout, farm.rolling.jobs, merged.jobs, change.strategy)
-        if why_not:
-            raise Refused(why_not)
-    confirm_ends(farm, event.agreed, *endings(farm, merged, change.strategy))
     saved = rollout_steps.saved(farm, old, merged) if change.strategy is not None else None
     number = 1 if before is None else before.number + 1
     words = f" (only {' '.join(event.only)})" if event.only else ""
+    asked_for = digest(merged.spec)
     farm.revision = Revision(number, asked_for, event.user, now, f"{event.message}{words}".strip(), merged.spec)
     farm.out.append(commands.SaveRevision(farm.revision))
     if part:
@@ -62,7 +53,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     rollout = farm.rolling.active
     return Accepted(
         revision=number,
-        digest=asked_for,
+        digest=farm.revision.digest,
         rollout=rollout.number if rollout is not None and change.pending else 0,
         stops=change.stops,
         restarts=change.restarts + len(change.pending),
@@ -76,6 +67,34 @@ def _part_of(event: events.JobsApplied, old: Spec) -> str:
         return event.spec.part
     found = {job.part for job in old.jobs if job.name in event.jobs}
     return found.pop() if len(found) == 1 else ""
+
+
+def refuse(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
+    """Raise why the apply is refused; else what it comes to, or None where it changes nothing. Changes nothing itself."""
+    before = farm.revision
+    there = before.digest if before is not None else digest(EMPTY)
+    _look_at_base(before, there, event.base)
+    old = before.spec if before is not None else EMPTY
+    part = _part_of(event, old)
+    if not event.spec.jobs and not event.allow_empty:
+        what = f"all of {farm_parts.words(part)}" if part or farm_parts.named(old) else "the whole farm"
+        raise Refused(f"the file has no jobs, which would stop {what}: if that is meant, give --allow-empty")
+    merged = change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
+    if digest(merged.spec) == there and not mixed(farm, merged):
+        return None
+    way, rollout = _way(event), farm.rolling.active
+    if rollout is not None and not merged.takes_over(farm.rolling.jobs):
+        why_not = in_the_way(rollout, farm.rolling.jobs, merged.jobs, way)
+        if why_not:
+            raise Refused(why_not)
+    confirm_ends(farm, event.agreed, *endings(farm, merged, way))
+    return merged
+
+
+def _way(event: events.JobsApplied) -> Optional[Strategy]:
+    """How it goes over the farm; None: all at once."""
+    strategy = event.strategy if event.strategy is not None else event.spec.rollout
+    return strategy if strategy is not None and strategy.batches else None
 
 
 def _look_at_base(last: Optional[Revision], there: str, base: str) -> None:
@@ -96,9 +115,7 @@ class _Change:
     def __init__(self, farm: Farm, event: events.JobsApplied, merged: Merged, now: float) -> None:
         self._farm, self._merged, self._now = farm, merged, now
         self._base = farm.revision.number if farm.revision is not None else 0
-        strategy = event.strategy if event.strategy is not None else event.spec.rollout
-        #: None: all at once.
-        self.strategy: Optional[Strategy] = strategy if strategy is not None and strategy.batches else None
+        self.strategy = _way(event)
         #: What has to wait for its batch.
         self.pending: list[Key] = []
         #: How many tasks end and do not come back, how many programs are started anew at once, how many instances are new.

@@ -10,5 +10,6 @@ callers' names.
 
 Its answers: `api` is all of them, in parts `change_api`, `operations_api`, `query_api`, `sandbox_api` and `console_api`
 (with a `scrollback`), over `http`; `request_body` and `body` read what is asked, `audit` and `audit_note` write down who asked.
-`planning` works out beside the loop what takes long; `time_limits` ends what may take for ever.
+`planning` works out beside the loop what takes long; `looking` asks hosts before an apply; `time_limits` ends what may
+take for ever.
 """

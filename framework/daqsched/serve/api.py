@@ -81,7 +81,7 @@ class Api:
         #: Selections have threads of their own: a plan takes long, a stop must not.
         self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
         self.looks = Queries(daemon, self._ask, self._choosing, self._news, leader)
-        self._changes = Changes(daemon, complete, self._ask, self._planning, may_see, agents)
+        self._changes = Changes(daemon, complete, self._ask, self._planning, may_see, self._newer, agents)
         sandboxes, self.consoles = Sandboxes(self._ask, agents), Consoles(daemon, self._ask)
         self.app = Starlette(
             routes=[
@@ -131,6 +131,9 @@ class Api:
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""
         seen, wait_s = number_of(request, "seen", -1), max(0.0, min(MOST_WAIT_S, number_of(request, "wait_s", 0)))
+        await self._newer(seen, wait_s)
+
+    async def _newer(self, seen: float, wait_s: float) -> None:
         if self._changed is None:
             self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
         # taken before the question: a change right after its answer is not missed

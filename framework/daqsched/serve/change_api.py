@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from daqsched import farm_parts
 from daqsched.engine import events
+from daqsched.engine.applying import refuse
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
 from daqsched.engine.events import Offer
@@ -21,6 +22,7 @@ from daqsched.errors import JobError, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
 from daqsched.merge import Merged, Scope, change_of
 from daqsched.mesos.agents import Agents
+from daqsched.preflight import Question
 from daqsched.protocol import (
     API,
     Applied,
@@ -36,10 +38,12 @@ from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, answering, caller_of, user_of, whose
+from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of
 from daqsched.spec import EMPTY, Spec, digest
 from daqsched.views.estimate import placed, started, starting, with_times
+from daqsched.views.look import questions
 from daqsched.views.moves import moves
 from daqsched.views.plan import Plan, plan
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
@@ -64,11 +68,13 @@ class Changes:
         ask: Ask,
         planning: Planning,
         may_see: Callable[[Caller], bool],
+        newer: Newer,
         agents: Callable[[], Agents] = Agents,
     ) -> None:
         self._daemon, self._complete, self._ask, self._agents = daemon, complete, ask, agents
         self._planning, self._may_see = planning, may_see
         self._made: Optional[Agents] = None
+        self._looking = Looking(daemon, ask, newer)
         #: One apply at a time, from its look at what is in force to its own revision.
         self._turns = Turns(1)
 
@@ -193,13 +199,37 @@ class Changes:
             agreed=body.stops,
             take=tuple(body.take),
         )
-        found, _, _ = await self._plan(whose(request), body.spec, event.scope, body.strategy, at_once=True)
-        return await self._apply(found, event)
+        planned = await self._plan(whose(request), body.spec, event.scope, body.strategy, at_once=True)
+        return await self._apply(request, planned, event, body.no_look)
 
-    async def _apply(self, found: Plan, event: events.JobsApplied) -> Applied:
+    async def _apply(
+        self, request: Request, planned: tuple[Plan, Snapshot, Spec], event: events.JobsApplied, no_look: bool
+    ) -> Applied:
         """The plan is of a look before; what came of it is the engine's word."""
+        doubts = () if no_look else await self._look(request, planned, event)
         did = await asyncio.wrap_future(self._daemon.request(event))
-        return Applied(found, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest)
+        return Applied(planned[0], did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
+
+    async def _look(
+        self, request: Request, planned: tuple[Plan, Snapshot, Spec], event: events.JobsApplied
+    ) -> tuple[str, ...]:
+        """Whether what takes the place of what runs could start; raises `Refused` where it could not anywhere."""
+        found, known, complete = planned
+        if not any(change.what == "restart" for change in found.changes):
+            return ()
+        way = event.strategy if event.strategy is not None else event.spec.rollout
+
+        def work(deadline: Deadline) -> dict[str, tuple[Question, ...]]:
+            return questions(known, complete, found, way)
+
+        asked = await self._planning.do(whose(request), work)
+        if not asked:
+            return ()
+        if not known.connected:
+            return ("it was not looked at before whether it could start: no connection to the master",)
+        # what would be refused anyway is, before anybody looks
+        await self._ask(lambda engine, now: refuse(engine, event))
+        return await self._looking.look(user_of(request), asked)
 
     async def rollback(self, request: Request) -> Applied:
         """What a revision said of a part, or of all parts, applied anew."""
@@ -226,8 +256,8 @@ class Changes:
                 agreed=body.stops,
                 everyones=body.everyones,
             )
-            found, _, _ = await self._plan(whose(request), spec, event.scope, body.strategy, at_once=True)
-            return await self._apply(found, event)
+            planned = await self._plan(whose(request), spec, event.scope, body.strategy, at_once=True)
+            return await self._apply(request, planned, event, body.no_look)
 
     # ------------------------------------------------------------------ revisions
 

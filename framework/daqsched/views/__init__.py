@@ -1,5 +1,6 @@
 """What people are told of the farm: questions to the engine's state, values out. Pure.
 
 `status` has the rows, `why` the reasons. `plan` is what an apply would change, `moves` what of that may run twice
-meanwhile, `estimate` and `placement` what it would come to, all of them of a `snapshot`.
+meanwhile, `estimate` and `placement` what it would come to, `look` what is asked of hosts before it, all of them of a
+`snapshot`.
 """
