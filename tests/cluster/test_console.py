@@ -140,10 +140,13 @@ def test_it_survives_restarts_of_the_program_the_agent_and_the_daemon(farm: Farm
     person.wait("you type", count=2)
     person.type("three\r")
     person.wait("heard three\n")
+    log = Path(f"/proc/{parent_of(farm.pid('ioc@hlt02'))}/cwd/executor.log")
+    times = log.read_text().count("subscribed at the agent")
     cluster.kill("hlt02")
     cluster.start("hlt02")
-    person.wait("has not answered", 60.0)
-    person.wait("start 2 runs", 60.0, count=3)
+    until(
+        lambda: log.read_text().count("subscribed at the agent") > times, "its executor has found the agent again", 60.0
+    )
     person.type("four\r")
     person.wait("heard four\n")
     assert [person.text.count(f"heard {word}\n") for word in ("two", "three", "four")] == [1, 1, 1]
