@@ -16,6 +16,7 @@ from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
 from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, DURATIONS, HOLDS, ROLLOUT, encode
+from daqsched.engine.namesakes import PROBE
 from daqsched.engine.shown import Shown, reason_of, since_of, state_of
 from daqsched.engine.starts import HUNG_S, PER_CORE
 from daqsched.engine.stop_order import LONGEST_S
@@ -37,6 +38,9 @@ def job(name: str = "readout", hosts: str = "hlt01", **fields: Any) -> JobSpec:
     return replace(JobSpec(name=name, argv=("/bin/true",), hosts=(hosts,) if hosts else ()), **fields)
 
 
+#: So long do executors live without their agent.
+RECOVERY_S = 900.0
+
 #: What a machine of a `World` has free.
 PORTS = range(31000, 31004)
 
@@ -48,13 +52,22 @@ def offer(
     mem: float = 8192.0,
     agent: str = "",
     ports: Iterable[int] = PORTS,
+    place: str = "",
     **attributes: str,
 ) -> events.Offer:
     """What an idle machine gives; ``rack="r1"`` is an attribute."""
     ranges = tuple((number, number) for number in sorted(ports))
     texts = {name: (value,) for name, value in attributes.items()}
     return events.Offer(
-        id or f"offer-{host}", agent or f"agent-{host}", (host,), cpus, mem, 10000.0, ports=ranges, attributes=texts
+        id or f"offer-{host}",
+        agent or f"agent-{host}",
+        (host,),
+        cpus,
+        mem,
+        10000.0,
+        ports=ranges,
+        attributes=texts,
+        place=place,
     )
 
 
@@ -158,6 +171,16 @@ class World:
         self.set_back = self._said_at = 0.0
         #: Those that somebody lets start beside what they replace, until they are launched.
         self.anyway: set[tuple[str, str]] = set()
+        #: host -> the agent that has its name, by what was launched, what people said, and who is known to be gone.
+        self.names: dict[str, str] = {}
+        #: Agents of which the master says something else than that they are there.
+        self.absent: dict[str, str] = {}
+        #: The agents that the master was asked about, and has not answered for.
+        self.asked: list[tuple[str, str]] = []
+        #: Hosts whose agent's last tasks ended because it did not come back.
+        self.departed: set[str] = set()
+        #: Since when tasks are cut off from the master: their executors end them when that lasts.
+        self.cut: dict[str, float] = {}
         #: What the engine answered last.
         self.verdict: Verdict = Accepted()
 
@@ -168,13 +191,23 @@ class World:
         """Let the engine handle the event, then the world its commands; returns them."""
         if isinstance(event, events.TaskReported):
             (self.running.add if event.state == "TASK_RUNNING" else self.running.discard)(event.task_id)
+            if event.state in ("TASK_UNREACHABLE", "TASK_UNKNOWN"):
+                self.cut.setdefault(event.task_id, self.now)
+            else:
+                self.cut.pop(event.task_id, None)
         if isinstance(event, events.Released) and event.anyway:
             self.anyway.update(event.keys)
         before = self._all()
         run = {one.key: one.task.id for one in self.engine.instances.values() if confirming.runs(one)}
         parts = {one.key: one.part or "" for one in self.engine.instances.values()}
         spec, usual = self.engine.spec, [self.engine.end_limit]
-        self.set_back += max(0.0, self._said_at - self.now)
+        back = max(0.0, self._said_at - self.now)
+        self.cut = {task: at - back for task, at in self.cut.items()}
+        for task, at in list(self.cut.items()):
+            if self.now - at > RECOVERY_S:
+                gone = self.tasks.pop(task, None)
+                self.departed.update(host for host, agent in self.names.items() if agent == gone)
+        self.set_back += back
         self._said_at = self.now
         todo, self.verdict, changes = self.engine.handle(event, self.now)
         self.replay(changes)
@@ -233,6 +266,7 @@ class World:
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, commands.Launch):
+            self.check_name(command)
             self.check_pace(command.agent_id)
             for task in command.tasks:
                 taken = self.ports_of(task.payload.host)
@@ -248,9 +282,40 @@ class World:
             self.filtered.update(offer_id.partition("-")[2] for offer_id in command.offer_ids)
         elif isinstance(command, commands.Suppress):
             self.suppressed = True
+        elif isinstance(command, commands.Reconcile):
+            self.asked += [(task, agent) for task, agent in command.tasks if task.startswith(PROBE)]
         elif isinstance(command, commands.Revive):
             self.suppressed = False
             self.filtered.clear()
+
+    def replace(self, host: str, agent: str = "") -> None:
+        """Somebody says which agent is the host, and has seen to it that one which is silent runs nothing."""
+        self.say(events.AgentChosen(host, "gina", agent, agreed=99))
+        if isinstance(self.verdict, Accepted):
+            self.names[host] = self.engine.namesakes.agents[host]
+            for task in [one for one in self.cut if f"@{host}." in one and self.tasks.get(one) != self.names[host]]:
+                self.tasks.pop(task, None)
+
+    def answer(self) -> None:
+        """The master says what it knows of the agents that it was asked about."""
+        asked, self.asked = self.asked, []
+        for task, agent in asked:
+            self.say(
+                events.TaskReported(task, agent, self.absent.get(agent, "TASK_GONE"), reason="REASON_RECONCILIATION")
+            )
+
+    def check_name(self, command: commands.Launch) -> None:
+        """What is launched goes to the agent that has the host's name, or to one that nothing of ours may live beside."""
+        for task in command.tasks:
+            host = task.payload.host
+            has = self.names.get(host, command.agent_id)
+            left = [one for one, agent in self.tasks.items() if agent == has and f"@{host}." in one]
+            gone = has in self.absent or (not left and host in self.departed)
+            assert has == command.agent_id or gone, (
+                f"{task.payload.instance} is launched on {command.agent_id}, not {has}"
+            )
+            self.names[host] = command.agent_id
+            self.departed.discard(host)
 
     def ports_of(self, host: str) -> set[int]:
         """Those that tasks on this host hold."""
@@ -438,7 +503,10 @@ class World:
             return []
         there = self.engine.instances
         ended = [
-            key for key, task in run.items() if key not in there or there[key].ending or there[key].task.id != task
+            key
+            for key, task in run.items()
+            for now in [there[key].record.task if key in there else None]
+            if now is None or there[key].ending or now.id != task
         ]
         if not isinstance(event, (events.JobsApplied, events.RestartAsked, events.RolloutSteered)):
             ended = [key for key in ended if key not in self.engine.rolling.keys]

@@ -134,6 +134,10 @@ class Client:
     ) -> protocol.AsideAnswer:
         return self._post("/aside", protocol.AsideRequest(list(hosts), until, message, stops), protocol.AsideAnswer)
 
+    def replace(self, host: str, agent: str = "", message: str = "", stops: Optional[int] = None) -> protocol.Selected:
+        """Say which of several agents is the host."""
+        return self._post("/replace", protocol.ReplaceRequest(host, agent, message, stops), protocol.Selected)
+
     def borrow(self, job: str, host: str, argv: Sequence[str] = (), end: bool = False) -> protocol.BorrowAnswer:
         return self._post("/borrow", protocol.BorrowRequest(job, host, list(argv), end), protocol.BorrowAnswer)
 

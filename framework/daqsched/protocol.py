@@ -153,6 +153,17 @@ class AsideRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     stops: Optional[int] = None
 
 
+class ReplaceRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """POST /v1/replace -> `Selected`: this agent, or the only other one, is the host."""
+
+    host: str
+    #: Its id, or where it listens.
+    agent: str = ""
+    message: str = ""
+    #: As of `ApplyRequest`.
+    stops: Optional[int] = None
+
+
 class BorrowRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/borrow and, with ``end``, its end -> `BorrowAnswer`."""
 

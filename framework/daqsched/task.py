@@ -104,6 +104,8 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     due: float = 0.0
     #: The last task that ended: what is still said of it comes late and means nothing.
     ended: str = ""
+    #: The agent that it ran on.
+    agent: str = ""
     #: When it ended, seconds since the epoch; 0: none has.
     ended_at: float = 0.0
     #: When it came into the state that people see, where that does not follow from the rest (`engine.shown.KEPT`); 0: it does,

@@ -1,8 +1,11 @@
-"""Agents that are not all alike: with resources that are reserved."""
+"""Agents that are not all alike: with resources that are reserved, or with one name."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ import pytest
 
 from agents import agent
 from daqcluster import Cluster
+from daqcluster.processes import marked
 from farm import Farm, running
 from waiting import until
 
@@ -130,3 +134,75 @@ def test_why_tells_of_a_machine_s_maintenance(farm: Farm, cluster: Cluster) -> N
         until(lambda: told in farm.run("why", check=False).stdout, "why tells of it")
     finally:
         ask(cluster, "UPDATE_MAINTENANCE_SCHEDULE", update_maintenance_schedule={"schedule": {}})
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> Iterator[tuple[Cluster, Farm]]:
+    """A master, two agents that call themselves ``twin``, and a daemon."""
+    with running(tmp_path / "twins", agents=0) as made:
+        for name in ("one", "two"):
+            agent(made, name, MESOS_HOSTNAME="twin")
+        farm = Farm(tmp_path / "farm", made.master_url)
+        farm.serve()
+        yield made, farm
+        farm.clear()
+
+
+def place(farm: Farm) -> str:
+    """The work folder of the agent that the program runs on: ``one`` or ``two``."""
+    cwd = os.readlink(f"/proc/{farm.pid('a@twin')}/cwd")
+    return re.search(r"/work/(\w+)/", cwd)[1]  # type: ignore[index]
+
+
+def copies(cluster: Cluster) -> int:
+    """How many of it run, whoever started them."""
+    return len([pid for pid in marked(cluster.id) if argv(pid)[:2] == ["/bin/sleep", "1011"]])
+
+
+def argv(pid: int) -> list[str]:
+    """Of a process; empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def test_a_program_stays_on_its_machine_where_another_has_its_name(twins: tuple[Cluster, Farm]) -> None:
+    """Over changes, and over the death of its agent; a person's word moves it, and then the old copy ends."""
+    cluster, farm = twins
+
+    def apply(version: str) -> None:
+        farm.apply(f'jobs = [Job("a", "/bin/sleep 1011", hosts="twin", env={{"V": "{version}"}})]')
+
+    apply("1")
+    first = place(farm)
+    for version in "234":
+        apply(version)
+        assert place(farm) == first
+    told = "2 agents call themselves twin"
+    until(lambda: told in farm.run("why", check=False).stdout, "why tells that there are two")
+    assert told in farm.rows()["a@twin"]["reason"]
+    cluster.members[first].kill(cluster.id)
+    until(lambda: "is silent: starts there in" in farm.rows()["a@twin"]["reason"], "the master has given it up", 60)
+    assert farm.rows()["a@twin"]["state"] == "UNREACHABLE" and copies(cluster) == 1
+    cluster.members[first].start(cluster.id)
+    until(lambda: farm.rows()["a@twin"]["state"] == "RUNNING", "its agent is back", 60)
+    assert place(farm) == first and copies(cluster) == 1
+    farm.run("replace", "twin", "--yes")
+    until(lambda: farm.rows()["a@twin"]["state"] == "RUNNING" and place(farm) != first, "it has moved", 60)
+    assert copies(cluster) == 1
+
+
+def test_a_machine_whose_work_folder_was_removed_gets_its_programs_back(twins: tuple[Cluster, Farm]) -> None:
+    """By itself, under another id at the same place, though another agent has its name; its copy of before is ended."""
+    cluster, farm = twins
+    farm.apply('jobs = [Job("a", "/bin/sleep 1011", hosts="twin")]')
+    first = place(farm)
+    was = farm.pid("a@twin")
+    member = cluster.members[first]
+    member.kill(cluster.id)
+    shutil.rmtree(cluster.folder / "work" / first / "meta")
+    member.start(cluster.id)
+    until(lambda: farm.rows()["a@twin"]["pid"] not in (0, was), "it runs anew", 90)
+    assert place(farm) == first
+    until(lambda: copies(cluster) == 1, "one copy runs", 60)

@@ -23,7 +23,8 @@ PURE = {
     " select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming demand desired durations endings"
-    " engine events farm incidents instance invariants leases machine match offers operator_commands preflight_state"
+    " engine events farm incidents instance invariants leases machine match"
+    " namesake_steps namesakes offers operator_commands preflight_state"
     " preflight_steps reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
     FRAMEWORK / "jobfile": "__init__ check_rules checks conflicts convert differences job parts rules variables",
     FRAMEWORK

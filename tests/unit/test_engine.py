@@ -18,6 +18,7 @@ from daqsched.engine.backoff import CAP_S
 from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.engine.instance import Key
 from daqsched.engine.operator_commands import why_not
+from daqsched.engine.verdict import Accepted
 from daqsched.preflight import Question
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.select import selection
@@ -335,17 +336,6 @@ def test_a_task_on_an_unreachable_host_blocks_its_job() -> None:
     assert not of(world.offers(), commands.Launch)
     world.report(task)
     assert row(world).state == "RUNNING"
-
-
-def test_a_host_that_came_back_as_a_new_agent_gets_its_jobs() -> None:
-    """An offer from another agent of that name says that the old one's tasks are gone."""
-    world = World()
-    world.start(job())
-    task = world.task_of("readout")
-    world.report(task, "TASK_UNREACHABLE")
-    del world.tasks[task]
-    world.say(events.OffersArrived((offer(agent="agent-new"),)))
-    assert world.task_of("readout") != task
 
 
 def test_the_same_agent_is_asked_about_a_task_that_was_unknown() -> None:
@@ -746,6 +736,33 @@ class RandomFarm(RuleBasedStateMachine):
                 events.TaskReported(task, self.world.tasks[task], "TASK_RUNNING", reason="REASON_RECONCILIATION")
             )
 
+    @rule(host=st.sampled_from(["h1", "h2", "h3"]), place=st.sampled_from(["", "", "there"]))
+    def namesake(self, host: str, place: str) -> None:
+        """Another machine calls itself so, and offers the same."""
+        one = self.world.offer(host)
+        self.world.say(events.OffersArrived((replace(one, id=f"twin-{host}", agent_id=f"twin-{host}", place=place),)))
+
+    @rule(host=st.sampled_from(["h1", "h2", "h3"]), agent=st.sampled_from(["", "", "agent-", "twin-"]))
+    def replaces(self, host: str, agent: str) -> None:
+        """Somebody says which is right."""
+        self.world.replace(host, f"{agent}{host}" if agent else "")
+
+    @rule(host=st.sampled_from(["h1", "h2", "h3"]), which=st.sampled_from(["agent-", "twin-"]), there=st.booleans())
+    def agent_goes(self, host: str, which: str, there: bool) -> None:
+        """It is removed by the master, and all that it ran; or it is there again."""
+        agent = f"{which}{host}"
+        if there:
+            self.world.absent.pop(agent, None)
+            return
+        for task in [task for task, at in self.world.tasks.items() if at == agent]:
+            self.world.report(task, "TASK_GONE")
+        self.world.absent[agent] = "TASK_UNKNOWN"
+
+    @rule()
+    def master_answers(self) -> None:
+        """What it was asked about agents."""
+        self.world.answer()
+
     @rule()
     def loses_the_master(self) -> None:
         self.world.say(events.Disconnected())
@@ -757,6 +774,12 @@ class RandomFarm(RuleBasedStateMachine):
             return
         world = self.world
         world.say(events.Returned(("h1", "h2", "h3"), "erin", ALL))
+        for host in ("h1", "h2", "h3"):
+            if world.engine.namesakes.agents.get(host, f"agent-{host}") != f"agent-{host}":
+                world.say(events.OffersArrived((world.offer(host),)))  # the machine that stays is the one that offers
+                world.replace(host, f"agent-{host}")
+                assert isinstance(world.verdict, Accepted), world.verdict
+        world.absent = {f"twin-{host}": "TASK_UNKNOWN" for host in ("h1", "h2", "h3")}
         for _ in range(12):
             self._peace()
         rolling = world.engine.rolling
@@ -790,6 +813,7 @@ class RandomFarm(RuleBasedStateMachine):
                 world.report(task.id, "TASK_KILLED")
             else:
                 world.report(task.id)
+        world.answer()
         world.offers()
 
     def _all_run(self) -> None:

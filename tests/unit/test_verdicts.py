@@ -8,7 +8,7 @@ from typing import Callable
 import msgspec
 import pytest
 
-from builders import HAPPENED, World, job
+from builders import HAPPENED, World, job, offer
 from daqsched.engine import commands, events
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused, UserError
@@ -73,6 +73,17 @@ def gone(world: World) -> None:
         world.report(task, "TASK_KILLED")
 
 
+def namesake(world: World, agent: str = "agent-2") -> None:
+    """Another agent calls itself so."""
+    world.say(events.OffersArrived((offer(agent=agent, place=f"10.0.0.{agent[-1]}:5051"),)))
+
+
+def namesakes(world: World) -> None:
+    """Two others."""
+    namesake(world)
+    namesake(world, "agent-3")
+
+
 def away(world: World) -> None:
     world.report(world.task_of("readout"), "TASK_UNREACHABLE")
 
@@ -108,6 +119,9 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (as_it_is, events.PutAside(("hlt01", "hlt09"), "bob", FAR), UserError, "hlt09: no job names it"),
     (as_it_is, events.PutAside(("hlt09",), "bob", FAR), UserError, "hlt09: no job names it"),
     (as_it_is, events.Returned(("hlt01",), "bob"), UserError, "hlt01: not set aside"),
+    (as_it_is, events.AgentChosen("hlt01", "bob"), Refused, "no other agent has made an offer as hlt01"),
+    (namesake, events.AgentChosen("hlt01", "bob", "agent-x"), UserError, "agent-x has made an offer as hlt01; agent-2"),
+    (namesakes, events.AgentChosen("hlt01", "bob"), UserError, "add the id of the right one: agent-2 (10.0.0.2:5051); agent-3"),
     (aside, events.Returned(("hlt01", "hlt02"), "bob"), UserError, "hlt02: not set aside"),
     (as_it_is, events.Borrowed(*HERE, "bob"), Refused, "hlt01 is not set aside"),
     (as_it_is, events.Borrowed(*NOWHERE, "bob"), Refused, "nothing is not a job of hlt01"),

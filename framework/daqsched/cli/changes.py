@@ -249,6 +249,23 @@ def aside(
         canvas().print(show_changes.leases_lines(answer))
 
 
+@main.command()
+@click.argument("host")
+@click.argument("agent", default="")
+@message_option
+@stops_options
+@click.pass_obj
+def replace(path: Path, host: str, agent: str, message: str, yes: bool, stops: Optional[int]) -> None:
+    """Say that another agent which calls itself HOST is the right one: what runs on the first ends, and starts there.
+
+    For a machine with an old one's name: nothing is given to it while the first may still live. AGENT is its id or
+    address:port, as `daqsched why` tells them, where there are several others; naming the first says that it stays.
+    """
+    client = connect(path)
+    answer = confirmed(lambda agreed: client.replace(host, agent, message, agreed), yes, stops)
+    say(f"Said; {answer.count} programs move. `daqsched status @{host}` shows what runs there.")
+
+
 @main.command("return")
 @click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
 @stops_options

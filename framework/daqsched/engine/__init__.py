@@ -9,12 +9,14 @@ One thread owns an engine. Its rules, in short:
   the job says so;
 - nothing is launched before what it comes after is up; once launched, nothing is stopped for that;
 - so many start at once on a machine as it bears (`starts`), each machine for itself;
+- a host's name has one agent (`namesakes`): what another offers under it is not used while the first may still live;
 - a machine that is found by attributes is remembered until its own offer, or the crew, says otherwise;
 - offers are asked for while something waits, and suppressed while nothing does and no new machine could be of use (`demand`).
 
 Inside, imports go one way. `engine` says which of the `events` goes where, and returns `commands` and a `verdict`.
 What each kind leads to is in `offers`, `tasks`, `desired`, `applying` (an apply), `operator_commands`, `leases`
-(hosts set aside), `rollout_steps`, `preflight_steps` and `reconciling` (the master is asked what it knows). Those that
+(hosts set aside), `namesake_steps`, `rollout_steps`, `preflight_steps` and `reconciling` (the master is asked what it
+knows). Those that
 end programs ask `confirming` before, an apply by its `endings`. All of them work on the `farm`: the instances, their
 indexes, and what is to be done. Below it are `start_order` and `stop_order` (who waits for whom), `rollout_state` and
 `preflight_state`, `superseded` (which applies are not in force any more), `match` (is an offer enough), `incidents`,

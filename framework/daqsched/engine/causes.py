@@ -26,6 +26,8 @@ def of(event: events.Event, farm: Farm) -> str:
         return _by("aside", event.user, event.message)
     if isinstance(event, events.Returned):
         return _by("return", event.user)
+    if isinstance(event, events.AgentChosen):
+        return _by("replace", event.user, event.message)
     if isinstance(event, (events.Borrowed, events.BorrowEnded)):
         return _by("borrow" if isinstance(event, events.Borrowed) else "end of a borrow", event.user)
     if isinstance(event, events.OperatorCommanded):

@@ -27,6 +27,7 @@ def set_back(farm: Farm, by: float) -> None:
     farm.doubt_at -= by
     farm.demand.set_back(by)
     farm.starts.set_back(by)
+    farm.namesakes.set_back(by)
     farm.seen = {host: at - by for host, at in farm.seen.items()}
     farm.timers = [(at - by, key) for at, key in farm.timers]  # still a heap
     farm.aside = {host: Aside(one.user, one.at - by, one.until - by, one.message) for host, one in farm.aside.items()}

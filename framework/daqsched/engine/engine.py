@@ -16,6 +16,7 @@ from daqsched.engine import (
     events,
     invariants,
     leases,
+    namesake_steps,
     offers,
     operator_commands,
     preflight_steps,
@@ -34,6 +35,7 @@ from daqsched.engine.farm import (
     CONFIRM_S,
     DURATIONS,
     HOLDS,
+    NAMES,
     PARTS,
     ROLLOUT,
     SILENCE_S,
@@ -81,6 +83,10 @@ class Engine(Farm):
         or the last one; ``document`` one of `farm`'s documents."""
         self.framework_id = framework_id
         leases.restored(self, document(ASIDE))
+        try:
+            self.namesakes.restored(document(NAMES))
+        except ValueError as error:
+            self.troubles.append(f"which agents people chose can't be read ({error}): the first to offer has the name")
         desired.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
         rollout_steps.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
         desired.holds_restored(self, document(HOLDS))
@@ -217,6 +223,8 @@ class Engine(Farm):
         )
         if self.timers:
             at = min(at, self.timers[0][0])
+        if self.connected:
+            at = min(at, self.namesakes.due)
         if self.connected and any(self.wants_offers):
             at = min(at, self.demand.due(*self.wants_offers))
         return at
@@ -248,6 +256,7 @@ def _disconnected(farm: Farm, event: events.Disconnected, now: float) -> None:
 def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
     preflight_steps.ticked(farm, now)
     leases.ticked(farm, now)
+    namesake_steps.ticked(farm, now)
     if now >= farm.reconcile_at:
         reconciling.some_tasks(farm, now)
     if now >= farm.confirm_at:
@@ -307,6 +316,7 @@ _HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
     events.GuardAnswered: rollout_steps.guard_answered,
     events.PutAside: leases.put_aside,
     events.Returned: leases.returned,
+    events.AgentChosen: namesake_steps.chosen,
     events.Borrowed: leases.borrowed,
     events.BorrowEnded: leases.borrow_ended,
     events.Held: desired.held,

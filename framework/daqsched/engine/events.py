@@ -42,6 +42,8 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     attributes: Attributes = {}
     #: What all this is made of, where something of it is reserved; empty: all of it is anybody's.
     portions: tuple[Portion, ...] = ()
+    #: Where the agent listens, HOST:PORT; empty: not told.
+    place: str = ""
     #: When it will not be there, by the master's maintenance schedule: from and until, seconds since the epoch.
     away: Optional[tuple[float, float]] = None
 
@@ -164,6 +166,17 @@ class PutAside(msgspec.Struct, frozen=True, tag=True):
     agreed: Optional[int] = None
 
 
+class AgentChosen(msgspec.Struct, frozen=True, tag=True):
+    """Someone says which of the agents that call themselves so is the host; ``agent`` is its id or place, empty: the other one."""
+
+    host: str
+    user: str
+    agent: str = ""
+    message: str = ""
+    #: As of `JobsApplied`.
+    agreed: Optional[int] = None
+
+
 class Borrowed(msgspec.Struct, frozen=True, tag=True):
     """Someone runs one job by hand on a host that is set aside; ``argv`` is its command, empty: the job's own."""
 
@@ -253,6 +266,7 @@ Event = Union[
     GuardAnswered,
     PutAside,
     Returned,
+    AgentChosen,
     Borrowed,
     BorrowEnded,
     Held,
@@ -263,6 +277,7 @@ Event = Union[
 ]
 
 __all__ = [
+    "AgentChosen",
     "Attributes",
     "BorrowEnded",
     "Borrowed",

@@ -21,6 +21,7 @@ from daqsched.engine.events import Attributes
 from daqsched.engine.incidents import Incidents
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, canonical, lacking
+from daqsched.engine.namesakes import Namesakes, saved
 from daqsched.engine.preflight_state import PreflightState
 from daqsched.engine.rollout_state import RolloutState
 from daqsched.engine.start_order import StartOrder
@@ -49,6 +50,8 @@ KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
 ROLLOUT, BATCHES, BEFORE, ASIDE = "rollout", "batches", "before", "aside"
 DURATIONS, HOLDS, PARTS = "paces", "holds", "parts"
+#: Which agent people said a host is.
+NAMES = "names"
 #: So many instances that are not in the farm are remembered as stopped by hand.
 MOST_HOLDS = 10_000
 #: So many revisions are remembered as those of a part of the farm.
@@ -128,6 +131,8 @@ class Farm:
         self.machines: dict[str, Attributes] = {}
         #: Those that the master's maintenance schedule has: from and until, as of their last offer.
         self.away: dict[str, tuple[float, float]] = {}
+        #: Which agent has a host's name.
+        self.namesakes = Namesakes()
         self.reconcile_at = float("inf")
         #: Tasks that are still to be asked about in this round.
         self.unasked: list[str] = []
@@ -197,6 +202,9 @@ class Farm:
         if instance.record.behind:
             self.mixed.setdefault(instance.name, {})[instance.host] = None
         task = instance.record.task
+        agent_id = task.agent_id if task is not None else instance.record.agent
+        if agent_id:
+            self.namesakes.agents.setdefault(instance.host, agent_id)
         if instance.found:
             self.found.put(instance.host, instance.key, instance)
         if task is not None:
@@ -269,6 +277,7 @@ class Farm:
     def forget_task(self, instance: Instance) -> None:
         """Its task has ended or never was; `settle` is still to be called."""
         del self.by_task[instance.task.id]
+        instance.record.agent = instance.task.agent_id
         instance.record.task = None
         self.ends.over(instance)
         self.dirty[instance.key] = None
@@ -293,6 +302,7 @@ class Farm:
             or (record.hold is not None and not record.hold.spares)
             or instance.aside
             or (record.task is not None and record.task.digest != instance.digest)
+            or (record.task is not None and self.namesakes.wrong(instance.host, record.task.agent_id))
         )
 
     def kill_due(self, now: float) -> None:
@@ -377,6 +387,8 @@ class Farm:
             return encode(self.parts) if self.parts else None
         if name == DURATIONS:
             return encode(self.durations.known)
+        if name == NAMES:
+            return saved(self.namesakes.chosen)
         assert name == ASIDE, f"there is no document {name!r}"
         return encode(self.aside) if self.aside else None
 

@@ -12,6 +12,7 @@ from daqsched.engine.events import Attributes
 from daqsched.engine.farm import ASK_S, CONFIRM_S, REFUSE_S, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM, FreeResources, lacking
+from daqsched.engine.namesake_steps import has_name
 from daqsched.engine.tasks import look_for_lost
 from daqsched.errors import JobError
 from daqsched.fill import payload
@@ -25,28 +26,39 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
     declined = []
     found_anywhere = bool(farm.by_attribute)
     waiting, lost, found, asked = farm.waiting, farm.lost, farm.found, farm.preflights.waiting
+    agents, places = farm.namesakes.agents, farm.namesakes.places
     for offer in event.offers:
+        if offer.place:
+            places[offer.agent_id] = offer.place
         # most offers of a large farm are for nobody
         useful = found_anywhere
         for name in offer.names:
+            if name not in farm.seen:
+                farm.namesakes.seen(name)
             farm.seen[name] = now
             if name in farm.silent and now >= farm.registered_at + CONFIRM_S:
                 reconciling.neighbours(farm, name)
+            strange = agents.setdefault(name, offer.agent_id) != offer.agent_id
             if offer.away is not None:
                 farm.away[name] = offer.away
             elif farm.away:
                 farm.away.pop(name, None)
-            useful = useful or name in waiting or name in lost or name in found or name in asked
+            useful = useful or strange or name in waiting or name in lost or name in found or name in asked
         if not useful:
             declined.append(offer.id)
             farm.machines[offer.names[0]] = offer.attributes
             continue
+        names = [name for name in offer.names if has_name(farm, name, offer, now)]
+        if not names:
+            declined.append(offer.id)
+            continue
         launched: list[TaskToLaunch] = []
         looking: list[SurveyToLaunch] = []
         room = FreeResources(offer, farm.fixed_ports, partial(_held, farm, offer))
-        pace = farm.starts.offered(offer.agent_id, offer.names, offer.cpus)
-        _look_for_attributes(farm, offer.names[0], offer.attributes, now)
-        for name in offer.names:
+        pace = farm.starts.offered(offer.agent_id, names, offer.cpus)
+        if names[0] == offer.names[0]:
+            _look_for_attributes(farm, names[0], offer.attributes, now)
+        for name in names:
             if name in farm.lost:
                 look_for_lost(farm, name, offer.agent_id, now)
             for instance in list(farm.waiting.get(name, {}).values()):

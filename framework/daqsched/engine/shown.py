@@ -102,7 +102,11 @@ def reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str
     """Why it is in this state, or what is worth knowing, as one sentence; empty: nothing is."""
     reason = _reason_of(farm, instance, state, tense)
     borrow = instance.record.borrow
-    return reason if borrow is None else "; ".join(filter(None, [f"run by hand by {borrow.user}", reason]))
+    if borrow is not None:
+        reason = "; ".join(filter(None, [f"run by hand by {borrow.user}", reason]))
+    if instance.host in farm.namesakes.others:
+        reason = "; ".join(filter(None, [reason, namesakes(farm, instance.host, tense)]))
+    return reason
 
 
 def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
@@ -222,6 +226,14 @@ def maintenance(farm: Farm, host: str, tense: Tense) -> str:
     return f"the master's maintenance schedule has {host} unavailable{when}"
 
 
+def namesakes(farm: Farm, host: str, tense: Tense) -> str:
+    """What people are told where several agents have the host's name; empty: one has it."""
+    if host not in farm.namesakes.others:
+        return ""
+    lost = [one.task.since for one in farm.lost.get(host, {}).values() if one.lost]
+    return farm.namesakes.words(host, max(lost) if lost else None, tense)
+
+
 def _why_waiting(farm: Farm, instance: Instance, tense: Tense) -> str:
     awaited = farm.order.awaited(instance)
     if awaited:
@@ -236,6 +248,9 @@ def _why_waiting(farm: Farm, instance: Instance, tense: Tense) -> str:
     seen = farm.last_offer(instance.host)
     last = "none since this daemon started" if seen is None else f"the last {tense.ago(seen)}"
     why = maintenance(farm, instance.host, tense) or "is its agent up?"
+    other = farm.namesakes.alike(instance.host) if seen is None else ""
+    if other:
+        why += f" One calls itself {other}"
     return f"no offer from {instance.host} ({last}): {why}"
 
 

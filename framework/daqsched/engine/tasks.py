@@ -19,6 +19,7 @@ from daqsched.engine.desired import held_by, unwant
 from daqsched.engine.farm import DURATIONS, Farm
 from daqsched.engine.incidents import no_start
 from daqsched.engine.instance import Instance
+from daqsched.engine.namesakes import GONE_S
 from daqsched.engine.shown import times
 from daqsched.limits import brief
 from daqsched.task import ENDED, LIVE, Task
@@ -37,7 +38,8 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
     """Somebody said something of a task."""
     instance = farm.by_task.get(event.task_id)
     if instance is None:
-        if not preflight_steps.reported(farm, event):
+        theirs = farm.namesakes.answered(event.task_id, event.state, now)
+        if not theirs and not preflight_steps.reported(farm, event):
             _stranger(farm, event, now)
     elif _lies(instance.task, event):
         farm.note(f"{instance}: {event.agent_id} says {event.state} of {event.task_id}, which is not its own; ignored")
@@ -67,12 +69,17 @@ def look_for_lost(farm: Farm, host: str, agent_id: str, now: float) -> None:
         task = instance.task
         if task.agent_id == agent_id:
             silent.append((task.id, task.agent_id))
-        else:
-            farm.note(f"{instance}: {host} has a new agent, {task.id} ended with the old one")
-            report = events.TaskReported(task.id, task.agent_id, "TASK_GONE", f"{host} came back as a new agent")
-            _ended(farm, instance, report, now)
+        elif now >= task.since + GONE_S:
+            replaced(farm, instance, f"{host} came back as a new agent", now)
     if silent:
         farm.out.append(commands.Reconcile(tuple(silent)))
+
+
+def replaced(farm: Farm, instance: Instance, why: str, now: float) -> None:
+    """The agent that its task is on is not coming back, whatever it ran: the task is over."""
+    task = instance.task
+    farm.note(f"{instance}: {instance.host} has a new agent, {task.id} ended with the old one")
+    _ended(farm, instance, events.TaskReported(task.id, task.agent_id, "TASK_GONE", why), now)
 
 
 def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
@@ -236,9 +243,12 @@ def _stranger(farm: Farm, event: events.TaskReported, now: float) -> None:
         return
     name, _, rest = event.task_id.partition("@")
     instance = farm.instances.get((name, rest.rpartition(".")[0]))
-    if instance is not None and instance.record.ended == event.task_id:
-        return  # it comes late
+    names = farm.namesakes
     gap = instance is not None and instance.job is not None and instance.record.task is None
+    # what was taken for ended, as its agent was, is one too many now
+    gap = gap and instance is not None and instance.record.ended != event.task_id
+    if instance is not None and event.agent_id != names.agents.setdefault(instance.host, event.agent_id):
+        gap = False
     if instance is not None and gap and not instance.record.hold and not instance.aside:
         task = Task(event.task_id, event.agent_id, instance.digest, now, LIVE[event.state], now)
         farm.give(instance, task, now)

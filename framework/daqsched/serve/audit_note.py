@@ -15,7 +15,7 @@ from daqsched_executor.contract import ORDER_KINDS
 
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
 CHANGES = frozenset(
-    "apply rollback preflight stop hold start order rollout restart aside return borrow console".split()
+    "apply rollback preflight stop hold start order rollout restart aside return replace borrow console".split()
 )
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(

@@ -24,8 +24,10 @@ from daqsched.protocol import (
     BorrowAnswer,
     BorrowRequest,
     Lease,
+    ReplaceRequest,
     RestartRequest,
     RolloutAnswer,
+    Selected,
     SteerRequest,
 )
 from daqsched.select import Idle, selection
@@ -78,6 +80,7 @@ class Operations:
             Route(f"{API}/aside", answering(self.leases)),
             Route(f"{API}/aside", answering(self.aside), methods=["POST"]),
             Route(f"{API}/borrow", answering(self.borrow), methods=["POST"]),
+            Route(f"{API}/replace", answering(self.replace), methods=["POST"]),
             Route(f"{API}/return", answering(self.give_back), methods=["POST"]),
         ]
 
@@ -147,6 +150,12 @@ class Operations:
             return BorrowAnswer([])
         accepted = await self._request(events.Borrowed(body.job, body.host, user, tuple(body.argv)))
         return BorrowAnswer([*accepted.argv])
+
+    async def replace(self, request: Request) -> Selected:
+        body = await body_of(request, ReplaceRequest)
+        event = events.AgentChosen(body.host, user_of(request), body.agent, body.message, body.stops)
+        accepted = await self._request(event)
+        return Selected(len(accepted.keys))
 
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)

@@ -51,14 +51,14 @@ class Story(msgspec.Struct, frozen=True):
 def troubled(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Shown, Key]]:
     """Those of these instances that there is something to tell of, with their states."""
     for row in rows(engine, keys, now):
-        if _is_told(row):
+        if _is_told(engine, row):
             yield row.state, (row.job, row.host)
 
 
 def stories(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
     """What there is to tell of these."""
     for row in rows(engine, keys, now):
-        if _is_told(row):
+        if _is_told(engine, row):
             instance = engine.instances.get((row.job, row.host))
             found = _nowhere(engine, row.job) if instance is None else _evidence(engine, row, instance, now)
             yield Story(row.job, row.host, row.state, row.reason, tuple(found), _changes(engine, (row.job, row.host)))
@@ -81,8 +81,9 @@ def _changes(engine: Engine, key: Key) -> tuple[Change, ...]:
     return tuple(Change(one.at, one.before, one.after, one.cause, one.reason) for one in engine.stories.of(key))
 
 
-def _is_told(row: Row) -> bool:
-    return not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or _warns(row)
+def _is_told(engine: Engine, row: Row) -> bool:
+    shared = row.host in engine.namesakes.others
+    return not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or shared or _warns(row)
 
 
 def _warns(row: Row) -> bool:
