@@ -142,8 +142,11 @@ class TestHttp:
             (b"", "closes the connection without an answer"),
             (b"HTTP/1.1 500 Oops\r\n\r\n" + b"x" * 10_000_000, "answers with HTTP 500: " + "x" * 120),
             (b"x" * 10_000_000, "gives an answer that is not HTTP"),
+            (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 500 Oops\r\n\r\nno", "answers with HTTP 500: no"),
+            (b"HTTP/1.1 102 Processing\r\n\r\n", "closes the connection without an answer after HTTP 102"),
+            (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "answers with HTTP 101"),
         ],
-        ids=["other protocol", "nothing", "long", "endless line"],
+        ids=["other protocol", "nothing", "long", "endless line", "interim", "only interim", "switches"],
     )
     def test_other_answers_are_named(
         self, agent: FakeAgent, start: Start, tmp_path: Path, answer: bytes, words: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -511,6 +512,27 @@ def test_a_second_forwarder_waits_for_the_end_of_the_first(elastic: FakeElastic,
     assert first.stop() == 0
     printer.print("two\n")
     until(stored(elastic, "one", "two"), "taken over")
+
+
+def test_a_second_forwarder_is_well_while_it_stands_by(
+    elastic: FakeElastic, spool: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of another farm on the machine: it says so to its executor, and no more of it when it works itself."""
+    first = start()
+    until(lambda: (spool / "forward" / "status.json").exists(), "it holds the lock")
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(address)
+        heard.settimeout(10.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+        start()
+        rows = heard.recv(4096).decode().splitlines()
+        assert rows[:2] == ["READY=1", "WATCHDOG=1"]
+        assert rows[2].startswith(f"STATUS=process {first.process.pid} forwards {spool} already, with all that is")
+        assert heard.recv(4096) == b"WATCHDOG=1"
+        assert first.stop() == 0
+        until(lambda: heard.recv(4096) == b"STATUS=", "it stands by no more")
 
 
 def test_a_second_forwarder_that_waits_can_be_stopped(spool: Path, start: Start) -> None:

@@ -777,3 +777,22 @@ def test_the_story_has_a_bound() -> None:
     state = State(phase="running", story=tuple(f"move {at}" for at in range(STORY)))
     found, _ = lifecycle.handle(replace(state, payload=payload(), pid=1), StopAsked("bob"), Moment())
     assert len(found.story) == STORY and found.story[-1] == "running to stopping by StopAsked"
+
+
+def test_an_account_that_takes_long_to_look_up_is_waited_for_and_told() -> None:
+    """A second child would ask the same directory; it is no exec that hangs. A stop ends the wait."""
+    story = Story(payload())
+    story.happen(Spawned(7), Reached("the account daq", account=True))
+    commanded = story.happen(Ticked(), after=5.0)
+    assert not [one for one in commanded if isinstance(one, KillTree)]
+    told = "its account is being looked up, for more than 5.0 s: the account daq; starts when this machine's directory"
+    assert story.told[-1][2].startswith(told)
+    said = len(story.told)
+    assert not story.happen(Ticked(), after=20.0) and len(story.told) == said
+    story.happen(Reached("/bin/readout"), Reached(""), Started())
+    assert story.state.phase == phases.RUNNING
+    other = Story(payload())
+    other.happen(Spawned(7), Reached("the account daq", account=True))
+    other.happen(Ticked(), after=5.0)
+    other.happen(Reached("/bin/readout"))
+    assert [one for one in other.happen(Ticked(), after=5.0) if isinstance(one, KillTree)]

@@ -121,6 +121,19 @@ def test_a_path_that_hangs_is_told_and_its_child_left() -> None:
     assert story.happen(LookEnded(0, ""), LookReached(0, "/x")) == []
 
 
+def test_an_account_that_takes_long_to_look_up_is_waited_for_as_long_as_there_is_time() -> None:
+    """It is no path that hangs; where it is not found by the end, that is the answer."""
+    story = Story(survey(1))
+    story.happen(LookReached(0, "the account daq", account=True))
+    assert story.happen(Ticked(), after=20.0) == []
+    story.happen(LookReached(0, "/cvmfs/x/bin/p0"), LookEnded(0, ""))
+    assert story.found == {"p0": ""}
+    late = Story(survey(1))
+    late.happen(LookReached(0, "the account daq", account=True))
+    assert LeaveLook(0) in late.happen(Ticked(), after=WHOLE_S)
+    assert late.found["p0"].startswith("the account daq was not found within 30.0 s: does this machine's directory")
+
+
 def test_a_host_where_all_hangs_answers_within_the_whole_time() -> None:
     """Forty that hang are told of one by one, the rest together; nothing is left running."""
     story = Story(survey(100))

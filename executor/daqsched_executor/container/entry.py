@@ -9,8 +9,8 @@ import sys
 
 from daqsched_executor.container.spec import ContainerRefused, ContainerSpec, volume_of
 from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload
-from daqsched_executor.machine.account import Account, CannotStart, account_of
-from daqsched_executor.machine.child import environment_of, say
+from daqsched_executor.machine.account import Account, CannotStart
+from daqsched_executor.machine.child import environment_of, find_account, say
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.policy import allow
 from daqsched_executor.machine.probe import check_path
@@ -23,9 +23,8 @@ def become_runner(
     container = payload.container
     assert container is not None
     sandbox = os.path.realpath(os.getcwd())
-    say(talk, f"at the account {payload.user or os.geteuid()}")
     # the runner itself stays who we are: it must reach the engine
-    account = account_of(payload.user, sandbox)
+    account = find_account(payload, sandbox, talk)
     allow(payload, account, os.environ)
     for text in container.volumes:
         try:

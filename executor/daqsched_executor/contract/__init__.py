@@ -49,6 +49,7 @@ from daqsched_executor.contract.report import (
 )
 from daqsched_executor.contract.stream import (
     EXECUTOR,
+    FORWARDING_VARIABLE,
     KEY_VARIABLE,
     LINKS_DIR,
     LOCKS_DIR,
@@ -70,7 +71,6 @@ from daqsched_executor.contract.wire import VERSION, ContractError, duration, zo
 
 if TYPE_CHECKING:
     from daqsched_executor.contract.forwarding import (
-        FORWARDING_VARIABLE,
         PERIODS,
         WHEN_FULL,
         Forwarding,

@@ -12,9 +12,6 @@ from typing import Any, NamedTuple
 
 from daqsched_executor.contract.wire import VERSION, build, load
 
-#: What a forwarder is told, as `Forwarding.to_json` writes it: in its environment, where it is a job.
-FORWARDING_VARIABLE = "DAQSCHED_FORWARDING"
-
 #: The file in the forwarder's folder of the lines that Elasticsearch took in no form.
 DEAD_LETTER_FILE = "deadletter.ndjson"
 

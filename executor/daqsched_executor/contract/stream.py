@@ -21,6 +21,9 @@ SPOOL_VARIABLE = "DAQSCHED_SPOOL"
 #: what is left of it, whatever account that has by then (`machine.claim`).
 KEY_VARIABLE = "DAQSCHED_KEY"
 
+#: What a forwarder is told, as `Forwarding.to_json` writes it: in its environment, where it is a job.
+FORWARDING_VARIABLE = "DAQSCHED_FORWARDING"
+
 #: Below the spool: one registration per stream, and one hard link to its file.
 STREAMS_DIR = "streams"
 LINKS_DIR = "links"

@@ -23,6 +23,7 @@ from ..out import say, say_json
 from .config import configured, unchecked
 from .loop import Forwarder
 from .status.last_end import record
+from .status.sd_notify import Notifier
 from .streams.spool import FORWARD_DIR, prepare
 
 #: How often a second forwarder looks whether the first has gone.
@@ -146,21 +147,25 @@ def _setting(path: str) -> str:
 
 
 def _only_one(lock: int, spool: str, stopped: Sequence[int]) -> bool:
-    """Wait until no other forwarder works on this spool; False if we were told to stop first."""
-    told = False
+    """Wait until no other forwarder works on this spool, which is nothing that is wrong here: the other one has our lines, too;
+    False if we were told to stop first."""
+    told = ""
+    notifier = Notifier(os.environ)
     while not stopped:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not told:
-                other = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-                say(
-                    f"daqsched-executor forward: process {other} forwards {spool} already; waiting for its end",
-                    file=sys.stderr,
-                )
-                told = True
+            other = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+            words = (
+                f"process {other} forwards {spool} already, with all that is registered there; stands by until its end"
+            )
+            if words != told:
+                say(f"daqsched-executor forward: {words}", file=sys.stderr)
+                told = words
+            notifier.send(time.monotonic(), words)
             time.sleep(LOCK_EVERY_S)
         else:
+            notifier.close()
             with suppress(OSError):  # a full disk: it is for people only
                 os.ftruncate(lock, 0)
                 os.pwrite(lock, b"%d\n" % os.getpid(), 0)

@@ -46,6 +46,8 @@ class LookReached:
 
     look: int
     path: str
+    #: As of `Reached`.
+    account: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class Reached:
     """The child is about to look at ``path``; an empty path means that all are fine and it calls exec."""
 
     path: str
+    #: It is no path, but an account that is looked up.
+    account: bool = False
 
 
 @dataclass(frozen=True)

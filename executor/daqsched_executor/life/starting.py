@@ -96,14 +96,18 @@ def spawn(state: State, now: Moment) -> tuple[State, list[Command]]:
 def reached(state: State, event: Reached, now: Moment) -> tuple[State, list[Command]]:
     assert state.payload is not None
     deadline = state.deadline if state.hung else now.mono + state.payload.probe_timeout_s
-    return replace(state, path=event.path, deadline=deadline), []
+    return replace(state, path=event.path, account=event.account, deadline=deadline), []
 
 
 def start_hangs(state: State, event: Ticked, now: Moment) -> tuple[State, list[Command]]:
     """The child makes no progress: say which path it is, and try to get rid of it. No second one is started while
     it lives: it may be stuck in the kernel, and each further one would be stuck as well."""
-    assert state.payload is not None
-    problem = words.hangs(state.path, state.payload)
+    payload = state.payload
+    assert payload is not None
+    if state.account and not state.hung:  # a second one would ask the same directory
+        state = replace(state, deadline=now.mono + PROBE_RETRY_CAP_S)
+        return tell_problem(state, words.looked_up(state.path, payload))
+    problem = words.hangs(state.path, payload)
     again: list[Command] = [KillTree()]
     state, told = tell_problem(replace(state, hung=True, deadline=now.mono + PROBE_RETRY_CAP_S), problem)
     return state, told + again

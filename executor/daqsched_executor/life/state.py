@@ -97,6 +97,8 @@ class State:
     since: Moment = Moment()
     #: The path that the child is looking at; empty when all were fine.
     path: str = ""
+    #: It looks an account up instead, for which there is no time limit.
+    account: bool = False
     #: The child did not get on within the payload's limit and was sent SIGKILL.
     hung: bool = False
     #: Why the last attempt could not start, as last told; empty after a start that worked.
@@ -178,7 +180,9 @@ def begin(now: Moment, patience_s: float, authenticated: bool | None = None) -> 
 
 
 def nothing_runs(state: State, phase: str) -> State:
-    return replace(state, phase=phase, pid=0, path="", hung=False, again="", refused="", health=None, deadline=None)
+    return replace(
+        state, phase=phase, pid=0, path="", account=False, hung=False, again="", refused="", health=None, deadline=None
+    )
 
 
 def after(now: Moment, seconds: float) -> Moment:

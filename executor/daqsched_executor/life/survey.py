@@ -43,7 +43,8 @@ def step(state: State, event: Event, now: Moment) -> tuple[State, list[Command]]
         return ended, left + told
     if isinstance(event, LookReached):
         if event.look in course.running:
-            at = (event.path, now.mono + course.survey.probes[event.look].timeout_s)
+            limit = now.mono + course.survey.probes[event.look].timeout_s
+            at = (event.path, limit if not event.account else max(limit, course.until))
             course = replace(course, running={**course.running, event.look: at})
         return _go_on(state, course, now)
     if isinstance(event, LookEnded):
@@ -57,7 +58,9 @@ def _time_passed(state: State, course: Course, now: Moment) -> tuple[State, list
     commands: list[Command] = []
     for look, (path, deadline) in course.running.items():
         if now.mono >= deadline:
-            course = _found(course, look, words.no_answer(path, payload_of(course, look)))
+            account = path.startswith("the account ")
+            problem = words.not_looked_up(path, WHOLE_S) if account else words.no_answer(path, payload_of(course, look))
+            course = _found(course, look, problem)
             commands.append(LeaveLook(look))
     if now.mono >= course.until:
         others = f"not looked at within {duration(WHOLE_S)}, because too many others hang"

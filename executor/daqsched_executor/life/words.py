@@ -76,6 +76,19 @@ def hangs(path: str, payload: Payload) -> str:
     return f"{no_answer(path, payload)}; starts when it does, trying again every 10 s"
 
 
+def looked_up(account: str, payload: Payload) -> str:
+    """A directory of accounts (LDAP) takes its time."""
+    return (
+        f"its account is being looked up, for more than {duration(payload.probe_timeout_s)}: {account}; starts when this "
+        "machine's directory of accounts answers (LDAP, sssd?)"
+    )
+
+
+def not_looked_up(account: str, within_s: float) -> str:
+    """The same for a survey."""
+    return f"{account} was not found within {duration(within_s)}: does this machine's directory of accounts answer (LDAP, sssd?)"
+
+
 def no_answer(path: str, payload: Payload) -> str:
     """The same without what follows from it: a survey only tells."""
     what = path or f"exec of {payload.argv[0]}"

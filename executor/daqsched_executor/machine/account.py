@@ -40,18 +40,44 @@ class Account(NamedTuple):
         return {name: text for name, text in found.items() if text}
 
 
+#: The accounts that programs of this executor were started as, by the name that was asked for: see `remember`.
+_known: dict[str, Account] = {}
+
+
+def remember(name: str, said: str) -> None:
+    """What a child found, as `told` has it: what runs beside its program does not look it up again, which may take longer than
+    a check has."""
+    own, uid, gid, groups, home, shell = said.split("\t")
+    _known[name] = Account(own, int(uid), int(gid), tuple(map(int, groups.split())), home, shell)
+
+
+def told(account: Account) -> str:
+    """For `remember`."""
+    groups = " ".join(map(str, account.groups))
+    return "\t".join((account.name, str(account.uid), str(account.gid), groups, account.home, account.shell))
+
+
+def account_beside(name: str, sandbox: str) -> Account:
+    """The account of a program that was started; what has none yet looks it up."""
+    return _known.get(name) or account_of(name, sandbox)
+
+
 def account_of(name: str, sandbox: str) -> Account:
-    """The account of that name or, if no account has that name, of that number; our own for an empty name. Raises `CannotStart`
-    where we can't become it."""
+    """The account of that name or, if no account has that name, of that number, which may have no account at all: then its
+    group has the same number. Our own for an empty name. Raises `CannotStart` where we can't become it."""
     import pwd  # in the child alone
 
     own = os.geteuid()
     try:
         entry = _entry(name) if name else pwd.getpwuid(own)
     except KeyError:
-        if name:
+        if not name:
+            return Account("", own, os.getegid(), tuple(os.getgroups()), sandbox)
+        if not _is_uid(name):
             raise CannotStart(f"user {name!r} is unknown on this machine") from None
-        return Account("", own, os.getegid(), tuple(os.getgroups()), sandbox)
+        if own not in (0, int(name)):
+            raise CannotStart(f"cannot run as {name}: the executor is uid {own}, not root") from None
+        return Account("", int(name), int(name), (), sandbox)
     if own not in (0, entry.pw_uid):
         raise CannotStart(f"cannot run as {name}: the executor is uid {own}, not root")
     home = sandbox if entry.pw_dir in NO_HOMES else entry.pw_dir
@@ -69,9 +95,14 @@ def _entry(name: str) -> Any:
     try:
         return pwd.getpwnam(name)
     except KeyError:
-        if not (name.isascii() and name.isdecimal() and int(name) < 1 << 32):
+        if not _is_uid(name):
             raise
         return pwd.getpwuid(int(name))
+
+
+def _is_uid(name: str) -> bool:
+    """The highest number means "no change" to the kernel."""
+    return name.isascii() and name.isdecimal() and int(name) < (1 << 32) - 1
 
 
 def become(account: Account) -> None:

@@ -3,6 +3,8 @@
 It speaks to the executor through a pipe that exec closes, one line at a time:
 
 ``at PATH``          about to look at PATH (where it hangs, this was the last line)
+``wait ACCOUNT``     about to look the program's account up, which takes as long as the machine's directory of accounts does
+``who ACCOUNT``      what was found, for what runs beside the program
 ``is IDENTITY``      the program's file, whose shared libraries were found, now or at an earlier start
 ``exec``             all paths are fine, exec comes next; the pipe's end after this line means that exec worked
 ``path SENTENCE``    a path can't be read; try again later
@@ -22,7 +24,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload, spool_of
-from daqsched_executor.machine.account import Account, CannotStart, account_of
+from daqsched_executor.machine.account import Account, CannotStart, account_beside, account_of, told
 from daqsched_executor.machine.account import become as become_account
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.policy import allow
@@ -61,6 +63,7 @@ def become(
     files: tuple[tuple[str, int], ...] = (),
     notify: str = "",
     contained: Contained | None = None,
+    beside: bool = False,
 ) -> None:
     """Never returns: exec, or a sentence to ``talk`` and `os._exit`. All signals are blocked when this is called.
 
@@ -68,6 +71,7 @@ def become(
     ``known``: the ``IDENTITY`` of a start that worked; the same file is not looked into again.
     ``files``: what an earlier program left, by name, see `filestore`.
     ``notify``: the path of the socket that its messages go to.
+    ``beside``: see `find_account`.
     ``order``: for a program in a container, the file in memory that has the runner's `ContainerSpec`; ``contained`` knows how.
     """
     status = 127
@@ -78,7 +82,7 @@ def become(
         if files:
             talk, *numbers = _out_of_the_way(talk, *(number for _, number in files))
             files = tuple(zip((name for name, _ in files), numbers))
-        _become(payload, kernel, parent, talk, output, known, files, notify)
+        _become(payload, kernel, parent, talk, output, known, files, notify, beside)
     except Unreadable as error:
         say(talk, f"path {error}")
     except ImportError as error:
@@ -129,6 +133,7 @@ def _become(
     known: str,
     files: tuple[tuple[str, int], ...],
     notify: str,
+    beside: bool,
 ) -> None:
     terminal = payload.console and bool(output)
     if terminal:
@@ -146,8 +151,7 @@ def _become(
         os.dup2(source, target)
     if terminal:
         fcntl.ioctl(0, TIOCSCTTY, 0)
-    say(talk, f"at the account {payload.user or os.geteuid()}")
-    account = account_of(payload.user, sandbox)
+    account = find_account(payload, sandbox, talk, beside)
     policy = allow(payload, account, os.environ)
     _limit(payload.limits)
     switch_to(account, output, sandbox, notify)
@@ -237,6 +241,16 @@ def _reset_signals() -> None:
         except (OSError, ValueError):  # SIGKILL, SIGSTOP and the C library's own
             continue
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def find_account(payload: Payload, sandbox: str, talk: int, beside: bool = False) -> Account:
+    """Whom the program is to be run as; raises `CannotStart`. ``beside``: it is no program, but what runs beside one."""
+    say(talk, f"wait {payload.user or os.geteuid()}")
+    if beside:
+        return account_beside(payload.user, sandbox)
+    account = account_of(payload.user, sandbox)
+    say(talk, f"who {told(account)}")
+    return account
 
 
 def _limit(limits: Mapping[str, int]) -> None:

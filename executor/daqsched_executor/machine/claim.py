@@ -23,7 +23,7 @@ import os
 import signal
 from collections.abc import Collection
 
-from daqsched_executor.contract import KEY_VARIABLE, LOCKS_DIR, SPOOL_VARIABLE, Payload
+from daqsched_executor.contract import FORWARDING_VARIABLE, KEY_VARIABLE, LOCKS_DIR, SPOOL_VARIABLE, Payload
 from daqsched_executor.life.events import Claimed, Event, Occupied
 from daqsched_executor.machine.kernel import LONGEST_ENVIRON, Kernel, ProcessEntry, carries
 from daqsched_executor.machine.spool import folder, open_ours, spool_folder
@@ -45,9 +45,10 @@ _FIRST, _OF_AN_ACCOUNT = 65536, 16 * 1024 * 1024
 class InstanceClaim:
     """Tried until it is granted: `take`; then held for life."""
 
-    def __init__(self, kernel: Kernel, spool: str, key: str) -> None:
-        """``spool``: empty where there is none; ``key``: what is in our programs' environment, see the module."""
-        self._kernel, self._spool, self._key = kernel, spool, key
+    def __init__(self, kernel: Kernel, spool: str, key: str, farm: str = "") -> None:
+        """``spool``: empty where there is none; ``key``: what is in our programs' environment, see the module; ``farm``: the
+        framework's id."""
+        self._kernel, self._spool, self._key, self._farm = kernel, spool, key, farm
         self._lock = -1
         #: Of the executors before us.
         self._keys: list[str] = []
@@ -62,7 +63,7 @@ class InstanceClaim:
                 problem = "no lock keeps a second copy away: DAQSCHED_SPOOL is not set"
             else:
                 try:
-                    self._lock, nobody = _open(self._spool, payload.instance)
+                    self._lock, nobody = _open(self._spool, _name_of(payload, self._farm))
                     fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     return self._occupied()
@@ -81,7 +82,7 @@ class InstanceClaim:
         for entry in orphans:
             self._ended.add((entry.pid, entry.start))
             self._kernel.signal_process(entry, signal.SIGKILL)
-        if orphans or (others and self._lock >= 0):
+        if orphans or (others and self._lock >= 0 and not _forwards(payload)):
             return Occupied(dying=len(orphans) + len(others))
         return Claimed(len(self._ended), problem)
 
@@ -113,6 +114,15 @@ class InstanceClaim:
         self._lock = -1
         pid, _, since = holder.partition(" ")
         return Occupied(int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 10 else 0, since)
+
+
+def _forwards(payload: Payload) -> bool:
+    return FORWARDING_VARIABLE in payload.env
+
+
+def _name_of(payload: Payload, farm: str) -> str:
+    """The lock's. Each farm on the machine has its forwarder, which agree among themselves who works (`forward`)."""
+    return f"{payload.instance}.{farm}" if _forwards(payload) and farm else payload.instance
 
 
 def remains(
@@ -150,6 +160,8 @@ def _of_account(kernel: Kernel, pid: int, user: str | None) -> bool:
         return True
     if not user or uid < 0:
         return False
+    if str(uid) == user:
+        return True
     import pwd  # few look like ours and belong to another account
 
     try:

@@ -31,6 +31,7 @@ from daqsched_executor.life.events import (
     TreeGone,
 )
 from daqsched_executor.machine import child
+from daqsched_executor.machine.account import remember
 from daqsched_executor.machine.death import Watch
 from daqsched_executor.machine.filestore import FileStore
 from daqsched_executor.machine.kernel import JANITOR, Ended, Kernel, ProcessEntry, signal_number
@@ -58,11 +59,12 @@ def fork_child(
     files: tuple[tuple[str, int], ...] = (),
     notify: str = "",
     contained: child.Contained | None = None,
+    beside: bool = False,
 ) -> tuple[int, int]:
     """Fork a `child`: its pid, and the pipe that it speaks to us through. Raises OSError where there can be none."""
 
     def run(parent: int, talk: int) -> None:
-        child.become(payload, kernel, parent, talk, output, order, known, files, notify, contained)
+        child.become(payload, kernel, parent, talk, output, order, known, files, notify, contained, beside)
 
     return forked(kernel, run)
 
@@ -156,6 +158,8 @@ class Program:
         #: For a program in a container: the file in memory that its runner reads its `ContainerSpec` from and leaves its last
         #: words in; -1 for any other.
         self._order = -1
+        #: Whom the payload names.
+        self._user = ""
         #: The runner, while it is asked and not killed.
         self._asked = 0
         #: The program's file as it was when it last started well, and as the present child says that it is.
@@ -173,6 +177,7 @@ class Program:
         self._heard, self._failure = b"", None
         self._executing = self._started = self._killing = False
         self._same = ""
+        self._user = payload.user
         self._watch.begin()
         self._asked = 0
         if self._order >= 0:
@@ -260,6 +265,11 @@ class Program:
         word, _, rest = line.partition(" ")
         if word == "at":
             return [Reached(rest)]
+        if word == "wait":
+            return [Reached(f"the account {rest}", account=True)]
+        if word == "who":
+            remember(self._user, rest)
+            return []
         if word == "is":
             self._same = rest
             return []

@@ -134,7 +134,7 @@ class _Runner:
         output, commands = os.pipe()
         os.set_blocking(output, False)
         try:
-            pid, talk = fork_child(self._kernel, payload, (commands, commands))
+            pid, talk = fork_child(self._kernel, payload, (commands, commands), beside=True)
         except OSError as error:
             return self.tell(False, no_process(error))
         os.close(commands)

@@ -11,7 +11,7 @@ import select
 import signal
 from collections.abc import Callable
 
-from daqsched_executor.machine.account import account_of, become
+from daqsched_executor.machine.account import account_beside, become
 from daqsched_executor.machine.kernel import Kernel
 from daqsched_executor.machine.process import Program, forked, handle_of
 from daqsched_executor.run.loop import READ, Loop
@@ -33,7 +33,7 @@ class ForkedQuery:
     ) -> None:
         def child(parent: int, talk: int) -> None:
             if user:
-                become(account_of(user, ""))
+                become(account_beside(user, ""))
             kernel.die_with_parent(signal.SIGKILL)
             if os.getppid() == parent:
                 os.write(talk, question().encode("utf-8", "surrogateescape"))

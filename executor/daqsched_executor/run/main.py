@@ -146,7 +146,9 @@ class Run:
         self._program = Program(self._kernel, (files.stdout, files.stderr), memory, log.say, ContainerStart())
         self._link = Link(self._loop, log, self._events.append, environ, token)
         self._state = begin(self._kernel.now(), patience_s(environ), bool(token))
-        self._claim = InstanceClaim(self._kernel, environ[SPOOL_VARIABLE], environ[KEY_VARIABLE])
+        self._claim = InstanceClaim(
+            self._kernel, environ[SPOOL_VARIABLE], environ[KEY_VARIABLE], environ.get("MESOS_FRAMEWORK_ID", "")
+        )
         self._registered = Registered([], -1, [])
         #: The program's start that was reported last.
         self._start = 1

@@ -143,13 +143,25 @@ def request(check: Check) -> bytes:
 
 def understand(answer: bytes, whole: bool) -> tuple[bool, str] | None:
     """Whether an answer says that all is well, and what it says else; None: not known before there is more of it."""
-    line, ended, rest = answer.partition(b"\n")
-    if not ended and not whole:
-        return None
-    words = line.split(None, 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        return False, "gives an answer that is not HTTP" if line else "closes the connection without an answer"
-    code = int(words[1])
+    before = ""
+    while True:
+        line, ended, rest = answer.partition(b"\n")
+        if not ended and not whole:
+            return None
+        words = line.split(None, 2)
+        if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+            return (
+                False,
+                "gives an answer that is not HTTP" if line else f"closes the connection without an answer{before}",
+            )
+        code = int(words[1])
+        if not 100 <= code < 200 or code == 101:  # which ends the talk in HTTP, and was not asked for
+            break
+        # "I am at it": the answer follows (RFC 9110, 15.2)
+        _, blank, answer = (b"\n" + rest.replace(b"\r\n", b"\n")).partition(b"\n\n")
+        if not blank and not whole:
+            return None
+        before = f" after HTTP {code}"
     if 200 <= code < 400:
         return True, ""
     _, _, body = (b"\n" + rest.replace(b"\r", b"")).partition(b"\n\n")

@@ -68,6 +68,8 @@ class SurveyLooks:
         if heard:
             if word == "at" and not rest:
                 self._emit(LookReached(number, what))
+            if word == "wait" and not rest:
+                self._emit(LookReached(number, f"the account {what}", account=True))
             return
         del self._children[number]
         self._close(child)

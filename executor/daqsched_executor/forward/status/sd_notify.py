@@ -56,6 +56,9 @@ class Notifier:
                 self._socket.sendto("\n".join(rows).encode(), self._address)
 
     def close(self) -> None:
-        """Nothing more is said."""
+        """Nothing more is said, and what was said is so no more."""
         if self._address:
+            if self._said:
+                with contextlib.suppress(OSError):
+                    self._socket.sendto(b"STATUS=", self._address)
             self._socket.close()
