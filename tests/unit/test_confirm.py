@@ -9,7 +9,7 @@ from typing import Callable
 import msgspec
 import pytest
 
-from builders import HAPPENED, World, job, of
+from builders import HAPPENED, World, job, of, offer
 from daqsched import protocol
 from daqsched.confirm import ALL, Ending, EndLimit, NotConfirmed, check, parse
 from daqsched.engine import commands, events
@@ -89,6 +89,12 @@ def borrowed_and_careful(world: World) -> None:
     world.engine.end_limit = EndLimit(programs=0)
 
 
+def twin_and_careful(world: World) -> None:
+    """Another agent calls itself as the first host, and nothing may end unasked."""
+    world.say(events.OffersArrived((offer("hlt01", agent="agent-other"),)))
+    world.engine.end_limit = EndLimit(programs=0)
+
+
 def applied(spec: Spec, **more: object) -> events.JobsApplied:
     return events.JobsApplied(spec, "bob", allow_empty=True, **more)  # type: ignore[arg-type]
 
@@ -118,6 +124,7 @@ ENDS: list[tuple[str, Callable[[World], None], events.Event, int, int]] = [
     ("back", gone_through, events.RolloutSteered("rollback", "bob"), 12, 12),
     ("hosts returned", borrowed, events.Returned(HOSTS, "bob"), 12, 0),
     ("an end by hand", borrowed_and_careful, events.BorrowEnded(*READOUT[0], "bob"), 1, 0),
+    ("another agent", twin_and_careful, events.AgentChosen("hlt01", "bob"), 1, 0),
     ("a restart in place", as_it_is, command("restart"), 12, 12),
 ]  # fmt: skip
 
