@@ -133,7 +133,8 @@ def test_keys_that_come_twice_count_once_and_those_for_nobody_are_counted_back(
         os.kill(pid, signal.SIGKILL)
         if count == 1:
             pid = executor.running(2).pid
-    agent.wait(lambda: not at.said()[-1].runs, "word that nothing runs")
+            agent.wait(lambda: (at.said()[-1].start, at.said()[-1].runs) == (2, True), "word of the second start")
+    agent.wait(lambda: (at.said()[-1].start, at.said()[-1].runs) == (2, False), "word that nothing runs")
     at.type(b"lost\r")
     agent.wait(lambda: at.said()[-1].number == 2, "an answer")
     assert at.said()[-1].refused == 5 and stdout(executor).count("heard once") == 1
