@@ -84,7 +84,7 @@ def refuse(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
         return None
     way, rollout = _way(event), farm.rolling.active
     if rollout is not None and not merged.takes_over(farm.rolling.jobs):
-        why_not = in_the_way(rollout, farm.rolling.jobs, merged.jobs, way)
+        why_not = in_the_way(rollout, farm.rolling.concerned, merged.jobs, way)
         if why_not:
             raise Refused(why_not)
     confirm_ends(farm, event.agreed, *endings(farm, merged, way))

@@ -46,6 +46,7 @@ def set_back(farm: Farm, by: float) -> None:
     for instance in farm.instances.values():
         farm.touch(instance.key)
         instance.ending -= by if instance.ending else 0.0
+        instance.hold_due = 0.0
         record = instance.record
         if record.since:
             record.since -= by

@@ -49,7 +49,8 @@ def _running(farm: Farm) -> int:
 
 def _limits(farm: Farm, parts: Iterable[str]) -> list[confirm.EndLimit]:
     """What the files of these parts say; the daemon's, where none does."""
-    return farm_parts.limits(farm.spec, parts) or [farm.end_limit]
+    said = [farm_parts.limits(farm.spec, [part]) or [farm.end_limit] for part in parts]
+    return [limit for limits in said for limit in limits] or [farm.end_limit]
 
 
 def at_once(farm: Farm, keys: Collection[Key], strategy: Optional[Strategy], after: After) -> Collection[Key]:
@@ -66,6 +67,6 @@ def first(farm: Farm, batches: Iterable[Collection[Key]]) -> list[Key]:
     for batch in batches:
         there = [farm.instances[key] for key in batch if key in farm.instances]
         found += [one.key for one in there]
-        if any(runs(one) and not one.lost for one in there):
+        if any(runs(one) and not one.lost and not one.record.hold for one in there):
             break
     return found

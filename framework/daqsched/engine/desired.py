@@ -167,6 +167,8 @@ def unwant(farm: Farm, instance: Instance, now: float) -> None:
     if instance.record.task is not None:
         farm.end(instance, now)
     if instance.job is not None:
+        if instance.record.task is None:
+            farm.dirty.update(dict.fromkeys(farm.order.pass_on(instance)))
         instance.record.replaced = instance.job.replaces
     instance.job, instance.record.leaving, instance.record.borrow = None, False, None
     farm.set_behind(instance, 0)

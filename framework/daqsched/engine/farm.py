@@ -204,7 +204,8 @@ class Farm:
         task = instance.record.task
         agent_id = task.agent_id if task is not None else instance.record.agent
         if agent_id:
-            self.namesakes.agents.setdefault(instance.host, agent_id)
+            at = task.launched if task is not None else instance.record.ended_at
+            self.namesakes.was_on(instance.host, agent_id, (task is not None, at))
         if instance.found:
             self.found.put(instance.host, instance.key, instance)
         if task is not None:
@@ -255,7 +256,7 @@ class Farm:
 
     def file_start(self, instance: Instance, now: float) -> None:
         """Whether it is being started; who waits on its machine wants an offer when that is over."""
-        if self.starts.file(instance, now) and instance.host in self.waiting:
+        if any(host in self.waiting for host in self.starts.file(instance, now)):
             self.demand.woken()
         elif self.starts.under_way(instance):
             self.arm(instance.task.launched + HUNG_S, instance)

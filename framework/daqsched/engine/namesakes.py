@@ -44,6 +44,8 @@ class Namesakes:
         self.chosen: dict[str, str] = {}
         #: host -> the others that made an offer under the name, each with when it was first seen.
         self.others: dict[str, dict[str, float]] = {}
+        #: By which word of the store, for as long as that is read.
+        self._when: dict[str, tuple[bool, float]] = {}
         #: Where agents listen.
         self.places: dict[str, str] = {}
         #: The hosts of which it was said.
@@ -65,6 +67,12 @@ class Namesakes:
             except msgspec.MsgspecError as error:
                 raise ValueError(brief(str(error))) from error
             self.agents.update(self.chosen)
+
+    def was_on(self, host: str, agent_id: str, when: tuple[bool, float]) -> None:
+        """Something of ours runs on this agent since then, or ended there: the last one has the name, unless a person said
+        which has."""
+        if host not in self.chosen and when >= self._when.get(host, (False, 0.0)):
+            self.agents[host], self._when[host] = agent_id, when
 
     def wrong(self, host: str, agent_id: str) -> bool:
         """Whether a person said that another one than this agent is right."""

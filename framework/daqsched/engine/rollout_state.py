@@ -60,6 +60,11 @@ class RolloutState:
         return frozenset(name for batch in self.batches for name, _ in batch)
 
     @property
+    def concerned(self) -> frozenset[str]:
+        """Those that its end, or its rollback, may still change: no other apply does meanwhile."""
+        return self.jobs if self.before is None else self.jobs | self.before.jobs
+
+    @property
     def active(self) -> Optional[Rollout]:
         """The rollout, where it is not over."""
         return self.rollout if self.rollout is not None and not self.rollout.over else None

@@ -199,6 +199,12 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
     if rollout is None or before is None or rollout.kind != "apply":
         return
     following = _back(rollout, before, user, why)
+    try:
+        assert farm.revision is not None, "a rollout has one"
+        change_of(farm.revision.spec, following.spec, following.scope, farm.hosts_of, farm.behind())
+    except UserError as error:  # others came after what it brought
+        _change(farm, "paused", f"{why}; it can't be rolled back: {error}")
+        return
     end(farm, "rolled-back", why, now)
     farm.then.append(following)
 
@@ -320,8 +326,10 @@ def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
 
 
 def _next(farm: Farm, rollout: Rollout) -> Iterable[Instance]:
-    """What ends as soon as it goes on: those of the next batch, where the one in work is through."""
-    batches = farm.rolling.batches[rollout.at + 1 :] if rollout.complete > rollout.at else ()
+    """What ends as soon as it goes on: those of the next batch, where nothing of the one in work is waited for."""
+    work = [farm.instances[key] for key in farm.rolling.keys if key in farm.instances]
+    waits = rollout.complete <= rollout.at and any(_expected(one) and not _ready(one, rollout) for one in work)
+    batches = () if waits else farm.rolling.batches[rollout.at + 1 :]
     return [farm.instances[key] for key in first(farm, batches)]
 
 
@@ -372,6 +380,9 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
             if rollout.state != "running":
                 return
     elif not rollout.ready_since:
+        if _withdrawn(farm, rollout):
+            _change(farm, "paused", f"all of batch {rollout.at + 1} was stopped or set aside before it was ready")
+            return
         rollout.ready_since = now
         farm.out.append(commands.SaveDocument(ROLLOUT))
     if not lagging and now - rollout.ready_since < strategy.ready_s:
@@ -382,6 +393,13 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
     if rollout.complete in strategy.pause_after and rollout.complete < rollout.batches:
         _change(farm, "paused", f"after batch {rollout.complete}, as asked for")
     rolling.touched = True
+
+
+def _withdrawn(farm: Farm, rollout: Rollout) -> bool:
+    """Whether people took away all of the batch in work after it began, and before it was ready: nothing of it was seen to run."""
+    there = [farm.instances[key] for key in farm.rolling.keys if key in farm.instances]
+    since = [farm.aside[one.host].at if one.aside else one.record.hold.at if one.record.hold else 0.0 for one in there]
+    return bool(since) and min(since) >= rollout.batch_began
 
 
 def _ready(instance: Instance, rollout: Rollout) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Iterator, Optional
 
 from daqsched.engine.demand import ByHost
-from daqsched.engine.instance import Instance
+from daqsched.engine.instance import Instance, Key
 
 
 class StartOrder:
@@ -78,13 +78,24 @@ class StartOrder:
         mine = self.wanted.get(instance.name, {})
         for name in self._predecessors(instance):
             for one in self._of(name, instance.host, mine):
-                if instance.job is not None and (name in instance.job.replaces or instance.name in one.record.replaced):
+                if instance.job is not None and (
+                    name in instance.job.replaces
+                    or not {instance.name, *instance.job.replaces}.isdisjoint(one.record.replaced)
+                ):
                     return one
         return None
 
     def _predecessors(self, instance: Instance) -> Iterable[str]:
         replaces = instance.job.replaces if instance.job is not None else ()
-        return (*replaces, *self._replaced_by.get(instance.name, ()))
+        return (*replaces, *(one for name in (instance.name, *replaces) for one in self._replaced_by.get(name, ())))
+
+    def pass_on(self, instance: Instance) -> list[Key]:
+        """It goes and does not run: what takes its place waits for the end of what it had to wait for; these have changed."""
+        found = [one for name in self._predecessors(instance) for one in self._of(name, instance.host, {})]
+        for one in found:
+            one.record.replaced = (*one.record.replaced, instance.name)
+            self._replaced_by.setdefault(instance.name, set()).add(one.name)
+        return [one.key for one in found]
 
     def _of(self, name: str, host: str, mine: Mapping[str, Instance]) -> Iterator[Instance]:
         going = self._going.get(name, {})

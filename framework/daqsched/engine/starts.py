@@ -34,13 +34,15 @@ def is_start(task: Optional[Task], now: float) -> bool:
 class Pace:
     """Of one machine, as its agent is known."""
 
-    __slots__ = ("_cores", "_quickest", "_slowed", "most", "under_way")
+    __slots__ = ("_cores", "_quickest", "_slowed", "hosts", "most", "under_way")
 
     def __init__(self) -> None:
         #: So many at once; 0: it has made no offer yet.
         self.most = 0
         #: Each start with how many there were when it was launched, itself included; 0: a daemon before this one launched it.
         self.under_way: dict[Key, int] = {}
+        #: The machine's names: what waits under any of them waits for its turn.
+        self.hosts: dict[str, None] = {}
         self._cores = 0.0
         self._quickest = float("inf")
         #: When the pace was last reduced: what was launched before says nothing of the new one.
@@ -92,24 +94,25 @@ class StartsUnderWay:
         pace = self._agents.setdefault(agent_id, Pace())
         for name in names:
             self._hosts[name] = pace
+            pace.hosts[name] = None
         pace.offered(cores)
         return pace
 
-    def file(self, instance: Instance, now: float) -> bool:
-        """Take note of what the instance's task is now; whether a place has become free on its machine."""
+    def file(self, instance: Instance, now: float) -> Iterable[str]:
+        """Take note of what the instance's task is now; the names of its machine where a place has become free there."""
         task, pace = instance.record.task, self._at.get(instance.key)
         if task is not None and is_start(task, now):
             if pace is None:
                 pace = self._at[instance.key] = self._agents.setdefault(task.agent_id, Pace())
                 pace.under_way[instance.key] = len(pace.under_way) + 1 if now else 0
-            return False
+            return ()
         if pace is None:
-            return False
+            return ()
         del self._at[instance.key]
         at_once = pace.under_way.pop(instance.key)
         if task is not None and not instance.lost:
             pace.took(at_once, task.launched, now - task.launched, now)
-        return True
+        return (instance.host, *pace.hosts)
 
     def under_way(self, instance: Instance) -> bool:
         """Whether its start is."""

@@ -311,7 +311,13 @@ def _to_roll_back(old: Revision, there: Sequence[str], body: RollbackRequest) ->
                 f"the farm has parts ({', '.join(known)}): say which goes back with --part NAME, that without a name with "
                 f"--part {farm_parts.NO_PART}, or all of them with --all"
             )
-    return farm_parts.of_part(old.spec, farm_parts.read(body.part) if body.part is not None else "")
+    part = farm_parts.read(body.part) if body.part is not None else ""
+    if body.part is not None and part not in {job.part for job in old.spec.jobs}:
+        raise UserError(
+            f"revision {old.number} has no job of {farm_parts.words(part)}: all of it would end; `daqsched history --part "
+            f"{body.part}` lists those that have, --all goes back with all parts"
+        )
+    return farm_parts.of_part(old.spec, part)
 
 
 def _of_rollout(known: Snapshot, change: Merged, way: Optional[Strategy]) -> str:
