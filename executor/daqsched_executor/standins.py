@@ -122,7 +122,11 @@ class _Nothing:
 
 def _typing() -> Deferred:
     words = dict.fromkeys(("Any", "Optional", "Union", "Callable", "Tuple", "List", "Dict", "Mapping"), _Subscribed())
-    more = {"TextIO": _Subscribed(), "TypeVar": lambda name, *args, **options: _Subscribed()}
+    more = {
+        "TextIO": _Subscribed(),
+        "TypeVar": lambda name, *args, **options: _Subscribed(),
+        "runtime_checkable": lambda kind: kind,
+    }
     classes = {"NamedTuple": _Fields, "Protocol": _Nothing, "Generic": _Nothing, "TYPE_CHECKING": False}
     return Deferred("typing", {**words, **more, **classes, "cast": lambda kind, value: value})
 
@@ -191,7 +195,9 @@ class _Pattern:
         self._args = args
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(loaded("re").compile(*self._args), name)
+        found = getattr(loaded("re").compile(*self._args), name)
+        setattr(self, name, found)  # the next time it is here
+        return found
 
 
 class _Logger:

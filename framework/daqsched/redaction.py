@@ -36,7 +36,12 @@ def marks(env: Mapping[str, str]) -> dict[str, str]:
 def veiled(spec: Spec) -> Spec:
     """The same without the values of environment variables, and of the file's variables (``--set``)."""
     jobs, variants = map(_veiled, (spec.jobs, spec.variants))
-    return structs.replace(spec, jobs=jobs, variants=variants, source=_SETTING.sub(r"\1...", spec.source))
+    return structs.replace(spec, jobs=jobs, variants=variants, source=veiled_source(spec.source))
+
+
+def veiled_source(source: str) -> str:
+    """``jobs.py --set token=...``"""
+    return _SETTING.sub(r"\1...", source)
 
 
 def _veiled(jobs: tuple[JobSpec, ...]) -> tuple[JobSpec, ...]:

@@ -115,7 +115,9 @@ def test_a_daemon_that_is_busy_sends_nothing_late(farm: Farm, monkeypatch: pytes
 def test_nobody_else_s_words_are_shown(farm: Farm) -> None:
     """Of another task, another agent, for another daemon; what is none is said."""
     one = farm.client.attach("ioc", "hlt01", False, False, "")
-    before = until(lambda: read if (read := farm.client.console(one.id, ConsoleRead())).data else None, "the prompt is known")
+    before = until(
+        lambda: read if (read := farm.client.console(one.id, ConsoleRead())).data else None, "the prompt is known"
+    )
     id = farm.asked[-1].id
     farm.say(ConsoleSaid(id, before.offset, b"forged", start=1, runs=True), task="quiet@hlt01.1")
     farm.say(ConsoleSaid(id, before.offset, b"forged", start=1, runs=True), agent="another")

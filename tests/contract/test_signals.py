@@ -55,9 +55,9 @@ MANY, taken = 1000, 0
 def send(many=MANY):
     for number in range(many):
         time.sleep(random.random() * 0.001)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
         while taken <= number:
-            time.sleep(0)
+            time.sleep(0.00005)
 def handler(call):
     def handle(number, frame):
         global taken

@@ -55,7 +55,12 @@ class ConsoleAsk:
         """Read what `to_json` wrote; raises `ContractError` on anything else."""
         ask = build(cls, _load(data, "keys"), "a question for a terminal")
         _check(ask, ("id", "user"), ("at", "number", "rows", "columns"))
-        if len(ask.keys) > KEYS_BYTES or ask.at < ON or not 0 <= max(ask.rows, ask.columns) <= MOST_CELLS:
+        if (
+            len(ask.keys) > KEYS_BYTES
+            or ask.at < ON
+            or min(ask.rows, ask.columns) < 0
+            or max(ask.rows, ask.columns) > MOST_CELLS
+        ):
             raise ContractError("a question for a terminal has a number that is out of its bounds")
         return ask
 

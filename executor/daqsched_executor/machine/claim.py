@@ -50,6 +50,8 @@ class InstanceClaim:
         framework's id."""
         self._kernel, self._spool, self._key, self._farm = kernel, spool, key, farm
         self._lock = -1
+        #: It was granted: nothing of those before us was there.
+        self._granted = False
         #: Of the executors before us.
         self._keys: list[str] = []
         #: Whom we have sent SIGKILL: (pid, start).
@@ -58,6 +60,8 @@ class InstanceClaim:
     def take(self, payload: Payload, clock: str) -> Event:
         """`Claimed` when nothing of the instance runs here; `Occupied` where something does, to be tried again."""
         problem, nobody = "", False
+        if not payload.lock and self._spool:
+            self._unsigned(payload)
         if payload.lock and self._lock < 0:
             if not self._spool:
                 problem = "no lock keeps a second copy away: DAQSCHED_SPOOL is not set"
@@ -72,7 +76,9 @@ class InstanceClaim:
                     problem = f"no lock keeps a second copy away: {error.filename or self._spool}: {error.strerror}"
                 else:
                     nobody = self._sign(clock) or nobody
-        if nobody and payload.container is None:
+        # a forwarder's lock had another name in older executors: it always looks
+        if nobody and payload.container is None and not _forwards(payload):
+            self._granted = True
             return Claimed(0, problem)
         if payload.container is not None and self._lock < 0:
             # what runs in a container has the engine above it, and no executor: a living one's may not be told from a
@@ -84,7 +90,20 @@ class InstanceClaim:
             self._kernel.signal_process(entry, signal.SIGKILL)
         if orphans or (others and self._lock >= 0 and not _forwards(payload)):
             return Occupied(dying=len(orphans) + len(others))
+        self._granted = True
         return Claimed(len(self._ended), problem)
+
+    def _unsigned(self, payload: Payload) -> None:
+        """We take no lock: leave a file that says nothing of who left what, so that the next one that locks looks."""
+        try:
+            file = _open(self._spool, _name_of(payload, self._farm))[0]
+            try:
+                if os.pread(file, len(_LEFT), 0) == _LEFT.encode():
+                    os.ftruncate(file, 0)
+            finally:
+                os.close(file)
+        except OSError:  # as without a spool
+            pass
 
     def _sign(self, clock: str) -> bool:
         """Whether the last one left nothing."""
@@ -102,7 +121,7 @@ class InstanceClaim:
 
     def left(self, clock: str) -> None:
         """We leave, and nothing that we began is there any more: say so to the next one."""
-        if self._lock >= 0:
+        if self._lock >= 0 and self._granted:
             try:
                 os.pwrite(self._lock, f"{_LEFT} {clock}".ljust(_HOLDER_BYTES - 1).encode(), 0)
             except OSError:

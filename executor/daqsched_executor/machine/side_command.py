@@ -63,7 +63,7 @@ class SideCommand:
         """``program`` is the program's pid for the command's DAQSCHED_PID; ``say`` takes every line that it prints, up to
         `LOG_BYTES`. Raises OSError where no process can be started."""
         environment = {**payload.env, "DAQSCHED_PID": str(program)} if program else payload.env
-        payload = replace(payload, argv=tuple(argv), needs=(), env=environment)
+        payload = replace(payload, argv=tuple(argv), needs=(), env=environment, console=False)
         if payload.container is not None:  # on the machine itself, where the program's directory may not be
             payload = replace(payload, container=None, cwd="")
         self._heard = b""

@@ -28,6 +28,8 @@ ROWS, COLUMNS = 24, 80
 _PIECE = 4096
 #: So much is moved at once: a program that prints without end does not keep the executor from all else.
 _AT_ONCE = 1 << 16
+#: More often than what a terminal holds, where others print on.
+_TAKES = 4
 
 
 class Terminal(Drain):
@@ -57,6 +59,9 @@ class Terminal(Drain):
         """Be as new, for the next start."""
         termios.tcsetattr(self.ends[0], termios.TCSANOW, self._modes)
         termios.tcflush(self.ends[0], termios.TCIFLUSH)
+        # what the last program may have left besides: its output held, the device for itself alone
+        termios.tcflow(self.ends[0], termios.TCOON)
+        fcntl.ioctl(self.ends[0], termios.TIOCNXCL)
 
     def resize(self, rows: int, columns: int) -> None:
         """The window of who types; the program is told (SIGWINCH)."""
@@ -93,8 +98,9 @@ class Terminal(Drain):
 
     def take_all(self) -> None:
         for pipe in self.pipes:
-            while self.take(pipe) >= _AT_ONCE:
-                pass
+            for _ in range(_TAKES):
+                if self.take(pipe) < _AT_ONCE:
+                    break
         self._file.tell_lost()
 
     def written(self) -> tuple[int, ...]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
@@ -217,7 +216,9 @@ class Link(MesosExecutorDriver):
         self._retry(self._loop.now(), why)
 
     def _retry(self, now: float, why: str) -> None:
-        self._due = now + random.uniform(*RECONNECT_S)
+        least, most = RECONNECT_S
+        # by os: a module that is loaded only now may be away, with the installation
+        self._due = now + least + (most - least) * os.urandom(1)[0] / 255
         if self._subscribed or not self._said_away:
             self._log.say(f"agent: {why}; trying again every second")
         self._said_away = True

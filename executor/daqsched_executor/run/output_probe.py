@@ -87,7 +87,7 @@ class _TooLong(Exception):
 
 def _search(pattern: bytes, lines: list[bytes]) -> bool:
     """Whether it is found in one of them. SIGALRM breaks off a pattern that goes wild: Python's engine looks for signals."""
-    compiled = re.compile(pattern)
+    search = re.compile(pattern).search  # its module may be loaded here: not while the alarm runs
     searching = True
 
     def too_long(number: int, frame: Any) -> None:
@@ -97,7 +97,7 @@ def _search(pattern: bytes, lines: list[bytes]) -> bool:
     old = signal.signal(signal.SIGALRM, too_long)
     try:
         signal.setitimer(signal.ITIMER_REAL, SEARCH_S)
-        return any(compiled.search(line) for line in lines)
+        return any(map(search, lines))
     finally:
         searching = False
         signal.setitimer(signal.ITIMER_REAL, 0)

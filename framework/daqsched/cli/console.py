@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 
@@ -138,7 +139,8 @@ class Attachment:
         """Detach, if the daemon is there; why it ended by itself, if it did."""
         with self._printed:
             self.over = True
-            say(*[""] * self._within, f"[daqsched: left {self._name}]", err=True)
+            with suppress(OSError):  # the terminal has hung up
+                say(*[""] * self._within, f"[daqsched: left {self._name}]", err=True)
         try:
             client = connect(self._path)
             client.detach(self._id)

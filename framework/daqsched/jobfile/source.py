@@ -66,7 +66,12 @@ class Source:
     @cached_property
     def _defined(self) -> set[str]:
         nodes = list(ast.walk(self.tree))
-        made = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        made = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
+        made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and node.module != "daqsched":
+                for alias in node.names:  # a site's words may have the names of ours
+                    made.update(KINDS if alias.name == "*" else [alias.asname or alias.name])
         return made | {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
     def kind_of(self, function: ast.expr) -> Optional[type[Any]]:

@@ -8,6 +8,7 @@ the field that was probably meant. A function of the file that passes what it do
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -36,7 +37,16 @@ class _Takes(NamedTuple):
 
 def without_unknown(source: Source) -> Iterator[UnknownField]:
     """Each, which is no more in the tree afterwards."""
-    functions = {node.name: node for node in source.tree.body if isinstance(node, ast.FunctionDef)}
+    nodes = list(ast.walk(source.tree))
+    bound = Counter(
+        node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    )
+    bound.update(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    bound.update(node.arg for node in nodes if isinstance(node, ast.arg))
+    # of a name that is given twice nobody knows by looking which is called
+    functions = {
+        node.name: node for node in source.tree.body if isinstance(node, ast.FunctionDef) and bound[node.name] == 1
+    }
     for call in [node for node in ast.walk(source.tree) if isinstance(node, ast.Call)]:
         takes = _taken_by(call.func, source, functions, 0)
         for keyword in list(call.keywords) if takes is not None else ():

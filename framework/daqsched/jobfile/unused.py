@@ -31,23 +31,25 @@ def unused(source: Source, names: Mapping[str, Any]) -> Iterator[tuple[int, str]
     jobs = names.get("jobs")
     ours = {id(job) for job in jobs} if isinstance(jobs, (list, tuple)) else set()
     ours |= {id(names.get(name)) for name in SAID_ONCE.values()}
+    # a site's registry may hand out finished copies: what bears the name of a job that runs is it
+    listed = {job.name for job in jobs if isinstance(job, Job)} if isinstance(jobs, (list, tuple)) else set()
     lines = {name.id: name.lineno for name in source.assigned()}
     for name, line in lines.items():
         if name not in read and name not in _READ_BY_US and name in names and not read & _READS_ANY:
-            for sentence in _of_value(name, names[name], ours):
+            for sentence in _of_value(name, names[name], ours, listed):
                 yield line, sentence
     yield from _assigned_anew(source, read)
     yield from _by_itself(source)
 
 
-def _of_value(name: str, value: Any, ours: set[int]) -> Iterator[str]:
+def _of_value(name: str, value: Any, ours: set[int], listed: set[str]) -> Iterator[str]:
     word = SAID_ONCE.get(type(value))
     if word is not None:
         if id(value) not in ours:
             kind = type(value).__name__
             yield f"{name} is a {kind}(...) that nothing uses: a job file says {word} = {kind}(...)"
         return
-    left = [job for job in _jobs_in(value) if id(job) not in ours]
+    left = [job for job in _jobs_in(value) if id(job) not in ours and job.name not in listed]
     if left:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
         which = f"job{'s' if len(left) > 1 else ''} {', '.join(shown(job.name) for job in left[:3])}{more}"

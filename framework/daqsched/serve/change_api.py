@@ -33,7 +33,7 @@ from daqsched.protocol import (
     RevisionHead,
     RollbackRequest,
 )
-from daqsched.redaction import veiled
+from daqsched.redaction import veiled, veiled_source
 from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
 from daqsched.serve.daemon import Daemon
@@ -279,7 +279,7 @@ class Changes:
                     specs[number] = (await self._revision(number)).spec
                 old, new = specs[before], specs.pop(head.number)
                 counts = await self._planning.do(whose(request), partial(_counts, old, new))
-                head = msgspec.structs.replace(head, source=new.source, changes=counts)
+                head = msgspec.structs.replace(head, source=veiled_source(new.source), changes=counts)
             heads.append(head)
         return HistoryAnswer(heads)
 
@@ -345,7 +345,5 @@ def _counts(old: Spec, new: Spec, deadline: Deadline) -> dict[str, int]:
 
 
 def _head(revision: Revision, engine: Engine) -> RevisionHead:
-    part = engine.parts.get(revision.number, "")
-    return RevisionHead(
-        revision.number, revision.digest, revision.user, revision.time, revision.message, part, revision.spec.source
-    )
+    part, source = engine.parts.get(revision.number, ""), veiled_source(revision.spec.source)
+    return RevisionHead(revision.number, revision.digest, revision.user, revision.time, revision.message, part, source)

@@ -179,13 +179,12 @@ class Consoles:
         body = await body_of(request, ConsoleKeys)
         id, one = self._of(request)
         console = one.console
-        if len(body.keys) > KEYS_BYTES or not 0 <= max(body.rows, body.columns) <= MOST_CELLS:
+        if len(body.keys) > KEYS_BYTES or min(body.rows, body.columns) < 0 or max(body.rows, body.columns) > MOST_CELLS:
             raise UserError(
                 f"at most {KEYS_BYTES} bytes are typed at once, and no window has more than {MOST_CELLS} rows"
             )
         async with console.typing:
-            if console.writer != id:
-                raise Refused("what you type does not go to the program: `--take` takes that over")
+            _look_at_writer(console, id)
             if console.screen is None:
                 return ConsoleTyped(True, len(body.keys))
             loop = asyncio.get_running_loop()
@@ -193,6 +192,7 @@ class Consoles:
             console.typed = loop.time()
             if body.keys and not one.typed:
                 await _note(one, "console type", {})
+            _look_at_writer(console, id)  # somebody may have taken over meanwhile
             one.typed += len(body.keys)
             console.number += 1
             done = console.waiting[console.number] = loop.create_future()
@@ -327,6 +327,12 @@ class Consoles:
         console.renew()
         seconds = round(asyncio.get_running_loop().time() - one.began)
         await _note(one, "console end", {"typed": one.typed, "seconds": seconds, "how": how})
+
+
+def _look_at_writer(console: SharedTerminal, id: str) -> None:
+    """Raise `Refused` where another one types, or nobody."""
+    if console.writer != id:
+        raise Refused("what you type does not go to the program: `--take` takes that over")
 
 
 async def _note(one: Attached, operation: str, about: dict[str, Any]) -> None:

@@ -64,7 +64,8 @@ class Keyboard:
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], where: Optional[TracebackType]
     ) -> None:
         if self._before is not None:
-            termios.tcsetattr(self._stdin, termios.TCSADRAIN, self._before)
+            with suppress(termios.error):  # it has hung up
+                termios.tcsetattr(self._stdin, termios.TCSADRAIN, self._before)
 
         for number, handler in self._handlers.items():
             signal.signal(number, handler)

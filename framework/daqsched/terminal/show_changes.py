@@ -253,4 +253,4 @@ def counts_line(plan: Plan) -> str:
 
 def _counts(instances: Mapping[str, int]) -> str:
     words = {"add": "to start", "remove": "to stop", "restart": "to restart", "silent": "changed without a restart"}
-    return ", ".join(f"{count} {words[what]}" for what, count in instances.items())
+    return ", ".join(f"{count} {words.get(what, what)}" for what, count in instances.items())
