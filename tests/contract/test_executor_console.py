@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from daqsched_executor.contract import Payload, Restart, Stop
+from daqsched_executor.contract import Check, Payload, Restart, Stop
 from daqsched_executor.contract.console import KEPT_BYTES, LAST, ON, ConsoleAsk, ConsoleSaid
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, drains, message, processes_of
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, drains, message, order, outcome, processes_of
 from waiting import until
 
 #: Says what it reads, until it reads the end.
@@ -311,3 +311,33 @@ def test_a_payload_tells_of_it() -> None:
     """And an older executor's does not."""
     assert Payload.from_json(Payload("t", "j", "h", ("x",), console=True).to_json()).console
     assert not Payload.from_json(b'{"task_id":"t","job":"j","host":"h","argv":["x"],"version":1}').console
+
+
+def test_checks_hooks_and_actions_beside_it_have_no_terminal(start: Start, agent: FakeAgent) -> None:
+    """They are programs of their own, with pipes."""
+    check = Check("command", "alive", argv=("/bin/true",), interval_s=0.2, failures=1)
+    executor = shell(start, checks=(check,), actions={"tty": ("/bin/sh", "-c", "tty; echo done")})
+    first = executor.running().pid
+    order(agent, "act", "tty")
+    done = outcome(agent)
+    assert done.ok and [line.strip() for line in done.lines] == ["not a tty", "done"]
+    assert executor.running().pid == first and "the start was refused" not in executor.log()
+
+
+def test_what_a_program_did_to_its_terminal_ends_with_it(start: Start, agent: FakeAgent, at: Terminal) -> None:
+    """Output that was held, and the device for itself alone."""
+    program = (
+        "import fcntl, os, sys, termios, time\n"
+        "print('begins', flush=True)\n"
+        "fcntl.ioctl(0, termios.TIOCEXCL)\n"
+        "termios.tcflow(0, termios.TCOOFF)\n"
+        "open('held', 'w').close()\n"
+        "time.sleep(600)\n"
+    )
+    executor = start(sys.executable, "-u", "-c", program, console=True, restart=Restart(delay_s=0.0))
+    pid = executor.running().pid
+    at.ask(LAST)
+    at.wait(b"begins")
+    until((executor.sandbox / "held").exists, "its output is held")
+    os.kill(pid, signal.SIGKILL)
+    agent.wait(lambda: at.text().count(b"begins") == 2, "the second start prints")

@@ -227,3 +227,18 @@ def test_a_mistake_in_the_core_ends_the_program_by_its_rules(
     assert executor.leave() == 1
     assert (executor.sandbox / "stdout").read_text().count("goodbye") == 1 and processes_of(executor) == []
     assert "a bug, please report it: RuntimeError: broken (check_words.py:1 <module>" in executor.log()
+
+
+def test_an_agent_that_goes_while_the_installation_is_away_ends_no_program(
+    agent: FakeAgent, starts: Starts, installation: Installation
+) -> None:
+    """What is needed to come back to it is there from the start."""
+    executor = starts.executor()
+    executor.launch(payload())
+    agent.wait_update("TASK_RUNNING")
+    installation.vanish()
+    first = next(report.pid for report in map(report_of, agent.updates) if report.pid)
+    agent.vanish()
+    agent.come()
+    agent.wait_subscribed(2)
+    assert alive(first) and "a bug" not in executor.log()

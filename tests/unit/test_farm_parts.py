@@ -13,11 +13,14 @@ from builders import World, job, rows, turn
 from daqsched import farm_parts
 from daqsched.confirm import EndLimit, NotConfirmed
 from daqsched.engine import events
+from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError, JobError, Refused, UserError
 from daqsched.farm_parts import labelled, of_part
 from daqsched.jobfile.conflicts import check
 from daqsched.merge import Scope, change_of
+from daqsched.protocol import RollbackRequest
 from daqsched.rollout import Strategy
+from daqsched.serve.change_api import _to_roll_back as to_roll_back
 from daqsched.spec import FORWARDER, JobSpec, LoggingSpec, Spec, decode, digest, encode
 from daqsched.views.plan import named, plan
 from daqsched.views.status import all_keys
@@ -330,3 +333,44 @@ def test_holds_stay_with_who_made_them_over_applies_of_parts() -> None:
         assert "filter@hlt01" not in running(world) and "filter@hlt02" in running(world)
     world.say(events.Released(keys, "bob"))
     assert isinstance(world.verdict, Refused)
+
+
+def test_while_a_rollout_may_go_back_no_other_part_takes_what_it_would_bring_back() -> None:
+    """Or what it brought: its rollback would undo the other part's apply in silence."""
+    world = World(["hlt01", "hlt02", "hlt03"])
+    world.register()
+    applies(world, "hlt", job("a", "hlt[01-02]"), job("z", "hlt03"))
+    world.offers()
+    for task in list(world.tasks):
+        world.report(task)
+    way = Strategy(batches=(1,), ready_s=0.0, on_failure="rollback")
+    applies(world, "hlt", job("a", "hlt[01-02]", release="r2"), job("b", "hlt03"), strategy=way)
+    for name in ("b", "z"):
+        world.say(events.JobsApplied(file("trk", job(name, "hlt02")), "bob", take=("b",) if name == "b" else ()))
+        assert isinstance(world.verdict, Refused), name
+
+
+def test_one_part_s_bound_is_not_that_of_another_s_programs() -> None:
+    """A part that lets any number end covers no program of a part that says nothing."""
+    hosts = [f"hlt{number:02d}" for number in range(1, 31)]
+    world = World(hosts)
+    world.register()
+    lax = EndLimit(programs=1000, share="100%")
+    world.say(events.JobsApplied(replace(file("hlt", job("h", "hlt01")), confirm=lax), "alice"))
+    world.say(events.JobsApplied(file("trk", job("t", "hlt[01-30]")), "alice"))
+    world.offers()
+    for task in list(world.tasks):
+        world.report(task)
+    keys = tuple(("t", host) for host in hosts)
+    for asked in (keys, (("h", "hlt01"), *keys)):
+        world.say(events.Held(asked, "alice"))
+        assert isinstance(world.verdict, NotConfirmed)
+
+
+def test_a_part_does_not_go_back_to_a_revision_that_knew_no_job_of_it() -> None:
+    """All of it would end."""
+    revision = Revision(1, "d", "alice", 1.0, "", file("", job("a")))
+    with pytest.raises(
+        UserError, match=r"^revision 1 has no job of .*: all of it would end; `daqsched history --part hlt`"
+    ):
+        to_roll_back(revision, ["hlt"], RollbackRequest(revision=1, part="hlt"))

@@ -256,6 +256,37 @@ def test_unknown_fields_are_found_behind_functions_and_other_names(tmp_path: Pat
     ]
 
 
+#: A site's own words, called as ours: what they take is theirs.
+SITE = """\
+import daqsched
+def Job(name, *words, rack=0, **more):
+    return daqsched.Job(name, *words, attributes={"rack": str(rack)}, **more)
+"""
+
+THEIRS = [
+    "from daqsched import *\nfrom oursite import Job\njobs = [Job('a', '/x', hosts='h1', rack=3)]",
+    "try:\n    from oursite import Job\nexcept ImportError:\n    from daqsched import Job\njobs = [Job('a', '/x', rack=3)]",
+    "from daqsched import *\nfrom oursite import *\njobs = [Job('a', '/x', rack=3)]",
+    "from daqsched import Job\ndef each(Job, names):\n    return [Job(name, rack=3) for name in names]\n"
+    "def make(name, rack=0):\n    import daqsched\n    return daqsched.Job(name, '/x', hosts='h1')\njobs = each(make, ['a'])",
+    "from daqsched import Job\ndef many(make):\n    def made(*names, count=1, **more):\n"
+    "        return [make(f'{name}{n}', **more) for name in names for n in range(count)]\n    return made\n"
+    "def daq(name, **more):\n    return Job(name, '/x', hosts='h1', **more)\ndaq = many(daq)\njobs = daq('a', count=3)",
+    "from daqsched import Job\ndef daq(name, **more):\n    return Job(name, '/x', hosts='h1', **more)\ndef farm():\n"
+    "    def daq(name, rack):\n        return Job(name, '/x', hosts=f'h{rack}')\n    return [daq('a', rack=1)]\n"
+    "jobs = [*farm(), daq('b')]",
+]
+
+
+@pytest.mark.parametrize("text", THEIRS)
+def test_fields_of_what_is_not_certainly_ours_are_no_mistakes(tmp_path: Path, text: str) -> None:
+    """Imported from a site's file, a parameter, made by a function, hidden by another of the name."""
+    (tmp_path / "oursite.py").write_text(SITE)
+    path = tmp_path / "jobs.py"
+    path.write_text(f"{text}\n")
+    assert load(path).jobs
+
+
 def test_an_error_of_python_ends_the_evaluation_and_is_told_with_those_before_it(tmp_path: Path) -> None:
     """What comes after it is not known; unknown fields are, being seen in the text."""
     text = MANY.replace("    Job(\n", "    1 / 0,\n    Job(\n").replace("port=80", "prot=80")

@@ -214,3 +214,25 @@ def test_what_is_replaced_does_not_run_beside_its_successor(jobs: tuple[JobSpec,
         return
     with pytest.raises(JobError, match=says):
         check(Spec(jobs=jobs))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_replaces_one_that_never_ran_waits_for_what_that_waited_for(lost: bool, restart: bool) -> None:
+    """The crew tries again somewhere else: there is one copy, wherever the first one still is."""
+    world = farm(job("rc"))
+    if lost:
+        world.report(world.task_of("rc"), "TASK_UNREACHABLE")
+    world.apply(job("rc2", "hlt02", replaces=("rc",)))
+    world.offers()
+    world.apply(job("rc3", "hlt03", replaces=("rc2",)))
+    if restart:
+        world.restart()
+        world.register()
+        if lost:
+            world.report(world.task_of("rc"), "TASK_UNREACHABLE")
+    world.offers()
+    assert running(world) == ["rc@hlt01"]
+    ended(world, "rc")
+    world.offers()
+    assert running(world) == ["rc3@hlt03"]

@@ -215,3 +215,22 @@ def test_the_change_is_told_with_who_asked_for_it() -> None:
     world.say(other())
     world.say(events.AgentChosen("hlt01", "bob", message="new board"))
     assert world.engine.stories.of(("readout", "hlt01"))[-1].cause == "replace by bob: new board"
+
+
+def test_after_a_restart_a_name_is_where_something_runs_not_where_something_ended() -> None:
+    """A job that was stopped long ago remembers the agent of before."""
+    world = World()
+    world.start(job("a"), job("b"))
+    first = world.task_of("a")
+    world.say(events.Held((("a", "hlt01"),), "alice"))
+    world.report(first, "TASK_KILLED")
+    world.report(world.task_of("b"), "TASK_UNREACHABLE")
+    world.say(other())
+    world.wait(GONE_S + 100.0)
+    world.absent["agent-hlt01"] = "TASK_UNREACHABLE"
+    looks(world)
+    world.say(other())
+    world.report(world.task_of("b"))
+    assert world.engine.namesakes.agents["hlt01"] == "agent-2"
+    world.die()
+    assert world.engine.namesakes.agents["hlt01"] == "agent-2"

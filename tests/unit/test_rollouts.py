@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from builders import World, job, of, rows, turn
+from daqsched.confirm import NotConfirmed
 from daqsched.engine import commands, events
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.errors import JobError
@@ -479,3 +480,65 @@ def test_a_plan_foresees_the_batches_of_what_is_chosen_and_changes() -> None:
     assert releases(world) == "r2 r1 r1 r1"
     assert foreseen() == (1, 2)
     assert foreseen("@hlt01") == ()
+
+
+THIRTY = [f"hlt{number:02d}" for number in range(1, 31)]
+
+
+@pytest.mark.parametrize("began", [False, True])
+@pytest.mark.parametrize("how", ["stop", "aside"])
+def test_a_first_batch_that_people_take_away_says_nothing_of_the_others(how: str, began: bool) -> None:
+    """It pauses, as nothing of it was seen to run; to go on is to end all the others, which has to be meant."""
+    world = World(THIRTY)
+    world.start(job("a", "hlt[01-30]"))
+    world.apply(job("a", "hlt[01-30]", release="r2"), strategy=Strategy(batches=(1, "100%")))
+    if began:
+        world.report(world.task_of("a"), "TASK_KILLED")
+        world.offers()
+        world.report(world.task_of("a"), "TASK_STARTING")
+    world.say(
+        events.Held((("a", "hlt01"),), "bob")
+        if how == "stop"
+        else events.PutAside(("hlt01",), "bob", world.now + 3600.0)
+    )
+    for _ in range(12):
+        world.wait(1.0)
+    rollout = world.engine.rolling.active
+    assert rollout is not None and rollout.state == "paused"
+    assert rollout.why == "all of batch 1 was stopped or set aside before it was ready"
+    assert not [one for one in world.engine.instances.values() if one.ending and one.host != "hlt01"]
+    world.say(events.RolloutSteered("resume", "bob"))
+    assert isinstance(world.verdict, NotConfirmed) and world.verdict.stops == 29
+    world.say(events.RolloutSteered("resume", "bob", agreed=29))
+    for _ in range(12):
+        world.wait(1.0)
+    assert len([one for one in world.engine.instances.values() if one.ending and one.host != "hlt01"]) == 29
+
+
+def test_a_first_batch_that_is_held_is_not_one_that_others_wait_for() -> None:
+    """All of them would end in one step: that many have to be meant."""
+    world = World(THIRTY)
+    world.start(job("a", "hlt[01-30]"))
+    world.say(events.Held((("a", "hlt01"),), "bob", "looking", spares=True))
+    world.apply(job("a", "hlt[01-30]", release="r2"), strategy=Strategy(batches=(1, "100%"), ready_s=0.0))
+    assert isinstance(world.verdict, NotConfirmed) and world.verdict.stops == 30
+
+
+def test_a_rollback_that_cannot_be_is_a_pause_with_the_reason() -> None:
+    """Something was applied since that comes after a job which only the rollout's apply brought; over a restart as well."""
+    world = World(HOSTS)
+    world.start(job("a", "hlt[01-02]"))
+    way = Strategy(batches=(1,), ready_s=0.0, on_failure="rollback")
+    changed = (job("a", "hlt[01-02]", release="r2"), job("b", "hlt03"))
+    world.apply(*changed, strategy=way)
+    world.say(events.JobsApplied(Spec(jobs=(*changed, job("c", "hlt03", after=("b",)))), "bob", "", None, only=("c",)))
+    assert not isinstance(world.verdict, Exception)
+    world.report(world.task_of("a"), "TASK_KILLED")
+    world.offers()
+    failed = world.task_of("a")
+    for _ in range(2):
+        world.report(failed, "TASK_FAILED")
+        rollout = world.engine.rolling.active
+        assert rollout is not None and rollout.state == "paused" and "it can't be rolled back: " in rollout.why
+        world.restart()
+        world.register()

@@ -185,3 +185,9 @@ def test_a_process_without_children_is_alone() -> None:
         "print(kernel.alone()); os.close(its)\nwhile not kernel.alone(): pass\nprint('again')"
     )
     assert fresh(code).split() == ["True", "False", "again"]
+
+
+def test_a_pattern_is_searched_with_the_real_engine() -> None:
+    """Loaded before the search, whose time is bounded, and asked for once: not at each line."""
+    code = "from daqsched_executor.run.output_probe import _search; print(_search(b'rea.y', [b'x' * 10] * 30000 + [b'ready']))"
+    assert fresh(code) == "True"

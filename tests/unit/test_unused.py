@@ -93,6 +93,8 @@ RIGHT = [
     f"more = []\nnames = ['x']\njobs = [{A}]",
     f"class Farm:\n    jobs = [{B}]\njobs = [{A}]",
     f"def unused():\n    more = [{B}]\njobs = [{A}]",
+    f"from dataclasses import replace\nmine = {A}\nfound = dict(vars())\njobs = [replace(found['mine'], labels={{'team': 'x'}})]",
+    f"from registry import register, every\nmine = register({A})\njobs = every()",
     "jobs = []",
 ]
 
@@ -107,9 +109,22 @@ def test_what_nothing_uses_is_a_mistake(tmp_path: Path, text: str) -> None:
     assert [(one.line, one.sentence) for one in error.value.mistakes] == [WRONG[text]]
 
 
+#: A site's file that hands out finished copies of what it was given.
+REGISTRY = """\
+from dataclasses import replace
+given = []
+def register(job):
+    given.append(job)
+    return job
+def every():
+    return [replace(job, labels={"team": "x"}) for job in given]
+"""
+
+
 @pytest.mark.parametrize("text", RIGHT)
 def test_what_is_used_is_none(tmp_path: Path, text: str) -> None:
     """Lists that jobs is built of, what a condition chooses, what comes from another file or goes to one, patterns for others."""
+    (tmp_path / "registry.py").write_text(REGISTRY)
     (tmp_path / "neighbour.py").write_text(f"{HEAD}more = [{B}]\ncalm = Rollout()\nmine = [{A}]\n")
     path = tmp_path / "jobs.py"
     path.write_text(f"{HEAD}{text}\n")

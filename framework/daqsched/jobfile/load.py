@@ -152,8 +152,11 @@ def _spec(module: ModuleType, path: Path, source: Source, found: list[JobFileErr
         found += _wrong_together(jobs, path, source)
         for line, sentence in unused(source, vars(module)):
             wrong(line, sentence)
-    part = getattr(module, "farm", "")
-    no_part = farm_parts.mistake(part) if hasattr(module, "farm") else ""
+    part = getattr(module, "farm", None)
+    if part is None or callable(part) or isinstance(part, ModuleType):  # a function that makes jobs may be called so
+        part, no_part = "", ""
+    else:
+        no_part = farm_parts.mistake(part)
     if no_part:
         wrong(source.line_of_name("farm"), f"farm: {no_part}")
     words: dict[str, Any] = {}
