@@ -74,7 +74,7 @@ from daqsched.wakeup import WakeUp
 woken = WakeUp()
 handler(woken.call)
 def work():
-    for _ in range(100): woken.wait(0); woken.call(); woken.clear()
+    for _ in range(100): woken.wait(0.00001); woken.call(); woken.clear()
 """,
     "the daemon's queue": """
 from daqsched.serve.daemon import Daemon

@@ -263,12 +263,12 @@ class Changes:
 
     async def history(self, request: Request) -> HistoryAnswer:
         most = count_of(request, "most", 20, MOST_REVISIONS)
-        part = part_of(request)
+        part, sees = part_of(request), self._may_see(caller_of(request))
 
         def look(engine: Engine, now: float) -> list[tuple[RevisionHead, int]]:
             found = self._daemon.history(most + 1 if part is None else MOST_REVISIONS)
             before = [*(one.number for one in found[1:]), 0]
-            heads = ((_head(one, engine), older) for one, older in zip(found, before))
+            heads = ((_head(one, engine, sees), older) for one, older in zip(found, before))
             return [(head, older) for head, older in heads if part in (None, head.part)][:most]
 
         heads: list[RevisionHead] = []
@@ -279,7 +279,8 @@ class Changes:
                     specs[number] = (await self._revision(number)).spec
                 old, new = specs[before], specs.pop(head.number)
                 counts = await self._planning.do(whose(request), partial(_counts, old, new))
-                head = msgspec.structs.replace(head, source=veiled_source(new.source), changes=counts)
+                source = new.source if sees else veiled_source(new.source)
+                head = msgspec.structs.replace(head, source=source, changes=counts)
             heads.append(head)
         return HistoryAnswer(heads)
 
@@ -288,8 +289,9 @@ class Changes:
         if not number.isdecimal() or len(number) > 15:
             raise UserError("there is no such revision: `daqsched history` lists them")
         found = await self._revision(int(number))
-        head = await self._ask(lambda engine, now: _head(found, engine))
-        return RevisionAnswer(head, found.spec if self._may_see(caller_of(request)) else veiled(found.spec))
+        sees = self._may_see(caller_of(request))
+        head = await self._ask(lambda engine, now: _head(found, engine, sees))
+        return RevisionAnswer(head, found.spec if sees else veiled(found.spec))
 
     async def _revision(self, number: int) -> Revision:
         found: Optional[Revision] = await self._ask(
@@ -344,6 +346,7 @@ def _counts(old: Spec, new: Spec, deadline: Deadline) -> dict[str, int]:
     return plan(old, new).instances
 
 
-def _head(revision: Revision, engine: Engine) -> RevisionHead:
-    part, source = engine.parts.get(revision.number, ""), veiled_source(revision.spec.source)
+def _head(revision: Revision, engine: Engine, sees: bool) -> RevisionHead:
+    part, source = engine.parts.get(revision.number, ""), revision.spec.source
+    source = source if sees else veiled_source(source)
     return RevisionHead(revision.number, revision.digest, revision.user, revision.time, revision.message, part, source)
