@@ -18,7 +18,7 @@ _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NO_PORTS: Mapping[str, int] = {}
 
 
-def fill(text: str, job: JobSpec, host: str, field: str = "command", ports: Mapping[str, int] = _NO_PORTS) -> str:
+def fill(text: str, job: JobSpec, host: str, field: str = "command", ports: Mapping[str, object] = _NO_PORTS) -> str:
     """Replace ``{host}``, ``{job}``, ``{version}``, ``{instance}`` and ``{port:NAME}``; ``{{`` and ``}}`` stand for the
     braces themselves.
 
@@ -51,6 +51,12 @@ def fill(text: str, job: JobSpec, host: str, field: str = "command", ports: Mapp
         return values[name]
 
     return _PLACEHOLDER.sub(one, text) if "{" in text or "}" in text else text
+
+
+def command_on(job: JobSpec, host: str) -> tuple[str, ...]:
+    """What is run there, for people. A port whose number comes with the offer is not known yet, and stays as it was written."""
+    unknown = {name: f"{{port:{name}}}" for name, number in job.ports.items() if not number}
+    return tuple(fill(text, job, host, ports=unknown) for text in job.argv)
 
 
 def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _NO_PORTS) -> Payload:

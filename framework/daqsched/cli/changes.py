@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence
 
 import click
 
-from daqsched.cli.farm import DIFFERENT, PATIENCE_S, SETTLE_S, follow
+from daqsched.cli.farm import DIFFERENT, PATIENCE_S, SETTLE_S, follow, follow_restart
 from daqsched.cli.root import (
     at_least,
     confirmed,
@@ -86,7 +86,7 @@ def diff(path: Path, a: str, b: str, part: Optional[str], as_json: bool) -> None
 @part_option("Go back with this part of the farm alone; - is the one without a name.")
 @click.option("--all", "everyones", is_flag=True, help="Go back with all parts of the farm.")
 @message_option
-@strategy_options
+@strategy_options("as the REVISION says", "as the REVISION says")
 @click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
 @click.option("--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait.")
 @look_option
@@ -186,7 +186,11 @@ def roll_back(path: Path, message: str, yes: bool, stops: Optional[int]) -> None
 @main.command()
 @click.argument("select", nargs=-1, required=True)
 @message_option
-@strategy_options
+@strategy_options(batches="1", ready="0")
+@click.option("--wait/--no-wait", default=False, help="Wait until all have been started anew.  [default: no-wait]")
+@click.option(
+    "--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait for each batch."
+)
 @stops_options
 @json_option
 @click.pass_obj
@@ -197,16 +201,25 @@ def restart(
     batches: Optional[str],
     ready: Optional[float],
     pause_after: Sequence[int],
+    wait: bool,
+    timeout: float,
     yes: bool,
     stops: Optional[int],
     as_json: bool,
 ) -> None:
-    """Start jobs anew, host by host, each when the one before is ready; `daqsched rollout` shows how far it is."""
+    """Start jobs anew, host by host, each when the one before is ready; `daqsched rollout` shows how far it is.
+
+    With --wait it ends with status 4 where the restart is paused, was aborted, or not all runs in time.
+    """
     from daqsched.rollout import ONE_BY_ONE
 
     strategy = strategy_of(ONE_BY_ONE, batches, ready, pause_after) or ONE_BY_ONE
     client = connect(path)
-    _show_rollout(confirmed(lambda agreed: client.restart(select, message, strategy, agreed), yes, stops), as_json)
+    answer = confirmed(lambda agreed: client.restart(select, message, strategy, agreed), yes, stops)
+    if not wait or not as_json:
+        _show_rollout(answer, as_json)
+    if wait:
+        follow_restart(client, answer.rollout, select, timeout, as_json)
 
 
 @main.command()

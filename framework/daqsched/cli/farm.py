@@ -58,7 +58,7 @@ DIFFERENT = 6
 @set_option
 @only_option
 @part_options
-@strategy_options
+@strategy_options()
 @click.option(
     "--if-unchanged", default="", metavar="DIGEST", help="Refuse if another spec is in force than `plan` saw."
 )
@@ -130,7 +130,7 @@ def follow(
     """Tell what an apply to a ``part`` did, and wait until it is done; raises `NotRunning` where that does not come about, and
     `ReplacedByAnother` where somebody else's apply did."""
     from daqsched.rollout import words
-    from daqsched.terminal import show, show_changes
+    from daqsched.terminal import show_changes
 
     began = time.time()
     say(*applied.doubts, err=True)
@@ -141,7 +141,8 @@ def follow(
         if otherwise:
             console.print(otherwise)
         console.print(f"Revision {applied.revision} ({applied.digest or applied.plan.digest}) is in force.")
-    answer = _wait_for(client, began, timeout, settle, only, part, applied, as_json) if wait else None
+    numbers = applied.rollout, applied.revision
+    answer = _wait_for(client, began, timeout, settle, only, part, numbers, as_json) if wait else None
     outcome = answer.progress if answer else None
     if as_json:
         print_json({"applied": applied, "progress": outcome})
@@ -154,6 +155,14 @@ def follow(
         )
     if rollout is not None:
         raise NotRunning(words(rollout))
+    _raise_incomplete(answer, timeout)
+
+
+def _raise_incomplete(answer: Any, timeout: float) -> None:
+    """Raise `NotRunning` where the last `ProgressAnswer` of a wait says that not all runs."""
+    from daqsched.terminal import show
+
+    outcome = answer.progress if answer else None
     if outcome is None or outcome.complete:
         return
     if outcome.given_up:
@@ -165,6 +174,23 @@ def follow(
         f"not everything is running after {timeout:g} s: {show.state_counts(outcome.states)}{_no_master(answer)}. "
         "The farm goes on trying; `daqsched status` and `daqsched why` show it"
     )
+
+
+def follow_restart(client: Any, rollout: Any, select: Sequence[str], timeout: float, as_json: bool) -> None:
+    """Wait until a restart that has begun is through and what it restarted runs; raises `NotRunning` where that does not come
+    about, and `ReplacedByAnother` where somebody else's rollout took its place."""
+    from daqsched.rollout import words
+
+    number = rollout.number
+    answer = _wait_for(client, time.time(), timeout, SETTLE_S, select, None, (number, 0), as_json)
+    found = client.rollout(number)
+    if as_json:
+        print_json(found)
+    if found.rollout is None or found.rollout.number != number:
+        raise ReplacedByAnother(f"rollout {number} is not the last one any more: `daqsched rollout` shows that")
+    if found.rollout.state in STOPPED:
+        raise NotRunning(words(found.rollout))
+    _raise_incomplete(answer, timeout)
 
 
 def _ask_first(client: Any, spec: Any, only: Sequence[str], quiet: bool, without: Sequence[str]) -> None:
@@ -186,11 +212,12 @@ def _wait_for(
     settle: float,
     only: Sequence[str],
     part: Optional[str],
-    applied: Any,
+    numbers: tuple[int, int],
     quiet: bool,
 ) -> Any:
     """Follow until all has been as wanted for ``settle`` seconds, its rollout has stopped, another apply took its place, or the
-    time is over, which begins anew with each batch; returns the last `ProgressAnswer`."""
+    time is over, which begins anew with each batch; returns the last `ProgressAnswer`. ``numbers``: the rollout's and the revision's, 0
+    where there is none."""
     from rich.live import Live
 
     from daqsched.rollout import words
@@ -199,7 +226,7 @@ def _wait_for(
     live = Live(console=canvas(), refresh_per_second=8, transient=True) if sys.stdout.isatty() and not quiet else None
     said: Sequence[str] = ()
     complete_since: Optional[float] = None
-    rollout, revision = applied.rollout, applied.revision
+    rollout, revision = numbers
     answer = client.progress(only, revision=revision, part=part)
     patience, batch = began, -1
     try:
@@ -267,7 +294,7 @@ def _no_master(answer: Any) -> str:
 @set_option
 @only_option
 @part_options
-@strategy_options
+@strategy_options()
 @json_option
 @click.pass_obj
 def plan(

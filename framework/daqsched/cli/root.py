@@ -173,16 +173,25 @@ def with_part(spec: Any, part: Optional[str]) -> Any:
     return msgspec.structs.replace(spec, part=named)
 
 
-def strategy_options(command: Command) -> Command:
-    """How a change goes over the farm: ``batches``, ``ready``, ``pause_after``."""
-    command = click.option(
-        "--pause-after", type=int, multiple=True, metavar="N", help="Wait for `rollout resume` after batch N."
-    )(command)
-    command = click.option("--ready", type=float, metavar="SECONDS", help="How long a batch must have been ready.")(
-        command
+def strategy_options(batches: str = "as FILE says", ready: str = "as FILE says") -> Callable[[Command], Command]:
+    """How a change goes over the farm: ``batches``, ``ready``, ``pause_after``. Given: what help says of each where it is not given."""
+    hosts = "Hosts in each batch, e.g. 1,5,20%: the last is repeated; 'all': all at once."
+    options = (
+        click.option("--batches", metavar="N,N%,...", help=f"{hosts}  [default: {batches}]"),
+        click.option(
+            "--ready", type=float, metavar="SECONDS", help=f"How long a batch must have been ready.  [default: {ready}]"
+        ),
+        click.option(
+            "--pause-after", type=int, multiple=True, metavar="N", help="Wait for `rollout resume` after batch N."
+        ),
     )
-    text = "Hosts in each batch, e.g. 1,5,20%: the last is repeated; 'all': all at once.  [default: as FILE says]"
-    return click.option("--batches", metavar="N,N%,...", help=text)(command)
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def strategy_of(base: Any, batches: Optional[str], ready: Optional[float], pause_after: Sequence[int]) -> Any:

@@ -15,6 +15,7 @@ from daqsched.engine.farm import ASIDE, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, JobError, Refused, UserError
+from daqsched.fill import command_on
 from daqsched.jobfile.rules import check_job
 from daqsched.limits import brief, refusal, some
 from daqsched.spec import FORWARDER, run_digest
@@ -96,8 +97,9 @@ def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
     instance.job, instance.digest, instance.aside, instance.reason = job, run_digest(job), False, ""
     farm.dirty[instance.key] = None
     farm.settle(instance, now)
-    farm.note(f"{instance} is run by hand by {event.user}: {' '.join(job.argv)}")
-    return Accepted(keys=(instance.key,), argv=job.argv)
+    argv = command_on(job, instance.host)
+    farm.note(f"{instance} is run by hand by {event.user}: {' '.join(argv)}")
+    return Accepted(keys=(instance.key,), argv=argv)
 
 
 def borrow_ended(farm: Farm, event: events.BorrowEnded, now: float) -> Accepted:

@@ -33,7 +33,7 @@ class Accepted(msgspec.Struct, frozen=True):
     others: int = 0
     #: Jobs that depend on what was stopped, and are not stopped themselves.
     dependents: tuple[str, ...] = ()
-    #: The command that is run by hand.
+    #: The command that is run by hand, placeholders filled in.
     argv: tuple[str, ...] = ()
     #: Of an apply: tasks that end and do not come back, programs that are ended to be started anew (at once, or when their
     #: batch begins), instances that are new.
