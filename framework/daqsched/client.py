@@ -16,6 +16,7 @@ from daqsched.confirm import NotConfirmed
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.rollout import Strategy
 from daqsched.spec import Spec
+from daqsched.views.names import Kind
 from daqsched.views.plan import Plan
 
 Answer = TypeVar("Answer")
@@ -94,6 +95,9 @@ class Client:
 
     def incidents(self) -> protocol.IncidentsAnswer:
         return self._get("/incidents", protocol.IncidentsAnswer)
+
+    def names(self, kind: Kind, begin: str) -> list[protocol.KnownName]:
+        return self._get("/names", protocol.NamesAnswer, kind=kind, begin=begin).names
 
     def history(self, most: int = 20, part: Optional[str] = None) -> list[protocol.RevisionHead]:
         return self._get("/history", protocol.HistoryAnswer, most=most, **_given(part=part)).revisions

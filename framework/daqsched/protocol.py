@@ -343,6 +343,19 @@ class IncidentsAnswer(msgspec.Struct):
     now: float
 
 
+class KnownName(msgspec.Struct):
+    """One that can be typed, and what people are told of it."""
+
+    name: str
+    about: str = ""
+
+
+class NamesAnswer(msgspec.Struct):
+    """GET /v1/names?kind=KIND&begin=TEXT: what a word that begins so may become (`views.names`)."""
+
+    names: list[KnownName]
+
+
 class SandboxesRequest(msgspec.Struct, forbid_unknown_fields=True):
     """POST /v1/sandboxes -> `SandboxesAnswer`; words as in `daqsched.select`."""
 

@@ -9,6 +9,7 @@ from typing import Any, Optional, Sequence
 
 import click
 
+from daqsched.cli.completion import names
 from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning, Unreachable
 from daqsched.foreign import Printing
@@ -22,8 +23,8 @@ BEGIN_S = 30.0
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("host")
-@click.argument("job")
+@click.argument("host", shell_complete=names("aside"))
+@click.argument("job", shell_complete=names("selection"))
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND...]")
 @click.option("--raw", is_flag=True, help="Show what it prints as it is, also what moves the cursor or recolours.")
 @click.pass_obj

@@ -9,6 +9,7 @@ from typing import Any, Optional, Sequence
 
 import click
 
+from daqsched.cli.completion import names, revision_or_file
 from daqsched.cli.farm import DIFFERENT, PATIENCE_S, SETTLE_S, follow, follow_restart
 from daqsched.cli.root import (
     at_least,
@@ -47,8 +48,8 @@ def history(path: Path, most: int, part: Optional[str], as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="[B]", default="")
+@click.argument("a", metavar="A", shell_complete=revision_or_file)
+@click.argument("b", metavar="[B]", default="", shell_complete=revision_or_file)
 @part_option("Only this part of the farm; - is the one without a name.  [default: that of a job file]")
 @json_option
 @click.pass_obj
@@ -82,7 +83,7 @@ def diff(path: Path, a: str, b: str, part: Optional[str], as_json: bool) -> None
 
 
 @main.command()
-@click.argument("revision", type=int)
+@click.argument("revision", type=int, shell_complete=names("revision"))
 @part_option("Go back with this part of the farm alone; - is the one without a name.")
 @click.option("--all", "everyones", is_flag=True, help="Go back with all parts of the farm.")
 @message_option
@@ -184,7 +185,7 @@ def roll_back(path: Path, message: str, yes: bool, stops: Optional[int]) -> None
 
 
 @main.command()
-@click.argument("select", nargs=-1, required=True)
+@click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @message_option
 @strategy_options(batches="1", ready="0")
 @click.option("--wait/--no-wait", default=False, help="Wait until all have been started anew.  [default: no-wait]")
@@ -223,7 +224,7 @@ def restart(
 
 
 @main.command()
-@click.argument("hosts", nargs=-1, metavar="[HOST...]")
+@click.argument("hosts", nargs=-1, metavar="[HOST...]", shell_complete=names("host"))
 @click.option("--for", "length", default="", help="How long: 90s, 30m, 2h, 1d. Then they come back by themselves.")
 @message_option
 @stops_options
@@ -263,7 +264,7 @@ def aside(
 
 
 @main.command()
-@click.argument("host")
+@click.argument("host", shell_complete=names("host"))
 @click.argument("agent", default="")
 @message_option
 @stops_options
@@ -280,7 +281,7 @@ def replace(path: Path, host: str, agent: str, message: str, yes: bool, stops: O
 
 
 @main.command("return")
-@click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
+@click.argument("hosts", nargs=-1, required=True, metavar="HOST...", shell_complete=names("aside"))
 @stops_options
 @click.pass_obj
 def give_back(path: Path, hosts: Sequence[str], yes: bool, stops: Optional[int]) -> None:

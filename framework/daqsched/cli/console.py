@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 import click
 
+from daqsched.cli.completion import names
 from daqsched.cli.root import at_least, connect, main, message_option
 from daqsched.errors import DaqschedError, Unreachable, UserError
 from daqsched.foreign import Printing
@@ -26,7 +27,7 @@ REST_S = 1.0
 
 
 @main.command()
-@click.argument("select", metavar="JOB@HOST")
+@click.argument("select", metavar="JOB@HOST", shell_complete=names("selection"))
 @click.option("--read-only", is_flag=True, help="Only look; what is typed here goes nowhere.")
 @click.option("--take", is_flag=True, help="Type, though somebody else does: what he types goes nowhere from then on.")
 @click.option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
+from daqsched.cli.completion import names
 from daqsched.cli.logsetup import client_of, elasticsearch_options
 from daqsched.cli.root import at_least, connect, json_option, main
 from daqsched.errors import PARTIAL, DaqschedError
@@ -28,7 +29,13 @@ def deadletter() -> None:
 def _which(command: Any) -> Any:
     for option in (
         click.option("--since", default="", help="10m (ago), 14:05, or 2026-11-23 14:05:00."),
-        click.option("--host", "hosts", multiple=True, help="Only these hosts: names, ranges, * and ?."),
+        click.option(
+            "--host",
+            "hosts",
+            multiple=True,
+            shell_complete=names("host"),
+            help="Only these hosts: names, ranges, * and ?.",
+        ),
     ):
         command = option(command)
     return command

@@ -9,6 +9,7 @@ from typing import Any, Optional, Sequence
 
 import click
 
+from daqsched.cli.completion import names
 from daqsched.cli.root import (
     at_least,
     confirmed,
@@ -65,7 +66,12 @@ DIFFERENT = 6
 @click.option("--allow-empty", is_flag=True, help="A file without jobs stops everything, and that is meant.")
 @click.option("--preflight", is_flag=True, help="Only if all hosts say that they can start all of it.")
 @click.option(
-    "--except", "without", multiple=True, metavar="HOST", help="With --preflight: do not ask this host, or JOB@HOST."
+    "--except",
+    "without",
+    multiple=True,
+    metavar="HOST",
+    shell_complete=names("selection"),
+    help="With --preflight: do not ask this host, or JOB@HOST.",
 )
 @look_option
 @stops_options
@@ -216,8 +222,8 @@ def _wait_for(
     quiet: bool,
 ) -> Any:
     """Follow until all has been as wanted for ``settle`` seconds, its rollout has stopped, another apply took its place, or the
-    time is over, which begins anew with each batch; returns the last `ProgressAnswer`. ``numbers``: the rollout's and the revision's, 0
-    where there is none."""
+    time is over, which begins anew with each batch; returns the last `ProgressAnswer`. ``numbers``: the
+    rollout's and the revision's, 0 where there is none."""
     from rich.live import Live
 
     from daqsched.rollout import words
@@ -328,7 +334,7 @@ def plan(
 
 
 @main.command()
-@click.argument("select", nargs=-1)
+@click.argument("select", nargs=-1, shell_complete=names("place"))
 @click.option(
     "--state", "states", default="", metavar="STATE,...", help="Only what is in one of these: FAILED,BACKOFF."
 )
@@ -357,7 +363,7 @@ def status(
 
 
 @main.command()
-@click.argument("select", nargs=-1, required=True)
+@click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @message_option
 @stops_options
 @click.pass_obj
@@ -377,7 +383,7 @@ def stop(path: Path, select: Sequence[str], message: str, yes: bool, stops: Opti
 
 
 @main.command()
-@click.argument("select", nargs=-1, required=True)
+@click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @message_option
 @click.pass_obj
 def hold(path: Path, select: Sequence[str], message: str) -> None:
@@ -403,7 +409,7 @@ def hold(path: Path, select: Sequence[str], message: str) -> None:
 
 
 @main.command()
-@click.argument("select", nargs=-1, required=True)
+@click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @click.option("--all", "everyones", is_flag=True, help="Also what others have stopped.")
 @click.option("--anyway", is_flag=True, help="Without waiting for the end of what they replace.")
 @click.pass_obj

@@ -10,6 +10,7 @@ from typing import Optional, Sequence
 import click
 import msgspec
 
+from daqsched.cli.completion import names
 from daqsched.cli.root import connect, json_option, main, part_option, set_option, spec_of, with_part
 from daqsched.errors import JobFileError, UserError
 from daqsched.foreign import paint
@@ -58,7 +59,7 @@ def validate(file: Path, settings: Sequence[str], part: Optional[str], as_json: 
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("select", default="", metavar="[JOB[@HOST]]")
+@click.argument("select", default="", metavar="[JOB[@HOST]]", shell_complete=names("selection"))
 @set_option
 @part_option("Only this part of the farm; - is the one without a name.")
 @json_option

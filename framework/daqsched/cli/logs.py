@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import click
 
+from daqsched.cli.completion import names
 from daqsched.cli.root import access_options, at_least, connect, json_option, main
 from daqsched.errors import PARTIAL, Unreachable, UserError
 from daqsched.terminal.out import colours, print_json_text, say, width
@@ -40,9 +41,11 @@ class _Logs(click.Group):
 
 
 @main.group(cls=_Logs, invoke_without_command=True, no_args_is_help=False, subcommand_metavar="")
-@click.argument("select", nargs=-1)
+@click.argument("select", nargs=-1, shell_complete=names("selection"))
 @click.option("-f", "--follow", is_flag=True, help="Go on with lines as they are printed, until Ctrl-C.")
-@click.option("--host", "hosts", multiple=True, help="Only these hosts: names, ranges, * and ?.")
+@click.option(
+    "--host", "hosts", multiple=True, shell_complete=names("host"), help="Only these hosts: names, ranges, * and ?."
+)
 @click.option(
     "-n",
     "--lines",

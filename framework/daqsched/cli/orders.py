@@ -9,6 +9,7 @@ from typing import Any, Optional, Sequence
 import click
 import msgspec
 
+from daqsched.cli.completion import names
 from daqsched.cli.root import at_least, connect, json_option, main, message_option
 from daqsched.errors import NotRunning
 from daqsched.foreign import joined, paint
@@ -20,7 +21,7 @@ AGAIN_S = 5.0
 
 
 @main.command()
-@click.argument("select", nargs=-1, required=True)
+@click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @message_option
 @click.pass_obj
 def retry(path: Path, select: Sequence[str], message: str) -> None:
@@ -31,7 +32,7 @@ def retry(path: Path, select: Sequence[str], message: str) -> None:
 
 
 @main.command()
-@click.argument("select", nargs=-1, required=True)
+@click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @click.option("--for", "length", required=True, help="How long: 90s, 30m, 2h, 1d.")
 @click.option("--check", "check", default="", help="Only this check of the job [default: all].")
 @message_option
@@ -50,7 +51,7 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
 
 
 @main.command()
-@click.argument("select", nargs=-1, required=True)
+@click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @click.option("--check", "check", default="", help="Only this check of the job [default: all].")
 @message_option
 @click.pass_obj
@@ -73,7 +74,7 @@ class Acted(msgspec.Struct):
 
 
 @main.command()
-@click.argument("select", nargs=-1, required=True)
+@click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @click.argument("action")
 @click.option(
     "--timeout", default=120.0, callback=at_least(0), show_default=True, help="Seconds to wait for the outcomes."

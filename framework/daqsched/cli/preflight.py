@@ -8,6 +8,7 @@ from typing import Any, Sequence
 
 import click
 
+from daqsched.cli.completion import names
 from daqsched.cli.root import at_least, connect, json_option, main, set_option
 from daqsched.errors import NotRunning
 from daqsched.terminal.out import canvas, print_json, say
@@ -21,7 +22,13 @@ _POLL_S = 0.5
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @set_option
-@click.option("--only", multiple=True, metavar="SELECT", help="Only these: JOB, JOB@HOST, @HOST, with * ? and [01-10].")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="SELECT",
+    shell_complete=names("selection"),
+    help="Only these: JOB, JOB@HOST, @HOST, with * ? and [01-10].",
+)
 @click.option(
     "--except",
     "without",

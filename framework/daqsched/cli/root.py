@@ -14,6 +14,7 @@ import msgspec
 
 from daqsched import __version__
 from daqsched.backends import PLACES, SERVERS
+from daqsched.cli.completion import names, quiet
 from daqsched.errors import DaqschedError
 from daqsched.foreign import check_message, joined, paint
 from daqsched.limits import whole
@@ -30,7 +31,8 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         try:
-            return super().main(*args, **extra)
+            with quiet():
+                return super().main(*args, **extra)
         except OSError as error:
             if not _unwritable(error):
                 raise
@@ -145,18 +147,22 @@ def set_option(command: Command) -> Command:
 def only_option(command: Command) -> Command:
     """The option `--only`."""
     text = "Only these: JOB, JOB@HOST, @HOST, with * ? and [01-10]. All else stays as it is."
-    return click.option("--only", multiple=True, metavar="SELECT", help=text)(command)
+    return click.option("--only", multiple=True, metavar="SELECT", shell_complete=names("selection"), help=text)(
+        command
+    )
 
 
 def part_option(text: str) -> Callable[[Command], Command]:
     """The option `--part`."""
-    return click.option("--part", metavar="NAME", help=text)
+    return click.option("--part", metavar="NAME", shell_complete=names("part"), help=text)
 
 
 def part_options(command: Command) -> Command:
     """Those of a verb that compares a job file with the farm: ``part``, ``take``."""
     text = "Jobs of FILE that another part of the farm has become this one's."
-    command = click.option("--take", multiple=True, metavar="JOB", help=text)(command)
+    command = click.option("--take", multiple=True, metavar="JOB", shell_complete=names("selection"), help=text)(
+        command
+    )
     return part_option("The part of the farm that FILE is.  [default: as FILE says]")(command)
 
 
@@ -174,7 +180,7 @@ def with_part(spec: Any, part: Optional[str]) -> Any:
 
 
 def strategy_options(batches: str = "as FILE says", ready: str = "as FILE says") -> Callable[[Command], Command]:
-    """How a change goes over the farm: ``batches``, ``ready``, ``pause_after``. Given: what help says of each where it is not given."""
+    """How a change goes over the farm: ``batches``, ``ready``, ``pause_after``; given what help says of its defaults."""
     hosts = "Hosts in each batch, e.g. 1,5,20%: the last is repeated; 'all': all at once."
     options = (
         click.option("--batches", metavar="N,N%,...", help=f"{hosts}  [default: {batches}]"),

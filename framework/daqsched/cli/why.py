@@ -8,6 +8,7 @@ from typing import Sequence
 
 import click
 
+from daqsched.cli.completion import names
 from daqsched.cli.root import at_least, connect, json_option, main
 from daqsched.errors import NotRunning, UserError
 from daqsched.terminal.out import canvas, print_json
@@ -17,7 +18,7 @@ MOST_ALIKE = 1000
 
 
 @main.command()
-@click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]")
+@click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]", shell_complete=names("place"))
 @click.option(
     "-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many to tell of, the worst first."
 )
@@ -43,7 +44,7 @@ def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]")
+@click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]", shell_complete=names("place"))
 @click.option(
     "-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many to tell of, the latest first."
 )

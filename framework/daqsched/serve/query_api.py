@@ -15,10 +15,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from daqsched import farm_parts
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.errors import Refused, UserError
-from daqsched.protocol import API, IncidentsAnswer, ProgressAnswer, StatusAnswer, StoriesAnswer, WhyAnswer
+from daqsched.protocol import (
+    API,
+    IncidentsAnswer,
+    KnownName,
+    NamesAnswer,
+    ProgressAnswer,
+    StatusAnswer,
+    StoriesAnswer,
+    WhyAnswer,
+)
 from daqsched.select import selection
 from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import Chronicle
@@ -26,7 +36,8 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answering, whose
 from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
-from daqsched.serve.request_body import count_of, number_of, part_of, states_of, which_of, words_of
+from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, which_of, words_of
+from daqsched.views import names
 from daqsched.views.status import ORDER, Row, Tally, all_keys, rollout_mark, rows, unauthenticated
 from daqsched.views.why import stories, told, troubled
 
@@ -66,6 +77,7 @@ class Queries:
             Route(f"{API}/why", answering(self.why)),
             Route(f"{API}/stories", answering(self.stories)),
             Route(f"{API}/incidents", answering(self.incidents)),
+            Route(f"{API}/names", answering(self.names)),
         ]
 
     async def status(self, request: Request) -> Response:
@@ -167,6 +179,25 @@ class Queries:
     async def incidents(self, request: Request) -> IncidentsAnswer:
         found: IncidentsAnswer = await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
         return found
+
+    async def names(self, request: Request) -> NamesAnswer:
+        kind, begin = name_of(request)
+        if kind == "revision":
+            heads = await self._ask(lambda engine, now: self._daemon.history(names.MOST))
+            of = [
+                KnownName(str(one.number), f"{one.user}: {one.message}" if one.message else one.user) for one in heads
+            ]
+            return NamesAnswer([one for one in of if one.name.startswith(begin)])
+        if kind == "part":
+            known: Collection[str] = await self._ask(lambda engine, now: farm_parts.named(engine.spec))
+        elif kind == "aside":
+            known = await self._ask(lambda engine, now: list(engine.aside))
+        else:
+            keys = await self._ask(lambda engine, now: all_keys(engine))
+            known = await self._choosing.do(
+                whose(request), lambda deadline: names.begins(kind, deadline.each(keys), begin)
+            )
+        return NamesAnswer([KnownName(one) for one in sorted(known) if one.startswith(begin)][: names.MOST])
 
     async def _chosen(self, caller: Hashable, words: list[str], keys: Sequence[Key]) -> Sequence[Key]:
         return await chosen_of(self._choosing, caller, words, keys) if words else keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, TypeVar, get_args
+from typing import Any, Optional, TypeVar, cast, get_args
 
 from starlette.requests import Request
 
@@ -14,6 +14,7 @@ from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, number, shown, some
 from daqsched.serve.body import holds_spec, read
 from daqsched.serve.http import whose
 from daqsched.serve.planning import Planning
+from daqsched.views.names import Kind
 
 Body = TypeVar("Body")
 
@@ -51,6 +52,15 @@ def part_of(request: Request) -> Optional[str]:
     _bounded(request)
     word = request.query_params.get("part")
     return None if word is None else farm_parts.read(word)
+
+
+def name_of(request: Request) -> tuple[Kind, str]:
+    """What kind of names is asked for, and how they begin; raises `UserError` for a kind that is none."""
+    _bounded(request)
+    kind = request.query_params.get("kind", "")
+    if kind not in get_args(Kind):
+        raise UserError(f"kind is one of {', '.join(get_args(Kind))}, not {shown(kind)}")
+    return cast(Kind, kind), request.query_params.get("begin", "")
 
 
 def states_of(request: Request) -> frozenset[str]:

@@ -1,0 +1,114 @@
+"""What TAB offers: jobs, hosts, parts and revisions, as the daemon knows them now.
+
+A shell asks `daqsched` by click's own way (``_DAQSCHED_COMPLETE``). Whoever presses TAB is typing: nothing is printed but what can
+be typed, and a daemon that does not answer soon knows no names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daqsched.settings import where_to_ask
+from daqsched_executor.contract.foreign import printable
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from daqsched.views.names import Kind
+
+#: So long a daemon may take for its names.
+PATIENCE_S = 0.7
+
+#: What click's scripts set.
+VARIABLE = "_DAQSCHED_COMPLETE"
+
+#: A name goes into a command line as it is: one that a shell would read otherwise is not offered.
+_PLAIN = re.compile(r"[A-Za-z0-9_.@][A-Za-z0-9_.@-]*")
+
+#: The longest that is told of a name.
+_MOST_ABOUT = 60
+
+Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """While a shell asks, no word of ours goes to its terminal, whatever fails."""
+    asked = os.environ.get(VARIABLE, "")
+    if asked:
+        _join_words()
+    if not asked.endswith("_complete"):
+        yield
+        return
+    before = sys.stderr
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        sys.stderr = nowhere
+        try:
+            yield
+        except Exception:  # it would be a trace between two words of a command line
+            sys.exit(0)
+        finally:
+            sys.stderr = before
+
+
+def _join_words() -> None:
+    """In bash an @ begins no new word then, or the host of JOB@HOST would be one of its own."""
+    from click.shell_completion import BashComplete, add_completion_class
+
+    class Bash(BashComplete):
+        """Click's, and that."""
+
+        source_template = "COMP_WORDBREAKS=${COMP_WORDBREAKS//@}\n" + BashComplete.source_template
+
+    add_completion_class(Bash)
+
+
+def names(kind: Kind) -> Complete:
+    """What may stand for an argument or an option, as click asks for it."""
+
+    def complete(context: click.Context, parameter: click.Parameter, begin: str) -> list[CompletionItem]:
+        socket = context.find_root().params.get("socket")
+        return known(socket if isinstance(socket, Path) else where_to_ask(), kind, begin)
+
+    return complete
+
+
+def revision_or_file(context: click.Context, parameter: click.Parameter, begin: str) -> list[CompletionItem]:
+    """Numbers of revisions, and what the shell knows of files where there is none."""
+    from click.shell_completion import CompletionItem
+
+    # bash offers one or the other
+    return names("revision")(context, parameter, begin) or [CompletionItem(begin, type="file")]
+
+
+def known(socket: Path, kind: Kind, begin: str, patience_s: float = PATIENCE_S) -> list[CompletionItem]:
+    """What the daemon knows, as far as it can be typed; nothing where it does not answer in time."""
+    import threading
+
+    from click.shell_completion import CompletionItem
+
+    from daqsched.client import Client
+
+    found: list[Any] = []
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):
+            found.extend(Client(socket).names(kind, begin))
+
+    # nobody waits for it: it ends with us
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    return [
+        CompletionItem(one.name, help=printable(one.about)[:_MOST_ABOUT] or None)
+        for one in list(found)
+        if one.name.startswith(begin) and _PLAIN.fullmatch(one.name)
+    ]
