@@ -145,6 +145,14 @@ class Client:
     def borrow(self, job: str, host: str, argv: Sequence[str] = (), end: bool = False) -> protocol.BorrowAnswer:
         return self._post("/borrow", protocol.BorrowRequest(job, host, list(argv), end), protocol.BorrowAnswer)
 
+    def note(self, message: str) -> protocol.NoteAnswer:
+        """Write into the logbook."""
+        return self._post("/note", protocol.NoteRequest(message), protocol.NoteAnswer)
+
+    def notes(self, most: int = 20) -> protocol.NoteAnswer:
+        """The logbook, the newest first."""
+        return self._get("/note", protocol.NoteAnswer, most=most)
+
     def give_back(self, hosts: Sequence[str], stops: Optional[int] = None) -> protocol.AsideAnswer:
         return self._post("/return", protocol.AsideRequest(list(hosts), stops=stops), protocol.AsideAnswer)
 

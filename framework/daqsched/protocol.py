@@ -8,6 +8,7 @@ import msgspec
 
 from daqsched.confirm import Ending
 from daqsched.engine.incidents import Incident
+from daqsched.logbook import LogbookEntry
 from daqsched.preflight import PreflightFindings
 from daqsched.rollout import ONE_BY_ONE, Rollout, Strategy
 from daqsched.spec import Spec
@@ -83,6 +84,8 @@ class RevisionHead(msgspec.Struct):
     source: str = ""
     #: How many instances began, ended, changed with it: by `Plan.instances`; empty in the answer about one revision.
     changes: dict[str, int] = {}
+    #: What people wrote after it and before the next one that is told of, the newest first; empty in the answer about one revision.
+    notes: list[LogbookEntry] = []
 
 
 class HistoryAnswer(msgspec.Struct):
@@ -341,6 +344,18 @@ class IncidentsAnswer(msgspec.Struct):
 
     incidents: list[Incident]
     now: float
+
+
+class NoteRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/note -> `NoteAnswer`: write this into the logbook."""
+
+    message: str
+
+
+class NoteAnswer(msgspec.Struct):
+    """GET /v1/note?most=N: the logbook, the newest first; of a note that was written: that one."""
+
+    notes: list[LogbookEntry]
 
 
 class KnownName(msgspec.Struct):

@@ -2,7 +2,7 @@
 
 A verb stands in the module that its subject has; `root` is what they share. `farm` applies, shows, stops and starts;
 `changes` are revisions, rollouts and hosts set aside, `borrow` runs one job by hand on such a host; `orders` are for
-programs that run, `console` is at the terminal of one. `why` tells reasons; `files` and `preflight` look at a job file before
+programs that run, `console` is at the terminal of one, `note` is the crew's logbook. `why` tells reasons; `files` and `preflight` look at a job file before
 anything is changed. `logs` shows lines, `counts` how many there are, `deadletter` those that Elasticsearch refused, `logsetup`
 what its indices are told. `daemon` is `daqsched serve`, `backup` carries its state away and back.
 
@@ -20,6 +20,7 @@ from daqsched.cli import (
     files,
     logs,
     logsetup,
+    note,
     orders,
     preflight,
     why,
@@ -38,6 +39,7 @@ __all__ = [
     "logs",
     "logsetup",
     "main",
+    "note",
     "orders",
     "preflight",
     "why",

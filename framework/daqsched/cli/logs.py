@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from daqsched.logs.query import Wanted
     from daqsched.logs.sources import Source
 
+#: All that a logbook has.
+MOST_NOTES = 1000
+
 Show = Callable[["Line"], None]
 
 
@@ -115,7 +118,7 @@ def logs(
     """Show what jobs print, on all their hosts. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10].
 
     A line of stdout has the mark |, one of stderr !, what the executor says of the job *, a service's log file :, syslog
-    and journal %, and - tells of lines that were dropped. Out of sandboxes come the last lines of each job, host and
+    and journal %, what people noted (`daqsched note`) #, and - tells of lines that were dropped. Out of sandboxes come the last lines of each job, host and
     stream, without a time unless they say one themselves; --at, --count and --new go by that.
     """
     from daqsched import times
@@ -125,7 +128,8 @@ def logs(
     from daqsched.logs.query import Wanted, levels_from
 
     kind = _kind(follow, count, words)
-    if not sandbox and (not elasticsearch or not index):
+    asked = sandbox or not elasticsearch or not index
+    if asked and not sandbox:
         info = connect(path).info()
         elasticsearch, index = elasticsearch or info.elasticsearch, index or info.index
     now = time.time()
@@ -153,6 +157,8 @@ def logs(
         _warn(hint)
     begin: Optional[float] = None
     source = _source(path, wanted, "" if sandbox else elasticsearch, index, words, runs, told=not sandbox)
+    if asked and kind in ("", "--at") and not follow:
+        source = _with_notes(path, source, wanted)
     try:
         if kind in ("--count", "--new"):
             from daqsched.cli import counts
@@ -224,6 +230,19 @@ def _source(
             + (" (the daemon knows no Elasticsearch; --elasticsearch names one)" if told else "")
         )
     return SandboxSource(connect(path), wanted, _warn)
+
+
+def _with_notes(path: Path, source: Source, wanted: Wanted) -> Source:
+    """The same with what people wrote into the logbook; a daemon of before has none."""
+    from daqsched.logs import noted
+
+    if not noted.fits(wanted):
+        return source
+    try:
+        entries = connect(path).notes(MOST_NOTES).notes
+    except UserError:
+        return source
+    return noted.NotedSource(source, noted.lines(entries, wanted))
 
 
 def _kind(follow: bool, count: bool, words: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from daqsched.engine import (
     events,
     invariants,
     leases,
+    logbook_steps,
     namesake_steps,
     offers,
     operator_commands,
@@ -35,6 +36,7 @@ from daqsched.engine.farm import (
     CONFIRM_S,
     DURATIONS,
     HOLDS,
+    LOGBOOK,
     NAMES,
     PARTS,
     ROLLOUT,
@@ -91,6 +93,7 @@ class Engine(Farm):
         rollout_steps.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
         desired.holds_restored(self, document(HOLDS))
         desired.parts_restored(self, document(PARTS))
+        logbook_steps.restored(self, document(LOGBOOK))
         durations = document(DURATIONS)
         if durations is not None:
             try:
@@ -320,6 +323,7 @@ _HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
     events.Borrowed: leases.borrowed,
     events.BorrowEnded: leases.borrow_ended,
     events.Held: desired.held,
+    events.NoteWritten: logbook_steps.written,
     events.Released: desired.released,
     events.PreflightAsked: preflight_steps.asked,
     events.OperatorCommanded: operator_commands.given,

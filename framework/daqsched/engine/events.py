@@ -227,6 +227,13 @@ class Released(msgspec.Struct, frozen=True, tag=True):
     anyway: bool = False
 
 
+class NoteWritten(msgspec.Struct, frozen=True, tag=True):
+    """Someone has something to say to whoever reads the logbook."""
+
+    user: str
+    message: str
+
+
 class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     """Someone wants to know whether these hosts could start these jobs, within ``patience_s``."""
 
@@ -261,6 +268,7 @@ Event = Union[
     TaskReported,
     LaunchRefused,
     JobsApplied,
+    NoteWritten,
     RestartAsked,
     RolloutSteered,
     GuardAnswered,
@@ -287,6 +295,7 @@ __all__ = [
     "Held",
     "JobsApplied",
     "LaunchRefused",
+    "NoteWritten",
     "Offer",
     "OffersArrived",
     "OperatorCommanded",

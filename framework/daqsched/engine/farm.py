@@ -29,6 +29,7 @@ from daqsched.engine.starts import HUNG_S, StartsUnderWay
 from daqsched.engine.stop_order import LONGEST_S, StopOrder
 from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
+from daqsched.logbook import LogbookEntry
 from daqsched.merge import Desired
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, run_digests
 from daqsched.task import Aside, Hold, Record, Task
@@ -50,8 +51,8 @@ KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
 ROLLOUT, BATCHES, BEFORE, ASIDE = "rollout", "batches", "before", "aside"
 DURATIONS, HOLDS, PARTS = "paces", "holds", "parts"
-#: Which agent people said a host is.
-NAMES = "names"
+#: Which agent people said a host is, and what they wrote.
+NAMES, LOGBOOK = "names", "logbook"
 #: So many instances that are not in the farm are remembered as stopped by hand.
 MOST_HOLDS = 10_000
 #: So many revisions are remembered as those of a part of the farm.
@@ -118,6 +119,8 @@ class Farm:
         self.holds: dict[Key, Hold] = {}
         #: Of which part of the farm a revision was; one of none is not there.
         self.parts: dict[int, str] = {}
+        #: The oldest first.
+        self.logbook: list[LogbookEntry] = []
         self.durations = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()
@@ -388,6 +391,8 @@ class Farm:
             return encode(self.parts) if self.parts else None
         if name == DURATIONS:
             return encode(self.durations.known)
+        if name == LOGBOOK:
+            return encode(self.logbook) if self.logbook else None
         if name == NAMES:
             return saved(self.namesakes.chosen)
         assert name == ASIDE, f"there is no document {name!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daqsched import logbook
 from daqsched.engine.farm import Farm
 from daqsched.engine.starts import is_start
 
@@ -46,4 +47,9 @@ def check(farm: Farm) -> None:
             assert desired is not None, f"{instance} is wanted, and the revision has no such job"
             assert instance.digest == farm.run_of(desired)(instance.host), f"{instance} is not as the revision has it"
         assert key not in farm.left_out or instance.job is None, f"{instance} is left out and wanted"
+    numbers = [one.number for one in farm.logbook]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True, (
+        "the logbook lacks a note"
+    )
+    assert len(numbers) <= logbook.MOST, "the logbook is longer than it may be"
     assert len(farm.by_task) == sum(i.record.task is not None for i in farm.instances.values()), "a task too many"

@@ -35,6 +35,8 @@ class Accepted(msgspec.Struct, frozen=True):
     dependents: tuple[str, ...] = ()
     #: The command that is run by hand, placeholders filled in.
     argv: tuple[str, ...] = ()
+    #: The number that a note has in the logbook.
+    note: int = 0
     #: Of an apply: tasks that end and do not come back, programs that are ended to be started anew (at once, or when their
     #: batch begins), instances that are new.
     stops: int = 0

@@ -14,11 +14,15 @@ from daqsched.foreign import Painted, as_printed, joined, paint
 from daqsched.logs.file_tails import own_time
 from daqsched.times import in_calendar, iso
 
+#: What people wrote into the logbook (`daqsched note`): the stream, and in the place of a job.
+NOTE = "note"
+
 #: One sign between the job and its text: whose words these are, also without colours. By stream, else by dataset.
 MARKS = {
     "stdout": "|",
     "stderr": "!",
     "executor": "*",
+    NOTE: "#",
     "daqsched.file": ":",
     "daqsched.syslog": "%",
     "daqsched.json": "%",

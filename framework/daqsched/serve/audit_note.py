@@ -8,14 +8,14 @@ from typing import Any, Optional
 import msgspec
 from starlette.requests import Request
 
-from daqsched.protocol import API, Applied, OrderAnswer, PreflightBegun, RolloutAnswer, Selected
+from daqsched.protocol import API, Applied, NoteAnswer, OrderAnswer, PreflightBegun, RolloutAnswer, Selected
 from daqsched.serve.audit import DONE, Audit, Entry
 from daqsched.spec import Spec, digest
 from daqsched_executor.contract import ORDER_KINDS
 
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
 CHANGES = frozenset(
-    "apply rollback preflight stop hold start order rollout restart aside return replace borrow console".split()
+    "apply rollback preflight stop hold start order rollout restart aside return replace borrow console note".split()
 )
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
@@ -88,6 +88,8 @@ def _became(found: Any) -> dict[str, Any]:
         return {"rollout": found.rollout.number}
     if isinstance(found, Selected):
         return {"count": found.count}
+    if isinstance(found, NoteAnswer):
+        return {"note": found.notes[0].number} if found.notes else {}
     if isinstance(found, OrderAnswer):
         return {"order": found.id, "count": len(found.accepted)}
     if isinstance(found, PreflightBegun):

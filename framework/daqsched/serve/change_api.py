@@ -20,6 +20,7 @@ from daqsched.engine.events import Offer
 from daqsched.engine.instance import Key
 from daqsched.errors import JobError, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
+from daqsched.logbook import between
 from daqsched.merge import Merged, Scope, change_of
 from daqsched.mesos.agents import Agents
 from daqsched.preflight import Question
@@ -282,7 +283,8 @@ class Changes:
                 source = new.source if sees else veiled_source(new.source)
                 head = msgspec.structs.replace(head, source=source, changes=counts)
             heads.append(head)
-        return HistoryAnswer(heads)
+        notes = await self._ask(lambda engine, now: between([head.time for head in heads], engine.logbook))
+        return HistoryAnswer([msgspec.structs.replace(head, notes=its) for head, its in zip(heads, notes)])
 
     async def revision(self, request: Request) -> RevisionAnswer:
         number = request.path_params["number"]

@@ -17,6 +17,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.hosts import expand
 from daqsched.limits import some
+from daqsched.logbook import MOST
 from daqsched.protocol import (
     API,
     AsideAnswer,
@@ -24,6 +25,8 @@ from daqsched.protocol import (
     BorrowAnswer,
     BorrowRequest,
     Lease,
+    NoteAnswer,
+    NoteRequest,
     ReplaceRequest,
     RestartRequest,
     RolloutAnswer,
@@ -35,7 +38,7 @@ from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answering, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
-from daqsched.serve.request_body import body_of, which_of
+from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.views.status import why_not_ready
 
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
@@ -80,6 +83,8 @@ class Operations:
             Route(f"{API}/aside", answering(self.leases)),
             Route(f"{API}/aside", answering(self.aside), methods=["POST"]),
             Route(f"{API}/borrow", answering(self.borrow), methods=["POST"]),
+            Route(f"{API}/note", answering(self.notes)),
+            Route(f"{API}/note", answering(self.note), methods=["POST"]),
             Route(f"{API}/replace", answering(self.replace), methods=["POST"]),
             Route(f"{API}/return", answering(self.give_back), methods=["POST"]),
         ]
@@ -162,6 +167,19 @@ class Operations:
         hosts = await self._choosing.do(whose(request), lambda deadline: expand(body.hosts))
         await self._request(events.Returned(hosts, user_of(request), body.stops))
         return await self.leases(request)
+
+    # ------------------------------------------------------------------ the logbook
+
+    async def notes(self, request: Request) -> NoteAnswer:
+        most = count_of(request, "most", 20, MOST)
+        return NoteAnswer(await self._ask(lambda engine, now: engine.logbook[: -most - 1 : -1]))
+
+    async def note(self, request: Request) -> NoteAnswer:
+        body = await body_of(request, NoteRequest)
+        accepted = await self._request(events.NoteWritten(user_of(request), body.message))
+        return NoteAnswer(
+            await self._ask(lambda engine, now: [one for one in engine.logbook if one.number == accepted.note])
+        )
 
     async def _hosts(self, caller: Hashable, words: list[str]) -> tuple[str, ...]:
         hosts = await self._choosing.do(caller, lambda deadline: expand(words))

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from daqsched.hosts import fold
+from daqsched.logbook import LogbookEntry
 from daqsched.protocol import Applied, AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
 from daqsched.rollout import words as words_of
 from daqsched.spec import FORWARDER
@@ -241,7 +242,23 @@ def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
         what = "; ".join(filter(None, [_counts(one.changes), one.source]))
         why = text(*filter(None, [one.message, what]))
         part = [one.part] if parts else []
+        for note in one.notes:
+            table.add_row(
+                "note", clock(note.time), note.user, *([""] if parts else []), "", text(note.message, style="cyan")
+            )
         table.add_row(str(one.number), clock(one.time), one.user, *part, one.digest, why)
+    return table
+
+
+def notes_table(notes: Sequence[LogbookEntry]) -> RenderableType:
+    """The newest first."""
+    if not notes:
+        return text('Nobody has written anything yet: daqsched note "beam is back" does.')
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("WHEN", "BY", "NOTE"):
+        table.add_column(name, no_wrap=name != "NOTE", overflow="fold")
+    for one in notes:
+        table.add_row(clock(one.time), one.user, one.message)
     return table
 
 
