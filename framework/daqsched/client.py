@@ -203,6 +203,14 @@ class Client:
     def detach(self, id: str) -> protocol.ConsoleTyped:
         return self._post(f"/consoles/{quote(id, safe='')}/leave", protocol.ConsoleLeave(), protocol.ConsoleTyped)
 
+    def log(self) -> list[str]:
+        """The last lines of the daemon's own log."""
+        return self._get("/log", protocol.LogAnswer).lines
+
+    def agent_log(self, host: str) -> list[str]:
+        """Of the log of that host's Mesos agent."""
+        return self._get(f"/log/{quote(host, safe='')}", protocol.LogAnswer).lines
+
     def backup(self) -> bytes:
         """The state as a file, see `store.backup`."""
         response = self._response("GET", "/backup")

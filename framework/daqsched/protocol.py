@@ -358,6 +358,13 @@ class NoteAnswer(msgspec.Struct):
     notes: list[LogbookEntry]
 
 
+class LogAnswer(msgspec.Struct):
+    """GET /v1/log: the last lines of the daemon's own log; GET /v1/log/HOST: of the log of that host's Mesos agent. For root
+    and the daemon's own account."""
+
+    lines: list[str]
+
+
 class KnownName(msgspec.Struct):
     """One that can be typed, and what people are told of it."""
 

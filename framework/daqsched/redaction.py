@@ -7,8 +7,10 @@ secret belongs into a file on the machine, of which the job names the path.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Callable
 
 from msgspec import structs
 
@@ -16,6 +18,11 @@ from daqsched.spec import JobSpec, Spec
 
 _MARK = re.compile(r"\(hidden [0-9a-f]{6}\)\Z")
 _SETTING = re.compile(r"( --set [^=\s]+=).*?(?=\Z| --set )", re.DOTALL)
+
+_ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@\"']+@")
+
+#: A value that is shorter is looked for in no text.
+SHORTEST = 6
 
 #: What a command says besides.
 WHY = "values of environment variables are hidden: root and the account of `daqsched serve` alone are told them"
@@ -46,6 +53,30 @@ def veiled_source(source: str) -> str:
 
 def _veiled(jobs: tuple[JobSpec, ...]) -> tuple[JobSpec, ...]:
     return tuple(structs.replace(job, env=marks(job.env)) if job.env else job for job in jobs)
+
+
+def scrubber(specs: Iterable[Spec]) -> Callable[[str], str]:
+    """What takes out of any text the values that these hide, and what stands before the @ of an address.
+
+    For texts that are no specs, in which a program may have printed what it was given. What is shorter than `SHORTEST` may be
+    any word of a sentence, and stays.
+    """
+    found: set[str] = set()
+    for spec in specs:
+        found.update(value for job in (*spec.jobs, *spec.variants) for value in job.env.values())
+        found.update(one.group(0)[len(one.group(1)) :] for one in _SETTING.finditer(spec.source))
+    # of more than one line, as of a key, a log has one at a time
+    values = {part for value in found if not _MARK.match(value) for part in (value, *value.split("\n"))}
+    known = sorted((one for one in values if len(one) >= SHORTEST), key=len, reverse=True)
+    # as it is, and as it stands in JSON
+    spelled = dict.fromkeys(way for one in known for way in (one, json.dumps(one)[1:-1]))
+    pattern = re.compile("|".join(map(re.escape, spelled))) if spelled else None
+
+    def scrub(text: str) -> str:
+        text = _ADDRESS.sub(r"\1...@", text)
+        return pattern.sub("(hidden)", text) if pattern is not None else text
+
+    return scrub
 
 
 def hides(job: JobSpec) -> bool:

@@ -19,18 +19,18 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "confirm errors farm_parts fill foreign forwarder hosts limits merge ports preflight protocol redaction rollout"
-    " select spec task times",
+    FRAMEWORK: "confirm errors farm_parts fill foreign forwarder hosts limits logbook merge ports preflight protocol redaction"
+    " rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming demand desired durations endings"
-    " engine events farm incidents instance invariants leases machine match"
+    " engine events farm incidents instance invariants leases logbook_steps machine match"
     " namesake_steps namesakes offers operator_commands preflight_state"
     " preflight_steps reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
     FRAMEWORK / "jobfile": "__init__ check_rules checks conflicts convert differences job parts rules variables",
     FRAMEWORK
     / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines query retention time_bisect",
     FRAMEWORK / "terminal": "__init__ heat",
-    FRAMEWORK / "views": "__init__ estimate look moves placement plan snapshot status why",
+    FRAMEWORK / "views": "__init__ estimate look moves names placement plan snapshot status why",
     FRAMEWORK / "mesos": "incoming outgoing resources",
     FRAMEWORK / "store": "__init__ base coordination",
     FRAMEWORK / "store" / "zookeeper": "ownership_lease",
@@ -242,8 +242,8 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded confirm errors farm_parts fill foreign forwarder hosts limits merge ports preflight redaction rollout select"
-    " settings spec task times wakeup",
+    "bounded bundle confirm errors farm_parts fill foreign forwarder hosts limits logbook merge ports preflight redaction"
+    " rollout select settings spec task times wakeup",
     "jobfile engine",
     "views",
     "protocol client",

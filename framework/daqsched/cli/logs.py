@@ -118,11 +118,12 @@ def logs(
     """Show what jobs print, on all their hosts. SELECT: JOB, JOB@HOST, @HOST, with * ? and [01-10].
 
     A line of stdout has the mark |, one of stderr !, what the executor says of the job *, a service's log file :, syslog
-    and journal %, what people noted (`daqsched note`) #, and - tells of lines that were dropped. Out of sandboxes come the last lines of each job, host and
-    stream, without a time unless they say one themselves; --at, --count and --new go by that.
+    and journal %, what people noted (`daqsched note`) #, and - tells of lines that were dropped. Out of sandboxes come the
+    last lines of each job, host and stream, without a time unless they say one themselves; --at, --count and --new go by
+    that.
     """
     from daqsched import times
-    from daqsched.logs import grep
+    from daqsched.logs import grep, noted
     from daqsched.logs.future_lines import ahead_words
     from daqsched.logs.lines import format_line, json_line
     from daqsched.logs.query import Wanted, levels_from
@@ -156,9 +157,10 @@ def logs(
     if hint:
         _warn(hint)
     begin: Optional[float] = None
+    notes = _notes(path, wanted) if asked and kind in ("", "--at") and not follow else []
     source = _source(path, wanted, "" if sandbox else elasticsearch, index, words, runs, told=not sandbox)
-    if asked and kind in ("", "--at") and not follow:
-        source = _with_notes(path, source, wanted)
+    if notes:
+        source = noted.NotedSource(source, notes)
     try:
         if kind in ("--count", "--new"):
             from daqsched.cli import counts
@@ -232,17 +234,16 @@ def _source(
     return SandboxSource(connect(path), wanted, _warn)
 
 
-def _with_notes(path: Path, source: Source, wanted: Wanted) -> Source:
-    """The same with what people wrote into the logbook; a daemon of before has none."""
+def _notes(path: Path, wanted: Wanted) -> list[Line]:
+    """What people wrote into the logbook, as far as it is wanted; a daemon of before has none."""
     from daqsched.logs import noted
 
     if not noted.fits(wanted):
-        return source
+        return []
     try:
-        entries = connect(path).notes(MOST_NOTES).notes
+        return noted.lines(connect(path).notes(MOST_NOTES).notes, wanted)
     except UserError:
-        return source
-    return noted.NotedSource(source, noted.lines(entries, wanted))
+        return []
 
 
 def _kind(follow: bool, count: bool, words: dict[str, str]) -> str:

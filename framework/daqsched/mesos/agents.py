@@ -41,6 +41,9 @@ PIECE = 64 * 1024
 
 Kind = TypeVar("Kind")
 
+#: Where an agent shows its log (slave.cpp).
+AGENT_LOG = "/slave/log"
+
 _EXECUTOR = re.compile(r"/frameworks/([^/]+)/executors/([^/]+)/runs/latest\Z")
 
 
@@ -94,6 +97,8 @@ class _Row(msgspec.Struct):
 
 class _Read(msgspec.Struct):
     data: str
+    #: Where it is from; asked for -1: the file's size.
+    offset: int = 0
 
 
 class Agents:
@@ -155,6 +160,21 @@ class Agents:
             return answer.data.encode("latin-1") if answer else b""
         except UnicodeEncodeError as error:
             raise Unreachable(f"the agent of {agent.names[0]} answers what is not understood: {error}") from error
+
+    async def log(self, agent: Agent, most: int) -> bytes:
+        """The end of the agent's own log; raises `Unreachable` where it keeps none that can be read."""
+        end = await self._ask(agent, _Read, "read", path=AGENT_LOG, offset=-1)
+        if end is None:
+            raise Unreachable(f"the agent of {agent.names[0]} keeps no log file (mesos-agent --log_dir)")
+        at, found = max(0, end.offset - most), bytearray()
+        while at < end.offset and len(found) < most:
+            answer = await self._ask(agent, _Read, "read", path=AGENT_LOG, offset=at, length=PIECE)
+            data = answer.data.encode("latin-1", "replace") if answer is not None else b""
+            if not data:
+                break
+            found += data
+            at += len(data)
+        return bytes(found)
 
     async def close(self) -> None:
         """Give the connections free."""

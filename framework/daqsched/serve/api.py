@@ -27,6 +27,7 @@ from daqsched.mesos.agents import Agents
 from daqsched.protocol import (
     API,
     Info,
+    LogAnswer,
     OrderAnswer,
     OrderRequest,
     PreflightAnswer,
@@ -40,6 +41,7 @@ from daqsched.serve.change_api import Changes
 from daqsched.serve.console_api import Consoles
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, answering, caller_of, no_such_thing, sees_all, user_of, whose
+from daqsched.serve.log import RECENT
 from daqsched.serve.operations_api import Operations, chosen_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.query_api import Queries
@@ -82,11 +84,14 @@ class Api:
         self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
         self.looks = Queries(daemon, self._ask, self._choosing, self._news, leader)
         self._changes = Changes(daemon, complete, self._ask, self._planning, may_see, self._newer, agents)
-        sandboxes, self.consoles = Sandboxes(self._ask, agents), Consoles(daemon, self._ask)
+        self._sandboxes = sandboxes = Sandboxes(self._ask, agents)
+        self.consoles = Consoles(daemon, self._ask)
         self.app = Starlette(
             routes=[
                 Route(f"{API}/info", answering(self.info)),
                 Route(f"{API}/backup", answering(self.backup)),
+                Route(f"{API}/log", answering(self.log)),
+                Route(f"{API}/log/{{host}}", answering(self.agent_log)),
                 Route(f"{API}/preflight", answering(self.preflight), methods=["POST"]),
                 Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer)),
                 Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
@@ -127,6 +132,21 @@ class Api:
             )
         found = await self._ask(lambda engine, now: (self._daemon.contents(), now))
         return Response(await asyncio.to_thread(pack, *found), media_type="application/octet-stream")
+
+    async def log(self, request: Request) -> LogAnswer:
+        self._may_read_logs(request)
+        return LogAnswer(RECENT.lines())
+
+    async def agent_log(self, request: Request) -> LogAnswer:
+        self._may_read_logs(request)
+        return LogAnswer(await self._sandboxes.agent_log(request.path_params["host"]))
+
+    def _may_read_logs(self, request: Request) -> None:
+        if not self._may_see(caller_of(request)):
+            raise Refused(
+                "logs of daemon and agents may hold what is not for everybody: only root and the account of this daqsched "
+                f"serve (uid {os.geteuid()}) are given them"
+            )
 
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections import deque
 from typing import Any, Optional
 
 from daqsched.times import log_clock
@@ -39,12 +40,38 @@ def _thread_ended(what: threading.ExceptHookArgs) -> None:
     logging.getLogger("daqsched").error("the thread %s has ended", name, exc_info=error)
 
 
+class Recent(logging.Handler):
+    """Keeps the last lines, for `daqsched debug`."""
+
+    def __init__(self, most: int = 4000, longest: int = 2000) -> None:
+        super().__init__()
+        self._lines: deque[str] = deque(maxlen=most)
+        self._longest = longest
+        self.setFormatter(Plain())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.extend(line[: self._longest] for line in self.format(record).split("\n"))
+
+    def lines(self) -> list[str]:
+        """The oldest first."""
+        self.acquire()
+        try:
+            return list(self._lines)
+        finally:
+            self.release()
+
+
+#: Those of this process, from `begin` on.
+RECENT = Recent()
+
+
 def begin() -> None:
     """What is logged from now on goes to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Plain())
     root = logging.getLogger()
     root.addHandler(handler)
+    root.addHandler(RECENT)
     root.setLevel(logging.INFO)
     threading.excepthook = _thread_ended
     # uvicorn tells of its own birth; pymesos of every attempt to connect, which the engine sums up, and prints a traceback

@@ -23,6 +23,9 @@ Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 #: More than these are not looked at at once.
 MOST = int(PIECES.most)
 
+#: So much of an agent's log is given.
+MOST_LOG = 256 << 10
+
 #: How long the master's list of agents is believed.
 BELIEVED_S = 5.0
 
@@ -113,6 +116,16 @@ class Sandboxes:
         _, unheard = await _each([agents[id] for id in of_agent if id in agents], of)
         gone = [f"the agent {id} is not registered with the master (any more)" for id in of_agent if id not in agents]
         return ReadAnswer(data, [*gone, *unheard])
+
+    async def agent_log(self, host: str) -> list[str]:
+        """The last lines of the log that this host's agent keeps."""
+        master = await self._ask(lambda engine, now: engine.master)
+        for agent in (await self._registered(master)).values():
+            if host in agent.names:
+                data = await self._agents.log(agent, MOST_LOG)
+                lines = data.decode("utf-8", "backslashreplace").split("\n")
+                return lines[1:] if len(data) >= MOST_LOG else lines  # the first is half a one
+        raise UserError(f"no agent of {shown(host)} is registered with the master")
 
     async def _registered(self, master: str) -> Mapping[str, Agent]:
         if not master:
