@@ -87,6 +87,7 @@ REQUESTS: dict[str, Any] = {
     "aside": protocol.AsideRequest(["hlt01"], 9e9, "why"),
     "return": protocol.AsideRequest(["hlt01"]),
     "borrow": protocol.BorrowRequest("readout", "hlt01", ["true"], False),
+    "note": protocol.NoteRequest("why"),
     "hold": protocol.SelectRequest(["readout"], "why"),
     "stop": protocol.SelectRequest(["readout"], "why"),
     "start": protocol.SelectRequest(["readout"], "why"),

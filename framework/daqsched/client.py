@@ -97,7 +97,7 @@ class Client:
         return self._get("/incidents", protocol.IncidentsAnswer)
 
     def names(self, kind: Kind, begin: str) -> list[protocol.KnownName]:
-        return self._get("/names", protocol.NamesAnswer, kind=kind, begin=begin).names
+        return self._get("/names", protocol.NamesAnswer, of=kind, begin=begin).names
 
     def history(self, most: int = 20, part: Optional[str] = None) -> list[protocol.RevisionHead]:
         return self._get("/history", protocol.HistoryAnswer, most=most, **_given(part=part)).revisions

@@ -373,7 +373,7 @@ class KnownName(msgspec.Struct):
 
 
 class NamesAnswer(msgspec.Struct):
-    """GET /v1/names?kind=KIND&begin=TEXT: what a word that begins so may become (`views.names`)."""
+    """GET /v1/names?of=KIND&begin=TEXT: what a word that begins so may become (`views.names`)."""
 
     names: list[KnownName]
 

@@ -188,13 +188,23 @@ def test_every_change_is_noted_before_its_answer(serve: Serve) -> None:
     assert aside == {"operation": "aside", "hosts": ["hlt01"], "until_s": 4e9, "message": "disk"}
     assert after(lambda: client.borrow("readout", "hlt01", end=True))["operation"] == "borrow"
     assert after(lambda: client.give_back(["hlt01"])) == {"operation": "return", "hosts": ["hlt01"]}
+    assert after(lambda: client.note("beam is back")) == {"operation": "note", "message": "beam is back", "note": 1}
     begun = after(lambda: client.preflight(spec, (), 5.0))
     assert begun.pop("preflight")
     assert begun == {"operation": "preflight", "digest": name, "timeout_s": 5.0, "count": 1}
     assert after(client.backup) == {"operation": "backup"}
 
     before = serve.rows()
-    for question in (client.status, client.why, client.history, client.rollout, client.leases, client.info):
+    for question in (
+        client.status,
+        client.why,
+        client.history,
+        client.rollout,
+        client.leases,
+        client.info,
+        client.notes,
+        client.log,
+    ):
         question()
     client.plan(spec)
     assert serve.rows() == before
@@ -217,6 +227,8 @@ def test_every_refusal_is_noted_and_forges_nothing(serve: Serve) -> None:
         (lambda: client.steer("pause"), "rollout pause", "no rollout is under way"),
         (lambda: client.borrow("readout", "hlt01"), "borrow", "is not set aside"),
         (lambda: client.give_back(["hlt01"]), "return", "not set aside"),
+        (lambda: client.note(forged), "note", "a line break"),
+        (lambda: client.names(forged, ""), "names", "of is one of"),  # type: ignore[arg-type]
         (lambda: http.post("/apply", content=b"{"), "apply", "not understood"),
         (lambda: http.post(f"/no{quote(forged)}", content=b""), "other", "404"),
         (lambda: http.get("/stop"), "stop", "405"),
@@ -226,8 +238,8 @@ def test_every_refusal_is_noted_and_forges_nothing(serve: Serve) -> None:
             ask()
         (row,) = serve.rows()[before:]
         assert row["result"] == "refused" and why in row["why"] and row["operation"].startswith(operation), row
-    (marred,) = [row for row in serve.rows() if row.get("message") == forged]
-    assert marred["select"] == ["*"]
+    marred = [row for row in serve.rows() if row.get("message") == forged]
+    assert [(row["operation"], row.get("select")) for row in marred] == [("stop", ["*"]), ("note", None)]
     http.close()
     assert {row["operation"] for row in serve.rows() if row["result"] == "done"} == {"apply"}
     assert b"\x1b" not in serve.audit.read_bytes()

@@ -44,6 +44,9 @@ ANSWERS: dict[str, Any] = {
     "GET /aside|POST /(aside|return)": protocol.AsideAnswer,
     "POST /replace": protocol.Selected,
     "POST /borrow": protocol.BorrowAnswer,
+    "(GET|POST) /note": protocol.NoteAnswer,
+    "GET /names": protocol.NamesAnswer,
+    "GET /log(/.*)?": protocol.LogAnswer,
     "POST /console": protocol.ConsoleAttached,
     "POST /consoles/.*/read": protocol.ConsoleOutput,
     "POST /consoles/.*/(keys|leave)": protocol.ConsoleTyped,
@@ -68,7 +71,9 @@ ROWS: dict[str, list[str]] = {
     "rollout resume": [""],
     "rollout abort": [""],
     "rollout rollback": [""],
-    "restart": ["x", "x --json"],
+    "restart": ["x", "x --json", "x --wait --timeout 0.2", "x --wait --timeout 0.2 --json"],
+    "note": ["", "x", "--json", "x --json"],
+    "debug": ["NEW"],
     "aside": ["", "h --for 2h", "--json"],
     "return": ["h"],
     "replace": ["h", "h agent-2"],
@@ -103,7 +108,7 @@ ROWS: dict[str, list[str]] = {
 
 
 #: Whose display is drawn again and again, on a terminal.
-REDRAWN = ("apply", "rollback", "preflight")
+REDRAWN = ("apply", "rollback", "preflight", "restart x --wait")
 
 
 def test_every_command_is_looked_at() -> None:

@@ -631,6 +631,16 @@ class RandomFarm(RuleBasedStateMachine):
         begin = events.Borrowed(name, host, "fred", ("/bin/try",))
         self.world.say(events.BorrowEnded(name, host, "fred") if end else begin)
 
+    @rule(message=st.sampled_from(["", "beam is back", "x" * 1000]))
+    def notes(self, message: str) -> None:
+        """Somebody has something to say; nothing of the farm follows from it, and it outlives the daemon."""
+        engine = self.world.engine
+        before, there = [one.message for one in engine.logbook], dict(engine.instances)
+        self.world.say(events.NoteWritten("gina", message))
+        assert [one.message for one in engine.logbook] == before + [message] * bool(message)
+        assert engine.instances == there
+        assert self.world.disk.engine(self.world.new_id).logbook == engine.logbook
+
     @rule(host=st.sampled_from(["h1", "h2", "h3"]), back=st.booleans(), time=st.floats(1.0, 5000.0), agreed=AGREED)
     def aside(self, host: str, back: bool, time: float, agreed: Optional[int]) -> None:
         """Somebody needs the machine, or gives it back."""

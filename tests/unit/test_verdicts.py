@@ -131,6 +131,7 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (aside, events.Borrowed(*HERE, "bob", ("{nonsense}",)), UserError, "command: "),
     (as_it_is, events.Held((NOWHERE,), "bob"), Refused, "none of these is wanted any more"),
     (gone, events.Held((HERE,), "bob"), Refused, "none of these is wanted any more"),
+    (as_it_is, events.NoteWritten("bob", " "), UserError, "a note says something"),
     (gone, events.Released((HERE,), "bob"), Refused, "none of these is wanted any more"),
     (as_it_is, command(name="dumb"), UserError, "there is no action 'dumb', nothing was asked for: readout has dump"),
     (asked_much, events.PreflightAsked("more", "bob", {"hlt01": ()}, 60.0), Refused, "preflights are under way"),
@@ -222,6 +223,19 @@ def test_who_borrows_hears_what_is_run_and_may_end_it_twice() -> None:
     assert ask(world, events.Borrowed(*HERE, "eve", ("/bin/try",))) == Accepted(keys=(HERE,), argv=("/bin/try",))
     assert ask(world, events.BorrowEnded(*HERE, "eve")) == Accepted(keys=(HERE,))
     assert ask(world, events.BorrowEnded(*HERE, "eve")) == Accepted()
+
+
+def test_who_borrows_hears_the_command_as_the_program_is_given_it() -> None:
+    """Placeholders filled in; but for a port whose number comes with the offer."""
+    world = World(["hlt01"])
+    world.register()
+    world.apply(job("readout", "hlt01", release="r7", ports={"http": 0, "data": 5000}))
+    world.say(events.PutAside(("hlt01",), "eve", FAR))
+    argv = ("/sw/{version}/try", "--name={instance}", "{{x}}", "{port:data}", "{port:http}")
+    found = ask(world, events.Borrowed("readout", "hlt01", "eve", argv))
+    assert found == Accepted(keys=(HERE,), argv=("/sw/r7/try", "--name=readout@hlt01", "{x}", "5000", "{port:http}"))
+    noted = [one.sentence for one in world.done if isinstance(one, commands.Note)]
+    assert "readout@hlt01 is run by hand by eve: /sw/r7/try --name=readout@hlt01 {x} 5000 {port:http}" in noted
 
 
 def test_a_command_that_its_executor_cannot_hear_is_told_with_the_reason() -> None:

@@ -34,6 +34,7 @@ _POLL_S = 0.5
     "without",
     multiple=True,
     metavar="SELECT",
+    shell_complete=names("selection"),
     help="And not these: a HOST that is down, or as --only.",
 )
 @click.option(

@@ -57,9 +57,9 @@ def part_of(request: Request) -> Optional[str]:
 def name_of(request: Request) -> tuple[Kind, str]:
     """What kind of names is asked for, and how they begin; raises `UserError` for a kind that is none."""
     _bounded(request)
-    kind = request.query_params.get("kind", "")
+    kind = request.query_params.get("of", "")
     if kind not in get_args(Kind):
-        raise UserError(f"kind is one of {', '.join(get_args(Kind))}, not {shown(kind)}")
+        raise UserError(f"of is one of {', '.join(get_args(Kind))}, not {shown(kind)}")
     return cast(Kind, kind), request.query_params.get("begin", "")
 
 
