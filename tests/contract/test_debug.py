@@ -85,7 +85,7 @@ def test_it_has_what_the_daemon_knows_and_no_secret(serve: Serve, tmp_path: Path
     assert stat.S_IMODE((tmp_path / "b.tar.gz").stat().st_mode) == 0o600
     there = texts(tmp_path / "b.tar.gz")
     assert not [name for name, text in there.items() if "canary" in text]
-    assert json.loads(there["status.json"])["rows"][0]["job"] == "monitor"
+    assert json.loads(there["status.json"])["rows"][0]["job"] == "readout"
     assert "no access with (hidden)" in there["why.json"] and "no access with (hidden)" in there["incidents.json"]
     assert "readout says x" in there["why.json"], "what is short may be any word"
     assert [one["number"] for one in json.loads(there["history.json"])] == [2, 1]

@@ -2,5 +2,5 @@
 
 `status` has the rows, `why` the reasons. `plan` is what an apply would change, `moves` what of that may run twice
 meanwhile, `estimate` and `placement` what it would come to, `look` what is asked of hosts before it, all of them of a
-`snapshot`.
+`snapshot`. `names` are what a word may become that somebody begins to type.
 """
