@@ -66,7 +66,7 @@ def scrubber(specs: Iterable[Spec]) -> Callable[[str], str]:
         found.update(value for job in (*spec.jobs, *spec.variants) for value in job.env.values())
         found.update(one.group(0)[len(one.group(1)) :] for one in _SETTING.finditer(spec.source))
     # of more than one line, as of a key, a log has one at a time
-    values = {part for value in found if not _MARK.match(value) for part in (value, *value.split("\n"))}
+    values = {part for value in found if not _MARK.match(value) for part in (value, *map(str.strip, value.split("\n")))}
     known = sorted((one for one in values if len(one) >= SHORTEST), key=len, reverse=True)
     # as it is, and as it stands in JSON
     spelled = dict.fromkeys(way for one in known for way in (one, json.dumps(one)[1:-1]))

@@ -304,7 +304,7 @@ def test_the_documentation_has_each_field() -> None:
     for kind in vars(protocol).values():
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__name__.endswith("Request"):
             fields |= {NAMES.get(name, name) for name in kind.__struct_fields__ if name not in LEFT_OUT}
-    told = {"revision", "rollout", "preflight", "typed", "seconds", "how"}  # by the daemon itself
+    told = {"revision", "rollout", "preflight", "note", "typed", "seconds", "how"}  # by the daemon itself
     assert fields - named == set() and named - fields == told
 
 

@@ -50,7 +50,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     end = Exit(1.0, 1.0, code=3, lines=(f"no access with {CANARY}", "canary-key2", "readout says x"))
     report = Report("backoff", restarts=1, last_exit=end, until=9e9)
     made.daemon.put(
-        events.TaskReported(task, "agent-1", "TASK_STARTING", data=report.to_json(), uuid="u", by_executor=True)
+        events.TaskReported(task, "agent-hlt01", "TASK_STARTING", data=report.to_json(), uuid="u", by_executor=True)
     )
     made.client.note("beam is back")
     made.settle()
@@ -86,7 +86,7 @@ def test_it_has_what_the_daemon_knows_and_no_secret(serve: Serve, tmp_path: Path
     there = texts(tmp_path / "b.tar.gz")
     assert not [name for name, text in there.items() if "canary" in text]
     assert json.loads(there["status.json"])["rows"][0]["job"] == "readout"
-    assert "no access with (hidden)" in there["why.json"] and "no access with (hidden)" in there["incidents.json"]
+    assert "no access with (hidden)" in there["why.json"] and "readout says x" in there["incidents.json"]
     assert "readout says x" in there["why.json"], "what is short may be any word"
     assert [one["number"] for one in json.loads(there["history.json"])] == [2, 1]
     assert json.loads(there["history.json"])[0]["source"] == "jobs.py --set token=... --set a=..."

@@ -17,6 +17,10 @@ from served import Serve
 from waiting import until
 
 
+def agent_of(task: str) -> str:
+    return f"agent-{task.partition('@')[2].partition('.')[0]}"
+
+
 class Obedient:
     """What a master and its agents do: what is launched runs, what is killed ends, and offers come when they are wanted."""
 
@@ -37,7 +41,7 @@ class Obedient:
             self.offers()
 
     def report(self, task: str, state: str) -> None:
-        self._serve.daemon.put(events.TaskReported(task, "agent-1", state, uuid="u"))
+        self._serve.daemon.put(events.TaskReported(task, agent_of(task), state, uuid="u"))
 
     def offers(self) -> None:
         self._serve.daemon.put(events.OffersArrived(tuple(offer(host) for host in ("hlt01", "hlt02"))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def debug(path: Path, file: Optional[Path], timeout: float) -> None:
     now = time.time()
     name = name_at(now)
     file = Path(f"{name}.tar.gz") if file is None else file
-    if file.exists() or file.is_symlink():
+    if os.path.lexists(file):
         raise UserError(f"{file} is there already: give another FILE")
     found = _Collecting(Bundle(name), connect(path), time.monotonic() + timeout)
     found.versions()
