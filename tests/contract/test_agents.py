@@ -225,3 +225,20 @@ def test_an_answer_that_is_not_understood_is_a_sentence_too(fake: FakeAgent) -> 
     fake.body = b"<html>"
     with pytest.raises(Unreachable, match="the agent of hlt01 answers what is not understood"):
         read(fake)
+
+
+def test_the_end_of_an_agents_own_log_is_read_in_a_bounded_number_of_pieces(fake: FakeAgent) -> None:
+    """Where it shows one (slave.cpp: /slave/log); an agent that gives it in crumbs is not followed for ever."""
+    fake.body = json.dumps({"data": "abc\xe9\n", "offset": 5}).encode()
+    assert ask(lambda one: one.log(fake.agent, 100)) == b"abc\xe9\n"
+    assert [found for _, found in fake.asked] == [
+        {"path": ["/slave/log"], "offset": ["-1"]},
+        {"path": ["/slave/log"], "offset": ["0"], "length": [str(agents.PIECE)]},
+    ]
+    fake.asked.clear()
+    fake.body = json.dumps({"data": "x", "offset": 1 << 50}).encode()
+    assert ask(lambda one: one.log(fake.agent, 3 * agents.PIECE)) == b"xxxx"
+    assert len(fake.asked) == 5 and fake.asked[1][1]["offset"] == [str((1 << 50) - 3 * agents.PIECE)]
+    fake.status = 404
+    with pytest.raises(Unreachable, match="the agent of hlt01 keeps no log file"):
+        ask(lambda one: one.log(fake.agent, 100))

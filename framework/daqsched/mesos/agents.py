@@ -165,16 +165,20 @@ class Agents:
         """The end of the agent's own log; raises `Unreachable` where it keeps none that can be read."""
         end = await self._ask(agent, _Read, "read", path=AGENT_LOG, offset=-1)
         if end is None:
-            raise Unreachable(f"the agent of {agent.names[0]} keeps no log file (mesos-agent --log_dir)")
+            raise Unreachable(
+                f"the agent of {agent.names[0]} keeps no log file (mesos-agent --log_dir, --external_log_file)"
+            )
         at, found = max(0, end.offset - most), bytearray()
-        while at < end.offset and len(found) < most:
+        for _ in range(most // PIECE + 1):  # whoever gives it in crumbs is not followed
+            if at >= end.offset:
+                break
             answer = await self._ask(agent, _Read, "read", path=AGENT_LOG, offset=at, length=PIECE)
             data = answer.data.encode("latin-1", "replace") if answer is not None else b""
             if not data:
                 break
             found += data
             at += len(data)
-        return bytes(found)
+        return bytes(found[:most])
 
     async def close(self) -> None:
         """Give the connections free."""
