@@ -22,7 +22,8 @@ class LogbookEntry(msgspec.Struct, frozen=True):
 
 def kept(entries: Sequence[LogbookEntry]) -> list[LogbookEntry]:
     """Those of them, the oldest first, that there is room for; the last one always."""
-    left, found = MOST_LETTERS, []
+    left = MOST_LETTERS
+    found: list[LogbookEntry] = []
     for one in reversed(entries[-MOST:]):
         left -= len(one.message) + len(one.user)
         if left < 0 and found:

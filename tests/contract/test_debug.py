@@ -134,7 +134,7 @@ def test_a_daemon_that_hangs_holds_it_up_no_longer_than_asked(tmp_path: Path) ->
         began = time.monotonic()
         found = run(tmp_path, tmp_path / "s", "b.tar.gz", "--timeout", "1")
         assert time.monotonic() - began < 15
-    assert found.returncode == 3 and "not in it: info.json: no answer in time (--timeout)" in found.stderr
+    assert found.returncode == 3 and "not in it: info.json: no answer in time" in found.stderr
 
 
 def test_a_bundle_has_a_largest_size_and_says_what_was_cut(tmp_path: Path) -> None:

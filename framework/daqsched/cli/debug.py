@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
@@ -28,6 +29,9 @@ MOST_TOLD, MOST_LOGS = 1000, 10
 
 #: Of so many revisions the secrets are known.
 MOST_SPECS = 20
+
+#: So long one answer may take: a host that hangs leaves time for the others.
+ANSWER_S = 20.0
 
 #: So much of each executor's log.
 LOG_BYTES = 64 << 10
@@ -107,9 +111,7 @@ class _Collecting:
         heads = self._ask("history.json", lambda: client.history(MOST_TOLD))
         # whoever is told the values takes them out of all else, also those of before
         last = [one.number for one in heads or ()][:MOST_SPECS]
-        specs = [
-            self._ask(f"secrets of revision {number}", lambda number=number: client.revision(number)) for number in last
-        ]
+        specs = [self._ask(f"secrets of revision {number}", partial(client.revision, number)) for number in last]
         if heads is None or None in specs:
             self.bundle.lacks.append("all else that the daemon says: what is secret in it is not known")
             return True
@@ -146,12 +148,12 @@ class _Collecting:
             self.bundle.add_lines("logs/daemon.log", lines)
         for job, host in self._troubled[:MOST_LOGS]:
             name = f"logs/executors/{job}@{host}.log"
-            found = self._ask(name, lambda job=job, host=host: self._executor_log(job, host))
+            found = self._ask(name, partial(self._executor_log, job, host))
             if found is not None:
                 self.bundle.add_lines(name, found)
         for host in list(dict.fromkeys(host for _, host in self._troubled))[:MOST_LOGS]:
             name = f"logs/agents/{host}.log"
-            found = self._ask(name, lambda host=host: client.agent_log(host))
+            found = self._ask(name, partial(client.agent_log, host))
             if found is not None:
                 self.bundle.add_lines(name, found)
 
@@ -192,10 +194,10 @@ class _Collecting:
         # a daemon that hangs is no reason to have nothing of it
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
-        thread.join(max(0.0, self._end - time.monotonic()))
+        thread.join(max(0.0, min(ANSWER_S, self._end - time.monotonic())))
         if found:
             return found[0]
-        self.bundle.lacks.append(f"{name}: {why[0] if why else 'no answer in time (--timeout)'}")
+        self.bundle.lacks.append(f"{name}: {why[0] if why else 'no answer in time'}")
         return None
 
 
