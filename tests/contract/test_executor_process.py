@@ -13,6 +13,7 @@ import shlex
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -626,3 +627,33 @@ class TestPaths:
             mount.end()
         (tmp_path / "cvmfs" / "v7").write_text("")
         agent.wait_update("TASK_RUNNING")
+
+
+#: Leaves so many orphans, one after the other, 40 a second, then writes "left", and stays.
+ORPHANS = """
+import os, time
+for _ in range(200):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os._exit(0)
+        os._exit(0)
+    os.wait()
+    time.sleep(1 / 40)
+open("left", "w").close()
+time.sleep(1000)
+"""
+
+
+def test_orphans_of_a_program_cost_next_to_nothing(agent: FakeAgent, start: Start) -> None:
+    """40 a second, less than 2 % of a core: each is reaped, and nobody looks who else lives."""
+    executor = start(*python(ORPHANS))
+    executor.running()
+
+    def used_s() -> float:
+        return int(Path(f"/proc/{executor.pid}/schedstat").read_text().split()[0]) / 1e9
+
+    before, began = used_s(), time.monotonic()
+    until((executor.sandbox / "left").exists, "all are left")
+    share = (used_s() - before) / (time.monotonic() - began)
+    until(lambda: len(processes_of(executor)) == 1, "all are reaped")
+    assert share < 0.02

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from daqsched_executor.contract import zone
 from daqsched_executor.life.events import Moment
+from daqsched_executor.machine.children import children, children_of_all
 
 #: <linux/prctl.h>
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
@@ -203,6 +204,11 @@ class Kernel:
             state = next((found for _, found in self._threads(pid) if found not in "ZX"), state)
         return ProcessEntry(pid, int(rest[1]), int(rest[2]), state, int(rest[6]), int(rest[19]), name)
 
+    def parent(self, pid: int) -> int:
+        """The parent of a process; -1 where it is gone."""
+        entry = self.entry(pid)
+        return entry.parent if entry is not None else -1
+
     def environ(self, pid: int, most: int = LONGEST_ENVIRON) -> bytes:
         """The environment that the process was started with, its first ``most`` bytes; empty where it is gone, is a thread of
         the kernel, or may not be looked at. Where the first thread has ended, another one has it. What stands there is the
@@ -246,20 +252,18 @@ class Kernel:
 
     def descendants(self, runners: Container[int] = ()) -> list[ProcessEntry]:
         """Every living process below us, zombies not among them, parents before children; the trees of our children
-        ``runners`` are left out."""
-        children: dict[int, list[ProcessEntry]] = {}
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                entry = self.entry(int(name))
-                if entry is not None:
-                    children.setdefault(entry.parent, []).append(entry)
-        found: list[ProcessEntry] = []
-        below = [entry for entry in children.get(os.getpid(), ()) if entry.pid not in runners]
-        while below:
-            entry = below.pop(0)
-            below += children.get(entry.pid, ())
-            if not entry.dead:
-                found.append(entry)
+        ``runners`` are left out. What begins or loses its parent meanwhile may be missing: `alone` knows better."""
+        ours = os.getpid()
+        children_of = children if children(ours) is not None else children_of_all(self.parent)
+        below = [pid for pid in children_of(ours) or () if pid not in runners]
+        known, found = {ours}, []
+        for pid in below:  # it grows
+            entry = self.entry(pid)
+            if entry is not None and entry.parent in known:  # else its number is another's by now
+                known.add(pid)
+                below += children_of(pid) or ()
+                if not entry.dead:
+                    found.append(entry)
         return found
 
 

@@ -304,9 +304,11 @@ class Program:
                     ended_program = ended
                     events += self.listen()
                     self.pid = 0
+            # of a program that runs on nobody asks what else lives: it may leave us orphans by the dozen
+            wanted = ended_program is not None or self._clearing or self._killing
             # wait says that something lives: where /proc shows nothing, it forked and exited while we read
-            living = [] if alone else self._kernel.descendants(self.runners)
-            if alone or living:
+            living = self._kernel.descendants(self.runners) if wanted and not alone else []
+            if alone or living or not wanted:
                 break
         if self.drain is not None and (ended_program is not None or (self._clearing and not living)):
             self.drain.take_all()
