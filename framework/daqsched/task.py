@@ -58,6 +58,8 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     heard: float = 0.0
     #: The ports that it was given, by name: nobody else's until it ends.
     ports: Mapping[str, int] = {}
+    #: The version of the software that was launched; None: a daemon launched it that did not keep it.
+    release: Optional[str] = None
 
     @property
     def confirmed(self) -> float:

@@ -359,10 +359,10 @@ class Farm:
             and end.code in (instance.job.restart.success_codes if instance.job is not None else (0,))
         ):
             return
-        revision, release = self.revision, instance.job.release if instance.job is not None else ""
+        revision = self.revision
         # an end that a new daemon finds may be older than what is in force
         number, applied = (revision.number, revision.time) if revision and revision.time <= now else (0, 0.0)
-        self.incidents.died(instance.name, instance.host, end, now, number, applied, release)
+        self.incidents.died(instance.name, instance.host, end, now, number, applied, instance.release)
 
     def note(self, sentence: str) -> None:
         """For the daemon's log."""

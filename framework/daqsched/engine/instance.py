@@ -69,6 +69,14 @@ class Instance:
         return self.record.task
 
     @property
+    def release(self) -> str:
+        """The version of what runs; where nothing does, or nobody knows, of what is wanted."""
+        task = self.record.task
+        if task is not None and task.release is not None:
+            return task.release
+        return self.job.release if self.job is not None else ""
+
+    @property
     def startable(self) -> bool:
         """Whether it should run and does not, and neither a person nor its own end forbids that."""
         record = self.record

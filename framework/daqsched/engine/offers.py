@@ -127,7 +127,9 @@ def _held(farm: Farm, offer: events.Offer) -> tuple[float, float, float]:
 def _launch(
     farm: Farm, instance: Instance, job: JobSpec, agent_id: str, ports: Mapping[str, int], now: float
 ) -> TaskToLaunch:
-    task = Task(f"{instance}.{farm.new_id()}", agent_id, instance.digest, now, since=now, ports=ports)
+    task = Task(
+        f"{instance}.{farm.new_id()}", agent_id, instance.digest, now, since=now, ports=ports, release=job.release
+    )
     told = payload(job, instance.host, task.id, ports)
     farm.give(instance, task, now)
     farm.arm(now + ASK_S, instance)

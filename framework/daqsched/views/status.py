@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Optional, cast, get_args
+from typing import Optional, get_args
 
 import msgspec
 
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import Shown, no_master, reason_of, since_of, state_of
+from daqsched.engine.shown import Shown, no_master, reason_of, since_of
 from daqsched.engine.tense import Tense
 from daqsched.rollout import words
+from daqsched.views.waits import Waits, seen
 from daqsched_executor.contract import Report
 
 
@@ -26,6 +27,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     #: When the state began.
     since: float = 0.0
+    #: The version of what runs there; where nothing does, of what is wanted.
     release: str = ""
     restarts: int = 0
     pid: int = 0
@@ -38,6 +40,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     behind: int = 0
     #: The part of the farm whose job it is, or was; empty: that without a name.
     part: str = ""
+    #: It waits for a job that has FAILED for good, or that somebody stopped: it does not start before a person does something.
+    in_vain: bool = False
     #: What its executor says; where there is none any more, what the last one said.
     report: Optional[Report] = None
 
@@ -53,7 +57,7 @@ class Progress(msgspec.Struct, frozen=True):
     complete: bool
     #: Some of those that are not as wanted, the worst first.
     lagging: tuple[Row, ...]
-    #: Whether all that is not as wanted has FAILED for good: nothing more comes by itself.
+    #: Whether all that is not as wanted has FAILED for good, or waits in vain: nothing more comes by itself.
     given_up: bool = False
 
 
@@ -73,10 +77,11 @@ def all_keys(engine: Engine, part: Optional[str] = None) -> tuple[Key, ...]:
 def rows(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Row]:
     """One row for each of these that there is, as things are at ``now``."""
     unplaced = {job.name: job for job in engine.unplaced()}
+    waits = Waits(engine, now)
     for key in keys:
         instance = engine.instances.get(key)
         if instance is not None:
-            yield row_of(engine, instance, now)
+            yield row_of(engine, instance, now, waits)
         elif not key[1] and key[0] in unplaced:
             job = unplaced[key[0]]
             wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
@@ -109,7 +114,7 @@ class Tally:
             self._states[row.state] = self._states.get(row.state, 0) + 1
             if not as_wanted(row):
                 self._complete = False
-                self._given_up = self._given_up and row.state == "FAILED"
+                self._given_up = self._given_up and (row.state == "FAILED" or row.in_vain)
                 kept = self._lagging[row.state]
                 if len(kept) < self._most:
                     kept.append(row)
@@ -143,11 +148,10 @@ def as_wanted(row: Row) -> bool:
     return row.wanted and not row.outdated and not row.behind and row.state in ("RUNNING", "FINISHED")
 
 
-def row_of(engine: Engine, instance: Instance, now: float) -> Row:
-    """The row of one instance, as things are at ``now``."""
+def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Waits] = None) -> Row:
+    """The row of one instance, as things are at ``now``; ``waits`` is that of a look at many."""
     task = instance.record.task
-    # what the engine found at its last step: a look changes nothing, and is ahead of nothing
-    state = cast(Shown, instance.shown) if instance.shown else state_of(engine, instance, now)
+    state = seen(engine, instance, now)
     report = task.report if task is not None else instance.record.last_report
     return Row(
         job=instance.name,
@@ -155,7 +159,7 @@ def row_of(engine: Engine, instance: Instance, now: float) -> Row:
         state=state,
         reason=reason_of(engine, instance, state, Tense(now)),
         since=since_of(engine, instance, state),
-        release=instance.job.release if instance.job is not None else "",
+        release=instance.release,
         restarts=report.restarts if report is not None and task is not None else 0,
         pid=report.pid if report is not None and state in ("RUNNING", "UNHEALTHY") else 0,
         ports=task.ports if task is not None else {},
@@ -164,6 +168,7 @@ def row_of(engine: Engine, instance: Instance, now: float) -> Row:
         behind=instance.record.behind,
         outdated=task is not None and task.digest != instance.digest,
         part=instance.part or "",
+        in_vain=state == "WAITING" and (waits or Waits(engine, now)).in_vain(instance.key),
         report=report,
     )
 
