@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 
 import pytest
+from msgspec.structs import replace
+from rich.console import Console
 
 from builders import World, job, of, offer, rows
 from daqsched.engine import commands, events
 from daqsched.engine.namesakes import GONE_S, LOOK_S, PROBE
 from daqsched.engine.verdict import Accepted
+from daqsched.spec import JobSpec, Spec
+from daqsched.terminal.show_changes import plan_lines
+from daqsched.views.plan import plan, shared_names
+from daqsched.views.snapshot import snapshot
 from daqsched.views.why import stories
 
 
@@ -58,6 +65,30 @@ def test_nothing_moves_to_another_agent_of_the_name_and_all_are_told() -> None:
     assert not of(world.say(other()), commands.Launch) and told in reason(world)
     (launch,) = of(world.offers(), commands.Launch)
     assert launch.agent_id == "agent-hlt01"
+
+
+def planned(world: World, *jobs: JobSpec) -> list[str]:
+    """What `plan` prints, where it says how many agents there are."""
+    known, spec = snapshot(world.engine), Spec(jobs=jobs)
+    found = plan(known.spec, spec, known.hosts_of)
+    told = shared_names(found, (*known.spec.jobs, *jobs), known.hosts_of, known.namesakes)
+    console = Console(width=250, record=True, file=StringIO())
+    console.print(plan_lines(replace(found, namesakes=told)))
+    return [line.rstrip() for line in console.export_text().splitlines() if "agent" in line]
+
+
+def test_a_plan_says_which_agent_has_the_name_where_it_changes_something() -> None:
+    """A job that comes, another version, one that goes; of no other host, and not where nothing changes."""
+    world = running()
+    assert planned(world) == []
+    world.say(other())
+    told = (
+        "2 agents call themselves hlt01: agent-hlt01 (10.0.0.1:5051) has the name, agent-2 (10.0.0.2:5051) is given "
+        "nothing; end the wrong one, or `daqsched replace hlt01` if it is right."
+    )
+    changes = ([job(release="r2")], [], [job(), job("more")], [job(hosts="hlt[01-02]")])
+    assert [planned(world, *jobs) for jobs in changes] == [[told]] * 4
+    assert planned(world, job()) == planned(world, job(), job("more", "hlt02")) == []
 
 
 def test_a_person_says_that_the_other_is_right() -> None:

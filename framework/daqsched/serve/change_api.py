@@ -46,7 +46,7 @@ from daqsched.spec import EMPTY, Spec, digest
 from daqsched.views.estimate import placed, started, starting, with_times
 from daqsched.views.look import questions
 from daqsched.views.moves import moves
-from daqsched.views.plan import Plan, plan
+from daqsched.views.plan import Plan, plan, shared_names
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
 
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
@@ -137,6 +137,9 @@ class Changes:
             found = msgspec.structs.replace(
                 found, moves=moves(known.applied, change.spec, known.hosts_of, known.behind, known.lost)
             )
+            both = (*known.spec.jobs, *complete.jobs)
+            shared = shared_names(found, both, known.hosts_of, known.namesakes)
+            found = msgspec.structs.replace(found, namesakes=shared)
             return msgspec.structs.replace(found, rollout=_of_rollout(known, change, way)), complete
 
         def timed(deadline: Deadline) -> Plan:

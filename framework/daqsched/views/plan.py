@@ -54,6 +54,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     moves: tuple[str, ...] = ()
     #: What becomes of the jobs of other parts of the farm, as a sentence; empty: there are none.
     parts: str = ""
+    #: Of hosts that it changes something on, and that several agents call themselves: who has the name, a sentence each.
+    namesakes: tuple[str, ...] = ()
 
     @property
     def instances(self) -> dict[str, int]:
@@ -100,6 +102,13 @@ def plan(
         if len(only) != 1 or not _goes_along(only[0]):
             changes += _steps(was, is_to_be, had, will)
     return Plan(digest=digest(new), base=digest(old), changes=tuple(changes))
+
+
+def shared_names(found: Plan, jobs: Iterable[JobSpec], hosts: Hosts, namesakes: Mapping[str, str]) -> tuple[str, ...]:
+    """`Plan.namesakes`, of all such hosts of the farm; ``jobs``: those before and those after."""
+    changed = {change.job for change in found.changes} - {FORWARDER} if namesakes else ()
+    touched = {host for job in jobs if job.name in changed for host in hosts(job)}
+    return tuple(sentence for host, sentence in sorted(namesakes.items()) if host in touched)
 
 
 def _goes_along(job: JobSpec) -> bool:

@@ -13,6 +13,8 @@ from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Key
 from daqsched.engine.match import by_attributes, lacking
+from daqsched.engine.shown import namesakes
+from daqsched.engine.tense import Tense
 from daqsched.hosts import expand
 from daqsched.merge import Behind
 from daqsched.rollout import Rollout
@@ -52,6 +54,8 @@ class Snapshot:
     fixed_ports: frozenset[int]
     #: job -> the hosts where nobody can confirm a task of it.
     lost: Mapping[str, frozenset[str]]
+    #: host -> what people are told where several agents call themselves so.
+    namesakes: Mapping[str, str]
 
     def hosts_of(self, job: JobSpec) -> tuple[str, ...]:
         """As `Farm.hosts_of`."""
@@ -86,6 +90,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         MeasuredDurations({name: structs.replace(duration) for name, duration in farm.durations.known.items()}),
         farm.fixed_ports,
         _lost(farm),
+        {host: namesakes(farm, host, Tense(0.0, kept=True)) for host in farm.namesakes.others},
     )
 
 
