@@ -113,7 +113,7 @@ def test_a_mistake_is_told_with_file_line_and_one_sentence(write, change, line: 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("x = 1\n", "assigns no jobs"), ("jobs = 3\n", "jobs must be a list"), ("a\0b", "syntax error")],
+    [("x = 1\n", "assigns no jobs"), ("jobs = 3\n", "jobs must be a list"), ("a\0b", "holds NUL characters")],
 )
 def test_a_file_without_jobs_is_told_so(tmp_path: Path, text: str, sentence: str) -> None:
     """Nothing is sent in place of what was forgotten."""

@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, TypeVar
+from typing import Any, Callable, NoReturn, Optional, Sequence, TypeVar
 
 import click
 import msgspec
@@ -19,7 +19,7 @@ from daqsched.errors import DaqschedError
 from daqsched.foreign import check_message, joined, paint
 from daqsched.limits import whole
 from daqsched.settings import socket_path, state, where_to_ask
-from daqsched.terminal.out import colours, interactive, prepare, said_yes, say
+from daqsched.terminal.out import colours, interactive, prepare, said_yes, say, to_nobody, unheard
 from daqsched_executor.contract.foreign import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,7 +36,7 @@ class _Group(click.Group):
         except OSError as error:
             if not _unwritable(error):
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            to_nobody(sys.stdout)
             with contextlib.suppress(OSError):  # it may be the same file
                 say(f"Error: what is printed can't be written: {error.strerror}; the farm goes on", err=True)
             sys.exit(DaqschedError.exit_code)
@@ -48,8 +48,10 @@ class _Group(click.Group):
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.ClickException as error:
-            _escape(error)
-            raise
+            _tell(error)
+        except BrokenPipeError:
+            to_nobody(sys.stdout)
+            raise click.exceptions.Exit(0) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -59,15 +61,14 @@ class _Group(click.Group):
             say(joined(paint("Error:", "1;31" if colours(err=True) else ""), first), *more, err=True)
             ctx.exit(error.exit_code)
         except click.ClickException as error:
-            _escape(error)
-            raise
+            _tell(error)
         except KeyboardInterrupt:
             # click's own word for it is a bug's exit status
             say("Interrupted; the farm goes on.", err=True)
             ctx.exit(130)
         except BrokenPipeError:
             # `daqsched status | head`: the reader has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            to_nobody(sys.stdout)
             ctx.exit(0)
 
 
@@ -82,11 +83,14 @@ def _unwritable(error: OSError) -> bool:
     return False
 
 
-def _escape(error: click.ClickException) -> None:
-    """click prints it: a word of the command line that it repeats may have been pasted, or be a file's name."""
+def _tell(error: click.ClickException) -> NoReturn:
+    """As click tells it: but a word of the command line that it repeats may have been pasted, or be a file's name."""
     for name in ("message", "option_name", "param_hint"):
         if isinstance(vars(error).get(name), str):
             vars(error)[name] = printable(vars(error)[name])
+    with unheard():
+        error.show()
+    raise click.exceptions.Exit(error.exit_code)
 
 
 _EPILOG = (

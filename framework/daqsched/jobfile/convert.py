@@ -41,12 +41,17 @@ def convert(kind: type[Struct], values: Mapping[str, Any], inside: str = "") -> 
     try:
         return msgspec.convert(plain, kind)
     except msgspec.ValidationError as error:
-        sentence, _, path = str(error).partition(" - at `$")
+        sentence, of_a_name, path = str(error).partition(" - at `key` in `$")
+        if not of_a_name:
+            sentence, _, path = sentence.partition(" - at `$")
         word = path.rstrip("`").lstrip(".")
         head = re.split(r"[.\[]", word, maxsplit=1)[0]
         value: Any = values.get(head)
         for part in re.findall(r"\.(\w+)", word[len(head) :]):
             value = value.get(part) if isinstance(value, Mapping) else value
+        if of_a_name and isinstance(value, Mapping):
+            wrong = next((key for key in value if not isinstance(key, str)), None)
+            raise JobError(f"a name must be text, not {kind_of(wrong)}", inside + WORDS.get(head, head)) from error
         if word == f"{head}[...]" and isinstance(value, Mapping):
             # msgspec does not say which entry it is; the others may be secrets
             for key, part in value.items():
@@ -54,7 +59,9 @@ def convert(kind: type[Struct], values: Mapping[str, Any], inside: str = "") -> 
                     word, value = f"{head}[{key}]", part
                     break
         word = inside + WORDS.get(head, head) + word[len(head) :]
-        raise JobError(f"{sentence[0].lower()}{brief(sentence[1:].replace('`', ''))}: {shown(value)}", word) from error
+        # in an environment a text may be a secret
+        told = "" if head == "env" and not isinstance(value, (int, float, type(None))) else f": {shown(value)}"
+        raise JobError(f"{sentence[0].lower()}{brief(sentence[1:].replace('`', ''))}{told}", word) from error
 
 
 def _refused(kind: type[Struct], plain: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import re
 import sys
 import tokenize
@@ -27,6 +28,9 @@ from daqsched.jobfile.unused import unused
 from daqsched.jobfile.variables import Bindings, binding
 from daqsched.limits import JOBS, shown
 from daqsched.spec import LoggingSpec, Spec
+
+#: A line that names the encoding (PEP 263) is one of the first two, which are looked for so far.
+_HEAD, _ENCODING = 4096, re.compile(rb"(?:\xef\xbb\xbf)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
 
 
 def load(path: str | Path, given: Optional[Mapping[str, str]] = None) -> Spec:
@@ -76,14 +80,28 @@ def _parse(path: Path) -> ast.Module:
         raise JobFileError(str(path), 0, f"can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise JobFileError(str(path), 0, f"is not UTF-8 text: {error.reason}") from error
-    except SyntaxError as error:
-        raise JobFileError(str(path), 0, f"syntax error: {error.msg}") from error
+    except (SyntaxError, LookupError) as error:
+        raise JobFileError(str(path), 0, _no_text(path)) from error
+    if "\0" in source:
+        raise JobFileError(str(path), 0, "holds NUL characters, as text in UTF-16 does: save it as UTF-8")
     try:
         return ast.parse(source, str(path))
     except SyntaxError as error:
         raise JobFileError(str(path), error.lineno or 0, f"syntax error: {error.msg}") from error
-    except ValueError as error:  # NUL bytes, on Python before 3.12
-        raise JobFileError(str(path), 0, f"syntax error: {error}") from error
+
+
+def _no_text(path: Path) -> str:
+    """Why a file's encoding can't be told: what `tokenize.open` refuses."""
+    head = path.read_bytes()[:_HEAD]
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        return "is text in UTF-16 or UTF-32, as some editors of Windows save it: save it as UTF-8"
+    named = next(filter(None, map(_ENCODING.match, head.splitlines()[:2])), None)
+    if named is None:
+        return "is not UTF-8 text, and names no other encoding in its first two lines: save it as UTF-8"
+    name = shown(named[1].decode())
+    if head.startswith(codecs.BOM_UTF8):
+        return f"begins as UTF-8 does (with a byte order mark), and says that its encoding is {name}: remove that line"
+    return f"says that its encoding is {name}, which it is not, or which Python does not know: save it as UTF-8"
 
 
 def _run(module: ModuleType, path: Path, source: Source) -> None:

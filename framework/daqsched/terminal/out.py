@@ -12,8 +12,10 @@ import os
 import shutil
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Optional
+from typing import Any, Optional, TextIO
 
 import msgspec
 
@@ -37,12 +39,31 @@ def prepare() -> None:
     warnings.formatwarning = lambda message, category, *place: f"{printable(f'{category.__name__}: {message}')}\n"
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """What goes wrong is said within it. Where nobody reads that any more (``2>&1 | head -1``) the exit status says it alone."""
+    try:
+        yield
+    except BrokenPipeError:
+        to_nobody(sys.stderr)
+
+
+def to_nobody(stream: TextIO) -> None:
+    """Its reader has gone: what is still to be printed there goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def say(*lines: str, err: bool = False, flush: bool = True) -> None:
     """Print each of these as one line."""
-    file = sys.stderr if err else sys.stdout
-    file.write("".join(f"{paint(line)}\n" for line in lines))
+    text = "".join(f"{paint(line)}\n" for line in lines)
+    if err:
+        with unheard():
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        return
+    sys.stdout.write(text)
     if flush:
-        file.flush()
+        sys.stdout.flush()
 
 
 def colours(err: bool = False) -> bool:
