@@ -250,6 +250,7 @@ def test_what_java_makes_for_a_while_lies_with_elasticsearch(cluster: Cluster) -
     assert len(places) == 2
     (place,) = {word.partition("=")[2] for word in places}
     assert list(Path(place).glob("final-flags*")), "it no longer makes any: is the option still needed?"
+    assert not [pid for pid in pids if list(Path("/tmp").glob(f"hsperfdata_*/{pid}"))]
 
 
 def test_an_elasticsearch_that_does_not_answer_is_one_line(command: Command) -> None:

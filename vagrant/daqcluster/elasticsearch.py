@@ -149,10 +149,11 @@ def command(
         "ES_JAVA_HOME": java.java_home(),
         "ES_PATH_CONF": str(config),
         "ES_TMPDIR": str(folder / "tmp"),
-        "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap} {jvm}",
+        "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap} {java.NO_PERFORMANCE_FILE} {jvm}",
         # of the program that starts the server: it is gone to sleep for most of its life
         # it leaves a folder where it asks Java for its flags, each time
-        "CLI_JAVA_OPTS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Djava.io.tmpdir={folder}/tmp",
+        "CLI_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto "
+        f"{java.NO_PERFORMANCE_FILE} -Djava.io.tmpdir={folder}/tmp",
         "HOME": str(folder),
     }
     return argv, env

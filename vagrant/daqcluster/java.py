@@ -8,6 +8,9 @@ from pathlib import Path
 
 from daqcluster.errors import ClusterError
 
+#: Else each JVM has a file in /tmp that nobody reads, and leaves it there where it is killed.
+NO_PERFORMANCE_FILE = "-XX:-UsePerfData"
+
 #: What this Elasticsearch needs at least.
 NEEDED = 17
 

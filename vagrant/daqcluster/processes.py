@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -105,6 +106,7 @@ def end(find: Callable[[], set[int]], grace_s: float, limit_s: float) -> None:
         # one that dies loses its environment first, by which it is found, and only then its ports
         left = found | {pid for pid, started in told.items() if started is not None and start_time(pid) == started}
         if not left:
+            _clear_up_after(told)
             return
         now = time.monotonic() - began
         if now > limit_s:
@@ -117,6 +119,18 @@ def end(find: Callable[[], set[int]], grace_s: float, limit_s: float) -> None:
                 send(pid, signal.SIGTERM)
             told.setdefault(pid, start_time(pid))
         time.sleep(0.02)
+
+
+def _clear_up_after(pids: Iterable[int]) -> None:
+    """A JVM that attaches to itself, as Elasticsearch does, has a socket whose place nobody can choose; one that is killed
+    leaves it there."""
+    for pid in pids:
+        socket = Path(f"/tmp/.java_pid{pid}")
+        try:
+            if socket.is_socket():
+                socket.unlink()
+        except OSError:
+            pass
 
 
 def send(pid: int, number: int) -> None:

@@ -70,7 +70,13 @@ def command(
     )
     if ensemble:
         (folder / "data" / "myid").write_text(f"{number + 1}\n")
-    argv = [f"{java.java_home()}/bin/java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    argv = [
+        f"{java.java_home()}/bin/java",
+        "-Xmx64m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        java.NO_PERFORMANCE_FILE,
+    ]
     argv += ["-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"]
     main = "quorum.QuorumPeerMain" if ensemble else "ZooKeeperServerMain"
     return [*argv, "-cp", f"{home}/*", f"org.apache.zookeeper.server.{main}", str(config)]
