@@ -10,7 +10,7 @@ import msgspec
 
 from daqsched.errors import JobError
 from daqsched.limits import shown
-from daqsched.spec import CheckSpec, ForwarderSpec, JobSpec
+from daqsched.spec import CheckSpec, ForwarderSpec, JobSpec, rules_digest
 from daqsched_executor.contract import FORWARDING_VARIABLE, Check, Payload
 from daqsched_executor.contract.checks import FILLED_IN
 
@@ -110,6 +110,7 @@ def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _N
         new_privileges=job.setuid,
         output=job.output,
         console=job.console,
+        rules=rules_digest(job),
     )
 
 

@@ -8,7 +8,7 @@ over 200 hosts is one `JobSpec`; `daqsched.fill` fills them in for one host.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from dataclasses import replace as dataclass_replace
 from functools import cache, lru_cache
@@ -25,6 +25,7 @@ from daqsched.rollout import Strategy
 from daqsched_executor.contract import (
     AUTO,
     PIPE,
+    RULES,
     Container,
     Forwarding,
     Journal,
@@ -127,9 +128,19 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     start: str = AUTO
 
 
-#: Fields of a `JobSpec` that neither a running program nor its executor can see: a change in them restarts nothing.
-#: Of `restart` that is ``give_up``, too.
-SILENT_FIELDS = frozenset({"hosts", "attributes", "owner", "critical", "after", "part", "replaces", "start"})
+#: Who has to do with a field of a `JobSpec`, all of them.
+PROGRAM, EXECUTOR, SCHEDULER = "program", "executor", "scheduler"
+#: A change of what the program sees, or what it gets at its start alone, starts it anew; the executor is told of what it obeys
+#: (`RULES`) and the program runs on; of what is the scheduler's own neither knows. Of `restart` that is ``give_up``, too.
+OF_WHOM: Mapping[str, str] = {
+    **dict.fromkeys(("name", "argv", "release", "env", "cwd", "user", "limits", "container", "setuid"), PROGRAM),
+    **dict.fromkeys(("cpus", "mem", "disk", "ports"), PROGRAM),
+    **dict.fromkeys(("output", "console", "checks", "lock"), PROGRAM),
+    # each line carries them: the streams are registered with them when the executor starts
+    **dict.fromkeys(("labels", "forward"), PROGRAM),
+    **dict.fromkeys(RULES, EXECUTOR),
+    **dict.fromkeys(("hosts", "attributes", "owner", "critical", "after", "part", "replaces", "start"), SCHEDULER),
+}
 
 
 class ForwarderSpec(JobSpec, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -332,10 +343,26 @@ def digest(spec: Spec) -> str:
 def run_digest(job: JobSpec, host: str = "") -> str:
     """Differs when the program has to be started anew for a change to take effect; the same on every host, unless it is
     the forwarder, which is told of the files and sockets of its own host alone."""
-    if isinstance(job, ForwarderSpec):
+    return _digest_of(job, host, frozenset({PROGRAM}))
+
+
+def older_run_digest(job: JobSpec, host: str = "") -> str:
+    """The same as daemons made it that started a program anew for what its executor obeys."""
+    return _digest_of(job, host, frozenset({PROGRAM, EXECUTOR}))
+
+
+def rules_digest(job: JobSpec) -> str:
+    """`Payload.rules`."""
+    return _digest_of(job, "", frozenset({EXECUTOR}))
+
+
+def _digest_of(job: JobSpec, host: str, whose: frozenset[str]) -> str:
+    if isinstance(job, ForwarderSpec) and PROGRAM in whose:
         job = structs.replace(job, forwarding=job.told(host))
     seen = plain(structs.replace(job, restart=dataclass_replace(job.restart, give_up=0)))
-    return _digest(_encoder.encode({name: value for name, value in seen.items() if name not in SILENT_FIELDS}))
+    return _digest(
+        _encoder.encode({name: value for name, value in seen.items() if OF_WHOM.get(name, PROGRAM) in whose})
+    )
 
 
 def run_digests(job: JobSpec) -> Callable[[str], str]:

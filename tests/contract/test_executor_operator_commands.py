@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from daqsched_executor.contract import OperatorCommand, Restart, Stop
+from daqsched_executor.contract import OBEY, OperatorCommand, Payload, Restart, Stop
 from fake_agent import FakeAgent, Start, message, order, outcome, processes_of, report_of
 from waiting import alive, until
 
@@ -51,6 +51,28 @@ def test_a_hook_that_makes_the_program_end_may_end_with_it(agent: FakeAgent, sta
         pid = int(executor.log().rpartition("runs: pid ")[2].split()[0])
     assert executor.process.poll() is None and "a bug" not in executor.log()
     assert (executor.sandbox / "freed").read_text() == "x\n" * 20
+
+
+def test_other_rules_count_from_now_on_and_the_program_runs_on(agent: FakeAgent, start: Start) -> None:
+    """An action that it did not have, another signal, and no further start."""
+    executor = start("/bin/sleep", "1000", rules="r1")
+    pid = executor.running().pid
+    told = Payload(
+        "t", "readout", "hlt01", ("/bin/other",), actions={"count": ("/bin/sh", "-c", "echo x >> counted")},
+        restart=Restart("never"), stop=Stop("USR1", grace_s=30.0), rules="r2",
+    )  # fmt: skip
+    message(agent, OperatorCommand("o1", OBEY, "daqsched apply", payload=told.to_json().decode()).to_json())
+    agent.wait(lambda: report_of(agent.updates[-1]).rules == "r2", "it has confirmed that")
+    order(agent, "act", "count", "o2")
+    assert outcome(agent, "o2").ok and report_of(agent.updates[-1]).pid == pid and alive(pid)
+    order(agent, "restart", id="o3")
+    agent.wait(
+        lambda: report_of(agent.updates[-1]).restarts == 1 and report_of(agent.updates[-1]).ready, "the next start"
+    )
+    report = report_of(agent.updates[-1])
+    assert report.last_exit is not None and report.last_exit.signal == "SIGUSR1" and not alive(pid)
+    os.kill(report.pid, signal.SIGKILL)
+    assert agent.wait_update("TASK_FAILED")["message"].startswith("killed by SIGKILL")
 
 
 def test_an_action_that_prints_without_end_holds_nothing_up(agent: FakeAgent, start: Start) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from builders import job
 from daqsched.forwarder import with_forwarder
-from daqsched.spec import FORWARDER, JobSpec, Spec, decode, digest, encode, run_digest
+from daqsched.spec import FORWARDER, JobSpec, Spec, decode, digest, encode, rules_digest, run_digest
 from daqsched.views.plan import plan
 from daqsched_executor.contract import Restart
 
@@ -74,4 +74,5 @@ def test_what_is_written_down_but_is_the_default_changes_no_digest() -> None:
 def test_when_the_framework_gives_up_is_no_business_of_a_running_program() -> None:
     """Its executor never reads it."""
     assert run_digest(job()) == run_digest(job(restart=Restart(give_up=3)))
-    assert run_digest(job()) != run_digest(job(restart=Restart(budget=3)))
+    assert rules_digest(job()) == rules_digest(job(restart=Restart(give_up=3)))
+    assert rules_digest(job()) != rules_digest(job(restart=Restart(budget=3)))

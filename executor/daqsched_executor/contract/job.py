@@ -83,12 +83,16 @@ class Container:
     engine: str = ""
 
 
+#: What only the executor obeys, and no running program sees: it is told others while the program runs on (`OBEY`).
+RULES = frozenset({"restart", "stop", "needs", "libraries", "actions", "action_timeout_s"})
+
+
 @dataclass(frozen=True)
 class Payload:
     """One job on one host, as the executor needs it: the content of Mesos' ``TaskInfo.data``.
 
-    Nothing that may change without a restart of the program (owner, criticality) is in here, so two equal
-    payloads, apart from ``task_id``, mean: leave the program alone.
+    Nothing that is the scheduler's own (owner, criticality) is in here. Of payloads that differ in ``task_id`` and in `RULES` alone
+    the program is left alone, and its executor told.
     """
 
     #: The instance's task: unique for ever, ``job@host.suffix``.
@@ -139,6 +143,8 @@ class Payload:
     output: str = PIPE
     #: Whether stdin, stdout and stderr are a terminal of its own, which people may attach to (`contract.console`).
     console: bool = False
+    #: Names what is in the fields of `RULES`: equal ones have the same. Empty: an older framework.
+    rules: str = ""
     version: int = VERSION
 
     @property

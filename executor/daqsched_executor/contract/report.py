@@ -118,6 +118,8 @@ class Report:
     authenticated: Optional[bool] = None
     #: Somebody wants the program left dead when it has ended.
     held: bool = False
+    #: `Payload.rules` that the executor goes by; empty: it is an older one, which can't be told others.
+    rules: str = ""
     #: False: the program ran before and is not as far again, though the task stays TASK_RUNNING. True: Mesos' state says it.
     ready: bool = True
     version: int = VERSION
@@ -181,12 +183,13 @@ def _check(value: Any, what: str) -> None:
             )
 
 
-HOLD, RELEASE = "hold", "release"
+HOLD, RELEASE, OBEY = "hold", "release", "obey"
 #: What an `OperatorCommand` may ask for. retry: start now, whatever the back-off; snooze and wake: whether checks lead to anything;
 #: restart: end the program by its rules and start it again; act: run one of the job's actions.
 ORDER_KINDS = ("retry", "snooze", "wake", "restart", "act")
-#: And what the engine asks for itself, of a hold that leaves the program alone: whether it is left dead when it has ended.
-COMMAND_KINDS = (*ORDER_KINDS, HOLD, RELEASE)
+#: And what the engine asks for itself: of a hold that leaves the program alone, whether it is left dead when it has ended; obey:
+#: go by these rules from now on (`job.RULES`).
+COMMAND_KINDS = (*ORDER_KINDS, HOLD, RELEASE, OBEY)
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,8 @@ class OperatorCommand:
     #: When a snooze ends.
     until: float = 0.0
     message: str = ""
+    #: The payload whose rules are meant (obey), as its JSON.
+    payload: str = ""
     version: int = VERSION
 
     def to_json(self) -> bytes:
@@ -215,7 +220,7 @@ class OperatorCommand:
         order = build(cls, load(data, "an order"), "an order")
         if order.kind not in COMMAND_KINDS:
             raise ContractError(f"an order of kind {order.kind!r} is unknown here: install the newer one")
-        words = (order.id, order.user, order.name, order.message)
+        words = (order.id, order.user, order.name, order.message, order.payload)
         if not all(isinstance(word, str) for word in words) or not isinstance(order.until, (int, float)):
             raise ContractError(f"an order has a field of another type: {order}")
         if not abs(order.until) < _FOREVER:  # an infinity, or no number

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor.contract import HOLD, RELEASE, Done, OperatorCommand
+from daqsched_executor.contract import HOLD, OBEY, RELEASE, RULES, ContractError, Done, OperatorCommand, Payload
 from daqsched_executor.life import starting, stopping, words
 from daqsched_executor.life.commands import Command, RunSideCommand, Say
 from daqsched_executor.life.ending import end
@@ -33,6 +33,8 @@ def take(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list
         return _restart(state, order, now)
     if order.kind in (HOLD, RELEASE):
         return _hold(state, order, now)
+    if order.kind == OBEY:
+        return _obey(state, order)
     if order.kind in ("snooze", "wake"):
         from daqsched_executor.life import checks  # many jobs have none
 
@@ -65,6 +67,20 @@ def _hold(state: State, order: OperatorCommand, now: Moment) -> tuple[State, lis
         how = state.last_exit.words() if state.last_exit is not None else state.problem
         return end(state, TASK_FAILED, words.left_dead(how, state.held), now)
     return state, [Say(f"left dead when it ends, as {by_whom(order)} wants"), *retell(state)]
+
+
+def _obey(state: State, order: OperatorCommand) -> tuple[State, list[Command]]:
+    """The next death, stop, start, action goes by these rules; what is under way goes on."""
+    assert state.payload is not None
+    try:
+        told = Payload.from_json(order.payload)
+    except ContractError as error:
+        return state, [Say(f"ignored: rules that can't be read: {error}")]
+    changed = {
+        name: getattr(told, name) for name in sorted(RULES) if getattr(told, name) != getattr(state.payload, name)
+    }
+    state = replace(state, payload=replace(state.payload, **changed, rules=told.rules))
+    return state, [Say(f"goes by other rules from now on: {', '.join(changed) or 'the same'}"), *retell(state)]
 
 
 def _restart(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:

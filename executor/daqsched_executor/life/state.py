@@ -207,6 +207,7 @@ def report_of(state: State, activity: str) -> Report:
         snoozed=max((snooze.until.wall for snooze in state.snoozes.values()), default=0.0),
         authenticated=state.authenticated,
         held=bool(state.held),
+        rules=state.payload.rules if state.payload is not None else "",
     )
 
 

@@ -20,7 +20,7 @@ from daqsched.errors import Refused
 from daqsched.hosts import expand
 from daqsched.limits import brief, shown
 from daqsched.merge import Desired
-from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, run_digest
+from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, older_run_digest, run_digest
 from daqsched.task import Hold, Record
 from daqsched_executor.contract import MANUAL
 
@@ -71,11 +71,27 @@ def restored(
     for name, of_job in kept.items():
         for host, record in of_job.items():
             farm.add(Instance(name, host, None, "", record))
+    _as_it_was_named(farm)
     for instance in list(farm.instances.values()):
         if instance.job is None and instance.record.task is None:
             farm.drop(instance, 0.0)
         else:
             farm.settle(instance, 0.0)
+
+
+def _as_it_was_named(farm: Farm) -> None:
+    """What runs as an older daemon called what is wanted is that: it is not started anew for another name of the same."""
+    for instance in farm.instances.values():
+        record, job = instance.record, instance.job
+        runs = record.task.digest if record.task is not None else record.done
+        if job is None or not runs or runs == instance.digest or runs != older_run_digest(job, instance.host):
+            continue
+        if record.task is not None:
+            record.task.digest = instance.digest
+            farm.spare(instance)
+        else:
+            record.done = instance.digest
+        farm.dirty[instance.key] = None
 
 
 def holds_restored(farm: Farm, saved: Optional[bytes]) -> None:
@@ -135,7 +151,8 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
             farm.out.append(commands.SaveDocument(HOLDS))
             farm.note(f"{instance}: {held_by(before)} before it had this place in the farm; stays stopped")
     else:
-        if instance.digest != run:
+        ruled = instance.job is None or farm.rules_of(instance.job) == farm.rules_of(job)
+        if instance.digest != run or not ruled:
             instance.record.failures, instance.record.due = 0, 0.0
         if instance.record.borrow is not None:
             return  # what runs by hand is left alone, and gives way when it has ended
@@ -147,7 +164,10 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
         if instance.record.task is not None and instance.record.task.digest != run:
             farm.end(instance, now)
         farm.spare(instance)
-        if instance.record.done != run or _may_fail_again(instance.record, job):
+        if not ruled:
+            instance.rules_due = 0.0
+            operator_commands.tell_rules(farm, instance, now)
+        if instance.record.done != run or not ruled or _may_fail_again(instance.record, job):
             instance.record.done = ""
         _set_attributes(farm, instance, attributes)
         farm.dirty[instance.key] = None

@@ -294,6 +294,7 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
             if task.report is not None and task.report.snoozed > now:
                 farm.arm(task.report.snoozed, instance)  # the clock was set back, or the timer came early
             operator_commands.tell_hold(farm, instance, now)
+            operator_commands.tell_rules(farm, instance, now)
     if asked and farm.connected:
         farm.out.append(commands.Reconcile(tuple(asked)))
 

@@ -31,7 +31,7 @@ from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
 from daqsched.logbook import LogbookEntry
 from daqsched.merge import Desired
-from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, run_digests
+from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, rules_digest, run_digests
 from daqsched.task import Aside, Hold, Record, Task
 from daqsched_executor.contract import Exit
 
@@ -78,6 +78,7 @@ class Farm:
         self.end_limit = EndLimit()
         #: By the job itself, which is kept with it.
         self._runs: dict[int, tuple[JobSpec, Callable[[str], str]]] = {}
+        self._rules: dict[int, tuple[JobSpec, str]] = {}
         self.framework_id = ""
         self.master = ""
         self.connected = False
@@ -161,7 +162,7 @@ class Farm:
     def want(self, spec: Spec) -> None:
         """Take this spec for what is wanted, as the instances will be."""
         self.spec = self.complete(spec)
-        self._runs = {}
+        self._runs, self._rules = {}, {}
         self._desired = Desired(self.spec)
         self.by_attribute = {}
         for job in filter(by_attributes, self.spec.jobs):
@@ -188,6 +189,20 @@ class Farm:
         if id(job) not in self._runs:
             self._runs[id(job)] = job, run_digests(job)
         return self._runs[id(job)][1]
+
+    def rules_of(self, job: JobSpec) -> str:
+        """`rules_digest`, made once."""
+        if id(job) not in self._rules:
+            self._rules[id(job)] = job, rules_digest(job)
+        return self._rules[id(job)][1]
+
+    def unconfirmed(self, instance: Instance) -> bool:
+        """Whether its executor goes by other rules than the job's, and can be told these."""
+        task = instance.record.task
+        if task is None or task.report is None or instance.job is None or instance.ending:
+            return False
+        rules = task.report.rules
+        return bool(rules) and task.digest == instance.digest and rules != self.rules_of(instance.job)
 
     def part_of(self, number: int, part: str) -> None:
         """The revision of that number is of this part."""

@@ -25,6 +25,7 @@ class Instance:
         "part",
         "reason",
         "record",
+        "rules_due",
         "shown",
     )
 
@@ -45,6 +46,8 @@ class Instance:
         self.ending = 0.0
         #: When its executor is to be told again whether it is held, if it has not confirmed that by then.
         self.hold_due = 0.0
+        #: The same of the rules that it goes by.
+        self.rules_due = 0.0
         #: The jobs that it came after when that was said.
         self.after: tuple[str, ...] = ()
         #: Whether its host is set aside, for all but the forwarder.

@@ -12,8 +12,9 @@ from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
+from daqsched.fill import payload
 from daqsched.limits import shown, some
-from daqsched_executor.contract import HOLD, RELEASE, OperatorCommand, Report
+from daqsched_executor.contract import HOLD, OBEY, RELEASE, OperatorCommand, Report
 
 #: How soon an order about a hold is sent again that nobody has confirmed.
 TOLD_S = 5.0
@@ -96,6 +97,19 @@ def tell_hold(farm: Farm, instance: Instance, now: float) -> None:
     if task.state in ("starting", "running"):
         farm.out.append(commands.Send(task.id, task.agent_id, order))
     farm.arm(instance.hold_due, instance)
+
+
+def tell_rules(farm: Farm, instance: Instance, now: float) -> None:
+    """Tell an executor the rules that changed while its program ran; and look again soon."""
+    if now < instance.rules_due or not farm.unconfirmed(instance) or instance.job is None:
+        return
+    task = instance.task
+    instance.rules_due = now + TOLD_S
+    if task.state in ("starting", "running"):
+        told = payload(instance.job, instance.host, task.id, task.ports).to_json().decode()
+        order = OperatorCommand(f"{OBEY}.{now:.3f}", OBEY, "daqsched apply", payload=told)
+        farm.out.append(commands.Send(task.id, task.agent_id, order))
+    farm.arm(instance.rules_due, instance)
 
 
 def no_action(instance: Instance, order: OperatorCommand) -> bool:

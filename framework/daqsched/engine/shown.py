@@ -131,7 +131,8 @@ def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> st
     if state in ("RUNNING", "UNHEALTHY"):
         hold = instance.record.hold
         held = f"held by {hold.user}, so it is not started again" if hold is not None and hold.spares else ""
-        return "; ".join(filter(None, [held, _how_it_runs(task, state, tense)]))
+        told = "what changed in the job is being told to its executor" if farm.unconfirmed(instance) else ""
+        return "; ".join(filter(None, [held, told, _how_it_runs(task, state, tense)]))
     return task.message or "launched, waiting for its executor"
 
 

@@ -129,6 +129,7 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
             rollout_steps.heard(farm, instance, before, now)
         operator_commands.remind(farm, instance, task.report, now)
         operator_commands.tell_hold(farm, instance, now)
+        operator_commands.tell_rules(farm, instance, now)
         farm.dirty[instance.key] = None
 
 

@@ -25,7 +25,7 @@ _VERBS = {
     "add": "start {n}",
     "remove": "stop {n}",
     "restart": "restart {n}",
-    "silent": "note only",
+    "silent": "no restart",
 }
 
 

@@ -166,7 +166,7 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Waits
         task_id=task.id if task is not None else "",
         wanted=instance.job is not None and instance.record.hold is None and not instance.aside,
         behind=instance.record.behind,
-        outdated=task is not None and task.digest != instance.digest,
+        outdated=task is not None and (task.digest != instance.digest or engine.unconfirmed(instance)),
         part=instance.part or "",
         in_vain=state == "WAITING" and (waits or Waits(engine, now)).in_vain(instance.key),
         report=report,

@@ -1,0 +1,210 @@
+"""What a change of a job's field does to what runs: nothing, a word to its executor, or a new start; of every field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from builders import World, job, of
+from daqsched.engine import commands
+from daqsched.engine.operator_commands import TOLD_S
+from daqsched.fill import payload
+from daqsched.spec import (
+    EXECUTOR,
+    OF_WHOM,
+    PROGRAM,
+    SCHEDULER,
+    CheckSpec,
+    JobSpec,
+    older_run_digest,
+    rules_digest,
+    run_digest,
+)
+from daqsched_executor.contract import MANUAL, OBEY, RULES, Container, OperatorCommand, Payload, Report, Restart, Stop
+from daqsched_executor.life.commands import Spawn
+from daqsched_executor.life.events import Died, OperatorAsked, StopAsked
+from story import Story, kinds
+from story import payload as story_payload
+
+#: Another value for every field of a job.
+OTHER: Mapping[str, Any] = {
+    "name": "other",
+    "argv": ("/bin/false",),
+    "hosts": ("hlt01", "hlt02"),
+    "attributes": {"rack": "r1"},
+    "release": "r2",
+    "env": {"A": "b"},
+    "cwd": "/data",
+    "user": "daq",
+    "cpus": 2.0,
+    "mem": 128.0,
+    "disk": 10.0,
+    "ports": {"http": 31000},
+    "limits": {"nofile": 100},
+    "needs": ("/data",),
+    "restart": Restart("never"),
+    "stop": Stop("INT"),
+    "owner": "bob",
+    "critical": False,
+    "forward": False,
+    "labels": {"a": "b"},
+    "after": ("evb",),
+    "checks": (CheckSpec(kind="tcp", name="tcp", port=1),),
+    "actions": {"dump": ("/bin/dump",)},
+    "action_timeout_s": 5.0,
+    "container": Container("debian"),
+    "lock": False,
+    "libraries": False,
+    "setuid": True,
+    "output": "file",
+    "console": True,
+    "replaces": ("old",),
+    "part": "hlt",
+    "start": MANUAL,
+}
+
+
+def test_every_field_is_in_the_table() -> None:
+    """Whoever adds one says whose it is."""
+    assert set(OF_WHOM) == set(OTHER) == set(JobSpec.__struct_fields__)
+    assert {name for name, whose in OF_WHOM.items() if whose == EXECUTOR} == RULES
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_the_table_says_what_an_executor_is_handed(name: str) -> None:
+    """What is the scheduler's is in no payload; what only the executor obeys leaves all else in it as it was. (Disk is Mesos'.)"""
+    old, new = job("one"), replace(job("one"), **{name: OTHER[name]})
+    whose = OF_WHOM[name]
+    before, after = (vars(payload(one, "hlt01", "t")) for one in (old, new))
+    changed = {field for field in before if before[field] != after[field]} - {"rules"}
+    assert (run_digest(old) != run_digest(new)) == (whose == PROGRAM)
+    assert (rules_digest(old) != rules_digest(new)) == (before["rules"] != after["rules"]) == (whose == EXECUTOR)
+    assert (older_run_digest(old) == older_run_digest(new)) == (whose == SCHEDULER)
+    if whose == SCHEDULER:
+        assert not changed
+    elif whose == EXECUTOR:
+        assert changed == {name}
+    else:
+        assert changed or name == "disk"
+
+
+def told(world: World) -> list[OperatorCommand]:
+    """The rules that were sent since the last look."""
+    sent = [one.order for one in of(world.done, commands.Send) if isinstance(one.order, OperatorCommand)]
+    world.done.clear()
+    return [one for one in sent if one.kind == OBEY]
+
+
+def says(world: World, rules: str, state: str = "TASK_RUNNING") -> None:
+    """The executor's report."""
+    report = Report("running", rules=rules)
+    world.report(world.task_of("readout"), state, message="running", by_executor=True, data=report.to_json())  # type: ignore[arg-type]
+
+
+def running(one: JobSpec) -> World:
+    world = World()
+    world.start(one)
+    says(world, rules_digest(one))
+    assert told(world) == []
+    return world
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_an_executor_is_told_until_it_has_confirmed_and_the_program_runs_on(name: str) -> None:
+    """A message may be lost, and a daemon die in between; an apply waits for the word."""
+    world = running(job())
+    task, new = world.task_of("readout"), job(**{name: OTHER[name]})
+    world.apply(new)
+    (order,) = told(world)
+    assert getattr(Payload.from_json(order.payload), name) == getattr(payload(new, "hlt01", task), name)
+    (row,) = world.rows()
+    assert (row.state, row.outdated, row.task_id) == ("RUNNING", True, task) and "is being told" in row.reason
+    world.wait(TOLD_S)
+    assert len(told(world)) == 1
+    world.die()
+    says(world, rules_digest(job()))
+    assert len(told(world)) == 1
+    says(world, rules_digest(new))
+    world.wait(2 * TOLD_S)
+    (row,) = world.rows()
+    assert told(world) == [] and not row.outdated and row.reason == "" and world.task_of("readout") == task
+
+
+def test_an_older_executor_is_not_told_what_it_does_not_understand() -> None:
+    """Its program runs on, by the rules of its start."""
+    world = World()
+    world.start(job())
+    says(world, "")
+    world.apply(job(restart=Restart("never")))
+    world.wait(2 * TOLD_S)
+    assert told(world) == [] and [row.outdated for row in world.rows()] == [False]
+
+
+def test_an_older_daemon_s_name_for_the_same_job_starts_nothing_anew() -> None:
+    """An upgrade; of what has ended for good, too."""
+    one = job(restart=Restart("never"), actions={"dump": ("/bin/dump",)})
+    world = running(one)
+    for ended in (False, True):
+        if ended:
+            world.report(world.task_of("readout"), "TASK_FINISHED")
+        raw: Any = world.disk.records["readout", "hlt01"]
+        (raw if ended else raw["task"])["done" if ended else "digest"] = older_run_digest(one)
+        world.done.clear()
+        world.die()
+        world.offers()
+        (row,) = world.rows()
+        assert (row.state, row.outdated) == ("FINISHED" if ended else "RUNNING", False)
+        assert not of(world.done, commands.Kill) and not of(world.done, commands.Launch)
+
+
+def test_what_has_failed_is_tried_again_by_other_rules() -> None:
+    """As it was with another version."""
+    world = World()
+    world.start(job(restart=Restart("never"), needs=("/wrong",)))
+    world.report(world.task_of("readout"), "TASK_FAILED")
+    assert [row.state for row in world.rows()] == ["FAILED"]
+    world.apply(job(restart=Restart("never"), needs=("/right",)))
+    assert of(world.offers(), commands.Launch)
+
+
+def obey(rules: Payload, id: str = "o1") -> OperatorAsked:
+    return OperatorAsked(OperatorCommand(id, OBEY, "daqsched apply", payload=rules.to_json().decode()))
+
+
+def ran(job: Payload) -> Story:
+    story = Story(job)
+    story.run()
+    return story
+
+
+def test_the_next_death_goes_by_the_new_rules() -> None:
+    """And the report names them, at once."""
+    story = ran(story_payload("always"))
+    story.happen(obey(Payload(**{**vars(story_payload("never")), "rules": "r2"})))
+    report = story.told[-1]
+    assert isinstance(story.state.told.report, Report) and story.state.told.report.rules == "r2", report  # type: ignore[union-attr]
+    assert Spawn not in kinds(story.happen(Died(code=3), after=1))
+    assert story.told[-1][0] == "TASK_FAILED"
+
+
+def test_the_next_stop_and_no_other_field_is_changed() -> None:
+    """What the program is started as stays what it was."""
+    story = ran(story_payload("always"))
+    before = story.state.payload
+    assert before is not None
+    story.happen(obey(Payload(**{**vars(before), "stop": Stop("INT"), "argv": ("/bin/other",), "rules": "r2"})))
+    after = story.state.payload
+    assert after is not None and after.argv == before.argv and after.stop == Stop("INT")
+    (signal,) = [one for one in story.happen(StopAsked("x")) if type(one).__name__ == "Signal"]
+    assert signal.name == "INT"
+
+
+def test_rules_that_can_not_be_read_change_nothing() -> None:
+    """And end nothing."""
+    story = ran(story_payload("always"))
+    before = story.state.payload
+    story.happen(OperatorAsked(OperatorCommand("o1", OBEY, "daqsched apply", payload='{"task_id": 7}')))
+    assert story.state.payload == before and story.state.phase == "running"
