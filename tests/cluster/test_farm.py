@@ -63,6 +63,35 @@ def test_a_changed_version_restarts_the_job_everywhere(farm: Farm) -> None:
     assert all(row["release"] == "r2" for row in farm.rows().values())
 
 
+def test_what_only_executors_obey_is_told_to_them_and_restarts_nothing(farm: Farm) -> None:
+    """Another action, another signal, no more starts: by the end of the apply all of them go by it."""
+    before = sleepers(farm)
+    text = SLEEPERS.format(version="r1").replace(
+        "hosts=", 'restart=Restart("never"), stop=Stop("INT"), actions={"say": "/bin/echo here"}, hosts='
+    )
+    planned = farm.run("plan", str(farm.jobs(text)), check=False).stdout
+    assert "no restart" in planned and "restart.policy always -> never" in planned and "to restart" not in planned
+    farm.apply(text)
+    assert {name: row["pid"] for name, row in farm.rows().items()} == before
+    assert "here" in farm.run("act", "sleeper@hlt01", "say").stdout
+    os.kill(before["sleeper@hlt02"], signal.SIGKILL)
+    until(lambda: farm.states()["sleeper@hlt02"] == "FAILED", "it is not started again")
+    farm.run("stop", "sleeper@hlt03")
+    row = until(lambda: (r := farm.rows()["sleeper@hlt03"])["state"] == "STOPPED" and r, "it has stopped")
+    assert row["report"]["last_exit"]["signal"] == "SIGINT" and alive(before["sleeper@hlt01"])
+
+
+def test_apply_does_not_wait_for_what_waits_in_vain(farm: Farm) -> None:
+    """For a job that has FAILED for good; long before its time is over."""
+    began = time.monotonic()
+    done = farm.apply(
+        'jobs = [Job("first", "/bin/false", hosts="hlt01", restart=Restart("never")),'
+        ' Job("second", "/bin/sleep 1000", hosts="hlt02", after="first")]',
+        "--timeout", "120", check=False,
+    )  # fmt: skip
+    assert done.returncode == 4 and "waits in vain" in done.stderr and time.monotonic() - began < 60.0
+
+
 def test_a_removed_host_loses_its_job_and_the_others_keep_theirs(farm: Farm) -> None:
     """Only what changed is touched."""
     before = sleepers(farm)
