@@ -67,6 +67,20 @@ def test_nothing_moves_to_another_agent_of_the_name_and_all_are_told() -> None:
     assert launch.agent_id == "agent-hlt01"
 
 
+def test_what_goes_by_attributes_comes_to_the_machine_that_is_right_at_once() -> None:
+    """Nothing waits there yet, and the master tells of its offers, which were declined, no more unless it is asked."""
+    world = World()
+    world.register()
+    world.apply(job("gpu", "", attributes={"rack": "r1"}))
+    world.say(other())
+    world.machines["hlt01"] = {"rack": "r1"}
+    assert not of(world.offers(), commands.Launch)
+    world.filtered.add("hlt01")
+    world.replace("hlt01", "agent-hlt01")
+    (launch,) = of([*world.offers(), *world.offers()], commands.Launch)
+    assert launch.agent_id == "agent-hlt01"
+
+
 def planned(world: World, *jobs: JobSpec) -> list[str]:
     """What `plan` prints, where it says how many agents there are."""
     known, spec = snapshot(world.engine), Spec(jobs=jobs)

@@ -110,3 +110,4 @@ def _look_again(farm: Farm, host: str) -> None:
     for instance in _on(farm, host):
         farm.touch(instance.key)
     farm.demand.woken()
+    farm.demand.renewed()  # what goes by attributes may belong there, and does not wait yet
