@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace as dataclass_replace
 from typing import Any, Callable, Iterable, Optional, TypeVar, cast
 
 from msgspec import convert, to_builtins
@@ -29,7 +30,7 @@ from daqsched.task import Record
 from daqsched.views import status
 from daqsched.views.status import Progress, Row
 from daqsched.views.waits import Waits
-from daqsched_executor.contract import Payload
+from daqsched_executor.contract import OBEY, RULES, Payload, Report
 
 One = TypeVar("One")
 
@@ -281,6 +282,10 @@ class World:
             self.filtered.add(command.offer_id.partition("-")[2])
         elif isinstance(command, commands.Decline):
             self.filtered.update(offer_id.partition("-")[2] for offer_id in command.offer_ids)
+        elif isinstance(command, commands.Send) and command.order.kind == OBEY and command.task_id in self.payloads:
+            told = Payload.from_json(command.order.payload)
+            rules = {name: getattr(told, name) for name in (*RULES, "rules")}
+            self.payloads[command.task_id] = dataclass_replace(self.payloads[command.task_id], **rules)
         elif isinstance(command, commands.Suppress):
             self.suppressed = True
         elif isinstance(command, commands.Reconcile):
@@ -362,6 +367,19 @@ class World:
             self.tasks.pop(task_id, None)
             self.filtered.discard(agent.partition("-")[2])
         return self.say(events.TaskReported(task_id, agent, state, uuid="u", **more))
+
+    def runs(self, task_id: str) -> list[Command]:
+        """Its executor says that it runs, and by which rules."""
+        rules = self.payloads[task_id].rules if task_id in self.payloads else ""
+        event = events.TaskReported(
+            task_id,
+            self.tasks[task_id],
+            "TASK_RUNNING",
+            by_executor=True,
+            data=Report("running", rules=rules).to_json(),
+            uuid="u",
+        )
+        return self.say(event)
 
     def start(self, *jobs: JobSpec) -> None:
         """Registered, applied, launched and running."""

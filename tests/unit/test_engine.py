@@ -22,7 +22,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.preflight import Question
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.select import selection
-from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec
+from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec, rules_digest
 from daqsched.task import Hold
 from daqsched_executor.contract import Exit, Findings, OperatorCommand, Probe, Report, Restart
 
@@ -542,6 +542,7 @@ class RandomFarm(RuleBasedStateMachine):
         strategy=st.sampled_from(STRATEGIES),
         only=st.sampled_from([(), (), ("@h1",), ("b", "d@h2")]),
         order=st.sampled_from([True, True, False]),
+        needs=st.sampled_from([(), (), ("/data",)]),
         agreed=AGREED,
         confirm=st.sampled_from([None, None, None, EndLimit(programs=1)]),
         part=st.sampled_from(["", "", "hlt"]),
@@ -555,6 +556,7 @@ class RandomFarm(RuleBasedStateMachine):
         strategy: Optional[Strategy],
         only: tuple[str, ...],
         order: bool,
+        needs: tuple[str, ...],
         agreed: Optional[int],
         confirm: Optional[EndLimit],
         part: str,
@@ -574,6 +576,7 @@ class RandomFarm(RuleBasedStateMachine):
             replace(
                 self.specs[n],
                 release=release,
+                needs=needs,
                 after=tuple(name for name in self.specs[n].after if name in names),
                 attributes={"rack": rack} if self.specs[n].attributes else {},
                 **({"hosts": ("h1",)} if self.specs[n].name == FORWARDER and rack == "r2" else {}),
@@ -822,7 +825,7 @@ class RandomFarm(RuleBasedStateMachine):
             elif task.killed:
                 world.report(task.id, "TASK_KILLED")
             else:
-                world.report(task.id)
+                world.runs(task.id)
         world.answer()
         world.offers()
 
@@ -841,6 +844,10 @@ class RandomFarm(RuleBasedStateMachine):
                 or (not found.host and wants not in world.machines.values())
             )
             assert found.state == "RUNNING" or excused, f"{found} never comes up"
+            if found.state == "RUNNING":
+                rules = world.payloads[found.task_id].rules
+                wanted = world.engine.instances[found.job, found.host].job
+                assert wanted is not None and rules == rules_digest(wanted), f"{found} was not told"
         for job_, host in itertools.product(jobs.values(), world.machines):
             if job_.attributes and not job_.hosts:
                 belongs = world.machines[host] == job_.attributes
