@@ -656,6 +656,16 @@ class RandomFarm(RuleBasedStateMachine):
         self.world.machines[host] = {"rack": rack} if rack else {}
         self.world.filtered.discard(host)
 
+    @rule(needs=st.sampled_from([(), ("/data",)]))
+    def other_rules(self, needs: tuple[str, ...]) -> None:
+        """What only executors obey, of all that is wanted: nothing may end for it."""
+        engine = self.world.engine
+        whole = tuple(replace(one, needs=needs) for one in engine.spec.jobs if one.name != FORWARDER)
+        if whole and not engine.mixed and engine.rolling.active is None:
+            farm = Spec(jobs=tuple(one for one in engine.spec.jobs if one.name == FORWARDER) + whole)
+            self.world.say(events.JobsApplied(farm, "alice", "", None, agreed=0, everyones=True))
+            assert isinstance(self.world.verdict, Accepted), self.world.verdict
+
     @rule()
     def offers(self) -> None:
         self.world.offers()
