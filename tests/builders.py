@@ -28,8 +28,8 @@ from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.task import Record
 from daqsched.views import status
+from daqsched.views.blocked import BlockedJobs
 from daqsched.views.status import Progress, Row
-from daqsched.views.waits import Waits
 from daqsched_executor.contract import OBEY, RULES, Payload, Report
 
 One = TypeVar("One")
@@ -552,10 +552,10 @@ class World:
             counts[instance] = counts.get(instance, 0) + 1
         assert all(count == 1 for count in counts.values()), f"a job runs twice: {sorted(self.tasks)}"
         self.engine.check()
-        waits = Waits(self.engine, self.now)
+        waits = BlockedJobs(self.engine, self.now)
         for key, one in self.engine.instances.items():
-            if one.shown == "WAITING" and waits.in_vain(key):
-                assert self.engine.order.awaited(one), f"{one} may start, and is said to wait in vain"
+            if one.shown == "WAITING" and waits.blocked(key):
+                assert self.engine.order.awaited(one), f"{one} may start, and is said to be blocked"
 
 
 def rows(engine: Engine, chosen: Callable[[str, str], bool], now: float) -> list[Row]:

@@ -174,7 +174,7 @@ def _raise_incomplete(answer: Any, timeout: float) -> None:
     if outcome.given_up:
         raise NotRunning(
             f"not everything is running: {show.state_counts(outcome.states)}. What has FAILED is given up, and "
-            "what comes after it, or after what is stopped, waits in vain: "
+            "what comes after it, or after what is stopped, is blocked: "
             "`daqsched why` tells the reasons, `daqsched start` tries again"
         )
     raise NotRunning(

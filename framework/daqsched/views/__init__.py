@@ -1,6 +1,6 @@
 """What people are told of the farm: questions to the engine's state, values out. Pure.
 
-`status` has the rows, `waits` which of them wait in vain, `why` the reasons. `plan` is what an apply would change,
+`status` has the rows, `blocked` which of them are blocked, `why` the reasons. `plan` is what an apply would change,
 `moves` what of that may run twice meanwhile, `estimate` and `placement` what it would come to, `look` what is asked of
 hosts before it, all of them of a `snapshot`. `names` are what a word may become that somebody begins to type.
 """

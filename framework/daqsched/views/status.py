@@ -12,7 +12,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.engine.shown import Shown, no_master, reason_of, since_of
 from daqsched.engine.tense import Tense
 from daqsched.rollout import words
-from daqsched.views.waits import Waits, seen
+from daqsched.views.blocked import BlockedJobs, seen
 from daqsched_executor.contract import Report
 
 
@@ -41,7 +41,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     #: The part of the farm whose job it is, or was; empty: that without a name.
     part: str = ""
     #: It waits for a job that has FAILED for good, or that somebody stopped: it does not start before a person does something.
-    in_vain: bool = False
+    blocked: bool = False
     #: What its executor says; where there is none any more, what the last one said.
     report: Optional[Report] = None
 
@@ -57,7 +57,7 @@ class Progress(msgspec.Struct, frozen=True):
     complete: bool
     #: Some of those that are not as wanted, the worst first.
     lagging: tuple[Row, ...]
-    #: Whether all that is not as wanted has FAILED for good, or waits in vain: nothing more comes by itself.
+    #: Whether all that is not as wanted has FAILED for good, or is blocked: nothing more comes by itself.
     given_up: bool = False
 
 
@@ -77,7 +77,7 @@ def all_keys(engine: Engine, part: Optional[str] = None) -> tuple[Key, ...]:
 def rows(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Row]:
     """One row for each of these that there is, as things are at ``now``."""
     unplaced = {job.name: job for job in engine.unplaced()}
-    waits = Waits(engine, now)
+    waits = BlockedJobs(engine, now)
     for key in keys:
         instance = engine.instances.get(key)
         if instance is not None:
@@ -114,7 +114,7 @@ class Tally:
             self._states[row.state] = self._states.get(row.state, 0) + 1
             if not as_wanted(row):
                 self._complete = False
-                self._given_up = self._given_up and (row.state == "FAILED" or row.in_vain)
+                self._given_up = self._given_up and (row.state == "FAILED" or row.blocked)
                 kept = self._lagging[row.state]
                 if len(kept) < self._most:
                     kept.append(row)
@@ -148,7 +148,7 @@ def as_wanted(row: Row) -> bool:
     return row.wanted and not row.outdated and not row.behind and row.state in ("RUNNING", "FINISHED")
 
 
-def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Waits] = None) -> Row:
+def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[BlockedJobs] = None) -> Row:
     """The row of one instance, as things are at ``now``; ``waits`` is that of a look at many."""
     task = instance.record.task
     state = seen(engine, instance, now)
@@ -168,7 +168,7 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Waits
         behind=instance.record.behind,
         outdated=task is not None and (task.digest != instance.digest or engine.unconfirmed(instance)),
         part=instance.part or "",
-        in_vain=state == "WAITING" and (waits or Waits(engine, now)).in_vain(instance.key),
+        blocked=state == "WAITING" and (waits or BlockedJobs(engine, now)).blocked(instance.key),
         report=report,
     )
 

@@ -1,4 +1,4 @@
-"""Which instances wait in vain: for a job of which nothing more comes before a person does something."""
+"""Which instances are blocked: they wait for a job of which nothing more comes before a person does something."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def seen(engine: Engine, instance: Instance, now: float) -> Shown:
     return cast(Shown, instance.shown) if instance.shown else state_of(engine, instance, now)
 
 
-class Waits:
+class BlockedJobs:
     """For one look at many: each instance is worked out once, however many wait for it."""
 
     def __init__(self, engine: Engine, now: float) -> None:
@@ -23,8 +23,8 @@ class Waits:
         #: Whether it does not come up by itself; without a host: one of the job's does not.
         self._never_up: dict[Key, bool] = {}
 
-    def in_vain(self, key: Key) -> bool:
-        """Whether one that is WAITING comes after a job that has FAILED for good or was stopped, or that itself waits in vain."""
+    def blocked(self, key: Key) -> bool:
+        """Whether one that is WAITING comes after a job that has FAILED for good or was stopped, or that itself is blocked."""
         asked, open_ = [key], set[Key]()
         while asked:
             at = asked[-1]

@@ -1,4 +1,4 @@
-"""What waits in vain, so that nobody waits for it; and which version is shown of what can't be reached."""
+"""What is blocked, so that nobody waits for it; and which version is shown of what can't be reached."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from builders import World, job, progress
 from daqsched.engine import events
 from daqsched.engine.farm import Farm
 from daqsched.spec import JobSpec
+from daqsched.views.blocked import BlockedJobs
 from daqsched.views.status import Row
-from daqsched.views.waits import Waits
 from daqsched_executor.contract import MANUAL, Restart
 
 #: `a` on two hosts, what comes after it beside it and elsewhere, and what comes after that.
@@ -30,8 +30,8 @@ def by_name(world: World) -> dict[str, Row]:
     return {row.job: row for row in world.rows() if row.job != "a"}
 
 
-def in_vain(world: World) -> set[str]:
-    return {name for name, row in by_name(world).items() if row.in_vain}
+def blocked(world: World) -> set[str]:
+    return {name for name, row in by_name(world).items() if row.blocked}
 
 
 def given_up(world: World) -> bool:
@@ -52,7 +52,7 @@ def all_run(world: World) -> None:
             world.report(task)
 
 
-def test_what_comes_after_a_job_that_has_failed_for_good_waits_in_vain() -> None:
+def test_what_comes_after_a_job_that_has_failed_for_good_is_blocked() -> None:
     """On its host, and where all of it is waited for; what comes after these, too. Of the others nothing is said."""
     world = World(HOSTS)
     failed(world)
@@ -60,7 +60,7 @@ def test_what_comes_after_a_job_that_has_failed_for_good_waits_in_vain() -> None
     assert {name: row.state for name, row in by_name(world).items()} == {
         "b": "WAITING", "c": "RUNNING", "d": "WAITING", "e": "WAITING", "f": "RUNNING",
     }  # fmt: skip
-    assert in_vain(world) == {"b", "d", "e"} and given_up(world)
+    assert blocked(world) == {"b", "d", "e"} and given_up(world)
 
 
 def test_a_start_by_hand_gives_hope_again() -> None:
@@ -68,7 +68,7 @@ def test_a_start_by_hand_gives_hope_again() -> None:
     world = World(HOSTS)
     failed(world)
     world.say(events.Released((("a", "hlt01"),), "bob"))
-    assert in_vain(world) == set() and not given_up(world)
+    assert blocked(world) == set() and not given_up(world)
     all_run(world)
     assert {row.state for row in world.rows()} == {"RUNNING"}
 
@@ -90,19 +90,19 @@ def test_only_what_nothing_comes_of_by_itself_is_no_use_waiting_for(first: JobSp
     world.start(first, job("b", after=("a",)))
     for task in list(world.tasks):
         world.report(task, "TASK_FAILED", message="exit code 1")
-    assert (by_name(world)["b"].in_vain, given_up(world)) == (vain, vain)
+    assert (by_name(world)["b"].blocked, given_up(world)) == (vain, vain)
 
 
-def test_a_job_that_is_stopped_by_hand_is_waited_for_in_vain_and_one_that_is_set_aside_is_not() -> None:
+def test_a_job_that_is_stopped_by_hand_blocks_what_comes_after_it_and_one_that_is_set_aside_is_not() -> None:
     """A host comes back by itself."""
     world = World(HOSTS)
     world.register()
     world.apply(*JOBS)
     world.say(events.Held((("a", "hlt01"), ("a", "hlt02")), "bob", ""))
-    assert in_vain(world) == {"b", "c", "d", "e"}
+    assert blocked(world) == {"b", "c", "d", "e"}
     world.say(events.Released((("a", "hlt01"), ("a", "hlt02")), "bob"))
     world.say(events.PutAside(("hlt01", "hlt02"), "bob", world.now + 600.0, ""))
-    assert in_vain(world) == set()
+    assert blocked(world) == set()
 
 
 def test_a_long_chain_and_a_circle_are_gone_through() -> None:
@@ -114,9 +114,9 @@ def test_a_long_chain_and_a_circle_are_gone_through() -> None:
     farm: Farm = world.engine
     first, last = farm.instances["j0", "hlt01"], ("j59", "hlt01")
     first.job = replace(first.job, after=("j59",))  # type: ignore[type-var]
-    assert not Waits(world.engine, world.now).in_vain(last)
+    assert not BlockedJobs(world.engine, world.now).blocked(last)
     first.shown = "FAILED"
-    assert Waits(world.engine, world.now).in_vain(last)
+    assert BlockedJobs(world.engine, world.now).blocked(last)
 
 
 def test_the_version_that_is_shown_is_that_of_what_runs() -> None:
