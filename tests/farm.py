@@ -20,6 +20,7 @@ from daqsched.client import Client
 from daqsched.errors import DaqschedError
 from daqsched.settings import socket_path
 from daqsched.views.status import Row
+from forwarding import Index
 from waiting import until
 
 #: The commands beside the interpreter that runs the tests.
@@ -144,9 +145,11 @@ class Farm:
         return {name: row["state"] for name, row in self.rows().items()}
 
     def clear(self) -> None:
-        """Stop every job and wait for it, then the daemon."""
+        """Stop every job and wait for it, then the daemon; remove what is stored of them."""
         if self.process is None or self.process.poll() is not None:
             self.serve()
         self.run("apply", str(self.jobs("jobs = []")), "--allow-empty", "--yes")
         until(lambda: not self.rows(), "no job is left", 60.0)
         assert self.end() == 0, self.log()
+        if self.elasticsearch:
+            Index(self.elasticsearch, self.index).remove()

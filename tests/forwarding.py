@@ -187,7 +187,9 @@ class Index:
         return [hit["_source"]["message"] for hit in self.documents()]
 
     def remove(self) -> None:
-        """Delete all indices and the template."""
+        """Delete all indices and the templates, where there are any."""
         for name in self.ask("GET", f"/{self.prefix}-*"):
             self.ask("DELETE", f"/{name}")
-        self.ask("DELETE", f"/_index_template/{self.prefix}*")
+        for one in self.ask("GET", "/_index_template")["index_templates"]:
+            if one["name"].startswith(self.prefix):
+                self.ask("DELETE", f"/_index_template/{one['name']}")

@@ -10,6 +10,11 @@ from typing import Callable
 import pytest
 
 from daqcluster import Cluster
+from leftovers import forget_streams, left, stored
+from waiting import until
+
+#: The cluster that is shared, once there is one, and what its Elasticsearch had of itself.
+_SHARED = pytest.StashKey[tuple[Cluster, frozenset[str]]]()
 
 
 def _say(sentence: str) -> None:
@@ -17,14 +22,37 @@ def _say(sentence: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """Agents hlt01 to hlt03, a master and Elasticsearch. A test that kills a member starts it again."""
     made = Cluster(tmp_path_factory.mktemp("cluster") / "c", _say)
     try:
         made.up(agents=3, elasticsearch_=True)
+        pytestconfig.stash[_SHARED] = made, stored(made)
         yield made
     finally:
         made.down()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(pytestconfig: pytest.Config) -> Iterator[None]:
+    """A module that leaves something on the shared cluster fails itself, and not the next one on its worker."""
+    yield
+    if _SHARED not in pytestconfig.stash:
+        return
+    shared, before = pytestconfig.stash[_SHARED]
+    found: list[str] = []
+
+    def clean() -> bool:
+        found[:] = left(shared, before)
+        return not found
+
+    try:
+        until(clean, "what was told to end has ended", 60.0)
+    except AssertionError:
+        pytest.fail("on the shared cluster is left: " + "; ".join(found), pytrace=False)
+    finally:
+        pytestconfig.stash[_SHARED] = shared, stored(shared) | before  # told once
+    forget_streams(shared)
 
 
 @pytest.fixture

@@ -193,6 +193,7 @@ def test_elasticsearch_that_was_killed_still_has_its_documents(cluster: Cluster)
     cluster.start("elasticsearch")
     answer = until(lambda: (a := httpx.get(document)).status_code == 200 and a.json(), "the shard is back")
     assert answer["_source"] == {"run": 7}
+    assert httpx.delete(f"{cluster.elasticsearch_url}/kill-test").status_code == 200
 
 
 def test_everything_finds_the_master_by_zookeeper(fresh_cluster: Fresh, tmp_path: Path) -> None:

@@ -304,7 +304,6 @@ def test_the_daemon_deletes_old_lines(cluster: Any, tmp_path: Path) -> None:
     farm.run("logs", "setup", "--keep", "30d")
     until(lambda: list(index.ask("GET", f"/{prefix}-*")) == names[1:], "the old one is gone")
     until(lambda: f"delete the index {names[0]}" in farm.log(), "the log says so")
-    index.remove()
     farm.clear()
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from daqsched_executor.contract import Stream
 from farm import Farm
+from forwarding import Index
 from waiting import alive, until
 
 #: An account that is not the executor's own, where the tests may choose one.
@@ -422,3 +423,4 @@ def test_logging(farm: Farm, cluster: Any, folder: Path) -> None:
         until(lambda: set(second.rows()) == {"printing@hlt02"}, "no forwarder is left")
     finally:
         second.clear()
+        Index(cluster.elasticsearch_url, "the-files").remove()

@@ -122,7 +122,6 @@ def farm(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far
         yield made
     finally:
         made.clear()
-        Lines(made.elasticsearch, INDEX).remove()
 
 
 @pytest.fixture(scope="module")
