@@ -16,7 +16,7 @@ from daqsched.engine.changes import GONE, MOST_WORDS, TELLING, Changed
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
-from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, DURATIONS, HOLDS, NAMES, ROLLOUT, encode
+from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, DURATIONS, HOLDS, NAMES, ROLLOUT, STARTED, encode
 from daqsched.engine.namesakes import PROBE
 from daqsched.engine.shown import Shown, reason_of, since_of, state_of
 from daqsched.engine.starts import HUNG_S, PER_CORE
@@ -262,7 +262,10 @@ class World:
         records = {key: encode(engine.record(key)) for key in [*engine.instances, *engine.left_out]}
         return (
             records,
-            {name: engine.document(name) for name in (ROLLOUT, BATCHES, BEFORE, ASIDE, DURATIONS, HOLDS, NAMES)},
+            {
+                name: engine.document(name)
+                for name in (ROLLOUT, BATCHES, BEFORE, ASIDE, DURATIONS, HOLDS, NAMES, STARTED)
+            },
             engine.revision,
         )
 

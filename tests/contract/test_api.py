@@ -445,6 +445,18 @@ def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.Monkey
     assert asked == ["look", "JobsApplied"], "that nothing is to be changed is the engine's word, too"
 
 
+def test_a_rollback_is_told_from_an_apply_of_the_same(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What had its first start by hand needs no other one."""
+    serve.client.apply(Spec(jobs=(job(start="manual"),)))
+    serve.client.apply(Spec(jobs=(job("other"),)))
+    asked: list[Any] = []
+    request = serve.daemon.request
+    monkeypatch.setattr(serve.daemon, "request", lambda event: asked.append(event) or request(event))
+    serve.client.rollback(1)
+    serve.client.apply(Spec(jobs=(job("other"),)))
+    assert [one.back for one in asked] == [True, False]
+
+
 def test_an_apply_that_would_change_nothing_is_not_answered_from_a_look_that_is_stale(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

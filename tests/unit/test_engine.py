@@ -24,7 +24,7 @@ from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.select import selection
 from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec, rules_digest
 from daqsched.task import Hold
-from daqsched_executor.contract import Exit, Findings, OperatorCommand, Probe, Report, Restart
+from daqsched_executor.contract import MANUAL, Exit, Findings, OperatorCommand, Probe, Report, Restart
 
 
 def row(world: World, name: str = "readout", host: str = "hlt01"):
@@ -533,10 +533,11 @@ class RandomFarm(RuleBasedStateMachine):
             # c by another name, and elsewhere than it was
             job("f", "h[2-3]", replaces=("c", "f")),
             job("f", "h1", replaces=("c", "f", "b")),
+            job("g", "h[1-2]", start=MANUAL),
         ]
 
     @rule(
-        chosen=st.sets(st.integers(0, 7)).filter(lambda found: not found >= {6, 7}),
+        chosen=st.sets(st.integers(0, 8)).filter(lambda found: not found >= {6, 7}),
         release=st.sampled_from(["", "r1", "r2"]),
         rack=st.sampled_from(["r1", "r1", "r2"]),
         strategy=st.sampled_from(STRATEGIES),
@@ -603,18 +604,48 @@ class RandomFarm(RuleBasedStateMachine):
             assert there == others, "an apply changed what it did not name, or what is another part's"
 
     def _holds(self) -> dict[Key, Hold]:
-        """What is stopped by hand, in the farm and outside."""
+        """What somebody has stopped, in the farm and outside."""
         there = {
-            key: one.record.hold for key, one in self.world.engine.instances.items() if one.record.hold is not None
+            key: one.record.hold
+            for key, one in self.world.engine.instances.items()
+            if one.record.hold is not None and one.record.hold.user
         }
         return {**self.world.engine.holds, **there}
+
+    def _first_starts(self) -> dict[Key, bool]:
+        """What begins with a first start by hand, and whether it still waits for it."""
+        there = self.world.engine.instances.items()
+        return {
+            key: one.record.hold is not None and not one.record.hold.user
+            for key, one in there
+            if one.job is not None and one.job.start == MANUAL and one.record.borrow is None
+        }
+
+    @rule(gone=st.booleans(), dies=st.booleans(), turns=st.integers(0, 1))
+    def there_and_back(self, gone: bool, dies: bool, turns: int) -> None:
+        """Whatever an apply did, a rollback to the revision before it has all that waits for a first start wait, and no more."""
+        world = self.world
+        if world.engine.revision is None or world.engine.mixed or world.engine.rolling.active is not None:
+            return
+        was, before = world.engine.revision.spec, self._first_starts()
+        moved = tuple(replace(one, hosts=("h3",)) for one in was.jobs if one.name == "g")
+        other = tuple(one for one in was.jobs if one.name != "g") + (() if gone else moved)
+        world.say(events.JobsApplied(Spec(jobs=other), "alice", "", AT_ONCE, (), "", True, agreed=ALL, everyones=True))
+        assert isinstance(world.verdict, Accepted), world.verdict
+        for _ in range(turns):
+            world.offers()
+        if dies:
+            self.dies()
+        world.say(events.JobsApplied(was, "alice", "", AT_ONCE, (), "", True, agreed=ALL, everyones=True, back=True))
+        assert isinstance(world.verdict, Accepted), world.verdict
+        assert self._first_starts() == before, "a rollback forgot, or made up, a first start by hand"
 
     @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]), agreed=AGREED)
     def steers(self, what: str, agreed: Optional[int]) -> None:
         """Somebody has a say in the rollout that may be under way."""
         self.world.say(events.RolloutSteered(what, "carol", agreed=agreed))  # type: ignore[arg-type]
 
-    @rule(names=st.sets(st.sampled_from("abcdef")), strategy=st.sampled_from(STRATEGIES), agreed=AGREED)
+    @rule(names=st.sets(st.sampled_from("abcdefg")), strategy=st.sampled_from(STRATEGIES), agreed=AGREED)
     def restarts(self, names: set[str], strategy: Optional[Strategy], agreed: Optional[int]) -> None:
         """The same programs anew, host by host."""
         keys = tuple(key for key in self.world.engine.instances if key[0] in names)
@@ -628,7 +659,7 @@ class RandomFarm(RuleBasedStateMachine):
             one = asked[0 if late else -1]
             self.world.say(events.GuardAnswered(one.rollout, one.batch, yes, "" if yes else "run 1234"))  # type: ignore[attr-defined]
 
-    @rule(name=st.sampled_from("abcdef"), host=st.sampled_from(["h1", "h2", "h3"]), end=st.booleans())
+    @rule(name=st.sampled_from("abcdefg"), host=st.sampled_from(["h1", "h2", "h3"]), end=st.booleans())
     def borrows(self, name: str, host: str, end: bool) -> None:
         """Somebody tries something by hand on a machine that is set aside."""
         begin = events.Borrowed(name, host, "fred", ("/bin/try",))
@@ -698,7 +729,7 @@ class RandomFarm(RuleBasedStateMachine):
             self.world.say(events.TaskReported(gone[which % len(gone)], "agent-x", "TASK_FAILED", uuid="u"))
 
     @rule(
-        names=st.sets(st.sampled_from([*"abcdef", FORWARDER]), min_size=1),
+        names=st.sets(st.sampled_from([*"abcdefg", FORWARDER]), min_size=1),
         host=st.sampled_from(["h1", "h2", "h3"]),
         what=st.sampled_from(["stop", "hold", "start"]),
         user=st.sampled_from(["bob", "judy"]),

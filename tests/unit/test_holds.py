@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from builders import World, job, rows, turn
+from daqsched.confirm import ALL
 from daqsched.engine import commands, events
 from daqsched.engine.farm import MOST_HOLDS
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
+from daqsched.rollout import Strategy
+from daqsched.spec import JobSpec
 from daqsched.task import Hold
 from daqsched_executor.contract import Report
 
@@ -195,3 +200,99 @@ def test_a_job_may_wait_for_its_first_start_by_hand() -> None:
     world.apply(job(hosts="hlt[01-02]", start="manual", release="r2"))
     turn(world)
     assert [task.partition(".")[0] for task in world.tasks] == ["readout@hlt01"]
+
+
+def manual(*hosts: str, **fields: Any) -> JobSpec:
+    return job(hosts=f"hlt[{','.join(hosts)}]", start="manual", **fields)
+
+
+def back_to(world: World, number: int) -> None:
+    """`daqsched rollback NUMBER`."""
+    spec = world.disk.revisions[number].spec
+    world.say(events.JobsApplied(spec, "alice", "", None, allow_empty=True, agreed=ALL, everyones=True, back=True))
+    assert isinstance(world.verdict, Accepted), world.verdict
+
+
+@pytest.mark.parametrize(
+    "away",
+    [
+        [manual("01", "02", release="r2")],
+        [],
+        [job("other", "hlt01")],
+        [manual("03")],
+        [job("readout", "hlt03")],
+        [job(hosts="hlt[01-02]", release="r2", start="manual", after=("other",)), job("other", "hlt03")],
+    ],
+)
+@pytest.mark.parametrize("turns", [0, 1, 3])
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_rollback_brings_back_what_had_its_first_start_as_it_was(away: list[JobSpec], turns: int, dies: bool) -> None:
+    """One of two was started by hand: it runs again; the other one waits, as it did. However the apply changed the job, and
+    whether what it ended has ended by then."""
+    world = World(["hlt01", "hlt02", "hlt03"])
+    world.register()
+    world.apply(manual("01", "02"))
+    world.say(events.Released((HERE,), "bob"))
+    turn(world)
+    world.apply(*away, agreed=ALL)
+    for _ in range(turns):
+        turn(world)
+    if dies:
+        world.die()
+    back_to(world, 1)
+    for _ in range(4):
+        turn(world)
+    assert [task.partition(".")[0] for task in world.tasks] == ["readout@hlt01"]
+    waits = held(world, "hlt02")
+    assert held(world) is None and waits is not None and not waits.user
+    assert not world.engine.started and "started" not in world.disk.documents
+
+
+def test_a_rollout_that_goes_back_does_so_too() -> None:
+    """By itself: the job was taken from one host to another."""
+    world = World(["hlt01", "hlt02", "hlt03"])
+    world.register()
+    world.apply(manual("01"), job("other", "hlt02"))
+    world.say(events.Released((HERE,), "bob"))
+    turn(world)
+    way = Strategy(batches=(1,), ready_s=5.0)
+    world.apply(manual("03"), job("other", "hlt02", release="r2"), strategy=way, agreed=ALL)
+    turn(world)
+    assert not [task for task in world.tasks if task.startswith("readout")]
+    world.say(events.RolloutSteered("rollback", "carol", agreed=ALL))
+    for _ in range(3):
+        turn(world)
+    assert "readout@hlt01" in [task.partition(".")[0] for task in world.tasks]
+
+
+@pytest.mark.parametrize("turns", [0, 3])
+def test_a_job_that_an_apply_brings_back_waits_anew(turns: int) -> None:
+    """Whether or not what runs has ended by then: what an apply comes to does not depend on how fast a program ends."""
+    world = World(["hlt01", "hlt02"])
+    world.register()
+    world.apply(manual("01", "02"))
+    world.say(events.Released((HERE,), "bob"))
+    turn(world)
+    world.apply(agreed=ALL)
+    for _ in range(turns):
+        turn(world)
+    world.apply(manual("01", "02"))
+    for _ in range(3):
+        turn(world)
+    found = held(world)
+    assert not world.tasks and found is not None and not found.user and not world.engine.started
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_job_that_need_not_be_started_by_hand_any_more_waits_for_nobody(gone: bool) -> None:
+    """Where it never was, also where it had left the farm meanwhile."""
+    world = World(["hlt01", "hlt02"])
+    world.register()
+    world.apply(manual("01", "02"))
+    turn(world)
+    if gone:
+        world.apply()
+    assert not world.engine.holds
+    world.apply(job(hosts="hlt[01-02]"))
+    turn(world)
+    assert len(world.tasks) == 2

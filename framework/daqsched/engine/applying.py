@@ -115,7 +115,7 @@ class _Change:
     def __init__(self, farm: Farm, event: events.JobsApplied, merged: Merged, now: float) -> None:
         self._farm, self._merged, self._now = farm, merged, now
         self._base = farm.revision.number if farm.revision is not None else 0
-        self.strategy = _way(event)
+        self.strategy, self._back = _way(event), event.back
         #: What has to wait for its batch.
         self.pending: list[Key] = []
         #: How many tasks end and do not come back, how many programs are started anew at once, how many instances are new.
@@ -128,6 +128,10 @@ class _Change:
         not_everywhere = mixed(farm, self._merged)
         farm.want(self._merged.spec)
         jobs = {job.name: job for job in farm.spec.jobs}
+        for key in (
+            () if self._back else [key for key in farm.started if key[0] in self._merged.jobs and key[0] in jobs]
+        ):
+            farm.keep_started(key, False)  # as new
         for name in [name for name in farm.order.wanted if name not in jobs]:
             self._without(list(farm.order.wanted[name].values()))
         for name in [name for name in not_everywhere if name not in jobs]:

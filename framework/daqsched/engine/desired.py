@@ -25,6 +25,7 @@ from daqsched.task import Hold, Record
 from daqsched_executor.contract import MANUAL
 
 _decode_parts = msgspec.msgpack.Decoder(dict[int, str]).decode
+_decode_started = msgspec.msgpack.Decoder(list[Key]).decode
 _decode_holds = msgspec.msgpack.Decoder(list[tuple[Key, Hold]]).decode
 
 
@@ -94,10 +95,17 @@ def _as_it_was_named(farm: Farm) -> None:
         farm.dirty[instance.key] = None
 
 
-def holds_restored(farm: Farm, saved: Optional[bytes]) -> None:
-    """What was stopped by hand and is not in the farm; what can't be read is forgotten, and told."""
+def holds_restored(farm: Farm, saved: Optional[bytes], started: Optional[bytes]) -> None:
+    """What was stopped, or had its first start, by hand and is not in the farm; what can't be read is forgotten, and told."""
     try:
-        farm.holds = dict(_decode_holds(saved)) if saved is not None else {}
+        farm.started = dict.fromkeys(_decode_started(started)) if started is not None else {}
+    except msgspec.MsgspecError as error:
+        farm.troubles.append(
+            f"which jobs had their first start can't be read ({brief(str(error))}): those that come back wait for one"
+        )
+    try:
+        found = _decode_holds(saved) if saved is not None else []
+        farm.holds = {key: hold for key, hold in found if hold.user}
     except msgspec.MsgspecError as error:
         farm.troubles.append(
             f"what was stopped by hand outside of the farm can't be read ({brief(str(error))}): forgotten"
@@ -141,8 +149,9 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
     farm.take_in((job.name, host))
     if instance is None:
         hold = before = farm.holds.pop((job.name, host), None) or farm.holds.get((job.name, ""))
-        if hold is None and job.start == MANUAL:
-            hold = Hold("", now)
+        if hold is None:
+            hold = _first(farm, job, host, now)
+        farm.keep_started((job.name, host), False)
         farm.add(Instance(job.name, host, job, run, Record(attributes=attributes, hold=hold)), now)
         instance = farm.instances[job.name, host]
         if attributes is not None or hold is not None:
@@ -156,6 +165,12 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
             instance.record.failures, instance.record.due = 0, 0.0
         if instance.record.borrow is not None:
             return  # what runs by hand is left alone, and gives way when it has ended
+        record = instance.record
+        if instance.job is None:  # it comes back before it has ended
+            record.hold = record.hold or _first(farm, job, host, now)
+            farm.keep_started(instance.key, False)
+        elif record.hold is not None and not record.hold.user and job.start != MANUAL:
+            record.hold = None
         instance.job, instance.part, instance.digest, instance.reason = job, job.part, run, ""
         instance.aside = farm.is_aside(job.name, host)
         instance.record.replaced = ()
@@ -176,6 +191,11 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
         _accompany(farm, host, attributes, now)
 
 
+def _first(farm: Farm, job: JobSpec, host: str, now: float) -> Optional[Hold]:
+    """What comes into the farm and waits for a first start by hand, unless it comes back and had it."""
+    return Hold("", now) if job.start == MANUAL and (job.name, host) not in farm.started else None
+
+
 def _may_fail_again(record: Record, job: JobSpec) -> bool:
     """Whether it was given up after fewer failures than the job allows now."""
     return bool(record.failures) and not 0 < job.restart.give_up <= record.failures
@@ -187,6 +207,8 @@ def unwant(farm: Farm, instance: Instance, now: float) -> None:
     if instance.record.task is not None:
         farm.end(instance, now)
     if instance.job is not None:
+        hold = instance.record.hold
+        farm.keep_started(instance.key, instance.job.start == MANUAL and (hold is None or bool(hold.user)))
         if instance.record.task is None:
             farm.dirty.update(dict.fromkeys(farm.order.pass_on(instance)))
         instance.record.replaced = instance.job.replaces

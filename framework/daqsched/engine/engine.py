@@ -41,6 +41,7 @@ from daqsched.engine.farm import (
     PARTS,
     ROLLOUT,
     SILENCE_S,
+    STARTED,
     Farm,
     patience,
 )
@@ -91,7 +92,7 @@ class Engine(Farm):
             self.troubles.append(f"which agents people chose can't be read ({error}): the first to offer has the name")
         desired.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
         rollout_steps.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
-        desired.holds_restored(self, document(HOLDS))
+        desired.holds_restored(self, document(HOLDS), document(STARTED))
         desired.parts_restored(self, document(PARTS))
         logbook_steps.restored(self, document(LOGBOOK))
         durations = document(DURATIONS)

@@ -118,6 +118,8 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     take: tuple[str, ...] = ()
     #: The spec is the farm, and not the file of a part.
     everyones: bool = False
+    #: It goes back to what was: what waits for a first start by hand, and had it before it left the farm, needs no other one.
+    back: bool = False
 
     @property
     def scope(self) -> Scope:

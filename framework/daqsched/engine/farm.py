@@ -50,7 +50,7 @@ SILENCE_S = 5.0
 KILL_AGAIN_S = 10.0
 #: The documents in the store, beside revisions and records.
 ROLLOUT, BATCHES, BEFORE, ASIDE = "rollout", "batches", "before", "aside"
-DURATIONS, HOLDS, PARTS = "paces", "holds", "parts"
+DURATIONS, HOLDS, PARTS, STARTED = "paces", "holds", "parts", "started"
 #: Which agent people said a host is, and what they wrote.
 NAMES, LOGBOOK = "names", "logbook"
 #: So many instances that are not in the farm are remembered as stopped by hand.
@@ -118,6 +118,8 @@ class Farm:
         self.aside: dict[str, Aside] = {}
         #: What was stopped by hand and is not in the farm now: it stays stopped when it comes back.
         self.holds: dict[Key, Hold] = {}
+        #: What waits for a first start by hand and had it before it left the farm: a rollback brings it back as it was.
+        self.started: dict[Key, None] = {}
         #: Of which part of the farm a revision was; one of none is not there.
         self.parts: dict[int, str] = {}
         #: The oldest first.
@@ -241,7 +243,7 @@ class Farm:
         """Forget it; it has no task and is not wanted any more."""
         self.set_behind(instance, 0)
         self.gone.setdefault(instance.key, instance.shown)
-        if instance.record.hold is not None:
+        if instance.record.hold is not None and instance.record.hold.user:
             self.holds[instance.key] = instance.record.hold
             while len(self.holds) > MOST_HOLDS:
                 del self.holds[next(iter(self.holds))]
@@ -348,6 +350,18 @@ class Farm:
         elif instance.key not in self.left_out and hosts.pop(instance.host, self) is None and not hosts:
             del self.mixed[instance.name]
 
+    def keep_started(self, key: Key, started: bool) -> None:
+        """Whether this one, which is not in the farm, had its first start by hand."""
+        if started == (key in self.started):
+            return
+        if started:
+            self.started[key] = None
+            while len(self.started) > MOST_HOLDS:
+                del self.started[next(iter(self.started))]
+        else:
+            del self.started[key]
+        self.out.append(commands.SaveDocument(STARTED))
+
     def take_in(self, key: Key) -> None:
         """It is left out no more."""
         if self.left_out.pop(key, self) is None:
@@ -402,6 +416,8 @@ class Farm:
             return encode(self.rolling.before) if self.rolling.before is not None and self.rolling.active else None
         if name == HOLDS:
             return encode([(key, hold) for key, hold in self.holds.items()]) if self.holds else None
+        if name == STARTED:
+            return encode(list(self.started)) if self.started else None
         if name == PARTS:
             return encode(self.parts) if self.parts else None
         if name == DURATIONS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from daqsched import logbook
 from daqsched.engine.farm import Farm
 from daqsched.engine.starts import is_start
+from daqsched_executor.contract import MANUAL
 
 
 def check(farm: Farm) -> None:
@@ -46,6 +47,14 @@ def check(farm: Farm) -> None:
             desired = farm.desired(*key)
             assert desired is not None, f"{instance} is wanted, and the revision has no such job"
             assert instance.digest == farm.run_of(desired)(instance.host), f"{instance} is not as the revision has it"
+        hold = instance.record.hold
+        nobodys = hold is not None and not hold.user and instance.job is not None and not instance.record.borrow
+        assert not nobodys or (instance.job is not None and instance.job.start == MANUAL), (
+            f"{instance} waits for nobody"
+        )
+        assert instance.job is None or key not in farm.started, (
+            f"{instance} is in the farm, and had its first start outside of it"
+        )
         assert key not in farm.left_out or instance.job is None, f"{instance} is left out and wanted"
     numbers = [one.number for one in farm.logbook]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True, (

@@ -212,7 +212,9 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
 def _back(rollout: Rollout, before: Before, user: str, why: str) -> events.JobsApplied:
     message = f"rollback of revision {rollout.revision} to {before.revision}: {why}"
     way = msgspec.structs.replace(rollout.strategy, guard="", pause_after=(), failures=0, on_failure="pause")
-    return events.JobsApplied(decode(before.spec), user, message, way, allow_empty=True, jobs=before.jobs, agreed=ALL)
+    return events.JobsApplied(
+        decode(before.spec), user, message, way, allow_empty=True, jobs=before.jobs, agreed=ALL, back=True
+    )
 
 
 def end(farm: Farm, state: State, why: str, now: float) -> None:

@@ -259,6 +259,7 @@ class Changes:
                 allow_empty=True,
                 agreed=body.stops,
                 everyones=body.everyones,
+                back=True,
             )
             planned = await self._plan(whose(request), spec, event.scope, body.strategy, at_once=True)
             return await self._apply(request, planned, event, body.no_look)
