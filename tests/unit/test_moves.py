@@ -12,8 +12,9 @@ from daqsched.errors import JobError
 from daqsched.jobfile.conflicts import check
 from daqsched.spec import JobSpec, Spec
 from daqsched.task import Record
-from daqsched.views.moves import moves
+from daqsched.views.moves import Now, moves
 from daqsched.views.plan import named
+from daqsched.views.snapshot import snapshot
 from daqsched.views.why import stories
 
 HOSTS = ("hlt01", "hlt02", "hlt03")
@@ -133,6 +134,58 @@ def test_the_way_back_waits_as_the_way_there(restart: bool) -> None:
     assert running(world) == ["readout@hlt01"]
 
 
+THERE_AND_BACK = {
+    "another name": ([job("readout")], [job("ro", replaces=("readout",))]),
+    "another host": ([job("readout")], [job("readout", "hlt02", replaces=("readout",))]),
+    "both": ([job("readout")], [job("ro", "hlt02", replaces=("readout",))]),
+    "each after the other": ([job("readout", replaces=("ro",))], [job("ro", replaces=("readout",))]),
+    "some of it": ([job("readout", "hlt[01-02]")], [job("readout", "hlt02"), job("ro", replaces=("readout",))]),
+    "one after it": (
+        [job("readout"), job("nsm", after=("readout",))],
+        [job("ro", replaces=("readout",)), job("nsm", after=("ro",))],
+    ),
+}
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("moment", ["ends", "has ended", "successor runs"])
+@pytest.mark.parametrize("which", THERE_AND_BACK)
+def test_the_way_back_before_the_successor_has_begun(which: str, moment: str, dies: bool) -> None:
+    """Never two copies, nothing waits for ever, and the plan and the reasons say what comes of it."""
+    old, new = THERE_AND_BACK[which]
+    world = farm(*old)
+    turn(world)
+    world.apply(*new)
+    if moment == "has ended":
+        ended(world, "readout")
+    elif moment == "successor runs":
+        turn(world)
+    if dies:
+        world.die()
+    known = snapshot(world.engine)
+    said = moves(known.applied, Spec(jobs=tuple(old)), known.hosts_of, known.behind, known.seen)
+    if moment == "ends":
+        assert said == ("readout on hlt01 was told to end and has not ended: it starts anew when it has",)
+    elif moment == "has ended":
+        assert said == ()
+    else:
+        where = next(task.rpartition(".")[0] for task in world.tasks if task.startswith(("ro@", "readout@")))
+        where = "ro@hlt01" if which == "some of it" else where
+        assert said == (f"readout on hlt01 starts when {where.replace('@', ' on ')} has ended",)
+    world.apply(*old)
+    assert all(state != "WAITING" or reason for state, reason in ((row.state, row.reason) for row in world.rows()))
+    if moment == "ends":
+        assert reason(world, "readout") == "is started anew"
+    wanted = sorted(f"{one.name}@{host}" for one in old for host in named(one))
+    for _ in range(5):
+        there = running(world)
+        assert len([one for one in there if one in ("readout@hlt01", "ro@hlt01", "ro@hlt02", "readout@hlt02")]) <= len(
+            [one for one in wanted if "readout" in one]
+        ), there
+        turn(world)
+    assert running(world) == wanted and {row.state for row in world.rows()} == {"RUNNING"}
+
+
 def test_what_comes_back_before_it_has_ended_is_waited_for_no_more() -> None:
     """Nor what another instance of the same job takes the place of."""
     world = farm(job("readout", "hlt[01-02]"))
@@ -187,6 +240,19 @@ def test_what_comes_back_before_it_has_ended_is_waited_for_no_more() -> None:
                 'replaces="readout" in it lets it start when that has ended'
             ],
         ),
+        # the way back of each
+        (
+            (job("ro", "hlt01", replaces=("readout",)),),
+            (job("readout", "hlt01"),),
+            {},
+            ["readout on hlt01 starts when ro on hlt01 has ended"],
+        ),
+        (
+            (job("rc", "hlt02", replaces=("rc",)),),
+            (job("rc", "hlt01"),),
+            {},
+            ["rc on hlt01 starts when rc on hlt02 has ended"],
+        ),
         ((job("a", "hlt[01-02]"),), (job("a", "hlt[01-03]"), job("b")), {}, []),
         ((), (job("a", replaces=("gone",)),), {}, []),
     ],
@@ -194,7 +260,7 @@ def test_what_comes_back_before_it_has_ended_is_waited_for_no_more() -> None:
 def test_a_plan_says_what_waits_for_what_and_what_may_run_twice(
     old: tuple[JobSpec, ...], new: tuple[JobSpec, ...], lost: dict[str, set[str]], says: list[str]
 ) -> None:
-    assert list(moves(Spec(jobs=old), Spec(jobs=new), named, {}, lost)) == says
+    assert list(moves(Spec(jobs=old), Spec(jobs=new), named, {}, Now(lost))) == says
 
 
 @pytest.mark.parametrize(

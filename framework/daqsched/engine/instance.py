@@ -80,6 +80,11 @@ class Instance:
         return self.job.release if self.job is not None else ""
 
     @property
+    def replaces(self) -> bool:
+        """Whether it takes the place of others."""
+        return self.job is not None and bool(self.job.replaces)
+
+    @property
     def startable(self) -> bool:
         """Whether it should run and does not, and neither a person nor its own end forbids that."""
         record = self.record

@@ -119,6 +119,17 @@ class StartOrder:
         if name:
             self._blocked.setdefault(name, ByHost()).put(instance.host, instance.key, instance)
 
+    def leaving(self) -> Iterator[Key]:
+        """What is not wanted any more, was told to end, and has not ended."""
+        for there in self._going.values():
+            yield from (one.key for one in there.values() if one.task.killed)
+
+    def unstarted(self) -> Iterator[Key]:
+        """What takes the place of another one, and has no task."""
+        for there in self.wanted.values():
+            if next(iter(there.values())).replaces:
+                yield from (one.key for one in there.values() if one.record.task is None)
+
     def freed(self, cause: Instance) -> Iterator[Instance]:
         """Those that may not have to wait for this one any more, after `file` said that it has changed."""
         group = self._blocked.get(cause.name)

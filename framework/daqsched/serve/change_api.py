@@ -135,7 +135,7 @@ class Changes:
                 found, parts=farm_parts.others(known.applied, spec, change.spec) if not scope.everyones else ""
             )
             found = msgspec.structs.replace(
-                found, moves=moves(known.applied, change.spec, known.hosts_of, known.behind, known.lost)
+                found, moves=moves(known.applied, change.spec, known.hosts_of, known.behind, known.seen)
             )
             both = (*known.spec.jobs, *complete.jobs)
             shared = shared_names(found, both, known.hosts_of, known.namesakes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from daqsched.hosts import fold
 from daqsched.merge import Behind, Desired, Hosts
@@ -20,14 +20,31 @@ class _Step(NamedTuple):
     goes: Sequence[str]
 
 
-def moves(old: Spec, new: Spec, hosts: Hosts, behind: Behind, lost: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    """A sentence for each; ``lost``: job -> hosts that do not answer while a task of it is there."""
+#: job -> hosts.
+Where = Mapping[str, Collection[str]]
+
+
+class Now(NamedTuple):
+    """What is so beside what is wanted, each job with its hosts."""
+
+    #: They do not answer while a task of it is there.
+    lost: Where = {}
+    #: It is not wanted there any more, was told to end, and has not ended.
+    leaving: Where = {}
+    #: It takes the place of others, and has no task there.
+    unstarted: Where = {}
+
+
+def moves(old: Spec, new: Spec, hosts: Hosts, behind: Behind, seen: Now) -> tuple[str, ...]:
+    """A sentence for each."""
     now, then = Desired(old), Desired(new)
     steps: dict[str, _Step] = {}
     for name in dict.fromkeys([*now.jobs, *then.jobs]):
         if name != FORWARDER and not now.agrees(name, then):
-            steps[name] = _step(now.jobs.get(name), then.jobs.get(name), hosts, behind.get(name, {}))
-    return tuple(_sentences(now, then, steps, lost))[:MOST]
+            step = _step(now.jobs.get(name), then.jobs.get(name), hosts, behind.get(name, {}))
+            unstarted = seen.unstarted.get(name, ())
+            steps[name] = step._replace(goes=[host for host in step.goes if host not in unstarted])
+    return tuple(_sentences(now, then, steps, seen))[:MOST]
 
 
 def _step(was: JobSpec | None, is_to_be: JobSpec | None, hosts: Hosts, behind: Mapping[str, JobSpec | None]) -> _Step:
@@ -37,22 +54,31 @@ def _step(was: JobSpec | None, is_to_be: JobSpec | None, hosts: Hosts, behind: M
     return _Step([host for host in will if host not in had], [host for host in had if host not in will])
 
 
-def _sentences(
-    now: Desired, then: Desired, steps: Mapping[str, _Step], lost: Mapping[str, Collection[str]]
-) -> Iterator[str]:
+def _sentences(now: Desired, then: Desired, steps: Mapping[str, _Step], seen: Now) -> Iterator[str]:
     gone = [name for name, step in steps.items() if step.goes and name not in then.jobs]
     for name, step in steps.items():
-        job = then.jobs.get(name)
+        job, lost = then.jobs.get(name), seen.lost
         if job is None or not step.comes:
             continue
-        for other in [one for one in job.replaces if one in steps and steps[one].goes]:
+        back = sorted(set(step.comes).intersection(seen.leaving.get(name, ())))
+        if back:
+            yield f"{name} on {fold(back)} was told to end and has not ended: it starts anew when it has"
+        before = [one for one, other in steps.items() if other.goes and _comes_after(job, one, now.jobs.get(one))]
+        for other in before:
             yield from _waits(name, step, other, steps[other].goes, lost.get(other, ()))
-        if step.goes and name not in job.replaces:
+        if step.goes and name not in before:
             yield _beside(name, step, name, step.goes, lost.get(name, ()))
         if name not in now.jobs:
-            for other in (one for one in gone if one not in job.replaces and now.jobs[one].argv == job.argv):
+            for other in (one for one in gone if one not in before and now.jobs[one].argv == job.argv):
                 beside = _beside(name, step, other, steps[other].goes, lost.get(other, ()))
                 yield f"{name} looks like {other} by another name; {beside}"
+
+
+def _comes_after(job: JobSpec, name: str, was: Optional[JobSpec]) -> bool:
+    """Whether the job waits for the end of what goes by this name: it replaces that, or is what that had replaced; as
+    `StartOrder.predecessor`."""
+    replaced = was.replaces if was is not None else ()
+    return name in job.replaces or not {job.name, *job.replaces}.isdisjoint(replaced)
 
 
 def _waits(name: str, step: _Step, other: str, goes: Sequence[str], lost: Collection[str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from daqsched.hosts import expand
 from daqsched.merge import Behind
 from daqsched.rollout import Rollout
 from daqsched.spec import EMPTY, JobSpec, Spec, digest
+from daqsched.views.moves import Now, Where
 
 
 class Had(NamedTuple):
@@ -52,10 +53,15 @@ class Snapshot:
     kept: Mapping[str, Mapping[str, Attributes]]
     durations: MeasuredDurations
     fixed_ports: frozenset[int]
-    #: job -> the hosts where nobody can confirm a task of it.
-    lost: Mapping[str, frozenset[str]]
+    #: What is so of jobs that come and go.
+    seen: Now
     #: host -> what people are told where several agents call themselves so.
     namesakes: Mapping[str, str]
+
+    @property
+    def lost(self) -> Where:
+        """job -> the hosts where nobody can confirm a task of it."""
+        return self.seen.lost
 
     def hosts_of(self, job: JobSpec) -> tuple[str, ...]:
         """As `Farm.hosts_of`."""
@@ -89,16 +95,19 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         },
         MeasuredDurations({name: structs.replace(duration) for name, duration in farm.durations.known.items()}),
         farm.fixed_ports,
-        _lost(farm),
+        Now(_lost(farm), _named(farm.order.leaving()), _named(farm.order.unstarted())),
         {host: namesakes(farm, host, Tense(0.0, kept=True)) for host in farm.namesakes.others},
     )
 
 
 def _lost(farm: Farm) -> dict[str, frozenset[str]]:
+    return _named((name, host) for host, there in farm.lost.items() for name, _ in there)
+
+
+def _named(keys: Iterable[Key]) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
-    for host, there in farm.lost.items():
-        for name, _ in there:
-            found.setdefault(name, set()).add(host)
+    for name, host in keys:
+        found.setdefault(name, set()).add(host)
     return {name: frozenset(hosts) for name, hosts in found.items()}
 
 
