@@ -13,6 +13,7 @@ from daqsched.rollout import Strategy
 from daqsched.spec import JobSpec, Spec, run_digest
 from daqsched.task import Record, Task
 from daqsched.views.look import MOST, Looked, looked, questions
+from daqsched.views.moves import Now
 from daqsched.views.plan import plan
 from daqsched.views.snapshot import snapshot
 from daqsched_executor.contract import Container, Probe
@@ -36,7 +37,7 @@ def asks(before: Farm, *jobs: JobSpec, way: Strategy | None = None, away: tuple[
     known = snapshot(before, jobs)
     change = change_of(Spec(jobs=before.spec.jobs), spec, Scope(), known.hosts_of, known.behind)
     found = plan(known.spec, spec, known.hosts_of, known.behind, change.jobs)
-    asked = questions(replace(known, lost={"readout": frozenset(away)}), spec, found, way)
+    asked = questions(replace(known, seen=Now({"readout": frozenset(away)})), spec, found, way)
     return {host: [one.probe.program for one in questions_] for host, questions_ in asked.items()}
 
 
