@@ -7,7 +7,7 @@ that without a name. Pure; `merge` is where it is decided what becomes of all el
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Callable
 
 from msgspec import structs
@@ -156,15 +156,18 @@ def theirs(
     return frozenset(others)
 
 
-def lines(old: Spec, new: Spec, part: str, some: bool, take: Sequence[str]) -> Lines:
+def lines(old: Spec, new: Spec, part: str, some: bool, take: Sequence[str], theirs: Collection[str]) -> Lines:
     """Where lines go after an apply of ``new`` (`labelled`), a file of this part, of which ``some`` or all is meant: one answer for
-    all of the farm, which is that of the part whose file gave it."""
+    all of the farm, which is that of the part whose file gave it. ``theirs``: the jobs that stay other parts'."""
     now = old.logging, old.logging_part
     if new.logging == LoggingSpec():  # the file says nothing
         return now if some or old.logging_part != part else (LoggingSpec(), "")
     if new.logging == old.logging:
         return now
-    if old.logging == LoggingSpec() or old.logging_part == part or (bool(take) and selection(take)(FORWARDER, "")):
+    unsaid = old.logging_part not in {
+        job.part for job in old.jobs if job.name in theirs
+    }  # or the last job of who did goes
+    if old.logging == LoggingSpec() or unsaid or (bool(take) and selection(take)(FORWARDER, "")):
         return new.logging, part
     raise UserError(
         f"where lines go (logging) is said by the file of {words(old.logging_part)}, and one farm has one answer: take it out of "
@@ -181,6 +184,30 @@ def ways(old: Spec, new: Spec, some: bool, there: Sequence[str]) -> dict[str, An
     main = _own(new) if not part and not (some and old.jobs) else _own(old)
     known = {name: own for name, own in found.items() if name in there and own != PartSpec()}
     return {"rollout": main.rollout, "confirm": main.confirm, "parts": known}
+
+
+def living(spec: Spec) -> Spec:
+    """The farm without what files said of parts that have no job (any more): nobody's word is in force without a job of his."""
+    there = {job.part for job in spec.jobs}
+    main = _own(spec) if "" in there else PartSpec()
+    spoken = spec.logging_part in there
+    return structs.replace(
+        spec,
+        rollout=main.rollout,
+        confirm=main.confirm,
+        parts={part: own for part, own in spec.parts.items() if part in there},
+        logging=spec.logging if spoken else LoggingSpec(),
+        logging_part=spec.logging_part if spoken else "",
+    )
+
+
+def brought_back(now: Spec, before: Spec, jobs: Collection[str]) -> dict[str, Any]:
+    """What files say beside their jobs where these jobs go back to what they were ``before``, as fields of a spec."""
+    of = {job.part for job in (*now.jobs, *before.jobs) if job.name in jobs}
+    main = before if "" in of else now
+    parts = {name: own for name, own in now.parts.items() if name not in of}
+    parts.update((name, own) for name, own in before.parts.items() if name in of)
+    return {"rollout": main.rollout, "confirm": main.confirm, "parts": parts}
 
 
 def limits(spec: Spec, of: Iterable[str]) -> list[EndLimit]:

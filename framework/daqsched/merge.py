@@ -97,10 +97,16 @@ def change_of(
 
     Raises `UserError` where the file names what is another part's, or a part can't be changed alone.
     """
-    chosen = within(scope.chosen())
+    found = _change_of(old, new, scope, hosts, behind, within(scope.chosen()))
+    return found._replace(spec=farm_parts.living(found.spec))
+
+
+def _change_of(old: Spec, new: Spec, scope: Scope, hosts: Hosts, behind: Behind, chosen: Chosen) -> Merged:
     if scope.jobs is not None:
         said = new if FORWARDER in scope.jobs else old
-        return merged(old, new, chosen, hosts, behind, (said.logging, said.logging_part))
+        found = merged(old, new, chosen, hosts, behind, (said.logging, said.logging_part))
+        ways = farm_parts.brought_back(old, new, scope.jobs)
+        return found._replace(spec=structs.replace(found.spec, **ways))
     if scope.everyones:
         return Merged(new, frozenset([*(job.name for job in (*old.jobs, *new.jobs)), *behind]), True, None)
     some = bool(scope.words)
@@ -116,7 +122,7 @@ def change_of(
     before = frozenset(job.name for job in old.jobs if job.part == new.part)
     if not theirs and not some:
         return Merged(own, mine.union(behind), True, None if len(before) == len(old.jobs) else before)
-    lines = farm_parts.lines(old, own, new.part, some, scope.take)
+    lines = farm_parts.lines(old, own, new.part, some, scope.take, theirs)
     found = merged(old, own, lambda job, host: job in mine and chosen(job, host), hosts, behind, lines)
     spec = structs.replace(found.spec, **farm_parts.ways(old, new, some, farm_parts.named(found.spec)))
     return Merged(spec, found.jobs) if some else Merged(spec, mine, own=before)

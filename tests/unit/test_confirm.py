@@ -133,6 +133,7 @@ ENDS_NOTHING: list[tuple[Callable[[World], None], events.Event]] = [
     (as_it_is, events.Released(READOUT, "bob")),
     (as_it_is, command("act")),
     (as_it_is, command("retry")),
+    (as_it_is, events.NoteWritten("bob", "beam is back")),
     (as_it_is, events.PreflightAsked("p", "bob", {"hlt01": (Question(("a",), "", Probe("a", "/bin/a")),)}, 60.0)),
     (rolled, events.RolloutSteered("abort", "bob")),
     (gone_through, events.RolloutSteered("pause", "bob")),
@@ -204,6 +205,7 @@ HARMLESS = {
     protocol.ConsoleRead,
     protocol.ConsoleKeys,
     protocol.ConsoleLeave,
+    protocol.NoteRequest,
 }
 
 

@@ -15,7 +15,7 @@ from daqsched.confirm import EndLimit, NotConfirmed
 from daqsched.engine import events
 from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError, JobError, Refused, UserError
-from daqsched.farm_parts import labelled, of_part
+from daqsched.farm_parts import labelled, living, of_part
 from daqsched.jobfile.conflicts import check
 from daqsched.merge import Scope, change_of
 from daqsched.protocol import RollbackRequest
@@ -46,9 +46,14 @@ def jobs_of(spec: Spec) -> dict[str, tuple[str, str]]:
 
 
 FILES = st.builds(
-    lambda part, found: file(part, *(job(name, "h1", release=release) for name, release in found.items())),
+    lambda part, found, words: file(
+        part, *(job(name, "h1", release=release) for name, release in found.items()), **words
+    ),
     st.sampled_from(PARTS),
     st.dictionaries(st.sampled_from("abcd"), st.sampled_from(("r1", "r2"))),
+    st.sampled_from(
+        [{}, {}, {"confirm": EndLimit(programs=1)}, {"rollout": PAUSED}, {"logging": LoggingSpec(index="x")}]
+    ),
 )
 TAKE = st.sampled_from([(), (), (), ("*",), ("a",), ("a", "b")])
 WORDS = st.sampled_from([(), (), (), ("a",), ("b@h1", "c")])
@@ -73,7 +78,7 @@ def test_no_apply_changes_what_it_does_not_name(applies: list[tuple[Spec, tuple[
                 assert name not in now
         for name in meant:
             assert now[name] == (new.part, files[name][1])
-        assert then.part == "" and len(now) == len(then.jobs)
+        assert then.part == "" and len(now) == len(then.jobs) and living(then) == then
         farm = then
 
 
@@ -169,6 +174,57 @@ def test_each_part_goes_over_the_farm_in_its_own_way() -> None:
     farm = after(farm, file("", job("a")))
     assert (of_part(farm, "").rollout, of_part(farm, "hlt").rollout) == (None, ONE_BY_ONE)
     assert after(farm, file("hlt")) == Spec(jobs=(job("a"),))
+
+
+WORDS_OF_A_FILE = {"confirm": EndLimit(programs=1), "rollout": ONE_BY_ONE, "logging": LoggingSpec(index="hlt")}
+
+
+@pytest.mark.parametrize("part", ["", "hlt"])
+@pytest.mark.parametrize("goes", ["by itself", "only", "taken", "back", "alone"])
+def test_nothing_of_a_part_stays_that_has_no_job_any_more(part: str, goes: str) -> None:
+    """However its last job goes: by an apply of its own, of some of it, by one that takes it, by a rollback of the first; also
+    where it is the only part. Another part's file may say then where lines go."""
+    farm = after(Spec(), file("trk", job("t"))) if goes != "alone" else Spec()
+    mine = after(farm, file(part, job("a"), job("b"), **WORDS_OF_A_FILE))
+    assert mine.logging_part == part and of_part(mine, part).confirm is not None
+    if goes in ("by itself", "alone"):
+        then = after(mine, file(part, **WORDS_OF_A_FILE))
+    elif goes == "only":
+        then = after(mine, file(part, **WORDS_OF_A_FILE), "a", "b")
+    elif goes == "taken":
+        then = after(mine, file("trk", job("t"), job("a"), job("b")), take=("*",))
+    else:
+        then = change_of(mine, farm, Scope(jobs=frozenset("ab")), named, {}).spec
+    assert (then.rollout, then.confirm, then.parts) == (None, None, {}) and not farm_parts.limits(then, [part])
+    assert (then.logging, then.logging_part) == (LoggingSpec(), "")
+    other = LoggingSpec(index="other")
+    assert after(then, file("new", job("n"), logging=other)).logging == other
+
+
+def test_a_part_whose_last_jobs_are_taken_says_no_more_where_lines_go() -> None:
+    """Whoever takes them may say it with the same apply."""
+    farm = after(Spec(), file("hlt", job("a"), logging=LoggingSpec(index="hlt")))
+    new = file("trk", job("a"), logging=LoggingSpec(index="trk"))
+    then = after(farm, new, take=("a",))
+    assert (then.logging.index, then.logging_part) == ("trk", "trk")
+
+
+@pytest.mark.parametrize("part", ["", "hlt"])
+def test_a_rollout_that_goes_back_brings_back_what_the_file_said_beside_its_jobs(part: str) -> None:
+    """How much may end, and how the next apply goes; what another part's file says meanwhile stays."""
+    world = World(["hlt01", "hlt02", "hlt03"])
+    world.register()
+    few, many = EndLimit(programs=1), EndLimit(programs=1000, share="100%")
+    world.say(events.JobsApplied(file(part, job("a", "hlt[01-03]"), rollout=PAUSED, confirm=few), "team"))
+    turn(world)
+    new = file(part, job("a", "hlt[01-03]", release="r2"), job("b"), rollout=ONE_BY_ONE, confirm=many)
+    world.say(events.JobsApplied(new, "team", strategy=PAUSED))
+    world.say(events.JobsApplied(file("trk", job("t"), confirm=many), "other"))
+    world.say(events.RolloutSteered("rollback", "team"))
+    assert world.engine.revision is not None
+    spec = world.engine.revision.spec
+    assert (of_part(spec, part).confirm, of_part(spec, part).rollout) == (few, PAUSED)
+    assert of_part(spec, "trk").confirm == many and {one.name for one in spec.jobs} == {"a", "t"}
 
 
 @pytest.mark.parametrize("name", ["", "a b", "-", "hlt/1", "x" * 101, ["hlt01"]])

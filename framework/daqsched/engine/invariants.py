@@ -5,6 +5,7 @@ from __future__ import annotations
 from daqsched import logbook
 from daqsched.engine.farm import Farm
 from daqsched.engine.starts import is_start
+from daqsched.farm_parts import living
 from daqsched_executor.contract import MANUAL
 
 
@@ -56,6 +57,8 @@ def check(farm: Farm) -> None:
             f"{instance} is in the farm, and had its first start outside of it"
         )
         assert key not in farm.left_out or instance.job is None, f"{instance} is left out and wanted"
+    spec = farm.revision.spec if farm.revision is not None else None
+    assert spec is None or not farm.last or living(spec) == spec, "a file's word is in force, and no job of its part is"
     numbers = [one.number for one in farm.logbook]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True, (
         "the logbook lacks a note"
