@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from daqsched import Job, Resources, fill, spec
 from daqsched.errors import JobError, JobFileError, JobFileWarning
 from daqsched.jobfile.load import load
+from daqsched.jobfile.source import KINDS
 
 GOOD = """\
 from daqsched import Job, Logging, Resources, Restart, hosts
@@ -254,6 +257,143 @@ def test_unknown_fields_are_found_behind_functions_and_other_names(tmp_path: Pat
         "unknown field 'indx': did you mean 'index'?",
         "logging.keep: must be 0 or more MiB, not -1",
     ]
+
+
+#: What a newer version of daqsched has, and this one not: a right file has a way without it.
+GUARDED = {
+    "asked for": """
+extra = {"newer": 1} if hasattr(Job, "newer") else {}
+made = Job("a", "/x", hosts="h1", **extra)
+""",
+    "in one branch": """
+if hasattr(Job, "newer"):
+    made = Job("a", "/x", hosts="h1", newer=1)
+else:
+    made = Job("a", "/x", hosts="h1")
+""",
+    "in a word": """
+made = Job("a", "/x", hosts="h1", newer=1) if "newer" in Job.__annotations__ else Job("a", "/x", hosts="h1")
+""",
+    "by version": """
+def new():
+    return {"restart": Restart(cap_s=3, newer=1)} if daqsched.__version__ > "9999" else {}
+made = Job("a", "/x", hosts="h1", **new())
+""",
+    "tried": """
+try:
+    made = Job("a", "/x", hosts="h1", xyz=1)
+except TypeError:
+    made = Job("a", "/x", hosts="h1")
+""",
+    "tried, nearly known": """
+try:
+    made = Job("a", "/x", hosts="h1", owners="h2")
+except Exception:
+    made = Job("a", "/x", hosts="h1")
+""",
+    "tried before": """
+try:
+    Job("probe", "/x", hosts="h1", newer=1)
+except (TypeError, ValueError):
+    more = {}
+else:
+    more = {"newer": 1}
+made = Job("a", "/x", hosts="h1", **more)
+""",
+    "tried before, and known": """
+try:
+    Job("probe", "/x", hosts="h1", console=True)
+    more = {"console": True}
+except TypeError:
+    more = {}
+made = Job("a", "/x", hosts="h1", **more)
+""",
+    "in a function": """
+def new():
+    return Job("a", "/x", hosts="h1", newer=1)
+try:
+    made = new()
+except:
+    made = Job("a", "/x", hosts="h1")
+""",
+    "passed on": """
+def daq(name, **more):
+    return Job(name, "/x", hosts="h1", **more)
+try:
+    made = daq("a", newer=1)
+except TypeError:
+    made = daq("a")
+""",
+    "a function that tries": """
+def daq(name, **more):
+    try:
+        return Job(name, "/x", hosts="h1", **more)
+    except TypeError:
+        return Job(name, "/x", hosts="h1")
+made = daq("a", newer=1)
+""",
+    "a function that nobody calls": """
+def new():
+    return Job("a", "/x", hosts="h1", newer=1)
+made = Job("a", "/x", hosts="h1")
+""",
+    "suppressed": """
+import contextlib
+made = Job("a", "/x", hosts="h1")
+with contextlib.suppress(TypeError):
+    made = Job("a", "/x", hosts="h1", newer=1)
+""",
+    "another value": """
+try:
+    made = Job("a", "/x", hosts="h1", start="newer")
+except Exception:
+    made = Job("a", "/x", hosts="h1")
+""",
+    "another word": """
+try:
+    from daqsched import Newer
+except ImportError:
+    Newer = None
+made = Job("a", "/x", hosts="h1")
+if Newer is not None:
+    newer = Newer(jobs=1)
+""",
+}
+
+
+@pytest.mark.parametrize("which", GUARDED)
+def test_a_file_that_older_and_newer_versions_read_is_right_for_both(tmp_path: Path, which: str) -> None:
+    """However it sees to what this one does not have."""
+    path = tmp_path / "jobs.py"
+    path.write_text(f"import daqsched\nfrom daqsched import Job, Restart\n{GUARDED[which]}jobs = [made]\n")
+    (found,) = load(path).jobs
+    assert found.name == "a" and found.hosts == ("h1",)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('if hasattr(Job, "console"):\n    made = Job("a", "/x", hosts="h1", newer=1)', "unknown field 'newer'"),
+        (
+            'try:\n    made = Job("a", "/x", hosts="h1", newer=1)\nexcept ImportError:\n    pass',
+            "unknown field 'newer'",
+        ),
+        ('try:\n    made = Job("a", "/x", hosts="h1", newer=1)\nexcept TypeError:\n    raise', "unknown field 'newer'"),
+        ('try:\n    made = Job("a", "/x", hosts="h1", start="newer")\nexcept TypeError:\n    pass', "start"),
+    ],
+)
+def test_what_a_file_does_not_see_to_is_a_mistake(tmp_path: Path, text: str, says: str) -> None:
+    """A branch that is taken, a handler that is for something else, or that raises again."""
+    ((line, sentence),) = told(tmp_path, f"from daqsched import Job\n{text}\njobs = [made]\n")
+    assert line == 3 and says in sentence
+
+
+def test_every_field_can_be_asked_for() -> None:
+    """``hasattr(Job, "labels")``, also where its default is made anew for each; what must be given is in all versions."""
+    for kind in (one for one in KINDS.values() if dataclasses.is_dataclass(one)):
+        for one in inspect.signature(kind).parameters.values():
+            assert one.default is one.empty or hasattr(kind, one.name), f"{kind.__name__}.{one.name}"
+    assert Job("a", "/x", hosts="h1").labels is not Job("b", "/x", hosts="h1").labels
 
 
 #: A site's own words, called as ours: what they take is theirs.

@@ -7,6 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
 from types import FrameType
 from typing import Any, Optional, TypeVar
 
@@ -32,6 +33,14 @@ WORDS = {
 }
 
 Struct = TypeVar("Struct")
+
+
+def asked_for(kind: type[Struct]) -> type[Struct]:
+    """The same dataclass; ``hasattr(Job, "labels")`` is true of fields whose default is made anew for each, too."""
+    for one in fields(kind):  # type: ignore[arg-type]
+        if one.default_factory is not MISSING:
+            setattr(kind, one.name, one.default_factory())
+    return kind
 
 
 def convert(kind: type[Struct], values: Mapping[str, Any], inside: str = "") -> Struct:

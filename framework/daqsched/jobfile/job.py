@@ -14,15 +14,14 @@ elsewhere it raises `JobError`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any, Literal, Optional, Union
 
 from daqsched.errors import JobError
 from daqsched.jobfile.checks import CHECK_WORDS, Check
-from daqsched.jobfile.convert import MODULE, convert, kind_of, texts_of, words_of
+from daqsched.jobfile.convert import asked_for, convert, kind_of, texts_of, words_of
+from daqsched.jobfile.guards import GUARDS, frames
 from daqsched.jobfile.parts import Container, Resources, Restart, Stop
 from daqsched.jobfile.rules import check_job
 from daqsched.spec import JobSpec
@@ -40,6 +39,7 @@ class Mistake:
     error: JobError
 
 
+@asked_for
 @dataclass(frozen=True)
 class Job:
     """One program on one or many hosts, once on each, kept running there.
@@ -121,14 +121,15 @@ class Job:
     spec: JobSpec = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        frames = tuple(_frames())
-        object.__setattr__(self, "lines", tuple(frame.f_lineno for frame in frames))
+        file = frames()
+        object.__setattr__(self, "lines", tuple(frame.f_lineno for frame in file))
         try:
             object.__setattr__(self, "spec", self._spec())
         except JobError as error:
-            if not frames or MISTAKES not in frames[0].f_globals:
+            known = file[0].f_globals if file else {}
+            if MISTAKES not in known or known[GUARDS].catch(self.lines, type(error)):
                 raise
-            frames[0].f_globals[MISTAKES].append(Mistake(self.name, self.lines, error))
+            known[MISTAKES].append(Mistake(self.name, self.lines, error))
 
     def _spec(self) -> JobSpec:
         if self.command and self.argv:
@@ -192,14 +193,3 @@ def _checks_of(written: Any) -> Iterator[Check]:
             kinds = ", ".join(word.__name__ for word in CHECK_WORDS.values())
             raise JobError(f"must be one of {kinds}, or a list of them, not {kind_of(check)}", "check")
         yield check
-
-
-def _frames() -> Iterator[FrameType]:
-    """The frames of the job file that is being evaluated, the outermost first; none outside of one."""
-    found = []
-    frame: Optional[FrameType] = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__name__") == MODULE:
-            found.append(frame)
-        frame = frame.f_back
-    return reversed(found)

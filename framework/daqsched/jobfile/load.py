@@ -19,11 +19,12 @@ from daqsched import farm_parts
 from daqsched.errors import JobError, JobFileError
 from daqsched.jobfile.conflicts import conflicts
 from daqsched.jobfile.convert import MODULE
+from daqsched.jobfile.guards import GUARDS, Guards
 from daqsched.jobfile.job import MISTAKES, Job, Mistake
 from daqsched.jobfile.parts import Confirm, Logging, Rollout
 from daqsched.jobfile.rules import logging_mistakes
 from daqsched.jobfile.source import Source, parameters, unknown_field
-from daqsched.jobfile.unknown_fields import without_unknown
+from daqsched.jobfile.unknown_fields import REACHED, Unknown
 from daqsched.jobfile.unused import unused
 from daqsched.jobfile.variables import Bindings, binding
 from daqsched.limits import JOBS, shown
@@ -45,21 +46,25 @@ def load(path: str | Path, given: Optional[Mapping[str, str]] = None) -> Spec:
     source = Source(_parse(path))
     module = ModuleType(MODULE)
     mistakes: list[Mistake] = []
-    module.__dict__.update({"__file__": str(path), MISTAKES: mistakes})
-    unknown = list(without_unknown(source))
-    found = [JobFileError(str(path), one.line, one.sentence) for one in unknown]
-    spec = None
+    guards = Guards(source.tree)
+    unknown = Unknown(source, guards)
+    module.__dict__.update({"__file__": str(path), MISTAKES: mistakes, GUARDS: guards, REACHED: unknown.reach})
+    found: list[JobFileError] = []
+    spec, ended = None, True
     try:
         with binding(bindings):
             _run(module, path, source)
     except JobFileError as error:
         found.append(error)
     else:
+        ended = False
         for name in bindings.unknown:
             has = ", ".join(sorted(bindings.declared)) or "none"
             found.append(JobFileError(str(path), 0, f"declares no variable {name!r} that could be set; it has: {has}"))
-        spec = _spec(module, path, source, found)
-    found += _tell_all(path, source, mistakes, {(one.line, one.taken_for) for one in unknown})
+        spec = _spec(module, path, source, guards, found)
+    told = unknown.told(ended)
+    found[:0] = [JobFileError(str(path), one.line, one.sentence) for one in told]
+    found += _tell_all(path, source, mistakes, {(one.line, one.taken_for) for one in told})
     if found or spec is None:
         raise _all_of(found)
     settings = "".join(f" --set {name}={value}" for name, value in sorted(bindings.given.items()))
@@ -153,7 +158,7 @@ def _tell_all(
         yield JobFileError(str(path), line, f"{who}: {field}: {sentence}" if field else f"{who}: {sentence}")
 
 
-def _spec(module: ModuleType, path: Path, source: Source, found: list[JobFileError]) -> Optional[Spec]:
+def _spec(module: ModuleType, path: Path, source: Source, guards: Guards, found: list[JobFileError]) -> Optional[Spec]:
     """What the evaluated file says; ``found`` takes what is wrong with it beside its jobs, each for itself."""
 
     def wrong(line: int, sentence: str) -> None:
@@ -168,7 +173,7 @@ def _spec(module: ModuleType, path: Path, source: Source, found: list[JobFileErr
         wrong(source.line_of_name("jobs"), f"jobs has {len(jobs):,} entries, at most {JOBS.most:,.0f} are allowed")
     else:
         found += _wrong_together(jobs, path, source)
-        for line, sentence in unused(source, vars(module)):
+        for line, sentence in unused(source, vars(module), guards):
             wrong(line, sentence)
     part = getattr(module, "farm", None)
     if part is None or callable(part) or isinstance(part, ModuleType):  # a function that makes jobs may be called so

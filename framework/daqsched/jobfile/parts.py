@@ -10,7 +10,7 @@ from typing import Any, TypeVar, Union
 from daqsched.confirm import EndLimit
 from daqsched.confirm import check as check_end_limit
 from daqsched.errors import JobError
-from daqsched.jobfile.convert import convert, kind_of, texts_of, words_of
+from daqsched.jobfile.convert import asked_for, convert, kind_of, texts_of, words_of
 from daqsched.rollout import Strategy
 from daqsched.rollout import check as check_strategy
 from daqsched.spec import LoggingSpec
@@ -32,7 +32,10 @@ __all__ = [
 
 Part = TypeVar("Part")
 
+asked_for(LogFiles)
 
+
+@asked_for
 @dataclass(frozen=True)
 class Resources:
     """What the job is granted on its host."""

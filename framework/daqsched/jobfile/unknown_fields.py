@@ -1,8 +1,9 @@
 """Fields that there are none, all of a file at once: seen in its text, so that its evaluation goes on past them.
 
-Python ends at the first call with a keyword that is not known. So each is told, and then taken out of the call, or written as
-the field that was probably meant. A function of the file that passes what it does not know itself on to a word
-(``def daq(name, **more): return Job(name, ..., **more)``) takes the word's fields, too.
+Python ends at the first call with a keyword that is not known. So each is taken out of the call, or written as the field that
+was probably meant, and told if the call is reached: a file may ask whether there is such a field (``hasattr(Job, "console")``)
+before it calls. Where it catches the error (`guards`) it gets it. A function of the file that passes what it does not know
+itself on to a word (``def daq(name, **more): return Job(name, ..., **more)``) takes the word's fields, too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
+from daqsched.jobfile.guards import Guards, frames
 from daqsched.jobfile.source import Source, meant, parameters, unknown_field
+
+#: What the module of a job file calls `Unknown.reach`.
+REACHED = "__daqsched_unknown__"
 
 #: Functions that call one another are followed so far.
 _DEEPEST = 5
@@ -25,6 +30,30 @@ class UnknownField(NamedTuple):
     sentence: str
     #: The field that its value was given to instead, to go on; empty: none.
     taken_for: str
+    #: What Python says of it.
+    error: str
+    #: Whether what the file asks decides if the call is reached.
+    conditional: bool
+
+
+class Unknown:
+    """Those of a file that is evaluated, and which of them were reached."""
+
+    def __init__(self, source: Source, guards: Guards) -> None:
+        self._guards = guards
+        self._all = list(_without_unknown(source, guards))
+        self._reached: set[int] = set()
+
+    def reach(self, *which: int) -> dict[str, object]:
+        """The call with these is made, and gets nothing instead; raises `TypeError` where the file waits for that."""
+        if self._guards.catch((frame.f_lineno for frame in frames()), TypeError):
+            raise TypeError(self._all[which[0]].error)
+        self._reached.update(which)
+        return {}
+
+    def told(self, ended: bool) -> list[UnknownField]:
+        """The mistakes among them. Of an evaluation that ``ended`` early nobody knows which calls it would have reached."""
+        return [one for at, one in enumerate(self._all) if at in self._reached or (ended and not one.conditional)]
 
 
 class _Takes(NamedTuple):
@@ -35,8 +64,10 @@ class _Takes(NamedTuple):
     words: Sequence[str]
 
 
-def without_unknown(source: Source) -> Iterator[UnknownField]:
+def _without_unknown(source: Source, guards: Guards) -> Iterator[UnknownField]:
     """Each, which is no more in the tree afterwards."""
+    conditional = set(_conditional(source.tree))
+    count = 0
     nodes = list(ast.walk(source.tree))
     bound = Counter(
         node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
@@ -48,22 +79,41 @@ def without_unknown(source: Source) -> Iterator[UnknownField]:
         node.name: node for node in source.tree.body if isinstance(node, ast.FunctionDef) and bound[node.name] == 1
     }
     for call in [node for node in ast.walk(source.tree) if isinstance(node, ast.Call)]:
-        takes = _taken_by(call.func, source, functions, 0)
+        takes = _taken_by(call.func, source, functions, guards, 0)
+        which: list[int] = []
         for keyword in list(call.keywords) if takes is not None else ():
             if takes is None or keyword.arg is None or keyword.arg in takes.every:
                 continue
             close = meant(keyword.arg, takes.words)
             given = {other.arg for other in call.keywords} | set(takes.words[: len(call.args)])
             taken_for = close if close not in given else ""
-            yield UnknownField(keyword.value.lineno, unknown_field(keyword.arg, takes.kind, takes.words), taken_for)
+            yield UnknownField(
+                keyword.value.lineno,
+                unknown_field(keyword.arg, takes.kind, takes.words),
+                taken_for,
+                f"{takes.kind.__name__}.__init__() got an unexpected keyword argument {keyword.arg!r}",
+                call in conditional or guards.catch([call.lineno], TypeError),
+            )
+            which.append(count)
+            count += 1
             if taken_for:
                 keyword.arg = taken_for
             else:
                 call.keywords.remove(keyword)
+        if which:
+            told = ast.Call(ast.Name(REACHED, ast.Load()), [ast.Constant(one) for one in which], [])
+            last = ast.copy_location(ast.keyword(None, told), call)
+            call.keywords.append(ast.fix_missing_locations(last))
+
+
+def _conditional(tree: ast.Module) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.If, ast.IfExp)):
+            yield from ast.walk(node)
 
 
 def _taken_by(
-    function: ast.expr, source: Source, functions: dict[str, ast.FunctionDef], depth: int
+    function: ast.expr, source: Source, functions: dict[str, ast.FunctionDef], guards: Guards, depth: int
 ) -> Optional[_Takes]:
     """None: nobody knows, or Python tells better."""
     kind = source.kind_of(function)
@@ -81,8 +131,8 @@ def _taken_by(
         and any(one.arg is None and isinstance(one.value, ast.Name) and one.value.id == rest for one in node.keywords)
     ]
     uses = [node for node in ast.walk(made) if isinstance(node, ast.Name) and node.id == rest]
-    if len(passed) != 1 or len(uses) != 1:
+    if len(passed) != 1 or len(uses) != 1 or guards.catch([passed[0].lineno], TypeError):
         return None
-    takes = _taken_by(passed[0].func, source, functions, depth + 1)
+    takes = _taken_by(passed[0].func, source, functions, guards, depth + 1)
     own = {one.arg for one in (*made.args.args, *made.args.kwonlyargs)}
     return None if takes is None else takes._replace(every=takes.every | own)
