@@ -26,7 +26,8 @@ PURE = {
     " engine events farm incidents instance invariants leases logbook_steps machine match"
     " namesake_steps namesakes offers operator_commands preflight_state"
     " preflight_steps reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
-    FRAMEWORK / "jobfile": "__init__ check_rules checks conflicts convert differences guards job parts rules variables",
+    FRAMEWORK
+    / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK
     / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines query retention time_bisect",
     FRAMEWORK / "terminal": "__init__ heat",

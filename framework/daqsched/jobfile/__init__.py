@@ -2,6 +2,6 @@
 
 Words: `job`, `parts`, `checks`, `variables`. Mistakes: `rules` of one job, `check_rules` of its checks, `conflicts`
 between several; in the text of a file (`source`) `unknown_fields`, what is `unused`, and where it sees to errors itself
-(`guards`). `load` evaluates a file, `convert` makes structs of the spec out of what the crew wrote; `differences` says it
+(`caught_errors`). `load` evaluates a file, `convert` makes structs of the spec out of what the crew wrote; `differences` says it
 back in the file's words.
 """

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Optional, Union
 
 from daqsched.errors import JobError
+from daqsched.jobfile.caught_errors import CAUGHT, frames
 from daqsched.jobfile.checks import CHECK_WORDS, Check
 from daqsched.jobfile.convert import asked_for, convert, kind_of, texts_of, words_of
-from daqsched.jobfile.guards import GUARDS, frames
 from daqsched.jobfile.parts import Container, Resources, Restart, Stop
 from daqsched.jobfile.rules import check_job
 from daqsched.spec import JobSpec
@@ -127,7 +127,7 @@ class Job:
             object.__setattr__(self, "spec", self._spec())
         except JobError as error:
             known = file[0].f_globals if file else {}
-            if MISTAKES not in known or known[GUARDS].catch(self.lines, type(error)):
+            if MISTAKES not in known or known[CAUGHT].catch(self.lines, type(error)):
                 raise
             known[MISTAKES].append(Mistake(self.name, self.lines, error))
 

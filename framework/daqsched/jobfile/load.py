@@ -17,9 +17,9 @@ import msgspec
 
 from daqsched import farm_parts
 from daqsched.errors import JobError, JobFileError
+from daqsched.jobfile.caught_errors import CAUGHT, CaughtErrors
 from daqsched.jobfile.conflicts import conflicts
 from daqsched.jobfile.convert import MODULE
-from daqsched.jobfile.guards import GUARDS, Guards
 from daqsched.jobfile.job import MISTAKES, Job, Mistake
 from daqsched.jobfile.parts import Confirm, Logging, Rollout
 from daqsched.jobfile.rules import logging_mistakes
@@ -46,9 +46,9 @@ def load(path: str | Path, given: Optional[Mapping[str, str]] = None) -> Spec:
     source = Source(_parse(path))
     module = ModuleType(MODULE)
     mistakes: list[Mistake] = []
-    guards = Guards(source.tree)
-    unknown = Unknown(source, guards)
-    module.__dict__.update({"__file__": str(path), MISTAKES: mistakes, GUARDS: guards, REACHED: unknown.reach})
+    caught = CaughtErrors(source.tree)
+    unknown = Unknown(source, caught)
+    module.__dict__.update({"__file__": str(path), MISTAKES: mistakes, CAUGHT: caught, REACHED: unknown.reach})
     found: list[JobFileError] = []
     spec, ended = None, True
     try:
@@ -61,7 +61,7 @@ def load(path: str | Path, given: Optional[Mapping[str, str]] = None) -> Spec:
         for name in bindings.unknown:
             has = ", ".join(sorted(bindings.declared)) or "none"
             found.append(JobFileError(str(path), 0, f"declares no variable {name!r} that could be set; it has: {has}"))
-        spec = _spec(module, path, source, guards, found)
+        spec = _spec(module, path, source, caught, found)
     told = unknown.told(ended)
     found[:0] = [JobFileError(str(path), one.line, one.sentence) for one in told]
     found += _tell_all(path, source, mistakes, {(one.line, one.taken_for) for one in told})
@@ -158,7 +158,9 @@ def _tell_all(
         yield JobFileError(str(path), line, f"{who}: {field}: {sentence}" if field else f"{who}: {sentence}")
 
 
-def _spec(module: ModuleType, path: Path, source: Source, guards: Guards, found: list[JobFileError]) -> Optional[Spec]:
+def _spec(
+    module: ModuleType, path: Path, source: Source, caught: CaughtErrors, found: list[JobFileError]
+) -> Optional[Spec]:
     """What the evaluated file says; ``found`` takes what is wrong with it beside its jobs, each for itself."""
 
     def wrong(line: int, sentence: str) -> None:
@@ -173,7 +175,7 @@ def _spec(module: ModuleType, path: Path, source: Source, guards: Guards, found:
         wrong(source.line_of_name("jobs"), f"jobs has {len(jobs):,} entries, at most {JOBS.most:,.0f} are allowed")
     else:
         found += _wrong_together(jobs, path, source)
-        for line, sentence in unused(source, vars(module), guards):
+        for line, sentence in unused(source, vars(module), caught):
             wrong(line, sentence)
     part = getattr(module, "farm", None)
     if part is None or callable(part) or isinstance(part, ModuleType):  # a function that makes jobs may be called so

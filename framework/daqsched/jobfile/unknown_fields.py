@@ -2,7 +2,7 @@
 
 Python ends at the first call with a keyword that is not known. So each is taken out of the call, or written as the field that
 was probably meant, and told if the call is reached: a file may ask whether there is such a field (``hasattr(Job, "console")``)
-before it calls. Where it catches the error (`guards`) it gets it. A function of the file that passes what it does not know
+before it calls. Where it catches the error (`caught_errors`) it gets it. A function of the file that passes what it does not know
 itself on to a word (``def daq(name, **more): return Job(name, ..., **more)``) takes the word's fields, too.
 """
 
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
-from daqsched.jobfile.guards import Guards, frames
+from daqsched.jobfile.caught_errors import CaughtErrors, frames
 from daqsched.jobfile.source import Source, meant, parameters, unknown_field
 
 #: What the module of a job file calls `Unknown.reach`.
@@ -39,14 +39,14 @@ class UnknownField(NamedTuple):
 class Unknown:
     """Those of a file that is evaluated, and which of them were reached."""
 
-    def __init__(self, source: Source, guards: Guards) -> None:
-        self._guards = guards
-        self._all = list(_without_unknown(source, guards))
+    def __init__(self, source: Source, caught: CaughtErrors) -> None:
+        self._caught = caught
+        self._all = list(_without_unknown(source, caught))
         self._reached: set[int] = set()
 
     def reach(self, *which: int) -> dict[str, object]:
         """The call with these is made, and gets nothing instead; raises `TypeError` where the file waits for that."""
-        if self._guards.catch((frame.f_lineno for frame in frames()), TypeError):
+        if self._caught.catch((frame.f_lineno for frame in frames()), TypeError):
             raise TypeError(self._all[which[0]].error)
         self._reached.update(which)
         return {}
@@ -64,7 +64,7 @@ class _Takes(NamedTuple):
     words: Sequence[str]
 
 
-def _without_unknown(source: Source, guards: Guards) -> Iterator[UnknownField]:
+def _without_unknown(source: Source, caught: CaughtErrors) -> Iterator[UnknownField]:
     """Each, which is no more in the tree afterwards."""
     conditional = set(_conditional(source.tree))
     count = 0
@@ -79,7 +79,7 @@ def _without_unknown(source: Source, guards: Guards) -> Iterator[UnknownField]:
         node.name: node for node in source.tree.body if isinstance(node, ast.FunctionDef) and bound[node.name] == 1
     }
     for call in [node for node in ast.walk(source.tree) if isinstance(node, ast.Call)]:
-        takes = _taken_by(call.func, source, functions, guards, 0)
+        takes = _taken_by(call.func, source, functions, caught, 0)
         which: list[int] = []
         for keyword in list(call.keywords) if takes is not None else ():
             if takes is None or keyword.arg is None or keyword.arg in takes.every:
@@ -92,7 +92,7 @@ def _without_unknown(source: Source, guards: Guards) -> Iterator[UnknownField]:
                 unknown_field(keyword.arg, takes.kind, takes.words),
                 taken_for,
                 f"{takes.kind.__name__}.__init__() got an unexpected keyword argument {keyword.arg!r}",
-                call in conditional or guards.catch([call.lineno], TypeError),
+                call in conditional or caught.catch([call.lineno], TypeError),
             )
             which.append(count)
             count += 1
@@ -113,7 +113,7 @@ def _conditional(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _taken_by(
-    function: ast.expr, source: Source, functions: dict[str, ast.FunctionDef], guards: Guards, depth: int
+    function: ast.expr, source: Source, functions: dict[str, ast.FunctionDef], caught: CaughtErrors, depth: int
 ) -> Optional[_Takes]:
     """None: nobody knows, or Python tells better."""
     kind = source.kind_of(function)
@@ -131,8 +131,8 @@ def _taken_by(
         and any(one.arg is None and isinstance(one.value, ast.Name) and one.value.id == rest for one in node.keywords)
     ]
     uses = [node for node in ast.walk(made) if isinstance(node, ast.Name) and node.id == rest]
-    if len(passed) != 1 or len(uses) != 1 or guards.catch([passed[0].lineno], TypeError):
+    if len(passed) != 1 or len(uses) != 1 or caught.catch([passed[0].lineno], TypeError):
         return None
-    takes = _taken_by(passed[0].func, source, functions, guards, depth + 1)
+    takes = _taken_by(passed[0].func, source, functions, caught, depth + 1)
     own = {one.arg for one in (*made.args.args, *made.args.kwonlyargs)}
     return None if takes is None else takes._replace(every=takes.every | own)

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from daqsched.jobfile.guards import Guards
+from daqsched.jobfile.caught_errors import CaughtErrors
 from daqsched.jobfile.job import Job
 from daqsched.jobfile.parts import Confirm, Logging, Rollout
 from daqsched.jobfile.source import Source
@@ -26,7 +26,7 @@ _READ_BY_US = frozenset(["jobs", *SAID_ONCE.values()])
 _READS_ANY = frozenset(["globals", "locals", "vars", "eval", "exec"])
 
 
-def unused(source: Source, names: Mapping[str, Any], guards: Guards) -> Iterator[tuple[int, str]]:
+def unused(source: Source, names: Mapping[str, Any], caught: CaughtErrors) -> Iterator[tuple[int, str]]:
     """Line and sentence of each; ``names`` are those of the file once it was evaluated."""
     read = source.read()
     jobs = names.get("jobs")
@@ -40,7 +40,7 @@ def unused(source: Source, names: Mapping[str, Any], guards: Guards) -> Iterator
             for sentence in _of_value(name, names[name], ours, listed):
                 yield line, sentence
     yield from _assigned_anew(source, read)
-    yield from _by_itself(source, guards)
+    yield from _by_itself(source, caught)
 
 
 def _of_value(name: str, value: Any, ours: set[int], listed: set[str]) -> Iterator[str]:
@@ -88,9 +88,9 @@ def _makes(source: Source, value: ast.expr) -> bool:
     return any(isinstance(node, ast.Call) and source.kind_of(node.func) in kinds for node in ast.walk(value))
 
 
-def _by_itself(source: Source, guards: Guards) -> Iterator[tuple[int, str]]:
+def _by_itself(source: Source, caught: CaughtErrors) -> Iterator[tuple[int, str]]:
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Expr) and guards.catch([node.lineno], TypeError):
+        if isinstance(node, ast.Expr) and caught.catch([node.lineno], TypeError):
             continue  # it asks what there is
         kind = (
             source.kind_of(node.value.func) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None

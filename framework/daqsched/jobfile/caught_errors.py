@@ -13,11 +13,11 @@ from typing import Optional
 
 from daqsched.jobfile.convert import MODULE
 
-#: What the module of a job file calls its `Guards`.
-GUARDS = "__daqsched_guards__"
+#: What the module of a job file calls its `CaughtErrors`.
+CAUGHT = "__daqsched_caught__"
 
 
-class Guards:
+class CaughtErrors:
     """The parts of a file whose errors it catches, by their lines."""
 
     def __init__(self, tree: ast.Module) -> None:
