@@ -66,6 +66,36 @@ def parse(text: str) -> EndLimit:
     return limit
 
 
+class EndCount(msgspec.Struct, frozen=True):
+    """How many running programs a request ends at once, and how many may end unasked."""
+
+    #: So many, of so many that run.
+    stops: int
+    running: int
+    #: The most that ends unasked, and the bound that this comes of: of several the least.
+    unasked: int
+    programs: int
+    share: str
+
+    @property
+    def asks(self) -> bool:
+        """Whether whoever asks has to say that it is meant."""
+        return self.stops > self.unasked
+
+    def words(self) -> str:
+        """``this ends 12 of 30 running programs at once, and more than 10 (20, or 33% of them) are asked about``."""
+        return (
+            f"this ends {self.stops} of {self.running} running programs at once, and more than {self.unasked} "
+            f"({self.programs}, or {self.share} of them) are asked about: without a terminal give --stops {self.stops}, or --yes"
+        )
+
+
+def counted(stops: int, running: int, limits: Iterable[EndLimit]) -> EndCount:
+    """So many of those that run, by the least of these bounds."""
+    least = min(limits, key=lambda limit: limit.most(running))
+    return EndCount(stops, running, least.most(running), least.programs, least.share)
+
+
 class Ending(msgspec.Struct, frozen=True):
     """Programs of one job that a request ends at once."""
 

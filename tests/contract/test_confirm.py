@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import httpx
 import pytest
+from rich.console import Console
 
 from builders import job, offer
 from daqsched.client import Client
 from daqsched.confirm import ALL, NotConfirmed
 from daqsched.engine import commands, events
-from daqsched.rollout import AT_ONCE
+from daqsched.rollout import AT_ONCE, Strategy
 from daqsched.spec import EMPTY, Spec
+from daqsched.terminal.show_changes import plan_lines
 from served import Serve
 from waiting import until
 
@@ -83,6 +86,44 @@ def test_the_daemon_itself_refuses_what_nobody_agreed_to(serve: Serve, name: str
     assert killed(serve) == before
     ASKS[name](serve.client, count)
     until(lambda: killed(serve) == before + count, "they are told to end")
+
+
+@pytest.mark.parametrize(
+    ("spec", "way", "ends"),
+    [
+        (EMPTY, None, 8),
+        (Spec(jobs=(job(hosts="hlt[01-08]"),)), None, 8),
+        (Spec(jobs=(job(hosts="hlt[01-08]"),)), Strategy(batches=(6,)), 6),
+        (Spec(jobs=(job(hosts="hlt[01-08]"),)), Strategy(batches=(2,)), 2),
+        (Spec(jobs=(job(hosts="hlt[01-08]"),), rollout=Strategy(batches=("75%",))), None, 6),
+        (Spec(jobs=(job(hosts="hlt[01-05]", release="r1"),)), None, 3),
+        (Spec(jobs=(job(hosts="hlt[01-08]", release="r1", owner="bob"),)), None, 0),
+    ],
+)
+def test_a_plan_says_what_an_apply_of_it_would_ask(
+    serve: Serve, spec: Spec, way: Optional[Strategy], ends: int
+) -> None:
+    """The same number, of as many, by the same bound; in text and in JSON; nothing where nothing ends."""
+    found = serve.client.plan(spec, (), way).ends
+    assert (found.stops if found is not None else 0) == ends
+    said = "\n".join(printed(plan_lines(serve.client.plan(spec, (), way))))
+    if ends > 5:
+        assert found is not None and found.asks and found.unasked == 5
+        with pytest.raises(NotConfirmed) as error:
+            serve.client.apply(spec, strategy=way, allow_empty=True)
+        assert (error.value.stops, error.value.running) == (found.stops, found.running)
+        assert f"This ends {ends} of 8 running programs at once, and more than 5 (20, or 33% of them) are asked" in said
+        assert f"give --stops {ends}, or --yes" in said
+    else:
+        assert (found is None or not found.asks) and "at once" not in said
+        serve.client.apply(spec, strategy=way, allow_empty=True)
+
+
+def printed(what: Any) -> list[str]:
+    shown = Console(width=200, file=StringIO())
+    shown.print(what)
+    file: Any = shown.file
+    return str(file.getvalue()).splitlines()
 
 
 def test_the_refusal_is_json_with_the_number(serve: Serve) -> None:

@@ -12,17 +12,22 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 from msgspec.structs import replace
 
 from builders import World, job, of, offer, progress, rows
-from daqsched.confirm import ALL, EndLimit
+from daqsched.confirm import ALL, EndCount, EndLimit, NotConfirmed
 from daqsched.engine import commands, events
+from daqsched.engine.applying import way_of
 from daqsched.engine.backoff import CAP_S
+from daqsched.engine.confirming import end_count
+from daqsched.engine.endings import endings
 from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.engine.instance import Key
 from daqsched.engine.operator_commands import why_not
 from daqsched.engine.verdict import Accepted
+from daqsched.errors import UserError
+from daqsched.merge import change_of
 from daqsched.preflight import Question
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.select import selection
-from daqsched.spec import FORWARDER, CheckSpec, ForwarderSpec, Spec, rules_digest
+from daqsched.spec import EMPTY, FORWARDER, CheckSpec, ForwarderSpec, Spec, rules_digest
 from daqsched.task import Hold
 from daqsched_executor.contract import MANUAL, Exit, Findings, OperatorCommand, Probe, Report, Restart
 
@@ -586,22 +591,38 @@ class RandomFarm(RuleBasedStateMachine):
         )
         holds = self._holds()
         taken = ("*",) if take else ()
-        self.world.say(
-            events.JobsApplied(
-                Spec(jobs=found, part=part, confirm=confirm),
-                "alice",
-                "",
-                strategy,
-                only,
-                allow_empty=True,
-                take=taken,
-                agreed=agreed,
-            )
+        event = events.JobsApplied(
+            Spec(jobs=found, part=part, confirm=confirm),
+            "alice",
+            "",
+            strategy,
+            only,
+            allow_empty=True,
+            take=taken,
+            agreed=agreed,
         )
+        planned = self._planned(event)
+        self.world.say(event)
+        verdict = self.world.verdict
+        if isinstance(verdict, NotConfirmed):
+            assert planned is not None and (planned.stops, planned.running) == (verdict.stops, verdict.running), planned
+            assert planned.asks or agreed is not None, "it was refused, and the plan did not say so"
+        elif isinstance(verdict, Accepted) and engine.revision is not before and agreed is None:
+            assert planned is not None and not planned.asks, f"{planned} was said, and nobody was asked"
         assert self._holds() == holds, "an apply lifted or made a hold"
         if engine.revision is not before:
             there = {key: (one.digest, bool(one.ending)) for key, one in engine.instances.items() if key in others}
             assert there == others, "an apply changed what it did not name, or what is another part's"
+
+    def _planned(self, event: events.JobsApplied) -> Optional[EndCount]:
+        """What a plan of it would say of what ends; None: that it can't be applied."""
+        engine = self.world.engine
+        try:
+            old = engine.revision.spec if engine.revision is not None else EMPTY
+            change = change_of(old, event.spec, event.scope, engine.hosts_of, engine.behind())
+        except UserError:
+            return None
+        return end_count(engine, *endings(engine, change, way_of(event.strategy, event.spec)))
 
     def _holds(self) -> dict[Key, Hold]:
         """What somebody has stopped, in the farm and outside."""

@@ -82,7 +82,7 @@ def refuse(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
     merged = change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
     if digest(merged.spec) == there and not mixed(farm, merged):
         return None
-    way, rollout = _way(event), farm.rolling.active
+    way, rollout = way_of(event.strategy, event.spec), farm.rolling.active
     if rollout is not None and not merged.takes_over(farm.rolling.jobs):
         why_not = in_the_way(rollout, farm.rolling.concerned, merged.jobs, way)
         if why_not:
@@ -91,9 +91,9 @@ def refuse(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
     return merged
 
 
-def _way(event: events.JobsApplied) -> Optional[Strategy]:
-    """How it goes over the farm; None: all at once."""
-    strategy = event.strategy if event.strategy is not None else event.spec.rollout
+def way_of(said: Optional[Strategy], spec: Spec) -> Optional[Strategy]:
+    """How an apply of this file goes over the farm where that was ``said``; None: all at once."""
+    strategy = said if said is not None else spec.rollout
     return strategy if strategy is not None and strategy.batches else None
 
 
@@ -115,7 +115,7 @@ class _Change:
     def __init__(self, farm: Farm, event: events.JobsApplied, merged: Merged, now: float) -> None:
         self._farm, self._merged, self._now = farm, merged, now
         self._base = farm.revision.number if farm.revision is not None else 0
-        self.strategy, self._back = _way(event), event.back
+        self.strategy, self._back = way_of(event.strategy, event.spec), event.back
         #: What has to wait for its batch.
         self.pending: list[Key] = []
         #: How many tasks end and do not come back, how many programs are started anew at once, how many instances are new.

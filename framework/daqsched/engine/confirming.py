@@ -36,11 +36,17 @@ def confirm_ends(
     limits = _limits(farm, {one.part or "" for one in (*stopped, *again)})
     if len(stopped) + len(again) <= (min(limit.most(0) for limit in limits) if agreed is None else agreed):
         return  # however many run
-    running = _running(farm)
-    most = min(limit.most(running) for limit in limits)
-    why = confirm.refusal(agreed, most, running, [one.key for one in stopped], [one.key for one in again])
+    found = confirm.counted(len(stopped) + len(again), _running(farm), limits)
+    keys = [one.key for one in stopped], [one.key for one in again]
+    why = confirm.refusal(agreed, found.unasked, found.running, *keys)
     if why is not None:
         raise why
+
+
+def end_count(farm: Farm, ended: Iterable[Instance], renewed: Iterable[Instance] = ()) -> confirm.EndCount:
+    """What `confirm_ends` would look at, for whoever only wants to know."""
+    there = [one for one in (*ended, *renewed) if runs(one)]
+    return confirm.counted(len(there), _running(farm), _limits(farm, {one.part or "" for one in there}))
 
 
 def _running(farm: Farm) -> int:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Collection, Hashable, Sequence
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
 from daqsched import farm_parts
+from daqsched.confirm import EndCount
 from daqsched.engine import events
-from daqsched.engine.applying import refuse
+from daqsched.engine.applying import refuse, way_of
 from daqsched.engine.commands import Revision
+from daqsched.engine.confirming import end_count
+from daqsched.engine.endings import endings
 from daqsched.engine.engine import Engine
 from daqsched.engine.events import Offer
 from daqsched.engine.instance import Key
@@ -59,6 +62,15 @@ MOST_REVISIONS = 10_000
 MOST_COMPARED = 50
 
 
+class Planned(NamedTuple):
+    """What an apply would change, what that was seen from, and the farm that it leads to: complete, and as it was asked for."""
+
+    plan: Plan
+    known: Snapshot
+    complete: Spec
+    change: Merged
+
+
 class Changes:
     """The routes; ``complete`` adds to a spec what is the framework's."""
 
@@ -97,10 +109,13 @@ class Changes:
         check_way(body.strategy)
         deadline = Deadline()
         scope = Scope(tuple(body.only), take=tuple(body.take))
-        found, known, spec = await self._plan(whose(request), body.spec, scope, body.strategy, deadline)
+        found, known, complete, change = await self._plan(whose(request), body.spec, scope, body.strategy, deadline)
         if not found.changes:
             return found
-        return await self._with_placement(whose(request), found, known, spec, deadline)
+        way = way_of(body.strategy, body.spec)
+        count: EndCount = await self._ask(lambda engine, now: end_count(engine, *endings(engine, change, way)))
+        found = msgspec.structs.replace(found, ends=count if count.stops else None)
+        return await self._with_placement(whose(request), found, known, complete, deadline)
 
     async def _plan(
         self,
@@ -110,9 +125,8 @@ class Changes:
         strategy: Optional[Strategy],
         until: Optional[Deadline] = None,
         at_once: bool = False,
-    ) -> tuple[Plan, Snapshot, Spec]:
-        """What an apply would change, what that was seen from, and the farm that it leads to, complete; raises `UserError`
-        where the spec can't be applied.
+    ) -> Planned:
+        """Raises `UserError` where the spec can't be applied.
 
         ``at_once``: the engine is looked at once, for what is applied then: that takes longer in one piece than this look.
         """
@@ -122,7 +136,7 @@ class Changes:
 
         way = strategy if strategy is not None else spec.rollout
 
-        def compared(deadline: Deadline) -> tuple[Plan, Spec]:
+        def compared(deadline: Deadline) -> tuple[Plan, Spec, Merged]:
             check(spec)
             change = change_of(known.applied, spec, scope, known.hosts_of, known.behind, deadline.within)
             if not change.everything:
@@ -140,15 +154,15 @@ class Changes:
             both = (*known.spec.jobs, *complete.jobs)
             shared = shared_names(found, both, known.hosts_of, known.namesakes)
             found = msgspec.structs.replace(found, namesakes=shared)
-            return msgspec.structs.replace(found, rollout=_of_rollout(known, change, way)), complete
+            return msgspec.structs.replace(found, rollout=_of_rollout(known, change, way)), complete, change
 
         def timed(deadline: Deadline) -> Plan:
             return with_times(known, found, complete, way)
 
-        found, complete = await self._planning.do(caller, compared, until)
+        found, complete, change = await self._planning.do(caller, compared, until)
         for name in started(found, complete) if not at_once else ():
             known.instances.update(await self._had(name))
-        return await self._planning.do(caller, timed, until), known, complete
+        return Planned(await self._planning.do(caller, timed, until), known, complete, change)
 
     async def _had(self, name: str) -> dict[Key, Had]:
         found: dict[Key, Had] = await self._ask(lambda engine, now: had(engine, name))
@@ -206,19 +220,15 @@ class Changes:
         planned = await self._plan(whose(request), body.spec, event.scope, body.strategy, at_once=True)
         return await self._apply(request, planned, event, body.no_look)
 
-    async def _apply(
-        self, request: Request, planned: tuple[Plan, Snapshot, Spec], event: events.JobsApplied, no_look: bool
-    ) -> Applied:
+    async def _apply(self, request: Request, planned: Planned, event: events.JobsApplied, no_look: bool) -> Applied:
         """The plan is of a look before; what came of it is the engine's word."""
         doubts = () if no_look else await self._look(request, planned, event)
         did = await asyncio.wrap_future(self._daemon.request(event))
-        return Applied(planned[0], did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
+        return Applied(planned.plan, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
 
-    async def _look(
-        self, request: Request, planned: tuple[Plan, Snapshot, Spec], event: events.JobsApplied
-    ) -> tuple[str, ...]:
+    async def _look(self, request: Request, planned: Planned, event: events.JobsApplied) -> tuple[str, ...]:
         """Whether what takes the place of what runs could start; raises `Refused` where it could not anywhere."""
-        found, known, complete = planned
+        found, known, complete, _ = planned
         if not any(change.what == "restart" for change in found.changes):
             return ()
         way = event.strategy if event.strategy is not None else event.spec.rollout

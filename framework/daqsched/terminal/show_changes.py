@@ -50,7 +50,8 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
             table.add_row("", text(f"  {why}", style="dim", overflow="fold"), "", "")
     more = len(plan.changes) - MOST_CHANGES
     rest = [text(f"   ... and {more} more; --json has them all")] if more > 0 else []
-    more_said = (*plan.namesakes, plan.parts, plan.rollout)
+    asks = plan.ends.words() if plan.ends is not None and plan.ends.asks else ""
+    more_said = (*plan.namesakes, plan.parts, plan.rollout, asks)
     said = [*plan.moves, *(f"{one[0].upper()}{one[1:]}" for one in more_said if one)]
     told = [] if done else [text(f"{one}.", style="yellow") for one in said]
     return Group(table, *rest, text(counts_line(plan)), *told, *([] if done else _expected(plan)))

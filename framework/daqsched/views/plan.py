@@ -6,6 +6,7 @@ from typing import Any, Collection, Iterable, Literal, Mapping, Optional, Sequen
 
 import msgspec
 
+from daqsched.confirm import EndCount
 from daqsched.engine.match import by_attributes
 from daqsched.hosts import expand, fold
 from daqsched.jobfile.differences import differences
@@ -56,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     parts: str = ""
     #: Of hosts that it changes something on, and that several agents call themselves: who has the name, a sentence each.
     namesakes: tuple[str, ...] = ()
+    #: How many running programs end at once, and how many may unasked; null: none ends, or a daemon that does not say.
+    ends: Optional[EndCount] = None
 
     @property
     def instances(self) -> dict[str, int]:
