@@ -55,7 +55,7 @@ pictures:
 
 bench:
 	@scripts/setup --bench
-	.venv/bin/python bench/farm.py
+	.venv/bin/python bench/crew.py
 	.venv/bin/python bench/executor.py
 	.venv/bin/python bench/engine.py
 	.venv/bin/python bench/scale.py

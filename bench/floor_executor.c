@@ -1,5 +1,5 @@
 /* The least that an executor can cost: speaks the v1 executor API of Mesos over HTTP, runs one program, says that it runs, ends
- * it when it is told to. bench/farm.py compiles it and measures ours against it; nothing else uses it. It understands no JSON:
+ * it when it is told to. bench/crew.py compiles it and measures ours against it; nothing else uses it. It understands no JSON:
  * it looks for the few words that it needs in what an agent of Mesos 1.11 sends. */
 #include <arpa/inet.h>
 #include <signal.h>

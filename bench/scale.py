@@ -15,11 +15,11 @@ import itertools
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +267,7 @@ def step(scale: Scale) -> float:
     """The median of steps in which a program ends, which run again afterwards; seconds of the core."""
     tasks = [scale.engine.instances["job01", host].task for host in scale.hosts[:1000]]
     ends = [events.TaskReported(task.id, task.agent_id, "TASK_FAILED", "exit code 1") for task in tasks]
-    found = [cpu(lambda end=end: scale.engine.handle(end, scale.now)) for end in ends]
+    found = [cpu(partial(scale.engine.handle, end, scale.now)) for end in ends]
     scale.now += 5.0
     scale.say(events.Ticked())
     scale.cycle()
@@ -316,4 +316,4 @@ def rollout(scale: Scale) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

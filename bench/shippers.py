@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,7 +48,8 @@ class Run(NamedTuple):
     server_cpu_s: float
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True)
+class Place:
     """Where lines come from and go to."""
 
     server: Server

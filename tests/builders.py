@@ -40,6 +40,11 @@ def job(name: str = "readout", hosts: str = "hlt01", **fields: Any) -> JobSpec:
     return replace(JobSpec(name=name, argv=("/bin/true",), hosts=(hosts,) if hosts else ()), **fields)
 
 
+def wrong(value: Any) -> Any:
+    """A value where its type does not allow it, as a job file may have it all the same."""
+    return value
+
+
 #: So long do executors live without their agent.
 RECOVERY_S = 900.0
 
@@ -106,7 +111,7 @@ class Disk:
         self.framework_id = ""
         self.revisions: dict[int, Revision] = {}
         self.documents: dict[str, bytes] = {}
-        self.records: dict[tuple[str, str], object] = {}
+        self.records: dict[tuple[str, str], dict[str, Any]] = {}
 
     def save(self, todo: Iterable[Command], engine: Engine) -> None:
         """Perform the saves among the commands."""
@@ -164,7 +169,7 @@ class World:
         self.running: set[str] = set()
         #: Tasks that were told to end; that is repeated.
         self.told: set[str] = set()
-        self.suppressed = False
+        self._suppressed = False
         self.done: list[Command] = []
         #: The states as they follow from all changes, and these.
         self.known: dict[tuple[str, str], str] = {}
@@ -290,11 +295,11 @@ class World:
             rules = {name: getattr(told, name) for name in (*RULES, "rules")}
             self.payloads[command.task_id] = dataclass_replace(self.payloads[command.task_id], **rules)
         elif isinstance(command, commands.Suppress):
-            self.suppressed = True
+            self._suppressed = True
         elif isinstance(command, commands.Reconcile):
             self.asked += [(task, agent) for task, agent in command.tasks if task.startswith(PROBE)]
         elif isinstance(command, commands.Revive):
-            self.suppressed = False
+            self._suppressed = False
             self.filtered.clear()
 
     def replace(self, host: str, agent: str = "") -> None:
@@ -355,15 +360,20 @@ class World:
         """A moment later every host makes an offer that the master may tell of, if offers are wanted."""
         self.now += REVIVE_EVERY_S
         self.say(events.Ticked())
-        free = [] if self.suppressed else sorted(set(self.machines) - self.filtered)
+        free = [] if self._suppressed else sorted(set(self.machines) - self.filtered)
         return self.say(events.OffersArrived(tuple(map(self.offer, free)))) if free else []
 
     def offer(self, host: str) -> events.Offer:
         """What the host has now."""
         cores = self.cores.get(host, 8.0)
-        return offer(host, cpus=cores, ports=set(PORTS) - self.ports_of(host), **self.machines[host])
+        attributes: dict[str, Any] = {**self.machines[host]}  # none of which has the name of another argument
+        return offer(host, cpus=cores, ports=set(PORTS) - self.ports_of(host), **attributes)
 
-    def report(self, task_id: str, state: str = "TASK_RUNNING", **more: str) -> list[Command]:
+    def offers_suppressed(self) -> bool:
+        """Whether the master was told that no offers are wanted. A method, as steps change it: mypy trusts an attribute."""
+        return self._suppressed
+
+    def report(self, task_id: str, state: str = "TASK_RUNNING", **more: Any) -> list[Command]:
         """An executor's word; a task that ended runs no more."""
         agent = self.tasks.get(task_id, "agent-hlt01")
         if state not in ("TASK_RUNNING", "TASK_STARTING", "TASK_UNREACHABLE", "TASK_UNKNOWN"):
@@ -399,7 +409,7 @@ class World:
     def restart(self) -> None:
         """kill -9 of the daemon: only the disk is left."""
         self.engine = self.disk.engine(self.new_id)
-        self.suppressed = False
+        self._suppressed = False
         self.filtered.clear()
         self.engine.recall(dict(self.known))
 

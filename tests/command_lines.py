@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
@@ -14,7 +14,7 @@ from daqcluster.cli import main as daqcluster
 from daqsched.cli import main as daqsched
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS: dict[str, click.Command] = {"daqsched": daqsched, "daqcluster": daqcluster}
+COMMANDS: dict[str, click.Group] = {"daqsched": daqsched, "daqcluster": daqcluster}
 
 #: What stands for a value of the reader's, or for what is left out.
 _STANDS = re.compile(r"[A-Z][A-Z_/.:@-]*|.*(\.\.\.|…|\$).*")
@@ -70,7 +70,8 @@ def _click(
     # what a command's options are called (`-h`) is its group's to say, and remembered with the command
     with click.Context(command, parent, called, **command.context_settings) as context:
         if isinstance(command, click.Group) and words[:1] and words[0] in command.commands:
-            values, rest = {}, words  # as `daqsched logs` has it: the first word is a verb, or what is selected
+            values: dict[str, Any] = {}
+            rest = words  # as `daqsched logs` has it: the first word is a verb, or what is selected
         else:
             values, rest, _ = command.make_parser(context).parse_args(words)
         if isinstance(command, click.Group) and rest and not (command.invoke_without_command and values):
@@ -92,7 +93,7 @@ def _click(
             elif isinstance(parameter.type, (click.Choice, click.types.IntParamType, click.types.FloatParamType)):
                 for one in value if isinstance(value, (tuple, list)) else [value]:
                     if isinstance(one, str) and not _STANDS.fullmatch(one):
-                        parameter.type.convert(one, parameter, context)
+                        parameter.type(one, parameter, context)
 
 
 def _executor(words: list[str]) -> str:

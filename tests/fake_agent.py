@@ -17,11 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Optional, Union
 
 from daqsched_executor.contract import Done, OperatorCommand, Payload, Report, Survey
 from daqsched_executor.machine.kernel import DRAIN
-from waiting import alive
+from waiting import Answer, alive
 
 Status = dict[str, Any]
 
@@ -95,7 +95,9 @@ class FakeAgent:
             if self._stream is not None:  # else the executor sends it again when it is back
                 self.send({"type": "ACKNOWLEDGED", "acknowledged": word})
 
-    def wait(self, true: Callable[[], Any], what: str, limit_s: float = 30.0) -> Any:
+    def wait(
+        self, true: Callable[[], Union[Answer, Literal[False], Optional[Answer]]], what: str, limit_s: float = 30.0
+    ) -> Answer:
         """Wait until something that arrives here makes ``true()`` so."""
         end = time.monotonic() + limit_s
         with self._changed:
@@ -119,8 +121,7 @@ class FakeAgent:
             fitting = [one for one in self.updates if how_far(one) == state and contains in one["message"]]
             return fitting[count - 1] if len(fitting) >= count else None
 
-        status: Status = self.wait(found, f"{state} {contains!r} (number {count})", limit_s)
-        return status
+        return self.wait(found, f"{state} {contains!r} (number {count})", limit_s)
 
     def _accept(self, listener: socket.socket) -> None:
         while True:

@@ -90,6 +90,14 @@ class FakeElastic:
         with self._lock:
             return [document["message"] for _, document in sorted(self.documents.items())]
 
+    def holds(self, text: str) -> Callable[[], bool]:
+        """A condition: a line with this text is stored."""
+        return lambda: text in self.messages()
+
+    def counts(self, documents: int) -> Callable[[], bool]:
+        """A condition: so many are stored."""
+        return lambda: len(self.documents) == documents
+
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """What a request gives and does."""
         status = self.refuse_request(path, body)

@@ -136,9 +136,16 @@ class Farm:
         """``job@host`` -> row of `status --json`, also with what is left out there because it is empty or 0."""
         return {f"{row['job']}@{row['host']}": {**EMPTY, **row} for row in self.status(*select)["rows"]}
 
-    def pid(self, name: str) -> int:
-        """The pid of the program of ``job@host`` once it runs."""
-        return until(lambda: self.rows(name).get(name, {}).get("pid", 0), f"{name} has a pid")
+    def pid(self, name: str, before: int = 0, timeout_s: float = 30.0) -> int:
+        """The pid of the program of ``job@host`` once it runs, as another process than ``before``."""
+
+        def found() -> int:
+            pid: int = self.rows(name).get(name, {}).get("pid", 0)
+            return 0 if pid == before else pid
+
+        return until(
+            found, f"{name} has a pid, another one than {before}" if before else f"{name} has a pid", timeout_s
+        )
 
     def states(self) -> dict[str, str]:
         """``job@host`` -> state."""

@@ -82,7 +82,7 @@ def _made(kind: Any, text: str, given: Mapping[tuple[str, str], Any], pick: int)
         return {inner(kind.key_type): inner(kind.value_type)}
     if isinstance(kind, inspect.LiteralType):
         return kind.values[pick % len(kind.values)]
-    plain = {
+    plain: dict[type[inspect.Type], object] = {
         inspect.StrType: text,
         inspect.IntType: 1,
         inspect.FloatType: 1.0,

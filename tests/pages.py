@@ -179,7 +179,8 @@ def _denies(text: str) -> bool:
 
 def _paragraphs(text: str) -> Iterator[tuple[int, str]]:
     """Each with its line: paragraphs, points of lists, rows of tables."""
-    first, lines = 1, []
+    first = 1
+    lines: list[str] = []
     for number, line in enumerate([*text.splitlines(), ""], 1):
         if lines and (not line.strip() or re.match(r"\s*(?:[-*] |\d+\. |\||#)", line)):
             yield first, " ".join(lines)

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from daqsched_executor.contract import FORWARDING_VARIABLE, Forwarding, LogFiles, Syslog
 from daqsched_executor.contract.stream import start_row, starts_path
@@ -139,9 +139,9 @@ def record(root: Path) -> dict[str, Any]:
     (root / "run").write_text("42\n")
     journal = spool / "forward" / "journal"
     for planned in range(1, 5):
-        before = journal.read_bytes().count(b'"plan"')
+        another = planned_after(journal)
         print_lines(readout, "readout", 3)
-        until(lambda: journal.read_bytes().count(b'"plan"') > before, f"batch {planned} is planned")  # noqa: B023
+        until(another, f"batch {planned} is planned")
     # a second start of the program; what its first lines wait for is long ago
     size = readout.path.stat().st_size
     Path(starts_path(str(readout.registration))).write_bytes(start_row(size, 2))
@@ -206,6 +206,12 @@ def files(root: Path) -> list[dict[str, Any]]:
             one.update({"zeros": len(text)} if not text.strip("\0") else {"text": text})
         found.append(one)
     return found
+
+
+def planned_after(journal: Path) -> Callable[[], bool]:
+    """A condition: one batch more is planned than now."""
+    before = journal.read_bytes().count(b'"plan"')
+    return lambda: journal.read_bytes().count(b'"plan"') > before
 
 
 def _bound(port: int) -> bool:

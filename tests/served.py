@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from daqsched.client import Client
 from daqsched.engine import commands
 from daqsched.errors import DaqschedError, Deposed
+from daqsched.rollout import Rollout
 from daqsched.serve.api import Api
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.serving import Serving
@@ -21,11 +22,14 @@ class Edge:
     def __init__(self) -> None:
         self.told: list[commands.Command] = []
         self.failure: Optional[Exception] = None
+        #: What else is done with each.
+        self.then: Callable[[commands.Command], None] = lambda command: None
 
     def perform(self, command: commands.Command) -> None:
         if self.failure is not None:
             raise self.failure
         self.told.append(command)
+        self.then(command)
 
     def launched(self) -> list[str]:
         return [t.payload.task_id for c in self.told if isinstance(c, commands.Launch) for t in c.tasks]
@@ -72,7 +76,13 @@ class Serve:
         def ensure() -> None:
             raise Deposed(why)
 
-        self.store.ensure_ownership = ensure  # type: ignore[method-assign]
+        self.store.ensure_ownership = ensure  # type: ignore[method-assign]  # of this one alone
+
+    def rollout(self, number: int = 0) -> Rollout:
+        """The one that is under way or was last, or the one of this number."""
+        found = self.client.rollout(number).rollout
+        assert found is not None
+        return found
 
     def settle(self) -> None:
         """Until all that was put before has been handled."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from daqsched_executor.contract import Payload, Restart, Stop
+from typing import Any
+
+from daqsched_executor.contract import Payload, Report, Restart, Stop
 from daqsched_executor.life.commands import Command, Say, Tell
 from daqsched_executor.life.events import Claimed, Connected, Event, Launched, Moment, Reached, Spawned, Started, Ticked
 from daqsched_executor.life.lifecycle import handle
 from daqsched_executor.life.state import begin
 
 
-def payload(policy: str = "always", **rule: object) -> Payload:
+def payload(policy: str = "always", **rule: Any) -> Payload:
     """A job with the given restart rule, stopped by TERM and 10 s of grace."""
-    restart = Restart(policy, **rule)  # type: ignore[arg-type]
+    restart = Restart(policy, **rule)
     return Payload("readout@hlt01.1", "readout", "hlt01", ("/bin/readout",), restart=restart, stop=Stop())
 
 
@@ -54,7 +56,13 @@ class Story:
     @property
     def told(self) -> list[tuple[str, str, str]]:
         """(task state, activity, message) of all updates."""
-        return [(c.task_state, c.report.activity, c.message) for c in self.commands if isinstance(c, Tell)]
+        return [(c.task_state, report_of(c).activity, c.message) for c in self.commands if isinstance(c, Tell)]
+
+
+def report_of(told: Tell) -> Report:
+    """What a program's update has with it; a survey's has findings."""
+    assert isinstance(told.report, Report)
+    return told.report
 
 
 def kinds(commands: list[Command]) -> list[type]:

@@ -83,4 +83,5 @@ def _set_environment(environment: bytes, size: int) -> bool:
     numbers = [int(one) for one in (*code, *data, brk, brk, stack, *arguments, begin, begin + size, 0)]
     told = (ctypes.c_uint64 * 13)(*numbers, 0xFFFFFFFF << 32)
     set_mm, mm_map = 35, 14
-    return libc.prctl(set_mm, mm_map, ctypes.byref(told), ctypes.c_ulong(ctypes.sizeof(told)), 0) == 0
+    status: int = libc.prctl(set_mm, mm_map, ctypes.byref(told), ctypes.c_ulong(ctypes.sizeof(told)), 0)
+    return status == 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Callable, TypeVar
+from typing import Callable, Literal, Optional, TypeVar, Union
 
 Answer = TypeVar("Answer")
 
 
-def until(condition: Callable[[], Answer], what: str, timeout_s: float = 30.0) -> Answer:
+def until(
+    condition: Callable[[], Union[Answer, Literal[False], Optional[Answer]]], what: str, timeout_s: float = 30.0
+) -> Answer:
     """Wait until the condition is true and return what it gave; fail with what was waited for."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -60,10 +60,10 @@ def fresh_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
     """Bring a cluster of one's own up: ``fresh_cluster(agents=1, zookeeper_=True)``."""
     made: list[Cluster] = []
 
-    def up(**options: object) -> Cluster:
+    def up(**options: Any) -> Cluster:
         one = Cluster(tmp_path / f"cluster{len(made)}", _say)
         made.append(one)
-        one.up(**options)  # type: ignore[arg-type]
+        one.up(**options)
         return one
 
     try:

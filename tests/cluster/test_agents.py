@@ -154,7 +154,9 @@ def twins(tmp_path: Path) -> Iterator[tuple[Cluster, Farm]]:
 def place(farm: Farm) -> str:
     """The work folder of the agent that the program runs on: ``one`` or ``two``."""
     cwd = os.readlink(f"/proc/{farm.pid('a@twin')}/cwd")
-    return re.search(r"/work/(\w+)/", cwd)[1]  # type: ignore[index]
+    found = re.search(r"/work/(\w+)/", cwd)
+    assert found is not None, cwd
+    return found[1]
 
 
 def copies() -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,11 +53,11 @@ def launcher(machine: Cluster, engine: Engine) -> Iterator[Launcher]:
 _number = iter(range(1, 1000))
 
 
-def payload(engine: Engine, text: str, **fields: object) -> Payload:
+def payload(engine: Engine, text: str, **fields: Any) -> Payload:
     """A job in a container for the host."""
     container = Container(IMAGE, engine=engine.address)
     task_id = f"boxed@{HOST}.{os.getpid()}-{next(_number)}"
-    return Payload(task_id, "boxed", HOST, ("/bin/sh", "-c", text), container=container, **fields)  # type: ignore[arg-type]
+    return Payload(task_id, "boxed", HOST, ("/bin/sh", "-c", text), container=container, **fields)
 
 
 def below(pid: int) -> list[int]:

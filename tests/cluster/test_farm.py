@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ SLEEPERS = 'jobs = [Job("sleeper", "/bin/sleep 100000", hosts="hlt[01-03]", vers
 
 
 @pytest.fixture
-def farm(cluster: Any, tmp_path: Path):
+def farm(cluster: Any, tmp_path: Path) -> Iterator[Farm]:
     """A daemon of its own on the shared cluster; every job is stopped afterwards."""
     made = Farm(tmp_path / "farm", cluster.master_url)
     made.serve()
@@ -146,7 +147,8 @@ def test_a_stopped_job_stays_stopped_until_it_is_started(farm: Farm) -> None:
 
 def test_a_killed_program_is_running_again_at_once(farm: Farm) -> None:
     """In place: no new task, a new pid, and the crew sees how it died."""
-    before = farm.apply(SLEEPERS.format(version="r1")) and farm.rows()["sleeper@hlt01"]
+    farm.apply(SLEEPERS.format(version="r1"))
+    before = farm.rows()["sleeper@hlt01"]
     os.kill(before["pid"], signal.SIGKILL)
     row = until(lambda: (r := farm.rows()["sleeper@hlt01"])["pid"] not in (0, before["pid"]) and r, "it is back")
     assert row["task_id"] == before["task_id"] and row["restarts"] == 1

@@ -11,7 +11,7 @@ import struct
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Union
 
 import pytest
 
@@ -110,7 +110,11 @@ def test_that_executors_are_not_authenticated_is_said_once(
         farm.clear()
 
 
-def field(number: int, value: bytes | str | int | float) -> bytes:
+#: Of a field.
+Value = Union[bytes, str, int, float]
+
+
+def field(number: int, value: Value) -> bytes:
     """One field in the wire format of protocol buffers."""
     if isinstance(value, int):
         return bytes((number << 3, value))
@@ -131,10 +135,21 @@ def test_the_older_protocol_of_agents_knows_no_tokens(cluster: Cluster) -> None:
         framework, agent, made = found["MESOS_FRAMEWORK_ID"], found["MESOS_SLAVE_ID"], uuid.uuid4().bytes
         # mesos.proto: TaskStatus, StatusUpdate, StatusUpdateMessage
         failed, by_executor = 3, 2
-        status = [(1, field(1, job.task_id)), (2, failed), (4, "forged"), (5, field(1, agent)), (6, time.time())]
+        status: list[tuple[int, Value]] = [
+            (1, field(1, job.task_id)),
+            (2, failed),
+            (4, "forged"),
+            (5, field(1, agent)),
+            (6, time.time()),
+        ]
         status += [(7, field(1, job.task_id)), (9, by_executor), (11, made)]
         inner = b"".join(field(*one) for one in status)
-        update = [(1, field(1, framework)), (2, field(1, job.task_id)), (3, field(1, agent)), (4, inner)]
+        update: list[tuple[int, Value]] = [
+            (1, field(1, framework)),
+            (2, field(1, job.task_id)),
+            (3, field(1, agent)),
+            (4, inner),
+        ]
         body = field(1, b"".join(field(*one) for one in [*update, (5, time.time()), (6, made)])) + field(2, "")
         headers = {"Libprocess-From": "forger(1)@127.0.0.1:9", "User-Agent": "libprocess/forger(1)@127.0.0.1:9"}
         connection = http.client.HTTPConnection("127.0.0.1", cluster.members[HOST].port, timeout=10.0)

@@ -10,6 +10,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_a_line_is_found_within_two_seconds(index: Index, spool: Path) -> None:
         printed = time.monotonic()
         printer.print(f"marker{at}\n")
         wanted = Wanted(words=("readout",), text=f"marker{at}")
-        until(lambda wanted=wanted: search.tail(client, wanted, 1, index.prefix), "found", 10)  # type: ignore[misc]
+        until(partial(search.tail, client, wanted, 1, index.prefix), "found", 10)
         took.append(time.monotonic() - printed)
         time.sleep(0.37)
     assert statistics.median(took) < 2.0, took

@@ -8,7 +8,7 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
 
@@ -31,7 +31,7 @@ while True:
 
 
 @pytest.fixture
-def farm(cluster: Any, tmp_path: Path):
+def farm(cluster: Any, tmp_path: Path) -> Iterator[Farm]:
     """A daemon with the cluster's Elasticsearch and an index of its own."""
     made = Farm(tmp_path / "farm", cluster.master_url, cluster.elasticsearch_url, f"lines-{time.time_ns()}")
     made.serve()
@@ -55,7 +55,7 @@ jobs = [Job("printer", argv=["/usr/bin/env", "python3", "-c", program], hosts="h
 """
     farm.apply(text)
     found = until(
-        lambda: (lines := logs(farm, "printer", "--grep", "needle")) and len(lines) == 2 and lines,
+        lambda: len(lines := logs(farm, "printer", "--grep", "needle")) == 2 and lines,
         "both lines are found",
     )
     seen = time.time()
@@ -110,7 +110,7 @@ jobs = [Job("count", argv=["/usr/bin/env", "python3", {str(script)!r}, "{tmp_pat
         more()
         pid = farm.pid(name)
         os.kill(executor_of(pid) if turn >= len(victims) else pid, signal.SIGKILL)
-        until(lambda name=name, pid=pid: farm.rows(name)[name].get("pid", 0) not in (0, pid), f"{name} is back")  # type: ignore[misc]
+        farm.pid(name, pid)
     cluster.kill("hlt01")
     more()
     cluster.start("hlt01")

@@ -183,7 +183,12 @@ logging = Logging(
 
     def arrives(port: int, text: str, *words: str) -> None:
         """UDP: who sends before anybody listens has sent for nothing, so it is sent until it is found."""
-        until(lambda: send(port, text) or messages(farm, *words), f"{text} is found")  # type: ignore[func-returns-value]
+
+        def found() -> list[str]:
+            send(port, text)
+            return messages(farm, *words)
+
+        until(found, f"{text} is found")
 
     arrives(syslog, "<11>Nov 23 05:06:02 fee01 bootpd[7]: no answer", "bootpd@fee01")
     (found,) = logs(farm, "bootpd@fee01", "-n", "1")

@@ -21,6 +21,7 @@ from daqcluster import Cluster
 from daqcluster.elasticsearch import User
 from daqsched.cli import main
 from daqsched.logs import search
+from daqsched.logs.elastic import Elastic
 from daqsched.logs.setup import Setup
 from daqsched_executor.contract.forwarding import Access
 from daqsched_executor.contract.template import template
@@ -66,7 +67,7 @@ class Secure:
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
         return done
 
-    def client(self, role: str) -> search.Elastic:
+    def client(self, role: str) -> Elastic:
         """To ask for what no command asks in a test's time."""
         return search.connect(self.url, Access("", str(self.user_file(role)), ""))
 

@@ -9,7 +9,7 @@ import statistics
 import threading
 import time
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -467,11 +467,15 @@ def test_a_printed_line_is_followed_within_two_seconds(farm: Farm, tmp_path: Pat
     forwarder = ForwarderProcess(spool, farm.url, farm.prefix)
     follower = Following(farm, Wanted(words=("readout@hlt01",)))
     follower.start()
+
+    def more_than(count: int) -> Callable[[], bool]:
+        return lambda: len(follower.given) > count
+
     printed = []
     for at in range(8):
         printed.append(time.monotonic())
         printer.print(f"line {at}\n")
-        until(lambda at=at: len(follower.given) > at, "followed")  # type: ignore[misc]
+        until(more_than(at), "followed")
     follower.end()
     assert forwarder.stop() == 0
     assert follower.texts() == [f"line {at}" for at in range(8)]

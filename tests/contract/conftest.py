@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,11 +29,11 @@ def start(agent: FakeAgent, tmp_path: Path) -> Iterator[Start]:
     """Starts an executor with a program of the test's; ends it, and what is left, as the agent's launcher would."""
     started: list[ExecutorUnderTest] = []
 
-    def start_one(*argv: str, environ: dict[str, str] = {}, **fields: object) -> ExecutorUnderTest:  # noqa: B006
+    def start_one(*argv: str, environ: dict[str, str] = {}, **fields: Any) -> ExecutorUnderTest:  # noqa: B006
         executor = ExecutorUnderTest(agent, tmp_path / "sandbox", **environ)
         started.append(executor)
         fields.setdefault("stop", Stop(grace_s=5.0))
-        executor.launch(Payload("readout@hlt01.1", "readout", "hlt01", argv, **fields))  # type: ignore[arg-type]
+        executor.launch(Payload("readout@hlt01.1", "readout", "hlt01", argv, **fields))
         return executor
 
     yield start_one

@@ -8,8 +8,10 @@ import os
 import socket
 import stat
 import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import httpx
 import msgspec
@@ -20,6 +22,8 @@ from builders import job, offer
 from daqsched.cli import main
 from daqsched.client import Client
 from daqsched.engine import commands, events
+from daqsched.engine.engine import Engine
+from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.protocol import Applied
@@ -34,7 +38,7 @@ from waiting import until
 
 
 @pytest.fixture
-def serve(tmp_path: Path):
+def serve(tmp_path: Path) -> Iterator[Serve]:
     """A running daemon."""
     made = Serve(tmp_path)
     yield made
@@ -111,7 +115,11 @@ def test_a_word_that_matches_nothing_is_a_mistake_whatever_the_others_match(serv
     """Of each change that takes a selection; nothing is done then."""
     serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"),)))
     client = serve.client
-    changes = [client.stop, client.start, lambda words: client.order(words, "retry")]
+    changes: list[Callable[[list[str]], object]] = [
+        client.stop,
+        client.start,
+        lambda words: client.order(words, "retry"),
+    ]
     for change in changes:
         for words in (["readout@h1", "@h4"], ["readout", "read_out@h*"], ["readout@h[1-2]", "readout@h[4-5]"]):
             with pytest.raises(UserError, match="matches nothing") as caught:
@@ -248,7 +256,12 @@ def test_who_asked_in_the_round_in_which_the_master_gives_us_up_is_answered(tmp_
     """Before that and behind it: a refusal with the reason, and nothing of it is saved."""
     serve = Serve(tmp_path)
     entered, gate = threading.Event(), threading.Event()
-    held = serve.daemon.ask(lambda engine, now: (entered.set(), gate.wait(20)))
+
+    def waits(engine: Engine, now: float) -> bool:
+        entered.set()
+        return gate.wait(20)
+
+    held = serve.daemon.ask(waits)
     assert entered.wait(20)
     event = events.JobsApplied(Spec(jobs=(job(),)), "bob")
     before = serve.daemon.request(event)
@@ -430,8 +443,17 @@ def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.Monkey
     """One look for the plan, and the event: what is in between is nobody's, and what it answers comes of the event."""
     asked: list[str] = []
     ask, request = serve.daemon.ask, serve.daemon.request
-    monkeypatch.setattr(serve.daemon, "ask", lambda question: asked.append("look") or ask(question))
-    monkeypatch.setattr(serve.daemon, "request", lambda event: asked.append(type(event).__name__) or request(event))
+
+    def look(question: Callable[[Engine, float], Any]) -> Future[Any]:
+        asked.append("look")
+        return ask(question)
+
+    def change(event: events.Event) -> Future[Accepted]:
+        asked.append(type(event).__name__)
+        return request(event)
+
+    monkeypatch.setattr(serve.daemon, "ask", look)
+    monkeypatch.setattr(serve.daemon, "request", change)
     jobs = [job(f"job{at}", hosts="hlt[01-09]") for at in range(5)]
     assert serve.client.apply(Spec(jobs=tuple(jobs))).revision == 1
     assert asked == ["look", "JobsApplied"]
@@ -558,12 +580,12 @@ def test_whoever_waits_for_a_revision_is_told_what_took_its_place_and_nobody_els
     first = serve.client.apply(
         Spec(jobs=(job(hosts="hlt[01-02]", release="r3"), job("other"), job("third"))), strategy=strategy
     ).rollout
-    assert first == 1 and serve.client.rollout().rollout.state == "running"  # type: ignore[union-attr]
+    assert first == 1 and serve.rollout().state == "running"
     serve.client.steer("abort")
     serve.client.apply(
         Spec(jobs=(job(hosts="hlt[01-02]", release="r4"), job("other"), job("third"))), strategy=strategy
     )
-    assert [serve.client.rollout(number).rollout.number for number in (0, 1, 2)] == [2, 1, 2]  # type: ignore[union-attr]
+    assert [serve.rollout(number).number for number in (0, 1, 2)] == [2, 1, 2]
 
 
 def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from builders import job, offer
+from builders import job, offer, wrong
 from daqsched import protocol
 from daqsched.client import Client
 from daqsched.engine import commands, events
@@ -31,6 +31,7 @@ from daqsched.serve.api import Api
 from daqsched.serve.audit import Audit, Entry
 from daqsched.serve.audit_note import LEFT_OUT, NAMES
 from daqsched.serve.daemon import Daemon
+from daqsched.serve.peers import Identity
 from daqsched.serve.serving import Serving
 from daqsched.serve.standby import Standby
 from daqsched.spec import EMPTY, Spec, digest
@@ -56,7 +57,9 @@ class Edge:
 class Serve:
     """A daemon, its socket and its audit file."""
 
-    def __init__(self, folder: Path, *peers: Any) -> None:
+    def __init__(
+        self, folder: Path, peers: Optional[tuple[str, int]] = None, identity: Optional[Identity] = None
+    ) -> None:
         self.path, self.audit = folder / "sock", folder / "audit.ndjson"
         self._folder = folder
         self.edge = Edge()
@@ -67,7 +70,7 @@ class Serve:
         audit = Audit(self.audit)
         api = Api(self.daemon, lambda spec: spec, "", "logs")
         api.looks.audit = audit
-        self.serving = Serving(self.path, "", api.app, *peers, audit=audit)
+        self.serving = Serving(self.path, "", api.app, peers, identity, audit=audit)
         self.client = Client(self.path)
 
     def _run(self, began: threading.Event) -> None:
@@ -228,7 +231,7 @@ def test_every_refusal_is_noted_and_forges_nothing(serve: Serve) -> None:
         (lambda: client.borrow("readout", "hlt01"), "borrow", "is not set aside"),
         (lambda: client.give_back(["hlt01"]), "return", "not set aside"),
         (lambda: client.note(forged), "note", "a line break"),
-        (lambda: client.names(forged, ""), "names", "of is one of"),  # type: ignore[arg-type]
+        (lambda: client.names(wrong(forged), ""), "names", "of is one of"),
         (lambda: http.post("/apply", content=b"{"), "apply", "not understood"),
         (lambda: http.post(f"/no{quote(forged)}", content=b""), "other", "404"),
         (lambda: http.get("/stop"), "stop", "405"),

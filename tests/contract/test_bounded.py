@@ -19,7 +19,7 @@ import pytest
 from daqsched.bounded import Asking, NoAnswer, typed
 from daqsched.engine import commands, events
 from daqsched.errors import Unreachable
-from daqsched.logs import elastic, node
+from daqsched.logs import answers, elastic, node
 from daqsched.mesos.agents import Agent, Agents
 from daqsched.serve import guards
 from daqsched.serve.guards import Guards
@@ -175,7 +175,7 @@ def test_the_answer_of_elasticsearch_has_an_end(deed: tuple[Hostile, str], monke
         with contextlib.suppress(Unreachable):
             answer = asking.ask("GET", "/_search")
             with pytest.raises(Unreachable, match="is not Elasticsearch"):
-                asking.read(answer.body, elastic.SearchFound)
+                asking.read(answer.body, answers.SearchFound)
     finally:
         asking.close()
     assert server.sent < MOST + (16 << 20)
@@ -292,8 +292,9 @@ def test_a_call_that_hangs_has_an_end() -> None:
         within(0.1, lambda: over.wait(30))
     assert time.monotonic() - began < 20
     over.set()
+    nothing: dict[str, int] = {}
     with pytest.raises(KeyError):
-        within(30, lambda: {}["x"])
+        within(30, lambda: nothing["x"])
     assert within(30, lambda: 7) == 7
 
 

@@ -24,7 +24,7 @@ from daqsched.cli import main
 from daqsched.cli.completion import PATIENCE_S, VARIABLE, known
 from daqsched.engine import events
 from daqsched.spec import Spec
-from foreign import HOSTILE, daemon
+from foreign import HOSTILE, Answers, daemon
 from served import Serve
 from waiting import until
 
@@ -132,6 +132,11 @@ def test_nobody_waits_for_a_daemon_that_hangs(tmp_path: Path) -> None:
         assert offered(tmp_path / "s", "stop", "re")[:2] == ([], "")
 
 
+def always(status: int, body: bytes) -> Answers:
+    """A daemon that says the same to everybody."""
+    return lambda method, path, asked: (status, body)
+
+
 def test_what_the_daemon_answers_is_somebody_elses(tmp_path: Path) -> None:
     """A shell expands what it is given: only plain names are, and no line is forged; also where the answer is no answer."""
     bad = [
@@ -150,7 +155,7 @@ def test_what_the_daemon_answers_is_somebody_elses(tmp_path: Path) -> None:
     ]
     answer = protocol.NamesAnswer([protocol.KnownName(one, HOSTILE) for one in [*bad, "ready"]])
     for reply in ((200, msgspec.json.encode(answer)), (200, b"{"), (403, b"x"), (500, b"")):
-        with daemon(tmp_path / "s", lambda method, path, _, reply=reply: reply):
+        with daemon(tmp_path / "s", always(*reply)):
             for shell in ("bash", "fish", "zsh"):
                 found, errors, _ = offered(tmp_path / "s", "stop", "re", shell=shell)
                 text = "\n".join(found)

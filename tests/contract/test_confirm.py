@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -28,7 +29,7 @@ JOBS = Spec(jobs=(job(hosts="hlt[01-08]", release="r1"),))
 
 
 @pytest.fixture
-def serve(tmp_path: Path):
+def serve(tmp_path: Path) -> Iterator[Serve]:
     """A daemon whose eight programs run, of which five may end unasked."""
     made = Serve(tmp_path)
     made.daemon.put(events.Registered("fw", "m:5050"))
@@ -220,7 +221,7 @@ def test_a_command_of_before_says_nothing_and_is_bounded_all_the_same(serve: Ser
         assert client.post("/stop", json={**old, "select": ["@hlt01"]}).status_code == 200
 
 
-def test_what_says_nothing_of_it_is_sent_as_before() -> None:
+def test_what_says_nothing_of_it_is_sent_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """So a daemon of before understands a newer command, which has no bound there."""
     sent: list[bytes] = []
 
@@ -231,7 +232,7 @@ def test_what_says_nothing_of_it_is_sent_as_before() -> None:
     client = Client(Path("/nowhere"))
     client._http.close()
     client._http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://daqsched/v1")
-    client._reach = lambda: None  # type: ignore[method-assign]
+    monkeypatch.setattr(client, "_reach", lambda: None)
     client.stop(["a"])
     client.close()
     assert sent == [b'{"select":["a"]}']

@@ -28,7 +28,7 @@ class Farm:
         self.serve = Serve(folder)
         self.client = self.serve.client
         self.answers, self.printed, self.refuses = True, b"ioc> ", 0
-        self.serve.edge.perform = self._perform  # type: ignore[method-assign]
+        self.serve.edge.then = self._perform
         self.asked: list[ConsoleAsk] = []
         self.serve.daemon.put(events.Registered("fw", "m:5050"))
         self.client.apply(Spec(jobs=(job("ioc", console=True), job("quiet"))))
@@ -43,7 +43,6 @@ class Farm:
         return self.task
 
     def _perform(self, command: commands.Command) -> None:
-        self.serve.edge.told.append(command)
         if isinstance(command, commands.Type) and command.task_id == self.task:
             self.asked.append(command.ask)
             if self.answers:

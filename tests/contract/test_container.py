@@ -13,7 +13,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -45,8 +45,8 @@ def run(start: Start, engine: Engine) -> Iterator[StartIn]:
     """Starts a job in a container; afterwards nothing of it may be left."""
     started: list[ExecutorUnderTest] = []
 
-    def run_one(text: str, container: dict[str, object] = {}, **fields: object) -> ExecutorUnderTest:  # noqa: B006
-        given = Container(**{"image": IMAGE, "engine": engine.address, **container})  # type: ignore[arg-type]
+    def run_one(text: str, container: dict[str, Any] = {}, **fields: Any) -> ExecutorUnderTest:  # noqa: B006
+        given = Container(**{"image": IMAGE, "engine": engine.address, **container})
         started.append(start("/bin/sh", "-c", text, container=given, **fields))
         return started[-1]
 

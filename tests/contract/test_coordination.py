@@ -165,7 +165,12 @@ def test_a_wake_ends_also_the_next_wait(begin: Callable[[], Session]) -> None:
     election.leader()
     election.wake()
     over = threading.Event()
-    threading.Thread(target=lambda: (election.wait(60.0), over.set()), daemon=True).start()
+
+    def wait() -> None:
+        election.wait(60.0)
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     assert over.wait(20)
 
 

@@ -129,7 +129,8 @@ def mutations(value: Any, chance: random.Random) -> list[Any]:
 def twisted(value: Any, chance: random.Random) -> list[Any]:
     """The value with something in it that its type allows and sense does not."""
     made = []
-    for wrong in (float("nan"), float("inf"), -1, 1e300, "", None, {}, []):
+    odd: tuple[Any, ...] = (float("nan"), float("inf"), -1, 1e300, "", None, {}, [])
+    for wrong in odd:
         one = msgspec.msgpack.decode(msgspec.msgpack.encode(value))
         there = one
         while isinstance(there, dict) and there:

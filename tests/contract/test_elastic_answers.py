@@ -31,7 +31,7 @@ from daqsched_executor.contract.forwarding import Access
 NOW = time.time()
 INDEX = "x-2026.11.27"
 
-HIT = {
+HIT: dict[str, Any] = {
     "_index": INDEX,
     "_id": "abcdefghijk-0000000000",
     "_source": {
@@ -180,7 +180,7 @@ def server() -> Iterator[Odd]:
 
 
 #: Every command that asks Elasticsearch.
-COMMANDS = (
+COMMANDS: tuple[list[str], ...] = (
     ["logs"],
     ["logs", "--json", "-n", "1"],
     ["logs", "--at", "10m"],

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,12 +22,19 @@ from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, how_far, pro
 from waiting import alive, until
 
 #: Fast enough for a test, slow enough for a busy machine.
-QUICK = {"grace_s": 30.0, "interval_s": 0.2, "timeout_s": 2.0, "failures": 2}
+QUICK: dict[str, Any] = {"grace_s": 30.0, "interval_s": 0.2, "timeout_s": 2.0, "failures": 2}
 
 
 def python(text: str) -> list[str]:
     """argv of a small program."""
     return [sys.executable, "-S", "-c", text]
+
+
+def wait_for_lines(file: Path, count: int) -> list[str]:
+    """Wait until the file has so many, and return what it has."""
+    return until(
+        lambda: len(found := file.read_text().splitlines()) >= count and found, f"{count} lines of {file.name}"
+    )
 
 
 def free_port() -> int:
@@ -87,13 +95,13 @@ while True:
 """
 
 
-def serve(start: Start, tmp_path: Path, answer: bytes, **fields: object) -> tuple[ExecutorUnderTest, Path]:
+def serve(start: Start, tmp_path: Path, answer: bytes, **fields: Any) -> tuple[ExecutorUnderTest, Path]:
     """A program with a health endpoint, an HTTP check on it, and the file that decides what it answers."""
     sandbox = tmp_path / "sandbox"
     sandbox.mkdir()
     (sandbox / "answer").write_bytes(answer)
     port = free_port()
-    check = Check("http", "health", port=port, path="/health", **{**QUICK, **fields})  # type: ignore[arg-type]
+    check = Check("http", "health", port=port, path="/health", **{**QUICK, **fields})
     return start(*python(SERVER), str(port), checks=(check,)), sandbox / "answer"
 
 
@@ -172,7 +180,7 @@ listener.listen()
 signal.signal(signal.SIGUSR1, lambda *a: listener.close())
 while True: time.sleep(1)
 """
-        executor = start(*python(text), checks=(Check("tcp", "port", address="localhost", port=port, **QUICK),))  # type: ignore[arg-type]
+        executor = start(*python(text), checks=(Check("tcp", "port", address="localhost", port=port, **QUICK),))
         os.kill(executor.running().pid, signal.SIGUSR1)
         ended_for(agent, f"localhost:{port} refuses the connection")
         executor.running(2)
@@ -188,7 +196,7 @@ while True: time.sleep(1)
         with socket.socket() as listener:
             listener.bind(("", 0))
             listener.listen(50)
-            check = Check("tcp", "port", address=socket.gethostname(), port=listener.getsockname()[1], **QUICK)  # type: ignore[arg-type]
+            check = Check("tcp", "port", address=socket.gethostname(), port=listener.getsockname()[1], **QUICK)
             start("/bin/sleep", "1000", checks=(check,)).running()
 
 
@@ -200,7 +208,7 @@ class TestCommand:
     ) -> None:
         """With the program's environment and directory, and the program's pid."""
         ask = 'test "$MARK" = 1 && test -e ready && kill -0 $DAQSCHED_PID && { test ! -e ill || { echo no data; exit 3; }; }'
-        check = Check("command", "ask", argv=("/bin/sh", "-c", ask), **QUICK)  # type: ignore[arg-type]
+        check = Check("command", "ask", argv=("/bin/sh", "-c", ask), **QUICK)
         executor = start("/bin/sleep", "1000", env={"MARK": "1"}, checks=(check,))
         agent.wait_update("TASK_STARTING", contains="not ready yet: ask has not succeeded")
         (executor.sandbox / "ready").touch()
@@ -211,7 +219,7 @@ class TestCommand:
     def test_one_that_hangs_and_double_forks_leaves_nothing(self, agent: FakeAgent, start: Start) -> None:
         """Its time is over: it and its daemons die; the program is neither ended by mistake nor takes the blame."""
         hang = "echo $$ >> began; setsid -f sh -c 'echo $$ >> daemons; sleep 1000' & sleep 1000"
-        check = Check("command", "ask", argv=("/bin/sh", "-c", hang), **{**QUICK, "timeout_s": 0.5}, unhealthy="notify")  # type: ignore[arg-type]
+        check = Check("command", "ask", argv=("/bin/sh", "-c", hang), **{**QUICK, "timeout_s": 0.5}, unhealthy="notify")
         executor = start("/bin/sleep", "1000", checks=(check,))
         program = report_of(agent.wait_update("TASK_STARTING", contains="not ready yet")).pid
         began, daemons = executor.sandbox / "began", executor.sandbox / "daemons"
@@ -226,7 +234,7 @@ class TestCommand:
     def test_kill_9_of_the_executor_ends_its_checks(self, agent: FakeAgent, start: Start) -> None:
         """No check outlives it."""
         ask = "echo $$ >> began; sleep 1000"
-        check = Check("command", "ask", argv=("/bin/sh", "-c", ask), **{**QUICK, "timeout_s": 100.0})  # type: ignore[arg-type]
+        check = Check("command", "ask", argv=("/bin/sh", "-c", ask), **{**QUICK, "timeout_s": 100.0})
         executor = start("/bin/sleep", "1000", checks=(check,))
         began = executor.sandbox / "began"
         until(lambda: began.exists() and began_pids(began), "check")
@@ -587,12 +595,9 @@ time.sleep(1000)
         executor = start(
             *python(text), checks=(Check("heartbeat", "beat", grace_s=60.0),), restart=Restart(delay_s=0.0)
         )
-        printed = executor.sandbox / "stdout"
         for number in (1, 2, 3):
             report = executor.running(number)
-            lines = until(
-                lambda number=number: len(found := printed.read_text().splitlines()) >= number and found, "word"
-            )
+            lines = wait_for_lines(executor.sandbox / "stdout", number)
             os.kill(report.pid, signal.SIGKILL)
             with socket.socket(type=socket.SOCK_DGRAM) as sender:
                 sender.sendto(b"datagram %d" % number, ("127.0.0.1", int(lines[0])))

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def at(agent: FakeAgent) -> Terminal:
     return Terminal(agent)
 
 
-def shell(start: Start, **fields: object) -> ExecutorUnderTest:
+def shell(start: Start, **fields: Any) -> ExecutorUnderTest:
     """The program above, at a terminal."""
     return start("/bin/sh", "-c", SHELL, console=True, **fields)
 

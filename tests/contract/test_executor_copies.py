@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ class Copies:
         self.agents: list[FakeAgent] = []
         self.executors: list[ExecutorUnderTest] = []
 
-    def start(self, *argv: str, **fields: object) -> tuple[FakeAgent, ExecutorUnderTest, str]:
+    def start(self, *argv: str, **fields: Any) -> tuple[FakeAgent, ExecutorUnderTest, str]:
         """The next one: its agent, itself, its task's id."""
         number = len(self.executors) + 1
         agent = FakeAgent()
@@ -66,7 +67,7 @@ class Copies:
         executor = ExecutorUnderTest(agent, self.folder / f"sandbox{number}")
         self.executors.append(executor)
         task_id = f"readout@hlt01.{os.getpid()}-{number}"
-        executor.launch(Payload(task_id, "readout", "hlt01", argv, stop=Stop(grace_s=5.0), **fields))  # type: ignore[arg-type]
+        executor.launch(Payload(task_id, "readout", "hlt01", argv, stop=Stop(grace_s=5.0), **fields))
         return agent, executor, task_id
 
     def with_daemons(self) -> tuple[ExecutorUnderTest, str]:

@@ -9,8 +9,9 @@ import signal
 import socket
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,11 +112,11 @@ def starts(agent: FakeAgent, tmp_path: Path, installation: Installation) -> Iter
             os.kill(pid, signal.SIGKILL)
 
 
-def payload(**fields: object) -> Payload:
+def payload(**fields: Any) -> Payload:
     """The program with hooks and an action."""
     argv = (sys.executable, "-S", "-c", PROGRAM)
-    given: dict[str, object] = {"actions": {"ls": ("/bin/ls", "/")}, "stop": STOP, **fields}
-    return Payload("readout@hlt01.1", "readout", "hlt01", argv, **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"actions": {"ls": ("/bin/ls", "/")}, "stop": STOP, **fields}
+    return Payload("readout@hlt01.1", "readout", "hlt01", argv, **given)
 
 
 def test_an_executor_that_has_started_needs_nothing_of_its_installation(
@@ -133,14 +134,16 @@ def test_an_executor_that_has_started_needs_nothing_of_its_installation(
             Check("file", "file", path="file", silence_s=20.0),
             Check("heartbeat", "beat", grace_s=30.0),
         )
+
+        def passes(name: str) -> Callable[[], bool]:
+            return lambda: f"{name} has" not in agent.updates[-1]["message"]
+
         executor = starts.executor()
         installation.vanish()
         executor.launch(payload(checks=checks))
         told = agent.wait_update("TASK_STARTING", contains="nowhere.invalid has no address")
         for name in ("command", "tcp", "output", "file", "beat"):
-            assert f"{name} has" not in told["message"] or agent.wait(
-                lambda name=name: f"{name} has" not in agent.updates[-1]["message"], f"{name} passes"
-            )
+            assert f"{name} has" not in told["message"] or agent.wait(passes(name), f"{name} passes")
         order(agent, "act", "ls")
         done = outcome(agent)
         assert done.ok and done.lines

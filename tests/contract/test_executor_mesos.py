@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Callable
 
 from daqsched_executor.contract import Payload, Restart, Stop
 from daqsched_executor.life.outbox import BURST, INTERVAL_S
@@ -122,10 +123,14 @@ class TestUpdates:
         executor = start(*program, restart=Restart(reset_s=0.0))  # every restart is an immediate one
         executor.running()
         agent.hangs = True
+
+        def started(count: int) -> Callable[[], bool]:
+            return lambda: len(pids_of(executor)) == count
+
         for count in (1, 2):
-            until(lambda: len(pids_of(executor)) == count, "program")  # noqa: B023
+            until(started(count), "program")
             os.kill(pids_of(executor)[-1], signal.SIGKILL)
-        until(lambda: len(pids_of(executor)) == 3, "next program", 4)
+        until(started(3), "next program", 4)
 
 
 class TestAgentRestart:

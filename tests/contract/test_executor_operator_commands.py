@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from daqsched_executor.contract import OBEY, OperatorCommand, Payload, Restart, Stop
-from fake_agent import FakeAgent, Start, message, order, outcome, processes_of, report_of
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, message, order, outcome, processes_of, report_of
 from waiting import alive, until
 
 #: Leaves a process behind that is in a session of its own and ignores what can be ignored.
@@ -19,6 +19,11 @@ def daemon_of(folder: Path) -> int:
     """Wait for the pid that `DAEMON` writes."""
     until((folder / "daemon").exists, "daemon")
     return int((folder / "daemon").read_text())
+
+
+def wait_for_start(executor: ExecutorUnderTest, number: int) -> None:
+    """Wait until its program was started so often."""
+    until(lambda: executor.log().count("runs: pid") == number, f"start {number}")
 
 
 def test_what_is_no_operator_command_is_one_line_and_the_same_one_counts_once(agent: FakeAgent, start: Start) -> None:
@@ -46,7 +51,7 @@ def test_a_hook_that_makes_the_program_end_may_end_with_it(agent: FakeAgent, sta
     pid = executor.running().pid
     for number in range(20):
         order(agent, "restart", id=f"o{number}")
-        until(lambda starts=number + 2: executor.log().count("runs: pid") == starts, "next start")
+        wait_for_start(executor, number + 2)
         assert not alive(pid)
         pid = int(executor.log().rpartition("runs: pid ")[2].split()[0])
     assert executor.process.poll() is None and "a bug" not in executor.log()

@@ -48,6 +48,22 @@ def counted(sandbox: Path) -> int:
     return int(text or 0)
 
 
+def wait_for_more(sandbox: Path) -> None:
+    """Wait until the program has counted many lines more."""
+    enough = counted(sandbox) + 20_000
+    until(lambda: counted(sandbox) > enough, "lines")
+
+
+def wait_for_another_drain(executor: ExecutorUnderTest, before: int) -> None:
+    """Wait until another process than this one copies."""
+    until(lambda: drains(executor) not in ([], [before]), "next drain")
+
+
+def wait_for_the_end_of_drains(executor: ExecutorUnderTest) -> None:
+    """Wait until nobody copies."""
+    until(lambda: not drains(executor), "end of the drain")
+
+
 def check_lines(sandbox: Path) -> None:
     """Every line is there once, in order; one may be there that the program did not live to count, and is printed again."""
     with open(sandbox / "stdout", "rb") as file:
@@ -84,13 +100,12 @@ class TestPipe:
         executor = start(sys.executable, "-S", "-c", COUNTS, output="pipe", restart=Restart(delay_s=0.0))
         for number in range(1, 6):
             pid = executor.running(number).pid
-            more = counted(executor.sandbox) + 20_000
-            until(lambda more=more: counted(executor.sandbox) > more, "lines")
+            wait_for_more(executor.sandbox)
             os.kill(pid, signal.SIGKILL)
         executor.running(6)
         until(lambda: len(drains(executor)) == 1, "the last drain alone")
         executor.end()
-        until(lambda: not drains(executor), "end of the drain")
+        wait_for_the_end_of_drains(executor)
         check_lines(executor.sandbox)
 
     def test_kill_9_of_the_executor_loses_no_line(self, start: Start) -> None:
@@ -110,14 +125,13 @@ class TestPipe:
             executor = ExecutorUnderTest(FakeAgent(), tmp_path / "sandbox")
             executor.launch(job)
             program = executor.running().pid
-            more = counted(executor.sandbox) + 20_000
-            until(lambda executor=executor, more=more: counted(executor.sandbox) > more, "lines")
+            wait_for_more(executor.sandbox)
             everybody = (executor.process.pid, executor.pid, program)
             for sent in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in everybody:
                     os.kill(pid, sent)
             executor.leave()
-            until(lambda executor=executor: not drains(executor), "end of the keeper")
+            wait_for_the_end_of_drains(executor)
             check_lines(executor.sandbox)
 
     def test_kill_9_of_what_copies_goes_unnoticed(self, start: Start) -> None:
@@ -126,10 +140,9 @@ class TestPipe:
         pid = executor.running().pid
         for _ in range(5):
             (copier,) = until(lambda: drains(executor), "drain")
-            more = counted(executor.sandbox) + 20_000
-            until(lambda more=more: counted(executor.sandbox) > more, "lines")
+            wait_for_more(executor.sandbox)
             os.kill(copier, signal.SIGKILL)
-            until(lambda copier=copier: drains(executor) not in ([], [copier]), "next drain")
+            wait_for_another_drain(executor, copier)
         assert alive(pid)
         os.kill(executor.pid, signal.SIGKILL)
         executor.leave()

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -302,7 +303,7 @@ def test_what_our_account_may_not_signal_is_told(tmp_path: Path) -> None:
 class TestWhatAProgramFinds:
     """Environment, files, folder, limits, account."""
 
-    def facts(self, start: Start, agent: FakeAgent, **fields: object) -> dict[str, object]:
+    def facts(self, start: Start, agent: FakeAgent, **fields: Any) -> dict[str, object]:
         """What a program sees of itself."""
         text = """
 import json, os, resource

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,9 +89,9 @@ def test_it_says_what_could_start_and_why_the_rest_could_not(
     ],
     ids=str,
 )
-def test_it_says_what_a_start_says(agent: FakeAgent, survey: Surveyor, start: Start, fields: dict[str, object]) -> None:
+def test_it_says_what_a_start_says(agent: FakeAgent, survey: Surveyor, start: Start, fields: dict[str, Any]) -> None:
     """Word for word: one code looks at both."""
-    words = survey(Probe("it", **fields))["it"]  # type: ignore[arg-type]
+    words = survey(Probe("it", **fields))["it"]
     agent.subscriptions.clear()
     job = {name: value for name, value in fields.items() if name != "program"}
     start(str(fields["program"]), restart=Restart("never"), **job)

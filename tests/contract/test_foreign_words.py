@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,11 +190,10 @@ class World:
 
 
 @pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """So wide that nothing is folded: then the number of lines is that of a world without a hostile byte."""
     monkeypatch.setenv("COLUMNS", "30000")
     monkeypatch.setenv("TERM", "xterm-256color")
-    return
 
 
 CALLS = [f"{name} {way}".strip() for name, ways in ROWS.items() for way in ways]

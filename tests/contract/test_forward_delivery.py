@@ -301,7 +301,7 @@ def test_dead_letters_wait_while_elasticsearch_has_no_time_and_hold_no_other_lin
     start()
     for at in range(4):
         printer.print(f"good {at}\npoison\n")
-        until(lambda at=at: f"good {at}" in elastic.messages(), "the good line is stored")
+        until(elastic.holds(f"good {at}"), "the good line is stored")
     assert "poison" not in elastic.messages()
     full.set()
     until(lambda: elastic.messages().count("poison") == 4, "the dead letters are stored")

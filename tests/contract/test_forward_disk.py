@@ -68,7 +68,7 @@ def test_what_is_stored_is_given_back_and_the_last_of_it_stays_readable(elastic:
         if burst in (0, 1):
             process.kill()
             process = ForwarderProcess(spool, elastic.url, "logs", config=config)
-        until(lambda total=total: len(elastic.documents) == total, "all lines", 60)
+        until(elastic.counts(total), "all lines", 60)
         until(lambda: blocks(printer.path) < 4.5, "room", 20)
     assert printer.path.stat().st_size == total * 400
     with printer.path.open("rb") as file:

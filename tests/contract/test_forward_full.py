@@ -108,7 +108,7 @@ def test_lines_are_sent_while_the_disk_is_full(elastic: FakeElastic, disk: Small
         printed += lines
         with log.open("a") as file:
             file.write("\n".join(lines) + "\n")
-        until(lambda count=500 * (part + 1): len(elastic.documents) == count, "stored")
+        until(elastic.counts(500 * (part + 1)), "stored")
         if part == 1:
             process.kill()
             disk.fill()

@@ -184,7 +184,7 @@ def test_what_was_received_survives_kill_9(elastic: FakeElastic, spool: Path, po
             for _ in range(50):
                 udp.sendto(json.dumps({"message": f"number {sent}", "level": "error"}).encode(), (HERE, port))
                 sent += 1
-        until(lambda sent=sent: written(spool) == sent, "the spool")
+        wait_for_written(spool, sent)
         process.kill()
         process = ForwarderProcess(spool, elastic.url, "logs", config=config)
         until(lambda: listening(port), "the port again")
@@ -197,6 +197,11 @@ def test_what_was_received_survives_kill_9(elastic: FakeElastic, spool: Path, po
     assert set(numbers()) == {f"number {at}" for at in range(sent)}
     until(lambda: len(list((spool / "links").iterdir())) <= 1, "old files gone")
     assert process.stop() == 0 and process.counts()["read"] == len(elastic.documents)
+
+
+def wait_for_written(spool: Path, count: int) -> None:
+    """Wait until so many are."""
+    until(lambda: written(spool) == count, "the spool")
 
 
 def written(spool: Path) -> int:
@@ -336,14 +341,17 @@ def test_each_datagram_is_stored_or_counted_whenever_the_forwarder_is_killed(
                     udp.send(b"<14>numbered: %d" % sent)
                     sent += 1
 
+    def wait_for_more(count: int) -> None:
+        enough = sent + count
+        until(lambda: sent > enough, "some more are sent")
+
     until(lambda: listening(port), "the port")
     sender = threading.Thread(target=send)
     sender.start()
     try:
         for number in range(1, 13):
             report = report_of(agent.wait_update("TASK_RUNNING", number))
-            enough = sent + 300 + 37 * number
-            until(lambda enough=enough: sent > enough, "some more are sent")
+            wait_for_more(300 + 37 * number)
             os.kill(report.pid, signal.SIGKILL)
         agent.wait_update("TASK_RUNNING", 13)
     finally:
@@ -514,6 +522,9 @@ def test_one_who_sends_all_the_time_keeps_nobody_waiting(elastic: FakeElastic, s
     def spooled(text: str) -> bool:
         return any(text.encode() in file.read_bytes() for file in (spool / "links").iterdir())
 
+    def wait_for_both(at: int) -> None:
+        until(lambda: spooled(f"slow {at}") and spooled(f"datagram {at}"), "both are heard")
+
     with call(port) as fast, call(port) as slow, socket.socket(type=socket.SOCK_DGRAM) as udp:
         sender = threading.Thread(target=flood, args=(fast,))
         sender.start()
@@ -522,7 +533,7 @@ def test_one_who_sends_all_the_time_keeps_nobody_waiting(elastic: FakeElastic, s
             for at in range(5):
                 slow.sendall(b"<13>app: slow %d\n" % at)
                 udp.sendto(b"<13>app: datagram %d" % at, (HERE, port))
-                until(lambda at=at: spooled(f"slow {at}") and spooled(f"datagram {at}"), "both are heard")  # type: ignore[misc]
+                wait_for_both(at)
         finally:
             over.set()
             sender.join()

@@ -108,7 +108,7 @@ def test_new_lines_do_not_wait_for_a_backlog(elastic: FakeElastic, spool: Path) 
     until(lambda: len(elastic.documents) > 4000, "some of it")
     began = time.time()
     printer.print("new line\n")
-    until(lambda: any(one["message"] == "new line" for one in list(elastic.documents.values())), "the new line", 5)
+    until(elastic.holds("new line"), "the new line", 5)
     late = time.time() - began
     assert late < 5 and len(elastic.documents) < 75_000, f"after {late:.1f} s, {len(elastic.documents)} lines"
     process.kill()
@@ -131,7 +131,7 @@ def test_lines_carry_the_run_in_which_they_were_printed(elastic: FakeElastic, sp
     for run in ("1201", "1202"):
         number.write_text(f"{run} started by alice\n")
         printer.print(f"in {run}\n")
-        until(lambda run=run: any(one["message"] == f"in {run}" for one in list(elastic.documents.values())), run)
+        until(elastic.holds(f"in {run}"), run)
     assert document(elastic, "before")["labels"] == {"shift": "night"}
     assert document(elastic, "in 1201")["labels"] == {"shift": "night", "run": "1201"}
     assert document(elastic, "in 1202")["labels"] == {"shift": "night", "run": "1202"}

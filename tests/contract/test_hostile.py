@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ STRIDE = 29
 
 
 @pytest.fixture
-def serve(tmp_path: Path):
+def serve(tmp_path: Path) -> Iterator[Serve]:
     """A running daemon."""
     made = Serve(tmp_path)
     yield made
@@ -43,7 +44,7 @@ def serve(tmp_path: Path):
 
 
 @pytest.fixture
-def http(serve: Serve):
+def http(serve: Serve) -> Iterator[httpx.Client]:
     """To ask what no client of ours would."""
     with httpx.Client(
         transport=httpx.HTTPTransport(uds=str(serve.path)), base_url="http://daqsched/v1", timeout=30

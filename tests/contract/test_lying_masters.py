@@ -210,6 +210,11 @@ def looked_at(link: Link) -> str:
     return getattr(link.mesos._driver.detector, "masterSeq", None) or ""
 
 
+def wait_for_look(link: Link, node: str) -> None:
+    """Wait until it looks at this one."""
+    until(lambda: looked_at(link) == node, "it is looked at")
+
+
 def test_what_others_put_beside_the_masters_in_zookeeper_leads_nowhere(master: Master, tmp_path: Path) -> None:
     """Mesos' own nodes are open to all; an address that is none is told, and the next master is found."""
     zoo = Zoo(tmp_path)
@@ -231,7 +236,7 @@ def test_what_others_put_beside_the_masters_in_zookeeper_leads_nowhere(master: M
         link = Link(f"zk://{zoo.servers}/mesos")
         try:
             for node in nodes:
-                until(lambda node=node: looked_at(link) == node.rpartition("/")[2], "it is looked at")
+                wait_for_look(link, node.rpartition("/")[2])
                 client.delete(node)
             client.create(
                 "/mesos/json.info_", json.dumps({"address": {"ip": host, "port": int(port)}}).encode(), sequence=True

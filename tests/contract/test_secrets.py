@@ -6,11 +6,14 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from starlette.routing import Route
 
 from builders import job, offer
 from daqsched.client import Client
@@ -36,7 +39,7 @@ jobs = [Job("readout", "/bin/true", hosts="hlt01", env={"TOKEN": variable("token
 """
 
 
-def spec(value: str, **fields: object) -> Spec:
+def spec(value: str, **fields: Any) -> Spec:
     return Spec(
         jobs=(job(env={"TOKEN": value, "PLAIN": "x"}, **fields),), source=f"jobs.py --set token={value} --set a=b"
     )
@@ -52,7 +55,9 @@ class Asked:
         engine = serve.daemon.engine
         found = [Changed(key, GONE, one.shown, "", "a test", 1.0) for key, one in engine.instances.items()]
         self.chronicle.note(engine, found, 1.0)
-        self.routes = [(route.path, method) for route in api.app.routes for method in route.methods]
+        routes = [route for route in api.app.routes if isinstance(route, Route)]
+        assert len(routes) == len(api.app.routes)
+        self.routes = [(route.path, method) for route in routes for method in route.methods or ()]
         self._serving = Serving(self.path, "", api.app)
         transport = httpx.HTTPTransport(uds=str(self.path))
         self.http = httpx.Client(transport=transport, base_url="http://daqsched", timeout=30)
@@ -64,7 +69,7 @@ class Asked:
 
 
 @pytest.fixture
-def serve(tmp_path: Path):
+def serve(tmp_path: Path) -> Iterator[Serve]:
     """A running daemon, to which secrets were applied by its own account."""
     made = Serve(tmp_path)
     made.daemon.put(events.Registered("fw", "m:5050"))
@@ -76,7 +81,7 @@ def serve(tmp_path: Path):
 
 
 @pytest.fixture
-def strangers(serve: Serve, tmp_path: Path):
+def strangers(serve: Serve, tmp_path: Path) -> Iterator[Asked]:
     """How it answers others."""
     made = Asked(serve, tmp_path)
     yield made

@@ -15,7 +15,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -514,13 +514,17 @@ def test_who_listens_on_the_wire_or_lacks_the_certificate_applies_as_nobody(
         with httpx.Client(verify=identity.client) as http:
 
             def ask(
-                text: Optional[str], method: str = "POST", target: str = "/x", body: bytes = b"body", **more: str
+                text: Optional[str],
+                method: str = "POST",
+                target: str = "/x",
+                body: bytes = b"body",
+                more: Mapping[str, str] = {},  # noqa: B006  it is only read
             ) -> int:
                 headers = {**more, **({HEADER: text} if text else {})}
                 found = http.request(method, f"https://{leader.address}{target}", content=body, headers=headers)
                 return found.status_code
 
-            assert ask(None, **{"x-daqsched-user": "eve", "authorization": f"Bearer {leader.token}"}) == 401
+            assert ask(None, more={"x-daqsched-user": "eve", "authorization": f"Bearer {leader.token}"}) == 401
             assert ask(sign(stranger.key, word(leader))) == 401
             assert ask(right, body=b"other") == 401
             assert ask(right, target="/y") == 401

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -209,7 +210,8 @@ SECRET = "root's secret\n"
 
 def plant(spool: Path, secret: Path) -> None:
     """All that an account could plant while the spool was open; called as that account."""
-    for at, fields in enumerate(({}, {"labels": 7}, {"start": "x"}, {"options": [1]}, {"id": "../../etc/x"})):
+    wrong: tuple[dict[str, object], ...] = ({}, {"labels": 7}, {"start": "x"}, {"options": [1]}, {"id": "../../etc/x"})
+    for at, fields in enumerate(wrong):
         stream_id = f"planted{at:04d}"
         (spool / "streams" / f"{stream_id}.json").write_text(json.dumps(registration(stream_id, **fields)))
         (spool / "links" / stream_id).symlink_to(secret)
@@ -241,10 +243,10 @@ def test_what_was_planted_is_neither_read_nor_written_nor_in_the_way(
     until(lambda: "cannot use the registration" in process.errors, "said")
     until(lambda: (spool / "forward" / "deadletter.ndjson").exists(), "a line that nobody takes")
     for path in (spool / "streams" / "x.json", spool / "links" / "x", spool / "forward" / "x", spool / "x"):
-        assert not as_stranger(lambda path=path: path.write_text("x"))  # type: ignore[misc]
+        assert not as_stranger(partial(path.write_text, "x"))
     for path in (spool / "links" / ours.id, ours.registration, spool / "forward" / "journal"):
-        assert not as_stranger(lambda path=path: path.read_bytes())  # type: ignore[misc]
-    seen = {path for path in spool.rglob("*") if path.is_file() and as_stranger(lambda path=path: path.read_bytes())}  # type: ignore[misc]
+        assert not as_stranger(path.read_bytes)
+    seen = {path for path in spool.rglob("*") if path.is_file() and as_stranger(path.read_bytes)}
     assert seen == {spool / "forward" / "metrics.prom", spool / "forward" / "status.json"}
     told = process.counts()["troubles"]
     assert any("put there by another account" in one["sentence"] for one in told)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 from kazoo.client import KazooClient
@@ -222,10 +222,10 @@ def test_a_large_save_that_is_cut_off_happened_whole_or_not_at_all(
     store.save(documents={"x": b"1"})
     really, left = nodes.ZooKeeperNodes._commit, iter(range(commits - 1, -1, -1))
 
-    def dying(self: nodes.ZooKeeperNodes, *what: object) -> None:
+    def dying(self: nodes.ZooKeeperNodes, *what: Any) -> None:
         if next(left) == 0:
             raise InterruptedError("killed")
-        really(self, *what)  # type: ignore[arg-type]
+        really(self, *what)
 
     with monkeypatch.context() as patched:
         patched.setattr(nodes.ZooKeeperNodes, "_commit", dying)
@@ -299,16 +299,17 @@ def test_a_password_keeps_others_out(zookeepers: Zookeepers, zoo: Zoo, tmp_path:
     try:
         nodes_of = list(walk(session.client, place.path))
         assert len(nodes_of) > 3
+        acts: tuple[Callable[[str], object], ...] = (
+            other.get,
+            other.get_children,
+            lambda node: other.set(node, b"x"),
+            lambda node: other.create(f"{node}/x", b"", ephemeral=True, sequence=True),
+            lambda node: other.set_acls(node, OPEN_ACL_UNSAFE),
+        )
         for node in nodes_of:
-            for act in (
-                lambda node=node: other.get(node),  # type: ignore[misc]
-                lambda node=node: other.get_children(node),  # type: ignore[misc]
-                lambda node=node: other.set(node, b"x"),  # type: ignore[misc]
-                lambda node=node: other.create(f"{node}/x", b"", ephemeral=True, sequence=True),  # type: ignore[misc]
-                lambda node=node: other.set_acls(node, OPEN_ACL_UNSAFE),  # type: ignore[misc]
-            ):
+            for act in acts:
                 with pytest.raises(NoAuthError):
-                    act()
+                    act(node)
             if node != place.path:
                 with pytest.raises(NoAuthError):
                     other.delete(node)

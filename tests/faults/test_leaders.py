@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -77,6 +77,14 @@ class Peer(Farm):
         except Unreachable:
             return ""
 
+    def misses_its_state(self) -> bool:
+        """Whether it says that ZooKeeper does not answer."""
+        return "does not answer" in self.answer().held
+
+    def lost_its_state(self) -> bool:
+        """Whether it says that there is none any more."""
+        return "somebody has removed the state" in self.log()
+
     def leads(self) -> bool:
         """Whether this one does, with a master, as it says itself."""
         try:
@@ -111,6 +119,10 @@ class Pair:
             work = Path(self.cluster.members[name].extra["work_dir"])
             found.update(place.name.rpartition(".")[0] for place in work.glob("slaves/*/frameworks/*/executors/*"))
         return found
+
+    def runs(self, expected: Counter[str]) -> Callable[[], bool]:
+        """A condition: these programs run, and nothing else."""
+        return lambda: self.programs() == expected
 
     def programs(self) -> Counter[str]:
         """What runs now, by its arguments."""
@@ -232,7 +244,7 @@ def test_a_killed_leader_is_followed_by_the_standby_and_no_task_notices(
         # in case that it was killed before the change was saved; where it was, this changes nothing
         pair.apply(leader, number)
         expected = Counter({f"{PROGRAM}": 3, f"{PROGRAM} {number}": 3})
-        until(lambda expected=expected: pair.programs() == expected, f"revision {number} runs, and nothing else")  # type: ignore[misc]
+        until(pair.runs(expected), f"revision {number} runs, and nothing else")
         assert same(pair, standby) == still, f"seed {seed}, kill {number}: {standby.log()}"
         leader = standby
     begun = pair.begun()
@@ -279,7 +291,7 @@ def test_without_zookeeper_all_is_held_and_goes_on_when_it_is_back(pair: Pair) -
     pair.cluster.kill("zookeeper")
     try:
         for peer in pair.peers:
-            until(lambda peer=peer: "does not answer" in peer.answer().held, "it says so", 60.0)  # type: ignore[misc]
+            until(peer.misses_its_state, "it says so", 60.0)
         refused = pair.other(leader).run("stop", "still", check=False)
         assert refused.returncode == 3 and "nothing can be saved: jobs run on" in refused.stderr
         assert "HELD: ZooKeeper" in leader.run("status").stdout
@@ -337,7 +349,7 @@ def test_a_state_that_was_removed_is_no_new_farm(pair: Pair, tmp_path: Path) -> 
         client.close()
     assert leader.run("stop", "still", check=False).returncode == 3
     for peer in pair.peers:
-        until(lambda peer=peer: "somebody has removed the state" in peer.log(), "it says so", 60.0)  # type: ignore[misc]
+        until(peer.lost_its_state, "it says so", 60.0)
     assert all("removed the state" in peer.run("status", check=False).stderr for peer in pair.peers)
     for peer in pair.peers:
         assert peer.log().count("somebody has removed the state") == 1

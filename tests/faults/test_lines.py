@@ -75,7 +75,7 @@ def test_every_line_is_stored_once_whatever_is_killed_and_whichever_index_it_goe
         farm.apply(job_file(script, tmp_path, "day"))
         for turn in range(kills):
             name = f"{chance.choice(('count', 'daqsched-forward'))}@{chance.choice(HOSTS)}"
-            pid = until(lambda name=name: farm.rows(name)[name].get("pid"), f"{name} runs", 60.0)
+            pid = farm.pid(name, timeout_s=60.0)
             whom = chance.choice(("program", "executor"))
             try:
                 os.kill(pid if whom == "program" else parent_of(pid), signal.SIGKILL)
@@ -90,9 +90,7 @@ def test_every_line_is_stored_once_whatever_is_killed_and_whichever_index_it_goe
             if turn % 5 == 4:
                 farm.apply(job_file(script, tmp_path, PERIODS[counts["index"] % 3 - 2]))
                 counts["index"] += 1
-            until(
-                lambda name=name, pid=pid: farm.rows(name)[name].get("pid", 0) not in (0, pid), f"{name} is back", 60.0
-            )
+            farm.pid(name, pid, 60.0)
         farm.run("stop", "count")
         until(lambda: all(row["state"] == "STOPPED" for row in farm.rows("count").values()), "all are stopped")
         check(farm, cluster.elasticsearch_url, tmp_path)

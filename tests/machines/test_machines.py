@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -186,10 +186,11 @@ def test_elasticsearch_comes_back_and_what_waited_is_stored(farm: Machines, stor
 def test_an_upgrade_and_the_way_back_are_noticed_by_no_program(farm: Machines, story: Story) -> None:
     """The next version of `serve` and executor on all machines, then the version before; forwarders keep their pids, too."""
     pids, forwarders = farm.pids(), farm.forwarders()
-    for version, provision in (
+    ways: tuple[tuple[str, Callable[[], str]], ...] = (
         ("99.0.0", lambda: farm.take("99.0.0")),
         (__version__, lambda: farm.vagrant("provision")),
-    ):
+    )
+    for version, provision in ways:
         said = provision()
         for name in (*AGENTS, *CONTROLS):
             assert f"{name}: changed: /opt/daqsched" in said, said

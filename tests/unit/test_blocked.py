@@ -113,7 +113,8 @@ def test_a_long_chain_and_a_circle_are_gone_through() -> None:
     world.apply(*chain)
     farm: Farm = world.engine
     first, last = farm.instances["j0", "hlt01"], ("j59", "hlt01")
-    first.job = replace(first.job, after=("j59",))  # type: ignore[type-var]
+    assert first.job is not None
+    first.job = replace(first.job, after=("j59",))
     assert not BlockedJobs(world.engine, world.now).blocked(last)
     first.shown = "FAILED"
     assert BlockedJobs(world.engine, world.now).blocked(last)

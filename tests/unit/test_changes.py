@@ -3,7 +3,7 @@ step that the changes come to exactly the states that a look finds."""
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -20,7 +20,7 @@ from daqsched_executor.contract import Exit, OperatorCommand, Report, Restart
 KEY = ("readout", "hlt01")
 
 
-def farm(**fields: object) -> World:
+def farm(**fields: Any) -> World:
     """One host with a job that runs; what came before is forgotten."""
     world = World()
     world.start(job(release="r1", **fields))
@@ -34,7 +34,7 @@ def told(world: World) -> list[tuple[str, str, str]]:
 
 
 def report(world: World, state: str = "TASK_RUNNING", said: Report | None = None) -> None:
-    world.report(world.task_of("readout"), state, data=said.to_json() if said else b"", by_executor=True)  # type: ignore[arg-type]
+    world.report(world.task_of("readout"), state, data=said.to_json() if said else b"", by_executor=True)
 
 
 def test_each_change_names_what_did_it() -> None:
@@ -229,8 +229,7 @@ def test_of_what_an_older_daemon_wrote_it_is_told_since_when_where_that_says_so(
     world.now = 2000.0
     how(world)
     world.disk.records = {
-        key: {name: value for name, value in raw.items() if name != "since"}  # type: ignore[attr-defined]
-        for key, raw in world.disk.records.items()
+        key: {name: value for name, value in raw.items() if name != "since"} for key, raw in world.disk.records.items()
     }
     world.now += 0.1
     world.restart()
@@ -246,7 +245,7 @@ def test_what_is_said_of_masses_is_no_save_of_its_own() -> None:
     assert not saved
     world.offers()
     for task in list(world.tasks):
-        world.report(task, by_executor=True)  # type: ignore[arg-type]
+        world.report(task, by_executor=True)
     world.now += 60.0
     world.say(events.Disconnected())
     world.register()

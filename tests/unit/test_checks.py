@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched_executor.contract import Check, OperatorCommand, Payload, Restart, Stop
+from daqsched_executor.contract import Check, OperatorCommand, Payload, Report, Restart, Stop
 from daqsched_executor.life import state as phases
 from daqsched_executor.life.check_words import clock_after
 from daqsched_executor.life.checks import WORDS_S
@@ -29,6 +30,7 @@ from daqsched_executor.life.events import (
     StopAsked,
     Ticked,
 )
+from daqsched_executor.life.health import Health
 from daqsched_executor.life.lifecycle import handle
 from daqsched_executor.life.notify import LONGEST_S, STATUS_LENGTH, parse
 from daqsched_executor.life.state import begin
@@ -53,7 +55,7 @@ def kinds(commands: list[Command]) -> list[type]:
 class Story:
     """A program with checks that has just started; a check is answered as `answers` says, at once."""
 
-    def __init__(self, *checks: Check, policy: str = "always", **rule: object) -> None:
+    def __init__(self, *checks: Check, policy: str = "always", **rule: Any) -> None:
         self.time, self.began = 100.0, 100.0
         #: By the check's name: whether it passes, and why not; None: it hangs.
         self.answers: dict[str, tuple[bool | None, str] | None] = {}
@@ -61,7 +63,7 @@ class Story:
         self.told: list[Tell] = []
         self.said: list[str] = []
         self.signals = self.orders = 0
-        restart = Restart(policy, **rule)  # type: ignore[arg-type]
+        restart = Restart(policy, **rule)
         job = Payload("r@hlt01.1", "r", "hlt01", ("/bin/r",), restart=restart, stop=Stop(grace_s=3.0), checks=checks)
         self.state = begin(self.now, 900.0)
         self.happen(Connected(killing=True), Launched(job), Claimed())
@@ -75,6 +77,17 @@ class Story:
     def last(self) -> tuple[str, str]:
         """Task state and sentence of the last report."""
         return self.told[-1].task_state, self.told[-1].message
+
+    def report(self) -> Report:
+        """What the last one says."""
+        report = self.told[-1].report
+        assert isinstance(report, Report)
+        return report
+
+    def health(self) -> Health:
+        """What is known of the checks."""
+        assert self.state.health is not None
+        return self.state.health
 
     def start(self) -> None:
         """The child that was spawned becomes the program."""
@@ -131,15 +144,15 @@ class TestReady:
     def test_it_is_told_as_starting_until_the_check_has_passed_once(self, check: Check) -> None:
         """With a pid and what has not happened; then TASK_RUNNING, once."""
         story = Story(check)
-        assert story.told[-1].report.activity == "starting" and story.told[-1].report.pid == 4711
+        assert story.report().activity == "starting" and story.report().pid == 4711
         assert story.last[0] == "TASK_STARTING" and story.last[1].startswith("pid 4711 started, not ready yet: ")
-        assert story.told[-1].report.healthy is None
+        assert story.report().healthy is None
         story.answers[check.name] = (True, "")
         if check is HEARTBEAT:
             story.happen(READY)
         story.go(7)
         assert story.last == ("TASK_RUNNING", "pid 4711 since 2025-11-22 14:02:11+01:00")
-        assert story.told[-1].report.healthy is True and story.told[-1].report.activity == "running"
+        assert story.report().healthy is True and story.report().activity == "running"
         assert [told.task_state for told in story.told].count("TASK_RUNNING") == 1
         assert story.said[-1].startswith("ready after ")
 
@@ -198,7 +211,7 @@ class TestReady:
         assert (
             story.last == ("TASK_RUNNING", "pid 4711 since 2025-11-22 14:02:11+01:00") and story.state.wake_at is None
         )
-        assert story.told[-1].report.healthy is None
+        assert story.report().healthy is None
         assert story.happen(READY, Answered(0, 1, True)) == []
 
     def test_each_run_has_to_become_ready_anew(self) -> None:
@@ -209,21 +222,21 @@ class TestReady:
         story.answers["http"] = (False, "")
         story.happen(Died(code=1))
         story.start()
-        assert story.last[0] == "TASK_STARTING" and story.told[-1].report.restarts == 1
+        assert story.last[0] == "TASK_STARTING" and story.report().restarts == 1
         story.answers["http"] = (True, "")
         story.go(1)
         assert story.last[0] == "TASK_RUNNING" and "1 restart, last: exit code 1" in story.last[1]
 
 
-def ready(*checks: Check, **rule: object) -> Story:
+def ready(*checks: Check, **rule: Any) -> Story:
     """A program whose checks have all passed: 20 s after its start."""
-    story = Story(*checks, **rule)  # type: ignore[arg-type]
+    story = Story(*checks, **rule)
     story.answers = {check.name: (True, "") for check in checks}
     story.happen(READY)
     for _ in range(20):
         story.go(1)
         story.happen(BEAT)
-    assert story.told[-1].report.healthy is True and story.signals == 0
+    assert story.report().healthy is True and story.signals == 0
     return story
 
 
@@ -246,7 +259,7 @@ class TestIll:
         story.go(5)
         why = f"check {check.name} failed 3 times in a row: no"
         assert story.last == ("TASK_STARTING", f"{why}: SIGTERM sent to pid 4711, SIGKILL follows in 3.0 s")
-        report = story.told[-1].report
+        report = story.report()
         assert (report.healthy, report.ailment, report.activity) == (False, why, "stopping")
         assert kinds(story.happen(Died(signal="SIGTERM"))) == [Spawn]
         story.start()
@@ -259,14 +272,14 @@ class TestIll:
         story.answers[check.name] = (None, "a mistake of ours")
         story.go(100)
         assert story.signals == 0 and story.last[0] == "TASK_RUNNING"
-        assert story.told[-1].report.lacks == f"check {check.name} can't be asked: a mistake of ours"
+        assert story.report().lacks == f"check {check.name} can't be asked: a mistake of ours"
         assert [said for said in story.said if "could not" in said] == [
             f"check {check.name} could not be asked: a mistake of ours"
         ]
         assert len([at for at, _ in story.asked if at > 20]) <= 51  # every 2 s at most
         story.answers[check.name] = (True, "")
         story.go(10)
-        assert story.signals == 0 and story.last[0] == "TASK_RUNNING" and story.told[-1].report.lacks == ""
+        assert story.signals == 0 and story.last[0] == "TASK_RUNNING" and story.report().lacks == ""
         story.answers[check.name] = (False, "no")
         story.go(30)
         assert story.signals == 1
@@ -287,10 +300,10 @@ class TestIll:
         story = ready(HTTP)
         story.answers["http"] = None
         story.go(8)
-        asks = story.state.health.pulses[0].ask  # type: ignore[union-attr]
+        asks = story.health().pulses[0].ask
         before = story.state
         assert story.happen(Answered(0, asks, True), Answered(0, asks - 1, True)) == []
-        assert story.state == before and before.health.pulses[0].fails == 2  # type: ignore[union-attr]
+        assert story.state == before and story.health().pulses[0].fails == 2
 
     @pytest.mark.parametrize("check", ASKED, ids=lambda check: check.kind)
     def test_failures_count_from_the_end_of_the_grace(self, check: Check) -> None:
@@ -363,11 +376,11 @@ class TestIll:
         story.answers["http"] = (False, "no")
         story.go(60)
         ill = story.told[-1]
-        assert story.signals == 0 and ill.task_state == "TASK_RUNNING" and ill.report.healthy is False
-        assert ill.message == "pid 4711 since 2025-11-22 14:02:11+01:00; unhealthy: " + ill.report.ailment
+        assert story.signals == 0 and ill.task_state == "TASK_RUNNING" and story.report().healthy is False
+        assert ill.message == "pid 4711 since 2025-11-22 14:02:11+01:00; unhealthy: " + story.report().ailment
         story.answers["http"] = (True, "")
         story.go(5.3)
-        assert story.told[-1].report.healthy is True and story.told[-1].report.ailment == ""
+        assert story.report().healthy is True and story.report().ailment == ""
         assert story.said[-1] == "recovered: pid 4711 since 2025-11-22 14:02:11+01:00"
 
     def test_an_unhealthy_end_counts_as_a_death(self) -> None:
@@ -500,7 +513,7 @@ class TestHeartbeat:
         story = ready(replace(HEARTBEAT, silence_s=1.5))
         story.happen(Notified(Notice(stopping=True)))
         story.go(2.9)
-        assert story.signals == 0 and story.told[-1].report.healthy is True
+        assert story.signals == 0 and story.report().healthy is True
         story.go(0.2)
         assert story.signals == 1 and "it said STOPPING=1 and did not end" in story.last[1]
 
@@ -515,11 +528,11 @@ class TestHeartbeat:
         story.go(5)
         story.happen(BEAT)
         story.go(5)
-        assert story.told[-1].report.says == "run 199" and story.last[1].endswith("; it says: run 199")
+        assert story.report().says == "run 199" and story.last[1].endswith("; it says: run 199")
         story.happen(Notified(Notice(reloading=True, status="")), Notified(Notice(reloading=True)))
-        assert story.state.health.says == "reloading"  # type: ignore[union-attr]
+        assert story.health().says == "reloading"
         story.happen(READY)
-        assert story.state.health.says == ""  # type: ignore[union-attr]
+        assert story.health().says == ""
 
 
 class TestSnooze:
@@ -532,24 +545,24 @@ class TestSnooze:
         story = ready(check)
         story.order("snooze", check.name if name else "", for_s=100.0)
         until = story.now.wall + 100
-        assert story.told[-1].report.snoozed == until
+        assert story.report().snoozed == until
         assert story.last[1].endswith(f"; check {check.name} snoozed by alice until 14:03:51+01:00 (tuning)")
         story.answers[check.name] = (False, "no")
         asked = len(story.asked)
         story.go(99)
         assert story.signals == 0 and (check is HEARTBEAT or len(story.asked) > asked + 10)
-        report = story.told[-1].report
+        report = story.report()
         assert report.healthy is False and report.ailment and report.snoozed == until
         story.go(1.1)
         assert f"the snooze of check {check.name} is over" in story.said
-        assert story.signals == 1 and story.told[-1].report.snoozed == 0
+        assert story.signals == 1 and story.report().snoozed == 0
 
     def test_a_snooze_that_ends_while_all_is_well_is_told(self) -> None:
         """The report says so by itself."""
         story = ready(HTTP)
         story.order("snooze", for_s=7.0)
         story.go(7.1)
-        assert story.told[-1].report.snoozed == 0 and "snoozed" not in story.last[1] and story.signals == 0
+        assert story.report().snoozed == 0 and "snoozed" not in story.last[1] and story.signals == 0
 
     def test_others_than_the_snoozed_one_go_on(self) -> None:
         """One check set aside does not blind the rest."""
@@ -577,12 +590,12 @@ class TestSnooze:
         story.happen(Died(code=1))
         assert story.state.phase == phases.WAITING
         story.order("snooze", for_s=1000.0)
-        assert story.told[-1].report.activity == "backoff" and story.told[-1].report.snoozed > 0
+        assert story.report().activity == "backoff" and story.report().snoozed > 0
         story.go(2)
         story.start()
-        assert story.told[-1].report.snoozed > 0
+        assert story.report().snoozed > 0
         story.go(100)
-        assert story.signals == 0 and story.told[-1].report.healthy is False and story.last[0] == "TASK_STARTING"
+        assert story.signals == 0 and story.report().healthy is False and story.last[0] == "TASK_STARTING"
 
     @pytest.mark.parametrize(
         "checks, name, for_s, words",

@@ -95,8 +95,8 @@ def test_a_kill_is_repeated_and_a_launch_is_asked_about(dies: bool) -> None:
     world.done.clear()
     world.now += 40.0
     world.say(events.Ticked())
-    assert any(c.task_id.startswith("readout@") for c in of(world.done, commands.Kill))  # type: ignore[attr-defined]
-    asked = [task for c in of(world.done, commands.Reconcile) for task, _ in c.tasks]  # type: ignore[attr-defined]
+    assert any(c.task_id.startswith("readout@") for c in of(world.done, commands.Kill))
+    asked = [task for c in of(world.done, commands.Reconcile) for task, _ in c.tasks]
     assert dies or launched in asked
 
 
@@ -124,4 +124,4 @@ def test_the_unevenness_of_a_clock_that_is_kept_right_is_none() -> None:
     assert not of(world.say(events.Ticked()), commands.Note)
     world.now -= HOUR
     (note,) = of(world.say(events.Ticked()), commands.Note)
-    assert "the clock was set back by 3600 s" in note.sentence  # type: ignore[attr-defined]
+    assert "the clock was set back by 3600 s" in note.sentence

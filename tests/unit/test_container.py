@@ -138,7 +138,7 @@ def test_frames_come_apart_wherever_they_are_cut(parts: list[tuple[int, bytes]],
     found = {1: b"", 2: b""}
     for cut in [*cuts, max(1, len(stream))]:
         piece, stream = stream[:cut], stream[cut:]
-        for number, text in frames.split(memoryview(piece)):
-            found[number] += bytes(text)
+        for number, part in frames.split(memoryview(piece)):
+            found[number] += bytes(part)
     for number, text in found.items():
         assert text == b"".join(part for other, part in parts if other == number)

@@ -15,17 +15,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builders import World, job
+from builders import World, job, of
 from daqsched import Job, Logging
 from daqsched.cli import main
-from daqsched.engine import events
+from daqsched.engine import commands, events
 from daqsched.errors import JobError, JobFileError
 from daqsched.jobfile.load import load
 from daqsched.mesos.outgoing import Framework, task_info
 from daqsched.mesos.subscription import is_address
 from daqsched_executor.contract.template import templates
-from daqsched_executor.life.events import Notified, StopAsked
-from daqsched_executor.life.notify import Notice
+from daqsched_executor.life.events import Notice, Notified, StopAsked
 from daqsched_executor.machine.account import CannotStart, account_of
 from story import Story, payload
 
@@ -59,7 +58,7 @@ def test_a_task_has_nothing_fetched() -> None:
     assert not {word for word in FIELDS if re.search("fetch|uri|package|install|artifact", word)}
     world = World(("hlt01",))
     world.apply(job("readout"))
-    launches = [task for command in world.offers() if hasattr(command, "tasks") for task in command.tasks]
+    launches = [task for launch in of(world.offers(), commands.Launch) for task in launch.tasks]
     assert launches and all("uris" not in str(task_info(Framework("root"), task, "agent")) for task in launches)
 
 

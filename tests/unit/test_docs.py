@@ -74,7 +74,9 @@ def test_every_variable_of_the_environment_is_one(page: Path) -> None:
         for file in (ROOT / folder).rglob("*")
     ]
     code = "\n".join(file.read_text(errors="replace") for file in sources if file.is_file() and file.suffix != ".pyc")
-    commands = [*main.commands.values(), *main.commands["logs"].commands.values()]  # type: ignore[attr-defined]
+    logs = main.commands["logs"]
+    assert isinstance(logs, click.Group)
+    commands = [*main.commands.values(), *logs.commands.values()]
     code += "\n".join(str(parameter.envvar) for command in commands for parameter in command.params)
     named = re.findall(r"`(DAQ(?:SCHED|CLUSTER)_[A-Z_]*[A-Z]\d*)", page.read_text(encoding="utf-8"))
     assert not [name for name in named if not re.search(rf"\b{name}\b", code)]

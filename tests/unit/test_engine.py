@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Optional
+from typing import Literal, Optional
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,10 +29,11 @@ from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.select import selection
 from daqsched.spec import EMPTY, FORWARDER, CheckSpec, ForwarderSpec, Spec, rules_digest
 from daqsched.task import Hold
+from daqsched.views.status import Row
 from daqsched_executor.contract import MANUAL, Exit, Findings, OperatorCommand, Probe, Report, Restart
 
 
-def row(world: World, name: str = "readout", host: str = "hlt01"):
+def row(world: World, name: str = "readout", host: str = "hlt01") -> Row:
     (found,) = rows(world.engine, lambda a, b: (a, b) == (name, host), world.now)
     return found
 
@@ -167,14 +168,14 @@ def test_offers_are_suppressed_when_nothing_waits_and_revived_when_something_doe
     """Other users' frameworks get the machines while all jobs run."""
     world = World()
     world.register()
-    assert world.suppressed, "nothing was applied: no offers are wanted"
+    assert world.offers_suppressed(), "nothing was applied: no offers are wanted"
     world.apply(job())
-    assert not world.suppressed
+    assert not world.offers_suppressed()
     world.offers()
-    assert world.suppressed, "all is launched"
+    assert world.offers_suppressed(), "all is launched"
     world.now += 100
     world.report(world.task_of("readout"), "TASK_FAILED")
-    assert not world.suppressed
+    assert not world.offers_suppressed()
 
 
 def test_an_offer_that_is_too_small_says_what_is_missing() -> None:
@@ -241,7 +242,7 @@ def test_a_finished_task_is_not_started_again_until_it_changes() -> None:
     world = World()
     world.start(job())
     world.report(world.task_of("readout"), "TASK_FINISHED", message="exit code 0")
-    assert row(world).state == "FINISHED" and world.suppressed
+    assert row(world).state == "FINISHED" and world.offers_suppressed()
     world.apply(job(release="r2"))
     world.offers()
     assert world.task_of("readout")
@@ -312,8 +313,8 @@ def test_a_large_farm_is_reconciled_part_by_part() -> None:
     world.engine.handle(events.JobsApplied(Spec(jobs=(job(hosts="h[0000-2499]"),)), "alice"), world.now)
     offers = tuple(offer(host) for host in hosts)
     for launch in of(world.engine.handle(events.OffersArrived(offers), world.now).commands, commands.Launch):
-        for task_id in launch.task_ids:  # type: ignore[attr-defined]
-            event = events.TaskReported(task_id, launch.agent_id, "TASK_RUNNING")  # type: ignore[attr-defined]
+        for task_id in launch.task_ids:
+            event = events.TaskReported(task_id, launch.agent_id, "TASK_RUNNING")
             world.engine.handle(event, world.now)
     asked: list[str] = []
     while len(asked) < 2500:
@@ -322,7 +323,7 @@ def test_a_large_farm_is_reconciled_part_by_part() -> None:
         sizes = [
             command.tasks
             for command in of(world.engine.handle(events.Ticked(), world.now).commands, commands.Reconcile)
-        ]  # type: ignore[attr-defined]
+        ]
         assert all(len(tasks) <= 1000 for tasks in sizes)
         asked += [task_id for tasks in sizes for task_id, _ in tasks]
     assert len(asked) == len(set(asked)) == 2500
@@ -662,9 +663,9 @@ class RandomFarm(RuleBasedStateMachine):
         assert self._first_starts() == before, "a rollback forgot, or made up, a first start by hand"
 
     @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]), agreed=AGREED)
-    def steers(self, what: str, agreed: Optional[int]) -> None:
+    def steers(self, what: Literal["pause", "resume", "abort", "rollback"], agreed: Optional[int]) -> None:
         """Somebody has a say in the rollout that may be under way."""
-        self.world.say(events.RolloutSteered(what, "carol", agreed=agreed))  # type: ignore[arg-type]
+        self.world.say(events.RolloutSteered(what, "carol", agreed=agreed))
 
     @rule(names=st.sets(st.sampled_from("abcdefg")), strategy=st.sampled_from(STRATEGIES), agreed=AGREED)
     def restarts(self, names: set[str], strategy: Optional[Strategy], agreed: Optional[int]) -> None:
@@ -678,7 +679,7 @@ class RandomFarm(RuleBasedStateMachine):
         asked = of(self.world.done, commands.AskGuard)
         if asked:
             one = asked[0 if late else -1]
-            self.world.say(events.GuardAnswered(one.rollout, one.batch, yes, "" if yes else "run 1234"))  # type: ignore[attr-defined]
+            self.world.say(events.GuardAnswered(one.rollout, one.batch, yes, "" if yes else "run 1234"))
 
     @rule(name=st.sampled_from("abcdefg"), host=st.sampled_from(["h1", "h2", "h3"]), end=st.booleans())
     def borrows(self, name: str, host: str, end: bool) -> None:
@@ -783,7 +784,7 @@ class RandomFarm(RuleBasedStateMachine):
     @rule(state=st.sampled_from(["TASK_STAGING", "TASK_UNREACHABLE", "TASK_FINISHED", "TASK_DROPPED"]))
     def survey(self, state: str) -> None:
         """Somebody speaks of one that is out, or of one that a daemon before this one sent."""
-        sent = [one for c in of(self.world.done, commands.Launch) for one in c.surveys]  # type: ignore[attr-defined]
+        sent = [one for c in of(self.world.done, commands.Launch) for one in c.surveys]
         if sent:
             data = Findings({"a": ""}).to_json()
             task_id = sent[-1].survey.task_id

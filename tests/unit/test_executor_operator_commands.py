@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,9 @@ from daqsched_executor.life.events import Died, OperatorAsked, PathFailed, SideC
 from story import Story, kinds, payload
 
 
-def with_stop(policy: str = "always", **rule: object) -> Payload:
+def with_stop(policy: str = "always", **rule: Any) -> Payload:
     """A job with these rules for its end."""
-    return replace(payload(policy), stop=Stop(**rule))  # type: ignore[arg-type]
+    return replace(payload(policy), stop=Stop(**rule))
 
 
 def running(job: Payload) -> Story:
@@ -24,7 +25,7 @@ def running(job: Payload) -> Story:
     return story
 
 
-HOOKS = {"before": ("/bin/before", "x"), "after": ("/bin/after",), "hook_timeout_s": 7.0}
+HOOKS: dict[str, Any] = {"before": ("/bin/before", "x"), "after": ("/bin/after",), "hook_timeout_s": 7.0}
 
 
 class TestHooks:
@@ -56,7 +57,8 @@ class TestHooks:
     @pytest.mark.parametrize("which", ["before", "after"])
     def test_a_hook_without_an_answer_is_given_up(self, which: str) -> None:
         """Not even its own time limit ended it: the way goes on, and its late answer changes nothing."""
-        story = running(with_stop(**{which: ("/bin/hook",), "hook_timeout_s": 2.0}))
+        hooks: dict[str, Any] = {which: ("/bin/hook",), "hook_timeout_s": 2.0}
+        story = running(with_stop(**hooks))
         story.happen(StopAsked("the scheduler"))
         if which == "after":
             story.happen(Died(code=0))
@@ -279,8 +281,8 @@ class TestAct:
 
 
 @pytest.mark.parametrize("fields", [{"until": float("inf")}, {"until": float("nan")}, {"until": "noon"}, {"user": 7}])
-def test_an_operator_command_that_makes_no_sense_is_refused_where_it_is_read(fields: dict[str, object]) -> None:
+def test_an_operator_command_that_makes_no_sense_is_refused_where_it_is_read(fields: dict[str, Any]) -> None:
     """It comes over the network, and no message may end an executor."""
-    order = OperatorCommand(**{"id": "1", "kind": "snooze", "user": "alice", **fields})  # type: ignore[arg-type]
+    order = OperatorCommand(**{"id": "1", "kind": "snooze", "user": "alice", **fields})
     with pytest.raises(ContractError, match="an order has"):
         OperatorCommand.from_json(order.to_json())

@@ -25,11 +25,13 @@ MODULES = (
 
 def classes() -> list[type]:
     """All dataclasses of the modules that an executor cannot do without."""
-    found = []
+    found: list[type] = []
     for name in MODULES:
         module = importlib.import_module(f"daqsched_executor.{name}")
         found += [
-            one for _, one in inspect.getmembers(module, dataclasses.is_dataclass) if one.__module__ == module.__name__
+            one
+            for _, one in inspect.getmembers(module, inspect.isclass)
+            if dataclasses.is_dataclass(one) and one.__module__ == module.__name__
         ]
     return found
 
@@ -92,15 +94,14 @@ class Pair(NamedTuple):
 def test_containers_are_made_plain_all_the_way_down() -> None:
     """Tuples stay tuples, named ones too; mutable classes have no hash."""
 
-    @values.dataclass
     class Inner:
         number: int = 1
 
-    @values.dataclass(frozen=True)
     class Outer:
         parts: Any
 
-    plain = values.asdict(Outer({"a": [Inner()], "b": (Inner(2), Pair(1, [2]))}))
+    inner, outer = values.dataclass(Inner), values.dataclass(frozen=True)(Outer)
+    plain = values.asdict(outer({"a": [inner()], "b": (inner(2), Pair(1, [2]))}))
     assert plain == {"parts": {"a": [{"number": 1}], "b": ({"number": 2}, Pair(1, [2]))}}
     with pytest.raises(TypeError):
-        hash(Inner())
+        hash(inner())

@@ -44,6 +44,6 @@ def test_marks_are_bounded_and_never_make_a_line_older_or_give_it_to_another_run
     assert kept == sorted(kept) and kept[-1] == seen[-1]
     if len({run for _, _, run in seen}) == 1:
         assert len(kept) <= MOST + 1
-    for end, when, run in seen:
+    for end, when, whose in seen:
         mark = marks.at(end - 1)
-        assert mark is not None and mark.micros >= when and mark.run == run
+        assert mark is not None and mark.micros >= when and mark.run == whose

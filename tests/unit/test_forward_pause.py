@@ -48,9 +48,11 @@ def stored_after(server: Server, answers: Answers, then: Callable[[float], None]
     """Seconds until a sender has stored a batch."""
     clock = Clock(then)
     made: Any = server
-    sender = Elastic(
-        made, "logs", *[lambda about, sentence: None] * 2, clock, lambda one: None, answers, chance=lambda: 0.0
-    )
+
+    def warn(about: str, sentence: str) -> None:
+        pass
+
+    sender = Elastic(made, "logs", warn, warn, clock, lambda one: None, answers, chance=lambda: 0.0)
     assert sender.deliver(BATCH).complete
     return clock.now
 

@@ -354,8 +354,12 @@ def test_what_is_set_aside_is_a_dead_letter_and_counted() -> None:
             sent.append(b"".join(body))
             return Reply(200, b'{"errors":false}')
 
+    def warn(about: str, sentence: str) -> None:
+        pass
+
     documents = Documents([b'{"a":1}\n{"x":1}\n', b'{"a":2}\n{"x":2}\n'], aside=[(0, "why")])
-    elastic = Elastic(Server(), "logs", *[lambda about, sentence: None] * 2, threading.Event(), lambda refused: None)  # type: ignore[arg-type]
+    made: Any = Server()
+    elastic = Elastic(made, "logs", warn, warn, threading.Event(), lambda refused: None)
     outcome = elastic.deliver(Batch(1, "logs-2026.11.23", documents))
     assert (outcome.stored, outcome.dead) == (1, 1) and sent == [b'{"a":2}\n{"x":2}\n']
     assert [(one.document, one.reason) for one in outcome.refused] == [(b'{"a":1}\n{"x":1}\n', "why")]

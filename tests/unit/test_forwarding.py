@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
-from builders import World, job
+from builders import World, job, wrong
 from daqsched import Journal, JsonLines, LogFiles, Logging, Syslog
 from daqsched.engine import events
 from daqsched.errors import JobError
@@ -158,9 +159,14 @@ def test_a_job_file_s_words_are_all_there_is_to_tell() -> None:
     assert words == spec == {**theirs, "index": ""}
 
 
+#: A path, hosts and a unit, each alone: the types of these words are the executor's, which has tuples.
+TEXTS: tuple[Any, Any, Any] = ("/x", "h[1-2]", "sshd.service")
+
+
 def test_logging_takes_one_text_where_a_list_is_meant() -> None:
     """As everywhere in a job file."""
-    spec = Logging(files=LogFiles("a", "/x", hosts="h[1-2]"), journal=Journal(True, "sshd.service")).spec  # type: ignore[arg-type]
+    path, hosts, unit = TEXTS
+    spec = Logging(files=LogFiles("a", path, hosts=hosts), journal=Journal(True, unit)).spec
     assert spec.files == (LogFiles("a", ("/x",), hosts=("h[1-2]",)),)
     assert spec.journal.units == ("sshd.service",)
     assert decode(encode(Spec(logging=spec))).logging == spec
@@ -169,12 +175,12 @@ def test_logging_takes_one_text_where_a_list_is_meant() -> None:
 @pytest.mark.parametrize(
     ("logging", "field"),
     [
-        (Logging(files="x"), "files"),  # type: ignore[arg-type]
-        (Logging(files=LogFiles("a", 3)), "files[a].paths"),  # type: ignore[arg-type]
-        (Logging(files=[LogFiles("a", ("/x",), from_start="no")]), "files[a].from_start"),  # type: ignore[arg-type]
-        (Logging(syslog=514), "syslog"),  # type: ignore[arg-type]
-        (Logging(syslog=Syslog(udp="514")), "syslog.udp"),  # type: ignore[arg-type]
-        (Logging(keep="much"), "keep"),  # type: ignore[arg-type]
+        (Logging(files=wrong("x")), "files"),
+        (Logging(files=LogFiles("a", wrong(3))), "files[a].paths"),
+        (Logging(files=[LogFiles("a", ("/x",), from_start=wrong("no"))]), "files[a].from_start"),
+        (Logging(syslog=wrong(514)), "syslog"),
+        (Logging(syslog=Syslog(udp=wrong("514"))), "syslog.udp"),
+        (Logging(keep=wrong("much")), "keep"),
     ],
 )
 def test_a_wrong_type_in_logging_is_told_by_field(logging: Logging, field: str) -> None:
@@ -186,7 +192,8 @@ def test_a_wrong_type_in_logging_is_told_by_field(logging: Logging, field: str) 
 
 def test_hosts_of_inputs_are_looked_at_too() -> None:
     """By the framework, which knows ranges."""
-    assert [one.field for one in logging_mistakes(Logging(syslog=Syslog(udp=1, hosts="a[1")).spec)] == ["syslog.hosts"]  # type: ignore[arg-type]
+    mistakes = logging_mistakes(Logging(syslog=Syslog(udp=1, hosts=("a[1",))).spec)
+    assert [one.field for one in mistakes] == ["syslog.hosts"]
 
 
 def complete(logging: Logging) -> Spec:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Union
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +23,11 @@ from daqsched.hosts import expand, fold
         (["a", "b[1-2]", "a"], ("a", "b1", "b2")),
     ],
 )
-def test_a_pattern_names_its_hosts_in_order_and_each_once(pattern: object, hosts: tuple[str, ...]) -> None:
+def test_a_pattern_names_its_hosts_in_order_and_each_once(
+    pattern: Union[str, list[str]], hosts: tuple[str, ...]
+) -> None:
     """Ranges keep the width of their first number."""
-    assert expand(pattern) == hosts  # type: ignore[arg-type]
+    assert expand(pattern) == hosts
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from daqsched.logs.intervals import Columns, offset_s, start, stretches
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Asia/Kathmandu"]
 
 
-def at(zone: str, *parts: int) -> float:
+def at(zone: str, year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> float:
     """A local time in seconds since the epoch."""
-    return datetime.datetime(*parts, tzinfo=zoneinfo.ZoneInfo(zone)).timestamp()  # type: ignore[arg-type, misc]
+    return datetime.datetime(year, month, day, hour, minute, tzinfo=zoneinfo.ZoneInfo(zone)).timestamp()
 
 
 @pytest.mark.parametrize("zone", ZONES)

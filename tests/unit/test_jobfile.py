@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -37,8 +38,12 @@ logging = Logging(index="test")
 """
 
 
+#: Writes the good file with replacements.
+Write = Callable[..., Path]
+
+
 @pytest.fixture
-def write(tmp_path: Path):
+def write(tmp_path: Path) -> Write:
     """Write the good file with replacements; returns its path."""
 
     def _write(*changes: tuple[str, str]) -> Path:
@@ -53,7 +58,7 @@ def write(tmp_path: Path):
     return _write
 
 
-def test_a_good_file_becomes_a_spec_that_survives_its_own_json(write) -> None:
+def test_a_good_file_becomes_a_spec_that_survives_its_own_json(write: Write) -> None:
     """What travels is what was meant."""
     found = load(write())
     assert [job.name for job in found.jobs] == ["readout", "builder"]
@@ -101,7 +106,9 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("change", "line", "sentence"), MISTAKES, ids=[m[0][1][:24] for m in MISTAKES])
-def test_a_mistake_is_told_with_file_line_and_one_sentence(write, change, line: int, sentence: str) -> None:
+def test_a_mistake_is_told_with_file_line_and_one_sentence(
+    write: Write, change: tuple[str, str], line: int, sentence: str
+) -> None:
     """A shifter sees where to look and what to write."""
     path = write(change)
     with pytest.raises(JobFileError) as caught:
@@ -142,7 +149,7 @@ def test_a_job_file_may_import_its_neighbour(tmp_path: Path) -> None:
     assert load(path).jobs[0].hosts == ("hlt[01-02]",)
 
 
-def test_the_library_logging_is_no_mistake(write) -> None:
+def test_the_library_logging_is_no_mistake(write: Write) -> None:
     """A file that imports the standard library's module of that name means no setting."""
     assert load(write(('logging = Logging(index="test")', "import logging"))).logging == spec.LoggingSpec()
 

@@ -33,7 +33,7 @@ def test_nonsense_in_a_report_is_told_and_goes_no_further(data: bytes) -> None:
     world = World()
     world.start(job())
     task = world.task_of("readout")
-    notes = [of(world.report(task, message="fine", by_executor=True, data=data), commands.Note) for _ in range(2)]  # type: ignore[arg-type]
+    notes = [of(world.report(task, message="fine", by_executor=True, data=data), commands.Note) for _ in range(2)]
     assert len(notes[0]) == 1 and not notes[1]
     (row,) = rows(world.engine, lambda name, host: True, world.now)
     assert row.state == "RUNNING" and "what its executor reports is not understood: " in row.reason
@@ -60,7 +60,7 @@ def test_who_speaks_of_a_task_that_is_not_its_own_is_not_heard(agent: str, execu
     lie = events.TaskReported(task, agent, state, "dead", by_executor=True, uuid="u", executor_id=executor)
     said = world.say(lie)
     assert of(said, commands.Acknowledge)
-    assert any("which is not its own; ignored" in note.sentence for note in of(said, commands.Note))  # type: ignore[attr-defined]
+    assert any("which is not its own; ignored" in note.sentence for note in of(said, commands.Note))
     world.offers()
     assert world.task_of("readout") == task
 

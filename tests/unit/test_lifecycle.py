@@ -40,7 +40,7 @@ from daqsched_executor.life.lifecycle import IllegalMove, handle
 from daqsched_executor.life.starting import backoff
 from daqsched_executor.life.state import MOVES, PHASES, STORY, State, begin
 from daqsched_executor.life.stopping import end_to_restart
-from story import Story, kinds, payload
+from story import Story, kinds, payload, report_of
 
 
 class TestClaim:
@@ -208,7 +208,8 @@ class TestRestart:
         story.happen(Died(code=3), after=0.5)
         tell = [c for c in story.commands if isinstance(c, Tell)][-1]
         assert tell.message == "exit code 3 after 0.50 s; starts again in 1.0 s (1 restart so far)"
-        assert (tell.report.activity, tell.report.until, tell.report.pid) == ("backoff", story.now.wall + 1.0, 0)
+        report = report_of(tell)
+        assert (report.activity, report.until, report.pid) == ("backoff", story.now.wall + 1.0, 0)
 
     def test_the_budget_spent_fails_the_task(self) -> None:
         """After ``budget`` restarts within the window the framework takes over."""
@@ -607,9 +608,9 @@ def test_every_event_is_taken_in_every_phase(phase: str, event: Event) -> None:
     entries = [entry for entry in leads.split() if entry.rstrip("!").split(">")[0] == name]
     before = story.state
     commanded = story.happen(event)
-    if name == "Died" and len(entries) == 2:
-        entries = [entries[1 if event.left else 0]]  # type: ignore[union-attr]
-    if name == "Died" and phase == "stopping" and event.left:  # type: ignore[union-attr]
+    if isinstance(event, Died) and len(entries) == 2:
+        entries = [entries[1 if event.left else 0]]
+    if isinstance(event, Died) and phase == "stopping" and event.left:
         entries = []
     impossible = bool(entries) and entries[0].endswith("!")
     assert (commanded == [Say(f"ignored: {name} while {phase}")]) is impossible

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.table import Table
+
 from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.farm import LOGBOOK
@@ -86,9 +88,10 @@ def texts(lines: list[Line]) -> list[str]:
     return [one.message for one in lines]
 
 
-def source(*lines: Line, wanted: Wanted = Wanted()) -> Any:  # noqa: B008  it is a value
+def source(*lines: Line, wanted: Wanted = Wanted()) -> noted.NotedSource:  # noqa: B008  it is a value
     notes = [entry(1, 15.0, "beam is back"), entry(2, 35.0, "magnet tripped")]
-    return noted.NotedSource(Lines(*lines), noted.lines(notes, wanted))  # type: ignore[arg-type]
+    lines_alone: Any = Lines(*lines)  # which is all that is asked of a source here
+    return noted.NotedSource(lines_alone, noted.lines(notes, wanted))
 
 
 def test_notes_are_among_the_lines_where_they_were_written() -> None:
@@ -121,6 +124,7 @@ def test_history_has_notes_as_rows_of_their_own() -> None:
     """With who and when, above the revision that they came after."""
     head = RevisionHead(3, "abc", "bob", 10.0, "why", notes=[entry(1, 25.0, "beam is back")])
     table = history_table([head])
-    cells = [list(column.cells) for column in table.columns]  # type: ignore[union-attr]
+    assert isinstance(table, Table)
+    cells = [list(column.cells) for column in table.columns]
     assert list(cells[0]) == ["note", "3"] and list(cells[1]) == [clock(25.0), clock(10.0)]
     assert list(cells[2]) == ["alice", "bob"] and str(cells[-1][0]) == "beam is back"

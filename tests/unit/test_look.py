@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from builders import job
 from daqsched.engine.farm import Farm
@@ -41,7 +42,7 @@ def asks(before: Farm, *jobs: JobSpec, way: Strategy | None = None, away: tuple[
     return {host: [one.probe.program for one in questions_] for host, questions_ in asked.items()}
 
 
-def release(number: int, hosts: str = "hlt[1-4]", name: str = "readout", **fields: object) -> JobSpec:
+def release(number: int, hosts: str = "hlt[1-4]", name: str = "readout", **fields: Any) -> JobSpec:
     return job(name, hosts, argv=(f"/cvmfs/{{version}}/{name}", "--fast"), release=f"r{number}", **fields)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import pytest
 
@@ -43,7 +43,8 @@ def test_a_lacking_machine_says_what_it_has() -> None:
     machine = offer("hlt03", hostname="hlt03", rack="r1")
     assert FreeResources(machine).refusal(gpu) == "hlt03 lacks the attribute gpu=yes (it has rack=r1)"
     assert FreeResources(offer("hlt03")).refusal(gpu) == "hlt03 lacks the attribute gpu=yes (it has none)"
-    many = offer("hlt03", **{f"a{n}": "x" for n in range(9)})
+    attributes: dict[str, Any] = {f"a{n}": "x" for n in range(9)}
+    many = offer("hlt03", **attributes)
     assert str(FreeResources(many).refusal(gpu)).endswith("(it has a0=x, a1=x, a2=x, a3=x, a4=x and 4 more)")
 
 

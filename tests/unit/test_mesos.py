@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -24,14 +25,14 @@ from daqsched.mesos.outgoing import Framework, task_info
 from daqsched.mesos.resources import Purse
 
 
-def offer_from(raw: dict) -> events.Offer:
+def offer_from(raw: dict[str, Any]) -> events.Offer:
     """As it comes: an event's JSON, read as `connection` has it read."""
     event, _ = event_of(json.dumps({"type": "OFFERS", "offers": {"offers": [raw]}}))
     (found,) = event["offers"]["offers"]
     return offer_of(found)
 
 
-def told(status: dict) -> events.TaskReported:
+def told(status: dict[str, Any]) -> events.TaskReported:
     """The same of a status update."""
     event, _ = event_of(json.dumps({"type": "UPDATE", "update": {"status": status}}))
     return report_of(event["update"]["status"])
@@ -55,7 +56,7 @@ def test_only_what_is_a_port_is_one() -> None:
     assert offer.ports == ((1, 3), (65530, 65535))
 
 
-def scalar(name: str, value: float) -> dict:
+def scalar(name: str, value: float) -> dict[str, Any]:
     return {"name": name, "type": "SCALAR", "scalar": {"value": value}}
 
 
@@ -83,7 +84,7 @@ DYNAMIC = {"role": "daq", "reservation": {"principal": "op", "labels": {"labels"
 REFINED = {"reservations": [{"type": "STATIC", "role": "daq"}, {"type": "DYNAMIC", "role": "daq/hlt"}]}
 
 
-def offered(*resources: dict) -> events.Offer:
+def offered(*resources: dict[str, Any]) -> events.Offer:
     """By a machine called h."""
     return offer_from({"id": {"value": "o"}, "agent_id": {"value": "a"}, "hostname": "h", "resources": list(resources)})
 
@@ -103,7 +104,7 @@ def test_somebody_s_volume_and_a_whole_disk_are_none_that_a_task_takes_a_share_o
 
 
 @pytest.mark.parametrize("words", [STATIC, DYNAMIC, REFINED], ids=["static", "dynamic", "refined"])
-def test_a_share_of_what_is_reserved_is_asked_for_in_the_offer_s_words(words: dict) -> None:
+def test_a_share_of_what_is_reserved_is_asked_for_in_the_offer_s_words(words: dict[str, Any]) -> None:
     """What is reserved goes first; a task may need of both; each port comes out of where it is."""
     ports = {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 31000, "end": 31009}]}, **words}
     anybodys = {**ports, "ranges": {"range": [{"begin": 32000, "end": 32009}]}}

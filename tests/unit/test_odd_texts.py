@@ -108,8 +108,9 @@ def test_an_odd_environment_comes_to_the_executor_as_it_is(name: str, value: str
 def test_a_name_of_any_table_is_text() -> None:
     """Not of the environment alone."""
     for field in ("labels", "limits", "actions", "attributes"):
+        table: dict[str, Any] = {field: {7: "x"}}
         with pytest.raises(JobError, match=r"a name must be text, not int 7"):
-            Job("a", "/bin/true", hosts="h1", **{field: {7: "x"}})
+            Job("a", "/bin/true", hosts="h1", **table)
 
 
 @pytest.mark.parametrize(

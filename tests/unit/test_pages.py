@@ -312,7 +312,7 @@ def test_what_a_page_denies_is_shown_by_a_test(page: Path) -> None:
     Where there is none, write one (tests/unit/test_denials.py), or leave the sentence out.
     """
     wrong = [
-        f"{name(page)}:{one.line}: {one.text!r} denies something ({DENIALS.search(one.text).group()}); which test shows it?"  # type: ignore[union-attr]
+        f"{name(page)}:{one.line}: {one.text!r} denies something ({DENIALS.findall(one.text)}); which test shows it?"
         for one in denials(read(page))
         if not one.marks
     ]

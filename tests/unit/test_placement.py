@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from builders import World, job, of, offer, progress, rows
@@ -72,7 +74,7 @@ def test_a_new_machine_is_found_while_all_is_quiet_and_nothing_is_revived_for_it
     world = World(["hlt01", "hlt02"])
     world.machines["hlt01"] = {"rack": "r1"}
     world.start(EVERYWHERE)
-    assert not world.suppressed and quiet(world) == 0
+    assert not world.offers_suppressed() and quiet(world) == 0
     assert world.filtered == {"hlt01", "hlt02"}, "the master keeps quiet of what is known"
     world.machines["hlt03"] = {"rack": "r1"}
     world.offers()
@@ -84,15 +86,15 @@ def test_offers_are_asked_for_once_when_such_a_job_is_applied() -> None:
     """Machines that were declined an hour for nothing may have what it wants."""
     world = World(["hlt01"])
     world.start(job("a"))
-    assert world.suppressed
+    assert world.offers_suppressed()
     world.machines["hlt01"] = {"rack": "r1"}
     world.apply(job("a"), EVERYWHERE)
     world.offers()
-    assert world.task_of("probe") and not world.suppressed
+    assert world.task_of("probe") and not world.offers_suppressed()
     world.report(world.task_of("probe"))
     world.apply(job("a"))
     world.report(world.task_of("probe"), "TASK_KILLED")
-    assert world.suppressed, "the last one that could use a new machine is gone"
+    assert world.offers_suppressed(), "the last one that could use a new machine is gone"
 
 
 def test_found_machines_survive_a_restart_of_the_daemon() -> None:
@@ -227,7 +229,7 @@ def test_a_job_waits_for_all_hosts_of_one_that_is_not_on_its_own() -> None:
     for host, done in (("hlt01", 1), ("hlt03", 2)):
         world.report(world.task_of("evb", host))
         assert shown(world)["control@ctl"].reason == f"waits for evb ({done} of 3 running)"
-    assert world.suppressed
+    assert world.offers_suppressed()
     world.report(world.task_of("evb", "hlt02"))
     world.offers()
     assert world.task_of("control", "ctl")
@@ -312,7 +314,7 @@ def test_a_chain_starts_from_its_beginning() -> None:
 # ---------------------------------------------------------------------- give_up, and what checks say
 
 
-def fail(world: World, **more: object) -> None:
+def fail(world: World, **more: Any) -> None:
     world.report(world.task_of("readout"), "TASK_FAILED", message="exit code 1", **more)
 
 
@@ -331,7 +333,7 @@ def test_a_job_is_given_up_after_so_many_failures_and_started_by_hand() -> None:
     )
     world.restart()
     world.register()
-    assert quiet(world) == 0 and states(world) == {"readout@hlt01": "FAILED"} and world.suppressed
+    assert quiet(world) == 0 and states(world) == {"readout@hlt01": "FAILED"} and world.offers_suppressed()
     world.say(events.Released((("readout", "hlt01"),), "bob"))
     world.offers()
     fail(world)

@@ -9,7 +9,7 @@ from daqsched.views.plan import plan
 from daqsched_executor.contract import Restart
 
 
-def changes(old: tuple, new: tuple) -> list[tuple]:
+def changes(old: tuple[JobSpec, ...], new: tuple[JobSpec, ...]) -> list[tuple[str, str, str, int]]:
     return [(c.job, c.what, c.hosts, c.count) for c in plan(Spec(jobs=old), Spec(jobs=new)).changes]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import pytest
 from hypothesis import given
@@ -135,8 +135,8 @@ def test_devices_engines_networks_and_setuid() -> None:
     assert not free.engine("unix:///x.sock") and "engines = tcp://far:2375" in free.engine("tcp://far:2375")
 
 
-def job(**fields: object) -> Payload:
-    return Payload("t", "j", "h", ("/bin/true",), **fields)  # type: ignore[arg-type]
+def job(**fields: Any) -> Payload:
+    return Payload("t", "j", "h", ("/bin/true",), **fields)
 
 
 @pytest.fixture

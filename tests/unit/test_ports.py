@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,9 +14,9 @@ from daqsched.ports import LAST, count, first, holds, ranges, without
 PAIRS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=4)
 
 
-def numbers(pairs: object) -> set[int]:
+def numbers(pairs: Iterable[tuple[int, int]]) -> set[int]:
     """All of them."""
-    return {number for low, high in pairs for number in range(low, high + 1)}  # type: ignore[attr-defined]
+    return {number for low, high in pairs for number in range(low, high + 1)}
 
 
 def apart(pairs: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import msgspec
 import pytest
@@ -64,7 +64,7 @@ def test_jobs_that_need_the_same_on_a_host_are_one_question() -> None:
     ],
     ids=str,
 )
-def test_whatever_a_start_looks_at_makes_another_question(fields: dict[str, object]) -> None:
+def test_whatever_a_start_looks_at_makes_another_question(fields: dict[str, Any]) -> None:
     """Each of these may make a start fail where the other one does not."""
     assert len(asked(job("a"), job("b", **fields))["hlt01"]) == 2
 
@@ -128,9 +128,9 @@ class Asked(World):
             events.TaskReported(task_id, agent, "TASK_FINISHED", by_executor=True, data=data, uuid=f"u-{host}")
         )
 
-    def ends(self, host: str, state: str, **more: object) -> list[commands.Command]:
+    def ends(self, host: str, state: str, **more: Any) -> list[commands.Command]:
         """The survey ends in another way."""
-        return self.say(events.TaskReported(self.surveys.pop(host), "agent-x", state, uuid="u", **more))  # type: ignore[arg-type]
+        return self.say(events.TaskReported(self.surveys.pop(host), "agent-x", state, uuid="u", **more))
 
     def seen(self, id: str = "p1") -> PreflightFindings:
         return self.engine.preflights.made[id].answer(lambda ask: why_waiting(self.engine, ask))
@@ -145,19 +145,19 @@ def test_each_host_is_asked_once_and_offers_are_suppressed_again() -> None:
     world = Asked()
     world.start(job("other"))
     records = dict(world.disk.records)
-    assert world.suppressed
+    assert world.offers_suppressed()
     world.ask()
-    assert not world.suppressed
+    assert not world.offers_suppressed()
     world.offers()
-    assert sorted(world.surveys) == ["hlt01", "hlt02"] and world.suppressed
+    assert sorted(world.surveys) == ["hlt01", "hlt02"] and world.offers_suppressed()
     assert not world.seen().done and world.seen().counts == {"waiting": 2}
     todo = world.answers("hlt01")
-    assert commands.Acknowledge(of(todo, commands.Acknowledge)[0].task_id, "agent-hlt01", "u-hlt01") in todo  # type: ignore[attr-defined]
+    assert commands.Acknowledge(of(todo, commands.Acknowledge)[0].task_id, "agent-hlt01", "u-hlt01") in todo
     world.answers("hlt02", "/cvmfs/x is missing")
     assert world.seen().done and world.seen().counts == {"ok": 1, "bad": 1}
     assert world.why("hlt02") == "/cvmfs/x is missing"
     assert world.disk.records == records and not of(world.done, commands.Kill)
-    assert world.suppressed and world.engine.preflights.due() == float("inf")
+    assert world.offers_suppressed() and world.engine.preflights.due() == float("inf")
     assert not world.engine.preflights.by_task and not world.engine.preflights.waiting
 
 
@@ -168,11 +168,11 @@ def test_a_survey_takes_of_an_offer_what_jobs_leave() -> None:
     world.apply(job("big", cpus=1.0, mem=100.0))
     world.ask(hosts="hlt01")
     (launch,) = of(world.say(events.OffersArrived((offer(cpus=1.02, mem=150.0),))), commands.Launch)
-    assert [task.payload.job for task in launch.tasks] == ["big"] and launch.surveys == ()  # type: ignore[attr-defined]
+    assert [task.payload.job for task in launch.tasks] == ["big"] and launch.surveys == ()
     assert world.why("hlt01").startswith("not enough cores: needs 0.06") and world.why("hlt01").endswith("on hlt01")
     (launch,) = of(world.say(events.OffersArrived((offer(cpus=0.06, mem=64.0),))), commands.Launch)
-    assert not launch.tasks and len(launch.surveys) == 1  # type: ignore[attr-defined]
-    assert launch.task_ids == (world.surveys["hlt01"],)  # type: ignore[attr-defined]
+    assert not launch.tasks and len(launch.surveys) == 1
+    assert launch.task_ids == (world.surveys["hlt01"],)
 
 
 def test_a_host_without_an_offer_counts_as_silent_when_the_time_is_over() -> None:
@@ -182,13 +182,13 @@ def test_a_host_without_an_offer_counts_as_silent_when_the_time_is_over() -> Non
     world.ask()
     world.offers()
     world.answers("hlt01")
-    assert not world.suppressed, "hlt02 is still waited for"
+    assert not world.offers_suppressed(), "hlt02 is still waited for"
     assert world.engine.next_tick(world.now) <= 1060.0
     world.now = 1060.0
     world.say(events.Ticked())
     assert world.seen().done and world.seen().counts == {"ok": 1, "silent": 1}
     assert world.why("hlt02") == "no offer from hlt02: is its agent up, or nothing free on it?"
-    assert world.suppressed
+    assert world.offers_suppressed()
 
 
 def test_a_survey_that_does_not_answer_in_time_is_ended() -> None:
@@ -223,7 +223,7 @@ def test_a_survey_that_comes_to_nothing_says_why(state: str, more: dict[str, obj
     world.offers()
     world.ends("hlt01", state, **more)
     assert world.seen().done and words in world.why("hlt01")
-    assert world.suppressed
+    assert world.offers_suppressed()
 
 
 def test_a_launch_that_did_not_arrive_is_made_again_and_not_for_ever() -> None:
@@ -234,7 +234,7 @@ def test_a_launch_that_did_not_arrive_is_made_again_and_not_for_ever() -> None:
     for _ in range(TRIES - 1):
         world.offers()
         world.ends("hlt01", "TASK_DROPPED", reason="REASON_INVALID_OFFERS", message="no longer valid")
-        assert world.seen().counts == {"waiting": 1} and not world.suppressed
+        assert world.seen().counts == {"waiting": 1} and not world.offers_suppressed()
     world.offers()
     world.say(events.LaunchRefused((world.surveys["hlt01"],), "not connected to a master"))
     assert world.seen().counts == {"silent": 1} and "could not be launched on hlt01" in world.why("hlt01")
@@ -274,11 +274,11 @@ def test_only_so_many_hosts_are_asked_at_a_time() -> None:
     world.register()
     world.ask(hosts=f"n[000-{AT_ONCE + 4}]")
     world.offers()
-    assert len(world.surveys) == AT_ONCE and world.suppressed
+    assert len(world.surveys) == AT_ONCE and world.offers_suppressed()
     assert world.why(hosts[-1]) == f"waits until less than {AT_ONCE} other hosts are being asked"
     for host in hosts[:5]:
         world.answers(host)
-    assert not world.suppressed
+    assert not world.offers_suppressed()
     world.offers()
     assert len(world.surveys) == AT_ONCE
     for host in list(world.surveys):
@@ -293,7 +293,7 @@ def test_two_people_may_ask_the_same_host() -> None:
     world.ask("p1", hosts="hlt01")
     world.ask("p2", hosts="hlt01")
     world.offers()
-    first = [survey for c in of(world.done, commands.Launch) for survey in c.surveys]  # type: ignore[attr-defined]
+    first = [survey for c in of(world.done, commands.Launch) for survey in c.surveys]
     assert len({one.survey.task_id for one in first}) == 2
     for one in first:
         world.surveys["hlt01"] = one.survey.task_id
@@ -314,7 +314,7 @@ def test_without_a_master_that_is_the_reason() -> None:
     world.ask()
     assert world.why("hlt01") == "no connection to the master master:5050: is it up?"
     world.register()
-    assert not world.suppressed
+    assert not world.offers_suppressed()
     world.offers()
     assert len(world.surveys) == 2
 

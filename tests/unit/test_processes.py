@@ -6,8 +6,15 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Callable
 
 from daqcluster import processes
+
+
+def as_long_as_it_runs(pid: int) -> Callable[[], set[int]]:
+    """Finds this process, and not one that has its pid later."""
+    started = processes.start_time(pid)
+    return lambda: {pid} if processes.start_time(pid) == started else set()
 
 
 def test_the_socket_of_a_killed_java_goes_with_it() -> None:
@@ -19,10 +26,7 @@ def test_the_socket_of_a_killed_java_goes_with_it() -> None:
             made.bind(str(place))
         file.write_text("somebody's own")
         for one in (java, other):
-            started = processes.start_time(one.pid)
-            processes.end(
-                lambda pid=one.pid, at=started: {pid} if processes.start_time(pid) == at else set(), 0.0, 15.0
-            )
+            processes.end(as_long_as_it_runs(one.pid), 0.0, 15.0)
         assert not os.path.lexists(place) and file.read_text() == "somebody's own"
     finally:
         for path in (place, file):

@@ -11,6 +11,7 @@ from rich.console import Console
 from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.events import OffersArrived
+from daqsched.engine.shown import Shown
 from daqsched.preflight import questions
 from daqsched.protocol import StatusAnswer, WhyAnswer
 from daqsched.rollout import Strategy, words
@@ -18,7 +19,7 @@ from daqsched.select import selection
 from daqsched.spec import Spec
 from daqsched.terminal.show import status_table
 from daqsched.terminal.show_changes import why_lines
-from daqsched.views.status import Tally, all_keys, rollout_mark, rows
+from daqsched.views.status import Row, Tally, all_keys, rollout_mark, rows
 from daqsched.views.why import Story, stories
 
 
@@ -134,10 +135,15 @@ def test_nothing_is_waited_for_where_all_that_is_missing_has_failed_for_good() -
     """One that still tries is waited for."""
     world = World(["hlt01", "hlt02"])
     world.start(job(hosts="hlt[01-02]"))
-    (one, other) = rows(world.engine, all_keys(world.engine), world.now)
-    for states, given_up in ((("FAILED", "RUNNING"), True), (("FAILED", "BACKOFF"), False), (("RUNNING",) * 2, False)):
+    found = rows(world.engine, all_keys(world.engine), world.now)
+    cases: list[tuple[tuple[Shown, Shown], bool]] = [
+        (("FAILED", "RUNNING"), True),
+        (("FAILED", "BACKOFF"), False),
+        (("RUNNING", "RUNNING"), False),
+    ]
+    for states, given_up in cases:
         tally = Tally(10)
-        tally.add([type(row)(row.job, row.host, state) for row, state in zip((one, other), states)])  # type: ignore[arg-type]
+        tally.add([Row(row.job, row.host, state) for row, state in zip(found, states)])
         assert tally.progress(1).given_up == given_up, states
 
 

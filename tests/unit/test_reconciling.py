@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from builders import World, job, of
@@ -11,7 +13,7 @@ from daqsched.engine.farm import CONFIRM_S
 
 def asked(todo: list[commands.Command]) -> set[str]:
     """Whom the master is asked about, by instance."""
-    return {task_id.rpartition(".")[0] for one in of(todo, commands.Reconcile) for task_id, _ in one.tasks}  # type: ignore[attr-defined]
+    return {task_id.rpartition(".")[0] for one in of(todo, commands.Reconcile) for task_id, _ in one.tasks}
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def world() -> World:
     return made
 
 
-def word(world: World, name: str, host: str = "hlt01", by_executor: bool = True, **more: str) -> list[commands.Command]:
+def word(world: World, name: str, host: str = "hlt01", by_executor: bool = True, **more: Any) -> list[commands.Command]:
     """One task is spoken of."""
     task = world.task_of(name, host)
     return world.say(

@@ -16,7 +16,9 @@ import daqsched
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: What a job file may call, with its options.
-WORDS = {name: kind for name, kind in vars(daqsched).items() if inspect.isclass(kind) and name != "Check"}
+WORDS: dict[str, type[Any]] = {
+    name: kind for name, kind in vars(daqsched).items() if inspect.isclass(kind) and name != "Check"
+}
 OPTIONS = {f"{name}.{field.name}": field for name, kind in WORDS.items() for field in fields(kind) if field.init}
 
 #: Option -> type, unit, default, meaning, test.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,11 @@ def test_what_was_chosen_is_read_back_out_of_the_template() -> None:
         index = body["template"]["settings"]["index"]
         assert index["number_of_replicas"] == 2 and index["lifecycle"] == {"name": "logs"}
         assert "auto_expand_replicas" not in index
-    for broken in ({}, {"index_templates": []}, {"index_templates": [{"index_template": {"_meta": None}}]}):
+    without: tuple[dict[str, Any], ...] = (
+        {},
+        {"index_templates": []},
+        {"index_templates": [{"index_template": {"_meta": None}}]},
+    )
+    for broken in without:
         assert chosen(broken) == (0, NOTHING)
     assert template("logs")["template"]["settings"]["index"]["auto_expand_replicas"] == "0-1"

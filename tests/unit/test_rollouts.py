@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -43,12 +44,9 @@ def change(world: World, strategy: Strategy, release: str = "r2", only: Iterable
 
 def releases(world: World, name: str = "readout") -> str:
     """The release of what runs on each host in turn, - where nothing does: ``r1 r2 - r1``."""
-    run = {
-        world.payloads[task].host: world.engine.instances[name, world.payloads[task].host].job
-        for task in world.running.intersection(world.tasks)
-        if task.startswith(name)
-    }
-    return " ".join(run[host].release if host in run else "-" for host in HOSTS)  # type: ignore[union-attr]
+    hosts = {world.payloads[task].host for task in world.running.intersection(world.tasks) if task.startswith(name)}
+    jobs = {host: world.engine.instances[name, host].job for host in hosts}
+    return " ".join(one.release if (one := jobs.get(host)) else "-" for host in HOSTS)
 
 
 def test_a_batch_changes_only_when_the_one_before_is_ready_and_has_been_for_a_time() -> None:
@@ -85,8 +83,10 @@ def test_a_failure_pauses_and_resume_goes_on() -> None:
     assert rollout is not None and rollout.state == "running" and not rollout.failed
     turn(world, fail=["readout@hlt01"])
     last = Report("running", restarts=1, last_exit=Exit(1.0, 2.0, code=3))
-    world.report(world.task_of("readout", "hlt01"), data=last.to_json(), by_executor=True)  # type: ignore[arg-type]
-    assert rollout.state == "paused" and rollout.why == "1 failure, the last of readout@hlt01: exit code 3 after 2.0 s"
+    world.report(world.task_of("readout", "hlt01"), data=last.to_json(), by_executor=True)
+    rollout = world.engine.rolling.active
+    assert rollout is not None and rollout.state == "paused"
+    assert rollout.why == "1 failure, the last of readout@hlt01: exit code 3 after 2.0 s"
     world.now += 100.0
     world.say(events.Ticked())
     turn(world)
@@ -181,7 +181,7 @@ def test_an_abort_leaves_the_rest_behind_until_the_next_apply() -> None:
     # Mesos is told in which revision a task was launched
     world.report(world.task_of("readout", "hlt03"), "TASK_FAILED")
     turn(world)
-    launches = [task for one in of(world.done, commands.Launch) for task in one.tasks]  # type: ignore[attr-defined]
+    launches = [task for one in of(world.done, commands.Launch) for task in one.tasks]
     again = {task.payload.host: task.revision for task in launches}
     assert again["hlt03"] == 1 and again["hlt01"] == 2
     change(world, AT_ONCE)
@@ -194,7 +194,7 @@ def test_a_guard_is_asked_before_each_batch() -> None:
     world = farm()
     change(world, Strategy(batches=(1,), ready_s=0.0, guard="run-stopped"))
     (ask,) = of(world.done, commands.AskGuard)
-    assert (ask.batch, ask.guard) == (0, "run-stopped") and releases(world) == "r1 r1 r1 r1"  # type: ignore[attr-defined]
+    assert (ask.batch, ask.guard) == (0, "run-stopped") and releases(world) == "r1 r1 r1 r1"
     world.say(events.GuardAnswered(1, 0, False, "run 1234 is under way"))
     rollout = world.engine.rolling.active
     assert rollout is not None and rollout.guard == "run 1234 is under way"
@@ -444,10 +444,10 @@ def test_batches_are_hosts_and_the_last_is_repeated() -> None:
         ({"guard": "../x"}, "guard"),
     ],
 )
-def test_what_can_not_be_is_an_error_of_its_field(fields: dict[str, object], field: str) -> None:
+def test_what_can_not_be_is_an_error_of_its_field(fields: dict[str, Any], field: str) -> None:
     """With a sentence."""
     with pytest.raises(JobError) as error:
-        check(Strategy(**fields))  # type: ignore[arg-type]
+        check(Strategy(**fields))
     assert error.value.field == field and str(error.value)
 
 

@@ -24,9 +24,9 @@ from daqsched.spec import (
     run_digest,
 )
 from daqsched_executor.contract import MANUAL, OBEY, RULES, Container, OperatorCommand, Payload, Report, Restart, Stop
-from daqsched_executor.life.commands import Spawn
+from daqsched_executor.life.commands import Signal, Spawn
 from daqsched_executor.life.events import Died, OperatorAsked, StopAsked
-from story import Story, kinds
+from story import Story, kinds, report_of
 from story import payload as story_payload
 
 #: Another value for every field of a job.
@@ -101,7 +101,7 @@ def told(world: World) -> list[OperatorCommand]:
 def says(world: World, rules: str, state: str = "TASK_RUNNING") -> None:
     """The executor's report."""
     report = Report("running", rules=rules)
-    world.report(world.task_of("readout"), state, message="running", by_executor=True, data=report.to_json())  # type: ignore[arg-type]
+    world.report(world.task_of("readout"), state, message="running", by_executor=True, data=report.to_json())
 
 
 def running(one: JobSpec) -> World:
@@ -184,8 +184,8 @@ def test_the_next_death_goes_by_the_new_rules() -> None:
     """And the report names them, at once."""
     story = ran(story_payload("always"))
     story.happen(obey(Payload(**{**vars(story_payload("never")), "rules": "r2"})))
-    report = story.told[-1]
-    assert isinstance(story.state.told.report, Report) and story.state.told.report.rules == "r2", report  # type: ignore[union-attr]
+    told = story.state.told
+    assert told is not None and report_of(told).rules == "r2", story.told[-1]
     assert Spawn not in kinds(story.happen(Died(code=3), after=1))
     assert story.told[-1][0] == "TASK_FAILED"
 
@@ -198,7 +198,7 @@ def test_the_next_stop_and_no_other_field_is_changed() -> None:
     story.happen(obey(Payload(**{**vars(before), "stop": Stop("INT"), "argv": ("/bin/other",), "rules": "r2"})))
     after = story.state.payload
     assert after is not None and after.argv == before.argv and after.stop == Stop("INT")
-    (signal,) = [one for one in story.happen(StopAsked("x")) if type(one).__name__ == "Signal"]
+    (signal,) = [one for one in story.happen(StopAsked("x")) if isinstance(one, Signal)]
     assert signal.name == "INT"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,8 @@ class Printed:
     """A program's terminal, of which little is kept."""
 
     def __init__(self, most: int) -> None:
-        self.whole, self._most, self.heard = b"", most, lambda: None
+        self.whole, self._most = b"", most
+        self.heard: Callable[[], None] = lambda: None
         self.typed: list[bytes] = []
 
     @property
@@ -63,13 +65,9 @@ class Between:
         self.screen = Scrollback("task", "agent", whole=False)
         self.reliable = False
         self._under_way: list[tuple[bytes, Callable[[str], None]]] = []
-        self.executor = Console(
-            self.clock,  # type: ignore[arg-type]
-            self._send,
-            lambda sentence: None,
-            lambda: self.terminal,  # type: ignore[arg-type,return-value]
-            lambda: (1, True),
-        )
+        clock: Any = self.clock
+        terminal: Any = self.terminal
+        self.executor = Console(clock, self._send, lambda sentence: None, lambda: terminal, lambda: (1, True))
 
     def _send(self, data: bytes, done: Callable[[str], None]) -> bool:
         if not self.reliable and self.random.random() < 0.05:

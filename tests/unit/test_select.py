@@ -23,7 +23,7 @@ from daqsched.select import Idle, selection
         (["a@h?"], [("a", "h1")], [("a", "h11")]),
     ],
 )
-def test_a_word_means_what_it_says(words: list[str], yes: list, no: list) -> None:
+def test_a_word_means_what_it_says(words: list[str], yes: list[tuple[str, str]], no: list[tuple[str, str]]) -> None:
     """Jobs before the @, hosts behind it, either may be left out."""
     chosen = selection(words)
     assert all(chosen(*key) for key in yes) and not any(chosen(*key) for key in no)

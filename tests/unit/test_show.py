@@ -6,6 +6,7 @@ from typing import Optional
 
 import pytest
 
+from daqsched.engine.shown import Shown
 from daqsched.protocol import Applied, WhyAnswer
 from daqsched.spec import FORWARDER
 from daqsched.terminal.canvas import Canvas
@@ -30,9 +31,9 @@ DEAD = Report("backoff", last_exit=Exit(0.0, 1.0, code=1, lines=("Traceback", "n
         ("WAITING", None, []),
     ],
 )
-def test_the_last_lines_are_shown_of_what_is_not_well(state: str, report: Report, shown: list[str]) -> None:
+def test_the_last_lines_are_shown_of_what_is_not_well(state: Shown, report: Optional[Report], shown: list[str]) -> None:
     """One that runs again has them in its logs."""
-    assert last_words(Row("readout", "hlt01", state, report=report)) == shown  # type: ignore[arg-type]
+    assert last_words(Row("readout", "hlt01", state, report=report)) == shown
 
 
 def test_a_host_that_is_away_is_one_paragraph_for_all_its_jobs(capsys: pytest.CaptureFixture[str]) -> None:

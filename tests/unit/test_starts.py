@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from builders import World, job, of
@@ -13,10 +15,10 @@ RUNS = Report("running", pid=1).to_json()
 
 
 def launched(todo: list[commands.Command]) -> list[str]:
-    return [task.payload.instance for launch in of(todo, commands.Launch) for task in launch.tasks]  # type: ignore[attr-defined]
+    return [task.payload.instance for launch in of(todo, commands.Launch) for task in launch.tasks]
 
 
-def many(count: int, hosts: str = "hlt01", **fields: object) -> World:
+def many(count: int, hosts: str = "hlt01", **fields: Any) -> World:
     """So many jobs that wait for their first offer."""
     world = World(["hlt01", "hlt02"])
     world.register()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Callable, get_args
+from typing import Any, Callable, get_args
 
 import pytest
 
@@ -35,24 +35,24 @@ KEY = ("readout", "hlt01")
 HOSTS = ("hlt00", "hlt01")
 
 
-def jobs(release: str = "r1", **fields: object) -> tuple[JobSpec, ...]:
+def jobs(release: str = "r1", **fields: Any) -> tuple[JobSpec, ...]:
     return (job("first", "hlt00"), job(hosts="hlt[00-01]", release=release, **fields))
 
 
-def applied(**fields: object) -> World:
+def applied(**fields: Any) -> World:
     world = World(HOSTS)
     world.register()
     world.apply(*jobs(**fields))
     return world
 
 
-def launched(**fields: object) -> World:
+def launched(**fields: Any) -> World:
     world = applied(**fields)
     world.offers()
     return world
 
 
-def running(**fields: object) -> World:
+def running(**fields: Any) -> World:
     world = launched(**fields)
     for task in sorted(world.tasks):
         world.report(task)
@@ -72,13 +72,13 @@ def present(world: World) -> str:
 def says(state: str, report: Report | None = None) -> Callable[[World], None]:
     def say(world: World) -> None:
         more = {"data": report.to_json(), "by_executor": True} if report is not None else {}
-        world.report(present(world), state, **more)  # type: ignore[arg-type]
+        world.report(present(world), state, **more)
 
     return say
 
 
 def then(
-    *steps: Callable[[World], object], begin: Callable[..., World] = running, **fields: object
+    *steps: Callable[[World], object], begin: Callable[..., World] = running, **fields: Any
 ) -> Callable[[], World]:
     def make() -> World:
         world = begin(**fields)

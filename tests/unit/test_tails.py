@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
-from daqsched.logs import file_tails
-from daqsched.logs import time_bisect as seek_module
+from daqsched.logs import file_tails, time_bisect
 from daqsched.logs.file_tails import PAGE, Backwards, Forwards, Found, matcher, own_time, places, split
 from daqsched.logs.time_bisect import Ahead, TimeBisect
 
 
-def last(data: bytes, most: int, test=lambda line: True, final: bool = False) -> tuple[list[Found], int]:  # type: ignore[no-untyped-def]
+def last(
+    data: bytes, most: int, test: Callable[[bytes], bool] = lambda line: True, final: bool = False
+) -> tuple[list[Found], int]:
     """The last lines of a file with this content, and where reading goes on."""
     tail = Backwards(len(data), most, test, final)
     while True:
@@ -199,12 +201,10 @@ def test_a_moment_is_found_where_reading_it_all_finds_it(
         now += step
         lines.append(stamped(now, "x" * length) if timed else b"  " + b"y" * length + b"\n")
     data = b"".join(lines)
-    before, seek_module.PIECE = seek_module.PIECE, piece
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time_bisect, "PIECE", piece)
         seek, _ = sought(data, BEGIN + moment)
         found = ahead(data, seek.offset, 7)
-    finally:
-        seek_module.PIECE = before
     at = next((at for at, line in enumerate(lines) if own_time(line) >= BEGIN + moment), len(lines))
     assert seek.offset == len(b"".join(lines[:at]))
     assert seek.timed == any(map(own_time, lines))

@@ -169,7 +169,8 @@ def test_what_is_accepted_says_what_it_comes_to() -> None:
     world.offers()
     world.report(world.task_of("readout"))
     assert ask(world, command(name="dump")) == Accepted(keys=(HERE,))
-    base = digest(world.engine.revision.spec)  # type: ignore[union-attr]
+    assert world.engine.revision is not None
+    base = digest(world.engine.revision.spec)
     jobs = (job(hosts="hlt[02-03]", release="r2"), job("new"))
     found = ask(world, events.JobsApplied(Spec(jobs=jobs), "bob", base=base))
     assert found == Accepted(revision=2, stops=1, restarts=1, starts=2)

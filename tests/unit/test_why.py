@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 import story
@@ -16,8 +18,8 @@ from daqsched_executor.contract import Exit, Report, Restart
 from daqsched_executor.life.events import Spawned, StartFailed
 
 
-def end(*lines: str, code: int | None = 3, signal: str | None = None, at: float = 1.0, **more: object) -> Exit:
-    return Exit(at, 2.0, code=code if signal is None else None, signal=signal, lines=lines, **more)  # type: ignore[arg-type]
+def end(*lines: str, code: int | None = 3, signal: str | None = None, at: float = 1.0, **more: Any) -> Exit:
+    return Exit(at, 2.0, code=code if signal is None else None, signal=signal, lines=lines, **more)
 
 
 def told(world: World, *words: str) -> dict[str, Story]:
@@ -27,7 +29,7 @@ def told(world: World, *words: str) -> dict[str, Story]:
 
 def dies(world: World, name: str, host: str, last: Exit, restarts: int = 1) -> None:
     report = Report("backoff", restarts=restarts, last_exit=last, until=world.now + 5.0)
-    world.report(world.task_of(name, host), "TASK_STARTING", data=report.to_json(), by_executor=True)  # type: ignore[arg-type]
+    world.report(world.task_of(name, host), "TASK_STARTING", data=report.to_json(), by_executor=True)
 
 
 def test_deaths_that_differ_in_numbers_alone_are_one_incident() -> None:
@@ -130,7 +132,7 @@ def test_a_new_daemon_takes_no_end_for_a_death_that_was_none() -> None:
     world.start(job(hosts="hlt[01-03]"))
     world.say(events.Held((("readout", "hlt01"),), "eve", "cabling"))
     last = Report("ended", last_exit=end(signal="SIGTERM", at=world.now)).to_json()
-    world.report(world.task_of("readout", "hlt01"), "TASK_KILLED", data=last, by_executor=True)  # type: ignore[arg-type]
+    world.report(world.task_of("readout", "hlt01"), "TASK_KILLED", data=last, by_executor=True)
     dies(world, "readout", "hlt02", end(code=0, at=world.now))
     dies(world, "readout", "hlt03", end("no link", at=world.now))
     world.now += 60.0
@@ -288,7 +290,7 @@ def test_a_start_that_waits_for_what_is_missing_is_an_incident_once() -> None:
     for host in ("hlt01", "hlt02", "hlt01"):
         missing = "/cvmfs/daq/release-09 is missing: is the version published? Trying again every 10 s"
         data = Report("probing").to_json()
-        world.report(world.task_of("readout", host), "TASK_STARTING", message=missing, data=data, by_executor=True)  # type: ignore[arg-type]
+        world.report(world.task_of("readout", host), "TASK_STARTING", message=missing, data=data, by_executor=True)
     (one,) = world.engine.incidents.known()
     assert (one.count, one.hosts) == (2, ["hlt01", "hlt02"])
     assert one.line == "/cvmfs/daq/release-09 is missing: is the version published?"

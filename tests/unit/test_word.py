@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,7 +27,7 @@ NOW = 1_800_000_000.0
 BODY = b'{"select": ["*"]}'
 
 
-def word(**other: object) -> PeerToken:
+def word(**other: Any) -> PeerToken:
     """One that is right, but for what is given."""
     told = {
         "to": "leader",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import daqsched
+from builders import wrong
 from daqsched import (
     CommandCheck,
     Container,
@@ -126,7 +127,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"resources": Resources(ports={"1": 80})}, "resources.ports", "'1' is not a valid name for a port"),
     ({"resources": Resources(ports={"a": 65536})}, "resources.ports", "'a' must be from 1 to 65535, or 0 for any"),
     ({"resources": Resources(ports={"a": 80, "b": 80})}, "resources.ports", "'a' and 'b' are both 80"),
-    ({"resources": Resources(ports={"a": "80"})}, "resources.ports[a]", "expected int, got str"),
+    ({"resources": Resources(ports={"a": wrong("80")})}, "resources.ports[a]", "expected int, got str"),
     ({"env": {"DAQSCHED_HOST": "x"}}, "env", "DAQSCHED_HOST is daqsched's own"),
     ({"env": {"A": "{port:http}"}}, "env", "the job has no port 'http' among its resources.ports: none"),
     ({"limits": {"nofiles": 1}}, "limits", "'nofiles' is not a limit: did you mean 'nofile'?"),
@@ -134,7 +135,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"restart": Restart(give_up=-1)}, "restart.give_up", "must be 0 or more, not -1"),
     ({"stop": Stop("FOO")}, "stop.signal", "'FOO' is not a signal: one of ABRT"),
     ({"stop": Stop(second_signal="FOO")}, "stop.second_signal", "'FOO' is not a signal"),
-    ({"stop": Stop(grace_s="5")}, "stop.grace_s", "expected float, got str: '5'"),
+    ({"stop": Stop(grace_s=wrong("5"))}, "stop.grace_s", "expected float, got str: '5'"),
     ({"stop": Stop(before="it's")}, "stop.before", "can't be split into words"),
     ({"stop": Stop(after=["x", "{hst}"])}, "stop.after", "no placeholder '{hst}'"),
     ({"stop": Stop(hook_timeout_s=0)}, "stop.hook_timeout_s", "must be more than 0"),
@@ -150,17 +151,21 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"check": TcpCheck("{host}")}, "check[tcp].port", "'{host}' is not a port"),
     ({"check": TcpCheck(0)}, "check[tcp].port", "is missing"),
     ({"check": TcpCheck(70000)}, "check[tcp].port", "'70000' is not a port"),
-    ({"check": TcpCheck(1.5)}, "check[tcp].port", "expected int | str, got float"),
+    ({"check": TcpCheck(wrong(1.5))}, "check[tcp].port", "expected int | str, got float"),
     ({"check": HttpCheck("health", 80)}, "check[http].path", "'health' must begin with '/'"),
     ({"check": OutputCheck(30, pattern="(")}, "check[output].pattern", "'(' is not a regular expression"),
     ({"check": OutputCheck(0)}, "check[output].silence_s", "must be more than 0"),
-    ({"check": OutputCheck(3, stream="log")}, "check[output].stream", "'log' is not one of stdout, stderr"),
+    ({"check": OutputCheck(3, stream=wrong("log"))}, "check[output].stream", "'log' is not one of stdout, stderr"),
     ({"check": FileCheck("", 3)}, "check[file].path", "is empty"),
     ({"check": CommandCheck("")}, "check[command].command", "the command is empty"),
-    ({"check": CommandCheck("x", interval_s="5")}, "check[command].interval_s", "expected float, got str: '5'"),
+    ({"check": CommandCheck("x", interval_s=wrong("5"))}, "check[command].interval_s", "expected float, got str: '5'"),
     ({"check": CommandCheck("x", failures=0)}, "check[command].failures", "must be at least 1"),
     ({"check": CommandCheck("x", name="a b")}, "check[a b].name", "'a b' is not a valid name for a check"),
-    ({"check": Heartbeat(unhealthy="kill")}, "check[heartbeat].unhealthy", "'kill' is not one of restart, notify"),
+    (
+        {"check": Heartbeat(unhealthy=wrong("kill"))},
+        "check[heartbeat].unhealthy",
+        "'kill' is not one of restart, notify",
+    ),
     ({"container": "img"}, "container", "must be Container(...), not str 'img'"),
     ({"container": Container("")}, "container.image", "'' is not the name of an image"),
     ({"container": Container("i", volumes="/data")}, "container.volumes", "'/data' is not a volume"),
@@ -209,7 +214,9 @@ APART = [
 
 
 @pytest.mark.parametrize(("jobs", "sentence"), APART, ids=[said[:24] for _, said in APART])
-def test_jobs_that_cannot_be_together_are_refused_by_the_daemon_too(jobs: list, sentence: str) -> None:
+def test_jobs_that_cannot_be_together_are_refused_by_the_daemon_too(
+    jobs: list[tuple[str, dict[str, Any]]], sentence: str
+) -> None:
     """Whoever sent them, and however."""
     with pytest.raises(JobError) as caught:
         check(farm(*jobs))

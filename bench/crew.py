@@ -5,7 +5,7 @@ The floor is of the same run: the same cluster, daemon and command, and an execu
 CPU is that of the agent, the master, the daemon, the commands, and all that runs below them, by the kernel's count: the machine may
 be busy with other things, so a ratio says more than a time. Nothing is judged: what was wanted is printed beside it.
 
-    python bench/farm.py [--rounds 3] [--many 300] [--agents 50]
+    python bench/crew.py [--rounds 3] [--many 300] [--agents 50]
 """
 
 from __future__ import annotations
