@@ -473,7 +473,12 @@ def test_a_rollback_is_told_from_an_apply_of_the_same(serve: Serve, monkeypatch:
     serve.client.apply(Spec(jobs=(job("other"),)))
     asked: list[Any] = []
     request = serve.daemon.request
-    monkeypatch.setattr(serve.daemon, "request", lambda event: asked.append(event) or request(event))
+
+    def change(event: events.Event) -> Future[Accepted]:
+        asked.append(event)
+        return request(event)
+
+    monkeypatch.setattr(serve.daemon, "request", change)
     serve.client.rollback(1)
     serve.client.apply(Spec(jobs=(job("other"),)))
     assert [one.back for one in asked] == [True, False]
