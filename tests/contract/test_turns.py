@@ -23,6 +23,7 @@ from daqsched.serve.query_api import SOME
 from daqsched.serve.serving import Serving
 from daqsched.spec import Spec
 from daqsched.views import status
+from daqsched.views.blocked import BlockedJobs
 from daqsched.views.status import Row
 from served import Serve
 from waiting import until
@@ -149,9 +150,9 @@ def test_between_parts_of_a_look_at_all_instances_the_engine_does_other_work(
     turns: list[Optional[int]] = []
     seen: list[str] = []
 
-    def seeing(engine: Engine, instance: Instance, now: float) -> Row:
+    def seeing(engine: Engine, instance: Instance, now: float, blocked: BlockedJobs) -> Row:
         seen.append(instance.host)
-        return row_of(engine, instance, now)
+        return row_of(engine, instance, now, blocked)
 
     def noted(question: Callable[[Engine, float], Any]) -> Future[Any]:
         def answer(engine: Engine, now: float) -> Any:
