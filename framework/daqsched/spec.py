@@ -38,6 +38,7 @@ from daqsched_executor.contract import (
 from daqsched_executor.contract import (
     FORWARDER as FORWARDER,
 )
+from daqsched_executor.contract.checks import CHECK_TYPES, HEARD
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 #: The version of the spec's JSON; raised when an older daemon could misunderstand it.
@@ -135,7 +136,7 @@ PROGRAM, EXECUTOR, SCHEDULER = "program", "executor", "scheduler"
 OF_WHOM: Mapping[str, str] = {
     **dict.fromkeys(("name", "argv", "release", "env", "cwd", "user", "limits", "container", "setuid"), PROGRAM),
     **dict.fromkeys(("cpus", "mem", "disk", "ports"), PROGRAM),
-    **dict.fromkeys(("output", "console", "checks", "lock"), PROGRAM),
+    **dict.fromkeys(("output", "console"), PROGRAM),
     # each line carries them: the streams are registered with them when the executor starts
     **dict.fromkeys(("labels", "forward"), PROGRAM),
     **dict.fromkeys(RULES, EXECUTOR),
@@ -360,9 +361,12 @@ def _digest_of(job: JobSpec, host: str, whose: frozenset[str]) -> str:
     if isinstance(job, ForwarderSpec) and PROGRAM in whose:
         job = structs.replace(job, forwarding=job.told(host))
     seen = plain(structs.replace(job, restart=dataclass_replace(job.restart, give_up=0)))
-    return _digest(
-        _encoder.encode({name: value for name, value in seen.items() if OF_WHOM.get(name, PROGRAM) in whose})
-    )
+    ours = {name: value for name, value in seen.items() if OF_WHOM.get(name, PROGRAM) in whose}
+    # NOTIFY_SOCKET and WATCHDOG_USEC, which a program is started with
+    beats = sorted(check.silence_s for check in job.checks if CHECK_TYPES[check.kind].way == HEARD)
+    if beats and PROGRAM in whose and EXECUTOR not in whose:
+        ours["beats"] = beats
+    return _digest(_encoder.encode(ours))
 
 
 def run_digests(job: JobSpec) -> Callable[[str], str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
 from pathlib import Path
 
-from daqsched_executor.contract import OBEY, OperatorCommand, Payload, Restart, Stop
+from daqsched_executor.contract import OBEY, Check, OperatorCommand, Payload, Restart, Stop
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, message, order, outcome, processes_of, report_of
 from waiting import alive, until
 
@@ -78,6 +79,60 @@ def test_other_rules_count_from_now_on_and_the_program_runs_on(agent: FakeAgent,
     assert report.last_exit is not None and report.last_exit.signal == "SIGUSR1" and not alive(pid)
     os.kill(report.pid, signal.SIGKILL)
     assert agent.wait_update("TASK_FAILED")["message"].startswith("killed by SIGKILL")
+
+
+def test_other_checks_count_from_now_on_and_the_program_runs_on(agent: FakeAgent, start: Start) -> None:
+    """One that there was none before, another one, none; a real question each."""
+    executor = start("/bin/sleep", "1000", rules="r0")
+    pid = executor.running().pid
+    passes, fails = ("/bin/sh", "-c", "echo x >> asked"), ("/bin/sh", "-c", "exit 3")
+
+    def told(number: int, *checks: Check) -> None:
+        rules = Payload("t", "readout", "hlt01", ("/bin/sleep", "1000"), checks=checks, rules=f"r{number}")
+        data = rules.to_json().decode()
+        message(agent, OperatorCommand(f"o{number}", OBEY, "daqsched apply", payload=data).to_json())
+        agent.wait(lambda: report_of(agent.updates[-1]).rules == f"r{number}", "it has confirmed that")
+
+    told(1, Check("command", "ask", argv=passes, interval_s=0.2))
+    agent.wait(lambda: report_of(agent.updates[-1]).healthy is True, "it was asked")
+    assert (executor.sandbox / "asked").exists()
+    told(2, Check("command", "ask", argv=fails, interval_s=0.2, grace_s=0.0, failures=2, unhealthy="notify"))
+    agent.wait(lambda: report_of(agent.updates[-1]).healthy is False, "it is ill by the other one")
+    told(3)
+    agent.wait(lambda: report_of(agent.updates[-1]).healthy is None, "it is asked no more")
+    assert report_of(agent.updates[-1]).pid == pid and alive(pid) and "a bug" not in executor.log()
+
+
+def test_the_lock_is_taken_and_let_go_while_the_program_runs(agent: FakeAgent, start: Start) -> None:
+    """As the job file says now; one that somebody else holds is said."""
+    executor = start("/bin/sleep", "1000", rules="r0", lock=False)
+    pid = executor.running().pid
+    (file,) = locks = [executor.spool / "locks" / "readout@hlt01"]
+
+    def told(number: int, lock: bool) -> None:
+        rules = Payload("t", "readout", "hlt01", ("/bin/sleep", "1000"), lock=lock, rules=f"r{number}")
+        data = rules.to_json().decode()
+        message(agent, OperatorCommand(f"o{number}", OBEY, "daqsched apply", payload=data).to_json())
+        agent.wait(lambda: report_of(agent.updates[-1]).rules == f"r{number}", "it has confirmed that")
+
+    def locked() -> bool:
+        with open(locks[0]) as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    assert not locked()
+    told(1, True)
+    until(locked, "it is locked")
+    told(2, False)
+    until(lambda: not locked(), "it is let go")
+    with open(file) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        told(3, True)
+        until(lambda: "another one runs already" in executor.log(), "it is said")
+    assert alive(pid)
 
 
 def test_an_action_that_prints_without_end_holds_nothing_up(agent: FakeAgent, start: Start) -> None:

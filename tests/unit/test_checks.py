@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched_executor.contract import Check, OperatorCommand, Payload, Report, Restart, Stop
+from daqsched_executor.contract import OBEY, Check, OperatorCommand, Payload, Report, Restart, Stop
 from daqsched_executor.life import state as phases
 from daqsched_executor.life.check_words import clock_after
 from daqsched_executor.life.checks import WORDS_S
-from daqsched_executor.life.commands import Ask, Command, EndAsk, Say, Signal, Spawn, Tell
+from daqsched_executor.life.commands import Ask, Command, EndAsk, Obey, Say, Signal, Spawn, Tell
 from daqsched_executor.life.events import (
     Answered,
     Claimed,
@@ -135,6 +135,75 @@ class Story:
         return self.happen(
             OperatorAsked(OperatorCommand(f"o{self.orders}", kind, "alice", name, self.now.wall + for_s, "tuning"))
         )
+
+
+class TestOtherChecks:
+    """The job file says others while the program runs."""
+
+    def obey(self, story: Story, *checks: Check) -> list[Command]:
+        assert story.state.payload is not None
+        told = replace(story.state.payload, checks=checks, rules=f"r{story.orders}")
+        story.orders += 1
+        order = OperatorCommand(f"o{story.orders}", OBEY, "daqsched apply", payload=told.to_json().decode())
+        return story.happen(OperatorAsked(order))
+
+    def test_a_new_one_has_to_pass_and_what_is_known_of_others_is_known_on(self) -> None:
+        """The program is left alone; a question that was under way is put again."""
+        story = Story(TCP)
+        story.answers = {"tcp": (True, ""), "http": None}
+        story.go(1.0)
+        assert story.last[0] == "TASK_RUNNING"
+        commands = self.obey(story, HTTP, TCP)
+        assert Obey in kinds(commands) and story.last[0] == "TASK_STARTING" and "http" in story.last[1]
+        asked = len(story.asked)
+        story.answers["http"] = (True, "")
+        story.go(1.0)
+        assert story.last[0] == "TASK_RUNNING" and [name for _, name in story.asked[asked:]] == ["http"]
+        assert story.signals == 0 and story.state.pid == 4711
+
+    def test_the_last_one_may_go_and_a_first_one_come(self) -> None:
+        """What runs without checks is well."""
+        story = Story(TCP)
+        story.answers = {"tcp": (False, "refused")}
+        story.go(1.0)
+        assert story.last[0] == "TASK_STARTING"
+        self.obey(story)
+        assert story.last[0] == "TASK_RUNNING" and story.state.wake_at is None
+        self.obey(story, COMMAND)
+        story.answers = {"command": (True, "")}
+        story.go(1.0)
+        assert story.last[0] == "TASK_RUNNING" and story.told[-1].report.healthy is True  # type: ignore[union-attr]
+
+    def test_an_answer_to_one_that_is_gone_is_not_heard(self) -> None:
+        """Neither as that of the one that has its number now."""
+        story = Story(HTTP, TCP)
+        story.answers = {"http": None, "tcp": None}
+        story.go(1.0)
+        assert story.state.health is not None
+        late = [Answered(number, pulse.ask, False, "late") for number, pulse in enumerate(story.state.health.pulses)]
+        self.obey(story, TCP)
+        assert story.happen(*late) == [] and story.state.phase == phases.RUNNING
+
+    def test_a_stricter_one_ends_what_the_one_before_let_live(self) -> None:
+        """By its own failures, counted anew."""
+        story = Story(HTTP)
+        story.answers = {"http": (True, "")}
+        story.go(60.0)
+        self.obey(story, replace(HTTP, failures=1))
+        story.answers = {"http": (False, "status 500")}
+        story.go(10.0)
+        assert story.signals == 1
+
+    def test_a_snooze_is_of_the_check_that_it_names(self) -> None:
+        """And goes with it."""
+        story = Story(HTTP, TCP)
+        story.answers = {"http": (True, ""), "tcp": (True, "")}
+        story.go(1.0)
+        story.order("snooze", "http", 100.0)
+        self.obey(story, replace(HTTP, failures=7), TCP)
+        assert list(story.state.snoozes) == ["http"]
+        self.obey(story, TCP)
+        assert not story.state.snoozes
 
 
 class TestReady:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from daqsched import CommandCheck, Container, HttpCheck, Job, Resources, Restart, Stop, TcpCheck
+from daqsched import CommandCheck, Container, Heartbeat, HttpCheck, Job, Resources, Restart, Stop, TcpCheck
 from daqsched.jobfile.differences import differences
 from daqsched.spec import JobSpec, Spec
 from daqsched.views.plan import plan
@@ -46,19 +46,29 @@ CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
         ("stop.signal TERM -> INT", "stop.before none -> bye 'x y'"),
         "silent",
     ),
-    ({}, {"check": TcpCheck(80)}, ("check[tcp] none -> tcp port=80",), "restart"),
-    ({"check": CommandCheck("a b")}, {}, ("check[command] command argv=a b -> none",), "restart"),
+    ({}, {"check": TcpCheck(80)}, ("check[tcp] none -> tcp port=80",), "silent"),
+    ({"check": CommandCheck("a b")}, {}, ("check[command] command argv=a b -> none",), "silent"),
     (
         {"check": [TcpCheck(80), HttpCheck("/a", 80)]},
         {"check": [TcpCheck(80), HttpCheck("/b", 80, failures=5)]},
         ("check[http] http port=80 path=/a -> http port=80 path=/b failures=5",),
-        "restart",
+        "silent",
+    ),
+    ({}, {"check": Heartbeat(5)}, ("check[heartbeat] none -> heartbeat silence_s=5",), "restart"),
+    (
+        {"check": Heartbeat(5)},
+        {"check": [Heartbeat(5, grace_s=60), TcpCheck(80)]},
+        (
+            "check[heartbeat] heartbeat silence_s=5 -> heartbeat silence_s=5 grace_s=60",
+            "check[tcp] none -> tcp port=80",
+        ),
+        "silent",
     ),
     ({}, {"actions": {"reload": "kill -HUP"}}, ("actions[reload] none -> kill -HUP",), "silent"),
     ({}, {"container": Container("daq:1")}, ("container none -> daq:1",), "restart"),
     ({"container": Container("daq:1")}, {"container": Container("daq:2")}, ("container daq:1 -> daq:2",), "restart"),
     ({}, {"labels": {"crate": "3"}}, ("labels.crate none -> 3",), "restart"),
-    ({}, {"lock": False, "libraries": False}, ("lock True -> False", "libraries True -> False"), "restart"),
+    ({}, {"lock": False, "libraries": False}, ("lock True -> False", "libraries True -> False"), "silent"),
     ({}, {"setuid": True}, ("setuid False -> True",), "restart"),
     ({}, {"output": "file"}, ("output pipe -> file",), "restart"),
     ({}, {"console": True}, ("console False -> True",), "restart"),

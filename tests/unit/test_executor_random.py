@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from daqsched_executor.contract import Check, OperatorCommand, Payload, Restart, Stop
+from daqsched_executor.contract import OBEY, Check, OperatorCommand, Payload, Restart, Stop
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life import state as phases
 from daqsched_executor.life.commands import (
@@ -26,6 +27,7 @@ from daqsched_executor.life.commands import (
     EndSideCommand,
     KillTree,
     Leave,
+    Obey,
     RunSideCommand,
     Say,
     Signal,
@@ -203,6 +205,8 @@ class World(RuleBasedStateMachine):
             self.asks[command.number] = command.ask
         elif isinstance(command, EndAsk):
             self.asks.pop(command.number, None)
+        elif isinstance(command, Obey):
+            self.asks.clear()
         elif isinstance(command, Tell):
             assert not self.finals, "a report after the last one"
             command.report.to_json()
@@ -270,6 +274,22 @@ class World(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.besides)))
         self.besides.discard(key)
         self.happen(SideCommandEnded(key, ok, "exit code 0 after 0.10 s"))
+
+    @rule(checks=CHECKS, lock=st.booleans())
+    def other_rules(self, checks: list[Check], lock: bool) -> None:
+        """The job file says other checks; what the program sees of them is as it was."""
+        beats = [one for one in self.job.checks if one.kind == "heartbeat"]
+        kept = (*beats, *(one for one in checks if one.kind != "heartbeat"))
+        job = replace(self.job, checks=kept, lock=lock, rules=f"r{self.numbers}")
+        self.numbers += 1
+        order = OperatorCommand(f"o{self.numbers}", OBEY, "alice", payload=job.to_json().decode())
+        heard = self.state.phase not in (phases.IDLE, phases.LOOKING, phases.ENDED)
+        pid = self.state.pid
+        self.happen(OperatorAsked(order))
+        if heard:
+            self.job = job
+            assert self.state.payload is not None and self.state.payload.checks == kept
+            assert self.state.pid == pid, "the program was disturbed"
 
     @precondition(lambda self: self.asks)
     @rule(data=st.data(), ok=st.booleans(), problem=st.sampled_from(["", "refuses the connection"]))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from builders import World, job, of
+from daqsched import Job
 from daqsched.engine import commands
 from daqsched.engine.operator_commands import TOLD_S
 from daqsched.fill import payload
+from daqsched.jobfile.convert import WORDS
 from daqsched.spec import (
     EXECUTOR,
     OF_WHOM,
@@ -89,6 +94,36 @@ def test_the_table_says_what_an_executor_is_handed(name: str) -> None:
         assert changed == {name}
     else:
         assert changed or name == "disk"
+
+
+def test_a_program_sees_of_its_checks_the_heartbeats_that_are_waited_for() -> None:
+    """NOTIFY_SOCKET and WATCHDOG_USEC are in its environment."""
+
+    def run(*checks: CheckSpec) -> str:
+        return run_digest(job(checks=checks))
+
+    def beat(silence_s: float, **more: Any) -> CheckSpec:
+        return CheckSpec(kind="heartbeat", name="beat", silence_s=silence_s, **more)
+
+    tcp = CheckSpec(kind="tcp", name="tcp", port=1)
+    assert run() == run(tcp) != run(beat(5.0)) == run(tcp, beat(5.0, grace_s=60.0, unhealthy="notify"))
+    assert run(beat(5.0)) != run(beat(6.0)) != run(beat(0.0)) != run()
+
+
+def test_the_page_says_of_every_field_what_a_change_does() -> None:
+    """In the words of a job file, each in one row of the table."""
+    page = (Path(__file__).parents[2] / "docs/reference/jobfile.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (`.*`) \| (.*) \|$", page.partition("### What a change does")[2].partition("\n\n- ")[0], re.M
+    )
+    said = {name: what for names, what in rows for name in re.findall(r"`(\w+)`", names)}
+    whose = {WORDS.get(name, name).partition(".")[0]: whose for name, whose in OF_WHOM.items()}
+    whose["argv"] = whose["command"]
+    begins = {SCHEDULER: "restarts nothing", EXECUTOR: "is told to the executor", PROGRAM: "restarts the job"}
+    fields = list(inspect.signature(Job).parameters)
+    assert sorted(said) == sorted(fields) and sum(len(re.findall("`", names)) for names, _ in rows) == 2 * len(fields)
+    for name in fields:
+        assert said[name].startswith(begins[whose[name]]), name
 
 
 def told(world: World) -> list[OperatorCommand]:

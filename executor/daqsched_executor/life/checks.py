@@ -8,6 +8,7 @@ How one is judged follows from `CheckType.way`; nothing here knows a type by its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import List, Tuple
 
@@ -45,14 +46,33 @@ def step(state: State, event: Answered | Notified | Ticked, now: Moment) -> Step
 def begin(state: State, now: Moment) -> Step:
     """The program has started."""
     assert state.payload is not None
+    return _settle(replace(state, health=Health(tuple(_first(check, now) for check in state.payload.checks))), [], now)
+
+
+def renewed(state: State, before: Sequence[Check], now: Moment) -> Step:
+    """While the program runs it goes by other checks than ``before``: what is known of one that stays is known on, a new one has to
+    pass first, and counts from now."""
+    assert state.payload is not None
+    health = state.health or Health(())
+    known = dict(zip(before, health.pulses))
+    last = max((pulse.ask for pulse in health.pulses), default=0)  # what is answered late is an answer to none of these
     pulses = []
     for check in state.payload.checks:
-        way = check.type.way
-        due = None if way == HEARD else now.mono + _pause(check, FIRST_ASK_S)
-        silent_s = check.grace_s if way == HEARD else max(check.grace_s, check.silence_s)
-        silent_at = None if way == ASKED else now.mono + silent_s
-        pulses.append(Pulse(due=due, silent_at=silent_at, silence_s=silent_s))
-    return _settle(replace(state, health=Health(tuple(pulses))), [], now)
+        pulse = known.get(check) or _first(check, now)
+        asked = pulse.until is not None
+        pulses.append(replace(pulse, ask=last, until=None, due=now.mono if asked else pulse.due))
+    names = {check.name for check in state.payload.checks}
+    snoozes = {name: snooze for name, snooze in state.snoozes.items() if name in names}
+    state = replace(state, health=replace(health, pulses=tuple(pulses), gist=()), snoozes=snoozes)
+    return _settle(state, [], now)
+
+
+def _first(check: Check, now: Moment) -> Pulse:
+    """Nothing is known of it."""
+    way = check.type.way
+    due = None if way == HEARD else now.mono + _pause(check, FIRST_ASK_S)
+    silent_s = check.grace_s if way == HEARD else max(check.grace_s, check.silence_s)
+    return Pulse(due=due, silent_at=None if way == ASKED else now.mono + silent_s, silence_s=silent_s)
 
 
 def time_passed(state: State, event: Ticked, now: Moment) -> Step:
@@ -79,6 +99,8 @@ def time_passed(state: State, event: Ticked, now: Moment) -> Step:
 def answered(state: State, event: Answered, now: Moment) -> Step:
     """What was asked is known now; one that came too late is not heard."""
     payload, health = _checked(state)
+    if event.number >= len(health.pulses):
+        return state, []  # of a check that is none any more
     pulse = health.pulses[event.number]
     if pulse.until is None or pulse.ask != event.ask:
         return state, []

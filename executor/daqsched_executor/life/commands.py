@@ -91,6 +91,13 @@ class EndAsk:
 
 
 @dataclass(frozen=True)
+class Obey:
+    """Go by this payload's checks and lock from now on: what was asked before is given up."""
+
+    payload: Payload
+
+
+@dataclass(frozen=True)
 class Tell:
     """Send a status update; the latest wins where several wait, but a final one is never replaced."""
 
@@ -113,5 +120,5 @@ class Leave:
 
 
 Command = Union[
-    Claim, Spawn, Look, LeaveLook, Signal, KillTree, RunSideCommand, EndSideCommand, Ask, EndAsk, Tell, Say, Leave,
+    Claim, Spawn, Look, LeaveLook, Signal, KillTree, RunSideCommand, EndSideCommand, Ask, EndAsk, Obey, Tell, Say, Leave,
 ]  # fmt: skip

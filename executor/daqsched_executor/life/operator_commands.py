@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from daqsched_executor.contract import HOLD, OBEY, RELEASE, RULES, ContractError, Done, OperatorCommand, Payload
 from daqsched_executor.life import starting, stopping, words
-from daqsched_executor.life.commands import Command, RunSideCommand, Say
+from daqsched_executor.life.commands import Command, Obey, RunSideCommand, Say
 from daqsched_executor.life.ending import end
 from daqsched_executor.life.events import TASK_FAILED, Moment, SideCommandEnded, Ticked
 from daqsched_executor.life.state import CLAIMING, ENDED, IDLE, LOOKING, RUNNING, WAITING, State, retell
@@ -34,7 +34,7 @@ def take(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list
     if order.kind in (HOLD, RELEASE):
         return _hold(state, order, now)
     if order.kind == OBEY:
-        return _obey(state, order)
+        return _obey(state, order, now)
     if order.kind in ("snooze", "wake"):
         from daqsched_executor.life import checks  # many jobs have none
 
@@ -69,8 +69,8 @@ def _hold(state: State, order: OperatorCommand, now: Moment) -> tuple[State, lis
     return state, [Say(f"left dead when it ends, as {by_whom(order)} wants"), *retell(state)]
 
 
-def _obey(state: State, order: OperatorCommand) -> tuple[State, list[Command]]:
-    """The next death, stop, start, action goes by these rules; what is under way goes on."""
+def _obey(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:
+    """The next death, stop, start, action, question goes by these rules; what is under way goes on."""
     assert state.payload is not None
     try:
         told = Payload.from_json(order.payload)
@@ -79,8 +79,21 @@ def _obey(state: State, order: OperatorCommand) -> tuple[State, list[Command]]:
     changed = {
         name: getattr(told, name) for name in sorted(RULES) if getattr(told, name) != getattr(state.payload, name)
     }
-    state = replace(state, payload=replace(state.payload, **changed, rules=told.rules))
-    return state, [Say(f"goes by other rules from now on: {', '.join(changed) or 'the same'}"), *retell(state)]
+    before = state.payload
+    state = replace(state, payload=replace(before, **changed, rules=told.rules))
+    said: list[Command] = [Say(f"goes by other rules from now on: {', '.join(changed) or 'the same'}")]
+    assert state.payload is not None
+    if {"checks", "lock"}.intersection(changed):
+        said.append(Obey(state.payload))
+    if "checks" not in changed or state.phase != RUNNING:
+        return state, [*said, *retell(state)]
+    if not state.payload.checks:
+        told_now = starting.told_running(state := replace(state, health=None, deadline=None))
+        return state, [*said, told_now]
+    from daqsched_executor.life import checks  # many jobs have none
+
+    state, commands = checks.renewed(state, before.checks, now)
+    return state, [*said, *commands]
 
 
 def _restart(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:

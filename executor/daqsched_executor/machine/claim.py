@@ -93,6 +93,28 @@ class InstanceClaim:
         self._granted = True
         return Claimed(len(self._ended), problem)
 
+    def renew(self, payload: Payload, clock: str) -> str:
+        """Lock, or no more, as the payload says now, while its program runs; why there is no lock where there should be one."""
+        if not self._granted or payload.lock == (self._lock >= 0):
+            return ""
+        if not payload.lock:  # the file says who we are: the next one looks
+            os.close(self._lock)
+            self._lock = -1
+            return ""
+        without = "no lock keeps a second copy away: "
+        if not self._spool:
+            return f"{without}DAQSCHED_SPOOL is not set"
+        try:
+            self._lock = _open(self._spool, _name_of(payload, self._farm))[0]
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if self._lock >= 0:
+                os.close(self._lock)
+            self._lock = -1
+            return f"{without}{'another one runs already' if isinstance(error, BlockingIOError) else error.strerror}"
+        self._sign(clock)
+        return ""
+
     def _unsigned(self, payload: Payload) -> None:
         """We take no lock: leave a file that says nothing of who left what, so that the next one that locks looks."""
         try:

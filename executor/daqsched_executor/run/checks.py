@@ -59,14 +59,8 @@ class Checks:
 
         ``listen`` is called before a message is understood, so that a start is heard of before a READY=1.
         """
-        for number in list(self._attempts):
-            self.end(number)
         self._deaf()
-        self._probes = {
-            number: PROBES[check.kind](self._means, self._queries_of(number), number, check, payload)
-            for number, check in enumerate(payload.checks)
-            if check.type.way != HEARD
-        }
+        self.renew(payload)
         beats = [check.silence_s for check in payload.checks if check.type.way == HEARD]
         if not beats:
             return payload
@@ -88,6 +82,16 @@ class Checks:
         if shortest_s:  # WATCHDOG_PID is added by the child, which knows it
             environment["WATCHDOG_USEC"] = str(int(shortest_s * 1e6))
         return replace(payload, env=environment)
+
+    def renew(self, payload: Payload) -> None:
+        """It is asked by these checks from now on; what was asked is given up. Heartbeats are heard as since the start."""
+        for number in list(self._attempts):
+            self.end(number)
+        self._probes = {
+            number: PROBES[check.kind](self._means, self._queries_of(number), number, check, payload)
+            for number, check in enumerate(payload.checks)
+            if check.type.way != HEARD
+        }
 
     def close(self) -> None:
         """Leave nothing behind."""

@@ -27,6 +27,7 @@ from daqsched_executor.life.commands import (
     Leave,
     LeaveLook,
     Look,
+    Obey,
     RunSideCommand,
     Say,
     Signal,
@@ -300,6 +301,8 @@ class Run:
         elif isinstance(command, EndAsk):
             assert self._checks is not None, "a program with checks was started"
             self._checks.end(command.number)
+        elif isinstance(command, Obey):
+            self._obey(command.payload)
         elif isinstance(command, (Look, LeaveLook)):
             self._survey(command)
         elif isinstance(command, Tell):
@@ -334,6 +337,9 @@ class Run:
         """Get ready for a start: the payload, with what the checks add to the program's environment."""
         if not payload.checks:
             return payload
+        return self._made_checks().begin(payload, lambda: self._hear(self._program.listen))
+
+    def _made_checks(self) -> Checks:
         if self._checks is None:
             from daqsched_executor.run.checks import Checks  # many jobs have none
 
@@ -347,7 +353,14 @@ class Run:
                 self._log.say,
                 lambda: self._side_commands,
             )
-        return self._checks.begin(payload, lambda: self._hear(self._program.listen))
+        return self._checks
+
+    def _obey(self, payload: Payload) -> None:
+        if payload.checks or self._checks is not None:
+            self._made_checks().renew(payload)
+        problem = self._claim.renew(payload, self._kernel.now().clock)
+        if problem:
+            self._log.say(problem)
 
     def _ask_console(self, data: bytes) -> None:
         if self._console is None:
