@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any, Optional
 
 project = "daqsched"
 extensions = ["myst_parser"]
@@ -55,7 +56,7 @@ NAVIGATION = {
 }
 
 
-def _navigation(app, docname, source):  # type: ignore[no-untyped-def]
+def _navigation(app: Any, docname: str, source: list[str]) -> None:
     """Give the first page the tables of contents, which would be noise on a forge."""
     if docname == root_doc:
         for caption, pages in NAVIGATION.items():
@@ -63,13 +64,13 @@ def _navigation(app, docname, source):  # type: ignore[no-untyped-def]
             source[0] += f"\n\n```{{toctree}}\n:hidden:\n:glob:\n:caption: {caption}\n\n{listed}\n```\n"
 
 
-def _front_page(app, failed):  # type: ignore[no-untyped-def]
+def _front_page(app: Any, failed: Optional[Exception]) -> None:
     """A browser that opens the folder finds the first page."""
     if not failed and app.builder.format == "html":
         shutil.copyfile(Path(app.outdir) / "README.html", Path(app.outdir) / "index.html")
 
 
-def setup(app):  # type: ignore[no-untyped-def]
+def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _navigation)
     app.connect("build-finished", _front_page)

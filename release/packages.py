@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def stage(source: Source, executor: Path, serve: Path, version: str, target: Pat
     return target
 
 
-def _of_other_pythons(version: str):  # type: ignore[no-untyped-def] # what shutil wants has no name
+def _of_other_pythons(version: str) -> Callable[[str, list[str]], set[str]]:
     tag = f".cpython-{version.replace('.', '')}."
 
     def ignored(folder: str, names: list[str]) -> set[str]:

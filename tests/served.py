@@ -76,7 +76,7 @@ class Serve:
         def ensure() -> None:
             raise Deposed(why)
 
-        self.store.ensure_ownership = ensure  # type: ignore[method-assign]  # of this one alone
+        self.store.ensure_ownership = ensure  # type: ignore[method-assign]  # of this store alone
 
     def rollout(self, number: int = 0) -> Rollout:
         """The one that is under way or was last, or the one of this number."""

@@ -41,7 +41,7 @@ def keep_out() -> None:
 
     sys.modules.setdefault("dataclasses", values)
     for name in ABSENT:
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # then its import fails
     _without_its_front("pymesos")
 
 
@@ -66,7 +66,7 @@ class Kept:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Called by the import machinery."""
-        return _frozen_importlib.ModuleSpec(name, self) if name in self._codes else None  # type: ignore[arg-type]
+        return _frozen_importlib.ModuleSpec(name, self) if name in self._codes else None  # type: ignore[arg-type]  # as it needs it
 
     def create_module(self, spec: Any) -> None:
         """The machinery's own will do."""

@@ -7,9 +7,9 @@ executor's start.
 
 from __future__ import annotations
 
-import _collections  # type: ignore[import-not-found]
+import _collections  # type: ignore[import-not-found]  # typeshed has none
 import _json
-import _signal  # type: ignore[import-not-found]
+import _signal  # type: ignore[import-not-found]  # typeshed has none
 import _socket
 import _thread
 import sys
@@ -69,7 +69,7 @@ class _Subscribed:
     __ror__ = __or__
 
 
-class _Fields(tuple):  # type: ignore[type-arg]
+class _Fields(tuple):  # type: ignore[type-arg]  # fields of any type
     """NamedTuple of typing, cheap to define: its fields are those of the class that inherits it."""
 
     __slots__ = ()
@@ -80,7 +80,7 @@ class _Fields(tuple):  # type: ignore[type-arg]
         names = tuple(cls.__dict__.get("__annotations__", ()))
         if not names:
             return
-        cls._fields = cls.__match_args__ = names  # type: ignore[misc, attr-defined]
+        cls._fields = cls.__match_args__ = names  # type: ignore[misc, attr-defined]  # from Python 3.10 on
         cls._field_defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
         for at, name in enumerate(names):
             setattr(cls, name, _collections._tuplegetter(at, None))
@@ -149,7 +149,7 @@ def loads(text: str | bytes | bytearray, **options: Any) -> Any:
     try:
         if not options:
             read = text if isinstance(text, str) else text.decode()
-            value, end = _json.make_scanner(_Reading())(  # type: ignore[arg-type]
+            value, end = _json.make_scanner(_Reading())(  # type: ignore[arg-type]  # all that it reads of a decoder
                 read, len(read) - len(read.lstrip(" \t\n\r"))
             )
             if not read[end:].strip(" \t\n\r"):

@@ -26,7 +26,21 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 NAME = "daqsched-hardening"
 
 #: What is about how a service is started, not what it may do.
-_OTHER = ("ExecStart", "EnvironmentFile", "Environment", "Type", "Restart", "RestartSec", "RestartPreventExitStatus")
+_OTHER = (
+    "ExecStart",
+    "EnvironmentFile",
+    "Environment",
+    "Type",
+    "Restart",
+    "RestartSec",
+    "RestartPreventExitStatus",
+    "TimeoutStopSec",
+    "TimeoutStartSec",
+    "WatchdogSec",
+    "FileDescriptorStoreMax",
+    "SuccessExitStatus",
+    "WorkingDirectory",
+)
 _PLACES = ("StateDirectory", "RuntimeDirectory", "ReadWritePaths")
 #: What an option means nothing without.
 _WITH = {
@@ -37,14 +51,6 @@ _WITH = {
     "ProtectProc": ["User"],  # root may look
     "ReadWritePaths": ["StateDirectory", "ProtectSystem"],
 }
-_OTHER += (
-    "TimeoutStopSec",
-    "TimeoutStartSec",
-    "WatchdogSec",
-    "FileDescriptorStoreMax",
-    "SuccessExitStatus",
-    "WorkingDirectory",
-)
 
 
 def call(function: Callable[[], object]) -> str:
@@ -65,7 +71,7 @@ def kernel(number: int, *arguments: int) -> str:
 
 
 def status(word: str) -> str:
-    return re.search(rf"^{word}:\s*(.*)$", Path("/proc/self/status").read_text(), re.MULTILINE).group(1)  # type: ignore[union-attr]
+    return str(re.findall(rf"^{word}:\s*(.*)$", Path("/proc/self/status").read_text(), re.MULTILINE)[0])
 
 
 def mounted(place: str) -> str:

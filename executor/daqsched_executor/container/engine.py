@@ -89,7 +89,7 @@ class ContainerEngine:
         with _asking("attach to the container"):
             stream = self._api.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
             stream._sock.settimeout(None)  # a program may be silent for days
-            return stream  # type: ignore[no-any-return]
+            return stream  # type: ignore[no-any-return]  # docker has no types
 
     def start(self, container: str) -> None:
         """Run it."""

@@ -39,7 +39,7 @@ def load(data: bytes | str, what: str) -> dict[str, Any]:
 
 def build(kind: type[Value], raw: Mapping[str, Any], what: str) -> Value:
     """A dataclass out of an object; fields that it does not know are left out."""
-    known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
+    known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]  # typing has no name for a dataclass
     values = {name: freeze(value) for name, value in raw.items() if name in known}
     try:
         return kind(**values)

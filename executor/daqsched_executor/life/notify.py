@@ -33,7 +33,7 @@ def parse(datagram: bytes) -> Notice:
             found["status"] = _readable(value)
         elif name in _DURATIONS and value.isascii() and value.isdigit():
             found[_DURATIONS[name]] = min(LONGEST_S, int(value[:20]) / 1e6)
-    return Notice(**found)  # type: ignore[arg-type]
+    return Notice(**found)  # type: ignore[arg-type]  # each of its field's type
 
 
 def storing(datagram: bytes) -> tuple[str, str] | None:

@@ -37,7 +37,7 @@ Struct = TypeVar("Struct")
 
 def asked_for(kind: type[Struct]) -> type[Struct]:
     """The same dataclass; ``hasattr(Job, "labels")`` is true of fields whose default is made anew for each, too."""
-    for one in fields(kind):  # type: ignore[arg-type]
+    for one in fields(kind):  # type: ignore[arg-type]  # typing has no name for a dataclass
         if one.default_factory is not MISSING:
             setattr(kind, one.name, one.default_factory())
     return kind

@@ -44,7 +44,7 @@ def variable(name: str, default: Value) -> Value:
         if name in _current.given:
             value = _read(name, _current.given[name], default)
         _current.declared[name] = value
-    return value  # type: ignore[no-any-return]
+    return value  # type: ignore[no-any-return]  # of the kind of ``default``
 
 
 def _read(name: str, text: str, default: Any) -> Any:

@@ -58,7 +58,7 @@ class Driver(pymesos.MesosSchedulerDriver, Patient):
     def __init__(self, allowed: Callable[[], bool], sched: Any, framework: Any, master: str, **options: Any) -> None:
         """``allowed`` says, on another thread, whether we may still speak for the framework."""
         # not before a framework of ours is here: who uses pymesos otherwise in this process has it as it is
-        pymesos.process.Connection = Connection  # type: ignore[misc]
+        pymesos.process.Connection = Connection  # type: ignore[misc]  # a class is put in a class's place
         pymesos.process.select = Poll
         self._elected = detection.elected(master)
         master = master if self._elected or ":" in master else f"{master}:5050"

@@ -86,7 +86,7 @@ class Protocol(HttpToolsProtocol):
             raise ValueError("one request at a time")  # uvicorn keeps those to come without a bound
         super().on_message_begin()
         self._lines = 0
-        self.scope["seat"], self.scope["whose"] = self._seat, self._whose  # type: ignore[typeddict-unknown-key]
+        self.scope["seat"], self.scope["whose"] = self._seat, self._whose  # type: ignore[typeddict-unknown-key]  # ours
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._lines += 1

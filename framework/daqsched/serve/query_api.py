@@ -208,7 +208,7 @@ class Queries:
         """What is found at these instances, so many at once."""
         for at in range(0, len(keys), step):
             part = keys[at : at + step]
-            yield await self._ask(lambda engine, now, part=part: list(look(engine, part, now)))  # type: ignore[misc]
+            yield await self._ask(lambda engine, now, part=part: list(look(engine, part, now)))  # type: ignore[misc]  # a default
 
 
 def _of_states(found: list[Row], states: Collection[str]) -> list[Row]:

@@ -77,7 +77,7 @@ def run(argv: Sequence[str], limit_s: float, most: int, environ: Optional[Mappin
                     piece = os.read(key.fd, 1 << 16)
                     if not piece:
                         ready.unregister(key.fileobj)
-                    held = kept[key.fileobj]  # type: ignore[index]
+                    held = kept[key.fileobj]  # type: ignore[index]  # what was registered
                     held += piece[: most - len(held)]
             process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired as error:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # http.client takes ssl with it, 1.4 MB that a farm with plain HTTP has no use for; it copes with its absence.
 _absent = "ssl" not in sys.modules
 if _absent:
-    sys.modules["ssl"] = None  # type: ignore[assignment]
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # then its import fails
 import http.client  # noqa: E402
 
 if _absent:

@@ -170,7 +170,8 @@ class Times:
         clock = (_hour(parts), int(parts["M"] or 0), min(int(parts.get("S") or 0), 59))
         zone = _zone(parts.get("z") or "")
         now = _at(seen, zone)
-        month = _MONTHS[parts["b"].lower()] if parts.get("b") else int(parts.get("m") or 0)  # type: ignore[union-attr]
+        name = parts.get("b")
+        month = _MONTHS[name.lower()] if name else int(parts.get("m") or 0)
         try:
             if not month:
                 day = self._date
