@@ -172,7 +172,7 @@ class TestOtherChecks:
         self.obey(story, COMMAND)
         story.answers = {"command": (True, "")}
         story.go(1.0)
-        assert story.last[0] == "TASK_RUNNING" and story.told[-1].report.healthy is True  # type: ignore[union-attr]
+        assert story.last[0] == "TASK_RUNNING" and story.report().healthy is True
 
     def test_an_answer_to_one_that_is_gone_is_not_heard(self) -> None:
         """Neither as that of the one that has its number now."""
