@@ -21,6 +21,7 @@ from daqsched.store.sqlite import SqliteStore
 BESIDES = {
     "backup": ["{folder}/out", "--offline", "--state", "{folder}/state"],
     "restore": ["{folder}/saved", "--state", "{folder}/state"],
+    "debug": ["{folder}/out"],
     "apply": ["{folder}/jobs.py"],
     "plan": ["{folder}/jobs.py"],
     "preflight": ["{folder}/jobs.py"],

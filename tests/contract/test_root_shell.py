@@ -94,6 +94,7 @@ ELSEWHERE = {
     ("README.md", "make run"): CLUSTER,
     ("README.md", "make vagrant"): MACHINES,
     ("CONTRIBUTING.md", "scripts/setup"): "made the folder of these tests (tests/contract/test_setup.py)",
+    ("docs/reference/commands.md", "echo"): "a bash that has read it: tests/contract/test_completion.py",
     ("docs/design/packaging.md", "python3 -m venv"): PACKAGES,
     ("docs/operate/farm.md", "daqsched serve"): SERVES,
     ("docs/operate/farm.md", "mesos-agent"): "agents that ask executors for tokens: tests/cluster/test_forged.py",

@@ -101,6 +101,7 @@ def test_a_date_is_that_of_all_zones() -> None:
 ALLOWED = {
     FRAMEWORK: {
         "times.py": "makes all others",
+        "bundle.py": "the name of a file, in UTC: no colon, no blank",
         "logs/lines.py": "a line's clock stands in a column of thousands, and is said to be local time; --json has the zone",
         "logs/intervals.py": "asks a calendar where days begin; shows nothing",
         "terminal/heat.py": "labels of an axis; the line above the map has the zone",

@@ -101,7 +101,7 @@ class _Collecting:
 
     def answers(self) -> bool:
         """What the daemon says; whether it does."""
-        from daqsched.redaction import scrubber, veiled
+        from daqsched.redaction import scrubber, veiled, veiled_source
 
         client = self._client
         info = self._ask("info.json", client.info)
@@ -117,7 +117,7 @@ class _Collecting:
             return True
         self.secrets_known = True
         self.bundle.scrub = scrubber(one.spec for one in specs if one is not None)
-        self._json("history.json", heads)
+        self._json("history.json", [msgspec.structs.replace(one, source=veiled_source(one.source)) for one in heads])
         if specs and specs[0] is not None:
             self._json("configuration.json", veiled(specs[0].spec))
         why = self._ask("why.json", lambda: client.why((), MOST_TOLD))
