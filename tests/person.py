@@ -43,8 +43,10 @@ class Person:
 
     def wait(self, text: str, limit_s: float = 30.0, count: int = 1) -> None:
         """Until it is there so often."""
-        until(lambda: self.text.count(text) >= count or self.process.poll(), f"{text!r} after {self.text!r}", limit_s)
-        assert self.text.count(text) >= count, self.text
+        try:
+            until(lambda: self.text.count(text) >= count or self.process.poll() is not None, repr(text), limit_s)
+        finally:
+            assert self.text.count(text) >= count, f"no {text!r} in {self.text!r}"
 
     def type(self, keys: str) -> None:
         os.write(self._screen, keys.encode())

@@ -12,11 +12,13 @@ from farm import Farm
 from waiting import until
 
 #: Takes its time to end, and says when it has; its successor says when it starts.
-OLD = """
+COMMANDS = """
 import os
 folder = os.environ["MARKS"]
 old = f"trap 'sleep 1; date +%s%N > {folder}/old.{{host}}; exit 0' TERM; while :; do sleep 0.1; done"
 new = f"date +%s%N > {folder}/new.{{host}}; exec sleep 100000"
+"""
+OLD = f"""{COMMANDS}
 jobs = [Job("readout", argv=["/bin/sh", "-c", old], hosts="hlt[01-02]")]
 """
 
@@ -42,9 +44,9 @@ def times(farm: Farm, host: str, successor: str = "") -> tuple[int, int]:
 def test_replaces(farm: Farm) -> None:
     """By another name on the same hosts, and by its own on another one; the plan says so before."""
     farm.apply(OLD)
-    text = f'{OLD}\njobs = [Job("ro", argv=["/bin/sh", "-c", new], hosts="hlt[01-02]", replaces="readout")]'
-    said = farm.run("plan", str(farm.jobs(text)), check=False).stdout
-    assert "ro on hlt[01-02] starts when readout on hlt[01-02] has ended." in said
+    text = f'{COMMANDS}jobs = [Job("ro", argv=["/bin/sh", "-c", new], hosts="hlt[01-02]", replaces="readout")]'
+    plan = farm.run("plan", str(farm.jobs(text)), check=False)
+    assert "ro on hlt[01-02] starts when readout on hlt[01-02] has ended." in plan.stdout, plan.stderr
     farm.apply(text)
     for host in ("hlt01", "hlt02"):
         ended, started = times(farm, host)

@@ -142,7 +142,11 @@ def test_a_new_machine_with_an_old_name_gets_its_jobs(farm: Farm, cluster: Clust
     record.write_text(json.dumps(raw))
     began = time.monotonic()
     cluster.start("hlt02")
-    until(lambda: "2 agents call themselves hlt02" in farm.run("status", check=False).stdout, "status tells it", 60.0)
+    told = "2 agents call themselves hlt02"
+    until(
+        lambda: told in farm.run("why", check=False).stdout, "the master gives the old one up, and why tells it", 120.0
+    )
+    assert told in farm.run("status", check=False).stdout
     farm.run("replace", "hlt02", "--yes", "-m", "a new machine")
     once_more(farm, cluster, pids, earlier)
     sys.stderr.write(f"\n[new machine] all runs again {time.monotonic() - began:.1f} s after the agent's start\n")

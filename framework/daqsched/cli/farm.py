@@ -399,7 +399,7 @@ def hold(path: Path, select: Sequence[str], message: str) -> None:
     show_rejected(answer.rejected)
     end, seen = time.monotonic() + CONFIRM_S, -1
     while True:
-        rows = [row for row in client.status(select).rows if row.task_id and not row.wanted and row.state != "STOPPING"]
+        rows = [row for row in client.status(select).rows if row.held and row.state != "STOPPING"]
         open_ = [f"{row.job}@{row.host}" for row in rows if row.report is None or not row.report.held]
         if not open_ or time.monotonic() > end:
             break

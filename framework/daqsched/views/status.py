@@ -40,6 +40,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     behind: int = 0
     #: The part of the farm whose job it is, or was; empty: that without a name.
     part: str = ""
+    #: Somebody holds it: it runs, and is left dead when it ends.
+    held: bool = False
     #: It waits for a job that has FAILED for good, or that somebody stopped: it does not start before a person does something.
     blocked: bool = False
     #: What its executor says; where there is none any more, what the last one said.
@@ -164,10 +166,14 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
         pid=report.pid if report is not None and state in ("RUNNING", "UNHEALTHY") else 0,
         ports=task.ports if task is not None else {},
         task_id=task.id if task is not None else "",
-        wanted=instance.job is not None and instance.record.hold is None and not instance.aside,
+        # what is only to be left dead when it ends is wanted until then
+        wanted=instance.job is not None
+        and not instance.aside
+        and (instance.record.hold is None or (instance.spared and task is not None)),
         behind=instance.record.behind,
         outdated=task is not None and (task.digest != instance.digest or engine.unconfirmed(instance)),
         part=instance.part or "",
+        held=instance.spared and task is not None,
         blocked=state == "WAITING" and (waits or BlockedJobs(engine, now)).blocked(instance.key),
         report=report,
     )

@@ -83,7 +83,7 @@ def _changes(engine: Engine, key: Key) -> tuple[Change, ...]:
 
 def _is_told(engine: Engine, row: Row) -> bool:
     shared = row.host in engine.namesakes.others
-    return not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or shared or _warns(row)
+    return not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or row.held or shared or _warns(row)
 
 
 def _warns(row: Row) -> bool:
