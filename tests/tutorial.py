@@ -185,6 +185,10 @@ def _alike(shown: Any, said: Any, key: str, copied: dict[str, str]) -> bool:
 _FOUND = {"plan": (0, 6), "diff": (0, 6), "why": (0, 4)}
 
 
+def _heeds_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Reader:
     """Somebody at a shell, who begins in ``where`` with a home of their own and nothing else."""
 
@@ -289,6 +293,8 @@ class Reader:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 start_new_session=True,
+                # these tests may run where that is ignored: in the background of a script
+                preexec_fn=_heeds_interrupts,
             )
 
     @staticmethod
