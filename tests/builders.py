@@ -16,7 +16,7 @@ from daqsched.engine.changes import GONE, MOST_WORDS, TELLING, Changed
 from daqsched.engine.commands import Command, Revision
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
-from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, DURATIONS, HOLDS, NAMES, ROLLOUT, STARTED, encode
+from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, DURATIONS, HOLDS, NAMES, OUTCOMES, ROLLOUT, STARTED, encode
 from daqsched.engine.namesakes import PROBE
 from daqsched.engine.shown import Shown, reason_of, since_of, state_of
 from daqsched.engine.starts import HUNG_S, PER_CORE
@@ -269,7 +269,7 @@ class World:
             records,
             {
                 name: engine.document(name)
-                for name in (ROLLOUT, BATCHES, BEFORE, ASIDE, DURATIONS, HOLDS, NAMES, STARTED)
+                for name in (ROLLOUT, BATCHES, BEFORE, ASIDE, DURATIONS, HOLDS, NAMES, OUTCOMES, STARTED)
             },
             engine.revision,
         )

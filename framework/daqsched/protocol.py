@@ -10,7 +10,7 @@ from daqsched.confirm import Ending
 from daqsched.engine.incidents import Incident
 from daqsched.logbook import LogbookEntry
 from daqsched.preflight import PreflightFindings
-from daqsched.rollout import ONE_BY_ONE, Rollout, Strategy
+from daqsched.rollout import ONE_BY_ONE, Rollout, RolloutOutcome, Strategy
 from daqsched.spec import Spec
 from daqsched.views.plan import Plan
 from daqsched.views.status import Progress, Row
@@ -86,6 +86,8 @@ class RevisionHead(msgspec.Struct):
     changes: dict[str, int] = {}
     #: What people wrote after it and before the next one that is told of, the newest first; empty in the answer about one revision.
     notes: list[LogbookEntry] = []
+    #: How far its rollout has come, or how it ended; null: it had none, or that is forgotten.
+    rollout: Optional[RolloutOutcome] = None
 
 
 class HistoryAnswer(msgspec.Struct):

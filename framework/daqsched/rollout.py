@@ -102,6 +102,51 @@ class Rollout(msgspec.Struct):
         return self.state in ("done", "aborted", "rolled-back")
 
 
+class RolloutOutcome(msgspec.Struct, frozen=True):
+    """How far the rollout of a revision has come, or how it ended: what is kept of it when others have followed."""
+
+    number: int
+    state: State
+    why: str
+    #: The batch in work, or the last one, from 1, of so many; 0: none had begun.
+    batch: int
+    batches: int
+    #: When it ended; 0: it has not.
+    ended: float = 0.0
+    #: The revision that took its place; 0: none did.
+    replaced_by: int = 0
+    #: Hosts that did not answer at its end, in short.
+    unreached: str = ""
+
+    def words(self) -> str:
+        """``rollout 3 went back in batch 1 of 5: ...``."""
+        head, where = f"rollout {self.number}", f"batch {self.batch} of {self.batches}"
+        if self.state == "running":
+            return f"{head}: {where if self.batch else 'begins'}"
+        if self.replaced_by:
+            return f"{head} was replaced by revision {self.replaced_by} in {where}"
+        if self.state == "done":
+            return f"{head} done {self.why}" + (f", but not on {self.unreached}" if self.unreached else "")
+        if self.state == "aborted":
+            return f"{head} aborted in {where} {self.why}"
+        return f"{head} {'is paused' if self.state == 'paused' else 'went back'} in {where}: {self.why}"
+
+
+def outcome(rollout: Rollout, replaced_by: int = 0) -> RolloutOutcome:
+    """What is kept of it."""
+    more = ", ..." if len(rollout.unreached) > MOST_NAMED else ""
+    return RolloutOutcome(
+        rollout.number,
+        rollout.state,
+        rollout.why,
+        rollout.at + 1,
+        rollout.batches,
+        rollout.ended,
+        replaced_by,
+        fold(rollout.unreached[:MOST_NAMED]) + more if rollout.unreached else "",
+    )
+
+
 def words(rollout: Rollout) -> str:
     """``Rollout 3 of revision 7: batch 2 of 5, ...`` as one sentence, with the next step."""
     what = f"revision {rollout.revision}" if rollout.kind == "apply" else "a restart"

@@ -10,11 +10,14 @@ import pytest
 from builders import World, job, of, rows, turn
 from daqsched.confirm import NotConfirmed
 from daqsched.engine import commands, events
+from daqsched.engine.rollout_steps import outcome_of
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.errors import JobError
 from daqsched.merge import Scope, change_of
-from daqsched.rollout import AT_ONCE, Strategy, check, depths, divide, parse_batches, sizes
+from daqsched.protocol import RevisionHead
+from daqsched.rollout import AT_ONCE, RolloutOutcome, Strategy, check, depths, divide, parse_batches, sizes
 from daqsched.spec import Spec
+from daqsched.terminal.show_changes import history_table
 from daqsched.views.estimate import with_times
 from daqsched.views.plan import plan
 from daqsched.views.snapshot import had, snapshot
@@ -144,6 +147,7 @@ def test_a_host_that_does_not_answer_holds_nothing_up_and_changes_when_it_is_bac
                 world.report(task_id)
     rollout = world.engine.rolling.rollout
     assert rollout is not None and rollout.state == "done"
+    assert outcome(world).startswith("rollout 1 done after ") and outcome(world).endswith(", but not on hlt02")
     assert not world.engine.mixed and world.engine.instances["readout", "hlt02"].ending
     world.report(world.task_of("readout", "hlt02"))
     turn(world)
@@ -222,6 +226,71 @@ def test_a_daemon_that_dies_in_a_batch_goes_on_with_it() -> None:
         world.say(events.Ticked())
         turn(world)
     assert releases(world) == "r2 r2 r2 r2"
+
+
+def outcome(world: World, revision: int = 2) -> str:
+    """What the history says; another daemon says the same."""
+    said = [outcome_of(engine, revision) for engine in (world.engine, world.disk.engine(world.new_id))]
+    assert said[0] == said[1]
+    return said[0].words() if said[0] is not None else ""
+
+
+def steer(world: World, what: Any, message: str = "") -> None:
+    world.say(events.RolloutSteered(what, "bob", message, agreed=99))
+
+
+def test_how_each_rollout_ended_is_known_when_others_have_followed() -> None:
+    """Under way, paused, aborted, replaced, gone back, done; not of a revision that had none, nor of a restart."""
+    one_by_one = Strategy(batches=(1,), ready_s=0.0, failures=1)
+    world = farm()
+    assert outcome(world, 1) == ""
+    change(world, one_by_one)
+    assert outcome(world) == "rollout 1: batch 1 of 4"
+    steer(world, "pause", "beam")
+    assert outcome(world) == "rollout 1 is paused in batch 1 of 4: by bob: beam"
+    steer(world, "abort", "enough")
+    turn(world)
+    world.say(events.RestartAsked((("readout", "hlt04"),), "dave", agreed=99))
+    steer(world, "abort")
+    for _ in range(2):
+        turn(world)
+    change(world, one_by_one, "r3")
+    turn(world)
+    assert outcome(world, 3) == "rollout 3: batch 2 of 4"
+    change(world, one_by_one, "r4")
+    steer(world, "rollback", "slow")
+    for _ in range(3):
+        turn(world)
+    assert world.engine.revision is not None and world.engine.revision.number == 5
+    change(world, one_by_one, "r6")
+    for _ in range(6):
+        turn(world)
+    assert [outcome(world, number) for number in (2, 3, 4)] == [
+        "rollout 1 aborted in batch 1 of 4 by bob: enough",
+        "rollout 3 was replaced by revision 4 in batch 2 of 4",
+        "rollout 4 went back in batch 1 of 3: by bob: slow",
+    ]
+    assert outcome(world, 6).startswith("rollout 5 done after ")
+
+
+def test_so_many_ends_of_rollouts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go; what can't be read is told."""
+    monkeypatch.setattr("daqsched.engine.rollout_steps.MOST_OUTCOMES", 2)
+    world = farm()
+    for release in ("r2", "r3", "r4"):
+        change(world, Strategy(batches=(1,)), release)
+        steer(world, "abort")
+    assert list(world.engine.outcomes) == [3, 4]
+    world.disk.documents["outcomes"] = b"?"
+    engine = world.disk.engine(world.new_id)
+    assert not engine.outcomes and "how rollouts ended can't be read" in engine.troubles[0]
+
+
+def test_history_shows_how_a_rollout_ended() -> None:
+    """Below what the apply was."""
+    head = RevisionHead(3, "abc", "bob", 10.0, "why", rollout=RolloutOutcome(2, "done", "after 9 s", 4, 4, 20.0))
+    table: Any = history_table([head])
+    assert str(list(table.columns[-1].cells)[0]) == "why\nrollout 2 done after 9 s"
 
 
 def test_a_restart_goes_host_by_host() -> None:

@@ -45,7 +45,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
         f"revision {number} ({farm.revision.digest}) applied by {event.user}{words}{f' of part {part}' if part else ''}"
     )
     if takes_over:
-        rollout_steps.end(farm, "aborted", f"by revision {number}", now)
+        rollout_steps.end(farm, "aborted", f"by revision {number}", now, replaced_by=number)
     farm.superseded.note(farm.revision, merged.jobs, merged.everything)
     change.make()
     if change.pending and change.strategy is not None:

@@ -38,6 +38,7 @@ from daqsched.engine.farm import (
     HOLDS,
     LOGBOOK,
     NAMES,
+    OUTCOMES,
     PARTS,
     ROLLOUT,
     SILENCE_S,
@@ -94,6 +95,7 @@ class Engine(Farm):
         rollout_steps.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
         desired.holds_restored(self, document(HOLDS), document(STARTED))
         desired.parts_restored(self, document(PARTS))
+        rollout_steps.outcomes_restored(self, document(OUTCOMES))
         logbook_steps.restored(self, document(LOGBOOK))
         durations = document(DURATIONS)
         if durations is not None:

@@ -31,6 +31,7 @@ from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
 from daqsched.logbook import LogbookEntry
 from daqsched.merge import Desired
+from daqsched.rollout import RolloutOutcome
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, rules_digest, run_digests
 from daqsched.task import Aside, Hold, Record, Task
 from daqsched_executor.contract import Exit
@@ -52,11 +53,13 @@ KILL_AGAIN_S = 10.0
 ROLLOUT, BATCHES, BEFORE, ASIDE = "rollout", "batches", "before", "aside"
 DURATIONS, HOLDS, PARTS, STARTED = "paces", "holds", "parts", "started"
 #: Which agent people said a host is, and what they wrote.
-NAMES, LOGBOOK = "names", "logbook"
+NAMES, LOGBOOK, OUTCOMES = "names", "logbook", "outcomes"
 #: So many instances that are not in the farm are remembered as stopped by hand.
 MOST_HOLDS = 10_000
 #: So many revisions are remembered as those of a part of the farm.
 MOST_OF_PARTS = 10_000
+#: Of so many revisions how their rollout ended; all of them are saved with each.
+MOST_OUTCOMES = 500
 
 #: The cause of what no event but a tick has led to.
 TIME = "time"
@@ -114,6 +117,8 @@ class Farm:
         #: The change that is on its way batch by batch, or the last one that was.
         self.rolling = RolloutState()
         self.superseded = Superseded()
+        #: revision -> how its rollout ended, the oldest first.
+        self.outcomes: dict[int, RolloutOutcome] = {}
         #: Hosts that someone set aside, and until when the first of them is.
         self.aside: dict[str, Aside] = {}
         #: What was stopped by hand and is not in the farm now: it stays stopped when it comes back.
@@ -416,6 +421,8 @@ class Farm:
             return encode(self.rolling.before) if self.rolling.before is not None and self.rolling.active else None
         if name == HOLDS:
             return encode([(key, hold) for key, hold in self.holds.items()]) if self.holds else None
+        if name == OUTCOMES:
+            return encode(self.outcomes) if self.outcomes else None
         if name == STARTED:
             return encode(list(self.started)) if self.started else None
         if name == PARTS:

@@ -59,6 +59,10 @@ def check(farm: Farm) -> None:
         assert key not in farm.left_out or instance.job is None, f"{instance} is left out and wanted"
     spec = farm.revision.spec if farm.revision is not None else None
     assert spec is None or not farm.last or living(spec) == spec, "a file's word is in force, and no job of its part is"
+    rollout = farm.rolling.rollout
+    ended = farm.outcomes.get(rollout.revision) if rollout is not None and rollout.over and rollout.revision else None
+    assert rollout is None or not rollout.over or not rollout.revision or ended is not None, "nobody knows how it ended"
+    assert ended is None or rollout is None or (ended.number, ended.state) == (rollout.number, rollout.state)
     numbers = [one.number for one in farm.logbook]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True, (
         "the logbook lacks a note"

@@ -12,14 +12,26 @@ from daqsched.engine import commands, desired, events
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import at_once, confirm_ends, first
 from daqsched.engine.endings import endings
-from daqsched.engine.farm import BATCHES, BEFORE, ROLLOUT, Farm
+from daqsched.engine.farm import BATCHES, BEFORE, MOST_OUTCOMES, OUTCOMES, ROLLOUT, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.rollout_state import Before
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.limits import brief, refusal
 from daqsched.merge import Desired, Merged, assembled, change_of
-from daqsched.rollout import MOST_FAILURES, MOST_UNREACHED, Failure, Rollout, State, Strategy, check, depths, divide
+from daqsched.rollout import (
+    MOST_FAILURES,
+    MOST_UNREACHED,
+    Failure,
+    Rollout,
+    RolloutOutcome,
+    State,
+    Strategy,
+    check,
+    depths,
+    divide,
+    outcome,
+)
 from daqsched.spec import FORWARDER, JobSpec, Spec, decode, encode
 from daqsched_executor.contract import Report, duration
 
@@ -27,6 +39,7 @@ from daqsched_executor.contract import Report, duration
 GUARD_AGAIN_S, GUARD_SILENT_S = 10.0, 60.0
 
 _decode = msgspec.msgpack.Decoder(Rollout).decode
+_decode_outcomes = msgspec.msgpack.Decoder(dict[int, RolloutOutcome]).decode
 _decode_before = msgspec.msgpack.Decoder(Before).decode
 _decode_batches = msgspec.msgpack.Decoder(list[list[Key]]).decode
 
@@ -77,6 +90,22 @@ def _look_through(rollout: Rollout, batches: list[list[Key]]) -> None:
     check(rollout.strategy)
     if rollout.batches != len(batches) or not -1 <= rollout.at < len(batches) or rollout.at < rollout.complete - 1:
         raise ValueError(f"batch {rollout.at + 1} of {rollout.batches}, and there are {len(batches)}")
+
+
+def outcomes_restored(farm: Farm, saved: Optional[bytes]) -> None:
+    """How the rollouts of revisions ended; what can't be read is for people alone, and told."""
+    try:
+        farm.outcomes = _decode_outcomes(saved) if saved is not None else {}
+    except msgspec.MsgspecError as error:
+        farm.troubles.append(f"how rollouts ended can't be read ({brief(str(error))}): forgotten")
+
+
+def outcome_of(farm: Farm, revision: int) -> Optional[RolloutOutcome]:
+    """How the rollout of this revision ended, or how far it is; None: it had none, or that is long ago."""
+    rollout = farm.rolling.rollout
+    if rollout is not None and rollout.revision == revision and revision not in farm.outcomes:
+        return outcome(rollout)
+    return farm.outcomes.get(revision)
 
 
 def saved(farm: Farm, old: Spec, change: Merged) -> Optional[Before]:
@@ -217,7 +246,7 @@ def _back(rollout: Rollout, before: Before, user: str, why: str) -> events.JobsA
     )
 
 
-def end(farm: Farm, state: State, why: str, now: float) -> None:
+def end(farm: Farm, state: State, why: str, now: float, replaced_by: int = 0) -> None:
     """Nothing more of this rollout; what it has not reached stays behind."""
     rolling = farm.rolling
     assert rolling.rollout is not None
@@ -226,6 +255,11 @@ def end(farm: Farm, state: State, why: str, now: float) -> None:
     rolling.work_on(())
     _change(farm, state, why)
     farm.out += [commands.SaveDocument(BATCHES), commands.SaveDocument(BEFORE)]
+    if rolling.rollout.revision:
+        farm.outcomes[rolling.rollout.revision] = outcome(rolling.rollout, replaced_by)
+        while len(farm.outcomes) > MOST_OUTCOMES:
+            del farm.outcomes[next(iter(farm.outcomes))]
+        farm.out.append(commands.SaveDocument(OUTCOMES))
 
 
 def _change(farm: Farm, state: State, why: str) -> None:

@@ -21,6 +21,7 @@ from daqsched.engine.endings import endings
 from daqsched.engine.engine import Engine
 from daqsched.engine.events import Offer
 from daqsched.engine.instance import Key
+from daqsched.engine.rollout_steps import outcome_of
 from daqsched.errors import JobError, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
 from daqsched.logbook import between
@@ -365,4 +366,13 @@ def _counts(old: Spec, new: Spec, deadline: Deadline) -> dict[str, int]:
 def _head(revision: Revision, engine: Engine, sees: bool) -> RevisionHead:
     part, source = engine.parts.get(revision.number, ""), revision.spec.source
     source = source if sees else veiled_source(source)
-    return RevisionHead(revision.number, revision.digest, revision.user, revision.time, revision.message, part, source)
+    return RevisionHead(
+        revision.number,
+        revision.digest,
+        revision.user,
+        revision.time,
+        revision.message,
+        part,
+        source,
+        rollout=outcome_of(engine, revision.number),
+    )

@@ -242,7 +242,8 @@ def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
         )
     for one in revisions:
         what = "; ".join(filter(None, [_counts(one.changes), one.source]))
-        why = text(*filter(None, [one.message, what]))
+        went = one.rollout.words() if one.rollout is not None else ""
+        why = text(*filter(None, [one.message, what, went]))
         part = [one.part] if parts else []
         for note in one.notes:
             table.add_row(
