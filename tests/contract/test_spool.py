@@ -48,6 +48,16 @@ def test_a_spool_that_was_open_to_all_is_closed(tmp_path: Path) -> None:
     assert (tmp_path / "spool" / "streams").stat().st_mode & 0o7777 == 0o700
 
 
+@pytest.mark.parametrize("mode", [0o1777, 0o777, 0o2775])
+def test_a_folder_for_all_that_is_no_spool_stays_as_it_is(tmp_path: Path, mode: int) -> None:
+    """Whoever writes --spool /tmp would else close that to everybody."""
+    (tmp_path / "shared" / "mine").mkdir(parents=True)
+    (tmp_path / "shared").chmod(mode)
+    with pytest.raises(OSError, match="is for all accounts and has mine in it: name a folder of its own"):
+        spool_folder(str(tmp_path / "shared"))
+    assert (tmp_path / "shared").stat().st_mode & 0o7777 == mode
+
+
 @needs_root
 def test_what_another_account_made_in_an_open_spool_goes_out_of_the_way(tmp_path: Path) -> None:
     """`forward/` was made first by somebody else: it is kept under another name, and nothing in it is used."""

@@ -18,13 +18,13 @@ from contextlib import suppress
 
 from ..contract import FORWARDING_VARIABLE, SPOOL_VARIABLE, Forwarding
 from ..contract.sysctl import unprotected
-from ..machine.spool import LONGEST, open_ours, open_regular
+from ..machine.spool import FORWARD_DIR, LONGEST, open_ours, open_regular
 from ..out import say, say_json
 from .config import configured, unchecked
 from .loop import Forwarder
 from .status.last_end import record
 from .status.sd_notify import Notifier
-from .streams.spool import FORWARD_DIR, prepare
+from .streams.spool import prepare
 
 #: How often a second forwarder looks whether the first has gone.
 LOCK_EVERY_S = 0.5

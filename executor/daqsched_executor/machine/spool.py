@@ -15,7 +15,7 @@ import stat
 import time
 from collections.abc import Mapping
 
-from daqsched_executor.contract import SPOOL_VARIABLE, spool_of
+from daqsched_executor.contract import LINKS_DIR, LOCKS_DIR, SPOOL_VARIABLE, STREAMS_DIR, spool_of
 
 #: What others may do in the spool itself and in the forwarder's folder (they may see its counts), and in all others.
 SEEN, CLOSED = 0o755, 0o700
@@ -25,6 +25,12 @@ LONGEST = 1024 * 1024
 
 #: What another account had put in our place has this and a number behind its name.
 FOREIGN = ".foreign-"
+
+#: The forwarder's own folder in the spool: lock, journal, status, dead letters.
+FORWARD_DIR = "forward"
+
+#: What is in a spool.
+_FOLDERS = frozenset((STREAMS_DIR, LINKS_DIR, LOCKS_DIR, FORWARD_DIR))
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -68,6 +74,7 @@ def spool_folder(path: str) -> int:
         if way == os.path.dirname(way):
             break
         way = os.path.dirname(way)
+    _look_for_others(path)
     try:
         return folder(path, SEEN)
     except PermissionError as error:
@@ -76,6 +83,19 @@ def spool_folder(path: str) -> int:
         uid = os.geteuid()
         made = f"install -d -o {uid} -m 755 {path}"
         raise OSError(errno.EPERM, f"can't be made or used by uid {uid}; as root, once: {made}", path) from error
+
+
+def _look_for_others(path: str) -> None:
+    """Raise OSError where a folder that is open to all has more in it than a spool: it is /tmp or the like, and nobody but us
+    could use it once it was closed."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode) and mode & _WRITABLE_BY_OTHERS:
+        others = [name for name in os.listdir(path) if name not in _FOLDERS and FOREIGN not in name]
+        if others:
+            raise OSError(errno.EPERM, f"is for all accounts and has {others[0]} in it: name a folder of its own", path)
 
 
 def folder(path: str, mode: int = CLOSED, within: int | None = None) -> int:

@@ -26,6 +26,10 @@ def folder(path: Path, most: int = 0o700) -> None:
         ) from error
     _ours(path, found.st_uid)
     mode = stat.S_IMODE(found.st_mode)
+    if mode & stat.S_ISVTX:
+        raise DaqschedError(
+            f"{path} is for all accounts, as /tmp is, and would be closed to them: give a folder of its own"
+        )
     if mode & ~most & 0o777:
         path.chmod(mode & most | 0o700)
         logger.warning("%s could be opened by others (mode %04o): now %04o", path, mode, mode & most | 0o700)

@@ -12,14 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ...contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream
-from ...machine.spool import FOREIGN, SEEN, folder, read_ours, spool_folder
+from ...machine.spool import FOREIGN, FORWARD_DIR, SEEN, folder, read_ours, spool_folder
 from ..journal.position import Position
 from .source import Source
 
 SUFFIX = ".json"
-
-#: The forwarder's own folder in the spool: lock, journal, status, dead letters.
-FORWARD_DIR = "forward"
 
 #: What other accounts may read of it: counts, no lines.
 PUBLIC = ("status.json", "metrics.prom", "last_end.json")
