@@ -80,6 +80,10 @@ def test_what_only_executors_obey_is_told_to_them_and_restarts_nothing(farm: Far
     farm.run("stop", "sleeper@hlt03")
     row = until(lambda: (r := farm.rows()["sleeper@hlt03"])["state"] == "STOPPED" and r, "it has stopped")
     assert row["report"]["last_exit"]["signal"] == "SIGINT" and alive(before["sleeper@hlt01"])
+    checked = text.replace("hosts=", 'check=CommandCheck("/bin/true", name="fine"), lock=False, hosts=')
+    farm.apply(f"from daqsched import CommandCheck\n{checked}", "--only", "@hlt01")
+    row = farm.rows()["sleeper@hlt01"]
+    assert row["report"]["healthy"] is True and row["pid"] == before["sleeper@hlt01"], "its first check, while it runs"
 
 
 def test_apply_does_not_wait_for_what_is_blocked(farm: Farm) -> None:
