@@ -93,7 +93,7 @@ jobs = [
         mem=8192.0,
         limits={"nofile": 4096, "core": 0},
         after=["nsmd2", "eventbuilder"],
-        # between two runs there are no events, so silence is only told
+        # between two runs there are no events, so silence is only reported
         check=OutputCheck(silence_s=60.0, pattern="event", unhealthy="notify"),
         actions={"buffers": [f"{release}/bin/readout", "--dump-buffers"]},
     ),

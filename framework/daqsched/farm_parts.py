@@ -143,7 +143,7 @@ def theirs(
             del others[job.name]
     lost = [word for word in idle.words if word not in ("*", FORWARDER)]
     if lost:
-        raise UserError(f"--take {lost[0]} fits no job of the file")
+        raise UserError(f"--take {lost[0]} matches no job of the file")
     if refused:
         more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
         owners = sorted({words(others[name]) for name in refused})

@@ -67,7 +67,7 @@ def test_a_plan_says_what_would_not_start_and_how_long_it_takes(farm: Farm) -> N
     assert (
         "would not start now: far on hlt77: its host is not registered with the master: is its agent up?" in done.stdout
     )
-    assert "A program is away for about " in done.stdout
+    assert "A program is down for about " in done.stdout
     base = json.loads(farm.run("plan", "--json", str(farm.jobs(JOBS))).stdout)["base"]
     farm.apply(JOBS, "--set", "version=r2", "-m", "a colleague's")
     done = farm.apply(JOBS, "--set", "version=r3", "--if-unchanged", base, check=False)

@@ -1,4 +1,4 @@
-"""Checks of every kind on a real agent: a program gets ready, ill and well again; one is only told; one is never ready.
+"""Checks of every kind on a real agent: a program gets ready, ill and well again; one is only reported; one is never ready.
 
 The programs are one script: it shows its kind's sign of life for as long as a file with the job's name is there. The
 tables in docs/reference/jobfile.md name these tests.

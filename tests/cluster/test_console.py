@@ -229,7 +229,7 @@ def state_of(farm: Farm, name: str) -> tuple[str, str]:
     return row["state"], row["reason"]
 
 
-def test_what_is_held_is_left_dead_until_somebody_starts_it(farm: Farm, cluster: Cluster, at: At) -> None:
+def test_what_is_held_is_not_started_until_somebody_starts_it(farm: Farm, cluster: Cluster, at: At) -> None:
     """Also over a daemon and an agent that are started anew; whoever is at its terminal is told, and types to the next one."""
     done = farm.run("hold", "ioc@hlt01", "-m", "looking")
     assert done.stdout.startswith("1 held; `daqsched start ioc@hlt01` lets them run again.")
@@ -242,7 +242,7 @@ def test_what_is_held_is_left_dead_until_somebody_starts_it(farm: Farm, cluster:
     until(lambda: state_of(farm, "ioc@hlt01")[1].startswith("held by"), "it is known to be held")
     assert alive(pid)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: state_of(farm, "ioc@hlt01")[0] == "STOPPED", "it is left dead", 60.0)
+    until(lambda: state_of(farm, "ioc@hlt01")[0] == "STOPPED", "it is not started again", 60.0)
     assert "looking; killed by SIGKILL" in state_of(farm, "ioc@hlt01")[1]
     person.wait("nothing runs", 60.0)
     refused = farm.run("restart", "ioc@hlt01", check=False)

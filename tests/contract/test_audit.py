@@ -167,7 +167,7 @@ def test_what_is_no_file_of_ours_is_not_written(path: Path, way: str, caplog: py
     else:
         os.link(target, path)
     audit = Audit(path, Clock())
-    assert "can't be written since" in audit.trouble and "the audit file" in caplog.text
+    assert "has not been writable since" in audit.trouble and "the audit file" in caplog.text
     audit.note(STOP)
     audit.note(REFUSAL)
     assert "since then (2) are in the daemon's log alone" in audit.trouble

@@ -317,7 +317,7 @@ def test_status_says_that_changes_are_not_written_down(serve: Serve) -> None:
     serve.audit.mkdir()
     assert serve.client.apply(Spec(jobs=(job(),))).revision == 1
     answer = serve.client.status()
-    assert f"{serve.audit} can't be written since" in answer.audit
+    assert f"{serve.audit} has not been writable since" in answer.audit
     out = io.StringIO()
     Console(width=400, file=out).print(status_table(answer))
     assert answer.audit in out.getvalue()

@@ -134,7 +134,7 @@ def test_a_second_copy_waits_until_the_first_is_gone(copies: Copies) -> None:
     _, first, task_id = copies.start("/bin/sleep", "1000")
     pid = first.running().pid
     agent, second, second_id = copies.start("/bin/sleep", "1000")
-    told = agent.wait_update("TASK_STARTING", contains="another copy of readout@hlt01 runs here since ")
+    told = agent.wait_update("TASK_STARTING", contains="another copy of readout@hlt01 has been running here since ")
     assert f"pid {first.pid}; starts when it is gone" in told["message"]
     assert report_of(told).activity == "probing" and alive(pid) and carrying(second_id) == []
     os.kill(first.pid, signal.SIGKILL)
@@ -151,7 +151,7 @@ def test_who_has_the_lock_is_said_as_it_wrote_it(copies: Copies, tmp_path: Path,
     fcntl.flock(held, fcntl.LOCK_EX)
     os.write(held, (f"4711 {since}".ljust(127) + "\n0123456789abcdef\n").encode())
     agent, second, _ = copies.start("/bin/sleep", "1000")
-    sentence = f"another copy of readout@hlt01 runs here since {since}, pid 4711; starts when it is gone"
+    sentence = f"another copy of readout@hlt01 has been running here since {since}, pid 4711; starts when it is gone"
     assert agent.wait_update("TASK_STARTING", contains="another copy")["message"] == sentence
     os.close(held)
     second.running()

@@ -141,7 +141,7 @@ def test_what_a_plan_says_of_other_parts() -> None:
 @pytest.mark.parametrize(
     ("words", "take", "says"),
     [
-        ((), ("typo",), "--take typo fits no job of the file"),
+        ((), ("typo",), "--take typo matches no job of the file"),
         (("readout@hlt01",), ("readout",), "only all of it can be taken"),
         ((), (), "readout is of the part without a name"),
     ],

@@ -124,7 +124,7 @@ def says(world: World, state: str = "TASK_RUNNING", **fields: Any) -> None:
     world.report(world.task_of("readout", "hlt01"), state, by_executor=True, data=report.to_json())
 
 
-def test_what_is_held_runs_on_and_is_left_dead() -> None:
+def test_what_is_held_runs_on_and_is_not_started_again() -> None:
     """Its executor is told until it confirms that; when it has ended it is stopped, with how it ended, until somebody starts it."""
     world = running()
     world.say(events.Held((HERE,), "alice", "looking", spares=True))

@@ -53,9 +53,8 @@ class TestClaim:
         for _ in range(3):
             story.happen(Occupied(99, "2025-11-22 14:02:11 UTC"))
             assert kinds(story.due()) == [Claim]
-        sentence = (
-            "another copy of readout@hlt01 runs here since 2025-11-22 14:02:11 UTC, pid 99; starts when it is gone"
-        )
+        since = "since 2025-11-22 14:02:11 UTC, pid 99"
+        sentence = f"another copy of readout@hlt01 has been running here {since}; starts when it is gone"
         assert story.told[1:] == [("TASK_STARTING", "probing", sentence)]
         assert kinds(story.happen(Claimed())) == [Spawn]
         waiting = in_phase(phases.CLAIMING)

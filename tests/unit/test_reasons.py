@@ -12,6 +12,7 @@ from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.events import OffersArrived
 from daqsched.engine.shown import Shown
+from daqsched.engine.tense import Tense
 from daqsched.preflight import questions
 from daqsched.protocol import StatusAnswer, WhyAnswer
 from daqsched.rollout import Strategy, words
@@ -156,3 +157,9 @@ def test_a_preflight_answers_at_once_for_a_host_without_an_agent() -> None:
     made = world.engine.preflights.made["p"]
     assert (made.asks["hlt02"].over, made.asks["hlt01"].over) == (True, False)
     assert made.asks["hlt02"].reason == "hlt02 is not registered with the master: is its agent up?"
+
+
+def test_a_silence_has_a_length_for_whoever_looks_now_and_a_beginning_where_it_is_kept() -> None:
+    """``since 31 s`` is no English."""
+    assert Tense(131.0).since(100.0) == "for 31.0 s"
+    assert Tense(131.0, kept=True).since(100.0) == "since 1970-01-01 00:01:40 UTC"

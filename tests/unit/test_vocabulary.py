@@ -83,6 +83,18 @@ PHRASES = {
     r"\bleads no longer\b": "no longer leads",
     r"\bsends us elsewhere\b": "redirects",
     r"\b(?:unwelcome|homeless|vouche?[sd]?)\b": "must stop, unplaced, ensures ownership or confirms",
+    r"\bfits? (?:the selection|any of them|no job|--)|\bsandboxes fit\b": "matches",
+    r"\bsince (?:about )?\d[\d.]* (?:ms|s|min|h|d)\b": "for 31 s; since is of a moment",
+    r"\b(?:runs|waits) (?:here |there )?since\b|\bcan't be \w+ since\b": "has been running since, has not been ... since",
+    r"\bspeaks? (?:for|against) (?:it|them|that|the others)\b": "the evidence for it, forbids it",
+    r"\bprogram is away\b": "is down; away is who does not answer",
+    r"\bshall\b": "is to, must",
+    r"\b(?:daemon|executor|forwarder|version|farm)s? of before\b": "an older ...",
+    r"\b(?:to|for|of|by|from|than) who\b(?! (?:is|are)\b)": "whoever, the one who, those who",
+    r"\bbe had\b": "is available, obtained",
+    r"\bleft dead\b|\bleave \w+ dead\b": "not started again",
+    r"\bonly told\b": "only reported",
+    r"\bby halves\b": "by bisection",
 }
 
 
@@ -114,6 +126,7 @@ def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def stumbled(text: str) -> list[str]:
     """What in a text is not said so, with what is said."""
+    text = " ".join(text.split())  # a phrase may go on in the next line
     return [f"{found.group()!r}: {better}" for phrase, better in PHRASES.items() for found in re.finditer(phrase, text)]
 
 
@@ -192,6 +205,13 @@ def test_what_is_not_said_any_more_is_found(words: str) -> None:
         "x = ['ZooKeeper lets us not into /x']",
         "def f():\n    'Doc.'\n    return f'{a} is none of {b}'",
         "@main.command()\ndef f():\n    'Here no job fits.'",
+        "@main.command()\ndef f():\n    '''Of two\n    that is\n    no Python.'''",
+        "raise UserError('nothing fits the selection')",
+        "raise UserError(f'none that fits --only')",
+        "say('the master has not confirmed it since 31 s')",
+        "say(f'another copy runs here since {when}')",
+        "say(f'{path} can\\'t be written since {when}')",
+        "say('told to who asks')",
     ],
 )
 def test_what_stumbles_is_found(text: str) -> None:

@@ -116,7 +116,7 @@ class Report:
     #: Whether the agent knows its executors by tokens; without them, whoever reaches its port can speak for this one. None: an
     #: executor that does not say.
     authenticated: Optional[bool] = None
-    #: Somebody wants the program left dead when it has ended.
+    #: Somebody wants the program not started again when it has ended.
     held: bool = False
     #: `Payload.rules` that the executor goes by; empty: it is an older one, which can't be told others.
     rules: str = ""
@@ -187,8 +187,8 @@ HOLD, RELEASE, OBEY = "hold", "release", "obey"
 #: What an `OperatorCommand` may ask for. retry: start now, whatever the back-off; snooze and wake: whether checks lead to anything;
 #: restart: end the program by its rules and start it again; act: run one of the job's actions.
 ORDER_KINDS = ("retry", "snooze", "wake", "restart", "act")
-#: And what the engine asks for itself: of a hold that leaves the program alone, whether it is left dead when it has ended; obey:
-#: go by these rules from now on (`job.RULES`).
+#: And what the engine asks for itself: of a hold that leaves the program alone, whether it is started again once it has ended;
+#: obey: go by these rules from now on (`job.RULES`).
 COMMAND_KINDS = (*ORDER_KINDS, HOLD, RELEASE, OBEY)
 
 

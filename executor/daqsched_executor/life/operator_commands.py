@@ -65,8 +65,8 @@ def _hold(state: State, order: OperatorCommand, now: Moment) -> tuple[State, lis
     state = replace(state, held=by_whom(order))
     if state.phase == WAITING:
         how = state.last_exit.words() if state.last_exit is not None else state.problem
-        return end(state, TASK_FAILED, words.left_dead(how, state.held), now)
-    return state, [Say(f"left dead when it ends, as {by_whom(order)} wants"), *retell(state)]
+        return end(state, TASK_FAILED, words.not_started_again(how, state.held), now)
+    return state, [Say(f"not started again when it ends, as {by_whom(order)} wants"), *retell(state)]
 
 
 def _obey(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:

@@ -122,7 +122,7 @@ def told_running(state: State) -> Tell:
 def path_failed(state: State, event: PathFailed, now: Moment) -> tuple[State, list[Command]]:
     wait_s = min(PROBE_RETRY_CAP_S, 2.0 ** min(state.retries, 10))
     if state.held:
-        return end(state, TASK_FAILED, words.left_dead(event.problem, state.held), now)
+        return end(state, TASK_FAILED, words.not_started_again(event.problem, state.held), now)
     hung = state.hung
     state = nothing_runs(state, WAITING)
     state = replace(state, retries=state.retries + 1, until=after(now, wait_s), deadline=now.mono + wait_s)
@@ -207,7 +207,7 @@ def decide(state: State, now: Moment, failed_start: bool = False) -> tuple[State
     how = state.problem if failed_start else last.words()
     success = not failed_start and not last.why and last.signal is None and last.code in rule.success_codes
     if state.held:
-        return end(state, TASK_FAILED, words.left_dead(how, state.held), now)
+        return end(state, TASK_FAILED, words.not_started_again(how, state.held), now)
     if rule.policy != "always" and success:
         return end(state, TASK_FINISHED, how, now)
     if rule.policy == "never":

@@ -139,7 +139,7 @@ class State:
     health: Health | None = None
     #: By the check's name; what is over stays until somebody looks.
     snoozes: Mapping[str, Snooze] = field(default_factory=dict)
-    #: Who wants it left dead when it has ended; empty: nobody.
+    #: Who wants it not started again when it has ended; empty: nobody.
     held: str = ""
     #: `Report.authenticated`.
     authenticated: bool | None = None

@@ -16,8 +16,8 @@ def starting(payload: Payload) -> str:
 
 def occupied(instance: str, pid: int, since: str) -> str:
     """Another executor has the instance's lock."""
-    who = f" since {since}, pid {pid}" if pid else ""
-    return f"another copy of {instance} runs here{who}; starts when it is gone"
+    runs = f"has been running here since {since}, pid {pid}" if pid else "runs here"
+    return f"another copy of {instance} {runs}; starts when it is gone"
 
 
 def still_dying(instance: str, count: int) -> str:
@@ -56,7 +56,7 @@ def waits(how: str, wait_s: float, restarts: int) -> str:
     return f"{how}; starts again in {duration(wait_s)}" + (f" ({_times(restarts)} so far)" if restarts else "")
 
 
-def left_dead(how: str, by: str) -> str:
+def not_started_again(how: str, by: str) -> str:
     """It ended, and somebody is looking."""
     return f"{how}; not started again: held by {by}"
 

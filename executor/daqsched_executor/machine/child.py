@@ -77,7 +77,7 @@ def become(
     status = 127
     try:
         if payload.container is not None:
-            assert contained is not None, "a job in a container is started by who knows containers"
+            assert contained is not None, "a job in a container is started by what knows containers"
             _become_runner(contained, payload, kernel, parent, talk, output, order, notify)
         if files:
             talk, *numbers = _out_of_the_way(talk, *(number for _, number in files))

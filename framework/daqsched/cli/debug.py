@@ -49,7 +49,7 @@ def debug(path: Path, file: Optional[Path], timeout: float) -> None:
 
     It has status, reasons, stories, incidents, history, notes, versions, the jobs without the values of their environment,
     and logs of daemon, executors and Mesos agents; those of daemon and agents are for root and the daemon's own account alone.
-    What could not be had is told, and is in CONTENTS.txt. Look at it before you send it: programs print what they like.
+    What could not be obtained is said, and is in CONTENTS.txt. Look at it before you send it: programs print what they like.
     """
     from daqsched.bundle import Bundle, name_at
 

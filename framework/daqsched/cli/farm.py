@@ -388,9 +388,9 @@ def stop(path: Path, select: Sequence[str], message: str, yes: bool, stops: Opti
 @message_option
 @click.pass_obj
 def hold(path: Path, select: Sequence[str], message: str) -> None:
-    """Leave jobs dead when they have ended: what runs runs on, and is not started again until `daqsched start`.
+    """Leave what runs alone, and do not start it again once it has ended, until `daqsched start`.
 
-    Waits until the executors of what runs have confirmed it. Stop is for what shall end now.
+    Waits until the executors of what runs have confirmed it. Stop is for what is to end now.
     """
     from daqsched.terminal.rejected import show_rejected
 

@@ -25,7 +25,7 @@ MOST_ALIKE = 1000
 @json_option
 @click.pass_obj
 def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
-    """Tell why things are not as wanted, with what speaks for it; all that are not, or only some.
+    """Tell why things are not as wanted, with the evidence; all that are not, or only some.
 
     Ends with status 4 where something is not as wanted, 0 where all is.
     """

@@ -2,7 +2,7 @@
 
 In between there is *watching*: while a job runs wherever its attributes are, a machine that nobody knows yet must be able
 to make an offer. It does as long as offers are not suppressed, because the machines that were declined are under a
-filter for `engine.REFUSE_S` and a new one is not. So nothing needs to be revived again and again for it.
+filter for `farm.REFUSE_S` and a new one is not. So nothing needs to be revived again and again for it.
 """
 
 from __future__ import annotations

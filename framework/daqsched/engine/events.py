@@ -208,7 +208,7 @@ class Returned(msgspec.Struct, frozen=True, tag=True):
 
 
 class Held(msgspec.Struct, frozen=True, tag=True):
-    """Someone stopped these (job, host) by hand; what ``spares`` only wants them left dead when they have ended."""
+    """Someone stopped these (job, host) by hand; with ``spares`` they run on, and are not started again."""
 
     keys: tuple[tuple[str, str], ...]
     user: str

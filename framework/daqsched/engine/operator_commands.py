@@ -83,7 +83,7 @@ def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float)
 
 
 def tell_hold(farm: Farm, instance: Instance, now: float) -> None:
-    """Tell an executor whether its program is to be left dead when it ends, where it does not know; and look again soon."""
+    """Tell an executor whether its program is not to be started again when it ends, where it does not know; and look again soon."""
     task, hold = instance.record.task, instance.record.hold
     if task is None or instance.ending or now < instance.hold_due:
         return

@@ -21,8 +21,8 @@ class Tense(NamedTuple):
         return f"at {_clock(then)}" if self.kept else f"{self._passed(then)} ago"
 
     def since(self, then: float) -> str:
-        """``since 31 s``, ``since 2026-11-23 14:03:07 UTC``."""
-        return f"since {_clock(then) if self.kept else self._passed(then)}"
+        """``for 31 s``, ``since 2026-11-23 14:03:07 UTC``."""
+        return f"since {_clock(then)}" if self.kept else f"for {self._passed(then)}"
 
     def at(self, then: float) -> str:
         """``in 3.1 s``, ``at 2026-11-23 14:03:07 UTC``."""

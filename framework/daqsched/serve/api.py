@@ -183,7 +183,7 @@ class Api:
 
         asked, not_asked = await self._planning.do(whose(request), work)
         if not asked and not not_asked:
-            raise UserError("there is no host to ask: the file has no job, or none that fits --only")
+            raise UserError("there is no host to ask: the file has no job, or none that matches --only")
         absent = frozenset(asked).difference(await self._changes.machines(known) or asked)
         id = secrets.token_hex(4)
         event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked, absent)

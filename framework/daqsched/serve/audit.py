@@ -102,7 +102,7 @@ class Audit:
             return ""
         since = times.clock(self._since)
         return (
-            f"{self._path} can't be written since {since} ({self._why}); changes and refusals since then ({self._missed}) are "
+            f"{self._path} has not been writable since {since} ({self._why}); changes and refusals since then ({self._missed}) are "
             "in the daemon's log alone"
         )
 

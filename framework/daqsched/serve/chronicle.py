@@ -170,7 +170,7 @@ class Chronicle:
                 logger.info("the chronicle is written again")
 
     def _write(self, rows: Sequence[_Line]) -> None:
-        assert self._db is not None, "looked at by who calls"
+        assert self._db is not None, "looked at by the caller"
         if rows:
             self._db.execute("BEGIN")
             self._db.executemany(_WRITE, [(*row, *row[:3]) for row in rows])

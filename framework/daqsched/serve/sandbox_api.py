@@ -71,7 +71,7 @@ class Sandboxes:
                 if any(name in hosts for name in agent.names) or (not hosts and any(map(on_host, agent.names))):
                     wanted.setdefault(agent.id, [])
         if sum(map(len, wanted.values())) > MOST:
-            raise UserError(f"more than {MOST} sandboxes fit: name jobs or hosts")
+            raise UserError(f"more than {MOST} sandboxes match: name jobs or hosts")
 
         async def of(agent: Agent) -> list[Sandbox]:
             here = wanted[agent.id]

@@ -87,7 +87,7 @@ def _expected(plan: Plan) -> Iterator[RenderableType]:
     if plan.batches:
         times.append(f"goes in {len(plan.batches)} batches of {_some(plan.batches)} hosts")
     if plan.away_s >= 0:
-        times.append(f"a program is away for about {duration(plan.away_s)}")
+        times.append(f"a program is down for about {duration(plan.away_s)}")
     if plan.takes_s >= 0 and len(plan.batches) > 1:
         times.append(f"all takes about {duration(plan.takes_s)} where nothing holds it up")
     if times:

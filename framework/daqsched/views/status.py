@@ -40,7 +40,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     behind: int = 0
     #: The part of the farm whose job it is, or was; empty: that without a name.
     part: str = ""
-    #: Somebody holds it: it runs, and is left dead when it ends.
+    #: Somebody holds it: it runs, and is not started again when it ends.
     held: bool = False
     #: It waits for a job that has FAILED for good, or that somebody stopped: it does not start before a person does something.
     blocked: bool = False
@@ -166,7 +166,7 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
         pid=report.pid if report is not None and state in ("RUNNING", "UNHEALTHY") else 0,
         ports=task.ports if task is not None else {},
         task_id=task.id if task is not None else "",
-        # what is only to be left dead when it ends is wanted until then
+        # what is only not to be started again when it ends is wanted until then
         wanted=instance.job is not None
         and not instance.aside
         and (instance.record.hold is None or (instance.spared and task is not None)),
