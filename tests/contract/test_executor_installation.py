@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from daqsched_executor.contract import Check, Payload, Stop
-from fake_agent import ExecutorUnderTest, FakeAgent, order, outcome, processes_of, report_of
+from daqsched_executor.contract import OBEY, Check, OperatorCommand, Payload, Stop
+from fake_agent import ExecutorUnderTest, FakeAgent, message, order, outcome, processes_of, report_of
 from waiting import alive, until
 
 #: All that an executor imports, its own package apart.
@@ -215,6 +215,32 @@ def test_a_mistake_in_a_start_is_told_and_tried_again(
     agent.kill("readout@hlt01.1")
     agent.wait_update("TASK_KILLED")
     assert executor.leave() == 0
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_first_check_while_the_program_runs_ends_it_for_no_installation(
+    agent: FakeAgent, starts: Starts, installation: Installation, broken: bool
+) -> None:
+    """Away, or with a mistake in it: the program runs on, and what can't be asked is said."""
+    if broken:
+        installation.break_module("run.checks")
+    executor = starts.executor()
+    executor.launch(payload(rules="r1"))
+    executor.running()
+    until((executor.sandbox / "handles").exists, "program")
+    if not broken:
+        installation.vanish()
+    check = Check("command", "ask", argv=("/bin/true",), interval_s=0.2, failures=1, grace_s=0.0)
+    told = payload(checks=(check,), rules="r2").to_json().decode()
+    message(agent, OperatorCommand("o1", OBEY, "daqsched apply", payload=told).to_json())
+    agent.wait(lambda: report_of(agent.updates[-1]).rules == "r2", "it has confirmed that")
+    if broken:
+        until(lambda: "could not be asked" in executor.log(), "it is said")
+    else:
+        agent.wait(lambda: report_of(agent.updates[-1]).healthy is True, "it was asked")
+    assert len({report.pid for report in map(report_of, agent.updates)} - {0}) == 1
+    agent.kill("readout@hlt01.1")
+    assert agent.wait_update("TASK_KILLED")["message"].startswith("stopped: exit code 0")
 
 
 def test_a_mistake_in_the_core_ends_the_program_by_its_rules(

@@ -268,7 +268,7 @@ class Run:
                 self._events.append(LookEnded(command.look, problem))
             elif isinstance(command, Spawn) and not self._program.pid:
                 self._events.append(StartFailed(problem))
-            elif not isinstance(command, (EndSideCommand, EndAsk, LeaveLook)):
+            elif not isinstance(command, (EndSideCommand, EndAsk, Obey, LeaveLook)):
                 raise
             self._log.say(problem)
 
