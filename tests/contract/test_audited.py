@@ -20,6 +20,7 @@ import httpx
 import msgspec
 import pytest
 from rich.console import Console
+from starlette.routing import Route
 
 from builders import job, offer, wrong
 from daqsched import protocol
@@ -29,7 +30,7 @@ from daqsched.errors import DaqschedError
 from daqsched.rollout import ONE_BY_ONE
 from daqsched.serve.api import Api
 from daqsched.serve.audit import Audit, Entry
-from daqsched.serve.audit_note import LEFT_OUT, NAMES
+from daqsched.serve.audit_note import CHANGES, LEFT_OUT, NAMES, QUESTIONS
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.peers import Identity
 from daqsched.serve.serving import Serving
@@ -70,6 +71,7 @@ class Serve:
         audit = Audit(self.audit)
         api = Api(self.daemon, lambda spec: spec, "", "logs")
         api.looks.audit = audit
+        self.app = api.app
         self.serving = Serving(self.path, "", api.app, peers, identity, audit=audit)
         self.client = Client(self.path)
 
@@ -157,6 +159,23 @@ def test_no_host_header_hides_or_forges_a_line(serve: Serve, host: Optional[str]
     noted = [(row["operation"], row["result"]) for row in serve.rows()[before:]]
     refused = [("stop", "refused"), ("other", "refused"), ("status", "refused")]
     assert noted == [("stop", "done"), ("start", "done"), *refused]
+
+
+#: What is posted and changes nothing: its question is larger than an address may be. What consoles note, they note themselves.
+ASKED_BY_POST = {"plan", "sandboxes", "consoles"}
+
+
+def test_what_a_post_changes_is_noted_and_every_other_one_says_why_not(serve: Serve) -> None:
+    """A request that is forgotten in the table would change the farm, and nobody could find out who did."""
+    posted = set()
+    for route in serve.app.routes:
+        assert isinstance(route, Route)
+        name = route.path[len(protocol.API) + 1 :].partition("/")[0]
+        assert name in CHANGES | QUESTIONS, route.path
+        if "POST" in (route.methods or ()):
+            posted.add(name)
+    assert posted - CHANGES == ASKED_BY_POST
+    assert CHANGES - posted == set()
 
 
 def test_every_change_is_noted_before_its_answer(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
@@ -13,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daqsched_executor.forward import loop
+from daqsched_executor.forward.journal.ledger import Totals
 from daqsched_executor.forward.status.report import METRICS, PREFIX, checked, in_words, metrics, well
 from daqsched_executor.forward.status.sd_notify import Notifier
 from daqsched_executor.forward.status.status import Counts, Status, Warnings
@@ -110,6 +113,15 @@ def test_no_count_is_forgotten() -> None:
     page = (ROOT / "docs" / "reference" / "forwarder.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (\w+) \|", page, re.M)
     assert shown == [(field, PREFIX + name, kind) for field, (name, kind, _) in METRICS.items()]
+
+
+def test_no_count_is_without_a_value() -> None:
+    """Its default would be shown as if nothing happened: the forwarder gives each, or the journal's totals do."""
+    module = ast.parse(Path(loop.__file__).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
+    (made,) = (call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Counts")
+    given = {keyword.arg for keyword in made.keywords if keyword.arg is not None}
+    assert given | {one.name for one in fields(Totals)} == {one.name for one in fields(Counts)}
 
 
 def test_trouble_with_elasticsearch_is_over_when_it_stores_lines(tmp_path: Path) -> None:

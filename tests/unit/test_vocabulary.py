@@ -91,7 +91,7 @@ PHRASES = {
     r"\bshall\b": "is to, must",
     r"\b(?:daemon|executor|forwarder|version|farm)s? of before\b": "an older ...",
     r"\b(?:to|for|of|by|from|than) who\b(?! (?:is|are)\b)": "whoever, the one who, those who",
-    r"\bbe had\b": "is available, obtained",
+    r"\b(?:be|is|are|was|were) had\b": "is available, obtained",
     r"\bleft dead\b|\bleave \w+ dead\b": "not started again",
     r"\bonly told\b": "only reported",
     r"\bby halves\b": "by bisection",

@@ -5,7 +5,8 @@ goes away in the middle of a stop) is a list of events that a test can write dow
 the past tense; commands are imperative and `run` performs them; a command that fails comes back as an event.
 There are no timers to set or to forget: `State.wake_at` says when the next `Ticked` is wanted.
 
-What a step does is in `starting` and `stopping`, what the phases are in `state`; here is which step comes when.
+What a step does is in `starting`, `started`, `checks`, `stopping` and `ending`, in `operator_commands` and in `survey`; what the
+phases are in `state`. Here is which step comes when.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class Job:
     logs: bool = True
     #: Words that every line of it carries.
     labels: Mapping[str, str] = field(default_factory=dict)
-    #: Whose it is; alarms go there. Changing it restarts nothing.
+    #: Whose it is: a name or an address. Changing it restarts nothing.
     owner: str = ""
     #: Whether data taking stops without it. Changing it restarts nothing.
     critical: bool = True

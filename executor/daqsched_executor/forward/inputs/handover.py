@@ -60,7 +60,7 @@ class Handover:
             self._handed.remove((name, file))
         else:
             file = os.memfd_create(name, os.MFD_CLOEXEC)
-            os.write(file, bytes(mmap.PAGESIZE))  # the memory is had now, and not when something is counted
+            os.write(file, bytes(mmap.PAGESIZE))  # the memory is there now, and not when something is counted
             self.leave(name, file)
         try:
             return memoryview(mmap.mmap(file, mmap.PAGESIZE)).cast("Q")

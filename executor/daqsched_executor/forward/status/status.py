@@ -1,4 +1,4 @@
-"""What the forwarder says about itself: counts, warnings, and the lines that Elasticsearch took in no form."""
+"""What the forwarder says about itself: its counts, in two files and a line now and then, and its warnings."""
 
 from __future__ import annotations
 
