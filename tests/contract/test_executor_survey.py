@@ -17,6 +17,7 @@ import pytest
 from daqsched_executor.contract import Findings, Payload, Probe, Restart, Survey
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of
 from hanging_mount import HangingMount
+from strangers import open_way
 from waiting import until
 
 
@@ -104,8 +105,7 @@ def test_it_looks_as_the_jobs_account(survey: Surveyor, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("")
     secret.chmod(0o600)
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
+    open_way(tmp_path)
     found = survey(
         Probe("root", "/bin/true", needs=(str(secret),)),
         Probe("nobody", "/bin/true", user="nobody"),

@@ -139,7 +139,7 @@ LOOKS: dict[str, tuple[Callable[[], str], str]] = {
     "User": (lambda: str(os.geteuid()), "[1-9]"),
     "Group": (lambda: str(os.getegid()), "[1-9]"),
     "SupplementaryGroups": (lambda: f"{len(set(os.getgroups()) - {os.getegid()})} more", "[1-9]"),
-    "CapabilityBoundingSet": (lambda: f"{int(status('CapBnd'), 16).bit_count()} of them", "{count} "),
+    "CapabilityBoundingSet": (lambda: f"{bin(int(status('CapBnd'), 16)).count('1')} of them", "{count} "),
     "AmbientCapabilities": (lambda: status("CapAmb"), "0+$"),
     "NoNewPrivileges": (lambda: status("NoNewPrivs"), "1"),
     "ProtectSystem": (
