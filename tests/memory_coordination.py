@@ -222,7 +222,7 @@ class MemoryStore:
             self._ensure_mine()
             known = dict(self._service.revisions)
             for revision in revisions:
-                assert revision.number not in known, f"revision {revision.number} is there already"
+                assert revision.number not in known, f"revision {revision.number} exists already"
                 known[revision.number] = (head_of(revision), encode(revision.spec))
             self._service.revisions = known
             if framework_id is not None:

@@ -100,7 +100,7 @@ def typed(answer: BoundedAnswer, kind: type[Kind], latin: bool = False) -> Kind:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise NoAnswer(f"answers what is not understood: {_words(error)}") from error
+        raise NoAnswer(f"gives an answer that is not understood: {_words(error)}") from error
 
 
 def _words(error: Exception) -> str:

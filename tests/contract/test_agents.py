@@ -223,7 +223,7 @@ def test_what_is_free_is_what_a_framework_of_the_role_may_have(
 def test_an_answer_that_is_not_understood_is_a_sentence_too(fake: FakeAgent) -> None:
     """No traceback for the crew."""
     fake.body = b"<html>"
-    with pytest.raises(Unreachable, match="the agent of hlt01 answers what is not understood"):
+    with pytest.raises(Unreachable, match="the agent of hlt01 gives an answer that is not understood"):
         read(fake)
 
 

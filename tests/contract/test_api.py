@@ -632,7 +632,7 @@ def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monk
     assert {(row["job"], row["part"], row["release"]) for row in rows} == {("filter", "hlt", "r2")}
     assert [row["job"] for row in json.loads(run("status", "--part", "-", "--json"))["rows"]] == ["old"]
     assert "part nobody has no such job" in run("status", "--part", "nobody", status=2)
-    assert "--at goes without --part" in run("status", "--part", "hlt", "--at", "1m", status=2)
+    assert "--at and --part can't be combined" in run("status", "--part", "hlt", "--at", "1m", status=2)
     assert (
         run("diff", files["hlt"], status=6).startswith("~  filter")
         and run("diff", files["old"]) == "Nothing changes.\n"
@@ -640,7 +640,7 @@ def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monk
     assert run("diff", "2", "4", "--part", "trk") == "Nothing changes.\n"
     assert [line for line in run("show", "4", "--part", "trk").splitlines() if not line.startswith(" ")] == ["tracker"]
     assert "the farm has parts (hlt, trk): say which goes back with --part NAME" in run("rollback", "3", status=2)
-    assert "--all goes without --part" in run("rollback", "3", "--all", "--part", "hlt", status=2)
+    assert "--all and --part can't be combined" in run("rollback", "3", "--all", "--part", "hlt", status=2)
     run("apply", files["old"], "--set", "version=r9", "--no-wait")
     run("rollback", "3", "--part", "hlt", "--no-wait")
     assert "rollback of part hlt to revision 3" in run("history") and run("diff", "3", "0") == "Nothing changes.\n"

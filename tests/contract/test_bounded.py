@@ -125,12 +125,15 @@ DEEDS = {
         once(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.2:1/\r\nContent-Length: 0\r\n\r\n"),
         "redirects to another place .status 307.",
     ),
-    "no JSON": (whole(b"<html>", b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"), "answers what is not understood"),
-    "another kind": (whole(b'[1, "x"]'), "answers what is not understood"),
-    "nested": (whole(b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "answers what is not understood"),
-    "nested where nobody looks": (whole(b'{"x": ' + b'{"x":' * 100_000), "answers what is not understood"),
-    "numbers": (whole(b'{"data": 1' + b"0" * 100_000 + b"}"), "answers what is not understood"),
-    "no characters": (whole(b'{"data": "\xff\xfe\\ud800"}'), "answers what is not understood"),
+    "no JSON": (
+        whole(b"<html>", b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"),
+        "gives an answer that is not understood",
+    ),
+    "another kind": (whole(b'[1, "x"]'), "gives an answer that is not understood"),
+    "nested": (whole(b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "gives an answer that is not understood"),
+    "nested where nobody looks": (whole(b'{"x": ' + b'{"x":' * 100_000), "gives an answer that is not understood"),
+    "numbers": (whole(b'{"data": 1' + b"0" * 100_000 + b"}"), "gives an answer that is not understood"),
+    "no characters": (whole(b'{"data": "\xff\xfe\\ud800"}'), "gives an answer that is not understood"),
 }
 
 
@@ -207,7 +210,7 @@ def test_a_master_that_lists_nonsense_is_one_sentence(slaves: object) -> None:
 
     try:
         for machines in (False, True):
-            with pytest.raises(Unreachable, match="answers what is not understood"):
+            with pytest.raises(Unreachable, match="gives an answer that is not understood"):
                 asyncio.run(ask(machines))
     finally:
         server.close()

@@ -106,7 +106,7 @@ def test_it_never_takes_the_place_of_a_file(serve: Serve, tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("there", "link"):
         found = run(tmp_path, serve.path, name)
-        assert found.returncode == 2 and "is there already" in found.stderr
+        assert found.returncode == 2 and "exists already" in found.stderr
     assert (tmp_path / "there").read_text() == "mine" and not (tmp_path / "nowhere").exists()
     bundle = Bundle("x")
     for name in ("there", "link"):

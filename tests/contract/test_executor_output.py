@@ -235,7 +235,7 @@ class TestFile:
         told = agent.wait_update(
             "TASK_RUNNING", contains="its stderr was emptied, as `> /dev/stderr` does", limit_s=40.0
         )
-        assert report_of(told).pid == pid and 'leave Job(output="file") away' in told["message"]
+        assert report_of(told).pid == pid and 'leave out Job(output="file")' in told["message"]
         assert alive(pid) and report_of(told).restarts == 0
 
     def test_it_is_told_of_a_program_without_checks(self, agent: FakeAgent, start: Start) -> None:

@@ -536,7 +536,7 @@ def test_who_listens_on_the_wire_or_lacks_the_certificate_applies_as_nobody(
             assert ask(right) == 200
             assert ask(right) == 401
         assert [one.name for one in app.callers] == ["eve"]
-    assert "refused what the peer at 127.0.0.1 asked: the request has 0 words" in caplog.text
+    assert "refused what the peer at 127.0.0.1 asked: the request has 0 tokens" in caplog.text
 
 
 def test_a_standby_with_another_certificate_says_so(tmp_path: Path, identity: Identity, stranger: Identity) -> None:

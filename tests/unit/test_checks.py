@@ -671,7 +671,7 @@ class TestSnooze:
         [
             ((HTTP,), "htpt", 5.0, "snooze by alice: there is no check 'htpt'"),
             ((), "", 5.0, "snooze by alice: the job has no checks"),
-            ((HTTP,), "", -5.0, "snooze by alice: its end is over for 5.0 s already"),
+            ((HTTP,), "", -5.0, "snooze by alice: it would have ended 5.0 s ago"),
         ],
     )
     def test_what_cannot_be_is_said(self, checks: tuple[Check, ...], name: str, for_s: float, words: str) -> None:

@@ -211,7 +211,7 @@ def test_a_survey_that_does_not_answer_in_time_is_ended() -> None:
         ("TASK_FAILED", {"message": "Executor terminated"}, "the survey could not run on hlt01: Executor terminated"),
         ("TASK_GONE", {"reason": "REASON_SLAVE_REMOVED"}, "the survey could not run on hlt01: REASON_SLAVE_REMOVED"),
         ("TASK_FAILED", {"message": "no", "by_executor": True}, "the survey failed on hlt01: no"),
-        ("TASK_FINISHED", {"data": b"{}", "by_executor": True}, "hlt01 answers what is not understood"),
+        ("TASK_FINISHED", {"data": b"{}", "by_executor": True}, "hlt01 gives an answer that is not understood"),
         ("TASK_FINISHED", {"data": b'{"found":{},"version":1}', "by_executor": True}, "says nothing of it"),
     ],
 )

@@ -95,6 +95,15 @@ PHRASES = {
     r"\bleft dead\b|\bleave \w+ dead\b": "not started again",
     r"\bonly told\b": "only reported",
     r"\bby halves\b": "by bisection",
+    r"\bgoes without --": "can't be combined",
+    r"\bleave [\w()={}\\\"'.]+ away\b": "leave out",
+    r"\bparted by\b": "separated by",
+    r"\bline ends\b": "line endings",
+    r"\ba? ?full path\b": "an absolute path",
+    r"\bis there (?:already|a second time)\b": "exists already, is given twice",
+    r"\bthe grace is\b": "the grace period is",
+    r"\banswers? what\b": "gives an answer that",
+    r"\blead to anything\b|\bis over for (?!good)": "have an effect, ended ... ago",
 }
 
 

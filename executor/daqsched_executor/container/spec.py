@@ -112,7 +112,7 @@ def volume_of(text: str) -> Volume:
     parts = text.split(":")
     options = tuple(parts[2].split(",")) if len(parts) == 3 else ()
     if len(parts) not in (2, 3) or not all(part.startswith("/") for part in parts[:2]):
-        raise ContainerRefused(f"volume {text!r} is not understood: HOST_PATH:CONTAINER_PATH[:ro], full paths, is")
+        raise ContainerRefused(f"volume {text!r} is not understood: HOST_PATH:CONTAINER_PATH[:ro], absolute paths, is")
     for option in options:
         if option not in VOLUME_OPTIONS:
             raise ContainerRefused(f"volume {text!r}: {option!r} is not an option; {', '.join(VOLUME_OPTIONS)} are")

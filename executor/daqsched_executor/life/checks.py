@@ -166,7 +166,7 @@ def ordered(state: State, order: OperatorCommand, now: Moment) -> Step:
     if order.kind == "wake":
         said = f"check{'s' if len(names) > 1 else ''} {', '.join(names)} woken by {who}"
     elif left_s <= 0:
-        return state, [Say(f"snooze by {who}: its end is over for {duration(-left_s)} already")]
+        return state, [Say(f"snooze by {who}: it would have ended {duration(-left_s)} ago")]
     else:
         until = Moment(now.mono + left_s, order.until)
         said = check_words.snoozed(names, who, check_words.clock_after(now.clock, left_s), order.message)

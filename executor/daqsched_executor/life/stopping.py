@@ -129,10 +129,10 @@ def time_over(state: State, event: Ticked, now: Moment) -> tuple[State, list[Com
     hurried = state.hurry_at is not None and now.mono >= state.hurry_at
     if rule.second_signal and not state.second and not state.killed and not hurried:
         state = replace(state, second=True, deadline=_at_most(now.mono + rule.second_grace_s, state.hurry_at))
-        return state, [Say(f"the grace is over: SIG{rule.second_signal}"), Signal(rule.second_signal)]
+        return state, [Say(f"the grace period is over: SIG{rule.second_signal}"), Signal(rule.second_signal)]
     state = replace(state, deadline=now.mono + KILL_S)
     if not state.killed:
-        return replace(state, killed=True), [Say("the grace is over: SIGKILL to the whole tree"), KillTree()]
+        return replace(state, killed=True), [Say("the grace period is over: SIGKILL to the whole tree"), KillTree()]
     if state.pid and not state.program:  # SIGKILL waits for it at the end of its system call: it never execs
         return stopped(replace(state, pid=0), now)
     state, told = _unkillable(state)

@@ -122,7 +122,7 @@ def emptied(streams: tuple[str, ...]) -> str:
     which = streams[-1]
     return (
         f"its {names} {'was' if len(streams) == 1 else 'were'} emptied, as `> /dev/{which}` does (tee, too): lines may be lost; "
-        f'write `>> /dev/{which}`, or leave Job(output="file") away'
+        f'write `>> /dev/{which}`, or leave out Job(output="file")'
     )
 
 

@@ -59,7 +59,7 @@ def line_ends(script: str, head: bytes) -> str:
     first = head.split(b"\n", 1)[0]
     if not (first.startswith(b"#!") and first.endswith(b"\r")):
         return ""
-    return f"{script} has Windows' line ends (CRLF): its #! line asks for {os.fsdecode(first[2:]).strip()}\\r; write it with LF"
+    return f"{script} has Windows line endings (CRLF): its #! line asks for {os.fsdecode(first[2:]).strip()}\\r; write it with LF"
 
 
 def _by_content(path: str) -> str:

@@ -140,7 +140,7 @@ def parse(text: str, path: str) -> Policy:
         if word not in (*_LISTS, "setuid"):
             raise ValueError(f"{where}: {word[:60]!r} is not a word of a policy: {', '.join(_LISTS)}, setuid are")
         if word in found:
-            raise ValueError(f"{where}: {word} is there a second time")
+            raise ValueError(f"{where}: {word} is given a second time")
         values = tuple(value.strip() for value in rest.split(",") if value.strip())
         _check(word, values, where)
         found[word] = values
@@ -153,11 +153,11 @@ def _check(word: str, values: tuple[str, ...], where: str) -> None:
         raise ValueError(f"{where}: setuid is yes or no, not {', '.join(values)[:60]!r}")
     for value in values:
         if not value.isprintable() or " " in value:
-            raise ValueError(f"{where}: {word}: {value[:60]!r} has a blank in it: values are parted by commas")
+            raise ValueError(f"{where}: {word}: {value[:60]!r} has a space in it: values are separated by commas")
         path, colon, option = value.partition(":")
         if word == "volumes" and (not path.startswith("/") or (colon and option not in ("ro", "rw"))):
             raise ValueError(
-                f"{where}: volumes: {value[:60]!r} is not a full path, with ':ro' or ':rw' after it or not"
+                f"{where}: volumes: {value[:60]!r} is not an absolute path, with ':ro' or ':rw' after it or not"
             )
         if word == "devices" and not value.startswith("/dev/"):
             raise ValueError(f"{where}: devices: {value[:60]!r} is not a device file: '/dev/...' is")
@@ -168,7 +168,7 @@ def _check(word: str, values: tuple[str, ...], where: str) -> None:
 def _read(path: str) -> str:
     """The text of a file that nobody can have changed but root, or the account that we are. Raises ValueError, OSError."""
     if not path.startswith("/"):
-        raise ValueError(f"{POLICY_VARIABLE} is not a full path: {path!r}")
+        raise ValueError(f"{POLICY_VARIABLE} is not an absolute path: {path!r}")
     parts = [part for part in path.split("/") if part]
     place, folder = "/", os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -117,7 +117,7 @@ def rollback(
     from daqsched import farm_parts
 
     if everyones and part is not None:
-        raise UserError("--all goes without --part")
+        raise UserError("--all and --part can't be combined: choose one")
     client = connect(path)
     base = None
     if ready is not None or pause_after or batches:
@@ -277,7 +277,7 @@ def replace(path: Path, host: str, agent: str, message: str, yes: bool, stops: O
     """
     client = connect(path)
     answer = confirmed(lambda agreed: client.replace(host, agent, message, agreed), yes, stops)
-    say(f"Said; {answer.count} programs move. `daqsched status @{host}` shows what runs there.")
+    say(f"Done; {answer.count} programs move. `daqsched status @{host}` shows what runs there.")
 
 
 @main.command("return")

@@ -126,7 +126,7 @@ def replay(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Send them again in full, after the index was mended; what is stored then is a dead letter no more.
+    """Send them again in full, after the index was mended; what is stored then is no longer a dead letter.
 
     Each keeps its id and goes to the index that refused it, so a replay that was interrupted can be called again.
     """

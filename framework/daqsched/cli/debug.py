@@ -57,7 +57,7 @@ def debug(path: Path, file: Optional[Path], timeout: float) -> None:
     name = name_at(now)
     file = Path(f"{name}.tar.gz") if file is None else file
     if os.path.lexists(file):
-        raise UserError(f"{file} is there already: give another FILE")
+        raise UserError(f"{file} exists already: give another FILE")
     found = _Collecting(Bundle(name), connect(path), time.monotonic() + timeout)
     found.versions()
     answered = found.answers()

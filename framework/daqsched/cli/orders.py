@@ -38,7 +38,7 @@ def retry(path: Path, select: Sequence[str], message: str) -> None:
 @message_option
 @click.pass_obj
 def snooze(path: Path, select: Sequence[str], length: str, check: str, message: str) -> None:
-    """Let no failing check lead to anything for a while. They are made all the same; the end comes by itself."""
+    """Ignore failing checks for a while: they go on and are shown, but restart nothing. The snooze ends by itself."""
     from daqsched import times
 
     until = time.time() + times.span(length)
@@ -47,7 +47,7 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
     if not answer.accepted:
         raise NotRunning("no check rests")
     end = times.clock(until)
-    say(f"Checks of {len(answer.accepted)} rest until {end}; `daqsched wake {' '.join(select)}` ends it.")
+    say(f"Checks of {len(answer.accepted)} are snoozed until {end}; `daqsched wake {' '.join(select)}` ends it.")
 
 
 @main.command()

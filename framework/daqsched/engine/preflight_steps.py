@@ -82,7 +82,7 @@ def reported(farm: Farm, event: events.TaskReported) -> bool:
             ask.found = Findings.from_json(event.data).found
             _settle(farm, ask, "found", "")
         except ContractError as error:
-            _settle(farm, ask, "lost", f"{ask.host} answers what is not understood: {error}")
+            _settle(farm, ask, "lost", f"{ask.host} gives an answer that is not understood: {error}")
     elif event.by_executor:
         _settle(farm, ask, "lost", f"the survey failed on {ask.host}: {event.message}")
     elif event.reason in ("REASON_INVALID_OFFERS", "REASON_TASK_INVALID"):

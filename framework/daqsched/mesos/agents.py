@@ -159,7 +159,9 @@ class Agents:
         try:
             return answer.data.encode("latin-1") if answer else b""
         except UnicodeEncodeError as error:
-            raise Unreachable(f"the agent of {agent.names[0]} answers what is not understood: {error}") from error
+            raise Unreachable(
+                f"the agent of {agent.names[0]} gives an answer that is not understood: {error}"
+            ) from error
 
     async def log(self, agent: Agent, most: int) -> bytes:
         """The end of the agent's own log; raises `Unreachable` where it keeps none that can be read."""

@@ -241,7 +241,7 @@ class Changes:
         if not asked:
             return ()
         if not known.connected:
-            return ("it was not looked at before whether it could start: no connection to the master",)
+            return ("whether it could start was not looked at before: no connection to the master",)
         # what would be refused anyway is, before anybody looks
         await self._ask(lambda engine, now: refuse(engine, event))
         return await self._looking.look(user_of(request), asked)

@@ -35,7 +35,7 @@ class Looking:
         try:
             await asyncio.wrap_future(self._daemon.request(events.PreflightAsked(id, user, asked, LOOK_S)))
         except Refused as error:
-            return (f"it was not looked at before whether it could start: {error}",)
+            return (f"whether it could start was not looked at before: {error}",)
         while True:
             found: Looked
             found, version = await self._ask(lambda engine, now: _answer(engine, id))

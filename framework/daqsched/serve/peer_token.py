@@ -1,4 +1,4 @@
-"""The word that a standby gives for whom it asks: who that is and what exactly is asked, signed, fresh, and good for one time.
+"""The token with which a standby says who asks, and what exactly is asked: signed, fresh, and good for one time.
 
 It names the daemon that it is for, the method, the target, and the digest of the body. So what somebody has heard of it is
 worth nothing: neither elsewhere, nor later, nor again, nor for another request. Pure: the time comes in.
@@ -17,10 +17,10 @@ import msgspec
 #: The header that it stands in.
 HEADER = "x-daqsched-word"
 
-#: How old a word may be, by the clocks of both machines.
+#: How old a token may be, by the clocks of both machines.
 FRESH_S = 30.0
 
-#: How many words are remembered, so that none counts twice: more than this within a minute no crew asks.
+#: How many tokens are remembered, so that none counts twice: more than this within a minute no crew asks.
 REMEMBERED = 100_000
 
 
@@ -52,55 +52,55 @@ def digest_of(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def sign(key: bytes, word: PeerToken) -> str:
+def sign(key: bytes, token: PeerToken) -> str:
     """As it stands in the header."""
-    text = base64.urlsafe_b64encode(msgspec.json.encode(word)).decode()
+    text = base64.urlsafe_b64encode(msgspec.json.encode(token)).decode()
     return f"{text}.{_signature(key, text)}"
 
 
 def read(key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> PeerToken:
-    """The word in a request's headers; raises `Untrusted` where there is none, more than one, or none of ours."""
+    """The token in a request's headers; raises `Untrusted` where there is none, more than one, or none of ours."""
     found = [value for name, value in headers if name.lower() == HEADER.encode()]
     if len(found) != 1:
-        raise Untrusted(f"the request has {len(found)} words for whom it is asked, not one")
+        raise Untrusted(f"the request has {len(found)} tokens that say who asks, not one")
     text, _, signature = found[0].decode("latin-1").partition(".")
     if not hmac.compare_digest(signature.encode("latin-1"), _signature(key, text).encode()):
-        raise Untrusted("the word for whom it is asked is not signed with our key: do both daemons have the same file?")
+        raise Untrusted("the token that says who asks is not signed with our key: do both daemons have the same file?")
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(text), type=PeerToken)
     except (msgspec.MsgspecError, binascii.Error) as error:
-        raise Untrusted(f"the word for whom it is asked is not understood: {error}") from error
+        raise Untrusted(f"the token that says who asks is not understood: {error}") from error
 
 
 class TokenJudge:
-    """Whether words are for us, fresh and new; ``me`` is what they are to name."""
+    """Whether tokens are for us, fresh and new; ``me`` is what they are to name."""
 
     def __init__(self, me: str) -> None:
         self._me = me
         #: What was heard, the oldest first, and when it may be forgotten.
         self._heard: dict[str, float] = {}
 
-    def hear(self, word: PeerToken, method: str, target: str, body: bytes, now: float) -> None:
+    def hear(self, token: PeerToken, method: str, target: str, body: bytes, now: float) -> None:
         """Raises `Untrusted` where it is not."""
-        if word.to != self._me:
-            raise Untrusted("the word is for another daemon")
-        if (word.method, word.target) != (method, target):
-            raise Untrusted(f"the word is for {word.method} {word.target}, not for {method} {target}")
-        if word.digest != digest_of(body):
-            raise Untrusted("the body is not the one that the word is for")
+        if token.to != self._me:
+            raise Untrusted("the token is for another daemon")
+        if (token.method, token.target) != (method, target):
+            raise Untrusted(f"the token is for {token.method} {token.target}, not for {method} {target}")
+        if token.digest != digest_of(body):
+            raise Untrusted("the body is not the one that the token is for")
         # a NaN is not fresh, either
-        if not abs(now - word.time) <= FRESH_S:
+        if not abs(now - token.time) <= FRESH_S:
             raise Untrusted(
-                f"the word is {now - word.time:.0f} s old, and {FRESH_S:g} s are allowed: do the clocks of both machines agree?"
+                f"the token is {now - token.time:.0f} s old, and {FRESH_S:g} s are allowed: do the clocks of both machines agree?"
             )
         while self._heard and next(iter(self._heard.values())) < now:
             del self._heard[next(iter(self._heard))]
-        if word.nonce in self._heard:
-            raise Untrusted("the word was heard before")
+        if token.nonce in self._heard:
+            raise Untrusted("the token was used before")
         if len(self._heard) >= REMEMBERED:
-            raise Untrusted(f"{REMEMBERED} words were heard within a minute, which is as many as are remembered")
-        # a word from a clock that is ahead stays fresh for as long as its time says
-        self._heard[word.nonce] = now + 2 * FRESH_S + 1.0
+            raise Untrusted(f"{REMEMBERED} tokens were used within a minute, which is as many as are remembered")
+        # a token from a clock that is ahead stays fresh for as long as its time says
+        self._heard[token.nonce] = now + 2 * FRESH_S + 1.0
 
 
 def _signature(key: bytes, text: str) -> str:

@@ -84,7 +84,7 @@ class Queries:
         words, part, then = words_of(request), part_of(request), number_of(request, "at", 0.0)
         states = states_of(request)
         if then and part is not None:
-            raise UserError("what was of which part then is not kept: --at goes without --part")
+            raise UserError("--at and --part can't be combined: what was of which part then is not kept")
         if then:
             return await self._status_at(words, then, states)
 

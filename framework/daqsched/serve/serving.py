@@ -1,7 +1,7 @@
 """The sockets of `daqsched serve`, and the thread that answers on them by whatever application is behind.
 
 The crew comes through a Unix socket, and who they are the kernel says. Where two or more serve one farm, those that do not
-lead come over TCP, with a certificate that only the farm's daemons have (`peers`), and give their word for whom they ask
+lead come over TCP, with a certificate that only the farm's daemons have (`peers`), and give a token that says for whom they ask
 (`peer_token`). What comes in is bounded: `admission`, `connections`.
 """
 
@@ -67,7 +67,7 @@ class Serving:
         """``ended`` is called when nobody is answered any more, in the loop that did; ``audit`` is told of changes and
         refusals, and closed with us."""
         self.app = app
-        #: What a word for this daemon names.
+        #: What a token for this daemon names.
         self.token = secrets.token_urlsafe(32)
         #: Where standbys reach us, as ``HOST:PORT``.
         self.address = ""

@@ -1,8 +1,8 @@
 """What a `daqsched serve` answers while another leads: what that one answers, asked in the caller's name.
 
-Nothing is decided here. A request goes to the leader as it came, with our word for who asks (`peer_token`); the answer comes back
-as it is, and as it comes. Where the leader changes before the answer begins, what can't have been carried out is asked of the
-next one.
+Nothing is decided here. A request goes to the leader as it came, with a token that says who asks (`peer_token`); the answer comes
+back as it is, and as it comes. Where the leader changes before the answer begins, what can't have been carried out is asked of
+the next one.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Standby:
                 trust_env=False,
                 follow_redirects=False,
             )
-        # as it came, byte for byte: the word is for that
+        # as it came, byte for byte: the token is for that
         target = request.scope["raw_path"]
         if request.scope["query_string"]:
             target += b"?" + request.scope["query_string"]

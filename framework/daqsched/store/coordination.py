@@ -25,7 +25,7 @@ class Card(msgspec.Struct, frozen=True):
     name: str
     #: ``HOST:PORT`` of its HTTPS; empty where it can't be asked.
     address: str
-    #: What our word for who asks must name, so that it is for this process alone.
+    #: What our token that says who asks must name, so that it is for this process alone.
     token: str
     #: Why it can't be asked.
     why: str = ""

@@ -99,7 +99,7 @@ class ZooKeeperStore:
         there = self._numbers()
         for revision in revisions:
             if revision.number in there:
-                raise AssertionError(f"revision {revision.number} is there already")
+                raise AssertionError(f"revision {revision.number} exists already")
             there.add(revision.number)
             changes[_head(revision.number)] = head_of(revision)
             changes[_spec(revision.number)] = encode(revision.spec)

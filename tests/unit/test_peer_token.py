@@ -1,4 +1,4 @@
-"""The word that a standby gives for whom it asks: believed only as it was given, once, at once, by whom it is for."""
+"""The token with which a standby says who asks: believed only as it was given, once, at once, by whom it is for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOW = 1_800_000_000.0
 BODY = b'{"select": ["*"]}'
 
 
-def word(**other: Any) -> PeerToken:
+def token(**other: Any) -> PeerToken:
     """One that is right, but for what is given."""
     told = {
         "to": "leader",
@@ -55,14 +55,14 @@ def hear(judge: TokenJudge, one: PeerToken, now: float = NOW, body: bytes = BODY
 
 def test_what_was_signed_is_read() -> None:
     """All of it, names of any script too."""
-    assert read(KEY, headers(sign(KEY, word()))) == word()
-    hear(TokenJudge("leader"), word())
+    assert read(KEY, headers(sign(KEY, token()))) == token()
+    hear(TokenJudge("leader"), token())
 
 
 @given(st.data())
 def test_any_other_byte_is_refused(data: st.DataObject) -> None:
     """Wherever in the header it is."""
-    text = sign(KEY, word())
+    text = sign(KEY, token())
     at = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.characters(codec="latin-1").filter(lambda one: one != text[at]))
     with pytest.raises(Untrusted):
@@ -87,7 +87,7 @@ def test_what_is_signed_but_not_a_word_is_refused() -> None:
 
 def test_none_or_two_are_refused() -> None:
     """Which of them would count?"""
-    for found in ([], headers(sign(KEY, word())) * 2):
+    for found in ([], headers(sign(KEY, token())) * 2):
         with pytest.raises(Untrusted, match="not one"):
             read(KEY, found)
 
@@ -95,7 +95,7 @@ def test_none_or_two_are_refused() -> None:
 def test_another_key_is_refused() -> None:
     """With the likely reason."""
     with pytest.raises(Untrusted, match="same file"):
-        read(b"other", headers(sign(KEY, word())))
+        read(b"other", headers(sign(KEY, token())))
 
 
 @pytest.mark.parametrize(
@@ -113,23 +113,23 @@ def test_another_key_is_refused() -> None:
 def test_a_word_for_something_else_is_refused(told: dict[str, object], why: str) -> None:
     """For another daemon, request, body or time."""
     with pytest.raises(Untrusted, match=why):
-        hear(TokenJudge("leader"), word(**told))
+        hear(TokenJudge("leader"), token(**told))
 
 
 def test_a_word_counts_once() -> None:
     """Also as late as it is fresh at all, by a clock that is ahead."""
     judge = TokenJudge("leader")
-    hear(judge, word(time=NOW + FRESH_S))
+    hear(judge, token(time=NOW + FRESH_S))
     for later in (0.0, FRESH_S, 2 * FRESH_S):
-        with pytest.raises(Untrusted, match="heard before"):
-            hear(judge, word(time=NOW + FRESH_S), NOW + later)
+        with pytest.raises(Untrusted, match="used before"):
+            hear(judge, token(time=NOW + FRESH_S), NOW + later)
 
 
 def test_what_is_remembered_is_bounded() -> None:
     """More than that are refused until the older ones are forgotten."""
     judge = TokenJudge("leader")
     for number in range(REMEMBERED):
-        hear(judge, word(nonce=str(number)))
+        hear(judge, token(nonce=str(number)))
     with pytest.raises(Untrusted, match="as many as are remembered"):
-        hear(judge, word(nonce="more"))
-    hear(judge, word(nonce="more", time=NOW + 100), NOW + 100)
+        hear(judge, token(nonce="more"))
+    hear(judge, token(nonce="more", time=NOW + 100), NOW + 100)
