@@ -15,7 +15,7 @@ from daqsched.task import Record
 from daqsched.views.moves import Now, moves
 from daqsched.views.plan import named
 from daqsched.views.snapshot import snapshot
-from daqsched.views.why import stories
+from daqsched.views.why import explanations
 
 HOSTS = ("hlt01", "hlt02", "hlt03")
 
@@ -69,7 +69,7 @@ def test_what_moves_starts_when_it_has_ended_where_it_was(name: str, replaces: s
     world.apply(job(name, "hlt02", replaces=(replaces,)))
     world.offers()
     assert running(world) == ["rc@hlt01"]
-    (story,) = stories(world.engine, [(name, "hlt02")], world.now)
+    (story,) = explanations(world.engine, [(name, "hlt02")], world.now)
     assert story.why == "waits for the end of rc@hlt01 (STOPPING)" and "rc@hlt01 is STOPPING" in story.evidence[0]
     ended(world, "rc")
     world.offers()

@@ -17,7 +17,7 @@ from daqsched.spec import JobSpec, Spec
 from daqsched.terminal.show_changes import plan_lines
 from daqsched.views.plan import plan, shared_names
 from daqsched.views.snapshot import snapshot
-from daqsched.views.why import stories
+from daqsched.views.why import explanations
 
 
 def other(agent: str = "agent-2", place: str = "10.0.0.2:5051") -> events.OffersArrived:
@@ -57,7 +57,7 @@ def test_nothing_moves_to_another_agent_of_the_name_and_all_are_told() -> None:
         "nothing; end the wrong one, or `daqsched replace hlt01` if it is right"
     )
     assert reason(world) == told
-    assert [one.why for one in stories(world.engine, list(world.engine.instances), world.now)] == [told]
+    assert [one.why for one in explanations(world.engine, list(world.engine.instances), world.now)] == [told]
     assert [note.sentence for note in of(world.done, commands.Note)].count(told) == 1
     task = world.task_of("readout")
     world.apply(job(release="r2"))

@@ -21,7 +21,7 @@ from daqsched.spec import Spec
 from daqsched.terminal.show import status_table
 from daqsched.terminal.show_changes import why_lines
 from daqsched.views.status import Row, Tally, all_keys, rollout_mark, rows
-from daqsched.views.why import Story, stories
+from daqsched.views.why import Story, explanations
 
 
 def printed(what: Any, width: int = 250) -> list[str]:
@@ -77,7 +77,7 @@ def test_a_job_without_a_machine_has_a_story() -> None:
     world.register()
     world.apply(job("gpu", hosts="", attributes={"rack": "r1", "gpu": "yes"}))
     world.offers()
-    (story,) = stories(world.engine, all_keys(world.engine), world.now)
+    (story,) = explanations(world.engine, all_keys(world.engine), world.now)
     assert (story.job, story.host, story.state) == ("gpu", "", "WAITING")
     assert story.evidence[-1] == "gpu=yes: 0 of 1 machines that have made an offer have it"
     assert printed(why_lines(WhyAnswer([story], 1, "")))[0].startswith("gpu  WAITING  no machine has ")

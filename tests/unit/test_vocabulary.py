@@ -64,6 +64,16 @@ def test_a_class_has_a_name_of_its_own() -> None:
     assert len(found) > 300
 
 
+def test_the_glossary_is_in_order_and_has_no_word_that_nobody_uses() -> None:
+    """Who looks for a word finds it, and what it has is said somewhere."""
+    glossary = ROOT / "docs" / "reference" / "glossary.md"
+    rows = re.findall(r"^\| ([^|]+?) \| [^|]+ \|$", glossary.read_text(encoding="utf-8"), re.M)[1:]
+    words = [word.removesuffix("s") for row in rows for word in row.lower().split(", ")]
+    assert [row.lower() for row in rows] == sorted(row.lower() for row in rows) and len(rows) > 40
+    texts = [path.read_text(encoding="utf-8").lower() for path in (*PAGES, *MODULES) if path != glossary]
+    assert not [word for word in words if not any(word in text for text in texts)]
+
+
 #: What a native speaker who knows schedulers would stumble over, and what he would say.
 PHRASES = {
     r"(?:\b(?:it|this|that|which)|[}>'\"`]) (?:is|are) no (?!longer|more|such)\w": "is not a ...",

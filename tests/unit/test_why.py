@@ -13,7 +13,7 @@ from daqsched.engine.incidents import MOST, QUIET_S, Incidents
 from daqsched.engine.tasks import GONE, MEMORY
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER
-from daqsched.views.why import Story, stories
+from daqsched.views.why import Story, explanations
 from daqsched_executor.contract import Exit, Report, Restart
 from daqsched_executor.life.events import Spawned, StartFailed
 
@@ -23,7 +23,9 @@ def end(*lines: str, code: int | None = 3, signal: str | None = None, at: float 
 
 
 def told(world: World, *words: str) -> dict[str, Story]:
-    found = stories(world.engine, [key for key in world.engine.instances if not words or key[0] in words], world.now)
+    found = explanations(
+        world.engine, [key for key in world.engine.instances if not words or key[0] in words], world.now
+    )
     return {f"{one.job}@{one.host}": one for one in found}
 
 

@@ -24,7 +24,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     """Make the farm what the spec says; what it does not change goes on untouched, and where it changes nothing there is no
     new revision."""
     before = farm.revision
-    merged = refuse(farm, event)
+    merged = outcome(farm, event)
     if merged is None:
         number = before.number if before is not None else 0
         return Accepted(revision=number, digest=before.digest if before is not None else digest(EMPTY))
@@ -69,8 +69,8 @@ def _part_of(event: events.JobsApplied, old: Spec) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def refuse(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
-    """Raise why the apply is refused; else what it comes to, or None where it changes nothing. Changes nothing itself."""
+def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
+    """What the apply comes to, None where that is nothing; raises why it is refused. Changes nothing itself."""
     before = farm.revision
     there = before.digest if before is not None else digest(EMPTY)
     _look_at_base(before, there, event.base)

@@ -39,7 +39,7 @@ from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, which_of, words_of
 from daqsched.views import names
 from daqsched.views.status import ORDER, Row, Tally, all_keys, rollout_mark, rows, unauthenticated
-from daqsched.views.why import stories, told, troubled
+from daqsched.views.why import explanations, stories, troubled
 
 #: So many instances that are not as wanted an answer tells of.
 MOST_ROWS = 100_000
@@ -162,8 +162,8 @@ class Queries:
                     worst[state].append(key)
             chosen = [key for of_state in worst.values() for key in of_state][:most]
             listed = _Listed()
-            async for some_stories in self._through(chosen, stories, SOME_STORIES):
-                await listed.add(some_stories)
+            async for found in self._through(chosen, explanations, SOME_STORIES):
+                await listed.add(found)
             return await _encoded(WhyAnswer(listed.whole(), len(keys), self._daemon.held))
 
     async def stories(self, request: Request) -> Response:
@@ -172,7 +172,7 @@ class Queries:
             known = await self._ask(lambda engine, now: engine.stories.keys())
             keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, known), known)
             listed = _Listed()
-            async for some in self._through(list(reversed(keys))[:most], told, SOME_STORIES):
+            async for some in self._through(list(reversed(keys))[:most], stories, SOME_STORIES):
                 await listed.add(some)
             return await _encoded(StoriesAnswer(listed.whole()))
 

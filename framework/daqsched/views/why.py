@@ -55,8 +55,8 @@ def troubled(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[
             yield row.state, (row.job, row.host)
 
 
-def stories(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
-    """What there is to tell of these."""
+def explanations(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
+    """Why these are as they are, and the evidence for it."""
     for row in rows(engine, keys, now):
         if _is_told(engine, row):
             instance = engine.instances.get((row.job, row.host))
@@ -64,7 +64,7 @@ def stories(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
             yield Story(row.job, row.host, row.state, row.reason, tuple(found), _changes(engine, (row.job, row.host)))
 
 
-def told(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
+def stories(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
     """The stories of those of these instances that have one, also where all is well by now; of those that are gone, too."""
     for key in keys:
         changes = _changes(engine, key)
