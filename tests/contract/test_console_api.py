@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from builders import job, offer
+from daqsched.cli.console import Attachment
 from daqsched.client import Client
 from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
-from daqsched.protocol import ConsoleKeys, ConsoleOutput, ConsoleRead
+from daqsched.protocol import ConsoleKeys, ConsoleOutput, ConsoleRead, ConsoleTyped
 from daqsched.serve import console_api
 from daqsched.spec import Spec
 from daqsched_executor.contract.console import KEYS_BYTES, ConsoleAsk, ConsoleSaid
@@ -209,3 +213,87 @@ def test_an_id_of_somebody_else_is_none(farm: Farm) -> None:
         with pytest.raises(DaqschedError):
             client.console(id, ConsoleRead())
     client.close()
+
+
+def test_what_is_typed_right_after_attaching_is_sent(farm: Farm) -> None:
+    """Before the daemon has looked for the program, too; and where nothing runs any more it is counted back at once."""
+    for _ in range(5):
+        one = farm.client.attach("ioc", "hlt01", True, False, "")
+        assert farm.client.keys(one.id, ConsoleKeys(b"x")) == ConsoleTyped(True, 0)
+        farm.client.detach(one.id)
+        farm.serve.api.consoles._consoles.clear()  # as if nobody had ever been there
+    assert [ask.keys for ask in farm.asked if ask.keys] == [b"x"] * 5
+    one = farm.client.attach("ioc", "hlt01", True, False, "")
+    farm.client.stop(["ioc"])
+    farm.serve.daemon.put(events.TaskReported(farm.task, "agent-hlt01", "TASK_KILLED", uuid="u"))
+    until(lambda: farm.read(one.id).silent == "nothing runs", "it is gone")
+    assert farm.client.keys(one.id, ConsoleKeys(b"late")) == ConsoleTyped(True, 4)
+
+
+@pytest.mark.parametrize(
+    ("other", "words", "status", "sentence"),
+    [
+        (False, [], 0, "you type"),
+        (True, [], 5, "types: --take takes it over"),
+        (True, ["--take"], 0, "you type"),
+        (True, ["--read-only"], 0, "not typed: you only look"),
+    ],
+)
+def test_a_script_types_what_comes_from_stdin(
+    farm: Farm, other: bool, words: list[str], status: int, sentence: str
+) -> None:
+    """However soon it comes; what was not typed is an error."""
+    if other:
+        farm.client.attach("ioc", "hlt01", True, False, "")
+    done = subprocess.run(
+        [sys.executable, "-c", "from daqsched.cli import main; main()", "console", "ioc@hlt01", *words],
+        env={**os.environ, "DAQSCHED_SOCKET": str(farm.serve.path)},
+        input="orders\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, sentence in done.stderr) == (status, True), done.stderr
+    typed = b"".join(ask.keys for ask in farm.asked)
+    assert typed == (b"" if "not typed" in done.stderr else b"orders\n")
+
+
+def test_who_attaches_knows_at_once_that_he_types(farm: Farm) -> None:
+    """Before a first answer about what was printed: what comes from stdin is there as soon."""
+    session = Attachment(farm.serve.path, ("ioc", "hlt01"), True, False, "", False, _Keys())
+    session._attach()
+    session._reads.close()
+    assert session._writes
+
+
+class _Keys:
+    """A keyboard on which nobody presses anything."""
+
+    is_terminal, resized = True, False
+
+    def wake(self) -> None:
+        """Nobody waits."""
+
+
+def test_who_may_not_type_is_told_why_and_again_when_that_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody else does; then he has left, and nobody does."""
+    session = Attachment(tmp_path / "sock", ("ioc", "hlt01"), True, False, "", False, _Keys())
+    said = []
+    for writer in ("ann (pid 7)", ""):
+        session._tell_news(ConsoleOutput("task", 0, b"", 0, 1, True, "", writer, False, 1, 1))
+        session.type(b"x")
+        session.type(b"y")
+        said.append(capsys.readouterr().err.splitlines())
+    assert said == [
+        [
+            "[daqsched: ann (pid 7) types; start 1 runs]",
+            "[daqsched: not typed: ann (pid 7) types: --take takes it over]",
+        ],
+        [
+            "[daqsched: nobody types]",
+            "[daqsched: not typed: nobody types any more: leave and attach again, and you do]",
+        ],
+    ]

@@ -13,7 +13,7 @@ import click
 
 from daqsched.cli.completion import names
 from daqsched.cli.root import at_least, connect, main, message_option
-from daqsched.errors import DaqschedError, Unreachable, UserError
+from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.foreign import Printing
 from daqsched.limits import some
 from daqsched.terminal.out import say, show
@@ -114,7 +114,9 @@ class Attachment:
         #: Whether the cursor is within a line.
         self._within = False
         self._reads, self._types = connect(path), connect(path)
-        self._id, self._writes = "", False
+        self._id, self._writes, self._writer = "", False, "somebody else"
+        #: Why something was not typed, for whoever ends with a status.
+        self._untyped: Optional[DaqschedError] = None
         self._typed: queue.Queue[bytes] = queue.Queue()
         self._waiting = 0
         self._printed = threading.Lock()
@@ -134,7 +136,9 @@ class Attachment:
     def _attach(self) -> None:
         found = self._reads.attach(*self._key, self._write, self._take, self._message)
         # after a restart of the daemon nobody else is thrown out again
-        self._id, self._writes, self._take = found.id, False, False
+        self._id, self._writes, self._take = found.id, found.writes, False
+        if self._writes:
+            self._size_counts()
 
     def end(self) -> Optional[DaqschedError]:
         """Detach, if the daemon is there; why it ended by itself, if it did."""
@@ -147,7 +151,7 @@ class Attachment:
             client.detach(self._id)
         except DaqschedError:  # it finds out by itself
             pass
-        return self._problem
+        return self._problem or (None if self._keyboard.is_terminal else self._untyped)
 
     def tell(self, sentence: str) -> None:
         """Something of ours, on a line of its own."""
@@ -194,10 +198,11 @@ class Attachment:
 
     def _tell_news(self, found: Any) -> None:
         """What is so now and was not at the last answer."""
-        if found.writes and not self._writes and self._keyboard.is_terminal:
-            self._keyboard.resized = True  # the window's size counts from now on
-            self._keyboard.wake()
-        self._writes, self._told_why_not = found.writes, self._told_why_not and not found.writes
+        if found.writes and not self._writes:
+            self._size_counts()
+        if found.writer != self._writer:
+            self._told_why_not = False
+        self._writes, self._writer = found.writes, found.writer
         who = "you type" if found.writes else f"{found.writer} types" if found.writer else "nobody types"
         runs = found.silent or (f"start {found.start} runs" if found.runs else "nothing runs" if found.start else "")
         before, self._shown = self._shown, (who, runs)
@@ -207,19 +212,32 @@ class Attachment:
 
     # ------------------------------------------------------------------------------------ what is typed
 
+    def _size_counts(self) -> None:
+        """The window's, from now on."""
+        if self._keyboard.is_terminal:
+            self._keyboard.resized = True
+            self._keyboard.wake()
+
+    def _not_typed(self, sentence: str, kind: type[DaqschedError] = NotRunning) -> None:
+        self.tell(sentence)
+        self._untyped = self._untyped or kind(sentence)
+
     def type(self, keys: bytes) -> None:
         """Soon, and in order; or say why not."""
         if self._keyboard.resized and self._writes:
             self._keyboard.resized = False
             self._typed.put(b"")
         if keys and not self._writes:
-            if not self._told_why_not:
-                why = "you only look" if not self._write else "somebody else types: --take takes it over"
-                self.tell(f"not typed: {why}")
+            if not self._told_why_not and not self._write:
+                self.tell("not typed: you only look")
+            elif not self._told_why_not and not self._writer:
+                self._not_typed("not typed: nobody types any more: leave and attach again, and you do", Refused)
+            elif not self._told_why_not:
+                self._not_typed(f"not typed: {self._writer} types: --take takes it over", Refused)
             self._told_why_not = True
             return
         if keys and self._waiting > PASTE_BYTES:
-            self.tell(f"not typed: {self._waiting} bytes wait to be")
+            self._not_typed(f"not typed: {self._waiting} bytes wait to be")
             return
         self._waiting += len(keys)
         for at in range(0, len(keys), KEYS_BYTES):
@@ -245,10 +263,10 @@ class Attachment:
             try:
                 done = self._types.keys(self._id, ConsoleKeys(keys, rows, columns))
                 if keys and not done.confirmed:
-                    self.tell(f"{len(keys)} bytes may not have been typed: its host does not confirm them")
+                    self._not_typed(f"{len(keys)} bytes may not have been typed: its host does not confirm them")
                 elif done.refused:
-                    self.tell(f"{done.refused} bytes were not typed: nothing runs, or it reads nothing")
+                    self._not_typed(f"{done.refused} bytes were not typed: nothing runs, or it reads nothing")
             except DaqschedError as error:
-                self.tell(f"not typed: {error}")
+                self._not_typed(f"not typed: {error}", type(error))
             for _ in range(taken):
                 self._typed.task_done()

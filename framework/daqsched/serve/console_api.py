@@ -48,6 +48,8 @@ MOST_WAIT_S, GONE_S = 10.0, 20.0
 RENEW_S = LEASE_S / 5
 #: How long what was typed may take to be confirmed, and how long the next waits at least.
 CONFIRM_S, PAUSE_S = 2.0, 0.02
+#: What a terminal without a task says.
+NOTHING_RUNS = "nothing runs"
 #: So much is read at once.
 READ_BYTES = 64 * 1024
 
@@ -185,9 +187,12 @@ class Consoles:
             )
         async with console.typing:
             _look_at_writer(console, id)
-            if console.screen is None:
-                return ConsoleTyped(True, len(body.keys))
             loop = asyncio.get_running_loop()
+            if console.screen is None or console.silent == NOTHING_RUNS:
+                await self._look(console, loop.time())  # who has just attached is as fast as our first look
+                _look_at_writer(console, id)
+            if console.screen is None or console.silent == NOTHING_RUNS:
+                return ConsoleTyped(True, len(body.keys))
             await asyncio.sleep(max(0.0, console.typed + PAUSE_S - loop.time()))
             console.typed = loop.time()
             if body.keys and not one.typed:
@@ -291,7 +296,7 @@ class Consoles:
             self._by_task[task_id] = console
             console.heard = now
         if not task_id:
-            silent = silent or "nothing runs"
+            silent = silent or NOTHING_RUNS
         elif screen is not None:
             self._send(screen, ConsoleAsk(console.id, screen.wanted))
             if now - console.heard > 3 * RENEW_S:
