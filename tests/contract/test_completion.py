@@ -164,11 +164,21 @@ def test_what_the_daemon_answers_is_somebody_elses(tmp_path: Path) -> None:
         (tmp_path / "s").unlink()
 
 
-def typed(environment: dict[str, str], begin: str, done: str) -> str:
-    """What stands on the command line of a bash after these keys, until it is there."""
+#: Each shell as a person has it: the file that it reads of her own account, and the line of docs/reference/commands.md in it.
+SHELLS = {
+    "bash": (".bashrc", 'eval "$(_DAQSCHED_COMPLETE=bash_source daqsched)"', ["--noprofile", "-i"]),
+    "zsh": (".zshrc", 'eval "$(_DAQSCHED_COMPLETE=zsh_source daqsched)"', ["-i"]),
+    "fish": (".config/fish/completions/daqsched.fish", "_DAQSCHED_COMPLETE=fish_source daqsched | source", ["-i"]),
+}
+
+
+def typed(shell: str, environment: dict[str, str], begin: str, done: str) -> str:
+    """What stands on the command line of a shell after these keys, until it is there."""
+    path = shutil.which(shell)
+    assert path is not None
     pid, screen = pty.fork()
     if pid == 0:
-        os.execve("/bin/bash", ["bash", "--noprofile", "--norc", "-i"], environment)
+        os.execve(path, [shell, *SHELLS[shell][2]], environment)
     try:
         seen = b""
 
@@ -176,51 +186,69 @@ def typed(environment: dict[str, str], begin: str, done: str) -> str:
             nonlocal seen
             while select.select([screen], [], [], 0.05)[0]:
                 seen += os.read(screen, 4096)
-            return text in seen
+            return text in seen.replace(b"\a", b"")  # it rings where there is more than one
 
-        until(lambda: has(b"> "), "bash is there")
-        os.write(screen, b'eval "$(_DAQSCHED_COMPLETE=bash_source daqsched)"; echo rea""dy\n')
-        until(lambda: has(b"ready\r\n"), "it has read the script")
-        seen = b""
+        until(lambda: has(b"> "), "the shell is there")
         os.write(screen, begin.encode() + b"\t")
         until(lambda: has(done.encode()), f"{begin} has become {done}")
-        return seen.decode()
+        return seen.replace(b"\a", b"").decode()
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(screen)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize(
     ("begin", "done"),
     [
         ("daqsched stop rea", "daqsched stop readout "),
         ("daqsched stop recorder@", "daqsched stop recorder@hlt03 "),
+        ("daqsched stop readout@hl", "daqsched stop readout@hlt0"),
         ("daqsched stop readout@hlt02 @mo", "daqsched stop readout@hlt02 @mon01 "),
         ("daqsched stop --message x mon", "daqsched stop --message x monitor "),
     ],
 )
-def test_a_bash_completes_the_word_as_it_stands(serve: Serve, tmp_path: Path, begin: str, done: str) -> None:
-    """An @ is a place at which bash begins a new word, unless it is told otherwise."""
-    folder = tmp_path / "bin"
+def test_a_shell_completes_the_word_as_it_stands(
+    serve: Serve, tmp_path: Path, shell: str, begin: str, done: str
+) -> None:
+    """With the documented line in its own file, and nothing else. An @ is a place at which bash begins a new word."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell}")
+    name, line, _ = SHELLS[shell]
+    assert line in (Path(__file__).parents[2] / "docs/reference/commands.md").read_text()
+    home, folder = tmp_path / "home", tmp_path / "bin"
+    (home / name).parent.mkdir(parents=True)
+    prompt = "function fish_prompt; echo -n '> '; end\n" if shell == "fish" else "PS1='> '\n"
+    (home / name).write_text(f"{line}\n" + prompt * (shell != "fish"))
+    if shell == "fish":
+        (home / ".config/fish/config.fish").write_text(prompt + "set -g fish_greeting\n")
     folder.mkdir()
     (folder / "daqsched").write_text(COMMAND)
     (folder / "daqsched").chmod(0o755)
     environment = {
         **os.environ,
+        "HOME": str(home),
+        "ZDOTDIR": str(home),
         "PATH": f"{folder}:{os.environ['PATH']}",
         "DAQSCHED_SOCKET": str(serve.path),
-        "PS1": "> ",
     }
+    environment.pop("XDG_CONFIG_HOME", None)
     environment.update(TERM="dumb", HISTFILE="/dev/null")
-    assert done in typed(environment, begin, done)
+    seen = typed(shell, environment, begin, done)
+    assert done in seen and "not found" not in seen
 
 
-def test_click_has_what_we_change_in_its_script() -> None:
-    """Its own words, with one line before them."""
-    environment = {**os.environ, VARIABLE: "bash_source"}
+def test_click_has_what_we_change_in_its_scripts() -> None:
+    """Its own words, with a line or two before them."""
     command = [sys.executable, "-c", COMMAND.partition("\n")[2]]
-    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    assert found.stdout.startswith("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}\n") and click.__name__
-    assert subprocess.run(["bash", "-n"], input=found.stdout, text=True, check=False).returncode == 0
+
+    def script(shell: str) -> str:
+        environment = {**os.environ, VARIABLE: f"{shell}_source"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    bash, zsh = script("bash"), script("zsh")
+    assert bash.startswith("shopt -u hostcomplete\nCOMP_WORDBREAKS=${COMP_WORDBREAKS//@}\n") and click.__name__
+    assert subprocess.run(["bash", "-n"], input=bash, text=True, check=False).returncode == 0
+    assert zsh.startswith("#compdef daqsched\n")
+    assert "autoload -Uz compinit && compinit -i }\n    compdef _daqsched_completion daqsched\n" in zsh

@@ -44,7 +44,7 @@ def quiet() -> Iterator[None]:
     """While a shell asks, no word of ours goes to its terminal, whatever fails."""
     asked = os.environ.get(VARIABLE, "")
     if asked:
-        _join_words()
+        _mend_scripts()
     if not asked.endswith("_complete"):
         yield
         return
@@ -59,16 +59,30 @@ def quiet() -> Iterator[None]:
             sys.stderr = before
 
 
-def _join_words() -> None:
-    """In bash an @ begins no new word then, or the host of JOB@HOST would be one of its own."""
-    from click.shell_completion import BashComplete, add_completion_class
+def _mend_scripts() -> None:
+    """What click's scripts lack.
+
+    In bash an @ begins a new word, so that the host of JOB@HOST would be one of its own; it does so anew at the first prompt,
+    after ~/.bashrc, for as long as hosts of /etc/hosts are completed. In zsh nothing can be completed before compinit.
+    """
+    from click.shell_completion import BashComplete, ZshComplete, add_completion_class
 
     class Bash(BashComplete):
         """Click's, and that."""
 
-        source_template = "COMP_WORDBREAKS=${COMP_WORDBREAKS//@}\n" + BashComplete.source_template
+        source_template = (
+            "shopt -u hostcomplete\nCOMP_WORDBREAKS=${COMP_WORDBREAKS//@}\n" + BashComplete.source_template
+        )
+
+    class Zsh(ZshComplete):
+        """Click's, and that."""
+
+        source_template = ZshComplete.source_template.replace(
+            "    compdef ", "    (( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }\n    compdef "
+        )
 
     add_completion_class(Bash)
+    add_completion_class(Zsh)
 
 
 def names(kind: Kind) -> Complete:
