@@ -367,8 +367,8 @@ def test_what_the_machine_packs_with_another_program_is_unpacked_by_it_or_told_a
     machine.start()
     told = until(lambda: [text for text in machine.elastic.messages() if "lost" in text], "it is told", 30)
     assert told == [
-        f"at least {size} bytes of nsmd2@hlt01 {machine.log}.1{end}, from byte 0 on, are lost: the file was packed before it was "
-        f"read to its end, and can't be unpacked (nothing on this machine unpacks {end})"
+        f"at least {size} bytes of nsmd2@hlt01 {machine.log}.1{end}, from byte 0 on, are lost: the file was compressed before it "
+        f"was read to its end, and can't be decompressed (nothing on this machine decompresses {end})"
     ]
     machine.append("four\n")
     until(machine.stored("one", "two", "four", *told), "and all goes on")

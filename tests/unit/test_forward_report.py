@@ -67,7 +67,7 @@ AWAY = {"about": "unreachable", "since": NOW - 61, "sentence": "http://es1:9200 
         ),
         (
             {"lost_because": {"packed": [1200, 0, 5 << 20]}},
-            "Lost 1,200 times, at least 5.0 MiB: the file was packed before it was read to its end, and can't be unpacked "
+            "Lost 1,200 times, at least 5.0 MiB: the file was compressed before it was read to its end, and can't be decompressed "
             "(daqsched logs --grep lost --level warning).",
         ),
         ({"read": 0, "stored": 0}, "Of 0 lines that were read: nothing became of them yet."),

@@ -63,7 +63,7 @@ def test_what_it_holds_is_bounded_by_the_disk_that_we_may_use(tmp_path: Path) ->
     with pytest.raises(TooMuch, match="that the forwarder may use"):
         unpacked(path, target, bool, 0, DiskBudget(str(tmp_path), 1e6))
     (tmp_path / "other.rest").write_bytes(b"x" * 4_000_000)
-    with pytest.raises(OSError, match="there is no space to unpack it"):
+    with pytest.raises(OSError, match="there is no space to decompress it"):
         unpacked(path, target, bool, 0, DiskBudget(str(tmp_path), 8e6))
     assert not os.path.exists(target) and not os.path.exists(target + ".new")
     handle = unpacked(path, target, bool, len(TEXT) * 9, DiskBudget(str(tmp_path), 1e9))

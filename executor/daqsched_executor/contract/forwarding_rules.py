@@ -50,7 +50,7 @@ def mistakes(config: Forwarding) -> Iterator[Wrong]:
                 f"{url.strip()!r} is not an address of Elasticsearch: write for example http://es1:9200",
             )
     if config.index and not _INDEX.match(config.index):
-        sentence = "small letters, digits, '.', '_', '-', a letter or digit first, at most 100"
+        sentence = "lower-case letters, digits, '.', '_', '-', a letter or digit first, at most 100"
         yield "index", f"{config.index!r} can't begin an index's name: {sentence}"
     yield from _word("period", config.period, PERIODS)
     yield from _word("when_full", config.when_full, WHEN_FULL)

@@ -91,7 +91,7 @@ class _Bounded:
         if self._left < 0:
             raise TooMuch(f"it holds more than {RATIO:,} times its own size")
         if time.monotonic() > self._until:
-            raise TooMuch(f"it takes longer than {LONGEST_S:.0f} s to unpack")
+            raise TooMuch(f"it takes longer than {LONGEST_S:.0f} s to decompress")
         return data
 
 
@@ -133,8 +133,8 @@ class _Program:
         pipe = select.poll()
         pipe.register(self._out, select.POLLIN)
         if not pipe.poll(LONGEST_S * 1000):
-            raise TooMuch(f"it takes longer than {LONGEST_S:.0f} s to unpack")
+            raise TooMuch(f"it takes longer than {LONGEST_S:.0f} s to decompress")
         data = os.read(self._out, size)
         if not data and self._program.wait(LONGEST_S):
-            raise OSError(f"the program that unpacks it ended with status {self._program.returncode}")
+            raise OSError(f"the program that decompresses it ended with status {self._program.returncode}")
         return data

@@ -327,7 +327,7 @@ class LogFilesWatcher:
         units = [unit for unit in (1, 1000, 1_000_000_000) if not written % unit]  # as exactly as its packer keeps it
         if not any(file.written // unit == written // unit for file in self._tailed.known() for unit in units):
             end = os.path.splitext(path)[1]
-            self._lose(path, one, f"nothing on this machine unpacks {end}")
+            self._lose(path, one, f"nothing on this machine decompresses {end}")
 
     def _lose(self, path: str, one: LogFiles, why: str) -> None:
         status = os.lstat(path)

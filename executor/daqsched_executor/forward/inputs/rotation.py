@@ -101,7 +101,7 @@ class Rotation:
             except Exception as error:  # noqa: BLE001 - each unpacker has errors of its own for what is not whole
                 self.no_room |= isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
                 self.lost_because = ("packed", f"{path}: {error}")
-                self._warn(path, f"cannot unpack {path}, where lines of {file.instance} may be: {error}")
+                self._warn(path, f"cannot decompress {path}, where lines of {file.instance} may be: {error}")
                 continue
             if handle >= 0:
                 return handle

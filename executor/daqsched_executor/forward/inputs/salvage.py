@@ -73,7 +73,7 @@ def _bounded(packed: Reads, budget: DiskBudget) -> Iterator[bytes]:
         if taken > budget.disk:
             raise TooMuch(f"it holds more than the {budget.disk / 1e6:,.0f} MB that the forwarder may use")
         if taken > left:
-            raise OSError(errno.ENOSPC, f"there is no space to unpack it: {left / 1e6:,.0f} MB are free for it")
+            raise OSError(errno.ENOSPC, f"there is no space to decompress it: {left / 1e6:,.0f} MB are free for it")
         yield piece
 
 

@@ -183,7 +183,7 @@ class TailedFile(Source):
         if self.file < 0 and not self.sought:
             return b""  # what was not read is lost
         if self.file < 0 or self.emptied:
-            raise OSError(f"{self.path} {'was emptied' if self.emptied else 'is not unpacked yet'}")
+            raise OSError(f"{self.path} {'was emptied' if self.emptied else 'is not decompressed yet'}")
         data = os.pread(self.file, size, offset)
         if offset >= self.front.position.offset:
             data = self._before_gap(data, offset)

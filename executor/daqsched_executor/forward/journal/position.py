@@ -108,7 +108,7 @@ class Loss(NamedTuple):
 LOST_BECAUSE = {
     "emptied": "the file was emptied before it was read to its end",
     "vanished": "the file was gone before it was read to its end",
-    "packed": "the file was packed before it was read to its end, and can't be unpacked",
+    "packed": "the file was compressed before it was read to its end, and can't be decompressed",
     "sent": "the file was gone before Elasticsearch had said whether it had stored them",
 }
 
