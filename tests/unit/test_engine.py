@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import Literal, Optional
 
 import pytest
@@ -918,6 +919,25 @@ class RandomFarm(RuleBasedStateMachine):
 
 
 RandomFarm.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=int(os.environ.get("DAQSCHED_EXAMPLES", "100")),
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 TestRandomFarm = RandomFarm.TestCase
+
+
+@pytest.mark.parametrize("passed", [9.8, 10.0, 10.8, 11.0])
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_ends_still_ends_when_the_clock_is_set_back_to_its_beginning(passed: float, dies: bool) -> None:
+    """A random farm that failed: moments come to lie at the epoch and before it."""
+    farm = RandomFarm()
+    farm.begin()
+    farm.apply({0}, "", "r1", None, (), True, (), None, None, "", False)
+    farm.there_and_back(gone=False, dies=False, turns=1)
+    farm.by_hand({"a"}, "h1", "stop", "bob", everyones=False, anyway=False)
+    farm.time_passes(passed)
+    farm.clock_is_set_back(1001.0, dies=False)
+    if dies:
+        farm.dies()
+    farm.teardown()

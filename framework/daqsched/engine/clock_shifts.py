@@ -6,12 +6,15 @@ that went differently: nothing of that lies further ahead than it could.
 
 from __future__ import annotations
 
-from typing import Optional
+from dataclasses import replace
+
+import msgspec
 
 from daqsched.engine import commands
 from daqsched.engine.backoff import CAP_S
-from daqsched.engine.farm import ASIDE, ROLLOUT, Farm
-from daqsched.task import Aside, Task
+from daqsched.engine.farm import ASIDE, HOLDS, ROLLOUT, Farm
+from daqsched.engine.instance import Instance
+from daqsched.task import Aside, Hold
 
 #: So far back is no more than the unevenness of a clock that is kept right.
 TOLERANCE_S = 1.0
@@ -31,60 +34,100 @@ def set_back(farm: Farm, by: float) -> None:
     farm.seen = {host: at - by for host, at in farm.seen.items()}
     farm.timers = [(at - by, key) for at, key in farm.timers]  # still a heap
     farm.aside = {host: Aside(one.user, one.at - by, one.until - by, one.message) for host, one in farm.aside.items()}
+    if farm.holds:
+        farm.holds = {key: _made(one, one.at - by) for key, one in farm.holds.items()}
+        farm.out.append(commands.SaveDocument(HOLDS))
     for preflight in farm.preflights.made.values():
         preflight.began -= by
         preflight.until -= by
     rolling = farm.rolling
     rolling.due -= by
-    rolling.asked -= by if rolling.asked else 0.0
+    rolling.asked = earlier(rolling.asked, by)
     if rolling.rollout is not None:
         for name in ("began", "changed", "batch_began", "ready_since", "ended"):
-            at = getattr(rolling.rollout, name)
-            setattr(rolling.rollout, name, at - by if at else 0.0)
+            setattr(rolling.rollout, name, earlier(getattr(rolling.rollout, name), by))
     for incident in farm.incidents.known():
         incident.first, incident.last, incident.applied = incident.first - by, incident.last - by, incident.applied - by
     for instance in farm.instances.values():
         farm.touch(instance.key)
-        instance.ending -= by if instance.ending else 0.0
-        instance.hold_due = 0.0
-        record = instance.record
-        if record.since:
-            record.since -= by
-            farm.dirty[instance.key] = None
-        record.ended_at -= by if record.ended_at else 0.0
-        if record.due:
-            record.due -= by
-            if record.due > farm.last - by:  # by rounding, what was just over may be about to be over
-                farm.arm(record.due, instance)
-            farm.dirty[instance.key] = None
-        if record.task is not None:
-            task = record.task
-            task.launched, task.since, task.heard = task.launched - by, task.since - by, task.heard - by
-            task.killed -= by if task.killed else 0.0
+        _set_back(farm, instance, by)
+
+
+def _set_back(farm: Farm, instance: Instance, by: float) -> None:
+    record, task = instance.record, instance.record.task
+    instance.ending = earlier(instance.ending, by)
+    instance.hold_due = instance.rules_due = 0.0
+    record.ended_at = earlier(record.ended_at, by)
+    if task is not None:
+        task.launched, task.since, task.heard = task.launched - by, task.since - by, task.heard - by
+        task.killed = earlier(task.killed, by)
+    if record.since or record.due or record.hold or record.snoozes:
+        farm.dirty[instance.key] = None
+    record.since = earlier(record.since, by)
+    if record.due:
+        record.due = earlier(record.due, by)
+        if record.due > farm.last - by:  # by rounding, what was just over may be about to be over
+            farm.arm(record.due, instance)
+    if record.hold is not None:
+        record.hold = _made(record.hold, record.hold.at - by)
+    if record.snoozes:
+        record.snoozes = {name: replace(one, until=one.until - by) for name, one in record.snoozes.items()}
+
+
+def earlier(at: float, by: float) -> float:
+    """A moment by a clock that shows so much less: 0 is none and stays so, and no moment becomes none."""
+    return (at - by or -TOLERANCE_S) if at else 0.0
+
+
+def _made(hold: Hold, at: float) -> Hold:
+    return msgspec.structs.replace(hold, at=at)
 
 
 def read_back(farm: Farm, now: float) -> None:
-    """Of what the store gave nothing lies further ahead than it could."""
+    """Of what the store gave nothing lies further ahead than it could; what was before something else still is."""
+    past = _Past(farm, now)
     farm.aside = {
-        host: one if one.at <= now else Aside(one.user, now, one.until - (one.at - now), one.message)
+        host: one if one.at <= now else Aside(one.user, past(one.at), now + one.until - one.at, one.message)
         for host, one in farm.aside.items()
     }
+    farm.holds = {key: _made(one, past(one.at)) for key, one in farm.holds.items()}
     rollout = farm.rolling.rollout
     if rollout is not None:
         for name in ("began", "changed", "batch_began", "ready_since"):
-            setattr(rollout, name, min(getattr(rollout, name), now))
+            setattr(rollout, name, past(getattr(rollout, name)))
     for instance in farm.instances.values():
-        if instance.record.due > now + CAP_S:
-            instance.record.due = now + CAP_S
+        record, task = instance.record, instance.record.task
+        if record.due > now + CAP_S:
+            record.due = now + CAP_S
             farm.dirty[instance.key] = None
-        instance.record.ended_at = min(instance.record.ended_at, now)
-        instance.record.since = min(instance.record.since, now)
-        _read_back(instance.record.task, now)
-        instance.ending = min(instance.ending, now)
+        if record.hold is not None and record.hold.at > now:
+            record.hold = _made(record.hold, past(record.hold.at))
+            farm.dirty[instance.key] = None
+        record.ended_at, record.since = past(record.ended_at), past(record.since)
+        instance.ending = past(instance.ending)
+        if task is not None:
+            task.launched, task.since = past(task.launched), past(task.since)
+            task.heard, task.killed = past(task.heard), past(task.killed)
     farm.timers = sorted((min(at, now + CAP_S), key) for at, key in farm.timers)
 
 
-def _read_back(task: Optional[Task], now: float) -> None:
-    if task is not None:
-        task.launched, task.since = min(task.launched, now), min(task.since, now)
-        task.heard, task.killed = min(task.heard, now), min(task.killed, now)
+class _Past:
+    """Where moments that are over lie by a clock that shows less: those ahead of it come to lie in the second before now, in
+    their order. None of them is now, which is after all of them: a registration in this step, say."""
+
+    def __init__(self, farm: Farm, now: float) -> None:
+        self._now = now
+        rollout = farm.rolling.rollout
+        known = [] if rollout is None else [rollout.began, rollout.changed, rollout.batch_began, rollout.ready_since]
+        known += [one.at for one in farm.aside.values()] + [one.at for one in farm.holds.values()]
+        for instance in farm.instances.values():
+            record, task = instance.record, instance.record.task
+            known += [record.ended_at, record.since, instance.ending]
+            known += [record.hold.at] if record.hold is not None else []
+            known += [task.launched, task.since, task.heard, task.killed] if task is not None else []
+        self._ahead = max(known, default=now) - now
+
+    def __call__(self, at: float) -> float:
+        if at <= self._now:
+            return at
+        return self._now - TOLERANCE_S * (1.0 - (at - self._now) / (2 * self._ahead))

@@ -87,8 +87,8 @@ class Farm:
         self.connected = False
         #: When anything was last handled; 0: nothing was yet.
         self.last = 0.0
-        #: When the master last took us (again).
-        self.registered_at = 0.0
+        #: When the master last took us (again); -inf: it has not yet.
+        self.registered_at = float("-inf")
         #: Grows with every change that a viewer could see.
         self.version = 0
         self.instances: dict[Key, Instance] = {}
@@ -394,8 +394,9 @@ class Farm:
         ):
             return
         revision = self.revision
-        # an end that a new daemon finds may be older than what is in force
-        number, applied = (revision.number, revision.time) if revision and revision.time <= now else (0, 0.0)
+        # an end that a new daemon finds may be older than what is in force; what happens now is not, whatever the clock says
+        of_it = revision is not None and (bool(self.last) or revision.time <= now)
+        number, applied = (revision.number, min(revision.time, now)) if revision is not None and of_it else (0, 0.0)
         self.incidents.died(instance.name, instance.host, end, now, number, applied, instance.release)
 
     def note(self, sentence: str) -> None:

@@ -71,7 +71,7 @@ class Namesakes:
     def was_on(self, host: str, agent_id: str, when: tuple[bool, float]) -> None:
         """Something of ours runs on this agent since then, or ended there: the last one has the name, unless a person said
         which has."""
-        if host not in self.chosen and when >= self._when.get(host, (False, 0.0)):
+        if host not in self.chosen and when >= self._when.get(host, (False, float("-inf"))):
             self.agents[host], self._when[host] = agent_id, when
 
     def wrong(self, host: str, agent_id: str) -> bool:

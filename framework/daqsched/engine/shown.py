@@ -71,7 +71,7 @@ def since_of(farm: Farm, instance: Instance, state: Shown) -> float:
     if state == "ASIDE" and instance.host in farm.aside:
         return farm.aside[instance.host].at
     if state == "WAITING":  # a back-off may have ended while no daemon ran
-        return max(record.since, record.due)
+        return max(filter(None, (record.since, record.due)), default=0.0)
     if state in KEPT and record.since:
         return record.since
     if task is None:

@@ -14,7 +14,7 @@ from daqsched.engine.instance import Instance
 LONGEST_S = 300.0
 
 #: `Instance.ending` of what the store says is to end, until the first step, which knows the time.
-RESTORED = 1.0
+RESTORED = float("-inf")
 
 
 class StopOrder:

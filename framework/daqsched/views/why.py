@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import isinf
 from typing import Optional
 
 import msgspec
@@ -173,6 +174,8 @@ def _behind(engine: Engine, row: Row, now: float) -> Iterator[str]:
 
 def _offers(engine: Engine, instance: Instance, now: float) -> Iterator[str]:
     seen = engine.last_offer(instance.host)
+    if seen is None and isinf(engine.registered_at):
+        return  # it has not registered yet, which the reason says
     if seen is None:
         registered = duration(max(0.0, now - engine.registered_at))
         yield f"{instance.host} has made no offer since this daemon registered {registered} ago"
