@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
+from contextlib import suppress
 from fnmatch import translate
-from typing import Callable, Iterable, Optional
+from typing import Callable, Iterable, Optional, Sequence
 
 from daqsched.errors import JobError, UserError
 from daqsched.hosts import expand
@@ -26,6 +28,24 @@ def selection(words: Iterable[str]) -> Chosen:
     for word in words:
         chosen.add(word)
     return chosen.everything if not chosen.words else chosen
+
+
+def as_hosts(words: Sequence[str], known: Optional[Iterable[tuple[str, str]]] = None) -> str:
+    """How words that fit no job would be written as hosts, for the end of a sentence; empty where none fits a host of these
+    (job, host); of unknown ones only a pattern is taken for one."""
+    hosts = None if known is None else {host for _, host in known if host}
+    found = []
+    for word in words[:MOST_TOLD]:
+        if word and "@" not in word and (hosts is not None or any(mark in word for mark in "*?[")):
+            with suppress(UserError):  # it is no host either
+                fits = selection([f"@{word}"])
+                if hosts is None or any(fits("", host) for host in hosts):
+                    found.append(f"@{word}")
+    return f"; a host is written {shlex.join(found)}" if found else ""
+
+
+#: So many words are looked at.
+MOST_TOLD = 5
 
 
 class Idle:

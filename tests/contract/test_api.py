@@ -107,8 +107,32 @@ def test_stop_and_start_say_how_many_they_meant(serve: Serve) -> None:
     assert serve.client.stop(["readout@h[1-2]"], "look").count == 2
     assert sorted(row.state for row in serve.client.status().rows) == ["STOPPED", "STOPPED", "WAITING"]
     assert serve.client.start(["*"]).count == 3
-    with pytest.raises(UserError, match="no job matches nothing"):
+    with pytest.raises(UserError, match="no job matches nothing: `daqsched status` lists them$"):
         serve.client.stop(["nothing"])
+    with pytest.raises(UserError, match="no job matches h1: .* lists them; a host is written @h1$"):
+        serve.client.stop(["h1"])
+    with pytest.raises(UserError, match="of these words h1 matches nothing; a host is written @h1$"):
+        serve.client.stop(["readout", "h1"])
+
+
+def test_a_command_that_is_named_can_be_typed_as_it_stands(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell would put the names of its files in the place of a star."""
+    monkeypatch.setattr("daqsched.client.Client", lambda path: serve.client)  # each would be left open
+    serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"),)))
+    for words in (["stop", "*"], ["hold", "readout@h*"], ["start", "*"], ["retry", "*"]):
+        done = CliRunner().invoke(main, ["--socket", str(serve.path), *words])
+        assert done.exit_code == 0 and f" '{words[1]}'` " in done.output
+
+
+def test_an_apply_says_what_has_what_is_left_stopped_run(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """\"All 0 running\" alone is no word about what nobody has started yet."""
+    monkeypatch.setattr("daqsched.client.Client", lambda path: serve.client)  # each would be left open
+    file = tmp_path / "jobs.py"
+    file.write_text('from daqsched import Job\njobs = [Job("ioc", "/bin/x", hosts="h[1-2]", start="manual")]\n')
+    done = CliRunner().invoke(main, ["--socket", str(serve.path), "apply", str(file), "--settle", "0"])
+    assert done.exit_code == 0 and ", 2 STOPPED until `daqsched start`." in done.output
 
 
 def test_a_word_that_matches_nothing_is_a_mistake_whatever_the_others_match(serve: Serve) -> None:
@@ -631,7 +655,9 @@ def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monk
     rows = json.loads(run("status", "--part", "hlt", "--json"))["rows"]
     assert {(row["job"], row["part"], row["release"]) for row in rows} == {("filter", "hlt", "r2")}
     assert [row["job"] for row in json.loads(run("status", "--part", "-", "--json"))["rows"]] == ["old"]
-    assert "part nobody has no such job" in run("status", "--part", "nobody", status=2)
+    assert "part nobody has no job: `daqsched history`" in run("status", "--part", "nobody", status=2)
+    assert "part hlt has no such job" in run("status", "tracker", "--part", "hlt", status=2)
+    assert run("history", "--part", "nobody").startswith("Nothing has been applied to part nobody;")
     assert "--at and --part can't be combined" in run("status", "--part", "hlt", "--at", "1m", status=2)
     assert (
         run("diff", files["hlt"], status=6).startswith("~  filter")

@@ -135,6 +135,8 @@ def test_a_file_without_jobs_is_told_so(tmp_path: Path, text: str, sentence: str
 
 def test_a_file_that_is_not_there_is_told_so(tmp_path: Path) -> None:
     """The commonest mistake of all."""
+    with pytest.raises(JobFileError, match=r"can't be read: Is a directory \(is a variable empty\?\)"):
+        load(Path(""))
     with pytest.raises(JobFileError, match="can't be read: No such file"):
         load(tmp_path / "nothing.py")
 

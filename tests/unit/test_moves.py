@@ -302,3 +302,12 @@ def test_what_replaces_one_that_never_ran_waits_for_what_that_waited_for(lost: b
     ended(world, "rc")
     world.offers()
     assert running(world) == ["rc3@hlt03"]
+
+
+def test_a_plan_says_what_waits_for_its_first_start() -> None:
+    """Where it comes, and not where it is."""
+    old, new = Spec(jobs=(job("ioc", "hlt01", start="manual"),)), Spec(jobs=(job("ioc", "hlt[01-03]", start="manual"),))
+    assert moves(old, new, named, {}, Now()) == (
+        "ioc on hlt[02-03] waits for its first start by hand: `daqsched start ioc`",
+    )
+    assert moves(new, new, named, {}, Now()) == ()

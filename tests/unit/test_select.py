@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daqsched.errors import UserError
-from daqsched.select import Idle, selection
+from daqsched.select import Idle, as_hosts, selection
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,18 @@ def test_a_word_that_can_not_be_read_is_refused(word: str) -> None:
     """A stop of the wrong thing is worse than none."""
     with pytest.raises(UserError):
         selection([word])
+
+
+@pytest.mark.parametrize(
+    ("words", "known", "said"),
+    [
+        (["h1"], True, "; a host is written @h1"),
+        (["h[1-2]", "a", "h*"], True, "; a host is written '@h[1-2]' '@h*'"),
+        (["h9", "@h1", "", "h[3-1]", "h["], True, ""),
+        (["h1"], False, ""),
+        (["h[1-2]"], False, "; a host is written '@h[1-2]'"),
+    ],
+)
+def test_a_host_without_its_mark_is_told_how_to_be_written(words: list[str], known: bool, said: str) -> None:
+    """As a shell takes it; of hosts that are not known a pattern alone is taken for one."""
+    assert as_hosts(words, [("a", "h1"), ("b", "h2"), ("c", "")] if known else None) == said

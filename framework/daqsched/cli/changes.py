@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -44,7 +45,7 @@ def history(path: Path, most: int, part: Optional[str], as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        canvas().print(show_changes.history_table(found))
+        canvas().print(show_changes.history_table(found, part))
 
 
 @main.command()
@@ -288,4 +289,4 @@ def give_back(path: Path, hosts: Sequence[str], yes: bool, stops: Optional[int])
     """Give HOSTs back that were set aside: their jobs start again."""
     client = connect(path)
     confirmed(lambda agreed: client.give_back(hosts, agreed), yes, stops)
-    say(f"Given back; `daqsched status {' '.join('@' + host for host in hosts)}` shows what runs there.")
+    say(f"Given back; `daqsched status {shlex.join('@' + host for host in hosts)}` shows what runs there.")

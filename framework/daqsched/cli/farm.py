@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -30,7 +31,9 @@ from daqsched.cli.root import (
 )
 from daqsched.errors import NotRunning, ReplacedByAnother, UserError
 from daqsched.farm_parts import NO_PART
+from daqsched.farm_parts import words as in_words
 from daqsched.limits import some
+from daqsched.select import as_hosts
 from daqsched.terminal.out import canvas, print_json, say
 from daqsched_executor.contract import duration
 
@@ -285,6 +288,7 @@ def _wait_for(
             left_alone = {state: answer.progress.states.get(state, 0) for state in ("ASIDE", "STOPPED")}
             total -= sum(left_alone.values())
             besides = "".join(f", {count} {state}" for state, count in left_alone.items() if count)
+            besides += " until `daqsched start`" if left_alone["STOPPED"] else ""
             console.print(f"All {total} running after {duration(took)}{besides}.", style="green")
         else:
             console.print(show.lagging_table(answer.progress.lagging))
@@ -354,9 +358,11 @@ def status(
     wanted = [word.strip().upper() for word in states.split(",") if word.strip()]
     answer = connect(path).status(select, moment(then, time.time()) if then else 0.0, part, wanted)
     if part is not None and not answer.rows and not wanted:
-        raise UserError(f"part {part} has no such job: `daqsched status` lists them")
+        raise UserError(
+            f"{in_words(part)} has no {'such job' if select else 'job'}: `daqsched history` shows which parts had some, and when"
+        )
     if select and not answer.rows and not wanted:
-        raise UserError(f"no job matches {' '.join(select)}: `daqsched status` lists them")
+        raise UserError(f"no job matches {' '.join(select)}: `daqsched status` lists them{as_hosts(select)}")
     if as_json:
         print_json(answer)
     else:
@@ -374,7 +380,7 @@ def stop(path: Path, select: Sequence[str], message: str, yes: bool, stops: Opti
 
     client = connect(path)
     answer = confirmed(lambda agreed: client.stop(select, message, agreed), yes, stops)
-    say(f"{answer.count} told to stop; `daqsched start {' '.join(select)}` lets them run again.")
+    say(f"{answer.count} told to stop; `daqsched start {shlex.join(select)}` lets them run again.")
     show_rejected(answer.rejected)
     if answer.dependents:
         say(
@@ -404,7 +410,7 @@ def hold(path: Path, select: Sequence[str], message: str) -> None:
         if not open_ or time.monotonic() > end:
             break
         seen = client.progress(select, most=0, seen=seen, wait_s=0.5).progress.version
-    say(f"{answer.count} held; `daqsched start {' '.join(select)}` lets them run again.")
+    say(f"{answer.count} held; `daqsched start {shlex.join(select)}` lets them run again.")
     if open_:
         raise NotRunning(f"not confirmed by the executors of {some(open_)}: they are told again until they are")
 
@@ -419,7 +425,7 @@ def start(path: Path, select: Sequence[str], everyones: bool, anyway: bool) -> N
     from daqsched.terminal.rejected import show_rejected
 
     answer = connect(path).start(select, everyones=everyones, anyway=anyway)
-    say(f"{answer.count} may run; `daqsched status {' '.join(select)}` shows them.")
+    say(f"{answer.count} may run; `daqsched status {shlex.join(select)}` shows them.")
     show_rejected(answer.rejected)
     if answer.others:
         say("`daqsched start --all` lets run what others have stopped, too.", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any, Optional, Sequence
@@ -27,7 +28,7 @@ AGAIN_S = 5.0
 def retry(path: Path, select: Sequence[str], message: str) -> None:
     """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
     answer = connect(path).order(select, "retry", message=message)
-    say(f"{len(answer.accepted)} asked to start now; `daqsched status {' '.join(select)}` shows them.")
+    say(f"{len(answer.accepted)} asked to start now; `daqsched status {shlex.join(select)}` shows them.")
     show_rejected(answer.rejected)
 
 
@@ -47,7 +48,7 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
     if not answer.accepted:
         raise NotRunning("no check rests")
     end = times.clock(until)
-    say(f"Checks of {len(answer.accepted)} are snoozed until {end}; `daqsched wake {' '.join(select)}` ends it.")
+    say(f"Checks of {len(answer.accepted)} are snoozed until {end}; `daqsched wake {shlex.join(select)}` ends it.")
 
 
 @main.command()

@@ -82,7 +82,8 @@ def _parse(path: Path) -> ast.Module:
         with tokenize.open(path) as file:  # as Python reads it: a byte order mark, a line that names the encoding
             source = file.read()
     except OSError as error:
-        raise JobFileError(str(path), 0, f"can't be read: {error.strerror}") from error
+        empty = " (is a variable empty?)" if str(path) == "." else ""
+        raise JobFileError(str(path), 0, f"can't be read: {error.strerror}{empty}") from error
     except UnicodeDecodeError as error:
         raise JobFileError(str(path), 0, f"is not UTF-8 text: {error.reason}") from error
     except (SyntaxError, LookupError) as error:

@@ -36,7 +36,7 @@ from daqsched.protocol import (
     Selected,
     SelectRequest,
 )
-from daqsched.select import selection
+from daqsched.select import as_hosts, selection
 from daqsched.serve.change_api import Changes
 from daqsched.serve.console_api import Consoles
 from daqsched.serve.daemon import Daemon
@@ -227,7 +227,8 @@ class Api:
         known = await self._ask(lambda engine, now: all_keys(engine))
         keys = await chosen_of(self._choosing, whose(request), select, known, each=True)
         if not keys:
-            raise UserError(f"no job matches {some(select, ' ')}: `daqsched status` lists them")
+            meant = as_hosts(select, known)
+            raise UserError(f"no job matches {some(select, ' ')}: `daqsched status` lists them{meant}")
         return keys
 
     async def order(self, request: Request) -> OrderAnswer:

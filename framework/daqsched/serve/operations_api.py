@@ -33,7 +33,7 @@ from daqsched.protocol import (
     Selected,
     SteerRequest,
 )
-from daqsched.select import Idle, selection
+from daqsched.select import Idle, as_hosts, selection
 from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answering, user_of, whose
@@ -61,7 +61,8 @@ async def chosen_of(
                     idle.see(*key)
                 found.append(key)
         if found and idle.words:
-            raise UserError(f"nothing was done: of these words {some(idle.words, ' ')} matches nothing")
+            meant = as_hosts(idle.words, keys)
+            raise UserError(f"nothing was done: of these words {some(idle.words, ' ')} matches nothing{meant}")
         return tuple(found)
 
     return await choosing.do(caller, work)
@@ -125,7 +126,10 @@ class Operations:
         )
         keys = await chosen_of(self._choosing, whose(request), body.select, running, each=True)
         if not keys:
-            raise UserError(f"nothing that runs matches {some(body.select, ' ')}: `daqsched status` lists what does")
+            meant = as_hosts(body.select, running)
+            raise UserError(
+                f"nothing that runs matches {some(body.select, ' ')}: `daqsched status` lists what does{meant}"
+            )
         await self._request(events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops))
         return await self.rollout(request)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Iterator, Mapping, Sequence
+from typing import Iterator, Mapping, Optional, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from daqsched.farm_parts import words as in_words
 from daqsched.hosts import fold
 from daqsched.logbook import LogbookEntry
 from daqsched.protocol import Applied, AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
@@ -178,7 +179,7 @@ def _alike(sentence: str) -> str:
 
 
 def _of_its_host(one: Story) -> str:
-    return one.why.replace(one.host, "its host") if one.host else one.why
+    return one.why.replace(f"@{one.host}", "").replace(one.host, "its host") if one.host else one.why
 
 
 def story_lines(stories: Sequence[Story]) -> RenderableType:
@@ -230,8 +231,10 @@ def leases_lines(answer: AsideAnswer) -> RenderableType:
     return table
 
 
-def history_table(revisions: Sequence[RevisionHead]) -> RenderableType:
-    """The newest first."""
+def history_table(revisions: Sequence[RevisionHead], only: Optional[str] = None) -> RenderableType:
+    """The newest first; of this part of the farm alone, unless it is None."""
+    if not revisions and only is not None:
+        return text(f"Nothing has been applied to {in_words(only)}; `daqsched history` shows what was to others.")
     if not revisions:
         return text("Nothing has been applied yet: `daqsched apply jobs.py` does.")
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -8,6 +8,7 @@ from typing import NamedTuple, Optional
 from daqsched.hosts import fold
 from daqsched.merge import Behind, Desired, Hosts
 from daqsched.spec import FORWARDER, JobSpec, Spec
+from daqsched_executor.contract import MANUAL
 
 #: A plan tells so many.
 MOST = 20
@@ -56,6 +57,10 @@ def _step(was: JobSpec | None, is_to_be: JobSpec | None, hosts: Hosts, behind: M
 
 def _sentences(now: Desired, then: Desired, steps: Mapping[str, _Step], seen: Now) -> Iterator[str]:
     gone = [name for name, step in steps.items() if step.goes and name not in then.jobs]
+    for name, step in steps.items():
+        job = then.jobs.get(name)
+        if job is not None and step.comes and job.start == MANUAL:
+            yield f"{name} on {fold(step.comes)} waits for its first start by hand: `daqsched start {name}`"
     for name, step in steps.items():
         job, lost = then.jobs.get(name), seen.lost
         if job is None or not step.comes:
