@@ -31,8 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 ORDER = ("machines", "faults", "cluster", "contract", "unit")
 
 
-#: Files of tests/unit and tests/contract that show the same on every Python: what is built, the tree and the documents. They are
-#: marked `once`, and `scripts/test` runs them on one.
+#: Files of tests/unit and tests/contract that show the same on every Python: what is built, the tree and the documents, what shells
+#: and full disks make of commands. They are marked `once`, and `scripts/test` runs them on one.
 ONCE = {
     f"test_{name}.py"
     for name in (
@@ -47,6 +47,7 @@ ONCE = {
             "elasticsearch_docs",
         ),
         *("machines", "webui", "workflow", "stop", "bench_logs"),
+        *("completion", "full_output", "vocabulary", "mypy"),
     )
 }
 
