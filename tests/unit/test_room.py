@@ -29,8 +29,8 @@ def test_the_oldest_of_who_has_most_makes_room() -> None:
     many = [Line(room, "mallory") for _ in range(2000)]
     assert len(room) == 10 and not any(one.closed for one in honest)
     assert [one.closed for one in many] == [True] * 1992 + [False] * 8
-    late = Line(room, "shift")
-    assert not late.closed and many[1992].closed
+    peer = Line(room, "shift")
+    assert not peer.closed and many[1992].closed
 
 
 def test_a_connection_whose_request_is_whole_is_not_ended_for_others() -> None:
@@ -48,11 +48,11 @@ def test_a_connection_whose_request_is_whole_is_not_ended_for_others() -> None:
 def test_who_has_shown_a_certificate_has_a_share_of_its_own() -> None:
     """Others behind the same address do not shut it out."""
     room = ConnectionBudget(Limits(incoming=3, answers=3))
-    spare = Line(room, "10.0.0.5", now=7.0)
-    room.rename(spare.seat, "the peer 10.0.0.5")
-    assert (spare.seat.since, spare.seat.limit_s) == (7.0, 10.0)
+    peer = Line(room, "10.0.0.5", now=7.0)
+    room.rename(peer.seat, "the peer 10.0.0.5")
+    assert (peer.seat.since, peer.seat.limit_s) == (7.0, 10.0)
     [Line(room, "10.0.0.5") for _ in range(50)]
-    assert not spare.closed
+    assert not peer.closed
 
 
 def test_nobody_is_waited_for_without_end() -> None:

@@ -89,7 +89,7 @@ def _as_it_was_named(farm: Farm) -> None:
             continue
         if record.task is not None:
             record.task.digest = instance.digest
-            farm.spare(instance)
+            farm.cancel_end(instance)
         else:
             record.done = instance.digest
         farm.dirty[instance.key] = None
@@ -178,7 +178,7 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
         farm.set_behind(instance, 0)
         if instance.record.task is not None and instance.record.task.digest != run:
             farm.end(instance, now)
-        farm.spare(instance)
+        farm.cancel_end(instance)
         if not ruled:
             instance.rules_due = 0.0
             operator_commands.tell_rules(farm, instance, now)
@@ -300,7 +300,7 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         record.unread = ""
         record.regardless = event.anyway and farm.order.predecessor(instance) is not None
         if was_held is not None:
-            farm.spare(instance)
+            farm.cancel_end(instance)
             instance.hold_due = 0.0
             operator_commands.tell_hold(farm, instance, now)
         farm.note(f"{instance}: started by {event.user}")

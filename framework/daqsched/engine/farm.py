@@ -315,7 +315,7 @@ class Farm:
             self.ends.begin(instance, now)
             self.arm(now + LONGEST_S, instance)
 
-    def spare(self, instance: Instance) -> None:
+    def cancel_end(self, instance: Instance) -> None:
         """Let its task live if it was not told to end yet and nothing speaks against it any more."""
         if instance.ending and not instance.task.killed and not self.must_stop(instance):
             self.ends.cancel(instance)

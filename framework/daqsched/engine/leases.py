@@ -164,7 +164,7 @@ def _back(hosts: Iterable[str], why: str, farm: Farm, now: float) -> tuple[Key, 
             if instance.aside:
                 touched.append(instance.key)
             instance.aside = False
-            farm.spare(instance)
+            farm.cancel_end(instance)
             farm.settle(instance, now)
     farm.out.append(commands.SaveDocument(ASIDE))
     return tuple(touched)

@@ -22,13 +22,13 @@ NO_PORTS: Mapping[str, int] = {}
 
 
 class FreeResources:
-    """What is left of an offer while tasks are put into it. ``spare`` are port numbers that other jobs ask for by number:
+    """What is left of an offer while tasks are put into it. ``fixed`` are port numbers that other jobs ask for by number:
     who takes any port is given one of these only where there is no other."""
 
     def __init__(
         self,
         offer: Offer,
-        spare: Collection[int] = (),
+        fixed: Collection[int] = (),
         held: Callable[[], tuple[float, float, float]] = lambda: _NOTHING,
     ) -> None:
         """``held``: what our own jobs have of the machine already, asked for where something does not fit."""
@@ -37,7 +37,7 @@ class FreeResources:
         self.attributes = offer.attributes
         self.host = offer.names[0]
         self._ports = offer.ports
-        self._spare = spare
+        self._fixed = fixed
 
     def refusal(self, job: JobSpec) -> Optional[str]:
         """Why the job does not fit, with what it needs and what there is; None: it fits."""
@@ -88,7 +88,7 @@ class FreeResources:
         for name, number in job.ports.items():
             if not number:
                 taken = set(numbers.values()) | {number for number in job.ports.values() if number}
-                free = ports.first(self._ports, taken.union(self._spare)) or ports.first(self._ports, taken)
+                free = ports.first(self._ports, taken.union(self._fixed)) or ports.first(self._ports, taken)
                 if free:
                     numbers[name] = free
         return numbers

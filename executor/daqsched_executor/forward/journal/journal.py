@@ -36,7 +36,7 @@ MOST_BYTES = 256 * 1024 * 1024
 BAD = ".bad"
 
 #: So much is set aside beyond that, for where the disk is full and it can't be written anew.
-SPARE = 256 * 1024
+HEADROOM = 256 * 1024
 
 
 class Journal(Ledger):
@@ -145,7 +145,7 @@ class Journal(Ledger):
         try:
             _write(file, text)
             with contextlib.suppress(OSError):  # a file system without that, or a full one
-                preallocate(file, max(COMPACT_ABOVE, 2 * len(text)) + SPARE)
+                preallocate(file, max(COMPACT_ABOVE, 2 * len(text)) + HEADROOM)
             os.fsync(file)
             os.rename(fresh, self.path)
             _sync_folder(os.path.dirname(self.path))
