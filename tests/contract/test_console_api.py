@@ -297,3 +297,14 @@ def test_who_may_not_type_is_told_why_and_again_when_that_changes(
             "[daqsched: not typed: nobody types any more: leave and attach again, and you do]",
         ],
     ]
+
+
+def test_what_was_printed_before_somebody_attached_is_not_counted_as_missed(farm: Farm) -> None:
+    """Who attaches sees the last of it, also where he looks before its executor has said how much there is."""
+    farm.answers = False
+    one = farm.client.attach("ioc", "hlt01", True, False, "")
+    asked = until(lambda: farm.asked, "its executor is asked")[0]
+    first = farm.client.console(one.id, ConsoleRead())
+    farm.say(ConsoleSaid(asked.id, 70_000, b"x" * 10_000, start=1, runs=True))
+    found = farm.read(one.id, ConsoleRead(first.task_id, first.offset, first.seen, 5.0))
+    assert (found.skipped, len(found.data), found.offset) == (0, 4096, 80_000)

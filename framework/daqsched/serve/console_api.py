@@ -147,7 +147,9 @@ class Consoles:
         until = asyncio.get_running_loop().time() + wait_s
         while True:
             changed, screen = console.changed, console.screen
-            nothing = screen is None or (screen.task_id == body.task_id and body.offset >= screen.end)
+            nothing = (
+                screen is None or not screen.known or (screen.task_id == body.task_id and body.offset >= screen.end)
+            )
             left = until - asyncio.get_running_loop().time()
             if not nothing or console.version != body.seen or left <= 0:
                 break
@@ -158,7 +160,7 @@ class Consoles:
         if id in self._attached:  # who left meanwhile does not look at the answer
             one.heard = asyncio.get_running_loop().time()
         task_id, offset, data, skipped = body.task_id, body.offset, b"", 0
-        if screen is not None:
+        if screen is not None and screen.known:
             offset_or_last = None if not body.task_id else body.offset if body.task_id == screen.task_id else 0
             task_id = screen.task_id
             offset, data, skipped = screen.read(offset_or_last, READ_BYTES)

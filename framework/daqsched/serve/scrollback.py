@@ -29,6 +29,11 @@ class Scrollback:
         self.start, self.runs = 0, False
 
     @property
+    def known(self) -> bool:
+        """Whether its place is: of a program that had begun before us, only its executor knows how much it has printed."""
+        return self.wanted != LAST
+
+    @property
     def end(self) -> int:
         """How much was printed in all, as far as we know."""
         return self._begin + len(self._data)
