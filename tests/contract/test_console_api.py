@@ -20,7 +20,7 @@ from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.protocol import ConsoleKeys, ConsoleOutput, ConsoleRead, ConsoleTyped
 from daqsched.serve import console_api
 from daqsched.spec import Spec
-from daqsched_executor.contract.console import KEYS_BYTES, ConsoleAsk, ConsoleSaid
+from daqsched_executor.contract.console import KEYS_BYTES, PIECE_BYTES, ConsoleAsk, ConsoleSaid
 from served import Serve
 from waiting import until
 
@@ -305,6 +305,8 @@ def test_what_was_printed_before_somebody_attached_is_not_counted_as_missed(farm
     one = farm.client.attach("ioc", "hlt01", True, False, "")
     asked = until(lambda: farm.asked, "its executor is asked")[0]
     first = farm.client.console(one.id, ConsoleRead())
-    farm.say(ConsoleSaid(asked.id, 70_000, b"x" * 10_000, start=1, runs=True))
+    farm.say(ConsoleSaid(asked.id, 70_000, b"x" * PIECE_BYTES, start=1, runs=True))
+    assert farm.client.console(one.id, ConsoleRead()).task_id == "", "there is more to come"
+    farm.say(ConsoleSaid(asked.id, 70_000 + PIECE_BYTES, b"end", start=1, runs=True))
     found = farm.read(one.id, ConsoleRead(first.task_id, first.offset, first.seen, 5.0))
-    assert (found.skipped, len(found.data), found.offset) == (0, 4096, 80_000)
+    assert (found.skipped, len(found.data), found.data[-4:]) == (0, 4096, b"xend")

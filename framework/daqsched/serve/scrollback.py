@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from daqsched_executor.contract.console import LAST, ConsoleSaid
+from daqsched_executor.contract.console import KEPT_BYTES as KEPT_BY_EXECUTOR
+from daqsched_executor.contract.console import LAST, PIECE_BYTES, ConsoleSaid
 
 #: So much is kept of each.
 KEPT_BYTES = 256 * 1024
@@ -27,11 +28,13 @@ class Scrollback:
         #: From where on its executor is to be asked.
         self.wanted = 0 if whole else LAST
         self.start, self.runs = 0, False
+        #: Its executor has nothing older that we lack; in a flood as much as it keeps is enough.
+        self._caught_up = whole
 
     @property
     def known(self) -> bool:
-        """Whether its place is: of a program that had begun before us, only its executor knows how much it has printed."""
-        return self.wanted != LAST
+        """Whether its last lines are: of a program that had begun before us, its executor tells what it has kept piece by piece."""
+        return self._caught_up
 
     @property
     def end(self) -> int:
@@ -53,6 +56,7 @@ class Scrollback:
         del self._data[:gone]
         self._begin += gone
         self.wanted = self.end
+        self._caught_up |= len(said.data) < PIECE_BYTES or len(self._data) >= KEPT_BY_EXECUTOR
         return None
 
     def read(self, offset: Optional[int], most: int) -> tuple[int, bytes, int]:
