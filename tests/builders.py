@@ -7,6 +7,7 @@ from dataclasses import replace as dataclass_replace
 from typing import Any, Callable, Iterable, Optional, TypeVar, cast
 
 from msgspec import convert, to_builtins
+from msgspec.msgpack import decode
 from msgspec.structs import replace
 
 from daqsched import farm_parts
@@ -139,6 +140,14 @@ class Disk:
         records = [(key, convert(raw, Record)) for key, raw in self.records.items()]
         made.restore(self.framework_id, self.revision, records, self.documents.get)
         return made
+
+    def agents(self) -> set[tuple[str, str]]:
+        """host, agent: those that something of ours is on, or was last, and those that a person chose."""
+        found: set[tuple[str, str]] = set(decode(self.documents.get(NAMES, encode({})), type=dict[str, str]).items())
+        for (_, host), raw in self.records.items():
+            record = convert(raw, Record)
+            found.add((host, record.task.agent_id if record.task is not None else record.agent))
+        return found
 
     def revision(self, number: Optional[int]) -> Optional[Revision]:
         """One by its number, or the last."""
@@ -413,6 +422,11 @@ class World:
         self._suppressed = False
         self.filtered.clear()
         self.engine.recall(dict(self.known))
+        known = self.disk.agents()
+        for host, agent in list(self.names.items()):
+            runs = any(at == agent and f"@{host}." in task for task, at in self.tasks.items())
+            if not runs and (host, agent) not in known:
+                del self.names[host]  # nothing is left that ran there: the first to offer has the name
 
     def die(self) -> None:
         """kill -9 of the daemon; the next one hears from the master that all tasks run."""

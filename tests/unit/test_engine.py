@@ -906,6 +906,11 @@ class RandomFarm(RuleBasedStateMachine):
                 or (found.reason.startswith("waits for") and not_up.intersection(jobs[found.job].after))
                 or ("lacks the attribute" in found.reason and world.machines[found.host] != wants)
                 or (not found.host and wants not in world.machines.values())
+                # given to another while nobody asked for it by number: a person starts that one anew
+                or (
+                    set(jobs[found.job].ports.values()) & world.ports_of(found.host)
+                    and found.reason.startswith("port ")
+                )
             )
             assert found.state == "RUNNING" or excused, f"{found} never comes up"
             if found.state == "RUNNING":
@@ -940,4 +945,31 @@ def test_what_ends_still_ends_when_the_clock_is_set_back_to_its_beginning(passed
     farm.clock_is_set_back(1001.0, dies=False)
     if dies:
         farm.dies()
+    farm.teardown()
+
+
+def test_who_had_a_name_is_forgotten_with_the_last_that_ran_there() -> None:
+    """A random farm that failed: a new daemon finds nothing of an agent, and the first to offer has the name."""
+    farm = RandomFarm()
+    farm.begin()
+    farm.apply({1}, "", "r1", None, (), True, (), None, None, "", False)
+    farm.offers()
+    farm.report("TASK_GONE", 0)
+    farm.apply({0}, "", "r1", None, (), True, (), None, None, "", False)
+    farm.dies()
+    farm.namesake("h1", "")
+    assert [agent for task, agent in farm.world.tasks.items() if task.startswith("a@h1.")] == ["twin-h1"]
+    farm.teardown()
+
+
+def test_a_port_that_another_was_given_is_waited_for() -> None:
+    """A random farm that failed: the port that a new job asks for by number is already that of one that takes any."""
+    farm = RandomFarm()
+    farm.begin()
+    farm.gets_attributes("h2", "r1")
+    farm.apply({3}, "", "r1", None, (), False, (), None, None, "", False)
+    farm.offers()
+    farm.apply({2}, "", "r1", None, (), False, (), None, None, "hlt", False)
+    farm.offers()
+    assert row(farm.world, "c", "h2").reason == "port 31000 is taken or not offered on h2"
     farm.teardown()
