@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import pwd
@@ -15,9 +16,10 @@ from typing import Any, Callable
 import pytest
 
 from daqsched.engine.incidents import Incidents
-from daqsched_executor.contract import NOT_STARTED, Restart
+from daqsched_executor.contract import NOT_STARTED, Findings, Probe, Restart, Survey
 from daqsched_executor.machine.no_exec import why_not
-from fake_agent import FakeAgent, Start, report_of
+from daqsched_executor.machine.no_exec_look import foretold
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, report_of
 
 #: What a cause needs: argv, and the job's fields.
 _Made = tuple[list[str], dict[str, Any]]
@@ -159,6 +161,53 @@ def test_a_start_that_fails_is_told_with_its_reason_and_never_as_exit_code_127(
     for told in (failed["message"], end.words(), incident.line, executor.log()):
         assert words in told, told
     assert incident.how == NOT_STARTED and "127" not in failed["message"] + end.words()
+
+
+#: What exec alone knows: what the program is given, and what is so at that moment.
+EXEC_ALONE = {"argument too long", "variable too long", "being written", "fork bomb"}
+
+
+@AS_ROOT
+@pytest.mark.parametrize("cause", sorted({*FAILED, *WAITED}.difference(EXEC_ALONE)))
+def test_a_survey_says_what_a_start_would_say(agent: FakeAgent, tmp_path: Path, cause: str) -> None:
+    """Of each cause that can be seen without an exec."""
+    make, words = {**FAILED, **WAITED}[cause]
+    with ExitStack() as stack:
+        (program, *_), fields = _made(make, tmp_path / "made", stack)
+        executor = ExecutorUnderTest(agent, tmp_path / "survey")
+        stack.callback(executor.end)
+        executor.launch(Survey("preflight-1@hlt01.7", "hlt01", (Probe("it", program, **fields),)))
+        status = agent.wait_update("TASK_FINISHED")
+        assert executor.leave() == 0
+    (found,) = Findings.from_json(base64.b64decode(status["data"])).found.values()
+    assert words in found
+
+
+@pytest.mark.parametrize(
+    ("kind", "well"),
+    [
+        ("enabled\ninterpreter /usr/bin/java\nflags: \nextension .jar\n", True),
+        ("enabled\ninterpreter /usr/bin/x\nflags: \noffset 1\nmagic 6368\n", True),
+        ("enabled\ninterpreter /usr/bin/x\nflags: \noffset 1\nmagic 4348\nmask dfdf\n", True),
+        ("enabled\ninterpreter /usr/bin/x\nflags: \noffset 0\nmagic 6368\n", False),
+        ("enabled\ninterpreter /usr/bin/x\nflags: \nextension .exe\n", False),
+        ("enabled\ninterpreter /usr/bin/x\nflags: \n", True),
+        ("disabled\ninterpreter /usr/bin/java\nflags: \nextension .jar\n", False),
+    ],
+)
+def test_a_survey_knows_what_else_the_kernel_runs(tmp_path: Path, kind: str, well: bool) -> None:
+    """By the interpreters that are registered with it; of one that is not understood nothing is said."""
+    program, others = tmp_path / "daq.jar", tmp_path / "binfmt_misc"
+    program.write_text("echo hello\n")
+    others.mkdir()
+    (others / "status").write_text("enabled\n")
+    (others / "register").write_text("")
+    assert "is not a program" in foretold(str(program), str(others))
+    (others / "it").write_text(kind)
+    assert (foretold(str(program), str(others)) == "") == well
+    (others / "status").write_text("disabled\n")
+    assert foretold(str(program), str(others))
+    assert foretold("/bin/true", str(others)) == foretold(str(tmp_path / "gone"), str(others)) == ""
 
 
 @AS_ROOT

@@ -173,6 +173,13 @@ def _become(
     check_all(program, payload.needs, lambda path: say(talk, f"at {path}"))
     if payload.libraries:
         _look_into(program, environment, talk, known)
+    if not output:
+        from daqsched_executor.machine.no_exec_look import foretold  # for a look alone
+
+        say(talk, f"at {program}")
+        why = foretold(program)
+        if why:
+            raise CannotStart(why)
     say(talk, "exec")
     if not output:
         return
