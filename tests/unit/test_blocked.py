@@ -63,6 +63,20 @@ def test_what_comes_after_a_job_that_has_failed_for_good_is_blocked() -> None:
     assert blocked(world) == {"b", "d", "e"} and given_up(world)
 
 
+def test_what_did_what_it_should_blocks_nobody_when_it_is_stopped() -> None:
+    """What comes after it may start, and starts."""
+    world = World(HOSTS)
+    world.start(job("a", "hlt01"), job("b", "hlt02", after=("a",)))
+    world.report(world.task_of("a", "hlt01"), "TASK_FINISHED")
+    world.say(events.Held((("a", "hlt01"),), "bob"))
+    assert {row.job: (row.state, row.blocked) for row in world.rows()} == {
+        "a": ("STOPPED", False),
+        "b": ("WAITING", False),
+    }
+    world.offers()
+    assert world.task_of("b", "hlt02")
+
+
 def test_a_start_by_hand_gives_hope_again() -> None:
     """And then all run."""
     world = World(HOSTS)

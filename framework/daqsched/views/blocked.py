@@ -49,7 +49,7 @@ class BlockedJobs:
         if not host:
             return [one.key for one in there.values()]
         instance = there.get(host)
-        if instance is None:
+        if instance is None or instance.up:  # also one that did what it should, and was stopped after that
             return ()
         state = seen(self._engine, instance, self._now)
         if state in ("FAILED", "STOPPED"):
