@@ -37,6 +37,11 @@ def words(part: str) -> str:
     return f"part {part}" if part else "the part without a name"
 
 
+def called(word: str) -> str:
+    """The same of what was typed for one, as a sentence has it."""
+    return words("" if word == NO_PART else word)
+
+
 def read(word: str) -> str:
     """The part that a command calls so; raises `UserError` where none can be."""
     if word == NO_PART:

@@ -626,6 +626,7 @@ def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monk
         "hlt": 'farm = "hlt"\njobs = [Job("filter", "/bin/f {version}", hosts="h[1-2]", version=version)]',
         "trk": 'jobs = [Job("tracker", "/bin/t", hosts="h[1-2]")]',
         "old": 'jobs = [Job("old", "/bin/o", hosts="h1")]',
+        "empty": "jobs = []",
         "both": 'jobs = [Job("tracker", "/bin/t", hosts="h[1-2]"), Job("filter", "/bin/f", hosts="h1")]',
     }.items():
         files[name] = tmp_path / f"{name}.py"
@@ -658,6 +659,8 @@ def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monk
     assert "part nobody has no job: `daqsched history`" in run("status", "--part", "nobody", status=2)
     assert "part hlt has no such job" in run("status", "tracker", "--part", "hlt", status=2)
     assert run("history", "--part", "nobody").startswith("Nothing has been applied to part nobody;")
+    assert "part nobody has no job in either" in run("diff", "2", "4", "--part", "nobody", status=2)
+    assert "the part without a name has no job there" in run("show", files["empty"], "--part", "-", status=2)
     assert "--at and --part can't be combined" in run("status", "--part", "hlt", "--at", "1m", status=2)
     assert (
         run("diff", files["hlt"], status=6).startswith("~  filter")

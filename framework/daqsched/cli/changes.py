@@ -73,6 +73,10 @@ def diff(path: Path, a: str, b: str, part: Optional[str], as_json: bool) -> None
         files = [spec.part for spec, word in zip((old, new), words) if not is_revision(word)]
         name = farm_parts.read(part) if part is not None else files[0]
         old, new = (with_part(spec, part) if spec.part else farm_parts.of_part(spec, name) for spec in (old, new))
+        if part is not None and not (old.jobs or new.jobs):  # or a slip of the pen would be "nothing changes"
+            raise UserError(
+                f"{farm_parts.called(part)} has no job in either: `daqsched history` shows which parts there are"
+            )
     old, new = farm_parts.as_farm(old), farm_parts.as_farm(new)
     found = plan(old, new)
     if as_json:

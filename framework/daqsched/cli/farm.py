@@ -30,8 +30,7 @@ from daqsched.cli.root import (
     with_part,
 )
 from daqsched.errors import NotRunning, ReplacedByAnother, UserError
-from daqsched.farm_parts import NO_PART
-from daqsched.farm_parts import words as in_words
+from daqsched.farm_parts import NO_PART, called
 from daqsched.limits import some
 from daqsched.select import as_hosts
 from daqsched.terminal.out import canvas, print_json, say
@@ -359,7 +358,7 @@ def status(
     answer = connect(path).status(select, moment(then, time.time()) if then else 0.0, part, wanted)
     if part is not None and not answer.rows and not wanted:
         raise UserError(
-            f"{in_words(part)} has no {'such job' if select else 'job'}: `daqsched history` shows which parts had some, and when"
+            f"{called(part)} has no {'such job' if select else 'job'}: `daqsched history` shows which parts had some, and when"
         )
     if select and not answer.rows and not wanted:
         raise UserError(f"no job matches {' '.join(select)}: `daqsched status` lists them{as_hosts(select)}")

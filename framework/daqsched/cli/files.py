@@ -71,7 +71,7 @@ def show(path: Path, file: Path, select: str, settings: Sequence[str], part: Opt
     the number of a revision, which the daemon is asked for: it hides values of environment variables from all but root and
     its own account.
     """
-    from daqsched.farm_parts import of_part, read
+    from daqsched.farm_parts import called, of_part, read
     from daqsched.jobfile.differences import changed
     from daqsched.redaction import WHY, hides
     from daqsched.spec import plain
@@ -79,6 +79,8 @@ def show(path: Path, file: Path, select: str, settings: Sequence[str], part: Opt
     spec = spec_of(lambda: connect(path), str(file), settings)
     if part is not None:
         spec = with_part(spec, part) if spec.part else of_part(spec, read(part))
+        if not spec.jobs:
+            raise UserError(f"{called(part)} has no job there: `daqsched history` shows which parts there are")
     name, _, host = select.partition("@")
     if any(hides(job) for job in spec.jobs if name in ("", job.name)):
         say(f"{WHY}.", err=True)

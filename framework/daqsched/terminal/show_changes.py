@@ -8,7 +8,7 @@ from typing import Iterator, Mapping, Optional, Sequence
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from daqsched.farm_parts import words as in_words
+from daqsched.farm_parts import called
 from daqsched.hosts import fold
 from daqsched.logbook import LogbookEntry
 from daqsched.protocol import Applied, AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
@@ -234,7 +234,7 @@ def leases_lines(answer: AsideAnswer) -> RenderableType:
 def history_table(revisions: Sequence[RevisionHead], only: Optional[str] = None) -> RenderableType:
     """The newest first; of this part of the farm alone, unless it is None."""
     if not revisions and only is not None:
-        return text(f"Nothing has been applied to {in_words(only)}; `daqsched history` shows what was to others.")
+        return text(f"Nothing has been applied to {called(only)}; `daqsched history` shows what was to others.")
     if not revisions:
         return text("Nothing has been applied yet: `daqsched apply jobs.py` does.")
     table = Table(box=None, pad_edge=False, header_style="bold")
