@@ -177,7 +177,14 @@ def in_the_way(rollout: Rollout, its: Collection[str], jobs: Collection[str], st
     common = sorted(set(its).intersection(jobs))
     if common:
         return f"{whose} and changes {', '.join(common[:5])}, too: {ways}"
-    return f"{whose}, and there is one at a time: {ways}, or give `--batches all`" if strategy is not None else ""
+    if strategy is None:
+        return ""
+    # it may be another team's: to end it stands last
+    names = ", ".join(sorted(its)[:5]) + (" and more" if len(its) > 5 else "")
+    return (
+        f"{whose}{f', of {names},' if names else ','} and there is one at a time: wait for its end, or give `--batches all`, or "
+        "`daqsched rollout abort`"
+    )
 
 
 #: Hosts that were not reached: so many are kept, and named.

@@ -297,3 +297,14 @@ def test_a_job_that_need_not_be_started_by_hand_any_more_waits_for_nobody(gone: 
     world.apply(job(hosts="hlt[01-02]"))
     turn(world)
     assert len(world.tasks) == 2
+
+
+def test_who_holds_what_has_ended_is_told_once() -> None:
+    """The executor's own words of it say the same."""
+    world = running()
+    world.say(events.Held((HERE,), "alice", "looking", spares=True))
+    report = Report("exited").to_json()
+    words = "exit code 3 after 2.0 s; not started again: held by alice: looking"
+    world.report(world.task_of("readout", "hlt01"), "TASK_FAILED", message=words, by_executor=True, data=report)
+    (row,) = [row for row in world.rows() if (row.job, row.host) == HERE]
+    assert row.reason == "held by alice: looking; exit code 3 after 2.0 s"

@@ -159,7 +159,10 @@ def _why_stopped(instance: Instance, hold: Hold) -> str:
     if not hold.user:
         return f"waits for its first start by hand: `daqsched start {instance}`"
     by = f"by {hold.user}{': ' + hold.message if hold.message else ''}"
-    return f"held {by}; {instance.record.last_end or 'it had not run'}" if hold.spares else by
+    if not hold.spares:
+        return by
+    # its executor says the same of it
+    return f"held {by}; {instance.record.last_end.removesuffix(f'; not started again: held {by}') or 'it had not run'}"
 
 
 def times(failures: int) -> str:
