@@ -182,7 +182,7 @@ def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Att
         if not ruled:
             instance.rules_due = 0.0
             operator_commands.tell_rules(farm, instance, now)
-        if instance.record.done != run or not ruled or _may_fail_again(instance.record, job):
+        if instance.record.done != run or not ruled or may_fail_again(instance.record.failures, job):
             instance.record.done = ""
         _set_attributes(farm, instance, attributes)
         farm.dirty[instance.key] = None
@@ -196,9 +196,9 @@ def _first(farm: Farm, job: JobSpec, host: str, now: float) -> Optional[Hold]:
     return Hold("", now) if job.start == MANUAL and (job.name, host) not in farm.started else None
 
 
-def _may_fail_again(record: Record, job: JobSpec) -> bool:
+def may_fail_again(failures: int, job: JobSpec) -> bool:
     """Whether it was given up after fewer failures than the job allows now."""
-    return bool(record.failures) and not 0 < job.restart.give_up <= record.failures
+    return bool(failures) and not 0 < job.restart.give_up <= failures
 
 
 def unwant(farm: Farm, instance: Instance, now: float) -> None:

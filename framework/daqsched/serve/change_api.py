@@ -47,7 +47,7 @@ from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of
 from daqsched.spec import EMPTY, Spec, digest
-from daqsched.views.estimate import placed, started, starting, with_times
+from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
 from daqsched.views.look import questions
 from daqsched.views.moves import moves
 from daqsched.views.plan import Plan, plan, shared_names
@@ -158,10 +158,10 @@ class Changes:
             return msgspec.structs.replace(found, rollout=_of_rollout(known, change, way)), complete, change
 
         def timed(deadline: Deadline) -> Plan:
-            return with_times(known, found, complete, way)
+            return with_times(known, with_starts(known, found, complete), complete, way)
 
         found, complete, change = await self._planning.do(caller, compared, until)
-        for name in started(found, complete) if not at_once else ():
+        for name in {*started(found, complete), *silent(found)} if not at_once else ():
             known.instances.update(await self._had(name))
         return Planned(await self._planning.do(caller, timed, until), known, complete, change)
 

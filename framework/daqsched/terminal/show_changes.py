@@ -44,7 +44,7 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
         table.add_row(
             text(mark, style=style),
             text(change.job, style=style),
-            text(_VERBS[change.what].format(n=change.count)),
+            text(_VERBS[change.what].format(n=change.count) + (f", start {change.starts}" if change.starts else "")),
             text(change.hosts, style="dim", overflow="fold"),
         )
         for why in change.why:
@@ -271,7 +271,9 @@ def notes_table(notes: Sequence[LogbookEntry]) -> RenderableType:
 def counts_line(plan: Plan) -> str:
     """``3 to start, 2 to restart.``"""
     counts = _counts(plan.instances)
-    return f"{counts}." if counts else "Nothing changes."
+    starts = sum(change.starts for change in plan.changes)
+    more = f", of which {starts} that do not run start" if starts else ""
+    return f"{counts}{more}." if counts else "Nothing changes."
 
 
 def _counts(instances: Mapping[str, int]) -> str:

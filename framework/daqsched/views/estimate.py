@@ -7,14 +7,17 @@ from typing import Any, Callable, Optional
 
 import msgspec
 
+from daqsched.engine.desired import may_fail_again
 from daqsched.engine.events import Offer
 from daqsched.engine.machine import given_back
+from daqsched.hosts import expand
 from daqsched.merge import Desired
 from daqsched.rollout import Strategy, depths, divide
-from daqsched.spec import FORWARDER, JobSpec, Spec, run_digests
+from daqsched.spec import FORWARDER, JobSpec, Spec, rules_digest, run_digests
 from daqsched.views.placement import refusals
-from daqsched.views.plan import Plan
-from daqsched.views.snapshot import Snapshot
+from daqsched.views.plan import Change, Plan
+from daqsched.views.snapshot import Had, Snapshot
+from daqsched_executor.contract import MANUAL
 
 #: Refusals that a plan tells one by one.
 MOST_REFUSALS = 1000
@@ -47,6 +50,36 @@ def starting(
             ports = had.ports if had is not None else None
             if had is None or had.job is None or had.digest != runs[id(wanted)](host):
                 yield host, wanted, had.job if had is not None and ports is not None else None, ports
+
+
+def with_starts(known: Snapshot, found: Plan, spec: Spec) -> Plan:
+    """With how many start of what does not run, where nothing that runs is restarted; needs the instances of these jobs in the
+    snapshot (`silent`)."""
+    then = Desired(spec)
+
+    def told(change: Change) -> Change:
+        if change.what != "silent" or change.job not in then.jobs:
+            return change
+        job, variants = then.jobs[change.job], then.variants.get(change.job, {})
+        its = expand(change.hosts.rpartition(": ")[2].split(", ")) if change.count else ()
+        pairs = [(known.instances.get((job.name, host)), variants.get(host, job)) for host in its]
+        return msgspec.structs.replace(
+            change, starts=sum(had is not None and _starts(had, to_be) for had, to_be in pairs)
+        )
+
+    return msgspec.structs.replace(found, changes=tuple(map(told, found.changes)))
+
+
+def silent(found: Plan) -> set[str]:
+    """The jobs of which something changes and nothing that runs is restarted."""
+    return {change.job for change in found.changes if change.what == "silent"}
+
+
+def _starts(had: Had, job: JobSpec) -> bool:
+    """As `engine.desired.want` has it, of what is run as before."""
+    if had.job is None or not had.ended:
+        return had.unstarted and job.start != MANUAL
+    return rules_digest(had.job) != rules_digest(job) or may_fail_again(had.failures, job)
 
 
 def placed(

@@ -25,6 +25,9 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     count: int
     #: What differs, for people: ``version release-01 -> release-02``.
     why: tuple[str, ...] = ()
+    #: Where nothing that runs is restarted: so many instances that do not run start, as they wait for a first start by hand that
+    #: is not asked for any more, or have ended and may try again by the new rules.
+    starts: int = 0
 
 
 class PlacementRefusal(msgspec.Struct, frozen=True):

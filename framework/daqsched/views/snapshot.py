@@ -11,7 +11,7 @@ from msgspec import structs
 from daqsched.engine.durations import MeasuredDurations
 from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
-from daqsched.engine.instance import Key
+from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
 from daqsched.engine.shown import namesakes
 from daqsched.engine.tense import Tense
@@ -29,6 +29,11 @@ class Had(NamedTuple):
     digest: str
     #: Of its task; None: it had none.
     ports: Optional[Mapping[str, int]]
+    #: Why it does not run, where the next job may let it: it waits for a first start by hand, or has ended; and after how many
+    #: failures.
+    unstarted: bool = False
+    ended: bool = False
+    failures: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,17 @@ def _named(keys: Iterable[Key]) -> dict[str, frozenset[str]]:
 
 def had(farm: Farm, job: str) -> dict[Key, Had]:
     """What is wanted of the job now: of one job, as a look at all of a large farm would take half a second."""
-    return {
-        one.key: Had(one.job, one.digest, None if one.record.task is None else one.record.task.ports)
-        for one in farm.order.wanted.get(job, {}).values()
-    }
+    return {one.key: _had(one) for one in farm.order.wanted.get(job, {}).values()}
+
+
+def _had(one: Instance) -> Had:
+    record = one.record
+    idle = record.task is None and not one.aside and not record.unread and record.borrow is None
+    return Had(
+        one.job,
+        one.digest,
+        None if record.task is None else record.task.ports,
+        idle and record.hold is not None and not record.hold.user,
+        idle and record.hold is None and bool(record.done),
+        record.failures,
+    )
