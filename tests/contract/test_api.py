@@ -508,6 +508,16 @@ def test_a_rollback_is_told_from_an_apply_of_the_same(serve: Serve, monkeypatch:
     assert [one.back for one in asked] == [True, False]
 
 
+def test_a_plan_and_its_apply_say_what_starts_where_nothing_is_restarted(serve: Serve) -> None:
+    """Of what waits for its first start by hand, which it does no more."""
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]", start="manual"),)))
+    to_be = Spec(jobs=(job(hosts="hlt[01-02]"),))
+    found, applied = serve.client.plan(to_be), serve.client.apply(to_be)
+    assert [(one.what, one.count, one.starts) for one in (*found.changes, *applied.plan.changes)] == [
+        ("silent", 2, 2)
+    ] * 2
+
+
 def test_an_apply_that_would_change_nothing_is_not_answered_from_a_look_that_is_stale(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
