@@ -1,0 +1,170 @@
+"""What the rules give one person: any rule gives, a deny wins, and each refusal says which."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple, Optional
+
+from daqsched.limits import some
+from daqsched.rights.identity import Identity
+from daqsched.rights.rules import KNOWN, Rights, Rule, words_of
+from daqsched.rights.verbs import VERBS, Role
+from daqsched.select import Chosen, selection
+
+
+class Target(NamedTuple):
+    """What something is asked of; empty: of no job, or of all of them. ``*`` for a host: of any."""
+
+    job: str = ""
+    host: str = ""
+    owner: str = ""
+    part: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.job}@{self.host}" if self.host and self.job else self.job or (self.host and f"@{self.host}")
+
+
+#: The farm as a whole.
+FARM = Target()
+
+
+class _Given:
+    """A rule that concerns a person."""
+
+    def __init__(self, number: int, rule: Rule) -> None:
+        self.number, self.rule = number, rule
+        self.role = Role[rule.role] if rule.role is not None else None
+        self.denied = frozenset(words_of(rule.deny))
+        self._chosen: Chosen = selection(words_of(rule.on))
+        self._lines: Optional[Chosen] = selection(words_of(rule.logs)) if words_of(rule.logs) else None
+        self._owners, self._parts = frozenset(words_of(rule.owner)), frozenset(words_of(rule.part))
+        self.accounts = frozenset(words_of(rule.accounts))
+        #: It is about the farm as a whole.
+        self.everywhere = "*" in words_of(rule.on) and not self._owners and not self._parts
+
+    def fits(self, target: Target) -> bool:
+        if target == FARM:
+            return self.everywhere
+        if self._owners and target.owner not in self._owners:
+            return False
+        if self._parts and target.part not in self._parts:
+            return False
+        return self._chosen(target.job, target.host)
+
+    def lines(self, target: Target) -> bool:
+        return self._lines is not None and self._lines(target.job, target.host)
+
+
+class Grants:
+    """What one person may; asked as often as there are instances."""
+
+    def __init__(self, rights: Rights, who: Identity) -> None:
+        self.who = who
+        self._rights = rights
+        self.called = called(rights, who)
+        mine = [_Given(at, rule) for at, rule in enumerate(rights.rules) if self.called.intersection(words_of(rule.to))]
+        self._gives = [one for one in mine if one.role is not None]
+        self._denies = [one for one in mine if one.role is None]
+
+    def why_not(self, verb: str, target: Target = FARM) -> str:
+        """Why it can't be asked of the target by this person, as a sentence; empty: it can."""
+        if self.who.owner and self.who.most is None:
+            return ""
+        wanted = VERBS[verb].role
+        if self.who.most is not None and self.who.most < wanted:
+            return self._says(verb, target, f"this token gives {self.who.most.name} at most")
+        if self.who.owner:
+            return ""
+        for one in self._denies:
+            if ("*" in one.denied or verb in one.denied) and (target == FARM or one.fits(target)):
+                if target != FARM or one.everywhere:
+                    return self._says(verb, target, f"{self._rights.line(one.number)} denies it")
+        best: Optional[Role] = None
+        for one in self._gives:
+            if one.role is not None and one.fits(target):
+                if one.role >= wanted and (verb != "lines" or one.role is Role.admin or one.lines(target)):
+                    return ""
+                best = one.role if best is None else max(best, one.role)
+        if verb == "lines" and best is not None:
+            return self._says(verb, target, "no rule gives its lines (logs:)")
+        return self._says(verb, target, f"it takes {_a(wanted)}, and {self._has(best)}")
+
+    def account(self, account: str, target: Target) -> str:
+        """Why a job may not be given this account; empty: it may."""
+        if not self.why_not("account", target):
+            return ""
+        if any(one.role is not None and account in one.accounts and one.fits(target) for one in self._gives):
+            return ""
+        return f"{target} would run as {account}: {self.why_not('account', target)}"
+
+    def refusal(self, verb: str, targets: Iterable[Target]) -> str:
+        """Why it can't be asked of all of these at once, naming the first that it can't be; empty: it can."""
+        counted, most, number = 0, None, 0
+        for target in targets:
+            why = self.why_not(verb, target)
+            if why:
+                return why
+            if VERBS[verb].ends:
+                limit = self._at_once(verb, target)
+                if limit is not None:
+                    counted += 1
+                    if most is None or limit[0] < most:
+                        most, number = limit
+        if most is not None and counted > most:
+            return (
+                f"{counted} at once are more than the {most} that {self._rights.line(number)} lets {self.who.name} {verb}: "
+                "ask an expert, or do it in pieces"
+            )
+        return ""
+
+    def _at_once(self, verb: str, target: Target) -> Optional[tuple[int, int]]:
+        """How many at once it may be asked of, and the rule; None: of any number."""
+        found: Optional[tuple[int, int]] = None
+        if self.who.owner:
+            return None
+        for one in self._gives:
+            if one.role is not None and one.role >= VERBS[verb].role and one.fits(target):
+                if one.rule.at_once is None:
+                    return None
+                if found is None or one.rule.at_once > found[0]:
+                    found = (one.rule.at_once, one.number)
+        return found
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether nothing of the farm is hidden from this person, so that no row has to be looked at."""
+        if self.who.owner:
+            return True
+        hides = any({"*", "see"} & one.denied for one in self._denies)
+        return not hides and any(one.everywhere for one in self._gives)
+
+    def rows(self, targets: Collection[Target]) -> Iterator[tuple[str, str]]:
+        """Each verb with why it can't be asked of any of these; empty: of some it can."""
+        for verb in VERBS:
+            whys = [self.why_not(verb, target) for target in targets or [FARM]]
+            yield verb, "" if "" in whys else whys[0]
+
+    def _has(self, best: Optional[Role]) -> str:
+        names = sorted(self.called - {KNOWN})
+        whom = f"{self.who.name} ({some(names)})" if names else self.who.name
+        return f"{whom} is {_a(best)} there" if best is not None else f"no rule gives {whom} anything there"
+
+    def _says(self, verb: str, target: Target, why: str) -> str:
+        return f"{self.who.name} may not {VERBS[verb].does.format(it=str(target) or 'the farm')}: {why}"
+
+
+def _a(role: Role) -> str:
+    return f"{'an' if role.name[0] in 'ae' else 'a'} {role.name}"
+
+
+def called(rights: Rights, who: Identity) -> frozenset[str]:
+    """All that rules may call this person."""
+    found = set(who.known_as)
+    if who.known_as:
+        found.add(KNOWN)
+    found.update(name for name, identities in rights.people.items() if who.known_as.intersection(identities))
+    while True:
+        more = {name for name, members in rights.groups.items() if name not in found and found.intersection(members)}
+        if not more:
+            return frozenset(found)
+        found |= more

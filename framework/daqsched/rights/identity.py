@@ -1,0 +1,28 @@
+"""Who asks, as a door found out."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import msgspec
+
+from daqsched.rights.verbs import Role
+
+#: What identities begin with: the door that vouches for the name behind it. Equal names of two doors are two people.
+PREFIXES = ("unix", "unix-group", "password", "token", "proxy", "proxy-group", "oidc", "oidc-group")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Somebody: the name for people, and all that rules may call them."""
+
+    name: str
+    #: Each with its prefix: ``unix:alice``, ``unix-group:daq-shift``, ``token:wall-1``.
+    known_as: frozenset[str] = frozenset()
+    #: May all, whatever a file says: root, and the account of the daemon, which could change the state itself.
+    owner: bool = False
+    #: What a token gives at most; None: what its person has.
+    most: Optional[Role] = None
+
+
+#: Who has shown nothing.
+NOBODY = Identity("nobody")
