@@ -1,6 +1,6 @@
 """The words of a job file: ``from daqsched import Job, Restart, hosts``.
 
-Packages, from the core outwards: `jobfile` (those words) and `engine` (the scheduler's core), `views` (what people
+Packages, from the core outwards: `jobfile` (those words) and `engine` (the scheduler's core), `rights` (who may do what), `views` (what people
 are told of it), `store`, `mesos` and `logs` (what it talks to), `serve` and `terminal` (the daemon, and how things
 look), `cli` (the commands).
 

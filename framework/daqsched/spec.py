@@ -108,6 +108,8 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     #: Commands that an operator may have run beside the program, by name.
     actions: dict[str, tuple[str, ...]] = {}
     action_timeout_s: float = 60.0
+    #: Those of the actions that shifters may have run, too. Changing it restarts nothing.
+    shifter_actions: tuple[str, ...] = ()
     #: None: the program runs on the machine itself.
     container: Optional[Container] = None
     #: Whether a second copy on the machine waits until the first is gone.
@@ -141,6 +143,7 @@ OF_WHOM: Mapping[str, str] = {
     **dict.fromkeys(("labels", "forward"), PROGRAM),
     **dict.fromkeys(RULES, EXECUTOR),
     **dict.fromkeys(("hosts", "attributes", "owner", "critical", "after", "part", "replaces", "start"), SCHEDULER),
+    "shifter_actions": SCHEDULER,
 }
 
 

@@ -24,12 +24,13 @@ PURE = {
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming demand desired durations endings"
     " engine events farm incidents instance invariants leases logbook_steps machine match"
-    " namesake_steps namesakes offers operator_commands preflight_state"
+    " namesake_steps namesakes offers operator_commands permission preflight_state"
     " preflight_steps reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
     FRAMEWORK
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK
     / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines query retention time_bisect",
+    FRAMEWORK / "rights": "__init__ grants principal rules verbs",
     FRAMEWORK / "terminal": "__init__ heat",
     FRAMEWORK / "views": "__init__ blocked estimate look moves names placement plan snapshot status why",
     FRAMEWORK / "mesos": "incoming outgoing resources",
@@ -245,6 +246,7 @@ def named(path: Path) -> Iterator[str]:
 LAYERS = (
     "bounded bundle confirm errors farm_parts fill foreign forwarder hosts limits logbook merge ports preflight redaction"
     " rollout select settings spec task times wakeup",
+    "rights",
     "jobfile engine",
     "views",
     "protocol client",

@@ -87,6 +87,12 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
     metavar="N,N%",
     help="More running programs than this are not ended at once unless whoever asks says that it is meant  [default: 20,33%].",
 )
+@click.option(
+    "--rights",
+    envvar="DAQSCHED_RIGHTS",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML file that says who may do what [default: whoever may use the socket may all].",
+)
 @click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
 @click.pass_obj
 def serve(
@@ -136,6 +142,7 @@ def serve(
         chronicle=folder / "chronicle.sqlite",
         audit=options["audit"] or folder / "audit.ndjson",
         end_limit=options["confirm_over"],
+        rights=options["rights"],
     )
     coordination = backends.coordination(state, state_credentials)
     if coordination is not None:

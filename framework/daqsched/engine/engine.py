@@ -20,6 +20,7 @@ from daqsched.engine import (
     namesake_steps,
     offers,
     operator_commands,
+    permission,
     preflight_steps,
     reconciling,
     rollout_steps,
@@ -53,6 +54,7 @@ from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted, Step, Verdict
 from daqsched.errors import DaqschedError
 from daqsched.limits import brief
+from daqsched.rights.grants import Grants
 from daqsched.spec import EMPTY, Spec
 from daqsched.task import Record
 
@@ -120,8 +122,10 @@ class Engine(Farm):
         this, nothing is known to have."""
         self._recalled = states
 
-    def handle(self, event: events.Event, now: float) -> Step:
-        """Take in what happened at ``now`` (seconds since the epoch) and return what to do, and what whoever asked is answered."""
+    def handle(self, event: events.Event, now: float, grants: Optional[Grants] = None) -> Step:
+        """Take in what happened at ``now`` (seconds since the epoch) and return what to do, and what whoever asked is answered.
+
+        ``grants``: what whoever asked may; None: all, as nobody did, or as the farm has no rules."""
         self.out, self.dirty, self.touched, self.gone = [], {}, {}, {}
         self.cause = causes.of(event, self)
         found: list[Changed] = []
@@ -134,7 +138,7 @@ class Engine(Farm):
             now = max(now, self.last)  # what was over is not under way again for an uneven clock
         self.last = now
         self.then = []
-        verdict = self._answer(event, now)
+        verdict = self._answer(event, now, grants)
         rollout_steps.step(self, now)
         while self.then:
             following = self.then.pop(0)  # of our own making: it is never refused
@@ -152,8 +156,9 @@ class Engine(Farm):
         saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []
         return Step(saves + self.out, verdict, tuple(found))
 
-    def _answer(self, event: events.Event, now: float) -> Verdict:
+    def _answer(self, event: events.Event, now: float, grants: Optional[Grants]) -> Verdict:
         try:
+            permission.ensure(self, event, grants)
             return _HANDLERS[type(event)](self, event, now) or Accepted()
         except DaqschedError as error:
             return error.with_traceback(None)  # which would hold what the handler had in its hands

@@ -79,6 +79,8 @@ class Farm:
         self._desired = Desired(EMPTY)
         #: How many programs a request ends unasked, where the spec does not say.
         self.end_limit = EndLimit()
+        #: The account of jobs that name none.
+        self.account = ""
         #: By the job itself, which is kept with it.
         self._runs: dict[int, tuple[JobSpec, Callable[[str], str]]] = {}
         self._rules: dict[int, tuple[JobSpec, str]] = {}

@@ -105,6 +105,9 @@ class Job:
     actions: Mapping[str, Union[str, Sequence[str]]] = field(default_factory=dict)
     #: Seconds that an action may take; then it is killed.
     action_timeout_s: float = 60.0
+    #: Names of those that a shifter may have run, too, where the farm has a file of rights; all others take an expert. Changing it
+    #: restarts nothing.
+    shifter_actions: Union[str, Sequence[str]] = ()
     #: Whether a second copy on the machine, whoever started it, waits until the first is gone.
     lock: bool = True
     #: Whether its lines go to Elasticsearch.
@@ -168,6 +171,7 @@ class Job:
                 "checks": [check.spec() for check in _checks_of(self.check)],
                 "actions": self._actions(),
                 "action_timeout_s": self.action_timeout_s,
+                "shifter_actions": texts_of(self.shifter_actions, "shifter_actions"),
                 "container": None if self.container is None else self.container.values(),
                 "lock": self.lock,
                 "libraries": self.libraries,

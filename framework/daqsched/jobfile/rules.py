@@ -94,6 +94,9 @@ def check_job(job: JobSpec) -> None:
             raise JobError(f"{name!r} is not a valid name for an action: it {_NAME_RULE}", "actions")
         _check_command(argv, f"actions[{name}]")
     _check_positive(job.action_timeout_s, "action_timeout_s")
+    for name in job.shifter_actions:
+        if name not in job.actions:
+            raise JobError(f"{name!r} is not one of the actions{did_you_mean(name, job.actions)}", "shifter_actions")
     if job.name in job.after:
         raise JobError("names the job itself, which would wait for ever", "after")
     for name in job.replaces:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, Optional
 
 from daqsched.limits import some
-from daqsched.rights.identity import Identity
+from daqsched.rights.principal import Principal
 from daqsched.rights.rules import KNOWN, Rights, Rule, words_of
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.select import Chosen, selection
@@ -58,7 +58,7 @@ class _Given:
 class Grants:
     """What one person may; asked as often as there are instances."""
 
-    def __init__(self, rights: Rights, who: Identity) -> None:
+    def __init__(self, rights: Rights, who: Principal) -> None:
         self.who = who
         self._rights = rights
         self.called = called(rights, who)
@@ -130,6 +130,15 @@ class Grants:
                     found = (one.rule.at_once, one.number)
         return found
 
+    def somewhere(self, verb: str) -> str:
+        """Why it can't be asked of anything at all; empty: of some it can."""
+        wanted = VERBS[verb].role
+        if self.who.most is not None and self.who.most < wanted:
+            return self.why_not(verb)
+        if self.who.owner or any(one.role is not None and one.role >= wanted for one in self._gives):
+            return ""
+        return self.why_not(verb)
+
     @property
     def sees_all(self) -> bool:
         """Whether nothing of the farm is hidden from this person, so that no row has to be looked at."""
@@ -157,7 +166,7 @@ def _a(role: Role) -> str:
     return f"{'an' if role.name[0] in 'ae' else 'a'} {role.name}"
 
 
-def called(rights: Rights, who: Identity) -> frozenset[str]:
+def called(rights: Rights, who: Principal) -> frozenset[str]:
     """All that rules may call this person."""
     found = set(who.known_as)
     if who.known_as:

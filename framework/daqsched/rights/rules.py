@@ -14,7 +14,7 @@ import yaml
 
 from daqsched.errors import DaqschedError, UserError
 from daqsched.limits import brief, shown
-from daqsched.rights.identity import PREFIXES
+from daqsched.rights.principal import PREFIXES
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.select import selection
 
@@ -116,7 +116,7 @@ def read(text: str, source: str) -> Rights:
         if rule is not None:
             good.append(rule)
     rest = {**raw, "rules": []} if isinstance(rules, list) else raw
-    found = _converted(rest, Rights, (), wrong)
+    found: Optional[Rights] = _converted(rest, Rights, (), wrong)
     if found is None or mistakes:
         raise RightsError(mistakes)
     found = msgspec.structs.replace(found, rules=tuple(good), source=source)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import grp
 import logging
+import os
 import pwd
 import threading
 import time
@@ -38,11 +39,34 @@ class _Known(NamedTuple):
     until: float
 
 
-class Accounts:
-    """Names by uid, for one event loop; ``look`` asks the machine."""
+def groups_of(uid: int) -> tuple[str, ...]:
+    """The names of all groups that an account is in; raises KeyError where there is no such account, and OSError."""
+    found = pwd.getpwuid(uid)
+    names = []
+    for number in os.getgrouplist(found.pw_name, found.pw_gid):
+        try:
+            names.append(grp.getgrgid(number).gr_name)
+        except KeyError:
+            continue
+    return tuple(names)
 
-    def __init__(self, look: Callable[[int], str] = lambda uid: pwd.getpwuid(uid).pw_name) -> None:
-        self._look = look
+
+class _Groups(NamedTuple):
+    names: tuple[str, ...]
+    until: float
+
+
+class Accounts:
+    """Names and groups by uid, for one event loop; ``look`` and ``look_groups`` ask the machine."""
+
+    def __init__(
+        self,
+        look: Callable[[int], str] = lambda uid: pwd.getpwuid(uid).pw_name,
+        look_groups: Callable[[int], tuple[str, ...]] = groups_of,
+    ) -> None:
+        self._look, self._look_groups = look, look_groups
+        self._groups: dict[int, _Groups] = {}
+        self._groups_asked: dict[int, Future[tuple[str, ...]]] = {}
         self._known: dict[int, _Known] = {}
         self._asked: dict[int, Future[str]] = {}
 
@@ -64,6 +88,41 @@ class Accounts:
         logger.warning("the name of uid %d was not found within %g s: its number is used instead", uid, PATIENCE_S)
         self._known[uid] = _Known(_number(uid), time.monotonic() + AGAIN_S)
         return _number(uid)
+
+    async def groups(self, uid: int) -> tuple[str, ...]:
+        """Those that the account is in; none where none are told in time, which is said, and asked again soon."""
+        known = self._groups.get(uid)
+        if known is not None and time.monotonic() < known.until:
+            return known.names
+        asked = self._groups_asked.get(uid)
+        if asked is None and len(self._groups_asked) < AT_ONCE:
+            asked = self._ask_groups(uid)
+        if asked is not None:
+            try:
+                return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), PATIENCE_S)
+            except asyncio.TimeoutError:
+                pass
+        logger.warning(
+            "the groups of uid %d were not found within %g s: rights of groups are not given", uid, PATIENCE_S
+        )
+        self._groups[uid] = _Groups((), time.monotonic() + AGAIN_S)
+        return ()
+
+    def _ask_groups(self, uid: int) -> Future[tuple[str, ...]]:
+        answer = self._groups_asked[uid] = Future()
+
+        def run() -> None:
+            names: tuple[str, ...] = ()
+            try:
+                names = self._look_groups(uid)
+            except (KeyError, OSError, ValueError) as error:
+                logger.info("the groups of uid %d are not known: %s", uid, error)
+            self._groups[uid] = _Groups(names, time.monotonic() + BELIEVED_S)
+            self._groups_asked.pop(uid, None)
+            answer.set_result(names)
+
+        threading.Thread(target=run, name=f"groups of {uid}", daemon=True).start()
+        return answer
 
     def _ask(self, uid: int) -> Future[str]:
         answer = self._asked[uid] = Future()

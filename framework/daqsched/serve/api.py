@@ -40,7 +40,18 @@ from daqsched.select import as_hosts, selection
 from daqsched.serve.change_api import Changes
 from daqsched.serve.console_api import Consoles
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import Caller, answering, caller_of, no_such_thing, sees_all, user_of, whose
+from daqsched.serve.http import (
+    ANYBODY,
+    ENGINE,
+    Caller,
+    answering,
+    caller_of,
+    grants_of,
+    no_such_thing,
+    sees_all,
+    user_of,
+    whose,
+)
 from daqsched.serve.log import RECENT
 from daqsched.serve.operations_api import Operations, chosen_of
 from daqsched.serve.planning import Deadline, Planning
@@ -88,22 +99,22 @@ class Api:
         self.consoles = Consoles(daemon, self._ask)
         self.app = Starlette(
             routes=[
-                Route(f"{API}/info", answering(self.info)),
-                Route(f"{API}/backup", answering(self.backup)),
-                Route(f"{API}/log", answering(self.log)),
-                Route(f"{API}/log/{{host}}", answering(self.agent_log)),
-                Route(f"{API}/preflight", answering(self.preflight), methods=["POST"]),
-                Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer)),
-                Route(f"{API}/stop", answering(self.stop), methods=["POST"]),
-                Route(f"{API}/hold", answering(self.hold), methods=["POST"]),
-                Route(f"{API}/start", answering(self.start), methods=["POST"]),
-                Route(f"{API}/order", answering(self.order), methods=["POST"]),
+                Route(f"{API}/info", answering(self.info, ANYBODY)),
+                Route(f"{API}/backup", answering(self.backup, "backup")),
+                Route(f"{API}/log", answering(self.log, "log")),
+                Route(f"{API}/log/{{host}}", answering(self.agent_log, "log")),
+                Route(f"{API}/preflight", answering(self.preflight, ENGINE), methods=["POST"]),
+                Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer, "see")),
+                Route(f"{API}/stop", answering(self.stop, ENGINE), methods=["POST"]),
+                Route(f"{API}/hold", answering(self.hold, ENGINE), methods=["POST"]),
+                Route(f"{API}/start", answering(self.start, ENGINE), methods=["POST"]),
+                Route(f"{API}/order", answering(self.order, ENGINE), methods=["POST"]),
                 *self._changes.routes,
                 *self.looks.routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,
-                Route(f"{API}/sandboxes", answering(sandboxes.find), methods=["POST"]),
-                Route(f"{API}/sandboxes/read", answering(sandboxes.read), methods=["POST"]),
+                Route(f"{API}/sandboxes", answering(sandboxes.find, "sandbox"), methods=["POST"]),
+                Route(f"{API}/sandboxes/read", answering(sandboxes.read, "sandbox"), methods=["POST"]),
             ],
             exception_handlers={HTTPException: no_such_thing},
         )
@@ -187,7 +198,7 @@ class Api:
         absent = frozenset(asked).difference(await self._changes.machines(known) or asked)
         id = secrets.token_hex(4)
         event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked, absent)
-        await asyncio.wrap_future(self._daemon.request(event))
+        await asyncio.wrap_future(self._daemon.request(event, grants_of(request)))
         return PreflightBegun(id, len(asked))
 
     async def preflight_answer(self, request: Request) -> PreflightAnswer:
@@ -218,7 +229,9 @@ class Api:
     ) -> Selected:
         body = await body_of(request, SelectRequest)
         keys = await self._chosen(request, body.select)
-        accepted = await asyncio.wrap_future(self._daemon.request(event(keys, user_of(request), body)))
+        accepted = await asyncio.wrap_future(
+            self._daemon.request(event(keys, user_of(request), body), grants_of(request))
+        )
         return Selected(len(accepted.keys), list(accepted.rejected), list(accepted.dependents), accepted.others)
 
     async def _chosen(self, request: Request, select: list[str]) -> tuple[tuple[str, str], ...]:
@@ -238,8 +251,8 @@ class Api:
         keys = await self._chosen(request, body.select)
         id = body.id or secrets.token_hex(4)
         order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)
-
-        accepted = await asyncio.wrap_future(self._daemon.request(events.OperatorCommanded(keys, order, body.stops)))
+        event = events.OperatorCommanded(keys, order, body.stops)
+        accepted = await asyncio.wrap_future(self._daemon.request(event, grants_of(request)))
         return OrderAnswer(id, [*accepted.keys], [*accepted.rejected])
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:

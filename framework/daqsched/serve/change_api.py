@@ -42,7 +42,7 @@ from daqsched.redaction import veiled, veiled_source
 from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import Caller, answering, caller_of, user_of, whose
+from daqsched.serve.http import ENGINE, Caller, answering, caller_of, grants_of, user_of, whose
 from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of
@@ -96,11 +96,11 @@ class Changes:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/plan", answering(self.plan), methods=["POST"]),
-            Route(f"{API}/apply", answering(self.apply), methods=["POST"]),
-            Route(f"{API}/rollback", answering(self.rollback), methods=["POST"]),
-            Route(f"{API}/history", answering(self.history)),
-            Route(f"{API}/revisions/{{number}}", answering(self.revision)),
+            Route(f"{API}/plan", answering(self.plan, "see"), methods=["POST"]),
+            Route(f"{API}/apply", answering(self.apply, ENGINE), methods=["POST"]),
+            Route(f"{API}/rollback", answering(self.rollback, ENGINE), methods=["POST"]),
+            Route(f"{API}/history", answering(self.history, "see")),
+            Route(f"{API}/revisions/{{number}}", answering(self.revision, "see")),
         ]
 
     # ------------------------------------------------------------------ plan and apply
@@ -224,7 +224,7 @@ class Changes:
     async def _apply(self, request: Request, planned: Planned, event: events.JobsApplied, no_look: bool) -> Applied:
         """The plan is of a look before; what came of it is the engine's word."""
         doubts = () if no_look else await self._look(request, planned, event)
-        did = await asyncio.wrap_future(self._daemon.request(event))
+        did = await asyncio.wrap_future(self._daemon.request(event, grants_of(request)))
         return Applied(planned.plan, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
 
     async def _look(self, request: Request, planned: Planned, event: events.JobsApplied) -> tuple[str, ...]:

@@ -110,10 +110,10 @@ class Consoles:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/console", answering(self.attach), methods=["POST"]),
-            Route(f"{API}/consoles/{{id}}/read", answering(self.read), methods=["POST"]),
-            Route(f"{API}/consoles/{{id}}/keys", answering(self.keys), methods=["POST"]),
-            Route(f"{API}/consoles/{{id}}/leave", answering(self.leave), methods=["POST"]),
+            Route(f"{API}/console", answering(self.attach, "console"), methods=["POST"]),
+            Route(f"{API}/consoles/{{id}}/read", answering(self.read, "console"), methods=["POST"]),
+            Route(f"{API}/consoles/{{id}}/keys", answering(self.keys, "console"), methods=["POST"]),
+            Route(f"{API}/consoles/{{id}}/leave", answering(self.leave, "console"), methods=["POST"]),
         ]
 
     # ------------------------------------------------------------------ routes

@@ -25,6 +25,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, Unsaved
 from daqsched.limits import brief
+from daqsched.rights.grants import Grants
 from daqsched.spec import Spec
 from daqsched.store import Contents, Store
 from daqsched.store.backup import contents_of
@@ -52,8 +53,8 @@ class _Question:
 
 
 class _Request:
-    def __init__(self, event: events.Event) -> None:
-        self.event = event
+    def __init__(self, event: events.Event, grants: Optional[Grants]) -> None:
+        self.event, self.grants = event, grants
         self.done: Future[Accepted] = Future()
 
 
@@ -127,10 +128,10 @@ class Daemon:
         self._enqueue(item)
         return item.answer
 
-    def request(self, event: events.Event) -> Future[Accepted]:
+    def request(self, event: events.Event, grants: Optional[Grants]) -> Future[Accepted]:
         """Let the engine know, and be told its verdict when all that follows is durable: what it accepted, or, raised by the
-        future, why it refused."""
-        item = _Request(event)
+        future, why it refused. ``grants``: what whoever asks may, see `Engine.handle`."""
+        item = _Request(event, grants)
         self._enqueue(item)
         return item.done
 
@@ -228,7 +229,7 @@ class Daemon:
             elif isinstance(item, _Stop):
                 going = False
             elif isinstance(item, _Request):
-                step = self.engine.handle(item.event, self._clock())
+                step = self.engine.handle(item.event, self._clock(), item.grants)
                 requests.append((item, step.verdict))
                 todo += step.commands
                 changes += step.changes

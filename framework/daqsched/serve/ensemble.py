@@ -22,6 +22,7 @@ from daqsched.limits import whole
 from daqsched.ports import LAST
 from daqsched.serve.audit import Audit
 from daqsched.serve.peers import Identity, read_identity
+from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.serving import Serving
 from daqsched.serve.standby import CLOSED, Standby
 from daqsched.serve.start import refuse_lost
@@ -100,6 +101,7 @@ class Candidate:
             identity,
             ended=self._standby.close,
             audit=self._audit,
+            rights=RightsInForce(options.rights) if options.rights is not None else None,
         )
         self._card = Card(self._name, self._serving.address, self._serving.token, "" if identity else CLOSED)
         self._wake: Callable[[], None] = lambda: None

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import Any, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Awaitable, Callable, Optional
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -22,10 +22,17 @@ from daqsched.confirm import NotConfirmed
 from daqsched.errors import DaqschedError, Refused
 from daqsched.limits import brief
 from daqsched.protocol import Problem, UnconfirmedProblem
+from daqsched.rights.grants import FARM, Grants, Target
+from daqsched.rights.principal import NOBODY, Principal
+from daqsched.rights.verbs import VERBS
 from daqsched.serve.audit import DONE, FAILED, REFUSED
 from daqsched.serve.audit_note import note, path_of
 
 logger = logging.getLogger(__name__)
+
+#: What a route needs where the engine looks at that, in the step that carries it out (`engine.permission`); and where nothing
+#: is needed.
+ENGINE, ANYBODY = "", "*"
 
 #: The longest sentence of a refusal.
 MOST_WORDS = 1500
@@ -44,6 +51,10 @@ class Caller:
     door: str
     #: The standby's host and pid, and the address that it came from; empty for the socket.
     via: str = ""
+    #: Who that is, to the rules.
+    who: Principal = NOBODY
+    #: What the farm's rights give this caller; None: the farm has none, and all is given to whoever gets in.
+    grants: Optional[Grants] = field(default=None, compare=False)
 
 
 def caller_of(request: Request) -> Caller:
@@ -51,9 +62,27 @@ def caller_of(request: Request) -> Caller:
     return found
 
 
+def is_owner(uid: int) -> bool:
+    """Whether this account could read and change the state itself: root, and the account of the daemon."""
+    return uid in (0, os.geteuid())
+
+
 def sees_all(caller: Caller) -> bool:
-    """Whether the caller could read the state itself: root, and the account of the daemon."""
-    return caller.uid in (0, os.geteuid())
+    """Whether the caller may see secrets: who could read the state itself, and who is an admin by the farm's rights."""
+    return is_owner(caller.uid) or (caller.grants is not None and not caller.grants.why_not("environment"))
+
+
+def grants_of(request: Request) -> Optional[Grants]:
+    """See `Caller.grants`."""
+    return caller_of(request).grants
+
+
+def permit(request: Request, verb: str, target: Target = FARM) -> None:
+    """Raise `Refused` where the caller may not."""
+    grants = grants_of(request)
+    why = grants.why_not(verb, target) if grants is not None else ""
+    if why:
+        raise Refused(why)
 
 
 def whose(request: Request) -> Hashable:
@@ -66,9 +95,17 @@ def user_of(request: Request) -> str:
     return caller_of(request).name
 
 
-def answering(route: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+def answering(route: Callable[[Request], Awaitable[Any]], needs: str) -> Callable[[Request], Awaitable[Response]]:
+    """A route that answers who may: ``needs`` is a verb that has to be the caller's for some of the farm (of what exactly the
+    route looks at), `ENGINE`, or `ANYBODY`."""
+    assert needs in (ENGINE, ANYBODY) or needs in VERBS, needs
+
     async def answer(request: Request) -> Response:
         try:
+            grants = grants_of(request)
+            why = grants.somewhere(needs) if grants is not None and needs in VERBS else ""
+            if why:
+                raise Refused(why)
             found = await route(request)
             await note(request, DONE, found=found)
             return found if isinstance(found, Response) else _json(200, found)

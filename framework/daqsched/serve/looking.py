@@ -33,7 +33,7 @@ class Looking:
         """What is doubtful, a sentence each; raises `Refused` where something could start on none of the hosts."""
         id = secrets.token_hex(4)
         try:
-            await asyncio.wrap_future(self._daemon.request(events.PreflightAsked(id, user, asked, LOOK_S)))
+            await asyncio.wrap_future(self._daemon.request(events.PreflightAsked(id, user, asked, LOOK_S), None))
         except Refused as error:
             return (f"whether it could start was not looked at before: {error}",)
         while True:

@@ -36,7 +36,7 @@ from daqsched.protocol import (
 from daqsched.select import Idle, as_hosts, selection
 from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import answering, user_of, whose
+from daqsched.serve.http import ENGINE, answering, grants_of, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.views.status import why_not_ready
@@ -78,16 +78,16 @@ class Operations:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/rollout", answering(self.rollout)),
-            Route(f"{API}/rollout", answering(self.steer), methods=["POST"]),
-            Route(f"{API}/restart", answering(self.restart), methods=["POST"]),
-            Route(f"{API}/aside", answering(self.leases)),
-            Route(f"{API}/aside", answering(self.aside), methods=["POST"]),
-            Route(f"{API}/borrow", answering(self.borrow), methods=["POST"]),
-            Route(f"{API}/note", answering(self.notes)),
-            Route(f"{API}/note", answering(self.note), methods=["POST"]),
-            Route(f"{API}/replace", answering(self.replace), methods=["POST"]),
-            Route(f"{API}/return", answering(self.give_back), methods=["POST"]),
+            Route(f"{API}/rollout", answering(self.rollout, "see")),
+            Route(f"{API}/rollout", answering(self.steer, ENGINE), methods=["POST"]),
+            Route(f"{API}/restart", answering(self.restart, ENGINE), methods=["POST"]),
+            Route(f"{API}/aside", answering(self.leases, "see")),
+            Route(f"{API}/aside", answering(self.aside, ENGINE), methods=["POST"]),
+            Route(f"{API}/borrow", answering(self.borrow, ENGINE), methods=["POST"]),
+            Route(f"{API}/note", answering(self.notes, "see")),
+            Route(f"{API}/note", answering(self.note, ENGINE), methods=["POST"]),
+            Route(f"{API}/replace", answering(self.replace, ENGINE), methods=["POST"]),
+            Route(f"{API}/return", answering(self.give_back, ENGINE), methods=["POST"]),
         ]
 
     # ------------------------------------------------------------------ rollouts
@@ -113,7 +113,7 @@ class Operations:
 
     async def steer(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, SteerRequest)
-        await self._request(events.RolloutSteered(body.what, user_of(request), body.message, body.stops))
+        await self._request(request, events.RolloutSteered(body.what, user_of(request), body.message, body.stops))
         return await self.rollout(request)
 
     async def restart(self, request: Request) -> RolloutAnswer:
@@ -130,7 +130,9 @@ class Operations:
             raise UserError(
                 f"nothing that runs matches {some(body.select, ' ')}: `daqsched status` lists what does{meant}"
             )
-        await self._request(events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops))
+        await self._request(
+            request, events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops)
+        )
         return await self.rollout(request)
 
     # ------------------------------------------------------------------ hosts set aside
@@ -147,7 +149,7 @@ class Operations:
     async def aside(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        await self._request(events.PutAside(hosts, user_of(request), body.until, body.message, body.stops))
+        await self._request(request, events.PutAside(hosts, user_of(request), body.until, body.message, body.stops))
         return await self.leases(request)
 
     async def borrow(self, request: Request) -> BorrowAnswer:
@@ -155,21 +157,21 @@ class Operations:
         user = user_of(request)
         if body.end:
             agreed = body.stops if body.stops is not None else 1  # it names that one
-            await self._request(events.BorrowEnded(body.job, body.host, user, agreed))
+            await self._request(request, events.BorrowEnded(body.job, body.host, user, agreed))
             return BorrowAnswer([])
-        accepted = await self._request(events.Borrowed(body.job, body.host, user, tuple(body.argv)))
+        accepted = await self._request(request, events.Borrowed(body.job, body.host, user, tuple(body.argv)))
         return BorrowAnswer([*accepted.argv])
 
     async def replace(self, request: Request) -> Selected:
         body = await body_of(request, ReplaceRequest)
         event = events.AgentChosen(body.host, user_of(request), body.agent, body.message, body.stops)
-        accepted = await self._request(event)
+        accepted = await self._request(request, event)
         return Selected(len(accepted.keys))
 
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._choosing.do(whose(request), lambda deadline: expand(body.hosts))
-        await self._request(events.Returned(hosts, user_of(request), body.stops))
+        await self._request(request, events.Returned(hosts, user_of(request), body.stops))
         return await self.leases(request)
 
     # ------------------------------------------------------------------ the logbook
@@ -180,7 +182,7 @@ class Operations:
 
     async def note(self, request: Request) -> NoteAnswer:
         body = await body_of(request, NoteRequest)
-        accepted = await self._request(events.NoteWritten(user_of(request), body.message))
+        accepted = await self._request(request, events.NoteWritten(user_of(request), body.message))
         return NoteAnswer(
             await self._ask(lambda engine, now: [one for one in engine.logbook if one.number == accepted.note])
         )
@@ -191,6 +193,6 @@ class Operations:
             raise UserError("no host is named")
         return hosts
 
-    async def _request(self, event: events.Event) -> Accepted:
+    async def _request(self, request: Request, event: events.Event) -> Accepted:
         """The engine's verdict; its refusal is raised."""
-        return await asyncio.wrap_future(self._daemon.request(event))
+        return await asyncio.wrap_future(self._daemon.request(event, grants_of(request)))

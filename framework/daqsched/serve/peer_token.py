@@ -46,6 +46,8 @@ class PeerToken(msgspec.Struct, frozen=True):
     digest: str
     time: float
     nonce: str
+    #: All that rules may call who asks (`daqsched.rights`).
+    known_as: tuple[str, ...] = ()
 
 
 def digest_of(body: bytes) -> str:

@@ -72,12 +72,12 @@ class Queries:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/status", answering(self.status)),
-            Route(f"{API}/progress", answering(self.progress)),
-            Route(f"{API}/why", answering(self.why)),
-            Route(f"{API}/stories", answering(self.stories)),
-            Route(f"{API}/incidents", answering(self.incidents)),
-            Route(f"{API}/names", answering(self.names)),
+            Route(f"{API}/status", answering(self.status, "see")),
+            Route(f"{API}/progress", answering(self.progress, "see")),
+            Route(f"{API}/why", answering(self.why, "see")),
+            Route(f"{API}/stories", answering(self.stories, "see")),
+            Route(f"{API}/incidents", answering(self.incidents, "see")),
+            Route(f"{API}/names", answering(self.names, "see")),
         ]
 
     async def status(self, request: Request) -> Response:

@@ -25,6 +25,8 @@ from starlette.responses import Response
 
 from daqsched.errors import DaqschedError, Unreachable, UserError
 from daqsched.protocol import Problem
+from daqsched.rights.grants import Grants
+from daqsched.rights.principal import Principal
 from daqsched.serve import peer_token
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.admission import Reception, descriptors
@@ -32,10 +34,11 @@ from daqsched.serve.audit import REFUSED, Audit, Entry
 from daqsched.serve.audit_note import note
 from daqsched.serve.connection_budget import MOST_BYTES, SMALL_BYTES, ConnectionBudget, Seat
 from daqsched.serve.connections import ConnectionTimes, Protocol, Whose
-from daqsched.serve.http import Caller
+from daqsched.serve.http import Caller, is_owner
 from daqsched.serve.peers import Identity
 from daqsched.serve.planning import Planning
 from daqsched.serve.read_pace import paced
+from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.socketfile import BACKLOG, SocketFile
 
 logger = logging.getLogger(__name__)
@@ -63,9 +66,10 @@ class Serving:
         watch_s: float = WATCH_S,
         ended: Optional[Callable[[], Awaitable[None]]] = None,
         audit: Optional[Audit] = None,
+        rights: Optional[RightsInForce] = None,
     ) -> None:
         """``ended`` is called when nobody is answered any more, in the loop that did; ``audit`` is told of changes and
-        refusals, and closed with us."""
+        refusals, and closed with us. ``rights``: without them whoever gets in may all."""
         self.app = app
         #: What a token for this daemon names.
         self.token = secrets.token_urlsafe(32)
@@ -105,7 +109,7 @@ class Serving:
         options: dict[str, Any] = {"config": config, "server_state": self._server.server_state, "app_state": {}}
         limits = descriptors(2)
         self._crew = Reception(self._file.socket, limits, times, options)
-        self._ended, self._audit = ended, audit
+        self._ended, self._audit, self._rights = ended, audit, rights
         self._noting: Optional[Future[None]] = None
         self._peers = None
         if listener is not None:
@@ -207,14 +211,17 @@ class Serving:
             except peer_token.Untrusted as error:
                 reception.tell("refused what the peer at %s asked: %s", whose.address, error)
                 return HttpRefusal(401, Unreachable(str(error)))
-            caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, "peer", f"{heard.via} at {whose.address}")
+            via = f"{heard.via} at {whose.address}"
+            who = Principal(heard.name, frozenset(heard.known_as), is_owner(heard.uid))
+            caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, "peer", via, who, self._grants(who))
         else:
-            caller = Caller(await self._accounts.name(whose.uid), whose.uid, whose.gid, whose.pid, "socket")
+            who = await self._account(whose.uid)
+            caller = Caller(who.name, whose.uid, whose.gid, whose.pid, "socket", "", who, self._grants(who))
         # of a peer it is the user who has a share
-        who = f"{caller.name} at {whose.address}" if whose.peer else seat.caller
-        why = room.begin(who)
+        share = f"{caller.name} at {whose.address}" if whose.peer else seat.caller
+        why = room.begin(share)
         if why:
-            reception.tell("not all requests are answered: %s (%s)", why, who)
+            reception.tell("not all requests are answered: %s (%s)", why, share)
             return HttpRefusal(503, Unreachable(why))
         try:
             await self.app(
@@ -223,8 +230,17 @@ class Serving:
                 send,
             )
         finally:
-            room.end(who)
+            room.end(share)
         return None
+
+    async def _account(self, uid: int) -> Principal:
+        """Who an account is; of its groups nobody asks where there are no rights."""
+        name = await self._accounts.name(uid)
+        groups = await self._accounts.groups(uid)
+        return Principal(name, frozenset([f"unix:{name}", *(f"unix-group:{one}" for one in groups)]), is_owner(uid))
+
+    def _grants(self, who: Principal) -> Optional[Grants]:
+        return self._rights.grants(who) if self._rights is not None else None
 
     async def _note(self, scope: Any, whose: Whose, refusal: HttpRefusal) -> None:
         """What did not get as far as the routes, which note their own (`http`)."""

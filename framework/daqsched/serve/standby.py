@@ -186,6 +186,7 @@ class Standby:
                 digest=peer_token.digest_of(body),
                 time=time.time(),
                 nonce=secrets.token_urlsafe(16),
+                known_as=tuple(sorted(caller.who.known_as)),
             ),
         )
         return await self._http.send(asked, stream=True)

@@ -11,6 +11,7 @@ from daqsched import __version__, backends
 from daqsched.errors import DaqschedError
 from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import remembers
+from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.serving import Serving
 from daqsched.serve.term import Options, Term, most_of
 from daqsched.store import Store
@@ -23,9 +24,10 @@ def run(options: Options, state: Path, new_framework: bool) -> None:
     store = backends.folder_store(state, most_of(options))
     if not new_framework:
         refuse_lost(store, options.chronicle)
+    rights = RightsInForce(options.rights) if options.rights is not None else None
     audit = Audit(options.audit)
     term = Term(options, store, new_framework=new_framework, audit=audit)
-    serving = Serving(options.socket, options.group, term.api.app, audit=audit)
+    serving = Serving(options.socket, options.group, term.api.app, audit=audit, rights=rights)
 
     def stop(signum: int, frame: Any) -> None:
         term.daemon.stop()

@@ -49,6 +49,8 @@ class Options:
     audit: Path = Path("audit.ndjson")
     #: How many programs a request ends unasked, where the job file does not say.
     end_limit: EndLimit = EndLimit()
+    #: The file that says who may do what; None: whoever may use the socket may all.
+    rights: Optional[Path] = None
 
 
 def most_of(options: Options) -> int:
@@ -83,6 +85,7 @@ class Term:
 
         self.daemon = Daemon(store, complete)
         self.daemon.engine.end_limit = options.end_limit
+        self.daemon.engine.account = options.framework.user
         self.daemon.ask_guard = Guards(options.guards, self.daemon.put).ask
         framework_id = "" if new_framework else self.daemon.engine.framework_id
         self._mesos = Mesos(options.master, options.framework, framework_id, self.daemon.put, allowed)

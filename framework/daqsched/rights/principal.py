@@ -12,7 +12,7 @@ from daqsched.rights.verbs import Role
 PREFIXES = ("unix", "unix-group", "password", "token", "proxy", "proxy-group", "oidc", "oidc-group")
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Principal(msgspec.Struct, frozen=True):
     """Somebody: the name for people, and all that rules may call them."""
 
     name: str
@@ -25,4 +25,4 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 #: Who has shown nothing.
-NOBODY = Identity("nobody")
+NOBODY = Principal("nobody")

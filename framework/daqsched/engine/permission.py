@@ -1,0 +1,175 @@
+"""What each request needs the right for, and of what: looked at in the step that would carry it out, before its handler.
+
+One entry for each event that people cause; an event without one is refused to whoever is not the farm's owner. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Optional
+
+from daqsched.engine import events
+from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Key
+from daqsched.errors import Refused
+from daqsched.hosts import expand
+from daqsched.merge import Merged, change_of
+from daqsched.rights.grants import FARM, Grants, Target
+from daqsched.spec import EMPTY, JobSpec, Spec
+
+
+class Need(NamedTuple):
+    """The right to do something to some of the farm; without targets: to any of it."""
+
+    verb: str
+    targets: Optional[Iterable[Target]] = None
+
+
+def ensure(farm: Farm, event: events.Event, grants: Optional[Grants]) -> None:
+    """Raise `Refused` where who asked may not; None: a farm without a file of rights, or an event that nobody asked for."""
+    if grants is None or grants.who.owner:
+        return
+    needs = NEEDS.get(type(event))
+    if needs is None:
+        raise Refused(f"there is no rule for {type(event).__name__}, so nobody but root may")
+    for verb, targets in needs(farm, event):
+        why = grants.somewhere(verb) if targets is None else grants.refusal(verb, targets)
+        if why:
+            raise Refused(why)
+    if isinstance(event, events.JobsApplied):
+        why = _accounts(farm, event, grants)
+        if why:
+            raise Refused(why)
+
+
+def target(farm: Farm, key: Key) -> Target:
+    """An instance, as rules know it."""
+    instance = farm.instances.get(key)
+    job = instance.job if instance is not None else None
+    part = (instance.part or "") if instance is not None else ""
+    return Target(*key, job.owner if job is not None else "", part)
+
+
+def _of(verb: str) -> Callable[[Farm, Any], Iterator[Need]]:
+    def needs(farm: Farm, event: Any) -> Iterator[Need]:
+        yield Need(verb, [target(farm, key) for key in event.keys])
+
+    return needs
+
+
+def _on_hosts(verb: str) -> Callable[[Farm, Any], Iterator[Need]]:
+    def needs(farm: Farm, event: Any) -> Iterator[Need]:
+        for host in event.hosts if hasattr(event, "hosts") else (event.host,):
+            there = [hosts[host].key for hosts in farm.order.wanted.values() if host in hosts]
+            yield Need(verb, [target(farm, key) for key in there] or [Target("", host)])
+
+    return needs
+
+
+def _held(farm: Farm, event: events.Held) -> Iterator[Need]:
+    yield Need("hold" if event.spares else "stop", [target(farm, key) for key in event.keys])
+
+
+def _borrowed(farm: Farm, event: Any) -> Iterator[Need]:
+    yield Need("borrow", [target(farm, (event.job, event.host))])
+
+
+def _steered(farm: Farm, event: events.RolloutSteered) -> Iterator[Need]:
+    verb = "pause" if event.what == "pause" else "steer"
+    names = farm.rolling.concerned
+    yield Need(verb, [target(farm, key) for key in farm.instances if key[0] in names] or [FARM])
+
+
+def _ordered(farm: Farm, event: events.OperatorCommanded) -> Iterator[Need]:
+    kind = event.order.kind
+    if kind != "act":
+        yield Need(kind, [target(farm, key) for key in event.keys])
+        return
+    for key in event.keys:
+        instance = farm.instances.get(key)
+        theirs = instance is not None and instance.job is not None and event.order.name in instance.job.shifter_actions
+        yield Need("act" if theirs else "act-any", [target(farm, key)])
+
+
+def _asked(farm: Farm, event: events.PreflightAsked) -> Iterator[Need]:
+    # the file's own jobs, of which nothing is known here but the names: what counts is whose they are in the farm, if any
+    known = {job.name: job for job in farm.spec.jobs}
+    asked = [(name, host) for host, questions in event.questions.items() for one in questions for name in one.jobs]
+    yield Need("preflight", [_as(known.get(name), name, host) for name, host in asked])
+
+
+def _as(job: Optional[JobSpec], name: str, host: str) -> Target:
+    return Target(name, host, job.owner if job is not None else "", job.part if job is not None else "")
+
+
+def _applied(farm: Farm, event: events.JobsApplied) -> Iterator[Need]:
+    old, merged = _merged(farm, event)
+    yield Need("apply", [one for job in changed(old, merged) for one in targets_of(job)])
+    if old.logging != merged.spec.logging:
+        yield Need("logging", [Target(part=event.spec.part)])
+    if event.spec.confirm is not None and (old.confirm, old.parts) != (merged.spec.confirm, merged.spec.parts):
+        yield Need("apply", [Target(part=event.spec.part)])
+    way = event.strategy if event.strategy is not None else merged.spec.rollout
+    if way is not None and way.guard and way.guard not in _guards(old):
+        yield Need("guard", [Target(part=event.spec.part)])
+
+
+def _merged(farm: Farm, event: events.JobsApplied) -> tuple[Spec, Merged]:
+    old = farm.revision.spec if farm.revision is not None else EMPTY
+    return old, change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
+
+
+def _guards(spec: Spec) -> frozenset[str]:
+    ways = [spec.rollout, *(part.rollout for part in spec.parts.values())]
+    return frozenset(way.guard for way in ways if way is not None)
+
+
+def changed(old: Spec, merged: Merged) -> list[JobSpec]:
+    """The jobs that an apply changes, as they were and as they are to be: the right is needed for both, or who may change the
+    owner of a job may change anything."""
+    before, after = _by_name(old, merged.jobs), _by_name(merged.spec, merged.jobs)
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return [job for name in names for job in (*before.get(name, ()), *after.get(name, ()))]
+
+
+def _by_name(spec: Spec, names: frozenset[str]) -> dict[str, list[JobSpec]]:
+    found: dict[str, list[JobSpec]] = {}
+    for job in (*spec.jobs, *spec.variants):
+        if job.name in names:
+            found.setdefault(job.name, []).append(job)
+    return found
+
+
+def targets_of(job: JobSpec) -> Iterator[Target]:
+    """Each of its instances; of a job by attributes any host."""
+    for host in expand(job.hosts) or ("",):
+        yield Target(job.name, host, job.owner, job.part)
+
+
+def _accounts(farm: Farm, event: events.JobsApplied, grants: Grants) -> str:
+    """Why the account of a job that is changed may not be given to it; empty: it may, or stays as no job had it."""
+    for job in changed(*_merged(farm, event)):
+        for account in filter(None, (job.user or farm.account, "root" if job.setuid else "")):
+            for one in targets_of(job) if account == "root" or job.user else ():
+                why = grants.account(account, one)
+                if why:
+                    return why
+    return ""
+
+
+#: Of each event that people cause.
+NEEDS: dict[type, Callable[[Farm, Any], Iterator[Need]]] = {
+    events.JobsApplied: _applied,
+    events.RestartAsked: _of("restart"),
+    events.RolloutSteered: _steered,
+    events.PutAside: _on_hosts("aside"),
+    events.Returned: _on_hosts("return"),
+    events.AgentChosen: _on_hosts("replace"),
+    events.Borrowed: _borrowed,
+    events.BorrowEnded: _borrowed,
+    events.Held: _held,
+    events.Released: _of("start"),
+    events.NoteWritten: lambda farm, event: iter([Need("note")]),
+    events.PreflightAsked: _asked,
+    events.OperatorCommanded: _ordered,
+}
