@@ -1,8 +1,8 @@
 """The words of a job file: ``from daqsched import Job, Restart, hosts``.
 
-Packages, from the core outwards: `jobfile` (those words) and `engine` (the scheduler's core), `rights` (who may do what), `views` (what people
-are told of it), `store`, `mesos` and `logs` (what it talks to), `serve` and `terminal` (the daemon, and how things
-look), `cli` (the commands).
+Packages, from the core outwards: `rights` (who may do what), `jobfile` (those words) and `engine` (the scheduler's
+core), `views` (what people are told of it), `store`, `mesos` and `logs` (what it talks to), `serve` and `terminal`
+(the daemon, and how things look), `cli` (the commands).
 
 Modules that all of them use. What a farm should run: `spec` is a job file as data, `task` a job on a host and its
 Mesos task, `hosts` and `select` who is meant, `merge` the farm after a change of a part, `farm_parts` the teams that

@@ -145,6 +145,10 @@ class Client:
     def borrow(self, job: str, host: str, argv: Sequence[str] = (), end: bool = False) -> protocol.BorrowAnswer:
         return self._post("/borrow", protocol.BorrowRequest(job, host, list(argv), end), protocol.BorrowAnswer)
 
+    def rights(self, user: str = "", job: str = "", host: str = "") -> protocol.RightsAnswer:
+        """What somebody may do; without ``user``: who asks."""
+        return self._get("/rights", protocol.RightsAnswer, user=user, job=job, host=host)
+
     def note(self, message: str) -> protocol.NoteAnswer:
         """Write into the logbook."""
         return self._post("/note", protocol.NoteRequest(message), protocol.NoteAnswer)

@@ -360,6 +360,22 @@ class NoteAnswer(msgspec.Struct):
     notes: list[LogbookEntry]
 
 
+class RightsAnswer(msgspec.Struct):
+    """GET /v1/rights?job=JOB&host=HOST&user=WHO: what who asks may do to that, or to the farm as a whole; of
+    somebody else admins are told."""
+
+    name: str
+    #: All that rules may call this person.
+    called: list[str]
+    #: Each verb, and why it may not be asked for; empty: it may.
+    verbs: dict[str, str]
+    #: Whether there are rights at all: without, whoever may use the socket may all.
+    in_force: bool
+    #: The file, and why that is not in force as it is now.
+    file: str = ""
+    trouble: str = ""
+
+
 class LogAnswer(msgspec.Struct):
     """GET /v1/log: the last lines of the daemon's own log; GET /v1/log/HOST: of the log of that host's Mesos agent. For root
     and the daemon's own account."""

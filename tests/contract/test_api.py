@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import httpx
 import msgspec
@@ -27,6 +27,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.protocol import Applied
+from daqsched.rights.grants import Grants
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.serve.socketfile import SocketFile
 from daqsched.spec import EMPTY, Spec
@@ -288,9 +289,9 @@ def test_who_asked_in_the_round_in_which_the_master_gives_us_up_is_answered(tmp_
     held = serve.daemon.ask(waits)
     assert entered.wait(20)
     event = events.JobsApplied(Spec(jobs=(job(),)), "bob")
-    before = serve.daemon.request(event)
+    before = serve.daemon.request(event, None)
     serve.daemon.put(events.Rejected(why))
-    behind = serve.daemon.request(event)
+    behind = serve.daemon.request(event, None)
     asked = serve.daemon.ask(lambda engine, now: engine.revision)
     gate.set()
     held.result(20)
@@ -314,7 +315,7 @@ def test_who_asks_for_what_a_damaged_state_does_not_take_is_answered(
 
     monkeypatch.setattr(serve.store, "save", damaged)
     with pytest.raises(Unreachable, match="the state is damaged: look whether it was still taken in"):
-        serve.daemon.request(events.JobsApplied(Spec(jobs=(job(),)), "bob")).result(20)
+        serve.daemon.request(events.JobsApplied(Spec(jobs=(job(),)), "bob"), None).result(20)
 
 
 def surveys(serve: Serve) -> list[tuple[str, str]]:
@@ -434,7 +435,7 @@ def test_a_daemon_that_has_lost_its_state_tells_how_it_was_and_refuses_the_rest(
     """Whoever waits gets a sentence, whoever looks sees the last that was known."""
     serve.client.apply(Spec(jobs=(job(),)), "first")
     serve.lose("another daqsched serve has taken over")
-    lost = serve.daemon.request(events.Ticked())
+    lost = serve.daemon.request(events.Ticked(), None)
     with pytest.raises(Unreachable, match="taken over.*ask again"):
         lost.result(10)
     over = threading.Event()
@@ -472,9 +473,9 @@ def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.Monkey
         asked.append("look")
         return ask(question)
 
-    def change(event: events.Event) -> Future[Accepted]:
+    def change(event: events.Event, grants: Optional[Grants]) -> Future[Accepted]:
         asked.append(type(event).__name__)
-        return request(event)
+        return request(event, grants)
 
     monkeypatch.setattr(serve.daemon, "ask", look)
     monkeypatch.setattr(serve.daemon, "request", change)
@@ -498,9 +499,9 @@ def test_a_rollback_is_told_from_an_apply_of_the_same(serve: Serve, monkeypatch:
     asked: list[Any] = []
     request = serve.daemon.request
 
-    def change(event: events.Event) -> Future[Accepted]:
+    def change(event: events.Event, grants: Optional[Grants]) -> Future[Accepted]:
         asked.append(event)
-        return request(event)
+        return request(event, grants)
 
     monkeypatch.setattr(serve.daemon, "request", change)
     serve.client.rollback(1)
@@ -528,11 +529,11 @@ def test_an_apply_that_would_change_nothing_is_not_answered_from_a_look_that_is_
     base = serve.client.history()[0].digest
     request = serve.daemon.request
 
-    def quicker(event: events.Event) -> Any:
+    def quicker(event: events.Event, grants: Optional[Grants]) -> Any:
         """A rollback comes first."""
         monkeypatch.setattr(serve.daemon, "request", request)
-        serve.daemon.request(events.JobsApplied(first, "bob", "back")).result(20)
-        return request(event)
+        serve.daemon.request(events.JobsApplied(first, "bob", "back"), None).result(20)
+        return request(event, grants)
 
     monkeypatch.setattr(serve.daemon, "request", quicker)
     applied = serve.client.apply(second)
@@ -559,11 +560,11 @@ def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monke
     base = serve.client.history()[0].digest
     request = serve.daemon.request
 
-    def quicker(event: events.Event) -> Any:
+    def quicker(event: events.Event, grants: Optional[Grants]) -> Any:
         """An apply of somebody else's comes first."""
         monkeypatch.setattr(serve.daemon, "request", request)
-        serve.daemon.request(events.JobsApplied(Spec(jobs=(job("other"),)), "bob", "in between")).result(20)
-        return request(event)
+        serve.daemon.request(events.JobsApplied(Spec(jobs=(job("other"),)), "bob", "in between"), None).result(20)
+        return request(event, grants)
 
     monkeypatch.setattr(serve.daemon, "request", quicker)
     with pytest.raises(Refused, match="since revision 2 by bob: in between"):

@@ -26,6 +26,7 @@ class SafeLoader:
     def construct_object(self, node: Node, deep: bool = ...) -> Any: ...
 
 def safe_load(stream: str) -> Any: ...
+
 class Event:
     start_mark: Mark
     anchor: Optional[str]

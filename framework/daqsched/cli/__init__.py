@@ -5,7 +5,8 @@ applies, shows, stops and starts; `changes` are revisions, rollouts and hosts se
 on such a host; `orders` are for programs that run, `console` is at the terminal of one. `note` is the crew's logbook,
 `debug` a bundle for whoever is asked for help. `why` tells reasons; `files` and `preflight` look at a job file before
 anything is changed. `logs` shows lines, `counts` how many there are, `deadletter` those that Elasticsearch refused,
-`logsetup` what its indices are told. `daemon` is `daqsched serve`, `backup` carries its state away and back.
+`logsetup` what its indices are told. `rights` are who may do what. `daemon` is `daqsched serve`, `backup` carries its
+state away and back.
 
 Each imports what it needs when it is called, so that `daqsched status` does not wait for what only the daemon needs.
 """
@@ -25,6 +26,7 @@ from daqsched.cli import (
     note,
     orders,
     preflight,
+    rights,
     why,
 )
 from daqsched.cli.root import main
@@ -45,5 +47,6 @@ __all__ = [
     "note",
     "orders",
     "preflight",
+    "rights",
     "why",
 ]

@@ -57,6 +57,7 @@ from daqsched.serve.operations_api import Operations, chosen_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.query_api import Queries
 from daqsched.serve.request_body import body_of, number_of
+from daqsched.serve.rights_api import RightsQuestions
 from daqsched.serve.sandbox_api import Sandboxes
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
@@ -113,6 +114,7 @@ class Api:
                 *self.looks.routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,
+                *RightsQuestions(self._ask).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find, "sandbox"), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read, "sandbox"), methods=["POST"]),
             ],

@@ -19,7 +19,7 @@ CHANGES = frozenset(
 )
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
-    "info backup log status progress why stories incidents names plan history revisions sandboxes consoles".split()
+    "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles".split()
 )
 
 #: What `SteerRequest` may ask of a rollout.

@@ -63,6 +63,12 @@ def name_of(request: Request) -> tuple[Kind, str]:
     return cast(Kind, kind), request.query_params.get("begin", "")
 
 
+def text_of(request: Request, name: str) -> str:
+    """A text of the query; empty: it is not there."""
+    _bounded(request)
+    return request.query_params.get(name, "")
+
+
 def states_of(request: Request) -> frozenset[str]:
     """The words of ``state``; raises `UserError` for one that is none."""
     _bounded(request)

@@ -225,7 +225,14 @@ class Serving:
             return HttpRefusal(503, Unreachable(why))
         try:
             await self.app(
-                {**scope, "caller": caller, "audit": self._audit, "reading": self._reading},
+                {
+                    **scope,
+                    "caller": caller,
+                    "audit": self._audit,
+                    "reading": self._reading,
+                    "rights": self._rights,
+                    "accounts": self._accounts,
+                },
                 _again(bytes(body), receive),
                 send,
             )

@@ -1,0 +1,90 @@
+"""The daemon's answer to who may do what: of whoever asks, and, for admins, of anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+from collections.abc import Awaitable
+from typing import Any, Callable, Optional
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from daqsched.engine.permission import target
+from daqsched.errors import UserError
+from daqsched.protocol import API, RightsAnswer
+from daqsched.rights.grants import FARM, Target
+from daqsched.rights.principal import PREFIXES, Principal
+from daqsched.rights.rules import Rights
+from daqsched.serve.accounts import Accounts
+from daqsched.serve.http import ANYBODY, answering, caller_of, is_owner, permit
+from daqsched.serve.request_body import text_of
+from daqsched.serve.rights_in_force import RightsInForce
+
+Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
+
+
+class RightsQuestions:
+    """One route; ``ask`` puts a question to the engine."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [Route(f"{API}/rights", answering(self.rights, ANYBODY))]
+
+    async def rights(self, request: Request) -> RightsAnswer:
+        user, job, host = (text_of(request, name) for name in ("user", "job", "host"))
+        caller = caller_of(request)
+        who, grants = caller.who, caller.grants
+        in_force: Optional[RightsInForce] = request.scope.get("rights")
+        if user and user != who.name:
+            permit(request, "rights")
+            if in_force is None:
+                raise UserError("this farm has no file of rights: whoever may use the socket may all")
+            who = await _somebody(user, in_force.rights, request.scope["accounts"])
+            grants = in_force.grants(who)
+        if grants is None or in_force is None:
+            return RightsAnswer(who.name, sorted(who.known_as), {}, False)
+        meant = FARM
+        if job or host:
+            meant = await self._ask(lambda engine, now: target(engine, (job, host)) if host else _of_job(engine, job))
+        return RightsAnswer(
+            who.name,
+            sorted(grants.called),
+            dict(grants.rows(() if meant == FARM else [meant])),
+            True,
+            str(in_force.path),
+            in_force.trouble,
+        )
+
+
+def _of_job(engine: Any, name: str) -> Target:
+    job = engine.job(name)
+    return Target(name, "", job.owner, job.part) if job is not None else Target(name)
+
+
+async def _somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
+    """Who somebody is that does not ask himself: a person of the file's, or an identity with its prefix. Of an account the groups
+    are looked up."""
+    prefix, colon, name = word.partition(":")
+    if colon and prefix not in PREFIXES:
+        raise UserError(f"{prefix!r} is no door that vouches for a name: one of {', '.join(PREFIXES)}")
+    known = frozenset([word]) if colon else frozenset(rights.people.get(word, ()))
+    if not known:
+        known = frozenset([f"unix:{word}"])
+    owner = False
+    for one in sorted(known):
+        prefix, _, name = one.partition(":")
+        if prefix == "unix":
+            try:
+                uid = (await asyncio.to_thread(pwd.getpwnam, name)).pw_uid
+            except KeyError:
+                if not colon and word not in rights.people:
+                    raise UserError(f"there is no person and no account {word!r}") from None
+                continue
+            known |= {f"unix-group:{group}" for group in await accounts.groups(uid)}
+            owner = owner or is_owner(uid)
+    return Principal(word, known, owner)

@@ -1,0 +1,264 @@
+"""Who may do what, asked at the door: every route by every role, a file that changes, a directory that is slow."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import httpx
+import msgspec
+import pytest
+from starlette.routing import Route
+
+from builders import job, offer
+from daqsched.client import Client
+from daqsched.engine import events
+from daqsched.errors import DaqschedError, Refused
+from daqsched.rights.rules import RightsError
+from daqsched.rights.verbs import Role
+from daqsched.serve import serving as serving_module
+from daqsched.serve.accounts import Accounts
+from daqsched.serve.rights_in_force import RightsInForce, read_file
+from daqsched.serve.serving import Serving
+from daqsched.spec import Spec
+from hostile import REQUESTS
+from served import Serve
+from waiting import until
+
+FILE = """
+version: 1
+rules:
+  - {to: unix-group:viewer, role: viewer}
+  - {to: unix-group:shifter, role: shifter}
+  - {to: unix-group:expert, role: expert}
+  - {to: unix-group:admin, role: admin}
+"""
+
+#: Route -> the least role that is not refused; None: anybody who gets in.
+ROUTES: dict[tuple[str, str], Optional[Role]] = {
+    ("GET", "info"): None,
+    ("GET", "rights"): None,
+    **dict.fromkeys(
+        [("GET", one) for one in ("status progress why stories incidents names history rollout aside note").split()],
+        Role.viewer,
+    ),
+    ("GET", "revisions/{number}"): Role.viewer,
+    ("GET", "preflight/{id}"): Role.viewer,
+    ("POST", "plan"): Role.viewer,
+    **dict.fromkeys(
+        [("POST", one) for one in "stop hold start restart aside return note preflight".split()], Role.shifter
+    ),
+    ("POST", "rollout"): Role.shifter,
+    **dict.fromkeys([("POST", one) for one in "order apply rollback borrow replace".split()], Role.expert),
+    **dict.fromkeys([("POST", one) for one in ("console sandboxes sandboxes/read").split()], Role.expert),
+    **dict.fromkeys([("POST", f"consoles/{{id}}/{one}") for one in ("read", "keys", "leave")], Role.expert),
+    **dict.fromkeys([("GET", one) for one in ("backup", "log", "log/{host}")], Role.admin),
+}
+
+
+class Door:
+    """A socket whose callers are whom the test says; the daemon's own account is nobody there."""
+
+    def __init__(self, serve: Serve, folder: Path, rights: RightsInForce) -> None:
+        self.groups: tuple[str, ...] = ()
+        self.path, self.rights = folder / "door", rights
+        accounts = Accounts(lambda uid: "bob", lambda uid: self.groups)
+        self._accounts = accounts
+        self._serving = Serving(self.path, "", serve.api.app, accounts=accounts, rights=rights)
+        self.routes = [
+            (method, route.path.partition("/v1/")[2])
+            for route in serve.api.app.routes
+            if isinstance(route, Route)
+            for method in route.methods or ()
+            if method != "HEAD"
+        ]
+        self.http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.path)), base_url="http://daqsched", timeout=30
+        )
+
+    def come(self, *groups: str) -> None:
+        """From now on callers are in these groups."""
+        self.groups = groups
+        self._accounts._groups.clear()
+
+    def ask(self, method: str, path: str) -> httpx.Response:
+        body = BODIES.get(path.replace("{id}", "id"))
+        url = path.replace("{number}", "1").replace("{id}", "x").replace("{host}", "hlt01")
+        if (method, path) == ("GET", "names"):
+            url += "?of=job"
+        return self.http.request(
+            method, f"/v1/{url}", content=msgspec.json.encode(body) if method == "POST" and body is not None else None
+        )
+
+    def close(self) -> None:
+        self.http.close()
+        self._serving.close()
+        self.rights.close()
+
+
+CHANGED = Spec(jobs=(job(release="2"),))
+BODIES: dict[str, Any] = {
+    **REQUESTS,
+    "apply": msgspec.structs.replace(REQUESTS["apply"], spec=CHANGED, only=[], strategy=None, if_unchanged=""),
+    "plan": msgspec.structs.replace(REQUESTS["plan"], spec=CHANGED, only=[], strategy=None),
+    "preflight": msgspec.structs.replace(REQUESTS["preflight"], spec=CHANGED, select=[]),
+    "rollback": msgspec.structs.replace(REQUESTS["rollback"], revision=1, strategy=None),
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "rights.yaml"
+    made.write_text(FILE)
+    return made
+
+
+@pytest.fixture
+def door(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """Of a daemon with one job that runs."""
+    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    serve = Serve(tmp_path)
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.client.apply(Spec(jobs=(job(),)), "first")
+    serve.daemon.put(events.OffersArrived((offer(),)))
+    serve.settle()
+    made = Door(serve, tmp_path, RightsInForce(file, look_s=0.02))
+    yield made
+    made.close()
+    serve.close()
+
+
+def test_each_route_has_a_role(door: Door) -> None:
+    """A new one has to be entered above; its rule is where the route is made."""
+    assert set(door.routes) == set(ROUTES)
+
+
+@pytest.mark.parametrize("role", [None, *Role], ids=lambda role: role.name if role else "stranger")
+def test_every_route_by_every_role(door: Door, role: Optional[Role]) -> None:
+    """Refused with the reason, or not refused by the rights; never a 5xx."""
+    door.come(*([role.name] if role is not None else []))
+    for (method, path), least in ROUTES.items():
+        found = door.ask(method, path)
+        assert found.status_code in (200, 400, 403), (method, path, found.text)
+        refused = found.status_code == 403 and " may not " in found.text
+        may = least is None or (role is not None and role >= least)
+        assert refused != may, (role, method, path, found.status_code, found.text[:300])
+
+
+def test_whoever_looks_on_changes_nothing(door: Door) -> None:
+    """All that is not refused to a viewer leaves the engine as it was."""
+    door.come("viewer")
+    client = Client(door.path)
+    before = client.progress().progress.version
+    for method, path in door.routes:
+        door.ask(method, path)
+    assert client.progress().progress.version == before
+    client.close()
+
+
+def test_the_file_counts_as_it_is_now_and_a_mistake_changes_nothing(door: Door, file: Path) -> None:
+    """What is taken away ends at once; the mistake is told to whoever asks for the rights."""
+    door.come("shifter")
+    client = Client(door.path)
+    assert client.stop(["readout"]).count == 1
+    file.write_text("version: 1\nrules: [{to: x}]\n")
+    until(lambda: client.rights().trouble, "the mistake is told")
+    assert "rules[1].to: there is no person or group 'x'" in client.rights().trouble
+    assert client.start(["readout"]).count == 1
+    file.write_text("version: 1\nrules: [{to: unix-group:shifter, role: viewer}]\n")
+    until(lambda: not client.rights().trouble, "it is in force")
+    with pytest.raises(Refused, match="bob may not stop readout@hlt01: it takes a shifter"):
+        client.stop(["readout"])
+    client.close()
+
+
+def test_of_somebody_else_admins_are_told(door: Door) -> None:
+    """By the name of an account, of a person, or of an identity."""
+    client = Client(door.path)
+    door.come("viewer")
+    with pytest.raises(Refused, match="bob may not see what everybody may"):
+        client.rights("token:wall-1")
+    door.come("admin")
+    assert (
+        client.rights("token:wall-1", "readout", "hlt01")
+        .verbs["see"]
+        .startswith("token:wall-1 may not see how readout@hlt01")
+    )
+    with pytest.raises(DaqschedError, match="there is no person and no account 'no-such-name-x'"):
+        client.rights("no-such-name-x")
+    assert client.rights("", "readout", "hlt01").verbs["stop"] == ""
+    client.close()
+
+
+def test_a_directory_that_hangs_gives_no_group_and_holds_nobody_up(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is known by his account alone is answered within a moment, with what that gives."""
+    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr("daqsched.serve.accounts.PATIENCE_S", 0.1)
+    serve = Serve(tmp_path)
+    let_go = threading.Event()
+
+    def hangs(uid: int) -> tuple[str, ...]:
+        let_go.wait(20)
+        return ("admin",)
+
+    rights = RightsInForce(file)
+    door = Serving(tmp_path / "door", "", serve.api.app, accounts=Accounts(lambda uid: "bob", hangs), rights=rights)
+    client = Client(tmp_path / "door")
+    with pytest.raises(Refused, match="may not stop"):
+        client.stop(["*"])
+    let_go.set()
+    until(lambda: "unix-group:admin" in client.rights().called, "the answer serves who asks later", 30)
+    client.close()
+    door.close()
+    rights.close()
+    serve.close()
+
+
+# ------------------------------------------------------------------------------------------------ the file itself
+
+
+def link(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (lambda file: file.chmod(0o666), "may be written by others"),
+        (lambda file: file.chmod(0o620), "may be written by others"),
+        (lambda file: file.unlink(), "can't be read: No such file"),
+        (link, "is not a file"),
+        (lambda file: file.write_bytes(b"\xff"), "is not UTF-8"),
+        (lambda file: file.write_bytes(b"x" * 5_000_000), "at most"),
+    ],
+)
+def test_a_file_that_others_may_write_is_not_believed(
+    file: Path, harm: Callable[[Path], object], sentence: str
+) -> None:
+    """Nor one that is none, or no text, or without end; nobody begins with it."""
+    harm(file)
+    with pytest.raises(DaqschedError, match=sentence):
+        read_file(file)
+    with pytest.raises(DaqschedError):
+        RightsInForce(file)
+
+
+def test_mistakes_keep_a_daemon_from_beginning(file: Path) -> None:
+    """A farm without the rights that were meant is worse than one without a daemon."""
+    file.write_text("version: 3")
+    with pytest.raises(RightsError):
+        RightsInForce(file)
+
+
+def test_without_a_file_whoever_gets_in_may_all(tmp_path: Path) -> None:
+    """As before there were any."""
+    serve = Serve(tmp_path)
+    assert not serve.client.rights().in_force and json.loads(msgspec.json.encode(serve.client.rights()))["verbs"] == {}
+    serve.close()

@@ -1,0 +1,322 @@
+"""Who may do what: the file that says it, what its rules give, and what each event needs."""
+
+from __future__ import annotations
+
+import typing
+from itertools import product
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import HAPPENED, World, job, turn
+from daqsched.engine import events
+from daqsched.engine.permission import NEEDS
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import DaqschedError, Refused
+from daqsched.preflight import Question
+from daqsched.rights.grants import FARM, Grants, Target
+from daqsched.rights.principal import Principal
+from daqsched.rights.rules import RightsError, read
+from daqsched.rights.verbs import VERBS, Role
+from daqsched.rollout import Strategy
+from daqsched.spec import LoggingSpec, Spec
+from daqsched_executor.contract import OperatorCommand, Probe
+
+FILE = """
+version: 1
+people: {alice: [unix:alice, "proxy:alice@DAQ.EXAMPLE"]}
+groups:
+  shift: [unix-group:daq-shift]
+  trg: [alice]
+rules:
+  - {to: shift, role: shifter, at_once: 2}
+  - {to: trg, role: expert, owner: trigger}
+  - {to: known, role: viewer, logs: "readout*"}
+  - {to: shift, deny: restart, on: "hv_*"}
+  - {to: "token:wall-1", role: viewer}
+  - {to: unix:boss, role: admin}
+"""
+RIGHTS = read(FILE, "rights.yaml")
+SHIFTER = Principal("bob", frozenset(["unix:bob", "unix-group:daq-shift"]))
+EXPERT = Principal("alice", frozenset(["proxy:alice@DAQ.EXAMPLE"]))
+VIEWER = Principal("eve", frozenset(["unix:eve"]))
+ADMIN = Principal("boss", frozenset(["unix:boss"]))
+READOUT = Target("readout", "hlt01", "trigger")
+
+
+def grants(who: Principal, text: str = "") -> Grants:
+    return Grants(read(text, "rights.yaml") if text else RIGHTS, who)
+
+
+# ------------------------------------------------------------------------------------------------ the file
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "r.yaml:1: 'version' is missing"),
+        ("- a", "r.yaml:1: it is not a mapping: begin with 'version: 1'"),
+        ("version: 2", "r.yaml:1: version: it is 2, and this daqsched reads version 1"),
+        ("version: yes", "r.yaml:1: version: it is a word and should be a number"),
+        ("version: 1\nversion: 1", "r.yaml:2: 'version' is there twice"),
+        ("version: 1\npeople: {a: &x [unix:a]}", "r.yaml:2: anchors and aliases (& and *) are not used here"),
+        ("version: 1\nrules:\n - {to: b, role: viewer}", "r.yaml:3: rules[1].to: there is no person or group 'b'"),
+        (
+            "version: 1\nrules:\n - {to: unix:b, role: boss}",
+            "r.yaml:3: rules[1].role: 'boss' is no role: one of viewer",
+        ),
+        (
+            "version: 1\nrules:\n - {to: unix:b}",
+            "r.yaml:3: rules[1].role: a rule has either 'role', which gives, or 'deny'",
+        ),
+        ("version: 1\nrules:\n - {to: unix:b, deny: fly}", "rules[1].deny: 'fly' can't be asked for: one of see"),
+        ("version: 1\nrules:\n - {to: [], role: viewer}", "rules[1].to: it is empty: nobody is meant"),
+        ("version: 1\nrules:\n - {to: known, role: viewer, on: []}", "rules[1].on: it is empty: nothing is meant"),
+        ("version: 1\nrules:\n - {to: known, role: viewer, on: 'a@'}", "rules[1].on: 'a@' names no host after the @"),
+        ("version: 1\nrules:\n - {too: known}", "r.yaml:3: rules[1]: there is no such field: `too`"),
+        ("version: 1\npeople: {a: [bob]}", "people.a[1]: 'bob' has no prefix: write unix:bob"),
+        ("version: 1\npeople: {a: [ftp:bob]}", "people.a[1]: 'ftp' is no door that vouches for a name"),
+        ("version: 1\npeople: {a: [unix:x], b: [unix:x]}", "people.b[1]: 'unix:x' is 'a' already"),
+        ("version: 1\ngroups: {known: [unix:x]}", "groups.known: 'known' is not a valid name"),
+        ("version: 1\npeople: {a: [unix:x]}\ngroups: {a: [unix:y]}", "groups.a: 'a' is one of the people, too"),
+        (
+            "version: 1\nrules:\n - {to: known, role: viewer, at_once: -1}",
+            "rules[1].at_once: it is a number of programs",
+        ),
+        ("version: 1\nrules:\n - {to: known, deny: stop, logs: a}", "what denies gives nothing"),
+        ("version: 1\nx: " + "[" * 5000 + "]" * 5000, "values are in values more than 20 deep"),
+        ("version: 1\nx: " + "[" * 30 + "]" * 30, "values are in values more than 20 deep"),
+        ("{", "r.yaml:1: it can't be read as YAML"),
+        ("version: 1\x00", "r.yaml: it can't be read as YAML"),
+    ],
+)
+def test_a_mistake_has_its_line_and_field(text: str, sentence: str) -> None:
+    """In one sentence each."""
+    with pytest.raises(RightsError) as found:
+        read(text, "r.yaml")
+    assert any(sentence in line for line in found.value.lines), found.value.lines
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """And no more than a screen of them."""
+    rules = "\n".join(f" - {{to: nobody{at}, role: viewer}}" for at in range(30))
+    with pytest.raises(RightsError) as found:
+        read(f"version: 1\nrules:\n{rules}", "r.yaml")
+    assert len(found.value.lines) == 21 and found.value.lines[-1] == "... and 10 more mistakes"
+
+
+@given(st.text(alphabet="{}[]:,-&*!|>'\"%@ \nversion1ulestopa", max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """With sentences; nothing else is raised."""
+    try:
+        read(f"version: 1\n{text}", "r.yaml")
+    except RightsError as error:
+        assert all(line.startswith("r.yaml") for line in error.lines)
+
+
+# ------------------------------------------------------------------------------------------------ what rules give
+
+
+@pytest.mark.parametrize(
+    ("who", "role"), [(VIEWER, Role.viewer), (SHIFTER, Role.shifter), (EXPERT, Role.expert), (ADMIN, Role.admin)]
+)
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_role_gives_its_verbs_and_those_below(who: Principal, role: Role, verb: str) -> None:
+    """Role by verb, all of them; lines only where a rule gives them."""
+    assert (grants(who).why_not(verb, READOUT) == "") == (role >= VERBS[verb].role)
+
+
+def test_lines_are_given_by_name() -> None:
+    """A viewer sees the state of all, and reads lines of some; an admin those of all."""
+    other = Target("monitor", "hlt01")
+    assert not grants(VIEWER).why_not("see", other)
+    assert "no rule gives its lines (logs:)" in grants(VIEWER).why_not("lines", other)
+    assert not grants(ADMIN).why_not("lines", other)
+
+
+def test_a_deny_wins_and_is_named() -> None:
+    """Whatever else gives; also to who is an expert there."""
+    text = FILE.replace("groups:", "groups:\n  both: [unix:bob]").replace(
+        "rules:", "rules:\n  - {to: both, role: expert}"
+    )
+    why = grants(SHIFTER, text).why_not("restart", Target("hv_1", "hlt01"))
+    assert why == "bob may not restart hv_1@hlt01: rule 5 of rights.yaml denies it"
+    assert not grants(SHIFTER, text).why_not("stop", Target("hv_1", "hlt01"))
+
+
+def test_equal_names_of_two_doors_are_two_people() -> None:
+    """Unless the file says that they are one."""
+    assert grants(Principal("alice", frozenset(["token:alice"]))).why_not("apply", READOUT)
+    assert not grants(Principal("alice", frozenset(["unix:alice"]))).why_not("apply", READOUT)
+
+
+def test_a_selection_is_refused_whole_and_by_number() -> None:
+    """The first that may not be is named; more at once than a rule lets are too many."""
+    one = grants(SHIFTER)
+    assert not one.refusal("stop", [READOUT, Target("b", "hlt01")])
+    assert "3 at once are more than the 2 that rule 1 of rights.yaml lets bob stop" in one.refusal(
+        "stop", [Target(name, "hlt01") for name in "abc"]
+    )
+    assert not one.refusal("start", [Target(name, "hlt01") for name in "abc"])
+    assert "may not restart hv_1@h" in one.refusal("restart", [READOUT, Target("hv_1", "h")])
+
+
+def test_a_token_gives_no_more_than_its_role() -> None:
+    """Also to who owns the farm."""
+    capped = msgspec.structs.replace(ADMIN, most=Role.viewer)
+    assert not grants(capped).why_not("see", READOUT)
+    assert "this token gives viewer at most" in grants(capped).why_not("stop", READOUT)
+    owner = Principal("root", frozenset(["unix:root"]), owner=True)
+    assert not grants(owner).why_not("backup")
+    assert grants(msgspec.structs.replace(owner, most=Role.shifter)).why_not("backup")
+
+
+def test_nobody_is_nobody() -> None:
+    """Who has shown nothing is not even known."""
+    nobody = grants(Principal("nobody"))
+    assert all(nobody.why_not(verb, target) for verb, target in product(VERBS, (FARM, READOUT)))
+    assert all(nobody.somewhere(verb) for verb in VERBS)
+
+
+# ------------------------------------------------------------------------------------------------ what events need
+
+
+def world() -> World:
+    """Two jobs of two owners on two hosts, all running."""
+    made = World()
+    made.apply(
+        job(
+            "readout",
+            "hlt[01-02]",
+            owner="trigger",
+            actions={"dump": ("/bin/a",), "wipe": ("/bin/b",)},
+            shifter_actions=("dump",),
+        ),
+        job("hv_1", "hlt01", owner="power"),
+    )
+    turn(made)
+    return made
+
+
+def order(kind: str, name: str = "") -> events.OperatorCommanded:
+    return events.OperatorCommanded((("readout", "hlt01"),), OperatorCommand("1", kind, "x", name))
+
+
+KEY = (("readout", "hlt01"),)
+CHANGED = job("readout", "hlt[01-02]", owner="trigger", release="r2")
+#: Each event that people cause, and the least role that may.
+EVENTS: list[tuple[events.Event, Role]] = [
+    (events.Held(KEY, "x"), Role.shifter),
+    (events.Held(KEY, "x", spares=True), Role.shifter),
+    (events.Released(KEY, "x"), Role.shifter),
+    (order("restart"), Role.shifter),
+    (order("retry"), Role.shifter),
+    (order("snooze"), Role.shifter),
+    (order("wake"), Role.shifter),
+    (order("act", "dump"), Role.shifter),
+    (order("act", "wipe"), Role.expert),
+    (events.RestartAsked(KEY, "x"), Role.shifter),
+    (events.PutAside(("hlt02",), "x", 1e12), Role.shifter),
+    (events.Returned(("hlt02",), "x"), Role.shifter),
+    (events.AgentChosen("hlt02", "x"), Role.expert),
+    (events.Borrowed("readout", "hlt01", "x"), Role.expert),
+    (events.BorrowEnded("readout", "hlt01", "x"), Role.expert),
+    (events.NoteWritten("x", "hello"), Role.shifter),
+    (
+        events.PreflightAsked("p", "x", {"hlt01": (Question(("readout",), "", Probe("a", "/bin/a")),)}, 5.0),
+        Role.shifter,
+    ),
+    (events.JobsApplied(Spec(jobs=(CHANGED,)), "x", only=("readout",)), Role.expert),
+]
+
+
+def test_each_event_that_people_cause_needs_a_right() -> None:
+    """A new one needs an entry, and a row here."""
+    asked = set(typing.get_args(events.Event)) - HAPPENED
+    assert set(NEEDS) == asked
+    assert {type(event) for event, _ in EVENTS} | {events.RolloutSteered} == asked
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda one: f"{type(one[0]).__name__}")
+@pytest.mark.parametrize(
+    ("who", "role"), [(VIEWER, Role.viewer), (SHIFTER, Role.shifter), (EXPERT, Role.expert), (ADMIN, Role.admin)]
+)
+def test_the_engine_refuses_who_may_not(event: tuple[events.Event, Role], who: Principal, role: Role) -> None:
+    """In the step that would have done it, which then changes nothing; and not who may."""
+    made = world()
+    before = made.engine.version
+    step = made.engine.handle(event[0], made.now, grants(who))
+    if role >= event[1]:
+        assert not (isinstance(step.verdict, Refused) and " may not " in str(step.verdict)), step.verdict
+    else:
+        assert isinstance(step.verdict, Refused) and f"{who.name} may not" in str(step.verdict)
+        assert not step.commands and not step.changes and made.engine.version == before
+
+
+@pytest.mark.parametrize("what", ["pause", "resume", "abort", "rollback"])
+def test_a_shifter_pauses_a_rollout_and_an_expert_steers_it(what: typing.Any) -> None:
+    """A pause can harm nothing."""
+    made = world()
+    made.say(events.JobsApplied(Spec(jobs=(CHANGED,)), "x", strategy=Strategy(batches=(1,)), only=("readout",)))
+    for who, may in ((SHIFTER, what == "pause"), (EXPERT, True), (VIEWER, False)):
+        verdict = made.engine.handle(events.RolloutSteered(what, "x"), made.now, grants(who)).verdict
+        assert ("may not" in str(verdict)) != may, verdict
+
+
+def applied(**fields: typing.Any) -> events.JobsApplied:
+    return events.JobsApplied(Spec(**fields), "x")
+
+
+KEPT = (
+    job(
+        "readout",
+        "hlt[01-02]",
+        owner="trigger",
+        actions={"dump": ("/bin/a",), "wipe": ("/bin/b",)},
+        shifter_actions=("dump",),
+    ),
+    job("hv_1", "hlt01", owner="power"),
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (applied(jobs=(CHANGED, KEPT[1])), ""),
+        (applied(jobs=(*KEPT, job("new", owner="trigger"))), ""),
+        (applied(jobs=(CHANGED,)), "may not change hv_1@hlt01"),
+        (applied(jobs=(KEPT[0], job("hv_1", "hlt01", owner="trigger"))), "may not change hv_1@hlt01"),
+        (applied(jobs=(job("readout", "hlt[01-02]", owner="power"), KEPT[1])), "may not change readout@hlt01"),
+        (applied(jobs=(*KEPT, job("new"))), "may not change new@hlt01"),
+        (applied(jobs=(*KEPT, job("new", owner="trigger", user="root"))), "new@hlt01 would run as root"),
+        (applied(jobs=(*KEPT, job("new", owner="trigger", user="daq"))), "new@hlt01 would run as daq"),
+        (applied(jobs=(*KEPT, job("new", owner="trigger", setuid=True))), "new@hlt01 would run as root"),
+        (applied(jobs=KEPT, logging=LoggingSpec(index="mine")), "may not change where lines go"),
+        (
+            events.JobsApplied(Spec(jobs=(CHANGED, KEPT[1])), "x", strategy=Strategy(batches=(1,), guard="http://a/")),
+            "may not choose what a rollout asks",
+        ),
+    ],
+)
+def test_an_apply_needs_the_right_on_each_job_before_and_after(event: events.JobsApplied, sentence: str) -> None:
+    """Else who may change the owner of a job may change anything; an account is a right of its own."""
+    made = World()
+    made.apply(*KEPT)
+    turn(made)
+    verdict = made.engine.handle(event, made.now, grants(EXPERT)).verdict
+    assert isinstance(verdict, Accepted) if not sentence else sentence in str(verdict), verdict
+
+
+def test_an_account_is_given_by_name() -> None:
+    """To who may change the job; to the admin any."""
+    text = FILE.replace("role: expert, owner: trigger", "role: expert, owner: trigger, accounts: [daq]")
+    for account, may in (("daq", True), ("root", False)):
+        made = World()
+        made.apply(*KEPT)
+        event = applied(jobs=(*KEPT, job("new", owner="trigger", user=account)))
+        verdict = made.engine.handle(event, made.now, grants(EXPERT, text)).verdict
+        assert isinstance(verdict, Accepted) == may, verdict
+        verdict = made.engine.handle(event, made.now, grants(ADMIN)).verdict
+        assert not isinstance(verdict, DaqschedError)
