@@ -86,6 +86,7 @@ REQUESTS: dict[str, Any] = {
     "restart": protocol.RestartRequest(["readout"], "why", WAY),
     "aside": protocol.AsideRequest(["hlt01"], 9e9, "why"),
     "return": protocol.AsideRequest(["hlt01"]),
+    "replace": protocol.ReplaceRequest("hlt01", "agent", "why"),
     "borrow": protocol.BorrowRequest("readout", "hlt01", ["true"], False),
     "note": protocol.NoteRequest("why"),
     "hold": protocol.SelectRequest(["readout"], "why"),

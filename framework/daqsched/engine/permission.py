@@ -103,6 +103,7 @@ def _as(job: Optional[JobSpec], name: str, host: str) -> Target:
 
 
 def _applied(farm: Farm, event: events.JobsApplied) -> Iterator[Need]:
+    yield Need("apply")  # also where nothing changes
     old, merged = _merged(farm, event)
     yield Need("apply", [one for job in changed(old, merged) for one in targets_of(job)])
     if old.logging != merged.spec.logging:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from daqsched import farm_parts
 from daqsched.confirm import EndCount
-from daqsched.engine import events
+from daqsched.engine import events, permission
 from daqsched.engine.applying import outcome, way_of
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import end_count
@@ -243,7 +243,11 @@ class Changes:
         if not known.connected:
             return ("whether it could start was not looked at before: no connection to the master",)
         # what would be refused anyway is, before anybody looks
-        await self._ask(lambda engine, now: outcome(engine, event))
+        def refused(engine: Engine, now: float) -> None:
+            permission.ensure(engine, event, grants_of(request))
+            outcome(engine, event)
+
+        await self._ask(refused)
         return await self._looking.look(user_of(request), asked)
 
     async def rollback(self, request: Request) -> Applied:

@@ -103,7 +103,9 @@ def answering(route: Callable[[Request], Awaitable[Any]], needs: str) -> Callabl
     async def answer(request: Request) -> Response:
         try:
             grants = grants_of(request)
-            why = grants.somewhere(needs) if grants is not None and needs in VERBS else ""
+            # who may see nothing is not told what there is, by the refusals of what does not
+            verb = "see" if needs == ENGINE else needs
+            why = grants.somewhere(verb) if grants is not None and verb in VERBS else ""
             if why:
                 raise Refused(why)
             found = await route(request)
