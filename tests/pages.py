@@ -11,6 +11,7 @@ Each block of a page is fenced and has a kind, and the kind says what a test doe
     python FILE       a file that the reader writes
     python program    a program: compiled; calls of ours in it must fit
     ini WHAT          a file of settings; WHAT says whose (`SETTINGS` in tests/unit/test_pages.py)
+    yaml rights       a file of rights: read as the daemon reads it
     text said         what daqsched prints: found in the code
     c, promql, text   a program, questions to Prometheus, a picture
 
@@ -43,6 +44,7 @@ KINDS = {
     "sh": ("", "crew", "elsewhere"),
     "python": ("", "program", "*"),
     "ini": ("*",),
+    "yaml": ("rights",),
     "text": ("", "said"),
     "c": ("",),
     "promql": ("",),

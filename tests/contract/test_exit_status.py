@@ -27,6 +27,7 @@ BESIDES = {
     "preflight": ["{folder}/jobs.py"],
     "show": ["{folder}/jobs.py"],
     "validate": ["{folder}/jobs.py"],
+    "rights check": ["{folder}/rights.yaml"],
     "logs": ["--since", "1m"],
     "logs expire": ["--keep", "7d"],
 }
@@ -84,7 +85,7 @@ def test_a_path_that_can_not_be_used_is_the_callers_mistake(
 
 
 @pytest.mark.parametrize(
-    "option", ["--state", "--socket", "--credentials", "--agent-credentials", "--peers-certificate"]
+    "option", ["--state", "--socket", "--credentials", "--agent-credentials", "--peers-certificate", "--rights"]
 )
 def test_a_daemon_that_can_not_begin_says_why(tmp_path: Path, option: str) -> None:
     """In one sentence, with the status that its unit knows."""

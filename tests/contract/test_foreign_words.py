@@ -44,6 +44,7 @@ ANSWERS: dict[str, Any] = {
     "POST /replace": protocol.Selected,
     "POST /borrow": protocol.BorrowAnswer,
     "(GET|POST) /note": protocol.NoteAnswer,
+    "GET /rights": protocol.RightsAnswer,
     "GET /names": protocol.NamesAnswer,
     "GET /log(/.*)?": protocol.LogAnswer,
     "POST /console": protocol.ConsoleAttached,
@@ -85,6 +86,9 @@ ROWS: dict[str, list[str]] = {
     "act": ["x dump --timeout 0.2", "x dump --timeout 0.2 --json"],
     "borrow": ["h x"],
     "console": ["x@h --for 5"],
+    "rights": ["", "--json"],
+    "rights why": ["x", "x stop a@h", "- stop", "x stop a@h --json"],
+    "rights check": ["RIGHTS", "BADRIGHTS", "BAD"],
     "validate": ["FILE", "BAD", "BAD --json"],
     "show": ["FILE", "FILE readout", "FILE readout@hlt01", "FILE --json", "1"],
     "schema": [""],
@@ -148,6 +152,15 @@ class World:
             ),
         ):
             (folder / name).write_text(f"from daqsched import *\nx = {held!r}\njobs = [{jobs}]\n")
+        escaped = "".join(f"\\U{ord(letter):08x}" for letter in held)
+        word, identity = f'"{escaped}"', f'"unix:{escaped}"'
+        (folder / "RIGHTS").write_text(
+            f"{{version: 1, people: {{a: [{identity}]}}, rules: [{{to: a, role: viewer, owner: {word}}}]}}"
+        )
+        (folder / "BADRIGHTS").write_text(
+            f"{{version: 1, people: {{{word}: [{word}]}}, {word}: 1, "
+            f"rules: [{{to: {word}, role: {word}, on: {word}}}, {{{word}: 1}}]}}"
+        )
         head = msgspec.convert(made(Revision, text), Revision, strict=False)
         contents = Contents(text, [(head_of(head), b"{}")], [(text, text, record_bytes(Record()) or b"")], {text: b""})
         (folder / "BACKUP").write_bytes(pack(contents, 0.0))
@@ -180,7 +193,7 @@ class World:
 
     def call(self, words: list[str], terminal: bool) -> tuple[int, bytes]:
         self.words, self.reads = words, 0
-        files = {"FILE", "BAD", "NEW", "BACKUP", "STATE"}
+        files = {"FILE", "BAD", "NEW", "BACKUP", "STATE", "RIGHTS", "BADRIGHTS"}
         told = [str(self.folder / word) if word in files else word for word in words]
         with daemon(self.socket, self.answer):
             try:

@@ -1,4 +1,4 @@
-"""Who may do what, asked at the door: every route by every role, a file that changes, a directory that is slow."""
+"""Who may do what, asked at the socket: every route by every role, a file that changes, a directory that is slow."""
 
 from __future__ import annotations
 

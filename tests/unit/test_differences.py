@@ -76,6 +76,12 @@ CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
     ({}, {"part": "hlt"}, ("part none -> hlt",), "silent"),
     ({}, {"replaces": "b"}, ("replaces none -> b",), "silent"),
     ({}, {"after": ["b", "c"]}, ("after none -> b c",), "silent"),
+    (
+        {"actions": {"dump": "/bin/a"}},
+        {"actions": {"dump": "/bin/a"}, "shifter_actions": ["dump"]},
+        ("shifter_actions none -> dump",),
+        "silent",
+    ),
     ({}, {"owner": "bob"}, ("owner none -> bob",), "silent"),
     ({}, {"start": "manual"}, ("start auto -> manual",), "silent"),
     ({}, {"critical": False}, ("critical True -> False",), "silent"),

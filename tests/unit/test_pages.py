@@ -19,6 +19,7 @@ from command_lines import COMMANDS, mistake, ours
 from daqcluster import Cluster
 from daqcluster.engine import Engine
 from daqsched.jobfile.load import load
+from daqsched.rights.rules import read as read_rights
 from daqsched_executor.forward.status.report import METRICS, PREFIX
 from daqsched_executor.machine.policy import parse
 from messages import unexplained, words
@@ -197,6 +198,7 @@ SETTINGS: dict[str, Callable[[str], object]] = {
     "policy": lambda text: parse(text, "policy"),
     "serve.env": _unit_settings,
     "zoo.cfg": _zookeeper,
+    "rights": lambda text: read_rights(text, "FILE"),
 }
 
 
@@ -204,7 +206,7 @@ SETTINGS: dict[str, Callable[[str], object]] = {
 def test_every_file_of_settings_is_understood(page: Path) -> None:
     """By what reads it."""
     for block in blocks(read(page)):
-        if block.kind == "ini":
+        if block.kind in ("ini", "yaml"):
             SETTINGS[block.what](block.text)
 
 

@@ -65,7 +65,7 @@ def grants(who: Principal, text: str = "") -> Grants:
         ("version: 1\nrules:\n - {to: b, role: viewer}", "r.yaml:3: rules[1].to: there is no person or group 'b'"),
         (
             "version: 1\nrules:\n - {to: unix:b, role: boss}",
-            "r.yaml:3: rules[1].role: 'boss' is no role: one of viewer",
+            "r.yaml:3: rules[1].role: 'boss' is not a role: one of viewer",
         ),
         (
             "version: 1\nrules:\n - {to: unix:b}",
@@ -77,7 +77,7 @@ def grants(who: Principal, text: str = "") -> Grants:
         ("version: 1\nrules:\n - {to: known, role: viewer, on: 'a@'}", "rules[1].on: 'a@' names no host after the @"),
         ("version: 1\nrules:\n - {too: known}", "r.yaml:3: rules[1]: there is no such field: `too`"),
         ("version: 1\npeople: {a: [bob]}", "people.a[1]: 'bob' has no prefix: write unix:bob"),
-        ("version: 1\npeople: {a: [ftp:bob]}", "people.a[1]: 'ftp' is no door that vouches for a name"),
+        ("version: 1\npeople: {a: [ftp:bob]}", "people.a[1]: 'ftp' is not a prefix of identities: one of unix"),
         ("version: 1\npeople: {a: [unix:x], b: [unix:x]}", "people.b[1]: 'unix:x' is 'a' already"),
         ("version: 1\ngroups: {known: [unix:x]}", "groups.known: 'known' is not a valid name"),
         ("version: 1\npeople: {a: [unix:x]}\ngroups: {a: [unix:y]}", "groups.a: 'a' is one of the people, too"),
@@ -88,6 +88,8 @@ def grants(who: Principal, text: str = "") -> Grants:
         ("version: 1\nrules:\n - {to: known, deny: stop, logs: a}", "what denies gives nothing"),
         ("version: 1\nx: " + "[" * 5000 + "]" * 5000, "values are in values more than 20 deep"),
         ("version: 1\nx: " + "[" * 30 + "]" * 30, "values are in values more than 20 deep"),
+        ('version: 1\npeople: {a: ["unix:\\ud800"]}', "r.yaml:2: 'unix:\\ud800' is half of a character"),
+        ('version: 1\n"\\ud800": 1', "r.yaml:2: '\\ud800' is half of a character"),
         ("{", "r.yaml:1: it can't be read as YAML"),
         ("version: 1\x00", "r.yaml: it can't be read as YAML"),
     ],

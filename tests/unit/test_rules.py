@@ -60,6 +60,7 @@ OTHER: Mapping[str, Any] = {
     "checks": (CheckSpec(kind="tcp", name="tcp", port=1),),
     "actions": {"dump": ("/bin/dump",)},
     "action_timeout_s": 5.0,
+    "shifter_actions": ("dump",),
     "container": Container("debian"),
     "lock": False,
     "libraries": False,

@@ -39,6 +39,7 @@ SEVERAL = {
     "Plan": APART,
     "Records": APART,
     "Source": APART,
+    "Target": APART,
     "Step": "the engine's answer to one event, and one step of `logs setup`",
 }
 

@@ -42,7 +42,7 @@ def why(path: Path, user: str, verb: Optional[str], target: Optional[str], as_js
     if verb is None or as_json or not answer.in_force:
         _show(answer, as_json)
         return
-    reason = answer.verbs[verb]
+    reason = answer.verbs.get(verb, f"this daemon does not know {verb!r}: it is of another version")
     it = target or "the farm"
     say(reason or f"{answer.name} may {VERBS[verb].does.format(it=it)}.")
     if reason:

@@ -1,4 +1,4 @@
-"""Who asks, as a door found out."""
+"""Who asks, as it was found out where the request came in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from daqsched.rights.verbs import Role
 
-#: What identities begin with: the door that vouches for the name behind it. Equal names of two doors are two people.
+#: What identities begin with: who says that the name behind it is true. Equal names behind two of them are two people.
 PREFIXES = ("unix", "unix-group", "password", "token", "proxy", "proxy-group", "oidc", "oidc-group")
 
 

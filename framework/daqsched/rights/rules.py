@@ -25,6 +25,8 @@ MOST_TEXT, MOST_RULES, MOST_NAMES, MOST_DEPTH = 1 << 20, 1000, 10_000, 20
 KNOWN = "known"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
+#: What YAML makes of an escape, and nobody can print or compare.
+_HALF = re.compile(r"[\ud800-\udfff]")
 _PATH = re.compile(r"^(.*?)(?: - at `(?:key in )?\$(.*)`)?\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
@@ -152,6 +154,10 @@ def _plain(node: Any, source: str) -> tuple[Any, dict[tuple[Union[str, int], ...
     # numbers and words alone: what else YAML makes of a word (dates, yes and no) is a word here
     whole = re.compile(r"-?[0-9]{1,18}\Z")
 
+    def text(node: Any, line: int) -> None:
+        if _HALF.search(node.value):
+            raise RightsError([f"{source}:{line}: {shown(node.value)} is half of a character (\\ud800 to \\udfff)"])
+
     def value(node: Any, path: tuple[Union[str, int], ...]) -> Any:
         places[path] = node.start_mark.line + 1
         if len(path) > MOST_DEPTH:
@@ -162,12 +168,14 @@ def _plain(node: Any, source: str) -> tuple[Any, dict[tuple[Union[str, int], ...
                 line = name.start_mark.line + 1
                 if not isinstance(name, yaml.ScalarNode):
                     raise RightsError([f"{source}:{line}: a key is a word"])
+                text(name, line)
                 if name.value in found:
                     raise RightsError([f"{source}:{line}: {shown(name.value)} is there twice"])
                 found[name.value] = value(one, (*path, name.value))
             return found
         if isinstance(node, yaml.SequenceNode):
             return [value(one, (*path, at)) for at, one in enumerate(node.value)]
+        text(node, places[path])
         if node.style is None and whole.match(node.value):
             return int(node.value)
         if node.style is None and node.value in ("", "~", "null"):
@@ -241,7 +249,7 @@ def _not_somebody(found: Rights, word: str, identities_only: bool = False) -> st
     prefix, colon, name = word.partition(":")
     if colon:
         if prefix not in PREFIXES:
-            return f"{shown(prefix)} is no door that vouches for a name: one of {', '.join(PREFIXES)}"
+            return f"{shown(prefix)} is not a prefix of identities: one of {', '.join(PREFIXES)}"
         return "" if name else f"{shown(word)} has no name behind the colon"
     if identities_only:
         return f"{shown(word)} has no prefix: write unix:{word} for the account of that name"
@@ -268,7 +276,7 @@ def _of_rule(found: Rights, rule: Rule) -> Iterator[tuple[str, str]]:
     if (rule.role is None) == (not words_of(rule.deny)):
         yield "role", "a rule has either 'role', which gives, or 'deny'"
     if rule.role is not None and rule.role not in Role.__members__:
-        yield "role", f"{shown(rule.role)} is no role: one of {', '.join(Role.__members__)}"
+        yield "role", f"{shown(rule.role)} is not a role: one of {', '.join(Role.__members__)}"
     for verb in words_of(rule.deny):
         if verb not in VERBS and verb != "*":
             yield "deny", f"{shown(verb)} can't be asked for: one of {', '.join(VERBS)}, or '*'"

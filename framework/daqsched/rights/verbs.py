@@ -32,7 +32,7 @@ VERBS: Mapping[str, Verb] = {
     "lines": Verb(Role.viewer, "read lines of {it}"),
     # the crew
     "stop": Verb(Role.shifter, "stop {it}", ends=True),
-    "hold": Verb(Role.shifter, "have {it} left dead when it ends"),
+    "hold": Verb(Role.shifter, "hold {it}"),
     "start": Verb(Role.shifter, "start {it}"),
     "restart": Verb(Role.shifter, "restart {it}", ends=True),
     "retry": Verb(Role.shifter, "start {it} before its back-off is over"),

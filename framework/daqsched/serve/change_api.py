@@ -242,6 +242,7 @@ class Changes:
             return ()
         if not known.connected:
             return ("whether it could start was not looked at before: no connection to the master",)
+
         # what would be refused anyway is, before anybody looks
         def refused(engine: Engine, now: float) -> None:
             permission.ensure(engine, event, grants_of(request))

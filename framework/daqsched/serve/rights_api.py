@@ -71,7 +71,7 @@ async def _somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
     are looked up."""
     prefix, colon, name = word.partition(":")
     if colon and prefix not in PREFIXES:
-        raise UserError(f"{prefix!r} is no door that vouches for a name: one of {', '.join(PREFIXES)}")
+        raise UserError(f"{prefix!r} is not a prefix of identities: one of {', '.join(PREFIXES)}")
     known = frozenset([word]) if colon else frozenset(rights.people.get(word, ()))
     if not known:
         known = frozenset([f"unix:{word}"])

@@ -14,6 +14,7 @@ from daqsched.errors import DaqschedError
 from daqsched.rights.grants import Grants
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import MOST_TEXT, Rights, RightsError, read
+from daqsched.times import clock
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +92,7 @@ class RightsInForce:
         try:
             rights = read_file(self.path)
         except DaqschedError as error:
-            self.trouble = (
-                f"the rights are those of before {time.strftime('%H:%M:%S')}, as their file can't be used: {error}"
-            )
+            self.trouble = f"the rights are those of before {clock(time.time())}, as their file can't be used: {error}"
             logger.error("%s", self.trouble)
         else:
             with self._lock:
