@@ -973,3 +973,16 @@ def test_a_port_that_another_was_given_is_waited_for() -> None:
     farm.offers()
     assert row(farm.world, "c", "h2").reason == "port 31000 is taken or not offered on h2"
     farm.teardown()
+
+
+def test_what_is_not_wanted_any_more_is_not_aside_when_its_host_is_back() -> None:
+    """A random farm that failed, and a daemon that would have: a rolling restart of what still ends looked for a lease."""
+    farm = RandomFarm()
+    farm.begin()
+    farm.apply({0, 2, 5, 6}, "r2", "r1", None, (), True, (), ALL, None, "", False)
+    farm.offers()
+    farm.aside("h2", False, 1000.0, ALL)
+    farm.apply({5}, "", "r1", None, (), True, (), ALL, None, "", False)
+    farm.aside("h2", True, 1000.0, ALL)
+    farm.restarts({"f", "c"}, Strategy(batches=(1, 1, 1)), ALL)
+    farm.teardown()

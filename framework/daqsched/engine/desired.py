@@ -212,7 +212,7 @@ def unwant(farm: Farm, instance: Instance, now: float) -> None:
         if instance.record.task is None:
             farm.dirty.update(dict.fromkeys(farm.order.pass_on(instance)))
         instance.record.replaced = instance.job.replaces
-    instance.job, instance.record.leaving, instance.record.borrow = None, False, None
+    instance.job, instance.record.leaving, instance.record.borrow, instance.aside = None, False, None, False
     farm.set_behind(instance, 0)
     _set_attributes(farm, instance, None)
     farm.dirty[instance.key] = None

@@ -225,7 +225,8 @@ class Farm:
     def add(self, instance: Instance, now: float = 0.0) -> None:
         """A new instance, or one out of the store; `settle` is still to be called, when all are there."""
         self.instances[instance.key] = instance
-        instance.aside = self.is_aside(*instance.key) and instance.record.borrow is None
+        wanted = instance.job is not None and instance.record.borrow is None
+        instance.aside = wanted and self.is_aside(*instance.key)
         if instance.record.behind:
             self.mixed.setdefault(instance.name, {})[instance.host] = None
         task = instance.record.task

@@ -50,7 +50,7 @@ class Instance:
         self.rules_due = 0.0
         #: The jobs that it came after when that was said.
         self.after: tuple[str, ...] = ()
-        #: Whether its host is set aside, for all but the forwarder.
+        #: Whether it is wanted and its host is set aside, for all but the forwarder and what is run by hand.
         self.aside = False
         #: Its state as people see it, after the last step (`engine.shown`); empty: no step has looked yet.
         self.shown = ""

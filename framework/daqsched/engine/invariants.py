@@ -29,6 +29,8 @@ def check(farm: Farm) -> None:
         )
         assert not starts or max(due, default=0.0) >= farm.last, f"{instance}: its start may hang for ever"
         assert waits or blocked or not instance.startable or due, f"{instance} is forgotten: nothing will look at it"
+        aside = farm.is_aside(*key) and instance.job is not None and instance.record.borrow is None
+        assert aside == instance.aside, f"{instance}: aside is {aside}"
         lost = key in farm.lost.get(instance.host, {})
         assert lost == instance.lost, f"{instance}: lost is {lost}"
         found = key in farm.found.get(instance.host, {})
