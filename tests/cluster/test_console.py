@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from daqcluster import Cluster
-from farm import Farm
+from farm import BIN, Farm
 from person import Person
 from waiting import alive, parent_of, until
 
@@ -71,7 +72,7 @@ def test_people_at_a_terminal(farm: Farm, at: At) -> None:
     for person in (first, second):
         person.wait("heard dbl\nioc> ")
     second.type("x")
-    second.wait("not typed: somebody else types")
+    second.wait("types: --take takes it over")
     third = at("ioc@hlt01", "--take", "--read-only")
     third.wait(f"(pid {first.process.pid}) types")
     taking = at("ioc@hlt01", "--take")
@@ -186,6 +187,17 @@ def test_without_a_terminal_here_it_is_a_pipe_to_there(farm: Farm) -> None:
     """For scripts: what comes is typed, a second later it leaves."""
     done = farm.run("console", "ioc@hlt02", "--read-only", "--for", "0.5")
     assert "attached to ioc@hlt02" in done.stderr and "ioc> " in done.stdout
+    for orders in ("first", "second"):  # one right after the other
+        typed = subprocess.run(
+            [str(BIN / "daqsched"), "console", "ioc@hlt02"],
+            env=farm.env,
+            input=f"{orders}\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert typed.returncode == 0 and f"heard {orders}" in typed.stdout, typed.stderr
 
 
 @pytest.mark.parametrize(

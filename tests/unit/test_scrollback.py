@@ -163,3 +163,13 @@ def test_an_executor_that_lies_is_not_understood(fields: dict[str, object]) -> N
     whole = {"id": "d", "at": 0, "data": "", "kept": 0, "number": 0, "refused": 0, "start": 1, "runs": True, **fields}
     with pytest.raises(ContractError):
         ConsoleSaid.from_json(json.dumps({"console": whole, "version": 1}))
+
+
+def test_the_last_lines_of_a_flood_are_known_when_as_much_as_is_kept_went_by() -> None:
+    """Each message is full then, and what is between them nobody has."""
+    screen = Scrollback("t", "a", whole=False)
+    for number in range(3):
+        at = number * 100_000
+        assert screen.known == (number == 2)
+        screen.hear(ConsoleSaid("x", at, b"x" * PIECE_BYTES, at, start=1, runs=True))
+    assert screen.read(None, 100_000)[2] == 0

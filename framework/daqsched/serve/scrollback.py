@@ -24,7 +24,7 @@ class Scrollback:
         """``whole``: from its beginning; else from what its executor has kept."""
         self.task_id, self.agent_id = task_id, agent_id
         self._data = bytearray()
-        self._begin = 0
+        self._begin = self._first = 0
         #: From where on its executor is to be asked.
         self.wanted = 0 if whole else LAST
         self.start, self.runs = 0, False
@@ -45,7 +45,7 @@ class Scrollback:
         """Take in what the executor says; from where on to ask again, where something is missing."""
         self.start, self.runs = said.start, said.runs
         if self.wanted == LAST:
-            self.wanted = self._begin = said.at
+            self.wanted = self._begin = self._first = said.at
         if said.at > self.end:
             if said.kept > self.end:  # nobody has it any more
                 self._begin, self._data = min(said.kept, said.at), bytearray()
@@ -56,7 +56,7 @@ class Scrollback:
         del self._data[:gone]
         self._begin += gone
         self.wanted = self.end
-        self._caught_up |= len(said.data) < PIECE_BYTES or len(self._data) >= KEPT_BY_EXECUTOR
+        self._caught_up |= len(said.data) < PIECE_BYTES or self.end - self._first >= KEPT_BY_EXECUTOR
         return None
 
     def read(self, offset: Optional[int], most: int) -> tuple[int, bytes, int]:
