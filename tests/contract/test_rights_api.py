@@ -7,12 +7,10 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
-import httpx
 import msgspec
 import pytest
-from starlette.routing import Route
 
 from builders import job, offer
 from daqsched.client import Client
@@ -25,7 +23,7 @@ from daqsched.serve.accounts import Accounts
 from daqsched.serve.rights_in_force import RightsInForce, read_file
 from daqsched.serve.serving import Serving
 from daqsched.spec import Spec
-from hostile import REQUESTS
+from rights_door import Door
 from served import Serve
 from waiting import until
 
@@ -57,56 +55,6 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     **dict.fromkeys([("POST", one) for one in ("console sandboxes sandboxes/read").split()], Role.expert),
     **dict.fromkeys([("POST", f"consoles/{{id}}/{one}") for one in ("read", "keys", "leave")], Role.expert),
     **dict.fromkeys([("GET", one) for one in ("backup", "log", "log/{host}")], Role.admin),
-}
-
-
-class Door:
-    """A socket whose callers are whom the test says; the daemon's own account is nobody there."""
-
-    def __init__(self, serve: Serve, folder: Path, rights: RightsInForce) -> None:
-        self.groups: tuple[str, ...] = ()
-        self.path, self.rights = folder / "door", rights
-        accounts = Accounts(lambda uid: "bob", lambda uid: self.groups)
-        self._accounts = accounts
-        self._serving = Serving(self.path, "", serve.api.app, accounts=accounts, rights=rights)
-        self.routes = [
-            (method, route.path.partition("/v1/")[2])
-            for route in serve.api.app.routes
-            if isinstance(route, Route)
-            for method in route.methods or ()
-            if method != "HEAD"
-        ]
-        self.http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(self.path)), base_url="http://daqsched", timeout=30
-        )
-
-    def come(self, *groups: str) -> None:
-        """From now on callers are in these groups."""
-        self.groups = groups
-        self._accounts._groups.clear()
-
-    def ask(self, method: str, path: str) -> httpx.Response:
-        body = BODIES.get(path.replace("{id}", "id"))
-        url = path.replace("{number}", "1").replace("{id}", "x").replace("{host}", "hlt01")
-        if (method, path) == ("GET", "names"):
-            url += "?of=job"
-        return self.http.request(
-            method, f"/v1/{url}", content=msgspec.json.encode(body) if method == "POST" and body is not None else None
-        )
-
-    def close(self) -> None:
-        self.http.close()
-        self._serving.close()
-        self.rights.close()
-
-
-CHANGED = Spec(jobs=(job(release="2"),))
-BODIES: dict[str, Any] = {
-    **REQUESTS,
-    "apply": msgspec.structs.replace(REQUESTS["apply"], spec=CHANGED, only=[], strategy=None, if_unchanged=""),
-    "plan": msgspec.structs.replace(REQUESTS["plan"], spec=CHANGED, only=[], strategy=None),
-    "preflight": msgspec.structs.replace(REQUESTS["preflight"], spec=CHANGED, select=[]),
-    "rollback": msgspec.structs.replace(REQUESTS["rollback"], revision=1, strategy=None),
 }
 
 

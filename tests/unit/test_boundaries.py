@@ -32,7 +32,7 @@ PURE = {
     / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines query retention time_bisect",
     FRAMEWORK / "rights": "__init__ grants principal rules verbs",
     FRAMEWORK / "terminal": "__init__ heat",
-    FRAMEWORK / "views": "__init__ blocked estimate look moves names placement plan snapshot status why",
+    FRAMEWORK / "views": "__init__ blocked estimate look moves names needed placement plan snapshot status why",
     FRAMEWORK / "mesos": "incoming outgoing resources",
     FRAMEWORK / "store": "__init__ base coordination",
     FRAMEWORK / "store" / "zookeeper": "ownership_lease",

@@ -5,7 +5,7 @@ One entry for each event that people cause; an event without one is refused to w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
 from daqsched.engine import events
@@ -15,6 +15,7 @@ from daqsched.errors import Refused
 from daqsched.hosts import expand
 from daqsched.merge import Merged, change_of
 from daqsched.rights.grants import FARM, Grants, Target
+from daqsched.rollout import Strategy
 from daqsched.spec import EMPTY, JobSpec, Spec
 
 
@@ -22,22 +23,28 @@ class Need(NamedTuple):
     """The right to do something to some of the farm; without targets: to any of it."""
 
     verb: str
-    targets: Optional[Iterable[Target]] = None
+    targets: Optional[Sequence[Target]] = None
+    #: What these jobs are to run as, where that is what is asked for.
+    account: str = ""
+
+    def why_not(self, grants: Grants) -> str:
+        """Why it may not be, as a sentence; empty: it may."""
+        if self.targets is None:
+            return grants.somewhere(self.verb)
+        if self.account:
+            return next(filter(None, (grants.account(self.account, one) for one in self.targets)), "")
+        return grants.refusal(self.verb, self.targets)
 
 
 def ensure(farm: Farm, event: events.Event, grants: Optional[Grants]) -> None:
     """Raise `Refused` where who asked may not; None: a farm without a file of rights, or an event that nobody asked for."""
-    if grants is None or grants.who.owner:
+    if grants is None or grants.all:
         return
     needs = NEEDS.get(type(event))
     if needs is None:
         raise Refused(f"there is no rule for {type(event).__name__}, so nobody but root may")
-    for verb, targets in needs(farm, event):
-        why = grants.somewhere(verb) if targets is None else grants.refusal(verb, targets)
-        if why:
-            raise Refused(why)
-    if isinstance(event, events.JobsApplied):
-        why = _accounts(farm, event, grants)
+    for need in needs(farm, event):
+        why = need.why_not(grants)
         if why:
             raise Refused(why)
 
@@ -103,21 +110,32 @@ def _as(job: Optional[JobSpec], name: str, host: str) -> Target:
 
 
 def _applied(farm: Farm, event: events.JobsApplied) -> Iterator[Need]:
-    yield Need("apply")  # also where nothing changes
-    old, merged = _merged(farm, event)
-    yield Need("apply", [one for job in changed(old, merged) for one in targets_of(job)])
-    if old.logging != merged.spec.logging:
-        yield Need("logging", [Target(part=event.spec.part)])
-    if event.spec.confirm is not None and (old.confirm, old.parts) != (merged.spec.confirm, merged.spec.parts):
-        yield Need("apply", [Target(part=event.spec.part)])
-    way = event.strategy if event.strategy is not None else merged.spec.rollout
-    if way is not None and way.guard and way.guard not in _guards(old):
-        yield Need("guard", [Target(part=event.spec.part)])
-
-
-def _merged(farm: Farm, event: events.JobsApplied) -> tuple[Spec, Merged]:
     old = farm.revision.spec if farm.revision is not None else EMPTY
-    return old, change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
+    merged = change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
+    return of_apply(old, merged, event.spec, event.strategy, farm.account)
+
+
+def of_apply(old: Spec, merged: Merged, spec: Spec, strategy: Optional[Strategy], account: str) -> Iterator[Need]:
+    """What an apply of ``spec`` needs, which makes ``merged`` of ``old``; plan and engine ask for the same.
+
+    ``account`` is that of jobs that name none.
+    """
+    yield Need("apply")  # also where nothing changes
+    for job in changed(old, merged):
+        there = tuple(targets_of(job))
+        yield Need("apply", there)
+        # what was as the framework's account wants stays so, unless that is root
+        accounts = {job.user or (account if account == "root" else ""), "root" if job.setuid else ""}
+        for name in sorted(accounts - {""}):
+            yield Need("account", there, name)
+    part = (Target(part=spec.part),)
+    if old.logging != merged.spec.logging:
+        yield Need("logging", part)
+    if spec.confirm is not None and (old.confirm, old.parts) != (merged.spec.confirm, merged.spec.parts):
+        yield Need("apply", part)
+    way = strategy if strategy is not None else merged.spec.rollout
+    if way is not None and way.guard and way.guard not in _guards(old):
+        yield Need("guard", part)
 
 
 def _guards(spec: Spec) -> frozenset[str]:
@@ -145,17 +163,6 @@ def targets_of(job: JobSpec) -> Iterator[Target]:
     """Each of its instances; of a job by attributes any host."""
     for host in expand(job.hosts) or ("",):
         yield Target(job.name, host, job.owner, job.part)
-
-
-def _accounts(farm: Farm, event: events.JobsApplied, grants: Grants) -> str:
-    """Why the account of a job that is changed may not be given to it; empty: it may, or stays as no job had it."""
-    for job in changed(*_merged(farm, event)):
-        for account in filter(None, (job.user or farm.account, "root" if job.setuid else "")):
-            for one in targets_of(job) if account == "root" or job.user else ():
-                why = grants.account(account, one)
-                if why:
-                    return why
-    return ""
 
 
 #: Of each event that people cause.

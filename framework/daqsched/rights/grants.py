@@ -68,7 +68,7 @@ class Grants:
 
     def why_not(self, verb: str, target: Target = FARM) -> str:
         """Why it can't be asked of the target by this person, as a sentence; empty: it can."""
-        if self.who.owner and self.who.most is None:
+        if self.all:
             return ""
         wanted = VERBS[verb].role
         if self.who.most is not None and self.who.most < wanted:
@@ -138,6 +138,11 @@ class Grants:
         if self.who.owner or any(one.role is not None and one.role >= wanted for one in self._gives):
             return ""
         return self.why_not(verb)
+
+    @property
+    def all(self) -> bool:
+        """Whether this person may all, of everything."""
+        return self.who.owner and self.who.most is None
 
     @property
     def sees_all(self) -> bool:

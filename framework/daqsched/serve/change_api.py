@@ -39,6 +39,7 @@ from daqsched.protocol import (
     RollbackRequest,
 )
 from daqsched.redaction import veiled, veiled_source
+from daqsched.rights.grants import Grants
 from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
 from daqsched.serve.daemon import Daemon
@@ -50,6 +51,7 @@ from daqsched.spec import EMPTY, Spec, digest
 from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
 from daqsched.views.look import questions
 from daqsched.views.moves import moves
+from daqsched.views.needed import needed
 from daqsched.views.plan import Plan, plan, shared_names
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
 
@@ -111,6 +113,9 @@ class Changes:
         deadline = Deadline()
         scope = Scope(tuple(body.only), take=tuple(body.take))
         found, known, complete, change = await self._plan(whose(request), body.spec, scope, body.strategy, deadline)
+        grants = grants_of(request)
+        if grants is not None:
+            found = await self._with_rights(whose(request), found, grants, known.applied, change, body, deadline)
         if not found.changes:
             return found
         way = way_of(body.strategy, body.spec)
@@ -168,6 +173,26 @@ class Changes:
     async def _had(self, name: str) -> dict[Key, Had]:
         found: dict[Key, Had] = await self._ask(lambda engine, now: had(engine, name))
         return found
+
+    async def _with_rights(
+        self,
+        caller: Hashable,
+        found: Plan,
+        grants: Grants,
+        old: Spec,
+        change: Merged,
+        body: PlanRequest,
+        until: Deadline,
+    ) -> Plan:
+        """Which rights an apply of it needs, and whether whoever asked has them."""
+        account: str = await self._ask(lambda engine, now: engine.account)
+
+        def work(deadline: Deadline) -> Plan:
+            needs = permission.of_apply(old, change, body.spec, body.strategy, account)
+            refused, rights = needed(grants, deadline.each(needs))
+            return msgspec.structs.replace(found, needs=rights, refused=refused)
+
+        return await self._planning.do(caller, work, until)
 
     async def _with_placement(
         self, caller: Hashable, found: Plan, known: Snapshot, complete: Spec, until: Deadline

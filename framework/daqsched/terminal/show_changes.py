@@ -17,7 +17,7 @@ from daqsched.spec import FORWARDER
 from daqsched.terminal.canvas import text
 from daqsched.terminal.show import STYLES, ago
 from daqsched.times import clock
-from daqsched.views.plan import Plan
+from daqsched.views.plan import NeededRight, Plan
 from daqsched.views.why import Change, Story
 from daqsched_executor.contract import duration
 
@@ -36,8 +36,10 @@ MOST_CHANGES = 40
 
 def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
     """The diff: one line a job, what differs below it, the counts; of what is not ``done`` yet also what to expect."""
+    refused = [text(f"An apply of it would be refused: {plan.refused}.", style="bold red")] if plan.refused else []
+    rights = [] if done else [text(one, style="dim", overflow="fold") for one in _of_no_job(plan)]
     if not plan.changes:
-        return text("Nothing changes.")
+        return Group(*refused, text("Nothing changes."), *rights)
     table = Table.grid(padding=(0, 2))
     for change in plan.changes[:MOST_CHANGES]:
         mark, style = _MARKS[change.what]
@@ -47,7 +49,8 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
             text(_VERBS[change.what].format(n=change.count) + (f", start {change.starts}" if change.starts else "")),
             text(change.hosts, style="dim", overflow="fold"),
         )
-        for why in change.why:
+        needs = [] if done else [one for one in plan.needs if one.job == change.job]
+        for why in (*change.why, *(_right(one) for one in needs)):
             table.add_row("", text(f"  {why}", style="dim", overflow="fold"), "", "")
     more = len(plan.changes) - MOST_CHANGES
     rest = [text(f"   ... and {more} more; --json has them all")] if more > 0 else []
@@ -55,7 +58,17 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
     more_said = (*plan.namesakes, plan.parts, plan.rollout, asks)
     said = [*plan.moves, *(f"{one[0].upper()}{one[1:]}" for one in more_said if one)]
     told = [] if done else [text(f"{one}.", style="yellow") for one in said]
-    return Group(table, *rest, text(counts_line(plan)), *told, *([] if done else _expected(plan)))
+    return Group(*refused, table, *rest, *rights, text(counts_line(plan)), *told, *([] if done else _expected(plan)))
+
+
+def _right(need: NeededRight) -> str:
+    return f"needs the right {need.words}: {need.why_not or 'you have it'}"
+
+
+def _of_no_job(plan: Plan) -> Iterator[str]:
+    """Of rights that no line of the plan needs: to where lines go, to what a rollout asks."""
+    lines = {change.job for change in plan.changes[:MOST_CHANGES]}
+    return (_right(one) for one in plan.needs if one.job not in lines and (not one.job or one.why_not))
 
 
 def verdict_line(applied: Applied) -> str:

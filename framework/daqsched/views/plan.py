@@ -38,6 +38,22 @@ class PlacementRefusal(msgspec.Struct, frozen=True):
     why: str
 
 
+class NeededRight(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A right that an apply needs: a verb, for a job or (empty) for what is no job's."""
+
+    verb: str
+    job: str = ""
+    #: What it is to run as, where the right is that to an account.
+    account: str = ""
+    #: Why whoever asked does not have it, on some of the job's hosts or on all; empty: they do.
+    why_not: str = ""
+
+    @property
+    def words(self) -> str:
+        """As a plan has it: ``apply``, ``account root``."""
+        return f"{self.verb} {self.account}".rstrip()
+
+
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that an apply would do; ``digest`` names the spec that it would lead to, ``base`` the present one."""
 
@@ -62,6 +78,9 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     namesakes: tuple[str, ...] = ()
     #: How many running programs end at once, and how many may unasked; null: none ends, or a daemon that does not say.
     ends: Optional[EndCount] = None
+    #: Where the farm has rights: which ones an apply of it needs, and why one by whoever asked would be refused for them.
+    needs: tuple[NeededRight, ...] = ()
+    refused: str = ""
 
     @property
     def instances(self) -> dict[str, int]:
