@@ -89,6 +89,9 @@ HAPPENED = {
     events.TaskReported,
     events.LaunchRefused,
     events.GuardAnswered,
+    # who has a session may end it, which its route looks at
+    events.SessionKeyMade,
+    events.LoggedOut,
     events.Ticked,
 }
 

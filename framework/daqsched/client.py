@@ -1,4 +1,4 @@
-"""The CLI's end of the daemon's socket."""
+"""The CLI's end of the daemon's socket, or of its web port."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from daqsched import protocol
+from daqsched import protocol, remote
 from daqsched.confirm import NotConfirmed
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.rollout import Strategy
+from daqsched.settings import Server, Where
 from daqsched.spec import Spec
 from daqsched.views.names import Kind
 from daqsched.views.plan import Plan
@@ -24,18 +25,24 @@ Answer = TypeVar("Answer")
 #: How long the daemon may take for an answer: its loop can be busy with a large farm, or with a master that hangs.
 TIMEOUT_S = 30.0
 
+_JSON = {"content-type": "application/json"}
+
 _ERRORS: dict[int, type[DaqschedError]] = {
     kind.exit_code: kind for kind in (UserError, Unreachable, NotRunning, Refused)
 }
 
 
 class Client:
-    """Talks to the daemon behind ``path``; every method raises a `DaqschedError` with one sentence."""
+    """Talks to the daemon that is there; every method raises a `DaqschedError` with one sentence."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, where: Where) -> None:
+        if isinstance(where, Server):
+            self._path, self._name = None, where.url
+            self._http = remote.client(where, TIMEOUT_S)
+            return
+        self._path, self._name = where, f"on {where}"
         # no TLS on a Unix socket: reading its authorities would cost each command 20 ms
-        transport = httpx.HTTPTransport(uds=str(path), verify=False, retries=3)
+        transport = httpx.HTTPTransport(uds=str(where), verify=False, retries=3)
         self._http = httpx.Client(transport=transport, base_url=f"http://daqsched{protocol.API}", timeout=TIMEOUT_S)
 
     def close(self) -> None:
@@ -149,6 +156,16 @@ class Client:
         """What somebody may do; without ``user``: who asks."""
         return self._get("/rights", protocol.RightsAnswer, user=user, job=job, host=host)
 
+    def tokens(self) -> list[protocol.KnownToken]:
+        """All tokens that count, or did within 90 days."""
+        return self._get("/tokens", protocol.TokensAnswer).tokens
+
+    def make_token(self, name: str, role: str, until: float, whose: str = "") -> protocol.NewToken:
+        return self._post("/token", protocol.TokenRequest(name, role, until, whose), protocol.NewToken)
+
+    def revoke_token(self, name: str) -> list[protocol.KnownToken]:
+        return self._post("/revoke", protocol.RevokeRequest(name), protocol.TokensAnswer).tokens
+
     def note(self, message: str) -> protocol.NoteAnswer:
         """Write into the logbook."""
         return self._post("/note", protocol.NoteRequest(message), protocol.NoteAnswer)
@@ -226,7 +243,7 @@ class Client:
         return self._send(kind, "GET", path, params=params)
 
     def _post(self, path: str, body: Any, kind: type[Answer]) -> Answer:
-        return self._send(kind, "POST", path, content=msgspec.json.encode(body))
+        return self._send(kind, "POST", path, content=msgspec.json.encode(body), headers=_JSON)
 
     def _send(self, kind: type[Answer], method: str, path: str, **what: Any) -> Answer:
         response = self._response(method, path, **what)
@@ -238,34 +255,33 @@ class Client:
         raise _problem(response)
 
     def _response(self, method: str, path: str, **what: Any) -> httpx.Response:
-        self._reach()
+        if self._path is not None:
+            self._reach(self._path)
         try:
             return self._http.request(method, path, **what)
+        except httpx.ConnectError as error:
+            raise remote.not_reached(self._name, error) from error
         except httpx.TimeoutException as error:
-            raise Unreachable(
-                f"the daemon on {self._path} did not answer within {TIMEOUT_S:g} s: see its log"
-            ) from error
+            raise Unreachable(f"the daemon {self._name} did not answer within {TIMEOUT_S:g} s: see its log") from error
         except httpx.TransportError as error:
-            raise Unreachable(f"the daemon on {self._path} went away: {error}") from error
+            raise Unreachable(f"the daemon {self._name} went away: {error}") from error
 
-    def _reach(self) -> None:
+    def _reach(self, path: Path) -> None:
         """Find out why not before httpx does: it tells less, and leaves its socket open."""
         with socket.socket(socket.AF_UNIX) as probe:
             # a time limit of Python's own would not wait for a place in a full queue
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(TIMEOUT_S), 0))
             try:
-                probe.connect(str(self._path))
+                probe.connect(str(path))
             except BlockingIOError as error:
                 raise Unreachable(
-                    f"the daemon on {self._path} accepted no connection within {TIMEOUT_S:g} s: see its log"
+                    f"the daemon on {path} accepted no connection within {TIMEOUT_S:g} s: see its log"
                 ) from error
             except PermissionError as error:
-                raise Refused(
-                    f"you may not open {self._path}: ask to be put into its group (ls -l {self._path})"
-                ) from error
+                raise Refused(f"you may not open {path}: ask to be put into its group (ls -l {path})") from error
             except OSError as error:
                 raise Unreachable(
-                    f"no daemon answers on {self._path}: is `daqsched serve` running?"
+                    f"no daemon answers on {path}: is `daqsched serve` running?"
                     " (--socket or DAQSCHED_SOCKET names another)"
                 ) from error
 
@@ -275,6 +291,11 @@ def _given(**params: Optional[str]) -> dict[str, Any]:
 
 
 def _problem(response: httpx.Response) -> DaqschedError:
+    if response.status_code == 404:
+        method, path = response.request.method, response.request.url.path
+        return UserError(
+            f"this daemon is older than this command, or newer, and has no {method} {path}: bring both up to date"
+        )
     try:
         problem = msgspec.json.decode(response.content, type=protocol.UnconfirmedProblem)
     except msgspec.MsgspecError as error:

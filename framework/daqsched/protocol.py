@@ -376,6 +376,68 @@ class RightsAnswer(msgspec.Struct):
     trouble: str = ""
 
 
+class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """POST /v1/token -> `NewToken`: make one."""
+
+    name: str
+    #: The role that it gives at most.
+    role: str
+    #: When it expires, in seconds since the epoch.
+    until: float
+    #: The person, account or identity that it is for; empty: rules name the token itself.
+    whose: str = ""
+
+
+class KnownToken(msgspec.Struct):
+    """What there is to know of one; never the token itself."""
+
+    name: str
+    role: str
+    whose: str
+    by: str
+    made: float
+    until: float
+    #: Why it does not count; empty: it does.
+    ended: str = ""
+
+
+class NewToken(msgspec.Struct):
+    """The token: nobody is told of it again."""
+
+    token: str
+    made: KnownToken
+
+
+class TokensAnswer(msgspec.Struct):
+    """GET /v1/tokens: all of them, and those that ended within 90 days."""
+
+    tokens: list[KnownToken]
+
+
+class RevokeRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/revoke -> `TokensAnswer`: the token of this name counts no more."""
+
+    name: str
+
+
+class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/login -> `LoginAnswer`, and a cookie; over the network alone."""
+
+    name: str
+    password: str
+
+
+class LogoutRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/logout -> `LoginAnswer`, of nobody: the session counts no more."""
+
+
+class LoginAnswer(msgspec.Struct):
+    """Who has logged in, and until when."""
+
+    name: str
+    until: float
+
+
 class LogAnswer(msgspec.Struct):
     """GET /v1/log: the last lines of the daemon's own log; GET /v1/log/HOST: of the log of that host's Mesos agent. For root
     and the daemon's own account."""

@@ -5,7 +5,22 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Callable, Mapping, Optional
+from typing import Callable, Mapping, NamedTuple, Optional, Union
+
+
+class Server(NamedTuple):
+    """A daemon that is asked over the network."""
+
+    #: ``https://HOST:PORT``.
+    url: str
+    #: The file whose first line is a token.
+    token: Optional[Path] = None
+    #: The authority that signed its certificate; None: one that this machine knows.
+    ca: Optional[Path] = None
+
+
+#: Where commands ask: a socket of this machine, or over the network.
+Where = Union[Path, Server]
 
 #: Where the daemon of framework/systemd/daqsched-serve.service listens.
 UNIT_SOCKET = Path("/run/daqsched/daqsched.sock")
@@ -49,6 +64,18 @@ def where_to_ask(environ: Optional[Mapping[str, str]] = None, exists: Callable[[
     place = socket_path(env)
     said = env.get("DAQSCHED_SOCKET") or env.get("DAQSCHED_STATE")
     return UNIT_SOCKET if not said and not exists(place) and exists(UNIT_SOCKET) else place
+
+
+def where_of(options: Mapping[str, object], environ: Optional[Mapping[str, str]] = None) -> Where:
+    """Where a command asks that was given these of the options ``socket``, ``server``, ``token_file``, ``server_ca``."""
+    env = os.environ if environ is None else environ
+    socket, server, token, ca = (options.get(name) for name in ("socket", "server", "token_file", "server_ca"))
+    url = str(server) if server else "" if socket else env.get("DAQSCHED_SERVER", "")
+    if not url:
+        return socket if isinstance(socket, Path) else where_to_ask(env)
+    token = token or env.get("DAQSCHED_TOKEN_FILE") or None
+    ca = ca or env.get("DAQSCHED_SERVER_CA") or None
+    return Server(url, Path(str(token)) if token else None, Path(str(ca)) if ca else None)
 
 
 def _folder(env: Mapping[str, str]) -> bool:

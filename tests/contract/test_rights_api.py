@@ -40,6 +40,8 @@ rules:
 ROUTES: dict[tuple[str, str], Optional[Role]] = {
     ("GET", "info"): None,
     ("GET", "rights"): None,
+    ("POST", "login"): None,
+    ("POST", "logout"): None,
     **dict.fromkeys(
         [("GET", one) for one in ("status progress why stories incidents names history rollout aside note").split()],
         Role.viewer,
@@ -54,7 +56,8 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     **dict.fromkeys([("POST", one) for one in "order apply rollback borrow replace".split()], Role.expert),
     **dict.fromkeys([("POST", one) for one in ("console sandboxes sandboxes/read").split()], Role.expert),
     **dict.fromkeys([("POST", f"consoles/{{id}}/{one}") for one in ("read", "keys", "leave")], Role.expert),
-    **dict.fromkeys([("GET", one) for one in ("backup", "log", "log/{host}")], Role.admin),
+    **dict.fromkeys([("GET", one) for one in ("backup", "log", "log/{host}", "tokens")], Role.admin),
+    **dict.fromkeys([("POST", one) for one in ("token", "revoke")], Role.admin),
 }
 
 

@@ -21,8 +21,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 PURE = {
     FRAMEWORK: "confirm errors farm_parts fill foreign forwarder hosts limits logbook merge ports preflight protocol redaction"
     " rollout select spec task times",
-    FRAMEWORK
-    / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming demand desired durations endings"
+    FRAMEWORK / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming"
+    " credential_steps demand desired durations endings"
     " engine events farm incidents instance invariants leases logbook_steps machine match"
     " namesake_steps namesakes offers operator_commands permission preflight_state"
     " preflight_steps reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
@@ -30,13 +30,13 @@ PURE = {
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK
     / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines query retention time_bisect",
-    FRAMEWORK / "rights": "__init__ grants principal rules verbs",
+    FRAMEWORK / "rights": "__init__ grants login_pace principal rules sessions tokens verbs",
     FRAMEWORK / "terminal": "__init__ heat",
     FRAMEWORK / "views": "__init__ blocked estimate look moves names needed placement plan snapshot status why",
     FRAMEWORK / "mesos": "incoming outgoing resources",
     FRAMEWORK / "store": "__init__ base coordination",
     FRAMEWORK / "store" / "zookeeper": "ownership_lease",
-    FRAMEWORK / "serve": "connection_budget peer_token scrollback",
+    FRAMEWORK / "serve": "connection_budget peer_token scrollback web_rules",
     EXECUTOR / "container": "frames spec",
     EXECUTOR
     / "contract": "__init__ checks console fingerprint foreign forwarding forwarding_rules job levels report stream sysctl"
@@ -217,7 +217,8 @@ HTTP = {
     "mesos/calls.py": "the master's answers to calls, with bounds of its own",
     "logs/node.py": "Elasticsearch, for its official client, with bounds of its own",
     "logs/elastic.py": "that client, which reaches Elasticsearch through `logs/node.py` alone",
-    "client.py": "our daemon, through its Unix socket",
+    "client.py": "our daemon, through its Unix socket or its web port",
+    "remote.py": "our daemon's web port",
     "serve/standby.py": "our peers, who have shown their certificate",
 }
 
@@ -249,7 +250,7 @@ LAYERS = (
     "rights",
     "jobfile engine",
     "views",
-    "protocol client",
+    "protocol authority passwords remote client",
     "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",

@@ -19,6 +19,7 @@ from daqsched.preflight import Question
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import RightsError, read
+from daqsched.rights.tokens import Token
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.rollout import Strategy
 from daqsched.spec import LoggingSpec, Spec
@@ -226,6 +227,8 @@ EVENTS: list[tuple[events.Event, Role]] = [
     (events.Borrowed("readout", "hlt01", "x"), Role.expert),
     (events.BorrowEnded("readout", "hlt01", "x"), Role.expert),
     (events.NoteWritten("x", "hello"), Role.shifter),
+    (events.TokenMade(Token("a", "0" * 64, "viewer", "", "x", 0.0, 1e5)), Role.admin),
+    (events.TokenRevoked("a", "x"), Role.admin),
     (
         events.PreflightAsked("p", "x", {"hlt01": (Question(("readout",), "", Probe("a", "/bin/a")),)}, 5.0),
         Role.shifter,

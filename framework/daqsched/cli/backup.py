@@ -12,6 +12,7 @@ import click
 
 from daqsched.cli.root import connect, main, state_options
 from daqsched.errors import UserError
+from daqsched.settings import Where
 from daqsched.terminal.out import say
 
 
@@ -20,7 +21,7 @@ from daqsched.terminal.out import say
 @click.option("--offline", is_flag=True, help="Read --state itself: for when no daemon runs.")
 @state_options
 @click.pass_obj
-def backup(path: Path, file: Path, offline: bool, state: str, state_credentials: Optional[Path]) -> None:
+def backup(path: Where, file: Path, offline: bool, state: str, state_credentials: Optional[Path]) -> None:
     """Write all that must survive into FILE: revisions, what runs where, who stopped what.
 
     The daemon is asked, and goes on meanwhile; it gives it to root and its own account alone. FILE is readable by its owner

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any, Optional, Sequence
 
 import click
@@ -13,6 +12,7 @@ from daqsched.cli.completion import names
 from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning, Unreachable
 from daqsched.foreign import Printing
+from daqsched.settings import Where
 from daqsched.terminal.out import say, show
 
 #: How often its output is looked at.
@@ -28,7 +28,7 @@ BEGIN_S = 30.0
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND...]")
 @click.option("--raw", is_flag=True, help="Show what it prints as it is, also what moves the cursor or recolours.")
 @click.pass_obj
-def borrow(path: Path, host: str, job: str, command: Sequence[str], raw: bool) -> None:
+def borrow(path: Where, host: str, job: str, command: Sequence[str], raw: bool) -> None:
     """Run JOB by hand on HOST, which is set aside; its output is shown here, and goes into the logs as always.
 
     With the environment, account, limits and resources of the job; COMMAND is run in the place of the job's own. Ctrl-C

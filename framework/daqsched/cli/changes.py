@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from pathlib import Path
 from typing import Any, Optional, Sequence
 
 import click
@@ -29,6 +28,7 @@ from daqsched.cli.root import (
     with_part,
 )
 from daqsched.errors import UserError
+from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
 
 
@@ -37,7 +37,7 @@ from daqsched.terminal.out import canvas, print_json, say
 @part_option("Only what was applied to this part of the farm; - is the one without a name.")
 @json_option
 @click.pass_obj
-def history(path: Path, most: int, part: Optional[str], as_json: bool) -> None:
+def history(path: Where, most: int, part: Optional[str], as_json: bool) -> None:
     """Show what was applied, when, by whom and why; the newest first."""
     from daqsched.terminal import show_changes
 
@@ -54,7 +54,7 @@ def history(path: Path, most: int, part: Optional[str], as_json: bool) -> None:
 @part_option("Only this part of the farm; - is the one without a name.  [default: that of a job file]")
 @json_option
 @click.pass_obj
-def diff(path: Path, a: str, b: str, part: Optional[str], as_json: bool) -> None:
+def diff(path: Where, a: str, b: str, part: Optional[str], as_json: bool) -> None:
     """Show what differs from A to B: numbers of revisions, or job files; without B: what is in force.
 
     Ends with status 6 where there is a difference, 0 where there is none.
@@ -100,7 +100,7 @@ def diff(path: Path, a: str, b: str, part: Optional[str], as_json: bool) -> None
 @json_option
 @click.pass_obj
 def rollback(
-    path: Path,
+    path: Where,
     revision: int,
     part: Optional[str],
     everyones: bool,
@@ -156,7 +156,7 @@ def _show_rollout(answer: Any, as_json: bool = False) -> None:
 @rollout.command()
 @message_option
 @click.pass_obj
-def pause(path: Path, message: str) -> None:
+def pause(path: Where, message: str) -> None:
     """Begin no further batch until `resume`; what has begun goes on."""
     _show_rollout(connect(path).steer("pause", message))
 
@@ -165,7 +165,7 @@ def pause(path: Path, message: str) -> None:
 @message_option
 @stops_options
 @click.pass_obj
-def resume(path: Path, message: str, yes: bool, stops: Optional[int]) -> None:
+def resume(path: Where, message: str, yes: bool, stops: Optional[int]) -> None:
     """Go on with a paused rollout; failures are counted from 0."""
     client = connect(path)
     _show_rollout(confirmed(lambda agreed: client.steer("resume", message, agreed), yes, stops))
@@ -174,7 +174,7 @@ def resume(path: Path, message: str, yes: bool, stops: Optional[int]) -> None:
 @rollout.command()
 @message_option
 @click.pass_obj
-def abort(path: Path, message: str) -> None:
+def abort(path: Where, message: str) -> None:
     """End it: what it has not reached stays as it is until the next apply."""
     _show_rollout(connect(path).steer("abort", message))
 
@@ -183,7 +183,7 @@ def abort(path: Path, message: str) -> None:
 @message_option
 @stops_options
 @click.pass_obj
-def roll_back(path: Path, message: str, yes: bool, stops: Optional[int]) -> None:
+def roll_back(path: Where, message: str, yes: bool, stops: Optional[int]) -> None:
     """End it, and let all that it has changed go back to what ran before, batch by batch as it came."""
     client = connect(path)
     _show_rollout(confirmed(lambda agreed: client.steer("rollback", message, agreed), yes, stops))
@@ -201,7 +201,7 @@ def roll_back(path: Path, message: str, yes: bool, stops: Optional[int]) -> None
 @json_option
 @click.pass_obj
 def restart(
-    path: Path,
+    path: Where,
     select: Sequence[str],
     message: str,
     batches: Optional[str],
@@ -236,7 +236,7 @@ def restart(
 @json_option
 @click.pass_obj
 def aside(
-    path: Path,
+    path: Where,
     hosts: Sequence[str],
     length: str,
     message: str,
@@ -274,7 +274,7 @@ def aside(
 @message_option
 @stops_options
 @click.pass_obj
-def replace(path: Path, host: str, agent: str, message: str, yes: bool, stops: Optional[int]) -> None:
+def replace(path: Where, host: str, agent: str, message: str, yes: bool, stops: Optional[int]) -> None:
     """Say that another agent which calls itself HOST is the right one: what runs on the first ends, and starts there.
 
     For a machine with an old one's name: nothing is given to it while the first may still live. AGENT is its id or
@@ -289,7 +289,7 @@ def replace(path: Path, host: str, agent: str, message: str, yes: bool, stops: O
 @click.argument("hosts", nargs=-1, required=True, metavar="HOST...", shell_complete=names("aside"))
 @stops_options
 @click.pass_obj
-def give_back(path: Path, hosts: Sequence[str], yes: bool, stops: Optional[int]) -> None:
+def give_back(path: Where, hosts: Sequence[str], yes: bool, stops: Optional[int]) -> None:
     """Give HOSTs back that were set aside: their jobs start again."""
     client = connect(path)
     confirmed(lambda agreed: client.give_back(hosts, agreed), yes, stops)

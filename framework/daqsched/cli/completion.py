@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daqsched.settings import where_to_ask
+from daqsched.settings import Server, Where, where_of
 from daqsched_executor.contract.foreign import printable
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def names(kind: Kind) -> Complete:
     """What may stand for an argument or an option, as click asks for it."""
 
     def complete(context: click.Context, parameter: click.Parameter, begin: str) -> list[CompletionItem]:
-        socket = context.find_root().params.get("socket")
-        return known(socket if isinstance(socket, Path) else where_to_ask(), kind, begin)
+        root = context.find_root()
+        return known(root.obj if isinstance(root.obj, (Path, Server)) else where_of(root.params), kind, begin)
 
     return complete
 
@@ -103,7 +103,7 @@ def revision_or_file(context: click.Context, parameter: click.Parameter, begin: 
     return names("revision")(context, parameter, begin) or [CompletionItem(begin, type="file")]
 
 
-def known(socket: Path, kind: Kind, begin: str, patience_s: float = PATIENCE_S) -> list[CompletionItem]:
+def known(where: Where, kind: Kind, begin: str, patience_s: float = PATIENCE_S) -> list[CompletionItem]:
     """What the daemon knows, as far as it can be typed; nothing where it does not answer in time."""
     import threading
 
@@ -115,7 +115,7 @@ def known(socket: Path, kind: Kind, begin: str, patience_s: float = PATIENCE_S) 
 
     def ask() -> None:
         with contextlib.suppress(Exception):
-            found.extend(Client(socket).names(kind, begin))
+            found.extend(Client(where).names(kind, begin))
 
     # nobody waits for it: it ends with us
     thread = threading.Thread(target=ask, daemon=True)

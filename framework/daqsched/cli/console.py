@@ -6,7 +6,6 @@ import queue
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Optional
 
 import click
@@ -16,6 +15,7 @@ from daqsched.cli.root import at_least, connect, main, message_option
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.foreign import Printing
 from daqsched.limits import some
+from daqsched.settings import Where
 from daqsched.terminal.out import say, show
 
 #: How long one read waits at the daemon, and how long until the next one where that is away.
@@ -50,7 +50,7 @@ REST_S = 1.0
 @message_option
 @click.pass_obj
 def console(
-    path: Path,
+    path: Where,
     select: str,
     read_only: bool,
     take: bool,
@@ -104,7 +104,7 @@ class Attachment:
     """What is read and typed; each has a thread, so that the key that leaves is always heard."""
 
     def __init__(
-        self, path: Path, key: tuple[str, str], write: bool, take: bool, message: str, raw: bool, keyboard: Any
+        self, path: Where, key: tuple[str, str], write: bool, take: bool, message: str, raw: bool, keyboard: Any
     ) -> None:
         self._path, self._key, self._write, self._take, self._message = path, key, write, take, message
         self._name = f"{key[0]}@{key[1]}"

@@ -27,6 +27,19 @@ def _end_limit(context: click.Context, parameter: click.Parameter, value: str) -
         raise click.BadParameter(f"{error}: write a number, a share, or both: 20,33%") from error
 
 
+def _place(context: click.Context, parameter: click.Parameter, value: Optional[str]) -> Optional[tuple[str, int]]:
+    from daqsched.limits import whole
+    from daqsched.ports import LAST
+
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":")
+    number = whole(port)
+    if not host or number is None or number > LAST:
+        raise click.BadParameter(f"{value!r} is not ADDRESS:PORT, as 0.0.0.0:8443 or [::]:8443")
+    return host.strip("[]"), number
+
+
 def _page(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if value and not value.startswith(("http://", "https://")):
         raise click.BadParameter(f"{value!r} is not a web page: write http://HOST... or https://HOST...")
@@ -93,6 +106,25 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
     type=click.Path(path_type=Path, dir_okay=False),
     help="YAML file that says who may do what [default: whoever may use the socket may all].",
 )
+@click.option(
+    "--web",
+    metavar="ADDRESS:PORT",
+    callback=_place,
+    help="Where commands are answered over the network, by HTTPS; with --rights, --web-certificate and --web-key.",
+)
+@click.option(
+    "--web-certificate", type=click.Path(path_type=Path), help="PEM file with its certificate, and what signed that."
+)
+@click.option("--web-key", type=click.Path(path_type=Path), help="PEM file with the certificate's key, mode 600.")
+@click.option(
+    "--web-name",
+    multiple=True,
+    metavar="NAME",
+    help="A further name that it goes by [default: the certificate's names].",
+)
+@click.option(
+    "--passwords", type=click.Path(path_type=Path), help="With --web: file that `daqsched password` writes, mode 600."
+)
 @click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
 @click.pass_obj
 def serve(
@@ -107,6 +139,7 @@ def serve(
     **options: Any,
 ) -> None:
     """Be the framework, until SIGTERM or SIGINT."""
+    web = _web(options)
     from daqsched.mesos.outgoing import Framework
     from daqsched.serve.log import begin
     from daqsched.serve.term import Options
@@ -143,6 +176,7 @@ def serve(
         audit=options["audit"] or folder / "audit.ndjson",
         end_limit=options["confirm_over"],
         rights=options["rights"],
+        web=web,
     )
     coordination = backends.coordination(state, state_credentials)
     if coordination is not None:
@@ -153,6 +187,24 @@ def serve(
     from daqsched.serve.start import run
 
     run(told, Path(state), new_framework)
+
+
+def _web(options: dict[str, Any]) -> Any:
+    """The web port, as a `daqsched.serve.term.WebOptions`; None: there is none."""
+    given = [name for name in ("web_certificate", "web_key", "web_name", "passwords") if options[name]]
+    if options["web"] is None:
+        if given:
+            raise click.UsageError(f"--{given[0].replace('_', '-')} is for --web ADDRESS:PORT")
+        return None
+    for name in ("rights", "web_certificate", "web_key"):
+        if options[name] is None:
+            raise click.UsageError(
+                f"--web wants --{name.replace('_', '-')} FILE: nobody comes over the network without"
+            )
+    from daqsched.serve.term import WebOptions
+
+    names = tuple(one.lower() for one in options["web_name"])
+    return WebOptions(options["web"], options["web_certificate"], options["web_key"], names, options["passwords"])
 
 
 def _executor_beside() -> str:

@@ -15,6 +15,7 @@ from daqsched.cli.completion import names
 from daqsched.cli.logsetup import client_of, elasticsearch_options
 from daqsched.cli.root import at_least, connect, json_option, main
 from daqsched.errors import PARTIAL, DaqschedError
+from daqsched.settings import Where
 from daqsched.terminal.out import print_json, print_json_text, say
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _which(command: Any) -> Any:
 @elasticsearch_options
 @json_option
 @click.pass_obj
-def show(path: Path, /, hosts: tuple[str, ...], since: str, most: int, as_json: bool, **options: Any) -> None:
+def show(path: Where, /, hosts: tuple[str, ...], since: str, most: int, as_json: bool, **options: Any) -> None:
     """Show them, with the reason: those that are in the index INDEX-deadletter-DATE.
 
     What not even that index takes is in forward/deadletter.ndjson of its machine's spool; which machines have some is said
@@ -92,7 +93,7 @@ def _lacking(client: Elastic, prefix: str, since: Optional[float]) -> bool:
     return bool(lacks)
 
 
-def _kept_by_forwarders(path: Path) -> list[tuple[str, str]]:
+def _kept_by_forwarders(path: Where) -> list[tuple[str, str]]:
     """Hosts whose forwarders say that refused lines are on their machine alone; none where no daemon answers."""
     from daqsched.spec import FORWARDER
     from daqsched_executor.contract.forwarding import DEAD_LETTER_FILE
@@ -117,7 +118,7 @@ def _kept_by_forwarders(path: Path) -> list[tuple[str, str]]:
 @json_option
 @click.pass_obj
 def replay(
-    path: Path,
+    path: Where,
     /,
     hosts: tuple[str, ...],
     since: str,

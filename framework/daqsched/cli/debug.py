@@ -19,6 +19,7 @@ import msgspec
 from daqsched import __version__
 from daqsched.cli.root import at_least, connect, main
 from daqsched.errors import DaqschedError, Unreachable, UserError
+from daqsched.settings import Where
 from daqsched.terminal.out import say
 from daqsched_executor.contract.foreign import ascii_json
 
@@ -44,7 +45,7 @@ JOURNAL = ("journalctl", "--unit", "daqsched-serve", "--lines", "2000", "--no-pa
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--timeout", default=60.0, callback=at_least(1), show_default=True, help="Seconds for all of it.")
 @click.pass_obj
-def debug(path: Path, file: Optional[Path], timeout: float) -> None:
+def debug(path: Where, file: Optional[Path], timeout: float) -> None:
     """Write what helps to find a fault into FILE, for whoever is asked for help.  [default: daqsched-debug-TIME.tar.gz]
 
     It has status, reasons, stories, incidents, history, notes, versions, the jobs without the values of their environment,

@@ -33,6 +33,7 @@ from daqsched.errors import NotRunning, ReplacedByAnother, UserError
 from daqsched.farm_parts import NO_PART, called
 from daqsched.limits import some
 from daqsched.select import as_hosts
+from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
 from daqsched_executor.contract import duration
 
@@ -80,7 +81,7 @@ DIFFERENT = 6
 @json_option
 @click.pass_obj
 def apply(
-    path: Path,
+    path: Where,
     file: Path,
     wait: bool,
     timeout: float,
@@ -308,7 +309,7 @@ def _no_master(answer: Any) -> str:
 @json_option
 @click.pass_obj
 def plan(
-    path: Path,
+    path: Where,
     file: Path,
     settings: Sequence[str],
     only: Sequence[str],
@@ -348,7 +349,7 @@ def plan(
 @json_option
 @click.pass_obj
 def status(
-    path: Path, select: Sequence[str], states: str, wide: bool, part: Optional[str], then: str, as_json: bool
+    path: Where, select: Sequence[str], states: str, wide: bool, part: Optional[str], then: str, as_json: bool
 ) -> None:
     """Show what runs, and why what does not run does not. SELECT: JOB, HOST, JOB@HOST, with * ? and [01-10]."""
     from daqsched.terminal import show
@@ -373,7 +374,7 @@ def status(
 @message_option
 @stops_options
 @click.pass_obj
-def stop(path: Path, select: Sequence[str], message: str, yes: bool, stops: Optional[int]) -> None:
+def stop(path: Where, select: Sequence[str], message: str, yes: bool, stops: Optional[int]) -> None:
     """Stop jobs by hand; they stay stopped, also over an apply, until `daqsched start`. '*' selects all."""
     from daqsched.terminal.rejected import show_rejected
 
@@ -392,7 +393,7 @@ def stop(path: Path, select: Sequence[str], message: str, yes: bool, stops: Opti
 @click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @message_option
 @click.pass_obj
-def hold(path: Path, select: Sequence[str], message: str) -> None:
+def hold(path: Where, select: Sequence[str], message: str) -> None:
     """Leave what runs alone, and do not start it again once it has ended, until `daqsched start`.
 
     Waits until the executors of what runs have confirmed it. Stop is for what is to end now.
@@ -419,7 +420,7 @@ def hold(path: Path, select: Sequence[str], message: str) -> None:
 @click.option("--all", "everyones", is_flag=True, help="Also what others have stopped.")
 @click.option("--anyway", is_flag=True, help="Without waiting for the end of what they replace.")
 @click.pass_obj
-def start(path: Path, select: Sequence[str], everyones: bool, anyway: bool) -> None:
+def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> None:
     """Let jobs run again that were stopped, have failed or back off."""
     from daqsched.terminal.rejected import show_rejected
 

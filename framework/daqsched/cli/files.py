@@ -14,6 +14,7 @@ from daqsched.cli.completion import names
 from daqsched.cli.root import connect, json_option, main, part_option, set_option, spec_of, with_part
 from daqsched.errors import JobFileError, UserError
 from daqsched.foreign import paint
+from daqsched.settings import Where
 from daqsched.spec import LOGGING_PARTS, PARTS, JobSpec, Spec
 from daqsched.terminal.out import colours, print_json, print_json_text, say
 
@@ -64,7 +65,7 @@ def validate(file: Path, settings: Sequence[str], part: Optional[str], as_json: 
 @part_option("Only this part of the farm; - is the one without a name.")
 @json_option
 @click.pass_obj
-def show(path: Path, file: Path, select: str, settings: Sequence[str], part: Optional[str], as_json: bool) -> None:
+def show(path: Where, file: Path, select: str, settings: Sequence[str], part: Optional[str], as_json: bool) -> None:
     """Show what FILE becomes: all of it, one JOB, or what the executor of JOB@HOST would be told. Offline.
 
     Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0. In the place of FILE may stand

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import click
@@ -13,6 +12,7 @@ import click
 from daqsched.cli.completion import names
 from daqsched.cli.root import access_options, at_least, connect, json_option, main
 from daqsched.errors import PARTIAL, Unreachable, UserError
+from daqsched.settings import Where
 from daqsched.terminal.out import colours, print_json_text, say, width
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _Logs(click.Group):
 @json_option
 @click.pass_obj
 def logs(
-    path: Path,
+    path: Where,
     /,
     select: tuple[str, ...],
     follow: bool,
@@ -217,7 +217,7 @@ def _show_all(lines: Iterable[Line], show: Show) -> None:
 
 
 def _source(
-    path: Path, wanted: Wanted, elasticsearch: str, index: str, words: dict[str, str], runs: Sequence[str], told: bool
+    path: Where, wanted: Wanted, elasticsearch: str, index: str, words: dict[str, str], runs: Sequence[str], told: bool
 ) -> Source:
     """Elasticsearch, or the sandboxes where none is named; ``told``: nobody asked for those."""
     from daqsched.logs.sources import SandboxSource, StoredSource
@@ -234,7 +234,7 @@ def _source(
     return SandboxSource(connect(path), wanted, _warn)
 
 
-def _notes(path: Path, wanted: Wanted) -> list[Line]:
+def _notes(path: Where, wanted: Wanted) -> list[Line]:
     """What people wrote into the logbook, as far as it is wanted; a daemon of before has none."""
     from daqsched.logs import noted
 

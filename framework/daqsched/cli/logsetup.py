@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import click
 
 from daqsched.cli.logs import logs
 from daqsched.cli.root import access_options, connect, json_option
+from daqsched.settings import Where
 from daqsched.terminal.out import print_json, say
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def elasticsearch_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def client_of(path: Path, options: dict[str, Any]) -> tuple[Elastic, str]:
+def client_of(path: Where, options: dict[str, Any]) -> tuple[Elastic, str]:
     """A client for what `elasticsearch_options` say, and the first part of the index names."""
     from daqsched.errors import UserError
     from daqsched.logs.elastic import Elastic
@@ -58,7 +58,7 @@ def client_of(path: Path, options: dict[str, Any]) -> tuple[Elastic, str]:
 @json_option
 @click.pass_obj
 def setup(
-    path: Path, /, keep: Optional[str], replicas: Optional[int], dry_run: bool, as_json: bool, **options: Any
+    path: Where, /, keep: Optional[str], replicas: Optional[int], dry_run: bool, as_json: bool, **options: Any
 ) -> None:
     """Install or update the index templates, and how long lines are kept.
 
@@ -81,7 +81,7 @@ def setup(
 @elasticsearch_options
 @json_option
 @click.pass_obj
-def expire(path: Path, /, keep: Optional[str], dry_run: bool, as_json: bool, **options: Any) -> None:
+def expire(path: Where, /, keep: Optional[str], dry_run: bool, as_json: bool, **options: Any) -> None:
     """Delete the indices whose every line is older than what is kept.
 
     For an Elasticsearch without index lifecycle management; the daemon does it each hour. Only indices whose names are

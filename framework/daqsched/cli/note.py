@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Optional
 
 import click
 
 from daqsched.cli.root import at_least, connect, json_option, main
 from daqsched.foreign import check_message
+from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
 from daqsched.times import clock
 
@@ -18,7 +18,7 @@ from daqsched.times import clock
 @click.option("-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many to show.")
 @json_option
 @click.pass_obj
-def note(path: Path, text: Optional[str], most: int, as_json: bool) -> None:
+def note(path: Where, text: Optional[str], most: int, as_json: bool) -> None:
     """Write TEXT into the logbook, for whoever looks at the farm next. Without TEXT: show it, the newest first.
 
     `daqsched history` has it between revisions, `daqsched logs` among the lines of jobs.

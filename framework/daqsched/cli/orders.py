@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from pathlib import Path
 from typing import Any, Optional, Sequence
 
 import click
@@ -14,6 +13,7 @@ from daqsched.cli.completion import names
 from daqsched.cli.root import at_least, connect, json_option, main, message_option
 from daqsched.errors import NotRunning
 from daqsched.foreign import joined, paint
+from daqsched.settings import Where
 from daqsched.terminal.out import colours, print_json, say
 from daqsched.terminal.rejected import show_rejected
 
@@ -25,7 +25,7 @@ AGAIN_S = 5.0
 @click.argument("select", nargs=-1, required=True, shell_complete=names("selection"))
 @message_option
 @click.pass_obj
-def retry(path: Path, select: Sequence[str], message: str) -> None:
+def retry(path: Where, select: Sequence[str], message: str) -> None:
     """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
     answer = connect(path).order(select, "retry", message=message)
     say(f"{len(answer.accepted)} asked to start now; `daqsched status {shlex.join(select)}` shows them.")
@@ -38,7 +38,7 @@ def retry(path: Path, select: Sequence[str], message: str) -> None:
 @click.option("--check", "check", default="", help="Only this check of the job [default: all].")
 @message_option
 @click.pass_obj
-def snooze(path: Path, select: Sequence[str], length: str, check: str, message: str) -> None:
+def snooze(path: Where, select: Sequence[str], length: str, check: str, message: str) -> None:
     """Ignore failing checks for a while: they go on and are shown, but restart nothing. The snooze ends by itself."""
     from daqsched import times
 
@@ -56,7 +56,7 @@ def snooze(path: Path, select: Sequence[str], length: str, check: str, message: 
 @click.option("--check", "check", default="", help="Only this check of the job [default: all].")
 @message_option
 @click.pass_obj
-def wake(path: Path, select: Sequence[str], check: str, message: str) -> None:
+def wake(path: Where, select: Sequence[str], check: str, message: str) -> None:
     """End a snooze."""
     answer = connect(path).order(select, "wake", check, 0.0, message)
     show_rejected(answer.rejected)
@@ -83,7 +83,7 @@ class Acted(msgspec.Struct):
 @message_option
 @json_option
 @click.pass_obj
-def act(path: Path, select: Sequence[str], action: str, timeout: float, message: str, as_json: bool) -> None:
+def act(path: Where, select: Sequence[str], action: str, timeout: float, message: str, as_json: bool) -> None:
     """Have ACTION, one that the job file offers, run beside each of these jobs, and show how it went.
 
     All that it prints is in `daqsched logs JOB --stream executor`.

@@ -11,6 +11,7 @@ import click
 from daqsched.cli.completion import names
 from daqsched.cli.root import at_least, connect, json_option, main, set_option
 from daqsched.errors import NotRunning
+from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
 
 #: Seconds after which a host that has not answered counts as silent. A survey itself takes 30 s at most.
@@ -47,7 +48,7 @@ _POLL_S = 0.5
 @json_option
 @click.pass_obj
 def preflight(
-    path: Path,
+    path: Where,
     file: Path,
     settings: Sequence[str],
     only: tuple[str, ...],

@@ -9,6 +9,7 @@ import click
 
 from daqsched.cli.root import connect, json_option, main
 from daqsched.errors import UserError
+from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def rights(context: click.Context, as_json: bool) -> None:
 @click.argument("target", required=False, metavar="[JOB[@HOST]]")
 @json_option
 @click.pass_obj
-def why(path: Path, user: str, verb: Optional[str], target: Optional[str], as_json: bool) -> None:
+def why(path: Where, user: str, verb: Optional[str], target: Optional[str], as_json: bool) -> None:
     """Whether USER may VERB a job, and by which rule not. USER is a person of the file, an account, or an identity with its prefix
     (token:wall-1); "-" is who asks."""
     from daqsched.rights.verbs import VERBS

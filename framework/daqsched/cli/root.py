@@ -18,7 +18,7 @@ from daqsched.cli.completion import names, quiet
 from daqsched.errors import DaqschedError
 from daqsched.foreign import check_message, joined, paint
 from daqsched.limits import whole
-from daqsched.settings import socket_path, state, where_to_ask
+from daqsched.settings import Server, Where, socket_path, state, where_of
 from daqsched.terminal.out import colours, interactive, prepare, said_yes, say, to_nobody, unheard
 from daqsched_executor.contract.foreign import printable
 
@@ -104,10 +104,38 @@ _EPILOG = (
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(__version__, prog_name="daqsched")
 @click.option("--socket", type=click.Path(path_type=Path), help="The daemon's socket [env: DAQSCHED_SOCKET].")
+@click.option(
+    "--server", metavar="URL", help="A daemon to ask over the network, https://HOST:PORT [env: DAQSCHED_SERVER]."
+)
+@click.option(
+    "--token-file",
+    envvar="DAQSCHED_TOKEN_FILE",
+    type=click.Path(path_type=Path),
+    help="With --server: file whose first line is a token, mode 600 [env: DAQSCHED_TOKEN_FILE].",
+)
+@click.option(
+    "--server-ca",
+    envvar="DAQSCHED_SERVER_CA",
+    type=click.Path(path_type=Path),
+    help="With --server: PEM file of the authority that signed its certificate [env: DAQSCHED_SERVER_CA].",
+)
 @click.pass_context
-def main(ctx: click.Context, socket: Optional[Path]) -> None:
+def main(
+    ctx: click.Context,
+    socket: Optional[Path],
+    server: Optional[str],
+    token_file: Optional[Path],
+    server_ca: Optional[Path],
+) -> None:
     """Run a detector's data-acquisition farm: say in a Python file which program runs on which machine, and apply it."""
-    ctx.obj = socket or (socket_path() if ctx.invoked_subcommand == "serve" else where_to_ask())
+    if socket is not None and server is not None:
+        raise click.UsageError("--socket and --server: give one of them")
+    if ctx.invoked_subcommand == "serve":
+        if server is not None:
+            raise click.UsageError("serve listens where --web says; --server is for those who ask")
+        ctx.obj = socket or socket_path()
+        return
+    ctx.obj = where_of(ctx.params)
 
 
 def json_option(command: Command) -> Command:
@@ -316,8 +344,12 @@ def spec_of(client: Callable[[], Any], word: str, settings: Sequence[str] = ()) 
     return load(word, parse(settings))
 
 
-def connect(path: Path) -> Any:
-    """The daemon behind the socket, as a `daqsched.client.Client`."""
+def connect(where: Where) -> Any:
+    """The daemon that is there, as a `daqsched.client.Client`."""
     from daqsched.client import Client
 
-    return Client(path)
+    client = Client(where)
+    context = click.get_current_context(silent=True)
+    if context is not None and isinstance(where, Server):
+        context.call_on_close(client.close)
+    return client

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Sequence
 
 import click
@@ -11,6 +10,7 @@ import click
 from daqsched.cli.completion import names
 from daqsched.cli.root import at_least, connect, json_option, main
 from daqsched.errors import NotRunning, UserError
+from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json
 
 #: So many instances are looked at for what is alike.
@@ -24,7 +24,7 @@ MOST_ALIKE = 1000
 )
 @json_option
 @click.pass_obj
-def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
+def why(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
     """Tell why things are not as wanted, with the evidence; all that are not, or only some.
 
     Ends with status 4 where something is not as wanted, 0 where all is.
@@ -50,7 +50,7 @@ def why(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
 )
 @json_option
 @click.pass_obj
-def story(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
+def story(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
     """Tell what became of instances that are or were not as wanted: each change of state, when, and what or who did it.
 
     As far back as this daemon remembers: up to 30 changes each of the 2,000 that changed last. `daqsched status --at` knows
@@ -68,7 +68,7 @@ def story(path: Path, select: Sequence[str], most: int, as_json: bool) -> None:
 @main.command()
 @json_option
 @click.pass_obj
-def incidents(path: Path, as_json: bool) -> None:
+def incidents(path: Where, as_json: bool) -> None:
     """Show deaths that are alike as one: how, how often, on which hosts, since when, after which change."""
     from daqsched.terminal import show_changes
 

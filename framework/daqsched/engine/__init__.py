@@ -15,10 +15,10 @@ One thread owns an engine. Its rules, in short:
 
 Inside, imports go one way. `engine` says which of the `events` goes where, and returns `commands` and a `verdict`.
 What each kind leads to is in `offers`, `tasks`, `desired`, `applying` (an apply), `operator_commands`, `leases`
-(hosts set aside), `namesake_steps`, `rollout_steps`, `preflight_steps`, `logbook_steps` and `reconciling` (the master
-is asked what it knows). Before each that somebody asked for, `permission` is asked; those that end programs ask
-`confirming`, an apply by its `endings`. All of them work
-on the `farm`: the instances, their indexes, and what is to be done. Below it are `start_order` and `stop_order` (who
+(hosts set aside), `namesake_steps`, `rollout_steps`, `preflight_steps`, `logbook_steps`, `credential_steps` (tokens)
+and `reconciling` (the master is asked what it knows). Before each that somebody asked for, `permission` is asked;
+those that end programs ask `confirming`, an apply by its `endings`. All of them work on the `farm`: the instances,
+their indexes, and what is to be done. Below it are `start_order` and `stop_order` (who
 waits for whom), `rollout_state` and `preflight_state`, `superseded` (which applies are not in force any more),
 `match` (is an offer enough), `incidents`, `durations` (how long programs take), and `instance` itself.
 

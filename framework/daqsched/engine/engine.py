@@ -12,6 +12,7 @@ from daqsched.engine import (
     causes,
     clock_shifts,
     commands,
+    credential_steps,
     desired,
     events,
     invariants,
@@ -35,6 +36,7 @@ from daqsched.engine.farm import (
     BATCHES,
     BEFORE,
     CONFIRM_S,
+    CREDENTIALS,
     DURATIONS,
     HOLDS,
     LOGBOOK,
@@ -99,6 +101,7 @@ class Engine(Farm):
         desired.parts_restored(self, document(PARTS))
         rollout_steps.outcomes_restored(self, document(OUTCOMES))
         logbook_steps.restored(self, document(LOGBOOK))
+        credential_steps.restored(self, document(CREDENTIALS))
         durations = document(DURATIONS)
         if durations is not None:
             try:
@@ -334,6 +337,10 @@ _HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
     events.Held: desired.held,
     events.NoteWritten: logbook_steps.written,
     events.Released: desired.released,
+    events.TokenMade: credential_steps.made,
+    events.TokenRevoked: credential_steps.revoked,
+    events.SessionKeyMade: credential_steps.key_made,
+    events.LoggedOut: credential_steps.logged_out,
     events.PreflightAsked: preflight_steps.asked,
     events.OperatorCommanded: operator_commands.given,
     events.Ticked: _ticked,

@@ -8,6 +8,7 @@ import msgspec
 
 from daqsched.merge import Scope
 from daqsched.preflight import Question
+from daqsched.rights.tokens import Token
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.spec import Spec
 from daqsched_executor.contract import OperatorCommand
@@ -236,6 +237,33 @@ class NoteWritten(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
+class TokenMade(msgspec.Struct, frozen=True, tag=True):
+    """Someone gives a person or a program a way in over the network."""
+
+    token: Token
+
+
+class TokenRevoked(msgspec.Struct, frozen=True, tag=True):
+    """Someone takes it away."""
+
+    name: str
+    user: str
+
+
+class SessionKeyMade(msgspec.Struct, frozen=True, tag=True):
+    """The farm's first daemon with a web port has made up what signs sessions."""
+
+    key: bytes
+
+
+class LoggedOut(msgspec.Struct, frozen=True, tag=True):
+    """A session is not to count any more, until when it would have ended."""
+
+    session: str
+    user: str
+    until: float
+
+
 class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     """Someone wants to know whether these hosts could start these jobs, within ``patience_s``."""
 
@@ -284,6 +312,10 @@ Event = Union[
     OperatorCommanded,
     Ticked,
     PreflightAsked,
+    TokenMade,
+    TokenRevoked,
+    SessionKeyMade,
+    LoggedOut,
 ]
 
 __all__ = [
@@ -297,6 +329,7 @@ __all__ = [
     "Held",
     "JobsApplied",
     "LaunchRefused",
+    "LoggedOut",
     "NoteWritten",
     "Offer",
     "OffersArrived",
@@ -310,6 +343,9 @@ __all__ = [
     "RestartAsked",
     "Returned",
     "RolloutSteered",
+    "SessionKeyMade",
     "TaskReported",
     "Ticked",
+    "TokenMade",
+    "TokenRevoked",
 ]

@@ -31,6 +31,7 @@ from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
 from daqsched.logbook import LogbookEntry
 from daqsched.merge import Desired
+from daqsched.rights.tokens import Credentials
 from daqsched.rollout import RolloutOutcome
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, rules_digest, run_digests
 from daqsched.task import Aside, Hold, Record, Task
@@ -54,6 +55,8 @@ ROLLOUT, BATCHES, BEFORE, ASIDE = "rollout", "batches", "before", "aside"
 DURATIONS, HOLDS, PARTS, STARTED = "paces", "holds", "parts", "started"
 #: Which agent people said a host is, and what they wrote.
 NAMES, LOGBOOK, OUTCOMES = "names", "logbook", "outcomes"
+#: What proves who comes over the network.
+CREDENTIALS = "credentials"
 #: So many instances that are not in the farm are remembered as stopped by hand.
 MOST_HOLDS = 10_000
 #: So many revisions are remembered as those of a part of the farm.
@@ -131,6 +134,7 @@ class Farm:
         self.parts: dict[int, str] = {}
         #: The oldest first.
         self.logbook: list[LogbookEntry] = []
+        self.credentials = Credentials()
         self.durations = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()
@@ -435,6 +439,8 @@ class Farm:
             return encode(self.durations.known)
         if name == LOGBOOK:
             return encode(self.logbook) if self.logbook else None
+        if name == CREDENTIALS:
+            return encode(self.credentials) if self.credentials != Credentials() else None
         if name == NAMES:
             return saved(self.namesakes.chosen)
         assert name == ASIDE, f"there is no document {name!r}"

@@ -177,6 +177,8 @@ NEEDS: dict[type, Callable[[Farm, Any], Iterator[Need]]] = {
     events.BorrowEnded: _borrowed,
     events.Held: _held,
     events.Released: _of("start"),
+    events.TokenMade: lambda farm, event: iter([Need("tokens")]),
+    events.TokenRevoked: lambda farm, event: iter([Need("tokens")]),
     events.NoteWritten: lambda farm, event: iter([Need("note")]),
     events.PreflightAsked: _asked,
     events.OperatorCommanded: _ordered,

@@ -60,4 +60,5 @@ VERBS: Mapping[str, Verb] = {
     "backup": Verb(Role.admin, "get all that is saved"),
     "log": Verb(Role.admin, "read the logs of daemon and agents"),
     "rights": Verb(Role.admin, "see what everybody may"),
+    "tokens": Verb(Role.admin, "make and revoke tokens"),
 }

@@ -15,12 +15,15 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from daqsched.serve.connection_budget import ConnectionBudget, Limits, Seat
-from daqsched.serve.connections import ConnectionTimes, Protocol, Whose
+from daqsched.serve.connections import PEER, WEB, ConnectionTimes, Protocol, Whose
 from daqsched.serve.peers import Identity
 from daqsched.serve.read_pace import PIECE
+
+if TYPE_CHECKING:
+    from daqsched.serve.web_certificate import WebCertificate
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +67,8 @@ def descriptors(sockets: int) -> Limits:
 
 
 class Reception:
-    """Takes connections of one listening socket in, for one event loop. ``tls``: only from peers."""
+    """Takes connections of one listening socket in, for one event loop. ``tls``: only from peers; ``web``: from anybody, who is
+    shown this certificate."""
 
     def __init__(
         self,
@@ -74,11 +78,12 @@ class Reception:
         options: dict[str, Any],
         tls: Optional[Identity] = None,
         strangers: Callable[[Mapping[tuple[str, str], int]], bool] = lambda counts: True,
+        web: Optional[WebCertificate] = None,
     ) -> None:
         """``options`` are what uvicorn's protocol wants to be told. ``strangers`` hears, once a second at most, how many came
         from which address that could not show that they are peers, and why; where it does not take that, again later."""
         self.room = ConnectionBudget(limits)
-        self._listener, self._times, self._options, self._tls = listener, times, options, tls
+        self._listener, self._times, self._options, self._tls, self._web = listener, times, options, tls, web
         self._strangers, self._strange = strangers, Counter[tuple[str, str]]()
         self._greeted: set[asyncio.Task[None]] = set()
         self._sweeping: Optional[asyncio.Task[None]] = None
@@ -134,7 +139,7 @@ class Reception:
             loop.call_later(AGAIN_ACCEPT_S, self._hear_again, self._listener)
             return
         sock.setblocking(False)
-        caller, whose = _whose(sock, address)
+        caller, whose = _whose(sock, address, WEB if self._web is not None else PEER)
         seat = Seat(caller, lambda: None)
         dropped = self.room.dropped
         # counted before anything else is done for it
@@ -163,6 +168,8 @@ class Reception:
         options: dict[str, Any] = {}
         if self._tls is not None:
             options = {"ssl": self._tls.server, "ssl_handshake_timeout": self._times.header_s}
+        elif self._web is not None:
+            options = {"ssl": self._web.context, "ssl_handshake_timeout": self._times.header_s}
         try:
             transport, _ = await loop.connect_accepted_socket(
                 lambda: Protocol(self.room, seat, whose, self._times, _loop=loop, **self._options), sock, **options
@@ -172,6 +179,9 @@ class Reception:
             sock.close()
             if self._tls is not None:
                 self._refuse(whose, _of_handshake(error))
+            elif self._web is not None:
+                # what goes over the whole network looking for doors is no news
+                logger.debug("no TLS with %s: %s", whose.address, _of_handshake(error))
             return
         if self._tls is not None:
             connection = transport.get_extra_info("ssl_object")
@@ -216,10 +226,10 @@ def _of_handshake(error: Exception) -> str:
     return LATE if isinstance(error, (asyncio.TimeoutError, ConnectionAbortedError)) else "it went away"
 
 
-def _whose(sock: socket.socket, address: Any) -> tuple[Hashable, Whose]:
+def _whose(sock: socket.socket, address: Any, door: str) -> tuple[Hashable, Whose]:
     """The caller whose share a connection counts to, and what the kernel says of it."""
     if sock.family == socket.AF_UNIX:
         size = struct.calcsize("3i")
         pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
         return f"uid {uid}", Whose(uid, gid, pid)
-    return f"the address {address[0]}", Whose(-1, -1, -1, str(address[0]))
+    return f"the address {address[0]}", Whose(-1, -1, -1, str(address[0]), door)

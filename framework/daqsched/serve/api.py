@@ -53,12 +53,14 @@ from daqsched.serve.http import (
     whose,
 )
 from daqsched.serve.log import RECENT
+from daqsched.serve.login_api import Logins
 from daqsched.serve.operations_api import Operations, chosen_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.query_api import Queries
 from daqsched.serve.request_body import body_of, number_of
 from daqsched.serve.rights_api import RightsQuestions
 from daqsched.serve.sandbox_api import Sandboxes
+from daqsched.serve.token_api import Tokens
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
 from daqsched.views.snapshot import snapshot
@@ -115,6 +117,8 @@ class Api:
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,
                 *RightsQuestions(self._ask).routes,
+                *Tokens(daemon, self._ask).routes,
+                *Logins(daemon).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find, "sandbox"), methods=["POST"]),
                 Route(f"{API}/sandboxes/read", answering(sandboxes.read, "sandbox"), methods=["POST"]),
             ],

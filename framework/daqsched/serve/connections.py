@@ -36,6 +36,10 @@ class ConnectionTimes:
 HEADER_BYTES, HEADER_LINES = 256 * 1024, 100
 
 
+#: Where connections come in.
+SOCKET, PEER, WEB = "socket", "peer", "web"
+
+
 class Whose(NamedTuple):
     """Who is at the other end, as far as the connection itself shows."""
 
@@ -43,12 +47,14 @@ class Whose(NamedTuple):
     uid: int
     gid: int
     pid: int
-    #: The address of who came over TCP, and whether it has shown that it is a peer.
+    #: The address of who came over TCP.
     address: str = ""
+    #: Where it came in: ``socket``, ``peer``, ``web``.
+    door: str = "socket"
 
     @property
     def peer(self) -> bool:
-        return bool(self.address)
+        return self.door == PEER
 
 
 class Protocol(HttpToolsProtocol):

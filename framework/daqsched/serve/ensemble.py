@@ -102,6 +102,7 @@ class Candidate:
             ended=self._standby.close,
             audit=self._audit,
             rights=RightsInForce(options.rights) if options.rights is not None else None,
+            web=options.web.port() if options.web is not None else None,
         )
         self._card = Card(self._name, self._serving.address, self._serving.token, "" if identity else CLOSED)
         self._wake: Callable[[], None] = lambda: None
@@ -154,7 +155,7 @@ class Candidate:
                 "then it goes on by itself"
             )
             term.hold(why, lambda: session.connected or self._over)
-            self._serving.app, self._last = self._standby, None
+            self._serving.app, self._serving.authentication, self._last = self._standby, None, None
             term.end()
         elif not session.wait_connected(1.0):
             self._standby.why = silent
@@ -207,7 +208,8 @@ class Candidate:
         self._wake = term.daemon.stop
         if self._over:
             term.daemon.stop()
-        self._serving.app, self._standby.hopeless, self._named = term.api.app, "", ""
+        self._serving.authentication, self._serving.app = term.authentication, term.api.app
+        self._standby.hopeless, self._named = "", ""
         logger.info("leads")
         try:
             term.run()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Optional
 
@@ -27,6 +27,8 @@ from daqsched.rights.principal import NOBODY, Principal
 from daqsched.rights.verbs import VERBS
 from daqsched.serve.audit import DONE, FAILED, REFUSED
 from daqsched.serve.audit_note import note, path_of
+from daqsched.serve.connections import WEB
+from daqsched.serve.web_rules import Shown
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,14 @@ ENGINE, ANYBODY = "", "*"
 MOST_WORDS = 1500
 
 
+class RefusedWith(Refused):
+    """A refusal that has a status of its own."""
+
+    def __init__(self, status: int, sentence: str, headers: Mapping[str, str]) -> None:
+        super().__init__(sentence)
+        self.status, self.headers = status, headers
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who asks."""
@@ -47,14 +57,17 @@ class Caller:
     uid: int
     gid: int
     pid: int
-    #: Where it came in: ``socket``, or ``peer`` for who asked a standby, as that one's kernel knows it.
+    #: Where it came in: ``socket``; ``peer`` for who asked a standby, as that one's kernel knows it; ``web``.
     door: str
-    #: The standby's host and pid, and the address that it came from; empty for the socket.
+    #: The standby's host and pid, and the address that it came from; for the web the address, and by what; empty for the socket.
     via: str = ""
     #: Who that is, to the rules.
     who: Principal = NOBODY
     #: What the farm's rights give this caller; None: the farm has none, and all is given to whoever gets in.
     grants: Optional[Grants] = field(default=None, compare=False)
+    #: Of who came over the network to a daemon that does not lead: where from, and what the leader is to judge.
+    address: str = ""
+    shown: Shown = Shown()
 
 
 def caller_of(request: Request) -> Caller:
@@ -116,13 +129,18 @@ def answering(route: Callable[[Request], Awaitable[Any]], needs: str) -> Callabl
             status = 403 if isinstance(error, Refused) else 400
             sentence = brief(str(error), MOST_WORDS)
             logger.info("%s %s of %s refused: %s", request.method, path_of(request), user_of(request), sentence)
-            return _json(status, _problem(error, sentence))
+            answered = _json(status, _problem(error, sentence))
+            if isinstance(error, RefusedWith):
+                answered.status_code = error.status
+                answered.headers.update(error.headers)
+            return answered
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception as error:
             await note(request, FAILED, f"{type(error).__name__}: {error}")
             logger.exception("%s %s of %s failed", request.method, path_of(request), user_of(request))
-            return _json(500, Problem(f"a bug in daqsched: {type(error).__name__}: {error}; see the daemon's log"))
+            what = "" if caller_of(request).door == WEB else f": {type(error).__name__}: {error}"
+            return _json(500, Problem(f"a bug in daqsched{what}; see the daemon's log"))
 
     return answer
 

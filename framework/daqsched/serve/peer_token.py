@@ -17,11 +17,17 @@ import msgspec
 #: The header that it stands in.
 HEADER = "x-daqsched-word"
 
+#: The same for whoever came to a standby over the network: a daemon that knows nothing of them finds no word at all, and refuses.
+WEB_HEADER = "x-daqsched-web-word"
+
 #: How old a token may be, by the clocks of both machines.
 FRESH_S = 30.0
 
 #: How many tokens are remembered, so that none counts twice: more than this within a minute no crew asks.
 REMEMBERED = 100_000
+
+
+_HEADERS = frozenset([HEADER.encode(), WEB_HEADER.encode()])
 
 
 class Untrusted(Exception):
@@ -48,6 +54,17 @@ class PeerToken(msgspec.Struct, frozen=True):
     nonce: str
     #: All that rules may call who asks (`daqsched.rights`).
     known_as: tuple[str, ...] = ()
+    #: Of who came over the network: the address, and what was shown. The leader judges it, who has the tokens.
+    address: str = ""
+    bearer: str = ""
+    session: str = ""
+    #: Of who came in by a proxy that the standby trusts: by what.
+    by: str = ""
+
+    @property
+    def header(self) -> str:
+        """Where it stands."""
+        return WEB_HEADER if self.address else HEADER
 
 
 def digest_of(body: bytes) -> str:
@@ -62,16 +79,19 @@ def sign(key: bytes, token: PeerToken) -> str:
 
 def read(key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> PeerToken:
     """The token in a request's headers; raises `Untrusted` where there is none, more than one, or none of ours."""
-    found = [value for name, value in headers if name.lower() == HEADER.encode()]
+    found = [(name.lower(), value) for name, value in headers if name.lower() in _HEADERS]
     if len(found) != 1:
         raise Untrusted(f"the request has {len(found)} tokens that say who asks, not one")
-    text, _, signature = found[0].decode("latin-1").partition(".")
+    text, _, signature = found[0][1].decode("latin-1").partition(".")
     if not hmac.compare_digest(signature.encode("latin-1"), _signature(key, text).encode()):
         raise Untrusted("the token that says who asks is not signed with our key: do both daemons have the same file?")
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=PeerToken)
+        word = msgspec.json.decode(base64.urlsafe_b64decode(text), type=PeerToken)
     except (msgspec.MsgspecError, binascii.Error) as error:
         raise Untrusted(f"the token that says who asks is not understood: {error}") from error
+    if word.header.encode() != found[0][0]:
+        raise Untrusted("the token that says who asks stands where that of another listener would")
+    return word
 
 
 class TokenJudge:

@@ -44,7 +44,7 @@ class RightsQuestions:
             permit(request, "rights")
             if in_force is None:
                 raise UserError("this farm has no file of rights: whoever may use the socket may all")
-            who = await _somebody(user, in_force.rights, request.scope["accounts"])
+            who = await somebody(user, in_force.rights, request.scope["accounts"])
             grants = in_force.grants(who)
         if grants is None or in_force is None:
             return RightsAnswer(who.name, sorted(who.known_as), {}, False)
@@ -66,7 +66,7 @@ def _of_job(engine: Any, name: str) -> Target:
     return Target(name, "", job.owner, job.part) if job is not None else Target(name)
 
 
-async def _somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
+async def somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
     """Who somebody is that does not ask himself: a person of the file's, or an identity with its prefix. Of an account the groups
     are looked up."""
     prefix, colon, name = word.partition(":")

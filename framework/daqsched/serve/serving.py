@@ -2,7 +2,8 @@
 
 The crew comes through a Unix socket, and who they are the kernel says. Where two or more serve one farm, those that do not
 lead come over TCP, with a certificate that only the farm's daemons have (`peers`), and give a token that says for whom they ask
-(`peer_token`). What comes in is bounded: `admission`, `connections`.
+(`peer_token`). Where there are rights, anybody may come over the network, too, and has to show who he is: `web_rules` says how a
+request must be, `authentication` who is behind it. What comes in is bounded: `admission`, `connections`.
 """
 
 from __future__ import annotations
@@ -16,30 +17,35 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Optional
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, NamedTuple, Optional
 
 import msgspec
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from daqsched.errors import DaqschedError, Unreachable, UserError
-from daqsched.protocol import Problem
+from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.protocol import API, Problem
 from daqsched.rights.grants import Grants
-from daqsched.rights.principal import Principal
+from daqsched.rights.principal import NOBODY, Principal
 from daqsched.serve import peer_token
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.admission import Reception, descriptors
 from daqsched.serve.audit import REFUSED, Audit, Entry
 from daqsched.serve.audit_note import note
+from daqsched.serve.authentication import Authentication, Unauthenticated
 from daqsched.serve.connection_budget import MOST_BYTES, SMALL_BYTES, ConnectionBudget, Seat
-from daqsched.serve.connections import ConnectionTimes, Protocol, Whose
+from daqsched.serve.connections import PEER, SOCKET, WEB, ConnectionTimes, Protocol, Whose
 from daqsched.serve.http import Caller, is_owner
 from daqsched.serve.peers import Identity
 from daqsched.serve.planning import Planning
 from daqsched.serve.read_pace import paced
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.socketfile import BACKLOG, SocketFile
+from daqsched.serve.web_rules import Shown, answered, refusal, shown_in, without_words
+
+if TYPE_CHECKING:
+    from daqsched.serve.web_certificate import WebCertificate
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +54,17 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 #: How often the socket's file is looked at.
 WATCH_S = 5.0
+
+
+#: The largest request over the network of who may apply nothing, and where somebody may come who shows nothing.
+WEB_BYTES, OPEN = 1 << 20, frozenset([f"{API}/login"])
+
+
+class WebPort(NamedTuple):
+    """Where those come in who come over the network."""
+
+    address: tuple[str, int]
+    certificate: WebCertificate
 
 
 class Serving:
@@ -67,10 +84,14 @@ class Serving:
         ended: Optional[Callable[[], Awaitable[None]]] = None,
         audit: Optional[Audit] = None,
         rights: Optional[RightsInForce] = None,
+        web: Optional[WebPort] = None,
+        authentication: Optional[Authentication] = None,
     ) -> None:
         """``ended`` is called when nobody is answered any more, in the loop that did; ``audit`` is told of changes and
-        refusals, and closed with us. ``rights``: without them whoever gets in may all."""
-        self.app = app
+        refusals, and closed with us. ``rights``: without them whoever gets in may all, and ``web`` must not be there.
+        ``authentication``: who comes over the network, as of `app`."""
+        assert web is None or rights is not None, "who comes over the network has rights, or none"
+        self.app, self.authentication = app, authentication
         #: What a token for this daemon names.
         self.token = secrets.token_urlsafe(32)
         #: Where standbys reach us, as ``HOST:PORT``.
@@ -79,17 +100,19 @@ class Serving:
         self._watch_s = watch_s
         self._judge = peer_token.TokenJudge(self.token)
         self._file = SocketFile(path, group)
-        listener: Optional[socket.socket] = None
-        if peers is not None and identity is not None:
-            try:
-                family = socket.AF_INET6 if ":" in peers[0] else socket.AF_INET
-                listener = socket.create_server(peers, family=family, backlog=BACKLOG)
-                listener.setblocking(False)
-            except OSError as error:
-                self._file.close()
-                raise DaqschedError(f"{peers[0]}:{peers[1]} can't be listened on: {error.strerror or error}") from error
-            host = f"[{peers[0]}]" if ":" in peers[0] else peers[0]
-            self.address = f"{host}:{listener.getsockname()[1]}"
+        #: Where those reach us who come over the network, as ``HOST:PORT``.
+        self.web_address = ""
+        listener = web_listener = None
+        try:
+            if peers is not None and identity is not None:
+                listener, self.address = _listen(peers)
+            if web is not None:
+                web_listener, self.web_address = _listen(web.address)
+        except DaqschedError:
+            self._file.close()
+            if listener is not None:
+                listener.close()
+            raise
         times = times or ConnectionTimes()
         self._unread_s = times.unread_s
         config = uvicorn.Config(
@@ -107,13 +130,17 @@ class Serving:
         config.load()  # what it imports it has then, whatever comes
         self._server = uvicorn.Server(config)
         options: dict[str, Any] = {"config": config, "server_state": self._server.server_state, "app_state": {}}
-        limits = descriptors(2)
+        limits = descriptors(2 if web is None else 3)
         self._crew = Reception(self._file.socket, limits, times, options)
         self._ended, self._audit, self._rights = ended, audit, rights
         self._noting: Optional[Future[None]] = None
         self._peers = None
         if listener is not None:
             self._peers = Reception(listener, limits, times, options, identity, self._note_strangers)
+        self._web = web
+        self._crowd = None
+        if web_listener is not None and web is not None:
+            self._crowd = Reception(web_listener, limits, times, options, web=web.certificate)
         #: For bodies that take long to read.
         self._reading = Planning("reading", 2)
         self._closing: Callable[[], object] = lambda: None
@@ -124,7 +151,7 @@ class Serving:
 
     async def _main(self, ready: threading.Event) -> None:
         loop, closing = asyncio.get_running_loop(), asyncio.Event()
-        receptions = [self._crew] if self._peers is None else [self._crew, self._peers]
+        receptions = [one for one in (self._crew, self._peers, self._crowd) if one is not None]
         for reception in receptions:
             reception.begin()
         self._closing = lambda: loop.call_soon_threadsafe(closing.set)
@@ -173,12 +200,16 @@ class Serving:
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         seat, whose = scope["seat"], scope["whose"]
-        reception = self._peers if whose.peer and self._peers is not None else self._crew
+        reception = {PEER: self._peers, WEB: self._crowd}.get(whose.door) or self._crew
+        if whose.door == WEB:
+            send = _with_answers(send)
         held = _Held(reception.room, seat.caller)
         send = paced(send, self._unread_s, lambda: reception.slow(seat))
         try:
             response = await self._take(scope, receive, send, reception, seat, whose, held)
             if response is not None:
+                if whose.door == WEB:
+                    await _rest(Request(scope, receive))
                 await self._note(scope, whose, response)
                 await response(scope, receive, send)
         except ClientDisconnect:
@@ -191,11 +222,25 @@ class Serving:
     ) -> Optional[HttpRefusal]:
         """Answer it, or say why not."""
         room = reception.room
+        came: Optional[Caller] = None
+        most = MOST_BYTES
+        if whose.door == WEB:
+            assert self._web is not None, "who comes in by a door comes where there is one"
+            wrong = refusal(scope["method"], scope["headers"], self._web.certificate.names)
+            if wrong is not None:
+                return HttpRefusal(wrong.status, Refused(wrong.why))
+            shown = shown_in(scope["headers"])
+            scope = {**scope, "headers": without_words(scope["headers"])}
+            try:
+                came = await self._over_the_network(scope["path"], shown, whose.address)
+            except Unauthenticated as error:
+                return HttpRefusal(401, error)
+            most = await self._most(came)
         body = bytearray()
         async for part in Request(scope, receive).stream():
             body += part
-            if len(body) > MOST_BYTES:
-                return HttpRefusal(413, UserError(f"the request is larger than {MOST_BYTES >> 20} MiB"))
+            if len(body) > most:
+                return HttpRefusal(413, UserError(f"the request is larger than {most >> 20} MiB"))
             why = held.more(len(part)) if len(body) > SMALL_BYTES else ""
             if why:
                 return HttpRefusal(503, Unreachable(why))
@@ -212,13 +257,27 @@ class Serving:
                 reception.tell("refused what the peer at %s asked: %s", whose.address, error)
                 return HttpRefusal(401, Unreachable(str(error)))
             via = f"{heard.via} at {whose.address}"
-            who = Principal(heard.name, frozenset(heard.known_as), is_owner(heard.uid))
-            caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, "peer", via, who, self._grants(who))
+            if heard.address:
+                if self._rights is None:
+                    return HttpRefusal(
+                        403, Refused("the daemon that leads has no --rights: nobody asks it over the network")
+                    )
+                try:
+                    caller = await self._over_the_network(
+                        scope["path"], Shown(heard.bearer, heard.session), heard.address, f", through {via}"
+                    )
+                except Unauthenticated as error:
+                    return HttpRefusal(401, error)
+            else:
+                who = Principal(heard.name, frozenset(heard.known_as), is_owner(heard.uid))
+                caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, PEER, via, who, self._grants(who))
+        elif came is not None:
+            caller = came
         else:
             who = await self._account(whose.uid)
-            caller = Caller(who.name, whose.uid, whose.gid, whose.pid, "socket", "", who, self._grants(who))
+            caller = Caller(who.name, whose.uid, whose.gid, whose.pid, SOCKET, "", who, self._grants(who))
         # of a peer it is the user who has a share
-        share = f"{caller.name} at {whose.address}" if whose.peer else seat.caller
+        share = f"{caller.name} at {whose.address}" if whose.door != SOCKET else seat.caller
         why = room.begin(share)
         if why:
             reception.tell("not all requests are answered: %s (%s)", why, share)
@@ -232,6 +291,7 @@ class Serving:
                     "reading": self._reading,
                     "rights": self._rights,
                     "accounts": self._accounts,
+                    "authentication": self.authentication,
                 },
                 _again(bytes(body), receive),
                 send,
@@ -239,6 +299,22 @@ class Serving:
         finally:
             room.end(share)
         return None
+
+    async def _over_the_network(self, path: str, shown: Shown, address: str, through: str = "") -> Caller:
+        """Who that is; of one that does not lead: what its leader is to judge. Raises `Unauthenticated`."""
+        if self.authentication is None:
+            return Caller("", -1, -1, -1, WEB, address, NOBODY, self._grants(NOBODY), address, shown)
+        assert self._rights is not None, "who comes over the network comes where there are rights"
+        if path in OPEN and not shown.bearer:
+            return Caller("", -1, -1, -1, WEB, f"{address}{through}", NOBODY, self._grants(NOBODY), address, shown)
+        who, by = await self.authentication.arrival(shown, self._rights.rights, self._accounts)
+        return Caller(who.name, -1, -1, -1, WEB, f"{address} ({by}){through}", who, self._grants(who), address, shown)
+
+    async def _most(self, caller: Caller) -> int:
+        """The largest request that is taken of who came over the network."""
+        if caller.grants is not None and not caller.grants.somewhere("apply"):
+            return MOST_BYTES
+        return WEB_BYTES
 
     async def _account(self, uid: int) -> Principal:
         """Who an account is; of its groups nobody asks where there are no rights."""
@@ -252,8 +328,8 @@ class Serving:
     async def _note(self, scope: Any, whose: Whose, refusal: HttpRefusal) -> None:
         """What did not get as far as the routes, which note their own (`http`)."""
         if self._audit is not None:
-            name = "" if whose.peer else await self._accounts.name(whose.uid)
-            caller = Caller(name, whose.uid, whose.gid, whose.pid, "peer" if whose.peer else "socket", whose.address)
+            name = refusal.name if whose.door != SOCKET else await self._accounts.name(whose.uid)
+            caller = Caller(name, whose.uid, whose.gid, whose.pid, whose.door, whose.address)
             request = Request({**scope, "caller": caller, "audit": self._audit})
             await note(request, REFUSED, refusal.why)
 
@@ -270,6 +346,38 @@ class Serving:
 
         self._noting = audit.thread.submit(write)
         return True
+
+
+def _listen(place: tuple[str, int]) -> tuple[socket.socket, str]:
+    """A socket that is connected to there, and its name."""
+    try:
+        family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
+        listener = socket.create_server(place, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise DaqschedError(f"{place[0]}:{place[1]} can't be listened on: {error.strerror or error}") from error
+    listener.setblocking(False)
+    host = f"[{place[0]}]" if ":" in place[0] else place[0]
+    return listener, f"{host}:{listener.getsockname()[1]}"
+
+
+def _with_answers(send: Any) -> Callable[[Any], Awaitable[None]]:
+    """What each answer over the network says."""
+
+    async def told(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": answered(message.get("headers", ()))}
+        await send(message)
+
+    return told
+
+
+async def _rest(request: Request) -> None:
+    """Let the rest of a refused request go by, as who sends it hears no answer before; what never ends is ended by its time."""
+    left = MOST_BYTES
+    async for part in request.stream():
+        left -= len(part)
+        if left < 0:
+            return
 
 
 class _Held:
@@ -303,5 +411,11 @@ class HttpRefusal(Response):
     """Why a request is not looked at."""
 
     def __init__(self, status: int, error: DaqschedError) -> None:
-        self.why = str(error)
-        super().__init__(msgspec.json.encode(Problem(self.why, error.exit_code)), status, media_type="application/json")
+        #: For the audit file, which is told more than who asked.
+        self.why, self.name = str(error), ""
+        headers = {}
+        if isinstance(error, Unauthenticated):
+            self.why, self.name = error.why, error.name
+            headers = {"www-authenticate": 'Bearer realm="daqsched"'}
+        problem = msgspec.json.encode(Problem(str(error), error.exit_code))
+        super().__init__(problem, status, headers, media_type="application/json")

@@ -68,7 +68,7 @@ class Standby:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
-        if caller_of(request).door == "peer":
+        if request.scope["whose"].peer:
             # it thinks that we lead: never round in a circle
             response = Response(status_code=NOT_HERE)
         else:
@@ -93,7 +93,7 @@ class Standby:
                     if found is None:
                         if not safe:
                             return _lost(f"{leader.name} led, and was followed by another before it answered")
-                    elif found.status_code == 401:
+                    elif found.status_code == 401 and "www-authenticate" not in found.headers:
                         why = f"{leader.name} leads and rejected the request: {await _sentence(found)}"
                     elif found.status_code == NOT_HERE:
                         await found.aclose()
@@ -133,8 +133,14 @@ class Standby:
                     logger.debug("the client left before the end of an answer of %s", leader.name)
                 await found.aclose()
 
-        headers = {name: value for name, value in found.headers.items() if name.lower() not in _OF_THE_HOP}
-        return _Passed(pieces(), found.status_code, headers)
+        passed = _Passed(pieces(), found.status_code)
+        # one by one: a header may be there twice
+        passed.raw_headers = [
+            (name.lower(), value)
+            for name, value in found.headers.raw
+            if name.decode("latin-1").lower() not in _OF_THE_HOP
+        ]
+        return passed
 
     async def _while_it_leads(self, leader: Card, request: Request, body: bytes) -> Optional[httpx.Response]:
         """Its answer, of which nothing is read yet; None: another leads by now. One that hangs or was cut off takes
@@ -172,23 +178,24 @@ class Standby:
             extensions={"target": target},
         )
         caller = caller_of(request)
-        asked.headers[peer_token.HEADER] = peer_token.sign(
-            self._identity.key,
-            peer_token.PeerToken(
-                to=leader.token,
-                name=caller.name,
-                uid=caller.uid,
-                gid=caller.gid,
-                pid=caller.pid,
-                via=self._name,
-                method=request.method,
-                target=target.decode("latin-1"),
-                digest=peer_token.digest_of(body),
-                time=time.time(),
-                nonce=secrets.token_urlsafe(16),
-                known_as=tuple(sorted(caller.who.known_as)),
-            ),
+        word = peer_token.PeerToken(
+            to=leader.token,
+            name=caller.name,
+            uid=caller.uid,
+            gid=caller.gid,
+            pid=caller.pid,
+            via=self._name,
+            method=request.method,
+            target=target.decode("latin-1"),
+            digest=peer_token.digest_of(body),
+            time=time.time(),
+            nonce=secrets.token_urlsafe(16),
+            known_as=tuple(sorted(caller.who.known_as)),
+            address=caller.address,
+            bearer=caller.shown.bearer,
+            session=caller.shown.session,
         )
+        asked.headers[word.header] = peer_token.sign(self._identity.key, word)
         return await self._http.send(asked, stream=True)
 
 

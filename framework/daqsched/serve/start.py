@@ -25,9 +25,18 @@ def run(options: Options, state: Path, new_framework: bool) -> None:
     if not new_framework:
         refuse_lost(store, options.chronicle)
     rights = RightsInForce(options.rights) if options.rights is not None else None
+    web = options.web.port() if options.web is not None else None
     audit = Audit(options.audit)
     term = Term(options, store, new_framework=new_framework, audit=audit)
-    serving = Serving(options.socket, options.group, term.api.app, audit=audit, rights=rights)
+    serving = Serving(
+        options.socket,
+        options.group,
+        term.api.app,
+        audit=audit,
+        rights=rights,
+        web=web,
+        authentication=term.authentication,
+    )
 
     def stop(signum: int, frame: Any) -> None:
         term.daemon.stop()
@@ -35,6 +44,8 @@ def run(options: Options, state: Path, new_framework: bool) -> None:
     # pymesos' own SIGINT handler stays in place: it brings its thread's exceptions here
     signal.signal(signal.SIGTERM, stop)
     logger.info("daqsched %s serves on %s, state in %s, master %s", __version__, options.socket, state, options.master)
+    if serving.web_address:
+        logger.info("whoever comes over the network is answered on https://%s", serving.web_address)
     try:
         term.run()
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from daqsched.confirm import EndLimit
+from daqsched.engine import events
+from daqsched.engine.credential_steps import KEY_BYTES
 from daqsched.errors import DaqschedError, Deposed
 from daqsched.forwarder import with_forwarder
 from daqsched.mesos.agents import Agents
@@ -19,15 +22,37 @@ from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.outgoing import Framework
 from daqsched.serve.api import Api
 from daqsched.serve.audit import Audit
+from daqsched.serve.authentication import Authentication
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.expiry import Expiry
 from daqsched.serve.guards import Guards
+from daqsched.serve.serving import WebPort
 from daqsched.spec import Spec
 from daqsched.store import Store, private
 from daqsched_executor.contract.forwarding import Access
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WebOptions:
+    """Where those come in who come over the network."""
+
+    address: tuple[str, int]
+    certificate: Path
+    key: Path
+    #: What it is called besides its certificate's names.
+    names: tuple[str, ...] = ()
+    #: The file of passwords; None: nobody logs in.
+    passwords: Optional[Path] = None
+
+    def port(self) -> WebPort:
+        """Raises `UserError` where the certificate is none."""
+        # nobody else needs cryptography
+        from daqsched.serve.web_certificate import WebCertificate
+
+        return WebPort(self.address, WebCertificate(self.certificate, self.key, self.names))
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,8 @@ class Options:
     end_limit: EndLimit = EndLimit()
     #: The file that says who may do what; None: whoever may use the socket may all.
     rights: Optional[Path] = None
+    #: The web port; None: there is none.
+    web: Optional[WebOptions] = None
 
 
 def most_of(options: Options) -> int:
@@ -103,6 +130,18 @@ class Term:
         self._chronicle: Optional[Chronicle] = chronicle
         self.daemon.subscribers.append(lambda changes: chronicle.note(self.daemon.engine, changes, time.time()))
         self.api.looks.chronicle, self.api.looks.audit = chronicle, audit
+        engine = self.daemon.engine
+        passwords = None
+        if options.web is not None and options.web.passwords is not None:
+            # nobody else needs argon2
+            from daqsched.passwords import Passwords
+
+            passwords = Passwords(options.web.passwords)
+        #: Who comes in over the network.
+        self.authentication = Authentication(engine.credentials, passwords=passwords)
+        self.daemon.subscribers.append(lambda changes: self.authentication.renew(engine.credentials))
+        if options.web is not None and not engine.credentials.session_key:
+            self.daemon.put(events.SessionKeyMade(secrets.token_bytes(KEY_BYTES)))
 
     def run(self) -> None:
         """Lead until `Daemon.stop`; raises `DaqschedError` where it can't go on, `Deposed` where it must not."""

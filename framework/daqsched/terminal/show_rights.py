@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from daqsched.protocol import RightsAnswer
+from daqsched.protocol import KnownToken, RightsAnswer
 from daqsched.rights.verbs import VERBS
 from daqsched.terminal.canvas import text
+from daqsched.times import clock
 
 
 def table(answer: RightsAnswer) -> RenderableType:
@@ -19,3 +22,24 @@ def table(answer: RightsAnswer) -> RenderableType:
         takes = VERBS[verb].role.name if verb in VERBS else ""
         rows.add_row(text("no" if why else "yes", style="red" if why else "green"), verb, takes, text(why, style="dim"))
     return Group(text(f"{answer.name}: {', '.join(answer.called) or 'nobody knows who that is'}"), rows)
+
+
+def tokens_table(tokens: Sequence[KnownToken]) -> RenderableType:
+    """A line for each, those that count first."""
+    if not tokens:
+        return text("There is no token: `daqsched token create` makes one.")
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("NAME", "ROLE", "FOR", "BY", "MADE", "UNTIL", "STATE"):
+        rows.add_column(name, overflow="fold")
+    for one in sorted(tokens, key=lambda one: (bool(one.ended), one.name, one.made)):
+        state = text(one.ended, style="dim") if one.ended else text("counts", style="green")
+        rows.add_row(
+            text(one.name),
+            one.role,
+            text(one.whose or "itself"),
+            text(one.by),
+            clock(one.made),
+            clock(one.until),
+            state,
+        )
+    return rows

@@ -1,0 +1,81 @@
+"""A daemon that is asked over the network: what is needed for that, and why it is not reached."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from daqsched import protocol
+from daqsched.errors import DaqschedError, Unreachable, UserError
+from daqsched.settings import Server
+
+#: The longest file of a token that is read.
+MOST = 8192
+
+
+def client(server: Server, timeout_s: float) -> httpx.Client:
+    """Raises `UserError` where that can't be one."""
+    headers = {"authorization": f"Bearer {token_of(server.token)}"} if server.token is not None else {}
+    return httpx.Client(
+        base_url=f"{_url(server.url)}{protocol.API}",
+        headers=headers,
+        verify=_context(server),
+        timeout=timeout_s,
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme == "https" and bool(parts.hostname) and not parts.username and parts.port != 0
+    except ValueError:
+        right = False
+    if not right or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise UserError(f"--server is https://HOST or https://HOST:PORT, not {text!r}: a token goes over TLS alone")
+    return f"https://{parts.netloc}"
+
+
+def token_of(path: Path) -> str:
+    """The first line of a file that nobody else can read."""
+    try:
+        with open(path, encoding="ascii") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(MOST).partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the token in {path} can't be read: {getattr(error, 'strerror', None) or error}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise UserError(f"{path} holds a token and can be read by others: chmod 600 {path}")
+    if not text or not text.isprintable() or " " in text:
+        raise UserError(f"the first line of {path} is not a token: `daqsched token create` prints one")
+    return text
+
+
+def _context(server: Server) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=server.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise UserError(f"--server-ca {server.ca} is not a certificate in PEM that can be read: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def not_reached(name: str, error: httpx.ConnectError) -> DaqschedError:
+    """Why nobody answers at a URL."""
+    words = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in words or "certificate" in words:
+        why = words.partition("certificate verify failed: ")[2].partition(" (_ssl")[0] or words
+        return Unreachable(
+            f"{name} shows a certificate that is not believed ({why}): --server-ca or DAQSCHED_SERVER_CA names the authority"
+        )
+    if "SSL" in words:
+        return Unreachable(
+            f"{name} speaks no TLS that is understood ({words}): is that the port of `daqsched serve --web`?"
+        )
+    return Unreachable(f"no daemon answers at {name} ({words}): is `daqsched serve --web` running there?")

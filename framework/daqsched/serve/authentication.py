@@ -1,0 +1,134 @@
+"""Who comes in over the network: what a request shows (`web_rules.Shown`) becomes a principal, or is refused.
+
+What proves it is in the state (`rights.tokens`), so only the daemon that leads can judge; it has here what is saved of it, and
+takes over what changes before anybody is told that it changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+
+from daqsched.errors import DaqschedError, UserError
+from daqsched.rights.login_pace import LoginPace
+from daqsched.rights.principal import Principal
+from daqsched.rights.rules import Rights
+from daqsched.rights.sessions import Session
+from daqsched.rights.sessions import ended as ended_session
+from daqsched.rights.sessions import read as read_session
+from daqsched.rights.tokens import Credentials, Token, by_digest, digest_of_token
+from daqsched.rights.verbs import Role
+from daqsched.serve.accounts import Accounts
+from daqsched.serve.rights_api import somebody
+from daqsched.serve.web_rules import Shown
+
+if TYPE_CHECKING:
+    from daqsched.passwords import Passwords
+
+#: How long the groups of a token's person are believed, and how long is waited for them.
+BELIEVED_S, PATIENCE_S = 60.0, 2.0
+
+#: What who asks is told of a token or session that does not count: not which of them it was, or whether there was one.
+WRONG = "this token or session does not count: ask who runs the farm for another, or log in again"
+
+#: What who shows nothing is told.
+NOTHING_SHOWN = "who are you? Show a token: --token-file FILE or DAQSCHED_TOKEN_FILE"
+
+
+class Unauthenticated(DaqschedError):
+    """Nobody is known behind a request; ``why`` is for the audit file."""
+
+    exit_code = 5
+
+    def __init__(self, sentence: str, why: str = "", name: str = "") -> None:
+        super().__init__(sentence)
+        self.why, self.name = why or sentence, name
+
+
+class Arrival(NamedTuple):
+    """Who came in, and by what."""
+
+    who: Principal
+    by: str
+
+
+class _Believed(NamedTuple):
+    rights: Rights
+    person: Principal
+    until: float
+
+
+class Authentication:
+    """See the module; `renew` is called by the thread that owns the engine, all else by the loop that answers."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        clock: Callable[[], float] = time.time,
+        passwords: Optional[Passwords] = None,
+    ) -> None:
+        self.now = clock
+        #: None: nobody logs in.
+        self.passwords, self.pace = passwords, LoginPace()
+        self._credentials, self._tokens = credentials, by_digest(credentials)
+        self._known: dict[str, _Believed] = {}
+
+    @property
+    def credentials(self) -> Credentials:
+        return self._credentials
+
+    def renew(self, credentials: Credentials) -> None:
+        """What is saved from now on."""
+        if credentials is not self._credentials:
+            self._tokens = by_digest(credentials)
+            self._credentials = credentials
+
+    async def arrival(self, shown: Shown, rights: Rights, accounts: Accounts) -> Arrival:
+        """Raises `Unauthenticated`."""
+        if shown.bearer:
+            return await self._by_token(shown.bearer, rights, accounts)
+        if shown.session:
+            session = self.session(shown)
+            kept = self.passwords.kept(session.name) if session is not None and self.passwords is not None else None
+            ended = ended_session(session, self._credentials, kept, self.now()) if session is not None else ""
+            if session is None or ended:
+                name = f"password:{session.name}" if session is not None else ""
+                raise Unauthenticated(WRONG, ended or "the session is unknown", name)
+            itself = f"password:{session.name}"
+            return Arrival(Principal(session.name, frozenset([itself])), "password")
+        raise Unauthenticated(NOTHING_SHOWN)
+
+    def session(self, shown: Shown) -> Optional[Session]:
+        """The one that we have signed, whether it counts or not."""
+        return read_session(self._credentials.session_key, shown.session) if shown.session else None
+
+    async def _by_token(self, text: str, rights: Rights, accounts: Accounts) -> Arrival:
+        token = self._tokens.get(digest_of_token(text))
+        if token is None:
+            raise Unauthenticated(WRONG, "the token is unknown")
+        ended = token.ended(self.now())
+        if ended:
+            raise Unauthenticated(WRONG, ended, f"token:{token.name}")
+        itself = f"token:{token.name}"
+        if not token.whose:
+            return Arrival(Principal(itself, frozenset([itself]), most=Role[token.role]), f"token {token.name}")
+        person = await self._person(token, rights, accounts)
+        known = person.known_as | {itself}
+        return Arrival(Principal(person.name, known, most=Role[token.role]), f"token {token.name}")
+
+    async def _person(self, token: Token, rights: Rights, accounts: Accounts) -> Principal:
+        """Whose token it is; never more than the rules give, also where the person could change the state itself."""
+        now = time.monotonic()
+        found = self._known.get(token.whose)
+        if found is not None and found.rights is rights and now < found.until:
+            return found.person
+        try:
+            person = await asyncio.wait_for(somebody(token.whose, rights, accounts), PATIENCE_S)
+        except (UserError, asyncio.TimeoutError) as error:
+            why = str(error) or "the directory of accounts does not answer"
+            raise Unauthenticated(WRONG, f"the token {token.name} is for {token.whose}: {why}") from error
+        if len(self._known) > 1000:
+            self._known.clear()
+        self._known[token.whose] = _Believed(rights, person, now + BELIEVED_S)
+        return person

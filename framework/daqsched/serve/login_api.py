@@ -1,0 +1,87 @@
+"""The daemon's answers to somebody who logs in or out: a session in a cookie, for names of the file of passwords."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import time
+from typing import Optional
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from daqsched.engine import events
+from daqsched.errors import UserError
+from daqsched.protocol import API, LoginAnswer, LoginRequest, LogoutRequest
+from daqsched.rights.sessions import LIFE_S, Session, sign, tag_of
+from daqsched.serve.authentication import Authentication
+from daqsched.serve.connections import WEB
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.http import ANYBODY, RefusedWith, answering, caller_of
+from daqsched.serve.request_body import body_of
+from daqsched.serve.web_rules import COOKIE
+
+#: What is said of a wrong password, and of a name that does not exist.
+WRONG = "this name and password do not belong together"
+
+
+class Logins:
+    """Two routes."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            Route(f"{API}/login", answering(self.log_in, ANYBODY), methods=["POST"]),
+            Route(f"{API}/logout", answering(self.log_out, ANYBODY), methods=["POST"]),
+        ]
+
+    async def log_in(self, request: Request) -> Response:
+        body = await body_of(request, LoginRequest)
+        caller = caller_of(request)
+        found: Optional[Authentication] = request.scope.get("authentication")
+        if found is None or found.passwords is None or caller.door != WEB:
+            raise UserError("nobody logs in here: that is for `daqsched serve --web` with --passwords")
+        now = time.monotonic()
+        wait_s = found.pace.wait_s(body.name, caller.address, now)
+        if wait_s:
+            seconds = math.ceil(wait_s)
+            sentence = f"too many wrong passwords: try again in {seconds} s"
+            raise RefusedWith(429, sentence, {"retry-after": str(seconds)})
+        found.pace.tried(body.name, caller.address, now)
+        passwords = found.passwords
+        loop = asyncio.get_running_loop()
+        kept = await loop.run_in_executor(passwords.thread, passwords.check, body.name, body.password)
+        if kept is None:
+            raise RefusedWith(401, WRONG, {"www-authenticate": 'Bearer realm="daqsched"'})
+        found.pace.right(body.name, caller.address)
+        key = found.credentials.session_key
+        if not key:
+            raise RefusedWith(503, "the daemon has not begun yet: try again", {"retry-after": "1"})
+        session = Session(secrets.token_urlsafe(16), body.name, found.now() + LIFE_S, tag_of(kept))
+        response = Response(msgspec.json.encode(LoginAnswer(body.name, session.until)), media_type="application/json")
+        response.headers["set-cookie"] = _cookie(sign(key, session), int(LIFE_S))
+        return response
+
+    async def log_out(self, request: Request) -> Response:
+        await body_of(request, LogoutRequest)
+        caller = caller_of(request)
+        found: Optional[Authentication] = request.scope.get("authentication")
+        session = found.session(caller.shown) if found is not None and caller.door == WEB else None
+        if session is None:
+            raise UserError("there is no session to end: who logged in has one")
+        event = events.LoggedOut(session.id, session.name, session.until)
+        await asyncio.wrap_future(self._daemon.request(event, None))
+        response = Response(msgspec.json.encode(LoginAnswer("", 0.0)), media_type="application/json")
+        response.headers["set-cookie"] = _cookie("", 0)
+        return response
+
+
+def _cookie(value: str, age_s: int) -> str:
+    return f"{COOKIE}={value}; Path=/; Max-Age={age_s}; Secure; HttpOnly; SameSite=Strict"

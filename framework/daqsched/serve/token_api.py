@@ -1,0 +1,63 @@
+"""The daemon's answers about tokens: made, told of, revoked. Each is known here for a moment, and goes to who asked."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+from typing import Any, Callable
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from daqsched.engine import events
+from daqsched.engine.engine import Engine
+from daqsched.protocol import API, KnownToken, NewToken, RevokeRequest, TokenRequest, TokensAnswer
+from daqsched.rights.tokens import CHANCE, Token, digest_of_token, text_of
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.http import ENGINE, answering, grants_of, permit, user_of
+from daqsched.serve.request_body import body_of
+
+Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
+
+
+class Tokens:
+    """Routes; ``ask`` puts a question to the engine."""
+
+    def __init__(self, daemon: Daemon, ask: Ask) -> None:
+        self._daemon, self._ask = daemon, ask
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            Route(f"{API}/tokens", answering(self.tokens, "tokens")),
+            Route(f"{API}/token", answering(self.make, ENGINE), methods=["POST"]),
+            Route(f"{API}/revoke", answering(self.revoke, ENGINE), methods=["POST"]),
+        ]
+
+    async def tokens(self, request: Request) -> TokensAnswer:
+        permit(request, "tokens")
+        return TokensAnswer(await self._ask(_known))
+
+    async def make(self, request: Request) -> NewToken:
+        body = await body_of(request, TokenRequest)
+        text = text_of(secrets.token_bytes(CHANCE))
+        now = await self._ask(lambda engine, now: now)
+        token = Token(body.name, digest_of_token(text), body.role, body.whose, user_of(request), now, body.until)
+        await asyncio.wrap_future(self._daemon.request(events.TokenMade(token), grants_of(request)))
+        return NewToken(text, _told(token, now))
+
+    async def revoke(self, request: Request) -> TokensAnswer:
+        body = await body_of(request, RevokeRequest)
+        event = events.TokenRevoked(body.name, user_of(request))
+        await asyncio.wrap_future(self._daemon.request(event, grants_of(request)))
+        return TokensAnswer(await self._ask(_known))
+
+
+def _known(engine: Engine, now: float) -> list[KnownToken]:
+    return [_told(one, now) for one in engine.credentials.tokens]
+
+
+def _told(one: Token, now: float) -> KnownToken:
+    return KnownToken(one.name, one.role, one.whose, one.by, one.made, one.until, one.ended(now))

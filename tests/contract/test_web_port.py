@@ -1,0 +1,324 @@
+"""The web port: tokens over HTTPS, and what a request must be like to be looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
+
+import pytest
+from click.testing import CliRunner
+
+from builders import job, offer
+from daqsched.authority import make_authority
+from daqsched.cli import main
+from daqsched.client import Client
+from daqsched.engine import events
+from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.serve.web_certificate import read_pair
+from daqsched.settings import Server
+from daqsched.spec import Spec
+from waiting import until
+from webport import WebServe, signed
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[WebServe]:
+    """Of a daemon with one job that runs."""
+    made = WebServe(tmp_path)
+    made.serve.daemon.put(events.Registered("fw", "m:5050"))
+    made.serve.client.apply(Spec(jobs=(job(),)), "first")
+    made.serve.daemon.put(events.OffersArrived((offer(),)))
+    made.serve.settle()
+    yield made
+    made.close()
+
+
+def test_a_token_gives_what_rules_give_it_and_no_more_than_its_role(door: WebServe) -> None:
+    """By rules that name it, and by those of the person that it is for."""
+    shifter = door.client(door.token("shifter"))
+    assert [row.state for row in shifter.status().rows] == ["STARTING"]
+    assert shifter.stop(["readout"]).count == 1
+    with pytest.raises(Refused, match="token:shifter may not change the farm: this token gives shifter at most"):
+        shifter.apply(Spec(jobs=(job(release="2"),)), "mine")
+    capped = door.client(door.token("expert", "viewer"))
+    with pytest.raises(Refused, match="this token gives viewer at most"):
+        capped.start(["readout"])
+    person = door.client(door.token("laptop", "shifter", "alice"))
+    assert person.start(["readout"], everyones=True).count == 1
+    assert person.rights().name == "alice" and "token:laptop" in person.rights().called
+    with pytest.raises(Refused, match="alice may not change the farm: this token gives shifter at most"):
+        person.apply(Spec(jobs=(job(release="2"),)), "mine")
+    strange = door.client(door.token("strange", "admin"))
+    with pytest.raises(Refused, match="no rule gives token:strange"):
+        strange.status()
+
+
+def test_a_token_of_roots_gives_no_more_than_the_rules(door: WebServe) -> None:
+    """Who may all on the machine itself may not all from anywhere."""
+    client = door.client(door.token("roots", "admin", "unix:root"))
+    with pytest.raises(Refused, match="no rule gives unix:root"):
+        client.status()
+    with pytest.raises(Refused):
+        client.make_token("more", "admin", time.time() + 99)
+
+
+def test_a_revoked_or_expired_token_is_told_apart_in_the_audit_file_alone(door: WebServe) -> None:
+    """Who shows one is told the same of all."""
+    revoked, expired = door.client(door.token("shifter")), door.client(door.token("viewer", seconds=0.3))
+    revoked.status()
+    door.serve.client.revoke_token("shifter")
+    unknown = door.folder / "unknown.token"
+    unknown.touch(mode=0o600)
+    unknown.write_text("daqsched_" + "x" * 43)
+    time.sleep(0.3)
+    said = set()
+    for client in (revoked, expired, door.client(unknown)):
+        with pytest.raises(Refused) as caught:
+            client.status()
+        said.add(str(caught.value))
+    assert len(said) == 1
+    lines = [json.loads(line) for line in door.noted().splitlines()]
+    whys = [line["why"] for line in lines if line["result"] == "refused"]
+    assert [why.partition(" on ")[0] for why in whys] == [
+        "the token shifter was revoked by root",
+        "the token viewer expired",
+        "the token is unknown",
+    ]
+    assert {line["door"] for line in lines if line["result"] == "refused"} == {"web"}
+
+
+def test_tokens_outlive_the_daemon_and_are_never_in_its_state(tmp_path: Path) -> None:
+    """What is saved counts after a restart; the token itself stands nowhere but where it was shown."""
+    door = WebServe(tmp_path)
+    token = door.token("viewer")
+    door.close()
+    secret = token.read_text().strip().encode()
+    for file in tmp_path.rglob("*"):
+        assert file == token or not file.is_file() or secret not in file.read_bytes(), file
+    again = WebServe(tmp_path)
+    again.client(token).status()
+    again.serve.client.revoke_token("viewer")
+    again.close()
+    last = WebServe(tmp_path)
+    with pytest.raises(Refused):
+        last.client(token).status()
+    assert [one.ended.partition(" on ")[0] for one in last.serve.client.tokens()] == [
+        "the token viewer was revoked by root"
+    ]
+    last.close()
+
+
+def test_who_made_a_token_is_in_the_audit_file_without_it(door: WebServe) -> None:
+    """And no answer but the first has it."""
+    secret = door.token("viewer").read_text().strip()
+    noted = door.folder / "sock"
+    assert noted.exists() and secret not in door.noted()
+    assert secret not in str(door.serve.client.tokens())
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("GET", {"host": "evil.example"}, 421),
+        ("GET", {"host": "evil.example:8443"}, 421),
+        ("GET", {"host": ""}, 421),
+        ("GET", {"host": "localhost"}, 200),
+        ("GET", {"host": "LOCALHOST:8443"}, 200),
+        ("GET", {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, 200),
+        ("POST", {"content-type": "application/json", "origin": "https://evil.example"}, 403),
+        ("POST", {"content-type": "application/json", "origin": "null"}, 403),
+        ("POST", {"content-type": "application/json", "sec-fetch-site": "cross-site"}, 403),
+        ("POST", {"content-type": "application/json", "sec-fetch-site": "same-site"}, 403),
+        ("POST", {"content-type": "application/x-www-form-urlencoded"}, 403),
+        ("POST", {"content-type": "text/plain"}, 403),
+        ("POST", {}, 403),
+        ("POST", {"content-type": "application/json; charset=utf-8", "sec-fetch-site": "same-origin"}, 400),
+        ("PUT", {}, 405),
+    ],
+)
+def test_what_a_page_of_another_site_could_send_is_not_looked_at(
+    door: WebServe, method: str, headers: dict[str, str], status: int
+) -> None:
+    """By its name, its origin, its form; every answer says what a browser may do with it."""
+    http = door.http(door.token("expert"))
+    before = door.serve.client.progress().progress.version
+    path = "/v1/status" if method == "GET" else "/v1/stop"
+    found = http.request(method, path, headers=headers, content=b"{}" if method == "POST" else None)
+    assert found.status_code == status, found.text
+    assert found.headers["x-content-type-options"] == "nosniff" and found.headers["cache-control"] == "no-store"
+    assert found.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert door.serve.client.progress().progress.version == before
+
+
+def test_every_change_is_refused_to_a_page_of_another_site(door: WebServe) -> None:
+    """Whatever the route."""
+    http = door.http(door.token("admin"), **{"content-type": "application/json", "origin": "https://evil.example"})
+    for route in door.serve.api.app.routes:
+        if "POST" in getattr(route, "methods", ()):
+            assert http.post(route.path.replace("{id}", "x"), content=b"{}").status_code == 403, route.path  # type: ignore[attr-defined]  # a Route
+
+
+def test_forged_words_have_no_effect(door: WebServe) -> None:
+    """What daemons or proxies say of who asks nobody believes here."""
+    forged = {
+        "x-daqsched-word": "x.y",
+        "x-daqsched-web-word": "x.y",
+        "x-daqsched-user": "root",
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-user": "root",
+        "x-remote-user": "root",
+    }
+    assert door.http(None, **forged).get("/v1/status").status_code == 401
+    found = door.http(door.token("viewer"), **forged).get("/v1/rights").json()
+    assert found["name"] == "token:viewer" and found["called"] == ["known", "token:viewer"]
+
+
+def test_a_large_body_takes_the_right_to_apply(door: WebServe) -> None:
+    """1 MiB for all others, said before it is read whole."""
+    large = b'{"message": "' + b"x" * (2 << 20) + b'"}'
+    kind = {"content-type": "application/json"}
+    refused = door.http(door.token("shifter"), **kind).post("/v1/note", content=large)
+    assert refused.status_code == 413 and "1 MiB" in refused.text
+    assert door.http(door.token("expert"), **kind).post("/v1/note", content=large).status_code == 400
+    assert door.http(None, **kind).post("/v1/note", content=large).status_code == 401
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(door: WebServe) -> None:
+    """One that can't be used changes nothing, and is told."""
+    token = door.token("viewer")
+    door.certificate.write_text("nonsense")
+    until(lambda: door.web.trouble, "the mistake is told")
+    door.client(token).status()
+    authority = make_authority("another", datetime.datetime.now(datetime.timezone.utc))
+    signed(authority, door.certificate, door.key, "127.0.0.1", "new.example")
+    until(lambda: "new.example" in door.web.names, "it is read")
+    with pytest.raises(Unreachable, match="shows a certificate that is not believed"):
+        door.client(token).status()
+    door.ca.write_bytes(authority.certificate)
+    door.client(token).status()
+
+
+def test_a_key_that_others_can_read_opens_no_door(door: WebServe) -> None:
+    """Nor one of another certificate."""
+    door.key.chmod(0o644)
+    with pytest.raises(UserError, match="can be read or changed by others: chmod o="):
+        read_pair(door.certificate, door.key)
+    door.key.chmod(0o600)
+    with pytest.raises(UserError, match="are not a certificate and its key"):
+        read_pair(door.ca, door.key)
+
+
+def test_old_tls_is_not_spoken(door: WebServe) -> None:
+    """1.2 is the least; without TLS nobody is answered."""
+    host, _, port = door.serving.web_address.rpartition(":")
+    with socket.create_connection((host, int(port)), 10) as plain:
+        plain.sendall(b"GET /v1/info HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert not plain.recv(100).startswith(b"HTTP/1.1 2")
+    assert door.web.context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_the_command_says_why_it_is_not_let_in(door: WebServe) -> None:
+    """No token, one that others may read, no TLS, nobody there, an authority that is none."""
+    with pytest.raises(Refused, match="who are you"):
+        door.client(None).status()
+    token = door.token("viewer")
+    token.chmod(0o640)
+    with pytest.raises(UserError, match="can be read by others: chmod 600"):
+        door.client(token)
+    token.chmod(0o600)
+    with pytest.raises(UserError, match="a token goes over TLS alone"):
+        Client(Server("http://127.0.0.1:1", token, door.ca))
+    for url, ca, sentence in (
+        ("https://127.0.0.1:1", door.ca, "no daemon answers at https://127.0.0.1:1"),
+        (door.url, None, "is not believed .*--server-ca"),
+    ):
+        with contextlib.closing(Client(Server(url, token, ca))) as client, pytest.raises(Unreachable, match=sentence):
+            client.status()
+    with pytest.raises(UserError, match="--server-ca .* is not a certificate"):
+        Client(Server(door.url, token, token))
+
+
+def test_a_right_that_is_taken_away_ends_what_a_token_gives(door: WebServe) -> None:
+    """At once: each request is judged anew."""
+    client = door.client(door.token("viewer"))
+    client.status()
+    (door.folder / "rights.yaml").write_text("version: 1\nrules: []\n")
+
+    def refused() -> bool:
+        try:
+            client.status()
+        except DaqschedError:
+            return True
+        return False
+
+    until(refused, "the rules of now count")
+
+
+def test_commands_work_over_the_network_as_over_the_socket(door: WebServe) -> None:
+    """By options or by variables; what is printed is the same."""
+    token = door.token("admin")
+    options = ["--server", door.url, "--token-file", str(token), "--server-ca", str(door.ca)]
+    variables = {"DAQSCHED_SERVER": door.url, "DAQSCHED_TOKEN_FILE": str(token), "DAQSCHED_SERVER_CA": str(door.ca)}
+
+    def run(*words: str, env: Optional[dict[str, str]] = None) -> str:
+        found = CliRunner().invoke(main, words, env=env)
+        assert found.exit_code == 0, found.output
+        return found.output
+
+    for words in (["history"], ["rights"], ["token", "list"], ["show", "1"], ["rollout"]):
+        assert run(*options, *words) == run(*words, env=variables)
+    assert "readout" in run(*options, "status")
+    assert "Noted as 1" in run(*options, "note", "beam is back")
+    run(*options, "stop", "readout", "--yes")
+    made = CliRunner().invoke(main, [*options, "token", "create", "wall", "--role", "viewer", "--expires", "8h"])
+    secret = made.output.splitlines()[0]
+    assert made.exit_code == 0 and secret.startswith("daqsched_") and secret not in run(*options, "token", "list")
+    assert "revoked by token:admin" in run(*options, "token", "revoke", "wall")
+    backup = door.folder / "backup"
+    run(*options, "backup", str(backup))
+    assert backup.stat().st_size > 0
+    refused = CliRunner().invoke(main, [*options, "--socket", "x", "status"])
+    assert refused.exit_code == 2 and "--socket and --server" in refused.output
+
+
+def test_what_an_older_daemon_lacks_is_said(door: WebServe) -> None:
+    """As a sentence that names the way out."""
+    client = door.client(door.token("admin"))
+    with pytest.raises(UserError, match="has no GET /v1/of-tomorrow: bring both up to date"):
+        client._get("/of-tomorrow", object)
+
+
+def test_the_web_port_wants_rights_and_a_certificate() -> None:
+    """Nobody serves the network by mistake."""
+    serve = ["serve", "--master", "m:5050"]
+    for words, sentence in (
+        (["--web", "127.0.0.1:1"], "--web wants --rights FILE"),
+        (["--web", "127.0.0.1:1", "--rights", "x"], "--web wants --web-certificate FILE"),
+        (["--web-key", "x"], "--web-key is for --web"),
+        (["--web", "8443"], "is not ADDRESS:PORT"),
+    ):
+        found = CliRunner().invoke(main, [*serve, *words], env={"DAQSCHED_RIGHTS": ""})
+        assert found.exit_code == 2 and sentence in found.output, found.output
+
+
+def test_cert_makes_what_the_web_port_shows(tmp_path: Path) -> None:
+    """The authority with the first one, for its owner alone; it stays for those that follow."""
+    folder = tmp_path / "tls"
+    for name in ("ctl1.example", "ctl2.example"):
+        found = CliRunner().invoke(main, ["cert", str(folder), name, "10.0.0.1"])
+        assert found.exit_code == 0, found.output
+    read = read_pair(folder / "ctl2.example.pem", folder / "ctl2.example.key")
+    assert read.names == {"ctl2.example", "10.0.0.1"}
+    assert [(folder / one).stat().st_mode & 0o777 for one in ("ca.key", "ctl1.example.key")] == [0o600, 0o600]
+    checked = ["openssl", "verify", "-x509_strict", "-CAfile", str(folder / "ca.pem"), str(folder / "ctl1.example.pem")]
+    assert subprocess.run(checked, capture_output=True).returncode == 0
+    wrong = CliRunner().invoke(main, ["cert", str(folder), "a", "--days", "9999"])
+    assert wrong.exit_code == 2 and "1 to 825 days" in wrong.output
