@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import argon2
 import httpx
 import pytest
 from click.testing import CliRunner
@@ -15,7 +16,7 @@ from daqsched.cli import main
 from daqsched.errors import UserError
 from daqsched.passwords import Passwords
 from daqsched.rights.login_pace import MOST, MOST_ACCOUNT_S, MOST_ADDRESS_S, LoginPace
-from daqsched.rights.sessions import Session, read, sign, tag_of
+from daqsched.rights.sessions import LoginSession, read, sign, tag_of
 from daqsched.serve.web_rules import COOKIE
 from webport import WebServe
 
@@ -29,7 +30,7 @@ rules: [{to: alice, role: expert}]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """argon2id with little work."""
-    monkeypatch.setattr(passwords, "_HASHER", passwords.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_forged_or_changed_cookie_is_nobodys(web: WebServe) -> None:
     """Without the key there is no session, and none for another name."""
     http, _ = log_in(web)
     value = dict(http.cookies)[COOKIE]
-    forged = sign(b"x" * 32, Session("1", "alice", 9e9, ""))
+    forged = sign(b"x" * 32, LoginSession("1", "alice", 9e9, ""))
     for one in (
         forged,
         value[:-1] + ("0" if value[-1] != "0" else "1"),
@@ -115,7 +116,7 @@ def test_a_forged_or_changed_cookie_is_nobodys(web: WebServe) -> None:
         f"{value}; {COOKIE}=x",
     ):
         assert web.http(None, cookie=f"{COOKIE}={one}").get("/v1/rights").status_code == 401, one
-    assert read(b"", sign(b"", Session("1", "alice", 9e9, ""))) is None
+    assert read(b"", sign(b"", LoginSession("1", "alice", 9e9, ""))) is None
 
 
 def test_guessing_is_slowed_down_by_account_and_by_address(web: WebServe) -> None:
@@ -159,7 +160,7 @@ def test_a_wrong_name_costs_as_much_work_as_a_wrong_password(file: Path, monkeyp
     class Counting:
         def verify(self, kept: str, password: str) -> bool:
             asked.append(kept.rpartition("$")[0].rpartition("$")[0])
-            raise passwords.Argon2Error("wrong")
+            raise argon2.exceptions.Argon2Error("wrong")
 
     monkeypatch.setattr(passwords, "_HASHER", Counting())
     assert known.check("alice", "x") is None and known.check("nobody", "x") is None

@@ -20,7 +20,7 @@ from daqsched.rights.tokens import Credentials
 LIFE_S = 12 * 3600.0
 
 
-class Session(msgspec.Struct, frozen=True):
+class LoginSession(msgspec.Struct, frozen=True):
     """Somebody who has logged in."""
 
     id: str
@@ -35,24 +35,24 @@ def tag_of(kept: str) -> str:
     return hashlib.sha256(b"daqsched session\0" + kept.encode()).hexdigest()[:16]
 
 
-def sign(key: bytes, session: Session) -> str:
+def sign(key: bytes, session: LoginSession) -> str:
     """The cookie's value."""
     text = base64.urlsafe_b64encode(msgspec.json.encode(session)).rstrip(b"=").decode()
     return f"{text}.{_signature(key, text)}"
 
 
-def read(key: bytes, value: str) -> Optional[Session]:
+def read(key: bytes, value: str) -> Optional[LoginSession]:
     """The session in a cookie that we have signed; None: we have not."""
     text, _, signature = value.partition(".")
     if not key or not hmac.compare_digest(signature.encode("utf-8", "replace"), _signature(key, text).encode()):
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Session)
+        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=LoginSession)
     except (msgspec.MsgspecError, binascii.Error, ValueError):
         return None
 
 
-def ended(session: Session, credentials: Credentials, kept: Optional[str], now: float) -> str:
+def ended(session: LoginSession, credentials: Credentials, kept: Optional[str], now: float) -> str:
     """Why it counts no more; empty: it does. ``kept``: of the password of that name now; None: there is none."""
     if not now < session.until:
         return f"the session of {session.name} is over"

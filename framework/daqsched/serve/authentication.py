@@ -14,7 +14,7 @@ from daqsched.errors import DaqschedError, UserError
 from daqsched.rights.login_pace import LoginPace
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import Rights
-from daqsched.rights.sessions import Session
+from daqsched.rights.sessions import LoginSession
 from daqsched.rights.sessions import ended as ended_session
 from daqsched.rights.sessions import read as read_session
 from daqsched.rights.tokens import Credentials, Token, by_digest, digest_of_token
@@ -99,7 +99,7 @@ class Authentication:
             return Arrival(Principal(session.name, frozenset([itself])), "password")
         raise Unauthenticated(NOTHING_SHOWN)
 
-    def session(self, shown: Shown) -> Optional[Session]:
+    def session(self, shown: Shown) -> Optional[LoginSession]:
         """The one that we have signed, whether it counts or not."""
         return read_session(self._credentials.session_key, shown.session) if shown.session else None
 

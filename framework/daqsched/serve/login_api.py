@@ -16,7 +16,7 @@ from starlette.routing import Route
 from daqsched.engine import events
 from daqsched.errors import UserError
 from daqsched.protocol import API, LoginAnswer, LoginRequest, LogoutRequest
-from daqsched.rights.sessions import LIFE_S, Session, sign, tag_of
+from daqsched.rights.sessions import LIFE_S, LoginSession, sign, tag_of
 from daqsched.serve.authentication import Authentication
 from daqsched.serve.connections import WEB
 from daqsched.serve.daemon import Daemon
@@ -64,7 +64,7 @@ class Logins:
         key = found.credentials.session_key
         if not key:
             raise RefusedWith(503, "the daemon has not begun yet: try again", {"retry-after": "1"})
-        session = Session(secrets.token_urlsafe(16), body.name, found.now() + LIFE_S, tag_of(kept))
+        session = LoginSession(secrets.token_urlsafe(16), body.name, found.now() + LIFE_S, tag_of(kept))
         response = Response(msgspec.json.encode(LoginAnswer(body.name, session.until)), media_type="application/json")
         response.headers["set-cookie"] = _cookie(sign(key, session), int(LIFE_S))
         return response
