@@ -34,7 +34,12 @@ PARTS = {
 }
 
 #: What has another name in a package index than in an import.
-INDEX_NAMES = {"elastic_transport": "elastic-transport", "http_parser": "http-parser", "yaml": "pyyaml"}
+INDEX_NAMES = {
+    "argon2": "argon2-cffi",
+    "elastic_transport": "elastic-transport",
+    "http_parser": "http-parser",
+    "yaml": "pyyaml",
+}
 
 
 class Wheel:
