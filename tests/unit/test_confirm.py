@@ -16,6 +16,7 @@ from daqsched.engine import commands, events
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import JobError, Refused
 from daqsched.preflight import Question
+from daqsched.rights.tokens import Token
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.spec import EMPTY, FORWARDER, ForwarderSpec, JobSpec, Spec
 from daqsched_executor.contract import OperatorCommand, Probe
@@ -139,6 +140,8 @@ ENDS_NOTHING: list[tuple[Callable[[World], None], events.Event]] = [
     (as_it_is, command("act")),
     (as_it_is, command("retry")),
     (as_it_is, events.NoteWritten("bob", "beam is back")),
+    (as_it_is, events.TokenMade(Token("a", "0" * 64, "viewer", "", "bob", 0.0, 1e5))),
+    (as_it_is, events.TokenRevoked("a", "bob")),
     (as_it_is, events.PreflightAsked("p", "bob", {"hlt01": (Question(("a",), "", Probe("a", "/bin/a")),)}, 60.0)),
     (rolled, events.RolloutSteered("abort", "bob")),
     (gone_through, events.RolloutSteered("pause", "bob")),
@@ -211,6 +214,10 @@ HARMLESS = {
     protocol.ConsoleKeys,
     protocol.ConsoleLeave,
     protocol.NoteRequest,
+    protocol.TokenRequest,
+    protocol.RevokeRequest,
+    protocol.LoginRequest,
+    protocol.LogoutRequest,
 }
 
 

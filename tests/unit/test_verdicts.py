@@ -13,6 +13,7 @@ from daqsched.engine import commands, events
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused, UserError
 from daqsched.preflight import UNDER_WAY
+from daqsched.rights.tokens import Token
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.spec import EMPTY, Spec, digest
 from daqsched_executor.contract import OperatorCommand
@@ -132,6 +133,8 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (as_it_is, events.Held((NOWHERE,), "bob"), Refused, "none of these is wanted any more"),
     (gone, events.Held((HERE,), "bob"), Refused, "none of these is wanted any more"),
     (as_it_is, events.NoteWritten("bob", " "), UserError, "a note says something"),
+    (as_it_is, events.TokenMade(Token("a b", "0" * 64, "viewer", "", "bob", 0.0, 1e5)), UserError, "a token's name has"),
+    (as_it_is, events.TokenRevoked("a", "bob"), UserError, "there is no token a"),
     (gone, events.Released((HERE,), "bob"), Refused, "none of these is wanted any more"),
     (as_it_is, command(name="dumb"), UserError, "there is no action 'dumb', nothing was asked for: readout has dump"),
     (asked_much, events.PreflightAsked("more", "bob", {"hlt01": ()}, 60.0), Refused, "preflights are under way"),
