@@ -227,6 +227,11 @@ class Selected(msgspec.Struct):
     dependents: list[str] = []
     #: Of a start: how many of those somebody else has stopped, so that `SelectRequest.everyones` would let them run.
     others: int = 0
+    #: Of a start: of those counted the ones that wait on until somebody says otherwise, and for what: (job, host, reason).
+    waiting: list[tuple[str, str, str]] = []
+    #: Of a replace: which agent is the host now, and which was; empty: a daemon before that does not say.
+    agent: str = ""
+    agent_before: str = ""
 
 
 class OrderRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

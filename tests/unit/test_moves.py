@@ -8,6 +8,7 @@ import pytest
 
 from builders import World, job, turn
 from daqsched.engine import events
+from daqsched.engine.verdict import Accepted
 from daqsched.errors import JobError
 from daqsched.jobfile.conflicts import check
 from daqsched.spec import JobSpec, Spec
@@ -84,6 +85,12 @@ def test_without_a_word_of_it_both_run_for_a_while() -> None:
     assert running(world) == ["rc@hlt01", "rc@hlt02"]
 
 
+def still_waits(world: World) -> dict[str, str]:
+    """What a start says of those that it does not start."""
+    assert isinstance(world.verdict, Accepted)
+    return {f"{name}@{host}": why for name, host, why in world.verdict.waiting}
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_what_can_not_be_reached_is_waited_for_until_somebody_says_otherwise(restart: bool) -> None:
     """It may run on there: nothing starts beside it by itself, and a plain start is not enough."""
@@ -97,9 +104,11 @@ def test_what_can_not_be_reached_is_waited_for_until_somebody_says_otherwise(res
         "waits for the end of rc@hlt01, which can't be reached; `daqsched start rc@hlt02 --anyway` starts it all the same"
     )
     world.say(events.Released((("rc", "hlt02"),), "alice"))
+    assert still_waits(world) == {"rc@hlt02": reason(world, "rc", "hlt02")}
     world.offers()
     assert running(world) == ["rc@hlt01"]
     world.say(events.Released((("rc", "hlt02"),), "alice", anyway=True))
+    assert not still_waits(world)
     if restart:
         world.restart()
         world.register()

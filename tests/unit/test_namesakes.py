@@ -13,6 +13,7 @@ from builders import World, job, of, offer, rows
 from daqsched.engine import commands, events
 from daqsched.engine.namesakes import GONE_S, LOOK_S, PROBE
 from daqsched.engine.verdict import Accepted
+from daqsched.errors import UserError
 from daqsched.spec import JobSpec, Spec
 from daqsched.terminal.show_changes import plan_lines
 from daqsched.views.plan import plan, shared_names
@@ -126,6 +127,31 @@ def test_a_person_says_that_the_first_is_right() -> None:
     world.say(other())
     assert not of(world.say(events.AgentChosen("hlt01", "bob", "10.0.0.1:5051")), commands.Kill)
     assert isinstance(world.verdict, Accepted) and "2 agents call themselves hlt01" in reason(world)
+
+
+def test_the_same_said_twice_does_not_give_the_name_back() -> None:
+    """Whoever names no agent means another than that which a person named before: nothing moves until its id is said."""
+    world = running()
+    world.say(other())
+    world.say(events.AgentChosen("hlt01", "bob", message="new board"))
+    verdict = world.verdict
+    assert isinstance(verdict, Accepted)
+    assert (verdict.agent, verdict.agent_before) == ("agent-2 (10.0.0.2:5051)", "agent-hlt01 (10.0.0.1:5051)")
+    refusal = (
+        "agent-2 (10.0.0.2:5051) has the name hlt01 by somebody's word already, nothing was changed; where it is to go to "
+        "another, add its id: agent-hlt01 (10.0.0.1:5051)"
+    )
+    for again in (False, True):
+        if again:  # also by another daemon
+            world.restart()
+            world.register()
+            world.say(other())
+            world.say(events.OffersArrived((offer(place="10.0.0.1:5051"),)))
+        assert not of(world.say(events.AgentChosen("hlt01", "bob")), commands.Kill)
+        assert isinstance(world.verdict, UserError) and str(world.verdict) == refusal
+        assert "`daqsched replace hlt01 agent-hlt01` if it is right" in reason(world)
+    world.say(events.AgentChosen("hlt01", "bob", "agent-hlt01"))
+    assert isinstance(world.verdict, Accepted) and world.engine.namesakes.agents["hlt01"] == "agent-hlt01"
 
 
 def test_one_that_is_gone_is_no_namesake_any_more() -> None:

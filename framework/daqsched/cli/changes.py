@@ -278,11 +278,16 @@ def replace(path: Where, host: str, agent: str, message: str, yes: bool, stops: 
     """Say that another agent which calls itself HOST is the right one: what runs on the first ends, and starts there.
 
     For a machine with an old one's name: nothing is given to it while the first may still live. AGENT is its id or
-    address:port, as `daqsched why` tells them, where there are several others; naming the first says that it stays.
+    address:port, as `daqsched why` tells them, where there are several others, or somebody has said before which it is;
+    naming the first says that it stays.
     """
     client = connect(path)
     answer = confirmed(lambda agreed: client.replace(host, agent, message, agreed), yes, stops)
-    say(f"Done; {answer.count} programs move. `daqsched status @{host}` shows what runs there.")
+    if answer.agent == answer.agent_before:
+        which = f"{host} is {answer.agent}, as before" if answer.agent else "Done"
+    else:
+        which = f"{host} is {answer.agent} now, and was {answer.agent_before}"
+    say(f"{which}; {answer.count} programs move. `daqsched status @{host}` shows what runs there.")
 
 
 @main.command("return")

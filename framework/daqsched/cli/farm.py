@@ -425,7 +425,7 @@ def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> 
     from daqsched.terminal.rejected import show_rejected
 
     answer = connect(path).start(select, everyones=everyones, anyway=anyway)
-    say(f"{answer.count} may run; `daqsched status {shlex.join(select)}` shows them.")
-    show_rejected(answer.rejected)
+    say(f"{answer.count - len(answer.waiting)} may run; `daqsched status {shlex.join(select)}` shows them.")
+    show_rejected([*answer.waiting, *answer.rejected])
     if answer.others:
         say("`daqsched start --all` lets run what others have stopped, too.", err=True)

@@ -15,6 +15,8 @@ from daqsched.engine.events import Attributes
 from daqsched.engine.farm import HOLDS, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
+from daqsched.engine.shown import held_up
+from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.hosts import expand
@@ -307,7 +309,9 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         farm.dirty[key] = None
         farm.settle(instance, now)
     keys = (*(instance.key for instance in touched), *nowhere)
-    return Accepted(keys=keys, rejected=(*gone, *others), others=len(others))
+    told = [(*instance.key, held_up(farm, instance, Tense(now))) for instance in touched]
+    waiting = tuple(one for one in told if one[2])
+    return Accepted(keys=keys, rejected=(*gone, *others), others=len(others), waiting=waiting)
 
 
 def held_by(hold: Hold) -> str:

@@ -170,7 +170,8 @@ class PutAside(msgspec.Struct, frozen=True, tag=True):
 
 
 class AgentChosen(msgspec.Struct, frozen=True, tag=True):
-    """Someone says which of the agents that call themselves so is the host; ``agent`` is its id or place, empty: the other one."""
+    """Someone says which of the agents that call themselves so is the host; ``agent`` is its id or place, empty: the other
+    one, where nobody has said so before."""
 
     host: str
     user: str

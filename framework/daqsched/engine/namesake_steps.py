@@ -74,7 +74,8 @@ def chosen(farm: Farm, event: events.AgentChosen, now: float) -> Accepted:
             farm.end(instance, now)
             farm.settle(instance, now)
     _look_again(farm, event.host)
-    return Accepted(keys=tuple(instance.key for instance in concerned))
+    keys = tuple(instance.key for instance in concerned)
+    return Accepted(keys=keys, agent=names.named(agent_id), agent_before=names.named(before))
 
 
 def _on(farm: Farm, host: str) -> list[Instance]:

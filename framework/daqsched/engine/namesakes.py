@@ -7,6 +7,7 @@ right one, or the first is known to be gone. A copy of a program never starts wh
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Optional
 
@@ -143,10 +144,16 @@ class Namesakes:
         return f"{agent_id} ({place})" if place else agent_id
 
     def which(self, host: str, word: str) -> str:
-        """The agent that somebody means: by its id or place, or, without a word, the only other one. Raises `UserError` and
-        `Refused`."""
+        """The agent that somebody means: by its id or place; or without a word the only other one, where nobody has said
+        which it is. Raises `UserError` and `Refused`."""
         others = self.others.get(host, {})
         if not word:
+            if others and host in self.chosen:  # the other one is that which a person has taken the name from, perhaps
+                has, names = self.named(self.agents[host]), some([self.named(one) for one in others], "; ")
+                raise UserError(
+                    f"{has} has the name {host} by somebody's word already, nothing was changed; where it is to go to another, "
+                    f"add its id: {names}"
+                )
             if len(others) == 1:
                 (other,) = others
                 return other
@@ -171,6 +178,8 @@ class Namesakes:
         has, way = self.named(self.agents[host]), f"`daqsched replace {host}`"
         if len(others) > 1:
             way += " with its id"
+        elif host in self.chosen:
+            way = f"`daqsched replace {shlex.join([host, *others])}`"
         if silent is not None:
             when = f"starts there {tense.at(silent + GONE_S)}" if len(others) == 1 else "waits"
             return f"another agent calls itself {host}, {names}, and {has} is silent: {when}, or at once by {way}"

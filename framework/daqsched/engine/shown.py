@@ -258,6 +258,16 @@ def _why_waiting(farm: Farm, instance: Instance, tense: Tense) -> str:
     return f"no offer from {instance.host} ({last}): {why}"
 
 
+def held_up(farm: Farm, instance: Instance, tense: Tense) -> str:
+    """Why it does not start though it was told to, where that does not end without a person's word; empty: it may start."""
+    if instance.record.task is not None or instance.job is None:
+        return ""
+    if instance.aside:
+        return f"{aside_words(instance.host, farm.aside[instance.host], tense)}; `daqsched return {instance.host}` ends that"
+    before = farm.order.predecessor(instance)
+    return _what_it_awaits(farm, instance, str(before), tense) if before is not None and before.lost else ""
+
+
 def _what_it_awaits(farm: Farm, waits: Instance, job: str, tense: Tense) -> str:
     """``waits for evb (2 of 3 running)``; of one on the same host, or whose end is waited for, its state is told."""
     host, (name, _, where) = waits.host, job.partition("@")

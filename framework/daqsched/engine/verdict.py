@@ -29,6 +29,8 @@ class Accepted(msgspec.Struct, frozen=True):
     keys: tuple[Key, ...] = ()
     #: Instances that were named and that it does not concern, each with the reason: (job, host, reason).
     rejected: tuple[tuple[str, str, str], ...] = ()
+    #: Of a start: of `keys` those that wait on until somebody says otherwise, each with for what: (job, host, reason).
+    waiting: tuple[tuple[str, str, str], ...] = ()
     #: How many of these somebody else has stopped: that may be said, see `events.Released`.
     others: int = 0
     #: Jobs that depend on what was stopped, and are not stopped themselves.
@@ -37,6 +39,9 @@ class Accepted(msgspec.Struct, frozen=True):
     argv: tuple[str, ...] = ()
     #: The number that a note has in the logbook.
     note: int = 0
+    #: Which agent has a host's name from now on, and which had it.
+    agent: str = ""
+    agent_before: str = ""
     #: Of an apply: tasks that end and do not come back, programs that are ended to be started anew (at once, or when their
     #: batch begins), instances that are new.
     stops: int = 0

@@ -238,7 +238,13 @@ class Api:
         accepted = await asyncio.wrap_future(
             self._daemon.request(event(keys, user_of(request), body), grants_of(request))
         )
-        return Selected(len(accepted.keys), list(accepted.rejected), list(accepted.dependents), accepted.others)
+        return Selected(
+            len(accepted.keys),
+            list(accepted.rejected),
+            list(accepted.dependents),
+            accepted.others,
+            waiting=list(accepted.waiting),
+        )
 
     async def _chosen(self, request: Request, select: list[str]) -> tuple[tuple[str, str], ...]:
         if not select:

@@ -166,7 +166,7 @@ class Operations:
         body = await body_of(request, ReplaceRequest)
         event = events.AgentChosen(body.host, user_of(request), body.agent, body.message, body.stops)
         accepted = await self._request(request, event)
-        return Selected(len(accepted.keys))
+        return Selected(len(accepted.keys), agent=accepted.agent, agent_before=accepted.agent_before)
 
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
