@@ -106,6 +106,12 @@ class WebServe:
         self._clients.append(made)
         return made
 
+    def through(self, url: str, token: Optional[Path] = None, **headers: str) -> httpx.Client:
+        """As `http`, at another's web port with the same certificate."""
+        made = self.http(token, **headers)
+        made.base_url = httpx.URL(url)
+        return made
+
     def noted(self) -> str:
         return (self.folder / "audit.ndjson").read_text()
 

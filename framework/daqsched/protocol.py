@@ -379,6 +379,8 @@ class RightsAnswer(msgspec.Struct):
     #: The file, and why that is not in force as it is now.
     file: str = ""
     trouble: str = ""
+    #: Whether requests of more than 1 MiB are taken of whoever asks, over the network, too.
+    large: bool = False
 
 
 class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -25,6 +26,7 @@ from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.serve.web_certificate import read_pair
 from daqsched.settings import Server
 from daqsched.spec import Spec
+from unfinished import unfinished
 from waiting import until
 from webport import WebServe, signed
 
@@ -322,3 +324,13 @@ def test_cert_makes_what_the_web_port_shows(tmp_path: Path) -> None:
     assert subprocess.run(checked, capture_output=True).returncode == 0
     wrong = CliRunner().invoke(main, ["cert", str(folder), "a", "--days", "9999"])
     assert wrong.exit_code == 2 and "1 to 825 days" in wrong.output
+
+
+def test_two_hundred_slow_clients_keep_nobody_out(door: WebServe) -> None:
+    """Who does not end a handshake, or a request, is one of so many at most."""
+    token, port = door.token("viewer"), door.serving.web_address.rpartition(":")[2]
+    before = len(os.listdir("/proc/self/fd"))
+    with unfinished(port, 200, ""), unfinished(port, 200, "GET /v1/status HTTP/1.1\\r\\nHost: localhost\\r\\nX-A: "):
+        for _ in range(10):
+            assert door.http(token).get("/v1/status").status_code == 200
+        assert len(os.listdir("/proc/self/fd")) - before < 128 + 60

@@ -58,6 +58,7 @@ class RightsQuestions:
             True,
             str(in_force.path),
             in_force.trouble,
+            not grants.somewhere("apply"),
         )
 
 

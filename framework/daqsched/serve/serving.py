@@ -235,10 +235,12 @@ class Serving:
                 came = await self._over_the_network(scope["path"], shown, whose.address)
             except Unauthenticated as error:
                 return HttpRefusal(401, error)
-            most = await self._most(came)
+            most = WEB_BYTES
         body = bytearray()
         async for part in Request(scope, receive).stream():
             body += part
+            if came is not None and most < len(body):
+                most = await self._most(came)
             if len(body) > most:
                 return HttpRefusal(413, UserError(f"the request is larger than {most >> 20} MiB"))
             why = held.more(len(part)) if len(body) > SMALL_BYTES else ""
@@ -314,7 +316,9 @@ class Serving:
         """The largest request that is taken of who came over the network."""
         if caller.grants is not None and not caller.grants.somewhere("apply"):
             return MOST_BYTES
-        return WEB_BYTES
+        # whoever leads knows
+        asks = getattr(self.app, "may_send_much", None) if self.authentication is None else None
+        return MOST_BYTES if asks is not None and caller.shown != Shown() and await asks(caller) else WEB_BYTES
 
     async def _account(self, uid: int) -> Principal:
         """Who an account is; of its groups nobody asks where there are no rights."""

@@ -22,9 +22,9 @@ from starlette.types import Send
 
 from daqsched.errors import Unreachable
 from daqsched.limits import whole
-from daqsched.protocol import Problem
+from daqsched.protocol import API, Problem, RightsAnswer
 from daqsched.serve import peer_token
-from daqsched.serve.http import caller_of
+from daqsched.serve.http import Caller, caller_of
 from daqsched.serve.peers import Identity
 from daqsched.store.coordination import Card
 
@@ -114,6 +114,26 @@ class Standby:
                     f"no daqsched serve leads now: {why}. Jobs run on, nothing is started or stopped; ask again"
                 )
             await asyncio.sleep(0.1)
+
+    async def may_send_much(self, caller: Caller) -> bool:
+        """Whether the leader would take a request of more than 1 MiB from this caller; no where it does not say so."""
+        leader = self.leader
+        if leader is None or not leader.address or self._identity is None:
+            return False
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "raw_path": f"{API}/rights".encode(),
+            "query_string": b"",
+            "headers": [],
+        }
+        try:
+            found = await self._ask(leader, Request({**scope, "path": f"{API}/rights", "caller": caller}), b"")
+            answer = await found.aread()
+            await found.aclose()
+            return found.status_code == 200 and msgspec.json.decode(answer, type=RightsAnswer).large
+        except (httpx.HTTPError, msgspec.MsgspecError):
+            return False
 
     def _passed_on(self, leader: Card, found: httpx.Response) -> Response:
         """Its answer as it comes: no more of it is in memory here than one piece."""
