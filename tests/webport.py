@@ -55,7 +55,9 @@ def signed(authority: KeyPair, certificate: Path, key: Path, *names: str) -> Non
 class WebServe:
     """A daemon with one; its socket is root's, as ever."""
 
-    def __init__(self, folder: Path, rules: str = FILE, passwords: Optional[Path] = None, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, rules: str = FILE, passwords: Optional[Path] = None, proxy: Any = None, **options: Any
+    ) -> None:
         self.folder = folder
         self.ca, self.certificate, self.key = files(folder)
         self.serve = Serve(folder)
@@ -74,7 +76,7 @@ class WebServe:
             "",
             self.serve.api.app,
             rights=self.rights,
-            web=WebPort(("127.0.0.1", 0), self.web),
+            web=WebPort(("127.0.0.1", 0), self.web, proxy),
             authentication=self.authentication,
             audit=self.audit,
             accounts=accounts,

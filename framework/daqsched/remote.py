@@ -43,17 +43,25 @@ def _url(text: str) -> str:
 
 
 def token_of(path: Path) -> str:
-    """The first line of a file that nobody else can read."""
+    """The token in a file that nobody else can read."""
+    text = secret_of(path, "token")
+    if " " in text:
+        raise UserError(f"the first line of {path} is not a token: `daqsched token create` prints one")
+    return text
+
+
+def secret_of(path: Path, what: str = "secret") -> str:
+    """The first line of such a file."""
     try:
         with open(path, encoding="ascii") as file:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(MOST).partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the token in {path} can't be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UserError(f"the {what} in {path} can't be read: {getattr(error, 'strerror', None) or error}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise UserError(f"{path} holds a token and can be read by others: chmod 600 {path}")
-    if not text or not text.isprintable() or " " in text:
-        raise UserError(f"the first line of {path} is not a token: `daqsched token create` prints one")
+        raise UserError(f"{path} holds a {what} and can be read by others: chmod 600 {path}")
+    if not text or not text.isprintable():
+        raise UserError(f"the first line of {path} is empty or not a text, and should be the {what}")
     return text
 
 

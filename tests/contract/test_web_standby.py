@@ -164,6 +164,7 @@ def test_a_signed_word_of_the_web_is_believed_in_its_own_place_alone(pair: Pair)
         assert ask(web) == 200 and ask(web) == 401
         assert ask(word(address="10.0.0.1", bearer=token), HEADER) == 401
         assert ask(word(), WEB_HEADER) == 401
+        assert ask(word(address="10.0.0.1", user="alice", groups=("shift",))) == 200
         assert ask(word(address="10.0.0.1", bearer="daqsched_x")) == 401
         assert ask(word(address="10.0.0.1")) == 401
         fresh = word(address="10.0.0.1", bearer=token)

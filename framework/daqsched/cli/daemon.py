@@ -125,6 +125,15 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
 @click.option(
     "--passwords", type=click.Path(path_type=Path), help="With --web: file that `daqsched password` writes, mode 600."
 )
+@click.option(
+    "--proxy-from",
+    multiple=True,
+    metavar="ADDRESS",
+    help="With --web and --proxy-secret: a proxy with this address, or in this network, says who asks.",
+)
+@click.option(
+    "--proxy-secret", type=click.Path(path_type=Path), help="File whose first line that proxy shows, mode 600."
+)
 @click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
 @click.pass_obj
 def serve(
@@ -191,7 +200,11 @@ def serve(
 
 def _web(options: dict[str, Any]) -> Any:
     """The web port, as a `daqsched.serve.term.WebOptions`; None: there is none."""
-    given = [name for name in ("web_certificate", "web_key", "web_name", "passwords") if options[name]]
+    given = [
+        name
+        for name in ("web_certificate", "web_key", "web_name", "passwords", "proxy_from", "proxy_secret")
+        if options[name]
+    ]
     if options["web"] is None:
         if given:
             raise click.UsageError(f"--{given[0].replace('_', '-')} is for --web ADDRESS:PORT")
@@ -201,10 +214,20 @@ def _web(options: dict[str, Any]) -> Any:
             raise click.UsageError(
                 f"--web wants --{name.replace('_', '-')} FILE: nobody comes over the network without"
             )
+    if bool(options["proxy_from"]) != bool(options["proxy_secret"]):
+        raise click.UsageError("--proxy-from and --proxy-secret are given together: either alone could be anybody's")
     from daqsched.serve.term import WebOptions
 
     names = tuple(one.lower() for one in options["web_name"])
-    return WebOptions(options["web"], options["web_certificate"], options["web_key"], names, options["passwords"])
+    return WebOptions(
+        options["web"],
+        options["web_certificate"],
+        options["web_key"],
+        names,
+        options["passwords"],
+        options["proxy_from"],
+        options["proxy_secret"],
+    )
 
 
 def _executor_beside() -> str:

@@ -88,6 +88,9 @@ class Authentication:
         """Raises `Unauthenticated`."""
         if shown.bearer:
             return await self._by_token(shown.bearer, rights, accounts)
+        if shown.user:
+            known = [f"proxy:{shown.user}", *(f"proxy-group:{one}" for one in shown.groups)]
+            return Arrival(Principal(shown.user, frozenset(known)), "proxy")
         if shown.session:
             session = self.session(shown)
             kept = self.passwords.kept(session.name) if session is not None and self.passwords is not None else None

@@ -58,8 +58,9 @@ class PeerToken(msgspec.Struct, frozen=True):
     address: str = ""
     bearer: str = ""
     session: str = ""
-    #: Of who came in by a proxy that the standby trusts: by what.
-    by: str = ""
+    #: Whom a proxy names that the standby trusts.
+    user: str = ""
+    groups: tuple[str, ...] = ()
 
     @property
     def header(self) -> str:

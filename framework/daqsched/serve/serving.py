@@ -33,7 +33,7 @@ from daqsched.serve.accounts import Accounts
 from daqsched.serve.admission import Reception, descriptors
 from daqsched.serve.audit import REFUSED, Audit, Entry
 from daqsched.serve.audit_note import note
-from daqsched.serve.authentication import Authentication, Unauthenticated
+from daqsched.serve.authentication import WRONG, Authentication, Unauthenticated
 from daqsched.serve.connection_budget import MOST_BYTES, SMALL_BYTES, ConnectionBudget, Seat
 from daqsched.serve.connections import PEER, SOCKET, WEB, ConnectionTimes, Protocol, Whose
 from daqsched.serve.http import Caller, is_owner
@@ -42,6 +42,7 @@ from daqsched.serve.planning import Planning
 from daqsched.serve.read_pace import paced
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.socketfile import BACKLOG, SocketFile
+from daqsched.serve.trusted_proxy import TrustedProxy
 from daqsched.serve.web_rules import Shown, answered, refusal, shown_in, without_words
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class WebPort(NamedTuple):
 
     address: tuple[str, int]
     certificate: WebCertificate
+    #: One that is trusted to say who asks; None: there is none.
+    proxy: Optional[TrustedProxy] = None
 
 
 class Serving:
@@ -230,6 +233,11 @@ class Serving:
             if wrong is not None:
                 return HttpRefusal(wrong.status, Refused(wrong.why))
             shown = shown_in(scope["headers"])
+            if self._web.proxy is not None and not shown.bearer:
+                proxied = self._web.proxy.proxied(whose.address, scope["headers"])
+                if proxied is not None and proxied.wrong:
+                    return HttpRefusal(401, Unauthenticated(WRONG, proxied.wrong))
+                shown = Shown(user=proxied.user, groups=proxied.groups) if proxied is not None else shown
             scope = {**scope, "headers": without_words(scope["headers"])}
             try:
                 came = await self._over_the_network(scope["path"], shown, whose.address)
@@ -266,7 +274,10 @@ class Serving:
                     )
                 try:
                     caller = await self._over_the_network(
-                        scope["path"], Shown(heard.bearer, heard.session), heard.address, f", through {via}"
+                        scope["path"],
+                        Shown(heard.bearer, heard.session, heard.user, heard.groups),
+                        heard.address,
+                        f", through {via}",
                     )
                 except Unauthenticated as error:
                     return HttpRefusal(401, error)

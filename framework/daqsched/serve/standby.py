@@ -214,6 +214,8 @@ class Standby:
             address=caller.address,
             bearer=caller.shown.bearer,
             session=caller.shown.session,
+            user=caller.shown.user,
+            groups=caller.shown.groups,
         )
         asked.headers[word.header] = peer_token.sign(self._identity.key, word)
         return await self._http.send(asked, stream=True)

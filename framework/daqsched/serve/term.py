@@ -46,13 +46,21 @@ class WebOptions:
     names: tuple[str, ...] = ()
     #: The file of passwords; None: nobody logs in.
     passwords: Optional[Path] = None
+    #: From where a proxy is trusted to say who asks, and the file of its secret; empty: from nowhere.
+    proxy_from: tuple[str, ...] = ()
+    proxy_secret: Optional[Path] = None
 
     def port(self) -> WebPort:
         """Raises `UserError` where the certificate is none."""
         # nobody else needs cryptography
+        from daqsched.remote import secret_of
+        from daqsched.serve.trusted_proxy import TrustedProxy
         from daqsched.serve.web_certificate import WebCertificate
 
-        return WebPort(self.address, WebCertificate(self.certificate, self.key, self.names))
+        proxy = None
+        if self.proxy_secret is not None:
+            proxy = TrustedProxy(self.proxy_from, secret_of(self.proxy_secret))
+        return WebPort(self.address, WebCertificate(self.certificate, self.key, self.names), proxy)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,9 @@ class Shown(NamedTuple):
 
     bearer: str = ""
     session: str = ""
+    #: Whom a trusted proxy names, and the groups.
+    user: str = ""
+    groups: tuple[str, ...] = ()
 
 
 def values(headers: Headers, name: bytes) -> list[str]:

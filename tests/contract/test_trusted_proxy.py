@@ -1,0 +1,168 @@
+"""A trusted proxy says who asks: from its addresses, with its secret, once."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from daqsched.cli import main
+from daqsched.errors import UserError
+from daqsched.serve.trusted_proxy import Proxied, TrustedProxy
+from waiting import until
+from webport import WebServe
+
+SECRET = "s" * 40
+RULES = """
+version: 1
+people: {alice: ["proxy:alice@DAQ.EXAMPLE"]}
+rules:
+  - {to: alice, role: expert}
+  - {to: "proxy-group:shift", role: shifter}
+"""
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[WebServe]:
+    made = WebServe(tmp_path, RULES, proxy=TrustedProxy(["127.0.0.1"], SECRET))
+    yield made
+    made.close()
+
+
+def test_whom_the_proxy_names_is_known_by_that(web: WebServe) -> None:
+    """And by the groups that it names."""
+    said = {"x-daqsched-proxy-secret": SECRET, "x-daqsched-proxy-user": "alice@DAQ.EXAMPLE"}
+    found = web.http(None, **said).get("/v1/rights").json()
+    assert found["called"] == ["alice", "known", "proxy:alice@DAQ.EXAMPLE"] and not found["verbs"]["apply"]
+    said = {**said, "x-daqsched-proxy-user": "bob", "x-daqsched-proxy-groups": "shift, other"}
+    found = web.http(None, **said).get("/v1/rights").json()
+    assert found["called"] == ["known", "proxy-group:other", "proxy-group:shift", "proxy:bob"]
+    web.http(None, **said, **{"content-type": "application/json"}).post("/v1/stop", json={"select": ["x"]})
+    assert '"via": "127.0.0.1 (proxy)"' in web.noted()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("x-daqsched-proxy-user", "alice@DAQ.EXAMPLE")],
+        [("x-daqsched-proxy-user", "alice@DAQ.EXAMPLE"), ("x-daqsched-proxy-secret", "t" * 40)],
+        [
+            ("x-daqsched-proxy-user", "alice@DAQ.EXAMPLE"),
+            ("x-daqsched-proxy-user", "bob"),
+            ("x-daqsched-proxy-secret", SECRET),
+        ],
+        [
+            ("x-daqsched-proxy-user", "alice@DAQ.EXAMPLE"),
+            ("x-daqsched-proxy-secret", SECRET),
+            ("x-daqsched-proxy-secret", "t"),
+        ],
+        [("x-daqsched-proxy-user", ""), ("x-daqsched-proxy-secret", SECRET)],
+        [("x-daqsched-proxy-secret", SECRET)],
+        [("x-daqsched-proxy-user", "a" * 300), ("x-daqsched-proxy-secret", SECRET)],
+    ],
+)
+def test_who_is_not_the_proxy_or_says_it_twice_is_nobody(web: WebServe, headers: list[tuple[str, str]]) -> None:
+    """Without the secret, with another, with two names, with none."""
+    assert web.http().get("/v1/rights", headers=headers).status_code == 401
+    twice = len(headers) > len({name for name, _ in headers})
+    assert ("the proxy's headers are there twice" in web.noted()) == twice
+
+
+def test_from_another_address_the_secret_is_worth_nothing() -> None:
+    """Both are needed."""
+    proxy = TrustedProxy(["10.0.0.0/24", "fd00::1"], SECRET)
+    said = [(b"x-daqsched-proxy-secret", SECRET.encode()), (b"x-daqsched-proxy-user", b"alice")]
+    assert proxy.proxied("10.0.0.7", said) == proxy.proxied("::ffff:10.0.0.7", said) == Proxied("alice", ())
+    assert proxy.proxied("fd00::1", said) == Proxied("alice", ())
+    for address in ("10.0.1.7", "::1", "127.0.0.1", "nonsense"):
+        assert proxy.proxied(address, said) is None
+
+
+def test_a_proxy_without_address_or_secret_is_not_trusted(tmp_path: Path) -> None:
+    """`serve` does not begin so."""
+    for networks, secret, sentence in (
+        ([], SECRET, "from certain addresses only"),
+        (["10.0.0.1"], "short", "at least 32 letters"),
+        (["10.0.0.1/8"], SECRET, "has host bits set"),
+        (["0.0.0.0/0"], SECRET, "nobody's in particular"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            TrustedProxy(networks, secret)
+    serve = [
+        "serve",
+        "--master",
+        "m:5050",
+        "--rights",
+        "x",
+        "--web",
+        "127.0.0.1:1",
+        "--web-certificate",
+        "x",
+        "--web-key",
+        "x",
+    ]
+    for words in (["--proxy-from", "10.0.0.1"], ["--proxy-secret", "x"]):
+        found = CliRunner().invoke(main, [*serve, *words])
+        assert found.exit_code == 2 and "--proxy-from and --proxy-secret" in found.output, found.output
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="no nginx")
+def test_the_configuration_of_nginx_on_the_page_works(web: WebServe, tmp_path: Path) -> None:
+    """To the letter, but for paths, names and ports; what the caller says in the proxy's place is gone."""
+    page = Path(__file__).resolve().parent.parent.parent / "docs" / "operate" / "rights.md"
+    text = page.read_text(encoding="utf-8").partition("```text\nserver {")[2].partition("```")[0]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    secret = tmp_path / "secret.conf"
+    secret.write_text(f"proxy_set_header X-Daqsched-Proxy-Secret {SECRET};\n")
+    known = tmp_path / "known"
+    known.write_text("alice@DAQ.EXAMPLE:{PLAIN}pw\n")
+    for old, new in (
+        ("443 ssl", f"127.0.0.1:{port} ssl"),
+        ("/etc/nginx/daq.example.pem", str(web.certificate)),
+        ("/etc/nginx/daq.example.key", str(web.key)),
+        ("/etc/nginx/passwords", str(known)),
+        ("https://ctl1.daq.example:8443", f"https://localhost:{web.serving.web_address.rpartition(':')[2]}"),
+        ("/etc/nginx/daqsched-ca.pem", str(web.ca)),
+        ("/etc/nginx/daqsched-secret.conf", str(secret)),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    places = "".join(
+        f"{one}_temp_path {tmp_path}/{one};" for one in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(
+        f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}}\n"
+        f"user root; http {{ access_log off; {places} server {{{text} }}\n"
+    )
+    with subprocess.Popen(["nginx", "-c", str(conf), "-p", str(tmp_path), "-e", str(tmp_path / "log")]) as nginx:
+        try:
+
+            def listens() -> bool:
+                with socket.socket() as one:
+                    return one.connect_ex(("127.0.0.1", port)) == 0
+
+            until(listens, "nginx listens")
+            http = web.through(f"https://127.0.0.1:{port}")
+            assert http.get("/v1/rights").status_code == 401
+            forged = {
+                "x-daqsched-proxy-user": "root",
+                "x-daqsched-proxy-groups": "shift",
+                "x-daqsched-proxy-secret": "x",
+            }
+            found = http.get("/v1/rights", auth=("alice@DAQ.EXAMPLE", "pw"), headers=forged)
+            assert found.status_code == 200, found.text
+            assert found.json()["called"] == ["alice", "known", "proxy:alice@DAQ.EXAMPLE"]
+            kind = {"content-type": "application/json"}
+            own = {**kind, "origin": f"https://127.0.0.1:{port}"}
+            for headers, status in ((own, 400), ({**kind, "origin": "https://evil.example"}, 403)):
+                asked = http.post("/v1/stop", auth=("alice@DAQ.EXAMPLE", "pw"), headers=headers, content=b"{}")
+                assert asked.status_code == status, asked.text
+        finally:
+            nginx.terminate()
