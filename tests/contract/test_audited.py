@@ -93,11 +93,12 @@ class Serve:
         self.daemon.ask(lambda engine, now: None).result(10)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What the file says, but for who, whence and when, which are the same in each line."""
+        """What the file says, but for who, whence and when, which are the same in each line, and but for the chain."""
         found = [json.loads(line) for line in self.audit.read_text().splitlines()]
         who = {"user": getpass.getuser(), "uid": os.getuid(), "gid": os.getgid(), "pid": os.getpid(), "door": "socket"}
         assert all({name: row.get(name) for name in who} == who and row["time"].endswith("Z") for row in found)
-        return [{name: value for name, value in row.items() if name not in who and name != "time"} for row in found]
+        left_out = {*who, "time", "seq", "hash", "before"}
+        return [{name: value for name, value in row.items() if name not in left_out} for row in found]
 
     def after(self, change: Callable[[], Any]) -> dict[str, Any]:
         """The line of that change, which was made; it is there before the answer is."""
@@ -326,7 +327,18 @@ def test_the_documentation_has_each_field() -> None:
     for kind in vars(protocol).values():
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__name__.endswith("Request"):
             fields |= {NAMES.get(name, name) for name in kind.__struct_fields__ if name not in LEFT_OUT}
-    told = {"revision", "rollout", "preflight", "note", "typed", "seconds", "how"}  # by the daemon itself
+    told = {
+        "revision",
+        "rollout",
+        "preflight",
+        "note",
+        "typed",
+        "seconds",
+        "how",
+        "seq",
+        "hash",
+        "before",
+    }  # by the daemon itself
     assert fields - named == set() and named - fields == told
 
 

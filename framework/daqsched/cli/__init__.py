@@ -5,13 +5,14 @@ applies, shows, stops and starts; `changes` are revisions, rollouts and hosts se
 on such a host; `orders` are for programs that run, `console` is at the terminal of one. `note` is the crew's logbook,
 `debug` a bundle for whoever is asked for help. `why` tells reasons; `files` and `preflight` look at a job file before
 anything is changed. `logs` shows lines, `counts` how many there are, `deadletter` those that Elasticsearch refused,
-`logsetup` what its indices are told. `rights` are who may do what, `token` ways in over the network, `password` and
-`cert` what these take. `daemon` is `daqsched serve`, `backup` carries its state away and back.
+`logsetup` what its indices are told. `rights` are who may do what, `audit` who did what, `token` ways in over the
+network, `password` and `cert` what these take. `daemon` is `daqsched serve`, `backup` carries its state away and back.
 
 Each imports what it needs when it is called, so that `daqsched status` does not wait for what only the daemon needs.
 """
 
 from daqsched.cli import (
+    audit,
     backup,
     borrow,
     cert,
@@ -35,6 +36,7 @@ from daqsched.cli import (
 from daqsched.cli.root import main
 
 __all__ = [
+    "audit",
     "backup",
     "borrow",
     "cert",

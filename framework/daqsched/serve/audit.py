@@ -1,16 +1,14 @@
 """audit.ndjson: who changed what and who was refused, one line of JSON in ASCII each, on the disk before the answer leaves.
 
-The table of its fields is in docs/operate/audit.md. A file of this daemon's own, for its account alone. Whoever can make it
-full or unwritable must not thereby keep a crew from stopping a program: then the change is made, the line goes into the
-daemon's log, `status` says so, and the file itself counts what it lacks as soon as it can be written again.
+The table of its fields is in docs/operate/audit.md; how the file is written, a chain, is in `audit_file`. It is this daemon's
+own, for its account alone. Whoever can make it full or unwritable must not thereby keep a crew from
+stopping a program: then the change is made, the line goes into the daemon's log, `status` says so, and the file itself counts
+what it lacks as soon as it can be written again.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import stat
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +18,8 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from daqsched import times
+from daqsched.serve.audit_chain import line_of
+from daqsched.serve.audit_file import ChainedFile
 
 logger = logging.getLogger(__name__)
 
@@ -64,11 +64,11 @@ class Audit:
     def __init__(
         self, path: Path, now: Callable[[], float] = time.time, most_bytes: int = MOST_BYTES, kept: int = KEPT
     ) -> None:
-        self._path, self._now, self._most_bytes, self._kept = path, now, most_bytes, kept
+        self._path, self._now = path, now
         self._lock = threading.Lock()
         #: For whoever must not wait for the disk.
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
-        self._file = -1
+        self._file = ChainedFile(path, now, most_bytes, kept)
         self._missed, self._since, self._why = 0, 0.0, ""
         self._window = 0.0
         #: Refusals of this window, by uid, and those that were not written, by all that they have in common.
@@ -77,7 +77,7 @@ class Audit:
         self._timer: Optional[threading.Timer] = None
         with self._lock:
             try:
-                self._open()
+                self._file.open()
             except OSError as error:
                 self._lacks(error, 0)
                 logger.error("the audit file %s can't be written: %s", path, self._why)
@@ -110,9 +110,7 @@ class Audit:
         """Write what was held back, and no more."""
         with self._lock:
             self._next_window(self._now())
-            if self._file >= 0:
-                os.close(self._file)
-            self._file = -1
+            self._file.close()
 
     # ------------------------------------------------------------------ too many refusals
 
@@ -147,15 +145,12 @@ class Audit:
     # ------------------------------------------------------------------ the file
 
     def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        text = "".join(map(_line, rows))
         try:
-            self._ready(len(text))
-            gap = self._gap()
-            self._append((gap + text).encode("ascii"))
+            self._file.write([*self._gap(), *rows])
         except OSError as error:
             self._lacks(error, len(rows))
             for row in rows:
-                logger.error("not in the audit file: %s", _line(row).strip())
+                logger.error("not in the audit file: %s", line_of(row))
             return
         if self._why:
             logger.warning(
@@ -163,77 +158,17 @@ class Audit:
             )
         self._missed, self._since, self._why = 0, 0.0, ""
 
-    def _gap(self) -> str:
+    def _gap(self) -> list[Mapping[str, Any]]:
         if not self._missed:
-            return ""
+            return []
         fields = {"time": times.iso(self._now()), "operation": "audit", "result": FAILED, "why": self._why}
-        return _line({**fields, "count": self._missed, "since": times.iso(self._since)})
+        return [{**fields, "count": self._missed, "since": times.iso(self._since)}]
 
     def _lacks(self, error: OSError, count: int) -> None:
         self._missed += count
         self._since = self._since or self._now()
         self._why = error.strerror or str(error)
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = -1
-
-    def _ready(self, more: int) -> None:
-        """Have the file open that is at our path, with room in it."""
-        if self._file >= 0:
-            ours = os.fstat(self._file)
-            try:
-                there = os.lstat(self._path)
-            except FileNotFoundError:
-                there = None
-            if there is None or (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
-                os.close(self._file)  # somebody put it aside
-                self._file = -1
-        if self._file < 0:
-            self._open()
-        if os.fstat(self._file).st_size + more > self._most_bytes:
-            self._put_aside()
-            self._open()
-
-    def _put_aside(self) -> None:
-        os.close(self._file)
-        self._file = -1
-        for number in range(self._kept - 1, 0, -1):
-            try:
-                os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
-            except FileNotFoundError:
-                pass
-        os.replace(self._path, f"{self._path}.1")
-
-    def _open(self) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = os.open(self._path, flags, 0o600)
-        try:
-            found = os.fstat(file)
-            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
-                raise OSError(0, "it is not a regular file of our own")
-            os.fchmod(file, 0o600)
-            if found.st_size and os.pread(file, 1, found.st_size - 1) != b"\n":
-                os.write(file, b"\n")  # half a line, from when the machine died
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError:
-            os.close(file)
-            raise
-        self._file = file
-
-    def _append(self, data: bytes) -> None:
-        size = os.fstat(self._file).st_size
-        try:
-            written = os.write(self._file, data)
-            if written < len(data):
-                raise OSError(0, "No space left on device")
-            os.fdatasync(self._file)
-        except OSError:
-            os.ftruncate(self._file, size)  # what is there of it is half a line
-            raise
+        self._file.close()
 
 
 def _fields(entry: Entry, now: float) -> dict[str, Any]:
@@ -260,7 +195,3 @@ def _bounded(value: Any, most: int = MOST_TEXT) -> Any:
             *([f"... and {more} more"] if more > 0 else []),
         ]
     return value
-
-
-def _line(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields).replace("\x7f", "\\u007f") + "\n"
