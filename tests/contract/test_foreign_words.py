@@ -89,6 +89,8 @@ ROWS: dict[str, list[str]] = {
     "rights": ["", "--json"],
     "rights why": ["x", "x stop a@h", "- stop", "x stop a@h --json"],
     "rights check": ["RIGHTS", "BADRIGHTS", "BAD"],
+    "audit": [],
+    "audit verify": ["BAD", "BAD --json"],
     "validate": ["FILE", "BAD", "BAD --json"],
     "show": ["FILE", "FILE readout", "FILE readout@hlt01", "FILE --json", "1"],
     "schema": [""],
