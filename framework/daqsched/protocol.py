@@ -185,6 +185,8 @@ class BorrowAnswer(msgspec.Struct):
     """What is run; empty where it was ended."""
 
     argv: list[str]
+    #: Whether it has a terminal (``Job(console=True)``).
+    console: bool = False
 
 
 class Lease(msgspec.Struct):
@@ -290,6 +292,8 @@ class StatusAnswer(msgspec.Struct):
     audit: str = ""
     #: A rollout that waits for somebody, or left something as it was; empty: there is none.
     rollout: str = ""
+    #: Words of the selection that mean nothing that there is, whatever its state.
+    unmatched: list[str] = []
 
 
 class ProgressAnswer(msgspec.Struct):

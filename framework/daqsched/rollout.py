@@ -95,6 +95,8 @@ class Rollout(msgspec.Struct):
     ended: float = 0.0
     #: Hosts that did not answer at its end, at most `MOST_UNREACHED`: what is there changes when they are back.
     unreached: tuple[str, ...] = ()
+    #: The part of the farm whose jobs it changes; empty: that without a name, or several.
+    part: str = ""
 
     @property
     def over(self) -> bool:
@@ -150,7 +152,7 @@ def outcome(rollout: Rollout, replaced_by: int = 0) -> RolloutOutcome:
 def words(rollout: Rollout) -> str:
     """``Rollout 3 of revision 7: batch 2 of 5, ...`` as one sentence, with the next step."""
     what = f"revision {rollout.revision}" if rollout.kind == "apply" else "a restart"
-    head = f"rollout {rollout.number} of {what}"
+    head = f"rollout {rollout.number} of {what}{f' of part {rollout.part}' if rollout.part else ''}"
     where = f"batch {rollout.at + 1} of {rollout.batches}"
     if rollout.state == "paused":
         ways = "`daqsched rollout resume`, `abort`" + (" or `rollback`" if rollout.before else "")

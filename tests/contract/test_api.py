@@ -120,7 +120,7 @@ def test_a_command_that_is_named_can_be_typed_as_it_stands(serve: Serve, monkeyp
     """A shell would put the names of its files in the place of a star."""
     monkeypatch.setattr("daqsched.client.Client", lambda path: serve.client)  # each would be left open
     serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"),)))
-    for words in (["stop", "*"], ["hold", "readout@h*"], ["start", "*"], ["retry", "*"]):
+    for words in (["stop", "*"], ["hold", "readout@h*"], ["start", "*"]):
         done = CliRunner().invoke(main, ["--socket", str(serve.path), *words])
         assert done.exit_code == 0 and f" '{words[1]}'` " in done.output
 

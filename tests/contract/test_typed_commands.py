@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from builders import job, offer
 from daqsched.cli import main
+from daqsched.cli.completion import states_offered
 from daqsched.engine import events
 from daqsched.spec import Spec
 from served import Serve
@@ -76,3 +78,139 @@ def test_start_counts_nothing_that_waits_for_a_persons_word(serve: Serve, run: R
     run("aside", "hlt03", "--for", "1h")
     said = run("start", "evb", "readout")
     assert "1 may run" in said and "is set aside by" in said and "`daqsched return hlt03` ends that" in said
+
+
+def test_retry_of_nothing_is_told_and_has_a_status_of_its_own(serve: Serve, run: Run) -> None:
+    """Of what runs the executor is asked; what waits for an offer has nothing to try again."""
+    launched(serve, "readout")
+    serve.client.apply(Spec(jobs=(job("readout"), job("evb", "hlt09"))))
+    assert "1 asked to start now; `daqsched status '*'`" in run("retry", "*")
+    said = run("retry", "evb", status=4)
+    assert "evb@hlt09 does not run, and no back-off is under way" in said and "none was asked to start" in said
+
+
+def test_a_note_need_not_be_quoted(serve: Serve, run: Run) -> None:
+    """All words are the text."""
+    run("note", "beam", "is", "back", "-n", "5")
+    run("note", "beam is gone")
+    assert [one.message for one in serve.client.notes(2).notes] == ["beam is gone", "beam is back"]
+    assert "a note says something" in run("note", "", status=2)
+    assert "a line break" in run("note", "beam", "is\nback", status=2)
+
+
+def test_a_host_may_have_the_at_of_a_selection(serve: Serve, run: Run) -> None:
+    """Wherever a command takes a host; none at all is a mistake that is named."""
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-03]", console=True),)))
+    run("aside", "@hlt01", "@hlt[02-03]", "--for", "1h")
+    assert [one.host for one in serve.client.leases().leases] == ["hlt01", "hlt02", "hlt03"]
+    assert "`daqsched status @hlt02`" in run("return", "@hlt02")
+    assert serve.client.borrow("readout", "@hlt01").console
+    assert "no other agent has made an offer as hlt01:" in run("replace", "@hlt01", status=5)
+    for words in (["replace", ""], ["replace", "@"], ["aside", "", "--for", "1h"], ["return", ""], ["borrow", "", "x"]):
+        assert "names no host (is a variable empty?)" in run(*words, status=2)
+
+
+def test_borrow_of_a_job_with_a_terminal_says_what_types_into_it(
+    serve: Serve, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command itself does not."""
+    monkeypatch.setattr("daqsched.cli.borrow._follow", lambda *rest: "exit code 0")
+    serve.client.apply(Spec(jobs=(job("ioc", console=True), job("plain"))))
+    run("aside", "hlt01", "--for", "1h")
+    assert "`daqsched console ioc@hlt01` does" in run("borrow", "hlt01", "ioc")
+    assert "console" not in run("borrow", "hlt01", "plain")
+
+
+def test_status_says_which_words_mean_nothing_and_which_states_nobody_has(serve: Serve, run: Run) -> None:
+    """Nothing in a state is no mistake; a word that means nothing is said, whatever else is shown."""
+    serve.client.apply(Spec(jobs=(job(),)))
+    said = run("status", "--state", "failed,backoff")
+    assert "none is FAILED or BACKOFF; revision 1" in said and "no job matches" not in said
+    assert "none is FAILED;" in run("status", "readout", "--state", "FAILED")
+    for words in (["hlt99", "readout"], ["hlt01", "hlt99"], ["hlt99", "readout", "--state", "WAITING"]):
+        said = run("status", *words)
+        assert "no job or host matches hlt99: `daqsched status` lists them" in said and "readout hlt01 WAITING" in said
+    for words in (["hlt99"], ["hlt99", "--state", "FAILED"]):
+        assert "no job matches hlt99: " in run("status", *words, status=2)
+    assert "matches" not in run("status", "hlt01", "read*")
+
+
+class Silent:
+    """A source without a line."""
+
+    def tail(self, most: int) -> list[object]:
+        """None."""
+        return []
+
+    def nothing(self) -> str:
+        """What is said of that."""
+        return "no line matches"
+
+    def lacking(self, begin: object) -> list[str]:
+        """Nothing."""
+        return []
+
+    def close(self) -> None:
+        """It has nothing open."""
+
+
+def test_logs_of_a_word_that_is_a_host_say_how_that_is_written(
+    serve: Serve, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of that name has no lines."""
+    monkeypatch.setattr("daqsched.cli.logs._source", lambda *rest, told: Silent())
+    serve.client.apply(Spec(jobs=(job(), job("hlt03", "hlt03"))))
+    assert "no line matches; a host is written @hlt01" in run("logs", "--sandbox", "hlt01", "readout")
+    for word in ("readout", "hlt99", "@hlt01", "hlt03"):
+        assert run("logs", "--sandbox", word).endswith("no line matches")
+
+
+def test_what_an_option_can_not_do_is_a_mistake(serve: Serve, run: Run) -> None:
+    """Not left out in silence."""
+    serve.client.apply(Spec(jobs=(job(console=True),)))
+    assert "must be 1 or more" in run("history", "-n", "0", status=2)
+    assert "--read-only and --take can't be combined" in run(
+        "console", "readout@hlt01", "--read-only", "--take", status=2
+    )
+
+
+def test_each_team_is_told_of_its_own_file_and_whose_part_something_is(serve: Serve, run: Run, tmp_path: Path) -> None:
+    """A revision is the farm: that of another team's apply has this part out of another file."""
+    head = "from daqsched import Job, variable\nversion = variable('version', '1')\n"
+    files = {}
+    for part in ("daq", "hlt"):
+        files[part] = tmp_path / f"{part}.py"
+        files[part].write_text(
+            f'{head}farm = "{part}"\njobs = [Job("{part}-a", "/bin/a", hosts="h[1-2]", version=version)]\n'
+        )
+    for part, version in (("daq", 1), ("hlt", 1), ("daq", 2), ("hlt", 2)):
+        run("apply", files[part], "--set", f"version={version}", "--no-wait", "--yes")
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.daemon.put(events.OffersArrived((offer("h1"), offer("h2"))))
+    serve.settle()
+    for task in serve.edge.launched():
+        agent = f"agent-{task.partition('@')[2].partition('.')[0]}"
+        serve.daemon.put(events.TaskReported(task, agent, "TASK_RUNNING", uuid="u"))
+    serve.settle()
+    run("rollback", "2", "--part", "daq", "--no-wait", "--yes", "--batches", "1")
+    (first, *_) = serve.client.history(1, None)
+    assert first.message == "rollback of part daq to revision 2" and "daq.py" in first.source
+    assert "version=1" in first.source and "hlt.py" not in first.source
+    said = run("status")
+    assert "RESTARTS PART WHAT" in said and "daq-a h2 RUNNING" in said
+    assert "ollout 1 of revision 5 of part daq: batch 1 of 2" in run("rollout")
+    run("rollout", "rollback", "--yes")
+    (first, *_) = serve.client.history(1, None)
+    assert first.message.startswith("rollback of revision 5 to 4") and first.part == "daq"
+    assert first.source == "", "revision 4 was the other team's"
+
+
+def test_tab_completes_states(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the next of a list."""
+
+    def offered(begin: str) -> list[str]:
+        return [str(one.value) for one in states_offered(click.Context(main), main.params[0], begin)]
+
+    assert offered("f") == ["FAILED", "FINISHED"] and offered("FAILED,ba") == ["FAILED,BACKOFF"]
+    assert "FAILED,FAILED" not in offered("FAILED,")
+    assert any(one.shell_complete(click.Context(main), "FA") for one in main.commands["status"].params)

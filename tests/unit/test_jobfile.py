@@ -466,7 +466,7 @@ def test_what_is_wrong_between_jobs_is_told_at_the_job_s_line(tmp_path: Path) ->
     """An unknown name, a circle, a port twice, a name twice; and the logging beside them."""
     assert told(tmp_path, APART.replace("import Job,", "import Job, Logging,")) == [
         (4, "job 'a': after: a cycle: a -> b -> a: none of them would ever start"),
-        (5, "job 'b': after: there is no job 'c': one of a, d"),
+        (5, "job 'b': after: there is no job 'c': one of a, d; one of another part of the farm can't be waited for"),
         (11, "job 'd': resources.ports: 'q': port 80 of h1 is taken by job 'a'"),
         (14, "two jobs are named 'd', the first in line 6"),
         (16, "logging.index: expected str, got int: 3"),

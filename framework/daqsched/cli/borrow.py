@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from typing import Any, Optional, Sequence
@@ -36,8 +37,11 @@ def borrow(path: Where, host: str, job: str, command: Sequence[str], raw: bool) 
     options: `daqsched borrow -- HOST JOB COMMAND...`.
     """
     client = connect(path)
+    host = host.lstrip("@")
     answer = client.borrow(job, host, command)
     say(f"Running on {host}: {' '.join(answer.argv)}  (Ctrl-C ends it)", err=True)
+    if answer.console:
+        say(f"Nothing is typed into it here: `daqsched console {shlex.quote(f'{job}@{host}')}` does.", err=True)
     try:
         last = _follow(client, job, host, {stream: Printing(raw) for stream in ("stdout", "stderr")})
     except KeyboardInterrupt:

@@ -33,7 +33,7 @@ from daqsched.terminal.out import canvas, print_json, say
 
 
 @main.command()
-@click.option("-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many.")
+@click.option("-n", "--most", default=20, callback=at_least(1), show_default=True, help="How many.")
 @part_option("Only what was applied to this part of the farm; - is the one without a name.")
 @json_option
 @click.pass_obj
@@ -283,6 +283,7 @@ def replace(path: Where, host: str, agent: str, message: str, yes: bool, stops: 
     """
     client = connect(path)
     answer = confirmed(lambda agreed: client.replace(host, agent, message, agreed), yes, stops)
+    host = host.lstrip("@")
     if answer.agent == answer.agent_before:
         which = f"{host} is {answer.agent}, as before" if answer.agent else "Done"
     else:
@@ -298,4 +299,4 @@ def give_back(path: Where, hosts: Sequence[str], yes: bool, stops: Optional[int]
     """Give HOSTs back that were set aside: their jobs start again."""
     client = connect(path)
     confirmed(lambda agreed: client.give_back(hosts, agreed), yes, stops)
-    say(f"Given back; `daqsched status {shlex.join('@' + host for host in hosts)}` shows what runs there.")
+    say(f"Given back; `daqsched status {shlex.join('@' + host.lstrip('@') for host in hosts)}` shows what runs there.")

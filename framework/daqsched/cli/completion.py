@@ -95,6 +95,18 @@ def names(kind: Kind) -> Complete:
     return complete
 
 
+def states_offered(context: click.Context, parameter: click.Parameter, begin: str) -> list[CompletionItem]:
+    """The states that begin so, after those that were typed before the last comma; the worst first."""
+    from click.shell_completion import CompletionItem
+
+    from daqsched.views.status import ORDER
+
+    before, comma, last = begin.rpartition(",")
+    typed = before.upper().split(",")
+    found = [state for state in ORDER if state.startswith(last.upper()) and state not in typed]
+    return [CompletionItem(f"{before}{comma}{state}") for state in found]
+
+
 def revision_or_file(context: click.Context, parameter: click.Parameter, begin: str) -> list[CompletionItem]:
     """Numbers of revisions, and what the shell knows of files where there is none."""
     from click.shell_completion import CompletionItem

@@ -67,6 +67,8 @@ def console(
     """
     from daqsched.terminal.keyboard import KEPT, Keyboard, key_of
 
+    if read_only and take:
+        raise UserError("--read-only and --take can't be combined: who only looks does not type")
     leave = key_of(detach_key)
     client = connect(path)
     rows = [(row.job, row.host) for row in client.status([select]).rows]

@@ -10,7 +10,7 @@ from typing import Any, Optional, Sequence
 
 import click
 
-from daqsched.cli.completion import names
+from daqsched.cli.completion import names, states_offered
 from daqsched.cli.root import (
     at_least,
     confirmed,
@@ -341,7 +341,12 @@ def plan(
 @main.command()
 @click.argument("select", nargs=-1, shell_complete=names("place"))
 @click.option(
-    "--state", "states", default="", metavar="STATE,...", help="Only what is in one of these: FAILED,BACKOFF."
+    "--state",
+    "states",
+    default="",
+    metavar="STATE,...",
+    shell_complete=states_offered,
+    help="Only what is in one of these: FAILED,BACKOFF.",
 )
 @click.option("--wide", is_flag=True, help="One line an instance, also where many hosts are alike.")
 @part_option("Only this part of the farm; - is the one without a name.")
@@ -361,12 +366,15 @@ def status(
         raise UserError(
             f"{called(part)} has no {'such job' if select else 'job'}: `daqsched history` shows which parts had some, and when"
         )
-    if select and not answer.rows and not wanted:
+    if select and not answer.rows and (not wanted or len(answer.unmatched) == len(set(select))):
         raise UserError(f"no job matches {' '.join(select)}: `daqsched status` lists them{as_hosts(select)}")
+    if answer.unmatched:
+        words = some(answer.unmatched, " ")
+        say(f"no job or host matches {words}: `daqsched status` lists them{as_hosts(answer.unmatched)}", err=True)
     if as_json:
         print_json(answer)
     else:
-        canvas().print(show.status_table(answer, wide, lines=bool(select)))
+        canvas().print(show.status_table(answer, wide, lines=bool(select), states=wanted))
 
 
 @main.command()

@@ -11,7 +11,7 @@ import click
 
 from daqsched.cli.completion import names
 from daqsched.cli.root import access_options, at_least, connect, json_option, main
-from daqsched.errors import PARTIAL, Unreachable, UserError
+from daqsched.errors import PARTIAL, DaqschedError, Unreachable, UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import colours, print_json_text, say, width
 
@@ -195,7 +195,7 @@ def logs(
             if ahead:
                 _warn(ahead)
             if not lines:
-                _warn(source.nothing())
+                _warn(f"{source.nothing()}{_written_as_hosts(path, select)}")
         lacks = source.lacking(begin)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -232,6 +232,21 @@ def _source(
             + (" (the daemon knows no Elasticsearch; --elasticsearch names one)" if told else "")
         )
     return SandboxSource(connect(path), wanted, _warn)
+
+
+def _written_as_hosts(path: Where, words: Sequence[str]) -> str:
+    """How words that are a host's name would be written, for the end of a sentence; a daemon that does not answer knows none."""
+    from daqsched.select import MOST_TOLD, as_hosts
+
+    plain = [word for word in words[:MOST_TOLD] if word and "@" not in word]
+    if not plain:
+        return ""
+    try:
+        keys = {(row.job, row.host) for row in connect(path).status(plain).rows}
+    except DaqschedError:
+        return ""
+    jobs = {job for job, _ in keys}
+    return as_hosts([word for word in plain if word not in jobs], keys)
 
 
 def _notes(path: Where, wanted: Wanted) -> list[Line]:

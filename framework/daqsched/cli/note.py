@@ -14,7 +14,7 @@ from daqsched.times import clock
 
 
 @main.command()
-@click.argument("text", required=False, callback=lambda ctx, option, value: value and check_message(value))
+@click.argument("text", nargs=-1, callback=lambda ctx, option, value: check_message(" ".join(value)) if value else None)
 @click.option("-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many to show.")
 @json_option
 @click.pass_obj

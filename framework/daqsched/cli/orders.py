@@ -28,8 +28,10 @@ AGAIN_S = 5.0
 def retry(path: Where, select: Sequence[str], message: str) -> None:
     """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
     answer = connect(path).order(select, "retry", message=message)
-    say(f"{len(answer.accepted)} asked to start now; `daqsched status {shlex.join(select)}` shows them.")
     show_rejected(answer.rejected)
+    if not answer.accepted:
+        raise NotRunning("none was asked to start")
+    say(f"{len(answer.accepted)} asked to start now; `daqsched status {shlex.join(select)}` shows them.")
 
 
 @main.command()

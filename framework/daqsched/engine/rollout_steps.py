@@ -146,6 +146,8 @@ def begin(
     jobs = {job.name: job.after for job in farm.spec.jobs}
     rolling.batches = divide(keys, strategy.batches, depths(jobs))
     every = [key for batch in rolling.batches for key in batch]
+    concerned = {name for name, _ in every}
+    parts = {job.part for job in farm.spec.jobs if job.name in concerned}
     rolling.rollout = Rollout(
         number=1 if last is None else last.number + 1,
         kind=kind,
@@ -158,6 +160,7 @@ def begin(
         hosts=len({host for _, host in every}),
         instances=len(every),
         batches=len(rolling.batches),
+        part=parts.pop() if len(parts) == 1 else "",
     )
     rolling.last, rolling.before, rolling.asked = last, before, 0.0
     rolling.work_on(())
@@ -211,7 +214,7 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
     elif event.what == "rollback":
         before, now_in_force = farm.rolling.before, farm.revision
         assert before is not None and now_in_force is not None, "looked at above"
-        back = _back(rollout, before, event.user, by)
+        back = _back(farm, rollout, before, event.user, by)
         to_be = change_of(now_in_force.spec, back.spec, back.scope, farm.hosts_of, farm.behind())
         confirm_ends(farm, event.agreed, *endings(farm, to_be, back.strategy))
         roll_back(farm, event.user, by, now)
@@ -227,7 +230,7 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
     rollout, before = farm.rolling.active, farm.rolling.before
     if rollout is None or before is None or rollout.kind != "apply":
         return
-    following = _back(rollout, before, user, why)
+    following = _back(farm, rollout, before, user, why)
     try:
         assert farm.revision is not None, "a rollout has one"
         change_of(farm.revision.spec, following.spec, following.scope, farm.hosts_of, farm.behind())
@@ -238,12 +241,13 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
     farm.then.append(following)
 
 
-def _back(rollout: Rollout, before: Before, user: str, why: str) -> events.JobsApplied:
+def _back(farm: Farm, rollout: Rollout, before: Before, user: str, why: str) -> events.JobsApplied:
     message = f"rollback of revision {rollout.revision} to {before.revision}: {why}"
     way = msgspec.structs.replace(rollout.strategy, guard="", pause_after=(), failures=0, on_failure="pause")
-    return events.JobsApplied(
-        decode(before.spec), user, message, way, allow_empty=True, jobs=before.jobs, agreed=ALL, back=True
-    )
+    spec = decode(before.spec)
+    if farm.parts.get(before.revision, "") != farm.parts.get(rollout.revision, ""):
+        spec = msgspec.structs.replace(spec, source="")  # that is another team's file
+    return events.JobsApplied(spec, user, message, way, allow_empty=True, jobs=before.jobs, agreed=ALL, back=True)
 
 
 def end(farm: Farm, state: State, why: str, now: float, replaced_by: int = 0) -> None:

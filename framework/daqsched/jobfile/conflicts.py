@@ -71,10 +71,9 @@ def conflicts(jobs: Iterable[JobSpec], others: Collection[str] = ()) -> Iterator
     for job in known.values():
         for name in job.after:
             if name not in known and name not in others:
-                yield (
-                    job.name,
-                    JobError(f"there is no job {name!r}{did_you_mean(name, set(known) - {job.name})}", "after"),
-                )
+                meant = did_you_mean(name, set(known) - {job.name})
+                parts = "" if meant.endswith("?") else "; one of another part of the farm can't be waited for"
+                yield job.name, JobError(f"there is no job {name!r}{meant}{parts}", "after")
     yield from _beside_successors(known)
     for cycle in _cycles({job.name: job.after for job in known.values()}):
         yield cycle[0], JobError(f"a cycle: {' -> '.join(cycle)}: none of them would ever start", "after")

@@ -283,6 +283,8 @@ class Changes:
         old = await self._revision(body.revision)
         there = await self._ask(lambda engine, now: farm_parts.named(engine.spec))
         spec = _to_roll_back(old, there, body)
+        if body.part is not None and not body.everyones:
+            spec = msgspec.structs.replace(spec, source=await self._source_of(spec.part, old.number))
         what = (
             f"rollback of {farm_parts.words(spec.part)} to revision"
             if body.part is not None
@@ -304,6 +306,16 @@ class Changes:
             )
             planned = await self._plan(whose(request), spec, event.scope, body.strategy, at_once=True)
             return await self._apply(request, planned, event, body.no_look)
+
+    async def _source_of(self, part: str, number: int) -> str:
+        """Where that revision has this part from: an apply of another one left it as it was."""
+
+        def look(engine: Engine, now: float) -> int:
+            found = (one.number for one in self._daemon.history(MOST_REVISIONS) if one.number <= number)
+            return next((one for one in found if engine.parts.get(one, "") == part), 0)
+
+        found = await self._ask(look)
+        return (await self._revision(found)).spec.source if found else ""
 
     # ------------------------------------------------------------------ revisions
 

@@ -68,6 +68,13 @@ async def chosen_of(
     return await choosing.do(caller, work)
 
 
+def host_of(word: str) -> str:
+    """The host that a word names: also one that has the @ of a selection."""
+    if word in ("", "@"):
+        raise UserError(f"{word!r} names no host (is a variable empty?)")
+    return word[1:] if word.startswith("@") else word
+
+
 class Operations:
     """The routes; ``ask`` puts a question to the engine."""
 
@@ -154,23 +161,26 @@ class Operations:
 
     async def borrow(self, request: Request) -> BorrowAnswer:
         body = await body_of(request, BorrowRequest)
-        user = user_of(request)
+        user, host = user_of(request), host_of(body.host)
         if body.end:
             agreed = body.stops if body.stops is not None else 1  # it names that one
-            await self._request(request, events.BorrowEnded(body.job, body.host, user, agreed))
+            await self._request(request, events.BorrowEnded(body.job, host, user, agreed))
             return BorrowAnswer([])
-        accepted = await self._request(request, events.Borrowed(body.job, body.host, user, tuple(body.argv)))
-        return BorrowAnswer([*accepted.argv])
+        accepted = await self._request(request, events.Borrowed(body.job, host, user, tuple(body.argv)))
+        console = await self._ask(
+            lambda engine, now: any(job.name == body.job and job.console for job in engine.spec.jobs)
+        )
+        return BorrowAnswer([*accepted.argv], console)
 
     async def replace(self, request: Request) -> Selected:
         body = await body_of(request, ReplaceRequest)
-        event = events.AgentChosen(body.host, user_of(request), body.agent, body.message, body.stops)
+        event = events.AgentChosen(host_of(body.host), user_of(request), body.agent, body.message, body.stops)
         accepted = await self._request(request, event)
         return Selected(len(accepted.keys), agent=accepted.agent, agent_before=accepted.agent_before)
 
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
-        hosts = await self._choosing.do(whose(request), lambda deadline: expand(body.hosts))
+        hosts = await self._hosts(whose(request), body.hosts)
         await self._request(request, events.Returned(hosts, user_of(request), body.stops))
         return await self.leases(request)
 
@@ -188,7 +198,7 @@ class Operations:
         )
 
     async def _hosts(self, caller: Hashable, words: list[str]) -> tuple[str, ...]:
-        hosts = await self._choosing.do(caller, lambda deadline: expand(words))
+        hosts = await self._choosing.do(caller, lambda deadline: expand(map(host_of, words)))
         if not hosts:
             raise UserError("no host is named")
         return hosts

@@ -29,7 +29,7 @@ from daqsched.protocol import (
     StoriesAnswer,
     WhyAnswer,
 )
-from daqsched.select import selection
+from daqsched.select import Idle, selection
 from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
@@ -110,7 +110,9 @@ class Queries:
             answer, keys = await self._ask(head)
             listed, hosts = _Listed(), set[str]()
             words = await asyncio.to_thread(_meant, words, keys)
-            async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
+            chosen = await self._chosen(whose(request), words, keys)
+            answer.unmatched = await asyncio.to_thread(_unmatched, words, chosen)
+            async for some in self._through(chosen, rows, SOME):
                 some = _of_states(some, states)
                 hosts |= unauthenticated(some)
                 await listed.add(some)
@@ -122,14 +124,17 @@ class Queries:
             raise Refused("this daemon keeps no chronicle")
         selection(words)  # a mistake is one whatever was then
         found, doubt = await asyncio.to_thread(self.chronicle.at, then)
-        chosen = selection(_meant(words, [(row.job, row.host) for row in found]))
+        words = _meant(words, [(row.job, row.host) for row in found])
+        chosen = selection(words)
         applied = await self._ask(
             lambda engine, now: next((one for one in self._daemon.history(10_000) if one.time <= then), None)
         )
-        listed, known = _Listed(), _of_states([row for row in found if chosen(row.job, row.host)], states)
+        found = [row for row in found if chosen(row.job, row.host)]
+        unmatched = await asyncio.to_thread(_unmatched, words, [(row.job, row.host) for row in found])
+        listed, known = _Listed(), _of_states(found, states)
         for at in range(0, len(known), SOME):
             await listed.add(known[at : at + SOME])
-        answer = StatusAnswer(listed.whole(), 0, "", "", 0.0, "", True, then, doubt)
+        answer = StatusAnswer(listed.whole(), 0, "", "", 0.0, "", True, then, doubt, unmatched=unmatched)
         if applied is not None:
             answer.revision, answer.digest = applied.number, applied.digest
             answer.user, answer.applied = applied.user, applied.time
@@ -221,6 +226,16 @@ def _meant(words: list[str], keys: Sequence[Key]) -> list[str]:
         return words
     jobs, hosts = {job for job, _ in keys}, {host for _, host in keys if host}
     return [f"@{word}" if word in hosts and word not in jobs else word for word in words]
+
+
+def _unmatched(words: list[str], chosen: Sequence[Key]) -> list[str]:
+    """The words that mean none of these, which are all that any of them means."""
+    idle = Idle(words)
+    for key in chosen if words else ():
+        if not idle.words:
+            break
+        idle.see(*key)
+    return idle.words
 
 
 class _Listed:

@@ -49,13 +49,15 @@ def last_words(row: Row) -> list[str]:
 FOLDED_FROM = 6
 
 
-def status_table(answer: StatusAnswer, wide: bool = False, lines: bool = False) -> RenderableType:
+def status_table(
+    answer: StatusAnswer, wide: bool = False, lines: bool = False, states: Sequence[str] = ()
+) -> RenderableType:
     """One row an instance, sorted by job and host; what is alike on many hosts is one row unless ``wide``.
 
-    ``lines``: below what is not well, the last lines that it printed.
+    ``lines``: below what is not well, the last lines that it printed. ``states``: those that were asked for.
     """
     shown = [_Shown(rows, answer.now, lines) for rows in _alike(answer.rows, wide)]
-    head = text(*_headlines(answer))
+    head = text(*_headlines(answer, f"none is {' or '.join(states)}" if states else "no job matches"))
     return Group(_Table(shown), head) if answer.rows else head
 
 
@@ -71,15 +73,20 @@ class _Shown:
         self.state = text(row.state, style=STYLES[row.state])
         self.since = ago(max(row.since for row in rows), now)
         self.job, self.release, self.restarts = row.job, row.release, str(row.restarts or "")
+        self.part = row.part
 
     @property
     def columns(self) -> tuple[Union[str, Words], ...]:
         """Those that are never cut, beside the host."""
-        return self.job, self.state, self.since, self.release, self.restarts
+        return self.job, self.state, self.since, self.release, self.restarts, self.part
 
 
 #: A column of hosts is no narrower than the longest, or than this; what there is to say, than this.
 HOST_WIDTH, WHAT_WIDTH = 24, 12
+
+
+#: What is never cut.
+COLUMNS = ("JOB", "STATE", "SINCE", "VERSION", "RESTARTS", "PART")
 
 
 class _Table:
@@ -87,9 +94,11 @@ class _Table:
 
     def __init__(self, shown: Sequence[_Shown]) -> None:
         self._shown = shown
+        #: That of the part is for a farm that has some.
+        self._columns = COLUMNS if any(one.part for one in shown) else COLUMNS[:-1]
 
     def __rich_console__(self, console: Any, options: ConsoleOptions) -> Iterator[RenderableType]:
-        names = ("JOB", "STATE", "SINCE", "VERSION", "RESTARTS")
+        names = self._columns
         widths = [
             max(len(name), *(cell_len(str(part)) for part in parts))
             for name, parts in zip(names, zip(*(one.columns for one in self._shown)))
@@ -101,7 +110,8 @@ class _Table:
         for one in self._shown:
             restarts = f"{one.restarts} restarts" if one.restarts else ""
             words = text(f"{one.job}@{one.host} " if one.host else f"{one.job} ", overflow="fold").append(one.state)
-            yield words.append("".join(f", {part}" for part in (one.since, one.release, restarts) if part))
+            whose = f"part {one.part}" if one.part else ""
+            yield words.append("".join(f", {part}" for part in (one.since, one.release, restarts, whose) if part))
             if one.what:
                 yield Padding(one.what, (0, 0, 0, 4))
 
@@ -109,11 +119,11 @@ class _Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("JOB", no_wrap=True)
         table.add_column("HOST", min_width=host, overflow="fold")
-        for name in ("STATE", "SINCE", "VERSION", "RESTARTS"):
+        for name in self._columns[1:]:
             table.add_column(name, no_wrap=True, justify="right" if name == "RESTARTS" else "left")
         table.add_column("WHAT", ratio=1, min_width=WHAT_WIDTH, overflow="fold")
         for one in self._shown:
-            job, *others = one.columns
+            job, *others = one.columns[: len(self._columns)]
             table.add_row(job, one.host, *others, one.what)
         return table
 
@@ -124,9 +134,9 @@ def _faint(row: Row) -> str:
 
 def _alike(rows: Iterable[Row], wide: bool) -> Iterator[Sequence[Row]]:
     """The rows in the order of job and host, those together that one line can tell of."""
-    groups: dict[tuple[str, str, str, int, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str, int, str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: (row.job, row.host)):
-        key = (row.job, row.state, row.release, row.restarts, _of_its_host(row))
+        key = (row.job, row.state, row.release, row.restarts, row.part, _of_its_host(row))
         groups.setdefault(key, []).append(row)
     for group in groups.values():
         if not wide and len(group) >= FOLDED_FROM:
@@ -135,12 +145,12 @@ def _alike(rows: Iterable[Row], wide: bool) -> Iterator[Sequence[Row]]:
             yield from ([row] for row in group)
 
 
-def _headlines(answer: StatusAnswer) -> list[str]:
+def _headlines(answer: StatusAnswer, none: str) -> list[str]:
     states: dict[str, int] = {}
     for row in answer.rows:
         states[row.state] = states.get(row.state, 0) + 1
     if not answer.master and answer.connected:
-        return _headlines_then(answer, states)
+        return _headlines_then(answer, states, none)
     master = f"master {answer.master}" if answer.connected else f"NO CONNECTION to the master {answer.master}".rstrip()
     if answer.leader:
         master += f"; leader {answer.leader}"
@@ -153,15 +163,15 @@ def _headlines(answer: StatusAnswer) -> list[str]:
         return [f"Nothing has been applied yet: `daqsched apply jobs.py` does. {master}", *audit]
     applied = times.clock(answer.applied)
     revision = f"revision {answer.revision} ({answer.digest}) by {answer.user}, {applied}"
-    return [f"{state_counts(states) or 'no job matches'}; {revision}; {master}", *audit]
+    return [f"{state_counts(states) or none}; {revision}; {master}", *audit]
 
 
-def _headlines_then(answer: StatusAnswer, states: Mapping[str, int]) -> list[str]:
+def _headlines_then(answer: StatusAnswer, states: Mapping[str, int], none: str) -> list[str]:
     """Of a time that is over."""
     then = times.clock(answer.now)
     by = f"revision {answer.revision} ({answer.digest}) by {answer.user}" if answer.revision else "nothing was applied"
     doubt = [f"{answer.doubt[0].upper()}{answer.doubt[1:]}."] if answer.doubt else []
-    return [f"As of {then}: {state_counts(states) or 'no job matches'}; {by}", *doubt]
+    return [f"As of {then}: {state_counts(states) or none}; {by}", *doubt]
 
 
 def state_counts(states: Mapping[str, int]) -> str:
