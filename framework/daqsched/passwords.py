@@ -5,6 +5,7 @@ Read again when it changes. Whether a password is right takes as long for a name
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
@@ -17,6 +18,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from daqsched.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 #: 64 MiB and three rounds: about 0.1 s. Two at once, so that guessing takes neither all memory nor all processors.
 _HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1)
@@ -90,14 +93,12 @@ class Passwords:
     """Those of a file as it is now. `check` takes its time, so it is asked on `thread`."""
 
     def __init__(self, path: Path) -> None:
-        """Raises as `read`."""
+        """One that can't be read lets nobody in until it can: a takeover does not fail by it. `read` tells before."""
         self.path = path
         self._lock = threading.Lock()
         self._seen: Optional[tuple[int, ...]] = None
         self._kept: dict[str, str] = {}
         self._look()
-        if self.trouble:
-            raise UserError(self.trouble)
         self._nobody = _HASHER.hash("nobody")
         self.thread = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="passwords")
 
@@ -132,6 +133,7 @@ class Passwords:
             self._kept = read(self.path)
         except UserError as error:
             self._kept, self.trouble = {}, str(error)
+            logger.error("nobody logs in: %s", error)
 
     def close(self) -> None:
         """Check no more."""

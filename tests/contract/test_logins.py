@@ -170,13 +170,17 @@ def test_a_wrong_name_costs_as_much_work_as_a_wrong_password(file: Path, monkeyp
 
 def test_the_file_of_passwords_is_for_its_owner_alone(file: Path) -> None:
     """And says where its mistakes are."""
+    known = Passwords(file)
     file.chmod(0o644)
     with pytest.raises(UserError, match="chmod 600"):
-        Passwords(file)
+        passwords.read(file)
+    assert known.check("alice", "correct horse") is None and "chmod 600" in known.trouble
     file.chmod(0o600)
+    assert known.check("alice", "correct horse") and not known.trouble
     file.write_text("alice:plain\n")
     with pytest.raises(UserError, match=":1: a line is NAME:"):
-        Passwords(file)
+        passwords.read(file)
+    known.close()
 
 
 def test_password_writes_what_serve_reads(tmp_path: Path) -> None:

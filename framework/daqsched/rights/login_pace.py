@@ -58,4 +58,4 @@ class LoginPace:
         wrong = self._wrong.get(key)
         if wrong is None or wrong.times < free or now - wrong.at >= FORGOTTEN_S:
             return 0.0
-        return max(0.0, wrong.at + min(most_s, 2.0 ** min(30, wrong.times - free)) - now)
+        return max(0.0, wrong.at + min(most_s, 2.0 ** min(30, wrong.times - free + 1)) - now)

@@ -128,6 +128,7 @@ class Serving:
             loop="asyncio",
             interface="asgi3",  # it would take a method for the second
             proxy_headers=False,
+            server_header=False,
             timeout_keep_alive=int(times.idle_s),
         )
         config.load()  # what it imports it has then, whatever comes

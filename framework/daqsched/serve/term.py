@@ -51,12 +51,16 @@ class WebOptions:
     proxy_secret: Optional[Path] = None
 
     def port(self) -> WebPort:
-        """Raises `UserError` where the certificate is none."""
+        """Raises `UserError` where the certificate, the passwords or the proxy's secret are none."""
         # nobody else needs cryptography
         from daqsched.remote import secret_of
         from daqsched.serve.trusted_proxy import TrustedProxy
         from daqsched.serve.web_certificate import WebCertificate
 
+        if self.passwords is not None:
+            from daqsched.passwords import read
+
+            read(self.passwords)
         proxy = None
         if self.proxy_secret is not None:
             proxy = TrustedProxy(self.proxy_from, secret_of(self.proxy_secret))
@@ -176,6 +180,8 @@ class Term:
         """Leave the master, whose tasks run on, and answer nobody any more."""
         self._mesos.stop()
         self.daemon.end()
+        if self.authentication.passwords is not None:
+            self.authentication.passwords.close()
         if self._chronicle is not None:
             self._chronicle.close(time.time())
             self._chronicle = None
