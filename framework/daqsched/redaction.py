@@ -40,9 +40,9 @@ def marks(env: Mapping[str, str]) -> dict[str, str]:
     return {name: mark(name, value) for name, value in env.items()}
 
 
-def veiled(spec: Spec) -> Spec:
-    """The same without the values of environment variables, and of the file's variables (``--set``)."""
-    jobs, variants = map(_veiled, (spec.jobs, spec.variants))
+def veiled(spec: Spec, told: Callable[[JobSpec], bool] = lambda job: False) -> Spec:
+    """The same without the values of the file's variables (``--set``) and of environment variables, but of those ``told``."""
+    jobs, variants = _veiled(spec.jobs, told), _veiled(spec.variants, told)
     return structs.replace(spec, jobs=jobs, variants=variants, source=veiled_source(spec.source))
 
 
@@ -51,8 +51,8 @@ def veiled_source(source: str) -> str:
     return _SETTING.sub(r"\1...", source)
 
 
-def _veiled(jobs: tuple[JobSpec, ...]) -> tuple[JobSpec, ...]:
-    return tuple(structs.replace(job, env=marks(job.env)) if job.env else job for job in jobs)
+def _veiled(jobs: tuple[JobSpec, ...], told: Callable[[JobSpec], bool]) -> tuple[JobSpec, ...]:
+    return tuple(structs.replace(job, env=marks(job.env)) if job.env and not told(job) else job for job in jobs)
 
 
 def scrubber(specs: Iterable[Spec]) -> Callable[[str], str]:

@@ -87,7 +87,6 @@ def test_no_apply_changes_what_is_not_the_callers(old: Spec, new: Spec, take: tu
     ]
     assert all(may(one) and may_run(one) for one in changed if one is not None)
     assert isinstance(verdict, Accepted) if not said else str(verdict) == said
-    assert said or changed or merged.spec == was
 
 
 def test_some_are_refused_and_some_are_not() -> None:

@@ -24,8 +24,8 @@ class Target(NamedTuple):
         return f"{self.job}@{self.host}" if self.host and self.job else self.job or (self.host and f"@{self.host}")
 
 
-#: The farm as a whole.
-FARM = Target()
+#: The farm as a whole; and what a sentence calls what it may not name.
+FARM, HIDDEN = Target(), Target("some of this")
 
 
 class _Given:
@@ -103,7 +103,8 @@ class Grants:
         for target in targets:
             why = self.why_not(verb, target)
             if why:
-                return why
+                hidden = target.job and self.why_not("see", target)
+                return self._says(verb, HIDDEN, "it is not there, or not for you to see") if hidden else why
             if VERBS[verb].ends:
                 limit = self._at_once(verb, target)
                 if limit is not None:
@@ -144,13 +145,12 @@ class Grants:
         """Whether this person may all, of everything."""
         return self.who.owner and self.who.most is None
 
-    @property
-    def sees_all(self) -> bool:
-        """Whether nothing of the farm is hidden from this person, so that no row has to be looked at."""
-        if self.who.owner:
+    def everywhere(self, verb: str) -> bool:
+        """Whether it can be asked of all of the farm (of lines: look at each), so that no instance has to be looked at."""
+        if self.all:
             return True
-        hides = any({"*", "see"} & one.denied for one in self._denies)
-        return not hides and any(one.everywhere for one in self._gives)
+        denied = any({"*", verb} & one.denied for one in self._denies)
+        return not denied and not self.why_not(verb)
 
     def rows(self, targets: Collection[Target]) -> Iterator[tuple[str, str]]:
         """Each verb with why it can't be asked of any of these; empty: of some it can."""

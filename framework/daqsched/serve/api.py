@@ -60,6 +60,7 @@ from daqsched.serve.query_api import Queries
 from daqsched.serve.request_body import body_of, number_of
 from daqsched.serve.rights_api import RightsQuestions
 from daqsched.serve.sandbox_api import Sandboxes
+from daqsched.serve.sight import seen_of
 from daqsched.serve.token_api import Tokens
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
@@ -249,7 +250,7 @@ class Api:
     async def _chosen(self, request: Request, select: list[str]) -> tuple[tuple[str, str], ...]:
         if not select:
             raise UserError("nothing is selected: name jobs, or '*' for all")
-        known = await self._ask(lambda engine, now: all_keys(engine))
+        known = await seen_of(request, self._ask, await self._ask(lambda engine, now: all_keys(engine)))
         keys = await chosen_of(self._choosing, whose(request), select, known, each=True)
         if not keys:
             meant = as_hosts(select, known)

@@ -21,6 +21,7 @@ from daqsched.engine.endings import endings
 from daqsched.engine.engine import Engine
 from daqsched.engine.events import Offer
 from daqsched.engine.instance import Key
+from daqsched.engine.permission import targets_of
 from daqsched.engine.rollout_steps import outcome_of
 from daqsched.errors import JobError, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
@@ -47,7 +48,8 @@ from daqsched.serve.http import ENGINE, Caller, answering, caller_of, grants_of,
 from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of
-from daqsched.spec import EMPTY, Spec, digest
+from daqsched.serve.sight import sight_of
+from daqsched.spec import EMPTY, JobSpec, Spec, digest
 from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
 from daqsched.views.look import questions
 from daqsched.views.moves import moves
@@ -116,12 +118,16 @@ class Changes:
         grants = grants_of(request)
         if grants is not None:
             found = await self._with_rights(whose(request), found, grants, known.applied, change, body, deadline)
+        sight = await sight_of(request, self._ask)
+        if sight is not None:
+            found = await self._planning.do(whose(request), lambda deadline: sight.plan(found, change.spec), deadline)
         if not found.changes:
             return found
         way = way_of(body.strategy, body.spec)
         count: EndCount = await self._ask(lambda engine, now: end_count(engine, *endings(engine, change, way)))
         found = msgspec.structs.replace(found, ends=count if count.stops else None)
-        return await self._with_placement(whose(request), found, known, complete, deadline)
+        found = await self._with_placement(whose(request), found, known, complete, deadline)
+        return found if sight is None else sight.plan(found, change.spec)
 
     async def _plan(
         self,
@@ -348,9 +354,15 @@ class Changes:
         if not number.isdecimal() or len(number) > 15:
             raise UserError("there is no such revision: `daqsched history` lists them")
         found = await self._revision(int(number))
-        sees = self._may_see(caller_of(request))
+        sees, grants = self._may_see(caller_of(request)), grants_of(request)
         head = await self._ask(lambda engine, now: _head(found, engine, sees))
-        return RevisionAnswer(head, found.spec if sees else veiled(found.spec))
+        sight = await sight_of(request, self._ask)
+        spec = found.spec if sight is None else await asyncio.to_thread(sight.spec, found.spec)
+
+        def told(job: JobSpec) -> bool:
+            return grants is not None and not any(grants.why_not("environment", one) for one in targets_of(job))
+
+        return RevisionAnswer(head, spec if sees else await asyncio.to_thread(veiled, spec, told))
 
     async def _revision(self, number: int) -> Revision:
         found: Optional[Revision] = await self._ask(

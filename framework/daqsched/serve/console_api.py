@@ -19,6 +19,7 @@ from starlette.routing import Route
 from daqsched.engine import commands
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
+from daqsched.engine.permission import target
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.protocol import (
     API,
@@ -30,9 +31,10 @@ from daqsched.protocol import (
     ConsoleRequest,
     ConsoleTyped,
 )
+from daqsched.rights.grants import Target
 from daqsched.serve.audit import DONE, Audit, Entry
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import Caller, answering, caller_of
+from daqsched.serve.http import Caller, answering, caller_of, grants_now
 from daqsched.serve.request_body import body_of
 from daqsched.serve.scrollback import Scrollback
 from daqsched_executor.contract import ContractError
@@ -50,6 +52,8 @@ RENEW_S = LEASE_S / 5
 CONFIRM_S, PAUSE_S = 2.0, 0.02
 #: What a terminal without a task says.
 NOTHING_RUNS = "nothing runs"
+#: How often a reader who waits is looked at for the right to it.
+RIGHTS_S = 1.0
 #: So much is read at once.
 READ_BYTES = 64 * 1024
 
@@ -122,6 +126,7 @@ class Consoles:
         body = await body_of(request, ConsoleRequest)
         self._loop = loop = asyncio.get_running_loop()
         key = (body.job, body.host)
+        await self._permit(request, key)
         await self._task_of(key)
         console = self._consoles.get(key)
         if console is None and len(self._consoles) >= MOST_CONSOLES:
@@ -146,6 +151,7 @@ class Consoles:
         wait_s = max(0.0, min(MOST_WAIT_S, body.wait_s))
         until = asyncio.get_running_loop().time() + wait_s
         while True:
+            await self._still(request, id, console.key)
             changed, screen = console.changed, console.screen
             nothing = (
                 screen is None or not screen.known or (screen.task_id == body.task_id and body.offset >= screen.end)
@@ -154,9 +160,9 @@ class Consoles:
             if not nothing or console.version != body.seen or left <= 0:
                 break
             try:
-                await asyncio.wait_for(changed.wait(), left)
+                await asyncio.wait_for(changed.wait(), min(left, RIGHTS_S))
             except asyncio.TimeoutError:
-                break
+                pass
         if id in self._attached:  # who left meanwhile does not look at the answer
             one.heard = asyncio.get_running_loop().time()
         task_id, offset, data, skipped = body.task_id, body.offset, b"", 0
@@ -188,6 +194,7 @@ class Consoles:
                 f"at most {KEYS_BYTES} bytes are typed at once, and no window has more than {MOST_CELLS} rows"
             )
         async with console.typing:
+            await self._still(request, id, console.key)
             _look_at_writer(console, id)
             loop = asyncio.get_running_loop()
             if console.screen is None or console.silent == NOTHING_RUNS:
@@ -226,6 +233,25 @@ class Consoles:
         id, _ = self._of(request)
         await self._leave(id, "left")
         return ConsoleTyped(True)
+
+    async def _permit(self, request: Request, key: Key) -> None:
+        """Raise where the caller has no right to this terminal, by the rights as they are now."""
+        grants = grants_now(request)
+        if grants is None:
+            return
+        it: Target = await self._ask(lambda engine, now: target(engine, key))
+        if grants.why_not("console", it) or grants.why_not("see", it):
+            if grants.why_not("see", it):
+                raise UserError(f"there is no {key[0]}@{key[1]}: `daqsched status` lists what there is")
+            raise Refused(grants.why_not("console", it))
+
+    async def _still(self, request: Request, id: str, key: Key) -> None:
+        """The same of whoever is attached: without the right it is over."""
+        try:
+            await self._permit(request, key)
+        except DaqschedError:
+            await self._leave(id, "no right any more")
+            raise
 
     def _of(self, request: Request) -> tuple[str, Attached]:
         id, caller = request.path_params["id"], caller_of(request)

@@ -82,12 +82,18 @@ def is_owner(uid: int) -> bool:
 
 def sees_all(caller: Caller) -> bool:
     """Whether the caller may see secrets: who could read the state itself, and who is an admin by the farm's rights."""
-    return is_owner(caller.uid) or (caller.grants is not None and not caller.grants.why_not("environment"))
+    return not caller.grants.why_not("environment") if caller.grants is not None else is_owner(caller.uid)
 
 
 def grants_of(request: Request) -> Optional[Grants]:
     """See `Caller.grants`."""
     return caller_of(request).grants
+
+
+def grants_now(request: Request) -> Optional[Grants]:
+    """The same as they are now, for what takes longer than a moment."""
+    in_force, caller = request.scope.get("rights"), caller_of(request)
+    return in_force.grants(caller.who) if in_force is not None else caller.grants
 
 
 def permit(request: Request, verb: str, target: Target = FARM) -> None:

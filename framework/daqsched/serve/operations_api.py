@@ -39,6 +39,7 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import ENGINE, answering, grants_of, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.request_body import body_of, count_of, which_of
+from daqsched.serve.sight import seen_of, sight_of
 from daqsched.views.status import why_not_ready
 
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
@@ -116,6 +117,10 @@ class Operations:
             return RolloutAnswer(copy, lagging, now)
 
         found: RolloutAnswer = await self._ask(answer)
+        sight = await sight_of(request, self._ask)
+        if sight is not None:
+            found.lagging = [one for one in found.lagging if sight.sees(one[0], one[1])]
+            found.rollout = sight.rollout(found.rollout) if found.rollout is not None else None
         return found
 
     async def steer(self, request: Request) -> RolloutAnswer:
@@ -131,6 +136,7 @@ class Operations:
         running = await self._ask(
             lambda engine, now: [key for key, one in engine.instances.items() if one.record.task is not None]
         )
+        running = await seen_of(request, self._ask, running)
         keys = await chosen_of(self._choosing, whose(request), body.select, running, each=True)
         if not keys:
             meant = as_hosts(body.select, running)

@@ -37,6 +37,7 @@ from daqsched.serve.http import answering, whose
 from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, which_of, words_of
+from daqsched.serve.sight import seen_of, sight_of
 from daqsched.views import names
 from daqsched.views.status import ORDER, Row, Tally, all_keys, rollout_mark, rows, unauthenticated
 from daqsched.views.why import explanations, stories, troubled
@@ -86,7 +87,7 @@ class Queries:
         if then and part is not None:
             raise UserError("--at and --part can't be combined: what was of which part then is not kept")
         if then:
-            return await self._status_at(words, then, states)
+            return await self._status_at(request, words, then, states)
 
         def head(engine: Engine, now: float) -> tuple[StatusAnswer, Sequence[Key]]:
             applied = engine.revision
@@ -108,6 +109,9 @@ class Queries:
 
         async with self._turns.of(whose(request)):
             answer, keys = await self._ask(head)
+            sight = await sight_of(request, self._ask)
+            if sight is not None:
+                keys, answer.rollout = await asyncio.to_thread(sight.keys, keys), ""
             listed, hosts = _Listed(), set[str]()
             words = await asyncio.to_thread(_meant, words, keys)
             chosen = await self._chosen(whose(request), words, keys)
@@ -119,11 +123,13 @@ class Queries:
             answer.rows, answer.unauthenticated = listed.whole(), sorted(hosts)
             return await _encoded(answer)
 
-    async def _status_at(self, words: list[str], then: float, states: Collection[str]) -> Response:
+    async def _status_at(self, request: Request, words: list[str], then: float, states: Collection[str]) -> Response:
         if self.chronicle is None:
             raise Refused("this daemon keeps no chronicle")
         selection(words)  # a mistake is one whatever was then
         found, doubt = await asyncio.to_thread(self.chronicle.at, then)
+        sight = await sight_of(request, self._ask)
+        found = found if sight is None else [row for row in found if sight.sees(row.job, row.host)]
         words = _meant(words, [(row.job, row.host) for row in found])
         chosen = selection(words)
         applied = await self._ask(
@@ -150,6 +156,7 @@ class Queries:
 
         async with self._turns.of(whose(request)):
             version, connected, master, now, keys = await self._ask(head)
+            keys = await seen_of(request, self._ask, keys)
             tally = Tally(most)
             async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
                 tally.add(some)
@@ -160,6 +167,9 @@ class Queries:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         async with self._turns.of(whose(request)):
             keys = await self._ask(lambda engine, now: all_keys(engine))
+            sight = await sight_of(request, self._ask)
+            if sight is not None:
+                keys = await asyncio.to_thread(sight.keys, keys)
             keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, keys), keys)
             worst: dict[str, list[Key]] = {state: [] for state in ORDER}
             async for some in self._through(keys, troubled, SOME):
@@ -168,6 +178,7 @@ class Queries:
             chosen = [key for of_state in worst.values() for key in of_state][:most]
             listed = _Listed()
             async for found in self._through(chosen, explanations, SOME_STORIES):
+                found = found if sight is None else [sight.story(one) for one in found]
                 await listed.add(found)
             return await _encoded(WhyAnswer(listed.whole(), len(keys), self._daemon.held))
 
@@ -175,6 +186,7 @@ class Queries:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         async with self._turns.of(whose(request)):
             known = await self._ask(lambda engine, now: engine.stories.keys())
+            known = await seen_of(request, self._ask, known)
             keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, known), known)
             listed = _Listed()
             async for some in self._through(list(reversed(keys))[:most], stories, SOME_STORIES):
@@ -183,6 +195,11 @@ class Queries:
 
     async def incidents(self, request: Request) -> IncidentsAnswer:
         found: IncidentsAnswer = await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
+        sight = await sight_of(request, self._ask)
+        if sight is not None:
+            seen = set(sight.keys(await self._ask(lambda engine, now: all_keys(engine))))
+            shown = (sight.incident(one, seen) for one in found.incidents)
+            found.incidents = [one for one in shown if one is not None]
         return found
 
     async def names(self, request: Request) -> NamesAnswer:
@@ -194,11 +211,13 @@ class Queries:
             ]
             return NamesAnswer([one for one in of if one.name.startswith(begin)])
         if kind == "part":
-            known: Collection[str] = await self._ask(lambda engine, now: farm_parts.named(engine.spec))
+            spec = await self._ask(lambda engine, now: engine.spec)
+            sight = await sight_of(request, self._ask)
+            known: Collection[str] = farm_parts.named(spec if sight is None else sight.spec(spec))
         elif kind == "aside":
             known = await self._ask(lambda engine, now: list(engine.aside))
         else:
-            keys = await self._ask(lambda engine, now: all_keys(engine))
+            keys = await seen_of(request, self._ask, await self._ask(lambda engine, now: all_keys(engine)))
             known = await self._choosing.do(
                 whose(request), lambda deadline: names.begins(kind, deadline.each(keys), begin)
             )

@@ -15,6 +15,7 @@ from daqsched.mesos.agents import Agent, Agents
 from daqsched.protocol import Piece, ReadAnswer, ReadRequest, Sandbox, SandboxesAnswer, SandboxesRequest
 from daqsched.select import selection
 from daqsched.serve.request_body import body_of
+from daqsched.serve.sight import sight_of
 from daqsched_executor.contract import SANDBOX_FILES
 
 Answer = TypeVar("Answer")
@@ -57,6 +58,11 @@ class Sandboxes:
             return engine.master, engine.framework_id, {host for _, host in keys}, tasks
 
         master, framework_id, hosts, current = await self._ask(known)
+        sight = await sight_of(request, self._ask, "sandbox")
+        if sight is not None:
+            current = {id: one for id, one in current.items() if sight.sees(one[0], one[1])}
+            for job, host, _ in current.values():
+                sight.permit("sandbox", job, host)
         agents = await self._registered(master)
         silent = [
             f"{job}@{host}: its agent is not registered with the master, so nobody can read its lines now"
@@ -78,7 +84,8 @@ class Sandboxes:
             if body.finished:
                 for task_id in await self._agents.tasks(agent, framework_id):
                     job, _, host = task_id.rpartition(".")[0].partition("@")
-                    if task_id not in current and chosen(job, host):
+                    shown_to = sight is None or not sight.grants.why_not("sandbox", sight.target(job, host))
+                    if task_id not in current and chosen(job, host) and shown_to:
                         here.append((job, host, task_id))
             found = []
             for job, host, task_id in here[:MOST]:
@@ -100,6 +107,11 @@ class Sandboxes:
         for piece in body.pieces:
             if piece.stream not in SANDBOX_FILES or "/" in piece.task_id or piece.offset < 0 or piece.length < 0:
                 raise UserError(f"there is no such piece of a sandbox: {shown(piece)}")
+        sight = await sight_of(request, self._ask, "sandbox")
+        if sight is not None:
+            for piece in body.pieces:
+                job, _, host = piece.task_id.rpartition(".")[0].partition("@")
+                sight.permit("sandbox", job, host)
         master, framework_id = await self._ask(lambda engine, now: (engine.master, engine.framework_id))
         agents = await self._registered(master)
         data: list[Optional[bytes]] = [None] * len(body.pieces)

@@ -1,0 +1,132 @@
+"""What of the farm who asks may see: looked at beside the engine, and not at all for whoever sees all of it.
+
+What is hidden is as what is not there: it is in no answer, and a word that means nothing else matches nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Collection, Sequence
+from typing import Any, Callable, Optional
+
+from msgspec.structs import replace
+from starlette.requests import Request
+
+from daqsched.engine.incidents import Incident
+from daqsched.engine.instance import Key
+from daqsched.engine.permission import targets_of
+from daqsched.errors import Refused
+from daqsched.merge import Desired
+from daqsched.rights.grants import Grants, Target
+from daqsched.rollout import Rollout
+from daqsched.serve.http import grants_of
+from daqsched.spec import JobSpec, Spec
+from daqsched.views.plan import Plan
+from daqsched.views.why import Story
+
+Ask = Callable[[Callable[[Any, float], Any]], Awaitable[Any]]
+
+#: How a line of evidence begins that is about another instance.
+_NAMED = re.compile(r"(\S+)@(\S+) is [A-Z]")
+
+
+class Sight:
+    """For one answer; ``spec`` says whose each job is. Of a job that is in it no more nobody knows that."""
+
+    def __init__(self, grants: Grants, spec: Spec) -> None:
+        self.grants = grants
+        self._desired = Desired(spec)
+
+    def target(self, job: str, host: str) -> Target:
+        """An instance, as rules know it."""
+        found = self._desired.of(job, host)
+        return Target(job, host, found.owner, found.part) if found is not None else Target(job, host)
+
+    def sees(self, job: str, host: str) -> bool:
+        """Whether that instance is shown."""
+        return not self.grants.why_not("see", self.target(job, host))
+
+    def sees_some(self, job: str) -> bool:
+        """Whether anything of a job is shown, by what is in force."""
+        found = self._desired.jobs.get(job)
+        return self.sees_any(found) if found is not None else self.sees(job, "")
+
+    def sees_any(self, job: JobSpec) -> bool:
+        """The same of a job as it is written."""
+        return any(not self.grants.why_not("see", target) for target in targets_of(job))
+
+    def permit(self, verb: str, job: str, host: str) -> None:
+        """Raise `Refused` where it may not be asked of this instance."""
+        why = self.grants.refusal(verb, [self.target(job, host)])
+        if why:
+            raise Refused(why)
+
+    def keys(self, keys: Sequence[Key]) -> Sequence[Key]:
+        """Those that are shown."""
+        return tuple(key for key in keys if self.sees(*key))
+
+    def incident(self, incident: Incident, seen: Collection[Key]) -> Optional[Incident]:
+        """What is shown of it; ``seen`` are the instances that are."""
+        pairs = [(job, host) for job in incident.jobs for host in incident.hosts if (job, host) in seen]
+        if not pairs:
+            return None
+        jobs, hosts = {job for job, _ in pairs}, {host for _, host in pairs}
+        return replace(
+            incident,
+            jobs=[job for job in incident.jobs if job in jobs],
+            hosts=[host for host in incident.hosts if host in hosts],
+        )
+
+    def story(self, story: Story) -> Story:
+        """Without what is told of other instances that are not shown, and of how many they are."""
+        return replace(story, evidence=tuple(line for line in story.evidence if self._tells(line)))
+
+    def _tells(self, line: str) -> bool:
+        if line.startswith(("this death: ", "this: ")):
+            return False
+        named = _NAMED.match(line)
+        return named is None or self.sees(named[1], named[2])
+
+    def rollout(self, rollout: Rollout) -> Rollout:
+        """Its figures; of failures those that are shown, and its reason where nothing else is named there."""
+        failures = tuple(one for one in rollout.failures if self.sees(one.job, one.host))
+        return replace(rollout, failures=failures, why=rollout.why if failures == rollout.failures else "")
+
+    def plan(self, plan: Plan, new: Spec) -> Plan:
+        """What it does to jobs that are shown, as they are or as they would be."""
+        then = {job.name: job for job in new.jobs}
+
+        def seen(name: str) -> bool:
+            return self.sees_some(name) or (name in then and self.sees_any(then[name]))
+
+        return replace(
+            plan,
+            changes=tuple(one for one in plan.changes if seen(one.job)),
+            refusals=tuple(one for one in plan.refusals if seen(one.job)),
+            needs=tuple(one for one in plan.needs if not one.job or seen(one.job)),
+            moves=(),
+            namesakes=(),
+            parts="",
+            rollout="",
+        )
+
+    def spec(self, spec: Spec) -> Spec:
+        """The jobs of a revision that are shown, by what it says of them."""
+        jobs = tuple(job for job in spec.jobs if self.sees_any(job))
+        return replace(spec, jobs=jobs, variants=tuple(job for job in spec.variants if self.sees_any(job)))
+
+
+async def sight_of(request: Request, ask: Ask, verb: str = "see") -> Optional[Sight]:
+    """None: all is shown, and may be asked for."""
+    grants = grants_of(request)
+    if grants is None or grants.everywhere(verb):
+        return None
+    spec = await ask(lambda engine, now: engine.spec)
+    return await asyncio.to_thread(Sight, grants, spec)
+
+
+async def seen_of(request: Request, ask: Ask, keys: Sequence[Key]) -> Sequence[Key]:
+    """Of these instances those that are shown."""
+    sight = await sight_of(request, ask)
+    return keys if sight is None else await asyncio.to_thread(sight.keys, keys)

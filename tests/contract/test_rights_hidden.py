@@ -1,0 +1,210 @@
+"""What somebody may not see is in no answer, as if it were not there; and nobody who sees all pays for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from builders import job, offer
+from daqsched import protocol
+from daqsched.engine import events
+from daqsched.errors import DaqschedError, Refused, UserError
+from daqsched.rollout import ONE_BY_ONE
+from daqsched.serve import serving as serving_module
+from daqsched.serve import sight as sight_module
+from daqsched.serve.rights_in_force import RightsInForce
+from daqsched.spec import JobSpec, Spec
+from rights_door import Door
+from served import Serve
+from waiting import until
+
+FILE = """
+version: 1
+rules:
+  - {to: unix-group:trg, role: expert, owner: trigger}
+  - {to: unix-group:lead, role: admin, owner: trigger}
+  - {to: unix-group:blind, role: admin}
+  - {to: unix-group:blind, deny: [see], on: ["canary*"]}
+  - {to: unix-group:admin, role: admin}
+"""
+
+
+def mine(**fields: object) -> JobSpec:
+    return job("readout", "hlt01", owner="trigger", env={"A": "mine-secret"}, console=True, **fields)
+
+
+def hidden(**fields: object) -> JobSpec:
+    return job("canary", "canaryhost", owner="power", env={"A": "canary-secret"}, console=True, **fields)
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """Of a farm with a job that is hidden from some; both run, are restarted, and have died."""
+    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    file = tmp_path / "rights.yaml"
+    file.write_text(FILE)
+    serve = Serve(tmp_path)
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.client.apply(Spec(jobs=(mine(), hidden())), "first")
+    for host in ("hlt01", "canaryhost"):
+        serve.daemon.put(events.OffersArrived((offer(host),)))
+    serve.settle()
+    for task in serve.edge.launched():
+        host = task.rpartition(".")[0].partition("@")[2]
+        serve.daemon.put(events.TaskReported(task, f"agent-{host}", "TASK_FAILED", "died", uuid=task))
+    serve.settle()
+    made = Door(serve, tmp_path, RightsInForce(file, look_s=0.02))
+    yield made
+    made.close()
+    serve.close()
+
+
+ASKED = """status status?select=* status?at=9999999999 progress why stories incidents names?of=place names?of=host
+names?of=selection names?of=part history revisions/1 revisions/0 rollout aside rights""".split()
+
+
+@pytest.mark.parametrize("group", ["trg", "lead", "blind"])
+@pytest.mark.parametrize("path", ASKED)
+def test_what_is_hidden_is_in_no_answer(door: Door, group: str, path: str) -> None:
+    """Neither its name, nor its host, nor its environment; what is not hidden is."""
+    door.come(group)
+    found = door.http.get(f"/v1/{path}")
+    assert found.status_code in (200, 403) and "canary" not in found.text, found.text
+    door.come("admin")
+    both = door.http.get(f"/v1/{path}").text
+    if path.startswith(
+        ("status?s", "progress", "why", "incidents", "names?of=h", "names?of=s", "names?of=p", "revisions")
+    ):
+        if path != "names?of=part":
+            assert "canary" in both and found.text != both
+
+
+@pytest.mark.parametrize("group", ["trg", "blind"])
+def test_words_that_mean_what_is_hidden_are_as_words_that_mean_nothing(door: Door, group: str) -> None:
+    """By every route with a selection."""
+    door.come(group)
+    client = door.client
+
+    def said(words: list[str], verb: str) -> str:
+        try:
+            if verb in ("stop", "start", "hold"):
+                getattr(client, verb)(words)
+            elif verb == "restart":
+                client.restart(words, "", ONE_BY_ONE)
+            else:
+                client.order(words, verb)
+        except DaqschedError as error:
+            return f"{type(error).__name__} {error}"
+        return "done"
+
+    for verb in ("stop", "start", "hold", "restart", "retry", "snooze"):
+        for word in ("canary", "canary@canaryhost", "@canaryhost", "canar*"):
+            there = said([word], verb)
+            nowhere = said([word.replace("canary", "nosuch").replace("canar", "nosuc")], verb)
+            assert there == nowhere.replace("nosuch", "canary").replace("nosuc", "canar"), (verb, word)
+            assert there.startswith("UserError")
+
+
+def test_all_is_all_that_one_sees(door: Door) -> None:
+    """The hidden job is as it was."""
+    door.come("trg")
+    assert door.client.stop(["*"]).count == 1
+    door.come("admin")
+    assert {row.job: row.state for row in door.client.status().rows}["canary"] != "STOPPED"
+
+
+def test_a_plan_tells_of_what_is_seen_and_names_nothing_else(door: Door) -> None:
+    """Also where an apply would remove what is hidden, which is refused."""
+    door.come("trg")
+    spec = Spec(jobs=(mine(release="r2"),))
+    plan = door.client.plan(spec)
+    assert [change.job for change in plan.changes] == ["readout"]
+    assert plan.refused == "bob may not change some of this: it is not there, or not for you to see"
+    assert b"canary" not in msgspec.json.encode(plan)
+    with pytest.raises(Refused, match="some of this") as error:
+        door.client.apply(spec, allow_empty=True)
+    assert "canary" not in str(error.value)
+    with pytest.raises(Refused) as error:
+        door.client.aside(["canaryhost"], 9e9, "x")
+    assert "canary@" not in str(error.value)
+
+
+def test_values_are_told_of_the_jobs_that_one_is_an_admin_of(door: Door) -> None:
+    """And of no others; an expert is told none."""
+    for group, told in (("trg", ()), ("lead", ("mine-secret",)), ("admin", ("mine-secret", "canary-secret"))):
+        door.come(group)
+        text = door.http.get("/v1/revisions/1").text
+        assert tuple(one for one in ("mine-secret", "canary-secret") if one in text) == told
+
+
+def test_who_sees_all_pays_nothing(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row is looked at for what it shows."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("it is looked at")
+
+    monkeypatch.setattr(sight_module, "Sight", never)
+    door.come("admin")
+    for path in ASKED:
+        assert door.http.get(f"/v1/{path}").status_code in (200, 403)
+    door.come("trg")
+    assert door.http.get("/v1/status").status_code == 500
+
+
+# ------------------------------------------------------------------------------------------------ terminals and sandboxes
+
+
+def attach(door: Door, name: str, host: str) -> protocol.ConsoleAttached:
+    found = door.http.post("/v1/console", content=msgspec.json.encode(protocol.ConsoleRequest(name, host, True, False)))
+    if found.status_code == 403:
+        raise Refused(found.json()["error"])
+    if found.status_code != 200:
+        raise UserError(found.json()["error"])
+    return msgspec.json.decode(found.content, type=protocol.ConsoleAttached)
+
+
+def test_a_terminal_is_that_jobs(door: Door) -> None:
+    """Of a job that is hidden, there is none."""
+    door.come("trg")
+    assert attach(door, "readout", "hlt01").id
+    with pytest.raises(UserError, match="there is no canary@canaryhost"):
+        attach(door, "canary", "canaryhost")
+
+
+def test_a_right_that_is_taken_away_ends_a_terminal(door: Door) -> None:
+    """That of a reader who waits, within 5 s; the rest of the rights stays."""
+    door.come("trg")
+    id = attach(door, "readout", "hlt01").id
+
+    def reads() -> httpx.Response:
+        """As a command does."""
+        seen = 0
+        while True:
+            body = msgspec.json.encode(protocol.ConsoleRead("", 0, seen, 10.0))
+            found = door.http.post(f"/v1/consoles/{id}/read", content=body)
+            if found.status_code != 200:
+                return found
+            seen = found.json()["seen"]
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(reads)
+        until(lambda: door.client.rights("", "readout", "hlt01").verbs["console"] == "", "it may be read")
+        now = "viewer, owner: trigger}\n  - {to: unix-group:trg, role: expert, owner: other}"
+        door.rights.path.write_text(FILE.replace("expert, owner: trigger}", now))
+        found = reader.result(5)
+    assert found.status_code == 403 and "may not attach to the terminal of readout@hlt01" in found.text
+    again = door.http.post(f"/v1/consoles/{id}/keys", content=msgspec.json.encode(protocol.ConsoleKeys(b"x")))
+    assert again.status_code == 400 and "not attached" in again.text
+
+
+def test_a_sandbox_is_that_jobs(door: Door) -> None:
+    """By what is asked for, and by a task's id."""
+    door.come("trg")
+    piece = protocol.Piece("agent", "canary@canaryhost.1", "stdout", 0, 10)
+    found = door.http.post("/v1/sandboxes/read", content=msgspec.json.encode(protocol.ReadRequest([piece])))
+    assert found.status_code == 403 and "some of this" in found.text
