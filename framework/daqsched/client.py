@@ -166,6 +166,19 @@ class Client:
     def revoke_token(self, name: str) -> list[protocol.KnownToken]:
         return self._post("/revoke", protocol.RevokeRequest(name), protocol.TokensAnswer).tokens
 
+    def audit(
+        self,
+        since: float = 0.0,
+        user: str = "",
+        operation: str = "",
+        refused: bool = False,
+        until: int = 0,
+        most: int = 100,
+    ) -> protocol.AuditAnswer:
+        """Lines of the audit file, the newest first."""
+        asked = {"since": since, "user": user, "operation": operation, "until": until, "most": most}
+        return self._get("/audit", protocol.AuditAnswer, **asked, **({"refused": 1} if refused else {}))
+
     def note(self, message: str) -> protocol.NoteAnswer:
         """Write into the logbook."""
         return self._post("/note", protocol.NoteRequest(message), protocol.NoteAnswer)

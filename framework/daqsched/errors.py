@@ -75,9 +75,13 @@ class ReplacedByAnother(DaqschedError):
 
 
 class Refused(DaqschedError):
-    """The daemon understood and said no."""
+    """The daemon understood and said no; ``verb``: what the farm's rights do not give."""
 
     exit_code = 5
+
+    def __init__(self, sentence: str, verb: str = "") -> None:
+        super().__init__(sentence)
+        self.verb = verb
 
 
 #: What a command ends with where Elasticsearch answered in part only: what is shown is not all, and stderr says why.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Optional
+from typing import Any, Literal, Optional
 
 import msgspec
 
@@ -417,6 +417,14 @@ class NewToken(msgspec.Struct):
 
     token: str
     made: KnownToken
+
+
+class AuditAnswer(msgspec.Struct):
+    """GET /v1/audit?since=TIME&user=NAME&operation=WORD&refused=1&until=SEQ&most=N: lines of the audit file, the newest first."""
+
+    lines: list[dict[str, Any]]
+    #: The ``until`` that goes on with older ones; 0: there are none.
+    next: int = 0
 
 
 class TokensAnswer(msgspec.Struct):

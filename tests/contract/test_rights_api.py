@@ -56,7 +56,7 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     **dict.fromkeys([("POST", one) for one in "order apply rollback borrow replace".split()], Role.expert),
     **dict.fromkeys([("POST", one) for one in ("console sandboxes sandboxes/read").split()], Role.expert),
     **dict.fromkeys([("POST", f"consoles/{{id}}/{one}") for one in ("read", "keys", "leave")], Role.expert),
-    **dict.fromkeys([("GET", one) for one in ("backup", "log", "log/{host}", "tokens")], Role.admin),
+    **dict.fromkeys([("GET", one) for one in ("backup", "log", "log/{host}", "tokens", "audit")], Role.admin),
     **dict.fromkeys([("POST", one) for one in ("token", "revoke")], Role.admin),
 }
 

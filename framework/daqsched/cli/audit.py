@@ -3,23 +3,89 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from daqsched.cli.root import json_option, main
+from daqsched.cli.root import Command, at_least, connect, json_option, main
 from daqsched.errors import UserError
-from daqsched.settings import state_dir
+from daqsched.settings import Where, state_dir
 from daqsched.terminal.out import print_json, say
 
 if TYPE_CHECKING:
     from daqsched.serve.audit_verify import Verified
 
 
-@main.group()
-def audit() -> None:
-    """Who changed what, and who was refused."""
+def trail_options(command: Command) -> Command:
+    """What `daqsched audit` and `daqsched audit show` have in common."""
+    for option in reversed(
+        [
+            click.option("--since", default="", help="1d (ago), 14:05, or 2026-11-23 14:05:00."),
+            click.option("--user", default="", help="Of one user alone."),
+            click.option("--operation", default="", help="Of one operation alone: stop, order, 'order act'."),
+            click.option("--refused", is_flag=True, help="What was refused alone."),
+            click.option("-n", "--most", default=50, callback=at_least(1), show_default=True, help="How many to show."),
+            json_option,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@main.group(invoke_without_command=True)
+@trail_options
+@click.pass_context
+def audit(context: click.Context, /, **options: Any) -> None:
+    """Who changed what, and who was refused; the newest last. Admins are told, or root and the daemon's own account."""
+    if context.invoked_subcommand is None:
+        _show(context.obj, **options)
+
+
+@audit.command()
+@trail_options
+@click.pass_obj
+def show(path: Where, /, **options: Any) -> None:
+    """The same as without a verb."""
+    _show(path, **options)
+
+
+def _show(path: Where, since: str, user: str, operation: str, refused: bool, most: int, as_json: bool) -> None:
+    from daqsched.times import moment
+
+    client = connect(path)
+    begin = moment(since, time.time()) if since else 0.0
+    found: list[dict[str, Any]] = []
+    until = 0
+    while len(found) < most:
+        answer = client.audit(begin, user, operation, refused, until, min(most - len(found), 1000))
+        found += answer.lines
+        if not answer.next or (until and answer.next >= until):
+            break
+        until = answer.next
+    found = found[: int(most)][::-1]
+    if as_json:
+        print_json(found)
+        return
+    for line in found:
+        say(_sentence(line))
+
+
+def _sentence(line: Mapping[str, Any]) -> str:
+    """``2026-11-27T14:02:11Z alice stop done: readout@hlt02, "cabling"``"""
+    head = [str(line[name]) for name in ("time", "user", "door", "operation", "result") if line.get(name)]
+    rest = []
+    for name, value in line.items():
+        if name not in _IN_HEAD and value:
+            shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            rest.append(f"{name}={shown}")
+    return f"{' '.join(head)}{': ' if rest else ''}{', '.join(rest)}"
+
+
+#: Said at the beginning of a line; what is of no interest to people is left out.
+_IN_HEAD = frozenset("time user door operation result uid gid pid hash before".split())
 
 
 @audit.command()

@@ -46,7 +46,7 @@ def ensure(farm: Farm, event: events.Event, grants: Optional[Grants]) -> None:
     for need in needs(farm, event):
         why = need.why_not(grants)
         if why:
-            raise Refused(why)
+            raise Refused(why, need.verb)
 
 
 def target(farm: Farm, key: Key) -> Target:

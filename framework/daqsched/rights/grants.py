@@ -141,6 +141,15 @@ class Grants:
         return self.why_not(verb)
 
     @property
+    def known_as(self) -> list[str]:
+        """Which people of the file this is, and by which identities; of groups nothing."""
+        people = self.called.intersection(self._rights.people)
+        return [
+            *sorted(people),
+            *sorted(one for one in self.who.known_as if not one.partition(":")[0].endswith("-group")),
+        ]
+
+    @property
     def all(self) -> bool:
         """Whether this person may all, of everything."""
         return self.who.owner and self.who.most is None

@@ -59,6 +59,7 @@ VERBS: Mapping[str, Verb] = {
     "environment": Verb(Role.admin, "see the environment of {it}"),
     "backup": Verb(Role.admin, "get all that is saved"),
     "log": Verb(Role.admin, "read the logs of daemon and agents"),
+    "audit": Verb(Role.admin, "see who changed what"),
     "rights": Verb(Role.admin, "see what everybody may"),
     "tokens": Verb(Role.admin, "make and revoke tokens"),
 }

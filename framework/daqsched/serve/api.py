@@ -37,6 +37,7 @@ from daqsched.protocol import (
     SelectRequest,
 )
 from daqsched.select import as_hosts, selection
+from daqsched.serve.audit_api import AuditQuestions
 from daqsched.serve.change_api import Changes
 from daqsched.serve.console_api import Consoles
 from daqsched.serve.daemon import Daemon
@@ -118,6 +119,7 @@ class Api:
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,
                 *RightsQuestions(self._ask).routes,
+                *AuditQuestions().routes,
                 *Tokens(daemon, self._ask).routes,
                 *Logins(daemon).routes,
                 Route(f"{API}/sandboxes", answering(sandboxes.find, "sandbox"), methods=["POST"]),

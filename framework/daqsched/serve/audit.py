@@ -56,6 +56,9 @@ class Entry:
     about: Mapping[str, Any] = field(default_factory=dict)
     #: Why it was refused, or failed.
     why: str = ""
+    #: Where the farm has rights: who that is to them, and of a refusal by them the verb.
+    known_as: Sequence[str] = ()
+    verb: str = ""
 
 
 class Audit:
@@ -64,7 +67,7 @@ class Audit:
     def __init__(
         self, path: Path, now: Callable[[], float] = time.time, most_bytes: int = MOST_BYTES, kept: int = KEPT
     ) -> None:
-        self._path, self._now = path, now
+        self.path, self._now = path, now
         self._lock = threading.Lock()
         #: For whoever must not wait for the disk.
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
@@ -102,7 +105,7 @@ class Audit:
             return ""
         since = times.clock(self._since)
         return (
-            f"{self._path} has not been writable since {since} ({self._why}); changes and refusals since then ({self._missed}) are "
+            f"{self.path} has not been writable since {since} ({self._why}); changes and refusals since then ({self._missed}) are "
             "in the daemon's log alone"
         )
 
@@ -153,9 +156,7 @@ class Audit:
                 logger.error("not in the audit file: %s", line_of(row))
             return
         if self._why:
-            logger.warning(
-                "%s can be written again; it lacks %d lines, which are in this log", self._path, self._missed
-            )
+            logger.warning("%s can be written again; it lacks %d lines, which are in this log", self.path, self._missed)
         self._missed, self._since, self._why = 0, 0.0, ""
 
     def _gap(self) -> list[Mapping[str, Any]]:
@@ -182,6 +183,7 @@ def _fields(entry: Entry, now: float) -> dict[str, Any]:
     fields.update(
         door=entry.door, via=entry.via, operation=entry.operation, result=entry.result, **entry.about, why=entry.why
     )
+    fields.update(known_as=entry.known_as, verb=entry.verb)
     return {name: _bounded(value) for name, value in fields.items() if value not in ("", None, [], ())}
 
 

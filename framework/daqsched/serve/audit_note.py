@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import msgspec
 from starlette.requests import Request
 
 from daqsched.protocol import API, Applied, NoteAnswer, OrderAnswer, PreflightBegun, RolloutAnswer, Selected
+from daqsched.rights.grants import Grants
 from daqsched.serve.audit import DONE, Audit, Entry
 from daqsched.spec import Spec, digest
 from daqsched_executor.contract import ORDER_KINDS
@@ -20,7 +22,8 @@ CHANGES = frozenset(
 )
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
-    "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles tokens".split()
+    "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles tokens"
+    " audit".split()
 )
 
 #: What `SteerRequest` may ask of a rollout.
@@ -37,7 +40,7 @@ def path_of(request: Request) -> str:
     return path
 
 
-async def note(request: Request, result: str, why: str = "", found: Any = None) -> None:
+async def note(request: Request, result: str, why: str = "", found: Any = None, verb: str = "") -> None:
     """Write what became of it; on the disk when this returns."""
     audit: Optional[Audit] = request.scope.get("audit")
     if audit is None:
@@ -62,9 +65,14 @@ async def note(request: Request, result: str, why: str = "", found: Any = None) 
         known = name if name in CHANGES or name in QUESTIONS else "other"
         about = {**asked, **_became(found)}
         who = (caller.name, caller.uid, caller.gid, caller.pid, caller.door, caller.via)
-        audit.note(Entry(*who, f"{known}{more}", result, about, why))
+        audit.note(Entry(*who, f"{known}{more}", result, about, why, known_as(caller.grants), verb))
 
     await asyncio.get_running_loop().run_in_executor(audit.thread, write)
+
+
+def known_as(grants: Optional[Grants]) -> Sequence[str]:
+    """Who that is to the farm's rights, if there are any."""
+    return grants.known_as if grants is not None else ()
 
 
 def _asked(body: Any) -> dict[str, Any]:

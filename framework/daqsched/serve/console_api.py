@@ -33,6 +33,7 @@ from daqsched.protocol import (
 )
 from daqsched.rights.grants import Target
 from daqsched.serve.audit import DONE, Audit, Entry
+from daqsched.serve.audit_note import known_as
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, answering, caller_of, grants_now
 from daqsched.serve.request_body import body_of
@@ -375,5 +376,5 @@ async def _note(one: Attached, operation: str, about: dict[str, Any]) -> None:
         return
     caller, (job, host) = one.caller, one.console.key
     who = (caller.name, caller.uid, caller.gid, caller.pid, caller.door, caller.via)
-    entry = Entry(*who, operation, DONE, {"job": job, "host": host, **about})
+    entry = Entry(*who, operation, DONE, {"job": job, "host": host, **about}, known_as=known_as(caller.grants))
     await asyncio.get_running_loop().run_in_executor(audit.thread, audit.note, entry)

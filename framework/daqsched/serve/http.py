@@ -101,7 +101,7 @@ def permit(request: Request, verb: str, target: Target = FARM) -> None:
     grants = grants_of(request)
     why = grants.why_not(verb, target) if grants is not None else ""
     if why:
-        raise Refused(why)
+        raise Refused(why, verb)
 
 
 def whose(request: Request) -> Hashable:
@@ -126,12 +126,12 @@ def answering(route: Callable[[Request], Awaitable[Any]], needs: str) -> Callabl
             verb = "see" if needs == ENGINE else needs
             why = grants.somewhere(verb) if grants is not None and verb in VERBS else ""
             if why:
-                raise Refused(why)
+                raise Refused(why, verb)
             found = await route(request)
             await note(request, DONE, found=found)
             return found if isinstance(found, Response) else _json(200, found)
         except DaqschedError as error:
-            await note(request, REFUSED, str(error))
+            await note(request, REFUSED, str(error), verb=error.verb if isinstance(error, Refused) else "")
             status = 403 if isinstance(error, Refused) else 400
             sentence = brief(str(error), MOST_WORDS)
             logger.info("%s %s of %s refused: %s", request.method, path_of(request), user_of(request), sentence)
