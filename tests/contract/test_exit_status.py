@@ -22,6 +22,8 @@ BESIDES = {
     "backup": ["{folder}/out", "--offline", "--state", "{folder}/state"],
     "restore": ["{folder}/saved", "--state", "{folder}/state"],
     "debug": ["{folder}/out"],
+    "cert": ["{folder}/tls", "ctl1"],
+    "password": ["alice"],
     "apply": ["{folder}/jobs.py"],
     "plan": ["{folder}/jobs.py"],
     "preflight": ["{folder}/jobs.py"],
@@ -78,9 +80,9 @@ def test_a_path_that_can_not_be_used_is_the_callers_mistake(
     if option == "--state-credentials":  # only ZooKeeper wants any
         words[words.index("--state") + 1] = "zk://127.0.0.1:1/daqsched"
     found = runner.invoke(main, words)
-    # a new place for a state or a backup may be any
+    # a new place for a state, a backup or certificates may be any
     assert found.exit_code in (0, 2, 3) and type(found.exception) in (type(None), SystemExit), (words, found.output)
-    assert found.exit_code or (command, option) in (("backup", ""), ("restore", "--state"))
+    assert found.exit_code or (command, option) in (("backup", ""), ("cert", ""), ("restore", "--state"))
     assert "Traceback" not in found.output
     assert "No such option" not in found.output and "Missing" not in found.output, found.output
 
