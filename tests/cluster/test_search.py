@@ -209,7 +209,7 @@ def test_following_gives_a_backlog_that_is_stored_an_hour_later_marked(farm: Far
     farm.put("readout", "hlt02", "live\n", NOW + 1)
     until(lambda: len(follower.given) == 1202, "all is given")
     looks = follower.looks
-    until(lambda: follower.looks > looks + 12, "it looked at all again")
+    until(lambda: follower.looks > looks + 12, "it looked at all again", 120)
     follower.end()
     backlog = [f"backlog {at}" for at in range(1200)]
     assert [text for text in follower.texts() if text.startswith("backlog")] == backlog
@@ -234,7 +234,7 @@ def test_following_gives_each_line_once_that_many_store_at_once(farm: Farm) -> N
         writer.join()
     until(lambda: len(follower.given) >= 16_000, "all is given", 60)
     looks = follower.looks
-    until(lambda: follower.looks > looks + 12, "it looked at all again")
+    until(lambda: follower.looks > looks + 12, "it looked at all again", 120)
     follower.end()
     assert len(follower.given) == len(set(follower.texts())) == 16_000
 
@@ -251,7 +251,7 @@ def test_following_bears_with_an_elasticsearch_that_restarts(farm: Farm, cluster
     farm.put("readout", "hlt01", "after\n", time.time())
     until(lambda: follower.given, "given")
     looks = follower.looks
-    until(lambda: follower.looks > looks + 12, "it looked at all again")
+    until(lambda: follower.looks > looks + 12, "it looked at all again", 120)
     follower.end()
     assert (follower.shown, follower.texts()) == (["before"], ["after"])
     assert "lines are shown as soon as it does" in follower.complaints[0]
@@ -378,7 +378,7 @@ def test_following_goes_on_where_an_index_is_made_anew(farm: Farm) -> None:
         farm.ask("PUT", f"/{name}/_create/{hit['_id']}?refresh=true", hit["_source"])
     until(lambda: len(follower.given) >= 302, "all is given")
     looks = follower.looks
-    until(lambda: follower.looks > looks + 12, "it looked at all again")
+    until(lambda: follower.looks > looks + 12, "it looked at all again", 120)
     follower.end()
     assert sorted(follower.texts()) == sorted(["before", "one", *(f"new {at}" for at in range(300))])
     assert len(follower.complaints) == 2

@@ -110,6 +110,11 @@ ELSEWHERE = {
         "daqsched preflight",
     ): "a farm, on which tests/cluster/test_pages.py types these of other pages",
     ("docs/operate/install.md", "docker build"): "the trial of a release (release/image.py) builds and runs it",
+    (
+        "docs/operate/rights.md",
+        "daqsched rights  ",
+    ): "tests/contract/test_rights_api.py, and tests/cluster/test_roles.py",
+    ("docs/operate/rights.md", "daqsched cert"): "tests/contract/test_web_port.py",
     ("docs/operate/security.md", "python3 /srv/daqsched/hardening.py"): MACHINES,
     ("docs/operate/vagrant.md", ""): MACHINES,
     (

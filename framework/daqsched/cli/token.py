@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
 import click
 
 from daqsched.cli.root import connect, json_option, main
+from daqsched.errors import UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
 
@@ -24,7 +25,7 @@ def token() -> None:
 
 @token.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice(ROLES), required=True, help="It gives no more than this role may.")
+@click.option("--role", type=click.Choice(ROLES), help="It gives no more than this role may; always said.")
 @click.option(
     "--for",
     "whose",
@@ -35,10 +36,12 @@ def token() -> None:
 @click.option("--expires", default="30d", show_default=True, metavar="SPAN", help="How long it counts: 8h, 30d.")
 @json_option
 @click.pass_obj
-def create(path: Where, name: str, role: str, whose: str, expires: str, as_json: bool) -> None:
+def create(path: Where, name: str, role: Optional[str], whose: str, expires: str, as_json: bool) -> None:
     """Make a token, and print it: once, and never again. Whoever has it may what it gives."""
     from daqsched.times import clock, span
 
+    if role is None:
+        raise UserError(f"say what it gives at most: --role {' or '.join(ROLES)}")
     made = connect(path).make_token(name, role, time.time() + span(expires), whose)
     if as_json:
         print_json(made)
