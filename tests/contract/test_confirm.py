@@ -232,7 +232,7 @@ def test_what_says_nothing_of_it_is_sent_as_before(monkeypatch: pytest.MonkeyPat
     client = Client(Path("/nowhere"))
     client._http.close()
     client._http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://daqsched/v1")
-    monkeypatch.setattr(client, "_reach", lambda: None)
+    monkeypatch.setattr(client, "_reach", lambda *args: None)
     client.stop(["a"])
     client.close()
     assert sent == [b'{"select":["a"]}']

@@ -15,7 +15,7 @@ from daqsched.engine import events
 from daqsched.engine.permission import NEEDS
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused
-from daqsched.preflight import Question
+from daqsched.preflight import Question, questions
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import RightsError, read
@@ -325,3 +325,101 @@ def test_an_account_is_given_by_name() -> None:
         assert isinstance(verdict, Accepted) == may, verdict
         verdict = made.engine.handle(event, made.now, grants(ADMIN)).verdict
         assert not isinstance(verdict, DaqschedError)
+
+
+# ------------------------------------------------------------------------------------------------ ways around
+
+
+def refused(made: World, event: events.Event, who: Principal, text: str = "") -> str:
+    """Why the engine does not do it; empty: it does."""
+    verdict = made.engine.handle(event, made.now, grants(who, text)).verdict
+    return str(verdict) if isinstance(verdict, Refused) and "may not" in str(verdict) + "would run" else ""
+
+
+def test_an_admin_of_some_jobs_makes_no_tokens() -> None:
+    """A token is for any of the farm; nor does who is denied that."""
+    some = 'version: 1\nrules: [{to: unix:eve, role: admin, on: "trg_*"}]'
+    denied = "version: 1\nrules: [{to: unix:eve, role: admin}, {to: unix:eve, deny: [tokens, note]}]"
+    token = Token("mine", "0" * 64, "admin", "", "eve", 1.0, 1e6)
+    for text in (some, denied):
+        made = world()
+        made.now = 1e5
+        for event in (events.TokenMade(token), events.TokenRevoked("mine", "eve")):
+            assert "may not" in refused(made, event, VIEWER, text), (text, event)
+    assert "may not" in refused(world(), events.NoteWritten("eve", "x"), VIEWER, denied)
+
+
+def test_another_command_on_a_borrowed_host_needs_the_account() -> None:
+    """It is as good as a change of the job, and a shell as whom it runs."""
+    text = "version: 1\nrules: [{to: unix:eve, role: expert}]"
+    for fields, argv, may in (
+        ({"user": "daq"}, ("/bin/sh",), False),
+        ({"user": "daq"}, (), True),
+        ({"setuid": True}, ("/bin/sh",), False),
+        ({}, ("/bin/sh",), True),
+    ):
+        made = World()
+        made.apply(job("a", "h1", **fields))
+        found = refused(made, events.Borrowed("a", "h1", "eve", argv), VIEWER, text)
+        assert ("would run as" in found) != may, (fields, argv, found)
+
+
+def test_a_preflight_of_other_than_the_farm_s_own_jobs_needs_the_account() -> None:
+    """The loader of its program is started as that account."""
+    made = World()
+    own = job("a", "h1", user="daq")
+    made.apply(own)
+    for asked, may in (
+        (own, True),
+        (job("a", "h1", argv=("/home/x",), user="daq"), False),
+        (job("b", "h1", user="root"), False),
+    ):
+        event = events.PreflightAsked(
+            "p", "bob", questions(Spec(jobs=(asked,)), lambda *key: True, lambda one: ()), 5.0
+        )
+        assert ("would run as" in refused(made, event, SHIFTER)) != may, asked
+    made.engine.account = "root"
+    event = events.PreflightAsked(
+        "p", "bob", questions(Spec(jobs=(job("c", "h1"),)), lambda *key: True, lambda one: ()), 5.0
+    )
+    assert "would run as root" in refused(made, event, SHIFTER)
+
+
+@pytest.mark.parametrize("way", ["strategy", "spec", "both", "restart"])
+def test_a_guard_is_an_admin_s_however_it_is_named(way: str) -> None:
+    """It is a request from the control machine, or a program there."""
+    guarded = Strategy(batches=(1,), guard="http://a/")
+    spec = Spec(jobs=(CHANGED, KEPT[1]), rollout=guarded if way in ("spec", "both") else None)
+    strategy = {"strategy": guarded, "both": Strategy(batches=(1,))}.get(way)
+    event: events.Event = events.JobsApplied(spec, "x", strategy=strategy)
+    if way == "restart":
+        event = events.RestartAsked(KEY, "x", strategy=guarded)
+    made = World()
+    made.apply(*KEPT)
+    turn(made)
+    assert "may not choose what a rollout asks" in refused(made, event, EXPERT)
+    assert not refused(made, event, ADMIN)
+
+
+def test_many_hosts_are_one_request() -> None:
+    """What a rule lets at once is of all of them."""
+    made = World()
+    made.apply(job("a", "hlt[01-03]"))
+    assert "3 at once are more than the 2" in str(
+        made.engine.handle(events.PutAside(("hlt01", "hlt02", "hlt03"), "bob", 1e12), made.now, grants(SHIFTER)).verdict
+    )
+    assert not refused(made, events.PutAside(("hlt01", "hlt02"), "bob", 1e12), SHIFTER)
+
+
+def test_an_apply_brings_on_nobody_else_s_rollout() -> None:
+    """What that has not reached yet, or what is left of it, is as much a change as any."""
+    made = World(("hlt01", "hlt02"))
+    made.apply(*KEPT, job("other", "hlt[01-02]", owner="dcs", cpus=0.01, mem=8.0))
+    turn(made)
+    later = job("other", "hlt[01-02]", owner="dcs", cpus=0.01, mem=8.0, release="r2")
+    made.say(events.JobsApplied(Spec(jobs=(*KEPT, later)), "x", strategy=Strategy(batches=(1,))))
+    for steer in ((), (events.RolloutSteered("abort", "x"),)):
+        for event in steer:
+            made.say(event)
+        again = events.JobsApplied(Spec(jobs=(*KEPT, later)), "alice", strategy=Strategy(batches=()))
+        assert "may not" in refused(made, again, EXPERT), steer

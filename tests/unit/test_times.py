@@ -101,6 +101,8 @@ def test_a_date_is_that_of_all_zones() -> None:
 ALLOWED = {
     FRAMEWORK: {
         "times.py": "makes all others",
+        "authority.py": "the day on which a certificate ends, of which its library says UTC",
+        "cli/cert.py": "the day in an authority's name, in UTC",
         "bundle.py": "the name of a file, in UTC: no colon, no blank",
         "logs/lines.py": "a line's clock stands in a column of thousands, and is said to be local time; --json has the zone",
         "logs/intervals.py": "asks a calendar where days begin; shows nothing",

@@ -6,17 +6,21 @@ One entry for each event that people cause; an event without one is refused to w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 
 from daqsched.engine import events
+from daqsched.engine.endings import mixed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Key
 from daqsched.errors import Refused
 from daqsched.hosts import expand
 from daqsched.merge import Merged, change_of
+from daqsched.preflight import probe_of
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rollout import Strategy
 from daqsched.spec import EMPTY, JobSpec, Spec
+from daqsched_executor.contract import Probe
 
 
 class Need(NamedTuple):
@@ -66,9 +70,11 @@ def _of(verb: str) -> Callable[[Farm, Any], Iterator[Need]]:
 
 def _on_hosts(verb: str) -> Callable[[Farm, Any], Iterator[Need]]:
     def needs(farm: Farm, event: Any) -> Iterator[Need]:
+        meant: list[Target] = []
         for host in event.hosts if hasattr(event, "hosts") else (event.host,):
             there = [hosts[host].key for hosts in farm.order.wanted.values() if host in hosts]
-            yield Need(verb, [target(farm, key) for key in there] or [Target("", host)])
+            meant += [target(farm, key) for key in there] or [Target("", host)]
+        yield Need(verb, meant)  # in one, as a rule's ``at_once`` is of the request
 
     return needs
 
@@ -77,8 +83,24 @@ def _held(farm: Farm, event: events.Held) -> Iterator[Need]:
     yield Need("hold" if event.spares else "stop", [target(farm, key) for key in event.keys])
 
 
-def _borrowed(farm: Farm, event: Any) -> Iterator[Need]:
+def _borrowed(farm: Farm, event: events.Borrowed) -> Iterator[Need]:
+    there = [target(farm, (event.job, event.host))]
+    yield Need("borrow", there)
+    instance = farm.instances.get((event.job, event.host))
+    if event.argv and instance is not None and instance.job is not None:
+        # another command is as good as a change of the job
+        for name in accounts_of(instance.job, farm.account):
+            yield Need("account", there, name)
+
+
+def _given_back(farm: Farm, event: events.BorrowEnded) -> Iterator[Need]:
     yield Need("borrow", [target(farm, (event.job, event.host))])
+
+
+def _restarted(farm: Farm, event: events.RestartAsked) -> Iterator[Need]:
+    yield Need("restart", [target(farm, key) for key in event.keys])
+    if event.strategy.guard:
+        yield Need("guard", [FARM])
 
 
 def _steered(farm: Farm, event: events.RolloutSteered) -> Iterator[Need]:
@@ -103,6 +125,18 @@ def _asked(farm: Farm, event: events.PreflightAsked) -> Iterator[Need]:
     known = {job.name: job for job in farm.spec.jobs}
     asked = [(name, host) for host, questions in event.questions.items() for one in questions for name in one.jobs]
     yield Need("preflight", [_as(known.get(name), name, host) for name, host in asked])
+    for host, questions in event.questions.items():
+        for one in questions:
+            # the loader of its program is started as that account
+            account = one.probe.user or (farm.account if farm.account == "root" else "")
+            others = [job for job in one.jobs if not _is_asked(known.get(job), host, one.probe)] if account else []
+            if others:
+                yield Need("account", [_as(known.get(job), job, host) for job in others], account)
+
+
+def _is_asked(job: Optional[JobSpec], host: str, probe: Probe) -> bool:
+    """Whether that is what the farm's own job needs there."""
+    return job is not None and replace(probe_of(job, host), name="") == replace(probe, name="")
 
 
 def _as(job: Optional[JobSpec], name: str, host: str) -> Target:
@@ -112,7 +146,13 @@ def _as(job: Optional[JobSpec], name: str, host: str) -> Target:
 def _applied(farm: Farm, event: events.JobsApplied) -> Iterator[Need]:
     old = farm.revision.spec if farm.revision is not None else EMPTY
     merged = change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
-    return of_apply(old, merged, event.spec, event.strategy, farm.account)
+    yield from of_apply(old, merged, event.spec, event.strategy, farm.account)
+    # what a rollout has not reached yet changes with any apply that it is a part of
+    behind = mixed(farm, merged)
+    yield Need("apply", [target(farm, key) for key in farm.instances if key[0] in behind])
+    if farm.rolling.active is not None and merged.takes_over(farm.rolling.jobs):
+        names = farm.rolling.concerned
+        yield Need("steer", [target(farm, key) for key in farm.instances if key[0] in names])
 
 
 def of_apply(old: Spec, merged: Merged, spec: Spec, strategy: Optional[Strategy], account: str) -> Iterator[Need]:
@@ -124,18 +164,22 @@ def of_apply(old: Spec, merged: Merged, spec: Spec, strategy: Optional[Strategy]
     for job in changed(old, merged):
         there = tuple(targets_of(job))
         yield Need("apply", there)
-        # what was as the framework's account wants stays so, unless that is root
-        accounts = {job.user or (account if account == "root" else ""), "root" if job.setuid else ""}
-        for name in sorted(accounts - {""}):
+        for name in accounts_of(job, account):
             yield Need("account", there, name)
     part = (Target(part=spec.part),)
     if old.logging != merged.spec.logging:
         yield Need("logging", part)
     if spec.confirm is not None and (old.confirm, old.parts) != (merged.spec.confirm, merged.spec.parts):
         yield Need("apply", part)
-    way = strategy if strategy is not None else merged.spec.rollout
-    if way is not None and way.guard and way.guard not in _guards(old):
+    ways = (strategy, spec.rollout, merged.spec.rollout)
+    if {way.guard for way in ways if way is not None}.difference(_guards(old), ("",)):
         yield Need("guard", part)
+
+
+def accounts_of(job: JobSpec, account: str) -> list[str]:
+    """As whom it runs, where that takes a right of its own: what it names, and root in any way. ``account`` is that of jobs that
+    name none."""
+    return sorted({job.user or (account if account == "root" else ""), "root" if job.setuid else ""} - {""})
 
 
 def _guards(spec: Spec) -> frozenset[str]:
@@ -168,17 +212,17 @@ def targets_of(job: JobSpec) -> Iterator[Target]:
 #: Of each event that people cause.
 NEEDS: dict[type, Callable[[Farm, Any], Iterator[Need]]] = {
     events.JobsApplied: _applied,
-    events.RestartAsked: _of("restart"),
+    events.RestartAsked: _restarted,
     events.RolloutSteered: _steered,
     events.PutAside: _on_hosts("aside"),
     events.Returned: _on_hosts("return"),
     events.AgentChosen: _on_hosts("replace"),
     events.Borrowed: _borrowed,
-    events.BorrowEnded: _borrowed,
+    events.BorrowEnded: _given_back,
     events.Held: _held,
     events.Released: _of("start"),
-    events.TokenMade: lambda farm, event: iter([Need("tokens")]),
-    events.TokenRevoked: lambda farm, event: iter([Need("tokens")]),
+    events.TokenMade: lambda farm, event: iter([Need("tokens", [FARM])]),
+    events.TokenRevoked: lambda farm, event: iter([Need("tokens", [FARM])]),
     events.NoteWritten: lambda farm, event: iter([Need("note")]),
     events.PreflightAsked: _asked,
     events.OperatorCommanded: _ordered,

@@ -136,9 +136,9 @@ class Grants:
         wanted = VERBS[verb].role
         if self.who.most is not None and self.who.most < wanted:
             return self.why_not(verb)
-        if self.who.owner or any(one.role is not None and one.role >= wanted for one in self._gives):
-            return ""
-        return self.why_not(verb)
+        denied = any({"*", verb} & one.denied and one.everywhere for one in self._denies)
+        given = any(one.role is not None and one.role >= wanted for one in self._gives)
+        return "" if self.who.owner or (given and not denied) else self.why_not(verb)
 
     @property
     def known_as(self) -> list[str]:

@@ -53,6 +53,9 @@ def _whole(data: bytes, kind: type[Body]) -> Body:
     jobs = msgspec.json.decode(spec.pop("jobs", b"[]"), type=list[Raw])
     if len(jobs) > JOBS.most:
         raise UserError(f"spec.jobs: has {len(jobs):,} entries, at most {JOBS.most:,.0f} are allowed")
+    for field in ("variants", "parts", "logging_part"):
+        if field in spec:
+            raise UserError(f"spec.{field}: that is of a farm, and no job file has it")
     parts = _values(spec, Spec, "$.spec")
     if "logging" in spec:
         refuse_unknown({"logging": msgspec.json.decode(spec["logging"])})

@@ -24,7 +24,7 @@ from daqsched.limits import brief
 from daqsched.protocol import Problem, UnconfirmedProblem
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import NOBODY, Principal
-from daqsched.rights.verbs import VERBS
+from daqsched.rights.verbs import VERBS, Role
 from daqsched.serve.audit import DONE, FAILED, REFUSED
 from daqsched.serve.audit_note import note, path_of
 from daqsched.serve.connections import WEB
@@ -124,7 +124,10 @@ def answering(route: Callable[[Request], Awaitable[Any]], needs: str) -> Callabl
             grants = grants_of(request)
             # who may see nothing is not told what there is, by the refusals of what does not
             verb = "see" if needs == ENGINE else needs
-            why = grants.somewhere(verb) if grants is not None and verb in VERBS else ""
+            why = ""
+            if grants is not None and verb in VERBS:
+                # what admins alone may is of the farm as a whole
+                why = grants.why_not(verb) if VERBS[verb].role is Role.admin else grants.somewhere(verb)
             if why:
                 raise Refused(why, verb)
             found = await route(request)

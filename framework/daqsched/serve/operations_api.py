@@ -125,11 +125,13 @@ class Operations:
 
     async def steer(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, SteerRequest)
+        which_of(request, "number")  # a mistake is told before anything is done
         await self._request(request, events.RolloutSteered(body.what, user_of(request), body.message, body.stops))
         return await self.rollout(request)
 
     async def restart(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, RestartRequest)
+        which_of(request, "number")
         check_way(body.strategy)
         if not body.select:
             raise UserError("nothing is selected: name jobs, or '*' for all")
