@@ -213,3 +213,15 @@ def test_without_a_file_whoever_gets_in_may_all(tmp_path: Path) -> None:
     serve = Serve(tmp_path)
     assert not serve.client.rights().in_force and json.loads(msgspec.json.encode(serve.client.rights()))["verbs"] == {}
     serve.close()
+
+
+@pytest.mark.parametrize("field", ["variants", "parts", "logging_part"])
+def test_what_only_a_farm_has_is_not_taken_of_a_request(door: Door, field: str) -> None:
+    """A job under another's name, to which no rule was asked, came in so."""
+    door.come("expert")
+    value = {"variants": [{"name": "daqsched-forward", "argv": ["/bin/sh"]}], "parts": {"a": {}}, "logging_part": "a"}[
+        field
+    ]
+    body = json.dumps({"spec": {"jobs": [], field: value}, "allow_empty": True})
+    found = door.http.post("/v1/apply", content=body)
+    assert found.status_code == 400 and f"spec.{field}: that is of a farm, and no job file has it" in found.text
