@@ -73,7 +73,7 @@ def test_people_at_a_terminal(farm: Farm, at: At) -> None:
         person.wait("heard dbl\nioc> ")
     second.type("x")
     second.wait("types: --take takes it over")
-    third = at("ioc@hlt01", "--take", "--read-only")
+    third = at("ioc@hlt01", "--read-only")
     third.wait(f"(pid {first.process.pid}) types")
     taking = at("ioc@hlt01", "--take")
     taking.wait("you type")
@@ -171,7 +171,7 @@ def test_what_a_program_prints_acts_on_no_terminal_unless_asked_for(farm: Farm, 
     """Neither its answer to a question of the terminal's nor a title reaches the screen."""
     person, raw = at("ioc@hlt01"), at("ioc@hlt01", "--read-only", "--raw")
     person.wait("you type")
-    raw.wait("types; start")
+    raw.wait("types")
     person.type("$(printf '\\033[6n\\033]0;title\\007')\r")
     farm.run("stop", "ioc@hlt01")
     person.wait("nothing runs")

@@ -107,6 +107,6 @@ def test_a_farm_without_rights_needs_none(tmp_path: Path) -> None:
 
 
 def printed(what: Any) -> str:
-    shown = Console(width=300, file=StringIO())
-    shown.print(what)
-    return shown.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    text = StringIO()
+    Console(width=300, file=text).print(what)
+    return text.getvalue()

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import httpx
 import pytest
@@ -148,10 +148,10 @@ def test_a_signed_word_of_the_web_is_believed_in_its_own_place_alone(pair: Pair)
     leader = pair.web.serving
     token = pair.web.token("viewer").read_text().strip()
 
-    def word(**more: object) -> PeerToken:
+    def word(**more: Any) -> PeerToken:
         return PeerToken(
             to=leader.token, name="", uid=-1, gid=-1, pid=-1, via="ctl2", method="GET", target="/v1/rights",
-            digest=digest_of(b""), time=time.time(), nonce=str(time.monotonic_ns()), **more,  # type: ignore[arg-type]
+            digest=digest_of(b""), time=time.time(), nonce=str(time.monotonic_ns()), **more,
         )  # fmt: skip
 
     with httpx.Client(base_url=f"https://{leader.address}", verify=pair.identity.client, trust_env=False) as http:
