@@ -5,7 +5,7 @@ One entry for each event that people cause; an event without one is refused to w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 
@@ -61,6 +61,11 @@ def target(farm: Farm, key: Key) -> Target:
     return Target(*key, job.owner if job is not None else "", part)
 
 
+def _of_jobs(farm: Farm, names: Collection[str]) -> list[Target]:
+    """All instances of these jobs; without any, no instance is looked at."""
+    return [target(farm, key) for key in farm.instances if key[0] in names] if names else []
+
+
 def _of(verb: str) -> Callable[[Farm, Any], Iterator[Need]]:
     def needs(farm: Farm, event: Any) -> Iterator[Need]:
         yield Need(verb, [target(farm, key) for key in event.keys])
@@ -105,8 +110,7 @@ def _restarted(farm: Farm, event: events.RestartAsked) -> Iterator[Need]:
 
 def _steered(farm: Farm, event: events.RolloutSteered) -> Iterator[Need]:
     verb = "pause" if event.what == "pause" else "steer"
-    names = farm.rolling.concerned
-    yield Need(verb, [target(farm, key) for key in farm.instances if key[0] in names] or [FARM])
+    yield Need(verb, _of_jobs(farm, farm.rolling.concerned) or [FARM])
 
 
 def _ordered(farm: Farm, event: events.OperatorCommanded) -> Iterator[Need]:
@@ -148,11 +152,9 @@ def _applied(farm: Farm, event: events.JobsApplied) -> Iterator[Need]:
     merged = change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
     yield from of_apply(old, merged, event.spec, event.strategy, farm.account)
     # what a rollout has not reached yet changes with any apply that it is a part of
-    behind = mixed(farm, merged)
-    yield Need("apply", [target(farm, key) for key in farm.instances if key[0] in behind])
+    yield Need("apply", _of_jobs(farm, mixed(farm, merged)))
     if farm.rolling.active is not None and merged.takes_over(farm.rolling.jobs):
-        names = farm.rolling.concerned
-        yield Need("steer", [target(farm, key) for key in farm.instances if key[0] in names])
+        yield Need("steer", _of_jobs(farm, farm.rolling.concerned))
 
 
 def of_apply(old: Spec, merged: Merged, spec: Spec, strategy: Optional[Strategy], account: str) -> Iterator[Need]:
