@@ -52,7 +52,7 @@ class Door:
     def come(self, *groups: str) -> None:
         """From now on callers are in these groups."""
         self.groups = groups
-        self._accounts._groups.clear()
+        self._accounts._groups.known.clear()
 
     def ask(self, method: str, path: str) -> httpx.Response:
         body = BODIES.get(path.replace("{id}", "id"))

@@ -145,7 +145,7 @@ def test_a_line_says_who_it_was_to_the_rules_and_which_verb_was_refused(ruled: S
     assert ruled.last()["known_as"] == ["bob", "unix:bobby"] and "verb" not in ruled.last()
     assert len(ruled.client.audit().lines) == 1
     ruled.groups = ()
-    ruled.accounts._groups.clear()
+    ruled.accounts._groups.known.clear()
     for ask, verb in (
         (lambda: ruled.client.stop(["*"]), "stop"),
         (lambda: ruled.client.audit(), "audit"),

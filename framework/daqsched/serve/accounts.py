@@ -14,12 +14,14 @@ import pwd
 import threading
 import time
 from concurrent.futures import Future
-from typing import Callable, NamedTuple
+from typing import Any, Callable, Generic, NamedTuple, TypeVar
 
 from daqsched.errors import DaqschedError
 from daqsched.serve.time_limits import within
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 #: How long a request waits for a name.
 PATIENCE_S = 1.0
@@ -35,7 +37,7 @@ GROUP_S = 10.0
 
 
 class _Known(NamedTuple):
-    name: str
+    value: Any
     until: float
 
 
@@ -51,9 +53,50 @@ def groups_of(uid: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-class _Groups(NamedTuple):
-    names: tuple[str, ...]
-    until: float
+class _Lookup(Generic[Answer]):
+    """One kind of question about accounts: what was answered, and what is under way."""
+
+    def __init__(
+        self, what: str, look: Callable[[int], Answer], otherwise: Callable[[int], Answer], stale: bool
+    ) -> None:
+        """``otherwise`` is the answer where there is none; ``stale``: an answer of before will do until there is a new one."""
+        self._what, self._look, self._otherwise, self._stale = what, look, otherwise, stale
+        self.known: dict[int, _Known] = {}
+        self._asked: dict[int, Future[Answer]] = {}
+
+    async def find(self, uid: int) -> tuple[Answer, bool]:
+        """The answer, and whether it came in time; if not, it serves who asks later."""
+        known = self.known.get(uid)
+        if known is not None and time.monotonic() < known.until:
+            return known.value, True
+        asked = self._asked.get(uid)
+        if asked is None and len(self._asked) < AT_ONCE:
+            asked = self._ask(uid)
+        if self._stale and known is not None and known.value != self._otherwise(uid):
+            return known.value, True  # as it was; the answer is for the next one
+        if asked is not None:
+            try:
+                return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), PATIENCE_S), True
+            except asyncio.TimeoutError:
+                pass
+        self.known[uid] = _Known(self._otherwise(uid), time.monotonic() + AGAIN_S)
+        return self._otherwise(uid), False
+
+    def _ask(self, uid: int) -> Future[Answer]:
+        answer = self._asked[uid] = Future()
+
+        def run() -> None:
+            try:
+                found = self._look(uid)
+            except (KeyError, OSError, ValueError) as error:
+                found = self._otherwise(uid)
+                logger.info("the %s of uid %d is not known: %s", self._what, uid, error)
+            self.known[uid] = _Known(found, time.monotonic() + BELIEVED_S)
+            self._asked.pop(uid, None)
+            answer.set_result(found)
+
+        threading.Thread(target=run, name=f"{self._what} of {uid}", daemon=True).start()
+        return answer
 
 
 class Accounts:
@@ -64,80 +107,24 @@ class Accounts:
         look: Callable[[int], str] = lambda uid: pwd.getpwuid(uid).pw_name,
         look_groups: Callable[[int], tuple[str, ...]] = groups_of,
     ) -> None:
-        self._look, self._look_groups = look, look_groups
-        self._groups: dict[int, _Groups] = {}
-        self._groups_asked: dict[int, Future[tuple[str, ...]]] = {}
-        self._known: dict[int, _Known] = {}
-        self._asked: dict[int, Future[str]] = {}
+        self._names = _Lookup("name", look, _number, stale=True)
+        self._groups = _Lookup[tuple[str, ...]]("group list", look_groups, lambda uid: (), stale=False)
 
     async def name(self, uid: int) -> str:
         """The account's name, ``uid 1234`` where it has none or none is told in time."""
-        known = self._known.get(uid)
-        if known is not None and time.monotonic() < known.until:
-            return known.name
-        asked = self._asked.get(uid)
-        if asked is None and len(self._asked) < AT_ONCE:
-            asked = self._ask(uid)
-        if known is not None and known.name != _number(uid):
-            return known.name  # as it was; the answer is for the next one
-        if asked is not None:
-            try:
-                return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), PATIENCE_S)
-            except asyncio.TimeoutError:
-                pass
-        logger.warning("the name of uid %d was not found within %g s: its number is used instead", uid, PATIENCE_S)
-        self._known[uid] = _Known(_number(uid), time.monotonic() + AGAIN_S)
-        return _number(uid)
+        name, in_time = await self._names.find(uid)
+        if not in_time:
+            logger.warning("the name of uid %d was not found within %g s: its number is used instead", uid, PATIENCE_S)
+        return name
 
     async def groups(self, uid: int) -> tuple[str, ...]:
         """Those that the account is in; none where none are told in time, which is said, and asked again soon."""
-        known = self._groups.get(uid)
-        if known is not None and time.monotonic() < known.until:
-            return known.names
-        asked = self._groups_asked.get(uid)
-        if asked is None and len(self._groups_asked) < AT_ONCE:
-            asked = self._ask_groups(uid)
-        if asked is not None:
-            try:
-                return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), PATIENCE_S)
-            except asyncio.TimeoutError:
-                pass
-        logger.warning(
-            "the groups of uid %d were not found within %g s: rights of groups are not given", uid, PATIENCE_S
-        )
-        self._groups[uid] = _Groups((), time.monotonic() + AGAIN_S)
-        return ()
-
-    def _ask_groups(self, uid: int) -> Future[tuple[str, ...]]:
-        answer = self._groups_asked[uid] = Future()
-
-        def run() -> None:
-            names: tuple[str, ...] = ()
-            try:
-                names = self._look_groups(uid)
-            except (KeyError, OSError, ValueError) as error:
-                logger.info("the groups of uid %d are not known: %s", uid, error)
-            self._groups[uid] = _Groups(names, time.monotonic() + BELIEVED_S)
-            self._groups_asked.pop(uid, None)
-            answer.set_result(names)
-
-        threading.Thread(target=run, name=f"groups of {uid}", daemon=True).start()
-        return answer
-
-    def _ask(self, uid: int) -> Future[str]:
-        answer = self._asked[uid] = Future()
-
-        def run() -> None:
-            try:
-                name = self._look(uid)
-            except (KeyError, OSError, ValueError):
-                name = _number(uid)
-            self._known[uid] = _Known(name, time.monotonic() + BELIEVED_S)
-            self._asked.pop(uid, None)
-            answer.set_result(name)
-
-        threading.Thread(target=run, name=f"who is {uid}", daemon=True).start()
-        return answer
+        names, in_time = await self._groups.find(uid)
+        if not in_time:
+            logger.warning(
+                "the groups of uid %d were not found within %g s: rights of groups are not given", uid, PATIENCE_S
+            )
+        return names
 
 
 def group_id(name: str, look: Callable[[str], int] = lambda name: grp.getgrnam(name).gr_gid) -> int:
