@@ -25,6 +25,7 @@ _CUT = re.compile(r"(?<![/'\"(\[])(?:…|\.\.\.)(?![/'\")\]])")
 #: What the pages' examples are called.
 _EXAMPLES = {
     "alice",
+    "back",
     "builder",
     "cabling",
     "daq",
@@ -100,16 +101,19 @@ def _parts(text: str) -> Iterator[str]:
 
 def _sentence(text: str, part: bool) -> Iterator[_Sentence]:
     words = _WORD.findall(text.replace(_HOLE, " "))
-    # a word alone may stand anywhere
+    # a word alone may stand anywhere; a little one between holes explains nothing beside it ("{host} of {farm}")
     if len(words) > 1 or (words and _HOLE in text):
-        value = rf"(?:\S+ ?){{0,{_VALUE_WORDS}}}"
-        before, after = r"(?<![A-Za-z])", r"(?![A-Za-z])"
+        value = rf"(?:\S+ ?){{0,{_VALUE_WORDS if len(max(words, key=len)) > 2 else 0}}}"
         bare = text.strip(_HOLE)
+        # what begins or ends with a mark may follow, or be followed by, any word
+        before = r"(?<![A-Za-z])" if bare[:1].isalpha() else ""
+        after = r"(?![A-Za-z])" if bare[-1:].isalpha() else ""
         if text.lstrip().startswith(_HOLE):
             before = r"\S*" if bare[:1].isalpha() else f"{value}? ?"
         if text.rstrip().endswith(_HOLE):
             after = r"\S*" if bare[-1:].isalpha() else f" ?{value}"
-        body = re.escape(text.strip(_HOLE + " ")).replace(_HOLE, ".{0,200}?")
+        # a page that shows a sentence in backticks has none within
+        body = re.escape(text.strip(_HOLE + " ")).replace(_HOLE, ".{0,200}?").replace("`", "`?")
         yield _Sentence(re.compile(f"{before}{body}{after}"), max(words, key=len), part)
 
 
