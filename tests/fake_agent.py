@@ -44,6 +44,8 @@ class FakeAgent:
         self.requests: list[str] = []
         self.capabilities: list[dict[str, str]] = [{"type": "TASK_KILLING_STATE"}]
         self._changed = threading.Condition()
+        # each request has a thread: the next update may come as soon as one was accepted, and is taken after it
+        self._in_order = threading.Lock()
         self._stream: socket.socket | None = None
         self._open: list[socket.socket] = []
         self.port = 0
@@ -173,9 +175,10 @@ class FakeAgent:
         elif self.refuses:
             connection.sendall(f"HTTP/1.1 {self.refuses}\r\nContent-Length: 4\r\n\r\noops".encode())
         elif body["type"] == "UPDATE":
-            connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
-            connection.close()
-            self._take(body["update"]["status"])
+            with self._in_order:
+                connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+                connection.close()
+                self._take(body["update"]["status"])
         elif body["type"] == "MESSAGE":
             connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
             connection.close()

@@ -3,6 +3,7 @@ starts them (without a cgroup of their own)."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -84,7 +85,8 @@ class Copies:
             executor.end()
         for number in range(1, len(self.executors) + 1):
             for pid in carrying(f"readout@hlt01.{os.getpid()}-{number}"):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it may end by itself
+                    os.kill(pid, signal.SIGKILL)
         for agent in self.agents:
             agent.vanish()
 

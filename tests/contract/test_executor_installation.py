@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -109,7 +110,8 @@ def starts(agent: FakeAgent, tmp_path: Path, installation: Installation) -> Iter
     for executor in made.executors:
         executor.end()
         for pid in processes_of(executor):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may end by itself
+                os.kill(pid, signal.SIGKILL)
 
 
 def payload(**fields: Any) -> Payload:
