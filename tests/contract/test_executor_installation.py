@@ -27,7 +27,8 @@ OTHERS = ("pymesos", "addict", "http_parser", "httptools", "six")
 PROGRAM = """
 import os, signal, socket, sys, time
 def goodbye(*a):
-    print("goodbye", flush=True)
+    time.sleep(float(os.environ.get("LINGER", "0")))
+    os.write(1, b"goodbye\\n")  # print may be under way
     os._exit(0)
 signal.signal(signal.SIGTERM, goodbye)
 open("handles", "w")
@@ -245,18 +246,19 @@ def test_a_first_check_while_the_program_runs_ends_it_for_no_installation(
     assert agent.wait_update("TASK_KILLED")["message"].startswith("stopped: exit code 0")
 
 
+@pytest.mark.parametrize("linger", ["0", "3"])
 def test_a_mistake_in_the_core_ends_the_program_by_its_rules(
-    agent: FakeAgent, starts: Starts, installation: Installation
+    agent: FakeAgent, starts: Starts, installation: Installation, linger: str
 ) -> None:
     """SIGTERM and the grace, so that it may say goodbye; then the executor leaves with an error, and nothing is left."""
     installation.break_module("life.check_words")
     executor = starts.executor()
-    executor.launch(payload())
+    executor.launch(payload(env={"LINGER": linger}))
     executor.running()
     until((executor.sandbox / "handles").exists, "program")
     order(agent, "snooze")  # the core has the checks' part do it
     assert executor.leave() == 1
-    # the last lines are the keeper's then, which ends when it has moved them
+    # what the executor can't move before it leaves is its keeper's
     until(lambda: (executor.sandbox / "stdout").read_text().count("goodbye") == 1, "the program's last line")
     assert processes_of(executor) == []
     assert "a bug, please report it: RuntimeError: broken (check_words.py:1 <module>" in executor.log()

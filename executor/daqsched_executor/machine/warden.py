@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from daqsched_executor.contract import Stop
-from daqsched_executor.machine.kernel import DRAIN, JANITOR, Kernel, signal_name
+from daqsched_executor.machine.kernel import DRAIN, JANITOR, Kernel, ProcessEntry, signal_name
 from daqsched_executor.out import say
 
 #: Sent to the executor when its warden is gone.
@@ -134,18 +134,22 @@ def clear(executor: int) -> None:
     os._exit(os.WEXITSTATUS(raw))
 
 
-def end_by_rules(kernel: Kernel, rule: Stop, send: Callable[[str], object]) -> None:
+def end_by_rules(kernel: Kernel, rule: Stop, send: Callable[[str], object], meanwhile: Callable[[], object]) -> None:
     """As in a stop, signal by signal, but for its hooks: for an executor that can't rely any more on what it knows. ``send`` sends
-    a signal to the program; what is left after the last one's grace is `end_all`'s."""
+    a signal to the program, ``meanwhile`` is called while it is waited for; what is left after the last one's grace is
+    `end_all`'s."""
     for name, grace_s in ((rule.signal, rule.grace_s), (rule.second_signal, rule.second_grace_s)):
         limit = time.monotonic() + grace_s
-        if name and kernel.descendants():
+        if name and _to_end(kernel):
             send(name)
+        empty = 0
         while name and time.monotonic() < limit:
-            try:
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-            except ChildProcessError:
+            if not _reap():
+                return
+            meanwhile()
+            # what loses its parent during one look is in the next
+            empty = 0 if _to_end(kernel) else empty + 1
+            if empty == 2:
                 return
             time.sleep(_LOOK_AGAIN_S)
 
@@ -155,19 +159,10 @@ def end_all(kernel: Kernel) -> int:
     killed = set()
     limit = time.monotonic() + GIVE_UP_S
     while time.monotonic() < limit:
-        spared = set()
-        for entry in kernel.descendants():
-            # they end when they have done their part, with what they began; others may call themselves so
-            ours = entry.name in (JANITOR, DRAIN) and kernel.real_uid(entry.pid) == os.geteuid()
-            if ours or entry.parent in spared:
-                spared.add(entry.pid)
-            else:
-                killed.add(entry.pid)
-                kernel.signal_process(entry, signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
+        for entry in _to_end(kernel):
+            killed.add(entry.pid)
+            kernel.signal_process(entry, signal.SIGKILL)
+        if not _reap():
             return len(killed)
         time.sleep(_LOOK_AGAIN_S)
     left = kernel.descendants()
@@ -175,6 +170,29 @@ def end_all(kernel: Kernel) -> int:
     why = "our account may not end it" if refused else "something hangs in the kernel, or the container engine"
     say(f"not ended: {', '.join(f'{entry.pid} ({entry.name})' for entry in refused or left)}: {why}")
     return len(killed)
+
+
+def _to_end(kernel: Kernel) -> list[ProcessEntry]:
+    """What is below us, but for those that end when they have done their part, with what they began; others may call themselves
+    so."""
+    spared, found = set(), []
+    for entry in kernel.descendants():
+        ours = entry.name in (JANITOR, DRAIN) and kernel.real_uid(entry.pid) == os.geteuid()
+        if ours or entry.parent in spared:
+            spared.add(entry.pid)
+        else:
+            found.append(entry)
+    return found
+
+
+def _reap() -> bool:
+    """Take in who has ended; whether there is a child left."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _wait_for(executor: int) -> int:

@@ -173,11 +173,11 @@ class Run:
             return 0
         except BaseException as error:
             self._log.say(place_of(error))
-            self._let_go()
             try:
                 if self._state.payload is not None and self._state.program:
-                    end_by_rules(self._kernel, self._state.payload.stop, self._program.signal)
+                    end_by_rules(self._kernel, self._state.payload.stop, self._program.signal, self._take_lines)
             finally:
+                self._let_go()  # not before: what the keeper begins then would get the program's signals
                 end_all(self._kernel)  # the warden takes our word that nothing is left
             return 1
         finally:
@@ -227,6 +227,14 @@ class Run:
         """The program's last lines are the keeper's: we move none any more."""
         if self._program.drain is not None:
             self._program.drain.let_go()
+
+    def _take_lines(self) -> None:
+        """Of a program that is ended after a mistake of ours; what can't be moved now is the keeper's."""
+        try:
+            if self._program.drain is not None:
+                self._program.drain.take_all()
+        except Exception as error:
+            self._log.say(place_of(error))
 
     def _child_ended(self, number: int) -> None:
         self._hear(self._program.reap)
