@@ -44,7 +44,7 @@ class FakeAgent:
         self.requests: list[str] = []
         self.capabilities: list[dict[str, str]] = [{"type": "TASK_KILLING_STATE"}]
         self._changed = threading.Condition()
-        # each request has a thread: the next update may come as soon as one was accepted, and is taken after it
+        # each request has a thread: the next one may come as soon as one was accepted, and is taken after it
         self._in_order = threading.Lock()
         self._stream: socket.socket | None = None
         self._open: list[socket.socket] = []
@@ -174,17 +174,16 @@ class FakeAgent:
                 self._changed.notify_all()
         elif self.refuses:
             connection.sendall(f"HTTP/1.1 {self.refuses}\r\nContent-Length: 4\r\n\r\noops".encode())
-        elif body["type"] == "UPDATE":
+        elif body["type"] in ("UPDATE", "MESSAGE"):
             with self._in_order:
                 connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
                 connection.close()
-                self._take(body["update"]["status"])
-        elif body["type"] == "MESSAGE":
-            connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
-            connection.close()
-            with self._changed:
-                self.messages.append(base64.b64decode(body["message"]["data"]))
-                self._changed.notify_all()
+                if body["type"] == "UPDATE":
+                    self._take(body["update"]["status"])
+                else:
+                    with self._changed:
+                        self.messages.append(base64.b64decode(body["message"]["data"]))
+                        self._changed.notify_all()
 
     def _take(self, status: Status) -> None:
         with self._changed:

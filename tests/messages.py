@@ -25,7 +25,6 @@ _CUT = re.compile(r"(?<![/'\"(\[])(?:…|\.\.\.)(?![/'\")\]])")
 #: What the pages' examples are called.
 _EXAMPLES = {
     "alice",
-    "back",
     "builder",
     "cabling",
     "daq",

@@ -156,7 +156,9 @@ class Drain:
             self.keeper = 0
 
     def let_go(self) -> None:
-        """We leave, and something may print: the keeper goes on."""
+        """We leave, and something may print: the keeper goes on. What could not be written until now is said."""
+        for target in self._targets.values():
+            target.tell_lost()
         if self._mouth >= 0:
             os.close(self._mouth)
             self._mouth = -1

@@ -144,7 +144,7 @@ def end_by_rules(kernel: Kernel, rule: Stop, send: Callable[[str], object], mean
             send(name)
         empty = 0
         while name and time.monotonic() < limit:
-            if not _reap():
+            if kernel.alone():
                 return
             meanwhile()
             # what loses its parent during one look is in the next
@@ -162,7 +162,7 @@ def end_all(kernel: Kernel) -> int:
         for entry in _to_end(kernel):
             killed.add(entry.pid)
             kernel.signal_process(entry, signal.SIGKILL)
-        if not _reap():
+        if kernel.alone():
             return len(killed)
         time.sleep(_LOOK_AGAIN_S)
     left = kernel.descendants()
@@ -183,16 +183,6 @@ def _to_end(kernel: Kernel) -> list[ProcessEntry]:
         else:
             found.append(entry)
     return found
-
-
-def _reap() -> bool:
-    """Take in who has ended; whether there is a child left."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _wait_for(executor: int) -> int:

@@ -229,12 +229,16 @@ class Run:
             self._program.drain.let_go()
 
     def _take_lines(self) -> None:
-        """Of a program that is ended after a mistake of ours; what can't be moved now is the keeper's."""
-        try:
-            if self._program.drain is not None:
-                self._program.drain.take_all()
-        except Exception as error:
-            self._log.say(place_of(error))
+        """Of a program that is ended after a mistake of ours; what can't be moved now is the keeper's. It is called so often that
+        it says nothing."""
+        drain = self._program.drain
+        if drain is None:
+            return
+        for pipe in drain.pipes:
+            try:
+                drain.take(pipe)
+            except Exception:
+                continue
 
     def _child_ended(self, number: int) -> None:
         self._hear(self._program.reap)
