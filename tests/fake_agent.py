@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
 from daqsched_executor.contract import Done, OperatorCommand, Payload, Report, Survey
-from daqsched_executor.machine.kernel import DRAIN
+from daqsched_executor.machine.kernel import RELAY
 from waiting import Answer, alive
 
 Status = dict[str, Any]
@@ -292,7 +292,7 @@ Start = Callable[..., ExecutorUnderTest]
 
 
 def processes_of(executor: ExecutorUnderTest) -> list[int]:
-    """Living processes of the executor's job: all that have its sandbox as folder, but for the executor, its warden and keeper."""
+    """Living processes of the executor's job: all that have its sandbox as folder, but for executor, warden and relay."""
     found = []
     own = [executor.process.pid] if executor.process.poll() is None else []
     try:
@@ -302,19 +302,19 @@ def processes_of(executor: ExecutorUnderTest) -> list[int]:
     for name in os.listdir("/proc"):
         try:
             ours = name.isdigit() and Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox
-            if ours and Path(f"/proc/{name}/comm").read_text() != f"{DRAIN}\n":
+            if ours and Path(f"/proc/{name}/comm").read_text() != f"{RELAY}\n":
                 found.append(int(name))
         except OSError:
             continue
     return [pid for pid in found if pid not in own and alive(pid)]
 
 
-def drains(executor: ExecutorUnderTest) -> list[int]:
+def relays(executor: ExecutorUnderTest) -> list[int]:
     """The processes that copy."""
     found = []
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         try:
-            if Path(f"/proc/{pid}/comm").read_text() == "daqsched-drain\n" and Path(f"/proc/{pid}/cwd").samefile(
+            if Path(f"/proc/{pid}/comm").read_text() == "daqsched-relay\n" and Path(f"/proc/{pid}/cwd").samefile(
                 executor.sandbox
             ):
                 found.append(pid)

@@ -13,7 +13,7 @@ import pytest
 
 from daqsched_executor.contract import Check, Payload, Restart, Stop
 from daqsched_executor.contract.console import KEPT_BYTES, LAST, ON, ConsoleAsk, ConsoleSaid
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, drains, message, order, outcome, processes_of
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, message, order, outcome, processes_of, relays
 from waiting import until
 
 #: Says what it reads, until it reads the end.
@@ -251,13 +251,13 @@ def test_kill_9_of_the_executor_leaves_no_process_and_its_lines(start: Start) ->
 
 
 def test_no_account_of_the_machine_finds_a_socket_or_a_port(start: Start, at: Terminal) -> None:
-    """Nothing listens: neither executor nor keeper nor program has a port or a socket that another process could connect to."""
+    """Nothing listens: neither executor nor relay nor program has a port or a socket that another process could connect to."""
     executor = shell(start)
     program = executor.running().pid
     at.ask(LAST)
     at.wait(b"ioc> ")
     sockets = set()
-    for pid in (executor.process.pid, executor.pid, program, *drains(executor)):
+    for pid in (executor.process.pid, executor.pid, program, *relays(executor)):
         for file in os.listdir(f"/proc/{pid}/fd"):
             found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{file}"))
             sockets |= {found[1]} if found else set()
@@ -272,14 +272,14 @@ def test_no_account_of_the_machine_finds_a_socket_or_a_port(start: Start, at: Te
     assert not sockets.intersection(row.split()[6] for row in Path("/proc/net/unix").read_text().split("\n")[1:-1])
 
 
-def test_kill_9_of_the_keeper_goes_unnoticed(start: Start, agent: FakeAgent, at: Terminal) -> None:
+def test_kill_9_of_the_relay_process_goes_unnoticed(start: Start, agent: FakeAgent, at: Terminal) -> None:
     """As with pipes."""
     executor = shell(start)
     executor.running()
     at.ask(LAST)
     at.wait(b"ioc> ")
-    (keeper,) = drains(executor)
-    os.kill(keeper, signal.SIGKILL)
+    (relay,) = relays(executor)
+    os.kill(relay, signal.SIGKILL)
     at.type(b"still there\r")
     at.wait(b"heard still there")
 

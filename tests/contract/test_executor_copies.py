@@ -299,11 +299,11 @@ def test_a_lock_that_another_account_put_there_holds_nothing_up(copies: Copies, 
 def test_the_name_of_what_is_spared_spares_no_other_account(copies: Copies, tmp_path: Path) -> None:
     """A program that calls itself as what copies its output is ended with the rest."""
     open_way(tmp_path)
-    text = "echo -n daqsched-drain > /proc/$$/comm; while :; do sleep 1; done"
+    text = "echo -n daqsched-relay > /proc/$$/comm; while :; do sleep 1; done"
     _, executor, task_id = copies.start("/bin/sh", "-c", text, user="nobody")
     executor.running()
     until(
-        lambda: any(Path(f"/proc/{pid}/comm").read_text() == "daqsched-drain\n" for pid in carrying(task_id)),
+        lambda: any(Path(f"/proc/{pid}/comm").read_text() == "daqsched-relay\n" for pid in carrying(task_id)),
         "its name",
     )
     os.kill(executor.pid, signal.SIGKILL)

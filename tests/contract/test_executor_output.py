@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor.contract import Check, Payload, Restart
-from daqsched_executor.machine import drain
-from daqsched_executor.machine.drain import Drain
-from fake_agent import ExecutorUnderTest, FakeAgent, Start, drains, processes_of, report_of
+from daqsched_executor.machine import relay
+from daqsched_executor.machine.relay import Relay
+from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of, relays, report_of
 from waiting import alive, until
 
 #: Each way to open one's own stream anew that people use, 100 lines of each, among lines of the usual kind.
@@ -54,14 +54,14 @@ def wait_for_more(sandbox: Path) -> None:
     until(lambda: counted(sandbox) > enough, "lines")
 
 
-def wait_for_another_drain(executor: ExecutorUnderTest, before: int) -> None:
+def wait_for_another_relay(executor: ExecutorUnderTest, before: int) -> None:
     """Wait until another process than this one copies."""
-    until(lambda: drains(executor) not in ([], [before]), "next drain")
+    until(lambda: relays(executor) not in ([], [before]), "next relay")
 
 
 def wait_for_the_end_of_drains(executor: ExecutorUnderTest) -> None:
     """Wait until nobody copies."""
-    until(lambda: not drains(executor), "end of the drain")
+    until(lambda: not relays(executor), "end of the relay")
 
 
 def check_lines(sandbox: Path) -> None:
@@ -93,7 +93,7 @@ class TestPipe:
         assert lines == [f"{kind} {number}" for number in range(1, 101) for kind in kinds]
         assert (executor.sandbox / "stdout").read_bytes() == b""
         executor.leave()
-        assert drains(executor) == []
+        assert relays(executor) == []
 
     def test_kill_9_of_the_program_loses_no_line(self, start: Start) -> None:
         """Again and again, in full speed."""
@@ -103,7 +103,7 @@ class TestPipe:
             wait_for_more(executor.sandbox)
             os.kill(pid, signal.SIGKILL)
         executor.running(6)
-        until(lambda: len(drains(executor)) == 1, "the last drain alone")
+        until(lambda: len(relays(executor)) == 1, "the last relay alone")
         executor.end()
         wait_for_the_end_of_drains(executor)
         check_lines(executor.sandbox)
@@ -115,7 +115,7 @@ class TestPipe:
         until(lambda: counted(executor.sandbox) > 20_000, "lines")
         os.kill(executor.pid, signal.SIGKILL)
         executor.leave()
-        assert drains(executor) == [] and processes_of(executor) == []
+        assert relays(executor) == [] and processes_of(executor) == []
         check_lines(executor.sandbox)
 
     def test_kill_9_of_all_at_once_loses_no_line(self, tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ class TestPipe:
         executor = start(sys.executable, "-S", "-c", COUNTS, output="pipe")
         pid = executor.running().pid
         for _ in range(5):
-            (copier,) = until(lambda: drains(executor), "drain")
+            (copier,) = until(lambda: relays(executor), "relay")
             wait_for_more(executor.sandbox)
             os.kill(copier, signal.SIGKILL)
-            wait_for_another_drain(executor, copier)
+            wait_for_another_relay(executor, copier)
         assert alive(pid)
         os.kill(executor.pid, signal.SIGKILL)
         executor.leave()
@@ -154,30 +154,30 @@ class TestPipe:
         executor = start("/bin/sh", "-c", text, output="pipe", restart=Restart(delay_s=0.0))
         pid = executor.running().pid
         until((executor.sandbox / "closed").exists, "closed output")
-        keepers = drains(executor)
+        before = relays(executor)
         os.kill(pid, signal.SIGKILL)
         executor.running(2)
         until(lambda: (executor.sandbox / "stdout").read_text() == "a\na\n", "second line")
-        assert drains(executor) == keepers
+        assert relays(executor) == before
 
     @pytest.mark.parametrize("spliced", [True, False])
     def test_a_full_disk_is_counted_and_holds_nobody_up(
         self, spliced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Whoever moves, the kernel or the drain itself."""
+        """Whoever moves, the kernel or the relay itself."""
         said: list[str] = []
         if not spliced:
-            monkeypatch.setattr(drain, "splice", refused)
+            monkeypatch.setattr(relay, "splice", refused)
         with open("/dev/full", "wb", buffering=0) as full, open(tmp_path / "log", "ab", buffering=0) as file:
             ours, theirs = os.pipe()
             os.write(theirs, b"x" * 1000)
-            target = drain.Target(full.fileno(), said.append)
+            target = relay.Target(full.fileno(), said.append)
             assert target.take(ours) == 1000
             assert said == ["the program's output cannot be written: No space left on device; it is dropped"]
             target.tell_lost()
             assert said[1:] == ["1000 bytes of the program's output could not be written to the sandbox"]
             os.write(theirs, b"y" * 1000)
-            assert drain.Target(file.fileno(), said.append).take(ours) == 1000
+            assert relay.Target(file.fileno(), said.append).take(ours) == 1000
             os.close(theirs)
             assert target.take(ours) == 0
             os.close(ours)
@@ -193,14 +193,14 @@ class TestPipe:
             held.write(b"stranger\n")
             until(lambda: "stranger\n" in (executor.sandbox / "stdout").read_text(), "stranger's line")
             executor.end()
-            until(lambda: not drains(executor), "end of the keeper")
+            until(lambda: not relays(executor), "end of the relay process")
 
             def broken() -> bool:
                 try:
                     held.write(b"x")
                 except BrokenPipeError:
                     return True
-                return False  # whoever closes it may do so a moment after the keeper's end
+                return False  # whoever closes it may do so a moment after the end of the relay process
 
             until(broken, "nobody reads what the stranger prints")
 
@@ -273,7 +273,7 @@ def test_what_copies_and_ends_at_once_is_not_begun_without_end(tmp_path: Path) -
         begun.append(1)
         return 1
 
-    some = Drain(fork, (1, 2), "", lambda words: None)
+    some = Relay(fork, (1, 2), "", lambda words: None)
     with pytest.raises(OSError, match="ended 10 times at once"):
         for _ in range(100):
             some.again()

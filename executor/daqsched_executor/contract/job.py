@@ -140,7 +140,7 @@ class Payload:
     #: Whether it may get more rights than its account has, by setuid programs and their like; None: an older framework, which
     #: meant that it may, but for a program in a container.
     new_privileges: Optional[bool] = None
-    #: What stdout and stderr are: `FILE`, or `PIPE`, which a process moves into the files (`machine.drain`).
+    #: What stdout and stderr are: `FILE`, or `PIPE`, which a process moves into the files (`machine.relay`).
     output: str = PIPE
     #: Whether stdin, stdout and stderr are a terminal of its own, which people may attach to (`contract.console`).
     console: bool = False

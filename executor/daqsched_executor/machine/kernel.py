@@ -33,8 +33,8 @@ PF_FORKNOEXEC = 0x40
 #: letters). It is not killed with the rest: it ends by itself when its container is gone.
 JANITOR = "daqsched-janito"
 
-#: How the shell calls itself that has the pipes open which a program prints to (see `machine.drain`). It ends by itself, too.
-DRAIN = "daqsched-drain"
+#: How the shell calls itself that has the pipes open which a program prints to (see `machine.relay`). It ends by itself, too.
+RELAY = "daqsched-relay"
 
 #: No environment is longer: execve(2) takes so much at most. Of itself a process may say that it has terabytes (prctl(2),
 #: PR_SET_MM_MAP), which cost it nothing, and every reader all its memory.

@@ -37,7 +37,7 @@ from daqsched_executor.machine.filestore import FileStore
 from daqsched_executor.machine.kernel import JANITOR, Ended, Kernel, ProcessEntry, signal_number
 
 if TYPE_CHECKING:
-    from daqsched_executor.machine.drain import Drain
+    from daqsched_executor.machine.relay import Relay
     from daqsched_executor.machine.terminal import Terminal
 
 #: How often /proc is read again that shows nothing where something lives; and where that may be a side command,
@@ -165,7 +165,7 @@ class Program:
         #: The program's file as it was when it last started well, and as the present child says that it is.
         self._known = self._same = ""
         #: What is between the program and its files, if something is.
-        self.drain: Drain | None = None
+        self.relay: Relay | None = None
         #: The same, where that is a terminal.
         self.terminal: Terminal | None = None
         #: Why there was no start, held back until what the runner began is gone.
@@ -200,21 +200,21 @@ class Program:
 
     def _drained(self, console: bool) -> tuple[int, ...]:
         """What the program prints to, where something is between it and its files."""
-        if self.drain is None:
+        if self.relay is None:
             run_id = os.path.basename(os.environ.get("MESOS_DIRECTORY", ""))
             if console:
                 from daqsched_executor.machine.terminal import Terminal  # few have one
 
                 self.terminal = Terminal(self._fork, self._output, run_id, self._say)
-                self.drain = self.terminal
+                self.relay = self.terminal
             else:
-                from daqsched_executor.machine.drain import Drain  # not those in containers
+                from daqsched_executor.machine.relay import Relay  # not those in containers
 
-                self.drain = Drain(self._fork, self._output, run_id, self._say)
-            self.runners.add(self.drain.keeper)
+                self.relay = Relay(self._fork, self._output, run_id, self._say)
+            self.runners.add(self.relay.process)
         if self.terminal is not None:
             self.terminal.begin()
-        return self.drain.ends
+        return self.relay.ends
 
     def _fork(self, run: Callable[[], None]) -> int:
         old = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
@@ -298,7 +298,7 @@ class Program:
                 if ended is None:
                     break
                 self.runners.discard(ended.pid)
-                if self.drain is not None and ended.pid == self.drain.keeper:
+                if self.relay is not None and ended.pid == self.relay.process:
                     self._keeper_ended()
                 if ended.pid == self.pid:
                     ended_program = ended
@@ -310,8 +310,8 @@ class Program:
             living = self._kernel.descendants(self.runners) if wanted and not alone else []
             if alone or living or not wanted:
                 break
-        if self.drain is not None and (ended_program is not None or (self._clearing and not living)):
-            self.drain.take_all()
+        if self.relay is not None and (ended_program is not None or (self._clearing and not living)):
+            self.relay.take_all()
         if ended_program is not None:
             end = self._end_of(ended_program, len(living))
             self._clearing = bool(living)
@@ -329,10 +329,10 @@ class Program:
 
     def _keeper_ended(self) -> None:
         """Somebody killed it."""
-        assert self.drain is not None
+        assert self.relay is not None
         try:
-            self.drain.again()
-            self.runners.add(self.drain.keeper)
+            self.relay.again()
+            self.runners.add(self.relay.process)
         except OSError as error:
             self._say(
                 f"lines of the program's may be lost if the executor is killed, as nothing keeps them then: {error.strerror}"
@@ -345,7 +345,7 @@ class Program:
         # 127 is what a loader, or a shell, ends with that does not find something: then it is looked for again
         self._known = self._same if self._started and ended.code != 127 else ""
         if self._started:
-            lines = self._watch.lines(self.drain.written() if self.drain is not None else ())
+            lines = self._watch.lines(self.relay.written() if self.relay is not None else ())
             return Died(ended.code, ended.signal, ended.core, left, lines=lines, **self._memory(ended))
         if self._failure is not None:
             return self._failure

@@ -33,7 +33,7 @@ LOG_LINE = 65536
 #: What SIGKILL does not end within this hangs in the kernel; whoever waits for the outcome shall have one.
 GIVE_UP_S = 5.0
 #: What is left in its pipe is read for so long.
-DRAIN_S = 1.0
+LEFTOVER_S = 1.0
 _LOOK_AGAIN_S = 0.005
 
 
@@ -150,8 +150,8 @@ class _Runner:
             ended = self._reap(pid)
         took_s = time.monotonic() - began
         living = self._kill_all()
-        drained = time.monotonic() + DRAIN_S
-        while self._take(output) and time.monotonic() < drained:  # whom it gave its output to may write on for ever
+        limit = time.monotonic() + LEFTOVER_S
+        while self._take(output) and time.monotonic() < limit:  # whom it gave its output to may write on for ever
             pass
         if ended is None:
             why = "was told to end" if signal.SIGTERM in arrived else f"did not end within {duration(timeout_s)}"

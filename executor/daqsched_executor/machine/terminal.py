@@ -1,8 +1,9 @@
-"""A terminal of the program's own, in the place of the two pipes of `drain`: for `Payload.console`.
+"""A terminal of the program's own, in the place of the two pipes of `relay`: for `Payload.console`.
 
 What the program prints is read from the terminal's other side (pty(7)), kept for those who watch, and written to the file of
 stdout; what people type is written there. The kernel moves nothing here: a kill of the executor between the two costs what it
-had just read, the last moment of a program that dies with it. The keeper has the other side open, too, and reads what is left.
+had just read, the last moment of a program that dies with it. The relay process has the other side open, too, and
+reads what is left.
 
 One terminal serves all starts of the program, one after the other: whoever watches stays. At each start it is as new: no mode
 of the last program's, and nothing that was typed for that.
@@ -18,7 +19,7 @@ import termios
 from collections.abc import Callable
 
 from daqsched_executor.contract.console import KEPT_BYTES
-from daqsched_executor.machine.drain import Drain, Fork
+from daqsched_executor.machine.relay import Fork, Relay
 
 #: <asm-generic/ioctls.h>
 TIOCSWINSZ = 0x5414
@@ -32,8 +33,8 @@ _AT_ONCE = 1 << 16
 _TAKES = 4
 
 
-class Terminal(Drain):
-    """As a `Drain`; raises OSError where the machine has none to give."""
+class Terminal(Relay):
+    """As a `Relay`; raises OSError where the machine has none to give."""
 
     def __init__(self, fork: Fork, files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
         #: What was printed last, and how much was printed in all.
@@ -69,7 +70,8 @@ class Terminal(Drain):
 
     def type(self, keys: bytes) -> int:
         """Write what was typed; how many bytes the terminal took: where the program does not read, it is full one day. One at a
-        time, as a write of one byte never waits where there is room, and this side can't be told not to: the keeper has it, too."""
+        time, as a write of one byte never waits where there is room, and this side can't be told not to: the relay process
+        has it, too."""
         for count in range(len(keys)):
             if not self._ready(select.POLLOUT):
                 return count

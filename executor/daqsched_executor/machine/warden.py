@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from daqsched_executor.contract import Stop
-from daqsched_executor.machine.kernel import DRAIN, JANITOR, Kernel, ProcessEntry, signal_name
+from daqsched_executor.machine.kernel import JANITOR, RELAY, Kernel, ProcessEntry, signal_name
 from daqsched_executor.out import say
 
 #: Sent to the executor when its warden is gone.
@@ -44,7 +44,7 @@ while [ $round -lt 100 ]; do
   for child in $all; do
     name=
     read -r name 2>/dev/null </proc/$child/comm
-    [ "$name" = {JANITOR} ] || [ "$name" = {DRAIN} ] || kill -KILL $child 2>/dev/null
+    [ "$name" = {JANITOR} ] || [ "$name" = {RELAY} ] || kill -KILL $child 2>/dev/null
   done
   sleep 0.05
   round=$((round + 1))
@@ -177,7 +177,7 @@ def _to_end(kernel: Kernel) -> list[ProcessEntry]:
     so."""
     spared, found = set(), []
     for entry in kernel.descendants():
-        ours = entry.name in (JANITOR, DRAIN) and kernel.real_uid(entry.pid) == os.geteuid()
+        ours = entry.name in (JANITOR, RELAY) and kernel.real_uid(entry.pid) == os.geteuid()
         if ours or entry.parent in spared:
             spared.add(entry.pid)
         else:

@@ -166,8 +166,8 @@ class Run:
         """Serve until the program has ended for good and that is reported."""
         try:
             self._loop.run(self._wake_at, self._woken, self._settle)
-            if self._program.drain is not None:
-                self._program.drain.end()
+            if self._program.relay is not None:
+                self._program.relay.end()
             if self._kernel.alone():
                 self._claim.left(self._kernel.now().clock)
             return 0
@@ -177,7 +177,7 @@ class Run:
                 if self._state.payload is not None and self._state.program:
                     end_by_rules(self._kernel, self._state.payload.stop, self._program.signal, self._take_lines)
             finally:
-                self._let_go()  # not before: what the keeper begins then would get the program's signals
+                self._let_go()  # not before: what the relay process begins then would get the program's signals
                 end_all(self._kernel)  # the warden takes our word that nothing is left
             return 1
         finally:
@@ -224,19 +224,19 @@ class Run:
         os._exit(1)
 
     def _let_go(self) -> None:
-        """The program's last lines are the keeper's: we move none any more."""
-        if self._program.drain is not None:
-            self._program.drain.let_go()
+        """The program's last lines are left to the relay process: we move none any more."""
+        if self._program.relay is not None:
+            self._program.relay.let_go()
 
     def _take_lines(self) -> None:
-        """Of a program that is ended after a mistake of ours; what can't be moved now is the keeper's. It is called so often that
-        it says nothing."""
-        drain = self._program.drain
-        if drain is None:
+        """Of a program that is ended after a mistake of ours; what can't be moved now is left to the relay process. It is called so
+        often that it says nothing."""
+        relay = self._program.relay
+        if relay is None:
             return
-        for pipe in drain.pipes:
+        for pipe in relay.pipes:
             try:
-                drain.take(pipe)
+                relay.take(pipe)
             except Exception:
                 continue
 
@@ -291,10 +291,10 @@ class Run:
             self._tell_start()
             answers = self._program.spawn(self._with_checks(command.payload))
             self._events.extendleft(reversed(answers))
-            if self._moving is None and self._program.drain is not None:
+            if self._moving is None and self._program.relay is not None:
                 from daqsched_executor.run.moving import Moving  # programs in containers have none
 
-                self._moving = Moving(self._loop, self._program.drain)
+                self._moving = Moving(self._loop, self._program.relay)
             self._look_s = FIRST_LOOK_S
             self._look_at = self._loop.now() + FIRST_LOOK_S
             if self._program.talk >= 0:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from daqsched_executor.run.loop import READ, Loop
 
 if TYPE_CHECKING:
-    from daqsched_executor.machine.drain import Drain
+    from daqsched_executor.machine.relay import Relay
 
 #: A line waits so long for others: a program that writes each by itself costs a hundred wakes a second, not ten thousand.
 LATE_S = 0.01
@@ -16,21 +16,21 @@ MUCH = 1 << 16
 
 
 class Moving:
-    """Watches a drain's pipes, or looks at them when `wake_at` has come."""
+    """Watches a relay's pipes, or looks at them when `wake_at` has come."""
 
-    def __init__(self, loop: Loop, drain: Drain) -> None:
-        self._loop, self._drain = loop, drain
+    def __init__(self, loop: Loop, relay: Relay) -> None:
+        self._loop, self._relay = loop, relay
         #: The pipes that are looked at then.
         self._late: set[int] = set()
         self.wake_at: float | None = None
-        for pipe in drain.pipes:
+        for pipe in relay.pipes:
             self._watch(pipe)
 
     def _watch(self, pipe: int) -> None:
         self._loop.watch(pipe, READ, lambda mask: self._move(pipe))
 
     def _move(self, pipe: int) -> None:
-        if self._drain.take(pipe) < MUCH:
+        if self._relay.take(pipe) < MUCH:
             self._loop.forget(pipe)
             self._late.add(pipe)
             if self.wake_at is None:
@@ -42,7 +42,7 @@ class Moving:
             return
         late, self._late, self.wake_at = self._late, set(), None
         for pipe in late:
-            moved = self._drain.take(pipe)
+            moved = self._relay.take(pipe)
             if moved and moved < MUCH:
                 self._late.add(pipe)
             else:

@@ -1,6 +1,6 @@
 """The files that a job's lines go to, and their registration for the machine's forwarder (see `contract.Stream`).
 
-The lines end in plain files that are opened to append, whether the program writes to them itself or `machine.drain` does:
+The lines end in plain files that are opened to append, whether the program writes to them itself or `machine.relay` does:
 nothing that a dead executor takes with it, and the Mesos web UI shows them as they are.
 """
 

@@ -2,9 +2,9 @@
 
 A pipe can be opened anew by anybody who has it (/dev/stderr, /proc/self/fd/2) and is never emptied by that, as a file is. The
 kernel moves (splice(2)): at any moment a line is in the pipe or in its file, so that no kill loses one or has it twice. The
-executor says when. If it is killed, the keeper moves what is left: a shell outside of what Mesos and we kill (`spared`). It has
-the pipes open, too, waits for the executor's end and costs 0.1 MB. Where a file can't be written, a full disk, what is printed is
-dropped and counted: no program waits for that.
+executor says when. If it is killed, the relay process moves what is left: a shell outside of what Mesos and we kill (`spared`).
+It has the pipes open, too, waits for the executor's end and costs 0.1 MB. Where a file can't be written, a full disk, what is
+printed is dropped and counted: no program waits for that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from daqsched_executor.machine.kernel import DRAIN, splice
+from daqsched_executor.machine.kernel import RELAY, splice
 from daqsched_executor.machine.spared import become_spared
 
 #: Makes a process that calls the function, all signals blocked, and ends; returns its pid.
@@ -32,16 +32,16 @@ FIONREAD = 0x541B
 #: A file system, or a kernel, that has no splice(2).
 CANNOT_SPLICE = (errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP)
 
-#: A keeper that does not live so long, so often, can't do its work, whatever the reason is.
+#: A relay process that does not live so long, so often, can't do its work, whatever the reason is.
 SHORT_S, TRIES = 1.0, 10
-#: How long a start waits for the keeper's word that it is spared, at most.
+#: How long a start waits for the relay process's word that it is spared, at most.
 READY_S = 2.0
 
 SHELL = "/bin/sh"
-#: 0 ends with the executor, 3 and 4 are the pipes, 5 and 6 the files, 9 closes once the name is there (`kernel.DRAIN`). Whoever
+#: 0 ends with the executor, 3 and 4 are the pipes, 5 and 6 the files, 9 closes once the name is there (`kernel.RELAY`). Whoever
 #: holds a pipe open beyond the program's and the executor's end is not waited for longer than two seconds.
 SCRIPT = f"""
-printf %s {DRAIN} >/proc/$$/comm
+printf %s {RELAY} >/proc/$$/comm
 exec 9>&-
 read -r word
 limit=$(command -v timeout >/dev/null && echo timeout -s KILL 2)
@@ -98,7 +98,7 @@ class Target:
             self._lost = 0
 
 
-class Drain:
+class Relay:
     """Two pipes for all programs of an executor, one after the other."""
 
     def __init__(self, fork: Fork, files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
@@ -106,13 +106,13 @@ class Drain:
         or pipe."""
         self._fork, self._files, self._run_id, self._say = fork, files, run_id, say
         #: What is read from, to be watched; what the program's stdout and stderr become (we hold them, too: the pipes have no end
-        #: while we live); what the keeper reads.
-        self.pipes, self.ends, self._keepers = self._open()
+        #: while we live); what the relay process reads.
+        self.pipes, self.ends, self._inherited = self._open()
         self._targets = dict(zip(self.pipes, (Target(file, say) for file in files)))
         self._mouth = -1
         self._began, self._short = 0.0, 0
         #: The process; 0: there is none any more.
-        self.keeper = self._begin()
+        self.process = self._begin()
 
     def _open(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         pipes = (_pipe(), _pipe())
@@ -139,24 +139,24 @@ class Drain:
         return tuple(os.fstat(pipe).st_mtime_ns for pipe in self.pipes)
 
     def again(self) -> None:
-        """Somebody killed the keeper: have another one. Raises OSError, also where that happens again and again at once."""
+        """Somebody killed the process: have another one. Raises OSError, also where that happens again and again at once."""
         self.let_go()
-        self.keeper = 0
+        self.process = 0
         self._short = self._short + 1 if time.monotonic() - self._began < SHORT_S else 0
         if self._short >= TRIES:
             raise OSError(errno.EAGAIN, f"it ended {TRIES} times at once")
-        self.keeper = self._begin()
+        self.process = self._begin()
 
     def end(self) -> None:
-        """We leave, and all that printed is gone: the keeper has nothing to do."""
+        """We leave, and all that printed is gone: the process has nothing to do."""
         self.take_all()
-        if self.keeper:
-            os.kill(self.keeper, signal.SIGKILL)
-            os.waitpid(self.keeper, 0)
-            self.keeper = 0
+        if self.process:
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+            self.process = 0
 
     def let_go(self) -> None:
-        """We leave, and something may print: the keeper goes on. What could not be written until now is said."""
+        """We leave, and something may print: the process goes on. What could not be written until now is said."""
         for target in self._targets.values():
             target.tell_lost()
         if self._mouth >= 0:
@@ -168,26 +168,26 @@ class Drain:
         ears, self._mouth = os.pipe()
         ready, named = os.pipe()
         try:
-            keeper = self._fork(lambda: _keep((ears, *self._keepers, *self._files), named, self._run_id))
+            process = self._fork(lambda: _become((ears, *self._inherited, *self._files), named, self._run_id))
             os.close(named)
             named = -1
             # until it is spared, whoever kills us would kill it, too
             poll = select.poll()
             poll.register(ready, select.POLLIN)
             poll.poll(READY_S * 1000)
-            return keeper
+            return process
         finally:
             for end in (ears, ready, named):
                 if end >= 0:
                     os.close(end)
 
 
-def _keep(files: tuple[int, ...], named: int, run_id: str) -> None:
-    """In a fork: become the keeper."""
+def _become(files: tuple[int, ...], named: int, run_id: str) -> None:
+    """In a fork: become the relay process."""
     # out of the way of the numbers that they get
     ears, *ours = (fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10) for file in files)
     ready = fcntl.fcntl(named, fcntl.F_DUPFD_CLOEXEC, 10)
-    become_spared(DRAIN, {ears, *ours, ready}, run_id)
+    become_spared(RELAY, {ears, *ours, ready}, run_id)
     for needed in (signal.SIGCHLD, signal.SIGALRM):  # by a shell and timeout(1)
         signal.signal(needed, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -195,7 +195,7 @@ def _keep(files: tuple[int, ...], named: int, run_id: str) -> None:
     for number, file in enumerate(ours, 3):
         os.dup2(file, number)
     os.dup2(ready, 9)
-    os.execv(SHELL, ["daqsched-drain", "-c", SCRIPT])
+    os.execv(SHELL, ["daqsched-relay", "-c", SCRIPT])
 
 
 def _waiting(pipe: int) -> int:
