@@ -370,7 +370,7 @@ class World:
             self.say(events.Ticked())
 
     def offers(self) -> list[Command]:
-        """A moment later every host makes an offer that the master may tell of, if offers are wanted."""
+        """A moment later every host makes an offer that the master may tell of, if offers are needed."""
         self.now += REVIVE_EVERY_S
         self.say(events.Ticked())
         free = [] if self._suppressed else sorted(set(self.machines) - self.filtered)
@@ -383,7 +383,7 @@ class World:
         return offer(host, cpus=cores, ports=set(PORTS) - self.ports_of(host), **attributes)
 
     def offers_suppressed(self) -> bool:
-        """Whether the master was told that no offers are wanted. A method, as steps change it: mypy trusts an attribute."""
+        """Whether the master was told that no offers are needed. A method, as steps change it: mypy trusts an attribute."""
         return self._suppressed
 
     def report(self, task_id: str, state: str = "TASK_RUNNING", **more: Any) -> list[Command]:
@@ -471,7 +471,7 @@ class World:
     def check_after(self, payload: Payload) -> None:
         """What the job comes after is up: on the same host where it is there, too, else everywhere; what it replaces has ended."""
         job = self.engine.instances[payload.job, payload.host].job
-        assert job is not None, f"{payload.instance} is launched and not wanted"
+        assert job is not None, f"{payload.instance} is launched and not desired"
         for one in self.engine.instances.values() if (payload.job, payload.host) not in self.anyway else ():
             if one.job is None and (one.name in job.replaces or payload.job in one.record.replaced):
                 elsewhere = one.host != payload.host and (payload.job, one.host) in self.engine.instances

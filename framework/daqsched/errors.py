@@ -69,7 +69,7 @@ class NotRunning(DaqschedError):
 
 
 class ReplacedByAnother(DaqschedError):
-    """What somebody waited for is not wanted any more: another apply took its place."""
+    """What somebody waited for is no longer desired: another apply took its place."""
 
     exit_code = 8
 

@@ -14,7 +14,7 @@ SILENCE_S = 120.0
 def with_forwarder(
     spec: Spec, executor: tuple[str, ...], elasticsearch: str, index: str, access: Access = NO_ACCESS
 ) -> Spec:
-    """The spec with that job; as it is where none is wanted. Where no host is named it is on none, but lets those that are there
+    """The spec with that job; as it is where none is asked for. Where no host is named it is on none, but lets those that are there
     finish their work.
 
     ``executor`` is the command of daqsched-executor on the farm, the others are the daemon's settings, which the job

@@ -284,8 +284,8 @@ class StatusAnswer(msgspec.Struct):
     doubt: str = ""
     #: Which of several daemons leads (host and pid); empty where there is one.
     leader: str = ""
-    #: Why nothing is started or stopped; empty: all goes on.
-    held: str = ""
+    #: Why nothing can be saved, and so nothing is started or stopped; empty: all goes on.
+    read_only: str = ""
     #: Hosts of these rows whose agents take the word of anybody for an executor's (`Report.authenticated`).
     unauthenticated: list[str] = []
     #: Why changes are not in the audit file; empty: they are.
@@ -294,6 +294,11 @@ class StatusAnswer(msgspec.Struct):
     rollout: str = ""
     #: Words of the selection that mean nothing that there is, whatever its state.
     unmatched: list[str] = []
+    #: As `read_only` was called in 0.1.
+    held: str = ""
+
+    def __post_init__(self) -> None:
+        self.read_only = self.held = self.read_only or self.held
 
 
 class ProgressAnswer(msgspec.Struct):
@@ -335,17 +340,21 @@ class PreflightAnswer(msgspec.Struct):
 
 
 class WhyAnswer(msgspec.Struct):
-    """GET /v1/why?select=WORD&most=N: a story for each that is not as wanted, the worst first."""
+    """GET /v1/why?select=WORD&most=N: a story for each that is not as desired, the worst first."""
 
     stories: list[Story]
     #: How many fit the words.
     chosen: int
-    #: As in `StatusAnswer`.
+    #: As in `StatusAnswer`, both.
+    read_only: str = ""
     held: str = ""
+
+    def __post_init__(self) -> None:
+        self.read_only = self.held = self.read_only or self.held
 
 
 class StoriesAnswer(msgspec.Struct):
-    """GET /v1/stories?select=WORD&most=N: what became of instances that are or were not as wanted, the latest first."""
+    """GET /v1/stories?select=WORD&most=N: what became of instances that are or were not as desired, the latest first."""
 
     stories: list[Story]
 

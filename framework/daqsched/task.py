@@ -115,7 +115,7 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     since: float = 0.0
     #: How the last task ended, as its sentence; for people.
     last_end: str = ""
-    #: What its executor last said of it: the last lines of the program are in it, which are wanted when it is not tried again.
+    #: What its executor last said of it: the last lines of the program are in it, which are needed when it is not tried again.
     last_report: Optional[Report] = None
     #: The job did what it should (or must not be tried again) and is not started again while its digest is this.
     done: str = ""
@@ -127,15 +127,15 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     snoozes: Optional[Mapping[str, OperatorCommand]] = None
     #: Somebody said that its next start need not wait for the end of what it replaces.
     regardless: bool = False
-    #: Of what is not wanted any more: what it had replaced, which waits for its end where it comes back.
+    #: Of what is no longer desired: what it had replaced, which waits for its end where it comes back.
     replaced: tuple[str, ...] = ()
     #: The revision whose job it still has, while a rollout has not reached it or an apply left it out; 0: the one in force.
     behind: int = 0
-    #: The spec names it, and an apply of a part of the farm left it out: it is not wanted yet.
+    #: The spec names it, and an apply of a part of the farm left it out: it is not desired yet.
     left_out: bool = False
     #: What runs here by hand, in the place of the job.
     borrow: Optional[Borrow] = None
-    #: For the forwarder: nothing else is wanted on this host, and it stays until all that is left there is stored.
+    #: For the forwarder: nothing else is desired on this host, and it stays until all that is left there is stored.
     leaving: bool = False
     #: Why what the state says of it can't be read; empty: it can. Whether it runs, and whether it may, is not known then: it is
     #: not started before a task of it turns up or somebody says so, so that nothing runs twice.

@@ -132,12 +132,12 @@ def row(farm: Farm, job: str, state: str, contains: str = "", restarts: int = 0)
     """The job's row of `status --json`, once it has the state, the words and so many restarts."""
     name = f"{job}@hlt01"
 
-    def as_wanted() -> Any:
+    def as_desired() -> Any:
         found = farm.rows(name).get(name, {})
         right = found.get("state") == state and contains in found.get("reason", "")
         return right and found.get("restarts", 0) >= restarts and found
 
-    return until(as_wanted, f"{job} is {state} {contains!r}", 60.0)
+    return until(as_desired, f"{job} is {state} {contains!r}", 60.0)
 
 
 def shows(farm: Farm, folder: Path, kind: str, not_yet: str, why: str) -> None:

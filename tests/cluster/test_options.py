@@ -127,14 +127,14 @@ def environ(farm: Farm, instance: str) -> dict[str, str]:
 def row(farm: Farm, instance: str, state: str, contains: str = "", restarts: int = 0) -> dict[str, Any]:
     """The instance's row of `status --json`, once it has the state, the words and so many restarts."""
 
-    def as_wanted() -> Any:
+    def as_desired() -> Any:
         found = farm.rows(instance).get(instance, {})
         right = (
             found.get("state") == state and contains in found.get("reason", "") and found.get("restarts", 0) >= restarts
         )
         return right and found
 
-    return until(as_wanted, f"{instance} is {state} {contains!r}: {farm.rows(instance)}")
+    return until(as_desired, f"{instance} is {state} {contains!r}: {farm.rows(instance)}")
 
 
 def test_name_and_hosts(farm: Farm) -> None:

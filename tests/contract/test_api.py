@@ -439,10 +439,10 @@ def test_a_daemon_that_has_lost_its_state_tells_how_it_was_and_refuses_the_rest(
     with pytest.raises(Unreachable, match="taken over.*ask again"):
         lost.result(10)
     over = threading.Event()
-    holding = threading.Thread(target=serve.daemon.hold, args=("nothing can be saved", over.is_set))
+    holding = threading.Thread(target=serve.daemon.stay_read_only, args=("nothing can be saved", over.is_set))
     holding.start()
     found = serve.client.status()
-    assert found.held == "nothing can be saved" and [row.job for row in found.rows] == ["readout"]
+    assert found.read_only == "nothing can be saved" and [row.job for row in found.rows] == ["readout"]
     with pytest.raises(Unreachable, match="nothing can be saved"):
         serve.client.stop(["readout"])
     over.set()
@@ -460,7 +460,7 @@ def test_who_looks_while_the_state_is_lost_gets_an_answer(serve: Serve) -> None:
     asked = serve.daemon.ask(lambda engine, now: "an answer")
     until(lambda: serve.failed, "the loop has ended")
     assert not asked.done()
-    serve.daemon.hold("nothing can be saved", asked.done)
+    serve.daemon.stay_read_only("nothing can be saved", asked.done)
     assert asked.result(0) == "an answer"
 
 
@@ -544,7 +544,7 @@ def test_an_apply_that_would_change_nothing_is_not_answered_from_a_look_that_is_
 
 
 def test_an_apply_answers_with_what_the_engine_made_of_it(serve: Serve) -> None:
-    """The plan counts what is wanted, the verdict what runs; an older client reads no figures, an older daemon sends none."""
+    """The plan counts what is desired, the verdict what runs; an older client reads no figures, an older daemon sends none."""
     serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"), job("old"))))
     applied = serve.client.apply(Spec(jobs=(job(hosts="h[1-3]", release="r2"), job("new"))))
     assert applied.plan.instances == {"restart": 3, "add": 1, "remove": 1}
@@ -571,7 +571,7 @@ def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monke
         serve.client.apply(Spec(jobs=(job("third"),)), if_unchanged=base)
     serve.client.apply(Spec(jobs=(job(),)))
     monkeypatch.setattr(serve.daemon, "request", quicker)
-    with pytest.raises(Refused, match="none of these is wanted any more"):
+    with pytest.raises(Refused, match="none of these is desired any more"):
         serve.client.stop(["readout"])
     serve.client.apply(Spec(jobs=(job(),)))
     monkeypatch.setattr(serve.daemon, "request", quicker)

@@ -78,9 +78,9 @@ class Daemon:
             return None
 
     def sees(self, leader: str) -> bool:
-        """Whether that one leads, is registered and not held, as this one answers."""
+        """Whether that one leads, is registered and not read-only, as this one answers."""
         found = self.status()
-        return found is not None and found.leader == leader and found.connected and not found.held
+        return found is not None and found.leader == leader and found.connected and not found.read_only
 
     def end(self) -> None:
         self.candidate.stop()
@@ -192,11 +192,11 @@ def test_while_nobody_coordinates_all_is_held(daemons: Daemons) -> None:
     before = dict(daemons.service.revisions)
     daemons.service.silence()
 
-    def held() -> str:
+    def read_only() -> str:
         found = leader.status()
-        return found.held if found is not None else ""
+        return found.read_only if found is not None else ""
 
-    assert until(held, "a says that it is held") == (
+    assert until(read_only, "a says that it is read-only") == (
         f"{NAME} does not answer, so nothing can be saved: jobs run on, nothing is started, stopped or restarted until it is back; "
         "then it goes on by itself"
     )

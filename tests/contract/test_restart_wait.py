@@ -22,7 +22,7 @@ def agent_of(task: str) -> str:
 
 
 class Obedient:
-    """What a master and its agents do: what is launched runs, what is killed ends, and offers come when they are wanted."""
+    """What a master and its agents do: what is launched runs, what is killed ends, and offers come when they are needed."""
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve

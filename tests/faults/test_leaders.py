@@ -79,7 +79,7 @@ class Peer(Farm):
 
     def misses_its_state(self) -> bool:
         """Whether it says that ZooKeeper does not answer."""
-        return "does not answer" in self.answer().held
+        return "does not answer" in self.answer().read_only
 
     def lost_its_state(self) -> bool:
         """Whether it says that there is none any more."""
@@ -92,7 +92,7 @@ class Peer(Farm):
         except Unreachable:
             return False
         assert self.process is not None
-        return found.connected and not found.held and f"(pid {self.process.pid})" in found.leader
+        return found.connected and not found.read_only and f"(pid {self.process.pid})" in found.leader
 
 
 class Pair:
@@ -283,7 +283,7 @@ def test_a_leader_that_was_asleep_does_not_act_when_it_wakes_up(pair: Pair) -> N
     assert standby.log().count("no longer leads") == 0
 
 
-def test_without_zookeeper_all_is_held_and_goes_on_when_it_is_back(pair: Pair) -> None:
+def test_without_zookeeper_all_is_read_only_and_goes_on_when_it_is_back(pair: Pair) -> None:
     """Jobs run on; both say in a sentence what is so; what can't be saved is refused."""
     leader = pair.leader()
     pair.apply(leader, 1)
@@ -294,7 +294,7 @@ def test_without_zookeeper_all_is_held_and_goes_on_when_it_is_back(pair: Pair) -
             until(peer.misses_its_state, "it says so", 60.0)
         refused = pair.other(leader).run("stop", "still", check=False)
         assert refused.returncode == 3 and "nothing can be saved: jobs run on" in refused.stderr
-        assert "HELD: ZooKeeper" in leader.run("status").stdout
+        assert "READ-ONLY: ZooKeeper" in leader.run("status").stdout
         assert pair.programs() == Counter({f"{PROGRAM}": 3, f"{PROGRAM} 1": 3})
     finally:
         pair.cluster.start("zookeeper")
@@ -388,7 +388,7 @@ def test_one_of_three_zookeepers_may_die_and_two_hold_all(cluster: Cluster, ense
         still, begun = same(pair, leader), pair.begun()
         for number, victim in ((2, ensemble.leader()), (3, ensemble.members[0])):
             victim.kill()
-            until(lambda: pair.leader().answer().held == "", "it goes on", 60.0)
+            until(lambda: pair.leader().answer().read_only == "", "it goes on", 60.0)
             now = pair.leader()
             pair.apply(pair.other(now), number)
             assert same(pair, now) == still
@@ -400,7 +400,7 @@ def test_one_of_three_zookeepers_may_die_and_two_hold_all(cluster: Cluster, ense
         for victim in killed:
             victim.kill()
         leader = now
-        until(lambda: "does not answer" in leader.answer().held, "it says that nothing can be saved", 60.0)
+        until(lambda: "does not answer" in leader.answer().read_only, "it says that nothing can be saved", 60.0)
         assert pair.programs() == Counter({f"{PROGRAM}": 3, f"{PROGRAM} 3": 3})
         for victim in killed:
             victim.begin()

@@ -338,7 +338,7 @@ def _fill(farm: Farm, room: Path, cluster: Cluster) -> None:
     assert refused.returncode == 3, refused.stdout + refused.stderr
     assert "state.sqlite can't be written: database or disk is full: jobs run on" in refused.stderr
     for command in ("status", "why"):
-        assert "HELD: " in farm.run(command, check=False).stdout
+        assert "READ-ONLY: " in farm.run(command, check=False).stdout
     again = farm.run("stop", "sleeper", check=False)
     assert again.returncode == 3 and "can't be written" in again.stderr
     os.kill(pids["sleeper@hlt01"], signal.SIGKILL)  # its executor starts it again without us

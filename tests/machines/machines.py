@@ -167,13 +167,13 @@ class Machines:
             client.close()
 
     def leader(self) -> str:
-        """The control machine whose `serve` leads, has the master, and is not held; empty where none does."""
+        """The control machine whose `serve` leads, has the master, and is not read-only; empty where none does."""
         for name in CONTROLS:
             try:
                 found = self.answer_of(name)
             except DaqschedError:
                 continue
-            if found.connected and not found.held and found.leader.startswith(f"{name} ("):
+            if found.connected and not found.read_only and found.leader.startswith(f"{name} ("):
                 return name
         return ""
 

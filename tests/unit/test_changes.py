@@ -304,7 +304,7 @@ def test_a_story_goes_on_over_a_restart_where_something_is_wrong_by_then() -> No
     ) and others == ()
 
 
-def test_a_story_begins_where_something_is_not_as_wanted_and_goes_on() -> None:
+def test_a_story_begins_where_something_is_not_as_desired_and_goes_on() -> None:
     """What always ran has none."""
     world = farm()
     assert world.engine.stories.of(KEY) == ()

@@ -95,7 +95,7 @@ def test_who_can_not_hear_an_operator_command_has_a_reason() -> None:
     world.say(events.Held((("readout", "hlt01"),), "bob"))
     assert why() == "is being stopped"
     world.apply()
-    assert why() == "is not wanted any more"
+    assert why() == "is no longer desired"
 
 
 def test_only_a_check_that_there_is_can_rest() -> None:
@@ -169,7 +169,7 @@ def test_offers_are_suppressed_when_nothing_waits_and_revived_when_something_doe
     """Other users' frameworks get the machines while all jobs run."""
     world = World()
     world.register()
-    assert world.offers_suppressed(), "nothing was applied: no offers are wanted"
+    assert world.offers_suppressed(), "nothing was applied: no offers are needed"
     world.apply(job())
     assert not world.offers_suppressed()
     world.offers()
@@ -712,7 +712,7 @@ class RandomFarm(RuleBasedStateMachine):
 
     @rule(needs=st.sampled_from([(), ("/data",)]))
     def other_rules(self, needs: tuple[str, ...]) -> None:
-        """What only executors obey, of all that is wanted: nothing may end for it."""
+        """What only executors obey, of all that is desired: nothing may end for it."""
         engine = self.world.engine
         whole = tuple(replace(one, needs=needs) for one in engine.spec.jobs if one.name != FORWARDER)
         if whole and not engine.mixed and engine.rolling.active is None:
@@ -846,7 +846,7 @@ class RandomFarm(RuleBasedStateMachine):
         self.world.register()
 
     def teardown(self) -> None:
-        """Left in peace, a rollout comes to its end, and everything that is wanted and not held comes to run."""
+        """Left in peace, a rollout comes to its end, and everything that is desired and not held comes to run."""
         if not hasattr(self, "world"):
             return
         world = self.world
@@ -915,8 +915,8 @@ class RandomFarm(RuleBasedStateMachine):
             assert found.state == "RUNNING" or excused, f"{found} never comes up"
             if found.state == "RUNNING":
                 rules = world.payloads[found.task_id].rules
-                wanted = world.engine.instances[found.job, found.host].job
-                assert wanted is not None and rules == rules_digest(wanted), f"{found} was not told"
+                desired = world.engine.instances[found.job, found.host].job
+                assert desired is not None and rules == rules_digest(desired), f"{found} was not told"
         for job_, host in itertools.product(jobs.values(), world.machines):
             if job_.attributes and not job_.hosts:
                 belongs = world.machines[host] == job_.attributes
@@ -975,7 +975,7 @@ def test_a_port_that_another_was_given_is_waited_for() -> None:
     farm.teardown()
 
 
-def test_what_is_not_wanted_any_more_is_not_aside_when_its_host_is_back() -> None:
+def test_what_is_no_longer_desired_is_not_aside_when_its_host_is_back() -> None:
     """A random farm that failed, and a daemon that would have: a rolling restart of what still ends looked for a lease."""
     farm = RandomFarm()
     farm.begin()

@@ -15,7 +15,7 @@ from daqsched.errors import Refused
 from daqsched.rollout import Strategy
 from daqsched.spec import JobSpec
 from daqsched.task import Hold
-from daqsched.views.status import as_wanted
+from daqsched.views.status import as_desired
 from daqsched.views.why import explanations
 from daqsched_executor.contract import Report
 
@@ -137,13 +137,13 @@ def test_what_is_held_runs_on_and_is_not_started_again() -> None:
     assert len(orders(world)) == 4
     (row,) = rows(world.engine, lambda name, host: (name, host) == HERE, world.now)
     assert (row.state, row.reason.partition(";")[0]) == ("RUNNING", "held by alice, so it is not started again")
-    assert row.held and as_wanted(row), "nobody who applies something has to wait for it"
+    assert row.held and as_desired(row), "nobody who applies something has to wait for it"
     assert [one.host for one in explanations(world.engine, [HERE], world.now)] == ["hlt01"], "and why tells of it"
     world.die()
     says(world, "TASK_FAILED")
     turn(world)
     (row,) = rows(world.engine, lambda name, host: (name, host) == HERE, world.now)
-    assert (row.state, row.reason.partition(";")[0]) == ("STOPPED", "held by alice: looking") and not row.wanted
+    assert (row.state, row.reason.partition(";")[0]) == ("STOPPED", "held by alice: looking") and not row.desired
     assert [task.partition(".")[0] for task in world.tasks] == ["readout@hlt02"]
     world.say(events.Released((HERE,), "alice"))
     turn(world)

@@ -23,7 +23,7 @@ from daqsched_executor.contract import Container, Probe
 def farm(*jobs: JobSpec) -> Farm:
     """These run on all of their hosts."""
     made = Farm(lambda: "t")
-    made.want(Spec(jobs=jobs))
+    made.set_desired(Spec(jobs=jobs))
     for one in jobs:
         for host in made.hosts_of(one):
             task = Task(f"{one.name}@{host}.t", f"a-{host}", run_digest(one), 1.0, state="running")

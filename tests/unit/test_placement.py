@@ -274,7 +274,7 @@ def test_a_restarted_daemon_touches_nothing_that_runs_without_the_one_before() -
 
 
 def test_a_removed_or_finished_job_keeps_nobody_waiting() -> None:
-    """One that did what it should counts as up; one that is not wanted any more does not count."""
+    """One that did what it should counts as up; one that is no longer desired does not count."""
     world = World(["hlt01", "hlt02", "ctl"])
     jobs = job("setup", "hlt[01-02]"), job("control", "ctl", after=("setup",))
     world.register()
@@ -381,7 +381,7 @@ def report(world: World, report: Report, state: str = "TASK_RUNNING", message: s
     return shown(world)["readout@hlt01"]
 
 
-def test_a_program_whose_check_fails_is_unhealthy_and_not_as_wanted() -> None:
+def test_a_program_whose_check_fails_is_unhealthy_and_not_as_desired() -> None:
     """A state of its own: it is counted, sorted to the top, and an apply does not call it well."""
     world = World()
     world.start(job())

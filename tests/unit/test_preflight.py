@@ -176,7 +176,7 @@ def test_a_survey_takes_of_an_offer_what_jobs_leave() -> None:
 
 
 def test_a_host_without_an_offer_counts_as_silent_when_the_time_is_over() -> None:
-    """With a reason, and no offers are wanted any more."""
+    """With a reason, and no offers are needed any more."""
     world = Asked(("hlt01",))
     world.register()
     world.ask()

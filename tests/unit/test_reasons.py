@@ -91,7 +91,7 @@ def test_a_job_without_a_machine_can_be_stopped_and_stays_so_where_one_comes() -
     world.offers()
     world.say(events.Held((("gpu", ""),), "bob", "cooling"))
     (row,) = rows(world.engine, all_keys(world.engine), world.now)
-    assert (row.state, row.wanted) == ("STOPPED", False) and row.reason.startswith("by bob: cooling; no machine has ")
+    assert (row.state, row.desired) == ("STOPPED", False) and row.reason.startswith("by bob: cooling; no machine has ")
     world.restart()
     world.register()
     world.machines["hlt01"] = {"gpu": "yes"}

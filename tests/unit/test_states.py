@@ -122,7 +122,7 @@ def fail_twice(world: World) -> None:
 
 #: How it comes into each state.
 STATES: dict[str, Callable[[], World]] = {
-    "not wanted": lambda: World(HOSTS),
+    "not desired": lambda: World(HOSTS),
     "WAITING for an offer": then(begin=applied),
     "WAITING for a job": then(begin=applied, after=("first",)),
     "launching": then(begin=launched),

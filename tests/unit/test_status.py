@@ -77,6 +77,6 @@ def test_what_identifies_a_row_is_there_at_any_width(width: int) -> None:
 def test_a_terminal_of_80_columns_has_a_table_where_it_fits() -> None:
     """As most do."""
     assert table(running("hlt01"), running("hlt02"), width=80)[0].split() == [
-        "JOB", "HOST", "STATE", "SINCE", "VERSION", "RESTARTS", "WHAT",
+        "JOB", "HOST", "STATE", "AGE", "VERSION", "RESTARTS", "WHAT",
     ]  # fmt: skip
     assert table(running("hlt01"), width=40)[:2] == ["readout@hlt01 RUNNING, 1 min, r8", "    pid 7"]

@@ -130,12 +130,12 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (borrowed, events.Borrowed(*HERE, "bob"), Refused, "is run by hand already, by eve"),
     (ending, events.Borrowed(*HERE, "bob"), Refused, "has not ended yet"),
     (aside, events.Borrowed(*HERE, "bob", ("{nonsense}",)), UserError, "command: "),
-    (as_it_is, events.Held((NOWHERE,), "bob"), Refused, "none of these is wanted any more"),
-    (gone, events.Held((HERE,), "bob"), Refused, "none of these is wanted any more"),
+    (as_it_is, events.Held((NOWHERE,), "bob"), Refused, "none of these is desired any more"),
+    (gone, events.Held((HERE,), "bob"), Refused, "none of these is desired any more"),
     (as_it_is, events.NoteWritten("bob", " "), UserError, "a note says something"),
     (as_it_is, events.TokenMade(Token("a b", "0" * 64, "viewer", "", "bob", 0.0, 1e5)), UserError, "a token's name has"),
     (as_it_is, events.TokenRevoked("a", "bob"), UserError, "there is no token a"),
-    (gone, events.Released((HERE,), "bob"), Refused, "none of these is wanted any more"),
+    (gone, events.Released((HERE,), "bob"), Refused, "none of these is desired any more"),
     (as_it_is, command(name="dumb"), UserError, "there is no action 'dumb', nothing was asked for: readout has dump"),
     (asked_much, events.PreflightAsked("more", "bob", {"hlt01": ()}, 60.0), Refused, "preflights are under way"),
 ]  # fmt: skip
@@ -165,7 +165,7 @@ def test_what_is_accepted_says_what_it_comes_to() -> None:
     """Numbers, instances, and of an apply how many tasks it ends."""
     world = farm()
     assert ask(world, events.Held((HERE, NOWHERE), "bob")) == Accepted(
-        keys=(HERE,), rejected=((*NOWHERE, "is not wanted any more"),)
+        keys=(HERE,), rejected=((*NOWHERE, "is no longer desired"),)
     )
     assert ask(world, events.Released((HERE,), "bob")) == Accepted(keys=(HERE,))
     world.report(world.task_of("readout"), "TASK_KILLED")

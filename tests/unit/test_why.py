@@ -1,4 +1,4 @@
-"""Why something is not as wanted, and which deaths are alike."""
+"""Why something is not as desired, and which deaths are alike."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_what_a_rollout_has_not_reached_says_so() -> None:
 
 
 def test_a_forwarder_that_says_what_is_wrong_is_told_of_though_it_runs() -> None:
-    """Its lines wait: the program is as wanted, and the farm is not. Another job's words are its own business."""
+    """Its lines wait: the program is as desired, and the farm is not. Another job's words are its own business."""
     world = World(["hlt01"])
     world.start(job(FORWARDER, hosts="hlt01"), job("readout", hosts="hlt01"))
     world.offers()

@@ -299,7 +299,7 @@ class Program:
                     break
                 self.runners.discard(ended.pid)
                 if self.relay is not None and ended.pid == self.relay.process:
-                    self._keeper_ended()
+                    self._relay_ended()
                 if ended.pid == self.pid:
                     ended_program = ended
                     events += self.listen()
@@ -327,7 +327,7 @@ class Program:
             self._kill_all()
         return events
 
-    def _keeper_ended(self) -> None:
+    def _relay_ended(self) -> None:
         """Somebody killed it."""
         assert self.relay is not None
         try:

@@ -47,7 +47,7 @@ def backup(path: Where, file: Path, offline: bool, state: str, state_credentials
 def restore(file: Path, dry_run: bool, state: str, state_credentials: Optional[Path]) -> None:
     """Make what `daqsched backup` wrote into FILE the state, in the place of what is there; also of the other kind.
 
-    No daemon may run on it. Tasks that began after the backup are found by the next daemon: adopted where they are wanted,
+    No daemon may run on it. Tasks that began after the backup are found by the next daemon: adopted where they are desired,
     ended where not.
     """
     from daqsched.store.backup import changes, contents_of, unpack

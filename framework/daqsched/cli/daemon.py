@@ -47,7 +47,7 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
 
 
 @main.command(
-    help="Be the framework: match offers with the wanted jobs, and keep it so. With --state "
+    help="Be the framework: match offers with the desired jobs, and keep it so. With --state "
     f"{SHARED}... two or more may run: one leads, the others take over when it is gone."
 )
 @click.option("--master", envvar="DAQSCHED_MASTER", required=True, help=f"{MASTERS}.")

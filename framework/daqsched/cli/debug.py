@@ -25,7 +25,7 @@ from daqsched_executor.contract.foreign import ascii_json
 
 Answer = TypeVar("Answer")
 
-#: How many stories, revisions and notes; of how many programs and hosts that are not as wanted the logs.
+#: How many stories, revisions and notes; of how many programs and hosts that are not as desired the logs.
 MOST_TOLD, MOST_LOGS = 1000, 10
 
 #: Of so many revisions the secrets are known.
@@ -81,7 +81,7 @@ class _Collecting:
         self.bundle, self._client, self._end = bundle, client, end
         #: Whether what is secret can be taken out of what programs print.
         self.secrets_known = False
-        #: Instances that are not as wanted, the worst first.
+        #: Instances that are not as desired, the worst first.
         self._troubled: list[tuple[str, str]] = []
 
     def versions(self) -> None:
@@ -189,7 +189,7 @@ class _Collecting:
                 found.append(question())
             except DaqschedError as error:
                 why.append(error.lines[0])
-            except Exception as error:  # that one is a fault of ours, too, and all the more wanted
+            except Exception as error:  # that one is a fault of ours, too, and all the more welcome
                 why.append(f"{type(error).__name__}: {error}")
 
         # a daemon that hangs is no reason to have nothing of it

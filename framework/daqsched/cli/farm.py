@@ -225,7 +225,7 @@ def _wait_for(
     numbers: tuple[int, int],
     quiet: bool,
 ) -> Any:
-    """Follow until all has been as wanted for ``settle`` seconds, its rollout has stopped, another apply took its place, or the
+    """Follow until all has been as desired for ``settle`` seconds, its rollout has stopped, another apply took its place, or the
     time is over, which begins anew with each batch; returns the last `ProgressAnswer`. ``numbers``: the
     rollout's and the revision's, 0 where there is none."""
     from rich.live import Live

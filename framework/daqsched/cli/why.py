@@ -1,4 +1,4 @@
-"""`daqsched why` and `daqsched incidents`: why something is not as wanted, and what dies alike."""
+"""`daqsched why` and `daqsched incidents`: why something is not as desired, and what dies alike."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MOST_ALIKE = 1000
 @json_option
 @click.pass_obj
 def why(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
-    """Tell why things are not as wanted, with the evidence; all that are not, or only some.
+    """Tell why things are not as desired, with the evidence; all that are not, or only some.
 
-    Ends with status 4 where something is not as wanted, 0 where all is.
+    Ends with status 4 where something is not as desired, 0 where all is.
     """
     from daqsched.terminal import show_changes
 
@@ -51,7 +51,7 @@ def why(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def story(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
-    """Tell what became of instances that are or were not as wanted: each change of state, when, and what or who did it.
+    """Tell what became of instances that are or were not as desired: each change of state, when, and what or who did it.
 
     As far back as this daemon remembers: up to 30 changes each of the 2,000 that changed last. `daqsched status --at` knows
     longer.

@@ -9,7 +9,7 @@ from daqsched import farm_parts
 from daqsched.engine import commands, events, rollout_steps
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import confirm_ends
-from daqsched.engine.desired import retire, want
+from daqsched.engine.desired import assign, retire
 from daqsched.engine.endings import disturbs, endings, hosts_of, mixed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
@@ -126,14 +126,14 @@ class _Change:
         farm = self._farm
         known = {job.name: (job, farm.variants(job.name)) for job in farm.spec.jobs}
         not_everywhere = mixed(farm, self._merged)
-        farm.want(self._merged.spec)
+        farm.set_desired(self._merged.spec)
         jobs = {job.name: job for job in farm.spec.jobs}
         for key in (
             () if self._back else [key for key in farm.started if key[0] in self._merged.jobs and key[0] in jobs]
         ):
             farm.keep_started(key, False)  # as new
-        for name in [name for name in farm.order.wanted if name not in jobs]:
-            self._without(list(farm.order.wanted[name].values()))
+        for name in [name for name in farm.order.desired if name not in jobs]:
+            self._without(list(farm.order.desired[name].values()))
         for name in [name for name in not_everywhere if name not in jobs]:
             self._forget(name)
         # the job that goes where others go is the last one
@@ -152,20 +152,20 @@ class _Change:
     def _job(self, job: JobSpec) -> None:
         """A new job, or one that is different now, or was not everywhere the same."""
         farm = self._farm
-        hosts, known = hosts_of(farm, job), dict(farm.order.wanted.get(job.name, {}))
+        hosts, known = hosts_of(farm, job), dict(farm.order.desired.get(job.name, {}))
         self._without([instance for instance in known.values() if instance.host not in hosts])
         self._forget(job.name, hosts)
         variants = farm.variants(job.name)
         for host, attributes in hosts.items():
-            there, wanted = known.get(host), variants.get(host, job)
-            run = farm.run_of(wanted)(host)
+            there, desired = known.get(host), variants.get(host, job)
+            run = farm.run_of(desired)(host)
             if there is not None and self.strategy is not None and disturbs(there, run):
                 self._stay(there)
                 self.pending.append(there.key)
             else:
                 self.starts += there is None
                 self.restarts += there is not None and disturbs(there, run)
-                want(farm, wanted, run, host, attributes, self._now)
+                assign(farm, desired, run, host, attributes, self._now)
 
     def _forget(self, name: str, hosts: Collection[str] = ()) -> None:
         """The job is not left out any more where it is not to be at all; ``hosts`` are those where it is."""

@@ -13,7 +13,7 @@ from typing import NamedTuple, get_args
 from daqsched.engine.instance import Key
 from daqsched.engine.shown import Shown
 
-#: The state of what is not there: not wanted, and without a task.
+#: The state of what is not there: not desired, and without a task.
 GONE = ""
 
 #: So many instances have a story, the latest; each keeps so many changes, and so much of each reason.

@@ -72,7 +72,7 @@ class SurveyToLaunch(msgspec.Struct, frozen=True):
 
 
 class Launch(msgspec.Struct, frozen=True, tag=True):
-    """Accept the offer for these tasks; what is left of it is not wanted for ``refuse_s``."""
+    """Accept the offer for these tasks; what is left of it is declined for ``refuse_s``."""
 
     offer_id: str
     agent_id: str

@@ -1,4 +1,4 @@
-"""Who waits on which host, and so whether offers are wanted: asked for while somebody waits, suppressed otherwise.
+"""Who waits on which host, and so whether offers are needed: asked for while somebody waits, suppressed otherwise.
 
 In between there is *watching*: while a job runs wherever its attributes are, a machine that nobody knows yet must be able
 to make an offer. It does as long as offers are not suppressed, because the machines that were declined are under a
@@ -68,7 +68,7 @@ class Demand:
         self._gap = REVIVE_AGAIN_S
 
     def renewed(self) -> None:
-        """Other attributes are wanted than before: machines that were refused for long may have them."""
+        """Other attributes are asked for than before: machines that were refused for long may have them."""
         self._renewed = True
 
     def ask(self, waiting: bool, watching: bool, now: float) -> Optional[commands.Command]:

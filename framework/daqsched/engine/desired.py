@@ -1,4 +1,4 @@
-"""What is wanted where: an instance comes, changes, goes; what people stop and start by hand."""
+"""What is desired where: an instance comes, changes, goes; what people stop and start by hand."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def restored(
             record.behind = 0
             kept.setdefault(name, {})[host] = record
     if revision is not None:
-        farm.want(revision.spec)
+        farm.set_desired(revision.spec)
         for job in farm.spec.jobs:
             of_job, variants = kept.pop(job.name, {}), farm.variants(job.name)
             for host in expand(job.hosts):
@@ -83,7 +83,7 @@ def restored(
 
 
 def _as_it_was_named(farm: Farm) -> None:
-    """What runs as an older daemon called what is wanted is that: it is not started anew for another name of the same."""
+    """What runs as an older daemon called what is desired is that: it is not started anew for another name of the same."""
     for instance in farm.instances.values():
         record, job = instance.record, instance.job
         runs = record.task.digest if record.task is not None else record.done
@@ -145,7 +145,7 @@ class Jobs:
         return self._known[revision].of(name, host)
 
 
-def want(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Attributes], now: float) -> None:
+def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[Attributes], now: float) -> None:
     """This job on this host, as ``run`` (its `run_digest`) from now on; ``attributes`` where they are why."""
     instance = farm.instances.get((job.name, host))
     farm.take_in((job.name, host))
@@ -203,7 +203,7 @@ def may_fail_again(failures: int, job: JobSpec) -> bool:
     return bool(failures) and not 0 < job.restart.give_up <= failures
 
 
-def unwant(farm: Farm, instance: Instance, now: float) -> None:
+def unassign(farm: Farm, instance: Instance, now: float) -> None:
     """Not this one any more: end its task, then forget it."""
     found = instance.found
     if instance.record.task is not None:
@@ -232,10 +232,10 @@ def retire(farm: Farm, instance: Instance, now: float) -> None:
     job, record = farm.forwarder, instance.record
     never_ran = record.task is None and not record.last_end
     if instance.name != FORWARDER or not isinstance(job, ForwarderSpec) or never_ran or record.hold:
-        unwant(farm, instance, now)
+        unassign(farm, instance, now)
         return
     last = job.last()
-    want(farm, last, run_digest(last, instance.host), instance.host, None, now)
+    assign(farm, last, run_digest(last, instance.host), instance.host, None, now)
 
 
 def held(farm: Farm, event: events.Held, now: float) -> Accepted:
@@ -262,7 +262,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
             farm.end(instance, now)
         farm.settle(instance, now)
         if instance.record.leaving:
-            unwant(farm, instance, now)
+            unassign(farm, instance, now)
     keys = (*(instance.key for instance in touched), *nowhere)
     return Accepted(keys=keys, rejected=(*gone, *others), dependents=_dependents(farm, {name for name, _ in keys}))
 
@@ -342,18 +342,18 @@ def _nowhere(farm: Farm, keys: Iterable[Key]) -> tuple[Key, ...]:
 def _there(
     farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]
 ) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
-    """Those of them that are wanted, and the others; raises `Refused` where none is, as after an apply in between."""
+    """Those of them that are desired, and the others; raises `Refused` where none is, as after an apply in between."""
     found, gone = [], []
     for key in keys:
         if key in nowhere:
             continue
         instance = farm.instances.get(key)
         if instance is None or instance.job is None:
-            gone.append((*key, "is not wanted any more"))
+            gone.append((*key, "is no longer desired"))
         else:
             found.append(instance)
     if not found and not nowhere:
-        raise Refused("none of these is wanted any more: `daqsched status` lists what is")
+        raise Refused("none of these is desired any more: `daqsched status` lists what is")
     return found, tuple(gone)
 
 
@@ -382,4 +382,4 @@ def _accompany(farm: Farm, host: str, attributes: Attributes, now: float) -> Non
     there = farm.instances.get((FORWARDER, host))
     job = farm.forwarder
     if job is not None and (there is None or there.job is None or there.record.leaving):
-        want(farm, job, run_digest(job, host), host, attributes, now)
+        assign(farm, job, run_digest(job, host), host, attributes, now)

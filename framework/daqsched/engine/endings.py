@@ -28,12 +28,12 @@ class Endings(NamedTuple):
 def endings(farm: Farm, merged: Merged, strategy: Optional[Strategy]) -> Endings:
     """What an apply ends at once, by what it leads to and how it goes over the farm."""
     then = Desired(farm.complete(merged.spec))
-    stopped = [one for name, there in farm.order.wanted.items() if name not in then.jobs for one in there.values()]
+    stopped = [one for name, there in farm.order.desired.items() if name not in then.jobs for one in there.values()]
     renewed: dict[Key, Instance] = {}
     not_everywhere = mixed(farm, merged)
     for name, job in then.jobs.items():
         variants = then.variants.get(name, {})
-        known = farm.order.wanted.get(name, {})
+        known = farm.order.desired.get(name, {})
         same = farm.job(name) == job and farm.variants(name) == variants
         if name == FORWARDER or not known or (same and name not in not_everywhere):
             continue
@@ -73,7 +73,7 @@ def hosts_of(farm: Farm, job: JobSpec) -> dict[str, Optional[Attributes]]:
 
 def _found(farm: Farm, job: JobSpec) -> Iterator[tuple[str, Attributes]]:
     # other machines that have a job's attributes are found when they offer something
-    known = farm.order.wanted.get(job.name, {})
+    known = farm.order.desired.get(job.name, {})
     for host in farm.found if job.name == FORWARDER else known if by_attributes(job) else ():
         there = known.get(host)
         attributes = farm.machines.get(host, there.record.attributes if there is not None else {})

@@ -227,7 +227,7 @@ class Engine(Farm):
         invariants.check(self)
 
     def next_tick(self, now: float) -> float:
-        """When `Ticked` is wanted next, at the latest."""
+        """When `Ticked` is due next, at the latest."""
         if now < self.last - clock_shifts.TOLERANCE_S:
             return now  # the clock was set back
         if self._recalled is not None:

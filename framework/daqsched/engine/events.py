@@ -288,7 +288,7 @@ class OperatorCommanded(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ticked(msgspec.Struct, frozen=True, tag=True):
-    """Time passed; `Engine.next_tick` says when this is wanted."""
+    """Time passed; `Engine.next_tick` says when this is due."""
 
 
 Event = Union[

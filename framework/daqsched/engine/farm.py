@@ -37,7 +37,7 @@ from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, rules_digest, run_dig
 from daqsched.task import Aside, Hold, Record, Task
 from daqsched_executor.contract import Exit
 
-#: How long the remains of an offer are not wanted: long, because the machines are for others, too; `Revive` cuts it short.
+#: How long the remains of an offer are declined: long, because the machines are for others, too; `Revive` cuts it short.
 REFUSE_S = 3600.0
 #: A launch that nobody has spoken of for so long is asked about; so is everything, every so often.
 ASK_S, RECONCILE_S = 15.0, 600.0
@@ -77,7 +77,7 @@ class Farm:
         self.new_id = new_id
         self.complete = complete
         self.revision: Optional[Revision] = None
-        #: What is wanted, completed.
+        #: What is desired, completed.
         self.spec: Spec = EMPTY
         self._desired = Desired(EMPTY)
         #: How many programs a request ends unasked, where the spec does not say.
@@ -172,8 +172,8 @@ class Farm:
         #: When those are in doubt that nobody has confirmed since the master took us.
         self.doubt_at = float("inf")
 
-    def want(self, spec: Spec) -> None:
-        """Take this spec for what is wanted, as the instances will be."""
+    def set_desired(self, spec: Spec) -> None:
+        """Take this spec for what is desired, as the instances will be."""
         self.spec = self.complete(spec)
         self._runs, self._rules = {}, {}
         self._desired = Desired(self.spec)
@@ -186,11 +186,11 @@ class Farm:
         self.fixed_ports = frozenset(number for job in everything for number in job.ports.values() if number)
 
     def job(self, name: str) -> Optional[JobSpec]:
-        """The job of that name, as it is wanted now, but for the hosts where it is another (`desired`)."""
+        """The job of that name, as it is desired now, but for the hosts where it is another (`desired`)."""
         return self._desired.jobs.get(name)
 
     def desired(self, name: str, host: str) -> Optional[JobSpec]:
-        """The job of that name as it is wanted there."""
+        """The job of that name as it is desired there."""
         return self._desired.of(name, host)
 
     def variants(self, name: str) -> Mapping[str, JobSpec]:
@@ -198,7 +198,7 @@ class Farm:
         return self._desired.variants.get(name, {})
 
     def run_of(self, job: JobSpec) -> Callable[[str], str]:
-        """`run_digests` of a job that is wanted now, made once."""
+        """`run_digests` of a job that is desired now, made once."""
         if id(job) not in self._runs:
             self._runs[id(job)] = job, run_digests(job)
         return self._runs[id(job)][1]
@@ -229,8 +229,8 @@ class Farm:
     def add(self, instance: Instance, now: float = 0.0) -> None:
         """A new instance, or one out of the store; `settle` is still to be called, when all are there."""
         self.instances[instance.key] = instance
-        wanted = instance.job is not None and instance.record.borrow is None
-        instance.aside = wanted and self.is_aside(*instance.key)
+        desired = instance.job is not None and instance.record.borrow is None
+        instance.aside = desired and self.is_aside(*instance.key)
         if instance.record.behind:
             self.mixed.setdefault(instance.name, {})[instance.host] = None
         task = instance.record.task
@@ -252,7 +252,7 @@ class Farm:
                 self.arm(task.report.snoozed, instance)  # the last daemon's timer ended with it
 
     def drop(self, instance: Instance, now: float) -> None:
-        """Forget it; it has no task and is not wanted any more."""
+        """Forget it; it has no task and is no longer desired."""
         self.set_behind(instance, 0)
         self.gone.setdefault(instance.key, instance.shown)
         if instance.record.hold is not None and instance.record.hold.user:
@@ -340,7 +340,7 @@ class Farm:
 
     def kill_due(self, now: float) -> None:
         """Tell those tasks to end whose turn has come; the last thing of a step."""
-        for instance in self.ends.due(self.order.wanted, now):
+        for instance in self.ends.due(self.order.desired, now):
             task = instance.task
             task.killed = now
             self.dirty[instance.key] = None
@@ -462,14 +462,14 @@ class Farm:
         if not by_attributes(job):
             return expand(job.hosts)
         known = dict(self.machines)
-        for host, instance in self.order.wanted.get(job.name, {}).items():
+        for host, instance in self.order.desired.get(job.name, {}).items():
             known.setdefault(host, instance.record.attributes or {})
         return tuple(sorted(host for host, has in known.items() if lacking(has, job.attributes) is None))
 
     def unplaced(self) -> Iterator[JobSpec]:
         """The jobs that run wherever their attributes are, and that no machine is known for."""
         for jobs in self.by_attribute.values():
-            yield from (job for job in jobs if job.name not in self.order.wanted)
+            yield from (job for job in jobs if job.name not in self.order.desired)
 
     @property
     def wants_offers(self) -> tuple[bool, bool]:

@@ -1,4 +1,4 @@
-"""One job on one host: what is wanted of it, what is known, and what follows from the two."""
+"""One job on one host: what is desired of it, what is known, and what follows from the two."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Instance:
     def __init__(self, name: str, host: str, job: Optional[JobSpec], run: str, record: Record) -> None:
         #: What it is filed under everywhere: one tuple, because there are as many as tasks.
         self.key: Key = (name, host)
-        #: None: not wanted any more, only its task has still to end.
+        #: None: no longer desired, only its task has still to end.
         self.job = job
         #: The part of the farm whose job it is, or was; None: nobody knows.
         self.part: Optional[str] = None if job is None else job.part
@@ -50,7 +50,7 @@ class Instance:
         self.rules_due = 0.0
         #: The jobs that it came after when that was said.
         self.after: tuple[str, ...] = ()
-        #: Whether it is wanted and its host is set aside, for all but the forwarder and what is run by hand.
+        #: Whether it is desired and its host is set aside, for all but the forwarder and what is run by hand.
         self.aside = False
         #: Its state as people see it, after the last step (`engine.shown`); empty: no step has looked yet.
         self.shown = ""
@@ -73,7 +73,7 @@ class Instance:
 
     @property
     def release(self) -> str:
-        """The version of what runs; where nothing does, or nobody knows, of what is wanted."""
+        """The version of what runs; where nothing does, or nobody knows, of what is desired."""
         task = self.record.task
         if task is not None and task.release is not None:
             return task.release

@@ -15,7 +15,7 @@ def check(farm: Farm) -> None:
         task = instance.record.task
         assert key == instance.key, f"{instance} is filed under {key}"
         assert task is None or farm.by_task.get(task.id) is instance, f"{instance}: {task} is not listed"
-        assert task is not None or instance.job is not None, f"{instance} is neither wanted nor running"
+        assert task is not None or instance.job is not None, f"{instance} is neither desired nor running"
         waits = key in farm.waiting.get(instance.host, {})
         assert not waits or instance.startable, f"{instance} waits and must not be launched"
         blocked = farm.order.waits(instance)
@@ -35,20 +35,20 @@ def check(farm: Farm) -> None:
         assert lost == instance.lost, f"{instance}: lost is {lost}"
         found = key in farm.found.get(instance.host, {})
         assert found == instance.found, f"{instance}: found is {found}"
-        wanted = farm.order.wanted.get(instance.name, {}).get(instance.host) is instance
-        assert wanted == (instance.job is not None), f"{instance}: wanted is {wanted}"
+        listed = farm.order.desired.get(instance.name, {}).get(instance.host) is instance
+        assert listed == (instance.job is not None), f"{instance}: desired is {listed}"
         up = instance.host in farm.order.up.get(instance.name, ())
         assert up == instance.up, f"{instance}: up is {up}"
         assert task is None or bool(instance.ending) or not farm.must_stop(instance), f"{instance} runs on"
         waits_to_end = task is not None and bool(instance.ending) and not task.killed and bool(farm.last)
-        assert not waits_to_end or farm.ends.awaited(instance, farm.order.wanted), (
+        assert not waits_to_end or farm.ends.awaited(instance, farm.order.desired), (
             f"{instance} is to end, and nobody tells it"
         )
         behind = instance.host in farm.mixed.get(instance.name, ()) and key not in farm.left_out
         assert behind == bool(instance.record.behind), f"{instance}: behind is {behind}"
         if instance.job is not None and not (behind or instance.record.borrow or instance.record.leaving):
             desired = farm.desired(*key)
-            assert desired is not None, f"{instance} is wanted, and the revision has no such job"
+            assert desired is not None, f"{instance} is desired, and the revision has no such job"
             assert instance.digest == farm.run_of(desired)(instance.host), f"{instance} is not as the revision has it"
         hold = instance.record.hold
         nobodys = hold is not None and not hold.user and instance.job is not None and not instance.record.borrow
@@ -58,7 +58,7 @@ def check(farm: Farm) -> None:
         assert instance.job is None or key not in farm.started, (
             f"{instance} is in the farm, and had its first start outside of it"
         )
-        assert key not in farm.left_out or instance.job is None, f"{instance} is left out and wanted"
+        assert key not in farm.left_out or instance.job is None, f"{instance} is left out and desired"
     spec = farm.revision.spec if farm.revision is not None else None
     assert spec is None or not farm.last or living(spec) == spec, "a file's word is in force, and no job of its part is"
     rollout = farm.rolling.rollout

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from daqsched.engine import commands, events
 from daqsched.engine.confirming import confirm_ends
-from daqsched.engine.desired import unwant, want
+from daqsched.engine.desired import assign, unassign
 from daqsched.engine.farm import ASIDE, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.verdict import Accepted
@@ -43,7 +43,7 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
     """From now on, or for longer or shorter than said before."""
     if event.until <= now:
         raise UserError("the time for which a host is set aside must end in the future")
-    used = {host for hosts in farm.order.wanted.values() for host in hosts} if len(event.hosts) > 1 else ()
+    used = {host for hosts in farm.order.desired.values() for host in hosts} if len(event.hosts) > 1 else ()
     unknown = [host for host in event.hosts if host not in used and host not in farm.seen and not _is_used(farm, host)]
     if unknown:
         raise UserError(f"{some(unknown)}: no job names it, and no such machine has made an offer")
@@ -66,7 +66,7 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
 
 
 def _is_used(farm: Farm, host: str) -> bool:
-    return any(host in hosts for hosts in farm.order.wanted.values())
+    return any(host in hosts for hosts in farm.order.desired.values())
 
 
 def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
@@ -128,9 +128,9 @@ def given_back(farm: Farm, instance: Instance, now: float) -> None:
     farm.dirty[instance.key] = None
     job = farm.desired(instance.name, instance.host)
     if job is None or instance.host not in farm.hosts_of(job):
-        unwant(farm, instance, now)
+        unassign(farm, instance, now)
     else:
-        want(farm, job, run_digest(job, instance.host), instance.host, record.attributes, now)
+        assign(farm, job, run_digest(job, instance.host), instance.host, record.attributes, now)
 
 
 def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
@@ -176,7 +176,7 @@ def due(farm: Farm) -> float:
 
 
 def of_host(farm: Farm, host: str) -> Iterator[Instance]:
-    """What is wanted on the host; the cost is that of the number of jobs."""
-    for hosts in list(farm.order.wanted.values()):
+    """What is desired on the host; the cost is that of the number of jobs."""
+    for hosts in list(farm.order.desired.values()):
         if host in hosts:
             yield hosts[host]

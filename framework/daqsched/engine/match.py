@@ -103,9 +103,9 @@ def by_attributes(job: JobSpec) -> bool:
     return not job.hosts and bool(job.attributes)
 
 
-def lacking(has: Attributes, wanted: Mapping[str, str]) -> Optional[str]:
-    """The first wanted attribute that the machine does not have, as ``name=value``; None: it has them all."""
-    for name, value in wanted.items():
+def lacking(has: Attributes, required: Mapping[str, str]) -> Optional[str]:
+    """The first required attribute that the machine does not have, as ``name=value``; None: it has them all."""
+    for name, value in required.items():
         if canonical(value) not in has.get(name, ()):
             return f"{name}={value}"
     return None

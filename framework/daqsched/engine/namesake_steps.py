@@ -79,9 +79,9 @@ def chosen(farm: Farm, event: events.AgentChosen, now: float) -> Accepted:
 
 
 def _on(farm: Farm, host: str) -> list[Instance]:
-    """All that is or runs under the name; the cost is that of the number of jobs and of what is not wanted any more."""
-    wanted = [hosts[host] for hosts in farm.order.wanted.values() if host in hosts]
-    return wanted + [one for one in farm.by_task.values() if one.job is None and one.host == host]
+    """All that is or runs under the name; the cost is that of the number of jobs and of what is no longer desired."""
+    desired = [hosts[host] for hosts in farm.order.desired.values() if host in hosts]
+    return desired + [one for one in farm.by_task.values() if one.job is None and one.host == host]
 
 
 def _is_gone(farm: Farm, host: str, now: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Mapping
 
 from daqsched.engine import commands, events, preflight_steps, reconciling
 from daqsched.engine.commands import SurveyToLaunch, TaskToLaunch
-from daqsched.engine.desired import unwant, want
+from daqsched.engine.desired import assign, unassign
 from daqsched.engine.events import Attributes
 from daqsched.engine.farm import ASK_S, CONFIRM_S, REFUSE_S, Farm
 from daqsched.engine.instance import Instance
@@ -63,7 +63,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
                 look_for_lost(farm, name, offer.agent_id, now)
             for instance in list(farm.waiting.get(name, {}).values()):
                 job = instance.job
-                assert job is not None, "only what is wanted waits"
+                assert job is not None, "only what is desired waits"
                 if farm.order.awaited(instance):
                     # what it comes after has ended since it was filed
                     farm.settle(instance, now)
@@ -94,8 +94,8 @@ def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: flo
             continue  # it went, or will go, with the one before
         missing = lacking(attributes, job.attributes) if job.name != FORWARDER else None
         if missing is not None:
-            farm.note(f"{instance}: {host} does not have {missing} any more; not wanted there")
-            unwant(farm, instance, now)
+            farm.note(f"{instance}: {host} does not have {missing} any more; no longer desired there")
+            unassign(farm, instance, now)
         elif instance.record.attributes != attributes:
             instance.record.attributes = attributes
             farm.dirty[instance.key] = None
@@ -103,17 +103,17 @@ def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: flo
     for name, values in attributes.items() if farm.by_attribute else ():
         for value in values:
             for job in farm.by_attribute.get((name, value), ()):
-                there = farm.order.wanted.get(job.name, {}).get(host)
+                there = farm.order.desired.get(job.name, {}).get(host)
                 if there is None and lacking(attributes, job.attributes) is None:
                     farm.note(f"{job.name}@{host}: found by its attributes")
                     to_be = farm.desired(job.name, host) or job
-                    want(farm, to_be, run_digest(to_be, host), host, attributes, now)
+                    assign(farm, to_be, run_digest(to_be, host), host, attributes, now)
 
 
 def _held(farm: Farm, offer: events.Offer) -> tuple[float, float, float]:
     """What our tasks there have; a survey has its own for a moment. The cost is that of the number of jobs."""
     cpus = mem = disk = 0.0
-    for hosts in farm.order.wanted.values():
+    for hosts in farm.order.desired.values():
         for name in offer.names:
             one = hosts.get(name)
             if one is not None and one.job is not None and one.record.task is not None:

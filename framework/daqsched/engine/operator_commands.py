@@ -26,7 +26,7 @@ def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
     order = event.order
     there = [farm.instances[key] for key in event.keys if key in farm.instances]
     _look_for_action(there, order)
-    accepted, rejected = [], [(*key, "is not wanted any more") for key in event.keys if key not in farm.instances]
+    accepted, rejected = [], [(*key, "is no longer desired") for key in event.keys if key not in farm.instances]
     reached: list[Instance] = []
     for instance in there:
         why = why_not(instance, order, now)
@@ -124,7 +124,7 @@ def why_not(instance: Instance, order: OperatorCommand, now: float) -> str:
     (its program may be an older one than the job file's) is left to it."""
     task = instance.record.task
     if instance.job is None:
-        return "is not wanted any more"
+        return "is no longer desired"
     if no_action(instance, order):
         return f"has no action {order.name!r} (it has: {', '.join(instance.job.actions) or 'none'})"
     if order.kind in ("snooze", "wake"):

@@ -77,7 +77,7 @@ def _on_hosts(verb: str) -> Callable[[Farm, Any], Iterator[Need]]:
     def needs(farm: Farm, event: Any) -> Iterator[Need]:
         meant: list[Target] = []
         for host in event.hosts if hasattr(event, "hosts") else (event.host,):
-            there = [hosts[host].key for hosts in farm.order.wanted.values() if host in hosts]
+            there = [hosts[host].key for hosts in farm.order.desired.values() if host in hosts]
             meant += [target(farm, key) for key in there] or [Target("", host)]
         yield Need(verb, meant)  # in one, as a rule's ``at_once`` is of the request
 

@@ -120,7 +120,7 @@ def saved(farm: Farm, old: Spec, change: Merged) -> Optional[Before]:
         main = now.jobs.get(name)
         if main is None:
             continue
-        known = farm.order.wanted.get(name, {}).items()
+        known = farm.order.desired.get(name, {}).items()
         there = {host: one.job for host, one in known if one.job is not None and one.record.borrow is None}
         job, others = assembled(main, there)
         jobs += [] if job is None else [job]
@@ -389,7 +389,7 @@ def _move(farm: Farm, rollout: Rollout, instance: Instance, now: float) -> None:
         job = farm.desired(instance.name, instance.host)
         if job is not None:
             run = farm.run_of(job)(instance.host)
-            desired.want(farm, job, run, instance.host, instance.record.attributes, now)
+            desired.assign(farm, job, run, instance.host, instance.record.attributes, now)
 
 
 def _look(farm: Farm, rollout: Rollout, now: float) -> None:

@@ -178,14 +178,14 @@ def aside_words(host: str, lease: Aside, tense: Tense) -> str:
 
 def _why_stopping(farm: Farm, instance: Instance) -> str:
     if instance.job is None:
-        what = "not wanted any more"
+        what = "no longer desired"
     elif instance.record.hold and not instance.record.hold.spares:
         what = "stopped"
     elif instance.aside:
         what = f"{instance.host} is set aside by {farm.aside[instance.host].user}"
     else:
         what = "makes way for the new one" if instance.task.digest != instance.digest else "is started anew"
-    awaited = "" if instance.task.killed else farm.ends.awaited(instance, farm.order.wanted)
+    awaited = "" if instance.task.killed else farm.ends.awaited(instance, farm.order.desired)
     return f"{what}; waits for the end of {awaited}" if awaited else what
 
 
@@ -276,7 +276,7 @@ def _what_it_awaits(farm: Farm, waits: Instance, job: str, tense: Tense) -> str:
         if before.lost:
             return f"waits for the end of {job}, which can't be reached; `daqsched start {waits} --anyway` starts it all the same"
         return f"waits for the end of {job} ({before.shown or state_of(farm, before, tense.now)})"
-    hosts = farm.order.wanted.get(job, {})
+    hosts = farm.order.desired.get(job, {})
     if host in hosts:
         return f"waits for {job} on {host} ({hosts[host].shown or state_of(farm, hosts[host], tense.now)})"
     running = len(farm.order.up.get(job, ()))

@@ -1,4 +1,4 @@
-"""Who may start only after whom: the jobs' instances that are wanted and up, and those that wait for them."""
+"""Who may start only after whom: the jobs' instances that are desired and up, and those that wait for them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class StartOrder:
     of that job's; and after the end of those that it replaces. Once started it does not care any more."""
 
     def __init__(self) -> None:
-        #: job -> host -> instance: what is wanted.
-        self.wanted: dict[str, dict[str, Instance]] = {}
-        #: job -> the hosts where it is up; a set for each job in `wanted`.
+        #: job -> host -> instance: what is desired.
+        self.desired: dict[str, dict[str, Instance]] = {}
+        #: job -> the hosts where it is up; a set for each job in `desired`.
         self.up: dict[str, set[str]] = {}
         #: job -> the hosts of it that somebody set aside: they are not waited for where all others are up.
         self._aside: dict[str, set[str]] = {}
-        #: job -> host -> what is not wanted any more and has not ended.
+        #: job -> host -> what is no longer desired and has not ended.
         self._going: dict[str, dict[str, Instance]] = {}
         #: job -> the jobs that replaced it and went, of all that ever did.
         self._replaced_by: dict[str, set[str]] = {}
@@ -30,7 +30,7 @@ class StartOrder:
     def file(self, instance: Instance) -> bool:
         """Take note of what the instance is now; whether that changed anything for those who come after it."""
         name, host = instance.name, instance.host
-        hosts, up = self.wanted.setdefault(name, {}), self.up.setdefault(name, set())
+        hosts, up = self.desired.setdefault(name, {}), self.up.setdefault(name, set())
         aside = self._aside.setdefault(name, set())
         going = self._going.get(name, {})
         before = host in hosts, host in up, host in aside, host in going
@@ -55,18 +55,18 @@ class StartOrder:
             del self._going[name]
         after = host in hosts, host in up, host in aside, host in going
         if not hosts:
-            del self.wanted[name], self.up[name], self._aside[name]
+            del self.desired[name], self.up[name], self._aside[name]
         return after != before
 
     def awaited(self, instance: Instance) -> str:
         """The first of the jobs before it that it has to wait for, or the instance whose end it has to (``job@host``); empty: it
         may start."""
-        assert instance.job is not None, "only what is wanted waits"
+        assert instance.job is not None, "only what is desired waits"
         before = self.predecessor(instance)
         if before is not None:
             return str(before)
         for name in instance.job.after:
-            hosts, up = self.wanted.get(name, {}), self.up.get(name, set())
+            hosts, up = self.desired.get(name, {}), self.up.get(name, set())
             if not (instance.host in up if instance.host in hosts else self._complete(name)):
                 return name
         return ""
@@ -75,7 +75,7 @@ class StartOrder:
         """What it replaces, or what had replaced it, and has not ended: on its host, or on one where it is not to be itself."""
         if not self._going or instance.record.regardless:
             return None
-        mine = self.wanted.get(instance.name, {})
+        mine = self.desired.get(instance.name, {})
         for name in self._predecessors(instance):
             for one in self._of(name, instance.host, mine):
                 if instance.job is not None and (
@@ -106,7 +106,7 @@ class StartOrder:
     def _complete(self, name: str) -> bool:
         """Whether the job is up on all of its hosts that are not set aside, and on one at least."""
         up, aside = self.up.get(name, set()), self._aside.get(name, set())
-        return bool(up) and len(up | aside) == len(self.wanted[name])
+        return bool(up) and len(up | aside) == len(self.desired[name])
 
     def block(self, instance: Instance, name: str) -> None:
         """It waits for that job from now on; an empty name: for none."""
@@ -120,13 +120,13 @@ class StartOrder:
             self._blocked.setdefault(name, ByHost()).put(instance.host, instance.key, instance)
 
     def leaving(self) -> Iterator[Key]:
-        """What is not wanted any more, was told to end, and has not ended."""
+        """What is no longer desired, was told to end, and has not ended."""
         for there in self._going.values():
             yield from (one.key for one in there.values() if one.task.killed)
 
     def unstarted(self) -> Iterator[Key]:
         """What takes the place of another one, and has no task."""
-        for there in self.wanted.values():
+        for there in self.desired.values():
             if next(iter(there.values())).replaces:
                 yield from (one.key for one in there.values() if one.record.task is None)
 
@@ -134,7 +134,7 @@ class StartOrder:
         """Those that may not have to wait for this one any more, after `file` said that it has changed."""
         group = self._blocked.get(cause.name)
         if group is not None:
-            complete = cause.name in self.wanted and self._complete(cause.name)
+            complete = cause.name in self.desired and self._complete(cause.name)
             for host in list(group) if complete else [cause.host]:
                 yield from list(group.get(host, {}).values())
         # its end, and for those elsewhere that it takes the place of what they wait for

@@ -72,7 +72,7 @@ class StopOrder:
             self._now[instance.key] = instance
 
     def due(self, hosts_of: dict[str, dict[str, Instance]], now: float) -> Iterator[Instance]:
-        """Those that are to be told now; ``hosts_of`` is what is wanted of each job."""
+        """Those that are to be told now; ``hosts_of`` is what is desired of each job."""
         looked, self._now = self._now, {}
         for instance in looked.values():
             if instance.ending == RESTORED:
@@ -87,9 +87,9 @@ class StopOrder:
             there = others.get(instance.host)
             if there is not None and _waits(there, instance.name):
                 return str(there)
-            mine, wanted = self._ending[instance.name], hosts_of.get(instance.name, {})
+            mine, desired = self._ending[instance.name], hosts_of.get(instance.name, {})
             for host, other in others.items():
-                if host not in mine and host not in wanted and _waits(other, instance.name):
+                if host not in mine and host not in desired and _waits(other, instance.name):
                     return str(other)
         return ""
 

@@ -15,7 +15,7 @@ from daqsched.engine import (
     reconciling,
     rollout_steps,
 )
-from daqsched.engine.desired import held_by, unwant
+from daqsched.engine.desired import held_by, unassign
 from daqsched.engine.farm import DURATIONS, Farm
 from daqsched.engine.incidents import no_start
 from daqsched.engine.instance import Instance
@@ -191,9 +191,9 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     if (instance.found or record.leaving) and instance.job is not None and event.state == "TASK_GONE_BY_OPERATOR":
         farm.note(f"{instance}: {instance.host} was taken out of the cluster")
         farm.machines.pop(instance.host, None)
-        unwant(farm, instance, now)
+        unassign(farm, instance, now)
     elif instance.job is None:
-        farm.note(f"{instance}: {record.last_end}; not wanted any more")
+        farm.note(f"{instance}: {record.last_end}; no longer desired")
         farm.drop(instance, now)
     elif record.borrow is not None:
         leases.given_back(farm, instance, now)
@@ -208,7 +208,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         record.done, record.succeeded, record.failures = task.digest, event.state == "TASK_FINISHED", 0
         farm.note(f"{instance}: {record.last_end}; not started again")
         if record.leaving:
-            unwant(farm, instance, now)
+            unassign(farm, instance, now)
             return
     else:
         _failed(farm, instance, instance.job.restart.give_up, ran_s, now)

@@ -95,7 +95,7 @@ class Daemon:
         #: Taken from the queue while nothing could be saved: comes first afterwards.
         self._later: list[_Item] = []
         #: Why nothing can be changed, while the state is lost or can't be saved.
-        self.held = ""
+        self.read_only = ""
         self._over = False
         self.engine = Engine(lambda: secrets.token_hex(4), complete)
         try:
@@ -169,9 +169,9 @@ class Daemon:
         while self._round(edge):
             pass
 
-    def hold(self, why: str, over: Callable[[], bool]) -> None:
+    def stay_read_only(self, why: str, over: Callable[[], bool]) -> None:
         """After `Deposed`: tell people how it last was, and refuse everything else, until ``over``."""
-        self.held = why
+        self.read_only = why
         self.changed()
         while not over():
             try:
@@ -324,15 +324,15 @@ class Daemon:
 
     def _wait_for_room(self, error: Unsaved, todo: list[commands.Command], waiting: Sequence[_Item]) -> None:
         """Nothing of ``todo`` has left us, and nothing does before it is saved; ``waiting`` are those who want an answer."""
-        self.held = (
+        self.read_only = (
             f"{error}: jobs run on, nothing is started, stopped or restarted until it can be; then it goes on by itself"
         )
-        logger.error("%s", self.held)
+        logger.error("%s", self.read_only)
         for item in waiting:
             if isinstance(item, _Question):
                 self._reply(item)
             else:
-                _refuse(item, Unreachable(f"{self.held}. Look then whether this was taken in, and ask again"))
+                _refuse(item, Unreachable(f"{self.read_only}. Look then whether this was taken in, and ask again"))
         self.changed()
         while True:
             with contextlib.suppress(queue.Empty):
@@ -340,7 +340,7 @@ class Daemon:
                 if isinstance(item, _Question):
                     self._reply(item)
                 elif isinstance(item, _Request):
-                    _refuse(item, Unreachable(self.held))
+                    _refuse(item, Unreachable(self.read_only))
                 elif isinstance(item, _Typed):
                     continue
                 elif isinstance(item, _Stop):
@@ -354,7 +354,7 @@ class Daemon:
                 break
             except Unsaved:
                 continue
-        self.held = ""
+        self.read_only = ""
         logger.info("all is saved again: going on")
         self.changed()
 

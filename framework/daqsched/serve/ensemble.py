@@ -154,7 +154,7 @@ class Candidate:
                 f"{silent}, so nothing can be saved: jobs run on, nothing is started, stopped or restarted until it is back; "
                 "then it goes on by itself"
             )
-            term.hold(why, lambda: session.connected or self._over)
+            term.stay_read_only(why, lambda: session.connected or self._over)
             self._serving.app, self._serving.authentication, self._last = self._standby, None, None
             term.end()
         elif not session.wait_connected(1.0):

@@ -42,10 +42,10 @@ from daqsched.views import names
 from daqsched.views.status import ORDER, Row, Tally, all_keys, rollout_mark, rows, unauthenticated
 from daqsched.views.why import explanations, stories, troubled
 
-#: So many instances that are not as wanted an answer tells of.
+#: So many instances that are not as desired an answer tells of.
 MOST_ROWS = 100_000
 
-#: So many instances are gone through at once, and of so many is told why they are not as wanted: some milliseconds.
+#: So many instances are gone through at once, and of so many is told why they are not as desired: some milliseconds.
 SOME, SOME_STORIES = 1000, 100
 
 Found = TypeVar("Found")
@@ -101,7 +101,7 @@ class Queries:
                 engine.connected,
                 now,
                 leader=self._leader,
-                held=self._daemon.held,
+                read_only=self._daemon.read_only,
                 audit=self.audit.trouble if self.audit is not None else "",
                 rollout=rollout_mark(engine),
             )
@@ -180,7 +180,7 @@ class Queries:
             async for found in self._through(chosen, explanations, SOME_STORIES):
                 found = found if sight is None else [sight.story(one) for one in found]
                 await listed.add(found)
-            return await _encoded(WhyAnswer(listed.whole(), len(keys), self._daemon.held))
+            return await _encoded(WhyAnswer(listed.whole(), len(keys), self._daemon.read_only))
 
     async def stories(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)

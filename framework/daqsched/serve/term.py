@@ -169,12 +169,12 @@ class Term:
         finally:
             expiry.stop()
 
-    def hold(self, why: str, over: Callable[[], bool]) -> None:
+    def stay_read_only(self, why: str, over: Callable[[], bool]) -> None:
         """After `Deposed`: leave the master, and tell people how it last was, until ``over``."""
         # where what tells of the masters is silent, too, leaving takes its time, and people shall not wait for that
         leaving = threading.Thread(target=self._mesos.stop, name="leaving", daemon=True)
         leaving.start()
-        self.daemon.hold(why, lambda: over() and not leaving.is_alive())
+        self.daemon.stay_read_only(why, lambda: over() and not leaving.is_alive())
 
     def end(self) -> None:
         """Leave the master, whose tasks run on, and answer nobody any more."""

@@ -71,14 +71,14 @@ class _Shown:
         self.what = text(what, *(last_words(row) if lines and not many else ()), style=_faint(row))
         self.host = fold(row.host for row in rows)
         self.state = text(row.state, style=STYLES[row.state])
-        self.since = ago(max(row.since for row in rows), now)
+        self.age = ago(max(row.since for row in rows), now)
         self.job, self.release, self.restarts = row.job, row.release, str(row.restarts or "")
         self.part = row.part
 
     @property
     def columns(self) -> tuple[Union[str, Words], ...]:
         """Those that are never cut, beside the host."""
-        return self.job, self.state, self.since, self.release, self.restarts, self.part
+        return self.job, self.state, self.age, self.release, self.restarts, self.part
 
 
 #: A column of hosts is no narrower than the longest, or than this; what there is to say, than this.
@@ -86,7 +86,7 @@ HOST_WIDTH, WHAT_WIDTH = 24, 12
 
 
 #: What is never cut.
-COLUMNS = ("JOB", "STATE", "SINCE", "VERSION", "RESTARTS", "PART")
+COLUMNS = ("JOB", "STATE", "AGE", "VERSION", "RESTARTS", "PART")
 
 
 class _Table:
@@ -111,7 +111,7 @@ class _Table:
             restarts = f"{one.restarts} restarts" if one.restarts else ""
             words = text(f"{one.job}@{one.host} " if one.host else f"{one.job} ", overflow="fold").append(one.state)
             whose = f"part {one.part}" if one.part else ""
-            yield words.append("".join(f", {part}" for part in (one.since, one.release, restarts, whose) if part))
+            yield words.append("".join(f", {part}" for part in (one.age, one.release, restarts, whose) if part))
             if one.what:
                 yield Padding(one.what, (0, 0, 0, 4))
 
@@ -154,8 +154,8 @@ def _headlines(answer: StatusAnswer, none: str) -> list[str]:
     master = f"master {answer.master}" if answer.connected else f"NO CONNECTION to the master {answer.master}".rstrip()
     if answer.leader:
         master += f"; leader {answer.leader}"
-    if answer.held:
-        master = f"HELD: {answer.held}"
+    if answer.read_only:
+        master = f"READ-ONLY: {answer.read_only}"
     audit = [
         one for one in (answer.rollout and answer.rollout[0].upper() + answer.rollout[1:] + ".", answer.audit) if one
     ]
@@ -206,7 +206,7 @@ def progress_view(
 
 
 def lagging_table(rows: Sequence[Row]) -> RenderableType:
-    """Those that are not as wanted; hosts with the same state and words are one line."""
+    """Those that are not as desired; hosts with the same state and words are one line."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         groups.setdefault((row.job, row.state, _of_its_host(row)), []).append(row.host)

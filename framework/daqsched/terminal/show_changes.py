@@ -150,10 +150,12 @@ OF_A_STORY = 4
 
 def why_lines(answer: WhyAnswer, most: int = 1_000_000) -> RenderableType:
     """A paragraph for each story; those that differ in their hosts alone are one, and those that differ in their jobs alone."""
-    held = [text(f"HELD: {answer.held}", style="bold red")] if answer.held else []
+    read_only = [text(f"READ-ONLY: {answer.read_only}", style="bold red")] if answer.read_only else []
     if not answer.stories:
-        well = text(f"All {answer.chosen} are as wanted." if answer.chosen else "Nothing is wanted yet.", style="green")
-        return Group(*held, well)
+        well = text(
+            f"All {answer.chosen} are as desired." if answer.chosen else "Nothing is desired yet.", style="green"
+        )
+        return Group(*read_only, well)
     changes_of = {(one.job, one.host): one.changes for one in answer.stories}
     groups: dict[tuple[str, str, str], list[Story]] = {}
     for one in answer.stories:
@@ -163,7 +165,7 @@ def why_lines(answer: WhyAnswer, most: int = 1_000_000) -> RenderableType:
         where = fold(one.host for one in alike)
         told = tuple(map(_alike, alike[0].evidence))
         jobs.setdefault((state, why, where, told), []).append((job, alike))
-    parts: list[RenderableType] = [*held]
+    parts: list[RenderableType] = [*read_only]
     for (state, _, where, _), entries in list(jobs.items())[:most]:
         names, alike = [name for name, _ in entries], entries[0][1]
         why = alike[0].why if len(alike) == 1 else _of_its_host(alike[0])
@@ -198,7 +200,7 @@ def _of_its_host(one: Story) -> str:
 def story_lines(stories: Sequence[Story]) -> RenderableType:
     """Each instance, and below it a line for each change."""
     if not stories:
-        return text("Nothing of this has been other than wanted since this daemon began.", style="green")
+        return text("Nothing of this has been other than desired since this daemon began.", style="green")
     parts: list[RenderableType] = []
     for one in stories:
         head = text(f"{one.job}@{one.host}  ", style="bold")
@@ -236,7 +238,7 @@ def leases_lines(answer: AsideAnswer) -> RenderableType:
     if not answer.leases:
         return text("No host is set aside.")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("HOST", "BY", "SINCE", "LEFT", "WHY"):
+    for name in ("HOST", "BY", "AGE", "LEFT", "WHY"):
         table.add_column(name)
     for one in answer.leases:
         left = duration(max(0.0, one.until - answer.now))

@@ -45,7 +45,7 @@ class BlockedJobs:
     def _after(self, key: Key) -> Optional[Sequence[Key]]:
         """Those without which this one does not start; None: it does not come up whatever they do."""
         name, host = key
-        there = self._engine.order.wanted.get(name, {})
+        there = self._engine.order.desired.get(name, {})
         if not host:
             return [one.key for one in there.values()]
         instance = there.get(host)
@@ -56,5 +56,5 @@ class BlockedJobs:
             return None
         if state != "WAITING" or instance.job is None:
             return ()
-        wanted = self._engine.order.wanted
-        return [(other, host if host in wanted.get(other, {}) else "") for other in instance.job.after]
+        desired = self._engine.order.desired
+        return [(other, host if host in desired.get(other, {}) else "") for other in instance.job.after]

@@ -41,15 +41,15 @@ def starting(
             continue
         there = variants.get(job.name, {})
         for host in known.hosts_of(job):
-            wanted = there.get(host, job)
-            if id(wanted) not in runs:
-                runs[id(wanted)] = run_digests(wanted)
+            desired = there.get(host, job)
+            if id(desired) not in runs:
+                runs[id(desired)] = run_digests(desired)
             had = known.instances.get((job.name, host))
-            for name in wanted.replaces if had is None else ():
+            for name in desired.replaces if had is None else ():
                 had = known.instances.get((name, host)) if name not in then.jobs else None
             ports = had.ports if had is not None else None
-            if had is None or had.job is None or had.digest != runs[id(wanted)](host):
-                yield host, wanted, had.job if had is not None and ports is not None else None, ports
+            if had is None or had.job is None or had.digest != runs[id(desired)](host):
+                yield host, desired, had.job if had is not None and ports is not None else None, ports
 
 
 def with_starts(known: Snapshot, found: Plan, spec: Spec) -> Plan:
@@ -76,7 +76,7 @@ def silent(found: Plan) -> set[str]:
 
 
 def _starts(had: Had, job: JobSpec) -> bool:
-    """As `engine.desired.want` has it, of what is run as before."""
+    """As `engine.desired.assign` has it, of what is run as before."""
     if had.job is None or not had.ended:
         return had.unstarted and job.start != MANUAL
     return rules_digest(had.job) != rules_digest(job) or may_fail_again(had.failures, job)

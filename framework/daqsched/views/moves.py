@@ -26,11 +26,11 @@ Where = Mapping[str, Collection[str]]
 
 
 class Now(NamedTuple):
-    """What is so beside what is wanted, each job with its hosts."""
+    """What is so beside what is desired, each job with its hosts."""
 
     #: They do not answer while a task of it is there.
     lost: Where = {}
-    #: It is not wanted there any more, was told to end, and has not ended.
+    #: It is no longer desired there, was told to end, and has not ended.
     leaving: Where = {}
     #: It takes the place of others, and has no task there.
     unstarted: Where = {}

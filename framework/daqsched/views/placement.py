@@ -11,12 +11,12 @@ from daqsched.views.plan import PlacementRefusal
 
 
 def refusals(
-    machines: Mapping[str, Offer], wanted: Iterable[tuple[str, JobSpec]], fixed_ports: Iterable[int]
+    machines: Mapping[str, Offer], desired: Iterable[tuple[str, JobSpec]], fixed_ports: Iterable[int]
 ) -> Iterator[PlacementRefusal]:
     """Of each (host, job) in turn that it would not start; ``machines`` by each of their names, with what they have free."""
     rooms: dict[str, FreeResources] = {}
     fixed = frozenset(fixed_ports)
-    for host, job in wanted:
+    for host, job in desired:
         machine = machines.get(host)
         if machine is None:
             yield PlacementRefusal(job.name, host, f"{host} is not registered with the master: is its agent up?")

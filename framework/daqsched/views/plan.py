@@ -1,4 +1,4 @@
-"""What an apply would change: wanted against known, job by job, in words."""
+"""What an apply would change: desired against known, job by job, in words."""
 
 from __future__ import annotations
 

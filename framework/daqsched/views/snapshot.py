@@ -77,7 +77,7 @@ class Snapshot:
 
 
 def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
-    """How things are now, with the instances of those of these jobs that are not everywhere as they are wanted now."""
+    """How things are now, with the instances of those of these jobs that are not everywhere as they are desired now."""
     found = [job.name for job in farm.spec.jobs if by_attributes(job)]
     instances: dict[Key, Had] = {}
     for job in jobs:
@@ -95,7 +95,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         instances,
         dict(farm.machines),
         {
-            name: {host: one.record.attributes or {} for host, one in farm.order.wanted.get(name, {}).items()}
+            name: {host: one.record.attributes or {} for host, one in farm.order.desired.get(name, {}).items()}
             for name in found
         },
         MeasuredDurations({name: structs.replace(duration) for name, duration in farm.durations.known.items()}),
@@ -117,8 +117,8 @@ def _named(keys: Iterable[Key]) -> dict[str, frozenset[str]]:
 
 
 def had(farm: Farm, job: str) -> dict[Key, Had]:
-    """What is wanted of the job now: of one job, as a look at all of a large farm would take half a second."""
-    return {one.key: _had(one) for one in farm.order.wanted.get(job, {}).values()}
+    """What is desired of the job now: of one job, as a look at all of a large farm would take half a second."""
+    return {one.key: _had(one) for one in farm.order.desired.get(job, {}).values()}
 
 
 def _had(one: Instance) -> Had:

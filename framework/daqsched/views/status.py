@@ -27,12 +27,14 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     #: When the state began.
     since: float = 0.0
-    #: The version of what runs there; where nothing does, of what is wanted.
+    #: The version of what runs there; where nothing does, of what is desired.
     release: str = ""
     restarts: int = 0
     pid: int = 0
     ports: Mapping[str, int] = {}
     task_id: str = ""
+    desired: bool = True
+    #: As `desired` was called in 0.1.
     wanted: bool = True
     #: Runs something else than the applied spec asks for, until it is replaced.
     outdated: bool = False
@@ -47,19 +49,24 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     #: What its executor says; where there is none any more, what the last one said.
     report: Optional[Report] = None
 
+    def __post_init__(self) -> None:
+        if self.desired is not self.wanted:  # one of them is left out, and so true
+            for name in ("desired", "wanted"):
+                msgspec.structs.force_setattr(self, name, False)
+
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far what was wanted is running, for a live view that must stay short on a large farm."""
+    """How far what was desired is running, for a live view that must stay short on a large farm."""
 
     #: `Engine.version` before any of it was looked at.
     version: int
     #: How many chosen instances are in each state.
     states: dict[str, int]
-    #: Whether all that is wanted of them runs (or has finished), and runs what was applied.
+    #: Whether all that is desired of them runs (or has finished), and runs what was applied.
     complete: bool
-    #: Some of those that are not as wanted, the worst first.
+    #: Some of those that are not as desired, the worst first.
     lagging: tuple[Row, ...]
-    #: Whether all that is not as wanted has FAILED for good, or is blocked: nothing more comes by itself.
+    #: Whether all that is not as desired has FAILED for good, or is blocked: nothing more comes by itself.
     given_up: bool = False
 
 
@@ -71,7 +78,7 @@ def all_keys(engine: Engine, part: Optional[str] = None) -> tuple[Key, ...]:
     """All that has a row: the instances, and without a host the jobs that have found no machine yet; of this part of the farm."""
     if part is None:
         return (*engine.instances, *((job.name, "") for job in engine.unplaced()))
-    # whose that was which is not wanted any more, a new daemon does not know: it is shown to each
+    # whose that was which is no longer desired, a new daemon does not know: it is shown to each
     mine = (key for key, one in engine.instances.items() if one.part in (part, None))
     return (*mine, *((job.name, "") for job in engine.unplaced() if job.part == part))
 
@@ -90,7 +97,7 @@ def rows(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Row]:
             hold = engine.holds.get(key)
             if hold is not None:
                 why = f"by {hold.user}{': ' + hold.message if hold.message else ''}; no machine has {wants} yet"
-                yield Row(job.name, "", "STOPPED", why, hold.at, job.release, wanted=False)
+                yield Row(job.name, "", "STOPPED", why, hold.at, job.release, desired=False)
                 continue
             why = no_master(engine) or f"no machine has {wants} yet; it starts when one does"
             yield Row(job.name, "", "WAITING", why, release=job.release, part=job.part)
@@ -102,7 +109,7 @@ def unauthenticated(rows: Iterable[Row]) -> set[str]:
 
 
 class Tally:
-    """The rows counted as they come, and of those that are not as wanted at most ``most`` of each state kept."""
+    """The rows counted as they come, and of those that are not as desired at most ``most`` of each state kept."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -114,7 +121,7 @@ class Tally:
         """Some more."""
         for row in rows:
             self._states[row.state] = self._states.get(row.state, 0) + 1
-            if not as_wanted(row):
+            if not as_desired(row):
                 self._complete = False
                 self._given_up = self._given_up and (row.state == "FAILED" or row.blocked)
                 kept = self._lagging[row.state]
@@ -143,11 +150,11 @@ def rollout_mark(engine: Engine) -> str:
     return words(rollout) if away else ""
 
 
-def as_wanted(row: Row) -> bool:
+def as_desired(row: Row) -> bool:
     """Whether nothing remains to be done for this instance."""
     if row.state in ("STOPPED", "ASIDE"):
-        return not row.wanted
-    return row.wanted and not row.outdated and not row.behind and row.state in ("RUNNING", "FINISHED")
+        return not row.desired
+    return row.desired and not row.outdated and not row.behind and row.state in ("RUNNING", "FINISHED")
 
 
 def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[BlockedJobs] = None) -> Row:
@@ -166,8 +173,8 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
         pid=report.pid if report is not None and state in ("RUNNING", "UNHEALTHY") else 0,
         ports=task.ports if task is not None else {},
         task_id=task.id if task is not None else "",
-        # what is only not to be started again when it ends is wanted until then
-        wanted=instance.job is not None
+        # what is only not to be started again when it ends is desired until then
+        desired=instance.job is not None
         and not instance.aside
         and (instance.record.hold is None or (instance.spared and task is not None)),
         behind=instance.record.behind,
@@ -185,4 +192,4 @@ def why_not_ready(engine: Engine, key: tuple[str, str], now: float) -> str:
     if instance is None or instance.job is None or instance.record.hold or instance.aside:
         return ""
     row = row_of(engine, instance, now)
-    return "" if as_wanted(row) else f"{row.state}{': ' + row.reason if row.reason else ''}"
+    return "" if as_desired(row) else f"{row.state}{': ' + row.reason if row.reason else ''}"

@@ -1,4 +1,4 @@
-"""Why something is not as wanted: one sentence, and the evidence for it. What `daqsched why` tells."""
+"""Why something is not as desired: one sentence, and the evidence for it. What `daqsched why` tells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daqsched.engine.shown import Shown, maintenance
 from daqsched.engine.tense import Tense
 from daqsched.hosts import fold
 from daqsched.spec import FORWARDER
-from daqsched.views.status import Row, as_wanted, row_of, rows
+from daqsched.views.status import Row, as_desired, row_of, rows
 from daqsched_executor.contract import duration
 
 #: How far a chain of jobs that wait for each other is followed.
@@ -37,7 +37,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Story(msgspec.Struct, frozen=True):
-    """One instance that is not as wanted."""
+    """One instance that is not as desired."""
 
     job: str
     host: str
@@ -84,7 +84,7 @@ def _changes(engine: Engine, key: Key) -> tuple[Change, ...]:
 
 def _is_told(engine: Engine, row: Row) -> bool:
     shared = row.host in engine.namesakes.others
-    return not as_wanted(row) or row.state in ("STOPPED", "ASIDE") or row.held or shared or _warns(row)
+    return not as_desired(row) or row.state in ("STOPPED", "ASIDE") or row.held or shared or _warns(row)
 
 
 def _warns(row: Row) -> bool:
@@ -150,7 +150,7 @@ def _down(engine: Engine, job: str, host: str) -> Optional[Instance]:
     name, _, where = job.partition("@")
     if where:
         return engine.instances.get((name, where))
-    hosts = engine.order.wanted.get(job, {})
+    hosts = engine.order.desired.get(job, {})
     if host in hosts:
         return hosts[host]
     return next((one for one in hosts.values() if not one.up and not one.aside), None)
