@@ -15,10 +15,22 @@ from daqsched.confirm import EndLimit
 from daqsched.engine import commands, confirming, events
 from daqsched.engine.changes import GONE, MOST_WORDS, TELLING, Changed
 from daqsched.engine.clock_shifts import TOLERANCE_S
-from daqsched.engine.commands import Command, Revision
+from daqsched.engine.commands import (
+    ASIDE,
+    BATCHES,
+    BEFORE,
+    DURATIONS,
+    HOLDS,
+    NAMES,
+    OUTCOMES,
+    ROLLOUT,
+    STARTED,
+    Command,
+    Revision,
+)
 from daqsched.engine.demand import REVIVE_EVERY_S
+from daqsched.engine.documents import encode
 from daqsched.engine.engine import Engine
-from daqsched.engine.farm import ASIDE, BATCHES, BEFORE, DURATIONS, HOLDS, NAMES, OUTCOMES, ROLLOUT, STARTED, encode
 from daqsched.engine.namesakes import PROBE
 from daqsched.engine.shown import Shown, reason_of, since_of, state_of
 from daqsched.engine.starts import HUNG_S, PER_CORE

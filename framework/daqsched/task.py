@@ -77,6 +77,12 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     #: What ran may live until it ends by itself, `daqsched hold`; else it was ended, `daqsched stop`.
     spares: bool = False
 
+    def __str__(self) -> str:
+        """Whose it is: ``was stopped by alice: cabling``."""
+        return (
+            f"{'is held' if self.spares else 'was stopped'} by {self.user}{': ' + self.message if self.message else ''}"
+        )
+
 
 class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
     """A host that someone set aside."""

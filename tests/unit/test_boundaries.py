@@ -22,10 +22,11 @@ PURE = {
     FRAMEWORK: "confirm errors farm_parts fill foreign forwarder hosts limits logbook merge ports preflight protocol redaction"
     " rollout select spec task times",
     FRAMEWORK / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming"
-    " credential_steps demand desired durations endings"
-    " engine events farm incidents instance invariants leases logbook_steps machine match"
+    " credential_steps demand desired documents durations endings"
+    " engine events farm hold_steps incidents instance invariants leases logbook_steps machine match"
     " namesake_steps namesakes offers operator_commands permission preflight_state"
-    " preflight_steps reconciling rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
+    " preflight_steps reconciling restoring rollout_requests rollout_restoring"
+    " rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
     FRAMEWORK
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK

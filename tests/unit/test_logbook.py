@@ -8,7 +8,7 @@ from rich.table import Table
 
 from builders import World, job
 from daqsched.engine import events
-from daqsched.engine.farm import LOGBOOK
+from daqsched.engine.commands import LOGBOOK
 from daqsched.logbook import MOST, MOST_LETTERS, LogbookEntry, between, kept
 from daqsched.logs import noted
 from daqsched.logs.lines import Line, format_line

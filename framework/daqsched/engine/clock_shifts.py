@@ -12,7 +12,8 @@ import msgspec
 
 from daqsched.engine import commands
 from daqsched.engine.backoff import CAP_S
-from daqsched.engine.farm import ASIDE, HOLDS, ROLLOUT, Farm
+from daqsched.engine.commands import ASIDE, HOLDS, ROLLOUT
+from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.task import Aside, Hold
 

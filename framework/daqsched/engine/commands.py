@@ -15,6 +15,14 @@ from daqsched.spec import Spec
 from daqsched_executor.contract import OperatorCommand, Payload, Survey
 from daqsched_executor.contract.console import ConsoleAsk
 
+#: The documents in the store, beside revisions and records.
+ROLLOUT, BATCHES, BEFORE, ASIDE = "rollout", "batches", "before", "aside"
+DURATIONS, HOLDS, PARTS, STARTED = "paces", "holds", "parts", "started"
+#: Which agent people said a host is, and what they wrote.
+NAMES, LOGBOOK, OUTCOMES = "names", "logbook", "outcomes"
+#: What proves who comes over the network.
+CREDENTIALS = "credentials"
+
 
 class Revision(msgspec.Struct, frozen=True):
     """One applied spec: who asked for it, when and why."""

@@ -13,8 +13,9 @@ from daqsched.engine import (
     clock_shifts,
     commands,
     credential_steps,
-    desired,
+    documents,
     events,
+    hold_steps,
     invariants,
     leases,
     logbook_steps,
@@ -24,18 +25,17 @@ from daqsched.engine import (
     permission,
     preflight_steps,
     reconciling,
+    restoring,
+    rollout_requests,
+    rollout_restoring,
     rollout_steps,
     tasks,
 )
 from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, Stories
-from daqsched.engine.commands import Command, Revision
-from daqsched.engine.durations import MeasuredDuration, MeasuredDurations
-from daqsched.engine.farm import (
+from daqsched.engine.commands import (
     ASIDE,
-    ASK_S,
     BATCHES,
     BEFORE,
-    CONFIRM_S,
     CREDENTIALS,
     DURATIONS,
     HOLDS,
@@ -44,11 +44,12 @@ from daqsched.engine.farm import (
     OUTCOMES,
     PARTS,
     ROLLOUT,
-    SILENCE_S,
     STARTED,
-    Farm,
-    patience,
+    Command,
+    Revision,
 )
+from daqsched.engine.durations import MeasuredDuration, MeasuredDurations
+from daqsched.engine.farm import ASK_S, CONFIRM_S, SILENCE_S, Farm, patience
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.shown import Shown, keep_since, reason_of, state_of
 from daqsched.engine.stop_order import LONGEST_S
@@ -88,18 +89,18 @@ class Engine(Farm):
         document: Callable[[str], Optional[bytes]],
     ) -> None:
         """Begin where the store says that the last daemon was, before the first event. ``revision`` gives one by its number,
-        or the last one; ``document`` one of `farm`'s documents."""
+        or the last one; ``document`` one of the `documents`."""
         self.framework_id = framework_id
         leases.restored(self, document(ASIDE))
         try:
             self.namesakes.restored(document(NAMES))
         except ValueError as error:
             self.troubles.append(f"which agents people chose can't be read ({error}): the first to offer has the name")
-        desired.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
-        rollout_steps.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
-        desired.holds_restored(self, document(HOLDS), document(STARTED))
-        desired.parts_restored(self, document(PARTS))
-        rollout_steps.outcomes_restored(self, document(OUTCOMES))
+        restoring.restored(self, revision(None), records, lambda number: _spec_of(revision(number)))
+        rollout_restoring.restored(self, document(ROLLOUT), document(BATCHES), document(BEFORE), revision)
+        hold_steps.holds_restored(self, document(HOLDS), document(STARTED))
+        restoring.parts_restored(self, document(PARTS))
+        rollout_restoring.outcomes_restored(self, document(OUTCOMES))
         logbook_steps.restored(self, document(LOGBOOK))
         credential_steps.restored(self, document(CREDENTIALS))
         durations = document(DURATIONS)
@@ -119,6 +120,10 @@ class Engine(Farm):
             alone = record.task is not None or record.failures > 0 or (bool(record.done) and not record.succeeded)
             if report is not None and report.last_exit is not None and alone:
                 self.died(instance, report.last_exit, report.last_exit.at)
+
+    def document(self, name: str) -> Optional[bytes]:
+        """What `commands.SaveDocument` is to save; None: forget it."""
+        return documents.encoded(self, name)
 
     def recall(self, states: dict[Key, str]) -> None:
         """After `restore`: what people last saw. What the first step finds otherwise has changed, for `causes.RESTART`; without
@@ -326,17 +331,17 @@ _HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
     events.TaskReported: tasks.reported,
     events.LaunchRefused: offers.launch_refused,
     events.JobsApplied: applying.applied,
-    events.RestartAsked: rollout_steps.restart_asked,
-    events.RolloutSteered: rollout_steps.steered,
+    events.RestartAsked: rollout_requests.restart_asked,
+    events.RolloutSteered: rollout_requests.steered,
     events.GuardAnswered: rollout_steps.guard_answered,
     events.PutAside: leases.put_aside,
     events.Returned: leases.returned,
     events.AgentChosen: namesake_steps.chosen,
     events.Borrowed: leases.borrowed,
     events.BorrowEnded: leases.borrow_ended,
-    events.Held: desired.held,
+    events.Held: hold_steps.held,
     events.NoteWritten: logbook_steps.written,
-    events.Released: desired.released,
+    events.Released: hold_steps.released,
     events.TokenMade: credential_steps.made,
     events.TokenRevoked: credential_steps.revoked,
     events.SessionKeyMade: credential_steps.key_made,

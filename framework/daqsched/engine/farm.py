@@ -10,18 +10,16 @@ from __future__ import annotations
 import heapq
 from typing import Callable, Iterator, Mapping, Optional
 
-import msgspec
-
 from daqsched.confirm import EndLimit
 from daqsched.engine import commands, events
-from daqsched.engine.commands import Command, Revision
+from daqsched.engine.commands import HOLDS, PARTS, STARTED, Command, Revision
 from daqsched.engine.demand import ByHost, Demand
 from daqsched.engine.durations import MeasuredDurations
 from daqsched.engine.events import Attributes
 from daqsched.engine.incidents import Incidents
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, canonical, lacking
-from daqsched.engine.namesakes import Namesakes, saved
+from daqsched.engine.namesakes import Namesakes
 from daqsched.engine.preflight_state import PreflightState
 from daqsched.engine.rollout_state import RolloutState
 from daqsched.engine.start_order import StartOrder
@@ -50,13 +48,6 @@ CONFIRM_S, CONFIRM_CAP_S = 2.0, 60.0
 SILENCE_S = 5.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
-#: The documents in the store, beside revisions and records.
-ROLLOUT, BATCHES, BEFORE, ASIDE = "rollout", "batches", "before", "aside"
-DURATIONS, HOLDS, PARTS, STARTED = "paces", "holds", "parts", "started"
-#: Which agent people said a host is, and what they wrote.
-NAMES, LOGBOOK, OUTCOMES = "names", "logbook", "outcomes"
-#: What proves who comes over the network.
-CREDENTIALS = "credentials"
 #: So many instances that are not in the farm are remembered as stopped by hand.
 MOST_HOLDS = 10_000
 #: So many revisions are remembered as those of a part of the farm.
@@ -66,8 +57,6 @@ MOST_OUTCOMES = 500
 
 #: The cause of what no event but a tick has led to.
 TIME = "time"
-
-encode = msgspec.msgpack.Encoder().encode
 
 
 class Farm:
@@ -418,33 +407,6 @@ class Farm:
         if instance is None:
             return Record(left_out=True) if key in self.left_out else None
         return instance.record
-
-    def document(self, name: str) -> Optional[bytes]:
-        """What `commands.SaveDocument` is to save; None: forget it."""
-        if name == ROLLOUT:
-            return None if self.rolling.rollout is None else encode(self.rolling.rollout)
-        if name == BATCHES:
-            return encode(self.rolling.batches) if self.rolling.batches else None
-        if name == BEFORE:
-            return encode(self.rolling.before) if self.rolling.before is not None and self.rolling.active else None
-        if name == HOLDS:
-            return encode([(key, hold) for key, hold in self.holds.items()]) if self.holds else None
-        if name == OUTCOMES:
-            return encode(self.outcomes) if self.outcomes else None
-        if name == STARTED:
-            return encode(list(self.started)) if self.started else None
-        if name == PARTS:
-            return encode(self.parts) if self.parts else None
-        if name == DURATIONS:
-            return encode(self.durations.known)
-        if name == LOGBOOK:
-            return encode(self.logbook) if self.logbook else None
-        if name == CREDENTIALS:
-            return encode(self.credentials) if self.credentials != Credentials() else None
-        if name == NAMES:
-            return saved(self.namesakes.chosen)
-        assert name == ASIDE, f"there is no document {name!r}"
-        return encode(self.aside) if self.aside else None
 
     def last_offer(self, host: str) -> Optional[float]:
         """When the host last offered something, or None: not since this daemon started."""

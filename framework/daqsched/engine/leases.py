@@ -9,9 +9,10 @@ import msgspec
 from msgspec import structs
 
 from daqsched.engine import commands, events
+from daqsched.engine.commands import ASIDE
 from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import assign, unassign
-from daqsched.engine.farm import ASIDE, Farm
+from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, JobError, Refused, UserError

@@ -7,7 +7,8 @@ from typing import Optional
 import msgspec
 
 from daqsched.engine import commands, events
-from daqsched.engine.farm import LOGBOOK, Farm
+from daqsched.engine.commands import LOGBOOK
+from daqsched.engine.farm import Farm
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.limits import brief, refusal

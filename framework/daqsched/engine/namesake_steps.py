@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from daqsched.engine import commands, events
+from daqsched.engine.commands import NAMES
 from daqsched.engine.confirming import confirm_ends
-from daqsched.engine.farm import NAMES, Farm
+from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.namesakes import GONE_S, LOOK_S, REMOVED, SILENT
 from daqsched.engine.shown import namesakes

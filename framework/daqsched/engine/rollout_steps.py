@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Callable, Literal, Optional
+from typing import Literal, Optional
 
 import msgspec
 
 from daqsched.confirm import ALL
 from daqsched.engine import commands, desired, events
-from daqsched.engine.commands import Revision
-from daqsched.engine.confirming import at_once, confirm_ends, first
-from daqsched.engine.endings import endings
-from daqsched.engine.farm import BATCHES, BEFORE, MOST_OUTCOMES, OUTCOMES, ROLLOUT, Farm
+from daqsched.engine.commands import BATCHES, BEFORE, OUTCOMES, ROLLOUT
+from daqsched.engine.confirming import first
+from daqsched.engine.farm import MOST_OUTCOMES, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.rollout_state import Before
-from daqsched.engine.verdict import Accepted
-from daqsched.errors import Refused, UserError
-from daqsched.limits import brief, refusal
+from daqsched.errors import UserError
 from daqsched.merge import Desired, Merged, assembled, change_of
 from daqsched.rollout import (
     MOST_FAILURES,
@@ -27,7 +24,6 @@ from daqsched.rollout import (
     RolloutOutcome,
     State,
     Strategy,
-    check,
     depths,
     divide,
     outcome,
@@ -37,67 +33,6 @@ from daqsched_executor.contract import Report, duration
 
 #: A guard that says no is asked again after so long; one that says nothing is asked again, too.
 GUARD_AGAIN_S, GUARD_SILENT_S = 10.0, 60.0
-
-_decode = msgspec.msgpack.Decoder(Rollout).decode
-_decode_outcomes = msgspec.msgpack.Decoder(dict[int, RolloutOutcome]).decode
-_decode_before = msgspec.msgpack.Decoder(Before).decode
-_decode_batches = msgspec.msgpack.Decoder(list[list[Key]]).decode
-
-
-def restored(
-    farm: Farm,
-    rollout: Optional[bytes],
-    batches: Optional[bytes],
-    before: Optional[bytes],
-    revision: Callable[[Optional[int]], Optional[Revision]],
-) -> None:
-    """Begin where the store says that the last daemon was. A rollout that can't be read is over: what it has not reached
-    stays as it is, until somebody applies again. ``revision`` gives one by its number."""
-    rolling = farm.rolling
-    try:
-        known = _decode(rollout) if rollout is not None else None
-        there = _decode_batches(batches) if batches is not None else []
-        was = _decode_before(before) if before is not None else None
-        if was is not None:
-            decode(was.spec)
-        if known is not None:
-            _look_through(known, there)
-    except (msgspec.MsgspecError, ValueError, TypeError, UserError) as error:
-        farm.troubles.append(
-            f"what the state says of the rollout can't be read ({brief(str(error))}): it has ended, and what it had not "
-            "reached stays as it is; `daqsched apply` again"
-        )
-        return
-    rolling.rollout = known
-    if rolling.active is not None:
-        rolling.batches = there
-        at = rolling.active.at
-        older = revision(rolling.active.before) if was is None and rolling.active.before else None
-        if older is not None:  # begun by a daemon that went back to a revision as a whole
-            names = [FORWARDER, *(job.name for job in (*older.spec.jobs, *farm.spec.jobs))]
-            was = Before(older.number, frozenset(names), encode(older.spec))
-        rolling.before = was
-        rolling.work_on(rolling.batches[at] if 0 <= at < len(rolling.batches) else ())
-
-
-def _look_through(rollout: Rollout, batches: list[list[Key]]) -> None:
-    """Raise `ValueError` where the two can't be of one rollout."""
-    beyond = refusal(rollout, texts=False)
-    if beyond is not None:
-        raise ValueError(f"{beyond[0]} {beyond[1]}")
-    if rollout.over:
-        return
-    check(rollout.strategy)
-    if rollout.batches != len(batches) or not -1 <= rollout.at < len(batches) or rollout.at < rollout.complete - 1:
-        raise ValueError(f"batch {rollout.at + 1} of {rollout.batches}, and there are {len(batches)}")
-
-
-def outcomes_restored(farm: Farm, saved: Optional[bytes]) -> None:
-    """How the rollouts of revisions ended; what can't be read is for people alone, and told."""
-    try:
-        farm.outcomes = _decode_outcomes(saved) if saved is not None else {}
-    except msgspec.MsgspecError as error:
-        farm.troubles.append(f"how rollouts ended can't be read ({brief(str(error))}): forgotten")
 
 
 def outcome_of(farm: Farm, revision: int) -> Optional[RolloutOutcome]:
@@ -171,57 +106,6 @@ def begin(
     )
 
 
-def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepted:
-    """The same programs anew."""
-    rollout = farm.rolling.active
-    if rollout is not None:
-        raise Refused(
-            f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
-        )
-    there = [farm.instances[key] for key in event.keys if key in farm.instances]
-    running = [one.key for one in there if one.record.task is not None and not one.spared]
-    if not running and any(one.spared for one in there):
-        raise Refused("what is held is left alone: `daqsched start` lets it run as before")
-    if not running:
-        raise UserError("none of these runs any more: `daqsched status` lists what does")
-    soon = at_once(farm, running, event.strategy, {job.name: job.after for job in farm.spec.jobs})
-    confirm_ends(farm, event.agreed, (), (farm.instances[key] for key in soon))
-    begin(farm, "restart", running, event.strategy, event.user, event.message, None, now)
-    assert farm.rolling.rollout is not None
-    return Accepted(rollout=farm.rolling.rollout.number, keys=tuple(running))
-
-
-def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
-    """What somebody says holds until somebody says something else."""
-    rollout = farm.rolling.active
-    if rollout is None:
-        raise Refused("no rollout is under way: `daqsched rollout` shows the last one")
-    if event.what == "rollback" and (rollout.kind != "apply" or farm.rolling.before is None):
-        what = "a rolling restart" if rollout.kind != "apply" else f"rollout {rollout.number}"
-        raise Refused(f"{what} has nothing to go back to: `daqsched rollout abort` ends it")
-    if event.what == "resume" and rollout.state != "paused":
-        raise Refused(f"rollout {rollout.number} is not paused")
-    by = f"by {event.user}{': ' + event.message if event.message else ''}"
-    if event.what == "pause":
-        _change(farm, "paused", by)
-    elif event.what == "resume":
-        confirm_ends(farm, event.agreed, (), _next(farm, rollout))
-        rollout.failed, rollout.guard, rollout.batch_began, rollout.ready_since = 0, "", now, 0.0
-        farm.rolling.asked = 0.0
-        _change(farm, "running", "")
-    elif event.what == "abort":
-        end(farm, "aborted", by, now)
-    elif event.what == "rollback":
-        before, now_in_force = farm.rolling.before, farm.revision
-        assert before is not None and now_in_force is not None, "looked at above"
-        back = _back(farm, rollout, before, event.user, by)
-        to_be = change_of(now_in_force.spec, back.spec, back.scope, farm.hosts_of, farm.behind())
-        confirm_ends(farm, event.agreed, *endings(farm, to_be, back.strategy))
-        roll_back(farm, event.user, by, now)
-    farm.rolling.touched = True
-    return Accepted(rollout=rollout.number)
-
-
 def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
     """What was changed goes back to what ran there, batch by batch as it came; what was not goes on as it is.
 
@@ -230,18 +114,18 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
     rollout, before = farm.rolling.active, farm.rolling.before
     if rollout is None or before is None or rollout.kind != "apply":
         return
-    following = _back(farm, rollout, before, user, why)
+    following = what_goes_back(farm, rollout, before, user, why)
     try:
         assert farm.revision is not None, "a rollout has one"
         change_of(farm.revision.spec, following.spec, following.scope, farm.hosts_of, farm.behind())
     except UserError as error:  # others came after what it brought
-        _change(farm, "paused", f"{why}; it can't be rolled back: {error}")
+        change_state(farm, "paused", f"{why}; it can't be rolled back: {error}")
         return
     end(farm, "rolled-back", why, now)
     farm.then.append(following)
 
 
-def _back(farm: Farm, rollout: Rollout, before: Before, user: str, why: str) -> events.JobsApplied:
+def what_goes_back(farm: Farm, rollout: Rollout, before: Before, user: str, why: str) -> events.JobsApplied:
     message = f"rollback of revision {rollout.revision} to {before.revision}: {why}"
     way = msgspec.structs.replace(rollout.strategy, guard="", pause_after=(), failures=0, on_failure="pause")
     spec = decode(before.spec)
@@ -257,7 +141,7 @@ def end(farm: Farm, state: State, why: str, now: float, replaced_by: int = 0) ->
     rolling.rollout.ended = now
     rolling.batches, rolling.before, rolling.due = [], None, float("inf")
     rolling.work_on(())
-    _change(farm, state, why)
+    change_state(farm, state, why)
     farm.out += [commands.SaveDocument(BATCHES), commands.SaveDocument(BEFORE)]
     if rolling.rollout.revision:
         farm.outcomes[rolling.rollout.revision] = outcome(rolling.rollout, replaced_by)
@@ -266,7 +150,7 @@ def end(farm: Farm, state: State, why: str, now: float, replaced_by: int = 0) ->
         farm.out.append(commands.SaveDocument(OUTCOMES))
 
 
-def _change(farm: Farm, state: State, why: str) -> None:
+def change_state(farm: Farm, state: State, why: str) -> None:
     rollout = farm.rolling.rollout
     assert rollout is not None
     rollout.state, rollout.why = state, why
@@ -301,7 +185,7 @@ def failed(farm: Farm, instance: Instance, why: str, now: float) -> None:
         if rollout.strategy.on_failure == "rollback" and rollout.kind == "apply":
             roll_back(farm, rollout.user, times, now)
         else:
-            _change(farm, "paused", times)
+            change_state(farm, "paused", times)
 
 
 def guard_answered(farm: Farm, event: events.GuardAnswered, now: float) -> None:
@@ -365,7 +249,7 @@ def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
     farm.note(f"rollout {rollout.number}: batch {rollout.at + 1} of {rollout.batches} begins ({len(rolling.keys)})")
 
 
-def _next(farm: Farm, rollout: Rollout) -> Iterable[Instance]:
+def next_to_change(farm: Farm, rollout: Rollout) -> Iterable[Instance]:
     """What ends as soon as it goes on: those of the next batch, where nothing of the one in work is waited for."""
     work = [farm.instances[key] for key in farm.rolling.keys if key in farm.instances]
     waits = rollout.complete <= rollout.at and any(_expected(one) and not _ready(one, rollout) for one in work)
@@ -421,7 +305,7 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
                 return
     elif not rollout.ready_since:
         if _withdrawn(farm, rollout):
-            _change(farm, "paused", f"all of batch {rollout.at + 1} was stopped or set aside before it was ready")
+            change_state(farm, "paused", f"all of batch {rollout.at + 1} was stopped or set aside before it was ready")
             return
         rollout.ready_since = now
         farm.out.append(commands.SaveDocument(ROLLOUT))
@@ -431,7 +315,7 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
     rollout.complete = rollout.at + 1
     farm.out.append(commands.SaveDocument(ROLLOUT))
     if rollout.complete in strategy.pause_after and rollout.complete < rollout.batches:
-        _change(farm, "paused", f"after batch {rollout.complete}, as asked for")
+        change_state(farm, "paused", f"after batch {rollout.complete}, as asked for")
     rolling.touched = True
 
 

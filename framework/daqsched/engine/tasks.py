@@ -15,8 +15,9 @@ from daqsched.engine import (
     reconciling,
     rollout_steps,
 )
-from daqsched.engine.desired import held_by, unassign
-from daqsched.engine.farm import DURATIONS, Farm
+from daqsched.engine.commands import DURATIONS
+from daqsched.engine.desired import unassign
+from daqsched.engine.farm import Farm
 from daqsched.engine.incidents import no_start
 from daqsched.engine.instance import Instance
 from daqsched.engine.namesakes import GONE_S
@@ -203,7 +204,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         farm.note(f"{instance}: {record.last_end}")
     elif record.hold is not None:
         record.failures, record.due = 0, 0.0
-        farm.note(f"{instance}: {record.last_end}; {held_by(record.hold)}")
+        farm.note(f"{instance}: {record.last_end}; {record.hold}")
     elif event.state == "TASK_FINISHED" or (event.state == "TASK_FAILED" and instance.job.restart.policy == "never"):
         record.done, record.succeeded, record.failures = task.digest, event.state == "TASK_FINISHED", 0
         farm.note(f"{instance}: {record.last_end}; not started again")

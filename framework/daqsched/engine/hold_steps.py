@@ -1,0 +1,158 @@
+"""What people stop, hold and start by hand.
+
+A hold is in the record of each; those of what is not in the farm are in a document of their own (`Farm.holds`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Iterable, Optional
+
+import msgspec
+
+from daqsched.engine import commands, events, operator_commands
+from daqsched.engine.commands import HOLDS
+from daqsched.engine.confirming import confirm_ends
+from daqsched.engine.desired import unassign
+from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Instance, Key
+from daqsched.engine.shown import held_up
+from daqsched.engine.tense import Tense
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import Refused
+from daqsched.limits import brief
+from daqsched.task import Hold
+
+_decode_started = msgspec.msgpack.Decoder(list[Key]).decode
+
+_decode_holds = msgspec.msgpack.Decoder(list[tuple[Key, Hold]]).decode
+
+
+def holds_restored(farm: Farm, saved: Optional[bytes], started: Optional[bytes]) -> None:
+    """What was stopped, or had its first start, by hand and is not in the farm; what can't be read is forgotten, and told."""
+    try:
+        farm.started = dict.fromkeys(_decode_started(started)) if started is not None else {}
+    except msgspec.MsgspecError as error:
+        farm.troubles.append(
+            f"which jobs had their first start can't be read ({brief(str(error))}): those that come back wait for one"
+        )
+    try:
+        found = _decode_holds(saved) if saved is not None else []
+        farm.holds = {key: hold for key, hold in found if hold.user}
+    except msgspec.MsgspecError as error:
+        farm.troubles.append(
+            f"what was stopped by hand outside of the farm can't be read ({brief(str(error))}): forgotten"
+        )
+
+
+def held(farm: Farm, event: events.Held, now: float) -> Accepted:
+    """Stop these, and keep them stopped; what somebody else has stopped stays theirs."""
+    nowhere = _nowhere(farm, event.keys)
+    touched, gone = _there(farm, event.keys, nowhere)
+    touched, others = _apart(touched, event.user)
+    confirm_ends(farm, event.agreed, () if event.spares else touched)
+    for key in nowhere:
+        farm.holds.setdefault(key, Hold(event.user, now, event.message, event.spares))
+        farm.note(f"{key[0]}, which has no machine yet: stopped by {event.user}")
+    if nowhere:
+        farm.out.append(commands.SaveDocument(HOLDS))
+    for instance in touched:
+        key = instance.key
+        instance.record.hold, instance.record.unread = Hold(event.user, now, event.message, event.spares), ""
+        what = "held" if event.spares else "stopped"
+        farm.note(f"{instance}: {what} by {event.user}{': ' + event.message if event.message else ''}")
+        farm.dirty[key] = None
+        if event.spares:
+            instance.hold_due = 0.0
+            operator_commands.tell_hold(farm, instance, now)
+        else:
+            farm.end(instance, now)
+        farm.settle(instance, now)
+        if instance.record.leaving:
+            unassign(farm, instance, now)
+    keys = (*(instance.key for instance in touched), *nowhere)
+    return Accepted(keys=keys, rejected=(*gone, *others), dependents=_dependents(farm, {name for name, _ in keys}))
+
+
+def _dependents(farm: Farm, stopped: set[str]) -> tuple[str, ...]:
+    """The jobs that come after these, and those after them, which are not stopped."""
+    meant = set(stopped)
+    found: set[str] = set()
+    while True:
+        more = {job.name for job in farm.spec.jobs if job.name not in meant and meant.intersection(job.after)}
+        if not more:
+            return tuple(sorted(found))
+        meant |= more
+        found |= {name for name in more if farm.order.up.get(name)}
+
+
+def released(farm: Farm, event: events.Released, now: float) -> Accepted:
+    """Let these run again, at once; what somebody else has stopped only where that is said."""
+    nowhere = _nowhere(farm, event.keys)
+    touched, gone = _there(farm, event.keys, nowhere)
+    others: tuple[tuple[str, str, str], ...] = ()
+    if not event.everyones:
+        touched, others = _apart(touched, event.user)
+        if not touched and others:
+            job, host, why = others[0]
+            more = f", and {len(others) - 1} more" if len(others) > 1 else ""
+            raise Refused(f"{job}@{host} {why}{more}: `daqsched start --all` lets run what others have stopped, too")
+    everywhere = {*nowhere, *((instance.name, "") for instance in touched)}.intersection(farm.holds)
+    for one in everywhere:
+        del farm.holds[one]
+    if everywhere:
+        farm.out.append(commands.SaveDocument(HOLDS))
+    for instance in touched:
+        key = instance.key
+        record = instance.record
+        was_held, record.hold, record.done, record.failures, record.due = record.hold, None, "", 0, 0.0
+        record.unread = ""
+        record.regardless = event.anyway and farm.order.predecessor(instance) is not None
+        if was_held is not None:
+            farm.cancel_end(instance)
+            instance.hold_due = 0.0
+            operator_commands.tell_hold(farm, instance, now)
+        farm.note(f"{instance}: started by {event.user}")
+        farm.dirty[key] = None
+        farm.settle(instance, now)
+    keys = (*(instance.key for instance in touched), *nowhere)
+    told = [(*instance.key, held_up(farm, instance, Tense(now))) for instance in touched]
+    waiting = tuple(one for one in told if one[2])
+    return Accepted(keys=keys, rejected=(*gone, *others), others=len(others), waiting=waiting)
+
+
+def _apart(instances: Iterable[Instance], user: str) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
+    """Those that nobody else has stopped, and the others with whose they are."""
+    free: list[Instance] = []
+    others: list[tuple[str, str, str]] = []
+    for instance in instances:
+        hold = instance.record.hold
+        if hold is None or hold.user in ("", user):
+            free.append(instance)
+        else:
+            others.append((*instance.key, str(hold)))
+    return free, tuple(others)
+
+
+def _nowhere(farm: Farm, keys: Iterable[Key]) -> tuple[Key, ...]:
+    """Those that mean a job which has found no machine yet: what is said of it is for those that it finds."""
+    unplaced = {(job.name, "") for job in farm.unplaced()}
+    return tuple(key for key in dict.fromkeys(keys) if key in unplaced)
+
+
+def _there(
+    farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]
+) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
+    """Those of them that are desired, and the others; raises `Refused` where none is, as after an apply in between."""
+    found, gone = [], []
+    for key in keys:
+        if key in nowhere:
+            continue
+        instance = farm.instances.get(key)
+        if instance is None or instance.job is None:
+            gone.append((*key, "is no longer desired"))
+        else:
+            found.append(instance)
+    if not found and not nowhere:
+        raise Refused("none of these is desired any more: `daqsched status` lists what is")
+    return found, tuple(gone)

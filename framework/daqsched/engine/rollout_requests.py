@@ -1,0 +1,63 @@
+"""What people ask of rollouts: a rolling restart, and to pause, resume, abort or roll back what is under way."""
+
+from __future__ import annotations
+
+from daqsched.engine import events
+from daqsched.engine.confirming import at_once, confirm_ends
+from daqsched.engine.endings import endings
+from daqsched.engine.farm import Farm
+from daqsched.engine.rollout_steps import begin, change_state, end, next_to_change, roll_back, what_goes_back
+from daqsched.engine.verdict import Accepted
+from daqsched.errors import Refused, UserError
+from daqsched.merge import change_of
+
+
+def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepted:
+    """The same programs anew."""
+    rollout = farm.rolling.active
+    if rollout is not None:
+        raise Refused(
+            f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
+        )
+    there = [farm.instances[key] for key in event.keys if key in farm.instances]
+    running = [one.key for one in there if one.record.task is not None and not one.spared]
+    if not running and any(one.spared for one in there):
+        raise Refused("what is held is left alone: `daqsched start` lets it run as before")
+    if not running:
+        raise UserError("none of these runs any more: `daqsched status` lists what does")
+    soon = at_once(farm, running, event.strategy, {job.name: job.after for job in farm.spec.jobs})
+    confirm_ends(farm, event.agreed, (), (farm.instances[key] for key in soon))
+    begin(farm, "restart", running, event.strategy, event.user, event.message, None, now)
+    assert farm.rolling.rollout is not None
+    return Accepted(rollout=farm.rolling.rollout.number, keys=tuple(running))
+
+
+def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
+    """What somebody says holds until somebody says something else."""
+    rollout = farm.rolling.active
+    if rollout is None:
+        raise Refused("no rollout is under way: `daqsched rollout` shows the last one")
+    if event.what == "rollback" and (rollout.kind != "apply" or farm.rolling.before is None):
+        what = "a rolling restart" if rollout.kind != "apply" else f"rollout {rollout.number}"
+        raise Refused(f"{what} has nothing to go back to: `daqsched rollout abort` ends it")
+    if event.what == "resume" and rollout.state != "paused":
+        raise Refused(f"rollout {rollout.number} is not paused")
+    by = f"by {event.user}{': ' + event.message if event.message else ''}"
+    if event.what == "pause":
+        change_state(farm, "paused", by)
+    elif event.what == "resume":
+        confirm_ends(farm, event.agreed, (), next_to_change(farm, rollout))
+        rollout.failed, rollout.guard, rollout.batch_began, rollout.ready_since = 0, "", now, 0.0
+        farm.rolling.asked = 0.0
+        change_state(farm, "running", "")
+    elif event.what == "abort":
+        end(farm, "aborted", by, now)
+    elif event.what == "rollback":
+        before, now_in_force = farm.rolling.before, farm.revision
+        assert before is not None and now_in_force is not None, "looked at above"
+        back = what_goes_back(farm, rollout, before, event.user, by)
+        to_be = change_of(now_in_force.spec, back.spec, back.scope, farm.hosts_of, farm.behind())
+        confirm_ends(farm, event.agreed, *endings(farm, to_be, back.strategy))
+        roll_back(farm, event.user, by, now)
+    farm.rolling.touched = True
+    return Accepted(rollout=rollout.number)
