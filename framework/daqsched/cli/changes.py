@@ -10,7 +10,8 @@ from typing import Any, Optional, Sequence
 import click
 
 from daqsched.cli.completion import names, revision_or_file
-from daqsched.cli.farm import DIFFERENT, PATIENCE_S, SETTLE_S, follow, follow_restart
+from daqsched.cli.farm import DIFFERENT
+from daqsched.cli.following import PATIENCE_S, SETTLE_S, follow, follow_restart
 from daqsched.cli.root import (
     at_least,
     confirmed,
