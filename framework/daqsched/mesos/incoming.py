@@ -253,7 +253,8 @@ def _values(attribute: _Attribute) -> tuple[str, ...]:
     """An attribute's values as `match.canonical` texts. Of ranges there are none: what lies in a range is not a thing that a
     machine has."""
     if attribute.text is not None:
-        return (canonical(_cut(attribute.text.value)),)
+        text = attribute.text.value
+        return (canonical(text if len(text) <= _TEXT_MOST else _cut(text)),)
     if attribute.scalar is not None:
         return (canonical(str(attribute.scalar.value)),)
     if attribute.set is not None:
@@ -261,7 +262,10 @@ def _values(attribute: _Attribute) -> tuple[str, ...]:
     return ()
 
 
-def _cut(value: str, most: int = int(TEXT.most)) -> str:
+_TEXT_MOST = int(TEXT.most)
+
+
+def _cut(value: str, most: int = _TEXT_MOST) -> str:
     """No job file asks for a longer one; it is kept in records."""
     return value if len(value) <= most else brief(value, most)
 

@@ -91,9 +91,9 @@ def sum_of(resources: Iterable[Resource]) -> tuple[float, float, float, Ranges]:
     cpus = mem = disk = 0.0
     ports: Ranges = ()
     for resource in resources:
-        name, scalar = resource.name, resource.scalar
-        if not resource.plain:
+        if resource.disk or resource.revocable is not None:  # not `plain`: a property would be a call for each
             continue
+        name, scalar = resource.name, resource.scalar
         if scalar is not None:
             if name == "cpus":
                 cpus += scalar.value
@@ -102,7 +102,7 @@ def sum_of(resources: Iterable[Resource]) -> tuple[float, float, float, Ranges]:
             elif name == "disk":
                 disk += scalar.value
         elif name == "ports" and resource.ranges is not None:
-            found = _ports_of(resource)
+            found = ranges([(part.begin, part.end) for part in resource.ranges.range])
             ports = tuple(sorted([*ports, *found])) if ports or len(found) > 1 else found
     return cpus, mem, disk, ports
 
@@ -113,8 +113,11 @@ def _ports_of(resource: Resource) -> Ranges:
 
 def portions_of(resources: Sequence[Resource]) -> tuple[Portion, ...]:
     """What is reserved first, so that others have what is anybody's; nothing where all is."""
-    if not any(one.role not in ("", ANYBODY) or one.reservations for one in resources):
-        return ()  # the rule, and there are thousands of offers
+    for one in resources:
+        if one.role not in ("", ANYBODY) or one.reservations:
+            break
+    else:
+        return ()  # the rule, and there are thousands of offers: no generator for each
     portions = [
         Portion(one.name, one.scalar.value if one.scalar is not None else 0.0, _ports_of(one), one.words)
         for one in resources
