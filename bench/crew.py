@@ -53,6 +53,8 @@ class Started(NamedTuple):
     #: CPU seconds for each job, and tasks that Mesos was given for each.
     cpu: float
     tasks: float
+    #: Where that CPU went, in milliseconds a job.
+    parts: dict[str, float]
 
 
 def installed(folder: Path) -> Path:
@@ -111,11 +113,17 @@ class Bench:
         members = [one.pid for name, one in self.cluster.members.items() if name != "elasticsearch"]
         return [*members, self.farm.process.pid]
 
-    def used_s(self) -> float:
-        """CPU seconds so far, of those that have ended, too."""
+    def used_s(self) -> dict[str, float]:
+        """CPU seconds so far of each part, of those that have ended, too."""
         own = resource.getrusage(resource.RUSAGE_CHILDREN)
-        trees = sum(sum(map(int, fields[11:15])) for fields in below(self.roots()).values()) * TICK_S
-        return trees + own.ru_utime + own.ru_stime
+        found = {"commands": own.ru_utime + own.ru_stime}
+        assert self.farm.process is not None
+        everything = below(self.roots())
+        for pid, fields in everything.items():
+            part = "daemon" if pid == self.farm.process.pid else _part(pid, everything)
+            for name, ticks in ((part, fields[11:13]), (f"ended below {part}", fields[13:15])):
+                found[name] = found.get(name, 0.0) + sum(map(int, ticks)) * TICK_S
+        return found
 
     def tasks(self) -> int:
         """So many were given to the agents so far: each has its folder."""
@@ -147,7 +155,9 @@ class Bench:
         assert len(pids) == every, f"{len(pids)} of {every} run"
         boot = time.time() - float(Path("/proc/uptime").read_text().split()[0])
         starts = sorted(boot + int(_stat(str(pid))[19]) * TICK_S - began for pid in pids)
-        return Started(starts[0], starts[-1], told, (self.used_s() - used) / every, (self.tasks() - tasks) / every)
+        went = {name: (value - used.get(name, 0.0)) / every for name, value in self.used_s().items()}
+        parts = {name: value * 1e3 for name, value in sorted(went.items(), key=lambda one: -one[1]) if value > 0.5e-3}
+        return Started(starts[0], starts[-1], told, sum(went.values()), (self.tasks() - tasks) / every, parts)
 
     def cluster_hosts(self, hosts: str) -> list[str]:
         """The agents that are meant."""
@@ -172,6 +182,17 @@ class Bench:
         """Take it down."""
         self.clear()
         self.farm.end()
+
+
+def _part(pid: int, everything: dict[int, list[str]]) -> str:
+    """What a process belongs to: a member of Mesos by its program's name, an executor, or the forwarder's."""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "gone"
+    if name.startswith("mesos-"):
+        return name
+    return "forwarder" if _forwards(pid, everything) else "executors"
 
 
 def _forwards(pid: int, everything: dict[int, list[str]]) -> bool:
@@ -214,14 +235,16 @@ def restart_ms(farm: Farm, name: str) -> float:
 
 def middle(found: list[Started]) -> Started:
     """The median of each figure."""
-    return Started(*(statistics.median(values) for values in zip(*found)))
+    first, last, told, cpu, tasks = (statistics.median(values) for values in zip(*(one[:-1] for one in found)))
+    return Started(first, last, told, cpu, tasks, found[-1].parts)
 
 
 def told(what: str, one: Started) -> None:
     """A line."""
     print(
         f"{what}: first {one.first:.2f} s, last {one.last:.2f} s, told after {one.told:.2f} s, {one.cpu:.4f} CPU-s a job, "
-        f"{one.tasks:.2f} tasks a job; load {os.getloadavg()[0]:.0f}",
+        f"{one.tasks:.2f} tasks a job; load {os.getloadavg()[0]:.0f}\n"
+        f"  CPU, ms a job: {', '.join(f'{name} {ms:.1f}' for name, ms in one.parts.items())}",
         flush=True,
     )
 
