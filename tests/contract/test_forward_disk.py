@@ -78,6 +78,22 @@ def test_what_is_stored_is_given_back_and_the_last_of_it_stays_readable(elastic:
     assert process.stop() == 0 and process.counts()["dropped"] == 0
 
 
+def test_what_is_given_back_in_pieces_leaves_nothing_between_them(elastic: FakeElastic, spool: Path) -> None:
+    """A piece ends within a block: that goes with the next one, or a file that grows for years keeps a part of each."""
+    printer = Printer(spool)
+    process = ForwarderProcess(spool, elastic.url, "logs", config=Forwarding(keep=0))
+    for piece in range(8):
+        printer.print(lines(2800, piece * 2800))  # 1.07 MiB; from 1 MiB on it is given back
+        until(elastic.counts((piece + 1) * 2800), "all lines", 60)
+        until(lambda: blocks(printer.path) < 2.5, "room", 20)
+    with printer.path.open("rb") as file:
+        begins = os.lseek(file.fileno(), 0, os.SEEK_DATA)
+        assert begins > 6 * MIB
+        with pytest.raises(OSError, match="No such device or address"):
+            os.lseek(file.fileno(), os.lseek(file.fileno(), begins, os.SEEK_HOLE), os.SEEK_DATA)
+    assert process.stop() == 0
+
+
 def test_the_oldest_lines_go_where_the_bound_is_reached(elastic: FakeElastic, spool: Path) -> None:
     """Of all streams the oldest; the counts are exact, the documents name job, bytes and number, and new lines arrive."""
     elastic.open.clear()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from ...contract import Forwarding
 from ..disk.fair_share import given_up
-from ..disk.holes import first_data, punch
+from ..disk.holes import BLOCK, first_data, punch
 from ..disk.reserve import RESERVE, Reserve
 from ..documents.lines import CHUNK
 from ..documents.record import level_fragment
@@ -138,7 +138,7 @@ class DiskLimit:
             if source.punched is not None and source.punched < 0:
                 source.punched = first_data(file)
             punch(file, source.punched or 0, end)
-            source.punched = end
+            source.punched = end // BLOCK * BLOCK  # the block that it ends in goes with the next
         finally:
             os.close(file)
 
