@@ -8,9 +8,10 @@ from typing import Callable, Iterable, Mapping
 
 import msgspec
 
+from daqsched.digests import rules_digest
 from daqsched.errors import JobError
 from daqsched.limits import shown
-from daqsched.spec import CheckSpec, ForwarderSpec, JobSpec, rules_digest
+from daqsched.spec import CheckSpec, ForwarderSpec, JobSpec
 from daqsched_executor.contract import FORWARDING_VARIABLE, Check, Payload
 from daqsched_executor.contract.checks import FILLED_IN
 

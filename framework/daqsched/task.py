@@ -43,7 +43,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
 
     id: str
     agent_id: str
-    #: `spec.run_digest` of what was launched; empty where that is not known.
+    #: `digests.run_digest` of what was launched; empty where that is not known.
     digest: str
     launched: float
     state: TaskState = "launching"

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from builders import job, offer, wrong
 from daqsched import protocol
 from daqsched.client import Client
+from daqsched.digests import digest
 from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError
 from daqsched.rollout import ONE_BY_ONE
@@ -35,7 +36,7 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.peers import Identity
 from daqsched.serve.serving import Serving
 from daqsched.serve.standby import Standby
-from daqsched.spec import EMPTY, Spec, digest
+from daqsched.spec import EMPTY, Spec
 from daqsched.store.coordination import Card
 from daqsched.store.sqlite import SqliteStore
 from daqsched.terminal.show import status_table

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from builders import World, job, of, offer, progress, rows
 from daqsched.confirm import ALL, EndCount, EndLimit, NotConfirmed
+from daqsched.digests import rules_digest
 from daqsched.engine import commands, events
 from daqsched.engine.applying import way_of
 from daqsched.engine.backoff import CAP_S
@@ -28,7 +29,7 @@ from daqsched.merge import change_of
 from daqsched.preflight import Question
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.select import selection
-from daqsched.spec import EMPTY, FORWARDER, CheckSpec, ForwarderSpec, Spec, rules_digest
+from daqsched.spec import EMPTY, FORWARDER, CheckSpec, ForwarderSpec, Spec
 from daqsched.task import Hold
 from daqsched.views.status import Row
 from daqsched_executor.contract import MANUAL, Exit, Findings, OperatorCommand, Probe, Report, Restart

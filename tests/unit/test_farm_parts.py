@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from builders import World, job, rows, turn
 from daqsched import farm_parts
 from daqsched.confirm import EndLimit, NotConfirmed
+from daqsched.digests import digest
 from daqsched.engine import events
 from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError, JobError, Refused, UserError
@@ -22,7 +23,7 @@ from daqsched.merge import Scope, change_of
 from daqsched.protocol import RollbackRequest
 from daqsched.rollout import Rollout, Strategy
 from daqsched.serve.change_api import _to_roll_back as to_roll_back
-from daqsched.spec import FORWARDER, JobSpec, LoggingSpec, Spec, decode, digest, encode
+from daqsched.spec import FORWARDER, JobSpec, LoggingSpec, Spec, decode, encode
 from daqsched.views.plan import named, plan
 from daqsched.views.status import all_keys
 

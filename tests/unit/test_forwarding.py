@@ -9,12 +9,13 @@ import pytest
 
 from builders import World, job, wrong
 from daqsched import Journal, JsonLines, LogFiles, Logging, Syslog
+from daqsched.digests import run_digest
 from daqsched.engine import events
 from daqsched.errors import JobError
 from daqsched.fill import payload
 from daqsched.forwarder import with_forwarder
 from daqsched.jobfile.rules import logging_mistakes
-from daqsched.spec import FORWARDER, ForwarderSpec, LoggingSpec, Spec, decode, encode, run_digest
+from daqsched.spec import FORWARDER, ForwarderSpec, LoggingSpec, Spec, decode, encode
 from daqsched.views.plan import plan
 from daqsched_executor.contract import FORWARDING_VARIABLE, ContractError, Forwarding, forwarding_rules
 from daqsched_executor.contract.forwarding import Access

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from builders import job
+from daqsched.digests import run_digest
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.merge import Scope, change_of
 from daqsched.preflight import HostQuery, Question
 from daqsched.rollout import Strategy
-from daqsched.spec import JobSpec, Spec, run_digest
+from daqsched.spec import JobSpec, Spec
 from daqsched.task import Record, Task
 from daqsched.views.look import MOST, Looked, looked, questions
 from daqsched.views.moves import Now

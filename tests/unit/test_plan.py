@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from builders import job
+from daqsched.digests import digest, rules_digest, run_digest
 from daqsched.forwarder import with_forwarder
-from daqsched.spec import FORWARDER, JobSpec, Spec, decode, digest, encode, rules_digest, run_digest
+from daqsched.spec import FORWARDER, JobSpec, Spec, decode, encode
 from daqsched.views.plan import plan
 from daqsched_executor.contract import Restart
 

@@ -13,21 +13,12 @@ from msgspec.structs import replace
 
 from builders import World, job, of
 from daqsched import Job
+from daqsched.digests import older_run_digest, rules_digest, run_digest
 from daqsched.engine import commands
 from daqsched.engine.operator_commands import TOLD_S
 from daqsched.fill import payload
 from daqsched.jobfile.convert import WORDS
-from daqsched.spec import (
-    EXECUTOR,
-    OF_WHOM,
-    PROGRAM,
-    SCHEDULER,
-    CheckSpec,
-    JobSpec,
-    older_run_digest,
-    rules_digest,
-    run_digest,
-)
+from daqsched.spec import EXECUTOR, OF_WHOM, PROGRAM, SCHEDULER, CheckSpec, JobSpec
 from daqsched_executor.contract import MANUAL, OBEY, RULES, Container, OperatorCommand, Payload, Report, Restart, Stop
 from daqsched_executor.life.commands import Signal, Spawn
 from daqsched_executor.life.events import Died, OperatorAsked, StopAsked

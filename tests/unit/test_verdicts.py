@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from builders import HAPPENED, World, job, offer
+from daqsched.digests import digest
 from daqsched.engine import commands, events
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.rights.tokens import Token
 from daqsched.rollout import ONE_BY_ONE, Strategy
-from daqsched.spec import EMPTY, Spec, digest
+from daqsched.spec import EMPTY, Spec
 from daqsched_executor.contract import OperatorCommand
 
 HERE = ("readout", "hlt01")

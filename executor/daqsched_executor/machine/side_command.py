@@ -21,8 +21,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from daqsched_executor.contract import Payload, duration
+from daqsched_executor.machine.forking import fork_child, forked, no_process
 from daqsched_executor.machine.kernel import Ended, Kernel
-from daqsched_executor.machine.process import fork_child, forked, no_process
 
 #: How much of the end of what it prints is kept, and how much of that is reported.
 TAIL_BYTES, LINES, LINE_LENGTH = 8192, 5, 200

@@ -15,8 +15,9 @@ from daqsched_executor.contract.checks import HEARD
 from daqsched_executor.life.commands import Ask
 from daqsched_executor.life.events import Answered, Event, Notice, Notified
 from daqsched_executor.machine.filestore import FileStore
+from daqsched_executor.machine.forking import no_process
 from daqsched_executor.machine.kernel import Kernel
-from daqsched_executor.machine.process import Program, no_process
+from daqsched_executor.machine.process import Program
 from daqsched_executor.machine.socket_folder import OwnPlace, own_place
 from daqsched_executor.run.closing import Closing
 from daqsched_executor.run.loop import Loop

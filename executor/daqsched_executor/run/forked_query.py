@@ -12,8 +12,9 @@ import signal
 from collections.abc import Callable
 
 from daqsched_executor.machine.account import account_beside, become
+from daqsched_executor.machine.forking import forked, handle_of
 from daqsched_executor.machine.kernel import Kernel
-from daqsched_executor.machine.process import Program, forked, handle_of
+from daqsched_executor.machine.process import Program
 from daqsched_executor.run.loop import READ, Loop
 
 

@@ -48,8 +48,9 @@ from daqsched_executor.life.state import begin
 from daqsched_executor.log import Log, place_of
 from daqsched_executor.machine.claim import InstanceClaim
 from daqsched_executor.machine.death import memory_cgroup
+from daqsched_executor.machine.forking import no_process
 from daqsched_executor.machine.kernel import Kernel, signal_name
-from daqsched_executor.machine.process import Program, no_process
+from daqsched_executor.machine.process import Program
 from daqsched_executor.machine.spool import choose
 from daqsched_executor.machine.warden import (
     WARDEN_GONE,

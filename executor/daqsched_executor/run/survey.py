@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from daqsched_executor.life.commands import Look
 from daqsched_executor.life.events import Event, LookEnded, LookReached
 from daqsched_executor.log import place_of
+from daqsched_executor.machine.forking import fork_child, handle_of, no_process
 from daqsched_executor.machine.kernel import Kernel
-from daqsched_executor.machine.process import fork_child, handle_of, no_process
 from daqsched_executor.run.loop import READ, Loop
 
 

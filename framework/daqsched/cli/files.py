@@ -26,11 +26,11 @@ from daqsched.terminal.out import colours, print_json, print_json_text, say
 @json_option
 def validate(file: Path, settings: Sequence[str], part: Optional[str], as_json: bool) -> None:
     """Look for mistakes in FILE, which is evaluated as `apply` would, and sum up what it asks for. Offline."""
+    from daqsched.digests import digest
     from daqsched.farm_parts import words
     from daqsched.hosts import expand
     from daqsched.jobfile.load import load
     from daqsched.jobfile.variables import parse
-    from daqsched.spec import digest
 
     try:
         spec = with_part(load(file, parse(settings)), part)

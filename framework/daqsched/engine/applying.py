@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Optional
 
 from daqsched import farm_parts
+from daqsched.digests import digest
 from daqsched.engine import commands, events, rollout_steps
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import confirm_ends
@@ -17,7 +18,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.merge import Merged, change_of
 from daqsched.rollout import Strategy, in_the_way
-from daqsched.spec import EMPTY, JobSpec, Spec, digest
+from daqsched.spec import EMPTY, JobSpec, Spec
 
 
 def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:

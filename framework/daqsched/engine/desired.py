@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Optional
 
+from daqsched.digests import run_digest
 from daqsched.engine import commands, operator_commands
 from daqsched.engine.commands import HOLDS
 from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.match import by_attributes, lacking
-from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, run_digest
+from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec
 from daqsched.task import Hold, Record
 from daqsched_executor.contract import MANUAL
 

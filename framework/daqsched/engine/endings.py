@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, Optional
 
+from daqsched.digests import run_digests
 from daqsched.engine.confirming import at_once
 from daqsched.engine.desired import belongs
 from daqsched.engine.events import Attributes
@@ -14,7 +15,7 @@ from daqsched.engine.match import by_attributes
 from daqsched.hosts import expand
 from daqsched.merge import Desired, Merged
 from daqsched.rollout import Strategy
-from daqsched.spec import FORWARDER, JobSpec, run_digests
+from daqsched.spec import FORWARDER, JobSpec
 
 
 class Endings(NamedTuple):

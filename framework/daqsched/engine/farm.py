@@ -11,6 +11,7 @@ import heapq
 from typing import Callable, Iterator, Mapping, Optional
 
 from daqsched.confirm import EndLimit
+from daqsched.digests import rules_digest, run_digests
 from daqsched.engine import commands, events
 from daqsched.engine.commands import HOLDS, PARTS, STARTED, Command, Revision
 from daqsched.engine.demand import ByHost, Demand
@@ -31,7 +32,7 @@ from daqsched.logbook import LogbookEntry
 from daqsched.merge import Desired
 from daqsched.rights.tokens import Credentials
 from daqsched.rollout import RolloutOutcome
-from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec, rules_digest, run_digests
+from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec
 from daqsched.task import Aside, Hold, Record, Task
 from daqsched_executor.contract import Exit
 

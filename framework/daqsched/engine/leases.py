@@ -8,6 +8,7 @@ from typing import Optional
 import msgspec
 from msgspec import structs
 
+from daqsched.digests import run_digest
 from daqsched.engine import commands, events
 from daqsched.engine.commands import ASIDE
 from daqsched.engine.confirming import confirm_ends
@@ -19,7 +20,7 @@ from daqsched.errors import DaqschedError, JobError, Refused, UserError
 from daqsched.fill import command_on
 from daqsched.jobfile.rules import check_job
 from daqsched.limits import brief, refusal, some
-from daqsched.spec import FORWARDER, run_digest
+from daqsched.spec import FORWARDER
 from daqsched.task import Aside, Borrow
 from daqsched_executor.contract import Restart
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Mapping
 
+from daqsched.digests import run_digest
 from daqsched.engine import commands, events, preflight_steps, reconciling
 from daqsched.engine.commands import SurveyToLaunch, TaskToLaunch
 from daqsched.engine.desired import assign, unassign
@@ -17,7 +18,7 @@ from daqsched.engine.tasks import look_for_lost
 from daqsched.errors import JobError
 from daqsched.fill import payload
 from daqsched.preflight import NEEDS
-from daqsched.spec import FORWARDER, JobSpec, run_digest
+from daqsched.spec import FORWARDER, JobSpec
 from daqsched.task import Task
 
 

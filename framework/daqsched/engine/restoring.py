@@ -7,6 +7,7 @@ from typing import Callable, Iterable, Optional
 
 import msgspec
 
+from daqsched.digests import older_run_digest, run_digest
 from daqsched.engine.commands import Revision
 from daqsched.engine.desired import belongs
 from daqsched.engine.farm import Farm
@@ -14,7 +15,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.hosts import expand
 from daqsched.limits import brief, shown
 from daqsched.merge import Desired
-from daqsched.spec import ForwarderSpec, JobSpec, Spec, older_run_digest, run_digest
+from daqsched.spec import ForwarderSpec, JobSpec, Spec
 from daqsched.task import Record
 
 _decode_parts = msgspec.msgpack.Decoder(dict[int, str]).decode

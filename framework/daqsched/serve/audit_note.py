@@ -9,10 +9,11 @@ from typing import Any, Optional
 import msgspec
 from starlette.requests import Request
 
+from daqsched.digests import digest
 from daqsched.protocol import API, Applied, NoteAnswer, OrderAnswer, PreflightBegun, RolloutAnswer, Selected
 from daqsched.rights.grants import Grants
 from daqsched.serve.audit import DONE, Audit, Entry
-from daqsched.spec import Spec, digest
+from daqsched.spec import Spec
 from daqsched_executor.contract import ORDER_KINDS
 
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from daqsched import farm_parts
 from daqsched.confirm import EndCount
+from daqsched.digests import digest
 from daqsched.engine import events, permission
 from daqsched.engine.applying import outcome, way_of
 from daqsched.engine.commands import Revision
@@ -49,7 +50,7 @@ from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of
 from daqsched.serve.sight import sight_of
-from daqsched.spec import EMPTY, JobSpec, Spec, digest
+from daqsched.spec import EMPTY, JobSpec, Spec
 from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
 from daqsched.views.look import questions
 from daqsched.views.moves import moves

@@ -7,13 +7,14 @@ from typing import Any, Callable, Optional
 
 import msgspec
 
+from daqsched.digests import rules_digest, run_digests
 from daqsched.engine.desired import may_fail_again
 from daqsched.engine.events import Offer
 from daqsched.engine.machine import given_back
 from daqsched.hosts import expand
 from daqsched.merge import Desired
 from daqsched.rollout import Strategy, depths, divide
-from daqsched.spec import FORWARDER, JobSpec, Spec, rules_digest, run_digests
+from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.views.placement import refusals
 from daqsched.views.plan import Change, Plan
 from daqsched.views.snapshot import Had, Snapshot

@@ -7,11 +7,12 @@ from typing import Any, Collection, Iterable, Literal, Mapping, Optional, Sequen
 import msgspec
 
 from daqsched.confirm import EndCount
+from daqsched.digests import digest, run_digests
 from daqsched.engine.match import by_attributes
 from daqsched.hosts import expand, fold
 from daqsched.jobfile.differences import differences
 from daqsched.merge import Behind, Desired, Hosts
-from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec, digest, run_digests
+from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec, Spec
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):

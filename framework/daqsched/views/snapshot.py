@@ -8,6 +8,7 @@ from typing import NamedTuple, Optional
 
 from msgspec import structs
 
+from daqsched.digests import digest
 from daqsched.engine.durations import MeasuredDurations
 from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
@@ -18,7 +19,7 @@ from daqsched.engine.tense import Tense
 from daqsched.hosts import expand
 from daqsched.merge import Behind
 from daqsched.rollout import Rollout
-from daqsched.spec import EMPTY, JobSpec, Spec, digest
+from daqsched.spec import EMPTY, JobSpec, Spec
 from daqsched.views.moves import Now, Where
 
 
