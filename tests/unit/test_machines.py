@@ -1,4 +1,4 @@
-"""Which machines are wanted, in which network, and who may do what: `daqcluster.machines` where it is pure."""
+"""Which machines are desired, in which network, and who may do what: `daqcluster.machines` where it is pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from daqcluster.errors import ClusterError
 from daqcluster.machines import network, parts, secrets
-from daqcluster.machines.wanted import DEFAULTS, names, wanted
+from daqcluster.machines.desired import DEFAULTS, desired, names
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -21,18 +21,18 @@ def somewhere() -> str:
 
 def test_without_a_word_there_are_two_farm_machines_in_a_network_that_is_free() -> None:
     """The defaults."""
-    setting = wanted({}, {}, somewhere)
+    setting = desired({}, {}, somewhere)
     assert names(setting) == ["control", "hlt01", "hlt02"]
     assert (setting["prefix"], setting["memory"], setting["provider"]) == ("172.30.7", 2048, "docker")
 
 
 def test_what_was_said_once_holds_until_something_else_is_said() -> None:
     """So `vagrant ssh hlt03` needs no variable."""
-    first = wanted({"DAQCLUSTER_NODES": "3", "DAQCLUSTER_CONTROL2": "1"}, {}, somewhere)
+    first = desired({"DAQCLUSTER_NODES": "3", "DAQCLUSTER_CONTROL2": "1"}, {}, somewhere)
     assert names(first) == ["control", "control2", "hlt01", "hlt02", "hlt03"]
-    again = wanted({"DAQCLUSTER_MEMORY": "4096"}, first, lambda: pytest.fail("it has a network"))
+    again = desired({"DAQCLUSTER_MEMORY": "4096"}, first, lambda: pytest.fail("it has a network"))
     assert (names(again), again["memory"], again["prefix"]) == (names(first), 4096, "172.30.7")
-    assert names(wanted({"DAQCLUSTER_CONTROL2": "0"}, first, somewhere)) == ["control", "hlt01", "hlt02", "hlt03"]
+    assert names(desired({"DAQCLUSTER_CONTROL2": "0"}, first, somewhere)) == ["control", "hlt01", "hlt02", "hlt03"]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_was_said_once_holds_until_something_else_is_said() -> None:
 def test_what_makes_no_sense_is_named(name: str, value: str) -> None:
     """With its value."""
     with pytest.raises(ClusterError, match=f"{name}='{re.escape(value)}'"):
-        wanted({name: value}, {}, somewhere)
+        desired({name: value}, {}, somewhere)
 
 
 def test_the_page_has_each_variable_with_its_default() -> None:

@@ -184,7 +184,7 @@ LEFT = {
     r"\b(?:vouch\w*|homeless|unwelcome)\b": "confirms, unplaced, must stop",
     r"\bcomplain\w*\b": "warns",
     r"\bin vain\b": "for nothing, gave up after",
-    r"\b(?:a|the|each) beats?\b": "a heartbeat; sd_notify",
+    r"\b(?:a|the|each|no) beats?\b": "a heartbeat; sd_notify",
     r"\b(?:a|the) door\b": "http, a port, a socket",
     r"(?i)\b(?:as|not|no longer) wanted\b|\bwanted any more\b": "desired",
     r"\bkeepers?\b": "ZooKeeper, a relay",

@@ -144,7 +144,7 @@ def _heard(payload: Payload, check: Check, pulse: Pulse, event: Notified, now: M
     if notice.extend_s and not pulse.ailment and pulse.silent_at is not None:
         more = max(pulse.silent_at, now.mono + notice.extend_s)
         pulse = replace(pulse, silent_at=more, silence_s=pulse.silence_s + more - pulse.silent_at)
-    if notice.stopping:  # it ends by itself: no beat is due any more, but an end is
+    if notice.stopping:  # it ends by itself: no heartbeat is due any more, but an end is
         pulse = replace(pulse, silent_at=now.mono + payload.stop.grace_s, problem="it said STOPPING=1 and did not end")
     if notice.trigger:
         pulse = replace(

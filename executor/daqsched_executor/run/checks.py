@@ -62,8 +62,8 @@ class Checks:
         """
         self._deaf()
         self.renew(payload)
-        beats = [check.silence_s for check in payload.checks if check.type.way == HEARD]
-        if not beats:
+        silences = [check.silence_s for check in payload.checks if check.type.way == HEARD]
+        if not silences:
             return payload
 
         def heard(notice: Notice) -> None:
@@ -79,7 +79,7 @@ class Checks:
             return payload
         self._program.notify = self._notify.address
         environment = {**payload.env, "NOTIFY_SOCKET": self._notify.address}
-        shortest_s = min((beat for beat in beats if beat), default=0.0)
+        shortest_s = min((silence for silence in silences if silence), default=0.0)
         if shortest_s:  # WATCHDOG_PID is added by the child, which knows it
             environment["WATCHDOG_USEC"] = str(int(shortest_s * 1e6))
         return replace(payload, env=environment)

@@ -11,7 +11,6 @@ import click
 
 from daqsched.cli.completion import names, revision_or_file
 from daqsched.cli.farm import DIFFERENT
-from daqsched.cli.following import PATIENCE_S, SETTLE_S, follow, follow_restart
 from daqsched.cli.root import (
     at_least,
     confirmed,
@@ -28,6 +27,7 @@ from daqsched.cli.root import (
     strategy_options,
     with_part,
 )
+from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow, follow_restart
 from daqsched.errors import UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say

@@ -11,7 +11,6 @@ from typing import Any, Optional, Sequence
 import click
 
 from daqsched.cli.completion import names, states_offered
-from daqsched.cli.following import PATIENCE_S, SETTLE_S, follow
 from daqsched.cli.root import (
     at_least,
     confirmed,
@@ -30,6 +29,7 @@ from daqsched.cli.root import (
     strategy_options,
     with_part,
 )
+from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow
 from daqsched.errors import NotRunning, UserError
 from daqsched.farm_parts import NO_PART, called
 from daqsched.limits import some

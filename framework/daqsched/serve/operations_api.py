@@ -1,4 +1,4 @@
-"""The daemon's answers to hands: rollouts steered, programs started anew, hosts set aside, jobs run there."""
+"""The daemon's answers to operations: rollouts steered, programs started anew, hosts set aside, jobs run there."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from daqcluster import cache
 from daqcluster.engine import Engine
 from daqcluster.errors import ClusterError
 from daqcluster.machines import image, network, parts, possible, secrets
+from daqcluster.machines.desired import desired, names
 from daqcluster.machines.parts import CHECKOUT
-from daqcluster.machines.wanted import names, wanted
 from daqcluster.progress import Say
 from daqcluster.record import locked
 
@@ -94,7 +94,7 @@ class Farm:
         with locked(self.folder, self.say):
             self.folder.mkdir(mode=0o700, exist_ok=True)
             before = _read()
-            setting = wanted(environ, before, lambda: network.free(self.ident))
+            setting = desired(environ, before, lambda: network.free(self.ident))
             beyond = [name for name in names(before) if name not in names(setting) and _made(name)] if before else []
             if beyond:
                 raise ClusterError(

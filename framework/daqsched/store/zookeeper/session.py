@@ -32,7 +32,7 @@ _quiet.setLevel(logging.CRITICAL)
 #: (`minSessionTimeout`, twice its `tickTime` unless set).
 SESSION_S = 3.0
 #: How often the lease is renewed.
-BEAT_S = 0.4
+HEARTBEAT_S = 0.4
 #: How long one question may take, where no lease ends it before.
 ANSWER_S = 10.0
 #: How many questions are under way at once.
@@ -67,13 +67,13 @@ class ZooKeeperSession:
         self._over: Callable[[], None] = lambda: None
         self._lost = threading.Event()
         self._lease = OwnershipLease(session_s)
-        self._beat = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._heartbeats = threading.Thread(target=self._renew, name="zookeeper-session", daemon=True)
 
     def start(self) -> None:
         """Begin to connect, and keep trying."""
         self.client.add_listener(self._heard)
         self.client.start_async()
-        self._beat.start()
+        self._heartbeats.start()
 
     def stop(self) -> None:
         """Give the session up: where ZooKeeper hears it, others need not wait for its end."""
@@ -188,10 +188,10 @@ class ZooKeeperSession:
         self._lease.ended()
         self._over()
 
-    def _keep(self) -> None:
+    def _renew(self) -> None:
         """Ask again and again. `sync` goes through the leader of the ensemble: one that lost its peers can't answer it."""
         held = False
-        while not self._lost.wait(BEAT_S):
+        while not self._lost.wait(HEARTBEAT_S):
             asked_at = clock()
             if self.connected:
                 try:

@@ -1,4 +1,4 @@
-"""Which machines are wanted: what the environment says, what was said before, else the defaults. Pure."""
+"""Which machines are desired: what the environment says, what was said before, else the defaults. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping
 
 from daqcluster.errors import ClusterError
 
-#: The variables that say what is wanted, and what holds without them. docs/operate/vagrant.md has them in a table.
+#: The variables that say what is desired, and what holds without them. docs/operate/vagrant.md has them in a table.
 DEFAULTS = {
     "DAQCLUSTER_NODES": "2",
     "DAQCLUSTER_CONTROL2": "",
@@ -24,10 +24,10 @@ PROVIDERS = ("docker", "libvirt", "virtualbox")
 MOST = 50
 
 
-def wanted(environ: Mapping[str, str], before: Mapping[str, Any], free: Callable[[], str]) -> dict[str, Any]:
+def desired(environ: Mapping[str, str], before: Mapping[str, Any], free: Callable[[], str]) -> dict[str, Any]:
     """What the Vagrantfile reads of it. ``before``: the same of the last time; ``free`` finds a network where none was named.
     `ClusterError` names the variable that is wrong."""
-    said = before.get("wanted", {})
+    said = before.get("desired", before.get("wanted", {}))  # the second in a folder of 0.1
     values = {name: environ.get(name) or said.get(name) or value for name, value in DEFAULTS.items()}
     values["DAQCLUSTER_NETWORK"] = values["DAQCLUSTER_NETWORK"] or free()
     if values["VAGRANT_DEFAULT_PROVIDER"] not in PROVIDERS:
@@ -39,7 +39,7 @@ def wanted(environ: Mapping[str, str], before: Mapping[str, Any], free: Callable
             f"DAQCLUSTER_CONTROL2={values['DAQCLUSTER_CONTROL2']!r}: 1 for a second control machine, else 0"
         )
     return {
-        "wanted": values,
+        "desired": values,
         "provider": values["VAGRANT_DEFAULT_PROVIDER"],
         "nodes": _number(values, "DAQCLUSTER_NODES", 1, MOST),
         "control2": values["DAQCLUSTER_CONTROL2"] == "1",
@@ -52,7 +52,7 @@ def wanted(environ: Mapping[str, str], before: Mapping[str, Any], free: Callable
 
 
 def names(setting: Mapping[str, Any]) -> list[str]:
-    """Of all machines that are wanted."""
+    """Of all machines that are desired."""
     controls = ["control", "control2"] if setting["control2"] else ["control"]
     return [*controls, *(f"hlt{number:02d}" for number in range(1, setting["nodes"] + 1))]
 
