@@ -31,8 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 ORDER = ("machines", "faults", "cluster", "contract", "unit")
 
 
-#: Files of tests/unit and tests/contract that show the same on every Python: what is built, the tree and the documents, what shells
-#: and full disks make of commands. They are marked `once`, and `scripts/test` runs them on one.
+#: Files of tests/unit and tests/contract that show the same on every Python: what is built, the tree, the documents, what shells,
+#: full disks, damaged files and enemies make of commands and of what they write. They are marked `once`, and `scripts/test`
+#: runs them on one.
 ONCE = {
     f"test_{name}.py"
     for name in (
@@ -47,7 +48,9 @@ ONCE = {
             "elasticsearch_docs",
         ),
         *("machines", "webui", "workflow", "stop", "bench_logs"),
-        *("completion", "full_output", "vocabulary", "mypy"),
+        *("completion", "full_output", "vocabulary", "mypy", "typed_commands", "editor", "elastic_answers"),
+        *("exit_status", "hostile", "secrets", "debug", "damaged_state", "backup", "private"),
+        *("audit_chain", "audit_trail", "restart_wait", "confirm", "foreign_words"),
     )
 }
 
