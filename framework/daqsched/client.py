@@ -223,9 +223,13 @@ class Client:
     def read(self, pieces: Sequence[protocol.Piece]) -> protocol.ReadAnswer:
         return self._post("/sandboxes/read", protocol.ReadRequest(list(pieces)), protocol.ReadAnswer)
 
-    def attach(self, job: str, host: str, write: bool, take: bool, message: str) -> protocol.ConsoleAttached:
+    def attach(
+        self, job: str, host: str, write: bool, take: bool, message: str, before: str = "", wrote: bool = False
+    ) -> protocol.ConsoleAttached:
         return self._post(
-            "/console", protocol.ConsoleRequest(job, host, write, take, message), protocol.ConsoleAttached
+            "/console",
+            protocol.ConsoleRequest(job, host, write, take, message, before, wrote),
+            protocol.ConsoleAttached,
         )
 
     def console(self, id: str, asked: protocol.ConsoleRead) -> protocol.ConsoleOutput:

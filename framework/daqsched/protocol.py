@@ -229,7 +229,7 @@ class Selected(msgspec.Struct):
     dependents: list[str] = []
     #: Of a start: how many of those somebody else has stopped, so that `SelectRequest.everyones` would let them run.
     others: int = 0
-    #: Of a start: of those counted the ones that wait on until somebody says otherwise, and for what: (job, host, reason).
+    #: Of those counted the ones of which it is not so yet, and what for, a person's word or their host: (job, host, reason).
     waiting: list[tuple[str, str, str]] = []
     #: Of a replace: which agent is the host now, and which was; empty: a daemon before that does not say.
     agent: str = ""
@@ -567,7 +567,7 @@ class UnconfirmedProblem(Problem):
     endings: tuple[Ending, ...] = ()
 
 
-class ConsoleRequest(msgspec.Struct, forbid_unknown_fields=True):
+class ConsoleRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/console -> `ConsoleAttached`: attach to the terminal of a program."""
 
     job: str
@@ -577,6 +577,10 @@ class ConsoleRequest(msgspec.Struct, forbid_unknown_fields=True):
     #: Take that over from who has it.
     take: bool = False
     message: str = ""
+    #: The id of an attachment of mine that I have lost touch with: this one is in its place, and has what it had. Where it is not
+    #: known any more, as after a restart, nobody is taken for who types but who did.
+    before: str = ""
+    wrote: bool = False
 
 
 class ConsoleAttached(msgspec.Struct):
@@ -621,7 +625,8 @@ class ConsoleOutput(msgspec.Struct):
 
 
 class ConsoleKeys(msgspec.Struct, forbid_unknown_fields=True):
-    """POST /v1/consoles/ID/keys -> `ConsoleTyped`: type this, or tell of a window."""
+    """POST /v1/consoles/ID/keys -> `ConsoleTyped`: type this, or tell of a window. Where nobody types, whoever asked for it when he
+    attached does from the first key on."""
 
     keys: bytes = b""
     rows: int = 0

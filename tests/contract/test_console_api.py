@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from builders import job, offer
 from daqsched.cli.console import Attachment
@@ -79,7 +81,7 @@ def test_one_types_others_read(farm: Farm) -> None:
     second = farm.client.attach("ioc", "hlt01", True, False, "")
     assert (first.writes, second.writes) == (True, False)
     assert farm.client.keys(first.id, ConsoleKeys(b"a", 30, 100)).confirmed
-    with pytest.raises(Refused, match="what you type does not go to the program"):
+    with pytest.raises(Refused, match="what you type does not go to the program: .* types"):
         farm.client.keys(second.id, ConsoleKeys(b"b"))
     third = farm.client.attach("ioc", "hlt01", True, True, "")
     assert third.writes and farm.client.keys(third.id, ConsoleKeys(b"c")).confirmed
@@ -279,7 +281,7 @@ class _Keys:
 def test_who_may_not_type_is_told_why_and_again_when_that_changes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Somebody else does; then he has left, and nobody does."""
+    """Somebody else does; then he has left, and the next key counts."""
     session = Attachment(tmp_path / "sock", ("ioc", "hlt01"), True, False, "", False, _Keys())
     said = []
     for writer in ("ann (pid 7)", ""):
@@ -292,11 +294,92 @@ def test_who_may_not_type_is_told_why_and_again_when_that_changes(
             "[daqsched: ann (pid 7) types; start 1 runs]",
             "[daqsched: not typed: ann (pid 7) types: --take takes it over]",
         ],
-        [
-            "[daqsched: nobody types]",
-            "[daqsched: not typed: nobody types any more: leave and attach again, and you do]",
-        ],
+        ["[daqsched: nobody types: the next key that you press does]"],
     ]
+    assert [session._typed.get_nowait() for _ in range(2)] == [b"x", b"y"]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_when_the_writer_is_gone_the_next_key_is_the_next_writer(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch, cut: bool
+) -> None:
+    """Who left, or was killed: all are told that nobody types; who only looks never does; of two who press a key at once one does,
+    and the other is told who."""
+    monkeypatch.setattr(console_api, "RENEW_S", 0.1)
+    monkeypatch.setattr(console_api, "GONE_S", 0.5 if cut else 60.0)
+    first, one, other = (farm.client.attach("ioc", "hlt01", True, False, "") for _ in range(3))
+    looks = farm.client.attach("ioc", "hlt01", False, False, "")
+    rest = (one, other, looks)
+    assert farm.client.keys(first.id, ConsoleKeys(b"a")).confirmed
+    assert all(farm.read(each.id).writer for each in rest)
+    if not cut:
+        farm.client.detach(first.id)
+    until(lambda: not [each for each in rest if farm.read(each.id).writer], "all are told that nobody types")
+    with pytest.raises(Refused, match="you only look"):
+        farm.client.keys(looks.id, ConsoleKeys(b"l"))
+    assert farm.client.keys(one.id, ConsoleKeys(b"b")).confirmed
+    with pytest.raises(Refused, match=r"\(pid \d+\) types; `--take` takes"):
+        farm.client.keys(other.id, ConsoleKeys(b"c"))
+    assert [farm.read(each.id).writes for each in rest] == [True, False, False]
+    assert all(farm.read(each.id).writer for each in rest)
+    assert b"".join(ask.keys for ask in farm.asked) == b"ab"
+
+
+def test_who_is_cut_off_goes_on_with_what_he_had(farm: Farm) -> None:
+    """He attaches again before the daemon has given him up, or to one that knows nobody; who is quicker does not come to type."""
+    first, other = (farm.client.attach("ioc", "hlt01", True, False, "") for _ in range(2))
+    again = farm.client.attach("ioc", "hlt01", True, False, "", first.id)
+    assert again.writes and farm.read(again.id).attached == 2, "not beside himself"
+    with pytest.raises(Unreachable):
+        farm.client.keys(first.id, ConsoleKeys(b"x"))
+    assert not farm.client.attach("ioc", "hlt01", True, False, "", other.id).writes
+    forged = farm.client.attach("ioc", "hlt01", True, False, "", "0" * 16)
+    assert not forged.writes and farm.read(again.id).writes
+    consoles = farm.serve.api.consoles
+    for known in (consoles._consoles, consoles._attached, consoles._by_task):
+        known.clear()  # another daemon leads
+    late = farm.client.attach("ioc", "hlt01", True, False, "", other.id)
+    assert not late.writes and farm.client.attach("ioc", "hlt01", True, False, "", again.id, True).writes
+    assert not farm.client.attach("ioc", "hlt01", True, False, "").writes
+
+
+WAYS = st.sampled_from(["attach", "look", "take", "again", "leave", "type"])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(["attach", "look", "take", "again", "leave", "type"])), max_size=20
+    )
+)
+def test_there_are_never_two_who_type(farm: Farm, steps: list[tuple[int, str]]) -> None:
+    """Whatever four people do: at most one writes, all are told the same of it, and only his keys are sent."""
+    there: dict[int, str] = {}
+    wants: set[int] = set()
+    farm.asked.clear()
+    sent = b""
+    for who, what in steps:
+        if what in ("attach", "look", "take") and who not in there:
+            there[who] = farm.client.attach("ioc", "hlt01", what != "look", what == "take", "").id
+            (wants.add if what != "look" else wants.discard)(who)
+        elif what == "again" and who in there:
+            there[who] = farm.client.attach("ioc", "hlt01", who in wants, False, "", there[who]).id
+        elif what == "leave" and who in there:
+            farm.client.detach(there.pop(who))
+        elif what == "type" and who in there:
+            writer = [one for one, id in there.items() if farm.client.console(id, ConsoleRead()).writes]
+            try:
+                farm.client.keys(there[who], ConsoleKeys(b"%d" % who))
+                assert writer == [who] or (not writer and who in wants)
+                sent += b"%d" % who
+            except Refused:
+                assert writer != [who] and (writer or who not in wants)
+        found = [farm.client.console(id, ConsoleRead()) for id in there.values()]
+        assert sum(one.writes for one in found) <= 1 and len({one.writer for one in found}) <= 1
+        assert not found or bool(found[0].writer) == any(one.writes for one in found)
+    for id in there.values():
+        farm.client.detach(id)
+    assert b"".join(ask.keys for ask in farm.asked) == sent
 
 
 def test_what_was_printed_before_somebody_attached_is_not_counted_as_missed(farm: Farm) -> None:

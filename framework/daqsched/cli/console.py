@@ -117,6 +117,8 @@ class Attachment:
         self._within = False
         self._reads, self._types = connect(path), connect(path)
         self._id, self._writes, self._writer = "", False, "somebody else"
+        #: The last id that we had.
+        self._before = ""
         #: Why something was not typed, for whoever ends with a status.
         self._untyped: Optional[DaqschedError] = None
         self._typed: queue.Queue[bytes] = queue.Queue()
@@ -136,9 +138,11 @@ class Attachment:
             threading.Thread(target=work, daemon=True).start()
 
     def _attach(self) -> None:
-        found = self._reads.attach(*self._key, self._write, self._take, self._message)
+        found = self._reads.attach(
+            *self._key, self._write, self._take, self._message, self._before, bool(self._before) and self._writes
+        )
         # after a restart of the daemon nobody else is thrown out again
-        self._id, self._writes, self._take = found.id, found.writes, False
+        self._id, self._before, self._writes, self._take = found.id, found.id, found.writes, False
         if self._writes:
             self._size_counts()
 
@@ -205,7 +209,8 @@ class Attachment:
         if found.writer != self._writer:
             self._told_why_not = False
         self._writes, self._writer = found.writes, found.writer
-        who = "you type" if found.writes else f"{found.writer} types" if found.writer else "nobody types"
+        free = "nobody types: the next key that you press does" if self._write else "nobody types"
+        who = "you type" if found.writes else f"{found.writer} types" if found.writer else free
         runs = found.silent or (f"start {found.start} runs" if found.runs else "nothing runs" if found.start else "")
         before, self._shown = self._shown, (who, runs)
         news = [now for now, was in zip(self._shown, before or ("", "")) if now and now != was]
@@ -229,11 +234,9 @@ class Attachment:
         if self._keyboard.resized and self._writes:
             self._keyboard.resized = False
             self._typed.put(b"")
-        if keys and not self._writes:
+        if keys and not self._writes and (self._writer or not self._write):
             if not self._told_why_not and not self._write:
                 self.tell("not typed: you only look")
-            elif not self._told_why_not and not self._writer:
-                self._not_typed("not typed: nobody types any more: leave and attach again, and you do", Refused)
             elif not self._told_why_not:
                 self._not_typed(f"not typed: {self._writer} types: --take takes it over", Refused)
             self._told_why_not = True

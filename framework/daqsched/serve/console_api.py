@@ -1,8 +1,10 @@
 """The daemon's answers about programs' terminals: who is attached, who types, what was printed.
 
 What a program prints comes once to us, for as long as somebody is attached, and goes to all of them: each asks for what follows
-the place that he has read to. One of them types. Nothing of it is saved: after a restart, or where another daemon leads by now,
-whoever is attached attaches again, and reads on from where he was. Who attached, who typed and how much is in the audit file.
+the place that he has read to. One of them types: who attached first and asked for it, who takes it over, or where nobody does
+whoever asked for it and presses the next key. Each change of that is told to all. Nothing of it is saved: after a restart, or
+where another daemon leads by now, whoever is attached attaches again, and reads on from where he was. Who attached, who typed
+and how much is in the audit file.
 """
 
 from __future__ import annotations
@@ -69,6 +71,8 @@ class Attached:
     heard: float
     audit: Optional[Audit]
     message: str
+    #: Whether he asked for it to type.
+    wants: bool
     typed: int = 0
 
 
@@ -129,6 +133,11 @@ class Consoles:
         key = (body.job, body.host)
         await self._permit(request, key)
         await self._task_of(key)
+        before = self._attached.get(body.before)
+        again = before is not None and before.console.key == key and _same(before.caller, caller_of(request))
+        wrote = again and before is not None and before.console.writer == body.before
+        if again:
+            await self._leave(body.before, "attached again")
         console = self._consoles.get(key)
         if console is None and len(self._consoles) >= MOST_CONSOLES:
             raise Refused(f"{MOST_CONSOLES} terminals are watched at present, which is the limit: try again")
@@ -138,9 +147,10 @@ class Consoles:
             console = self._consoles[key] = SharedTerminal(key)
             console.tending = loop.create_task(self._tend(console))
         id, now = secrets.token_hex(8), loop.time()
-        one = Attached(caller_of(request), console, now, now, request.scope.get("audit"), body.message)
+        one = Attached(caller_of(request), console, now, now, request.scope.get("audit"), body.message, body.write)
         self._attached[id] = console.attached[id] = one
-        if body.write and (body.take or not console.writer):
+        first = not body.before or wrote or body.wrote  # whoever attaches again did not ask for more than he had
+        if body.write and (body.take or (first and not console.writer)):
             console.writer = id
         console.renew()
         return ConsoleAttached(id, console.writer == id)
@@ -196,6 +206,9 @@ class Consoles:
             )
         async with console.typing:
             await self._still(request, id, console.key)
+            if body.keys and one.wants and not console.writer and id in console.attached:
+                console.writer = id
+                console.renew()
             _look_at_writer(console, id)
             loop = asyncio.get_running_loop()
             if console.screen is None or console.silent == NOTHING_RUNS:
@@ -257,7 +270,7 @@ class Consoles:
     def _of(self, request: Request) -> tuple[str, Attached]:
         id, caller = request.path_params["id"], caller_of(request)
         one = self._attached.get(id)
-        if one is None or (one.caller.uid, one.caller.name) != (caller.uid, caller.name):
+        if one is None or not _same(one.caller, caller):
             raise Unreachable("you are not attached (any more): attach again")
         one.heard = asyncio.get_running_loop().time()
         return id, one
@@ -363,10 +376,16 @@ class Consoles:
         await _note(one, "console end", {"typed": one.typed, "seconds": seconds, "how": how})
 
 
+def _same(one: Caller, other: Caller) -> bool:
+    return (one.uid, one.name) == (other.uid, other.name)
+
+
 def _look_at_writer(console: SharedTerminal, id: str) -> None:
     """Raise `Refused` where another one types, or nobody."""
     if console.writer != id:
-        raise Refused("what you type does not go to the program: `--take` takes that over")
+        writer = console.attached.get(console.writer)
+        whose = f"{writer.caller.name} (pid {writer.caller.pid}) types" if writer is not None else "you only look"
+        raise Refused(f"what you type does not go to the program: {whose}; `--take` takes that over")
 
 
 async def _note(one: Attached, operation: str, about: dict[str, Any]) -> None:
