@@ -44,7 +44,7 @@ from daqsched.task import Record
 from daqsched.views import status
 from daqsched.views.blocked import BlockedJobs
 from daqsched.views.status import Progress, Row
-from daqsched_executor.contract import OBEY, RULES, Payload, Report
+from daqsched_executor.contract import HOLD, OBEY, RELEASE, RULES, OperatorCommand, Payload, Report
 
 One = TypeVar("One")
 
@@ -215,6 +215,11 @@ class World:
         self.cut: dict[str, float] = {}
         #: What the engine answered last.
         self.verdict: Verdict = Accepted()
+        #: By task: the orders that its executor has heard, each with what it says, and whether it is held; and the tasks whose
+        #: next order is lost on its way.
+        self.heard: dict[str, dict[str, tuple[str, str, str]]] = {}
+        self.held: dict[str, bool] = {}
+        self.deaf: set[str] = set()
 
     def new_id(self) -> str:
         return f"t{next(self._ids)}"
@@ -319,6 +324,8 @@ class World:
             told = Payload.from_json(command.order.payload)
             rules = {name: getattr(told, name) for name in (*RULES, "rules")}
             self.payloads[command.task_id] = dataclass_replace(self.payloads[command.task_id], **rules)
+        elif isinstance(command, commands.Send) and command.order.kind in (HOLD, RELEASE):
+            self._hold(command.task_id, command.order)
         elif isinstance(command, commands.Suppress):
             self._suppressed = True
         elif isinstance(command, commands.Reconcile):
@@ -326,6 +333,18 @@ class World:
         elif isinstance(command, commands.Revive):
             self._suppressed = False
             self.filtered.clear()
+
+    def _hold(self, task: str, order: OperatorCommand) -> None:
+        """As an executor: the same order counts once, and no two have one name."""
+        if task in self.deaf:
+            self.deaf.discard(task)
+            return
+        what = (order.kind, order.user, order.message)
+        heard = self.heard.setdefault(task, {})
+        assert heard.get(order.id, what) == what, f"{order.id} was {heard[order.id]}, and is {what}"
+        if order.id not in heard:
+            heard[order.id] = what
+            self.held[task] = order.kind == HOLD
 
     def replace(self, host: str, agent: str = "") -> None:
         """Somebody says which agent is the host, and has seen to it that one which is silent runs nothing."""
@@ -395,8 +414,9 @@ class World:
         return offer(host, cpus=cores, ports=set(PORTS) - self.ports_of(host), **attributes)
 
     def offers_suppressed(self) -> bool:
-        """Whether the master was told that no offers are needed. A method, as steps change it: mypy trusts an attribute."""
-        return self._suppressed
+        """Whether the master makes no offer of a machine that is known: it was told so, or each was declined. A method, as steps
+        change it: mypy trusts an attribute."""
+        return self._suppressed or self.filtered >= set(self.machines)
 
     def report(self, task_id: str, state: str = "TASK_RUNNING", **more: Any) -> list[Command]:
         """An executor's word; a task that ended runs no more."""
@@ -414,7 +434,7 @@ class World:
             self.tasks[task_id],
             "TASK_RUNNING",
             by_executor=True,
-            data=Report("running", rules=rules).to_json(),
+            data=Report("running", rules=rules, held=self.held.get(task_id, False)).to_json(),
             uuid="u",
         )
         return self.say(event)

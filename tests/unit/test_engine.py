@@ -244,6 +244,7 @@ def test_a_finished_task_is_not_started_again_until_it_changes() -> None:
     world = World()
     world.start(job())
     world.report(world.task_of("readout"), "TASK_FINISHED", message="exit code 0")
+    assert not of(world.offers(), commands.Launch)
     assert row(world).state == "FINISHED" and world.offers_suppressed()
     world.apply(job(release="r2"))
     world.offers()
@@ -578,7 +579,9 @@ class RandomFarm(RuleBasedStateMachine):
             key: (one.digest, bool(one.ending))
             for key, one in engine.instances.items()
             if key[0] != FORWARDER and one.job is not None and one.record.borrow is None
-            if not meant(*key) or (one.job.part != part and key[0] not in (self.specs[n].name for n in chosen))
+            # what a rollout has not reached is whose it is in the farm that is in force
+            if not meant(*key)
+            or ((engine.desired(*key) or one.job).part != part and key[0] not in (self.specs[n].name for n in chosen))
         }
         before = engine.revision
         found = tuple(
@@ -777,6 +780,20 @@ class RandomFarm(RuleBasedStateMachine):
         if what == "hold":
             assert not [one for one in living if one.record.task is None or one.ending], "what runs is left alone"
 
+    @rule(message=st.sampled_from(["", "looking"]), host=st.sampled_from(["h1", "h2", "h3"]), lost=st.booleans())
+    def hold_and_again(self, message: str, host: str, lost: bool) -> None:
+        """Held, let go and held in one moment, and an order may be lost: each executor comes to know the last word."""
+        world, keys = self.world, tuple((name, host) for name in "abcdefg")
+        for event in (
+            events.Held(keys, "bob", "first", spares=True),
+            events.Released(keys, "bob"),
+            events.Held(keys, "bob", message, spares=True),
+        ):
+            world.say(event)
+            for task in list(world.tasks):
+                world.runs(task)
+            world.deaf = set(world.tasks) if lost else set()
+
     @rule()
     def preflight(self) -> None:
         """Hosts are asked as well; whatever becomes of that, no job notices."""
@@ -918,6 +935,8 @@ class RandomFarm(RuleBasedStateMachine):
                 rules = world.payloads[found.task_id].rules
                 desired = world.engine.instances[found.job, found.host].job
                 assert desired is not None and rules == rules_digest(desired), f"{found} was not told"
+                spared = world.engine.instances[found.job, found.host].spared
+                assert world.held.get(found.task_id, False) == spared, f"{found}: its executor does not know"
         for job_, host in itertools.product(jobs.values(), world.machines):
             if job_.attributes and not job_.hosts:
                 belongs = world.machines[host] == job_.attributes
@@ -987,3 +1006,17 @@ def test_what_is_no_longer_desired_is_not_aside_when_its_host_is_back() -> None:
     farm.aside("h2", True, 1000.0, ALL)
     farm.restarts({"f", "c"}, Strategy(batches=(1, 1, 1)), ALL)
     farm.teardown()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_holds_of_one_moment_are_heard_each(lost: bool) -> None:
+    """A farm that the random one meets: whoever holds, lets go and holds again within a millisecond is heard by the executor, and
+    somebody else after a clock that was set back."""
+    farm = RandomFarm()
+    farm.begin()
+    farm.apply({0, 1}, "", "r1", None, (), False, (), ALL, None, "", False)
+    farm.there_and_back(gone=False, dies=False, turns=1)
+    for message in ("", "looking"):
+        farm.hold_and_again(message, "h1", lost)
+    farm.teardown()
+    assert farm.world.held

@@ -68,6 +68,24 @@ def test_nothing_moves_to_another_agent_of_the_name_and_all_are_told() -> None:
     assert launch.agent_id == "agent-hlt01"
 
 
+def test_another_agent_is_noticed_while_nothing_waits() -> None:
+    """Neither revived nor suppressed: what was declined keeps quiet, and an agent that is new is heard."""
+    world = running()
+    world.say(events.TaskReported(world.task_of("readout"), "agent-hlt01", "TASK_RUNNING", uuid="u"))
+    before = len(world.done)
+    for _ in range(5):
+        world.wait(700.0)
+        world.offers()
+    assert not of(world.done[before:], commands.Revive) and not of(world.done, commands.Suppress)[1:]
+    assert not world._suppressed, "the master tells of a new agent"
+    world.say(other())
+    looks(world)
+    assert reason(world).startswith("2 agents call themselves hlt01")
+    world.apply()
+    world.report(world.task_of("readout"), "TASK_KILLED")
+    assert world._suppressed, "there is nothing that one could be a second one of"
+
+
 def test_what_goes_by_attributes_comes_to_the_machine_that_is_right_at_once() -> None:
     """Nothing waits there yet, and the master tells of its offers, which were declined, no more unless it is asked."""
     world = World()

@@ -1,8 +1,9 @@
-"""Who waits on which host, and so whether offers are needed: asked for while somebody waits, suppressed otherwise.
+"""Who waits on which host, and so whether offers are needed: asked for while somebody waits, suppressed while there is nothing.
 
-In between there is *watching*: while a job runs wherever its attributes are, a machine that nobody knows yet must be able
-to make an offer. It does as long as offers are not suppressed, because the machines that were declined are under a
-filter for `farm.REFUSE_S` and a new one is not. So nothing needs to be revived again and again for it.
+In between there is *watching*: while there is anything in the farm, an agent that nobody knows yet must be able to make an offer.
+It may have what a job needs, or call itself as a machine that is there already (`namesakes`). It does as long as offers are not
+suppressed, because the machines that were declined are under a filter for `farm.REFUSE_S` and a new one is not. So nothing
+needs to be revived again and again for it.
 """
 
 from __future__ import annotations

@@ -436,8 +436,9 @@ class Farm:
 
     @property
     def wants_offers(self) -> tuple[bool, bool]:
-        """Whether something waits for an offer, and whether a machine that nobody knows yet would be of use."""
-        return bool(self.waiting or self.lost) or self.preflights.want_offers, bool(self.by_attribute)
+        """Whether something waits for an offer, and whether one of an agent that nobody knows yet would tell something: that it
+        has what a job needs, or the name of a host that has jobs."""
+        return bool(self.waiting or self.lost) or self.preflights.want_offers, bool(self.instances or self.by_attribute)
 
 
 def patience(instance: Instance) -> float:
