@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 import parsers_files
-from daqsched_executor.contract import ContractError, Forwarding, Stream, starts_of
+from daqsched_executor.contract import ContractError, Forwarding, Stream, labels_of, starts_of
 from daqsched_executor.forward.delivery.dead_letter import RefusedLines, letter
 from daqsched_executor.forward.documents.batch import judge
 from daqsched_executor.forward.documents.lines import LONGEST
@@ -414,6 +414,7 @@ PARSERS = [
         parsers_files.REFUSED,
     ),
     Parser("starts of a program", BYTES, starts_of),
+    Parser("labels of a stream", BYTES, labels_of, (ContractError,)),
     Parser("what a forwarder is told", BYTES, Forwarding.from_json, (ContractError,)),
     Parser("replies to a bulk request", BYTES | REPLIES, lambda data: judge(data, 2), (ValueError,)),
 ]

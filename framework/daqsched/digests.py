@@ -26,9 +26,12 @@ def run_digest(job: JobSpec, host: str = "") -> str:
     return _digest_of(job, host, frozenset({PROGRAM}))
 
 
-def older_run_digest(job: JobSpec, host: str = "") -> str:
-    """The same as daemons made it that started a program anew for what its executor obeys."""
-    return _digest_of(job, host, frozenset({PROGRAM, EXECUTOR}))
+def older_run_digests(job: JobSpec, host: str = "") -> tuple[str, ...]:
+    """The same as daemons made it that started a program anew for what its executor obeys, or for what its lines carry."""
+    return (
+        _digest_of(job, host, frozenset({PROGRAM, EXECUTOR})),
+        _digest_of(job, host, frozenset({PROGRAM}), ("labels", "forward")),
+    )
 
 
 def rules_digest(job: JobSpec) -> str:
@@ -36,11 +39,11 @@ def rules_digest(job: JobSpec) -> str:
     return _digest_of(job, "", frozenset({EXECUTOR}))
 
 
-def _digest_of(job: JobSpec, host: str, whose: frozenset[str]) -> str:
+def _digest_of(job: JobSpec, host: str, whose: frozenset[str], besides: tuple[str, ...] = ()) -> str:
     if isinstance(job, ForwarderSpec) and PROGRAM in whose:
         job = structs.replace(job, forwarding=job.told(host))
     seen = plain(structs.replace(job, restart=dataclass_replace(job.restart, give_up=0)))
-    ours = {name: value for name, value in seen.items() if OF_WHOM.get(name, PROGRAM) in whose}
+    ours = {name: value for name, value in seen.items() if OF_WHOM.get(name, PROGRAM) in whose or name in besides}
     # NOTIFY_SOCKET and WATCHDOG_USEC, which a program is started with
     beats = sorted(check.silence_s for check in job.checks if CHECK_TYPES[check.kind].way == HEARD)
     if beats and PROGRAM in whose and EXECUTOR not in whose:

@@ -9,7 +9,7 @@ from fnmatch import translate
 from typing import Callable, Iterable, Optional, Sequence
 
 from daqsched.errors import JobError, UserError
-from daqsched.hosts import expand
+from daqsched.hosts import expand, fold
 from daqsched.limits import HOSTS, SELECTION, WILDCARDS, shown, unprintable
 
 Chosen = Callable[[str, str], bool]
@@ -28,6 +28,15 @@ def selection(words: Iterable[str]) -> Chosen:
     for word in words:
         chosen.add(word)
     return chosen.everything if not chosen.words else chosen
+
+
+def words_for(keys: Iterable[tuple[str, str]]) -> str:
+    """The words for these (job, host) and no others, as a shell takes them; where they are of many jobs, for those of the first."""
+    hosts: dict[str, list[str]] = {}
+    for job, host in keys:
+        hosts.setdefault(job, []).append(host)
+    found = [f"{job}@{one}" for job, its in list(hosts.items())[:MOST_TOLD] for one in fold(its).split(", ")]
+    return shlex.join(found)
 
 
 def as_hosts(words: Sequence[str], known: Optional[Iterable[tuple[str, str]]] = None) -> str:

@@ -133,16 +133,19 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 PROGRAM, EXECUTOR, SCHEDULER = "program", "executor", "scheduler"
 #: A change of what the program sees, or what it gets at its start alone, starts it anew; the executor is told of what it obeys
 #: (`RULES`) and the program runs on; of what is the scheduler's own neither knows. Of `restart` that is ``give_up``, too.
+#: What has finished is started anew by none of these but a new start of what runs.
 OF_WHOM: Mapping[str, str] = {
     **dict.fromkeys(("name", "argv", "release", "env", "cwd", "user", "limits", "container", "setuid"), PROGRAM),
     **dict.fromkeys(("cpus", "mem", "disk", "ports"), PROGRAM),
     **dict.fromkeys(("output", "console"), PROGRAM),
-    # each line carries them: the streams are registered with them when the executor starts
-    **dict.fromkeys(("labels", "forward"), PROGRAM),
     **dict.fromkeys(RULES, EXECUTOR),
     **dict.fromkeys(("hosts", "attributes", "owner", "critical", "after", "part", "replaces", "start"), SCHEDULER),
     "shifter_actions": SCHEDULER,
 }
+
+#: By which of the rules it goes whether a program comes up: one that has failed for good is tried again by others, and not by other
+#: labels, actions or signals.
+OF_A_START = ("restart", "needs", "libraries", "checks", "lock")
 
 
 class ForwarderSpec(JobSpec, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

@@ -68,7 +68,8 @@ def test_what_only_executors_obey_is_told_to_them_and_restarts_nothing(farm: Far
     """Another action, another signal, no more starts: by the end of the apply all of them go by it."""
     before = sleepers(farm)
     text = SLEEPERS.format(version="r1").replace(
-        "hosts=", 'restart=Restart("never"), stop=Stop("INT"), actions={"say": "/bin/echo here"}, hosts='
+        "hosts=",
+        'restart=Restart("never"), stop=Stop("INT"), actions={"say": "/bin/echo here"}, labels={"a": "b"}, hosts=',
     )
     planned = farm.run("plan", str(farm.jobs(text)), check=False).stdout
     assert "no restart" in planned and "restart.policy always -> never" in planned and "to restart" not in planned

@@ -8,12 +8,35 @@ import signal
 import time
 from pathlib import Path
 
-from daqsched_executor.contract import OBEY, Check, OperatorCommand, Payload, Restart, Stop
+from daqsched_executor.contract import (
+    OBEY,
+    Check,
+    LabelRow,
+    OperatorCommand,
+    Payload,
+    Restart,
+    Stop,
+    Stream,
+    labels_of,
+    labels_path,
+    starts_of,
+    starts_path,
+)
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, message, order, outcome, processes_of, report_of
 from waiting import alive, until
 
 #: Leaves a process behind that is in a session of its own and ignores what can be ignored.
 DAEMON = "setsid sh -c 'trap \"\" TERM INT HUP; echo $$ > daemon.new; mv daemon.new daemon; sleep 1000' & "
+
+
+def lockable(file: Path) -> bool:
+    """Whether nobody holds its lock."""
+    with open(file) as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def daemon_of(folder: Path) -> int:
@@ -133,6 +156,48 @@ def test_the_lock_is_taken_and_let_go_while_the_program_runs(agent: FakeAgent, s
         told(3, True)
         until(lambda: "another one runs already" in executor.log(), "it is said")
     assert alive(pid)
+
+
+def test_labels_and_logs_count_for_what_is_printed_from_then_on(agent: FakeAgent, start: Start) -> None:
+    """Three values of a label, not forwarded, forwarded again, and not a start in between; a check that is asked meanwhile gets its
+    answer."""
+    slow = Check("command", "ask", argv=("/bin/sh", "-c", "echo x >> asked; sleep 0.3"), interval_s=0.1, grace_s=0.0)
+    text = ("/bin/sh", "-c", "while :; do echo line; sleep 0.02; done")
+    executor = start(*text, labels={"shift": "a"}, checks=(slow,), rules="r0")
+    pid = executor.running().pid
+    folder, stdout = executor.spool / "streams", executor.sandbox / "stdout"
+    (first,) = [one for one in folder.glob("*.json") if Stream.from_json(one.read_bytes()).name == "stdout"]
+
+    def told(number: int, labels: dict[str, str], forward: bool = True) -> int:
+        rules = Payload(
+            "t", "readout", "hlt01", text, checks=(slow,), labels=labels, forward=forward, rules=f"r{number}"
+        )
+        size = stdout.stat().st_size
+        message(agent, OperatorCommand(f"o{number}", OBEY, "apply", payload=rules.to_json().decode()).to_json())
+        agent.wait(lambda: report_of(agent.updates[-1]).rules == f"r{number}", "it has confirmed that")
+        return size
+
+    def rows(registration: Path) -> list[LabelRow]:
+        return labels_of(Path(labels_path(str(registration))).read_bytes())
+
+    sizes = [told(1, {"shift": "b"}), told(2, {"shift": "c"}), told(3, {"shift": "c"}, False)]
+    assert [row.labels for row in rows(first)] == [{"shift": "b"}, {"shift": "c"}, None]
+    offsets = [row.offset for row in rows(first)]
+    assert all(size <= offset for size, offset in zip(sizes, offsets)) and offsets == sorted(offsets)
+    assert lockable(first), "the forwarder may take it away when it has read so far"
+    told(4, {"shift": "d"}, False)
+    size = told(5, {"shift": "e"})
+    (second,) = [
+        one for one in folder.glob("*.json") if one != first and Stream.from_json(one.read_bytes()).name == "stdout"
+    ]
+    stream = Stream.from_json(second.read_bytes())
+    assert stream.labels == {"shift": "e"} and stream.start >= size and not lockable(second)
+    asked = (executor.sandbox / "asked").stat().st_size
+    until(lambda: (executor.sandbox / "asked").stat().st_size >= asked + 6, "it is asked as before")
+    assert report_of(agent.updates[-1]).pid == pid and alive(pid) and "a bug" not in executor.log()
+    os.kill(pid, signal.SIGKILL)
+    agent.wait(lambda: report_of(agent.updates[-1]).restarts == 1 and report_of(agent.updates[-1]).ready, "a start")
+    assert starts_of(Path(starts_path(str(second))).read_bytes())[-1][1] == 2
 
 
 def test_an_action_that_prints_without_end_holds_nothing_up(agent: FakeAgent, start: Start) -> None:

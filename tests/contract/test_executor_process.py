@@ -510,7 +510,8 @@ time.sleep(1000)
         path = tmp_path / "AAAAAAAAAAA.starts"
         with open(tmp_path / "stdout", "wb") as file:
             folder = os.open(tmp_path, os.O_RDONLY)
-            known = Registered([], folder, [(file.fileno(), path.name)])
+            known = Registered(folder)
+            known.add(file.fileno(), "stdout", f"{path.stem}.json")
             for number in range(2, 12_000):
                 known.started(number)
             os.close(folder)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daqsched_executor.contract import Forwarding, LogFiles, start_row, starts_path
+from daqsched_executor.contract import Forwarding, LabelRow, LogFiles, labels_path, labels_text, start_row, starts_path
 from fake_elastic import FakeElastic
 from forwarding import ForwarderProcess, Printer
 from waiting import until
@@ -156,6 +156,34 @@ def test_lines_carry_the_start_of_the_program_that_printed_them(elastic: FakeEla
     printer.die()
     words.die()
     until(lambda: printer.gone() and not rows.exists(), "the stream's end")
+    assert process.stop() == 0
+
+
+def test_lines_carry_the_labels_that_their_job_had_then(elastic: FakeElastic, spool: Path) -> None:
+    """Told apart in one look, also where they are sent again by another forwarder; and nothing behind the end is forwarded."""
+    printer = Printer(spool, labels={"shift": "a"})
+    rows = Path(labels_path(str(printer.registration)))
+    printer.print("".join(f"a{number}\n" for number in range(4)))
+    rows.write_bytes(labels_text([LabelRow(12, {"shift": "b"})]))
+    printer.print("b0\nb1\n")
+    changed = [LabelRow(12, {"shift": "b"}), LabelRow(18, {}), LabelRow(24, None)]
+    printer.print("n0\nn1\nout\n")
+    rows.write_bytes(labels_text(changed))
+    elastic.open.clear()
+    process = ForwarderProcess(spool, elastic.url, "logs")
+    until(lambda: process.counts()["read"] == 8, "they are planned")
+    process.kill()
+    elastic.open.set()
+    process = ForwarderProcess(spool, elastic.url, "logs")
+    until(lambda: len(elastic.documents) == 8, "all lines")
+    printer.print("more\n")
+    found = {one["message"]: one.get("labels") for one in elastic.documents.values()}
+    assert {text: labels and labels["shift"] for text, labels in found.items()} == {
+        **{f"a{number}": "a" for number in range(4)}, "b0": "b", "b1": "b", "n0": None, "n1": None
+    }  # fmt: skip
+    os.close(printer._lock)
+    until(lambda: not printer.registration.exists() and not rows.exists(), "the stream's end", 30)
+    assert len(elastic.documents) == 8
     assert process.stop() == 0
 
 

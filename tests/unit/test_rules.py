@@ -13,12 +13,15 @@ from msgspec.structs import replace
 
 from builders import World, job, of
 from daqsched import Job
-from daqsched.digests import older_run_digest, rules_digest, run_digest
+from daqsched.digests import older_run_digests, rules_digest, run_digest
 from daqsched.engine import commands
 from daqsched.engine.operator_commands import TOLD_S
 from daqsched.fill import payload
 from daqsched.jobfile.convert import WORDS
-from daqsched.spec import EXECUTOR, OF_WHOM, PROGRAM, SCHEDULER, CheckSpec, JobSpec
+from daqsched.spec import EXECUTOR, OF_A_START, OF_WHOM, PROGRAM, SCHEDULER, CheckSpec, JobSpec, Spec
+from daqsched.views.estimate import with_starts
+from daqsched.views.plan import plan
+from daqsched.views.snapshot import had, snapshot
 from daqsched_executor.contract import MANUAL, OBEY, RULES, Container, OperatorCommand, Payload, Report, Restart, Stop
 from daqsched_executor.life.commands import Signal, Spawn
 from daqsched_executor.life.events import Died, OperatorAsked, StopAsked
@@ -79,7 +82,9 @@ def test_the_table_says_what_an_executor_is_handed(name: str) -> None:
     changed = {field for field in before if before[field] != after[field]} - {"rules"}
     assert (run_digest(old) != run_digest(new)) == (whose == PROGRAM)
     assert (rules_digest(old) != rules_digest(new)) == (before["rules"] != after["rules"]) == (whose == EXECUTOR)
-    assert (older_run_digest(old) == older_run_digest(new)) == (whose == SCHEDULER)
+    oldest, older = zip(older_run_digests(old), older_run_digests(new))
+    assert (oldest[0] == oldest[1]) == (whose == SCHEDULER)
+    assert (older[0] == older[1]) == (whose != PROGRAM and name not in ("labels", "forward"))
     if whose == SCHEDULER:
         assert not changed
     elif whose == EXECUTOR:
@@ -170,15 +175,17 @@ def test_an_older_executor_is_not_told_what_it_does_not_understand() -> None:
     assert told(world) == [] and [row.outdated for row in world.rows()] == [False]
 
 
-def test_an_older_daemon_s_name_for_the_same_job_starts_nothing_anew() -> None:
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_older_daemon_s_name_for_the_same_job_starts_nothing_anew(which: int) -> None:
     """An upgrade; of what has ended for good, too."""
-    one = job(restart=Restart("never"), actions={"dump": ("/bin/dump",)})
+    one = job(restart=Restart("never"), actions={"dump": ("/bin/dump",)}, labels={"a": "b"})
+    assert older_run_digests(one)[which] != run_digest(one)
     world = running(one)
     for ended in (False, True):
         if ended:
             world.report(world.task_of("readout"), "TASK_FINISHED")
         raw: Any = world.disk.records["readout", "hlt01"]
-        (raw if ended else raw["task"])["done" if ended else "digest"] = older_run_digest(one)
+        (raw if ended else raw["task"])["done" if ended else "digest"] = older_run_digests(one)[which]
         world.done.clear()
         world.die()
         world.offers()
@@ -187,14 +194,34 @@ def test_an_older_daemon_s_name_for_the_same_job_starts_nothing_anew() -> None:
         assert not of(world.done, commands.Kill) and not of(world.done, commands.Launch)
 
 
-def test_what_has_failed_is_tried_again_by_other_rules() -> None:
-    """As it was with another version."""
-    world = World()
-    world.start(job(restart=Restart("never"), needs=("/wrong",)))
-    world.report(world.task_of("readout"), "TASK_FAILED")
-    assert [row.state for row in world.rows()] == ["FAILED"]
-    world.apply(job(restart=Restart("never"), needs=("/right",)))
-    assert of(world.offers(), commands.Launch)
+@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("state", ["FINISHED", "FAILED", "BACKOFF"])
+def test_what_does_not_run_starts_where_a_change_of_this_field_may_help(name: str, state: str) -> None:
+    """What has finished by nothing but another version of what runs; what has failed, or waits for its next try, also by what
+    decides whether it comes up. Never by a label, an action, a signal. The plan says the same."""
+    if name == "name":
+        return  # another job
+    old = job(restart=Restart("on-failure" if state == "BACKOFF" else "never"), cpus=0.1)
+    new = replace(old, **{name: Restart("always") if name == "restart" else OTHER[name]})
+    world = World(["hlt01", "hlt02"])
+    world.start(old)
+    while world.rows()[0].state != state:
+        world.offers()
+        world.report(world.task_of("readout"), "TASK_FINISHED" if state == "FINISHED" else "TASK_FAILED")
+    before = [(row.state, row.host) for row in world.rows()]
+    assert before == [(state, "hlt01")]
+    if name == "attributes":
+        world.machines = {"hlt01": OTHER[name], "hlt02": OTHER[name]}
+    known = snapshot(world.engine)
+    found = plan(known.spec, Spec(jobs=(new,)), known.hosts_of, known.behind)
+    known.instances.update(had(world.engine, "readout"))
+    changes = [one for one in with_starts(known, found, Spec(jobs=(new,))).changes if one.what != "add"]
+    world.apply(new)
+    started = [task.payload.host for one in of(world.offers(), commands.Launch) for task in one.tasks]
+    helps = OF_WHOM[name] == PROGRAM or (state != "FINISHED" and name in OF_A_START)
+    assert ("hlt01" in started) == helps
+    if state != "BACKOFF":
+        assert any(one.what == "restart" or one.starts for one in changes) == helps
 
 
 def obey(rules: Payload, id: str = "o1") -> OperatorAsked:

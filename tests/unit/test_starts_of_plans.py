@@ -58,7 +58,8 @@ def farm(was: JobSpec) -> World:
         (made(start=MANUAL), made(start=MANUAL, owner="bob"), 0),
         (made(restart=Restart(give_up=1)), made(restart=Restart(give_up=1), owner="bob"), 0),
         (made(restart=Restart(give_up=1)), made(restart=Restart(give_up=2)), 1),
-        (made(restart=Restart(give_up=1)), made(restart=Restart(give_up=1, cap_s=30.0)), 2),
+        (made(restart=Restart(give_up=1)), made(restart=Restart(give_up=1, cap_s=30.0)), 1),
+        (made(restart=Restart(give_up=1)), made(restart=Restart(give_up=1), labels={"a": "b"}), 0),
         (made(restart=Restart(give_up=1)), made(restart=Restart(give_up=1), start=MANUAL), 0),
     ],
 )

@@ -85,7 +85,9 @@ class Container:
 
 #: What only the executor obeys, and no running program sees: it is told others while the program runs on (`OBEY`).
 #: Of ``checks`` a program sees the heartbeats that are waited for, and no more.
-RULES = frozenset({"restart", "stop", "needs", "libraries", "actions", "action_timeout_s", "checks", "lock"})
+RULES = frozenset(
+    {"restart", "stop", "needs", "libraries", "actions", "action_timeout_s", "checks", "lock", "labels", "forward"}
+)
 
 
 @dataclass(frozen=True)

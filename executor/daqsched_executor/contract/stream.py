@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 from daqsched_executor.contract.wire import VERSION, ContractError, build, dump, load
 
@@ -148,6 +149,45 @@ def starts_of(text: bytes) -> list[tuple[int, int]]:
         if offset.isdigit() and number.isdigit() and max(len(offset), len(number)) <= _DIGITS:
             found.append((int(offset), int(number)))
     return found
+
+
+class LabelRow(NamedTuple):
+    """What a stream's lines carry from that byte on, in the place of `Stream.labels`; None: they are not forwarded any more."""
+
+    offset: int
+    labels: Optional[Mapping[str, str]]
+
+
+#: So many rows of labels are kept, and never so much that a reader would not take it.
+MOST_ROWS, _ROWS_BYTES = 16, 512 * 1024
+
+
+def labels_path(registration: str) -> str:
+    """Where it stands, beside its registration, which labels a stream's lines carry from which byte on; the file is there once
+    they have changed. Whoever removes the registration removes it, too. An older forwarder goes by the registration."""
+    return registration[: -len(".json")] + ".labels"
+
+
+def labels_text(rows: Sequence[LabelRow]) -> bytes:
+    """See `labels_path`; the oldest rows go where there are too many. What lies before the first has the registration's."""
+    for first in range(max(0, len(rows) - MOST_ROWS), len(rows)):
+        text = json.dumps({"rows": [list(row) for row in rows[first:]], "version": VERSION}, separators=(",", ":"))
+        if len(text) <= _ROWS_BYTES or first == len(rows) - 1:
+            return text.encode()
+    return b""
+
+
+def labels_of(text: bytes) -> list[LabelRow]:
+    """What `labels_text` wrote, in the order of the bytes; raises `ContractError` on anything else."""
+    raw = load(text, "labels of a stream").get("rows")
+    found: list[LabelRow] = []
+    for row in raw if isinstance(raw, list) else [None]:
+        offset, labels = row if isinstance(row, list) and len(row) == 2 else (None, None)
+        right = labels is None or (isinstance(labels, dict) and all(isinstance(one, str) for one in labels.values()))
+        if type(offset) is not int or not 0 <= offset <= FURTHEST or not right:
+            raise ContractError("labels of a stream are not by their bytes")
+        found.append(LabelRow(offset, labels))
+    return sorted(found, key=lambda row: row.offset)
 
 
 def document_id(stream_id: str, offset: int) -> str:

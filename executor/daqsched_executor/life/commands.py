@@ -92,9 +92,11 @@ class EndAsk:
 
 @dataclass(frozen=True)
 class Obey:
-    """Go by this payload's checks and lock from now on: what was asked before is given up."""
+    """Go by this payload's checks, lock, labels and forwarding from now on. Of ``checks``, where they are others: what was asked
+    before is given up."""
 
     payload: Payload
+    checks: bool = True
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,8 @@ def _obey(state: State, order: OperatorCommand, now: Moment) -> tuple[State, lis
     state = replace(state, payload=replace(before, **changed, rules=told.rules))
     said: list[Command] = [Say(f"goes by other rules from now on: {', '.join(changed) or 'the same'}")]
     assert state.payload is not None
-    if {"checks", "lock"}.intersection(changed):
-        said.append(Obey(state.payload))
+    if {"checks", "lock", "labels", "forward"}.intersection(changed):
+        said.append(Obey(state.payload, "checks" in changed))
     if "checks" not in changed or state.phase != RUNNING:
         return state, [*said, *retell(state)]
     if not state.payload.checks:

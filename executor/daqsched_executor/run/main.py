@@ -151,7 +151,7 @@ class Run:
         self._claim = InstanceClaim(
             self._kernel, environ[SPOOL_VARIABLE], environ[KEY_VARIABLE], environ.get("MESOS_FRAMEWORK_ID", "")
         )
-        self._registered = Registered([], -1, [])
+        self._registered = Registered()
         #: The program's start that was reported last.
         self._start = 1
         #: When it is looked at next whether somebody emptied the program's files, and how long after the time before.
@@ -315,7 +315,7 @@ class Run:
             assert self._checks is not None, "a program with checks was started"
             self._checks.end(command.number)
         elif isinstance(command, Obey):
-            self._obey(command.payload)
+            self._obey(command)
         elif isinstance(command, (Look, LeaveLook)):
             self._survey(command)
         elif isinstance(command, Tell):
@@ -368,12 +368,13 @@ class Run:
             )
         return self._checks
 
-    def _obey(self, payload: Payload) -> None:
-        if payload.checks or self._checks is not None:
+    def _obey(self, command: Obey) -> None:
+        payload = command.payload
+        if command.checks and (payload.checks or self._checks is not None):
             self._made_checks().renew(payload)
-        problem = self._claim.renew(payload, self._kernel.now().clock)
-        if problem:
-            self._log.say(problem)
+        for problem in (self._claim.renew(payload, self._kernel.now().clock), self._renew_streams(payload)):
+            if problem:
+                self._log.say(problem)
 
     def _ask_console(self, data: bytes) -> None:
         if self._console is None:
@@ -407,6 +408,22 @@ class Run:
             self._looks.begin(command)
         else:
             self._looks.leave(command.look)
+
+    def _renew_streams(self, payload: Payload) -> str:
+        """The lines carry the payload's labels from now on, are forwarded from now on, or no more; why that can't be."""
+        try:
+            if payload.forward and not self._registered:
+                problem = self._register(payload)
+                if self._registered and self._start > 1:
+                    self._registered.started(self._start)
+                return problem
+            if payload.forward:
+                self._registered.carry(payload.labels)
+            elif self._registered:
+                self._registered.end()
+        except OSError as error:
+            return f"the lines are forwarded as before: {error.filename or self._environ[SPOOL_VARIABLE]}: {error.strerror}"
+        return ""
 
     def _register(self, payload: Payload) -> str:
         """Make the job's lines known to the forwarder; returns why that is not possible; the program runs all the same."""

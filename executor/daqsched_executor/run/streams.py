@@ -6,20 +6,26 @@ nothing that a dead executor takes with it, and the Mesos web UI shows them as t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Optional
 
 from daqsched_executor.contract import (
     EXECUTOR,
     LINKS_DIR,
     SANDBOX_FILES,
     STREAMS_DIR,
+    LabelRow,
     Payload,
     Stream,
+    labels_path,
+    labels_text,
     start_row,
     starts_path,
 )
+from daqsched_executor.contract.stream import MOST_ROWS
 from daqsched_executor.machine.spool import folder, new_id, open_ours, spool_folder
 
 
@@ -37,29 +43,72 @@ def open_files(sandbox: str) -> Files:
     return Files(*(os.open(os.path.join(sandbox, name), flags, 0o644) for name in SANDBOX_FILES.values()))
 
 
+#: Of a job without any.
+NO_LABELS: Mapping[str, str] = {}
+
 #: A file of starts is halved when it is larger: some thousand rows.
 STARTS_BYTES = 64 * 1024
 
 
-class Registered(NamedTuple):
-    """The job's streams as the forwarder knows them: whose lines are whose start."""
+class Registered:
+    """The job's streams as the forwarder knows them: whose lines are whose start, and what they carry."""
 
-    #: Held for life.
-    locks: list[int]
-    #: The folder of registrations.
-    folder: int
-    #: Of stdout and stderr: the open file, and the name of the file there that its starts are written to.
-    starts: list[tuple[int, str]]
+    def __init__(self, folder: int = -1, labels: Mapping[str, str] = NO_LABELS) -> None:
+        """``folder``: that of registrations."""
+        self._folder = folder
+        #: Held for life, or until nothing is forwarded any more.
+        self._locks: list[int] = []
+        #: Of stdout and stderr: the open file, and the name of the file there that its starts are written to.
+        self._starts: list[tuple[int, str]] = []
+        #: Of all: the open file, the name of the file that its labels are written to, and what stands there.
+        self._labels: list[tuple[int, str, list[LabelRow]]] = []
+        self._carried = labels
+
+    def add(self, file: int, name: str, registration: str, lock: int = -1) -> None:
+        """A stream: its open file, its name, that of its registration, whose lock is held."""
+        self._locks += [lock] * (lock >= 0)
+        self._labels.append((file, labels_path(registration), []))
+        if name != EXECUTOR:
+            self._starts.append((file, starts_path(registration)))
+
+    def __bool__(self) -> bool:
+        return bool(self._labels)
+
+    def carry(self, labels: Mapping[str, str]) -> None:
+        """What is printed from now on carries these. Raises OSError."""
+        if labels != self._carried:
+            self._carried = labels
+            self._row(labels)
+
+    def end(self) -> None:
+        """What is printed from now on is not forwarded. Raises OSError; all is as before then."""
+        self._row(None)
+        for file in [*self._locks, self._folder]:
+            os.close(file)
+        self._locks, self._starts, self._labels, self._folder = [], [], [], -1
+
+    def _row(self, labels: Optional[Mapping[str, str]]) -> None:
+        for file, name, rows in self._labels:
+            rows.append(LabelRow(os.fstat(file).st_size, labels))
+            text, fresh = labels_text(rows), name + ".new"
+            written = open_ours(fresh, self._folder, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            try:
+                if os.write(written, text) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), fresh)
+            finally:
+                os.close(written)
+            os.rename(fresh, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            del rows[:-MOST_ROWS]
 
     def started(self, number: int) -> None:
         """The program starts for the ``number``th time: what stands in its files is of the starts before. Raises OSError."""
-        for file, name in self.starts:
+        for file, name in self._starts:
             size = os.fstat(file).st_size
-            rows = open_ours(name, self.folder, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            rows = open_ours(name, self._folder, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             try:
                 os.write(rows, start_row(size, number))
                 if os.fstat(rows).st_size > STARTS_BYTES:
-                    _halve(rows, name, self.folder)
+                    _halve(rows, name, self._folder)
             finally:
                 os.close(rows)
 
@@ -85,7 +134,7 @@ def register(spool: str, sandbox: str, files: Files, payload: Payload, created: 
     streams = links = -1
     try:
         streams, links = folder(STREAMS_DIR, within=top), folder(LINKS_DIR, within=top)
-        registered = Registered([], streams, [])
+        registered = Registered(streams, payload.labels)
         for name, file in zip(SANDBOX_FILES, files):
             found = os.fstat(file)
             stream = Stream(
@@ -103,9 +152,7 @@ def register(spool: str, sandbox: str, files: Files, payload: Payload, created: 
             )
             # the open file, whatever bears its name by now; with a folder's descriptor, the link of /proc is followed
             os.link(f"/proc/self/fd/{file}", stream.id, src_dir_fd=streams, dst_dir_fd=links)
-            registered.locks.append(_publish(streams, stream))
-            if name != EXECUTOR:
-                registered.starts.append((file, starts_path(f"{stream.id}.json")))
+            registered.add(file, name, f"{stream.id}.json", _publish(streams, stream))
         os.fsync(streams)
         return registered
     except OSError:

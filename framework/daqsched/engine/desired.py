@@ -11,7 +11,7 @@ from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.match import by_attributes, lacking
-from daqsched.spec import FORWARDER, ForwarderSpec, JobSpec
+from daqsched.spec import FORWARDER, OF_A_START, ForwarderSpec, JobSpec
 from daqsched.task import Hold, Record
 from daqsched_executor.contract import MANUAL
 
@@ -34,11 +34,13 @@ def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[A
             farm.note(f"{instance}: {before} before it had this place in the farm; stays stopped")
     else:
         ruled = instance.job is None or farm.rules_of(instance.job) == farm.rules_of(job)
-        if instance.digest != run or not ruled:
-            instance.record.failures, instance.record.due = 0, 0.0
-        if instance.record.borrow is not None:
-            return  # what runs by hand is left alone, and gives way when it has ended
         record = instance.record
+        may_help = not ruled and tries_again(instance.job, job)
+        again = record.done != run or (not record.succeeded and may_help) or may_fail_again(record.failures, job)
+        if instance.digest != run or may_help:
+            record.failures, record.due = 0, 0.0
+        if record.borrow is not None:
+            return  # what runs by hand is left alone, and gives way when it has ended
         if instance.job is None:  # it comes back before it has ended
             record.hold = record.hold or _first(farm, job, host, now)
             farm.keep_started(instance.key, False)
@@ -55,8 +57,8 @@ def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[A
         if not ruled:
             instance.rules_due = 0.0
             operator_commands.tell_rules(farm, instance, now)
-        if instance.record.done != run or not ruled or may_fail_again(instance.record.failures, job):
-            instance.record.done = ""
+        if again:
+            record.done = ""
         _set_attributes(farm, instance, attributes)
         farm.dirty[instance.key] = None
     farm.settle(instance, now)
@@ -67,6 +69,11 @@ def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[A
 def _first(farm: Farm, job: JobSpec, host: str, now: float) -> Optional[Hold]:
     """What comes into the farm and waits for a first start by hand, unless it comes back and had it."""
     return Hold("", now) if job.start == MANUAL and (job.name, host) not in farm.started else None
+
+
+def tries_again(before: Optional[JobSpec], job: JobSpec) -> bool:
+    """Whether a program that has failed by the rules of ``before`` may fare otherwise by these."""
+    return any(getattr(before, name) != getattr(job, name) for name in OF_A_START)
 
 
 def may_fail_again(failures: int, job: JobSpec) -> bool:

@@ -16,11 +16,12 @@ from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import unassign
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import held_up
+from daqsched.engine.shown import held_up, not_ended
 from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.limits import brief
+from daqsched.select import words_for
 from daqsched.task import Hold
 
 _decode_started = msgspec.msgpack.Decoder(list[Key]).decode
@@ -63,7 +64,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
         farm.note(f"{instance}: {what} by {event.user}{': ' + event.message if event.message else ''}")
         farm.dirty[key] = None
         if event.spares:
-            instance.hold_due = 0.0
+            instance.hold_due, instance.hold_order = 0.0, ""
             operator_commands.tell_hold(farm, instance, now)
         else:
             farm.end(instance, now)
@@ -71,7 +72,13 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
         if instance.record.leaving:
             unassign(farm, instance, now)
     keys = (*(instance.key for instance in touched), *nowhere)
-    return Accepted(keys=keys, rejected=(*gone, *others), dependents=_dependents(farm, {name for name, _ in keys}))
+    late = [(*one.key, not_ended(farm, one, Tense(now))) for one in touched]
+    return Accepted(
+        keys=keys,
+        rejected=(*gone, *others),
+        dependents=_dependents(farm, {name for name, _ in keys}),
+        waiting=tuple(one for one in late if one[2]),
+    )
 
 
 def _dependents(farm: Farm, stopped: set[str]) -> tuple[str, ...]:
@@ -96,7 +103,10 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         if not touched and others:
             job, host, why = others[0]
             more = f", and {len(others) - 1} more" if len(others) > 1 else ""
-            raise Refused(f"{job}@{host} {why}{more}: `daqsched start --all` lets run what others have stopped, too")
+            meant = words_for((name, where) for name, where, _ in others)
+            raise Refused(
+                f"{job}@{host} {why}{more}: `daqsched start --all {meant}` lets run what others have stopped, too"
+            )
     everywhere = {*nowhere, *((instance.name, "") for instance in touched)}.intersection(farm.holds)
     for one in everywhere:
         del farm.holds[one]
@@ -110,13 +120,14 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         record.regardless = event.anyway and farm.order.predecessor(instance) is not None
         if was_held is not None:
             farm.cancel_end(instance)
-            instance.hold_due = 0.0
+            instance.hold_due, instance.hold_order = 0.0, ""
             operator_commands.tell_hold(farm, instance, now)
         farm.note(f"{instance}: started by {event.user}")
         farm.dirty[key] = None
         farm.settle(instance, now)
     keys = (*(instance.key for instance in touched), *nowhere)
-    told = [(*instance.key, held_up(farm, instance, Tense(now))) for instance in touched]
+    stuck: dict[str, bool] = {}
+    told = [(*instance.key, held_up(farm, instance, Tense(now), stuck)) for instance in touched]
     waiting = tuple(one for one in told if one[2])
     return Accepted(keys=keys, rejected=(*gone, *others), others=len(others), waiting=waiting)
 

@@ -20,6 +20,7 @@ class Instance:
         "digest",
         "ending",
         "hold_due",
+        "hold_order",
         "job",
         "key",
         "part",
@@ -46,6 +47,8 @@ class Instance:
         self.ending = 0.0
         #: When its executor is to be told again whether it is held, if it has not confirmed that by then.
         self.hold_due = 0.0
+        #: What that order is called, so that its executor knows one that comes twice; empty: it was not told yet.
+        self.hold_order = ""
         #: The same of the rules that it goes by.
         self.rules_due = 0.0
         #: The jobs that it came after when that was said.

@@ -89,10 +89,12 @@ def tell_hold(farm: Farm, instance: Instance, now: float) -> None:
         return
     if (task.report is not None and task.report.held) == instance.spared:
         return
+    # no moment is in it: two holds may be of one, and a clock that was set back comes to each again
+    instance.hold_order = instance.hold_order or farm.new_id()
     if hold is not None and hold.spares:
-        order = OperatorCommand(f"hold.{hold.at:.3f}", HOLD, hold.user, message=hold.message)
+        order = OperatorCommand(f"{HOLD}.{instance.hold_order}", HOLD, hold.user, message=hold.message)
     else:
-        order = OperatorCommand(f"release.{now:.3f}", RELEASE, "daqsched start")
+        order = OperatorCommand(f"{RELEASE}.{instance.hold_order}", RELEASE, "daqsched start")
     instance.hold_due = now + TOLD_S
     if task.state in ("starting", "running"):
         farm.out.append(commands.Send(task.id, task.agent_id, order))
@@ -107,7 +109,7 @@ def tell_rules(farm: Farm, instance: Instance, now: float) -> None:
     instance.rules_due = now + TOLD_S
     if task.state in ("starting", "running"):
         told = payload(instance.job, instance.host, task.id, task.ports).to_json().decode()
-        order = OperatorCommand(f"{OBEY}.{now:.3f}", OBEY, "daqsched apply", payload=told)
+        order = OperatorCommand(f"{OBEY}.{farm.new_id()}", OBEY, "daqsched apply", payload=told)
         farm.out.append(commands.Send(task.id, task.agent_id, order))
     farm.arm(instance.rules_due, instance)
 

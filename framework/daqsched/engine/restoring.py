@@ -7,7 +7,7 @@ from typing import Callable, Iterable, Optional
 
 import msgspec
 
-from daqsched.digests import older_run_digest, run_digest
+from daqsched.digests import older_run_digests, run_digest
 from daqsched.engine.commands import Revision
 from daqsched.engine.desired import belongs
 from daqsched.engine.farm import Farm
@@ -77,7 +77,7 @@ def _as_it_was_named(farm: Farm) -> None:
     for instance in farm.instances.values():
         record, job = instance.record, instance.job
         runs = record.task.digest if record.task is not None else record.done
-        if job is None or not runs or runs == instance.digest or runs != older_run_digest(job, instance.host):
+        if job is None or runs in ("", instance.digest) or runs not in older_run_digests(job, instance.host):
             continue
         if record.task is not None:
             record.task.digest = instance.digest

@@ -258,14 +258,64 @@ def _why_waiting(farm: Farm, instance: Instance, tense: Tense) -> str:
     return f"no offer from {instance.host} ({last}): {why}"
 
 
-def held_up(farm: Farm, instance: Instance, tense: Tense) -> str:
-    """Why it does not start though it was told to, where that does not end without a person's word; empty: it may start."""
-    if instance.record.task is not None or instance.job is None:
+def held_up(farm: Farm, instance: Instance, tense: Tense, stuck: dict[str, bool]) -> str:
+    """Why it does not start though it was told to, where it is for a person to end that, or for its host or the master to come
+    back, and what happens then; empty: it may start. ``stuck``: what was found before, by job."""
+    task = instance.record.task
+    if instance.job is None:
         return ""
     if instance.aside:
         return f"{aside_words(instance.host, farm.aside[instance.host], tense)}; `daqsched return {instance.host}` ends that"
+    why, back = out_of_reach(farm, instance, tense)
+    if task is not None and why:
+        then = "it ends there and starts anew" if instance.ending else "it may run on there, or starts anew"
+        return f"can't be reached, as {why}: {then}, {back}"
+    if task is not None and not instance.ending:
+        return ""
     before = farm.order.predecessor(instance)
-    return _what_it_awaits(farm, instance, str(before), tense) if before is not None and before.lost else ""
+    if before is not None:
+        return _what_it_awaits(farm, instance, str(before), tense) if before.lost else ""
+    if why:
+        return f"does not start now, as {why}: it does {back}"
+    job = farm.order.awaited(instance)
+    if not job or not _is_stuck(farm, job, instance.host, stuck):
+        return ""
+    return f"{_what_it_awaits(farm, instance, job, tense)}; `daqsched start {job}` lets that run"
+
+
+def _is_stuck(farm: Farm, job: str, host: str, known: dict[str, bool]) -> bool:
+    """Whether what comes after the job there waits for a person's word: some of it was stopped, or has failed for good."""
+    hosts = farm.order.desired.get(job, {})
+    if host in hosts:
+        return _needs_a_word(hosts[host])
+    if job not in known:
+        known[job] = any(map(_needs_a_word, hosts.values()))
+    return known[job]
+
+
+def _needs_a_word(instance: Instance) -> bool:
+    record = instance.record
+    held = record.hold is not None and not record.hold.spares
+    return held or (record.task is None and (record.hold is not None or (bool(record.done) and not record.succeeded)))
+
+
+def not_ended(farm: Farm, instance: Instance, tense: Tense) -> str:
+    """Why it does not end, or is not told, though that was asked for, before its host or the master is back; empty: it does."""
+    if instance.record.task is None:
+        return ""
+    why, back = out_of_reach(farm, instance, tense)
+    return f"can't be reached, as {why}: it {'is told' if instance.spared else 'ends'} {back}" if why else ""
+
+
+def out_of_reach(farm: Farm, instance: Instance, tense: Tense) -> tuple[str, str]:
+    """Why nothing can be told to its host, as far as that is known, and when it can; empty: it can."""
+    if not farm.connected:
+        return f"there is no connection to the master {farm.master}".rstrip(), "when there is one"
+    there = [one for one in farm.lost.get(instance.host, {}).values() if one.lost]
+    if not there or (instance.record.task is not None and not instance.lost):
+        return "", ""
+    silent = tense.since(min(one.task.since for one in there))
+    return f"{instance.host} has not answered the master {silent}", f"when {instance.host} is back"
 
 
 def _what_it_awaits(farm: Farm, waits: Instance, job: str, tense: Tense) -> str:

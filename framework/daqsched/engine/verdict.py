@@ -29,7 +29,8 @@ class Accepted(msgspec.Struct, frozen=True):
     keys: tuple[Key, ...] = ()
     #: Instances that were named and that it does not concern, each with the reason: (job, host, reason).
     rejected: tuple[tuple[str, str, str], ...] = ()
-    #: Of a start: of `keys` those that wait on until somebody says otherwise, each with for what: (job, host, reason).
+    #: Of `keys` those of which it is not so yet: that start when somebody says otherwise, or start or end when their host is back;
+    #: each with for what: (job, host, reason).
     waiting: tuple[tuple[str, str, str], ...] = ()
     #: How many of these somebody else has stopped: that may be said, see `events.Released`.
     others: int = 0

@@ -7,8 +7,8 @@ from typing import Any, Callable, Optional
 
 import msgspec
 
-from daqsched.digests import rules_digest, run_digests
-from daqsched.engine.desired import may_fail_again
+from daqsched.digests import run_digests
+from daqsched.engine.desired import may_fail_again, tries_again
 from daqsched.engine.events import Offer
 from daqsched.engine.machine import given_back
 from daqsched.hosts import expand
@@ -78,9 +78,9 @@ def silent(found: Plan) -> set[str]:
 
 def _starts(had: Had, job: JobSpec) -> bool:
     """As `engine.desired.assign` has it, of what is run as before."""
-    if had.job is None or not had.ended:
+    if had.job is None or not had.failed:
         return had.unstarted and job.start != MANUAL
-    return rules_digest(had.job) != rules_digest(job) or may_fail_again(had.failures, job)
+    return tries_again(had.job, job) or may_fail_again(had.failures, job)
 
 
 def placed(

@@ -27,7 +27,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     #: What differs, for people: ``version release-01 -> release-02``.
     why: tuple[str, ...] = ()
     #: Where nothing that runs is restarted: so many instances that do not run start, as they wait for a first start by hand that
-    #: is not asked for any more, or have ended and may try again by the new rules.
+    #: is not asked for any more, or have failed and may try again by the new rules.
     starts: int = 0
 
 

@@ -30,10 +30,10 @@ class Had(NamedTuple):
     digest: str
     #: Of its task; None: it had none.
     ports: Optional[Mapping[str, int]]
-    #: Why it does not run, where the next job may let it: it waits for a first start by hand, or has ended; and after how many
-    #: failures.
+    #: Why it does not run, where the next job may let it: it waits for a first start by hand, or has failed for good; and after how
+    #: many failures.
     unstarted: bool = False
-    ended: bool = False
+    failed: bool = False
     failures: int = 0
 
 
@@ -130,6 +130,6 @@ def _had(one: Instance) -> Had:
         one.digest,
         None if record.task is None else record.task.ports,
         idle and record.hold is not None and not record.hold.user,
-        idle and record.hold is None and bool(record.done),
+        idle and record.hold is None and bool(record.done) and not record.succeeded,
         record.failures,
     )

@@ -13,7 +13,7 @@ from ..disk.replace import replace
 from ..documents.lines import CHUNK
 from ..forms.records import charset_of
 from ..journal.position import Position
-from ..streams.source import Source
+from ..streams.source import Source, sized
 from .identity import BEGINNING, identity_of
 from .zeros import ZEROS, may_have, next_written, written_to
 
@@ -140,7 +140,7 @@ class TailedFile(Source):
             self._gapped = self._gapped or may_have(self.file, status)
         size = self._raw if not self._gapped else self._seen(now, changed)
         if size != self.size:
-            return _sized(status, size)
+            return sized(status, size)
         if size > self.front.position.offset and not self.final:
             quiet_s = now - self.changed
             if self.away and quiet_s >= PARTIAL_S:
@@ -314,13 +314,4 @@ def _alike(one: int, other: int, size: int) -> bool:
     return all(
         os.pread(one, min(CHUNK, size - start), start) == os.pread(other, min(CHUNK, size - start), start)
         for start in starts
-    )
-
-
-def _sized(status: os.stat_result, size: int) -> os.stat_result:
-    """The same of a file that has that size."""
-    if status.st_size == size:
-        return status
-    return os.stat_result(
-        (*status[:6], size, *status[7:10]), {"st_mtime_ns": status.st_mtime_ns, "st_blocks": status.st_blocks}
     )

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from ..documents.batch import BODY, Documents
 from ..documents.lines import CHUNK
 from ..documents.record import index_of
-from ..forms import form_of
 from ..journal.position import Drop, Loss, Position, Range
 from .source import Cursor, Source
 
@@ -53,9 +52,9 @@ class BatchBuilder:
                 micros = max(mark.micros, position.latest + 1)
                 if not self._fits(micros):
                     break
-                piece = source.lines_before(chunk, min(mark.offset, next_start) - position.offset)
+                form, next_labels = source.form(position, mark.run, number)
+                piece = source.lines_before(chunk, min(mark.offset, next_start, next_labels) - position.offset)
                 oversize = not self.documents and not documents
-                form = source.form(position.generation, mark.run, number)
                 made = form.encode(piece, position, micros, source.final, room, oversize)
                 if not made.documents and len(piece) < len(chunk):
                     # A record of several lines goes on with lines that were seen later.
@@ -122,10 +121,10 @@ def reread(source: Source, entry: Range) -> tuple[Documents, int]:
     position = Position(entry.generation, entry.start, entry.cut)
     if source.generation != entry.generation:
         return Documents(), entry.start
-    form = form_of(source.stream, entry.generation, entry.run, entry.number)
     final = False
     while position.offset < entry.end:
-        chunk = source.read(position.offset)
+        form, next_labels = source.form(position, entry.run, entry.number)
+        chunk = source.lines_before(source.read(position.offset), next_labels - position.offset)
         whole = chunk[: entry.end - position.offset]
         # A piece without newline is recognised by what follows it, so that is left in place.
         if b"\n" in whole:

@@ -8,10 +8,11 @@ import fcntl
 import os
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from ...contract import STDERR, STDOUT, Stream, starts_of, starts_path
-from ...machine.spool import LONGEST, check_regular, open_regular
+from ...contract import STDERR, STDOUT, ContractError, LabelRow, Stream, labels_of, labels_path, starts_of, starts_path
+from ...machine.spool import LONGEST, check_regular, open_regular, read_ours
 from ..documents.lines import CHUNK
 from ..forms import Form, form_of
 from ..journal.marks import Marks
@@ -75,7 +76,8 @@ class Source:
         #: What was found lost of it and is not in the journal yet: a word of `position.LOST_BECAUSE`, and more to say of it.
         self.lost: list[tuple[str, str]] = []
         self._starts = Starts(starts_path(registration)) if stream.name in (STDOUT, STDERR) else None
-        self._made: tuple[int, str, int] = (-1, "", 0)
+        self._labels = Labels(labels_path(registration)) if stream.task_id else None
+        self._made: tuple[int, str, int, tuple[int, int]] = (-1, "", 0, (0, 0))
         self._form: Form | None = None
 
     @property
@@ -153,12 +155,16 @@ class Source:
         self.backlog = []
         self.size = self.front.tried = self.front.position.offset
 
-    def form(self, generation: int, run: str, number: int) -> Form:
-        """What makes documents of its bytes in that run, printed by that start of the program."""
-        if self._form is None or self._made != (generation, run, number):
-            self._form = form_of(self.stream, generation, run, number)
-            self._made = (generation, run, number)
-        return self._form
+    def form(self, position: Position, run: str, number: int) -> tuple[Form, int]:
+        """What makes documents of its bytes from there on, in that run, printed by that start of the program; and the byte from
+        which on its lines carry other labels."""
+        which, labels, end = self._labels.at(position) if self._labels is not None else ((0, 0), None, NEVER)
+        made = (position.generation, run, number, which)
+        if self._form is None or self._made != made:
+            stream = self.stream if labels is None else replace(self.stream, labels=labels)
+            self._form = form_of(stream, position.generation, run, number)
+            self._made = made
+        return self._form, end
 
     def start_at(self, offset: int) -> tuple[int, int]:
         """Which start of the program printed the byte (0: not known, or no program's), and where the next one's begin."""
@@ -176,6 +182,10 @@ class Source:
             elif not self.waiting:
                 self.let_go()
             return None
+        if status.st_size == self.size:
+            return None
+        end = self._labels.end() if self._labels is not None else NEVER
+        status = sized(status, min(status.st_size, max(end, self.front.position.offset)))
         return status if status.st_size != self.size else None
 
     def open(self, flags: int = os.O_RDONLY) -> int:
@@ -213,9 +223,57 @@ class Source:
 
     def remove(self) -> None:
         """Take link and registration away, in this order: a registration without link is taken up again, and ends."""
-        for path in (self.link, starts_path(self.registration), self.registration):
+        for path in (self.link, starts_path(self.registration), labels_path(self.registration), self.registration):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+
+
+def sized(status: os.stat_result, size: int) -> os.stat_result:
+    """The same of a file that has that size."""
+    if status.st_size == size:
+        return status
+    return os.stat_result(
+        (*status[:6], size, *status[7:10]), {"st_mtime_ns": status.st_mtime_ns, "st_blocks": status.st_blocks}
+    )
+
+
+class Labels:
+    """Which labels a stream's lines carry from which byte on, where they have changed: see `contract.labels_path`."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._known = (-1, -1)
+        self._rows: list[LabelRow] = []
+        #: How often they were read: what was made of other rows is made anew.
+        self._version = 0
+
+    def at(self, position: Position) -> tuple[tuple[int, int], Mapping[str, str] | None, int]:
+        """Of the bytes from there on: what differs where the labels do; the labels, None: as they were registered; and the byte
+        that the next ones begin at."""
+        self._look()
+        if position.generation:  # the file was emptied, and its bytes are counted anew
+            at = len(self._rows)
+        else:
+            at = bisect_right([row.offset for row in self._rows], position.offset)
+        labels = self._rows[at - 1].labels if at else None
+        end = self._rows[at].offset if at < len(self._rows) else NEVER
+        return (self._version, at), labels, end
+
+    def end(self) -> int:
+        """The byte from which on nothing is forwarded; NEVER: all is."""
+        self._look()
+        return self._rows[-1].offset if self._rows and self._rows[-1].labels is None else NEVER
+
+    def _look(self) -> None:
+        try:
+            status = os.lstat(self._path)
+            known = (status.st_ino, status.st_mtime_ns)
+            if known != self._known:
+                self._rows = labels_of(read_ours(self._path))
+                self._known = known
+                self._version += 1
+        except (OSError, ContractError):
+            return  # there is none, or nothing of ours: as before
 
 
 class Starts:

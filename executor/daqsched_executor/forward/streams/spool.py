@@ -6,6 +6,7 @@ works on every file system, and thousands of leftover streams need no file limit
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -183,6 +184,14 @@ class Spool:
                     os.unlink(path)
             except OSError as error:
                 self._warn("sweep", f"cannot take away a stray link: {error}")
+        # an older forwarder does not know what lies beside a registration
+        names = set(os.listdir(self.streams_dir))
+        for name in names:
+            stem = name.partition(".")[0]
+            if not name.startswith(".") and not name.endswith(SUFFIX) and stem + SUFFIX not in names:
+                with contextlib.suppress(OSError):
+                    if time.time() - os.lstat(os.path.join(self.streams_dir, name)).st_ctime > STRAY_S:
+                        os.unlink(os.path.join(self.streams_dir, name))
 
     def _open(self, name: str, unusable: list[str]) -> Source | None:
         """The stream of a registration; of one that can't be used, ``unusable`` gets the reason."""
@@ -193,7 +202,9 @@ class Spool:
                 raise ContractError(f"it is the registration of {stream.id}")
             position = self._positions.get(stream.id, Position(0, stream.start))
             source = Source(stream, os.path.join(self.links_dir, stream.id), path, position)
-            source.form(0, "", 0)  # options that its form can't use are found here, and not when lines wait
+            source.form(
+                Position(0, 0), "", 0
+            )  # options that its form can't use are found here, and not when lines wait
         except FileNotFoundError:
             return None
         except (OSError, ContractError, ValueError, LookupError, TypeError) as error:
