@@ -46,7 +46,7 @@ def token_of(path: Path) -> str:
     """The token in a file that nobody else can read."""
     text = secret_of(path, "token")
     if " " in text:
-        raise UserError(f"the first line of {path} is not a token: `daqsched token create` prints one")
+        raise UserError(f"the first line of {path} is not a token: `daqsched token create NAME` prints one")
     return text
 
 

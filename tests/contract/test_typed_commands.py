@@ -74,10 +74,65 @@ def test_start_counts_nothing_that_waits_for_a_persons_word(serve: Serve, run: R
     assert "0 may run" in said and "can't be reached; `daqsched start rc@hlt02 --anyway` starts it all the same" in said
     assert "1 may run" in (said := run("start", "rc@hlt02", "--anyway")) and "reached" not in said
     serve.client.apply(Spec(jobs=(job("rc", "hlt[02-03]", replaces=("rc",)), *others)))
-    assert "rc@hlt[02-03] waits for" in (said := run("start", "rc")) and "`daqsched start rc@HOST --anyway`" in said
+    assert (
+        "rc@hlt[02-03] waits for" in (said := run("start", "rc"))
+        and "`daqsched start 'rc@hlt[02-03]' --anyway`" in said
+    )
     run("aside", "hlt03", "--for", "1h")
     said = run("start", "evb", "readout")
     assert "1 may run" in said and "is set aside by" in said and "`daqsched return hlt03` ends that" in said
+
+
+def test_what_can_not_be_reached_is_told_with_what_happens_and_when(serve: Serve, run: Run) -> None:
+    """A start, a stop and a hold count nothing of which it is not so yet: on a host that is silent, or without a master."""
+    launched(serve, "readout", "evb")
+    run("stop", "evb", "--yes")
+    (task,) = (one for one in serve.edge.launched() if one.startswith("evb@"))
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="u"))
+    (task,) = (one for one in serve.edge.launched() if one.startswith("readout@"))
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_UNREACHABLE"))
+    said = run("start", "*")
+    assert "0 may run" in said and "evb@hlt01 does not start now, as hlt01 has not answered the master for" in said
+    assert "it does when hlt01 is back" in said and "it may run on there, or starts anew, when hlt01 is back" in said
+    said = run("hold", "readout")
+    assert "it is told when hlt01 is back" in said and "not confirmed" not in said
+    said = run("stop", "readout", "--yes")
+    assert (
+        "0 told to stop" in said and "can't be reached, as hlt01 has" in said and "it ends when hlt01 is back" in said
+    )
+    said = run("start", "readout")
+    assert "0 may run" in said and "it ends there and starts anew, when hlt01 is back" in said
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_RUNNING", uuid="u"))
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="u"))
+    serve.settle()
+    assert "2 may run; `daqsched status '*'` shows them." in run("start", "*")
+    serve.daemon.put(events.Disconnected())
+    said = run("start", "*")
+    assert "0 may run" in said and "does not start now, as there is no connection to the master m:5050" in said
+
+
+def test_start_says_what_waits_for_another_that_somebody_stopped(serve: Serve, run: Run) -> None:
+    """On its host or elsewhere; with both named, both may run; and what still ends on a host that is set aside does not."""
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.client.apply(
+        Spec(jobs=(job("nsm"), job("ro", "hlt[01-02]", after=("nsm",)), job("evb", "hlt02", after=("ro",))))
+    )
+    for _ in range(3):
+        serve.daemon.put(events.OffersArrived((offer(id="1"), offer("hlt02", id="2"))))
+        serve.settle()
+        for task in serve.edge.launched():
+            agent = f"agent-{task.partition('@')[2].partition('.')[0]}"
+            serve.daemon.put(events.TaskReported(task, agent, "TASK_RUNNING", uuid="u"))
+        serve.settle()
+    run("stop", "*", "--yes")
+    said = run("start", "ro", "evb")
+    assert "ro@hlt01 waits for nsm on hlt01" in said and "; `daqsched start nsm` lets that run" in said
+    assert "2 may run" in said, "what waits for the end of what still runs elsewhere needs no word"
+    assert "3 may run" in run("start", "nsm", "ro")
+    run("aside", "hlt02", "--for", "1h", "--yes")
+    said = run("start", "ro@hlt02")
+    assert "0 may run" in said and "hlt02 is set aside by" in said
+    assert "hlt01: not set aside, nothing was given back" in run("return", "hlt02", "hlt01", status=2)
 
 
 def test_retry_of_nothing_is_told_and_has_a_status_of_its_own(serve: Serve, run: Run) -> None:

@@ -218,8 +218,10 @@ def stop(path: Where, select: Sequence[str], message: str, yes: bool, stops: Opt
 
     client = connect(path)
     answer = confirmed(lambda agreed: client.stop(select, message, agreed), yes, stops)
-    say(f"{answer.count} told to stop; `daqsched start {shlex.join(select)}` lets them run again.")
-    show_rejected(answer.rejected)
+    say(
+        f"{answer.count - len(answer.waiting)} told to stop; `daqsched start {shlex.join(select)}` lets them run again."
+    )
+    show_rejected([*answer.waiting, *answer.rejected])
     if answer.dependents:
         say(
             f"Depend on what is stopped now, and would not start again meanwhile: {', '.join(answer.dependents)}.",
@@ -240,10 +242,12 @@ def hold(path: Where, select: Sequence[str], message: str) -> None:
 
     client = connect(path)
     answer = client.hold(select, message)
-    show_rejected(answer.rejected)
+    show_rejected([*answer.waiting, *answer.rejected])
+    late = {(job, host) for job, host, _ in answer.waiting}
     end, seen = time.monotonic() + CONFIRM_S, -1
     while True:
         rows = [row for row in client.status(select).rows if row.held and row.state != "STOPPING"]
+        rows = [row for row in rows if (row.job, row.host) not in late]
         open_ = [f"{row.job}@{row.host}" for row in rows if row.report is None or not row.report.held]
         if not open_ or time.monotonic() > end:
             break
@@ -266,4 +270,4 @@ def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> 
     say(f"{answer.count - len(answer.waiting)} may run; `daqsched status {shlex.join(select)}` shows them.")
     show_rejected([*answer.waiting, *answer.rejected])
     if answer.others:
-        say("`daqsched start --all` lets run what others have stopped, too.", err=True)
+        say(f"`daqsched start --all {shlex.join(select)}` lets run what others have stopped, too.", err=True)

@@ -72,7 +72,7 @@ def _raise_incomplete(answer: Any, timeout: float) -> None:
         raise NotRunning(
             f"not everything is running: {show.state_counts(outcome.states)}. What has FAILED is given up, and "
             "what comes after it, or after what is stopped, is blocked: "
-            "`daqsched why` gives the reasons, `daqsched start` tries again"
+            "`daqsched why` gives the reasons, and what tries again"
         )
     raise NotRunning(
         f"not everything is running after {timeout:g} s: {show.state_counts(outcome.states)}{_no_master(answer)}. "

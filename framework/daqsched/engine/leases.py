@@ -139,7 +139,7 @@ def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
     """Their jobs come back."""
     strange = [host for host in event.hosts if host not in farm.aside]
     if strange:
-        raise UserError(f"{some(strange)}: not set aside; `daqsched aside` lists what is")
+        raise UserError(f"{some(strange)}: not set aside, nothing was given back; `daqsched aside` lists what is")
     there = [instance for host in dict.fromkeys(event.hosts) for instance in of_host(farm, host)]
     confirm_ends(farm, event.agreed, (instance for instance in there if instance.record.borrow is not None))
     return Accepted(keys=_back(dict.fromkeys(event.hosts), f"by {event.user}", farm, now))

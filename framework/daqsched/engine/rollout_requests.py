@@ -10,6 +10,7 @@ from daqsched.engine.rollout_steps import begin, change_state, end, next_to_chan
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.merge import change_of
+from daqsched.select import words_for
 
 
 def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepted:
@@ -22,7 +23,8 @@ def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepte
     there = [farm.instances[key] for key in event.keys if key in farm.instances]
     running = [one.key for one in there if one.record.task is not None and not one.spared]
     if not running and any(one.spared for one in there):
-        raise Refused("what is held is left alone: `daqsched start` lets it run as before")
+        held = words_for(one.key for one in there if one.spared)
+        raise Refused(f"what is held is left alone: `daqsched start {held}` lets it run as before")
     if not running:
         raise UserError("none of these runs any more: `daqsched status` lists what does")
     soon = at_once(farm, running, event.strategy, {job.name: job.after for job in farm.spec.jobs})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Iterable, NamedTuple
 
 from rich.console import Group, RenderableType
@@ -12,6 +11,7 @@ from rich.table import Table
 from daqsched.hosts import fold
 from daqsched.preflight import Cell, PreflightFindings, PreflightWall
 from daqsched.terminal.canvas import text
+from daqsched.terminal.hosts_alike import its_host
 
 #: The word of each cell, and its style.
 OK, BAD, NO_ANSWER, NOT_ASKED = "ok", "NO", "?", "-"
@@ -49,7 +49,7 @@ def lines(answer: PreflightFindings) -> list[PreflightLine]:
     for wall in answer.wall:
         words = tuple(_word(wall, name) for name in names)
         for host in wall.hosts:
-            reasons = tuple(_without(host, reason) for reason in _reasons(wall))
+            reasons = tuple(its_host(reason, host) for reason in _reasons(wall))
             found.setdefault((wall.state, words, reasons), []).append(host)
     made = [PreflightLine(state, tuple(hosts), words, reasons) for (state, words, reasons), hosts in found.items()]
     return sorted(made, key=lambda line: (_ORDER.index(line.state), min(line.hosts)))
@@ -83,11 +83,6 @@ def _names(names: Iterable[str]) -> str:
     known = list(names)
     more = len(known) - MOST_NAMES
     return ", ".join(known[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _without(host: str, text: str) -> str:
-    """The sentence as it is on every host; a name within a path stays, because there it makes a difference."""
-    return re.sub(rf"(?<![\w./-]){re.escape(host)}(?![\w/-]|\.\w)", "its host", text)
 
 
 def table(answer: PreflightFindings, most: int = 0) -> RenderableType:

@@ -18,6 +18,7 @@ from daqsched.protocol import (
 )
 from daqsched.rollout import Rollout, words
 from daqsched.terminal.canvas import Words, text
+from daqsched.terminal.hosts_alike import alike, of_all
 from daqsched.views.status import ORDER, Row
 from daqsched_executor.contract import duration
 
@@ -67,7 +68,7 @@ class _Shown:
     def __init__(self, rows: Sequence[Row], now: float, lines: bool) -> None:
         row, many = rows[0], len(rows) > 1
         about = f"{len(rows)} hosts" if many else f"pid {row.pid}" if row.pid else ""
-        what = "; ".join(filter(None, [about, _of_its_host(row) if many else row.reason]))
+        what = "; ".join(filter(None, [about, of_all(row.reason, row.host, [one.host for one in rows])]))
         self.what = text(what, *(last_words(row) if lines and not many else ()), style=_faint(row))
         self.host = fold(row.host for row in rows)
         self.state = text(row.state, style=STYLES[row.state])
@@ -136,7 +137,7 @@ def _alike(rows: Iterable[Row], wide: bool) -> Iterator[Sequence[Row]]:
     """The rows in the order of job and host, those together that one line can tell of."""
     groups: dict[tuple[str, str, str, int, str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: (row.job, row.host)):
-        key = (row.job, row.state, row.release, row.restarts, row.part, _of_its_host(row))
+        key = (row.job, row.state, row.release, row.restarts, row.part, alike(row.reason, row.host))
         groups.setdefault(key, []).append(row)
     for group in groups.values():
         if not wide and len(group) >= FOLDED_FROM:
@@ -207,11 +208,13 @@ def progress_view(
 
 def lagging_table(rows: Sequence[Row]) -> RenderableType:
     """Those that are not as desired; hosts with the same state and words are one line."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.job, row.state, _of_its_host(row)), []).append(row.host)
+        groups.setdefault((row.job, row.state, alike(row.reason, row.host)), []).append(row)
     table = Table.grid(padding=(0, 2))
-    for (job, state, reason), hosts in groups.items():
+    for (job, state, _), ones in groups.items():
+        hosts = [one.host for one in ones]
+        reason = of_all(ones[0].reason, ones[0].host, hosts)
         table.add_row(
             job,
             text(fold(hosts), overflow="fold"),
@@ -219,11 +222,6 @@ def lagging_table(rows: Sequence[Row]) -> RenderableType:
             text(reason, overflow="fold"),
         )
     return table
-
-
-def _of_its_host(row: Row) -> str:
-    """The reason, as it would be on another host."""
-    return row.reason.replace(f"@{row.host}", "").replace(row.host, "its host") if row.host else row.reason
 
 
 def _counts(states: Mapping[str, int]) -> Words:

@@ -15,6 +15,7 @@ from daqsched.protocol import Applied, AsideAnswer, IncidentsAnswer, RevisionHea
 from daqsched.rollout import words as words_of
 from daqsched.spec import FORWARDER
 from daqsched.terminal.canvas import text
+from daqsched.terminal.hosts_alike import alike, of_all
 from daqsched.terminal.show import STYLES, ago
 from daqsched.times import clock
 from daqsched.views.plan import NeededRight, Plan
@@ -92,11 +93,12 @@ def _expected(plan: Plan) -> Iterator[RenderableType]:
     """What would not start, how long it takes, and how to apply just this."""
     if plan.not_looked:
         yield text(f"Whether all of it would start was not looked at: {plan.not_looked}", style="yellow")
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for one in plan.refusals:
-        groups.setdefault((one.job, one.why.replace(one.host, "its host")), []).append(one.host)
-    for (job, why), hosts in groups.items():
-        yield text(f"would not start now: {job} on {fold(hosts)}: {why}", style="red")
+        groups.setdefault((one.job, alike(one.why, one.host)), []).append((one.host, one.why))
+    for (job, _), ones in groups.items():
+        hosts, (host, why) = [one for one, _ in ones], ones[0]
+        yield text(f"would not start now: {job} on {fold(hosts)}: {of_all(why, host, hosts)}", style="red")
     times = []
     if plan.batches:
         times.append(f"goes in {len(plan.batches)} batches of {_some(plan.batches)} hosts")
@@ -109,7 +111,8 @@ def _expected(plan: Plan) -> Iterator[RenderableType]:
         words = "; ".join(times)
         yield text(f"{words[0].upper()}{words[1:]}{measured}.")
     yield text(
-        f"In force now: {plan.base}. `daqsched apply --if-unchanged {plan.base}` refuses if that changes.", style="dim"
+        f"In force now: {plan.base}. `daqsched apply FILE --if-unchanged {plan.base}` refuses if that changes.",
+        style="dim",
     )
 
 
@@ -159,17 +162,17 @@ def why_lines(answer: WhyAnswer, most: int = 1_000_000) -> RenderableType:
     changes_of = {(one.job, one.host): one.changes for one in answer.stories}
     groups: dict[tuple[str, str, str], list[Story]] = {}
     for one in answer.stories:
-        groups.setdefault((one.job, one.state, _alike(_of_its_host(one))), []).append(one)
+        groups.setdefault((one.job, one.state, _alike(alike(one.why, one.host))), []).append(one)
     jobs: dict[tuple[str, str, str, tuple[str, ...]], list[tuple[str, list[Story]]]] = {}
-    for (job, state, why), alike in groups.items():
-        where = fold(one.host for one in alike)
-        told = tuple(map(_alike, alike[0].evidence))
-        jobs.setdefault((state, why, where, told), []).append((job, alike))
+    for (job, state, why), ones in groups.items():
+        where = fold(one.host for one in ones)
+        told = tuple(map(_alike, ones[0].evidence))
+        jobs.setdefault((state, why, where, told), []).append((job, ones))
     parts: list[RenderableType] = [*read_only]
     for (state, _, where, _), entries in list(jobs.items())[:most]:
-        names, alike = [name for name, _ in entries], entries[0][1]
-        why = alike[0].why if len(alike) == 1 else _of_its_host(alike[0])
-        evidence = alike[0].evidence
+        names, ones = [name for name, _ in entries], entries[0][1]
+        why = of_all(ones[0].why, ones[0].host, [one.host for one in ones])
+        evidence = ones[0].evidence
         head = text(f"{', '.join(f'{name}@{where}' if where else name for name in names)}  ", style="bold")
         head.append(state, STYLES[state])
         head.append(f"  {why}")
@@ -191,10 +194,6 @@ _MOMENTS = re.compile(
 def _alike(sentence: str) -> str:
     """What is the same of deaths that are alike."""
     return _MOMENTS.sub("", sentence)
-
-
-def _of_its_host(one: Story) -> str:
-    return one.why.replace(f"@{one.host}", "").replace(one.host, "its host") if one.host else one.why
 
 
 def story_lines(stories: Sequence[Story]) -> RenderableType:

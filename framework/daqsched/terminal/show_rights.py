@@ -27,7 +27,7 @@ def table(answer: RightsAnswer) -> RenderableType:
 def tokens_table(tokens: Sequence[KnownToken]) -> RenderableType:
     """A line for each, those that count first."""
     if not tokens:
-        return text("There is no token: `daqsched token create` makes one.")
+        return text("There is no token: `daqsched token create NAME` makes one.")
     rows = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("NAME", "ROLE", "FOR", "BY", "MADE", "UNTIL", "STATE"):
         rows.add_column(name, overflow="fold")

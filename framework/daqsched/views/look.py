@@ -72,7 +72,7 @@ class Looked(NamedTuple):
         words = [f"{who} on {fold(hosts)}: {next(iter(hosts.values()))}" for who, hosts in sorted(self.bad.items())]
         return (
             f"not applied, nothing was ended: by a look at the first hosts these can't start: {some(words, '; ', 500)} (all hosts: "
-            "`daqsched preflight`; if that is meant, give --no-look)"
+            "`daqsched preflight FILE`; if that is meant, give --no-look)"
         )
 
 
