@@ -96,8 +96,8 @@ def pss_mb(pid: int) -> float:
 def ours(executor: ExecutorUnderTest) -> list[int]:
     """The executor's pid, its warden's, and that of what moves the program's lines."""
     children = Path(f"/proc/{executor.pid}/task/{executor.pid}/children").read_text().split()
-    drains = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "daqsched-drain\n"]
-    return [executor.pid, executor.process.pid, *drains]
+    relays = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "daqsched-relay\n"]
+    return [executor.pid, executor.process.pid, *relays]
 
 
 def all_cpu_s(executor: ExecutorUnderTest) -> float:
