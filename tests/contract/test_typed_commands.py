@@ -135,6 +135,24 @@ def test_start_says_what_waits_for_another_that_somebody_stopped(serve: Serve, r
     assert "hlt01: not set aside, nothing was given back" in run("return", "hlt02", "hlt01", status=2)
 
 
+def test_an_apply_says_which_rollout_it_has_ended(serve: Serve, run: Run, tmp_path: Path) -> None:
+    """Also where nobody has looked at a plan; and which one it leaves as it is."""
+    launched(serve, "readout", "evb")
+    file = tmp_path / "jobs.py"
+    text = (
+        "from daqsched import Job, variable\nv, w = variable('v', '1'), variable('w', '1')\n"
+        "jobs = [Job('readout', '/bin/true', hosts='hlt01', version=v), Job('evb', '/bin/true', hosts='hlt01', version=w)]\n"
+    )
+    file.write_text(text)
+    run("apply", file, "--batches", "1", "--no-wait", "--yes", "--only", "readout")
+    said = run("apply", file, "--set", "v=2", "--batches", "1", "--no-wait", "--yes", "--only", "readout", status=5)
+    assert "rollout 1 by root is under way and changes readout, too" in said
+    said = run("apply", file, "--set", "w=2", "--no-wait", "--yes", "--only", "evb", "--batches", "all")
+    assert "Rollout 1 of root (running, batch 1 of 1) goes on as it is." in said
+    said = run("apply", file, "--set", "v=3", "--batches", "1", "--no-wait", "--yes")
+    assert "This ends rollout 1 of root (running, batch 1 of 1)." in said
+
+
 def test_retry_of_nothing_is_told_and_has_a_status_of_its_own(serve: Serve, run: Run) -> None:
     """Of what runs the executor is asked; what waits for an offer has nothing to try again."""
     launched(serve, "readout")

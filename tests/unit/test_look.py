@@ -81,7 +81,7 @@ def test_only_what_looks_otherwise_at_its_start_is_asked_about() -> None:
     assert asks(before, release(1, user="daq")) == {"hlt1": ["/cvmfs/r1/readout"]}
     # what its executor is told while it runs on ends nothing
     assert asks(before, release(1, needs=("/data",))) == {}
-    assert asks(before, release(1, needs=("/data",), labels={"a": "b"})) == {"hlt1": ["/cvmfs/r1/readout"]}
+    assert asks(before, release(1, needs=("/data",), output="file")) == {"hlt1": ["/cvmfs/r1/readout"]}
 
 
 def test_what_does_not_run_is_not_asked_about() -> None:

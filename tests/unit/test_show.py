@@ -55,7 +55,7 @@ def test_a_host_that_is_away_is_one_paragraph_for_all_its_jobs(capsys: pytest.Ca
 def test_what_is_alike_on_many_hosts_names_no_command_of_one(capsys: pytest.CaptureFixture[str]) -> None:
     """It is one for all of them, and can be typed."""
     each = [Story("ioc", host, "STOPPED", f"waits: `daqsched start ioc@{host}`", ()) for host in ("hlt01", "hlt02")]
-    for stories, command in ((each, "ioc"), (each[:1], "ioc@hlt01")):
+    for stories, command in ((each, "'ioc@hlt[01-02]'"), (each[:1], "ioc@hlt01")):
         Canvas(width=200).print(why_lines(WhyAnswer(stories, 2)))
         assert f"`daqsched start {command}`" in capsys.readouterr().out
 

@@ -58,7 +58,9 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
     asks = plan.ends.words() if plan.ends is not None and plan.ends.asks else ""
     more_said = (*plan.namesakes, plan.parts, plan.rollout, asks)
     said = [*plan.moves, *(f"{one[0].upper()}{one[1:]}" for one in more_said if one)]
-    told = [] if done else [text(f"{one}.", style="yellow") for one in said]
+    # somebody's rollout that has just ended is news also where nobody asked for a plan
+    kept = [f"{plan.rollout[0].upper()}{plan.rollout[1:]}"] if plan.rollout else []
+    told = [text(f"{one}.", style="yellow") for one in (kept if done else said)]
     return Group(*refused, table, *rest, *rights, text(counts_line(plan)), *told, *([] if done else _expected(plan)))
 
 
