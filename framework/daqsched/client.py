@@ -224,11 +224,11 @@ class Client:
         return self._post("/sandboxes/read", protocol.ReadRequest(list(pieces)), protocol.ReadAnswer)
 
     def attach(
-        self, job: str, host: str, write: bool, take: bool, message: str, before: str = "", wrote: bool = False
+        self, job: str, host: str, write: bool, take: bool, message: str, again: str = "", wrote: bool = False
     ) -> protocol.ConsoleAttached:
         return self._post(
             "/console",
-            protocol.ConsoleRequest(job, host, write, take, message, before, wrote),
+            protocol.ConsoleRequest(job, host, write, take, message, again, wrote),
             protocol.ConsoleAttached,
         )
 

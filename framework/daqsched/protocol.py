@@ -579,7 +579,7 @@ class ConsoleRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     message: str = ""
     #: The id of an attachment of mine that I have lost touch with: this one is in its place, and has what it had. Where it is not
     #: known any more, as after a restart, nobody is taken for who types but who did.
-    before: str = ""
+    again: str = ""
     wrote: bool = False
 
 

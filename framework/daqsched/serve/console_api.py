@@ -133,11 +133,11 @@ class Consoles:
         key = (body.job, body.host)
         await self._permit(request, key)
         await self._task_of(key)
-        before = self._attached.get(body.before)
-        again = before is not None and before.console.key == key and _same(before.caller, caller_of(request))
-        wrote = again and before is not None and before.console.writer == body.before
-        if again:
-            await self._leave(body.before, "attached again")
+        before = self._attached.get(body.again)
+        wrote = False
+        if before is not None and before.console.key == key and _same(before.caller, caller_of(request)):
+            wrote = before.console.writer == body.again
+            await self._leave(body.again, "attached again")
         console = self._consoles.get(key)
         if console is None and len(self._consoles) >= MOST_CONSOLES:
             raise Refused(f"{MOST_CONSOLES} terminals are watched at present, which is the limit: try again")
@@ -149,7 +149,7 @@ class Consoles:
         id, now = secrets.token_hex(8), loop.time()
         one = Attached(caller_of(request), console, now, now, request.scope.get("audit"), body.message, body.write)
         self._attached[id] = console.attached[id] = one
-        first = not body.before or wrote or body.wrote  # whoever attaches again did not ask for more than he had
+        first = not body.again or wrote or body.wrote  # whoever attaches again did not ask for more than he had
         if body.write and (body.take or (first and not console.writer)):
             console.writer = id
         console.renew()
