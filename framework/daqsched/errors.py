@@ -62,6 +62,14 @@ class Unreachable(DaqschedError):
     exit_code = 3
 
 
+class Unsure(Unreachable):
+    """A server was lost while it was at work: what was asked for may have been done, and may not."""
+
+
+class Forgotten(Unreachable):
+    """What an id names is not known any more: asking for it again never helps."""
+
+
 class NotRunning(DaqschedError):
     """What was started is not all running within the time allowed."""
 
@@ -82,6 +90,10 @@ class Refused(DaqschedError):
     def __init__(self, sentence: str, verb: str = "") -> None:
         super().__init__(sentence)
         self.verb = verb
+
+
+class PreconditionFailed(Refused):
+    """It was asked for one state of the farm, and another one is in force."""
 
 
 #: What a command ends with where Elasticsearch answered in part only: what is shown is not all, and stderr says why.

@@ -556,6 +556,9 @@ class Problem(msgspec.Struct):
 
     error: str
     exit_code: int = 1
+    #: For programs: one of `problems.CODES`; and what to do. Empty: a daemon before that does not say.
+    code: str = ""
+    next: str = ""
 
 
 class UnconfirmedProblem(Problem):

@@ -54,8 +54,8 @@ def http(serve: Serve) -> Iterator[httpx.Client]:
 
 def heard(answer: httpx.Response) -> int:
     """The status; where it is a refusal, its sentence is one that people can read."""
-    assert answer.status_code in (200, 400, 403, 404, 405, 413), answer.text[:1000]
-    if answer.status_code in (400, 403):
+    assert answer.status_code in (200, 400, 403, 404, 405, 410, 412, 413, 503), answer.text[:1000]
+    if answer.status_code in (400, 403, 410, 412, 503):
         sentence = json.loads(answer.content)["error"]
         assert 0 < len(sentence) < 2000 and sentence.isprintable(), sentence
     return answer.status_code

@@ -199,7 +199,7 @@ def test_a_right_that_is_taken_away_ends_a_terminal(door: Door) -> None:
         found = reader.result(5)
     assert found.status_code == 403 and "may not attach to the terminal of readout@hlt01" in found.text
     again = door.http.post(f"/v1/consoles/{id}/keys", content=msgspec.json.encode(protocol.ConsoleKeys(b"x")))
-    assert again.status_code == 400 and "not attached" in again.text
+    assert again.status_code == 410 and "not attached" in again.text
 
 
 def test_a_sandbox_is_that_jobs(door: Door) -> None:

@@ -251,7 +251,7 @@ LAYERS = (
     "rights",
     "jobfile engine",
     "views",
-    "protocol authority passwords remote client",
+    "protocol problems authority passwords remote client",
     "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",

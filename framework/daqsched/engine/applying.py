@@ -15,7 +15,7 @@ from daqsched.engine.endings import disturbs, endings, hosts_of, mixed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.verdict import Accepted
-from daqsched.errors import Refused
+from daqsched.errors import PreconditionFailed, Refused
 from daqsched.merge import Merged, change_of
 from daqsched.rollout import Strategy, in_the_way
 from daqsched.spec import EMPTY, JobSpec, Spec
@@ -105,7 +105,7 @@ def _look_at_base(last: Optional[Revision], there: str, base: str) -> None:
     since = ""
     if last is not None:
         since = f", since revision {last.number} by {last.user}{': ' + last.message if last.message else ''}"
-    raise Refused(
+    raise PreconditionFailed(
         f"not applied: {there} is in force and not {base}{since}; `daqsched plan` shows what would change now"
     )
 

@@ -20,7 +20,7 @@ from daqsched.engine import events
 from daqsched.engine.engine import Engine
 from daqsched.engine.match import by_attributes
 from daqsched.engine.preflight_steps import why_waiting
-from daqsched.errors import Refused, Unreachable, UserError
+from daqsched.errors import Forgotten, Refused, UserError
 from daqsched.jobfile.conflicts import check
 from daqsched.limits import some
 from daqsched.mesos.agents import Agents
@@ -127,6 +127,7 @@ class Api:
             ],
             exception_handlers={HTTPException: no_such_thing},
         )
+        self.app.router.redirect_slashes = False  # to whatever the Host header says
 
     # ------------------------------------------------------------------ routes
 
@@ -216,7 +217,7 @@ class Api:
         def answer(engine: Engine, now: float) -> PreflightAnswer:
             found = engine.preflights.made.get(id)
             if found is None:
-                raise Unreachable("this preflight is unknown, the daemon was restarted: ask again")
+                raise Forgotten("this preflight is unknown, the daemon was restarted: ask again")
             return PreflightAnswer(engine.version, found.answer(lambda ask: why_waiting(engine, ask)))
 
         await self._news(request)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from daqsched.protocol import Problem
+from daqsched.problems import CODES, problem
 from daqsched.serve.connection_budget import ConnectionBudget, Seat
 
 logger = logging.getLogger(__name__)
@@ -84,8 +84,12 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._header is not None and self._header > HEADER_BYTES and not self.transport.is_closing():
             self._refuse(
-                431, f"the header of a request may have {HEADER_BYTES >> 10} KiB: select by patterns, not by names"
+                "header-too-large",
+                f"the header of a request may have {HEADER_BYTES >> 10} KiB: select by patterns, not by names",
             )
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse("invalid", f"this is not a request of HTTP/1.1 that is taken here: {msg}")
 
     def on_message_begin(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
@@ -112,8 +116,9 @@ class Protocol(HttpToolsProtocol):
         self._room.wait(self._seat, time.monotonic(), self._times.unread_s if unread else self._times.idle_s)
         super().on_response_complete()
 
-    def _refuse(self, status: int, sentence: str) -> None:
-        body = msgspec.json.encode(Problem(sentence, 2))
-        head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    def _refuse(self, code: str, sentence: str) -> None:
+        body = msgspec.json.encode(problem(code, sentence))
+        head = f"HTTP/1.1 {CODES[code].status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        head += "connection: close\r\n\r\n"
         self.transport.write(head.encode() + body)
         self.transport.close()

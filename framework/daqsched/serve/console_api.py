@@ -22,7 +22,7 @@ from daqsched.engine import commands
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.engine.permission import target
-from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.errors import DaqschedError, Forgotten, Refused, UserError
 from daqsched.protocol import (
     API,
     ConsoleAttached,
@@ -271,7 +271,7 @@ class Consoles:
         id, caller = request.path_params["id"], caller_of(request)
         one = self._attached.get(id)
         if one is None or not _same(one.caller, caller):
-            raise Unreachable("you are not attached (any more): attach again")
+            raise Forgotten("you are not attached (any more): attach again")
         one.heard = asyncio.get_running_loop().time()
         return id, one
 

@@ -23,7 +23,7 @@ from daqsched.engine import commands, events
 from daqsched.engine.changes import Changed
 from daqsched.engine.engine import Engine
 from daqsched.engine.verdict import Accepted, Verdict
-from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, Unsaved
+from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, Unsaved, Unsure
 from daqsched.limits import brief
 from daqsched.rights.grants import Grants
 from daqsched.spec import Spec
@@ -203,7 +203,7 @@ class Daemon:
                 if not isinstance(item, _Question):
                     _refuse(
                         item,
-                        Unreachable(f"{error}: look whether it was still taken in, `daqsched status`, and ask again"),
+                        Unsure(f"{error}: look whether it was still taken in, `daqsched status`, and ask again"),
                     )
                 elif not item.answer.done():
                     self._queue.put(item)  # `hold` or `end` has an answer
@@ -332,7 +332,7 @@ class Daemon:
             if isinstance(item, _Question):
                 self._reply(item)
             else:
-                _refuse(item, Unreachable(f"{self.read_only}. Look then whether this was taken in, and ask again"))
+                _refuse(item, Unsure(f"{self.read_only}. Look then whether this was taken in, and ask again"))
         self.changed()
         while True:
             with contextlib.suppress(queue.Empty):

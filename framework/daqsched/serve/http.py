@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Hashable, Mapping
+import secrets
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Optional
 
@@ -18,16 +19,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from daqsched.confirm import NotConfirmed
 from daqsched.errors import DaqschedError, Refused
 from daqsched.limits import brief
-from daqsched.protocol import Problem, UnconfirmedProblem
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import NOBODY, Principal
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.serve.audit import DONE, FAILED, REFUSED
 from daqsched.serve.audit_note import note, path_of
-from daqsched.serve.connections import WEB
+from daqsched.serve.refusals import refused, refused_by
 from daqsched.serve.web_rules import Shown
 
 logger = logging.getLogger(__name__)
@@ -38,14 +37,6 @@ ENGINE, ANYBODY = "", "*"
 
 #: The longest sentence of a refusal.
 MOST_WORDS = 1500
-
-
-class RefusedWith(Refused):
-    """A refusal that has a status of its own."""
-
-    def __init__(self, status: int, sentence: str, headers: Mapping[str, str]) -> None:
-        super().__init__(sentence)
-        self.status, self.headers = status, headers
 
 
 @dataclass(frozen=True)
@@ -135,36 +126,33 @@ def answering(route: Callable[[Request], Awaitable[Any]], needs: str) -> Callabl
             return found if isinstance(found, Response) else _json(200, found)
         except DaqschedError as error:
             await note(request, REFUSED, str(error), verb=error.verb if isinstance(error, Refused) else "")
-            status = 403 if isinstance(error, Refused) else 400
             sentence = brief(str(error), MOST_WORDS)
             logger.info("%s %s of %s refused: %s", request.method, path_of(request), user_of(request), sentence)
-            answered = _json(status, _problem(error, sentence))
-            if isinstance(error, RefusedWith):
-                answered.status_code = error.status
-                answered.headers.update(error.headers)
-            return answered
+            return refused_by(error, sentence)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception as error:
             await note(request, FAILED, f"{type(error).__name__}: {error}")
-            logger.exception("%s %s of %s failed", request.method, path_of(request), user_of(request))
-            what = "" if caller_of(request).door == WEB else f": {type(error).__name__}: {error}"
-            return _json(500, Problem(f"a bug in daqsched{what}; see the daemon's log"))
+            return bug(f"{request.method} {path_of(request)} of {user_of(request)}")
 
     return answer
 
 
-def _problem(error: DaqschedError, sentence: str) -> Problem:
-    if isinstance(error, NotConfirmed):
-        return UnconfirmedProblem(sentence, error.exit_code, error.stops, error.running, error.endings)
-    return Problem(sentence, error.exit_code)
+def bug(what: str) -> Response:
+    """What is answered for an exception that is being handled: of it not a word, that is in the log, under the same number."""
+    number = secrets.token_hex(4)
+    logger.exception("%s failed: bug %s", what, number)
+    return refused("bug", f"a bug in daqsched: the daemon's log has it as bug {number}")
 
 
 async def no_such_thing(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
+    status = error.status_code if isinstance(error, HTTPException) else 404
     await note(request, REFUSED, f"{status}: there is no such thing")
-    return _json(
-        status, Problem(f"there is no {request.method} {path_of(request)} here; docs/reference/api.md lists what is")
+    asked = brief(f"{request.method} {path_of(request)}")
+    return refused(
+        "wrong-method" if status == 405 else "not-found",
+        f"there is no {asked} here; docs/reference/api.md lists what is",
+        error.headers if isinstance(error, HTTPException) else None,
     )
 
 

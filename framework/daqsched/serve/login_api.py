@@ -14,13 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from daqsched.engine import events
-from daqsched.errors import UserError
+from daqsched.errors import Unreachable, UserError
 from daqsched.protocol import API, LoginAnswer, LoginRequest, LogoutRequest
 from daqsched.rights.sessions import LIFE_S, LoginSession, sign, tag_of
 from daqsched.serve.authentication import Authentication
 from daqsched.serve.connections import WEB
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import ANYBODY, RefusedWith, answering, caller_of
+from daqsched.serve.http import ANYBODY, answering, caller_of
+from daqsched.serve.refusals import RefusedWith
 from daqsched.serve.request_body import body_of
 from daqsched.serve.web_rules import COOKIE
 
@@ -53,17 +54,17 @@ class Logins:
         if wait_s:
             seconds = math.ceil(wait_s)
             sentence = f"too many wrong passwords: try again in {seconds} s"
-            raise RefusedWith(429, sentence, {"retry-after": str(seconds)})
+            raise RefusedWith("too-often", sentence, {"retry-after": str(seconds)})
         found.pace.tried(body.name, caller.address, now)
         passwords = found.passwords
         loop = asyncio.get_running_loop()
         kept = await loop.run_in_executor(passwords.thread, passwords.check, body.name, body.password)
         if kept is None:
-            raise RefusedWith(401, WRONG, {"www-authenticate": 'Bearer realm="daqsched"'})
+            raise RefusedWith("wrong-password", WRONG, {"www-authenticate": 'Bearer realm="daqsched"'})
         found.pace.right(body.name, caller.address)
         key = found.credentials.session_key
         if not key:
-            raise RefusedWith(503, "the daemon has not begun yet: try again", {"retry-after": "1"})
+            raise Unreachable("the daemon has not begun yet: try again")
         session = LoginSession(secrets.token_urlsafe(16), body.name, found.now() + LIFE_S, tag_of(kept))
         response = Response(msgspec.json.encode(LoginAnswer(body.name, session.until)), media_type="application/json")
         response.headers["set-cookie"] = _cookie(sign(key, session), int(LIFE_S))

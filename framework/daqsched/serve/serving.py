@@ -19,13 +19,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, NamedTuple, Optional
 
-import msgspec
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
-from daqsched.protocol import API, Problem
+from daqsched.errors import DaqschedError
+from daqsched.protocol import API
 from daqsched.rights.grants import Grants
 from daqsched.rights.principal import NOBODY, Principal
 from daqsched.serve import peer_token
@@ -36,10 +35,11 @@ from daqsched.serve.audit_note import note
 from daqsched.serve.authentication import WRONG, Authentication, Unauthenticated
 from daqsched.serve.connection_budget import MOST_BYTES, SMALL_BYTES, ConnectionBudget, Seat
 from daqsched.serve.connections import PEER, SOCKET, WEB, ConnectionTimes, Protocol, Whose
-from daqsched.serve.http import Caller, is_owner
+from daqsched.serve.http import Caller, bug, is_owner
 from daqsched.serve.peers import Identity
 from daqsched.serve.planning import Planning
 from daqsched.serve.read_pace import paced
+from daqsched.serve.refusals import refused
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.socketfile import BACKLOG, SocketFile
 from daqsched.serve.trusted_proxy import TrustedProxy
@@ -208,7 +208,7 @@ class Serving:
         if whose.door == WEB:
             send = _with_answers(send)
         held = _Held(reception.room, seat.caller)
-        send = paced(send, self._unread_s, lambda: reception.slow(seat))
+        send = _Begun(paced(send, self._unread_s, lambda: reception.slow(seat)))
         try:
             response = await self._take(scope, receive, send, reception, seat, whose, held)
             if response is not None:
@@ -218,6 +218,10 @@ class Serving:
                 await response(scope, receive, send)
         except ClientDisconnect:
             pass
+        except Exception:
+            if send.begun:  # what began can't become a sentence any more
+                raise
+            await bug(f"{scope['method']} {scope['path']}")(scope, receive, send)
         finally:
             held.give_back()
 
@@ -232,18 +236,18 @@ class Serving:
             assert self._web is not None, "who comes in by a door comes where there is one"
             wrong = refusal(scope["method"], scope["headers"], self._web.certificate.names)
             if wrong is not None:
-                return HttpRefusal(wrong.status, Refused(wrong.why))
+                return HttpRefusal(wrong.code, wrong.why)
             shown = shown_in(scope["headers"])
             if self._web.proxy is not None and not shown.bearer:
                 proxied = self._web.proxy.proxied(whose.address, scope["headers"])
                 if proxied is not None and proxied.wrong:
-                    return HttpRefusal(401, Unauthenticated(WRONG, proxied.wrong))
+                    return _unauthenticated(Unauthenticated(WRONG, proxied.wrong))
                 shown = Shown(user=proxied.user, groups=proxied.groups) if proxied is not None else shown
             scope = {**scope, "headers": without_words(scope["headers"])}
             try:
                 came = await self._over_the_network(scope["path"], shown, whose.address)
             except Unauthenticated as error:
-                return HttpRefusal(401, error)
+                return _unauthenticated(error)
             most = WEB_BYTES
         body = bytearray()
         async for part in Request(scope, receive).stream():
@@ -251,10 +255,10 @@ class Serving:
             if came is not None and most < len(body):
                 most = await self._most(came)
             if len(body) > most:
-                return HttpRefusal(413, UserError(f"the request is larger than {most >> 20} MiB"))
+                return HttpRefusal("too-large", f"the request is larger than {most >> 20} MiB")
             why = held.more(len(part)) if len(body) > SMALL_BYTES else ""
             if why:
-                return HttpRefusal(503, Unreachable(why))
+                return HttpRefusal("busy", why)
         room.leave(seat)
         if whose.peer:
             assert self._identity is not None, "peers come where there is one"
@@ -266,12 +270,12 @@ class Serving:
                 self._judge.hear(heard, scope["method"], target, bytes(body), time.time())
             except peer_token.Untrusted as error:
                 reception.tell("refused what the peer at %s asked: %s", whose.address, error)
-                return HttpRefusal(401, Unreachable(str(error)))
+                return HttpRefusal("untrusted", str(error))
             via = f"{heard.via} at {whose.address}"
             if heard.address:
                 if self._rights is None:
                     return HttpRefusal(
-                        403, Refused("the daemon that leads has no --rights: nobody asks it over the network")
+                        "refused", "the daemon that leads has no --rights: nobody asks it over the network"
                     )
                 try:
                     caller = await self._over_the_network(
@@ -281,7 +285,7 @@ class Serving:
                         f", through {via}",
                     )
                 except Unauthenticated as error:
-                    return HttpRefusal(401, error)
+                    return _unauthenticated(error)
             else:
                 who = Principal(heard.name, frozenset(heard.known_as), is_owner(heard.uid))
                 caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, PEER, via, who, self._grants(who))
@@ -295,7 +299,7 @@ class Serving:
         why = room.begin(share)
         if why:
             reception.tell("not all requests are answered: %s (%s)", why, share)
-            return HttpRefusal(503, Unreachable(why))
+            return HttpRefusal("busy", why)
         try:
             await self.app(
                 {
@@ -376,6 +380,17 @@ def _listen(place: tuple[str, int]) -> tuple[socket.socket, str]:
     return listener, f"{host}:{listener.getsockname()[1]}"
 
 
+class _Begun:
+    """Passes an answer on, and knows whether it began."""
+
+    def __init__(self, send: Any) -> None:
+        self._send, self.begun = send, False
+
+    async def __call__(self, message: Any) -> None:
+        self.begun = True
+        await self._send(message)
+
+
 def _with_answers(send: Any) -> Callable[[Any], Awaitable[None]]:
     """What each answer over the network says."""
 
@@ -426,12 +441,14 @@ def _again(body: bytes, receive: Any) -> Callable[[], Awaitable[Any]]:
 class HttpRefusal(Response):
     """Why a request is not looked at."""
 
-    def __init__(self, status: int, error: DaqschedError) -> None:
+    def __init__(self, code: str, sentence: str, why: str = "", name: str = "", **headers: str) -> None:
         #: For the audit file, which is told more than who asked.
-        self.why, self.name = str(error), ""
-        headers = {}
-        if isinstance(error, Unauthenticated):
-            self.why, self.name = error.why, error.name
-            headers = {"www-authenticate": 'Bearer realm="daqsched"'}
-        problem = msgspec.json.encode(Problem(str(error), error.exit_code))
-        super().__init__(problem, status, headers, media_type="application/json")
+        self.why, self.name = why or sentence, name
+        answer = refused(code, sentence, headers)
+        super().__init__(answer.body, answer.status_code, answer.headers)
+
+
+def _unauthenticated(error: Unauthenticated) -> HttpRefusal:
+    """Nobody is known behind it."""
+    shown = {"www-authenticate": 'Bearer realm="daqsched"'}
+    return HttpRefusal("unauthenticated", str(error), error.why, error.name, **shown)

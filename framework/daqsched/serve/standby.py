@@ -20,12 +20,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
-from daqsched.errors import Unreachable
 from daqsched.limits import whole
 from daqsched.protocol import API, Problem, RightsAnswer
 from daqsched.serve import peer_token
 from daqsched.serve.http import Caller, caller_of
 from daqsched.serve.peers import Identity
+from daqsched.serve.refusals import refused
 from daqsched.store.coordination import Card
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Standby:
         request = Request(scope, receive)
         if request.scope["whose"].peer:
             # it thinks that we lead: never round in a circle
-            response = Response(status_code=NOT_HERE)
+            response = refused("not-leading", f"{self._name or 'this daemon'} does not lead")
         else:
             response = await self._answer(request)
         await response(scope, receive, send)
@@ -84,7 +84,7 @@ class Standby:
             leader = self.leader
             why = self.why if leader is None else f"{leader.name} led and does not answer"
             if leader is not None and (leader.why or (leader.address and self._identity is None)):
-                return _problem(f"{leader.name} {leader.why or CLOSED}: ask on that machine")
+                return refused("unavailable", f"{leader.name} {leader.why or CLOSED}: ask on that machine")
             if leader is not None and not leader.address:
                 why = f"{leader.name} is at work on the state"
             elif leader is not None:
@@ -110,8 +110,9 @@ class Standby:
                             f"{leader.name}, which leads, went away with the question ({error or type(error).__name__})"
                         )
             if time.monotonic() > until:
-                return _problem(
-                    f"no daqsched serve leads now: {why}. Jobs run on, nothing is started or stopped; ask again"
+                return refused(
+                    "unavailable",
+                    f"no daqsched serve leads now: {why}. Jobs run on, nothing is started or stopped; ask again",
                 )
             await asyncio.sleep(0.1)
 
@@ -247,9 +248,4 @@ async def _sentence(found: httpx.Response) -> str:
 
 
 def _lost(why: str) -> Response:
-    return _problem(f"{why}: look with `daqsched status` whether it was taken in, and ask again")
-
-
-def _problem(sentence: str) -> Response:
-    problem = Problem(sentence, Unreachable.exit_code)
-    return Response(msgspec.json.encode(problem), 400, media_type="application/json")
+    return refused("unsure", f"{why}: look with `daqsched status` whether it was taken in, and ask again")

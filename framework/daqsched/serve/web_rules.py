@@ -35,7 +35,8 @@ MOST_SHOWN = 4096
 class WebRefusal(NamedTuple):
     """A request that is not looked at."""
 
-    status: int
+    #: Of `problems.CODES`.
+    code: str
     why: str
 
 
@@ -58,19 +59,21 @@ def refusal(method: str, headers: Headers, names: Collection[str]) -> Optional[W
     hosts = values(headers, b"host")
     if len(hosts) != 1 or not is_named(host_of(hosts[0]), names):
         asked = shown(hosts[0] if hosts else "")
-        return WebRefusal(421, f"this is not {asked}: `daqsched serve --web-name` gives it further names")
+        return WebRefusal("not-here", f"this is not {asked}: `daqsched serve --web-name` gives it further names")
     if method in ("GET", "HEAD"):
         return None
     if method != "POST":
-        return WebRefusal(405, f"{shown(method)} is not used here")
+        return WebRefusal("wrong-method", f"{shown(method)} is not used here")
     kinds = values(headers, b"content-type")
     if len(kinds) != 1 or kinds[0].partition(";")[0].strip().lower() != "application/json":
-        return WebRefusal(403, "a change is asked for as application/json, which no form of another page can send")
+        return WebRefusal(
+            "foreign", "a change is asked for as application/json, which no form of another page can send"
+        )
     if any(one.lower() not in ("same-origin", "none") for one in values(headers, b"sec-fetch-site")):
-        return WebRefusal(403, "this was sent by a page of another site")
+        return WebRefusal("foreign", "this was sent by a page of another site")
     for origin in values(headers, b"origin"):
         if origin.lower() != f"https://{hosts[0].lower()}":
-            return WebRefusal(403, f"this was sent by a page of {shown(origin)}, which is not this one")
+            return WebRefusal("foreign", f"this was sent by a page of {shown(origin)}, which is not this one")
     return None
 
 
