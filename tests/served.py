@@ -9,6 +9,7 @@ from typing import Callable, Optional
 from daqsched.client import Client
 from daqsched.engine import commands
 from daqsched.errors import DaqschedError, Deposed
+from daqsched.mesos.agents import Agents
 from daqsched.rollout import Rollout
 from daqsched.serve.api import Api
 from daqsched.serve.daemon import Daemon
@@ -38,7 +39,7 @@ class Edge:
 class Serve:
     """A daemon with its loop and socket on threads of this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, agents: Callable[[], Agents] = Agents) -> None:
         self.path = folder / "sock"
         self.edge = Edge()
         self.began = threading.Event()
@@ -47,7 +48,7 @@ class Serve:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         assert self.began.wait(10)
-        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", "logs")
+        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", "logs", agents=agents)
         self.serving = Serving(self.path, "", self.api.app)
         self.client = Client(self.path)
 

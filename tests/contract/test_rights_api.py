@@ -90,11 +90,11 @@ def test_each_route_has_a_role(door: Door) -> None:
 
 @pytest.mark.parametrize("role", [None, *Role], ids=lambda role: role.name if role else "stranger")
 def test_every_route_by_every_role(door: Door, role: Optional[Role]) -> None:
-    """Refused with the reason, or not refused by the rights; never a 5xx."""
+    """Refused with the reason, or not refused by the rights; no bug, and 503 of what the missing master would tell alone."""
     door.come(*([role.name] if role is not None else []))
     for (method, path), least in ROUTES.items():
         found = door.ask(method, path)
-        assert found.status_code in (200, 400, 403), (method, path, found.text)
+        assert found.status_code in (200, 400, 403, 410, 503), (method, path, found.text)
         refused = found.status_code == 403 and " may not " in found.text
         may = least is None or (role is not None and role >= least)
         assert refused != may, (role, method, path, found.status_code, found.text[:300])

@@ -208,3 +208,12 @@ def test_a_sandbox_is_that_jobs(door: Door) -> None:
     piece = protocol.Piece("agent", "canary@canaryhost.1", "stdout", 0, 10)
     found = door.http.post("/v1/sandboxes/read", content=msgspec.json.encode(protocol.ReadRequest([piece])))
     assert found.status_code == 403 and "some of this" in found.text
+
+
+def test_a_plan_tells_nothing_of_a_hidden_job_that_a_file_gives_another_owner(door: Door) -> None:
+    """What was there before it is no more to be seen for that: the differences would say all of it."""
+    door.come("trg")
+    taken = job("canary", "canaryhost", owner="trigger")
+    plan = door.client.plan(Spec(jobs=(mine(), taken)))
+    assert "secret" not in str(plan) and not [change for change in plan.changes if change.job == "canary"]
+    assert plan.refused.endswith("it is not there, or not for you to see")

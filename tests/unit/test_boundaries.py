@@ -251,7 +251,7 @@ LAYERS = (
     "rights",
     "jobfile engine",
     "views",
-    "protocol problems authority passwords remote client",
+    "protocol problems operations openapi authority passwords remote client",
     "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",

@@ -10,6 +10,7 @@ from typing import Optional, Sequence
 import click
 import msgspec
 
+from daqsched import openapi
 from daqsched.cli.completion import names
 from daqsched.cli.root import connect, json_option, main, part_option, set_option, spec_of, with_part
 from daqsched.errors import JobFileError, UserError
@@ -115,9 +116,10 @@ def _told(spec: Spec, name: str, host: str) -> object:
 
 
 @main.command()
-def schema() -> None:
+@click.option("--api", is_flag=True, help="The daemon's HTTP interface instead, as OpenAPI.")
+def schema(api: bool) -> None:
     """Print the JSON schema of what `apply` sends and `show --json` shows."""
-    print_json_text(schema_text())
+    print_json_text(openapi.text() if api else schema_text())
 
 
 def schema_text() -> str:

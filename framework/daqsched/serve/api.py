@@ -7,15 +7,15 @@ import logging
 import os
 import secrets
 from collections.abc import Collection
+from functools import cache
 from typing import Any, Callable, Optional, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from daqsched import __version__, preflight
+from daqsched import __version__, openapi, preflight
 from daqsched.engine import events
 from daqsched.engine.engine import Engine
 from daqsched.engine.match import by_attributes
@@ -25,7 +25,6 @@ from daqsched.jobfile.conflicts import check
 from daqsched.limits import some
 from daqsched.mesos.agents import Agents
 from daqsched.protocol import (
-    API,
     Info,
     LogAnswer,
     OrderAnswer,
@@ -42,13 +41,11 @@ from daqsched.serve.change_api import Changes
 from daqsched.serve.console_api import Consoles
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import (
-    ANYBODY,
-    ENGINE,
     Caller,
-    answering,
     caller_of,
     grants_of,
     no_such_thing,
+    route,
     sees_all,
     user_of,
     whose,
@@ -70,6 +67,9 @@ from daqsched.views.status import all_keys
 from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
 
 logger = logging.getLogger(__name__)
+
+#: The document, made once: the types are what they are.
+_openapi = cache(lambda: openapi.text().encode())
 
 #: The longest that a progress request may be kept waiting for a change.
 MOST_WAIT_S = 30.0
@@ -104,16 +104,17 @@ class Api:
         self.consoles = Consoles(daemon, self._ask)
         self.app = Starlette(
             routes=[
-                Route(f"{API}/info", answering(self.info, ANYBODY)),
-                Route(f"{API}/backup", answering(self.backup, "backup")),
-                Route(f"{API}/log", answering(self.log, "log")),
-                Route(f"{API}/log/{{host}}", answering(self.agent_log, "log")),
-                Route(f"{API}/preflight", answering(self.preflight, ENGINE), methods=["POST"]),
-                Route(f"{API}/preflight/{{id}}", answering(self.preflight_answer, "see")),
-                Route(f"{API}/stop", answering(self.stop, ENGINE), methods=["POST"]),
-                Route(f"{API}/hold", answering(self.hold, ENGINE), methods=["POST"]),
-                Route(f"{API}/start", answering(self.start, ENGINE), methods=["POST"]),
-                Route(f"{API}/order", answering(self.order, ENGINE), methods=["POST"]),
+                route("GET", "/info", self.info),
+                route("GET", "/openapi.json", self.openapi),
+                route("GET", "/backup", self.backup),
+                route("GET", "/log", self.log),
+                route("GET", "/log/{host}", self.agent_log),
+                route("POST", "/preflight", self.preflight),
+                route("GET", "/preflight/{id}", self.preflight_answer),
+                route("POST", "/stop", self.stop),
+                route("POST", "/hold", self.hold),
+                route("POST", "/start", self.start),
+                route("POST", "/order", self.order),
                 *self._changes.routes,
                 *self.looks.routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
@@ -122,8 +123,8 @@ class Api:
                 *AuditQuestions().routes,
                 *Tokens(daemon, self._ask).routes,
                 *Logins(daemon).routes,
-                Route(f"{API}/sandboxes", answering(sandboxes.find, "sandbox"), methods=["POST"]),
-                Route(f"{API}/sandboxes/read", answering(sandboxes.read, "sandbox"), methods=["POST"]),
+                route("POST", "/sandboxes", sandboxes.find),
+                route("POST", "/sandboxes/read", sandboxes.read),
             ],
             exception_handlers={HTTPException: no_such_thing},
         )
@@ -144,6 +145,9 @@ class Api:
                 engine.spec.logging.index or self._index,
             )
         )
+
+    async def openapi(self, request: Request) -> Response:
+        return Response(await asyncio.to_thread(_openapi), media_type="application/json")
 
     async def backup(self, request: Request) -> Response:
         if not self._may_see(caller_of(request)):

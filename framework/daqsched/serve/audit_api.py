@@ -13,10 +13,10 @@ from starlette.routing import Route
 
 from daqsched import times
 from daqsched.errors import Refused
-from daqsched.protocol import API, AuditAnswer
+from daqsched.protocol import AuditAnswer
 from daqsched.serve.audit import REFUSED, Audit
 from daqsched.serve.audit_trail import page
-from daqsched.serve.http import answering, caller_of, is_owner, permit, whose
+from daqsched.serve.http import caller_of, is_owner, permit, route, whose
 from daqsched.serve.planning import Turns
 from daqsched.serve.request_body import count_of, number_of, text_of
 
@@ -33,7 +33,7 @@ class AuditQuestions:
     @property
     def routes(self) -> list[Route]:
         """For the application."""
-        return [Route(f"{API}/audit", answering(self.audit, "audit"))]
+        return [route("GET", "/audit", self.audit)]
 
     async def audit(self, request: Request) -> AuditAnswer:
         caller = caller_of(request)

@@ -24,7 +24,7 @@ CHANGES = frozenset(
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
     "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles tokens"
-    " audit".split()
+    " audit openapi.json".split()
 )
 
 #: What `SteerRequest` may ask of a rollout.

@@ -6,6 +6,7 @@ what holds jobs is first split, which makes nothing of what is in them, and then
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cache
 from typing import Any, Callable, TypeVar, Union
 
@@ -39,9 +40,10 @@ def read(data: bytes, kind: type[Body], understood: Callable[[Body], None] = lam
     return body
 
 
-def holds_spec(kind: type) -> bool:
+@cache
+def holds_spec(kind: Hashable) -> bool:
     """Whether such a request carries a job file."""
-    return any(field.type is Spec for field in structs.fields(kind))
+    return any(field.type is Spec for field in structs.fields(kind))  # type: ignore[arg-type]  # a type, which is hashable
 
 
 def _whole(data: bytes, kind: type[Body]) -> Body:

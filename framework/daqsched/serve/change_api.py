@@ -31,7 +31,6 @@ from daqsched.merge import Merged, Scope, change_of
 from daqsched.mesos.agents import Agents
 from daqsched.preflight import Question
 from daqsched.protocol import (
-    API,
     Applied,
     ApplyRequest,
     HistoryAnswer,
@@ -45,7 +44,7 @@ from daqsched.rights.grants import Grants
 from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import ENGINE, Caller, answering, caller_of, grants_of, user_of, whose
+from daqsched.serve.http import Caller, caller_of, grants_of, route, user_of, whose
 from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of
@@ -101,11 +100,11 @@ class Changes:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/plan", answering(self.plan, "see"), methods=["POST"]),
-            Route(f"{API}/apply", answering(self.apply, ENGINE), methods=["POST"]),
-            Route(f"{API}/rollback", answering(self.rollback, ENGINE), methods=["POST"]),
-            Route(f"{API}/history", answering(self.history, "see")),
-            Route(f"{API}/revisions/{{number}}", answering(self.revision, "see")),
+            route("POST", "/plan", self.plan),
+            route("POST", "/apply", self.apply),
+            route("POST", "/rollback", self.rollback),
+            route("GET", "/history", self.history),
+            route("GET", "/revisions/{number}", self.revision),
         ]
 
     # ------------------------------------------------------------------ plan and apply

@@ -24,7 +24,6 @@ from daqsched.engine.instance import Key
 from daqsched.engine.permission import target
 from daqsched.errors import DaqschedError, Forgotten, Refused, UserError
 from daqsched.protocol import (
-    API,
     ConsoleAttached,
     ConsoleKeys,
     ConsoleLeave,
@@ -37,7 +36,7 @@ from daqsched.rights.grants import Target
 from daqsched.serve.audit import DONE, Audit, Entry
 from daqsched.serve.audit_note import known_as
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import Caller, answering, caller_of, grants_now
+from daqsched.serve.http import Caller, caller_of, grants_now, route
 from daqsched.serve.request_body import body_of
 from daqsched.serve.scrollback import Scrollback
 from daqsched_executor.contract import ContractError
@@ -119,10 +118,10 @@ class Consoles:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/console", answering(self.attach, "console"), methods=["POST"]),
-            Route(f"{API}/consoles/{{id}}/read", answering(self.read, "console"), methods=["POST"]),
-            Route(f"{API}/consoles/{{id}}/keys", answering(self.keys, "console"), methods=["POST"]),
-            Route(f"{API}/consoles/{{id}}/leave", answering(self.leave, "console"), methods=["POST"]),
+            route("POST", "/console", self.attach),
+            route("POST", "/consoles/{id}/read", self.read),
+            route("POST", "/consoles/{id}/keys", self.keys),
+            route("POST", "/consoles/{id}/leave", self.leave),
         ]
 
     # ------------------------------------------------------------------ routes

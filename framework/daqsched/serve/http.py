@@ -18,9 +18,12 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from daqsched.errors import DaqschedError, Refused
 from daqsched.limits import brief
+from daqsched.operations import ANYBODY, ENGINE, OPERATIONS
+from daqsched.protocol import API
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import NOBODY, Principal
 from daqsched.rights.verbs import VERBS, Role
@@ -30,10 +33,6 @@ from daqsched.serve.refusals import refused, refused_by
 from daqsched.serve.web_rules import Shown
 
 logger = logging.getLogger(__name__)
-
-#: What a route needs where the engine looks at that, in the step that carries it out (`engine.permission`); and where nothing
-#: is needed.
-ENGINE, ANYBODY = "", "*"
 
 #: The longest sentence of a refusal.
 MOST_WORDS = 1500
@@ -105,6 +104,11 @@ def user_of(request: Request) -> str:
     return caller_of(request).name
 
 
+def route(method: str, path: str, handler: Callable[[Request], Awaitable[Any]]) -> Route:
+    """That of an operation of the table: it takes the right that stands there."""
+    return Route(f"{API}{path}", answering(handler, OPERATIONS[method, path].needs), methods=[method])
+
+
 def answering(route: Callable[[Request], Awaitable[Any]], needs: str) -> Callable[[Request], Awaitable[Response]]:
     """A route that answers who may: ``needs`` is a verb that has to be the caller's for some of the farm (of what exactly the
     route looks at), `ENGINE`, or `ANYBODY`."""
@@ -149,10 +153,12 @@ async def no_such_thing(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     await note(request, REFUSED, f"{status}: there is no such thing")
     asked = brief(f"{request.method} {path_of(request)}")
+    sentence = f"there is no {asked} here; docs/reference/api.md lists what is"
+    if status != 405:
+        return refused("not-found", sentence)
+    there = [one for one in request.app.routes if one.matches(request.scope)[0] is not Match.NONE]
     return refused(
-        "wrong-method" if status == 405 else "not-found",
-        f"there is no {asked} here; docs/reference/api.md lists what is",
-        error.headers if isinstance(error, HTTPException) else None,
+        "wrong-method", sentence, {"allow": ", ".join(sorted({way for one in there for way in one.methods}))}
     )
 
 

@@ -15,12 +15,12 @@ from starlette.routing import Route
 
 from daqsched.engine import events
 from daqsched.errors import Unreachable, UserError
-from daqsched.protocol import API, LoginAnswer, LoginRequest, LogoutRequest
+from daqsched.protocol import LoginAnswer, LoginRequest, LogoutRequest
 from daqsched.rights.sessions import LIFE_S, LoginSession, sign, tag_of
 from daqsched.serve.authentication import Authentication
 from daqsched.serve.connections import WEB
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import ANYBODY, answering, caller_of
+from daqsched.serve.http import caller_of, route
 from daqsched.serve.refusals import RefusedWith
 from daqsched.serve.request_body import body_of
 from daqsched.serve.web_rules import COOKIE
@@ -39,8 +39,8 @@ class Logins:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/login", answering(self.log_in, ANYBODY), methods=["POST"]),
-            Route(f"{API}/logout", answering(self.log_out, ANYBODY), methods=["POST"]),
+            route("POST", "/login", self.log_in),
+            route("POST", "/logout", self.log_out),
         ]
 
     async def log_in(self, request: Request) -> Response:

@@ -19,7 +19,6 @@ from daqsched.hosts import expand
 from daqsched.limits import some
 from daqsched.logbook import MOST
 from daqsched.protocol import (
-    API,
     AsideAnswer,
     AsideRequest,
     BorrowAnswer,
@@ -36,7 +35,7 @@ from daqsched.protocol import (
 from daqsched.select import Idle, as_hosts, selection
 from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import ENGINE, answering, grants_of, user_of, whose
+from daqsched.serve.http import grants_of, route, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.sight import seen_of, sight_of
@@ -86,16 +85,16 @@ class Operations:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/rollout", answering(self.rollout, "see")),
-            Route(f"{API}/rollout", answering(self.steer, ENGINE), methods=["POST"]),
-            Route(f"{API}/restart", answering(self.restart, ENGINE), methods=["POST"]),
-            Route(f"{API}/aside", answering(self.leases, "see")),
-            Route(f"{API}/aside", answering(self.aside, ENGINE), methods=["POST"]),
-            Route(f"{API}/borrow", answering(self.borrow, ENGINE), methods=["POST"]),
-            Route(f"{API}/note", answering(self.notes, "see")),
-            Route(f"{API}/note", answering(self.note, ENGINE), methods=["POST"]),
-            Route(f"{API}/replace", answering(self.replace, ENGINE), methods=["POST"]),
-            Route(f"{API}/return", answering(self.give_back, ENGINE), methods=["POST"]),
+            route("GET", "/rollout", self.rollout),
+            route("POST", "/rollout", self.steer),
+            route("POST", "/restart", self.restart),
+            route("GET", "/aside", self.leases),
+            route("POST", "/aside", self.aside),
+            route("POST", "/borrow", self.borrow),
+            route("GET", "/note", self.notes),
+            route("POST", "/note", self.note),
+            route("POST", "/replace", self.replace),
+            route("POST", "/return", self.give_back),
         ]
 
     # ------------------------------------------------------------------ rollouts

@@ -20,7 +20,6 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.errors import Refused, UserError
 from daqsched.protocol import (
-    API,
     IncidentsAnswer,
     KnownName,
     NamesAnswer,
@@ -33,7 +32,7 @@ from daqsched.select import Idle, selection
 from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import answering, whose
+from daqsched.serve.http import route, whose
 from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, which_of, words_of
@@ -73,12 +72,12 @@ class Queries:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/status", answering(self.status, "see")),
-            Route(f"{API}/progress", answering(self.progress, "see")),
-            Route(f"{API}/why", answering(self.why, "see")),
-            Route(f"{API}/stories", answering(self.stories, "see")),
-            Route(f"{API}/incidents", answering(self.incidents, "see")),
-            Route(f"{API}/names", answering(self.names, "see")),
+            route("GET", "/status", self.status),
+            route("GET", "/progress", self.progress),
+            route("GET", "/why", self.why),
+            route("GET", "/stories", self.stories),
+            route("GET", "/incidents", self.incidents),
+            route("GET", "/names", self.names),
         ]
 
     async def status(self, request: Request) -> Response:

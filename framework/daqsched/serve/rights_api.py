@@ -12,12 +12,12 @@ from starlette.routing import Route
 
 from daqsched.engine.permission import target
 from daqsched.errors import UserError
-from daqsched.protocol import API, RightsAnswer
+from daqsched.protocol import RightsAnswer
 from daqsched.rights.grants import FARM, Target
 from daqsched.rights.principal import PREFIXES, Principal
 from daqsched.rights.rules import Rights
 from daqsched.serve.accounts import Accounts
-from daqsched.serve.http import ANYBODY, answering, caller_of, is_owner, permit
+from daqsched.serve.http import caller_of, is_owner, permit, route
 from daqsched.serve.request_body import text_of
 from daqsched.serve.rights_in_force import RightsInForce
 
@@ -33,7 +33,7 @@ class RightsQuestions:
     @property
     def routes(self) -> list[Route]:
         """For the application."""
-        return [Route(f"{API}/rights", answering(self.rights, ANYBODY))]
+        return [route("GET", "/rights", self.rights)]
 
     async def rights(self, request: Request) -> RightsAnswer:
         user, job, host = (text_of(request, name) for name in ("user", "job", "host"))

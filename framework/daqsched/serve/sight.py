@@ -94,11 +94,13 @@ class Sight:
         return replace(rollout, failures=failures, why=rollout.why if failures == rollout.failures else "")
 
     def plan(self, plan: Plan, new: Spec) -> Plan:
-        """What it does to jobs that are shown, as they are or as they would be."""
+        """What it does to jobs that are shown, and to those that there are not yet and would be."""
         then = {job.name: job for job in new.jobs}
 
         def seen(name: str) -> bool:
-            return self.sees_some(name) or (name in then and self.sees_any(then[name]))
+            # what a file says of a job that is hidden makes nothing of that to be seen: it may have any owner there
+            known = name in self._desired.jobs
+            return self.sees_some(name) or (not known and name in then and self.sees_any(then[name]))
 
         return replace(
             plan,

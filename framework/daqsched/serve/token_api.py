@@ -12,10 +12,10 @@ from starlette.routing import Route
 
 from daqsched.engine import events
 from daqsched.engine.engine import Engine
-from daqsched.protocol import API, KnownToken, NewToken, RevokeRequest, TokenRequest, TokensAnswer
+from daqsched.protocol import KnownToken, NewToken, RevokeRequest, TokenRequest, TokensAnswer
 from daqsched.rights.tokens import CHANCE, Token, digest_of_token, text_of
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import ENGINE, answering, grants_of, permit, user_of
+from daqsched.serve.http import grants_of, permit, route, user_of
 from daqsched.serve.request_body import body_of
 
 Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
@@ -31,9 +31,9 @@ class Tokens:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route(f"{API}/tokens", answering(self.tokens, "tokens")),
-            Route(f"{API}/token", answering(self.make, ENGINE), methods=["POST"]),
-            Route(f"{API}/revoke", answering(self.revoke, ENGINE), methods=["POST"]),
+            route("GET", "/tokens", self.tokens),
+            route("POST", "/token", self.make),
+            route("POST", "/revoke", self.revoke),
         ]
 
     async def tokens(self, request: Request) -> TokensAnswer:
