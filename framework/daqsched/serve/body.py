@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import cache
-from typing import Any, Callable, TypeVar, Union
+from typing import Any, Callable, TypeVar, Union, cast
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, structs
@@ -40,10 +40,14 @@ def read(data: bytes, kind: type[Body], understood: Callable[[Body], None] = lam
     return body
 
 
-@cache
-def holds_spec(kind: Hashable) -> bool:
+def holds_spec(kind: type) -> bool:
     """Whether such a request carries a job file."""
-    return any(field.type is Spec for field in structs.fields(kind))  # type: ignore[arg-type]  # a type, which is hashable
+    return _holds_spec(cast(Hashable, kind))
+
+
+@cache
+def _holds_spec(kind: Any) -> bool:
+    return any(field.type is Spec for field in structs.fields(kind))
 
 
 def _whole(data: bytes, kind: type[Body]) -> Body:
