@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Collection
-from functools import cache
+from collections.abc import Awaitable, Collection
+from functools import cache, partial
 from typing import Any, Callable, Optional, TypeVar
 
 from starlette.applications import Starlette
@@ -43,10 +43,11 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import (
     Caller,
     caller_of,
-    grants_of,
+    grants_now,
     no_such_thing,
     route,
     sees_all,
+    still_permitted,
     user_of,
     whose,
 )
@@ -74,7 +75,14 @@ _openapi = cache(lambda: openapi.text().encode())
 #: The longest that a progress request may be kept waiting for a change.
 MOST_WAIT_S = 30.0
 
+#: How often whoever waits is looked at for the right to what is waited for.
+RIGHTS_S = 2.0
+
 Body = TypeVar("Body")
+
+
+async def _anyhow() -> None:
+    """Who waits for a moment of our own."""
 
 
 class Api:
@@ -176,18 +184,22 @@ class Api:
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""
         seen, wait_s = number_of(request, "seen", -1), max(0.0, min(MOST_WAIT_S, number_of(request, "wait_s", 0)))
-        await self._newer(seen, wait_s)
+        await self._newer(seen, wait_s, partial(still_permitted, request, "see"))
 
-    async def _newer(self, seen: float, wait_s: float) -> None:
+    async def _newer(self, seen: float, wait_s: float, still: Callable[[], Awaitable[None]] = _anyhow) -> None:
+        """``still`` is asked every now and then, and raises where nobody is to wait any more."""
         if self._changed is None:
             self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
         # taken before the question: a change right after its answer is not missed
         changed = self._changed
         if wait_s and await self._ask(lambda engine, now: engine.version) == seen:
-            try:
-                await asyncio.wait_for(changed.wait(), wait_s)
-            except asyncio.TimeoutError:
-                pass
+            until = asyncio.get_running_loop().time() + wait_s
+            while not changed.is_set() and until > asyncio.get_running_loop().time():
+                try:
+                    await asyncio.wait_for(changed.wait(), min(RIGHTS_S, until - asyncio.get_running_loop().time()))
+                except asyncio.TimeoutError:
+                    pass
+                await still()
 
     async def preflight(self, request: Request) -> PreflightBegun:
         body = await body_of(request, PreflightRequest)
@@ -212,7 +224,7 @@ class Api:
         absent = frozenset(asked).difference(await self._changes.machines(known) or asked)
         id = secrets.token_hex(4)
         event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked, absent)
-        await asyncio.wrap_future(self._daemon.request(event, grants_of(request)))
+        await asyncio.wrap_future(self._daemon.request(event, await grants_now(request)))
         return PreflightBegun(id, len(asked))
 
     async def preflight_answer(self, request: Request) -> PreflightAnswer:
@@ -244,7 +256,7 @@ class Api:
         body = await body_of(request, SelectRequest)
         keys = await self._chosen(request, body.select)
         accepted = await asyncio.wrap_future(
-            self._daemon.request(event(keys, user_of(request), body), grants_of(request))
+            self._daemon.request(event(keys, user_of(request), body), await grants_now(request))
         )
         return Selected(
             len(accepted.keys),
@@ -272,7 +284,7 @@ class Api:
         id = body.id or secrets.token_hex(4)
         order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)
         event = events.OperatorCommanded(keys, order, body.stops)
-        accepted = await asyncio.wrap_future(self._daemon.request(event, grants_of(request)))
+        accepted = await asyncio.wrap_future(self._daemon.request(event, await grants_now(request)))
         return OrderAnswer(id, [*accepted.keys], [*accepted.rejected])
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:

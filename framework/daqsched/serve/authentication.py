@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
-from daqsched.errors import DaqschedError, UserError
+from daqsched.errors import UserError
 from daqsched.rights.login_pace import LoginPace
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import Rights
@@ -20,6 +20,7 @@ from daqsched.rights.sessions import read as read_session
 from daqsched.rights.tokens import Credentials, Token, by_digest, digest_of_token
 from daqsched.rights.verbs import Role
 from daqsched.serve.accounts import Accounts
+from daqsched.serve.refusals import Unauthenticated
 from daqsched.serve.rights_api import somebody
 from daqsched.serve.web_rules import Shown
 
@@ -34,16 +35,6 @@ WRONG = "this token or session does not count: ask who runs the farm for another
 
 #: What who shows nothing is told.
 NOTHING_SHOWN = "who are you? Show a token: --token-file FILE or DAQSCHED_TOKEN_FILE"
-
-
-class Unauthenticated(DaqschedError):
-    """Nobody is known behind a request; ``why`` is for the audit file."""
-
-    exit_code = 5
-
-    def __init__(self, sentence: str, why: str = "", name: str = "") -> None:
-        super().__init__(sentence)
-        self.why, self.name = why or sentence, name
 
 
 class Arrival(NamedTuple):

@@ -44,7 +44,7 @@ from daqsched.rights.grants import Grants
 from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import Caller, caller_of, grants_of, route, user_of, whose
+from daqsched.serve.http import Caller, caller_of, grants_now, grants_of, route, user_of, whose
 from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of
@@ -255,7 +255,7 @@ class Changes:
     async def _apply(self, request: Request, planned: Planned, event: events.JobsApplied, no_look: bool) -> Applied:
         """The plan is of a look before; what came of it is the engine's word."""
         doubts = () if no_look else await self._look(request, planned, event)
-        did = await asyncio.wrap_future(self._daemon.request(event, grants_of(request)))
+        did = await asyncio.wrap_future(self._daemon.request(event, await grants_now(request)))
         return Applied(planned.plan, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
 
     async def _look(self, request: Request, planned: Planned, event: events.JobsApplied) -> tuple[str, ...]:

@@ -249,14 +249,14 @@ class Consoles:
 
     async def _permit(self, request: Request, key: Key) -> None:
         """Raise where the caller has no right to this terminal, by the rights as they are now."""
-        grants = grants_now(request)
+        grants = await grants_now(request)
         if grants is None:
             return
         it: Target = await self._ask(lambda engine, now: target(engine, key))
         if grants.why_not("console", it) or grants.why_not("see", it):
             if grants.why_not("see", it):
                 raise UserError(f"there is no {key[0]}@{key[1]}: `daqsched status` lists what there is")
-            raise Refused(grants.why_not("console", it))
+            raise Refused(grants.why_not("console", it), "console")
 
     async def _still(self, request: Request, id: str, key: Key) -> None:
         """The same of whoever is attached: without the right it is over."""

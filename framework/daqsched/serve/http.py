@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Awaitable, Callable, Optional
 
 import msgspec
@@ -80,10 +80,27 @@ def grants_of(request: Request) -> Optional[Grants]:
     return caller_of(request).grants
 
 
-def grants_now(request: Request) -> Optional[Grants]:
-    """The same as they are now, for what takes longer than a moment."""
-    in_force, caller = request.scope.get("rights"), caller_of(request)
-    return in_force.grants(caller.who) if in_force is not None else caller.grants
+async def grants_now(request: Request) -> Optional[Grants]:
+    """The same as they are now, for what has waited: from now on they are the request's. Raises where nobody is behind it any more,
+    as the token was revoked or the session has ended."""
+    in_force, authentication = request.scope.get("rights"), request.scope.get("authentication")
+    caller = caller_of(request)
+    if in_force is None:
+        return caller.grants
+    who = caller.who
+    if authentication is not None and caller.shown != Shown():
+        who = (await authentication.arrival(caller.shown, in_force.rights, request.scope["accounts"])).who
+    caller = replace(caller, who=who, grants=in_force.grants(who))
+    request.scope["caller"] = caller
+    return caller.grants
+
+
+async def still_permitted(request: Request, verb: str) -> None:
+    """Raise where the caller may not ask for this of anything any more."""
+    grants = await grants_now(request)
+    why = grants.somewhere(verb) if grants is not None else ""
+    if why:
+        raise Refused(why, verb)
 
 
 def permit(request: Request, verb: str, target: Target = FARM) -> None:

@@ -35,7 +35,7 @@ from daqsched.protocol import (
 from daqsched.select import Idle, as_hosts, selection
 from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import grants_of, route, user_of, whose
+from daqsched.serve.http import grants_now, route, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.sight import seen_of, sight_of
@@ -212,4 +212,4 @@ class Operations:
 
     async def _request(self, request: Request, event: events.Event) -> Accepted:
         """The engine's verdict; its refusal is raised."""
-        return await asyncio.wrap_future(self._daemon.request(event, grants_of(request)))
+        return await asyncio.wrap_future(self._daemon.request(event, await grants_now(request)))

@@ -20,6 +20,19 @@ class RefusedWith(Refused):
         self.code, self.headers = code, headers or {}
 
 
+class Unauthenticated(DaqschedError):
+    """Nobody is known behind a request; ``why`` is for the audit file."""
+
+    exit_code = 5
+
+    def __init__(self, sentence: str, why: str = "", name: str = "") -> None:
+        super().__init__(sentence)
+        self.why, self.name = why or sentence, name
+
+    #: What its answer says besides.
+    headers = {"www-authenticate": 'Bearer realm="daqsched"'}
+
+
 def refused(
     code: str, sentence: str, headers: Optional[Mapping[str, str]] = None, error: Optional[DaqschedError] = None
 ) -> Response:
@@ -36,4 +49,6 @@ def refused_by(error: DaqschedError, sentence: str) -> Response:
     """What is answered where a route raises this; ``sentence`` is what of its text is told."""
     if isinstance(error, RefusedWith):
         return refused(error.code, sentence, error.headers)
+    if isinstance(error, Unauthenticated):
+        return refused("unauthenticated", sentence, error.headers)
     return refused(problems.code_of(error), sentence, error=error)

@@ -32,14 +32,14 @@ from daqsched.serve.accounts import Accounts
 from daqsched.serve.admission import Reception, descriptors
 from daqsched.serve.audit import REFUSED, Audit, Entry
 from daqsched.serve.audit_note import note
-from daqsched.serve.authentication import WRONG, Authentication, Unauthenticated
+from daqsched.serve.authentication import WRONG, Authentication
 from daqsched.serve.connection_budget import MOST_BYTES, SMALL_BYTES, ConnectionBudget, Seat
 from daqsched.serve.connections import PEER, SOCKET, WEB, ConnectionTimes, Protocol, Whose
 from daqsched.serve.http import Caller, bug, is_owner
 from daqsched.serve.peers import Identity
 from daqsched.serve.planning import Planning
 from daqsched.serve.read_pace import paced
-from daqsched.serve.refusals import refused
+from daqsched.serve.refusals import Unauthenticated, refused
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.socketfile import BACKLOG, SocketFile
 from daqsched.serve.trusted_proxy import TrustedProxy
@@ -450,5 +450,4 @@ class HttpRefusal(Response):
 
 def _unauthenticated(error: Unauthenticated) -> HttpRefusal:
     """Nobody is known behind it."""
-    shown = {"www-authenticate": 'Bearer realm="daqsched"'}
-    return HttpRefusal("unauthenticated", str(error), error.why, error.name, **shown)
+    return HttpRefusal("unauthenticated", str(error), error.why, error.name, **error.headers)

@@ -60,7 +60,7 @@ class Sight:
         """Raise `Refused` where it may not be asked of this instance."""
         why = self.grants.refusal(verb, [self.target(job, host)])
         if why:
-            raise Refused(why)
+            raise Refused(why, verb)
 
     def keys(self, keys: Sequence[Key]) -> Sequence[Key]:
         """Those that are shown."""

@@ -1,0 +1,149 @@
+"""A right that is taken away, or what proved who somebody is, ends what is under way within five seconds, at every door."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Callable
+
+import argon2
+import httpx
+import pytest
+
+from builders import job
+from daqsched import passwords
+from daqsched.engine import events
+from daqsched.serve.rights_in_force import RightsInForce
+from daqsched.serve.serving import Serving, WebPort
+from daqsched.serve.standby import Standby
+from daqsched.serve.web_certificate import WebCertificate
+from daqsched.spec import Spec
+from daqsched.store.coordination import Card
+from peers import identity
+from webport import WebServe
+
+RULES = """
+version: 1
+rules:
+  - {to: ["token:viewer", "password:alice"], role: viewer}
+"""
+
+
+class Streams:
+    """A leader and a standby, each with a web port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "passwords"
+        passwords.write(self.file, "alice", "correct horse")
+        own = identity(folder / "peers.pem")
+        self.web = WebServe(folder, RULES, self.file, peers=("127.0.0.1", 0), identity=own)
+        self.web.serve.daemon.put(events.Registered("fw", "m:5050"))
+        self.web.serve.client.apply(Spec(jobs=(job(),)))
+        standby = Standby(own, "ctl2 (pid 9)")
+        standby.leader = Card("ctl1", self.web.serving.address, self.web.serving.token)
+        self._rights = RightsInForce(folder / "rights.yaml")
+        self._certificate = WebCertificate(self.web.certificate, self.web.key)
+        port = WebPort(("127.0.0.1", 0), self._certificate)
+        self._standby = Serving(folder / "standby", "", standby, rights=self._rights, web=port, ended=standby.close)
+        self.urls = {"leader": self.web.url, "standby": f"https://{self._standby.web_address}"}
+
+    def log_in(self, where: str) -> httpx.Client:
+        http = self.web.through(self.urls[where], None, **{"content-type": "application/json"})
+        found = http.post("/v1/login", json={"name": "alice", "password": "correct horse"})
+        assert found.status_code == 200, found.text
+        return http
+
+    def close(self) -> None:
+        self._standby.close()
+        self._rights.close()
+        self._certificate.close()
+        self.web.close()
+
+
+@pytest.fixture
+def streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Streams]:
+    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    made = Streams(tmp_path)
+    yield made
+    made.close()
+
+
+def ends(http: httpx.Client, take_away: Callable[[], object]) -> tuple[int, float]:
+    """What a long poll is answered, and how long after that."""
+
+    def waits() -> httpx.Response:
+        while True:  # as a command does, which asks again when something else has changed
+            version = http.get("/v1/progress").json()["progress"]["version"]
+            found = http.get(f"/v1/progress?seen={version}&wait_s=30")
+            if found.status_code != 200:
+                return found
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(waits)
+        time.sleep(0.5)  # it has begun to wait, or begins: the answer is the same
+        take_away()
+        began = time.monotonic()
+        try:
+            found = waiting.result(20)
+        except KeyError:  # refused already before it waited
+            return 401, 0.0
+        return found.status_code, time.monotonic() - began
+
+
+@pytest.mark.parametrize("where", ["leader", "standby"])
+def test_a_right_that_is_taken_away_ends_a_long_poll(streams: Streams, where: str) -> None:
+    """By the file; nothing of the farm changes with it, so nobody is woken by that."""
+    http = streams.web.through(streams.urls[where], streams.web.token("viewer"))
+    status, took_s = ends(http, lambda: (streams.web.folder / "rights.yaml").write_text("version: 1\nrules: []\n"))
+    assert status == 403 and took_s < 5
+
+
+@pytest.mark.parametrize("where", ["leader", "standby"])
+def test_a_token_that_is_revoked_or_expires_ends_a_long_poll(streams: Streams, where: str) -> None:
+    """Whoever stole it sees nothing more."""
+    http = streams.web.through(streams.urls[where], streams.web.token("viewer"))
+    status, took_s = ends(http, lambda: streams.web.serve.client.revoke_token("viewer"))
+    assert status == 401 and took_s < 5
+    until = time.monotonic() + 1.5
+    http = streams.web.through(streams.urls[where], streams.web.token("viewer", seconds=1.5))
+    status, took_s = ends(http, lambda: None)
+    assert status == 401 and time.monotonic() - until < 5
+
+
+@pytest.mark.parametrize("where", ["leader", "standby"])
+def test_a_session_that_ends_with_its_password_ends_a_long_poll(streams: Streams, where: str) -> None:
+    """Of everybody who has the cookie."""
+    http = streams.log_in(where)
+    status, took_s = ends(http, lambda: passwords.write(streams.file, "alice", "battery staple"))
+    assert status == 401 and took_s < 5
+
+
+def test_a_change_that_waits_for_its_turn_is_judged_when_it_comes(streams: Streams) -> None:
+    """By the rights of that moment, and not by those of its beginning."""
+    web = streams.web
+    (web.folder / "rights.yaml").write_text("version: 1\nrules: [{to: token:expert, role: expert}]\n")
+    http = web.http(web.token("expert"), **{"content-type": "application/json"})
+    spec = {"spec": {"jobs": [{"name": "readout", "argv": ["/bin/true"], "hosts": ["hlt01"], "release": "2"}]}}
+    assert http.post("/v1/plan", json=spec).status_code == 200
+    entered, gate = streams.web.serve.daemon, list[bool]()
+
+    def hold(engine: object, now: float) -> None:
+        until = time.monotonic() + 3
+        while not gate and time.monotonic() < until:
+            time.sleep(0.01)
+
+    with ThreadPoolExecutor(1) as pool:
+        held = entered.ask(hold)
+        applying = pool.submit(lambda: http.post("/v1/apply", json={**spec, "no_look": True}))
+        time.sleep(0.3)
+        version = web.rights.version
+        (web.folder / "rights.yaml").write_text("version: 1\nrules: []\n")
+        until = time.monotonic() + 5
+        while web.rights.version == version and time.monotonic() < until:
+            time.sleep(0.01)
+        gate.append(True)
+        held.result(10)
+        found = applying.result(20)
+    assert found.status_code == 403 and found.json()["code"] == "no-right", found.text
