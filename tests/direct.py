@@ -11,6 +11,7 @@ import msgspec
 from daqsched.engine import commands, events
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
+from daqsched.engine.repeats import ANYHOW, Terms
 from daqsched.engine.verdict import Verdict
 from daqsched.errors import DaqschedError
 from daqsched.mesos.agents import Agent, Agents
@@ -107,9 +108,9 @@ class AtOnce(Daemon):
     def put(self, event: events.Event) -> None:
         self._work([event], self.edge)
 
-    def request(self, event: events.Event, grants: Optional[Grants]) -> Any:
+    def request(self, event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Any:
         before = self.engine.revision.spec if self.engine.revision is not None else EMPTY
-        done = super().request(event, grants)
+        done = super().request(event, grants, terms)
         verdict: Verdict = done.exception() or done.result()  # type: ignore[assignment]  # what it raises is one
         self.heard.append(Heard(event, grants, before, verdict))
         return done

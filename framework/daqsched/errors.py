@@ -96,6 +96,10 @@ class PreconditionFailed(Refused):
     """It was asked for one state of the farm, and another one is in force."""
 
 
+class DoneBefore(Refused):
+    """The same request, by its key, was carried out before: its answer is not known any more."""
+
+
 #: What a command ends with where Elasticsearch answered in part only: what is shown is not all, and stderr says why.
 PARTIAL = 7
 

@@ -27,6 +27,31 @@ _KINDS: dict[str, dict[str, Any]] = {
     "number": {"type": "number"},
 }
 
+#: Headers that a change may have, and a question.
+_CHANGES: tuple[dict[str, Any], ...] = (
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "who asks again with the same one within an hour is told the same, and nothing is done twice",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    },
+    {
+        "name": "If-Match",
+        "in": "header",
+        "description": "digests of specs, in quotes: only where one of them is in force",
+        "schema": {"type": "string"},
+    },
+)
+_TAGGED: tuple[dict[str, Any], ...] = (
+    {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "the `ETag` of an answer before",
+        "schema": {"type": "string"},
+    },
+)
+_TAG = {"ETag": {"description": "of all of it but `now`", "schema": {"type": "string"}}}
+
 _BODIES = ("application/octet-stream", {"type": "string", "format": "binary"})
 _DOCUMENT = ("application/json", {"type": "object"})
 
@@ -95,15 +120,18 @@ def _operation(operation: Operation, of: dict[type, dict[str, Any]]) -> dict[str
         if operation.path.endswith(".json")
         else _BODIES
     )
+    tag = {"headers": _TAG} if operation.method == "GET" and operation.answer is not None else {}
     found: dict[str, Any] = {
         "operationId": (operation.method.lower() + operation.path).replace("/", "-").replace("{", "").replace("}", ""),
         "description": operation.about,
         "parameters": [
             *({"name": one, "in": "path", "required": True, "schema": {"type": "string"}} for one in inside),
             *map(_parameter, operation.query),
+            *(_CHANGES if operation.verbs else _TAGGED if operation.method == "GET" and operation.answer else ()),
         ],
         "responses": {
-            "200": {"description": "done", "content": {media: {"schema": schema}}},
+            "200": {"description": "done", "content": {media: {"schema": schema}}, **tag},
+            **({"304": {"description": "as who asks has it", **tag}} if tag else {}),
             **{
                 str(status): {"$ref": f"#/components/responses/{_name(status, codes)}"}
                 for status, codes in sorted(_problems(operation).items())

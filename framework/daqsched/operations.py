@@ -59,6 +59,7 @@ class Operation(NamedTuple):
 
 SELECT = Parameter("select", "WORD", "texts", "a selection, as on the command line; none: everything")
 PART = Parameter("part", "NAME", "text", "only this part of the farm; `-`: the one without a name")
+BEFORE = Parameter("before", "NUMBER", "number", "only older ones than this; `next` of the answer goes on")
 SEEN = Parameter("seen", "VERSION", "number", "the version of the last answer: wait for another one")
 WAIT_S = Parameter("wait_s", "S", "number", "so many seconds at most, 30 at most")
 
@@ -112,6 +113,8 @@ _ALL = (
         PART,
         Parameter("at", "TIME", "number", "as it was then, in seconds since the epoch; not together with `part`"),
         Parameter("state", "STATE", "texts", "only rows in one of these states"),
+        Parameter("limit", "N", "number", "so many rows at most, by job and host; `next` of the answer goes on"),
+        Parameter("after", "JOB@HOST", "text", "the rows behind this one"),
     ),
     _get(
         "/progress",
@@ -167,6 +170,7 @@ _ALL = (
         "how it ended",
         protocol.HistoryAnswer,
         most(20),
+        BEFORE,
         PART,
     ),
     _get(
@@ -278,7 +282,7 @@ _ALL = (
         Parameter("until", "SEQ", "number", "before this line"),
         most(100),
     ),
-    _get("/note", "see", "the logbook, the newest first", protocol.NoteAnswer, most(20)),
+    _get("/note", "see", "the logbook, the newest first", protocol.NoteAnswer, most(20), BEFORE),
     _change("/note", "note", "write a `message` into it", protocol.NoteRequest, protocol.NoteAnswer),
     _get(
         "/names",
@@ -379,4 +383,6 @@ def codes_of(operation: Operation) -> list[str]:
     found.append("refused")
     if operation.method == "POST":
         found += ["foreign", "too-large"]
+    if operation.verbs:
+        found += [one for one in ("changed", "done-before", "key-reused") if one not in operation.codes]
     return [*found, *operation.codes, "not-here", "header-too-large", "bug", "failed", "unavailable", "unsure", "busy"]

@@ -12,6 +12,7 @@ from daqsched.confirm import NotConfirmed
 from daqsched.errors import (
     DaqschedError,
     Deposed,
+    DoneBefore,
     Forgotten,
     PreconditionFailed,
     Refused,
@@ -72,6 +73,12 @@ CODES: Mapping[str, ProblemCode] = {
         404, 1, "there is no such path", "look into `GET /v1/openapi.json`; a daemon of another version may have it"
     ),
     "wrong-method": ProblemCode(405, 1, "the path is not asked so", "use a method that `Allow` names"),
+    "done-before": ProblemCode(
+        409,
+        5,
+        "done already, for the same `Idempotency-Key`; the answer of then is lost with the daemon that gave it, or was not kept",
+        "take it as done, and look at what came of it",
+    ),
     "gone": ProblemCode(
         410, 3, "what an id names is not known any more: it ended, or the daemon was restarted", "begin anew"
     ),
@@ -86,6 +93,9 @@ CODES: Mapping[str, ProblemCode] = {
         "ask by a name of the certificate, or give the port further ones",
     ),
     "not-leading": ProblemCode(421, 3, "between daemons: this one does not lead", "ask the one that leads", 1),
+    "key-reused": ProblemCode(
+        422, 2, "another request had this `Idempotency-Key`", "give each request a key of its own"
+    ),
     "too-often": ProblemCode(429, 5, "too many wrong passwords", "wait for as long as `Retry-After` says"),
     "header-too-large": ProblemCode(431, 2, "the header has more than 256 KiB", "select by patterns, not by names"),
     "bug": ProblemCode(
@@ -110,6 +120,7 @@ CODES: Mapping[str, ProblemCode] = {
 _KINDS: tuple[tuple[type[DaqschedError], str], ...] = (
     (NotConfirmed, "not-confirmed"),
     (PreconditionFailed, "changed"),
+    (DoneBefore, "done-before"),
     (Refused, "refused"),
     (Forgotten, "gone"),
     (Unsure, "unsure"),

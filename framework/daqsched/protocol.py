@@ -91,9 +91,12 @@ class RevisionHead(msgspec.Struct):
 
 
 class HistoryAnswer(msgspec.Struct):
-    """GET /v1/history?most=N&part=NAME: the newest first; with ``part`` those of that one, ``-``: of the one without a name."""
+    """GET /v1/history?most=N&part=NAME&before=NUMBER: the newest first; with ``part`` those of that one, ``-``:
+    of the one without a name."""
 
     revisions: list[RevisionHead]
+    #: The ``before`` that goes on with older ones; 0: there are none, or a daemon before does not say.
+    next: int = 0
 
 
 class RevisionAnswer(msgspec.Struct):
@@ -270,7 +273,8 @@ class OrderAnswer(msgspec.Struct):
 
 
 class StatusAnswer(msgspec.Struct):
-    """GET /v1/status?select=WORD&select=...&part=NAME&at=TIME; ``at`` asks how it was then, in seconds since the epoch."""
+    """GET /v1/status?select=WORD&select=...&part=NAME&at=TIME&limit=N&after=JOB@HOST; ``at`` asks how it was then, in seconds since
+    the epoch."""
 
     rows: list[Row]
     revision: int
@@ -294,6 +298,8 @@ class StatusAnswer(msgspec.Struct):
     rollout: str = ""
     #: Words of the selection that mean nothing that there is, whatever its state.
     unmatched: list[str] = []
+    #: With ``limit``: the ``after`` that goes on; empty: there are no more rows.
+    next: str = ""
     #: As `read_only` was called in 0.1.
     held: str = ""
 
@@ -373,9 +379,11 @@ class NoteRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NoteAnswer(msgspec.Struct):
-    """GET /v1/note?most=N: the logbook, the newest first; of a note that was written: that one."""
+    """GET /v1/note?most=N&before=NUMBER: the logbook, the newest first; of a note that was written: that one."""
 
     notes: list[LogbookEntry]
+    #: As of `HistoryAnswer`.
+    next: int = 0
 
 
 class RightsAnswer(msgspec.Struct):

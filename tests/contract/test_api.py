@@ -23,6 +23,7 @@ from daqsched.cli import main
 from daqsched.client import Client
 from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
+from daqsched.engine.repeats import ANYHOW, Terms
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
@@ -473,7 +474,7 @@ def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.Monkey
         asked.append("look")
         return ask(question)
 
-    def change(event: events.Event, grants: Optional[Grants]) -> Future[Accepted]:
+    def change(event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Future[Accepted]:
         asked.append(type(event).__name__)
         return request(event, grants)
 
@@ -499,7 +500,7 @@ def test_a_rollback_is_told_from_an_apply_of_the_same(serve: Serve, monkeypatch:
     asked: list[Any] = []
     request = serve.daemon.request
 
-    def change(event: events.Event, grants: Optional[Grants]) -> Future[Accepted]:
+    def change(event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Future[Accepted]:
         asked.append(event)
         return request(event, grants)
 
@@ -529,7 +530,7 @@ def test_an_apply_that_would_change_nothing_is_not_answered_from_a_look_that_is_
     base = serve.client.history()[0].digest
     request = serve.daemon.request
 
-    def quicker(event: events.Event, grants: Optional[Grants]) -> Any:
+    def quicker(event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Any:
         """A rollback comes first."""
         monkeypatch.setattr(serve.daemon, "request", request)
         serve.daemon.request(events.JobsApplied(first, "bob", "back"), None).result(20)
@@ -560,7 +561,7 @@ def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monke
     base = serve.client.history()[0].digest
     request = serve.daemon.request
 
-    def quicker(event: events.Event, grants: Optional[Grants]) -> Any:
+    def quicker(event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Any:
         """An apply of somebody else's comes first."""
         monkeypatch.setattr(serve.daemon, "request", request)
         serve.daemon.request(events.JobsApplied(Spec(jobs=(job("other"),)), "bob", "in between"), None).result(20)

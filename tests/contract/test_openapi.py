@@ -129,5 +129,7 @@ def test_what_the_document_does_not_say_is_found(schema: Any, tmp_path: Path) ->
     other = schemathesis.openapi.from_dict(wrong)
     case = other[f"{API}/names"]["GET"].Case(query={"of": "nothing"})
     answer = schema[f"{API}/names"]["GET"].Case(query={"of": "nothing"}).call()
-    with pytest.raises(Exception, match="400"):
+    with pytest.raises(BaseException) as caught:
         case.validate_response(answer, checks=CHECKS)
+    several: Any = caught.value  # Python 3.11's group of them, which older ones do not have
+    assert [type(one).__name__ for one in several.exceptions] == ["UndefinedStatusCode"]

@@ -22,6 +22,8 @@ DURATIONS, HOLDS, PARTS, STARTED = "paces", "holds", "parts", "started"
 NAMES, LOGBOOK, OUTCOMES = "names", "logbook", "outcomes"
 #: What proves who comes over the network.
 CREDENTIALS = "credentials"
+#: Of requests that have a key.
+KEYS = "requests"
 
 
 class Revision(msgspec.Struct, frozen=True):

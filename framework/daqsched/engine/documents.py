@@ -13,6 +13,7 @@ from daqsched.engine.commands import (
     CREDENTIALS,
     DURATIONS,
     HOLDS,
+    KEYS,
     LOGBOOK,
     NAMES,
     OUTCOMES,
@@ -49,6 +50,8 @@ def encoded(farm: Farm, name: str) -> Optional[bytes]:
         return encode(farm.logbook) if farm.logbook else None
     if name == CREDENTIALS:
         return encode(farm.credentials) if farm.credentials != Credentials() else None
+    if name == KEYS:
+        return encode(farm.done_keys) if farm.done_keys else None
     if name == NAMES:
         return saved(farm.namesakes.chosen)
     assert name == ASIDE, f"there is no document {name!r}"

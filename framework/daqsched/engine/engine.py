@@ -25,6 +25,7 @@ from daqsched.engine import (
     permission,
     preflight_steps,
     reconciling,
+    repeats,
     restoring,
     rollout_requests,
     rollout_restoring,
@@ -39,6 +40,7 @@ from daqsched.engine.commands import (
     CREDENTIALS,
     DURATIONS,
     HOLDS,
+    KEYS,
     LOGBOOK,
     NAMES,
     OUTCOMES,
@@ -103,6 +105,7 @@ class Engine(Farm):
         rollout_restoring.outcomes_restored(self, document(OUTCOMES))
         logbook_steps.restored(self, document(LOGBOOK))
         credential_steps.restored(self, document(CREDENTIALS))
+        repeats.restored(self, document(KEYS))
         durations = document(DURATIONS)
         if durations is not None:
             try:
@@ -130,10 +133,13 @@ class Engine(Farm):
         this, nothing is known to have."""
         self._recalled = states
 
-    def handle(self, event: events.Event, now: float, grants: Optional[Grants] = None) -> Step:
+    def handle(
+        self, event: events.Event, now: float, grants: Optional[Grants] = None, terms: repeats.Terms = repeats.ANYHOW
+    ) -> Step:
         """Take in what happened at ``now`` (seconds since the epoch) and return what to do, and what whoever asked is answered.
 
-        ``grants``: what whoever asked may; None: all, as nobody did, or as the farm has no rules."""
+        ``grants``: what whoever asked may; None: all, as nobody did, or as the farm has no rules. ``terms``: on which it is
+        asked for."""
         self.out, self.dirty, self.touched, self.gone = [], {}, {}, {}
         self.cause = causes.of(event, self)
         found: list[Changed] = []
@@ -146,7 +152,7 @@ class Engine(Farm):
             now = max(now, self.last)  # what was over is not under way again for an uneven clock
         self.last = now
         self.then = []
-        verdict = self._answer(event, now, grants)
+        verdict = self._answer(event, now, grants, terms)
         rollout_steps.step(self, now)
         while self.then:
             following = self.then.pop(0)  # of our own making: it is never refused
@@ -164,10 +170,13 @@ class Engine(Farm):
         saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []
         return Step(saves + self.out, verdict, tuple(found))
 
-    def _answer(self, event: events.Event, now: float, grants: Optional[Grants]) -> Verdict:
+    def _answer(self, event: events.Event, now: float, grants: Optional[Grants], terms: repeats.Terms) -> Verdict:
         try:
             permission.ensure(self, event, grants)
-            return _HANDLERS[type(event)](self, event, now) or Accepted()
+            repeats.ensure(self, terms, now)
+            accepted = _HANDLERS[type(event)](self, event, now) or Accepted()
+            repeats.done(self, terms, now)
+            return accepted
         except DaqschedError as error:
             return error.with_traceback(None)  # which would hold what the handler had in its hands
 

@@ -125,6 +125,8 @@ class Farm:
         #: The oldest first.
         self.logbook: list[LogbookEntry] = []
         self.credentials = Credentials()
+        #: Of requests that have a key: which were done when (`repeats`).
+        self.done_keys: dict[str, float] = {}
         self.durations = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()

@@ -51,6 +51,7 @@ from daqsched.serve.http import (
     user_of,
     whose,
 )
+from daqsched.serve.idempotency import Repeats, terms_of
 from daqsched.serve.log import RECENT
 from daqsched.serve.login_api import Logins
 from daqsched.serve.operations_api import Operations, chosen_of
@@ -136,6 +137,7 @@ class Api:
             ],
             exception_handlers={HTTPException: no_such_thing},
         )
+        self.app.state.repeats = Repeats()
         self.app.router.redirect_slashes = False  # to whatever the Host header says
 
     # ------------------------------------------------------------------ routes
@@ -224,7 +226,7 @@ class Api:
         absent = frozenset(asked).difference(await self._changes.machines(known) or asked)
         id = secrets.token_hex(4)
         event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked, absent)
-        await asyncio.wrap_future(self._daemon.request(event, await grants_now(request)))
+        await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))
         return PreflightBegun(id, len(asked))
 
     async def preflight_answer(self, request: Request) -> PreflightAnswer:
@@ -256,7 +258,7 @@ class Api:
         body = await body_of(request, SelectRequest)
         keys = await self._chosen(request, body.select)
         accepted = await asyncio.wrap_future(
-            self._daemon.request(event(keys, user_of(request), body), await grants_now(request))
+            self._daemon.request(event(keys, user_of(request), body), await grants_now(request), terms_of(request))
         )
         return Selected(
             len(accepted.keys),
@@ -284,7 +286,7 @@ class Api:
         id = body.id or secrets.token_hex(4)
         order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)
         event = events.OperatorCommanded(keys, order, body.stops)
-        accepted = await asyncio.wrap_future(self._daemon.request(event, await grants_now(request)))
+        accepted = await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))
         return OrderAnswer(id, [*accepted.keys], [*accepted.rejected])
 
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:

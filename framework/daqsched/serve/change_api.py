@@ -45,9 +45,10 @@ from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, caller_of, grants_now, grants_of, route, user_of, whose
+from daqsched.serve.idempotency import terms_of
 from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
-from daqsched.serve.request_body import body_of, count_of, part_of
+from daqsched.serve.request_body import body_of, count_of, part_of, which_of
 from daqsched.serve.sight import sight_of
 from daqsched.spec import EMPTY, JobSpec, Spec
 from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
@@ -255,7 +256,7 @@ class Changes:
     async def _apply(self, request: Request, planned: Planned, event: events.JobsApplied, no_look: bool) -> Applied:
         """The plan is of a look before; what came of it is the engine's word."""
         doubts = () if no_look else await self._look(request, planned, event)
-        did = await asyncio.wrap_future(self._daemon.request(event, await grants_now(request)))
+        did = await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))
         return Applied(planned.plan, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
 
     async def _look(self, request: Request, planned: Planned, event: events.JobsApplied) -> tuple[str, ...]:
@@ -327,27 +328,30 @@ class Changes:
 
     async def history(self, request: Request) -> HistoryAnswer:
         most = count_of(request, "most", 20, MOST_REVISIONS)
-        part, sees = part_of(request), self._may_see(caller_of(request))
+        part, sees, before = part_of(request), self._may_see(caller_of(request)), which_of(request, "before")
 
         def look(engine: Engine, now: float) -> list[tuple[RevisionHead, int]]:
-            found = self._daemon.history(most + 1 if part is None else MOST_REVISIONS)
-            before = [*(one.number for one in found[1:]), 0]
-            heads = ((_head(one, engine, sees), older) for one, older in zip(found, before))
-            return [(head, older) for head, older in heads if part in (None, head.part)][:most]
+            found = self._daemon.history(most + 2 if part is None and not before else MOST_REVISIONS)
+            olders = [*(one.number for one in found[1:]), 0]
+            heads = ((_head(one, engine, sees), older) for one, older in zip(found, olders))
+            wanted = ((head, older) for head, older in heads if part in (None, head.part))
+            return [(head, older) for head, older in wanted if not before or head.number < before][: most + 1]
 
         heads: list[RevisionHead] = []
         specs: dict[int, Spec] = {0: EMPTY}
-        for head, before in await self._ask(look):
+        found = await self._ask(look)
+        for head, older in found[:most]:
             if len(heads) < MOST_COMPARED:
-                for number in {head.number, before}.difference(specs):
+                for number in {head.number, older}.difference(specs):
                     specs[number] = (await self._revision(number)).spec
-                old, new = specs[before], specs.pop(head.number)
+                old, new = specs[older], specs.pop(head.number)
                 counts = await self._planning.do(whose(request), partial(_counts, old, new))
                 source = new.source if sees else veiled_source(new.source)
                 head = msgspec.structs.replace(head, source=source, changes=counts)
             heads.append(head)
         notes = await self._ask(lambda engine, now: between([head.time for head in heads], engine.logbook))
-        return HistoryAnswer([msgspec.structs.replace(head, notes=its) for head, its in zip(heads, notes)])
+        heads = [msgspec.structs.replace(head, notes=its) for head, its in zip(heads, notes)]
+        return HistoryAnswer(heads, heads[-1].number if len(found) > most else 0)
 
     async def revision(self, request: Request) -> RevisionAnswer:
         number = request.path_params["number"]

@@ -22,6 +22,7 @@ from typing import Any, Callable, NoReturn, Optional, Protocol, Sequence, TypeVa
 from daqsched.engine import commands, events
 from daqsched.engine.changes import Changed
 from daqsched.engine.engine import Engine
+from daqsched.engine.repeats import ANYHOW, Terms
 from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, Unsaved, Unsure
 from daqsched.limits import brief
@@ -53,8 +54,8 @@ class _Question:
 
 
 class _Request:
-    def __init__(self, event: events.Event, grants: Optional[Grants]) -> None:
-        self.event, self.grants = event, grants
+    def __init__(self, event: events.Event, grants: Optional[Grants], terms: Terms) -> None:
+        self.event, self.grants, self.terms = event, grants, terms
         self.done: Future[Accepted] = Future()
 
 
@@ -128,10 +129,10 @@ class Daemon:
         self._enqueue(item)
         return item.answer
 
-    def request(self, event: events.Event, grants: Optional[Grants]) -> Future[Accepted]:
+    def request(self, event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Future[Accepted]:
         """Let the engine know, and be told its verdict when all that follows is durable: what it accepted, or, raised by the
-        future, why it refused. ``grants``: what whoever asks may, see `Engine.handle`."""
-        item = _Request(event, grants)
+        future, why it refused. ``grants``: what whoever asks may, ``terms``: on which, see `Engine.handle`."""
+        item = _Request(event, grants, terms)
         self._enqueue(item)
         return item.done
 
@@ -229,7 +230,7 @@ class Daemon:
             elif isinstance(item, _Stop):
                 going = False
             elif isinstance(item, _Request):
-                step = self.engine.handle(item.event, self._clock(), item.grants)
+                step = self.engine.handle(item.event, self._clock(), item.grants, item.terms)
                 requests.append((item, step.verdict))
                 todo += step.commands
                 changes += step.changes

@@ -7,6 +7,7 @@ it asks (`serving`).
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import secrets
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Awaitable, Callable, Optional
 
 import msgspec
+from msgspec.structs import replace as replace_struct
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -29,6 +31,7 @@ from daqsched.rights.principal import NOBODY, Principal
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.serve.audit import DONE, FAILED, REFUSED
 from daqsched.serve.audit_note import note, path_of
+from daqsched.serve.idempotency import Repeats
 from daqsched.serve.refusals import refused, refused_by
 from daqsched.serve.web_rules import Shown
 
@@ -123,7 +126,16 @@ def user_of(request: Request) -> str:
 
 def route(method: str, path: str, handler: Callable[[Request], Awaitable[Any]]) -> Route:
     """That of an operation of the table: it takes the right that stands there."""
-    return Route(f"{API}{path}", answering(handler, OPERATIONS[method, path].needs), methods=[method])
+    operation = OPERATIONS[method, path]
+    answer = answering(handler, operation.needs)
+
+    async def once(request: Request) -> Response:
+        if "idempotency-key" not in request.headers:
+            return await answer(request)
+        repeats: Repeats = request.app.state.repeats
+        return await repeats.once(request, lambda: answer(request))
+
+    return Route(f"{API}{path}", once if operation.verbs else answer, methods=[method])
 
 
 def answering(route: Callable[[Request], Awaitable[Any]], needs: str) -> Callable[[Request], Awaitable[Response]]:
@@ -144,7 +156,7 @@ def answering(route: Callable[[Request], Awaitable[Any]], needs: str) -> Callabl
                 raise Refused(why, verb)
             found = await route(request)
             await note(request, DONE, found=found)
-            return found if isinstance(found, Response) else _json(200, found)
+            return found if isinstance(found, Response) else answered(request, *encoded(found))
         except DaqschedError as error:
             await note(request, REFUSED, str(error), verb=error.verb if isinstance(error, Refused) else "")
             sentence = brief(str(error), MOST_WORDS)
@@ -179,5 +191,18 @@ async def no_such_thing(request: Request, error: Exception) -> Response:
     )
 
 
-def _json(status: int, value: Any) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
+def encoded(found: msgspec.Struct) -> tuple[bytes, str]:
+    """An answer as JSON, and its tag: that of all but the moment at which it was made."""
+    body = msgspec.json.encode(found)
+    same = msgspec.json.encode(replace_struct(found, now=0.0)) if hasattr(found, "now") else body
+    return body, f'W/"{hashlib.blake2b(same, digest_size=12).hexdigest()}"'
+
+
+def answered(request: Request, body: bytes, tag: str) -> Response:
+    """The same over HTTP; to a question of who has it already, that nothing has changed."""
+    if request.method == "POST":
+        return Response(body, media_type="application/json")
+    had = [one.strip() for value in request.headers.getlist("if-none-match") for one in value.split(",")]
+    if "*" in had or tag in had or tag[2:] in had:
+        return Response(status_code=304, headers={"etag": tag})
+    return Response(body, headers={"etag": tag}, media_type="application/json")

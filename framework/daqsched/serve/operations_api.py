@@ -36,6 +36,7 @@ from daqsched.select import Idle, as_hosts, selection
 from daqsched.serve.change_api import check_way
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import grants_now, route, user_of, whose
+from daqsched.serve.idempotency import terms_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.sight import seen_of, sight_of
@@ -195,7 +196,14 @@ class Operations:
 
     async def notes(self, request: Request) -> NoteAnswer:
         most = count_of(request, "most", 20, MOST)
-        return NoteAnswer(await self._ask(lambda engine, now: engine.logbook[: -most - 1 : -1]))
+        before = which_of(request, "before")
+
+        def look(engine: Engine, now: float) -> NoteAnswer:
+            older = [one for one in engine.logbook if not before or one.number < before]
+            return NoteAnswer(older[: -most - 1 : -1], older[-most].number if len(older) > most else 0)
+
+        found: NoteAnswer = await self._ask(look)
+        return found
 
     async def note(self, request: Request) -> NoteAnswer:
         body = await body_of(request, NoteRequest)
@@ -212,4 +220,4 @@ class Operations:
 
     async def _request(self, request: Request, event: events.Event) -> Accepted:
         """The engine's verdict; its refusal is raised."""
-        return await asyncio.wrap_future(self._daemon.request(event, await grants_now(request)))
+        return await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))

@@ -32,10 +32,10 @@ from daqsched.select import Idle, selection
 from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import route, whose
+from daqsched.serve.http import answered, encoded, route, whose
 from daqsched.serve.operations_api import Ask, chosen_of
 from daqsched.serve.planning import Planning, Turns
-from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, which_of, words_of
+from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, text_of, which_of, words_of
 from daqsched.serve.sight import seen_of, sight_of
 from daqsched.views import names
 from daqsched.views.status import ORDER, Row, Tally, all_keys, rollout_mark, rows, unauthenticated
@@ -82,7 +82,9 @@ class Queries:
 
     async def status(self, request: Request) -> Response:
         words, part, then = words_of(request), part_of(request), number_of(request, "at", 0.0)
-        states = states_of(request)
+        states, limit, after = states_of(request), which_of(request, "limit"), text_of(request, "after")
+        if then and (limit or after):
+            raise UserError("--at can't be combined with limit and after")
         if then and part is not None:
             raise UserError("--at and --part can't be combined: what was of which part then is not kept")
         if then:
@@ -115,12 +117,21 @@ class Queries:
             words = await asyncio.to_thread(_meant, words, keys)
             chosen = await self._chosen(whose(request), words, keys)
             answer.unmatched = await asyncio.to_thread(_unmatched, words, chosen)
-            async for some in self._through(chosen, rows, SOME):
+            if limit or after:
+                chosen = await asyncio.to_thread(_behind, chosen, after)
+            left, last = limit if limit > 0 else len(chosen), ""
+            async for some in self._through(chosen, rows, min(SOME, left + 1)):
                 some = _of_states(some, states)
+                more, some = len(some) > left, some[:left]
+                last = _name(some[-1]) if some else last
                 hosts |= unauthenticated(some)
                 await listed.add(some)
+                left -= len(some)
+                if more:
+                    answer.next = last
+                    break
             answer.rows, answer.unauthenticated = listed.whole(), sorted(hosts)
-            return await _encoded(answer)
+            return await _encoded(request, answer)
 
     async def _status_at(self, request: Request, words: list[str], then: float, states: Collection[str]) -> Response:
         if self.chronicle is None:
@@ -143,7 +154,7 @@ class Queries:
         if applied is not None:
             answer.revision, answer.digest = applied.number, applied.digest
             answer.user, answer.applied = applied.user, applied.time
-        return await _encoded(answer)
+        return await _encoded(request, answer)
 
     async def progress(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
@@ -160,7 +171,7 @@ class Queries:
             async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
                 tally.add(some)
             by = await self._ask(lambda engine, now: engine.superseded.by(revision)) if revision else ""
-            return await _encoded(ProgressAnswer(tally.progress(version), connected, master, now, by))
+            return await _encoded(request, ProgressAnswer(tally.progress(version), connected, master, now, by))
 
     async def why(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
@@ -179,7 +190,7 @@ class Queries:
             async for found in self._through(chosen, explanations, SOME_STORIES):
                 found = found if sight is None else [sight.story(one) for one in found]
                 await listed.add(found)
-            return await _encoded(WhyAnswer(listed.whole(), len(keys), self._daemon.read_only))
+            return await _encoded(request, WhyAnswer(listed.whole(), len(keys), self._daemon.read_only))
 
     async def stories(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
@@ -190,7 +201,7 @@ class Queries:
             listed = _Listed()
             async for some in self._through(list(reversed(keys))[:most], stories, SOME_STORIES):
                 await listed.add(some)
-            return await _encoded(StoriesAnswer(listed.whole()))
+            return await _encoded(request, StoriesAnswer(listed.whole()))
 
     async def incidents(self, request: Request) -> IncidentsAnswer:
         found: IncidentsAnswer = await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
@@ -234,6 +245,16 @@ class Queries:
             yield await self._ask(lambda engine, now, part=part: list(look(engine, part, now)))  # type: ignore[misc]  # a default
 
 
+def _name(row: Row) -> str:
+    return f"{row.job}@{row.host}"
+
+
+def _behind(keys: Sequence[Key], after: str) -> Sequence[Key]:
+    """In order, those behind this one; where it is gone, behind where it would be."""
+    job, _, host = after.partition("@")
+    return sorted(key for key in keys if key > (job, host))
+
+
 def _of_states(found: list[Row], states: Collection[str]) -> list[Row]:
     return [row for row in found if row.state in states] if states else found
 
@@ -272,5 +293,5 @@ class _Listed:
         return msgspec.Raw(b"[" + b",".join(self._parts) + b"]")
 
 
-async def _encoded(answer: msgspec.Struct) -> Response:
-    return Response(await asyncio.to_thread(msgspec.json.encode, answer), media_type="application/json")
+async def _encoded(request: Request, answer: msgspec.Struct) -> Response:
+    return answered(request, *await asyncio.to_thread(encoded, answer))

@@ -208,7 +208,7 @@ class Serving:
         if whose.door == WEB:
             send = _with_answers(send)
         held = _Held(reception.room, seat.caller)
-        send = _Begun(paced(send, self._unread_s, lambda: reception.slow(seat)))
+        send = _Begun(send, paced(send, self._unread_s, lambda: reception.slow(seat)), scope["method"] == "HEAD")
         try:
             response = await self._take(scope, receive, send, reception, seat, whose, held)
             if response is not None:
@@ -381,14 +381,24 @@ def _listen(place: tuple[str, int]) -> tuple[socket.socket, str]:
 
 
 class _Begun:
-    """Passes an answer on, and knows whether it began."""
+    """Passes an answer on, and knows whether it began. One without a body is whole in the moment in which its head goes out:
+    whoever has that may send the next request at once."""
 
-    def __init__(self, send: Any) -> None:
-        self._send, self.begun = send, False
+    def __init__(self, at_once: Any, send: Any, bare: bool) -> None:
+        self._at_once, self._send, self._bare = at_once, send, bare
+        self.begun = False
+        self._head: Any = None
 
     async def __call__(self, message: Any) -> None:
         self.begun = True
-        await self._send(message)
+        if message["type"] == "http.response.start" and (self._bare or message["status"] in (204, 304)):
+            self._head = message
+        elif self._head is not None and not message.get("more_body", False):
+            head, self._head = self._head, None
+            await self._at_once(head)
+            await self._at_once({**message, "body": b"" if not self._bare else message.get("body", b"")})
+        elif self._head is None:
+            await self._send(message)
 
 
 def _with_answers(send: Any) -> Callable[[Any], Awaitable[None]]:

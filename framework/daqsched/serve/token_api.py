@@ -16,6 +16,7 @@ from daqsched.protocol import KnownToken, NewToken, RevokeRequest, TokenRequest,
 from daqsched.rights.tokens import CHANCE, Token, digest_of_token, text_of
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import grants_now, permit, route, user_of
+from daqsched.serve.idempotency import terms_of
 from daqsched.serve.request_body import body_of
 
 Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
@@ -45,13 +46,15 @@ class Tokens:
         text = text_of(secrets.token_bytes(CHANCE))
         now = await self._ask(lambda engine, now: now)
         token = Token(body.name, digest_of_token(text), body.role, body.whose, user_of(request), now, body.until)
-        await asyncio.wrap_future(self._daemon.request(events.TokenMade(token), await grants_now(request)))
+        await asyncio.wrap_future(
+            self._daemon.request(events.TokenMade(token), await grants_now(request), terms_of(request))
+        )
         return NewToken(text, _told(token, now))
 
     async def revoke(self, request: Request) -> TokensAnswer:
         body = await body_of(request, RevokeRequest)
         event = events.TokenRevoked(body.name, user_of(request))
-        await asyncio.wrap_future(self._daemon.request(event, await grants_now(request)))
+        await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))
         return TokensAnswer(await self._ask(_known))
 
 
