@@ -19,8 +19,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "confirm digests errors farm_parts fill foreign forwarder hosts limits logbook merge ports preflight protocol"
-    " redaction rollout select spec task times",
+    FRAMEWORK: "confirm digests errors farm_parts fill foreign forwarder hosts limits logbook merge openapi operations ports"
+    " preflight problems protocol redaction rollout select spec task times",
     FRAMEWORK / "engine": "__init__ applying backoff causes changes clock_shifts commands confirming"
     " credential_steps demand desired documents durations endings"
     " engine events farm hold_steps incidents instance invariants leases logbook_steps machine match"

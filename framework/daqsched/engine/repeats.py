@@ -9,11 +9,12 @@ from typing import NamedTuple, Optional
 
 import msgspec
 
+from daqsched.digests import digest
 from daqsched.engine import commands
 from daqsched.engine.farm import Farm
 from daqsched.errors import DoneBefore, PreconditionFailed
 from daqsched.limits import brief
-from daqsched.spec import EMPTY, digest
+from daqsched.spec import EMPTY
 
 #: So many keys are remembered, and for so long.
 MOST_KEYS, REMEMBERED_S = 500, 3600.0
