@@ -38,6 +38,7 @@ from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError
+from daqsched.rights.grants import Grants
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.task import Record
@@ -224,8 +225,8 @@ class World:
     def new_id(self) -> str:
         return f"t{next(self._ids)}"
 
-    def say(self, event: events.Event, perform: bool = True) -> list[Command]:
-        """Let the engine handle the event, then the world its commands; returns them."""
+    def say(self, event: events.Event, perform: bool = True, grants: Optional[Grants] = None) -> list[Command]:
+        """Let the engine handle the event, then the world its commands; returns them. ``grants``: of who asks."""
         if isinstance(event, events.TaskReported):
             (self.running.add if event.state == "TASK_RUNNING" else self.running.discard)(event.task_id)
             if event.state in ("TASK_UNREACHABLE", "TASK_UNKNOWN"):
@@ -246,7 +247,7 @@ class World:
                 self.departed.update(host for host, agent in self.names.items() if agent == gone)
         self.set_back += back
         self._said_at = self.now
-        todo, self.verdict, changes = self.engine.handle(event, self.now)
+        todo, self.verdict, changes = self.engine.handle(event, self.now, grants)
         self.replay(changes)
         if isinstance(self.verdict, DaqschedError):
             # what time alone leads to may happen in any step

@@ -81,6 +81,8 @@ WAY = Strategy(batches=(1, "10%"), ready_s=1.0, timeout_s=9.0, pause_after=(1,),
 REQUESTS: dict[str, Any] = {
     "plan": protocol.PlanRequest(spec(), ["readout"], WAY),
     "apply": protocol.ApplyRequest(spec(), "why", False, ["readout"], WAY, "abc"),
+    "set": protocol.SetRequest(["version=r2"], "-", "why", "abc"),
+    "choices/plan": protocol.SetRequest(["version=r2"], "-"),
     "rollback": protocol.RollbackRequest(1, "why", WAY),
     "rollout": protocol.SteerRequest("pause", "why"),
     "restart": protocol.RestartRequest(["readout"], "why", WAY),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional, Sequence, TypeVar
 from urllib.parse import quote
@@ -12,8 +14,10 @@ import httpx
 import msgspec
 
 from daqsched import protocol, remote
+from daqsched.choices import ChoiceSet
 from daqsched.confirm import NotConfirmed
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
+from daqsched.limits import some
 from daqsched.rollout import Strategy
 from daqsched.settings import Server, Where
 from daqsched.spec import Spec
@@ -72,9 +76,15 @@ class Client:
         return self._get("/progress", found, **asked, **({"revision": revision} if revision else {}))
 
     def plan(
-        self, spec: Spec, only: Sequence[str] = (), strategy: Optional[Strategy] = None, take: Sequence[str] = ()
+        self,
+        spec: Spec,
+        only: Sequence[str] = (),
+        strategy: Optional[Strategy] = None,
+        take: Sequence[str] = (),
+        choices: Optional[ChoiceSet] = None,
     ) -> Plan:
-        return self._post("/plan", protocol.PlanRequest(spec, list(only), strategy, list(take)), Plan)
+        with _of_older(choices):
+            return self._post("/plan", protocol.PlanRequest(spec, list(only), strategy, list(take), choices), Plan)
 
     def apply(
         self,
@@ -87,12 +97,34 @@ class Client:
         stops: Optional[int] = None,
         take: Sequence[str] = (),
         no_look: bool = False,
+        choices: Optional[ChoiceSet] = None,
     ) -> protocol.Applied:
         only_, take_ = list(only), list(take)
         body = protocol.ApplyRequest(
-            spec, message, allow_empty, only_, strategy, if_unchanged, stops, take_, no_look=no_look
+            spec, message, allow_empty, only_, strategy, if_unchanged, stops, take_, no_look=no_look, choices=choices
         )
-        return self._post("/apply", body, protocol.Applied)
+        with _of_older(choices):
+            return self._post("/apply", body, protocol.Applied)
+
+    def choices(self, part: Optional[str] = None) -> list[protocol.PartChoices]:
+        """What shifters may set."""
+        return self._get("/choices", protocol.ChoicesAnswer, **_given(part=part)).parts
+
+    def plan_set(self, settings: Sequence[str], part: Optional[str] = None) -> Plan:
+        return self._post("/choices/plan", protocol.SetRequest(list(settings), part), Plan)
+
+    def set(
+        self,
+        settings: Sequence[str],
+        part: Optional[str] = None,
+        message: str = "",
+        if_unchanged: str = "",
+        stops: Optional[int] = None,
+        no_look: bool = False,
+    ) -> protocol.Applied:
+        """Apply what a part's file is with these values."""
+        body = protocol.SetRequest(list(settings), part, message, if_unchanged, stops, no_look)
+        return self._post("/set", body, protocol.Applied)
 
     def why(self, select: Sequence[str] = (), most: int = 20) -> protocol.WhyAnswer:
         return self._get("/why", protocol.WhyAnswer, select=list(select), most=most)
@@ -152,9 +184,12 @@ class Client:
     def borrow(self, job: str, host: str, argv: Sequence[str] = (), end: bool = False) -> protocol.BorrowAnswer:
         return self._post("/borrow", protocol.BorrowRequest(job, host, list(argv), end), protocol.BorrowAnswer)
 
-    def rights(self, user: str = "", job: str = "", host: str = "") -> protocol.RightsAnswer:
-        """What somebody may do; without ``user``: who asks."""
-        return self._get("/rights", protocol.RightsAnswer, user=user, job=job, host=host)
+    def rights(
+        self, user: str = "", job: str = "", host: str = "", variable: str = "", part: Optional[str] = None
+    ) -> protocol.RightsAnswer:
+        """What somebody may do, to that job, or to all that a variable is for; without ``user``: who asks."""
+        asked = {"user": user, "job": job, "host": host, **({"variable": variable} if variable else {})}
+        return self._get("/rights", protocol.RightsAnswer, **asked, **_given(part=part))
 
     def tokens(self) -> list[protocol.KnownToken]:
         """All tokens that count, or did within 90 days."""
@@ -301,6 +336,21 @@ class Client:
                     f"no daemon answers on {path}: is `daqsched serve` running?"
                     " (--socket or DAQSCHED_SOCKET names another)"
                 ) from error
+
+
+@contextmanager
+def _of_older(choices: Optional[ChoiceSet]) -> Iterator[None]:
+    """A daemon that knows of no choices says so in words of its own."""
+    try:
+        yield
+    except UserError as error:
+        if choices is None or "unknown field `choices`" not in str(error):
+            raise
+        names = some([variable.name for variable in choices.variables])
+        raise UserError(
+            f"this daemon is older than this command and can't let shifters set {names}: bring it up to date, or take shifter= "
+            "out of the job file"
+        ) from error
 
 
 def _given(**params: Optional[str]) -> dict[str, Any]:

@@ -128,6 +128,7 @@ ENTRIES = {
     "checks": CHECKS,
     "ports": PORTS,
     "jobs": JOBS,
+    "takes": JOBS,
     "hosts": HOSTS,
     "pieces": PIECES,
     "select": SELECTION,

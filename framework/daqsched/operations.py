@@ -155,6 +155,22 @@ _ALL = (
         protocol.Applied,
         codes=("not-confirmed", "changed"),
     ),
+    _get(
+        "/choices",
+        "see",
+        "what shifters may set: by part each variable with its `values` and what it is `now`; `why_not`: why nothing can be set",
+        protocol.ChoicesAnswer,
+        PART,
+    ),
+    _ask("/choices/plan", "see", "what setting `settings` would change", protocol.SetRequest, Plan),
+    _change(
+        "/set",
+        "set steer",
+        "set `settings` (`version=r2`): the plan and the revision in force",
+        protocol.SetRequest,
+        protocol.Applied,
+        codes=("not-confirmed", "changed"),
+    ),
     _change(
         "/rollback",
         "apply account logging guard steer",
@@ -248,6 +264,8 @@ _ALL = (
         Parameter("user", "NAME", "text", "of whom; default: who asks"),
         Parameter("job", "JOB", "text", "to this job"),
         Parameter("host", "HOST", "text", "on this host"),
+        Parameter("variable", "NAME", "text", "to all jobs that this variable changes"),
+        PART,
     ),
     _get("/tokens", "tokens", "all tokens that count, or did within 90 days", protocol.TokensAnswer),
     _change(

@@ -6,6 +6,7 @@ from typing import Any, Literal, Optional
 
 import msgspec
 
+from daqsched.choices import ChoiceSet
 from daqsched.confirm import Ending
 from daqsched.engine.incidents import Incident
 from daqsched.logbook import LogbookEntry
@@ -30,6 +31,8 @@ class PlanRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     strategy: Optional[Strategy] = None
     #: Words that select jobs of other parts of the farm, which become the spec's.
     take: list[str] = []
+    #: As of `ApplyRequest`.
+    choices: Optional[ChoiceSet] = None
 
 
 class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -49,6 +52,9 @@ class ApplyRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     take: list[str] = []
     #: Do not ask the first hosts before whether they could start what takes the place of what runs there.
     no_look: bool = False
+    #: What shifters may set from now on; null: nothing. Of an apply of some of a part (``only``) there is none, and what they may
+    #: stays as it is.
+    choices: Optional[ChoiceSet] = None
 
 
 class Applied(msgspec.Struct):
@@ -68,6 +74,8 @@ class Applied(msgspec.Struct):
     digest: str = ""
     #: What the look before it found against single hosts, and hosts that gave no answer, a sentence each.
     doubts: tuple[str, ...] = ()
+    #: Of a set: of which part of the farm.
+    part: str = ""
 
 
 class RevisionHead(msgspec.Struct):
@@ -120,6 +128,52 @@ class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
     #: Of all parts.
     everyones: bool = False
     no_look: bool = False
+
+
+class SetRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """POST /v1/set -> `Applied`, and /v1/choices/plan -> `Plan`: what a part's file is with these values of its variables."""
+
+    #: ``NAME=VALUE`` each; all others stay as they are.
+    settings: list[str]
+    #: Of this part of the farm, ``-``: of the one without a name; null: of the only one that has such variables.
+    part: Optional[str] = None
+    message: str = ""
+    #: As of `ApplyRequest`.
+    if_unchanged: str = ""
+    stops: Optional[int] = None
+    no_look: bool = False
+
+
+class SettableVariable(msgspec.Struct):
+    """One that a shifter may set, and to what."""
+
+    name: str
+    values: list[str]
+    #: What it is; empty also where that can't be told.
+    now: str
+    #: ``text``, ``whole number``, ``number``, ``truth``.
+    kind: str = "text"
+
+
+class PartChoices(msgspec.Struct):
+    """What a shifter may set of a part of the farm."""
+
+    part: str
+    variables: list[SettableVariable]
+    #: Who has left it to shifters, with which revision.
+    by: str
+    revision: int
+    #: Who has set something last, with which revision; 0: nobody has since.
+    set_by: str = ""
+    set_in: int = 0
+    #: Why nothing can be set; empty: it can.
+    why_not: str = ""
+
+
+class ChoicesAnswer(msgspec.Struct):
+    """GET /v1/choices?part=NAME: what shifters may set, to what, and what is set now."""
+
+    parts: list[PartChoices]
 
 
 class RolloutAnswer(msgspec.Struct):
@@ -387,8 +441,8 @@ class NoteAnswer(msgspec.Struct):
 
 
 class RightsAnswer(msgspec.Struct):
-    """GET /v1/rights?job=JOB&host=HOST&user=WHO: what who asks may do to that, or to the farm as a whole; of
-    somebody else admins are told."""
+    """GET /v1/rights?job=JOB&host=HOST&user=WHO&variable=NAME&part=NAME: what who asks may do to that, or
+    to the farm as a whole; of somebody else admins are told."""
 
     name: str
     #: All that rules may call this person.

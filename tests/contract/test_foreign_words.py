@@ -34,8 +34,9 @@ ANSWERS: dict[str, Any] = {
     "GET /preflight/.*": protocol.PreflightAnswer,
     "POST /(stop|hold|start)": protocol.Selected,
     "POST /order": protocol.OrderAnswer,
-    "POST /plan": Plan,
-    "POST /(apply|rollback)": protocol.Applied,
+    "POST /(choices/)?plan": Plan,
+    "POST /(apply|set|rollback)": protocol.Applied,
+    "GET /choices": protocol.ChoicesAnswer,
     "GET /history": protocol.HistoryAnswer,
     "GET /revisions/.*": protocol.RevisionAnswer,
     "(GET|POST) /rollout": protocol.RolloutAnswer,
@@ -69,6 +70,8 @@ ROWS: dict[str, list[str]] = {
     "diff": ["1 2", "1 FILE", "1 --json"],
     "plan": ["FILE", "FILE --json"],
     "apply": ["FILE --timeout 0.2", "FILE --no-wait", "FILE --preflight --timeout 0.2", "FILE --json --timeout 0.2"],
+    "set": ["v=x --timeout 0.2", "v=x --no-wait", "v=x --plan", "v=x --json --timeout 0.2"],
+    "variables": ["", "--json"],
     "rollback": ["1 --timeout 0.2", "1 --json --timeout 0.2"],
     "preflight": ["FILE", "FILE --json"],
     "rollout": ["", "--json"],
@@ -92,7 +95,7 @@ ROWS: dict[str, list[str]] = {
     "borrow": ["h x"],
     "console": ["x@h --for 5"],
     "rights": ["", "--json"],
-    "rights why": ["x", "x stop a@h", "- stop", "x stop a@h --json"],
+    "rights why": ["x", "x stop a@h", "- stop", "x stop a@h --json", "x set v"],
     "rights check": ["RIGHTS", "BADRIGHTS", "BAD"],
     "audit": ["", "--json", "--refused"],
     "audit show": ["", "--user x --since 1d", "--json"],
@@ -125,7 +128,7 @@ ROWS: dict[str, list[str]] = {
 
 
 #: Whose display is drawn again and again, on a terminal.
-REDRAWN = ("apply", "rollback", "preflight", "restart x --wait")
+REDRAWN = ("apply", "set", "rollback", "preflight", "restart x --wait")
 
 
 def test_every_command_is_looked_at() -> None:

@@ -53,6 +53,9 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     ("GET", "revisions/{number}"): Role.viewer,
     ("GET", "preflight/{id}"): Role.viewer,
     ("POST", "plan"): Role.viewer,
+    ("GET", "choices"): Role.viewer,
+    ("POST", "choices/plan"): Role.viewer,
+    ("POST", "set"): Role.shifter,
     **dict.fromkeys(
         [("POST", one) for one in "stop hold start restart aside return note preflight".split()], Role.shifter
     ),

@@ -96,6 +96,7 @@ ELSEWHERE = {
     ("CONTRIBUTING.md", "scripts/setup"): "made the folder of these tests (tests/contract/test_setup.py)",
     ("docs/reference/commands.md", "echo"): "a bash that has read it: tests/contract/test_completion.py",
     ("docs/design/packaging.md", "python3 -m venv"): PACKAGES,
+    ("docs/operate/changes.md", "daqsched variables"): "tests/contract/test_set.py",
     ("docs/operate/farm.md", "daqsched serve"): SERVES,
     ("docs/operate/farm.md", "mesos-agent"): "agents that ask executors for tokens: tests/cluster/test_forged.py",
     ("docs/operate/ha.md", "daqsched restore"): "tests/contract/test_backup.py",

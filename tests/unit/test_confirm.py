@@ -11,6 +11,7 @@ import pytest
 
 from builders import HAPPENED, World, job, of, offer
 from daqsched import protocol
+from daqsched.choices import ChoiceVariable, made
 from daqsched.confirm import ALL, Ending, EndLimit, NotConfirmed, check, parse
 from daqsched.engine import commands, events
 from daqsched.engine.verdict import Accepted
@@ -101,6 +102,13 @@ def twin_and_careful(world: World) -> None:
     world.engine.end_limit = EndLimit(programs=0)
 
 
+def listed(world: World) -> None:
+    """A shifter may set the version."""
+    specs: dict[tuple[str, ...], Spec] = {("1",): with_forwarder(*jobs()), ("2",): with_forwarder(*jobs("r2"))}
+    found = made(specs["1",], [ChoiceVariable(name="v", values=("1", "2"))], ["1"], specs)
+    world.say(events.JobsApplied(specs["1",], "alice", choices={"": found}))
+
+
 def applied(spec: Spec, **more: Any) -> events.JobsApplied:
     return events.JobsApplied(spec, "bob", allow_empty=True, **more)
 
@@ -121,6 +129,7 @@ ENDS: list[tuple[str, Callable[[World], None], events.Event, int, int]] = [
     ("the first batch", as_it_is, applied(with_forwarder(*jobs("r2")), strategy=Strategy(batches=(7, 1))), 7, 7),
     ("no failure counts", as_it_is, applied(with_forwarder(*jobs("r2")), strategy=Strategy(batches=(1,), failures=0)), 12, 12),
     ("fewer hosts, in batches", as_it_is, applied(with_forwarder(*jobs("r2", "hlt[01-06]")), strategy=TWO), 8, 2),
+    ("a variable", listed, events.VariablesSet("", {"v": "2"}, "bob"), 12, 12),
     ("during a rollout", rolled, applied(with_forwarder(*jobs("r3"))), 12, 12),
     ("a stop", as_it_is, events.Held(READOUT, "bob"), 12, 0),
     ("a restart at once", as_it_is, events.RestartAsked(READOUT, "bob", "", AT_ONCE), 12, 12),

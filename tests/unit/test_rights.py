@@ -234,6 +234,7 @@ EVENTS: list[tuple[events.Event, Role]] = [
         Role.shifter,
     ),
     (events.JobsApplied(Spec(jobs=(CHANGED,)), "x", only=("readout",)), Role.expert),
+    (events.VariablesSet("", {"v": "2"}, "x"), Role.shifter),
 ]
 
 

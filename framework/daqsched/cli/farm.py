@@ -15,6 +15,7 @@ from daqsched.cli.root import (
     at_least,
     confirmed,
     connect,
+    evaluated,
     history_message_option,
     json_option,
     look_option,
@@ -27,7 +28,6 @@ from daqsched.cli.root import (
     stops_options,
     strategy_of,
     strategy_options,
-    with_part,
 )
 from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow
 from daqsched.errors import NotRunning, UserError
@@ -100,10 +100,9 @@ def apply(
     as_json: bool,
 ) -> None:
     """Make the farm what FILE says, and wait until it is."""
-    from daqsched.jobfile.load import load
-    from daqsched.jobfile.variables import parse
-
-    spec = with_part(load(file, parse(settings)), part)
+    spec, choices = evaluated(file, settings, part)
+    if only:
+        choices = None  # what shifters may stays as it is
     client = connect(path)
     if preflight and spec.jobs:
         _ask_first(client, spec, only, as_json, without)
@@ -111,7 +110,9 @@ def apply(
         raise UserError("--except says whom a --preflight does not ask")
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
     applied = confirmed(
-        lambda agreed: client.apply(spec, message, allow_empty, only, strategy, if_unchanged, agreed, take, no_look),
+        lambda agreed: client.apply(
+            spec, message, allow_empty, only, strategy, if_unchanged, agreed, take, no_look, choices
+        ),
         yes,
         stops,
     )
@@ -154,12 +155,11 @@ def plan(
 
     Ends with status 6 where something would change, 0 where nothing would.
     """
-    from daqsched.jobfile.load import load
-    from daqsched.jobfile.variables import parse
     from daqsched.terminal import show_changes
 
-    spec = with_part(load(file, parse(settings)), part)
-    found = connect(path).plan(spec, only, strategy_of(spec.rollout, batches, ready, pause_after), take)
+    spec, choices = evaluated(file, settings, part)
+    strategy = strategy_of(spec.rollout, batches, ready, pause_after)
+    found = connect(path).plan(spec, only, strategy, take, choices if not only else None)
     if as_json:
         print_json(found)
     else:

@@ -12,7 +12,7 @@ import msgspec
 
 from daqsched import openapi
 from daqsched.cli.completion import names
-from daqsched.cli.root import connect, json_option, main, part_option, set_option, spec_of, with_part
+from daqsched.cli.root import connect, evaluated, json_option, main, part_option, set_option, spec_of, with_part
 from daqsched.errors import JobFileError, UserError
 from daqsched.foreign import paint
 from daqsched.settings import Where
@@ -30,11 +30,9 @@ def validate(file: Path, settings: Sequence[str], part: Optional[str], as_json: 
     from daqsched.digests import digest
     from daqsched.farm_parts import words
     from daqsched.hosts import expand
-    from daqsched.jobfile.load import load
-    from daqsched.jobfile.variables import parse
 
     try:
-        spec = with_part(load(file, parse(settings)), part)
+        spec, choices = evaluated(file, settings, part)
     except JobFileError as error:
         if not as_json:
             raise
@@ -51,12 +49,17 @@ def validate(file: Path, settings: Sequence[str], part: Optional[str], as_json: 
     }
     if as_json:
         of_part = {"part": spec.part} if spec.part else {}
-        print_json({"valid": True, "digest": digest(spec), **of_part, **told, "names": [job.name for job in spec.jobs]})
+        shifter = {one.name: one.values for one in choices.variables} if choices is not None else {}
+        of_shifter = {"shifter": shifter} if shifter else {}
+        names_ = [job.name for job in spec.jobs]
+        print_json({"valid": True, "digest": digest(spec), **of_part, **told, "names": names_, **of_shifter})
         return
     wherever = ", {by_attributes} more on whichever machines have their attributes" if told["by_attributes"] else ""
     text = "{jobs} jobs, {instances} instances on {hosts} hosts" + wherever
     whose = f"{words(spec.part)}, " if spec.part else ""
     say(f"No mistake: {whose}{text.format(**told)} ({digest(spec)}).")
+    for one in choices.variables if choices is not None else ():
+        say(f"A shifter may set {one.name} to {', '.join(one.values)}.")
 
 
 @main.command()

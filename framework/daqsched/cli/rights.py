@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional
 
 import click
 
-from daqsched.cli.root import connect, json_option, main
+from daqsched.cli.root import connect, json_option, main, part_option
 from daqsched.errors import UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
@@ -29,23 +29,28 @@ def rights(context: click.Context, as_json: bool) -> None:
 @click.argument("user")
 @click.argument("verb", required=False)
 @click.argument("target", required=False, metavar="[JOB[@HOST]]")
+@part_option("Of `set`: the part of the farm that has the variable.")
 @json_option
 @click.pass_obj
-def why(path: Where, user: str, verb: Optional[str], target: Optional[str], as_json: bool) -> None:
+def why(path: Where, user: str, verb: Optional[str], target: Optional[str], part: Optional[str], as_json: bool) -> None:
     """Whether USER may VERB a job, and by which rule not. USER is a person of the file, an account, or an identity with its prefix
-    (token:wall-1); "-" is who asks."""
+    (token:wall-1); "-" is who asks. Of `set` the job is a variable: whether USER may set it, with all that comes of that."""
     from daqsched.rights.verbs import VERBS
 
     if verb is not None and verb not in VERBS:
         raise UserError(f"{verb!r} can't be asked for: one of {', '.join(VERBS)}")
     job, _, host = (target or "").partition("@")
-    answer = connect(path).rights("" if user == "-" else user, job, host)
+    who = "" if user == "-" else user
+    of_variable = verb == "set" and target is not None
+    client = connect(path)
+    answer = client.rights(who, variable=target, part=part) if of_variable else client.rights(who, job, host)
     if verb is None or as_json or not answer.in_force:
         _show(answer, as_json)
         return
     reason = answer.verbs.get(verb, f"this daemon does not know {verb!r}: it is of another version")
     it = target or "the farm"
-    say(reason or f"{answer.name} may {VERBS[verb].does.format(it=it)}.")
+    does = f"set {it}" if of_variable else VERBS[verb].does.format(it=it)
+    say(reason or f"{answer.name} may {does}.")
     if reason:
         raise SystemExit(5)
 

@@ -18,7 +18,7 @@ from daqsched.cli.completion import names, quiet
 from daqsched.errors import DaqschedError
 from daqsched.foreign import check_message, joined, paint
 from daqsched.limits import whole
-from daqsched.settings import Server, Where, socket_path, state, where_of
+from daqsched.settings import Where, socket_path, state, where_of
 from daqsched.terminal.out import colours, interactive, prepare, said_yes, say, to_nobody, unheard
 from daqsched_executor.contract.foreign import printable
 
@@ -211,6 +211,17 @@ def with_part(spec: Any, part: Optional[str]) -> Any:
     return msgspec.structs.replace(spec, part=named)
 
 
+def evaluated(file: Path, settings: Sequence[str], part: Optional[str]) -> Any:
+    """A job file and what it leaves to shifters (`jobfile.alternatives.Evaluated`), of the part that `--part` names."""
+    from daqsched import farm_parts
+    from daqsched.jobfile.alternatives import load_with_choices
+    from daqsched.jobfile.variables import parse
+
+    named = farm_parts.read(part) if part is not None else None
+    found = load_with_choices(file, parse(settings), named)
+    return found._replace(spec=with_part(found.spec, part))
+
+
 def strategy_options(batches: str = "as FILE says", ready: str = "as FILE says") -> Callable[[Command], Command]:
     """How a change goes over the farm: ``batches``, ``ready``, ``pause_after``; given what help says of its defaults."""
     hosts = "Hosts in each batch, e.g. 1,5,20%: the last is repeated; 'all': all at once."
@@ -350,6 +361,6 @@ def connect(where: Where) -> Any:
 
     client = Client(where)
     context = click.get_current_context(silent=True)
-    if context is not None and isinstance(where, Server):
+    if context is not None:
         context.call_on_close(client.close)
     return client

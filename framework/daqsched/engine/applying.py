@@ -7,7 +7,7 @@ from typing import Optional
 
 from daqsched import farm_parts
 from daqsched.digests import digest
-from daqsched.engine import commands, events, rollout_steps
+from daqsched.engine import choice_steps, commands, events, rollout_steps
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import assign, retire
@@ -28,6 +28,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     merged = outcome(farm, event)
     if merged is None:
         number = before.number if before is not None else 0
+        choice_steps.keep(farm, choice_steps.of_apply(farm, event, number))
         return Accepted(revision=number, digest=before.digest if before is not None else digest(EMPTY))
     old = before.spec if before is not None else EMPTY
     part = _part_of(event, old)
@@ -42,6 +43,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     farm.out.append(commands.SaveRevision(farm.revision))
     if part:
         farm.part_of(number, part)
+    choice_steps.keep(farm, choice_steps.of_apply(farm, event, number))
     farm.note(
         f"revision {number} ({farm.revision.digest}) applied by {event.user}{words}{f' of part {part}' if part else ''}"
     )
@@ -60,6 +62,15 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
         restarts=change.restarts + len(change.pending),
         starts=change.starts,
     )
+
+
+def variables_set(farm: Farm, event: events.VariablesSet, now: float) -> Accepted:
+    """An apply of what the file is with these values, by whoever may set them."""
+    apply, choice = choice_steps.asked_of(farm, event)
+    before = farm.revision.number if farm.revision is not None else 0
+    accepted = applied(farm, apply, now)
+    choice_steps.set_with(farm, event, choice, accepted.revision if accepted.revision != before else 0)
+    return accepted
 
 
 def _part_of(event: events.JobsApplied, old: Spec) -> str:
@@ -81,6 +92,7 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
         what = f"all of {farm_parts.words(part)}" if part or farm_parts.named(old) else "the whole farm"
         raise Refused(f"the file has no jobs, which would stop {what}: if that is meant, give --allow-empty")
     merged = change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
+    choice_steps.of_apply(farm, event, before.number + 1 if before is not None else 1)
     if digest(merged.spec) == there and not mixed(farm, merged):
         return None
     way, rollout = way_of(event.strategy, event.spec), farm.rolling.active

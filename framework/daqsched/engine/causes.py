@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daqsched.engine import events
+from daqsched.engine import choice_steps, events
 from daqsched.engine.farm import TIME, Farm
 from daqsched.task import LIVE
 
@@ -12,8 +12,9 @@ def of(event: events.Event, farm: Farm) -> str:
     if isinstance(event, events.TaskReported):
         return _of_report(event, farm)
     if isinstance(event, events.JobsApplied):
-        number = farm.revision.number + 1 if farm.revision is not None else 1
-        return _by(f"revision {number}", event.user, event.message)
+        return _by(f"revision {_next(farm)}", event.user, event.message)
+    if isinstance(event, events.VariablesSet):
+        return _by(f"revision {_next(farm)}", event.user, choice_steps.said(event))
     if isinstance(event, events.RolloutSteered):
         return _by(f"{event.what} of the rollout", event.user, event.message)
     if isinstance(event, events.RestartAsked):
@@ -57,6 +58,10 @@ def _of_report(event: events.TaskReported, farm: Farm) -> str:
     if instance is not None and instance.lost:
         return "return of the host"
     return "its executor" if event.by_executor else "the master"
+
+
+def _next(farm: Farm) -> int:
+    return farm.revision.number + 1 if farm.revision is not None else 1
 
 
 def _by(what: str, user: str, message: str = "") -> str:

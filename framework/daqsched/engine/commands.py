@@ -24,6 +24,8 @@ NAMES, LOGBOOK, OUTCOMES = "names", "logbook", "outcomes"
 CREDENTIALS = "credentials"
 #: Of requests that have a key.
 KEYS = "requests"
+#: What shifters may set.
+CHOICES = "choices"
 
 
 class Revision(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from daqsched.engine.commands import (
     ASIDE,
     BATCHES,
     BEFORE,
+    CHOICES,
     CREDENTIALS,
     DURATIONS,
     HOLDS,
@@ -52,6 +53,8 @@ def encoded(farm: Farm, name: str) -> Optional[bytes]:
         return encode(farm.credentials) if farm.credentials != Credentials() else None
     if name == KEYS:
         return encode(farm.done_keys) if farm.done_keys else None
+    if name == CHOICES:
+        return encode(farm.choices) if farm.choices else None
     if name == NAMES:
         return saved(farm.namesakes.chosen)
     assert name == ASIDE, f"there is no document {name!r}"

@@ -10,6 +10,7 @@ import msgspec
 from daqsched.engine import (
     applying,
     causes,
+    choice_steps,
     clock_shifts,
     commands,
     credential_steps,
@@ -37,6 +38,7 @@ from daqsched.engine.commands import (
     ASIDE,
     BATCHES,
     BEFORE,
+    CHOICES,
     CREDENTIALS,
     DURATIONS,
     HOLDS,
@@ -106,6 +108,7 @@ class Engine(Farm):
         logbook_steps.restored(self, document(LOGBOOK))
         credential_steps.restored(self, document(CREDENTIALS))
         repeats.restored(self, document(KEYS))
+        choice_steps.restored(self, document(CHOICES))
         durations = document(DURATIONS)
         if durations is not None:
             try:
@@ -340,6 +343,7 @@ _HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
     events.TaskReported: tasks.reported,
     events.LaunchRefused: offers.launch_refused,
     events.JobsApplied: applying.applied,
+    events.VariablesSet: applying.variables_set,
     events.RestartAsked: rollout_requests.restart_asked,
     events.RolloutSteered: rollout_requests.steered,
     events.GuardAnswered: rollout_steps.guard_answered,

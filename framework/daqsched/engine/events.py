@@ -6,6 +6,7 @@ from typing import Literal, Mapping, Optional, Union
 
 import msgspec
 
+from daqsched.choices import ChoiceSet
 from daqsched.merge import Scope
 from daqsched.preflight import Question
 from daqsched.rights.tokens import Token
@@ -121,11 +122,26 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     everyones: bool = False
     #: It goes back to what was: what waits for a first start by hand, and had it before it left the farm, needs no other one.
     back: bool = False
+    #: By part, what shifters may set from now on, of the part that it is about or, of ``everyones``, of all; None: as before.
+    choices: Optional[Mapping[str, ChoiceSet]] = None
 
     @property
     def scope(self) -> Scope:
         """What of the farm it is about."""
         return Scope(self.only, self.jobs, self.take, self.everyones)
+
+
+class VariablesSet(msgspec.Struct, frozen=True, tag=True):
+    """Somebody wants one of the choices that whoever applied a part's file has left to shifters."""
+
+    part: str
+    #: By name; all others stay as they are.
+    settings: dict[str, str]
+    user: str
+    message: str = ""
+    #: As of `JobsApplied`.
+    base: str = ""
+    agreed: Optional[int] = None
 
 
 class RestartAsked(msgspec.Struct, frozen=True, tag=True):
@@ -317,6 +333,7 @@ Event = Union[
     TokenRevoked,
     SessionKeyMade,
     LoggedOut,
+    VariablesSet,
 ]
 
 __all__ = [
@@ -349,4 +366,5 @@ __all__ = [
     "Ticked",
     "TokenMade",
     "TokenRevoked",
+    "VariablesSet",
 ]

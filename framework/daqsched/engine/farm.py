@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from typing import Callable, Iterator, Mapping, Optional
 
+from daqsched.choices import KeptChoices
 from daqsched.confirm import EndLimit
 from daqsched.digests import rules_digest, run_digests
 from daqsched.engine import commands, events
@@ -127,6 +128,8 @@ class Farm:
         self.credentials = Credentials()
         #: Of requests that have a key: which were done when (`repeats`).
         self.done_keys: dict[str, float] = {}
+        #: What shifters may set, the latest last.
+        self.choices: tuple[KeptChoices, ...] = ()
         self.durations = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()

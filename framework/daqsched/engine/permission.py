@@ -9,7 +9,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 
-from daqsched.engine import events
+from msgspec.structs import replace as replace_job
+
+from daqsched.choices import ChoiceSet, current
+from daqsched.engine import choice_steps, events
 from daqsched.engine.endings import mixed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Key
@@ -151,10 +154,43 @@ def _applied(farm: Farm, event: events.JobsApplied) -> Iterator[Need]:
     old = farm.revision.spec if farm.revision is not None else EMPTY
     merged = change_of(old, event.spec, event.scope, farm.hosts_of, farm.behind())
     yield from of_apply(old, merged, event.spec, event.strategy, farm.account)
+    for part, found in (event.choices or {}).items():
+        yield from of_choices(found, part, farm.account)
     # what a rollout has not reached yet changes with any apply that it is a part of
     yield Need("apply", _of_jobs(farm, mixed(farm, merged)))
     if farm.rolling.active is not None and merged.takes_over(farm.rolling.jobs):
         yield Need("steer", _of_jobs(farm, farm.rolling.concerned))
+
+
+def of_choices(found: ChoiceSet, part: str, account: str) -> Iterator[Need]:
+    """What it needs to leave these to shifters: the right to all that may come of it, and to what that takes the place of."""
+    for job in found.jobs:
+        there = tuple(targets_of(job if job.part == part else replace_job(job, part=part)))
+        yield Need("apply", there)
+        for name in accounts_of(job, account):
+            yield Need("account", there, name)
+
+
+def _set(farm: Farm, event: events.VariablesSet) -> Iterator[Need]:
+    yield Need("set")
+    applied, _ = choice_steps.asked_of(farm, event)
+    old = farm.revision.spec if farm.revision is not None else EMPTY
+    merged = change_of(old, applied.spec, applied.scope, farm.hosts_of, farm.behind())
+    yield from of_set(old, merged)
+    yield Need("set", _of_jobs(farm, mixed(farm, merged)))
+    rollout = farm.rolling.active
+    if rollout is not None and merged.takes_over(farm.rolling.jobs):
+        # what a shifter has begun a shifter ends, by setting something else
+        kept = current(farm.choices, event.part)
+        theirs = kept is not None and rollout.kind == "apply" and rollout.revision == kept.set_in
+        yield Need("set" if theirs else "steer", _of_jobs(farm, farm.rolling.concerned))
+
+
+def of_set(old: Spec, merged: Merged) -> Iterator[Need]:
+    """What it needs to set what makes ``merged`` of ``old``; plan and engine ask for the same."""
+    yield Need("set")
+    for job in changed(old, merged):
+        yield Need("set", tuple(targets_of(job)))
 
 
 def of_apply(old: Spec, merged: Merged, spec: Spec, strategy: Optional[Strategy], account: str) -> Iterator[Need]:
@@ -214,6 +250,7 @@ def targets_of(job: JobSpec) -> Iterator[Target]:
 #: Of each event that people cause.
 NEEDS: dict[type, Callable[[Farm, Any], Iterator[Need]]] = {
     events.JobsApplied: _applied,
+    events.VariablesSet: _set,
     events.RestartAsked: _restarted,
     events.RolloutSteered: _steered,
     events.PutAside: _on_hosts("aside"),

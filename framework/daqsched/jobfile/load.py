@@ -41,6 +41,11 @@ def load(path: str | Path, given: Optional[Mapping[str, str]] = None) -> Spec:
     ``rollout = Rollout(...)``, ``confirm = Confirm(...)`` and ``farm = "NAME"``, the part of the farm that it is. Modules
     beside it can be imported. ``given`` binds its variables (`daqsched.variable`).
     """
+    return evaluated(path, given)[0]
+
+
+def evaluated(path: str | Path, given: Optional[Mapping[str, str]] = None) -> tuple[Spec, Bindings]:
+    """The same, and which variables it declares."""
     path = Path(path)
     bindings = Bindings(dict(given or {}))
     source = Source(_parse(path))
@@ -68,7 +73,7 @@ def load(path: str | Path, given: Optional[Mapping[str, str]] = None) -> Spec:
     if found or spec is None:
         raise _all_of(found)
     settings = "".join(f" --set {name}={value}" for name, value in sorted(bindings.given.items()))
-    return msgspec.structs.replace(spec, source=f"{spec.source}{settings}")
+    return msgspec.structs.replace(spec, source=f"{spec.source}{settings}"), bindings
 
 
 def _all_of(found: Sequence[JobFileError]) -> JobFileError:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Optional, TypeVar
 
+from daqsched.choices import ChoiceVariable, kind_of, name_mistake, value_of, values_mistake, written
 from daqsched.errors import JobError, UserError
 
 Value = TypeVar("Value", str, int, float, bool)
-
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 class Bindings:
@@ -19,6 +18,8 @@ class Bindings:
         self.given = given
         #: name -> what it is in this evaluation.
         self.declared: dict[str, Any] = {}
+        #: Those that a shifter may set, by name.
+        self.shifter: dict[str, ChoiceVariable] = {}
 
     @property
     def unknown(self) -> list[str]:
@@ -30,10 +31,11 @@ class Bindings:
 _current: Optional[Bindings] = None
 
 
-def variable(name: str, default: Value) -> Value:
+def variable(name: str, default: Value, shifter: Sequence[Value] = ()) -> Value:
     """What ``--set NAME=VALUE`` gives for this name, as a value of the default's type; else the default.
 
     ``version = variable("version", "release-01")`` lets the crew say ``daqsched apply jobs.py --set version=release-02``.
+    With ``shifter=["release-01", "release-02"]`` a shifter may set it to one of these, by ``daqsched set version=release-02``.
     """
     if not isinstance(default, (str, int, float, bool)):
         raise JobError(f"variable {name!r}: the default must be a text, a number or True or False, not {default!r}")
@@ -41,16 +43,38 @@ def variable(name: str, default: Value) -> Value:
         raise JobError(f"variable {name!r} is declared twice, as values of two kinds")
     value: Any = default
     if _current is not None:
+        known = _current.shifter.get(name)
+        listed = _listed(name, default, shifter) if shifter != () else None
+        if name in _current.declared and listed != known:
+            raise JobError(f"variable {name!r} is declared twice, and not with the same values that a shifter may set")
+        if listed is not None:
+            _current.shifter[name] = listed
         if name in _current.given:
             value = _read(name, _current.given[name], default)
         _current.declared[name] = value
     return value  # type: ignore[no-any-return]  # of the kind of ``default``
 
 
+def _listed(name: str, default: Any, values: Any) -> ChoiceVariable:
+    """What a shifter may set it to."""
+    if not isinstance(values, (list, tuple)):
+        raise JobError(f"variable {name!r}: shifter is a list of the values that a shifter may set, not {values!r}")
+    others = [one for one in values if type(one) is not type(default)]
+    if others:
+        raise JobError(f"variable {name!r}: a shifter may set it to values of the default's kind, not to {others[0]!r}")
+    texts = tuple(written(one) for one in values)
+    wrong = name_mistake(name) or values_mistake(texts)
+    if wrong:
+        raise JobError(f"variable {name!r}: {wrong}")
+    if written(default) not in texts:
+        raise JobError(f"variable {name!r}: the default {default!r} is not among what a shifter may set it to")
+    return ChoiceVariable(name=name, values=texts, kind=kind_of(default))
+
+
 def _read(name: str, text: str, default: Any) -> Any:
     try:
-        return _WORDS[text.lower()] if isinstance(default, bool) else type(default)(text)
-    except (ValueError, KeyError) as error:
+        return value_of(kind_of(default), text)
+    except ValueError as error:
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
         raise JobError(f"variable {name!r} is {kind} (by default {default!r}), but was set to {text!r}") from error
 

@@ -38,6 +38,8 @@ VERBS: Mapping[str, Verb] = {
     "retry": Verb(Role.shifter, "start {it} before its back-off is over"),
     "snooze": Verb(Role.shifter, "snooze checks of {it}"),
     "wake": Verb(Role.shifter, "wake checks of {it}"),
+    # also beyond a rule's ``at_once``: who listed the values has seen what each leads to
+    "set": Verb(Role.shifter, "set what changes {it}"),
     "act": Verb(Role.shifter, "run this action of {it}"),
     "aside": Verb(Role.shifter, "set the host of {it} aside", ends=True),
     "return": Verb(Role.shifter, "give the host of {it} back", ends=True),

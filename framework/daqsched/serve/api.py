@@ -38,6 +38,7 @@ from daqsched.protocol import (
 from daqsched.select import as_hosts, selection
 from daqsched.serve.audit_api import AuditQuestions
 from daqsched.serve.change_api import Changes
+from daqsched.serve.choices_api import Choices
 from daqsched.serve.console_api import Consoles
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import (
@@ -125,6 +126,7 @@ class Api:
                 route("POST", "/start", self.start),
                 route("POST", "/order", self.order),
                 *self._changes.routes,
+                *Choices(self._ask, self._changes, self._planning).routes,
                 *self.looks.routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,

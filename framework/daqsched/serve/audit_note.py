@@ -19,12 +19,12 @@ from daqsched_executor.contract import ORDER_KINDS
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
 CHANGES = frozenset(
     "token revoke login logout"
-    " apply rollback preflight stop hold start order rollout restart aside return replace borrow console note".split()
+    " apply set rollback preflight stop hold start order rollout restart aside return replace borrow console note".split()
 )
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
     "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles tokens"
-    " audit openapi.json".split()
+    " audit openapi.json choices".split()
 )
 
 #: What `SteerRequest` may ask of a rollout.
@@ -32,7 +32,7 @@ STEPS = frozenset("pause resume abort rollback".split())
 
 #: Fields of requests that are noted by other names, and those that are not: of a spec there is its digest.
 NAMES = {"revision": "back_to", "until": "until_s", "id": "order", "spec": "digest"}
-LEFT_OUT = frozenset("what kind strategy pieces finished keys password".split())
+LEFT_OUT = frozenset("choices what kind strategy pieces finished keys password".split())
 
 
 def path_of(request: Request) -> str:

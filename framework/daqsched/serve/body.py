@@ -66,8 +66,11 @@ def _whole(data: bytes, kind: type[Body]) -> Body:
     if "logging" in spec:
         refuse_unknown({"logging": msgspec.json.decode(spec["logging"])})
     parts["jobs"] = tuple(_job(text, f"$.spec.jobs[{at}]") for at, text in enumerate(jobs))
+    rest = _values(request, kind, "$")
+    if "choices" in request:
+        refuse_unknown({"jobs": (msgspec.json.decode(request["choices"]) or {}).get("jobs", ())})
     made: Callable[..., Body] = kind
-    return made(spec=Spec(**parts), **_values(request, kind, "$"))
+    return made(spec=Spec(**parts), **rest)
 
 
 def _split(data: Raw | bytes, kind: type, path: str) -> dict[str, Raw]:

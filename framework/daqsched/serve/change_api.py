@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Hashable, Sequence
+from collections.abc import Awaitable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -12,6 +12,10 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from daqsched import farm_parts
+from daqsched.choices import ChoiceSet, of_revision
+from daqsched.choices import check as check_choices
+from daqsched.choices import ensure as ensure_choice
+from daqsched.choices import words_of as words_of_choice
 from daqsched.confirm import EndCount
 from daqsched.digests import digest
 from daqsched.engine import events, permission
@@ -58,6 +62,9 @@ from daqsched.views.needed import needed
 from daqsched.views.plan import Plan, plan, shared_names
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
 
+#: What an apply needs the right for: given what is in force, what it makes of that, and the account of jobs that name none.
+Needs = Callable[[Spec, Merged, str], Iterable[permission.Need]]
+
 Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
 
@@ -95,7 +102,7 @@ class Changes:
         self._made: Optional[Agents] = None
         self._looking = Looking(daemon, ask, newer)
         #: One apply at a time, from its look at what is in force to its own revision.
-        self._turns = Turns(1)
+        self.turns = Turns(1)
 
     @property
     def routes(self) -> list[Route]:
@@ -113,24 +120,43 @@ class Changes:
     async def plan(self, request: Request) -> Plan:
         body = await body_of(request, PlanRequest)
         check_way(body.strategy)
-        deadline = Deadline()
         scope = Scope(tuple(body.only), take=tuple(body.take))
-        found, known, complete, change = await self._plan(whose(request), body.spec, scope, body.strategy, deadline)
+        sent = _sent(body.choices, body.spec, scope)
+
+        def needs(old: Spec, change: Merged, account: str) -> Iterator[permission.Need]:
+            yield from permission.of_apply(old, change, body.spec, body.strategy, account)
+            for part, found in (sent or {}).items():
+                yield from permission.of_choices(found, part, account)
+
+        return await self.shown(request, body.spec, scope, body.strategy, needs, sent)
+
+    async def shown(
+        self,
+        request: Request,
+        spec: Spec,
+        scope: Scope,
+        strategy: Optional[Strategy],
+        needs: Needs,
+        sent: Optional[Mapping[str, ChoiceSet]] = None,
+    ) -> Plan:
+        """A plan as whoever asks is shown it: with the rights that it ``needs``, and without what is hidden."""
+        deadline = Deadline()
+        found, known, complete, change = await self.planned(whose(request), spec, scope, strategy, deadline, sent=sent)
         grants = grants_of(request)
         if grants is not None:
-            found = await self._with_rights(whose(request), found, grants, known.applied, change, body, deadline)
+            found = await self._with_rights(whose(request), found, grants, known.applied, change, needs, deadline)
         sight = await sight_of(request, self._ask)
         if sight is not None:
             found = await self._planning.do(whose(request), lambda deadline: sight.plan(found, change.spec), deadline)
         if not found.changes:
             return found
-        way = way_of(body.strategy, body.spec)
+        way = way_of(strategy, spec)
         count: EndCount = await self._ask(lambda engine, now: end_count(engine, *endings(engine, change, way)))
         found = msgspec.structs.replace(found, ends=count if count.stops else None)
         found = await self._with_placement(whose(request), found, known, complete, deadline)
         return found if sight is None else sight.plan(found, change.spec)
 
-    async def _plan(
+    async def planned(
         self,
         caller: Hashable,
         spec: Spec,
@@ -138,8 +164,9 @@ class Changes:
         strategy: Optional[Strategy],
         until: Optional[Deadline] = None,
         at_once: bool = False,
+        sent: Optional[Mapping[str, ChoiceSet]] = None,
     ) -> Planned:
-        """Raises `UserError` where the spec can't be applied.
+        """Raises `UserError` where the spec, or one of the choices that were ``sent`` with it, can't be applied.
 
         ``at_once``: the engine is looked at once, for what is applied then: that takes longer in one piece than this look.
         """
@@ -154,6 +181,8 @@ class Changes:
             change = change_of(known.applied, spec, scope, known.hosts_of, known.behind, deadline.within)
             if not change.everything:
                 check(change.spec)
+            for part, choices in (sent or {}).items():
+                _check_choices(farm_parts.of_part(change.spec, part), choices, known, deadline)
             complete = self._complete(change.spec)
             found = plan(known.spec, complete, known.hosts_of, known.behind, change.jobs)
             # the digests are those of the crews' own files, not of what the framework adds to them
@@ -188,15 +217,14 @@ class Changes:
         grants: Grants,
         old: Spec,
         change: Merged,
-        body: PlanRequest,
+        needs: Needs,
         until: Deadline,
     ) -> Plan:
         """Which rights an apply of it needs, and whether whoever asked has them."""
         account: str = await self._ask(lambda engine, now: engine.account)
 
         def work(deadline: Deadline) -> Plan:
-            needs = permission.of_apply(old, change, body.spec, body.strategy, account)
-            refused, rights = needed(grants, deadline.each(needs))
+            refused, rights = needed(grants, deadline.each(needs(old, change, account)))
             return msgspec.structs.replace(found, needs=rights, refused=refused)
 
         return await self._planning.do(caller, work, until)
@@ -234,7 +262,7 @@ class Changes:
         body = await body_of(request, ApplyRequest)
         check_way(body.strategy)
         deadline = Deadline()
-        async with self._turns.of(whose(request)):
+        async with self.turns.of(whose(request)):
             deadline.look()
             return await self._apply_to(body, request)
 
@@ -250,16 +278,29 @@ class Changes:
             agreed=body.stops,
             take=tuple(body.take),
         )
-        planned = await self._plan(whose(request), body.spec, event.scope, body.strategy, at_once=True)
-        return await self._apply(request, planned, event, body.no_look)
+        event = msgspec.structs.replace(event, choices=_sent(body.choices, body.spec, event.scope))
+        planned = await self.planned(
+            whose(request), body.spec, event.scope, body.strategy, at_once=True, sent=event.choices
+        )
+        return await self.carried_out(request, planned, event, body.no_look)
 
-    async def _apply(self, request: Request, planned: Planned, event: events.JobsApplied, no_look: bool) -> Applied:
-        """The plan is of a look before; what came of it is the engine's word."""
-        doubts = () if no_look else await self._look(request, planned, event)
-        did = await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))
+    async def carried_out(
+        self,
+        request: Request,
+        planned: Planned,
+        event: events.JobsApplied,
+        no_look: bool,
+        asked: Optional[events.VariablesSet] = None,
+    ) -> Applied:
+        """The plan is of a look before; what came of it is the engine's word. ``asked``: what the apply stands for."""
+        doubts = () if no_look else await self._look(request, planned, event, asked or event)
+        grants = await grants_now(request)
+        did = await asyncio.wrap_future(self._daemon.request(asked or event, grants, terms_of(request)))
         return Applied(planned.plan, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
 
-    async def _look(self, request: Request, planned: Planned, event: events.JobsApplied) -> tuple[str, ...]:
+    async def _look(
+        self, request: Request, planned: Planned, event: events.JobsApplied, asked: events.Event
+    ) -> tuple[str, ...]:
         """Whether what takes the place of what runs could start; raises `Refused` where it could not anywhere."""
         found, known, complete, _ = planned
         if not any(change.what == "restart" for change in found.changes):
@@ -269,19 +310,19 @@ class Changes:
         def work(deadline: Deadline) -> dict[str, tuple[Question, ...]]:
             return questions(known, complete, found, way)
 
-        asked = await self._planning.do(whose(request), work)
-        if not asked:
+        about = await self._planning.do(whose(request), work)
+        if not about:
             return ()
         if not known.connected:
             return ("whether it could start was not looked at before: no connection to the master",)
 
         # what would be refused anyway is, before anybody looks
         def refused(engine: Engine, now: float) -> None:
-            permission.ensure(engine, event, grants_of(request))
+            permission.ensure(engine, asked, grants_of(request))
             outcome(engine, event)
 
         await self._ask(refused)
-        return await self._looking.look(user_of(request), asked)
+        return await self._looking.look(user_of(request), about)
 
     async def rollback(self, request: Request) -> Applied:
         """What a revision said of a part, or of all parts, applied anew."""
@@ -299,8 +340,9 @@ class Changes:
         )
         message = f"{what} {old.number}{': ' + body.message if body.message else ''}"
         deadline = Deadline()
-        async with self._turns.of(whose(request)):
+        async with self.turns.of(whose(request)):
             deadline.look()
+            choices, lost = await self._choices_of(request, spec, body)
             event = events.JobsApplied(
                 spec,
                 user_of(request),
@@ -310,9 +352,36 @@ class Changes:
                 agreed=body.stops,
                 everyones=body.everyones,
                 back=True,
+                choices=choices,
             )
-            planned = await self._plan(whose(request), spec, event.scope, body.strategy, at_once=True)
-            return await self._apply(request, planned, event, body.no_look)
+            planned = await self.planned(whose(request), spec, event.scope, body.strategy, at_once=True)
+            applied = await self.carried_out(request, planned, event, body.no_look)
+            return msgspec.structs.replace(applied, doubts=(*applied.doubts, *lost))
+
+    async def _choices_of(
+        self, request: Request, spec: Spec, body: RollbackRequest
+    ) -> tuple[dict[str, ChoiceSet], list[str]]:
+        """What shifters might set while that revision was in force, as far as who asks may leave it to them; else why not."""
+        kept, account = await self._ask(lambda engine, now: (engine.choices, engine.account))
+        parts = ["", *farm_parts.named(spec)] if body.everyones else [spec.part]
+        grants = grants_of(request)
+
+        def work(deadline: Deadline) -> tuple[dict[str, ChoiceSet], list[str]]:
+            found: dict[str, ChoiceSet] = {}
+            lost: list[str] = []
+            for part in parts:
+                one = of_revision(kept, part, body.revision)
+                if one is None:
+                    continue
+                needs = deadline.each(permission.of_choices(one.choices, part, account))
+                why = needed(grants, needs)[0] if grants is not None else ""
+                if why:
+                    lost.append(f"what shifters might set then of {farm_parts.words(part)} does not come back: {why}")
+                else:
+                    found[part] = one.choices
+            return found, lost
+
+        return await self._planning.do(whose(request), work)
 
     async def _source_of(self, part: str, number: int) -> str:
         """Where that revision has this part from: an apply of another one left it as it was."""
@@ -375,6 +444,30 @@ class Changes:
         if found is None:
             raise UserError(f"there is no revision {number}: `daqsched history` lists them")
         return found
+
+
+def _sent(choices: Optional[ChoiceSet], spec: Spec, scope: Scope) -> Optional[dict[str, ChoiceSet]]:
+    """What an apply leaves to shifters, by part; None: what it was before, as it is not of all of its part."""
+    if scope.is_some:
+        if choices is not None:
+            raise UserError("what shifters may set is sent with all of a file, and not with some of it (--only)")
+        return None
+    return {spec.part: choices} if choices is not None else {}
+
+
+def _check_choices(part: Spec, found: ChoiceSet, known: Snapshot, deadline: Deadline) -> None:
+    """Raise `UserError` where one of them could not be applied; ``part`` is in force after the apply."""
+    check_choices(found)
+    for choice in (found.given, *found.choices):
+        deadline.look()
+        try:
+            spec = ensure_choice(part, found, choice)
+            check(spec)
+            change = change_of(known.applied, spec, Scope(), known.hosts_of, known.behind, deadline.within)
+            if not change.everything:
+                check(change.spec)
+        except UserError as error:
+            raise UserError(f"with {words_of_choice(found, choice)}: {error}") from error
 
 
 def _to_roll_back(old: Revision, there: Sequence[str], body: RollbackRequest) -> Spec:

@@ -114,6 +114,14 @@ def permit(request: Request, verb: str, target: Target = FARM) -> None:
         raise Refused(why, verb)
 
 
+def permit_some(request: Request, verb: str) -> None:
+    """The same where the caller may it of nothing at all: before it is said whether what was asked for is there."""
+    grants = grants_of(request)
+    why = grants.somewhere(verb) if grants is not None else ""
+    if why:
+        raise Refused(why, verb)
+
+
 def whose(request: Request) -> Hashable:
     """The caller whose share of our time it takes."""
     caller = caller_of(request)

@@ -7,19 +7,23 @@ import pwd
 from collections.abc import Awaitable
 from typing import Any, Callable, Optional
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.routing import Route
 
-from daqsched.engine.permission import target
+from daqsched.choices import whose as choices_of
+from daqsched.engine.permission import target, targets_of
 from daqsched.errors import UserError
 from daqsched.protocol import RightsAnswer
-from daqsched.rights.grants import FARM, Target
+from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import PREFIXES, Principal
 from daqsched.rights.rules import Rights
+from daqsched.rights.verbs import VERBS
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.http import caller_of, is_owner, permit, route
-from daqsched.serve.request_body import text_of
+from daqsched.serve.request_body import part_of, text_of
 from daqsched.serve.rights_in_force import RightsInForce
+from daqsched.serve.sight import sight_of
 
 Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
 
@@ -36,7 +40,8 @@ class RightsQuestions:
         return [route("GET", "/rights", self.rights)]
 
     async def rights(self, request: Request) -> RightsAnswer:
-        user, job, host = (text_of(request, name) for name in ("user", "job", "host"))
+        user, job, host, variable = (text_of(request, name) for name in ("user", "job", "host", "variable"))
+        part = part_of(request)
         caller = caller_of(request)
         who, grants = caller.who, caller.grants
         in_force: Optional[RightsInForce] = request.scope.get("rights")
@@ -48,18 +53,35 @@ class RightsQuestions:
             grants = in_force.grants(who)
         if grants is None or in_force is None:
             return RightsAnswer(who.name, sorted(who.known_as), {}, False)
-        meant = FARM
-        if job or host:
-            meant = await self._ask(lambda engine, now: target(engine, (job, host)) if host else _of_job(engine, job))
+        if variable:
+            meant_by = await self._of_variable(request, variable, part)
+            verbs = {verb: grants.refusal(verb, meant_by) for verb in VERBS}
+        else:
+            verbs = await self._of_job_or_farm(grants, job, host)
         return RightsAnswer(
             who.name,
             sorted(grants.called),
-            dict(grants.rows(() if meant == FARM else [meant])),
+            verbs,
             True,
             str(in_force.path),
             in_force.trouble,
             not grants.somewhere("apply"),
         )
+
+    async def _of_job_or_farm(self, grants: Grants, job: str, host: str) -> dict[str, str]:
+        meant = FARM
+        if job or host:
+            meant = await self._ask(lambda engine, now: target(engine, (job, host)) if host else _of_job(engine, job))
+        return dict(grants.rows(() if meant == FARM else [meant]))
+
+    async def _of_variable(self, request: Request, name: str, part: Optional[str]) -> list[Target]:
+        """All that somebody may change who sets it."""
+        kept = await self._ask(lambda engine, now: tuple(one for one in engine.choices if not one.until))
+        sight = await sight_of(request, self._ask)
+        shown = kept if sight is None else await asyncio.to_thread(lambda: tuple(filter(sight.sees_choices, kept)))
+        found = choices_of(shown, {name: ""}, part)
+        jobs = (replace(job, part=found.part) for job in found.choices.jobs)
+        return list(dict.fromkeys(one for job in jobs for one in targets_of(job)))
 
 
 def _of_job(engine: Any, name: str) -> Target:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 from msgspec.structs import replace
 from starlette.requests import Request
 
+from daqsched.choices import KeptChoices
 from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Key
 from daqsched.engine.permission import targets_of
@@ -55,6 +56,11 @@ class Sight:
     def sees_any(self, job: JobSpec) -> bool:
         """The same of a job as it is written."""
         return any(not self.grants.why_not("see", target) for target in targets_of(job))
+
+    def sees_choices(self, kept: KeptChoices) -> bool:
+        """Whether what a shifter may set there is shown: it changes something that is."""
+        jobs = (job if job.part == kept.part else replace(job, part=kept.part) for job in kept.choices.jobs)
+        return any(self.sees_some(job.name) or self.sees_any(job) for job in jobs)
 
     def permit(self, verb: str, job: str, host: str) -> None:
         """Raise `Refused` where it may not be asked of this instance."""

@@ -1,4 +1,4 @@
-"""How what somebody may do looks in a terminal."""
+"""How what somebody may do looks in a terminal, and what a job file leaves to shifters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from daqsched.protocol import KnownToken, RightsAnswer
+from daqsched.farm_parts import words
+from daqsched.protocol import KnownToken, PartChoices, RightsAnswer
 from daqsched.rights.verbs import VERBS
 from daqsched.terminal.canvas import text
 from daqsched.times import clock
@@ -43,3 +44,24 @@ def tokens_table(tokens: Sequence[KnownToken]) -> RenderableType:
             state,
         )
     return rows
+
+
+def choices_table(found: Sequence[PartChoices]) -> RenderableType:
+    """A line for each variable; why nothing can be set below."""
+    if not found:
+        return text(
+            'Nothing is for shifters to set: a job file lists what is, as in variable("version", "r1", shifter=["r1", "r2"]).'
+        )
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    parts = any(one.part for one in found)
+    for name in ("VARIABLE", *(["PART"] if parts else []), "NOW", "MAY BE", "SET BY"):
+        rows.add_column(name, overflow="fold")
+    said: list[RenderableType] = []
+    for one in found:
+        by = f"{one.set_by} (revision {one.set_in})" if one.set_in else f"{one.by} (revision {one.revision}), applied"
+        for variable in one.variables:
+            now = text(variable.now or "?", style="bold")
+            rows.add_row(variable.name, *([one.part] if parts else []), now, ", ".join(variable.values), by)
+        if one.why_not:
+            said.append(text(f"{words(one.part)} can't be set: {one.why_not}.", style="yellow"))
+    return Group(rows, *said)
