@@ -6,7 +6,8 @@ limits of its type, so none is without. The tables below say which fields have o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, Callable, NamedTuple, Optional
@@ -60,6 +61,7 @@ CORES = Limit(100_000, "cores", "no machine has more")
 MEBIBYTES = Limit(1_000_000_000, "MiB", "no machine has more")
 # requests
 BODY = Limit(1 << 20, "bytes", "a request that carries no job file")
+LOGIN_BODY = Limit(16 << 10, "bytes", "a name and a password, of who has shown nothing yet")
 SPEC_BODY = Limit(16 << 20, "bytes", "a request that carries one: ten thousand jobs are some megabytes")
 VALUES = Limit(
     1_000_000, "commas", "so many entries it may have; half a million hosts, each by its name, are within it"
@@ -97,6 +99,7 @@ TABLE: dict[str, Limit] = {
     "cores": CORES,
     "memory, disk": MEBIBYTES,
     "a request": BODY,
+    "a request to log in or out": LOGIN_BODY,
     "a request with a job file": SPEC_BODY,
     "in it": VALUES,
     "a request's query": QUERY,
@@ -328,3 +331,16 @@ def some(names: Sequence[str], between: str = ", ", letters: int = 100) -> str:
     """The names, or the first of them, each with at most so many letters."""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return between.join(name[:letters] for name in names[:MOST_NAMES]) + more
+
+
+#: Of more words than these a sentence names the nearest alone.
+MOST_WORDS = 20
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """The end of a sentence about a word that is not there: the one that was meant, or all that there are."""
+    there = sorted(words)
+    close = difflib.get_close_matches(word[:100], there, 1)
+    if close:
+        return f": did you mean {close[0]!r}?"
+    return f": one of {', '.join(there)}" if 0 < len(there) <= MOST_WORDS else ""

@@ -76,7 +76,24 @@ def grants(who: Principal, text: str = "") -> Grants:
         ("version: 1\nrules:\n - {to: [], role: viewer}", "rules[1].to: it is empty: nobody is meant"),
         ("version: 1\nrules:\n - {to: known, role: viewer, on: []}", "rules[1].on: it is empty: nothing is meant"),
         ("version: 1\nrules:\n - {to: known, role: viewer, on: 'a@'}", "rules[1].on: 'a@' names no host after the @"),
-        ("version: 1\nrules:\n - {too: known}", "r.yaml:3: rules[1]: there is no such field: `too`"),
+        ("version: 1\nrules:\n - {too: known}", "r.yaml:3: rules[1].too: there is no such field: did you mean 'to'?"),
+        ("version: 1\nrules:\n - {too: known}", "r.yaml:3: rules[1]: 'to' is missing"),
+        (
+            "version: 1\nrules:\n - to: known\n   rol: viewer",
+            "r.yaml:4: rules[1].rol: there is no such field: did you mean 'role'?",
+        ),
+        ("version: 1\nruels: []", "r.yaml:2: ruels: there is no such field: did you mean 'rules'?"),
+        ("version: 1\npublic:\n  job: a", "r.yaml:3: public.job: there is no such field: did you mean 'jobs'?"),
+        ("version: 1\nsource: x", "r.yaml:2: source: there is no such field: one of groups"),
+        (
+            "version: 1\nrules:\n - {to: unix:b, role: shiftr}",
+            "one of viewer, shifter, expert, admin (did you mean 'shifter'?)",
+        ),
+        ("version: 1\nrules:\n - {to: unix:b, deny: restrat}", "(did you mean 'restart'?)"),
+        (
+            "version: 1\ngroups: {shift: [unix:a]}\nrules:\n - {to: shfit, role: viewer}",
+            "did you mean 'shift'? Else enter it",
+        ),
         ("version: 1\npeople: {a: [bob]}", "people.a[1]: 'bob' has no prefix: write unix:bob"),
         ("version: 1\npeople: {a: [ftp:bob]}", "people.a[1]: 'ftp' is not a prefix of identities: one of unix"),
         ("version: 1\npeople: {a: [unix:x], b: [unix:x]}", "people.b[1]: 'unix:x' is 'a' already"),
@@ -100,6 +117,38 @@ def test_a_mistake_has_its_line_and_field(text: str, sentence: str) -> None:
     with pytest.raises(RightsError) as found:
         read(text, "r.yaml")
     assert any(sentence in line for line in found.value.lines), found.value.lines
+
+
+def test_no_mistake_hides_another() -> None:
+    """Of whatever kind each is; in the order of the file, and what follows from one is not one more."""
+    text = """version: 2
+people:
+  alice: unix:alice
+  bob: [bob]
+groups: {shift: [alice, [x]]}
+rules:
+  - {to: alice, role: [viewer], on: 'a@', at_once: many}
+  - {to: nobody, rol: viewer}
+  - {to: shift, role: viewer, deny: stop}
+  - just a word
+publik: {}
+"""
+    with pytest.raises(RightsError) as found:
+        read(text, "r.yaml")
+    assert [line.split(": ")[0:2] for line in found.value.lines] == [
+        ["r.yaml:1", "version"],
+        ["r.yaml:3", "people.alice"],
+        ["r.yaml:4", "people.bob[1]"],
+        ["r.yaml:5", "groups.shift[2]"],
+        ["r.yaml:7", "rules[1].role"],
+        ["r.yaml:7", "rules[1].at_once"],
+        ["r.yaml:7", "rules[1].on"],
+        ["r.yaml:8", "rules[2].rol"],
+        ["r.yaml:8", "rules[2].to"],
+        ["r.yaml:9", "rules[3].role"],
+        ["r.yaml:10", "rules[4]"],
+        ["r.yaml:11", "publik"],
+    ]
 
 
 def test_all_mistakes_are_told_at_once() -> None:

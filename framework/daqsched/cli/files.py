@@ -100,7 +100,7 @@ def show(path: Where, file: Path, select: str, settings: Sequence[str], part: Op
 
 
 def _job(spec: Spec, name: str) -> JobSpec:
-    from daqsched.jobfile.rules import did_you_mean
+    from daqsched.limits import did_you_mean
 
     for job in spec.jobs:
         if job.name == name:

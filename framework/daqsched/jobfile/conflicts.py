@@ -8,8 +8,8 @@ from daqsched import farm_parts
 from daqsched.confirm import check as check_end_limit
 from daqsched.errors import JobError
 from daqsched.hosts import count, expand
-from daqsched.jobfile.rules import check_job, did_you_mean, logging_mistakes
-from daqsched.limits import FIXED_PORTS, INSTANCES, JOBS, refusal, shown
+from daqsched.jobfile.rules import check_job, logging_mistakes
+from daqsched.limits import FIXED_PORTS, INSTANCES, JOBS, did_you_mean, refusal, shown
 from daqsched.rollout import check as check_strategy
 from daqsched.spec import JobSpec, Spec
 

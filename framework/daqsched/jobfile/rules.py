@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from math import inf
@@ -13,7 +12,7 @@ from daqsched.fill import fill
 from daqsched.hosts import expand
 from daqsched.jobfile import check_rules
 from daqsched.jobfile.convert import WORDS
-from daqsched.limits import ARGUMENT, COMMAND, JOB, refusal, unbounded, whole
+from daqsched.limits import ARGUMENT, COMMAND, JOB, did_you_mean, refusal, unbounded, whole
 from daqsched.ports import LAST
 from daqsched.spec import FORWARDER, JobSpec, LoggingSpec, size_of
 from daqsched_executor.contract import OUTPUTS, PIPE, RESTART_POLICIES, STARTS, forwarding_rules
@@ -35,8 +34,6 @@ _LIMITS = frozenset(
 #: Docker's engine knows the other limits, not this one (go-units, ulimit.go).
 _NOT_IN_CONTAINERS = frozenset({"as"})
 _VOLUME = re.compile(r"/[^:]*:/[^:]*(:(ro|rw|slave)(,(ro|rw|slave))*)?\Z")
-#: More words than these are not listed.
-MOST_WORDS = 20
 _ENGINE = re.compile(r"(/|unix:///|tcp://|https?://|ssh://).+\Z")
 
 
@@ -276,12 +273,3 @@ def _check_positive(value: float, field: str) -> None:
 def _refuse(sentence: str, field: str) -> None:
     if sentence:
         raise JobError(sentence, field)
-
-
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """The end of a sentence about a word that is not there: the one that was meant, or all that there are."""
-    there = sorted(words)
-    close = difflib.get_close_matches(word, there, 1)
-    if close:
-        return f": did you mean {close[0]!r}?"
-    return f": one of {', '.join(there)}" if 0 < len(there) <= MOST_WORDS else ""

@@ -5,32 +5,35 @@ Each mistake has the line and the field that it is in. Meaning is given to it by
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Optional, Union
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Callable, Optional, Union
 
 import msgspec
-import yaml
 
-from daqsched.errors import DaqschedError, UserError
-from daqsched.limits import brief, shown
+from daqsched.errors import DaqschedError
+from daqsched.limits import brief, did_you_mean, shown
+from daqsched.rights.marked_values import Path, values_of
+from daqsched.rights.marked_values import RightsError as RightsError
 from daqsched.rights.principal import PREFIXES
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.select import selection
 
-#: The longest file, in characters; the most rules, people and groups; how deep values may be in others.
-MOST_TEXT, MOST_RULES, MOST_NAMES, MOST_DEPTH = 1 << 20, 1000, 10_000, 20
+#: The longest file, in characters; the most rules, people and groups.
+MOST_TEXT, MOST_RULES, MOST_NAMES = 1 << 20, 1000, 10_000
 
 #: Groups that need no entry: everybody who has shown who he is.
 KNOWN = "known"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
-#: What YAML makes of an escape, and nobody can print or compare.
-_HALF = re.compile(r"[\ud800-\udfff]")
 _PATH = re.compile(r"^(.*?)(?: - at `(?:key in )?\$(.*)`)?\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 Words = Union[str, tuple[str, ...]]
+
+#: Is told of a mistake: where, and a sentence.
+Wrong = Callable[[Path, str], None]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,21 +79,6 @@ class Rights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return f"rule {number + 1} of {self.source or 'the rights'}"
 
 
-class RightsError(UserError):
-    """Mistakes in a file, each as ``FILE:LINE: FIELD: sentence``."""
-
-    MOST = 20
-
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self._mistakes = mistakes
-
-    @property
-    def lines(self) -> Sequence[str]:
-        more = len(self._mistakes) - self.MOST
-        return [*self._mistakes[: self.MOST], *([f"... and {more} more mistakes"] if more > 0 else [])]
-
-
 def words_of(value: Words) -> tuple[str, ...]:
     """One word, or several."""
     return (value,) if isinstance(value, str) else value
@@ -100,92 +88,79 @@ def read(text: str, source: str) -> Rights:
     """The rights that a file's text says; raises `RightsError`."""
     if len(text) > MOST_TEXT:
         raise RightsError([f"{source}: it has {len(text):,} characters, and at most {MOST_TEXT:,} are read"])
-    node = _compose(text, source)
-    raw, places = _plain(node, source)
-    mistakes: list[str] = []
+    raw, places = values_of(text, source)
+    mistakes: list[tuple[int, str]] = []
 
-    def wrong(path: tuple[Union[str, int], ...], sentence: str) -> None:
+    def wrong(path: Path, sentence: str) -> None:
         line = next(places[path[:size]] for size in range(len(path), -1, -1) if path[:size] in places)
         field = "".join(f"[{one + 1}]" if isinstance(one, int) else f".{one}" for one in path).lstrip(".")
-        mistakes.append(f"{source}:{line}: {field}: {sentence}" if field else f"{source}:{line}: {sentence}")
+        mistakes.append((line, f"{source}:{line}: {field}: {sentence}" if field else f"{source}:{line}: {sentence}"))
 
     if not isinstance(raw, dict):
         raise RightsError([f"{source}:1: it is not a mapping: begin with 'version: 1'"])
-    rules = raw.get("rules", [])
-    good: list[Rule] = []
-    for at, one in enumerate(rules if isinstance(rules, list) else []):
-        rule = _converted(one, Rule, ("rules", at), wrong)
-        if rule is not None:
-            good.append(rule)
-    rest = {**raw, "rules": []} if isinstance(rules, list) else raw
-    found: Optional[Rights] = _converted(rest, Rights, (), wrong)
-    if found is None or mistakes:
-        raise RightsError(mistakes)
-    found = msgspec.structs.replace(found, rules=tuple(good), source=source)
-    for path, sentence in _mistakes(found):
+    found, broken = _found(raw, wrong)
+    for path, sentence in _mistakes(found, broken):
         wrong(path, sentence)
     if mistakes:
-        raise RightsError(mistakes)
+        # in the order of the file, as it is gone through
+        raise RightsError([sentence for _, sentence in sorted(mistakes, key=lambda one: one[0])])
+    return msgspec.structs.replace(found, source=source)
+
+
+def _found(raw: dict[str, Any], wrong: Wrong) -> tuple[Rights, frozenset[Path]]:
+    """What of a file is as it should be, and where there is something that is not: of that no more is said."""
+    broken: set[Path] = set()
+
+    def told(path: Path, sentence: str) -> None:
+        broken.update((path, path[:2]) if path[:1] == ("rules",) else (path,))
+        wrong(path, sentence)
+
+    values = _fields(raw, Rights, (), told, ("rules", "people", "groups", "public"))
+    for kind in ("people", "groups"):
+        whole = _mapping(raw, kind, told)
+        members = {name: _converted(one, tuple[str, ...], (kind, name), told) for name, one in whole.items()}
+        values[kind] = {name: one or () for name, one in members.items()}
+    values["public"] = Public(**_fields(raw.get("public", {}), Public, ("public",), told))
+    rules = raw.get("rules", [])
+    if not isinstance(rules, list):
+        _converted(rules, tuple[Any, ...], ("rules",), told)
+        rules = []
+    each = [_fields(one, Rule, ("rules", at), told) for at, one in enumerate(rules)]
+    values["rules"] = tuple(Rule(**{"to": KNOWN, **one}) for one in each)
+    return Rights(**{"version": 1, **values}), frozenset(broken)
+
+
+def _mapping(raw: dict[str, Any], kind: str, told: Wrong) -> dict[str, Any]:
+    found = raw.get(kind, {})
+    if isinstance(found, dict):
+        return found
+    _converted(found, dict[str, Any], (kind,), told)
+    return {}
+
+
+def _fields(
+    raw: Any, kind: type[msgspec.Struct], path: Path, told: Wrong, others: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Each field by itself, so that one mistake hides no other; not those that somebody else looks at."""
+    fields = {field.name: field for field in msgspec.structs.fields(kind) if field.name != "source"}
+    if not isinstance(raw, dict):
+        _converted(raw, dict[str, Any], path, told)
+        return {}
+    found = {}
+    for name, value in raw.items():
+        if name not in fields:
+            told((*path, name), f"there is no such field{did_you_mean(name, fields)}")
+        elif name not in others:
+            converted = _converted(value, fields[name].type, (*path, name), told)
+            if converted is not None or value is None:
+                found[name] = converted
+    for name, field in fields.items():
+        if field.required and name not in raw:
+            told(path, f"'{name}' is missing")
     return found
 
 
-def _compose(text: str, source: str) -> Any:
-    try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                line = event.start_mark.line + 1
-                raise RightsError([f"{source}:{line}: anchors and aliases (& and *) are not used here: quote the word"])
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark is not None else 1
-        raise RightsError(
-            [f"{source}:{line}: it can't be read as YAML: {brief(str(error.problem or error))}"]
-        ) from error
-    except yaml.YAMLError as error:
-        raise RightsError([f"{source}: it can't be read as YAML: {brief(str(error))}"]) from error
-    except RecursionError as error:
-        raise RightsError([f"{source}: values are in values more than {MOST_DEPTH} deep"]) from error
-
-
-def _plain(node: Any, source: str) -> tuple[Any, dict[tuple[Union[str, int], ...], int]]:
-    """The values of a YAML tree, and the line of each by its path."""
-    places: dict[tuple[Union[str, int], ...], int] = {(): 1}
-    # numbers and words alone: what else YAML makes of a word (dates, yes and no) is a word here
-    whole = re.compile(r"-?[0-9]{1,18}\Z")
-
-    def text(node: Any, line: int) -> None:
-        if _HALF.search(node.value):
-            raise RightsError([f"{source}:{line}: {shown(node.value)} is half of a character (\\ud800 to \\udfff)"])
-
-    def value(node: Any, path: tuple[Union[str, int], ...]) -> Any:
-        places[path] = node.start_mark.line + 1
-        if len(path) > MOST_DEPTH:
-            raise RightsError([f"{source}:{places[path]}: values are in values more than {MOST_DEPTH} deep"])
-        if isinstance(node, yaml.MappingNode):
-            found: dict[str, Any] = {}
-            for name, one in node.value:
-                line = name.start_mark.line + 1
-                if not isinstance(name, yaml.ScalarNode):
-                    raise RightsError([f"{source}:{line}: a key is a word"])
-                text(name, line)
-                if name.value in found:
-                    raise RightsError([f"{source}:{line}: {shown(name.value)} is there twice"])
-                found[name.value] = value(one, (*path, name.value))
-            return found
-        if isinstance(node, yaml.SequenceNode):
-            return [value(one, (*path, at)) for at, one in enumerate(node.value)]
-        text(node, places[path])
-        if node.style is None and whole.match(node.value):
-            return int(node.value)
-        if node.style is None and node.value in ("", "~", "null"):
-            return None
-        return node.value
-
-    return (value(node, ()) if node is not None else {}), places
-
-
-def _converted(raw: Any, kind: Any, path: tuple[Union[str, int], ...], wrong: Any) -> Any:
+def _converted(raw: Any, kind: Any, path: Path, wrong: Wrong) -> Any:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
@@ -210,8 +185,9 @@ def _words_for(sentence: str) -> str:
     return sentence
 
 
-def _mistakes(found: Rights) -> Iterator[tuple[tuple[Union[str, int], ...], str]]:
+def _mistakes(found: Rights, broken: Collection[Path]) -> Iterator[tuple[Path, str]]:
     """What can't be meant, with its place."""
+    names_known = ("people",) not in broken and ("groups",) not in broken
     if found.version != 1:
         yield ("version",), f"it is {found.version}, and this daqsched reads version 1"
     for kind, names in (("people", found.people), ("groups", found.groups)):
@@ -221,7 +197,7 @@ def _mistakes(found: Rights) -> Iterator[tuple[tuple[Union[str, int], ...], str]
             if name == KNOWN or not _NAME.match(name):
                 yield (kind, name), f"{shown(name)} is not a valid name for one of the {kind}"
             for at, member in enumerate(members):
-                why = _not_somebody(found, member, identities_only=kind == "people")
+                why = _not_somebody(found, member, names_known, identities_only=kind == "people")
                 if why:
                     yield (kind, name, at), why
     for name in sorted(found.people.keys() & found.groups.keys()):
@@ -230,12 +206,12 @@ def _mistakes(found: Rights) -> Iterator[tuple[tuple[Union[str, int], ...], str]
     if len(found.rules) > MOST_RULES:
         yield ("rules",), f"there are {len(found.rules)}, and at most {MOST_RULES:,} are read"
     for at, rule in enumerate(found.rules):
-        for field, why in _of_rule(found, rule):
+        for field, why in _of_rule(found, rule, names_known, ("rules", at) in broken):
             yield ("rules", at, field), why
     yield from ((("public", "jobs"), why) for why in _not_selections(found.public.jobs))
 
 
-def _twice(found: Rights) -> Iterator[tuple[tuple[Union[str, int], ...], str]]:
+def _twice(found: Rights) -> Iterator[tuple[Path, str]]:
     """An identity is one person's."""
     whose: dict[str, str] = {}
     for name, identities in found.people.items():
@@ -245,17 +221,28 @@ def _twice(found: Rights) -> Iterator[tuple[tuple[Union[str, int], ...], str]]:
                 yield ("people", name, at), f"{shown(one)} is {shown(before)} already"
 
 
-def _not_somebody(found: Rights, word: str, identities_only: bool = False) -> str:
+def _not_somebody(found: Rights, word: str, names_known: bool, identities_only: bool = False) -> str:
     prefix, colon, name = word.partition(":")
     if colon:
         if prefix not in PREFIXES:
-            return f"{shown(prefix)} is not a prefix of identities: one of {', '.join(PREFIXES)}"
+            return f"{shown(prefix)} is not a prefix of identities{_nearest(prefix, PREFIXES)}"
         return "" if name else f"{shown(word)} has no name behind the colon"
     if identities_only:
         return f"{shown(word)} has no prefix: write unix:{word} for the account of that name"
-    if word in found.people or word in found.groups or word == KNOWN:
+    known = (*found.people, *found.groups, KNOWN)
+    if word in known or not names_known:
         return ""
-    return f"there is no person or group {shown(word)}: enter it, or write unix:{word} for the account of that name"
+    near = difflib.get_close_matches(word[:100], known, 1)
+    meant = f"did you mean {near[0]!r}? Else " if near else ""
+    return (
+        f"there is no person or group {shown(word)}: {meant}enter it, or write unix:{word} for the account of that name"
+    )
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    """All that there are, and which of them may have been meant."""
+    near = difflib.get_close_matches(word[:100], list(words), 1)
+    return f": one of {', '.join(words)}{f' (did you mean {near[0]!r}?)' if near else ''}"
 
 
 def _not_selections(value: Words) -> Iterator[str]:
@@ -266,20 +253,20 @@ def _not_selections(value: Words) -> Iterator[str]:
             yield str(error)
 
 
-def _of_rule(found: Rights, rule: Rule) -> Iterator[tuple[str, str]]:
+def _of_rule(found: Rights, rule: Rule, names_known: bool, broken: bool) -> Iterator[tuple[str, str]]:
     if not words_of(rule.to):
         yield "to", "it is empty: nobody is meant"
     for word in words_of(rule.to):
-        why = _not_somebody(found, word)
+        why = _not_somebody(found, word, names_known)
         if why:
             yield "to", why
-    if (rule.role is None) == (not words_of(rule.deny)):
+    if (rule.role is None) == (not words_of(rule.deny)) and not broken:
         yield "role", "a rule has either 'role', which gives, or 'deny'"
     if rule.role is not None and rule.role not in Role.__members__:
-        yield "role", f"{shown(rule.role)} is not a role: one of {', '.join(Role.__members__)}"
+        yield "role", f"{shown(rule.role)} is not a role{_nearest(rule.role, Role.__members__)}"
     for verb in words_of(rule.deny):
         if verb not in VERBS and verb != "*":
-            yield "deny", f"{shown(verb)} can't be asked for: one of {', '.join(VERBS)}, or '*'"
+            yield "deny", f"{shown(verb)} can't be asked for{_nearest(verb, (*VERBS, '*'))}"
     if words_of(rule.deny) and (words_of(rule.logs) or words_of(rule.accounts) or rule.at_once is not None):
         yield "deny", "what denies gives nothing: logs, accounts and at_once are in other rules"
     if rule.at_once is not None and rule.at_once < 0:
