@@ -61,7 +61,7 @@ CORES = Limit(100_000, "cores", "no machine has more")
 MEBIBYTES = Limit(1_000_000_000, "MiB", "no machine has more")
 # requests
 BODY = Limit(1 << 20, "bytes", "a request that carries no job file")
-LOGIN_BODY = Limit(16 << 10, "bytes", "a name and a password, of who has shown nothing yet")
+LOGIN_BODY = Limit(16 << 10, "bytes", "a name and a password: whoever sends them has shown nothing yet")
 SPEC_BODY = Limit(16 << 20, "bytes", "a request that carries one: ten thousand jobs are some megabytes")
 VALUES = Limit(
     1_000_000, "commas", "so many entries it may have; half a million hosts, each by its name, are within it"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from daqsched.serve.audit import MOST_KINDS, MOST_REFUSALS, WINDOW_S, Audit, Entry
+from daqsched.serve.audit import MOST_KINDS, MOST_REFUSALS, MOST_UNKNOWN, REFUSED, WINDOW_S, Audit, Entry
 from daqsched.serve.audit_chain import START, mark_path
 from foreign import HOSTILE, look
 
@@ -118,6 +118,29 @@ def test_a_flood_of_many_kinds_is_bounded_too(path: Path) -> None:
     audit.note(STOP)
     assert len(rows(path)) == MOST_REFUSALS + MOST_KINDS + 2
     assert sum(row.get("count", 0) for row in rows(path)) == 1000 - MOST_REFUSALS
+    audit.close()
+
+
+def test_a_flood_from_the_network_folds_nobody_elses_refusals(path: Path) -> None:
+    """Each account has its own twenty, and so has each network of those who have shown nothing; these have an end together."""
+    clock = Clock()
+    audit = Audit(path, clock)
+    unknown = Entry("", -1, -1, -1, "web", "10.0.0.1", "status", REFUSED, why="who are you?")
+    for at in range(1000):
+        audit.note(replace(unknown, via=f"2001:db8:0:1::{at:x}"))
+    assert len(rows(path)) == MOST_REFUSALS
+    audit.note(replace(unknown, via="10.0.0.2, through ctl2"))
+    audit.note(replace(unknown, user="alice", via="10.0.0.3 (token a)"))
+    assert [row["via"] for row in rows(path)[-2:]] == ["10.0.0.2, through ctl2", "10.0.0.3 (token a)"]
+    for at in range(1000):
+        audit.note(replace(unknown, via=f"10.1.{at >> 8}.{at & 255}"))
+    audit.note(replace(unknown, user="bob", via="10.0.0.4 (token b)"))
+    found = rows(path)
+    assert len([row for row in found if "user" not in row]) == MOST_UNKNOWN and found[-1]["user"] == "bob"
+    clock.now += WINDOW_S
+    audit.note(STOP)
+    assert len(rows(path)) <= MOST_UNKNOWN + 2 + MOST_KINDS + 2
+    assert sum(row.get("count", 1) for row in rows(path)) == 2004
     audit.close()
 
 

@@ -16,7 +16,8 @@ from daqsched.cli import main
 from daqsched.errors import UserError
 from daqsched.passwords import Passwords
 from daqsched.rights.login_pace import MOST, MOST_ACCOUNT_S, MOST_ADDRESS_S, LoginPace
-from daqsched.rights.sessions import LoginSession, read, sign, tag_of
+from daqsched.rights.sessions import LoginSession, ended, read, sign, tag_of
+from daqsched.rights.tokens import MOST_LOGGED_OUT, Credentials, with_log_out
 from daqsched.serve.web_rules import COOKIE
 from webport import WebServe
 
@@ -149,7 +150,47 @@ def test_waits_grow_and_have_an_end() -> None:
     assert pace.wait_s("alice", "10.0.0.9", now) == 0 and pace.wait_s("bob", "10.0.0.1", now) > 0
     for at in range(3 * MOST):
         pace.tried(f"name {at}", "10.0.0.2", now)
-    assert len(pace._wrong) <= MOST
+    assert len(pace._accounts) <= MOST and len(pace._networks) <= MOST
+    # whoever tries many names makes nobody's address forgotten, nor many addresses a name
+    for at in range(3 * MOST):
+        pace.tried("bob", f"10.{at >> 16 & 255}.{at >> 8 & 255}.{at & 255}", now)
+    assert pace.wait_s("carol", "10.0.0.2", now) == 0, "the longest ago of many"
+    pace = LoginPace()
+    for at in range(3 * MOST):
+        pace.tried(f"name {at}", "10.0.0.2", now)
+    assert pace.wait_s("carol", "10.0.0.2", now) == MOST_ADDRESS_S
+
+
+def test_a_network_of_ipv6_is_one_caller() -> None:
+    """Who has one address of it has 2^64; an IPv4 address that is written as IPv6 is itself."""
+    pace, now = LoginPace(), 1000.0
+    for at in range(60):
+        pace.tried(f"name {at}", f"2001:db8:0:1::{at:x}", now)
+        pace.tried(f"other {at}", "::ffff:10.0.0.7", now)
+    assert pace.wait_s("alice", "2001:db8:0:1:ffff::9", now) == MOST_ADDRESS_S
+    assert pace.wait_s("alice", "2001:db8:0:2::1", now) == 0
+    assert pace.wait_s("alice", "10.0.0.7", now) == MOST_ADDRESS_S
+    assert pace.wait_s("alice", "::ffff:10.0.0.8", now) == 0
+
+
+def test_who_has_shown_nothing_sends_little(web: WebServe) -> None:
+    """A name and a password have 16 KiB."""
+    http = web.http(None, **{"content-type": "application/json"})
+    found = http.post("/v1/login", json={"name": "alice", "password": "x" * (17 << 10)})
+    assert found.status_code == 413 and "16,384 bytes" in found.text
+
+
+def test_sessions_that_were_logged_out_are_few_and_never_come_back() -> None:
+    """Those that are over anyway are forgotten; of too many, the older ones end with all that began as early."""
+    credentials, now = Credentials(), 1000.0
+    for at in range(3 * MOST_LOGGED_OUT):
+        credentials = with_log_out(credentials, f"s{at}", now + at, now)
+    assert len(credentials.logged_out) <= MOST_LOGGED_OUT
+    for at in range(0, 3 * MOST_LOGGED_OUT, 997):
+        session = LoginSession(f"s{at}", "alice", now + at, tag_of("x"))
+        assert ended(session, credentials, "x", now - 1), at
+    assert not ended(LoginSession("new", "alice", now + 4 * MOST_LOGGED_OUT, tag_of("x")), credentials, "x", now)
+    assert len(with_log_out(credentials, "last", 9e9, now + 9 * MOST_LOGGED_OUT).logged_out) == 1
 
 
 def test_a_wrong_name_costs_as_much_work_as_a_wrong_password(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from daqsched.settings import Server
 from daqsched.spec import Spec
 from unfinished import unfinished
 from waiting import until
-from webport import WebServe, signed
+from webport import FILE, WebServe, signed
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def test_commands_work_over_the_network_as_over_the_socket(door: WebServe) -> No
     assert "readout" in run(*options, "status")
     assert "Noted as 1" in run(*options, "note", "beam is back")
     run(*options, "stop", "readout", "--yes")
-    made = CliRunner().invoke(main, [*options, "token", "create", "wall", "--role", "viewer", "--expires", "8h"])
+    made = CliRunner().invoke(main, [*options, "token", "create", "wall", "--role", "viewer", "--expires", "30m"])
     secret = made.output.splitlines()[0]
     assert made.exit_code == 0 and secret.startswith("daqsched_") and secret not in run(*options, "token", "list")
     assert "revoked by token:admin" in run(*options, "token", "revoke", "wall")
@@ -344,3 +344,38 @@ def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_head(door: WebSe
         assert http.get("/v1/info").status_code == 200
         took.append(time.monotonic() - began)
     assert min(took) < 0.035, took
+
+
+def test_a_token_that_is_made_with_a_token_ends_with_it(door: WebServe) -> None:
+    """By its time, and when that one is revoked; also what was made with it in turn."""
+    first = door.client(door.token("admin"))
+    now = time.time()
+    with pytest.raises(UserError, match="ends with it at the latest: admin expires on"):
+        first.make_token("longer", "admin", now + 7200)
+
+    def made(client: Client, name: str) -> Client:
+        path = door.folder / f"{name}.token"
+        path.touch(mode=0o600)
+        path.write_text(client.make_token(name, "admin", now + 1800).token)
+        return door.client(path)
+
+    door.rights.path.write_text(FILE.replace("token:admin", "token:admin, token:second, token:third"))
+    door.rights.look()
+    second = made(first, "second")
+    third = made(second, "third")
+    assert third.rights().name == "token:third"
+    door.serve.client.make_token("other", "admin", now + 9999)
+    door.serve.client.revoke_token("admin")
+    for client in (first, second, third):
+        with pytest.raises(DaqschedError, match="does not count"):
+            client.rights()
+    assert {one.name for one in door.serve.client.tokens() if not one.ended} == {"other"}
+
+
+def test_a_token_for_an_account_stays_that_accounts(door: WebServe) -> None:
+    """Also where a person of the same name is entered later."""
+    admin = door.client(door.token("admin"))
+    until = time.time() + 600
+    assert admin.make_token("a", "viewer", until, "alice").made.whose == "alice"
+    assert admin.make_token("b", "viewer", until, "nobody").made.whose == "unix:nobody"
+    assert admin.make_token("c", "viewer", until, "proxy:x").made.whose == "proxy:x"

@@ -56,6 +56,8 @@ def ended(session: LoginSession, credentials: Credentials, kept: Optional[str], 
     """Why it counts no more; empty: it does. ``kept``: of the password of that name now; None: there is none."""
     if not now < session.until:
         return f"the session of {session.name} is over"
+    if session.until <= credentials.over_until:
+        return f"the session of {session.name} has ended with many others"
     if session.id in credentials.logged_out:
         return f"{session.name} has logged out"
     if kept is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 import msgspec
@@ -28,8 +28,8 @@ CHANCE = 32
 #: How long one may live, and what is remembered of one that has ended.
 LONGEST_S, REMEMBERED_S = 5 * 366 * 86400.0, 90 * 86400.0
 
-#: So many are kept.
-MOST = 1000
+#: So many are kept, and so many sessions that were logged out.
+MOST, MOST_LOGGED_OUT = 1000, 10_000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 
@@ -50,6 +50,8 @@ class Token(msgspec.Struct, frozen=True):
     #: When it was revoked, and by whom; 0: it was not.
     revoked: float = 0.0
     revoked_by: str = ""
+    #: Of which token it was made, by its digest: it does not outlive that one. Empty: by a person.
+    made_with: str = ""
 
     def ended(self, now: float) -> str:
         """Why it counts no more, as a sentence; empty: it does."""
@@ -66,6 +68,8 @@ class Credentials(msgspec.Struct, frozen=True):
     session_key: bytes = b""
     #: Sessions that were logged out, and when they would have ended.
     logged_out: Mapping[str, float] = {}
+    #: Sessions that would end by then count no more: so many were logged out that not each of them is remembered.
+    over_until: float = 0.0
 
 
 def text_of(chance: bytes) -> str:
@@ -81,7 +85,7 @@ def by_digest(credentials: Credentials) -> dict[str, Token]:
     return {one.digest: one for one in credentials.tokens}
 
 
-def check(token: Token, known: Iterable[Token], now: float) -> None:
+def check(token: Token, known: Sequence[Token], now: float) -> None:
     """Raise `UserError` where there can't be such a token."""
     if not _NAME.match(token.name):
         raise UserError(
@@ -101,6 +105,13 @@ def check(token: Token, known: Iterable[Token], now: float) -> None:
         raise UserError(f"a token lives at least a moment and at most {LONGEST_S / 86400:.0f} days")
     if len(token.digest) != 64 or set(token.digest) - set("0123456789abcdef"):
         raise UserError("a token's digest is SHA-256, in hexadecimal digits")
+    maker = next((one for one in known if one.digest == token.made_with), None)
+    if token.made_with and (maker is None or maker.ended(now)):
+        raise UserError("the token that this is made with does not count any more")
+    if maker is not None and token.until > maker.until:
+        raise UserError(
+            f"a token that is made with a token ends with it at the latest: {maker.name} expires on {utc_day(maker.until)}"
+        )
     living = [one for one in known if not one.ended(now)]
     if any(one.name == token.name for one in living):
         raise UserError(f"there is a token {token.name}: revoke it first, or name this one otherwise")
@@ -117,14 +128,25 @@ def with_token(credentials: Credentials, token: Token, now: float) -> Credential
 
 
 def without_token(credentials: Credentials, name: str, by: str, now: float) -> Credentials:
-    """With this one revoked; raises `UserError` where there is none that counts."""
+    """With this one revoked, and those that were made with it; raises `UserError` where there is none that counts."""
     found = living(credentials, name, now)
     if found is None:
         ended = [one.ended(now) for one in credentials.tokens if one.name == name]
         raise UserError(ended[-1] if ended else f"there is no token {name}: `daqsched token list` has them")
-    gone = msgspec.structs.replace(found, revoked=now, revoked_by=by)
+    gone = {found.digest}
+    while True:
+        more = {one.digest for one in credentials.tokens if one.made_with in gone} - gone
+        if not more:
+            break
+        gone |= more
     return msgspec.structs.replace(
-        credentials, tokens=tuple(gone if one is found else one for one in credentials.tokens)
+        credentials,
+        tokens=tuple(
+            msgspec.structs.replace(one, revoked=now, revoked_by=by)
+            if one.digest in gone and not one.ended(now)
+            else one
+            for one in credentials.tokens
+        ),
     )
 
 
@@ -134,5 +156,11 @@ def living(credentials: Credentials, name: str, now: float) -> Optional[Token]:
 
 def with_log_out(credentials: Credentials, session: str, until: float, now: float) -> Credentials:
     """And one session that counts no more; those that would have ended by now are forgotten."""
-    kept = {one: end for one, end in credentials.logged_out.items() if now < end}
-    return msgspec.structs.replace(credentials, logged_out={**kept, session: until})
+    over = credentials.over_until
+    kept = {one: end for one, end in credentials.logged_out.items() if max(now, over) < end}
+    kept[session] = until
+    if len(kept) > MOST_LOGGED_OUT:
+        # none of them counts again: rather all that began as early end, too
+        over = max(over, sorted(kept.values())[len(kept) // 2])
+        kept = {one: end for one, end in kept.items() if over < end}
+    return msgspec.structs.replace(credentials, logged_out=kept, over_until=over)

@@ -13,15 +13,20 @@ import os
 import pwd
 import threading
 import time
+from collections.abc import Hashable
 from concurrent.futures import Future
-from typing import Any, Callable, Generic, NamedTuple, TypeVar
+from typing import Any, Callable, Generic, NamedTuple, Optional, TypeVar
 
-from daqsched.errors import DaqschedError
+from daqsched.errors import DaqschedError, Unreachable
 from daqsched.serve.time_limits import within
 
 logger = logging.getLogger(__name__)
 
+Asked = TypeVar("Asked", bound=Hashable)
 Answer = TypeVar("Answer")
+
+#: So many answers are kept.
+MOST_KNOWN = 10_000
 
 #: How long a request waits for a name.
 PATIENCE_S = 1.0
@@ -39,6 +44,8 @@ GROUP_S = 10.0
 class _Known(NamedTuple):
     value: Any
     until: float
+    #: Nobody told it in time.
+    doubt: bool = False
 
 
 def groups_of(uid: int) -> tuple[str, ...]:
@@ -53,19 +60,21 @@ def groups_of(uid: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-class _Lookup(Generic[Answer]):
+class _Lookup(Generic[Asked, Answer]):
     """One kind of question about accounts: what was answered, and what is under way."""
 
     def __init__(
-        self, what: str, look: Callable[[int], Answer], otherwise: Callable[[int], Answer], stale: bool
+        self, what: str, look: Callable[[Asked], Answer], otherwise: Callable[[Asked], Answer], stale: bool
     ) -> None:
         """``otherwise`` is the answer where there is none; ``stale``: an answer of before will do until there is a new one."""
         self._what, self._look, self._otherwise, self._stale = what, look, otherwise, stale
-        self.known: dict[int, _Known] = {}
-        self._asked: dict[int, Future[Answer]] = {}
+        self.known: dict[Asked, _Known] = {}
+        self._asked: dict[Asked, Future[Answer]] = {}
 
-    async def find(self, uid: int) -> tuple[Answer, bool]:
+    async def find(self, uid: Asked) -> tuple[Answer, bool]:
         """The answer, and whether it came in time; if not, it serves who asks later."""
+        if len(self.known) > MOST_KNOWN:
+            self.known.clear()
         known = self.known.get(uid)
         if known is not None and time.monotonic() < known.until:
             return known.value, True
@@ -79,10 +88,10 @@ class _Lookup(Generic[Answer]):
                 return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), PATIENCE_S), True
             except asyncio.TimeoutError:
                 pass
-        self.known[uid] = _Known(self._otherwise(uid), time.monotonic() + AGAIN_S)
+        self.known[uid] = _Known(self._otherwise(uid), time.monotonic() + AGAIN_S, doubt=True)
         return self._otherwise(uid), False
 
-    def _ask(self, uid: int) -> Future[Answer]:
+    def _ask(self, uid: Asked) -> Future[Answer]:
         answer = self._asked[uid] = Future()
 
         def run() -> None:
@@ -90,7 +99,7 @@ class _Lookup(Generic[Answer]):
                 found = self._look(uid)
             except (KeyError, OSError, ValueError) as error:
                 found = self._otherwise(uid)
-                logger.info("the %s of uid %d is not known: %s", self._what, uid, error)
+                logger.info("the %s of %s is not known: %s", self._what, uid, error)
             self.known[uid] = _Known(found, time.monotonic() + BELIEVED_S)
             self._asked.pop(uid, None)
             answer.set_result(found)
@@ -106,9 +115,11 @@ class Accounts:
         self,
         look: Callable[[int], str] = lambda uid: pwd.getpwuid(uid).pw_name,
         look_groups: Callable[[int], tuple[str, ...]] = groups_of,
+        look_number: Callable[[str], Optional[int]] = lambda name: pwd.getpwnam(name).pw_uid,
     ) -> None:
-        self._names = _Lookup("name", look, _number, stale=True)
-        self._groups = _Lookup[tuple[str, ...]]("group list", look_groups, lambda uid: (), stale=False)
+        self._names = _Lookup[int, str]("name", look, _number, stale=True)
+        self._groups = _Lookup[int, tuple[str, ...]]("group list", look_groups, lambda uid: (), stale=False)
+        self._numbers = _Lookup[str, Optional[int]]("number", look_number, lambda name: None, stale=False)
 
     async def name(self, uid: int) -> str:
         """The account's name, ``uid 1234`` where it has none or none is told in time."""
@@ -116,6 +127,14 @@ class Accounts:
         if not in_time:
             logger.warning("the name of uid %d was not found within %g s: its number is used instead", uid, PATIENCE_S)
         return name
+
+    async def number(self, name: str) -> Optional[int]:
+        """The uid of the account of that name, None: there is none; raises `Unreachable` where that is not told in time."""
+        uid, _ = await self._numbers.find(name)
+        known = self._numbers.known.get(name)
+        if known is not None and known.doubt:
+            raise Unreachable(f"whether there is an account {name!r} was not found within {PATIENCE_S:g} s: ask again")
+        return uid
 
     async def groups(self, uid: int) -> tuple[str, ...]:
         """Those that the account is in; none where none are told in time, which is said, and asked again soon."""

@@ -61,7 +61,7 @@ from daqsched.serve.query_api import Queries
 from daqsched.serve.request_body import body_of, number_of
 from daqsched.serve.rights_api import RightsQuestions
 from daqsched.serve.sandbox_api import Sandboxes
-from daqsched.serve.sight import seen_of
+from daqsched.serve.sight import seen_of, sight_of
 from daqsched.serve.token_api import Tokens
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.backup import pack
@@ -262,10 +262,12 @@ class Api:
         accepted = await asyncio.wrap_future(
             self._daemon.request(event(keys, user_of(request), body), await grants_now(request), terms_of(request))
         )
+        sight = await sight_of(request, self._ask)
+        dependents = [name for name in accepted.dependents if sight is None or sight.sees_some(name)]
         return Selected(
             len(accepted.keys),
             list(accepted.rejected),
-            list(accepted.dependents),
+            dependents,
             accepted.others,
             waiting=list(accepted.waiting),
         )

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from daqsched import times
+from daqsched.rights.login_pace import network_of
 from daqsched.serve.audit_chain import line_of
 from daqsched.serve.audit_file import ChainedFile
 
@@ -31,6 +32,10 @@ MOST_TEXT, MOST_WORDS, MOST_WORD = 500, 20, 100
 
 #: In so many seconds as many refusals of one account are written one by one; more of them are one line with their number.
 WINDOW_S, MOST_REFUSALS = 10.0, 20
+
+#: The same of who comes over the network: of each account, and of who has shown nothing of each network (`network_of`); and of all
+#: the latter together.
+MOST_UNKNOWN = 200
 
 #: So many such lines there are at most, each for an account and an operation; what is left is one more.
 MOST_KINDS = 50
@@ -74,8 +79,8 @@ class Audit:
         self._file = ChainedFile(path, now, most_bytes, kept)
         self._missed, self._since, self._why = 0, 0.0, ""
         self._window = 0.0
-        #: Refusals of this window, by uid, and those that were not written, by all that they have in common.
-        self._refused: dict[int, int] = {}
+        #: Refusals of this window, by who it was, and those that were not written, by all that they have in common.
+        self._refused: dict[Hashable, int] = {}
         self._held_back: dict[tuple[Any, ...], list[Any]] = {}
         self._timer: Optional[threading.Timer] = None
         with self._lock:
@@ -92,8 +97,7 @@ class Audit:
             if now - self._window >= WINDOW_S:
                 self._next_window(now)
             if entry.result == REFUSED:
-                count = self._refused[entry.uid] = self._refused.get(entry.uid, 0) + 1
-                if count > MOST_REFUSALS:
+                if self._too_many(entry):
                     self._hold_back(entry, now)
                     return
             self._write([_fields(entry, now)])
@@ -116,6 +120,18 @@ class Audit:
             self._file.close()
 
     # ------------------------------------------------------------------ too many refusals
+
+    def _too_many(self, entry: Entry) -> bool:
+        """Count it; whether there were as many in this window that it is not written by itself."""
+        known = entry.uid >= 0 or bool(entry.user)
+        network = "" if known else network_of(entry.via.split(",")[0])
+        who: Hashable = entry.uid if entry.uid >= 0 else (entry.door, entry.user, network)
+        whose = [(who, MOST_REFUSALS), *([] if known else [("", MOST_UNKNOWN)])]
+        over = any(self._refused.get(one, 0) >= most for one, most in whose)
+        # what is over already makes no new count: who comes from many networks fills nothing
+        for one, _ in whose if not over else ():
+            self._refused[one] = self._refused.get(one, 0) + 1
+        return over
 
     def _hold_back(self, entry: Entry, now: float) -> None:
         key: tuple[Any, ...] = (entry.user, entry.uid, entry.gid, entry.door, entry.via, entry.operation)

@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
-from daqsched.errors import UserError
+from daqsched.errors import Unreachable, UserError
 from daqsched.rights.login_pace import LoginPace
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import Rights
@@ -93,6 +93,10 @@ class Authentication:
             return Arrival(Principal(session.name, frozenset([itself])), "password")
         raise Unauthenticated(NOTHING_SHOWN)
 
+    def token(self, shown: Shown) -> Optional[Token]:
+        """The one that is shown, whether it counts or not."""
+        return self._tokens.get(digest_of_token(shown.bearer)) if shown.bearer else None
+
     def session(self, shown: Shown) -> Optional[LoginSession]:
         """The one that we have signed, whether it counts or not."""
         return read_session(self._credentials.session_key, shown.session) if shown.session else None
@@ -119,7 +123,7 @@ class Authentication:
             return found.person
         try:
             person = await asyncio.wait_for(somebody(token.whose, rights, accounts), PATIENCE_S)
-        except (UserError, asyncio.TimeoutError) as error:
+        except (UserError, Unreachable, asyncio.TimeoutError) as error:
             why = str(error) or "the directory of accounts does not answer"
             raise Unauthenticated(WRONG, f"the token {token.name} is for {token.whose}: {why}") from error
         if len(self._known) > 1000:

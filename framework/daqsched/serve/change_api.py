@@ -53,7 +53,7 @@ from daqsched.serve.idempotency import terms_of
 from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.request_body import body_of, count_of, part_of, which_of
-from daqsched.serve.sight import sight_of
+from daqsched.serve.sight import Sight, sight_of, unsaying
 from daqsched.spec import EMPTY, JobSpec, Spec
 from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
 from daqsched.views.look import questions
@@ -108,9 +108,9 @@ class Changes:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            route("POST", "/plan", self.plan),
-            route("POST", "/apply", self.apply),
-            route("POST", "/rollback", self.rollback),
+            route("POST", "/plan", unsaying(self.plan, self._ask)),
+            route("POST", "/apply", unsaying(self.apply, self._ask)),
+            route("POST", "/rollback", unsaying(self.rollback, self._ask)),
             route("GET", "/history", self.history),
             route("GET", "/revisions/{number}", self.revision),
         ]
@@ -296,7 +296,12 @@ class Changes:
         doubts = () if no_look else await self._look(request, planned, event, asked or event)
         grants = await grants_now(request)
         did = await asyncio.wrap_future(self._daemon.request(asked or event, grants, terms_of(request)))
-        return Applied(planned.plan, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
+        found = planned.plan
+        sight = await sight_of(request, self._ask)
+        if sight is not None:
+            found = await asyncio.to_thread(sight.plan, found, planned.change.spec)
+            doubts = tuple(one for one in doubts if not sight.names(one))
+        return Applied(found, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
 
     async def _look(
         self, request: Request, planned: Planned, event: events.JobsApplied, asked: events.Event
@@ -406,6 +411,7 @@ class Changes:
             wanted = ((head, older) for head, older in heads if part in (None, head.part))
             return [(head, older) for head, older in wanted if not before or head.number < before][: most + 1]
 
+        sight = await sight_of(request, self._ask)
         heads: list[RevisionHead] = []
         specs: dict[int, Spec] = {0: EMPTY}
         found = await self._ask(look)
@@ -414,10 +420,10 @@ class Changes:
                 for number in {head.number, older}.difference(specs):
                     specs[number] = (await self._revision(number)).spec
                 old, new = specs[older], specs.pop(head.number)
-                counts = await self._planning.do(whose(request), partial(_counts, old, new))
+                counts = await self._planning.do(whose(request), partial(_counts, old, new, sight))
                 source = new.source if sees else veiled_source(new.source)
                 head = msgspec.structs.replace(head, source=source, changes=counts)
-            heads.append(head)
+            heads.append(head if sight is None else sight.head(head))
         notes = await self._ask(lambda engine, now: between([head.time for head in heads], engine.logbook))
         heads = [msgspec.structs.replace(head, notes=its) for head, its in zip(heads, notes)]
         return HistoryAnswer(heads, heads[-1].number if len(found) > most else 0)
@@ -430,7 +436,10 @@ class Changes:
         sees, grants = self._may_see(caller_of(request)), grants_of(request)
         head = await self._ask(lambda engine, now: _head(found, engine, sees))
         sight = await sight_of(request, self._ask)
-        spec = found.spec if sight is None else await asyncio.to_thread(sight.spec, found.spec)
+        head = head if sight is None else sight.head(head)
+        spec = found.spec
+        if sight is not None:
+            spec = msgspec.structs.replace(await asyncio.to_thread(sight.spec, spec), source=head.source)
 
         def told(job: JobSpec) -> bool:
             return grants is not None and not any(grants.why_not("environment", one) for one in targets_of(job))
@@ -510,7 +519,9 @@ def check_way(strategy: Optional[Strategy]) -> None:
             raise UserError(f"strategy.{error.field}: {error}") from error
 
 
-def _counts(old: Spec, new: Spec, deadline: Deadline) -> dict[str, int]:
+def _counts(old: Spec, new: Spec, sight: Optional[Sight], deadline: Deadline) -> dict[str, int]:
+    if sight is not None:
+        old, new = sight.spec(old), sight.spec(new)
     return plan(old, new).instances
 
 

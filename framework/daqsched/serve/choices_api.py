@@ -29,7 +29,7 @@ from daqsched.serve.change_api import Changes
 from daqsched.serve.http import route, user_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.request_body import body_of, part_of
-from daqsched.serve.sight import sight_of
+from daqsched.serve.sight import sight_of, unsaying
 from daqsched.spec import EMPTY, Spec
 from daqsched.views.plan import Plan
 
@@ -54,8 +54,8 @@ class Choices:
         """For the application."""
         return [
             route("GET", "/choices", self.choices),
-            route("POST", "/choices/plan", self.plan),
-            route("POST", "/set", self.set),
+            route("POST", "/choices/plan", unsaying(self.plan, self._ask)),
+            route("POST", "/set", unsaying(self.set, self._ask)),
         ]
 
     async def choices(self, request: Request) -> ChoicesAnswer:

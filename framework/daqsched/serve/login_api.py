@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from daqsched.engine import events
 from daqsched.errors import Unreachable, UserError
+from daqsched.limits import LOGIN_BODY
 from daqsched.protocol import LoginAnswer, LoginRequest, LogoutRequest
 from daqsched.rights.sessions import LIFE_S, LoginSession, sign, tag_of
 from daqsched.serve.authentication import Authentication
@@ -44,7 +45,7 @@ class Logins:
         ]
 
     async def log_in(self, request: Request) -> Response:
-        body = await body_of(request, LoginRequest)
+        body = await body_of(request, LoginRequest, LOGIN_BODY)
         caller = caller_of(request)
         found: Optional[Authentication] = request.scope.get("authentication")
         if found is None or found.passwords is None or caller.door != WEB:
@@ -71,7 +72,7 @@ class Logins:
         return response
 
     async def log_out(self, request: Request) -> Response:
-        await body_of(request, LogoutRequest)
+        await body_of(request, LogoutRequest, LOGIN_BODY)
         caller = caller_of(request)
         found: Optional[Authentication] = request.scope.get("authentication")
         session = found.session(caller.shown) if found is not None and caller.door == WEB else None

@@ -10,10 +10,11 @@ from starlette.requests import Request
 from daqsched import farm_parts
 from daqsched.engine.shown import Shown
 from daqsched.errors import UserError
-from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, number, shown, some
+from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, Limit, number, shown, some
 from daqsched.serve.body import holds_spec, read
 from daqsched.serve.http import whose
 from daqsched.serve.planning import Planning
+from daqsched.serve.refusals import RefusedWith
 from daqsched.views.names import Kind
 
 Body = TypeVar("Body")
@@ -22,14 +23,15 @@ Body = TypeVar("Body")
 LARGE = 64 << 10
 
 
-async def body_of(request: Request, kind: type[Body]) -> Body:
+async def body_of(request: Request, kind: type[Body], limit: Optional[Limit] = None) -> Body:
     """The body as a value of this kind; raises `UserError` with the field for what is none, or beyond a limit."""
-    most = SPEC_BODY if holds_spec(kind) else BODY
+    most = limit or (SPEC_BODY if holds_spec(kind) else BODY)
     data = bytearray()
     async for part in request.stream():
         data += part
         if len(data) > most.most:
-            raise UserError(f"the request has more than {most}: {most.why}")
+            sentence = f"the request has more than {most}: {most.why}"
+            raise RefusedWith("too-large", sentence, {}) if limit is not None else UserError(sentence)
 
     def understood(body: Any) -> None:
         request.state.asked = body  # for the audit file, also where it is refused

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pwd
 from collections.abc import Awaitable
 from typing import Any, Callable, Optional
 
@@ -20,7 +19,7 @@ from daqsched.rights.principal import PREFIXES, Principal
 from daqsched.rights.rules import Rights
 from daqsched.rights.verbs import VERBS
 from daqsched.serve.accounts import Accounts
-from daqsched.serve.http import caller_of, is_owner, permit, route
+from daqsched.serve.http import Caller, caller_of, is_owner, permit, route
 from daqsched.serve.request_body import part_of, text_of
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.sight import sight_of
@@ -57,7 +56,7 @@ class RightsQuestions:
             meant_by = await self._of_variable(request, variable, part)
             verbs = {verb: grants.refusal(verb, meant_by) for verb in VERBS}
         else:
-            verbs = await self._of_job_or_farm(grants, job, host)
+            verbs = await self._of_job_or_farm(caller, grants, job, host)
         return RightsAnswer(
             who.name,
             sorted(grants.called),
@@ -68,10 +67,12 @@ class RightsQuestions:
             not grants.somewhere("apply"),
         )
 
-    async def _of_job_or_farm(self, grants: Grants, job: str, host: str) -> dict[str, str]:
+    async def _of_job_or_farm(self, caller: Caller, grants: Grants, job: str, host: str) -> dict[str, str]:
         meant = FARM
         if job or host:
             meant = await self._ask(lambda engine, now: target(engine, (job, host)) if host else _of_job(engine, job))
+            if caller.grants is not None and caller.grants.why_not("see", meant):
+                meant = Target(job, host)  # as if it were not there
         return dict(grants.rows(() if meant == FARM else [meant]))
 
     async def _of_variable(self, request: Request, name: str, part: Optional[str]) -> list[Target]:
@@ -102,11 +103,10 @@ async def somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
     for one in sorted(known):
         prefix, _, name = one.partition(":")
         if prefix == "unix":
-            try:
-                uid = (await asyncio.to_thread(pwd.getpwnam, name)).pw_uid
-            except KeyError:
+            uid = await accounts.number(name)
+            if uid is None:
                 if not colon and word not in rights.people:
-                    raise UserError(f"there is no person and no account {word!r}") from None
+                    raise UserError(f"there is no person and no account {word!r}")
                 continue
             known |= {f"unix-group:{group}" for group in await accounts.groups(uid)}
             owner = owner or is_owner(uid)

@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Collection, Sequence
+from functools import cached_property
 from typing import Any, Callable, Optional
 
 from msgspec.structs import replace
 from starlette.requests import Request
 
 from daqsched.choices import KeptChoices
+from daqsched.confirm import NotConfirmed
 from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Key
 from daqsched.engine.permission import targets_of
-from daqsched.errors import Refused
+from daqsched.errors import DaqschedError, Refused, UserError
 from daqsched.merge import Desired
+from daqsched.protocol import RevisionHead
 from daqsched.rights.grants import Grants, Target
 from daqsched.rollout import Rollout
 from daqsched.serve.http import grants_of
@@ -32,12 +35,34 @@ Ask = Callable[[Callable[[Any, float], Any]], Awaitable[Any]]
 _NAMED = re.compile(r"(\S+)@(\S+) is [A-Z]")
 
 
+#: A word of a sentence that may be a name, and what is said in the place of a sentence that has a hidden one.
+_WORD = re.compile(r"[\w.-]+")
+UNSAID = "it is in the way of what is there, and not for you to see: ask who runs the farm"
+
+
 class Sight:
     """For one answer; ``spec`` says whose each job is. Of a job that is in it no more nobody knows that."""
 
     def __init__(self, grants: Grants, spec: Spec) -> None:
         self.grants = grants
-        self._desired = Desired(spec)
+        self._spec, self._desired = spec, Desired(spec)
+
+    @cached_property
+    def parts(self) -> frozenset[str]:
+        """Those that have a job that is shown."""
+        return frozenset({"", *(job.part for job in self._spec.jobs if self.sees_any(job))})
+
+    @cached_property
+    def _hidden(self) -> frozenset[str]:
+        """Names of jobs and parts that are not shown."""
+        jobs = {job.name for job in self._spec.jobs if not self.sees_some(job.name)}
+        return frozenset(jobs | {job.part for job in self._spec.jobs if job.part not in self.parts})
+
+    def unsaid(self, error: DaqschedError) -> DaqschedError:
+        """The same refusal; where it names what is hidden without that."""
+        if not self.names(str(error)) or isinstance(error, NotConfirmed):
+            return error
+        return Refused(UNSAID, error.verb) if isinstance(error, Refused) else UserError(UNSAID)
 
     def target(self, job: str, host: str) -> Target:
         """An instance, as rules know it."""
@@ -97,7 +122,19 @@ class Sight:
     def rollout(self, rollout: Rollout) -> Rollout:
         """Its figures; of failures those that are shown, and its reason where nothing else is named there."""
         failures = tuple(one for one in rollout.failures if self.sees(one.job, one.host))
-        return replace(rollout, failures=failures, why=rollout.why if failures == rollout.failures else "")
+        why = rollout.why if failures == rollout.failures and not self.names(rollout.why) else ""
+        part = rollout.part if rollout.part in self.parts else ""
+        return replace(rollout, failures=failures, why=why, part=part, unreached=())
+
+    def names(self, sentence: str) -> bool:
+        """Whether it names what is hidden."""
+        return bool(self._hidden.intersection(_WORD.findall(sentence)))
+
+    def head(self, head: RevisionHead) -> RevisionHead:
+        """Without the reasons of its rollout, which name what failed, and whose it was where nothing of that is shown."""
+        outcome = replace(head.rollout, why="", unreached="") if head.rollout is not None else None
+        there = head.part in self.parts
+        return replace(head, rollout=outcome, part=head.part if there else "", source=head.source if there else "")
 
     def plan(self, plan: Plan, new: Spec) -> Plan:
         """What it does to jobs that are shown, and to those that there are not yet and would be."""
@@ -122,7 +159,14 @@ class Sight:
     def spec(self, spec: Spec) -> Spec:
         """The jobs of a revision that are shown, by what it says of them."""
         jobs = tuple(job for job in spec.jobs if self.sees_any(job))
-        return replace(spec, jobs=jobs, variants=tuple(job for job in spec.variants if self.sees_any(job)))
+        there = {job.part for job in jobs}
+        return replace(
+            spec,
+            jobs=jobs,
+            variants=tuple(job for job in spec.variants if self.sees_any(job)),
+            parts={part: own for part, own in spec.parts.items() if part in there},
+            logging_part=spec.logging_part if spec.logging_part in there else "",
+        )
 
 
 async def sight_of(request: Request, ask: Ask, verb: str = "see") -> Optional[Sight]:
@@ -132,6 +176,19 @@ async def sight_of(request: Request, ask: Ask, verb: str = "see") -> Optional[Si
         return None
     spec = await ask(lambda engine, now: engine.spec)
     return await asyncio.to_thread(Sight, grants, spec)
+
+
+def unsaying(route: Callable[[Request], Awaitable[Any]], ask: Ask) -> Callable[[Request], Awaitable[Any]]:
+    """The same route, whose refusals name nothing that is hidden from who asks."""
+
+    async def answer(request: Request) -> Any:
+        try:
+            return await route(request)
+        except DaqschedError as error:
+            sight = await sight_of(request, ask)
+            raise (error if sight is None else await asyncio.to_thread(sight.unsaid, error)) from None
+
+    return answer
 
 
 async def seen_of(request: Request, ask: Ask, keys: Sequence[Key]) -> Sequence[Key]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -14,10 +14,12 @@ from daqsched.engine import events
 from daqsched.engine.engine import Engine
 from daqsched.protocol import KnownToken, NewToken, RevokeRequest, TokenRequest, TokensAnswer
 from daqsched.rights.tokens import CHANCE, Token, digest_of_token, text_of
+from daqsched.serve.authentication import Authentication
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import grants_now, permit, route, user_of
+from daqsched.serve.http import caller_of, grants_now, permit, route, user_of
 from daqsched.serve.idempotency import terms_of
 from daqsched.serve.request_body import body_of
+from daqsched.serve.rights_in_force import RightsInForce
 
 Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
 
@@ -45,7 +47,16 @@ class Tokens:
         body = await body_of(request, TokenRequest)
         text = text_of(secrets.token_bytes(CHANCE))
         now = await self._ask(lambda engine, now: now)
-        token = Token(body.name, digest_of_token(text), body.role, body.whose, user_of(request), now, body.until)
+        token = Token(
+            body.name,
+            digest_of_token(text),
+            body.role,
+            _identity(body.whose, request),
+            user_of(request),
+            now,
+            body.until,
+            made_with=_shown_by(request),
+        )
         await asyncio.wrap_future(
             self._daemon.request(events.TokenMade(token), await grants_now(request), terms_of(request))
         )
@@ -56,6 +67,22 @@ class Tokens:
         event = events.TokenRevoked(body.name, user_of(request))
         await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))
         return TokensAnswer(await self._ask(_known))
+
+
+def _identity(whose: str, request: Request) -> str:
+    """Whom a word means that has no prefix, where there are rights: a person of theirs; else the account, also where a person of
+    that name is entered later."""
+    in_force: Optional[RightsInForce] = request.scope.get("rights")
+    if not whose or ":" in whose or in_force is None or whose in in_force.rights.people:
+        return whose
+    return f"unix:{whose}"
+
+
+def _shown_by(request: Request) -> str:
+    """The digest of the token that a request came with; empty: it came with none."""
+    found: Optional[Authentication] = request.scope.get("authentication")
+    token = found.token(caller_of(request).shown) if found is not None else None
+    return token.digest if token is not None else ""
 
 
 def _known(engine: Engine, now: float) -> list[KnownToken]:
