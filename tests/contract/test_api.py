@@ -117,20 +117,16 @@ def test_stop_and_start_say_how_many_they_meant(serve: Serve) -> None:
         serve.client.stop(["readout", "h1"])
 
 
-def test_a_command_that_is_named_can_be_typed_as_it_stands(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_is_named_can_be_typed_as_it_stands(serve: Serve) -> None:
     """A shell would put the names of its files in the place of a star."""
-    monkeypatch.setattr("daqsched.client.Client", lambda path: serve.client)  # each would be left open
     serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"),)))
     for words in (["stop", "*"], ["hold", "readout@h*"], ["start", "*"]):
         done = CliRunner().invoke(main, ["--socket", str(serve.path), *words])
         assert done.exit_code == 0 and f" '{words[1]}'` " in done.output
 
 
-def test_an_apply_says_what_has_what_is_left_stopped_run(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_apply_says_what_has_what_is_left_stopped_run(serve: Serve, tmp_path: Path) -> None:
     """\"All 0 running\" alone is no word about what nobody has started yet."""
-    monkeypatch.setattr("daqsched.client.Client", lambda path: serve.client)  # each would be left open
     file = tmp_path / "jobs.py"
     file.write_text('from daqsched import Job\njobs = [Job("ioc", "/bin/x", hosts="h[1-2]", start="manual")]\n')
     done = CliRunner().invoke(main, ["--socket", str(serve.path), "apply", str(file), "--settle", "0"])
@@ -632,7 +628,6 @@ def test_whoever_waits_for_a_revision_is_told_what_took_its_place_and_nobody_els
 def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the typed word to the daemon and back; what is of another part is nobody's mistake to make."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("daqsched.client.Client", lambda path: serve.client)  # each would be left open
     files = {}
     for name, text in {
         "hlt": 'farm = "hlt"\njobs = [Job("filter", "/bin/f {version}", hosts="h[1-2]", version=version)]',

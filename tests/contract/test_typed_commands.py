@@ -32,7 +32,6 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def run(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Run:
     """What a command prints."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("daqsched.client.Client", lambda path: serve.client)  # each would be left open
 
     def typed(*words: object, status: int = 0) -> str:
         done = CliRunner().invoke(main, ["--socket", str(serve.path), *map(str, words)], terminal_width=200)

@@ -12,7 +12,7 @@ from builders import HAPPENED, World, job, offer
 from daqsched.digests import digest
 from daqsched.engine import commands, events
 from daqsched.engine.verdict import Accepted
-from daqsched.errors import DaqschedError, Refused, UserError
+from daqsched.errors import DaqschedError, PreconditionFailed, Refused, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.rights.tokens import Token
 from daqsched.rollout import ONE_BY_ONE, Strategy
@@ -105,7 +105,7 @@ def command(kind: str = "act", name: str = "", key: tuple[str, str] = HERE) -> e
 
 #: What was so, what is asked, and why that is refused. Every kind of event that somebody asks for is in it.
 REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], str]] = [
-    (as_it_is, events.JobsApplied(EMPTY, "bob", base="123456789abc"), Refused, "since revision 1 by alice"),
+    (as_it_is, events.JobsApplied(EMPTY, "bob", base="123456789abc"), PreconditionFailed, "since revision 1 by alice"),
     (as_it_is, events.JobsApplied(EMPTY, "bob"), Refused, "the file has no jobs, which would stop the whole farm"),
     (rolling, events.JobsApplied(EMPTY, "bob", "", None, ("readout",)), Refused, "if that is meant, give --allow-empty"),
     (restarting, events.RestartAsked((HERE,), "bob"), Refused, "rollout 1 by bob is under way"),
