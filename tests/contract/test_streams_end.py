@@ -22,6 +22,7 @@ from daqsched.serve.web_certificate import WebCertificate
 from daqsched.spec import Spec
 from daqsched.store.coordination import Card
 from peers import identity
+from waiting import until
 from webport import WebServe
 
 RULES = """
@@ -106,10 +107,10 @@ def test_a_token_that_is_revoked_or_expires_ends_a_long_poll(streams: Streams, w
     http = streams.web.through(streams.urls[where], streams.web.token("viewer"))
     status, took_s = ends(http, lambda: streams.web.serve.client.revoke_token("viewer"))
     assert status == 401 and took_s < 5
-    until = time.monotonic() + 1.5
+    over = time.monotonic() + 1.5
     http = streams.web.through(streams.urls[where], streams.web.token("viewer", seconds=1.5))
     status, took_s = ends(http, lambda: None)
-    assert status == 401 and time.monotonic() - until < 5
+    assert status == 401 and time.monotonic() - over < 5
 
 
 @pytest.mark.parametrize("where", ["leader", "standby"])
@@ -123,15 +124,17 @@ def test_a_session_that_ends_with_its_password_ends_a_long_poll(streams: Streams
 def test_a_change_that_waits_for_its_turn_is_judged_when_it_comes(streams: Streams) -> None:
     """By the rights of that moment, and not by those of its beginning."""
     web = streams.web
+    before = web.rights.version
     (web.folder / "rights.yaml").write_text("version: 1\nrules: [{to: token:expert, role: expert}]\n")
+    until(lambda: web.rights.version != before, "the expert has a rule")
     http = web.http(web.token("expert"), **{"content-type": "application/json"})
     spec = {"spec": {"jobs": [{"name": "readout", "argv": ["/bin/true"], "hosts": ["hlt01"], "release": "2"}]}}
     assert http.post("/v1/plan", json=spec).status_code == 200
     entered, gate = streams.web.serve.daemon, list[bool]()
 
     def hold(engine: object, now: float) -> None:
-        until = time.monotonic() + 3
-        while not gate and time.monotonic() < until:
+        last = time.monotonic() + 10
+        while not gate and time.monotonic() < last:
             time.sleep(0.01)
 
     with ThreadPoolExecutor(1) as pool:
@@ -140,9 +143,7 @@ def test_a_change_that_waits_for_its_turn_is_judged_when_it_comes(streams: Strea
         time.sleep(0.3)
         version = web.rights.version
         (web.folder / "rights.yaml").write_text("version: 1\nrules: []\n")
-        until = time.monotonic() + 5
-        while web.rights.version == version and time.monotonic() < until:
-            time.sleep(0.01)
+        until(lambda: web.rights.version != version, "and none any more")
         gate.append(True)
         held.result(10)
         found = applying.result(20)
