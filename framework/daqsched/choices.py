@@ -100,13 +100,13 @@ def value_of(kind: Kind, text: str) -> Any:
     return int(text) if kind == "whole number" else float(text) if kind == "number" else text
 
 
-def settings_of(typed: Iterable[str]) -> dict[str, str]:
-    """``NAME=VALUE`` each; raises `UserError`."""
+def settings_of(typed: Iterable[str], before: str = "") -> dict[str, str]:
+    """``NAME=VALUE`` each; raises `UserError`. ``before``: what one writes before it."""
     found: dict[str, str] = {}
     for word in typed:
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise UserError(f"{shown(word)} sets nothing: write NAME=VALUE")
+            raise UserError(f"{shown(word)} sets nothing: write {before}NAME=VALUE")
         if found.setdefault(name, value) != value:
             raise UserError(f"{name} is set twice, to {shown(found[name])} and {shown(value)}")
     return found

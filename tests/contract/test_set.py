@@ -88,7 +88,10 @@ def test_a_shifter_sees_and_sets_what_the_file_lists(door: Door) -> None:
     ]
     plan = said(door, "set", "version=r2", "--plan")
     assert (
-        plan.exit_code == 6 and "version r1 -> r2" in plan.output and "needs the right set: you have it" in plan.output
+        plan.exit_code == 6
+        and "version r1 -> r2" in plan.output
+        and "needs the right set: you have it" in plan.output
+        and "`daqsched set version=r2 --if-unchanged " in plan.output
     )
     wrong = said(door, "set", "version=r3")
     assert wrong.exit_code == 2 and "version may be set to r1, r2, and not to 'r3'" in wrong.output

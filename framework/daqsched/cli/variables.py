@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Optional, Sequence
 
@@ -85,7 +86,7 @@ def set_(
         if as_json:
             print_json(found)
         else:
-            canvas().print(show_changes.plan_lines(found))
+            canvas().print(show_changes.plan_lines(found, asked=shlex.join(["daqsched", "set", *settings])))
         if found.changes:
             sys.exit(DIFFERENT)
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Optional, TypeVar
 
-from daqsched.choices import ChoiceVariable, kind_of, name_mistake, value_of, values_mistake, written
-from daqsched.errors import JobError, UserError
+from daqsched.choices import ChoiceVariable, kind_of, name_mistake, settings_of, value_of, values_mistake, written
+from daqsched.errors import JobError
 
 Value = TypeVar("Value", str, int, float, bool)
 
@@ -81,14 +81,7 @@ def _read(name: str, text: str, default: Any) -> Any:
 
 def parse(words: Iterable[str]) -> dict[str, str]:
     """``NAME=VALUE`` each; raises `UserError`."""
-    found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise UserError(f"{word!r} sets nothing: write --set NAME=VALUE")
-        if found.setdefault(name, value) != value:
-            raise UserError(f"{name} is set twice, to {found[name]!r} and {value!r}")
-    return found
+    return settings_of(words, "--set ")
 
 
 class binding:  # noqa: N801 (used as a word: with binding(...))

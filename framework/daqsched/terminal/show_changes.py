@@ -35,8 +35,9 @@ _VERBS = {
 MOST_CHANGES = 40
 
 
-def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
-    """The diff: one line a job, what differs below it, the counts; of what is not ``done`` yet also what to expect."""
+def plan_lines(plan: Plan, done: bool = False, asked: str = "daqsched apply FILE") -> RenderableType:
+    """The diff: one line a job, what differs below it, the counts; of what is not ``done`` yet also what to expect, and how to have
+    just that, by the command that ``asked``."""
     refused = [text(f"An apply of it would be refused: {plan.refused}.", style="bold red")] if plan.refused else []
     rights = [] if done else [text(one, style="dim", overflow="fold") for one in _of_no_job(plan)]
     if not plan.changes:
@@ -61,7 +62,9 @@ def plan_lines(plan: Plan, done: bool = False) -> RenderableType:
     # somebody's rollout that has just ended is news also where nobody asked for a plan
     kept = [f"{plan.rollout[0].upper()}{plan.rollout[1:]}"] if plan.rollout else []
     told = [text(f"{one}.", style="yellow") for one in (kept if done else said)]
-    return Group(*refused, table, *rest, *rights, text(counts_line(plan)), *told, *([] if done else _expected(plan)))
+    return Group(
+        *refused, table, *rest, *rights, text(counts_line(plan)), *told, *([] if done else _expected(plan, asked))
+    )
 
 
 def _right(need: NeededRight) -> str:
@@ -91,7 +94,7 @@ def verdict_line(applied: Applied) -> str:
     )
 
 
-def _expected(plan: Plan) -> Iterator[RenderableType]:
+def _expected(plan: Plan, asked: str) -> Iterator[RenderableType]:
     """What would not start, how long it takes, and how to apply just this."""
     if plan.not_looked:
         yield text(f"Whether all of it would start was not looked at: {plan.not_looked}", style="yellow")
@@ -113,7 +116,7 @@ def _expected(plan: Plan) -> Iterator[RenderableType]:
         words = "; ".join(times)
         yield text(f"{words[0].upper()}{words[1:]}{measured}.")
     yield text(
-        f"In force now: {plan.base}. `daqsched apply FILE --if-unchanged {plan.base}` refuses if that changes.",
+        f"In force now: {plan.base}. `{asked} --if-unchanged {plan.base}` refuses if that changes.",
         style="dim",
     )
 
