@@ -84,7 +84,7 @@ def document() -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "of `daqsched token create`; over HTTPS alone",
+                    "description": "of `daqsched token create NAME`; over HTTPS alone",
                 },
                 "session": {
                     "type": "apiKey",

@@ -102,7 +102,7 @@ _ALL = (
         protocol.Info,
     ),
     _get("/openapi.json", ANYBODY, "this interface as a document of OpenAPI 3.1", None),
-    _get("/backup", "backup", "the state as a file: what `daqsched backup` writes, no JSON", None),
+    _get("/backup", "backup", "the state as a file: what `daqsched backup FILE` writes, no JSON", None),
     _get(
         "/status",
         "see",

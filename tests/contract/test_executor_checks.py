@@ -281,7 +281,8 @@ class TestOutput:
         until(lambda: (executor.sandbox / "stdout").exists(), "output")
         before = cpu_s(executor.pid)
         until(lambda: (executor.sandbox / "stdout").stat().st_size > 290_000_000, "flood", 60.0)
-        assert cpu_s(executor.pid) - before < 1.0
+        # 0.8 on a quiet machine; each byte looked at by Python would be a hundred times that
+        assert cpu_s(executor.pid) - before < 2.0
 
     def test_a_pattern_that_goes_wild_does_not_hold_up_the_loop(self, agent: FakeAgent, start: Start) -> None:
         """The search is broken off, and a killed program is back all the same."""

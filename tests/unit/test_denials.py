@@ -71,14 +71,15 @@ def test_a_master_behind_tls_is_refused(address: str) -> None:
 
 
 def test_the_daemon_evaluates_no_job_file() -> None:
-    """What evaluates one is imported by the crew's commands alone."""
+    """What evaluates one is imported by the crew's commands alone, and by what evaluates one with each choice."""
     users = {
         str(file.relative_to(ROOT / "framework" / "daqsched").parts[0])
         for file in (ROOT / "framework" / "daqsched").rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module == "daqsched.jobfile.load"
+        if isinstance(node, ast.ImportFrom)
+        and node.module in ("daqsched.jobfile.load", "daqsched.jobfile.alternatives")
     }
-    assert users == {"cli"}
+    assert users == {"cli", "jobfile"}
 
 
 def test_nothing_acts_on_critical_and_rights_alone_on_owner() -> None:
