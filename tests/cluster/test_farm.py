@@ -112,7 +112,7 @@ def test_apply_says_why_not_all_is_running(farm: Farm) -> None:
     text = 'jobs = [Job("a", "/bin/sleep 9", hosts="nowhere"), Job("b", "/bin/nosuchprogram", hosts="hlt01")]'
     done = farm.run("apply", str(farm.jobs(text)), "--timeout", "3", check=False)
     assert done.returncode == 4
-    assert "no offer from its host" in done.stdout and "is its agent up?" in done.stdout
+    assert "no offer from nowhere" in done.stdout and "is its agent up?" in done.stdout
     assert "/bin/nosuchprogram is missing" in done.stdout
     assert "not everything is running after 3 s" in done.stderr
 
