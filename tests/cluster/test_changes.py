@@ -252,7 +252,7 @@ def test_a_rollout_waits_where_it_is_told_to(farm: Farm) -> None:
     """Pause after a batch, resume, abort: what was not reached stays as it is."""
     farm.apply(JOBS)
     paused = farm.apply(
-        JOBS, "--set", "version=r2", "--batches", "1", "--ready", "3", "--pause-after", "1", check=False
+        JOBS, "--set", "version=r2", "--batches", "1", "--ready", "8", "--pause-after", "1", check=False
     )
     assert paused.returncode == 4 and "is paused in batch 1 of 3, after batch 1, as asked for" in paused.stderr
     farm.run("rollout", "resume")

@@ -377,9 +377,10 @@ print(json.dumps(dict(
         program.chmod(0o4755)
         text = f"{program} -u; {program} -u > $DAQSCHED_TASK_ID; exec sleep 1000"
         hook = ("/bin/sh", "-c", f"echo the hook has $({program} -u)")
-        check = Check("command", "check", argv=("/bin/sh", "-c", f"{program} -u > check"), interval_s=0.1)
+        check = Check("command", "check", argv=("/bin/sh", "-c", f"{program} -u > new && mv new check"), interval_s=0.1)
         executor = start("/bin/sh", "-c", text, user="nobody", stop=Stop(after=hook), checks=(check,), **option)
         executor.running()
+        until((executor.sandbox / "check").exists, "its first check")
         agent.kill("readout@hlt01.1")
         agent.wait_update("TASK_KILLED")
         assert (executor.sandbox / "stdout").read_text() == f"{uid}\n" == (executor.sandbox / "check").read_text()

@@ -135,7 +135,7 @@ def test_newlines_inside_and_messages_in_pieces(elastic: FakeElastic, spool: Pat
     with socket.socket(type=socket.SOCK_DGRAM) as udp:
         udp.sendto(b"<14>a: one\ntwo\\n", (HERE, port))
         udp.sendto(b"<14>b: " + b"y" * 60_000, (HERE, port))
-    with socket.create_connection((HERE, port)) as tcp:
+    with call(port) as tcp:
         with_length = b"".join(b"%d %b" % (len(one), one) for one in (b"<14>e: a\nb\nc d", b"<14>f: with its length,"))
         for piece in (b"<14>c: fi", b"rst\n<14>d: second\n" + with_length[:11], with_length[11:], b"<14>g: the rest"):
             tcp.sendall(piece)

@@ -71,6 +71,7 @@ def test_a_file_says_all_that_can_be_told() -> None:
         ("", 1, "the file says nothing"),
         ("- a\n", 1, "the file: must be fields with values, as `elasticsearch: ...`"),
         ("a: [\n", 2, "not YAML: "),
+        ("a:\n  " + "[" * 5000 + "]" * 5000, 2, "values are in values more than 20 deep"),
         ("keep: 1\nelastic: x\n", 2, "elastic: unknown field 'elastic': did you mean 'elasticsearch'?"),
         ("keep: 1\nkeep: 2\n", 2, "keep: stands here for the second time, first in line 1"),
         ("syslog:\n  udp: 514\n  port: 3\n", 3, "syslog.port: unknown field 'port'; there are udp, tcp, "),

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daqsched.serve import peer_token
 from daqsched.serve.peer_token import (
     FRESH_S,
     HEADER,
-    REMEMBERED,
     PeerToken,
     TokenJudge,
     Untrusted,
@@ -125,10 +125,11 @@ def test_a_word_counts_once() -> None:
             hear(judge, token(time=NOW + FRESH_S), NOW + later)
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than that are refused until the older ones are forgotten."""
+    monkeypatch.setattr(peer_token, "REMEMBERED", 100)
     judge = TokenJudge("leader")
-    for number in range(REMEMBERED):
+    for number in range(100):
         hear(judge, token(nonce=str(number)))
     with pytest.raises(Untrusted, match="as many as are remembered"):
         hear(judge, token(nonce="more"))

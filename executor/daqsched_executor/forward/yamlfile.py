@@ -23,6 +23,9 @@ from ..contract.forwarding_rules import mistakes
 #: What may stand there, in people's words.
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
+#: How deep values may be in others.
+_MOST_DEPTH = 20
+
 
 class Wrong(ValueError):
     """Mistakes in a file: its lines, and a sentence for each."""
@@ -46,6 +49,11 @@ def read(path: str) -> Forwarding:
 def parse(text: str) -> Forwarding:
     """What the text says; raises `Wrong`."""
     try:
+        deep = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            deep += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if deep > _MOST_DEPTH:  # here, since a parser's time grows with the square of the depth
+                raise Wrong((event.start_mark.line + 1, f"values are in values more than {_MOST_DEPTH} deep"))
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -43,7 +43,12 @@ def values_of(text: str, source: str) -> tuple[Any, dict[Path, int]]:
 
 def _compose(text: str, source: str) -> Any:
     try:
+        deep = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            deep += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if deep > MOST_DEPTH:  # here, since a parser's time grows with the square of the depth
+                line = event.start_mark.line + 1
+                raise RightsError([f"{source}:{line}: values are in values more than {MOST_DEPTH} deep"])
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 line = event.start_mark.line + 1
                 raise RightsError([f"{source}:{line}: anchors and aliases (& and *) are not used here: quote the word"])
@@ -56,8 +61,6 @@ def _compose(text: str, source: str) -> Any:
         ) from error
     except yaml.YAMLError as error:
         raise RightsError([f"{source}: it can't be read as YAML: {brief(str(error))}"]) from error
-    except RecursionError as error:
-        raise RightsError([f"{source}: values are in values more than {MOST_DEPTH} deep"]) from error
 
 
 def _plain(node: Any, source: str) -> tuple[Any, dict[Path, int]]:
@@ -72,8 +75,6 @@ def _plain(node: Any, source: str) -> tuple[Any, dict[Path, int]]:
 
     def value(node: Any, path: Path) -> Any:
         places.setdefault(path, node.start_mark.line + 1)
-        if len(path) > MOST_DEPTH:
-            raise RightsError([f"{source}:{places[path]}: values are in values more than {MOST_DEPTH} deep"])
         if isinstance(node, yaml.MappingNode):
             found: dict[str, Any] = {}
             for name, one in node.value:
