@@ -7,8 +7,8 @@ old lines; `chronicle` and `log` say what was.
 Its sockets: `socketfile` makes the one in the file system, `serving` answers on all of them, `admission` takes
 connections in by the `connection_budget`, `connections` ends what takes too long, at the `read_pace`; `accounts` has
 callers' names and groups, `rights_in_force` what they may, `sight` what they see. Who comes over the network is shown
-the `web_certificate`, asks as `web_rules` say, and is somebody by `authentication`, or by the word of a
-`trusted_proxy`.
+the `web_certificate` and the `pages`, asks as `web_rules` say, and is somebody by `authentication`, or by the word of
+a `trusted_proxy`.
 
 Its answers: `api` is all of them, in parts `change_api`, `choices_api`, `operations_api`, `query_api`, `sandbox_api`,
 `rights_api`, `token_api`, `login_api` and `console_api` (with a `scrollback`), over `http` with its `refusals` and

@@ -36,6 +36,7 @@ from daqsched.serve.authentication import WRONG, Authentication
 from daqsched.serve.connection_budget import MOST_BYTES, SMALL_BYTES, ConnectionBudget, Seat
 from daqsched.serve.connections import PEER, SOCKET, WEB, ConnectionTimes, Protocol, Whose
 from daqsched.serve.http import Caller, bug, is_owner
+from daqsched.serve.pages import page
 from daqsched.serve.peers import Identity
 from daqsched.serve.planning import Planning
 from daqsched.serve.read_pace import paced
@@ -43,7 +44,7 @@ from daqsched.serve.refusals import Unauthenticated, refused
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.socketfile import BACKLOG, SocketFile
 from daqsched.serve.trusted_proxy import TrustedProxy
-from daqsched.serve.web_rules import Shown, answered, refusal, shown_in, without_words
+from daqsched.serve.web_rules import Shown, answered, is_visit, login_place, refusal, shown_in, without_words
 
 if TYPE_CHECKING:
     from daqsched.serve.web_certificate import WebCertificate
@@ -206,7 +207,8 @@ class Serving:
         seat, whose = scope["seat"], scope["whose"]
         reception = {PEER: self._peers, WEB: self._crowd}.get(whose.door) or self._crew
         if whose.door == WEB:
-            send = _with_answers(send)
+            visited = is_visit(scope["method"], scope["headers"])
+            send = _with_answers(send, login_place(scope["raw_path"], scope["query_string"]) if visited else "")
         held = _Held(reception.room, seat.caller)
         send = _Begun(send, paced(send, self._unread_s, lambda: reception.slow(seat)), scope["method"] == "HEAD")
         try:
@@ -231,6 +233,7 @@ class Serving:
         """Answer it, or say why not."""
         room = reception.room
         came: Optional[Caller] = None
+        answering = self.app
         most = MOST_BYTES
         if whose.door == WEB:
             assert self._web is not None, "who comes in by a door comes where there is one"
@@ -244,10 +247,14 @@ class Serving:
                     return _unauthenticated(Unauthenticated(WRONG, proxied.wrong))
                 shown = Shown(user=proxied.user, groups=proxied.groups) if proxied is not None else shown
             scope = {**scope, "headers": without_words(scope["headers"])}
-            try:
-                came = await self._over_the_network(scope["path"], shown, whose.address)
-            except Unauthenticated as error:
-                return _unauthenticated(error)
+            found = page(scope["method"], scope["path"])
+            if found is not None:
+                answering, came = found, Caller("", -1, -1, -1, WEB, whose.address, NOBODY, self._grants(NOBODY))
+            else:
+                try:
+                    came = await self._over_the_network(scope["path"], shown, whose.address)
+                except Unauthenticated as error:
+                    return _unauthenticated(error)
             most = WEB_BYTES
         body = bytearray()
         async for part in Request(scope, receive).stream():
@@ -301,7 +308,7 @@ class Serving:
             reception.tell("not all requests are answered: %s (%s)", why, share)
             return HttpRefusal("busy", why)
         try:
-            await self.app(
+            await answering(
                 {
                     **scope,
                     "caller": caller,
@@ -401,12 +408,23 @@ class _Begun:
             await self._send(message)
 
 
-def _with_answers(send: Any) -> Callable[[Any], Awaitable[None]]:
-    """What each answer over the network says."""
+def _with_answers(send: Any, login: str) -> Callable[[Any], Awaitable[None]]:
+    """What each answer over the network says; who is not known, and could log in, is led to ``login``, if that is a place."""
+    words = b""
 
     async def told(message: Any) -> None:
+        nonlocal words
         if message["type"] == "http.response.start":
-            message = {**message, "headers": answered(message.get("headers", ()))}
+            headers = message.get("headers", ())
+            if login and message["status"] == 401:
+                words = f"Log in at {login}\n".encode()
+                headers = [(b"location", login.encode()), (b"content-length", str(len(words)).encode())]
+                message = {**message, "status": 303}
+            message = {**message, "headers": answered(headers)}
+        elif words:
+            if message.get("more_body", False):
+                return
+            message = {**message, "body": words}
         await send(message)
 
     return told

@@ -8,6 +8,7 @@ say of itself (``X-Forwarded-*``) counts for nobody, nor what daemons say to eac
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Optional
 
@@ -15,15 +16,28 @@ from daqsched.limits import shown
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-#: What each answer has.
+#: What each answer has, besides its policy.
 ANSWERS: Headers = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
 )
+
+#: What a browser may do with an answer: nothing; and with a page: load our own files, ask us, and make no markup of a text.
+POLICY = b"default-src 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    b"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+
+#: The type of a page.
+PAGE = "text/html; charset=utf-8"
+
+#: Where somebody logs in, and the longest address that is come back to.
+LOGIN, MOST_BACK = "/login", 2000
 
 #: The cookie of a session; a browser takes one of this name only as we send it: over TLS, for this host alone.
 COOKIE = "__Host-daqsched"
@@ -121,5 +135,27 @@ def without_words(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 def answered(headers: Headers) -> list[tuple[bytes, bytes]]:
     """The headers of an answer with what each has."""
-    ours = {name for name, _ in ANSWERS}
-    return [*((name, value) for name, value in headers if name.lower() not in ours), *ANSWERS]
+    ours = {name for name, _ in ANSWERS} | {b"content-security-policy"}
+    policy = PAGE_POLICY if values(headers, b"content-type") == [PAGE] else POLICY
+    theirs = [(name, value) for name, value in headers if name.lower() not in ours]
+    return [*theirs, *ANSWERS, (b"content-security-policy", policy)]
+
+
+def is_visit(method: str, headers: Headers) -> bool:
+    """Whether a browser wants to show the answer to somebody, who can log in then."""
+    kinds = [one.partition(";")[0].strip().lower() for value in values(headers, b"accept") for one in value.split(",")]
+    aims = values(headers, b"sec-fetch-dest")
+    return method == "GET" and "text/html" in kinds and aims in ([], ["document"])
+
+
+def login_place(path: bytes, query: bytes) -> str:
+    """What leads to logging in and back to there, if that is a place of ours."""
+    place = (path + (b"?" + query if query else b"")).decode("latin-1")
+    if not is_place(place) or place.partition("?")[0] in ("/", LOGIN):
+        return LOGIN
+    return f"{LOGIN}?back={''.join(one if one.isalnum() or one in '/-._~' else f'%{ord(one):02X}' for one in place)}"
+
+
+def is_place(text: str) -> bool:
+    """Whether a browser that is led there stays with us, whatever it makes of the text."""
+    return len(text) <= MOST_BACK and bool(re.match(r"/(?![/\\])[!-\[\]-~]*\Z", text))

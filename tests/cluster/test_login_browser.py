@@ -1,0 +1,238 @@
+"""The log-in page in a real Chromium: in, back to the same place, out; by the keyboard, in the dark, and with hostile words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import argon2
+import pytest
+
+from chromium import Browser, Page, browser
+from daqsched import passwords
+from daqsched.serve.web_rules import COOKIE
+from places import NO_PLACES
+from standby_pair import Pair
+
+RULES = """
+version: 1
+people: {alice: ["password:alice"], bob: ["password:bob"]}
+rules: [{to: alice, role: viewer}]
+"""
+
+#: What a page says of what went wrong in it; among it each breach of its content security policy.
+TROUBLE = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Page.javascriptDialogOpening")
+
+READY = "document.body?.dataset.ready !== undefined"
+SAID = "!document.querySelector('#said').hidden"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("chromium") / "profile", "--ignore-certificate-errors") as made:
+        yield made
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    made = chromium.page()
+    yield made
+    made.call("Network.clearBrowserCookies")
+    made.close()
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    made = Pair(tmp_path, RULES, passwords=True)
+    yield made
+    made.close()
+
+
+def log_in(page: Page, name: str = "alice", password: str = "correct horse") -> None:
+    """As somebody without a mouse."""
+    page.wait(READY)
+    assert page.js("document.activeElement.id") == "user"
+    page.type(name)
+    page.press("Tab")
+    assert page.js("document.activeElement.id") == "password"
+    page.type(password)
+    page.press("Enter")
+
+
+def breaches(page: Page) -> list[Any]:
+    """What the browser refused to do, or a script threw."""
+    logged = [one["entry"] for one in page.happened("Log.entryAdded")]
+    return [*page.happened(*TROUBLE), *(one for one in logged if "Failed to load resource" not in one["text"])]
+
+
+@pytest.mark.parametrize("at", ["leader", "standby"])
+def test_who_logs_in_comes_back_to_the_same_place_and_out_again(pair: Pair, page: Page, at: str) -> None:
+    """Of this port, by the keyboard alone; the session is in no script's reach."""
+    url = pair.web.url if at == "leader" else pair.url
+    page.open(f"{url}/v1/status?select=readout&state=STARTING")
+    assert page.js("location.pathname") == "/login"
+    log_in(page)
+    page.wait("location.pathname === '/v1/status'")
+    assert page.js("location.search") == "?select=readout&state=STARTING"
+    page.wait("document.body?.innerText.includes('hlt01')")
+    page.open(f"{url}/")
+    page.wait("document.querySelector('#states dt')")
+    assert page.text("#states").split() == ["STARTING", "1"] and page.text("#who") == "alice"
+    assert "password:alice" in page.text("#called") and page.js("document.cookie") == ""
+    kept = page.call("Network.getCookies", urls=[url])["cookies"]
+    found = [(one["name"], one["httpOnly"], one["secure"], one["sameSite"], one["path"]) for one in kept]
+    assert found == [(COOKIE, True, True, "Strict", "/")]
+    page.press("Tab")
+    assert page.text(":focus") == "Log out"
+    page.press("Enter")
+    page.wait(f"location.pathname === '/login' && {READY}")
+    assert page.call("Network.getCookies", urls=[url])["cookies"] == []
+    page.open(f"{url}/")
+    page.wait(f"location.pathname === '/login' && {READY}")
+    assert not breaches(page)
+    asked = [one["request"]["url"] for one in page.happened("Network.requestWillBeSent")]
+    assert asked and all(one.startswith(f"{url}/") for one in asked), "nobody else is asked for anything"
+
+
+def test_a_session_that_ends_leads_to_the_page_and_back(pair: Pair, page: Page) -> None:
+    """Also where a page is open at that moment, at a place with words behind it."""
+    page.open(f"{pair.web.url}/login?back={quote('/?q=readout@*#top')}")
+    log_in(page)
+    page.wait("location.search === '?q=readout@*' && document.querySelector('#states dt')")
+    passwords.write(pair.web.folder / "passwords", "alice", "another horse")
+    page.wait(f"location.pathname === '/login' && {READY}")
+    assert page.js("new URLSearchParams(location.search).get('back')") == "/?q=readout@*#top"
+    log_in(page, password="another horse")
+    page.wait("location.pathname === '/' && document.querySelector('#states dt')")
+    assert page.js("location.search + location.hash") == "?q=readout@*#top"
+    # who is known already has nothing to type there, as after a link of another site, with which no cookie is sent
+    page.open(f"{pair.web.url}/login?back={quote('/v1/rights')}")
+    page.wait("location.pathname === '/v1/rights'")
+    assert not breaches(page)
+
+
+def test_failures_say_what_the_daemon_says(pair: Pair, page: Page) -> None:
+    """With how long to wait; and who may see nothing is told so, and gets out again."""
+    page.open(f"{pair.web.url}/login")
+    log_in(page, password="wrong horse")
+    said = []
+    for _ in range(4):
+        page.wait(SAID)
+        said.append(page.text("#said"))
+        assert page.js("document.activeElement.id") == "password" and page.js("document.activeElement.value") == ""
+        page.js("document.querySelector('#said').hidden = true")
+        page.type("wrong horse")
+        page.press("Enter")
+    assert said[0] == "this name and password do not belong together"
+    assert said[3].startswith("too many wrong passwords: try again in ")
+    passwords.write(pair.web.folder / "passwords", "bob", "battery staple")
+    page.open(f"{pair.web.url}/login")
+    log_in(page, "bob", "battery staple")
+    page.wait(f"document.querySelector('#said') && {SAID} && location.pathname === '/'")
+    assert "no rule gives bob" in page.text("#said")
+    page.press("Tab")
+    page.press("Enter")
+    page.wait(f"location.pathname === '/login' && {READY}")
+    assert not breaches(page)
+
+
+def test_nothing_leads_out_of_the_daemon_s_own_address(pair: Pair, page: Page) -> None:
+    """Each in the browser's own reading, and the scheme that it is really led to."""
+    page.open(f"{pair.web.url}/login")
+    page.wait(READY)
+    tricky = [
+        "/.//evil.example",
+        "/..//evil.example",
+        "/%2e//evil.example",
+        "/a/..//evil.example",
+        "/login",
+        "/login?back=/login",
+        "/./login",
+    ]
+    odd = [*NO_PLACES, *tricky, *(f"/{chr(at)}/evil.example" for at in range(0x180)), "/" + "a" * 3000]
+    found = page.js(
+        f"import('/pages/place.js').then(({{placeOf}}) => {json.dumps(odd)}.concat([null, 1, {{}}]).map((one) => placeOf(one)))"
+    )
+    first = f"{pair.web.url}/"
+    assert len(found) == len(odd) + 3 and set(found[: len(NO_PLACES)]) == {first} and set(found[-3:]) == {first}
+    for place, led in zip(odd, found):
+        path = led[len(pair.web.url) :]
+        assert led.startswith(first) and not path.startswith("//") and not path.startswith("/login"), (place, led)
+    right = ["/", "/i/readout@hlt01", "/logs?q=a%20b&from=2026-11-28T00:00Z#x", "/%2f%2fevil.example"]
+    assert page.js(
+        f"import('/pages/place.js').then(({{placeOf}}) => {json.dumps(right)}.map((one) => placeOf(one)))"
+    ) == [pair.web.url + one for one in right]
+
+
+def test_words_of_others_are_text(pair: Pair, page: Page) -> None:
+    """Whatever a daemon's sentence, a name or a state is."""
+    hostile = "<img src=x onerror=alert(1)><script>alert(1)</script>\"'><svg onload=alert(1)>"
+    page.open(f"{pair.web.url}/login")
+    page.wait(READY)
+    answer = json.dumps(
+        {"error": hostile, "name": hostile, "called": [hostile], "now": 1, "progress": {"states": {hostile: 1}}}
+    )
+    page.js("document.title = 'before'")
+    fake = f"window.fetch = async () => new Response({json.dumps(answer)}, {{status: %d}});"
+    page.js(fake % 500)
+    page.type("x")
+    page.press("Tab")
+    page.type("x")
+    page.press("Enter")
+    page.wait(SAID)
+    assert page.text("#said") == hostile
+    made = page.call("Page.addScriptToEvaluateOnNewDocument", source=fake % 200)["identifier"]
+    page.open(f"{pair.web.url}/")
+    page.wait("document.querySelector('#states dt')")
+    assert page.text("#states dt") == page.text("#who") == page.text("#called") == hostile
+    assert page.js("document.images.length + document.querySelectorAll('body script, main svg').length") == 0
+    page.call("Page.removeScriptToEvaluateOnNewDocument", identifier=made)
+    assert not breaches(page)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_can_be_read_in_light_and_dark_and_on_a_small_screen(pair: Pair, page: Page, dark: bool) -> None:
+    """Each text has a contrast of 4.5 to 1 with what is behind it, and nothing is wider than the window."""
+    page.size(320, 600, dark)
+    for path, ready in (("/login", READY), ("/", "document.querySelector('#states dt')")):
+        if path == "/":
+            page.open(f"{pair.web.url}/login")
+            log_in(page)
+        else:
+            page.open(pair.web.url + path)
+        page.wait(ready)
+        page.js(
+            "document.querySelector('#said').hidden = false; document.querySelector('#said').textContent = 'x'.repeat(99)"
+        )
+        assert page.js("document.documentElement.scrollWidth") <= 320
+        worst = page.js(CONTRAST)
+        assert worst["ratio"] >= 4.5, worst
+
+
+#: The least contrast of all texts in sight (WCAG 2.2, 1.4.3).
+CONTRAST = """(() => {
+  const light = (rgb) => {
+    const part = (one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb.match(/[\\d.]+/g).slice(0, 3).map((one) => part(one / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (one) => {
+    for (; one; one = one.parentElement) {
+      const found = getComputedStyle(one).backgroundColor;
+      if (!/, 0\\)$/.test(found) && found !== 'transparent') return found;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  let worst = {ratio: 99};
+  for (const one of document.querySelectorAll('body *')) {
+    if (!one.checkVisibility() || !(one.textContent.trim() || one.matches('input'))) continue;
+    const pair = [light(getComputedStyle(one).color), light(behind(one))].sort((a, b) => b - a);
+    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
+    if (ratio < worst.ratio) worst = {ratio, what: one.outerHTML.slice(0, 200)};
+  }
+  return worst;
+})()"""
