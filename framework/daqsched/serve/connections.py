@@ -68,6 +68,8 @@ class Protocol(HttpToolsProtocol):
         #: Bytes of a header that is not whole; None while there is none to come.
         self._header: Optional[int] = 0
         self._lines = 0
+        #: Bytes that came since the last ones of a body: words around its pieces, and behind it.
+        self._around = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -79,14 +81,22 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._header is not None:
-            self._header += len(data)
-        super().data_received(data)
-        if self._header is not None and self._header > HEADER_BYTES and not self.transport.is_closing():
-            self._refuse(
-                "header-too-large",
-                f"the header of a request may have {HEADER_BYTES >> 10} KiB: select by patterns, not by names",
-            )
+        while data and not self.transport.is_closing():
+            # a header is given to the parser as far as it may be long: it may end in the same piece in which it is too long
+            if self._header is None:
+                part, data = data, b""
+                self._around += len(part)
+            else:
+                part, data = data[: HEADER_BYTES - self._header], data[HEADER_BYTES - self._header :]
+                self._header += len(part)
+            if part:
+                super().data_received(part)
+            if (data and self._header == HEADER_BYTES) or self._around > HEADER_BYTES:
+                self._refuse(
+                    "header-too-large",
+                    f"the header of a request may have {HEADER_BYTES >> 10} KiB: select by patterns, not by names",
+                )
+                return
 
     def send_400_response(self, msg: str) -> None:
         self._refuse("invalid", f"this is not a request of HTTP/1.1 that is taken here: {msg}")
@@ -102,10 +112,17 @@ class Protocol(HttpToolsProtocol):
         self._lines += 1
         if self._lines > HEADER_LINES:
             raise ValueError("too many lines")
-        super().on_header(name, value)
+        if (
+            self._header is not None
+        ):  # what stands behind a body is not looked at, and must not become one of the request's
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._around = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        self._header = None
+        self._header, self._around = None, 0
         self._room.wait(self._seat, time.monotonic(), self._times.body_s)
         super().on_headers_complete()
 
@@ -117,6 +134,9 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def _refuse(self, code: str, sentence: str) -> None:
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()  # what began can't become a sentence any more
+            return
         body = msgspec.json.encode(problem(code, sentence))
         head = f"HTTP/1.1 {CODES[code].status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         head += "connection: close\r\n\r\n"
