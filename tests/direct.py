@@ -24,6 +24,7 @@ from daqsched.serve.api import Api
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller
 from daqsched.serve.planning import Planning
+from daqsched.serve.searches import SearchAccount
 from daqsched.spec import EMPTY, Spec
 from daqsched.store import Contents
 from daqsched.task import Record
@@ -154,9 +155,11 @@ class Answer(NamedTuple):
 class Direct:
     """Asks the application itself, as whomever."""
 
-    def __init__(self, rights: Optional[Rights] = None) -> None:
+    def __init__(
+        self, rights: Optional[Rights] = None, account: Optional[SearchAccount] = None, index: str = "logs"
+    ) -> None:
         self.daemon = AtOnce()
-        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", "logs", agents=NoAgents)
+        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", index, agents=NoAgents, account=account)
         self._rights, self._reading = rights, Planning("reading", 2)
         self._accounts = Accounts(lambda uid: "nobody", lambda uid: ())
 

@@ -120,6 +120,7 @@ TEXTS = {
     "pattern": PATTERN,
     "level": PATTERN,
     "multiline": PATTERN,
+    "grep": MESSAGE,
     **dict.fromkeys(("job", "user", "id", "name", "kind", "if_unchanged", "host"), HOST_NAME),
 }
 ENTRIES = {

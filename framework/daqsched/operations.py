@@ -371,6 +371,23 @@ _ALL = (
     ),
     _ask("/consoles/{id}/leave", "console", "detach", protocol.ConsoleLeave, protocol.ConsoleTyped, "gone"),
     _ask(
+        "/lines",
+        "lines",
+        "the last `most` (1,000 at most) of the stored lines that are meant and that who asks may read, the oldest first; "
+        "`lacks`: why these are not all",
+        protocol.LinesRequest,
+        protocol.LinesAnswer,
+        "too-many-searches",
+    ),
+    _ask(
+        "/lines/count",
+        "lines",
+        "how many of them there are, in groups `by` what they say and by intervals of `every_s`; 10,000 groups at most",
+        protocol.CountLinesRequest,
+        protocol.CountLinesAnswer,
+        "too-many-searches",
+    ),
+    _ask(
         "/sandboxes",
         "sandbox",
         "the sandboxes of the selected jobs, with the size of each file that lines are in; `finished`: also "

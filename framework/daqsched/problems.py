@@ -97,6 +97,9 @@ CODES: Mapping[str, ProblemCode] = {
         422, 2, "another request had this `Idempotency-Key`", "give each request a key of its own"
     ),
     "too-often": ProblemCode(429, 5, "too many wrong passwords", "wait for as long as `Retry-After` says"),
+    "too-many-searches": ProblemCode(
+        429, 3, "so many searches of the caller's are under way already", "ask again after `Retry-After`", 2
+    ),
     "header-too-large": ProblemCode(431, 2, "the header has more than 256 KiB", "select by patterns, not by names"),
     "bug": ProblemCode(
         500, 1, "a bug in daqsched", "report it with what the daemon's log says under the number of this answer"

@@ -535,6 +535,94 @@ class LogAnswer(msgspec.Struct):
     lines: list[str]
 
 
+class LinesWanted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which stored lines somebody means; what is empty means all. Of these he is told what he may read."""
+
+    #: Words as in `daqsched.select`: one must fit.
+    select: list[str] = []
+    #: Hosts: names, ranges, ``*`` and ``?``; one must fit.
+    hosts: list[str] = []
+    streams: list[str] = []
+    #: Exactly these: ``error``, ``critical``.
+    levels: list[str] = []
+    runs: list[str] = []
+    #: In seconds since the epoch: from then on, and before then.
+    since: Optional[float] = None
+    until: Optional[float] = None
+    #: As ``--grep``.
+    grep: str = ""
+
+
+class LinesRequest(LinesWanted, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/lines -> `LinesAnswer`: the last ones."""
+
+    most: int = 50
+
+
+class StoredLine(msgspec.Struct, omit_defaults=True):
+    """A line, as `docs/reference/documents.md` has it; what it does not say is empty."""
+
+    #: In seconds since the epoch.
+    time: float
+    host: str
+    job: str
+    stream: str
+    level: str
+    message: str
+    id: str
+    offset: int = 0
+    release: str = ""
+    task_id: str = ""
+    flags: tuple[str, ...] = ()
+    #: Why Elasticsearch refused the line's full form.
+    dead: str = ""
+    dataset: str = ""
+    run: str = ""
+    start: int = 0
+    fingerprint: str = ""
+    #: When it was seen, where that is not `time`.
+    created: float = 0.0
+    #: While following: it was stored after newer lines of its stream.
+    late: bool = False
+
+
+class LinesAnswer(msgspec.Struct):
+    """Lines, the oldest first."""
+
+    lines: list[StoredLine]
+    #: Why these are not all, a sentence each; empty: they are.
+    lacks: list[str] = []
+    #: Where there is none: whether there are others.
+    says: str = ""
+
+
+class CountLinesRequest(LinesWanted, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/lines/count -> `CountLinesAnswer`: how many in groups, and by intervals of so many seconds (0: not)."""
+
+    #: ``host``, ``job``, ``level``, ``stream``, ``run``, ``version``, ``start``, ``task``, ``dataset``, ``message``.
+    by: list[str] = []
+    every_s: float = 0.0
+    #: By how much the time of the intervals is ahead of UTC: a day begins at midnight of that.
+    offset_s: float = 0.0
+
+
+class LineGroup(msgspec.Struct):
+    """So many lines with these values (`-`: without one), and the begin of their interval in seconds since the epoch; 0: of all."""
+
+    values: tuple[str, ...]
+    count: int
+    time: float = 0.0
+
+
+class CountLinesAnswer(msgspec.Struct):
+    """The groups, in no order."""
+
+    groups: list[LineGroup]
+    #: How many lines there are; what the groups lack of it was too much.
+    total: int
+    lacks: list[str] = []
+
+
 class KnownName(msgspec.Struct):
     """One that can be typed, and what people are told of it."""
 
@@ -611,6 +699,8 @@ class Info(msgspec.Struct):
     revision: int
     elasticsearch: str
     index: str
+    #: Whether the daemon searches lines for those who ask.
+    lines: bool = False
 
 
 class Problem(msgspec.Struct):

@@ -82,6 +82,13 @@ class Idle:
         return [*sorted(self._names), *self._others]
 
 
+def ensure_patterns(words: Sequence[str]) -> None:
+    """Raise `UserError` where more of these have ``*`` or ``?``, or more of them, than a selection may have."""
+    wild = [word for word in words if "*" in word or "?" in word]
+    if len(wild) > WILDCARDS.most or any(sum(map(word.count, "*?")) > MOST_MARKS for word in wild):
+        raise UserError(f"there are at most {WILDCARDS}, and at most {MOST_MARKS} of these in each: name what is meant")
+
+
 class _Selection:
     def __init__(self) -> None:
         self.words = self._wild = self._named = 0

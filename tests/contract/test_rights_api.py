@@ -33,9 +33,9 @@ from waiting import until
 FILE = """
 version: 1
 rules:
-  - {to: unix-group:viewer, role: viewer}
-  - {to: unix-group:shifter, role: shifter}
-  - {to: unix-group:expert, role: expert}
+  - {to: unix-group:viewer, role: viewer, logs: "*"}
+  - {to: unix-group:shifter, role: shifter, logs: "*"}
+  - {to: unix-group:expert, role: expert, logs: "*"}
   - {to: unix-group:admin, role: admin}
 """
 
@@ -55,6 +55,7 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     ("POST", "plan"): Role.viewer,
     ("GET", "choices"): Role.viewer,
     ("POST", "choices/plan"): Role.viewer,
+    **dict.fromkeys([("POST", one) for one in ("lines", "lines/count")], Role.viewer),
     ("POST", "set"): Role.shifter,
     **dict.fromkeys(
         [("POST", one) for one in "stop hold start restart aside return note preflight".split()], Role.shifter

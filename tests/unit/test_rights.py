@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from itertools import product
+from typing import Optional
 
 import msgspec
 import pytest
@@ -76,6 +77,7 @@ def grants(who: Principal, text: str = "") -> Grants:
         ("version: 1\nrules:\n - {to: [], role: viewer}", "rules[1].to: it is empty: nobody is meant"),
         ("version: 1\nrules:\n - {to: known, role: viewer, on: []}", "rules[1].on: it is empty: nothing is meant"),
         ("version: 1\nrules:\n - {to: known, role: viewer, on: 'a@'}", "rules[1].on: 'a@' names no host after the @"),
+        ("version: 1\nrules:\n - {to: known, role: viewer, logs: 'service:'}", "rules[1].logs: '' selects nothing"),
         ("version: 1\nrules:\n - {too: known}", "r.yaml:3: rules[1].too: there is no such field: did you mean 'to'?"),
         ("version: 1\nrules:\n - {too: known}", "r.yaml:3: rules[1]: 'to' is missing"),
         (
@@ -186,6 +188,48 @@ def test_lines_are_given_by_name() -> None:
     assert not grants(VIEWER).why_not("see", other)
     assert "no rule gives its lines (logs:)" in grants(VIEWER).why_not("lines", other)
     assert not grants(ADMIN).why_not("lines", other)
+
+
+LINES = """
+version: 1
+rules:
+  - {to: unix:a, role: viewer, logs: ["readout*", "service:sshd@hlt*"]}
+  - {to: unix:b, role: admin, owner: trigger}
+  - {to: unix:b, deny: lines, on: "@hlt02"}
+  - {to: unix:c, role: admin}
+  - {to: unix:d, role: expert}
+"""
+
+
+@pytest.mark.parametrize(
+    ("who", "most", "target", "reads"),
+    [
+        ("a", None, Target("readout2", "hlt01"), True),
+        ("a", None, Target("sshd", "hlt01"), False),
+        ("a", None, Target("sshd", "hlt01", service=True), True),
+        ("a", None, Target("readout", "hlt01", service=True), False),
+        ("a", None, Target("sshd", "ctl1", service=True), False),
+        ("b", None, Target("any", "hlt01", "trigger"), True),
+        ("b", None, Target("any", "hlt02", "trigger"), False),
+        ("b", None, Target("sshd", "hlt01", service=True), False),
+        ("c", None, Target("sshd", "hlt01", service=True), True),
+        ("c", Role.viewer, Target("any", "hlt01"), False),
+        ("d", None, Target("any", "hlt01"), False),
+    ],
+)
+def test_lines_of_services_are_given_by_words_of_their_own(
+    who: str, most: Optional[Role], target: Target, reads: bool
+) -> None:
+    """What is no job may call itself like one; and a token for less does not give what an admin reads."""
+    found = grants(Principal(who, frozenset([f"unix:{who}"]), most=most), LINES)
+    assert (not found.why_not("lines", target)) is reads
+    assert bool(found.somewhere("lines")) is (who == "d" or most is not None)
+
+
+def test_one_person_is_one_by_whatever_door() -> None:
+    """Nobody has more searches at once by coming twice."""
+    both = [grants(Principal("x", frozenset([one]))).person for one in ("unix:alice", "proxy:alice@DAQ.EXAMPLE")]
+    assert both == [("alice",), ("alice",)] and grants(VIEWER).person == ("unix:eve",)
 
 
 def test_a_deny_wins_and_is_named() -> None:

@@ -71,6 +71,28 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
 @access_options
 @click.option("--index", default="daqsched-logs", show_default=True, help="First part of the index names.")
 @click.option(
+    "--search",
+    envvar="DAQSCHED_SEARCH",
+    default="",
+    metavar="URL",
+    help="Elasticsearch where lines are searched for those who ask the daemon [default: that of --elasticsearch].",
+)
+@click.option(
+    "--search-ca",
+    envvar="DAQSCHED_SEARCH_CA",
+    default="",
+    help="PEM file of the authority that signed its certificate.",
+)
+@click.option(
+    "--search-user-file",
+    envvar="DAQSCHED_SEARCH_USER_FILE",
+    default="",
+    help="File whose first line is NAME:PASSWORD of an account that may read lines there.",
+)
+@click.option(
+    "--search-api-key-file", envvar="DAQSCHED_SEARCH_API_KEY_FILE", default="", help="The same with an API key."
+)
+@click.option(
     "--executor", default="", help="daqsched-executor's path on the farm [default: the one beside this command]."
 )
 @click.option("--user", default="", help="Account for executors [default: this one].")
@@ -186,6 +208,7 @@ def serve(
         end_limit=options["confirm_over"],
         rights=options["rights"],
         web=web,
+        search=_search(options),
     )
     coordination = backends.coordination(state, state_credentials)
     if coordination is not None:
@@ -196,6 +219,29 @@ def serve(
     from daqsched.serve.start import run
 
     run(told, Path(state), new_framework)
+
+
+def _search(options: dict[str, Any]) -> Any:
+    """Where lines are searched, as a `daqsched.serve.searches.SearchAccount`; None: nowhere. Not as the forwarders, who may not
+    read, and whose files are on other machines."""
+    files = [options[f"search_{name}"] for name in ("ca", "user_file", "api_key_file")]
+    url = options["search"] or options["elasticsearch"]
+    if not url:
+        if any(files):
+            raise click.UsageError("--search-user-file and the like are for --search URL, or --elasticsearch URL")
+        return None
+    from daqsched.serve.searches import SearchAccount
+    from daqsched_executor.contract.access import authorization
+    from daqsched_executor.contract.forwarding import Access
+
+    access = Access(*files)
+    try:
+        authorization(access)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(
+            f"lines can't be searched as --search-user-file or --search-api-key-file say: {error}"
+        ) from error
+    return SearchAccount(url, access)
 
 
 def _web(options: dict[str, Any]) -> Any:

@@ -224,8 +224,10 @@ def _source(
     from daqsched_executor.contract.forwarding import Access
 
     if elasticsearch:
+        from daqsched.logs.elastic import Elastic
+
         access = Access(words["ca"], words["user_file"], words["api_key_file"])
-        return StoredSource(elasticsearch, access, index, wanted, _warn)
+        return StoredSource(Elastic(elasticsearch, access), index, wanted, _warn)
     if runs:
         raise UserError(
             "--run needs Elasticsearch: lines out of the sandboxes do not say which run they are of"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
@@ -39,32 +39,42 @@ def count(
     client: Elastic, wanted: Wanted, by: Sequence[str], every_s: float, prefix: str, zone: Zone = None
 ) -> Counted:
     """The wanted lines, by ``by`` and, with ``every_s``, by intervals of local time."""
-    total = _total(client, wanted, prefix)
+    total = number(client, wanted, prefix)
     if not by and not every_s:
         return Counted((), (Group((), total),), total)
     groups: dict[tuple[tuple[str, ...], float], int] = {}
     every = every_s or SHORTEST_S / 2  # without intervals it is one stretch
     for begin, end, offset_s in stretches(wanted.since, wanted.until, every, time.time(), zone):
-        what = query(replace(wanted, since=begin, until=end))
-        after: Optional[Mapping[str, Any]] = None
-        while len(groups) < MOST_GROUPS:
-            aggs = groups_asked(by, every_s, after, offset_s)
-            answer = client.search(prefix, query=what, size=0, aggs=aggs)
-            with client.understood():
-                found, after = groups_of(by, {"aggregations": answer.aggregations})
-            for group in found:
-                moment = group.time
-                if every_s:  # an interval that the clocks were changed in is asked for in two parts
-                    moment = start(max(moment, moment if begin is None else begin), every_s, zone)
-                key = group.values, moment
-                groups[key] = groups.get(key, 0) + group.count
-            if after is None:
-                break
+        within = replace(wanted, since=begin, until=end)
+        for group in stretch(client, within, by, every_s, offset_s, prefix, MOST_GROUPS - len(groups)):
+            key = group.values, whole_interval(group.time, begin, every_s, zone)
+            groups[key] = groups.get(key, 0) + group.count
     rows = tuple(Group(values, number, moment) for (values, moment), number in groups.items())
     return Counted(tuple(by), rows, max(total, sum(row.count for row in rows)))
 
 
-def _total(client: Elastic, wanted: Wanted, prefix: str) -> int:
+def whole_interval(moment: float, begin: Optional[float], every_s: float, zone: Zone = None) -> float:
+    """When the interval begins of a group in a stretch from ``begin`` on: one that clocks were changed in comes in two parts."""
+    return start(max(moment, moment if begin is None else begin), every_s, zone) if every_s else moment
+
+
+def stretch(
+    client: Elastic, wanted: Wanted, by: Sequence[str], every_s: float, offset_s: float, prefix: str, most: int
+) -> Iterator[Group]:
+    """The groups of a time within which local time is ``offset_s`` ahead of UTC, until there are ``most``."""
+    what, after, count = query(wanted), None, 0
+    while count < most:
+        answer = client.search(prefix, query=what, size=0, aggs=groups_asked(by, every_s, after, offset_s))
+        with client.understood():
+            found, after = groups_of(by, {"aggregations": answer.aggregations})
+        yield from found
+        count += len(found)
+        if after is None:
+            break
+
+
+def number(client: Elastic, wanted: Wanted, prefix: str) -> int:
+    """How many of the wanted lines there are."""
     answer = client.search(prefix, query=query(wanted), size=0, track_total_hits=True)
     if answer.hits.total is None:
         raise Unreachable(f"what answers at {client.nodes} is not Elasticsearch: it counts no lines")

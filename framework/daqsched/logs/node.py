@@ -40,6 +40,8 @@ LONGEST_S = 60.0
 _PRODUCT = "x-elastic-product"
 #: Where the name and password of an address are kept: of two nodes' headers the client sends one's to the other.
 _USER = "_daqsched_user"
+#: And how long an answer may be.
+_MOST = "_daqsched_most"
 
 
 class Oversized(TransportError):
@@ -59,6 +61,7 @@ class BoundedNode(BaseNode):
         verify: Union[bool, ssl.SSLContext] = config.ssl_context or config.scheme == "https"
         user = config._extras.get(_USER)
         self._http = httpx.Client(auth=user, verify=verify, timeout=config.request_timeout, trust_env=False)
+        self._most_bytes = config._extras.get(_MOST, 0)
         #: The last connections that were made.
         self._made: deque[Any] = deque(maxlen=8)
 
@@ -107,8 +110,8 @@ class BoundedNode(BaseNode):
             for piece in response.iter_raw():
                 pieces.append(piece)
                 size += len(piece)
-                if size > MOST_BYTES:
-                    raise Oversized(f"more than {MOST_BYTES >> 20} MiB")
+                if size > (self._most_bytes or MOST_BYTES):
+                    raise Oversized(f"more than {(self._most_bytes or MOST_BYTES) >> 20} MiB")
                 if time.monotonic() > until:
                     raise Endless(f"{size} bytes came within {LONGEST_S:.0f} s, and no end")
         return response, b"".join(pieces)
@@ -156,8 +159,8 @@ class Raw(Serializer):
         return data
 
 
-def node_config(url: str, timeout_s: float) -> NodeConfig:
-    """An address as people write it, for the client. Raises `UserError`."""
+def node_config(url: str, timeout_s: float, most_bytes: int = 0) -> NodeConfig:
+    """An address as people write it, for the client; an answer has at most so many bytes (0: `MOST_BYTES`). Raises `UserError`."""
     try:
         node = httpx.URL(url.strip())
     except (httpx.InvalidURL, ValueError, TypeError) as error:
@@ -170,7 +173,7 @@ def node_config(url: str, timeout_s: float) -> NodeConfig:
         node.port or (443 if node.scheme == "https" else 9200),
         path_prefix=node.raw_path.decode().rstrip("/"),
         request_timeout=timeout_s,
-        _extras={_USER: (node.username, node.password)} if node.userinfo else {},
+        _extras={_MOST: most_bytes, **({_USER: (node.username, node.password)} if node.userinfo else {})},
     )
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Optional, Protocol
 
 from daqsched import times
-from daqsched.logs.count import Counted, New
+from daqsched.logs.count import Counted, Group, New
 from daqsched.logs.lines import Line
 from daqsched.logs.query import Wanted
 
 if TYPE_CHECKING:
     from daqsched.client import Client
-    from daqsched_executor.contract.forwarding import Access
+    from daqsched.logs.elastic import Elastic
 
 Warn = Callable[[str], None]
 
@@ -64,10 +64,9 @@ def _seen(line: Line) -> str:
 class StoredSource:
     """Out of Elasticsearch."""
 
-    def __init__(self, url: str, access: Access, index: str, wanted: Wanted, warn: Warn) -> None:
-        from daqsched.logs.elastic import Elastic
-
-        self._client = Elastic(url, access)
+    def __init__(self, client: Elastic, index: str, wanted: Wanted, warn: Warn) -> None:
+        """The client is closed with it."""
+        self._client = client
         self._index, self._wanted, self._warn = index, wanted, warn
 
     def tail(self, most: int) -> list[Line]:
@@ -104,6 +103,16 @@ class StoredSource:
         from daqsched.logs import counting
 
         return counting.count(self._client, self._within(begin, end), by, every_s, self._index)
+
+    def stretch(self, by: Sequence[str], every_s: float, offset_s: float, most: int) -> tuple[list[Group], int]:
+        """The groups of all wanted lines, ``most`` or a page more, where local time is ``offset_s`` ahead of UTC; and how many
+        lines there are."""
+        from daqsched.logs import counting
+
+        total = counting.number(self._client, self._wanted, self._index)
+        if not by and not every_s:
+            return [Group((), total)], total
+        return list(counting.stretch(self._client, self._wanted, by, every_s, offset_s, self._index, most)), total
 
     def examples(self, fingerprints: Iterable[str], begin: float, end: float) -> dict[str, str]:
         """As `Source.examples`: the newest of each."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 from daqsched.limits import some
 from daqsched.rights.principal import Principal
-from daqsched.rights.rules import KNOWN, Rights, Rule, words_of
+from daqsched.rights.rules import KNOWN, Rights, Rule, line_words, words_of
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.select import Chosen, selection
 
@@ -19,6 +19,8 @@ class Target(NamedTuple):
     host: str = ""
     owner: str = ""
     part: str = ""
+    #: It is no job, but what else writes lines on a machine, by the name that these carry; of nobody and no part.
+    service: bool = False
 
     def __str__(self) -> str:
         return f"{self.job}@{self.host}" if self.host and self.job else self.job or (self.host and f"@{self.host}")
@@ -26,6 +28,20 @@ class Target(NamedTuple):
 
 #: The farm as a whole; and what a sentence calls what it may not name.
 FARM, HIDDEN = Target(), Target("some of this")
+
+
+class LineRule(NamedTuple):
+    """A rule as far as lines are concerned: all of its conditions count at once. None in the place of words: none of these."""
+
+    #: Else it takes, whatever others give.
+    gives: bool
+    #: Words as on the command line, for jobs and for services alike.
+    on: tuple[str, ...]
+    jobs: Optional[tuple[str, ...]]
+    services: Optional[tuple[str, ...]]
+    #: Those of jobs; empty: of any.
+    owners: frozenset[str]
+    parts: frozenset[str]
 
 
 class _Given:
@@ -36,7 +52,10 @@ class _Given:
         self.role = Role[rule.role] if rule.role is not None else None
         self.denied = frozenset(words_of(rule.deny))
         self._chosen: Chosen = selection(words_of(rule.on))
-        self._lines: Optional[Chosen] = selection(words_of(rule.logs)) if words_of(rule.logs) else None
+        #: Whose lines, as words and as a test.
+        self.jobs, self.services = line_words(words_of(rule.logs))
+        self._lines = selection(self.jobs) if self.jobs else None
+        self._service_lines: Optional[Chosen] = selection(self.services) if self.services else None
         self._owners, self._parts = frozenset(words_of(rule.owner)), frozenset(words_of(rule.part))
         self.accounts = frozenset(words_of(rule.accounts))
         #: It is about the farm as a whole.
@@ -52,7 +71,13 @@ class _Given:
         return self._chosen(target.job, target.host)
 
     def lines(self, target: Target) -> bool:
-        return self._lines is not None and self._lines(target.job, target.host)
+        chosen = self._service_lines if target.service else self._lines
+        return chosen is not None and chosen(target.job, target.host)
+
+    def about_lines(self, whole: bool) -> LineRule:
+        """``whole``: of all that the rule is about."""
+        jobs, services = (("*",), ("*",)) if whole else (self.jobs or None, self.services or None)
+        return LineRule(self.role is not None, words_of(self.rule.on), jobs, services, self._owners, self._parts)
 
 
 class Grants:
@@ -82,12 +107,23 @@ class Grants:
         best: Optional[Role] = None
         for one in self._gives:
             if one.role is not None and one.fits(target):
-                if one.role >= wanted and (verb != "lines" or one.role is Role.admin or one.lines(target)):
+                if one.role >= wanted and (verb != "lines" or self._reads_all_of(one) or one.lines(target)):
                     return ""
                 best = one.role if best is None else max(best, one.role)
         if verb == "lines" and best is not None:
             return self._says(verb, target, "no rule gives its lines (logs:)")
         return self._says(verb, target, f"it takes {_a(wanted)}, and {self._has(best)}")
+
+    def _reads_all_of(self, one: _Given) -> bool:
+        """Whether the rule gives lines without naming them: to an admin who has not come with a token for less."""
+        return one.role is Role.admin and (self.who.most is None or self.who.most is Role.admin)
+
+    @property
+    def line_rules(self) -> tuple[LineRule, ...]:
+        """What `why_not` goes by for ``lines``, in no order: any rule gives, one that takes wins. Not for who may `all`."""
+        gives = [one.about_lines(self._reads_all_of(one)) for one in self._gives]
+        denies = [one.about_lines(True) for one in self._denies if {"*", "lines"} & one.denied]
+        return tuple(one for one in [*gives, *denies] if one.jobs is not None or one.services is not None)
 
     def account(self, account: str, target: Target) -> str:
         """Why a job may not be given this account; empty: it may."""
@@ -138,6 +174,8 @@ class Grants:
             return self.why_not(verb)
         denied = any({"*", verb} & one.denied and one.everywhere for one in self._denies)
         given = any(one.role is not None and one.role >= wanted for one in self._gives)
+        if verb == "lines" and given and not denied and not any(one.gives for one in self.line_rules):
+            return "" if self.who.owner else self._says(verb, FARM, "no rule gives its lines (logs:)")
         return "" if self.who.owner or (given and not denied) else self.why_not(verb)
 
     @property
@@ -148,6 +186,12 @@ class Grants:
             *sorted(people),
             *sorted(one for one in self.who.known_as if not one.partition(":")[0].endswith("-group")),
         ]
+
+    @property
+    def person(self) -> tuple[str, ...]:
+        """Who this is, by whatever door: the same for all identities of somebody of the file's."""
+        people = tuple(sorted(self.called.intersection(self._rights.people)))
+        return people or tuple(self.known_as) or (self.who.name,)
 
     @property
     def all(self) -> bool:

@@ -49,7 +49,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     #: Only jobs of this owner, of this part of the farm; empty: of any.
     owner: Words = ()
     part: Words = ()
-    #: Whose lines may be read, in the words of a selection; none: no lines.
+    #: Whose lines may be read, in the words of a selection, with ``service:`` before it of what is no job; none: no lines.
     logs: Words = ()
     #: So many programs may be ended by one request that this rule is needed for.
     at_once: Optional[int] = None
@@ -77,6 +77,16 @@ class Rights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def line(self, number: int) -> str:
         """How sentences call a rule."""
         return f"rule {number + 1} of {self.source or 'the rights'}"
+
+
+#: How a word of ``logs`` begins that is of no job, but of what else writes lines on a machine.
+SERVICE = "service:"
+
+
+def line_words(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words of ``logs`` that are of jobs, and those that are of services, without what these begin with."""
+    services = tuple(one[len(SERVICE) :] for one in words if one.startswith(SERVICE))
+    return tuple(one for one in words if not one.startswith(SERVICE)), services
 
 
 def words_of(value: Words) -> tuple[str, ...]:
@@ -273,5 +283,6 @@ def _of_rule(found: Rights, rule: Rule, names_known: bool, broken: bool) -> Iter
         yield "at_once", "it is a number of programs, 0 or more"
     if not words_of(rule.on):
         yield "on", "it is empty: nothing is meant; '*' is everything"
-    for field in ("on", "logs"):
-        yield from ((field, why) for why in _not_selections(getattr(rule, field)))
+    yield from (("on", why) for why in _not_selections(rule.on))
+    for words in line_words(words_of(rule.logs)):
+        yield from (("logs", why) for why in _not_selections(words))

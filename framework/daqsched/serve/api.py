@@ -53,6 +53,7 @@ from daqsched.serve.http import (
     whose,
 )
 from daqsched.serve.idempotency import Repeats, terms_of
+from daqsched.serve.lines_api import Lines
 from daqsched.serve.log import RECENT
 from daqsched.serve.login_api import Logins
 from daqsched.serve.operations_api import Operations, chosen_of
@@ -61,6 +62,7 @@ from daqsched.serve.query_api import Queries
 from daqsched.serve.request_body import body_of, number_of
 from daqsched.serve.rights_api import RightsQuestions
 from daqsched.serve.sandbox_api import Sandboxes
+from daqsched.serve.searches import SearchAccount, Searches
 from daqsched.serve.sight import seen_of, sight_of
 from daqsched.serve.token_api import Tokens
 from daqsched.spec import JobSpec, Spec
@@ -99,6 +101,7 @@ class Api:
         agents: Callable[[], Agents] = Agents,
         leader: str = "",
         may_see: Callable[[Caller], bool] = sees_all,
+        account: Optional[SearchAccount] = None,
     ) -> None:
         self._daemon = daemon
         self._complete = complete
@@ -112,6 +115,7 @@ class Api:
         self._changes = Changes(daemon, complete, self._ask, self._planning, may_see, self._newer, agents)
         self._sandboxes = sandboxes = Sandboxes(self._ask, agents)
         self.consoles = Consoles(daemon, self._ask)
+        self.searches = Searches(account)
         self.app = Starlette(
             routes=[
                 route("GET", "/info", self.info),
@@ -134,6 +138,7 @@ class Api:
                 *AuditQuestions().routes,
                 *Tokens(daemon, self._ask).routes,
                 *Logins(daemon).routes,
+                *Lines(self._ask, self.searches, index).routes,
                 route("POST", "/sandboxes", sandboxes.find),
                 route("POST", "/sandboxes/read", sandboxes.read),
             ],
@@ -155,6 +160,7 @@ class Api:
                 engine.revision.number if engine.revision else 0,
                 engine.spec.logging.elasticsearch or self._elasticsearch,
                 engine.spec.logging.index or self._index,
+                self.searches.account is not None,
             )
         )
 

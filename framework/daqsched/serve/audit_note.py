@@ -24,7 +24,7 @@ CHANGES = frozenset(
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
     "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles tokens"
-    " audit openapi.json choices".split()
+    " audit openapi.json choices lines".split()
 )
 
 #: What `SteerRequest` may ask of a rollout.
@@ -32,7 +32,9 @@ STEPS = frozenset("pause resume abort rollback".split())
 
 #: Fields of requests that are noted by other names, and those that are not: of a spec there is its digest.
 NAMES = {"revision": "back_to", "until": "until_s", "id": "order", "spec": "digest"}
-LEFT_OUT = frozenset("choices what kind strategy pieces finished keys password".split())
+LEFT_OUT = frozenset(
+    "choices what kind strategy pieces finished keys password grep streams levels runs most by every_s offset_s".split()
+)
 
 
 def path_of(request: Request) -> str:

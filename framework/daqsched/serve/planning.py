@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -60,48 +60,75 @@ class Deadline:
 
 
 class Turns:
-    """Who may work, of many who want to: so many at once, never two of one caller; the callers take turns.
+    """Who may work, of many who want to: so many at once, and so many of one caller; the callers take turns.
 
     Whoever asks for a hundred things at once waits for them one after the other, and holds nobody else up. For one event loop.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._under_way: set[Hashable] = set()
+    def __init__(self, most: int, each: int = 1) -> None:
+        self._most, self._each = most, each
+        self._under_way: Counter[Hashable] = Counter()
         #: Those who wait, by caller; whose turn is next comes first.
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+
+    def waiting(self, whose: Hashable) -> int:
+        """How many turns this caller waits for."""
+        return len(self._waiting.get(whose, ()))
 
     @asynccontextmanager
     async def of(self, whose: Hashable) -> AsyncIterator[None]:
         """While one turn of this caller lasts."""
-        if whose in self._under_way or len(self._under_way) >= self._most:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(whose, deque()).append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if not turn.cancelled():
-                    self._end(whose)  # it had just come
-                raise
-        self._under_way.add(whose)
+        await self.take(whose)
         try:
             yield
         finally:
-            self._end(whose)
+            self.end(whose)
 
-    def _end(self, whose: Hashable) -> None:
-        self._under_way.discard(whose)
+    async def take(self, whose: Hashable, wait_s: Optional[float] = None) -> bool:
+        """Begin one when it has come, to be ended by `end`; False: it has not within ``wait_s`` (None: however long)."""
+        if not self._full(whose):
+            self._under_way[whose] += 1
+            return True
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(whose, deque()).append(turn)
+        try:
+            await asyncio.wait({turn}, timeout=wait_s)
+        except asyncio.CancelledError:
+            if turn.done():
+                self.end(whose)  # it had just come
+            turn.cancel()
+            raise
+        if turn.done():
+            return True
+        turn.cancel()
+        self._forget(whose)
+        return False
+
+    def end(self, whose: Hashable) -> None:
+        """One turn of this caller is over."""
+        self._under_way[whose] -= 1
+        if not self._under_way[whose]:
+            del self._under_way[whose]
         for other in list(self._waiting):
-            if other in self._under_way or len(self._under_way) >= self._most:
+            self._forget(other)
+            if other not in self._waiting or self._full(other):
                 continue
             turns = self._waiting.pop(other)
-            while turns and turns[0].done():
-                turns.popleft()  # it did not wait so long
-            if turns:
-                self._under_way.add(other)
-                turns.popleft().set_result(None)
+            self._under_way[other] += 1
+            turns.popleft().set_result(None)
             if turns:
                 self._waiting[other] = turns  # behind the others
+
+    def _full(self, whose: Hashable) -> bool:
+        return self._under_way[whose] >= self._each or sum(self._under_way.values()) >= self._most
+
+    def _forget(self, whose: Hashable) -> None:
+        """Those that did not wait so long."""
+        turns = deque(turn for turn in self._waiting.get(whose, ()) if not turn.done())
+        if turns:
+            self._waiting[whose] = turns
+        else:
+            self._waiting.pop(whose, None)
 
 
 class Planning:

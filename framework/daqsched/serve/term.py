@@ -27,6 +27,7 @@ from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.expiry import Expiry
 from daqsched.serve.guards import Guards
+from daqsched.serve.searches import SearchAccount
 from daqsched.serve.serving import WebPort
 from daqsched.spec import Spec
 from daqsched.store import Store, private
@@ -90,6 +91,8 @@ class Options:
     rights: Optional[Path] = None
     #: The web port; None: there is none.
     web: Optional[WebOptions] = None
+    #: Where lines are searched for those who ask, and as whom; None: nowhere.
+    search: Optional[SearchAccount] = None
 
 
 def most_of(options: Options) -> int:
@@ -131,7 +134,9 @@ class Term:
         secret = options.agent_credentials
         credentials = read_credentials(secret) if secret else None
         agents = partial(Agents, credentials, options.framework.role)
-        self.api = Api(self.daemon, complete, options.elasticsearch, options.index, agents, leader)
+        self.api = Api(
+            self.daemon, complete, options.elasticsearch, options.index, agents, leader, account=options.search
+        )
         self._mesos.heard = self.api.consoles.heard
         self._socket = options.socket
         private.folder(options.chronicle.parent, most_of(options))
@@ -180,6 +185,7 @@ class Term:
         """Leave the master, whose tasks run on, and answer nobody any more."""
         self._mesos.stop()
         self.daemon.end()
+        self.api.searches.close()
         if self.authentication.passwords is not None:
             self.authentication.passwords.close()
         if self._chronicle is not None:
