@@ -11,6 +11,7 @@ import msgspec
 
 from builders import job
 from daqsched import protocol
+from daqsched.control import GiveRequest, TakeRequest
 from daqsched.rollout import Strategy
 from daqsched.spec import CheckSpec, LoggingSpec, Spec
 from daqsched_executor.contract import Container, Journal, JsonLines, LogFiles, Restart, Stop, Syslog
@@ -90,6 +91,8 @@ REQUESTS: dict[str, Any] = {
     "return": protocol.AsideRequest(["hlt01"]),
     "replace": protocol.ReplaceRequest("hlt01", "agent", "why"),
     "borrow": protocol.BorrowRequest("readout", "hlt01", ["true"], False),
+    "take": TakeRequest("-", 3600.0, "why", True),
+    "give": GiveRequest("-", "root", "why"),
     "note": protocol.NoteRequest("why"),
     "token": protocol.TokenRequest("wall-1", "viewer", 9e9, "unix:bob"),
     "login": protocol.LoginRequest("bob", "guess"),

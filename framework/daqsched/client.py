@@ -16,6 +16,7 @@ import msgspec
 from daqsched import protocol, remote
 from daqsched.choices import ChoiceSet
 from daqsched.confirm import NotConfirmed
+from daqsched.control import ControlAnswer, GiveRequest, TakeRequest
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.limits import some
 from daqsched.rollout import Strategy
@@ -125,6 +126,16 @@ class Client:
         """Apply what a part's file is with these values."""
         body = protocol.SetRequest(list(settings), part, message, if_unchanged, stops, no_look)
         return self._post("/set", body, protocol.Applied)
+
+    def control(self, part: Optional[str] = None) -> ControlAnswer:
+        """Who is in control."""
+        return self._get("/control", ControlAnswer, **_given(part=part))
+
+    def take(self, part: Optional[str], for_s: float, message: str = "", force: bool = False) -> ControlAnswer:
+        return self._post("/take", TakeRequest(part, for_s, message, force), ControlAnswer)
+
+    def give(self, part: Optional[str], to: str = "", message: str = "") -> ControlAnswer:
+        return self._post("/give", GiveRequest(part, to, message), ControlAnswer)
 
     def why(self, select: Sequence[str] = (), most: int = 20) -> protocol.WhyAnswer:
         return self._get("/why", protocol.WhyAnswer, select=list(select), most=most)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
-from daqsched import protocol
+from daqsched import control, protocol
 from daqsched.views.plan import Plan
 
 #: What an operation needs where the engine looks at that, in the step that carries it out (`engine.permission`); and where
@@ -301,6 +301,23 @@ _ALL = (
         most(100),
     ),
     _get("/note", "see", "the logbook, the newest first", protocol.NoteAnswer, most(20), BEFORE),
+    _get(
+        "/control",
+        "see",
+        "who is in control of the farm (`part`: null) and of parts, since when and until when; empty: nobody is, and all is as "
+        "the rights say",
+        control.ControlAnswer,
+        PART,
+    ),
+    _change(
+        "/take",
+        "control take-over",
+        "be in control of the farm, or of a part: others change no jobs of it any more; with `force` also where somebody else "
+        "is, who is told the `message`",
+        control.TakeRequest,
+        control.ControlAnswer,
+    ),
+    _change("/give", "control", "give it back, or to somebody", control.GiveRequest, control.ControlAnswer),
     _change("/note", "note", "write a `message` into it", protocol.NoteRequest, protocol.NoteAnswer),
     _get(
         "/names",

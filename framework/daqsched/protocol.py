@@ -8,6 +8,7 @@ import msgspec
 
 from daqsched.choices import ChoiceSet
 from daqsched.confirm import Ending
+from daqsched.control import InControl
 from daqsched.engine.incidents import Incident
 from daqsched.logbook import LogbookEntry
 from daqsched.preflight import PreflightFindings
@@ -354,6 +355,8 @@ class StatusAnswer(msgspec.Struct):
     unmatched: list[str] = []
     #: With ``limit``: the ``after`` that goes on; empty: there are no more rows.
     next: str = ""
+    #: Who is in control, of what of it who asks may see.
+    control: list[InControl] = []
     #: As `read_only` was called in 0.1.
     held: str = ""
 
@@ -408,6 +411,8 @@ class WhyAnswer(msgspec.Struct):
     #: As in `StatusAnswer`, both.
     read_only: str = ""
     held: str = ""
+    #: As there.
+    control: list[InControl] = []
 
     def __post_init__(self) -> None:
         self.read_only = self.held = self.read_only or self.held

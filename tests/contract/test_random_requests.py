@@ -162,6 +162,8 @@ class Asking:
             "part": [None, "-", "other"],
             "keys": [b"", b"x"],
             "wait_s": [0.0],
+            "for_s": [3600.0, 60.0, 1.0, 1e9],
+            "to": ["", "bob", "unix:root", "unix:nobody", "no:one"],
         }
         if name in known:
             return self.one_of(known[name])
@@ -195,6 +197,7 @@ VERBS: dict[type, Callable[[Any], str]] = {
     events.TokenRevoked: lambda event: "tokens",
     events.JobsApplied: lambda event: "apply",
     events.PreflightAsked: lambda event: "preflight",
+    events.ControlTaken: lambda event: "take-over" if event.force else "control",
 }
 
 
@@ -205,7 +208,7 @@ def owners(spec: Spec) -> dict[str, str]:
 def touched(heard: Heard, after: Spec) -> Iterator[tuple[str, Target]]:
     """What an accepted event did, and to what: worked out of the farm before and after it, and not as the engine does."""
     event, before = heard.event, owners(heard.before)
-    if isinstance(event, (events.NoteWritten, events.RolloutSteered)):
+    if isinstance(event, (events.NoteWritten, events.RolloutSteered, events.ControlGiven)):
         return
     verb = VERBS[type(event)](event)
     if isinstance(event, (events.TokenMade, events.TokenRevoked)):
@@ -221,6 +224,8 @@ def touched(heard: Heard, after: Spec) -> Iterator[tuple[str, Target]]:
         ways = (event.strategy, event.spec.rollout)
         if any(way is not None and way.guard for way in ways):
             yield "guard", FARM
+    elif isinstance(event, events.ControlTaken):
+        yield from ((verb, Target(name, "hlt02", owner)) for name, owner in before.items())
     elif isinstance(event, (events.PutAside, events.Returned, events.AgentChosen)):
         hosts = (event.host,) if isinstance(event, events.AgentChosen) else event.hosts
         for host in hosts:

@@ -47,7 +47,10 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     ("POST", "login"): None,
     ("POST", "logout"): None,
     **dict.fromkeys(
-        [("GET", one) for one in ("status progress why stories incidents names history rollout aside note").split()],
+        [
+            ("GET", one)
+            for one in ("status progress why stories incidents names history rollout aside note control").split()
+        ],
         Role.viewer,
     ),
     ("GET", "revisions/{number}"): Role.viewer,
@@ -58,7 +61,7 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     **dict.fromkeys([("POST", one) for one in ("lines", "lines/count")], Role.viewer),
     ("POST", "set"): Role.shifter,
     **dict.fromkeys(
-        [("POST", one) for one in "stop hold start restart aside return note preflight".split()], Role.shifter
+        [("POST", one) for one in "stop hold start restart aside return note preflight take give".split()], Role.shifter
     ),
     ("POST", "rollout"): Role.shifter,
     **dict.fromkeys([("POST", one) for one in "order apply rollback borrow replace".split()], Role.expert),

@@ -15,6 +15,7 @@ import pytest
 
 from builders import job, offer
 from daqsched import passwords, protocol
+from daqsched.control import CONTROLLED, GiveRequest, TakeRequest
 from daqsched.engine import events
 from daqsched.operations import OPERATIONS
 from daqsched.problems import CODES
@@ -151,6 +152,10 @@ CASES: dict[str, list[Case]] = {
             lambda of: protocol.ReadRequest([protocol.Piece("agent", f"{of}@{HOSTS[of]}.1", "stdout", 0, 1)]),
         )
     ],
+    "take-over": [
+        Case(("POST", "/take"), lambda of: TakeRequest(message="why", force=True), whole=True),
+    ],
+    "control": [Case(("POST", "/take"), lambda of: TakeRequest(), whole=True)],
     "environment": [
         Case(("GET", "/revisions/{number}"), lambda of: {}, shows=lambda of, body: f"secret-of-{of}".encode() in body)
     ],
@@ -191,6 +196,7 @@ def test_every_verb_and_every_operation_is_in_the_matrix() -> None:
     alike = {
         ("GET", path) for path in "/progress /preflight/{id} /history /rollout /aside /why /stories /incidents /note /names".split()
     } | {("POST", path) for path in ("/rollback", "/restart", "/sandboxes")}  # fmt: skip
+    alike |= {("GET", "/control"), ("POST", "/give")}  # what is asked here is given back by it
     alike |= {("GET", "/choices"), ("POST", "/choices/plan"), ("POST", "/set")}
     alike |= {("POST", f"/consoles/{{id}}/{one}") for one in ("read", "keys", "leave")}  # of who is attached
     alike |= {("POST", "/lines"), ("POST", "/lines/count")}
@@ -335,6 +341,9 @@ def test_everybody_may_what_the_table_says_and_nothing_else(doors: Doors, door: 
                     assert code == "no-right" or hidden, about
                 if found.status_code == 200:
                     done.add(verb)
+                if found.status_code == 200 and case.operation == ("POST", "/take"):
+                    back = ask(http, Case(("POST", "/give"), lambda of: GiveRequest()), of)
+                    assert back.status_code == 200, (about, back.text)
                 if not given:
                     after = doors.daemon.ask(
                         lambda engine, now: (engine.logbook[-1:], engine.revision, engine.holds.copy())
@@ -343,3 +352,40 @@ def test_everybody_may_what_the_table_says_and_nothing_else(doors: Doors, door: 
     assert counts[True] > 150 and counts[False] > 150, counts
     # what nothing here lets happen: no rollout is under way, no agent answers, no host is set aside for it, no such agent or token
     assert set(CASES) - done <= {"pause", "steer", "borrow", "replace", "sandbox", "log"}, set(CASES) - done
+
+
+@pytest.mark.parametrize("door", ["socket", "token", "session", "proxy", "standby_socket", "standby_token"])
+def test_somebody_elses_control_holds_at_every_door(doors: Doors, door: str) -> None:
+    """What takes control is refused to all who may do it, an admin too, with who has it; all else is as before."""
+    taken = doors.token("expert-farm").post(
+        "/v1/take",
+        content=msgspec.json.encode(TakeRequest(message="beam")),
+        headers={"content-type": "application/json"},
+    )
+    assert taken.status_code == 200, taken.text
+    counts: Counter[bool] = Counter()
+    http = getattr(doors, door)("admin-farm")
+    for verb, cases in CASES.items():
+        for case, of in itertools.product(cases, OWNERS):
+            before = doors.state()
+            body = msgspec.structs.replace(case.asked(of), write=True) if verb == "console" else None
+            found = ask(http, case if body is None else case._replace(asked=lambda of, body=body: body), of)
+            about = (door, verb, of, found.status_code, found.text[:300])
+            told = found.status_code != 200 and "is in control of the farm, since" in found.json()["error"]
+            takes = verb in CONTROLLED or verb in ("control", "account")
+            assert told == (takes and case.operation != PLAN), about
+            if case.operation == PLAN:
+                assert "is in control of the farm, since" in msgspec.json.decode(found.content)["refused"], about
+            if told:
+                assert found.status_code == 403 and found.json()["code"] == "refused", about
+                assert "token:expert-farm is in control" in found.text and "beam)" in found.text, about
+                assert doors.state() == before, about
+            counts[told] += 1
+            if verb == "take-over":
+                assert found.status_code == 200 and found.json()["control"][0]["before"] == "token:expert-farm", about
+                ask(
+                    doors.token("expert-farm"),
+                    Case(("POST", "/take"), lambda of: TakeRequest(message="beam", force=True)),
+                    of,
+                )
+    assert counts[True] > 30 and counts[False] > 20, counts

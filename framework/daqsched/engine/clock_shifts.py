@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import msgspec
 
+from daqsched.control import MOST_S
 from daqsched.engine import commands
 from daqsched.engine.backoff import CAP_S
-from daqsched.engine.commands import ASIDE, HOLDS, ROLLOUT
+from daqsched.engine.commands import ASIDE, CONTROL, HOLDS, ROLLOUT
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.task import Aside, Hold
@@ -35,6 +36,12 @@ def set_back(farm: Farm, by: float) -> None:
     farm.seen = {host: at - by for host, at in farm.seen.items()}
     farm.timers = [(at - by, key) for at, key in farm.timers]  # still a heap
     farm.aside = {host: Aside(one.user, one.at - by, one.until - by, one.message) for host, one in farm.aside.items()}
+    if farm.controls:
+        farm.controls = {
+            part: msgspec.structs.replace(one, since=one.since - by, until=one.until - by)
+            for part, one in farm.controls.items()
+        }
+        farm.out.append(commands.SaveDocument(CONTROL))
     if farm.holds:
         farm.holds = {key: _made(one, one.at - by) for key, one in farm.holds.items()}
         farm.out.append(commands.SaveDocument(HOLDS))
@@ -91,6 +98,12 @@ def read_back(farm: Farm, now: float) -> None:
         host: one if one.at <= now else Aside(one.user, past(one.at), now + one.until - one.at, one.message)
         for host, one in farm.aside.items()
     }
+    farm.controls = {
+        part: msgspec.structs.replace(
+            one, since=past(one.since), until=min(one.until - max(0.0, one.since - now), now + MOST_S)
+        )
+        for part, one in farm.controls.items()
+    }
     farm.holds = {key: _made(one, past(one.at)) for key, one in farm.holds.items()}
     rollout = farm.rolling.rollout
     if rollout is not None:
@@ -121,6 +134,7 @@ class _Past:
         rollout = farm.rolling.rollout
         known = [] if rollout is None else [rollout.began, rollout.changed, rollout.batch_began, rollout.ready_since]
         known += [one.at for one in farm.aside.values()] + [one.at for one in farm.holds.values()]
+        known += [one.since for one in farm.controls.values()]
         for instance in farm.instances.values():
             record, task = instance.record, instance.record.task
             known += [record.ended_at, record.since, instance.ending]

@@ -26,6 +26,8 @@ CREDENTIALS = "credentials"
 KEYS = "requests"
 #: What shifters may set.
 CHOICES = "choices"
+#: Who is in control.
+CONTROL = "control"
 
 
 class Revision(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from daqsched.engine.commands import (
     BATCHES,
     BEFORE,
     CHOICES,
+    CONTROL,
     CREDENTIALS,
     DURATIONS,
     HOLDS,
@@ -55,6 +56,8 @@ def encoded(farm: Farm, name: str) -> Optional[bytes]:
         return encode(farm.done_keys) if farm.done_keys else None
     if name == CHOICES:
         return encode(farm.choices) if farm.choices else None
+    if name == CONTROL:
+        return encode(list(farm.controls.values())) if farm.controls else None
     if name == NAMES:
         return saved(farm.namesakes.chosen)
     assert name == ASIDE, f"there is no document {name!r}"

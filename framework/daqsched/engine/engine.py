@@ -13,6 +13,7 @@ from daqsched.engine import (
     choice_steps,
     clock_shifts,
     commands,
+    control_steps,
     credential_steps,
     documents,
     events,
@@ -39,6 +40,7 @@ from daqsched.engine.commands import (
     BATCHES,
     BEFORE,
     CHOICES,
+    CONTROL,
     CREDENTIALS,
     DURATIONS,
     HOLDS,
@@ -109,6 +111,7 @@ class Engine(Farm):
         credential_steps.restored(self, document(CREDENTIALS))
         repeats.restored(self, document(KEYS))
         choice_steps.restored(self, document(CHOICES))
+        control_steps.restored(self, document(CONTROL))
         durations = document(DURATIONS)
         if durations is not None:
             try:
@@ -177,6 +180,7 @@ class Engine(Farm):
         try:
             permission.ensure(self, event, grants)
             repeats.ensure(self, terms, now)
+            control_steps.ensure(self, event, grants, now)
             accepted = _HANDLERS[type(event)](self, event, now) or Accepted()
             repeats.done(self, terms, now)
             return accepted
@@ -250,7 +254,13 @@ class Engine(Farm):
         if self._recalled is not None:
             return now  # what has changed meanwhile is told at once
         at = min(
-            self.reconcile_at, self.confirm_at, self.doubt_at, self.preflights.due(), self.rolling.due, leases.due(self)
+            self.reconcile_at,
+            self.confirm_at,
+            self.doubt_at,
+            self.preflights.due(),
+            self.rolling.due,
+            leases.due(self),
+            control_steps.due(self),
         )
         if self.timers:
             at = min(at, self.timers[0][0])
@@ -287,6 +297,7 @@ def _disconnected(farm: Farm, event: events.Disconnected, now: float) -> None:
 def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
     preflight_steps.ticked(farm, now)
     leases.ticked(farm, now)
+    control_steps.ticked(farm, now)
     namesake_steps.ticked(farm, now)
     if now >= farm.reconcile_at:
         reconciling.some_tasks(farm, now)
@@ -359,6 +370,8 @@ _HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
     events.TokenRevoked: credential_steps.revoked,
     events.SessionKeyMade: credential_steps.key_made,
     events.LoggedOut: credential_steps.logged_out,
+    events.ControlTaken: control_steps.taken,
+    events.ControlGiven: control_steps.given,
     events.PreflightAsked: preflight_steps.asked,
     events.OperatorCommanded: operator_commands.given,
     events.Ticked: _ticked,

@@ -281,6 +281,31 @@ class LoggedOut(msgspec.Struct, frozen=True, tag=True):
     until: float
 
 
+class ControlTaken(msgspec.Struct, frozen=True, tag=True):
+    """Someone wants that nobody else changes jobs of the farm, or (by name) of a part, for so long."""
+
+    part: Optional[str]
+    user: str
+    #: As of `control.Control`.
+    known_as: tuple[str, ...]
+    for_s: float
+    message: str = ""
+    #: Also where somebody else is in control.
+    force: bool = False
+
+
+class ControlGiven(msgspec.Struct, frozen=True, tag=True):
+    """Who is in control has had enough, or lets somebody else be it."""
+
+    part: Optional[str]
+    user: str
+    known_as: tuple[str, ...]
+    #: To whom; empty: to nobody.
+    to: str = ""
+    to_known_as: tuple[str, ...] = ()
+    message: str = ""
+
+
 class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     """Someone wants to know whether these hosts could start these jobs, within ``patience_s``."""
 
@@ -334,6 +359,8 @@ Event = Union[
     SessionKeyMade,
     LoggedOut,
     VariablesSet,
+    ControlTaken,
+    ControlGiven,
 ]
 
 __all__ = [
@@ -341,6 +368,8 @@ __all__ = [
     "Attributes",
     "BorrowEnded",
     "Borrowed",
+    "ControlGiven",
+    "ControlTaken",
     "Disconnected",
     "Event",
     "GuardAnswered",

@@ -12,6 +12,7 @@ from typing import Callable, Iterator, Mapping, Optional
 
 from daqsched.choices import KeptChoices
 from daqsched.confirm import EndLimit
+from daqsched.control import Control
 from daqsched.digests import rules_digest, run_digests
 from daqsched.engine import commands, events
 from daqsched.engine.commands import HOLDS, PARTS, STARTED, Command, Revision
@@ -130,6 +131,8 @@ class Farm:
         self.done_keys: dict[str, float] = {}
         #: What shifters may set, the latest last.
         self.choices: tuple[KeptChoices, ...] = ()
+        #: Who is in control of what, by part; None: of the farm.
+        self.controls: dict[Optional[str], Control] = {}
         self.durations = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()

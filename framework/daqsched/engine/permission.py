@@ -59,8 +59,10 @@ def ensure(farm: Farm, event: events.Event, grants: Optional[Grants]) -> None:
 def target(farm: Farm, key: Key) -> Target:
     """An instance, as rules know it."""
     instance = farm.instances.get(key)
-    job = instance.job if instance is not None else None
-    part = (instance.part or "") if instance is not None else ""
+    job = (
+        instance.job if instance is not None else farm.job(key[0])
+    )  # one that has found no machine yet is somebody's, too
+    part = (instance.part or "") if instance is not None else job.part if job is not None else ""
     return Target(*key, job.owner if job is not None else "", part)
 
 
@@ -247,6 +249,21 @@ def targets_of(job: JobSpec) -> Iterator[Target]:
         yield Target(job.name, host, job.owner, job.part)
 
 
+def _taken(farm: Farm, event: events.ControlTaken) -> Iterator[Need]:
+    yield Need("control")  # before it is told whether there is such a part
+    there = of_control(farm, event.part)
+    yield Need("control", there)
+    if event.force:
+        yield Need("take-over", there)
+
+
+def of_control(farm: Farm, part: Optional[str]) -> list[Target]:
+    """All that somebody is in control of who is of this part; None: of the farm."""
+    spec = farm.revision.spec if farm.revision is not None else EMPTY
+    jobs = (job for job in (*spec.jobs, *spec.variants) if part in (None, job.part))
+    return list(dict.fromkeys(one for job in jobs for one in targets_of(job)))
+
+
 #: Of each event that people cause.
 NEEDS: dict[type, Callable[[Farm, Any], Iterator[Need]]] = {
     events.JobsApplied: _applied,
@@ -263,6 +280,8 @@ NEEDS: dict[type, Callable[[Farm, Any], Iterator[Need]]] = {
     events.TokenMade: lambda farm, event: iter([Need("tokens", [FARM])]),
     events.TokenRevoked: lambda farm, event: iter([Need("tokens", [FARM])]),
     events.NoteWritten: lambda farm, event: iter([Need("note")]),
+    events.ControlTaken: _taken,
+    events.ControlGiven: lambda farm, event: iter([Need("control")]),
     events.PreflightAsked: _asked,
     events.OperatorCommanded: _ordered,
 }

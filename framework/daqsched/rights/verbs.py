@@ -46,12 +46,14 @@ VERBS: Mapping[str, Verb] = {
     "pause": Verb(Role.shifter, "pause a rollout of {it}"),
     "preflight": Verb(Role.shifter, "have a host asked whether {it} could start"),
     "note": Verb(Role.shifter, "write into the logbook"),
+    "control": Verb(Role.shifter, "be in control of {it}"),
     # experts
     "act-any": Verb(Role.expert, "run this action of {it}"),
     "apply": Verb(Role.expert, "change {it}"),
     "steer": Verb(Role.expert, "resume, abort or roll back a rollout of {it}"),
     "borrow": Verb(Role.expert, "run {it} by hand"),
     "replace": Verb(Role.expert, "say which agent is the host of {it}"),
+    "take-over": Verb(Role.expert, "take control of {it} from somebody"),
     "console": Verb(Role.expert, "attach to the terminal of {it}"),
     "sandbox": Verb(Role.expert, "read the sandbox of {it}"),
     # admins

@@ -40,6 +40,7 @@ from daqsched.serve.audit_api import AuditQuestions
 from daqsched.serve.change_api import Changes
 from daqsched.serve.choices_api import Choices
 from daqsched.serve.console_api import Consoles
+from daqsched.serve.control_api import ControlRoutes
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import (
     Caller,
@@ -134,6 +135,7 @@ class Api:
                 *self.looks.routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,
+                *ControlRoutes(daemon, self._ask).routes,
                 *RightsQuestions(self._ask).routes,
                 *AuditQuestions().routes,
                 *Tokens(daemon, self._ask).routes,

@@ -19,12 +19,12 @@ from daqsched_executor.contract import ORDER_KINDS
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
 CHANGES = frozenset(
     "token revoke login logout"
-    " apply set rollback preflight stop hold start order rollout restart aside return replace borrow console note".split()
+    " apply set rollback preflight stop hold start order rollout restart aside return replace borrow console note take give".split()
 )
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
     "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles tokens"
-    " audit openapi.json choices lines".split()
+    " audit openapi.json choices lines control".split()
 )
 
 #: What `SteerRequest` may ask of a rollout.

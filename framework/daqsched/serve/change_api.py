@@ -47,6 +47,7 @@ from daqsched.redaction import veiled, veiled_source
 from daqsched.rights.grants import Grants
 from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
+from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, caller_of, grants_now, grants_of, route, user_of, whose
 from daqsched.serve.idempotency import terms_of
@@ -148,6 +149,8 @@ class Changes:
         sight = await sight_of(request, self._ask)
         if sight is not None:
             found = await self._planning.do(whose(request), lambda deadline: sight.plan(found, change.spec), deadline)
+        asked = permission.of_apply(known.applied, change, spec, strategy, "")
+        found = await with_control(request, self._ask, found, asked, sight)
         if not found.changes:
             return found
         way = way_of(strategy, spec)
@@ -298,6 +301,8 @@ class Changes:
         did = await asyncio.wrap_future(self._daemon.request(asked or event, grants, terms_of(request)))
         found = planned.plan
         sight = await sight_of(request, self._ask)
+        needs = permission.of_apply(planned.known.applied, planned.change, event.spec, event.strategy, "")
+        found = await with_control(request, self._ask, found, needs, sight)
         if sight is not None:
             found = await asyncio.to_thread(sight.plan, found, planned.change.spec)
             doubts = tuple(one for one in doubts if not sight.names(one))

@@ -18,7 +18,9 @@ from typing import Any, Callable, Optional
 from starlette.requests import Request
 from starlette.routing import Route
 
+from daqsched.control import in_the_way, refusal
 from daqsched.engine import commands
+from daqsched.engine.control_steps import known_as, part_of
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.engine.permission import target
@@ -34,7 +36,7 @@ from daqsched.protocol import (
 )
 from daqsched.rights.grants import Target
 from daqsched.serve.audit import DONE, Audit, Entry
-from daqsched.serve.audit_note import known_as
+from daqsched.serve.audit_note import known_as as known_to_rules
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, caller_of, grants_now, route
 from daqsched.serve.request_body import body_of
@@ -132,6 +134,8 @@ class Consoles:
         key = (body.job, body.host)
         await self._permit(request, key)
         await self._task_of(key)
+        if body.write:
+            await self._uncontrolled(request, key)
         before = self._attached.get(body.again)
         wrote = False
         if before is not None and before.console.key == key and _same(before.caller, caller_of(request)):
@@ -205,6 +209,8 @@ class Consoles:
             )
         async with console.typing:
             await self._still(request, id, console.key)
+            if body.keys:
+                await self._uncontrolled(request, console.key)
             if body.keys and one.wants and not console.writer and id in console.attached:
                 console.writer = id
                 console.renew()
@@ -257,6 +263,15 @@ class Consoles:
             if grants.why_not("see", it):
                 raise UserError(f"there is no {key[0]}@{key[1]}: `daqsched status` lists what there is")
             raise Refused(grants.why_not("console", it), "console")
+
+    async def _uncontrolled(self, request: Request, key: Key) -> None:
+        """Raise where somebody else is in control: what is typed may change anything."""
+        mine = known_as(caller_of(request).name, caller_of(request).grants)
+        found = await self._ask(
+            lambda engine, now: in_the_way(engine.controls, [part_of(target(engine, key))], mine, now)
+        )
+        if found is not None:
+            raise Refused(f"nothing is typed here: {refusal(found)}; with --read-only you may look")
 
     async def _still(self, request: Request, id: str, key: Key) -> None:
         """The same of whoever is attached: without the right it is over."""
@@ -394,5 +409,5 @@ async def _note(one: Attached, operation: str, about: dict[str, Any]) -> None:
         return
     caller, (job, host) = one.caller, one.console.key
     who = (caller.name, caller.uid, caller.gid, caller.pid, caller.door, caller.via)
-    entry = Entry(*who, operation, DONE, {"job": job, "host": host, **about}, known_as=known_as(caller.grants))
+    entry = Entry(*who, operation, DONE, {"job": job, "host": host, **about}, known_as=known_to_rules(caller.grants))
     await asyncio.get_running_loop().run_in_executor(audit.thread, audit.note, entry)

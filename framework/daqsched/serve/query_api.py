@@ -31,6 +31,7 @@ from daqsched.protocol import (
 from daqsched.select import Idle, selection
 from daqsched.serve.audit import Audit
 from daqsched.serve.chronicle import Chronicle
+from daqsched.serve.control_api import controls_of
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import answered, encoded, route, whose
 from daqsched.serve.operations_api import Ask, chosen_of
@@ -113,6 +114,7 @@ class Queries:
             sight = await sight_of(request, self._ask)
             if sight is not None:
                 keys, answer.rollout = await asyncio.to_thread(sight.keys, keys), ""
+            answer.control = await controls_of(request, self._ask, part, sight)
             listed, hosts = _Listed(), set[str]()
             words = await asyncio.to_thread(_meant, words, keys)
             chosen = await self._chosen(whose(request), words, keys)
@@ -190,7 +192,9 @@ class Queries:
             async for found in self._through(chosen, explanations, SOME_STORIES):
                 found = found if sight is None else [sight.story(one) for one in found]
                 await listed.add(found)
-            return await _encoded(request, WhyAnswer(listed.whole(), len(keys), self._daemon.read_only))
+            answer = WhyAnswer(listed.whole(), len(keys), self._daemon.read_only)
+            answer.control = await controls_of(request, self._ask, None, sight)
+            return await _encoded(request, answer)
 
     async def stories(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)

@@ -157,7 +157,8 @@ def _headlines(answer: StatusAnswer, none: str) -> list[str]:
         master += f"; leader {answer.leader}"
     if answer.read_only:
         master = f"READ-ONLY: {answer.read_only}"
-    audit = [
+    audit = [one.words() for one in answer.control]
+    audit += [
         one for one in (answer.rollout and answer.rollout[0].upper() + answer.rollout[1:] + ".", answer.audit) if one
     ]
     if not answer.revision:

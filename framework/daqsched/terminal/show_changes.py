@@ -40,6 +40,7 @@ def plan_lines(plan: Plan, done: bool = False, asked: str = "daqsched apply FILE
     just that, by the command that ``asked``."""
     refused = [text(f"An apply of it would be refused: {plan.refused}.", style="bold red")] if plan.refused else []
     rights = [] if done else [text(one, style="dim", overflow="fold") for one in _of_no_job(plan)]
+    refused = [text(one.words(), style="" if one.yours else "yellow") for one in plan.control] + refused
     if not plan.changes:
         return Group(*refused, text("Nothing changes."), *rights)
     table = Table.grid(padding=(0, 2))
@@ -159,6 +160,7 @@ OF_A_STORY = 4
 def why_lines(answer: WhyAnswer, most: int = 1_000_000) -> RenderableType:
     """A paragraph for each story; those that differ in their hosts alone are one, and those that differ in their jobs alone."""
     read_only = [text(f"READ-ONLY: {answer.read_only}", style="bold red")] if answer.read_only else []
+    read_only += [text(one.words()) for one in answer.control]
     if not answer.stories:
         well = text(
             f"All {answer.chosen} are as desired." if answer.chosen else "Nothing is desired yet.", style="green"

@@ -7,6 +7,7 @@ from typing import Any, Collection, Iterable, Literal, Mapping, Optional, Sequen
 import msgspec
 
 from daqsched.confirm import EndCount
+from daqsched.control import InControl
 from daqsched.digests import digest, run_digests
 from daqsched.engine.match import by_attributes
 from daqsched.hosts import expand, fold
@@ -79,9 +80,12 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     namesakes: tuple[str, ...] = ()
     #: How many running programs end at once, and how many may unasked; null: none ends, or a daemon that does not say.
     ends: Optional[EndCount] = None
-    #: Where the farm has rights: which ones an apply of it needs, and why one by whoever asked would be refused for them.
+    #: Where the farm has rights: which ones an apply of it needs.
     needs: tuple[NeededRight, ...] = ()
+    #: Why an apply of it by whoever asked would be refused, by the rights or as somebody else is in control; empty: for neither.
     refused: str = ""
+    #: Who is in control of what it changes.
+    control: tuple[InControl, ...] = ()
 
     @property
     def instances(self) -> dict[str, int]:

@@ -1,0 +1,143 @@
+"""The daemon's answers about who is in control: told of, taken, given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Any, Callable, Optional
+
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.routing import Route
+
+from daqsched import control, farm_parts
+from daqsched.control import ControlAnswer, Controls, GiveRequest, InControl, TakeRequest
+from daqsched.engine import events
+from daqsched.engine.control_steps import known_as, parts_of
+from daqsched.engine.engine import Engine
+from daqsched.engine.permission import Need, of_control
+from daqsched.errors import Refused, UserError
+from daqsched.serve.accounts import Accounts
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of
+from daqsched.serve.idempotency import terms_of
+from daqsched.serve.request_body import body_of, part_of
+from daqsched.serve.rights_api import somebody
+from daqsched.serve.rights_in_force import RightsInForce
+from daqsched.serve.sight import UNSAID, Sight, sight_of, unsaying
+from daqsched.views.plan import Plan
+
+Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
+
+
+class ControlRoutes:
+    """Routes; ``ask`` puts a question to the engine."""
+
+    def __init__(self, daemon: Daemon, ask: Ask) -> None:
+        self._daemon, self._ask = daemon, ask
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            route("GET", "/control", self.control),
+            route("POST", "/take", unsaying(self.take, self._ask)),
+            route("POST", "/give", unsaying(self.give, self._ask)),
+        ]
+
+    async def control(self, request: Request) -> ControlAnswer:
+        part = part_of(request)
+        return await self._told(request, part)
+
+    async def take(self, request: Request) -> ControlAnswer:
+        body = await body_of(request, TakeRequest)
+        part = await self._part(request, body.part)
+        grants = await grants_now(request)
+        mine = known_as(user_of(request), grants)
+        event = events.ControlTaken(part, user_of(request), mine, body.for_s, body.message, body.force)
+        await asyncio.wrap_future(self._daemon.request(event, grants, terms_of(request)))
+        return await self._told(request, None)
+
+    async def give(self, request: Request) -> ControlAnswer:
+        body = await body_of(request, GiveRequest)
+        part = await self._part(request, body.part)
+        name, theirs = await self._whom(request, body.to, part) if body.to else ("", ())
+        grants = await grants_now(request)
+        mine = known_as(user_of(request), grants)
+        event = events.ControlGiven(part, user_of(request), mine, name, theirs, body.message)
+        await asyncio.wrap_future(self._daemon.request(event, grants, terms_of(request)))
+        return await self._told(request, None)
+
+    async def _part(self, request: Request, word: Optional[str]) -> Optional[str]:
+        """One that who asks sees something of; None: the farm."""
+        permit_some(request, "control")
+        if word is None:
+            return None
+        part, sight = farm_parts.read(word), await sight_of(request, self._ask)
+        if sight is not None and part not in await asyncio.to_thread(lambda: sight.parts):
+            raise UserError(control.NO_SUCH_PART)
+        return part
+
+    async def _whom(self, request: Request, word: str, part: Optional[str]) -> tuple[str, tuple[str, ...]]:
+        """Who that is, and all that rules call him; raises where there is no such person, or he may not be in control."""
+        in_force: Optional[RightsInForce] = request.scope.get("rights")
+        accounts: Accounts = request.scope["accounts"]
+        if in_force is None:
+            name = word[len("unix:") :] if word.startswith("unix:") else word
+            if await accounts.number(name) is None:
+                raise UserError(f"there is no account {name!r} on the daemon's machine")
+            return name, (f"unix:{name}",)
+        who = await somebody(word, in_force.rights, accounts)
+        grants = in_force.grants(who)
+        targets = await self._ask(lambda engine, now: of_control(engine, part))
+        if grants.refusal("control", targets):
+            raise Refused(
+                f"{word} may not be in control of {control.scope(part)}: ask who runs the farm for the right to"
+            )
+        return who.name.partition(":")[2] or who.name, known_as(who.name, grants)
+
+    async def _told(self, request: Request, part: Optional[str]) -> ControlAnswer:
+        sight = await sight_of(request, self._ask)
+        found = await controls_of(request, self._ask, part, sight)
+        return ControlAnswer(found, await self._ask(lambda engine, now: now))
+
+
+async def controls_of(request: Request, ask: Ask, part: Optional[str], sight: Optional[Sight]) -> list[InControl]:
+    """Who is in control of what who asks may see: of the farm first; with ``part`` only what is about that."""
+
+    def look(engine: Engine, now: float) -> tuple[Controls, float]:
+        return engine.controls, now
+
+    controls, now = await ask(look)
+    if not controls:
+        return []
+    mine = known_as(user_of(request), grants_of(request))
+    seen = await asyncio.to_thread(lambda: sight.parts) if sight is not None else None
+    shown = [
+        one for one in controls.values() if one.until > now and (seen is None or one.part is None or one.part in seen)
+    ]
+    found = [control.told(one, mine) for one in sorted(shown, key=lambda one: (one.part is not None, one.part or ""))]
+    return [one for one in found if part is None or one.part in (None, part)]
+
+
+async def with_control(request: Request, ask: Ask, plan: Plan, needs: Iterable[Need], sight: Optional[Sight]) -> Plan:
+    """With who is in control of what it changes, and why it would be refused for that; ``needs``: what it takes."""
+
+    def look(engine: Engine, now: float) -> tuple[Controls, float]:
+        return engine.controls, now
+
+    controls, now = await ask(look)
+    if not controls:
+        return plan
+    mine = known_as(user_of(request), grants_of(request))
+
+    def work() -> Plan:
+        parts = list(dict.fromkeys(parts_of(needs)))
+        holders = dict.fromkeys(filter(None, (control.holder(controls, part, now) for part in parts)))
+        hidden = [one for one in holders if sight is not None and one.part is not None and one.part not in sight.parts]
+        other = control.in_the_way(controls, parts, mine, now)
+        why = "" if other is None else UNSAID if other in hidden else control.refusal(other)
+        told = tuple(control.told(one, mine) for one in holders if one not in hidden)
+        return replace(plan, control=told, refused=plan.refused or why)
+
+    return await asyncio.to_thread(work)
