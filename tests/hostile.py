@@ -12,6 +12,7 @@ import msgspec
 from builders import job
 from daqsched import protocol
 from daqsched.control import GiveRequest, TakeRequest
+from daqsched.proposal_protocol import ApproveRequest, CloseRequest, ProposeRequest
 from daqsched.rollout import Strategy
 from daqsched.spec import CheckSpec, LoggingSpec, Spec
 from daqsched_executor.contract import Container, Journal, JsonLines, LogFiles, Restart, Stop, Syslog
@@ -93,6 +94,10 @@ REQUESTS: dict[str, Any] = {
     "borrow": protocol.BorrowRequest("readout", "hlt01", ["true"], False),
     "take": TakeRequest("-", 3600.0, "why", True),
     "give": GiveRequest("-", "root", "why"),
+    "propose": ProposeRequest(spec(), "why", ["readout"], [], WAY),
+    "approve": ApproveRequest(1, "abc", "abc", "why", WAY, 1),
+    "reject": CloseRequest(1, "why"),
+    "withdraw": CloseRequest(1, "why"),
     "note": protocol.NoteRequest("why"),
     "token": protocol.TokenRequest("wall-1", "viewer", 9e9, "unix:bob"),
     "login": protocol.LoginRequest("bob", "guess"),

@@ -24,6 +24,7 @@ BODIES: dict[str, Any] = {
     "apply": msgspec.structs.replace(REQUESTS["apply"], spec=CHANGED, only=[], strategy=None, if_unchanged=""),
     "plan": msgspec.structs.replace(REQUESTS["plan"], spec=CHANGED, only=[], strategy=None),
     "preflight": msgspec.structs.replace(REQUESTS["preflight"], spec=CHANGED, select=[]),
+    "propose": msgspec.structs.replace(REQUESTS["propose"], spec=CHANGED, only=[], strategy=None),
     "take": msgspec.structs.replace(REQUESTS["take"], force=False),
     "rollback": msgspec.structs.replace(REQUESTS["rollback"], revision=1, strategy=None),
 }

@@ -19,6 +19,13 @@ from daqsched.confirm import NotConfirmed
 from daqsched.control import ControlAnswer, GiveRequest, TakeRequest
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.limits import some
+from daqsched.proposal_protocol import (
+    ApproveRequest,
+    CloseRequest,
+    ProposalAnswer,
+    ProposalsAnswer,
+    ProposeRequest,
+)
 from daqsched.rollout import Strategy
 from daqsched.settings import Server, Where
 from daqsched.spec import Spec
@@ -126,6 +133,45 @@ class Client:
         """Apply what a part's file is with these values."""
         body = protocol.SetRequest(list(settings), part, message, if_unchanged, stops, no_look)
         return self._post("/set", body, protocol.Applied)
+
+    def propose(
+        self,
+        spec: Spec,
+        message: str = "",
+        only: Sequence[str] = (),
+        take: Sequence[str] = (),
+        strategy: Optional[Strategy] = None,
+        allow_empty: bool = False,
+    ) -> ProposalAnswer:
+        """What somebody else is to apply."""
+        body = ProposeRequest(spec, message, list(only), list(take), strategy, allow_empty)
+        return self._post("/propose", body, ProposalAnswer)
+
+    def proposals(self) -> ProposalsAnswer:
+        return self._get("/proposals", ProposalsAnswer)
+
+    def proposal(self, number: int) -> ProposalAnswer:
+        return self._get(f"/proposals/{number}", ProposalAnswer)
+
+    def approve(
+        self,
+        number: int,
+        digest: str,
+        base: str,
+        message: str = "",
+        strategy: Optional[Strategy] = None,
+        stops: Optional[int] = None,
+        no_look: bool = False,
+    ) -> protocol.Applied:
+        """Apply it; ``digest`` and ``base`` are those that were seen."""
+        body = ApproveRequest(number, digest, base, message, strategy, stops, no_look)
+        return self._post("/approve", body, protocol.Applied)
+
+    def reject(self, number: int, message: str = "") -> ProposalsAnswer:
+        return self._post("/reject", CloseRequest(number, message), ProposalsAnswer)
+
+    def withdraw(self, number: int, message: str = "") -> ProposalsAnswer:
+        return self._post("/withdraw", CloseRequest(number, message), ProposalsAnswer)
 
     def control(self, part: Optional[str] = None) -> ControlAnswer:
         """Who is in control."""

@@ -75,8 +75,11 @@ class Applied(msgspec.Struct):
     digest: str = ""
     #: What the look before it found against single hosts, and hosts that gave no answer, a sentence each.
     doubts: tuple[str, ...] = ()
-    #: Of a set: of which part of the farm.
+    #: Of a set, or of a proposal: of which part of the farm.
     part: str = ""
+    #: Of a proposal that was approved: which, and who proposed it.
+    proposal: int = 0
+    proposed_by: str = ""
 
 
 class RevisionHead(msgspec.Struct):

@@ -17,6 +17,7 @@ from daqsched.cli import main
 from daqsched.control import GiveRequest, TakeRequest
 from daqsched.engine import events
 from daqsched.operations import OPERATIONS
+from daqsched.proposal_protocol import ApproveRequest
 from daqsched.serve import serving as serving_module
 from daqsched.serve.audit import Audit
 from daqsched.serve.rights_in_force import RightsInForce
@@ -80,6 +81,10 @@ ROUTES: dict[str, Any] = {
     "/borrow": lambda: protocol.BorrowRequest("readout", "hlt01"),
     "/take": lambda: TakeRequest("-"),
     "/give": lambda: GiveRequest("-"),
+    "/propose": None,
+    "/approve": lambda: ApproveRequest(1, "", "x"),
+    "/reject": None,
+    "/withdraw": None,
     "/token": None,
     "/revoke": None,
     "/note": None,
@@ -116,6 +121,8 @@ def test_each_is_refused_where_another_is_in_control_of_it(
     if who:
         event = events.ControlTaken(part, who, (f"unix:{who}",), 3600.0)
         serve.daemon.request(event, None).result(10)
+    if path == "/approve":
+        serve.client.propose(Spec(jobs=(job("readout", "hlt[01-02]", release="9"),)))
     before = serve.daemon.ask(lambda engine, now: (engine.revision, engine.version)).result(10)
     status, text = asked(serve, path, {**ROUTES, **TYPING}[path]())
     assert ("alice is in control of" in text) == refuses, text

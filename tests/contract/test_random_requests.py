@@ -162,6 +162,9 @@ class Asking:
             "part": [None, "-", "other"],
             "keys": [b"", b"x"],
             "wait_s": [0.0],
+            "number": [1, 2, 3, 0, -1],
+            "digest": ["", "x"],
+            "base": ["", "x"],
             "for_s": [3600.0, 60.0, 1.0, 1e9],
             "to": ["", "bob", "unix:root", "unix:nobody", "no:one"],
         }
@@ -197,6 +200,8 @@ VERBS: dict[type, Callable[[Any], str]] = {
     events.TokenRevoked: lambda event: "tokens",
     events.JobsApplied: lambda event: "apply",
     events.PreflightAsked: lambda event: "preflight",
+    events.ProposalMade: lambda event: "propose",
+    events.ProposalApproved: lambda event: "apply",
     events.ControlTaken: lambda event: "take-over" if event.force else "control",
 }
 
@@ -208,12 +213,16 @@ def owners(spec: Spec) -> dict[str, str]:
 def touched(heard: Heard, after: Spec) -> Iterator[tuple[str, Target]]:
     """What an accepted event did, and to what: worked out of the farm before and after it, and not as the engine does."""
     event, before = heard.event, owners(heard.before)
-    if isinstance(event, (events.NoteWritten, events.RolloutSteered, events.ControlGiven)):
+    if isinstance(event, (events.NoteWritten, events.RolloutSteered, events.ControlGiven, events.ProposalClosed)):
         return
     verb = VERBS[type(event)](event)
     if isinstance(event, (events.TokenMade, events.TokenRevoked)):
         yield verb, FARM
-    elif isinstance(event, events.JobsApplied):
+    elif isinstance(event, events.ProposalMade):
+        for job_ in event.spec.jobs:
+            if not event.only and job_ not in heard.before.jobs:
+                yield verb, Target(job_.name, "hlt02", job_.owner)
+    elif isinstance(event, (events.JobsApplied, events.ProposalApproved)):
         old, new = ({one.name: one for one in spec.jobs} for spec in (heard.before, after))
         for name in {**old, **new}:
             for one in (old.get(name), new.get(name)):
@@ -221,7 +230,7 @@ def touched(heard: Heard, after: Spec) -> Iterator[tuple[str, Target]]:
                     yield verb, Target(name, "hlt02", one.owner)
                     if one.user or one.setuid:
                         yield "account", Target(name, "hlt02", one.owner)
-        ways = (event.strategy, event.spec.rollout)
+        ways = (event.strategy, event.spec.rollout if isinstance(event, events.JobsApplied) else None)
         if any(way is not None and way.guard for way in ways):
             yield "guard", FARM
     elif isinstance(event, events.ControlTaken):

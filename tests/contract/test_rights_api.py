@@ -49,11 +49,14 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     **dict.fromkeys(
         [
             ("GET", one)
-            for one in ("status progress why stories incidents names history rollout aside note control").split()
+            for one in (
+                "status progress why stories incidents names history rollout aside note control proposals"
+            ).split()
         ],
         Role.viewer,
     ),
     ("GET", "revisions/{number}"): Role.viewer,
+    ("GET", "proposals/{number}"): Role.viewer,
     ("GET", "preflight/{id}"): Role.viewer,
     ("POST", "plan"): Role.viewer,
     ("GET", "choices"): Role.viewer,
@@ -61,10 +64,16 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     **dict.fromkeys([("POST", one) for one in ("lines", "lines/count")], Role.viewer),
     ("POST", "set"): Role.shifter,
     **dict.fromkeys(
-        [("POST", one) for one in "stop hold start restart aside return note preflight take give".split()], Role.shifter
+        [
+            ("POST", one)
+            for one in "stop hold start restart aside return note preflight take give propose withdraw".split()
+        ],
+        Role.shifter,
     ),
     ("POST", "rollout"): Role.shifter,
-    **dict.fromkeys([("POST", one) for one in "order apply rollback borrow replace".split()], Role.expert),
+    **dict.fromkeys(
+        [("POST", one) for one in "order apply rollback borrow replace approve reject".split()], Role.expert
+    ),
     **dict.fromkeys([("POST", one) for one in ("console sandboxes sandboxes/read").split()], Role.expert),
     **dict.fromkeys([("POST", f"consoles/{{id}}/{one}") for one in ("read", "keys", "leave")], Role.expert),
     **dict.fromkeys([("GET", one) for one in ("backup", "log", "log/{host}", "tokens", "audit")], Role.admin),

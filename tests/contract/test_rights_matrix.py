@@ -19,6 +19,7 @@ from daqsched.control import CONTROLLED, GiveRequest, TakeRequest
 from daqsched.engine import events
 from daqsched.operations import OPERATIONS
 from daqsched.problems import CODES
+from daqsched.proposal_protocol import ProposeRequest
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.rollout import Strategy
 from daqsched.serve import serving as serving_module
@@ -152,6 +153,7 @@ CASES: dict[str, list[Case]] = {
             lambda of: protocol.ReadRequest([protocol.Piece("agent", f"{of}@{HOSTS[of]}.1", "stdout", 0, 1)]),
         )
     ],
+    "propose": [Case(("POST", "/propose"), lambda of: ProposeRequest(changed(of), only=[of]))],
     "take-over": [
         Case(("POST", "/take"), lambda of: TakeRequest(message="why", force=True), whole=True),
     ],
@@ -196,7 +198,13 @@ def test_every_verb_and_every_operation_is_in_the_matrix() -> None:
     alike = {
         ("GET", path) for path in "/progress /preflight/{id} /history /rollout /aside /why /stories /incidents /note /names".split()
     } | {("POST", path) for path in ("/rollback", "/restart", "/sandboxes")}  # fmt: skip
-    alike |= {("GET", "/control"), ("POST", "/give")}  # what is asked here is given back by it
+    alike |= {("POST", path) for path in ("/approve", "/reject", "/withdraw")}  # of one that waits: test_proposals.py
+    alike |= {
+        ("GET", "/proposals"),
+        ("GET", "/proposals/{number}"),
+        ("GET", "/control"),
+        ("POST", "/give"),
+    }  # what is asked here is given back by it
     alike |= {("GET", "/choices"), ("POST", "/choices/plan"), ("POST", "/set")}
     alike |= {("POST", f"/consoles/{{id}}/{one}") for one in ("read", "keys", "leave")}  # of who is attached
     alike |= {("POST", "/lines"), ("POST", "/lines/count")}

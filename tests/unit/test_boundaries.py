@@ -20,13 +20,13 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
     FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts limits logbook merge openapi"
-    " operations ports preflight problems protocol redaction rollout select spec task times",
+    " operations ports preflight problems proposal_protocol proposals protocol redaction rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
     " credential_steps demand desired documents durations endings"
     " engine events farm hold_steps incidents instance invariants leases logbook_steps machine match"
     " namesake_steps namesakes offers operator_commands permission preflight_state"
-    " preflight_steps reconciling repeats restoring rollout_requests rollout_restoring"
+    " preflight_steps proposal_steps reconciling repeats restoring rollout_requests rollout_restoring"
     " rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
     FRAMEWORK
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
@@ -248,11 +248,11 @@ def named(path: Path) -> Iterator[str]:
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
     "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts limits logbook merge ports"
-    " preflight redaction rollout select settings spec task times wakeup",
+    " preflight proposals redaction rollout select settings spec task times wakeup",
     "rights",
     "jobfile engine",
     "views",
-    "protocol problems operations openapi authority passwords remote client",
+    "protocol proposal_protocol problems operations openapi authority passwords remote client",
     "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",

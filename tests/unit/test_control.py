@@ -229,14 +229,14 @@ def test_every_verb_and_every_event_of_people_is_decided() -> None:
     """A new one takes control, or this says why it does not."""
     reading = {"see", "lines", "sandbox", "environment", "backup", "log", "audit", "rights"}
     # asks a machine, or writes what people say; who may come at all
-    changing_no_job = {"preflight", "note", "control", "take-over", "tokens"}
+    changing_no_job = {"preflight", "note", "propose", "control", "take-over", "tokens"}
     beside_another = {"account", "guard"}
     assert set(VERBS) == CONTROLLED | reading | changing_no_job | beside_another
     asked = {type(event) for _, _, event in changes("bob")}
-    # looked at in test_choices and below; in the serving half (test_control_api)
-    elsewhere = {events.VariablesSet, events.RolloutSteered}
+    # looked at in test_proposals, test_choices and below; in the serving half (test_control_api)
+    elsewhere = {events.VariablesSet, events.RolloutSteered, events.ProposalApproved}
     free = {events.TokenMade, events.TokenRevoked, events.NoteWritten, events.PreflightAsked}
-    free |= {events.ControlTaken, events.ControlGiven}
+    free |= {events.ControlTaken, events.ControlGiven, events.ProposalMade, events.ProposalClosed}
     assert set(NEEDS) == asked | elsewhere | free
 
 

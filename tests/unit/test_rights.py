@@ -332,12 +332,16 @@ EVENTS: list[tuple[events.Event, Role]] = [
 ]
 
 
+#: Asked for by each role in test_proposals.py.
+PROPOSALS = {events.ProposalMade, events.ProposalApproved, events.ProposalClosed}
+
+
 def test_each_event_that_people_cause_needs_a_right() -> None:
     """A new one needs an entry, and a row here."""
     asked = set(typing.get_args(events.Event)) - HAPPENED
     assert set(NEEDS) == asked
     # of all jobs at once, which nobody here has: test_control.py
-    assert {type(event) for event, _ in EVENTS} | {events.RolloutSteered, events.ControlTaken} == asked
+    assert {type(event) for event, _ in EVENTS} | {events.RolloutSteered, events.ControlTaken, *PROPOSALS} == asked
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda one: f"{type(one[0]).__name__}")

@@ -18,8 +18,8 @@ from daqsched.terminal.hosts_alike import alike, of_all
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-#: What whoever reads it knows, and we do not: a backup's file, or that which was planned; the name of somebody.
-THEIRS = {"FILE", "NAME"}
+#: What whoever reads it knows, and we do not: a backup's file, or that which was planned; the name of somebody; one of a list.
+THEIRS = {"FILE", "NAME", "NUMBER"}
 
 #: Names of a command and no advice to type it: what it does is told, or what kind of daemon there must be.
 NAMES = {

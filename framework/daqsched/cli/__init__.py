@@ -6,9 +6,9 @@ aside, `borrow` runs one job by hand on such a host. `orders` are for programs t
 of one. `note` is the crew's logbook, `debug` a bundle for whoever is asked for help. `why` tells reasons; `files` and
 `preflight` look at a job file before anything is changed. `logs` shows lines, `counts` how many there are,
 `deadletter` those that Elasticsearch refused, `logsetup` what its indices are told. `variables` are what a job file
-leaves to shifters, `rights` who may do what, `control` who is in control, `audit` who did what, `token` ways in over
-the network, `password` and `cert` what these take. `daemon` is `daqsched serve`, `backup` carries its state away and
-back.
+leaves to shifters, `rights` who may do what, `control` who is in control, `proposals` what waits for somebody who may
+apply it, `audit` who did what, `token` ways in over the network, `password` and `cert` what these take. `daemon` is
+`daqsched serve`, `backup` carries its state away and back.
 
 Each imports what it needs when it is called, so that `daqsched status` does not wait for what only the daemon needs.
 """
@@ -32,6 +32,7 @@ from daqsched.cli import (
     orders,
     password,
     preflight,
+    proposals,
     rights,
     token,
     variables,
@@ -59,6 +60,7 @@ __all__ = [
     "orders",
     "password",
     "preflight",
+    "proposals",
     "rights",
     "token",
     "variables",

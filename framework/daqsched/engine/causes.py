@@ -13,6 +13,8 @@ def of(event: events.Event, farm: Farm) -> str:
         return _of_report(event, farm)
     if isinstance(event, events.JobsApplied):
         return _by(f"revision {_next(farm)}", event.user, event.message)
+    if isinstance(event, events.ProposalApproved):
+        return _by(f"revision {_next(farm)}", event.user, event.message or f"proposal {event.number}")
     if isinstance(event, events.VariablesSet):
         return _by(f"revision {_next(farm)}", event.user, choice_steps.said(event))
     if isinstance(event, events.RolloutSteered):

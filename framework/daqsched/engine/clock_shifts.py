@@ -6,6 +6,7 @@ that went differently: nothing of that lies further ahead than it could.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -13,9 +14,10 @@ import msgspec
 from daqsched.control import MOST_S
 from daqsched.engine import commands
 from daqsched.engine.backoff import CAP_S
-from daqsched.engine.commands import ASIDE, CONTROL, HOLDS, ROLLOUT
+from daqsched.engine.commands import ASIDE, CONTROL, HOLDS, PROPOSALS, ROLLOUT
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
+from daqsched.proposals import KEPT_S, Proposals
 from daqsched.task import Aside, Hold
 
 #: So far back is no more than the unevenness of a clock that is kept right.
@@ -42,6 +44,9 @@ def set_back(farm: Farm, by: float) -> None:
             for part, one in farm.controls.items()
         }
         farm.out.append(commands.SaveDocument(CONTROL))
+    if farm.proposals.waiting:
+        farm.proposals = _proposals(farm, lambda at: at - by)
+        farm.out.append(commands.SaveDocument(PROPOSALS))
     if farm.holds:
         farm.holds = {key: _made(one, one.at - by) for key, one in farm.holds.items()}
         farm.out.append(commands.SaveDocument(HOLDS))
@@ -82,6 +87,13 @@ def _set_back(farm: Farm, instance: Instance, by: float) -> None:
         record.snoozes = {name: replace(one, until=one.until - by) for name, one in record.snoozes.items()}
 
 
+def _proposals(farm: Farm, moved: Callable[[float], float]) -> Proposals:
+    waiting = (
+        msgspec.structs.replace(one, time=moved(one.time), until=moved(one.until)) for one in farm.proposals.waiting
+    )
+    return msgspec.structs.replace(farm.proposals, waiting=tuple(waiting))
+
+
 def earlier(at: float, by: float) -> float:
     """A moment by a clock that shows so much less: 0 is none and stays so, and no moment becomes none."""
     return (at - by or -TOLERANCE_S) if at else 0.0
@@ -104,6 +116,7 @@ def read_back(farm: Farm, now: float) -> None:
         )
         for part, one in farm.controls.items()
     }
+    farm.proposals = _proposals(farm, lambda at: min(at, now + KEPT_S))
     farm.holds = {key: _made(one, past(one.at)) for key, one in farm.holds.items()}
     rollout = farm.rolling.rollout
     if rollout is not None:

@@ -28,6 +28,8 @@ KEYS = "requests"
 CHOICES = "choices"
 #: Who is in control.
 CONTROL = "control"
+#: What waits to be approved.
+PROPOSALS = "proposals"
 
 
 class Revision(msgspec.Struct, frozen=True):

@@ -20,11 +20,13 @@ from daqsched.engine.commands import (
     NAMES,
     OUTCOMES,
     PARTS,
+    PROPOSALS,
     ROLLOUT,
     STARTED,
 )
 from daqsched.engine.farm import Farm
 from daqsched.engine.namesakes import saved
+from daqsched.proposals import Proposals
 from daqsched.rights.tokens import Credentials
 
 encode = msgspec.msgpack.Encoder().encode
@@ -58,6 +60,8 @@ def encoded(farm: Farm, name: str) -> Optional[bytes]:
         return encode(farm.choices) if farm.choices else None
     if name == CONTROL:
         return encode(list(farm.controls.values())) if farm.controls else None
+    if name == PROPOSALS:
+        return encode(farm.proposals) if farm.proposals != Proposals() else None
     if name == NAMES:
         return saved(farm.namesakes.chosen)
     assert name == ASIDE, f"there is no document {name!r}"

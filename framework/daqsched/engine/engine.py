@@ -26,6 +26,7 @@ from daqsched.engine import (
     operator_commands,
     permission,
     preflight_steps,
+    proposal_steps,
     reconciling,
     repeats,
     restoring,
@@ -49,6 +50,7 @@ from daqsched.engine.commands import (
     NAMES,
     OUTCOMES,
     PARTS,
+    PROPOSALS,
     ROLLOUT,
     STARTED,
     Command,
@@ -112,6 +114,7 @@ class Engine(Farm):
         repeats.restored(self, document(KEYS))
         choice_steps.restored(self, document(CHOICES))
         control_steps.restored(self, document(CONTROL))
+        proposal_steps.restored(self, document(PROPOSALS))
         durations = document(DURATIONS)
         if durations is not None:
             try:
@@ -261,6 +264,7 @@ class Engine(Farm):
             self.rolling.due,
             leases.due(self),
             control_steps.due(self),
+            proposal_steps.due(self),
         )
         if self.timers:
             at = min(at, self.timers[0][0])
@@ -298,6 +302,7 @@ def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
     preflight_steps.ticked(farm, now)
     leases.ticked(farm, now)
     control_steps.ticked(farm, now)
+    proposal_steps.ticked(farm, now)
     namesake_steps.ticked(farm, now)
     if now >= farm.reconcile_at:
         reconciling.some_tasks(farm, now)
@@ -372,6 +377,9 @@ _HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
     events.LoggedOut: credential_steps.logged_out,
     events.ControlTaken: control_steps.taken,
     events.ControlGiven: control_steps.given,
+    events.ProposalMade: proposal_steps.made,
+    events.ProposalApproved: proposal_steps.approved,
+    events.ProposalClosed: proposal_steps.closed,
     events.PreflightAsked: preflight_steps.asked,
     events.OperatorCommanded: operator_commands.given,
     events.Ticked: _ticked,

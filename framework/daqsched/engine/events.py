@@ -306,6 +306,46 @@ class ControlGiven(msgspec.Struct, frozen=True, tag=True):
     message: str = ""
 
 
+class ProposalMade(msgspec.Struct, frozen=True, tag=True):
+    """Someone who may not apply says what is to be applied."""
+
+    spec: Spec
+    user: str
+    #: As of `control.Control`.
+    known_as: tuple[str, ...]
+    message: str = ""
+    #: As of `JobsApplied`, all.
+    strategy: Optional[Strategy] = None
+    only: tuple[str, ...] = ()
+    take: tuple[str, ...] = ()
+    allow_empty: bool = False
+
+
+class ProposalApproved(msgspec.Struct, frozen=True, tag=True):
+    """Someone who may apply it does, for the state of the farm that he has seen its plan against."""
+
+    number: int
+    user: str
+    #: Of the proposal's spec, and of the one in force.
+    digest: str
+    base: str
+    message: str = ""
+    #: Instead of that which it was proposed with.
+    strategy: Optional[Strategy] = None
+    #: As of `JobsApplied`.
+    agreed: Optional[int] = None
+
+
+class ProposalClosed(msgspec.Struct, frozen=True, tag=True):
+    """It is not to be applied: somebody says no, or takes his own back."""
+
+    number: int
+    user: str
+    known_as: tuple[str, ...]
+    outcome: Literal["rejected", "withdrawn"]
+    message: str = ""
+
+
 class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     """Someone wants to know whether these hosts could start these jobs, within ``patience_s``."""
 
@@ -361,6 +401,9 @@ Event = Union[
     VariablesSet,
     ControlTaken,
     ControlGiven,
+    ProposalMade,
+    ProposalApproved,
+    ProposalClosed,
 ]
 
 __all__ = [
@@ -383,6 +426,9 @@ __all__ = [
     "OperatorCommanded",
     "Portion",
     "PreflightAsked",
+    "ProposalApproved",
+    "ProposalClosed",
+    "ProposalMade",
     "PutAside",
     "Registered",
     "Rejected",

@@ -32,6 +32,7 @@ from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
 from daqsched.logbook import LogbookEntry
 from daqsched.merge import Desired
+from daqsched.proposals import Proposals
 from daqsched.rights.tokens import Credentials
 from daqsched.rollout import RolloutOutcome
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec
@@ -133,6 +134,7 @@ class Farm:
         self.choices: tuple[KeptChoices, ...] = ()
         #: Who is in control of what, by part; None: of the farm.
         self.controls: dict[Optional[str], Control] = {}
+        self.proposals = Proposals()
         self.durations = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()

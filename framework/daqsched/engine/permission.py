@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, Optional
 from msgspec.structs import replace as replace_job
 
 from daqsched.choices import ChoiceSet, current
-from daqsched.engine import choice_steps, events
+from daqsched.engine import choice_steps, events, proposal_steps
 from daqsched.engine.endings import mixed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Key
 from daqsched.errors import Refused
+from daqsched.farm_parts import as_farm
 from daqsched.hosts import expand
-from daqsched.merge import Merged, change_of
+from daqsched.merge import Merged, Scope, change_of
 from daqsched.preflight import probe_of
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rollout import Strategy
@@ -264,6 +265,30 @@ def of_control(farm: Farm, part: Optional[str]) -> list[Target]:
     return list(dict.fromkeys(one for job in jobs for one in targets_of(job)))
 
 
+def _proposed(farm: Farm, event: events.ProposalMade) -> Iterator[Need]:
+    yield Need("propose")
+    old = farm.revision.spec if farm.revision is not None else EMPTY
+    scope = Scope(event.only, take=event.take)
+    for job in changed(old, change_of(old, event.spec, scope, farm.hosts_of, farm.behind())):
+        yield Need("propose", tuple(targets_of(job)))
+
+
+def _approved(farm: Farm, event: events.ProposalApproved) -> Iterator[Need]:
+    yield Need("apply")  # before it is told whether there is such a one
+    for one in farm.proposals.waiting:
+        if one.number == event.number:
+            yield from _applied(farm, proposal_steps.as_apply(one, event))
+
+
+def _closed(farm: Farm, event: events.ProposalClosed) -> Iterator[Need]:
+    verb = "propose" if event.outcome == "withdrawn" else "apply"
+    yield Need(verb)
+    for one in farm.proposals.waiting if verb == "apply" else ():
+        if one.number == event.number:
+            jobs = as_farm(one.spec).jobs
+            yield Need("apply", tuple(target for job in jobs for target in targets_of(job)))
+
+
 #: Of each event that people cause.
 NEEDS: dict[type, Callable[[Farm, Any], Iterator[Need]]] = {
     events.JobsApplied: _applied,
@@ -282,6 +307,9 @@ NEEDS: dict[type, Callable[[Farm, Any], Iterator[Need]]] = {
     events.NoteWritten: lambda farm, event: iter([Need("note")]),
     events.ControlTaken: _taken,
     events.ControlGiven: lambda farm, event: iter([Need("control")]),
+    events.ProposalMade: _proposed,
+    events.ProposalApproved: _approved,
+    events.ProposalClosed: _closed,
     events.PreflightAsked: _asked,
     events.OperatorCommanded: _ordered,
 }

@@ -40,6 +40,8 @@ class Accepted(msgspec.Struct, frozen=True):
     argv: tuple[str, ...] = ()
     #: The number that a note has in the logbook.
     note: int = 0
+    #: That of a proposal.
+    proposal: int = 0
     #: Which agent has a host's name from now on, and which had it.
     agent: str = ""
     agent_before: str = ""

@@ -46,6 +46,7 @@ VERBS: Mapping[str, Verb] = {
     "pause": Verb(Role.shifter, "pause a rollout of {it}"),
     "preflight": Verb(Role.shifter, "have a host asked whether {it} could start"),
     "note": Verb(Role.shifter, "write into the logbook"),
+    "propose": Verb(Role.shifter, "propose changes of {it}"),
     "control": Verb(Role.shifter, "be in control of {it}"),
     # experts
     "act-any": Verb(Role.expert, "run this action of {it}"),

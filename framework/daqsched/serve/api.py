@@ -59,6 +59,7 @@ from daqsched.serve.log import RECENT
 from daqsched.serve.login_api import Logins
 from daqsched.serve.operations_api import Operations, chosen_of
 from daqsched.serve.planning import Deadline, Planning
+from daqsched.serve.proposals_api import ProposalRoutes
 from daqsched.serve.query_api import Queries
 from daqsched.serve.request_body import body_of, number_of
 from daqsched.serve.rights_api import RightsQuestions
@@ -136,6 +137,7 @@ class Api:
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,
                 *ControlRoutes(daemon, self._ask).routes,
+                *ProposalRoutes(daemon, self._ask, self._changes).routes,
                 *RightsQuestions(self._ask).routes,
                 *AuditQuestions().routes,
                 *Tokens(daemon, self._ask).routes,

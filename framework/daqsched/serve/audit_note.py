@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 
 from daqsched.digests import digest
+from daqsched.proposal_protocol import ProposalAnswer
 from daqsched.protocol import API, Applied, NoteAnswer, OrderAnswer, PreflightBegun, RolloutAnswer, Selected
 from daqsched.rights.grants import Grants
 from daqsched.serve.audit import DONE, Audit, Entry
@@ -19,19 +20,27 @@ from daqsched_executor.contract import ORDER_KINDS
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
 CHANGES = frozenset(
     "token revoke login logout"
-    " apply set rollback preflight stop hold start order rollout restart aside return replace borrow console note take give".split()
+    " apply set rollback preflight stop hold start order rollout restart aside return replace borrow console note take give"
+    " propose approve reject withdraw".split()
 )
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
     "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles tokens"
-    " audit openapi.json choices lines control".split()
+    " audit openapi.json choices lines control proposals".split()
 )
 
 #: What `SteerRequest` may ask of a rollout.
 STEPS = frozenset("pause resume abort rollback".split())
 
 #: Fields of requests that are noted by other names, and those that are not: of a spec there is its digest.
-NAMES = {"revision": "back_to", "until": "until_s", "id": "order", "spec": "digest"}
+NAMES = {
+    "revision": "back_to",
+    "until": "until_s",
+    "id": "order",
+    "spec": "digest",
+    "number": "proposal",
+    "base": "if_unchanged",
+}
 LEFT_OUT = frozenset(
     "choices what kind strategy pieces finished keys password grep streams levels runs most by every_s offset_s".split()
 )
@@ -95,7 +104,10 @@ def _asked(body: Any) -> dict[str, Any]:
 def _became(found: Any) -> dict[str, Any]:
     """Numbers by which the change is found again."""
     if isinstance(found, Applied):
-        return {"digest": found.digest, "revision": found.revision, "rollout": found.rollout or None}
+        proposed = {"proposed_by": found.proposed_by} if found.proposed_by else {}
+        return {"digest": found.digest, "revision": found.revision, "rollout": found.rollout or None, **proposed}
+    if isinstance(found, ProposalAnswer):
+        return {"proposal": found.proposal.number}
     if isinstance(found, RolloutAnswer) and found.rollout is not None:
         return {"rollout": found.rollout.number}
     if isinstance(found, Selected):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 import msgspec
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from daqsched.choices import ensure as ensure_choice
 from daqsched.choices import words_of as words_of_choice
 from daqsched.confirm import EndCount
 from daqsched.digests import digest
-from daqsched.engine import events, permission
+from daqsched.engine import control_steps, events, permission
 from daqsched.engine.applying import outcome, way_of
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import end_count
@@ -293,7 +293,7 @@ class Changes:
         planned: Planned,
         event: events.JobsApplied,
         no_look: bool,
-        asked: Optional[events.VariablesSet] = None,
+        asked: Union[events.VariablesSet, events.ProposalApproved, None] = None,
     ) -> Applied:
         """The plan is of a look before; what came of it is the engine's word. ``asked``: what the apply stands for."""
         doubts = () if no_look else await self._look(request, planned, event, asked or event)
@@ -329,6 +329,7 @@ class Changes:
         # what would be refused anyway is, before anybody looks
         def refused(engine: Engine, now: float) -> None:
             permission.ensure(engine, asked, grants_of(request))
+            control_steps.ensure(engine, asked, grants_of(request), now)
             outcome(engine, event)
 
         await self._ask(refused)
@@ -438,18 +439,26 @@ class Changes:
         if not number.isdecimal() or len(number) > 15:
             raise UserError("there is no such revision: `daqsched history` lists them")
         found = await self._revision(int(number))
-        sees, grants = self._may_see(caller_of(request)), grants_of(request)
+        sees = self._may_see(caller_of(request))
         head = await self._ask(lambda engine, now: _head(found, engine, sees))
         sight = await sight_of(request, self._ask)
         head = head if sight is None else sight.head(head)
-        spec = found.spec
+        return RevisionAnswer(head, await self.seen_spec(request, found.spec, head.source, sight))
+
+    def seen_source(self, request: Request, source: str) -> str:
+        """A job file, with what was set of its variables as far as whoever asks may see that."""
+        return source if self._may_see(caller_of(request)) else veiled_source(source)
+
+    async def seen_spec(self, request: Request, spec: Spec, source: str, sight: Optional[Sight]) -> Spec:
+        """What of it whoever asks may see; ``source`` is told where not all of it is."""
+        sees, grants = self._may_see(caller_of(request)), grants_of(request)
         if sight is not None:
-            spec = msgspec.structs.replace(await asyncio.to_thread(sight.spec, spec), source=head.source)
+            spec = msgspec.structs.replace(await asyncio.to_thread(sight.spec, spec), source=source)
 
         def told(job: JobSpec) -> bool:
             return grants is not None and not any(grants.why_not("environment", one) for one in targets_of(job))
 
-        return RevisionAnswer(head, spec if sees else await asyncio.to_thread(veiled, spec, told))
+        return spec if sees else await asyncio.to_thread(veiled, spec, told)
 
     async def _revision(self, number: int) -> Revision:
         found: Optional[Revision] = await self._ask(

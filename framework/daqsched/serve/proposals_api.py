@@ -1,0 +1,170 @@
+"""The daemon's answers about proposals: made, told of, approved, rejected, withdrawn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from typing import Any, Callable, Literal, Optional
+
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.routing import Route
+
+from daqsched import farm_parts, proposals
+from daqsched.engine import events, permission
+from daqsched.engine.control_steps import known_as
+from daqsched.engine.engine import Engine
+from daqsched.engine.permission import Need
+from daqsched.engine.proposal_steps import as_apply
+from daqsched.errors import UserError
+from daqsched.merge import Merged, Scope
+from daqsched.proposal_protocol import (
+    ApproveRequest,
+    CloseRequest,
+    ProposalAnswer,
+    ProposalsAnswer,
+    ProposeRequest,
+)
+from daqsched.proposals import NO_SUCH, Proposal, Proposals, head_of
+from daqsched.protocol import Applied
+from daqsched.serve.change_api import Changes, check_way
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of, whose
+from daqsched.serve.idempotency import terms_of
+from daqsched.serve.planning import Deadline
+from daqsched.serve.request_body import body_of
+from daqsched.serve.sight import Sight, sight_of, unsaying
+from daqsched.spec import Spec
+
+Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
+
+
+class ProposalRoutes:
+    """Routes; ``ask`` puts a question to the engine."""
+
+    def __init__(self, daemon: Daemon, ask: Ask, changes: Changes) -> None:
+        self._daemon, self._ask, self._changes = daemon, ask, changes
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            route("POST", "/propose", unsaying(self.propose, self._ask)),
+            route("GET", "/proposals", self.proposals),
+            route("GET", "/proposals/{number}", unsaying(self.proposal, self._ask)),
+            route("POST", "/approve", unsaying(self.approve, self._ask)),
+            route("POST", "/reject", unsaying(self.reject, self._ask)),
+            route("POST", "/withdraw", unsaying(self.withdraw, self._ask)),
+        ]
+
+    async def propose(self, request: Request) -> ProposalAnswer:
+        body = await body_of(request, ProposeRequest)
+        permit_some(request, "propose")
+        check_way(body.strategy)
+        grants = await grants_now(request)
+        event = events.ProposalMade(
+            body.spec,
+            user_of(request),
+            known_as(user_of(request), grants),
+            body.message,
+            body.strategy,
+            tuple(body.only),
+            tuple(body.take),
+            body.allow_empty,
+        )
+        # what nobody could apply is not proposed
+        scope = Scope(event.only, take=event.take)
+        planned = await self._changes.planned(whose(request), body.spec, scope, body.strategy)
+        if not planned.plan.changes:
+            raise UserError("nothing is proposed: the farm is as this says already")
+        grants = await grants_now(request)
+        did = await asyncio.wrap_future(self._daemon.request(event, grants, terms_of(request)))
+        return await self._told(request, await self._found(request, did.proposal))
+
+    async def proposals(self, request: Request) -> ProposalsAnswer:
+        return await self._listed(request)
+
+    async def proposal(self, request: Request) -> ProposalAnswer:
+        word = request.path_params["number"]
+        if not word.isdecimal() or len(word) > 15:
+            raise UserError(NO_SUCH)
+        return await self._told(request, await self._found(request, int(word)))
+
+    async def approve(self, request: Request) -> Applied:
+        body = await body_of(request, ApproveRequest)
+        permit_some(request, "apply")
+        check_way(body.strategy)
+        deadline = Deadline()
+        async with self._changes.turns.of(whose(request)):
+            deadline.look()
+            one = await self._found(request, body.number)
+            asked = events.ProposalApproved(
+                body.number, user_of(request), body.digest, body.base, body.message, body.strategy, body.stops
+            )
+            event = as_apply(one, asked)
+            planned = await self._changes.planned(whose(request), event.spec, event.scope, event.strategy, at_once=True)
+            did = await self._changes.carried_out(request, planned, event, body.no_look, asked)
+            return replace(did, part=one.spec.part, proposal=one.number, proposed_by=one.user)
+
+    async def reject(self, request: Request) -> ProposalsAnswer:
+        return await self._close(request, "rejected", "apply")
+
+    async def withdraw(self, request: Request) -> ProposalsAnswer:
+        return await self._close(request, "withdrawn", "propose")
+
+    async def _close(self, request: Request, outcome: Literal["rejected", "withdrawn"], verb: str) -> ProposalsAnswer:
+        body = await body_of(request, CloseRequest)
+        permit_some(request, verb)
+        await self._found(request, body.number)
+        grants = await grants_now(request)
+        mine = known_as(user_of(request), grants)
+        event = events.ProposalClosed(body.number, user_of(request), mine, outcome, body.message)
+        await asyncio.wrap_future(self._daemon.request(event, grants, terms_of(request)))
+        return await self._listed(request)
+
+    async def _listed(self, request: Request) -> ProposalsAnswer:
+        def look(engine: Engine, now: float) -> tuple[Proposals, float]:
+            return engine.proposals, now
+
+        kept, now = await self._ask(look)
+        sight = await sight_of(request, self._ask)
+        mine = known_as(user_of(request), grants_of(request))
+
+        def work() -> ProposalsAnswer:
+            waiting = [
+                replace(head_of(one), source=self._changes.seen_source(request, one.spec.source))
+                for one in kept.waiting
+                if one.until > now and _shown(one, sight, mine)
+            ]
+            ended = [one for one in reversed(kept.ended) if sight is None or one.part in sight.parts]
+            return ProposalsAnswer(waiting, ended, now)
+
+        return await asyncio.to_thread(work)
+
+    async def _found(self, request: Request, number: int) -> Proposal:
+        """One that is shown to who asks; raises `UserError` where there is none."""
+        found: Proposal = await self._ask(lambda engine, now: proposals.found(engine.proposals, number, now))
+        sight = await sight_of(request, self._ask)
+        mine = known_as(user_of(request), grants_of(request))
+        if not await asyncio.to_thread(_shown, found, sight, mine):
+            raise UserError(NO_SUCH)
+        return found
+
+    async def _told(self, request: Request, one: Proposal) -> ProposalAnswer:
+        def needs(old: Spec, change: Merged, account: str) -> Iterator[Need]:
+            yield from permission.of_apply(old, change, one.spec, one.strategy, account)
+
+        scope = Scope(one.only, take=one.take)
+        plan = await self._changes.shown(request, one.spec, scope, one.strategy, needs)
+        sight = await sight_of(request, self._ask)
+        source = self._changes.seen_source(request, one.spec.source)
+        spec = await self._changes.seen_spec(request, farm_parts.as_farm(one.spec), source, sight)
+        return ProposalAnswer(replace(head_of(one), source=source), plan, spec)
+
+
+def _shown(one: Proposal, sight: Optional[Sight], mine: tuple[str, ...]) -> bool:
+    """Whether somebody is told of it: who proposed it, and who sees a job that it names, by what it says and by what is so."""
+    if sight is None or one.is_of(mine):
+        return True
+    jobs = [job for job in one.spec.jobs if sight.sees_some(job.name)]
+    return one.spec.part in sight.parts and (bool(jobs) or not one.spec.jobs)
