@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from daqsched.errors import DaqschedError
-from daqsched.serve.accounts import Accounts, group_id
+from daqsched.serve.accounts import Account, Accounts, group_id
 from daqsched.serve.audit import Audit
 from daqsched.serve.connections import HEADER_BYTES, HEADER_LINES, ConnectionTimes
 from daqsched.serve.http import caller_of
@@ -321,6 +321,34 @@ def test_accounts_without_a_name_have_their_number() -> None:
         assert threading.active_count() - before <= 8
 
     asyncio.run(ask())
+    over.set()
+
+
+def test_what_a_directory_does_not_tell_is_in_doubt() -> None:
+    """Whether it is late, fails, or knows no such account: one that is down says that, too."""
+    over = threading.Event()
+
+    def hangs(uid: int) -> Any:
+        over.wait(30)
+
+    def fails(uid: int) -> Any:
+        raise OSError("the directory is down")
+
+    def none(uid: int) -> Any:
+        raise KeyError(uid)
+
+    def told(uid: int) -> Any:
+        return "bob" if uid == 1 else ("shift",)
+
+    async def ask(look: Any, look_groups: Any) -> list[Account]:
+        accounts = Accounts(lambda uid: look(1), lambda uid: look_groups(2))
+        return [await accounts.account(77) for _ in range(2)]  # asked, and as it is remembered
+
+    whole = ("bob", ("shift",), False)
+    assert asyncio.run(ask(told, told)) == [whole, whole]
+    for silent in (hangs, fails, none):
+        assert asyncio.run(ask(told, silent)) == [("bob", (), True)] * 2
+        assert asyncio.run(ask(silent, told)) == [("uid 77", ("shift",), True)] * 2
     over.set()
 
 

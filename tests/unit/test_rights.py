@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing
 from itertools import product
 from typing import Optional
@@ -274,6 +275,76 @@ def test_nobody_is_nobody() -> None:
     nobody = grants(Principal("nobody"))
     assert all(nobody.why_not(verb, target) for verb, target in product(VERBS, (FARM, READOUT)))
     assert all(nobody.somewhere(verb) for verb in VERBS)
+
+
+#: Any rules: what they give or deny to whom, and on which hosts.
+WHOM = st.sampled_from(["unix:ann", "unix:bob", "unix-group:shift", "crew", "known"])
+RULES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "to": WHOM,
+            "on": st.lists(
+                st.sampled_from(["*", "@ctl*", "@ctl1", "rc@ctl[1-2]", "rc", "r*@*l1", "hv_*", "other@ctl1"]),
+                min_size=1,
+            ),
+        },
+        optional={"owner": st.sampled_from(["daq", "trg"]), "part": st.sampled_from(["trigger"])},
+    ).flatmap(
+        lambda rule: st.one_of(
+            st.sampled_from([role.name for role in Role]).map(lambda role: {**rule, "role": role}),
+            st.sampled_from(["*", "apply", "stop", "account", "see"]).map(lambda verb: {**rule, "deny": verb}),
+        )
+    ),
+    min_size=1,
+    max_size=5,
+)
+JOBS = st.builds(
+    Target, st.sampled_from(["rc", "hv_1"]), owner=st.sampled_from(["", "daq"]), part=st.sampled_from(["", "trigger"])
+)
+
+
+def granted(who: Principal, rules: typing.Any) -> Grants:
+    """What rules give, with a group of the file's that the account bob is in."""
+    return Grants(read(json.dumps({"version": 1, "groups": {"crew": ["unix:bob"]}, "rules": rules}), "r.yaml"), who)
+
+
+@given(rules=RULES, job=JOBS, verb=st.sampled_from(sorted(VERBS)))
+def test_what_may_run_on_any_host_takes_the_right_on_each(rules: typing.Any, job: Target, verb: str) -> None:
+    """Of a job by attributes the hosts are found later, when nobody asks who wanted it."""
+    one = granted(Principal("bob", frozenset(["unix:bob"])), rules)
+    if verb not in ("see", "lines") and not one.why_not(verb, job._replace(host="*")):
+        assert not [host for host in ("ctl1", "ctl2", "l1", "hlt01") if one.why_not(verb, job._replace(host=host))]
+
+
+@given(rules=RULES, job=JOBS, verb=st.sampled_from(sorted(VERBS)), host=st.sampled_from(["ctl1", "hlt01", "*"]))
+def test_who_is_not_told_in_full_may_no_more_than_whoever_it_is(
+    rules: typing.Any, job: Target, verb: str, host: str
+) -> None:
+    """A directory of accounts that is slow takes rights away, and no deny."""
+    doubted = granted(Principal("uid 7", frozenset(["unix:uid 7"]), doubt=True), rules)
+    target = job._replace(host=host)
+    for more in ([], ["unix:bob"], ["unix:ann", "unix-group:shift"]):
+        whole = granted(Principal("bob", frozenset([*more, "unix:uid 7"])), rules)
+        assert not whole.why_not(verb, target) or doubted.why_not(verb, target)
+        assert not whole.why_not(verb) or doubted.why_not(verb)
+        assert not whole.somewhere(verb) or doubted.somewhere(verb)
+        assert whole.everywhere(verb) or not doubted.everywhere(verb)
+
+
+def test_what_is_in_doubt_says_so() -> None:
+    """Which is no reason to look for a rule that is for somebody else."""
+    text = "version: 1\nrules:\n - {to: known, role: expert}\n - {to: unix-group:x, deny: apply, on: '@ctl*'}"
+    who = Principal("bob", frozenset(["unix:bob"]))
+    assert not Grants(read(text, "r.yaml"), who).why_not("apply", Target("rc", "ctl1"))
+    unsure = Grants(read(text, "r.yaml"), msgspec.structs.replace(who, doubt=True))
+    assert unsure.why_not("apply", Target("rc", "ctl1")) == (
+        "bob may not change rc@ctl1: rule 2 of r.yaml denies it to some, "
+        "and the directory of accounts does not say whether bob is one: ask again soon"
+    )
+    mine = Grants(read(text.replace("unix-group:x", "unix:bob"), "r.yaml"), who)
+    assert mine.why_not("apply", Target("rc", "*")) == (
+        "bob may not change rc@*: its attributes may be those of hosts that rule 2 of r.yaml denies: name its hosts"
+    )
 
 
 # ------------------------------------------------------------------------------------------------ what events need

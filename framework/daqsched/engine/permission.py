@@ -21,7 +21,7 @@ from daqsched.farm_parts import as_farm
 from daqsched.hosts import expand
 from daqsched.merge import Merged, Scope, change_of
 from daqsched.preflight import probe_of
-from daqsched.rights.grants import FARM, Grants, Target
+from daqsched.rights.grants import ANY, FARM, Grants, Target
 from daqsched.rollout import Strategy
 from daqsched.spec import EMPTY, JobSpec, Spec
 from daqsched_executor.contract import Probe
@@ -246,7 +246,7 @@ def _by_name(spec: Spec, names: frozenset[str]) -> dict[str, list[JobSpec]]:
 
 def targets_of(job: JobSpec) -> Iterator[Target]:
     """Each of its instances; of a job by attributes any host."""
-    for host in expand(job.hosts) or ("",):
+    for host in expand(job.hosts) or (ANY,):
         yield Target(job.name, host, job.owner, job.part)
 
 

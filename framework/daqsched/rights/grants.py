@@ -11,9 +11,15 @@ from daqsched.rights.rules import KNOWN, Rights, Rule, line_words, words_of
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.select import Chosen, selection
 
+#: The host of a job that runs wherever attributes are: one that is not known yet.
+ANY = "*"
+
+#: What is asked of a machine or of its programs; all else is told host by host.
+_TOLD = frozenset({"see", "lines"})
+
 
 class Target(NamedTuple):
-    """What something is asked of; empty: of no job, or of all of them. ``*`` for a host: of any."""
+    """What something is asked of; empty: of no job, or of all of them."""
 
     job: str = ""
     host: str = ""
@@ -52,6 +58,7 @@ class _Given:
         self.role = Role[rule.role] if rule.role is not None else None
         self.denied = frozenset(words_of(rule.deny))
         self._chosen: Chosen = selection(words_of(rule.on))
+        self._on_some_host = selection([word.partition("@")[0] or "*" for word in words_of(rule.on)])
         #: Whose lines, as words and as a test.
         self.jobs, self.services = line_words(words_of(rule.logs))
         self._lines = selection(self.jobs) if self.jobs else None
@@ -64,11 +71,14 @@ class _Given:
     def fits(self, target: Target) -> bool:
         if target == FARM:
             return self.everywhere
-        if self._owners and target.owner not in self._owners:
-            return False
-        if self._parts and target.part not in self._parts:
-            return False
-        return self._chosen(target.job, target.host)
+        return self._of_those(target) and self._chosen(target.job, "" if target.host == ANY else target.host)
+
+    def may_fit(self, target: Target) -> bool:
+        """Whether it fits on some host, where the target's is one that is not known yet."""
+        return target.host == ANY and self._of_those(target) and self._on_some_host(target.job, "")
+
+    def _of_those(self, target: Target) -> bool:
+        return (not self._owners or target.owner in self._owners) and (not self._parts or target.part in self._parts)
 
     def lines(self, target: Target) -> bool:
         chosen = self._service_lines if target.service else self._lines
@@ -87,7 +97,11 @@ class Grants:
         self.who = who
         self._rights = rights
         self.called = called(rights, who)
-        mine = [_Given(at, rule) for at, rule in enumerate(rights.rules) if self.called.intersection(words_of(rule.to))]
+        mine = [
+            _Given(at, rule)
+            for at, rule in enumerate(rights.rules)
+            if self.called.intersection(words_of(rule.to)) or (rule.role is None and who.doubt)
+        ]
         self._gives = [one for one in mine if one.role is not None]
         self._denies = [one for one in mine if one.role is None]
 
@@ -101,9 +115,13 @@ class Grants:
         if self.who.owner:
             return ""
         for one in self._denies:
-            if ("*" in one.denied or verb in one.denied) and (target == FARM or one.fits(target)):
-                if target != FARM or one.everywhere:
-                    return self._says(verb, target, f"{self._rights.line(one.number)} denies it")
+            if "*" in one.denied or verb in one.denied:
+                rule = self._rights.line(one.number)
+                if one.fits(target):
+                    return self._says(verb, target, f"{rule} denies it{self._in_doubt(one)}")
+                if verb not in _TOLD and one.may_fit(target):
+                    where = f"hosts that {rule} denies{self._in_doubt(one)}"
+                    return self._says(verb, target, f"its attributes may be those of {where}: name its hosts")
         best: Optional[Role] = None
         for one in self._gives:
             if one.role is not None and one.fits(target):
@@ -210,6 +228,12 @@ class Grants:
         for verb in VERBS:
             whys = [self.why_not(verb, target) for target in targets or [FARM]]
             yield verb, "" if "" in whys else whys[0]
+
+    def _in_doubt(self, denies: _Given) -> str:
+        """What to say where it is not known whether a rule is for this person."""
+        if self.called.intersection(words_of(denies.rule.to)):
+            return ""
+        return f" to some, and the directory of accounts does not say whether {self.who.name} is one: ask again soon"
 
     def _has(self, best: Optional[Role]) -> str:
         names = sorted(self.called - {KNOWN})

@@ -22,6 +22,8 @@ class Principal(msgspec.Struct, frozen=True):
     owner: bool = False
     #: What a token gives at most; None: what its person has.
     most: Optional[Role] = None
+    #: Who this is was not told in full: no rule gives to names that are not known, and each that denies may be for them.
+    doubt: bool = False
 
 
 #: Who has shown nothing.

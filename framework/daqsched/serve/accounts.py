@@ -44,8 +44,17 @@ GROUP_S = 10.0
 class _Known(NamedTuple):
     value: Any
     until: float
-    #: Nobody told it in time.
+    #: Nobody told it in time, or at all.
     doubt: bool = False
+
+
+class Account(NamedTuple):
+    """Who a number is."""
+
+    name: str
+    groups: tuple[str, ...]
+    #: Its name or groups were not told: it may have others.
+    doubt: bool
 
 
 def groups_of(uid: int) -> tuple[str, ...]:
@@ -64,45 +73,56 @@ class _Lookup(Generic[Asked, Answer]):
     """One kind of question about accounts: what was answered, and what is under way."""
 
     def __init__(
-        self, what: str, look: Callable[[Asked], Answer], otherwise: Callable[[Asked], Answer], stale: bool
+        self,
+        what: str,
+        look: Callable[[Asked], Answer],
+        otherwise: Callable[[Asked], Answer],
+        without: str,
+        stale: bool = False,
     ) -> None:
-        """``otherwise`` is the answer where there is none; ``stale``: an answer of before will do until there is a new one."""
-        self._what, self._look, self._otherwise, self._stale = what, look, otherwise, stale
+        """``otherwise`` is the answer where there is none, ``without`` what that means, for the daemon's log.
+
+        ``stale``: an answer of before will do until there is a new one.
+        """
+        self._what, self._look, self._otherwise, self._without, self._stale = what, look, otherwise, without, stale
         self.known: dict[Asked, _Known] = {}
-        self._asked: dict[Asked, Future[Answer]] = {}
+        self._asked: dict[Asked, Future[_Known]] = {}
 
     async def find(self, uid: Asked) -> tuple[Answer, bool]:
-        """The answer, and whether it came in time; if not, it serves who asks later."""
+        """The answer, and whether there is doubt about it; one that comes late serves who asks later."""
         if len(self.known) > MOST_KNOWN:
             self.known.clear()
         known = self.known.get(uid)
         if known is not None and time.monotonic() < known.until:
-            return known.value, True
+            return known.value, known.doubt
         asked = self._asked.get(uid)
         if asked is None and len(self._asked) < AT_ONCE:
             asked = self._ask(uid)
         if self._stale and known is not None and known.value != self._otherwise(uid):
-            return known.value, True  # as it was; the answer is for the next one
+            return known.value, False  # as it was; the answer is for the next one
         if asked is not None:
             try:
-                return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), PATIENCE_S), True
+                found = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), PATIENCE_S)
+                return found.value, found.doubt
             except asyncio.TimeoutError:
                 pass
+        logger.warning("the %s of %s was not found within %g s: %s", self._what, uid, PATIENCE_S, self._without)
         self.known[uid] = _Known(self._otherwise(uid), time.monotonic() + AGAIN_S, doubt=True)
-        return self._otherwise(uid), False
+        return self._otherwise(uid), True
 
-    def _ask(self, uid: Asked) -> Future[Answer]:
+    def _ask(self, uid: Asked) -> Future[_Known]:
         answer = self._asked[uid] = Future()
 
         def run() -> None:
             try:
-                found = self._look(uid)
+                found, doubt = self._look(uid), False
             except (KeyError, OSError, ValueError) as error:
-                found = self._otherwise(uid)
+                # a directory that is down, too, is heard of as "no such account"
+                found, doubt = self._otherwise(uid), True
                 logger.info("the %s of %s is not known: %s", self._what, uid, error)
-            self.known[uid] = _Known(found, time.monotonic() + BELIEVED_S)
+            self.known[uid] = known = _Known(found, time.monotonic() + (AGAIN_S if doubt else BELIEVED_S), doubt)
             self._asked.pop(uid, None)
-            answer.set_result(found)
+            answer.set_result(known)
 
         threading.Thread(target=run, name=f"{self._what} of {uid}", daemon=True).start()
         return answer
@@ -117,33 +137,30 @@ class Accounts:
         look_groups: Callable[[int], tuple[str, ...]] = groups_of,
         look_number: Callable[[str], Optional[int]] = lambda name: pwd.getpwnam(name).pw_uid,
     ) -> None:
-        self._names = _Lookup[int, str]("name", look, _number, stale=True)
-        self._groups = _Lookup[int, tuple[str, ...]]("group list", look_groups, lambda uid: (), stale=False)
-        self._numbers = _Lookup[str, Optional[int]]("number", look_number, lambda name: None, stale=False)
+        self._names = _Lookup[int, str]("name", look, _number, "its number is used instead", stale=True)
+        self._groups = _Lookup[int, tuple[str, ...]](
+            "group list", look_groups, lambda uid: (), "rights of groups are not given"
+        )
+        self._numbers = _Lookup[str, Optional[int]](
+            "number", lambda name: _none(look_number, name), lambda name: None, "nobody is taken for that account"
+        )
 
     async def name(self, uid: int) -> str:
         """The account's name, ``uid 1234`` where it has none or none is told in time."""
-        name, in_time = await self._names.find(uid)
-        if not in_time:
-            logger.warning("the name of uid %d was not found within %g s: its number is used instead", uid, PATIENCE_S)
+        name, _ = await self._names.find(uid)
         return name
 
     async def number(self, name: str) -> Optional[int]:
         """The uid of the account of that name, None: there is none; raises `Unreachable` where that is not told in time."""
-        uid, _ = await self._numbers.find(name)
-        known = self._numbers.known.get(name)
-        if known is not None and known.doubt:
+        uid, doubt = await self._numbers.find(name)
+        if doubt:
             raise Unreachable(f"whether there is an account {name!r} was not found within {PATIENCE_S:g} s: ask again")
         return uid
 
-    async def groups(self, uid: int) -> tuple[str, ...]:
-        """Those that the account is in; none where none are told in time, which is said, and asked again soon."""
-        names, in_time = await self._groups.find(uid)
-        if not in_time:
-            logger.warning(
-                "the groups of uid %d were not found within %g s: rights of groups are not given", uid, PATIENCE_S
-            )
-        return names
+    async def account(self, uid: int) -> Account:
+        """Name and groups; of what is not told in time, which is said and asked again soon, number and none."""
+        (name, no_name), (groups, no_groups) = await self._names.find(uid), await self._groups.find(uid)
+        return Account(name, groups, no_name or no_groups)
 
 
 def group_id(name: str, look: Callable[[str], int] = lambda name: grp.getgrnam(name).gr_gid) -> int:
@@ -162,3 +179,11 @@ def group_id(name: str, look: Callable[[str], int] = lambda name: grp.getgrnam(n
 
 def _number(uid: int) -> str:
     return f"uid {uid}"
+
+
+def _none(look: Callable[[str], Optional[int]], name: str) -> Optional[int]:
+    """None where there is no such account."""
+    try:
+        return look(name)
+    except KeyError:
+        return None

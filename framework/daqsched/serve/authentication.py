@@ -113,7 +113,8 @@ class Authentication:
             return Arrival(Principal(itself, frozenset([itself]), most=Role[token.role]), f"token {token.name}")
         person = await self._person(token, rights, accounts)
         known = person.known_as | {itself}
-        return Arrival(Principal(person.name, known, most=Role[token.role]), f"token {token.name}")
+        whose = Principal(person.name, known, most=Role[token.role], doubt=person.doubt)
+        return Arrival(whose, f"token {token.name}")
 
     async def _person(self, token: Token, rights: Rights, accounts: Accounts) -> Principal:
         """Whose token it is; never more than the rules give, also where the person could change the state itself."""
@@ -128,5 +129,6 @@ class Authentication:
             raise Unauthenticated(WRONG, f"the token {token.name} is for {token.whose}: {why}") from error
         if len(self._known) > 1000:
             self._known.clear()
-        self._known[token.whose] = _Believed(rights, person, now + BELIEVED_S)
+        if not person.doubt:
+            self._known[token.whose] = _Believed(rights, person, now + BELIEVED_S)
         return person

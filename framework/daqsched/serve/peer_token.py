@@ -54,6 +54,7 @@ class PeerToken(msgspec.Struct, frozen=True):
     nonce: str
     #: All that rules may call who asks (`daqsched.rights`).
     known_as: tuple[str, ...] = ()
+    doubt: bool = False
     #: Of who came over the network: the address, and what was shown. The leader judges it, who has the tokens.
     address: str = ""
     bearer: str = ""

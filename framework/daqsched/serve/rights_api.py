@@ -99,7 +99,7 @@ async def somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
     known = frozenset([word]) if colon else frozenset(rights.people.get(word, ()))
     if not known:
         known = frozenset([f"unix:{word}"])
-    owner = False
+    owner = doubt = False
     for one in sorted(known):
         prefix, _, name = one.partition(":")
         if prefix == "unix":
@@ -108,6 +108,7 @@ async def somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
                 if not colon and word not in rights.people:
                     raise UserError(f"there is no person and no account {word!r}")
                 continue
-            known |= {f"unix-group:{group}" for group in await accounts.groups(uid)}
-            owner = owner or is_owner(uid)
-    return Principal(word, known, owner)
+            account = await accounts.account(uid)
+            known |= {f"unix-group:{group}" for group in account.groups}
+            owner, doubt = owner or is_owner(uid), doubt or account.doubt
+    return Principal(word, known, owner, doubt=doubt)

@@ -294,7 +294,7 @@ class Serving:
                 except Unauthenticated as error:
                     return _unauthenticated(error)
             else:
-                who = Principal(heard.name, frozenset(heard.known_as), is_owner(heard.uid))
+                who = Principal(heard.name, frozenset(heard.known_as), is_owner(heard.uid), doubt=heard.doubt)
                 caller = Caller(heard.name, heard.uid, heard.gid, heard.pid, PEER, via, who, self._grants(who))
         elif came is not None:
             caller = came
@@ -345,9 +345,9 @@ class Serving:
 
     async def _account(self, uid: int) -> Principal:
         """Who an account is; of its groups nobody asks where there are no rights."""
-        name = await self._accounts.name(uid)
-        groups = await self._accounts.groups(uid)
-        return Principal(name, frozenset([f"unix:{name}", *(f"unix-group:{one}" for one in groups)]), is_owner(uid))
+        name, groups, doubt = await self._accounts.account(uid)
+        known = frozenset([f"unix:{name}", *(f"unix-group:{one}" for one in groups)])
+        return Principal(name, known, is_owner(uid), doubt=doubt)
 
     def _grants(self, who: Principal) -> Optional[Grants]:
         return self._rights.grants(who) if self._rights is not None else None

@@ -212,6 +212,7 @@ class Standby:
             time=time.time(),
             nonce=secrets.token_urlsafe(16),
             known_as=tuple(sorted(caller.who.known_as)),
+            doubt=caller.who.doubt,
             address=caller.address,
             bearer=caller.shown.bearer,
             session=caller.shown.session,
