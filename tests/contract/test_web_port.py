@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Optional
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builders import job, offer
 from daqsched.authority import make_authority
@@ -23,6 +26,8 @@ from daqsched.cli import main
 from daqsched.client import Client
 from daqsched.engine import events
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.serve import connection_budget
+from daqsched.serve.connection_budget import UNREAD_BYTES, UNREAD_OF_ONE, ConnectionBudget, Limits
 from daqsched.serve.web_certificate import read_pair
 from daqsched.settings import Server
 from daqsched.spec import Spec
@@ -334,6 +339,84 @@ def test_two_hundred_slow_clients_keep_nobody_out(door: WebServe) -> None:
         for _ in range(10):
             assert door.http(token).get("/v1/status").status_code == 200
         assert len(os.listdir("/proc/self/fd")) - before < 128 + 60
+
+
+#: Asks for an answer over TLS on so many connections, and reads none of it; says how many began to be told one.
+UNREAD = """
+import resource, select, socket, ssl, sys
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+port, count, authority, token = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], open(sys.argv[4]).read().strip()
+context = ssl.create_default_context(cafile=authority)
+keep = []
+for number in range(count):
+    plain = socket.create_connection(("127.0.0.1", port))
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one = context.wrap_socket(plain, server_hostname="localhost")
+    one.sendall(b"GET /v1/status HTTP/1.1\\r\\nHost: localhost\\r\\n")
+    one.sendall(f"Authorization: Bearer {token}\\r\\n\\r\\n".encode())
+    keep.append(one)
+print(*[one.recv(12).decode()[-3:] for one in keep], flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def unread(door: WebServe, token: Path, count: int) -> Iterator[list[str]]:
+    """While so many answers are asked for and none is read; their statuses."""
+    port = door.serving.web_address.rpartition(":")[2]
+    words = [sys.executable, "-c", UNREAD, port, str(count), str(door.ca), str(token)]
+    with subprocess.Popen(words, stdin=-1, stdout=-1) as slow:
+        assert slow.stdin is not None and slow.stdout is not None
+        yield slow.stdout.readline().decode().split()
+        slow.stdin.close()
+
+
+def test_slow_readers_have_a_bound_and_keep_nobody_out(door: WebServe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one caller so much waits to be read; others are told all that they ask for."""
+    monkeypatch.setattr(connection_budget, "UNREAD_OF_ONE", 20 << 20)
+    door.serve.client.apply(Spec(jobs=(job(), job("many" * 20, f"{'h' * 50}[00001-12000]"))), "a large farm")
+    whole = len(door.http(door.token("expert")).get("/v1/status").content)
+    assert whole > 3 << 20, "less is the connection's to keep"
+    assert door.serving._crowd is not None
+    room = door.serving._crowd.room
+    # else the kernel would take whole answers, which is no memory of the daemon's
+    door.serving._crowd._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    with unread(door, door.token("viewer"), 20) as statuses:
+        told = statuses.count("200")
+        assert {*statuses} == {"200", "503"} and (20 << 20) - whole < told * whole <= 20 << 20
+        assert abs(room.unread - told * whole) < 1000  # a time in it has more or fewer digits
+        other = door.http(door.token("shifter"))
+        assert len(other.get("/v1/status").content) > whole - 100 and other.get("/v1/info").status_code == 200
+        refused = door.http(door.folder / "viewer.token").get("/v1/status")
+        assert (
+            refused.status_code == 503 and refused.headers["retry-after"] and "not read yet" in refused.json()["error"]
+        )
+    until(lambda: room.unread == 0, "they went away")
+    assert len(door.http(door.folder / "viewer.token").get("/v1/status").content) > whole - 100
+
+
+@given(
+    deeds=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(1, UNREAD_OF_ONE + 1), st.booleans()), min_size=1, max_size=100
+    )
+)
+def test_answers_that_are_not_read_are_bounded(deeds: list[tuple[int, int, bool]]) -> None:
+    """Whoever asks for whatever, in any order: nobody who has none is refused while there is room, and all is given back."""
+    room, waiting = ConnectionBudget(Limits()), list[tuple[int, int]]()
+    for caller, count, reads in deeds:
+        before, mine = room.unread, sum(size for whose, size in waiting if whose == caller)
+        if reads and waiting:
+            room.told(*waiting.pop(0))
+        elif not room.tell(caller, count):
+            waiting.append((caller, count))
+            assert not mine or mine + count <= UNREAD_OF_ONE
+        else:
+            assert mine or before >= UNREAD_BYTES
+        assert room.unread == sum(size for _, size in waiting) < UNREAD_BYTES + UNREAD_OF_ONE + 1
+    for one in waiting:
+        room.told(*one)
+    assert room.unread == 0
 
 
 def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_head(door: WebServe) -> None:

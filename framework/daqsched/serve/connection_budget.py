@@ -23,6 +23,9 @@ SMALL_BYTES = 1024 * 1024
 #: How much of large requests may be in memory at once, of all callers and of one.
 HELD_BYTES, HELD_OF_ONE = 4 * MOST_BYTES, 2 * MOST_BYTES
 
+#: How much of large answers may wait for their readers at once, of all callers and of one.
+UNREAD_BYTES, UNREAD_OF_ONE = 256 * 1024 * 1024, 64 * 1024 * 1024
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -56,6 +59,7 @@ class ConnectionBudget:
         self._count = 0
         self._answers: Counter[Hashable] = Counter()
         self._held: Counter[Hashable] = Counter()
+        self._unread: Counter[Hashable] = Counter()
         #: How many had to make room.
         self.dropped = 0
 
@@ -130,3 +134,25 @@ class ConnectionBudget:
         self._held[caller] -= count
         if not self._held[caller]:
             del self._held[caller]
+
+    def tell(self, caller: Hashable, count: int) -> str:
+        """An answer of so many bytes waits to be read, until `told`; or why not. One is always told to a caller who has none to
+        read, while not all of the room is taken; its last quarter is for these."""
+        own, total = self._unread[caller], sum(self._unread.values())
+        if own and own + count > UNREAD_OF_ONE:
+            return f"{own >> 20} MiB of answers to you are not read yet, which is the limit: read them, or ask for less"
+        if total >= UNREAD_BYTES or (own and total + count > UNREAD_BYTES * 3 // 4):
+            return f"{total >> 20} MiB of answers are not read yet, which is the limit: try again"
+        self._unread[caller] += count
+        return ""
+
+    def told(self, caller: Hashable, count: int) -> None:
+        """It was read, or its caller went away."""
+        self._unread[caller] -= count
+        if not self._unread[caller]:
+            del self._unread[caller]
+
+    @property
+    def unread(self) -> int:
+        """How many bytes of large answers wait."""
+        return sum(self._unread.values())

@@ -1,12 +1,16 @@
 """How fast an answer has to be read: each piece of it within a time, so that it has an end however slow its reader is.
 
-A caller that reads a byte now and then would keep all of its answer in memory, and its place, for days.
+A caller that reads a byte now and then would keep all of its answer in memory, and its place, for days; one that asks again and
+again and reads nothing would have as many answers there as connections.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from typing import Any, Awaitable, Callable
+
+from daqsched.serve.connection_budget import SMALL_BYTES, ConnectionBudget
 
 Send = Callable[[Any], Awaitable[None]]
 
@@ -33,3 +37,32 @@ def paced(send: Send, limit_s: float, late: Callable[[], None]) -> Send:
             late()
 
     return sending
+
+
+class Unread:
+    """``send`` of one request, for an answer that there is room for; else ``refuse`` says why in its place."""
+
+    def __init__(
+        self, send: Send, room: ConnectionBudget, caller: Hashable, refuse: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._send, self._room, self._caller, self._refuse = send, room, caller, refuse
+        self._count = 0
+        self._refused = False
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            size = next((int(value) for name, value in message["headers"] if name.lower() == b"content-length"), 0)
+            why = self._room.tell(self._caller, size) if size > SMALL_BYTES else ""
+            if why:
+                self._refused = True
+                await self._refuse(why)
+            elif size > SMALL_BYTES:
+                self._count = size
+        if not self._refused:
+            await self._send(message)
+
+    def over(self) -> None:
+        """It was sent, or its caller went away."""
+        if self._count:
+            self._room.told(self._caller, self._count)
+            self._count = 0

@@ -39,7 +39,7 @@ from daqsched.serve.http import Caller, bug, is_owner
 from daqsched.serve.pages import page
 from daqsched.serve.peers import Identity
 from daqsched.serve.planning import Planning
-from daqsched.serve.read_pace import paced
+from daqsched.serve.read_pace import Unread, paced
 from daqsched.serve.refusals import Unauthenticated, refused
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.socketfile import BACKLOG, SocketFile
@@ -307,6 +307,12 @@ class Serving:
         if why:
             reception.tell("not all requests are answered: %s (%s)", why, share)
             return HttpRefusal("busy", why)
+
+        async def refuse(why: str) -> None:
+            reception.tell("not all answers are given: %s (%s)", why, share)
+            await HttpRefusal("busy", why)(scope, receive, send)
+
+        unread = Unread(send, room, share, refuse)
         try:
             await answering(
                 {
@@ -319,9 +325,10 @@ class Serving:
                     "authentication": self.authentication,
                 },
                 _again(bytes(body), receive),
-                send,
+                unread,
             )
         finally:
+            unread.over()
             room.end(share)
         return None
 
