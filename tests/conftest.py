@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -61,6 +62,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name in ONCE:
             item.add_marker(pytest.mark.once)
+
+
+@pytest.fixture(autouse=True)
+def no_forwarder_is_left() -> Iterator[None]:
+    """What a test began and did not end, since it failed, would be a warning in the next one, and have its port."""
+    from forwarding import ForwarderProcess  # not for those who want options alone
+
+    already = len(ForwarderProcess.begun)
+    yield
+    for process in ForwarderProcess.begun[already:]:
+        process.kill()
+        process.wait()
+    del ForwarderProcess.begun[already:]
 
 
 #: When the tests began, on the monotonic clock.

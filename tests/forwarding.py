@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -82,6 +82,9 @@ class Printer:
 class ForwarderProcess:
     """`daqsched-executor forward`, as a machine runs it."""
 
+    #: All that were begun.
+    begun: ClassVar[list[subprocess.Popen[bytes]]] = []
+
     def __init__(
         self,
         spool: Path,
@@ -104,6 +107,7 @@ class ForwarderProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=file,
             )
+        self.begun.append(self.process)
 
     def counts(self) -> dict[str, Any]:
         """What it says of itself, as soon as it does, checked: each line that was read is accounted for."""

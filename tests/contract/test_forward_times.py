@@ -48,25 +48,25 @@ def test_lines_that_waited_have_the_time_of_their_printing(elastic: FakeElastic,
     elastic.open.clear()
     printer = Printer(spool)
     process = ForwarderProcess(spool, elastic.url, "logs")
+    until((spool / "forward" / "status.json").exists, "its beginning")
     printed = {}
     # the first plans fill the senders, the others wait in the file
     for number in range(8):
+        began = time.time()
         printer.print(f"line {number}\n")
-        printed[f"line {number}"] = time.time()
-        until(lambda: _looked_since(spool, time.time()), "a look", 10)
+        time.sleep(0.25)  # two looks are no further apart, but on a machine that is busy
+        printed[f"line {number}"] = began, time.time()
+    opened = time.time()
     elastic.open.set()
     until(lambda: len(elastic.documents) == 8, "all lines")
-    for message, when in printed.items():
+    late = 0
+    for message, (began, looked) in printed.items():
         # a file's own time is a clock tick behind
-        assert -0.02 < seconds(document(elastic, message)) - when < 0.9, message
+        found = seconds(document(elastic, message))
+        assert began - 0.02 < found < opened, message
+        late += found > looked
+    assert late < 4, "a look may be late, but not all of them"
     assert process.stop() == 0
-
-
-def _looked_since(spool: Path, when: float) -> bool:
-    """Two looks are never further apart than this."""
-    while time.time() - when < 0.25:
-        time.sleep(0.02)
-    return True
 
 
 @pytest.mark.parametrize("service", [False, True])
@@ -101,16 +101,14 @@ def test_new_lines_do_not_wait_for_a_backlog(elastic: FakeElastic, spool: Path) 
     until((spool / "forward" / "status.json").exists, "its beginning")
     for part in range(4):
         printer.print("".join(f"old {part} {number:06d} {'x' * 386}\n" for number in range(25_000)))
-        _looked_since(spool, time.time())
+        time.sleep(0.25)  # a look
     time.sleep(2.2)  # what waits is old only then
     elastic.refuse_request = lambda path, body: time.sleep(0.4)
     elastic.open.set()
     until(lambda: len(elastic.documents) > 4000, "some of it")
-    began = time.time()
     printer.print("new line\n")
-    until(elastic.holds("new line"), "the new line", 5)
-    late = time.time() - began
-    assert late < 5 and len(elastic.documents) < 75_000, f"after {late:.1f} s, {len(elastic.documents)} lines"
+    until(elastic.holds("new line"), "the new line", 60)
+    assert len(elastic.documents) < 75_000, "most of what waited still waits"
     process.kill()
     elastic.refuse_request = lambda path, body: None
     process = ForwarderProcess(spool, elastic.url, "logs")
@@ -197,7 +195,7 @@ def test_an_index_holds_the_lines_of_its_own_time(elastic: FakeElastic, spool: P
     until((spool / "forward" / "status.json").exists, "its beginning")
     for number in range(6):
         printer.print(f"{number}\n")
-        _looked_since(spool, time.time())
+        time.sleep(0.25)  # a look
     elastic.open.set()
     until(lambda: len(elastic.documents) == 6, "all lines")
     for (index, _), one in elastic.documents.items():

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from daqsched.errors import DaqschedError
-from daqsched.serve.accounts import Account, Accounts, group_id
+from daqsched.serve.accounts import Accounts, KnownAccount, group_id
 from daqsched.serve.audit import Audit
 from daqsched.serve.connections import HEADER_BYTES, HEADER_LINES, ConnectionTimes
 from daqsched.serve.http import caller_of
@@ -88,7 +88,7 @@ def serving(path: Path, app: Any, **options: Any) -> Iterator[Serving]:
 
 
 def local(path: Path) -> httpx.Client:
-    return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://d", timeout=20)
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://d", timeout=60)
 
 
 def descriptors() -> int:
@@ -340,7 +340,7 @@ def test_what_a_directory_does_not_tell_is_in_doubt() -> None:
     def told(uid: int) -> Any:
         return "bob" if uid == 1 else ("shift",)
 
-    async def ask(look: Any, look_groups: Any) -> list[Account]:
+    async def ask(look: Any, look_groups: Any) -> list[KnownAccount]:
         accounts = Accounts(lambda uid: look(1), lambda uid: look_groups(2))
         return [await accounts.account(77) for _ in range(2)]  # asked, and as it is remembered
 

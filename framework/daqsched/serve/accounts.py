@@ -48,7 +48,7 @@ class _Known(NamedTuple):
     doubt: bool = False
 
 
-class Account(NamedTuple):
+class KnownAccount(NamedTuple):
     """Who a number is."""
 
     name: str
@@ -157,10 +157,10 @@ class Accounts:
             raise Unreachable(f"whether there is an account {name!r} was not found within {PATIENCE_S:g} s: ask again")
         return uid
 
-    async def account(self, uid: int) -> Account:
+    async def account(self, uid: int) -> KnownAccount:
         """Name and groups; of what is not told in time, which is said and asked again soon, number and none."""
         (name, no_name), (groups, no_groups) = await self._names.find(uid), await self._groups.find(uid)
-        return Account(name, groups, no_name or no_groups)
+        return KnownAccount(name, groups, no_name or no_groups)
 
 
 def group_id(name: str, look: Callable[[str], int] = lambda name: grp.getgrnam(name).gr_gid) -> int:
