@@ -38,7 +38,7 @@ PURE = {
     FRAMEWORK / "mesos": "incoming outgoing resources",
     FRAMEWORK / "store": "__init__ base coordination",
     FRAMEWORK / "store" / "zookeeper": "ownership_lease",
-    FRAMEWORK / "serve": "connection_budget peer_token scrollback trusted_proxy web_rules",
+    FRAMEWORK / "serve": "audit_ecs connection_budget peer_token scrollback trusted_proxy web_rules",
     EXECUTOR / "container": "frames spec",
     EXECUTOR
     / "contract": "__init__ checks console fingerprint foreign forwarding forwarding_rules job levels report stream sysctl"

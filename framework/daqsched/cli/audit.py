@@ -6,11 +6,11 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from daqsched.cli.root import Command, at_least, connect, json_option, main
+from daqsched.cli.root import Command, access_options, at_least, connect, json_option, main
 from daqsched.errors import UserError
 from daqsched.settings import Where, state_dir
 from daqsched.terminal.out import print_json, say
@@ -130,3 +130,39 @@ def _tell(found: Verified) -> None:
         return
     place = f"{broken.file}:{broken.line}" if broken.line else f"the end of {broken.file}"
     say(f"{place}: {broken.kind}: {broken.why}")
+
+
+@audit.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", required=True, help="URL of where the lines go.")
+@access_options
+@click.option("--index", default="daqsched-audit", show_default=True, help="First part of the index names.")
+@click.option("--once", is_flag=True, help="Copy what there is, and end; else go on until SIGTERM.")
+def copy(file: Optional[Path], elasticsearch: str, index: str, once: bool, **options: Any) -> None:
+    """Copy the lines of the audit file FILE to Elasticsearch as ECS, each once; go on where it was.
+
+    FILE is audit.ndjson in the state's folder where none is named. For root or the daemon's own account, beside the daemon.
+    """
+    import signal
+    import socket
+    import threading
+
+    from daqsched.logs.elastic import Elastic
+    from daqsched.serve.audit_copy import AuditCopy
+    from daqsched.serve.log import begin
+    from daqsched_executor.contract.forwarding import Access
+
+    client = Elastic(elasticsearch, Access(options["ca"], options["user_file"], options["api_key_file"]), 30.0)
+    try:
+        copying = AuditCopy(file or state_dir() / "audit.ndjson", client, index, socket.gethostname())
+        if once:
+            found = copying.once()
+            said = f", {found.before} of them before" if found.before else ""
+            say(f"{found.lines} lines are in {index}-YYYY.MM{said}; {found.refused} were refused.")
+            return
+        begin()
+        ended = threading.Event()
+        signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
+        copying.run(ended)
+    finally:
+        client.close()

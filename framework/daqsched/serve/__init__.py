@@ -15,6 +15,7 @@ Its answers: `api` is all of them, in parts `change_api`, `choices_api`, `operat
 `control_api`, `proposals_api`, `token_api`, `login_api`, `lines_api` (by `searches`) and `console_api` (with a `scrollback`), over
 `http` with its `refusals` and `idempotency`; `request_body` and `body` read what is asked,
 `audit` and `audit_note` write down who asked, into an
-`audit_file` that is an `audit_chain` (`audit_verify`), which `audit_api` shows as an `audit_trail`. `planning` works
+`audit_file` that is an `audit_chain` (`audit_verify`), which `audit_api` shows as an `audit_trail`
+and `audit_copy` copies to Elasticsearch, as `audit_ecs`. `planning` works
 out beside the loop what takes long; `looking` asks hosts before an apply; `time_limits` ends what may take for ever.
 """

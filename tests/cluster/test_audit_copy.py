@@ -1,0 +1,119 @@
+"""The copy of the audit file in a real Elasticsearch: its fields are found as what they are, by those alone who may."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from click.testing import CliRunner
+
+from daqcluster import Cluster
+from daqcluster.elasticsearch import User
+from daqsched.cli import main
+from daqsched.serve.audit import DONE, REFUSED, Audit, Entry
+from waiting import until
+
+PASSWORD = "s3cret-of-a-test"
+#: As docs/operate/audit.md says, and who may read lines of jobs.
+USERS = {
+    "admin": User(PASSWORD),
+    "audit": User(PASSWORD, [], {"daqsched-audit-*": ["create_doc", "create_index"]}),
+    "auditor": User(PASSWORD, [], {"daqsched-audit-*": ["read"]}),
+    "read": User(PASSWORD, [], {"daqsched-logs-*": ["read", "view_index_metadata"]}),
+}
+
+
+def asked(url: str, user: str, path: str, body: Any = None) -> Any:
+    secret = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {secret}"}
+    with urlopen(
+        Request(url + path, None if body is None else json.dumps(body).encode(), headers), timeout=30
+    ) as answer:
+        return json.load(answer)
+
+
+def found(url: str, user: str, query: Any) -> int:
+    return int(
+        asked(url, user, "/daqsched-audit-*/_search", {"query": query, "track_total_hits": True})["hits"]["total"][
+            "value"
+        ]
+    )
+
+
+def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_path: Path) -> None:
+    """Copied again after Elasticsearch was away, and by another copier that knows nothing of the first."""
+    audit = Audit(tmp_path / "audit.ndjson", most_bytes=20_000, kept=100)
+    for number in range(300):
+        about = {"select": [f"readout@hlt{number % 10:02d}"], "count": number, "message": f"cabling {number}"}
+        audit.note(Entry("alice", 1000, 100, 4711, "socket", "", "stop", DONE, about))
+    via = "10.0.0.7 (token wall)"
+    audit.note(
+        Entry("bob", -1, -1, -1, "web", via, "apply", REFUSED, {"take": ["x"]}, "no right", ["token:wall"], "apply")
+    )
+    user = tmp_path / "user"
+    user.touch(0o600)
+    user.write_text(f"audit:{PASSWORD}\n")
+
+    def copy(url: str) -> Any:
+        words = [
+            "audit",
+            "copy",
+            str(audit.path),
+            "--once",
+            "--elasticsearch",
+            url,
+            "--elasticsearch-user-file",
+            str(user),
+        ]
+        return CliRunner().invoke(main, words)
+
+    assert copy("http://127.0.0.1:9").exit_code == 3, "it is away: what waits is the file"
+    cluster = Cluster(tmp_path / "c", lambda sentence: None)
+    try:
+        cluster.up(agents=0, elasticsearch_=True, users=USERS)
+        url = cluster.elasticsearch_url
+
+        def known() -> bool:
+            try:
+                return bool(asked(url, "admin", "/_cluster/health")["status"] in ("green", "yellow"))
+            except HTTPError:
+                return False
+
+        until(known, "the administrator is known", 60)
+        done = copy(url)
+        assert done.exit_code == 0 and "301 lines are in daqsched-audit-YYYY.MM; 0 were refused" in done.output, (
+            done.output
+        )
+        audit.note(Entry("alice", 1000, 100, 4711, "socket", "", "start", DONE, {"take": True}))
+        (tmp_path / "audit.ndjson.copied").unlink()
+        assert "302 lines are in daqsched-audit-YYYY.MM, 301 of them before" in copy(url).output
+        assert copy(url).output.startswith("0 lines are in")
+        asked(url, "admin", "/daqsched-audit-*/_refresh")
+        for query, count in (
+            ({"match_all": {}}, 302),
+            ({"term": {"event.action": "stop"}}, 300),
+            ({"term": {"event.outcome": "failure"}}, 1),
+            ({"term": {"user.name": "bob"}}, 1),
+            ({"term": {"source.ip": "10.0.0.0/8"}}, 1),
+            ({"term": {"daqsched.door": "web"}}, 1),
+            ({"term": {"daqsched.select": "readout@hlt03"}}, 30),
+            ({"range": {"daqsched.count": {"gte": 290}}}, 10),
+            ({"match": {"message": "cabling"}}, 300),
+            ({"term": {"labels.take": "true"}}, 1),
+            ({"range": {"@timestamp": {"gte": "now-1h"}}}, 302),
+        ):
+            assert found(url, "auditor", query) == count, query
+        index, *_ = asked(url, "admin", "/daqsched-audit-*")
+        for name in ("audit", "read"):  # who writes reads nothing, nor does who reads lines of jobs
+            with pytest.raises(HTTPError) as refused:
+                asked(url, name, f"/{index}/_search")
+            assert refused.value.code == 403
+        assert found(url, "read", {"match_all": {}}) == 0, "a pattern means nothing of which one may read nothing"
+    finally:
+        cluster.down()
+        audit.close()
