@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -341,3 +343,20 @@ def test_a_refusal_is_a_failure_and_so_is_a_bug(tmp_path: Path, stored: Stored) 
         "apply",
         "bob apply refused: no",
     )
+
+
+def test_the_command_waits_says_so_once_and_ends_when_told(tmp_path: Path, audit: Audit) -> None:
+    """Where nobody listens: one sentence, nothing of each request; SIGTERM ends it at once, with status 0."""
+    note(audit, 1)
+    words = ["audit", "copy", str(audit.path), "--elasticsearch", "http://127.0.0.1:9"]
+    process = subprocess.Popen([sys.executable, "-m", "daqsched.cli", *words], stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        assert "the audit file is not copied, and waits: Elasticsearch at http://127.0.0.1:9 does not answer" in first
+        process.terminate()
+        rest = process.communicate(timeout=20)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, rest) == (0, "")

@@ -143,6 +143,7 @@ def copy(file: Optional[Path], elasticsearch: str, index: str, once: bool, **opt
 
     FILE is audit.ndjson in the state's folder where none is named. For root or the daemon's own account, beside the daemon.
     """
+    import logging
     import signal
     import socket
     import threading
@@ -161,6 +162,8 @@ def copy(file: Optional[Path], elasticsearch: str, index: str, once: bool, **opt
             say(f"{found.lines} lines are in {index}-YYYY.MM{said}; {found.refused} were refused.")
             return
         begin()
+        # each request, and each that fails: what comes of it is said by the copy itself, once
+        logging.getLogger("elastic_transport").setLevel(logging.CRITICAL)
         ended = threading.Event()
         signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
         copying.run(ended)
