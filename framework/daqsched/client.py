@@ -48,8 +48,15 @@ class Client:
     """Talks to the daemon that is there; every method raises a `DaqschedError` with one sentence."""
 
     def __init__(self, where: Where) -> None:
+        #: Who logs in before the first question, and by what; None: nobody.
+        self._login: Optional[protocol.LoginRequest] = None
+        self._logged_in = False
         if isinstance(where, Server):
             self._path, self._name = None, where.url
+            if where.password is not None and where.token is None:
+                if not where.user:
+                    raise UserError("--password-file is for --user NAME: say whose password it is")
+                self._login = protocol.LoginRequest(where.user, remote.password_of(where.password))
             self._http = remote.client(where, TIMEOUT_S)
             return
         self._path, self._name = where, f"on {where}"
@@ -60,6 +67,22 @@ class Client:
     def close(self) -> None:
         """Give the connection free."""
         self._http.close()
+
+    def log_in(self, name: str, password: str) -> tuple[protocol.LoginAnswer, str]:
+        """Who that is, until when, and the session; from now on it is this client's."""
+        body = msgspec.json.encode(protocol.LoginRequest(name, password))
+        response = self._exchange("POST", "/login", content=body, headers=_JSON)
+        session = response.cookies.get(protocol.SESSION_COOKIE)
+        if response.status_code != 200 or not session:
+            raise _problem(response)
+        try:
+            return msgspec.json.decode(response.content, type=protocol.LoginAnswer), session
+        except msgspec.MsgspecError as error:
+            raise _not_understood(error) from error
+
+    def log_out(self) -> None:
+        """End the session that is shown."""
+        self._post("/logout", protocol.LogoutRequest(), protocol.LoginAnswer)
 
     def info(self) -> protocol.Info:
         return self._get("/info", protocol.Info)
@@ -364,6 +387,24 @@ class Client:
         raise _problem(response)
 
     def _response(self, method: str, path: str, **what: Any) -> httpx.Response:
+        if self._login is None:
+            return self._exchange(method, path, **what)
+        fresh = not self._logged_in
+        if fresh:
+            self._enter(self._login)
+        response = self._exchange(method, path, **what)
+        if response.status_code == 401 and not fresh:
+            # the session is over, and nothing was done
+            self._enter(self._login)
+            response = self._exchange(method, path, **what)
+        return response
+
+    def _enter(self, login: protocol.LoginRequest) -> None:
+        self._http.cookies.clear()
+        self.log_in(login.name, login.password)
+        self._logged_in = True
+
+    def _exchange(self, method: str, path: str, **what: Any) -> httpx.Response:
         if self._path is not None:
             self._reach(self._path)
         try:

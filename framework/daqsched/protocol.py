@@ -518,6 +518,10 @@ class RevokeRequest(msgspec.Struct, forbid_unknown_fields=True):
     name: str
 
 
+#: The cookie of a session; a browser takes one of this name only as we send it: over TLS, for this host alone.
+SESSION_COOKIE = "__Host-daqsched"
+
+
 class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
     """POST /v1/login -> `LoginAnswer`, and a cookie; over the network alone."""
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from daqsched import protocol
+from daqsched import kept_logins, protocol
 from daqsched.errors import DaqschedError, Unreachable, UserError
 from daqsched.settings import Server
 
@@ -19,10 +19,13 @@ MOST = 8192
 
 
 def client(server: Server, timeout_s: float) -> httpx.Client:
-    """Raises `UserError` where that can't be one."""
+    """Raises `UserError` where that can't be one. Who has neither token nor password shows what `daqsched login` kept."""
+    url = url_of(server)
     headers = {"authorization": f"Bearer {token_of(server.token)}"} if server.token is not None else {}
+    if not headers and server.password is None and server.kept:
+        headers = _kept(url, server.user)
     return httpx.Client(
-        base_url=f"{_url(server.url)}{protocol.API}",
+        base_url=f"{url}{protocol.API}",
         headers=headers,
         verify=_context(server),
         timeout=timeout_s,
@@ -31,7 +34,22 @@ def client(server: Server, timeout_s: float) -> httpx.Client:
     )
 
 
-def _url(text: str) -> str:
+def _kept(url: str, user: str) -> dict[str, str]:
+    login = kept_logins.kept(url)
+    if user and (login is None or login.name != user):
+        raise UserError(
+            f"{user} is not logged in at {url} here: --password-file FILE, or once: daqsched --server {url} login {user}"
+        )
+    if login is None:
+        return {}
+    if login.kind == kept_logins.TOKEN:
+        return {"authorization": f"Bearer {login.secret}"}
+    return {"cookie": f"{protocol.SESSION_COOKIE}={login.secret}"}
+
+
+def url_of(server: Server) -> str:
+    """Its address as it is compared with others; raises `UserError`."""
+    text = server.url
     try:
         parts = urlsplit(text)
         right = parts.scheme == "https" and bool(parts.hostname) and not parts.username and parts.port != 0
@@ -39,7 +57,7 @@ def _url(text: str) -> str:
         right = False
     if not right or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UserError(f"--server is https://HOST or https://HOST:PORT, not {text!r}: a token goes over TLS alone")
-    return f"https://{parts.netloc}"
+    return f"https://{parts.netloc.lower()}"
 
 
 def token_of(path: Path) -> str:
@@ -50,12 +68,18 @@ def token_of(path: Path) -> str:
     return text
 
 
-def secret_of(path: Path, what: str = "secret") -> str:
+def password_of(path: Path) -> str:
+    """The password in a file that nobody else can read."""
+    return secret_of(path, "password", "utf-8")
+
+
+def secret_of(path: Path, what: str = "secret", encoding: str = "ascii") -> str:
     """The first line of such a file."""
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding=encoding) as file:
             mode = os.fstat(file.fileno()).st_mode
-            text = file.read(MOST).partition("\n")[0].strip()
+            text = file.read(MOST).partition("\n")[0]
+            text = text.strip() if what != "password" else text.rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the {what} in {path} can't be read: {getattr(error, 'strerror', None) or error}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -17,6 +17,11 @@ class Server(NamedTuple):
     token: Optional[Path] = None
     #: The authority that signed its certificate; None: one that this machine knows.
     ca: Optional[Path] = None
+    #: Who logs in for each command, and the file whose first line is the password; with a token neither counts.
+    user: str = ""
+    password: Optional[Path] = None
+    #: Whether what `daqsched login` kept is shown where nothing else is.
+    kept: bool = True
 
 
 #: Where commands ask: a socket of this machine, or over the network.
@@ -67,15 +72,19 @@ def where_to_ask(environ: Optional[Mapping[str, str]] = None, exists: Callable[[
 
 
 def where_of(options: Mapping[str, object], environ: Optional[Mapping[str, str]] = None) -> Where:
-    """Where a command asks that was given these of the options ``socket``, ``server``, ``token_file``, ``server_ca``."""
+    """Where a command asks that was given these of the options ``socket``, ``server``, ``token_file``, ``server_ca``, ``user``,
+    ``password_file``. Who says ``user`` as an option means that, and no token of a variable."""
     env = os.environ if environ is None else environ
     socket, server, token, ca = (options.get(name) for name in ("socket", "server", "token_file", "server_ca"))
     url = str(server) if server else "" if socket else env.get("DAQSCHED_SERVER", "")
     if not url:
         return socket if isinstance(socket, Path) else where_to_ask(env)
-    token = token or env.get("DAQSCHED_TOKEN_FILE") or None
+    user, password = options.get("user"), options.get("password_file")
+    token = token or (env.get("DAQSCHED_TOKEN_FILE") if not user else None) or None
     ca = ca or env.get("DAQSCHED_SERVER_CA") or None
-    return Server(url, Path(str(token)) if token else None, Path(str(ca)) if ca else None)
+    user, password = user or env.get("DAQSCHED_USER") or "", password or env.get("DAQSCHED_PASSWORD_FILE") or None
+    files = [Path(str(one)) if one else None for one in (token, ca, password)]
+    return Server(url, files[0], files[1], str(user), files[2])
 
 
 def _folder(env: Mapping[str, str]) -> bool:

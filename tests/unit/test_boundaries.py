@@ -252,7 +252,7 @@ LAYERS = (
     "rights",
     "jobfile engine",
     "views",
-    "protocol proposal_protocol problems operations openapi authority passwords remote client",
+    "protocol proposal_protocol problems operations openapi authority passwords kept_logins remote client",
     "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",

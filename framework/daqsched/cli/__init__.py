@@ -7,8 +7,8 @@ of one. `note` is the crew's logbook, `debug` a bundle for whoever is asked for 
 `preflight` look at a job file before anything is changed. `logs` shows lines, `counts` how many there are,
 `deadletter` those that Elasticsearch refused, `logsetup` what its indices are told. `variables` are what a job file
 leaves to shifters, `rights` who may do what, `control` who is in control, `proposals` what waits for somebody who may
-apply it, `audit` who did what, `token` ways in over the network, `password` and `cert` what these take. `daemon` is
-`daqsched serve`, `backup` carries its state away and back.
+apply it, `audit` who did what, `token` and `login` ways in over the network, `password` and `cert` what these take.
+`daemon` is `daqsched serve`, `backup` carries its state away and back.
 
 Each imports what it needs when it is called, so that `daqsched status` does not wait for what only the daemon needs.
 """
@@ -26,6 +26,7 @@ from daqsched.cli import (
     debug,
     farm,
     files,
+    login,
     logs,
     logsetup,
     note,
@@ -53,6 +54,7 @@ __all__ = [
     "debug",
     "farm",
     "files",
+    "login",
     "logs",
     "logsetup",
     "main",

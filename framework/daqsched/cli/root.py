@@ -109,9 +109,18 @@ _EPILOG = (
 )
 @click.option(
     "--token-file",
-    envvar="DAQSCHED_TOKEN_FILE",
     type=click.Path(path_type=Path),
     help="With --server: file whose first line is a token, mode 600 [env: DAQSCHED_TOKEN_FILE].",
+)
+@click.option(
+    "--user",
+    metavar="NAME",
+    help="With --server: who asks, by --password-file or `daqsched login` [env: DAQSCHED_USER].",
+)
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path),
+    help="With --user: file whose first line is the password, mode 600 [env: DAQSCHED_PASSWORD_FILE].",
 )
 @click.option(
     "--server-ca",
@@ -125,11 +134,15 @@ def main(
     socket: Optional[Path],
     server: Optional[str],
     token_file: Optional[Path],
+    user: Optional[str],
+    password_file: Optional[Path],
     server_ca: Optional[Path],
 ) -> None:
     """Run a detector's data-acquisition farm: say in a Python file which program runs on which machine, and apply it."""
     if socket is not None and server is not None:
         raise click.UsageError("--socket and --server: give one of them")
+    if token_file is not None and user is not None:
+        raise click.UsageError("--token-file and --user: give one of them")
     if ctx.invoked_subcommand == "serve":
         if server is not None:
             raise click.UsageError("serve listens where --web says; --server is for those who ask")

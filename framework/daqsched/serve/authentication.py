@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 BELIEVED_S, PATIENCE_S = 60.0, 2.0
 
 #: What who asks is told of a token or session that does not count: not which of them it was, or whether there was one.
-WRONG = "this token or session does not count: ask who runs the farm for another, or log in again"
+WRONG = (
+    "this token or session does not count: ask who runs the farm for another, or log in again (`daqsched login NAME`)"
+)
 
 #: What who shows nothing is told.
-NOTHING_SHOWN = "who are you? Show a token: --token-file FILE or DAQSCHED_TOKEN_FILE"
+NOTHING_SHOWN = "who are you? Show a token (--token-file FILE or DAQSCHED_TOKEN_FILE), or log in: `daqsched login NAME`"
 
 
 class Arrival(NamedTuple):

@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, Optional
 
 from daqsched.limits import shown
+from daqsched.protocol import SESSION_COOKIE
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -39,8 +40,7 @@ PAGE = "text/html; charset=utf-8"
 #: Where somebody logs in, and the longest address that is come back to.
 LOGIN, MOST_BACK = "/login", 2000
 
-#: The cookie of a session; a browser takes one of this name only as we send it: over TLS, for this host alone.
-COOKIE = "__Host-daqsched"
+COOKIE = SESSION_COOKIE
 
 #: The longest token or session that is looked at.
 MOST_SHOWN = 4096
