@@ -7,8 +7,10 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Optional
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from daqsched.cli import main
@@ -109,6 +111,52 @@ def test_a_proxy_without_address_or_secret_is_not_trusted(tmp_path: Path) -> Non
     for words in (["--proxy-from", "10.0.0.1"], ["--proxy-secret", "x"]):
         found = CliRunner().invoke(main, [*serve, *words])
         assert found.exit_code == 2 and "--proxy-from and --proxy-secret" in found.output, found.output
+
+
+def passed_on(said: Any, claims: dict[str, Any], sent: dict[str, str]) -> dict[str, str]:
+    """The headers of a request as oauth2-proxy passes them on that is told so: those that it sets replace what callers send, a
+    claim that is not there sets none, several values stand in one header with commas."""
+    headers = {name.lower(): value for name, value in sent.items()}
+    for one in said["injectRequestHeaders"]:
+        headers.pop(one["name"].lower(), None)
+        found: list[str] = []
+        for value in one["values"]:
+            claim = claims.get(value.get("claim", ""), [])
+            found += [SECRET] if "fromFile" in value else claim if isinstance(claim, list) else [claim]
+        if any(found):
+            headers[one["name"].lower()] = ",".join(filter(None, found))
+    return headers
+
+
+@pytest.mark.parametrize(
+    ("claims", "called"),
+    [
+        ({"preferred_username": "alice@DAQ.EXAMPLE"}, ["alice", "known", "proxy:alice@DAQ.EXAMPLE"]),
+        (
+            {"preferred_username": "bob", "groups": ["shift", "other"]},
+            ["known", "proxy-group:other", "proxy-group:shift", "proxy:bob"],
+        ),
+        ({"preferred_username": "bob", "groups": []}, ["known", "proxy:bob"]),
+        ({"groups": ["shift"]}, None),
+        ({"preferred_username": ""}, None),
+        ({"preferred_username": "b" * 201}, None),
+        ({"preferred_username": "bob", "groups": ["x" * 201]}, None),
+    ],
+)
+def test_what_oauth2_proxy_is_told_on_the_page_names_people_and_groups(
+    web: WebServe, claims: dict[str, Any], called: Optional[list[str]]
+) -> None:
+    """To the letter; what the caller says in the proxy's place is gone, and who has no name is nobody."""
+    page = Path(__file__).resolve().parent.parent.parent / "docs" / "operate" / "rights.md"
+    text = page.read_text(encoding="utf-8").partition("```text\ninjectRequestHeaders")[2].partition("```")[0]
+    said = yaml.safe_load(f"injectRequestHeaders{text}")
+    forged = {"X-Daqsched-Proxy-User": "root", "X-Daqsched-Proxy-Groups": "shift", "X-Daqsched-Proxy-Secret": "x"}
+    for sent in ({}, forged):
+        found = web.http(None, **passed_on(said, claims, sent)).get("/v1/rights")
+        assert (found.json()["called"] if found.status_code == 200 else None) == called, found.text
+    visit = {**forged, "accept": "text/html"}
+    led = web.http(None, **passed_on(said, claims, visit)).get("/v1/rights")
+    assert led.status_code == (200 if called else 303), "a browser that the proxy names needs no log-in page"
 
 
 @pytest.mark.skipif(not shutil.which("nginx"), reason="no nginx")

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from daqsched.problems import CODES, problem
 from daqsched.serve.connection_budget import ConnectionBudget, Seat
+from daqsched.serve.web_rules import answered
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,12 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()  # what began can't become a sentence any more
             return
         body = msgspec.json.encode(problem(code, sentence))
-        head = f"HTTP/1.1 {CODES[code].status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        head += "connection: close\r\n\r\n"
-        self.transport.write(head.encode() + body)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        lines = answered(headers) if self._whose.door == WEB else headers
+        head = b"".join(b"%b: %b\r\n" % line for line in lines)
+        self.transport.write(b"HTTP/1.1 %d \r\n%b\r\n%b" % (CODES[code].status, head, body))
         self.transport.close()
