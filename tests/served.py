@@ -13,6 +13,7 @@ from daqsched.mesos.agents import Agents
 from daqsched.rollout import Rollout
 from daqsched.serve.api import Api
 from daqsched.serve.daemon import Daemon
+from daqsched.serve.searches import SearchAccount
 from daqsched.serve.serving import Serving
 from daqsched.store.sqlite import SqliteStore
 
@@ -39,7 +40,13 @@ class Edge:
 class Serve:
     """A daemon with its loop and socket on threads of this process."""
 
-    def __init__(self, folder: Path, agents: Callable[[], Agents] = Agents) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        agents: Callable[[], Agents] = Agents,
+        account: Optional[SearchAccount] = None,
+        index: str = "logs",
+    ) -> None:
         self.path = folder / "sock"
         self.edge = Edge()
         self.began = threading.Event()
@@ -48,7 +55,7 @@ class Serve:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         assert self.began.wait(10)
-        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", "logs", agents=agents)
+        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", index, agents=agents, account=account)
         self.serving = Serving(self.path, "", self.api.app)
         self.client = Client(self.path)
 

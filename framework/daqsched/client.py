@@ -338,6 +338,28 @@ class Client:
     def read(self, pieces: Sequence[protocol.Piece]) -> protocol.ReadAnswer:
         return self._post("/sandboxes/read", protocol.ReadRequest(list(pieces)), protocol.ReadAnswer)
 
+    def lines(self, asked: protocol.LinesRequest) -> protocol.LinesAnswer:
+        """Stored lines that one may read."""
+        return self._post("/lines", asked, protocol.LinesAnswer)
+
+    def count_lines(self, asked: protocol.CountLinesRequest) -> protocol.CountLinesAnswer:
+        return self._post("/lines/count", asked, protocol.CountLinesAnswer)
+
+    def line_examples(self, asked: protocol.LineExamplesRequest) -> protocol.LineExamplesAnswer:
+        return self._post("/lines/examples", asked, protocol.LineExamplesAnswer)
+
+    def lines_context(self, asked: protocol.LinesContextRequest) -> protocol.LinesContextAnswer:
+        return self._post("/lines/context", asked, protocol.LinesContextAnswer)
+
+    def new_lines(self, asked: protocol.NewLinesRequest) -> protocol.NewLinesAnswer:
+        return self._post("/lines/new", asked, protocol.NewLinesAnswer)
+
+    def follow_lines(self, asked: protocol.FollowLinesRequest) -> protocol.FollowLinesAnswer:
+        return self._post("/lines/follow", asked, protocol.FollowLinesAnswer)
+
+    def dead_letters(self, asked: protocol.DeadLettersRequest) -> protocol.DeadLettersAnswer:
+        return self._post("/lines/dead", asked, protocol.DeadLettersAnswer)
+
     def attach(
         self, job: str, host: str, write: bool, take: bool, message: str, again: str = "", wrote: bool = False
     ) -> protocol.ConsoleAttached:

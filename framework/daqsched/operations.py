@@ -436,6 +436,48 @@ _ALL = (
         "too-many-searches",
     ),
     _ask(
+        "/lines/examples",
+        "lines",
+        "the newest message of each of these `fingerprints` among them (500 at most)",
+        protocol.LineExamplesRequest,
+        protocol.LineExamplesAnswer,
+        "too-many-searches",
+    ),
+    _ask(
+        "/lines/context",
+        "lines",
+        "those before and after the moment `at`, or the `line` of that id",
+        protocol.LinesContextRequest,
+        protocol.LinesContextAnswer,
+        "too-many-searches",
+    ),
+    _ask(
+        "/lines/new",
+        "lines",
+        "kinds of messages from `after` on that the same jobs and hosts did not print before, as far as who asks may read",
+        protocol.NewLinesRequest,
+        protocol.NewLinesAnswer,
+        "too-many-searches",
+    ),
+    _ask(
+        "/lines/follow",
+        "lines",
+        "the last lines, and, with the `follow` of that answer, those that were stored since, each once; four at once of one "
+        "person, which end when nobody asks for 30 s",
+        protocol.FollowLinesRequest,
+        protocol.FollowLinesAnswer,
+        "too-many-searches",
+        "gone",
+    ),
+    _ask(
+        "/lines/dead",
+        "lines",
+        "lines that Elasticsearch refused, and why",
+        protocol.DeadLettersRequest,
+        protocol.DeadLettersAnswer,
+        "too-many-searches",
+    ),
+    _ask(
         "/sandboxes",
         "sandbox",
         "the sandboxes of the selected jobs, with the size of each file that lines are in; `finished`: also "

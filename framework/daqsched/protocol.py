@@ -547,6 +547,10 @@ class LogAnswer(msgspec.Struct):
     lines: list[str]
 
 
+#: So many lines, groups of lines, and fingerprints an answer has at most.
+MOST_LINES, MOST_GROUPS, MOST_FINGERPRINTS = 1000, 10_000, 500
+
+
 class LinesWanted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Which stored lines somebody means; what is empty means all. Of these he is told what he may read."""
 
@@ -632,6 +636,112 @@ class CountLinesAnswer(msgspec.Struct):
     groups: list[LineGroup]
     #: How many lines there are; what the groups lack of it was too much.
     total: int
+    lacks: list[str] = []
+
+
+class LinesContextRequest(LinesWanted, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/lines/context -> `LinesContextAnswer`: those before and after a moment, or a line."""
+
+    #: In seconds since the epoch; without it the id of a `line`, and whose are shown: of its stream, its host, or all.
+    at: Optional[float] = None
+    line: str = ""
+    scope: Literal["stream", "host", "farm"] = "stream"
+    most: int = 50
+
+
+class LinesContextAnswer(msgspec.Struct):
+    """Both the oldest first."""
+
+    before: list[StoredLine]
+    after: list[StoredLine]
+    #: The one that was named.
+    line: Optional[StoredLine] = None
+    lacks: list[str] = []
+    says: str = ""
+
+
+class LineExamplesRequest(LinesWanted, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/lines/examples -> `LineExamplesAnswer`: the newest message of each of these kinds."""
+
+    fingerprints: list[str]
+
+
+class LineExamplesAnswer(msgspec.Struct):
+    """By fingerprint."""
+
+    examples: dict[str, str]
+    lacks: list[str] = []
+
+
+class NewLinesRequest(LinesWanted, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/lines/new -> `NewLinesAnswer`: kinds of messages from ``after`` on that were not there before."""
+
+    after: float
+
+
+class NewMessage(msgspec.Struct):
+    """A message of a new kind: its first line, how often it came, on which hosts (some of them) and on how many."""
+
+    first: StoredLine
+    count: int
+    hosts: tuple[str, ...]
+    host_count: int
+
+
+class NewLinesAnswer(msgspec.Struct):
+    """The first seen first; how many lines there are since then, how many of them have no fingerprint, and how many are of too many
+    kinds to be looked at."""
+
+    messages: list[NewMessage]
+    lines: int
+    without: int = 0
+    cut: int = 0
+    lacks: list[str] = []
+
+
+class FollowLinesRequest(LinesWanted, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/lines/follow -> `FollowLinesAnswer`: the last ones, and with ``follow`` of that answer those that came since.
+    Whoever does not ask for 30 s begins anew."""
+
+    follow: str = ""
+    most: int = 50
+
+
+class FollowLinesAnswer(msgspec.Struct):
+    """Each line comes once; there may be ``more`` at once. ``says``: what people should know."""
+
+    follow: str
+    lines: list[StoredLine]
+    more: bool = False
+    says: list[str] = []
+
+
+class DeadLettersRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/lines/dead -> `DeadLettersAnswer`: lines that Elasticsearch refused, the oldest first."""
+
+    hosts: list[str] = []
+    since: Optional[float] = None
+    most: int = 1000
+
+
+class DeadLetter(msgspec.Struct):
+    """One of them: which index refused it and why; ``whole``: it can be sent again from there."""
+
+    id: str
+    time: str
+    host: str
+    job: str
+    stream: str
+    index: str
+    reason: str
+    message: str
+    whole: bool
+
+
+class DeadLettersAnswer(msgspec.Struct):
+    """Those that who asks may read."""
+
+    letters: list[DeadLetter]
     lacks: list[str] = []
 
 

@@ -30,6 +30,7 @@ BESIDES = {
     "show": ["{folder}/jobs.py"],
     "validate": ["{folder}/jobs.py"],
     "rights check": ["{folder}/rights.yaml"],
+    "rights elasticsearch": ["{folder}/rights.yaml"],
     "audit verify": ["{folder}/audit.ndjson"],
     "logs": ["--since", "1m"],
     "logs expire": ["--keep", "7d"],

@@ -61,7 +61,13 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     ("POST", "plan"): Role.viewer,
     ("GET", "choices"): Role.viewer,
     ("POST", "choices/plan"): Role.viewer,
-    **dict.fromkeys([("POST", one) for one in ("lines", "lines/count")], Role.viewer),
+    **dict.fromkeys(
+        [
+            ("POST", one)
+            for one in ("lines", *(f"lines/{of}" for of in "count examples context new follow dead".split()))
+        ],
+        Role.viewer,
+    ),
     ("POST", "set"): Role.shifter,
     **dict.fromkeys(
         [

@@ -30,8 +30,8 @@ PURE = {
     " rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense verdict",
     FRAMEWORK
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
-    FRAMEWORK
-    / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines permitted query retention time_bisect",
+    FRAMEWORK / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines permitted query"
+    " reader_roles retention time_bisect",
     FRAMEWORK / "rights": "__init__ grants login_pace marked_values principal rules sessions tokens verbs",
     FRAMEWORK / "terminal": "__init__ heat",
     FRAMEWORK / "views": "__init__ blocked estimate look moves names needed placement plan snapshot status why",

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import click
+from msgspec import structs
 
 from daqsched.cli.completion import names
 from daqsched.cli.logsetup import client_of, elasticsearch_options
 from daqsched.cli.root import at_least, connect, json_option, main
-from daqsched.errors import PARTIAL, DaqschedError
+from daqsched.errors import PARTIAL, DaqschedError, UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import print_json, print_json_text, say
 
 if TYPE_CHECKING:
+    from daqsched.client import Client
     from daqsched.logs.elastic import Elastic
+    from daqsched.logs.query import Wanted
 
 
 @main.group()
@@ -59,28 +62,61 @@ def show(path: Where, /, hosts: tuple[str, ...], since: str, most: int, as_json:
     from daqsched import times
     from daqsched.logs import deadletters
 
+    chosen = deadletters.wanted(hosts, times.moment(since, time.time()) if since else None)
+    if not any(options[name] for name in ("elasticsearch", "index", "ca", "user_file", "api_key_file")):
+        # who has no settings of his own for Elasticsearch has the daemon look
+        daemon = connect(path)
+        if daemon.info().lines:
+            lacks = _show_the_daemons(daemon, chosen, most, as_json)
+            _tell_of_forwarders(path)
+            sys.exit(PARTIAL if lacks else 0)
     client, prefix = client_of(path, options)
     try:
-        chosen = deadletters.wanted(hosts, times.moment(since, time.time()) if since else None)
         found = 0
         for one in islice(deadletters.letters(client, prefix, chosen), most):
             found += 1
-            if as_json:
-                fields = one._asdict()
-                fields["index"], fields["whole"] = fields.pop("target"), bool(fields.pop("original"))
-                print_json_text(f"{json.dumps(fields)}\n")
-            else:
-                short = " ".join(one.message[:200].split())
-                say(f"{one.time} {one.host} {one.job} {one.stream}: {short}", f"    {one.target}: {one.reason}")
-        if not as_json:
-            say(f"{found} dead letters{', and perhaps more: -n' if found == most else ''}.", err=True)
+            fields = one._asdict()
+            fields["index"], fields["whole"] = fields.pop("target"), bool(fields.pop("original"))
+            _show(fields, as_json)
+        _told(found, most, as_json)
         lacks = _lacking(client, prefix, chosen.since)
     finally:
         client.close()
-    for host, says in _kept_by_forwarders(path):
-        say(f"{host}: {says}; daqsched deadletter replay --file sends them again from there", err=True)
+    _tell_of_forwarders(path)
     if lacks:
         sys.exit(PARTIAL)
+
+
+def _show_the_daemons(daemon: Client, chosen: Wanted, most: int, as_json: bool) -> bool:
+    """Those that the daemon lets one read; whether there may be others."""
+    from daqsched import protocol
+
+    if most > protocol.MOST_LINES:
+        raise UserError(
+            f"-n {most}: the daemon gives {protocol.MOST_LINES:,} at a time; for more it takes an account of your own in "
+            "Elasticsearch (--elasticsearch)"
+        )
+    answer = daemon.dead_letters(protocol.DeadLettersRequest(hosts=list(chosen.hosts), since=chosen.since, most=most))
+    for one in answer.letters:
+        _show({**structs.asdict(one), "place": ""}, as_json)
+    _told(len(answer.letters), most, as_json)
+    for sentence in answer.lacks:
+        say(f"daqsched deadletter: this is not all: {sentence}", err=True)
+    return bool(answer.lacks)
+
+
+def _show(fields: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json_text(f"{json.dumps(fields)}\n")
+        return
+    short = " ".join(fields["message"][:200].split())
+    head = " ".join(fields[name] for name in ("time", "host", "job", "stream"))
+    say(f"{head}: {short}", f"    {fields['index']}: {fields['reason']}")
+
+
+def _told(found: int, most: int, as_json: bool) -> None:
+    if not as_json:
+        say(f"{found} dead letters{', and perhaps more: -n' if found == most else ''}.", err=True)
 
 
 def _lacking(client: Elastic, prefix: str, since: Optional[float]) -> bool:
@@ -91,6 +127,11 @@ def _lacking(client: Elastic, prefix: str, since: Optional[float]) -> bool:
     for sentence in lacks:
         say(f"daqsched deadletter: this is not all: {sentence}", err=True)
     return bool(lacks)
+
+
+def _tell_of_forwarders(path: Where) -> None:
+    for host, says in _kept_by_forwarders(path):
+        say(f"{host}: {says}; daqsched deadletter replay --file sends them again from there", err=True)
 
 
 def _kept_by_forwarders(path: Where) -> list[tuple[str, str]]:

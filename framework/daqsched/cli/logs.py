@@ -130,8 +130,12 @@ def logs(
 
     kind = _kind(follow, count, words)
     asked = sandbox or not elasticsearch or not index
+    # who has no settings of his own for Elasticsearch has the daemon search
+    own = bool(elasticsearch or index or any(words[name] for name in ("ca", "user_file", "api_key_file")))
+    through = False
     if asked and not sandbox:
         info = connect(path).info()
+        through = info.lines and not own
         elasticsearch, index = elasticsearch or info.elasticsearch, index or info.index
     now = time.time()
     wanted = Wanted(
@@ -158,7 +162,10 @@ def logs(
         _warn(hint)
     begin: Optional[float] = None
     notes = _notes(path, wanted) if asked and kind in ("", "--at") and not follow else []
-    source = _source(path, wanted, "" if sandbox else elasticsearch, index, words, runs, told=not sandbox)
+    if through:
+        source = _through_daemon(path, wanted)
+    else:
+        source = _source(path, wanted, "" if sandbox else elasticsearch, index, words, runs, told=not sandbox)
     if notes:
         source = noted.NotedSource(source, notes)
     try:
@@ -234,6 +241,12 @@ def _source(
             + (" (the daemon knows no Elasticsearch; --elasticsearch names one)" if told else "")
         )
     return SandboxSource(connect(path), wanted, _warn)
+
+
+def _through_daemon(path: Where, wanted: Wanted) -> Source:
+    from daqsched.logs.daemon_lines import DaemonSource
+
+    return DaemonSource(connect(path), wanted, _warn)
 
 
 def _written_as_hosts(path: Where, words: Sequence[str]) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from daqsched.cli.root import connect, json_option, main, part_option
-from daqsched.errors import UserError
+from daqsched.cli.root import access_options, connect, json_option, main, part_option
+from daqsched.errors import Refused, UserError
 from daqsched.settings import Where
-from daqsched.terminal.out import canvas, print_json, say
+from daqsched.terminal.out import canvas, print_json, print_json_text, say
 
 if TYPE_CHECKING:
     from daqsched.protocol import RightsAnswer
+    from daqsched.rights.rules import Rights
 
 
 @main.group(invoke_without_command=True)
@@ -59,6 +61,93 @@ def why(path: Where, user: str, verb: Optional[str], target: Optional[str], part
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def check(file: Path) -> None:
     """Say what is wrong in FILE, each mistake with its line and field; nothing is changed."""
+    found = _read(file)
+    say(f"No mistake: {len(found.rules)} rules, {len(found.people)} people, {len(found.groups)} groups.")
+
+
+@rights.command("elasticsearch")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--index", default="", help="First part of the index names [default: the daemon's].")
+@click.option(
+    "--document-level", is_flag=True, help="The licence has document-level security: not asked where --apply finds out."
+)
+@click.option("--yaml", "as_yaml", is_flag=True, help="As a file roles.yml for each node, not as JSON.")
+@click.option(
+    "--apply", "put", is_flag=True, help="Put them into Elasticsearch; takes the right manage_security there."
+)
+@click.option(
+    "--passwords-in",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --apply: folder in which each new user's name and password is written, mode 600.",
+)
+@click.option("--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL [default: the daemon's].")
+@access_options
+@click.pass_obj
+def elasticsearch(
+    path: Where,
+    /,
+    file: Path,
+    index: str,
+    document_level: bool,
+    as_yaml: bool,
+    put: bool,
+    passwords_in: Optional[Path],
+    **options: Any,
+) -> None:
+    """Roles and users for Elasticsearch's own security that say of lines what FILE says.
+
+    A role for part of the lines takes document-level security, a licence; without one only those have a role who may read
+    all, and the daemon searches for the others. Whose jobs are is taken from the farm as it is now: call it again when that or
+    FILE changes.
+    """
+    from daqsched.logs import reader_roles
+    from daqsched.spec import EMPTY
+
+    if put and passwords_in is None:
+        raise click.UsageError("--apply wants --passwords-in FOLDER: passwords of new users are written there")
+    context = click.get_current_context()
+    for name in ("passwords_in", "user_file", "api_key_file", "ca"):
+        if not put and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = name if name == "passwords_in" else f"elasticsearch_{name}"
+            raise click.UsageError(
+                f"--{option.replace('_', '-')} is for --apply: else nothing is sent to Elasticsearch"
+            )
+    found_rights = _read(file)
+    spec = EMPTY
+    if reader_roles.needs_farm(found_rights):
+        client = connect(path)
+        mine = client.rights()
+        if mine.in_force and mine.verbs.get("rights"):
+            raise Refused(
+                "FILE names owners or parts, and whose each job is only an admin of the whole farm is told in full"
+            )
+        spec = client.revision(0).spec
+    if not put:
+        index = index or "daqsched-logs"
+        found = reader_roles.readers(found_rights, spec, document_level)
+        if as_yaml:
+            print_json_text("".join(f"{line}\n" for line in reader_roles.yaml(found, index)))
+        else:
+            users = {role.user: [role.name] for role in found.roles if role.user}
+            roles = {role.name: role.body(index) for role in found.roles}
+            print_json_text(json.dumps({"roles": roles, "users": users}, indent=2, ensure_ascii=False) + "\n")
+    else:
+        assert passwords_in is not None
+        from daqsched.cli.logsetup import client_of
+        from daqsched.logs import security
+
+        elastic, index = client_of(path, {**options, "index": index})
+        try:
+            found = reader_roles.readers(found_rights, spec, document_level or security.has_documents(elastic))
+            for sentence in security.put(elastic, found, index, passwords_in):
+                say(sentence)
+        finally:
+            elastic.close()
+    for sentence in found.left_out:
+        say(sentence, err=True)
+
+
+def _read(file: Path) -> Rights:
     from daqsched.rights.rules import read
 
     try:
@@ -67,8 +156,7 @@ def check(file: Path) -> None:
         raise UserError(f"{file} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8 text: {error.reason}") from error
-    found = read(text, str(file))
-    say(f"No mistake: {len(found.rules)} rules, {len(found.people)} people, {len(found.groups)} groups.")
+    return read(text, str(file))
 
 
 def _show(answer: RightsAnswer, as_json: bool) -> None:

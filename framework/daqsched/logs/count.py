@@ -57,6 +57,8 @@ class Counted:
     by: tuple[str, ...]
     groups: tuple[Group, ...]
     total: int
+    #: How many groups were kept at most.
+    most: int = MOST_GROUPS
 
     @property
     def cut(self) -> int:
@@ -186,7 +188,7 @@ def rest(counted: Counted, hidden: Sequence[tuple[tuple[str, ...], int]]) -> lis
         said.append(f"... and {plural(lines, 'line')} in {plural(len(hidden), 'smaller group')} (--lines N shows more)")
     if counted.cut > 0:
         said.append(
-            f"... and {plural(counted.cut, 'line')} in groups beyond the first {MOST_GROUPS:,}: ask for less time or fewer"
+            f"... and {plural(counted.cut, 'line')} in groups beyond the first {counted.most:,}: ask for less time or fewer"
         )
     return said
 

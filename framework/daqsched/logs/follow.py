@@ -149,6 +149,7 @@ class Follower:
         self._unseen = set(client.lacks)
         self._told: dict[str, str] = {}
         self._partial = 0
+        self._looked_again, self._is_away = 0.0, False
 
     def tail(self, most: int) -> list[Line]:
         """The last lines, oldest first; `follow` does not give them again."""
@@ -159,33 +160,39 @@ class Follower:
             self._begin = min((line.time for line in lines), default=time.time() - POLL_S)
         return lines
 
-    def follow(self) -> Iterator[Line]:
-        """Lines as they are stored, for ever; an Elasticsearch that has answered may be away as long as it likes.
+    def ask_by(self, client: Elastic, warn: Callable[[str], None]) -> None:
+        """From now on ask so: each look may be another one's to permit."""
+        self._client, self._warn = client, warn
 
-        Lines that are found together come by time. One that is older than what was given of its stream is ``late``.
-        """
-        looked_again, away = 0.0, False
+    def look(self) -> Generator[Line, None, None]:
+        """What was stored since the last look, by time; one that is older than what was given of its stream is ``late``. What is
+        not taken is given by the next look."""
+        began = time.monotonic()
+        try:
+            if began - self._looked_again >= AGAIN_S:
+                self._remade()
+                self._stored.note(self._numbers(), began, self._looked)
+                lacks = yield from self._news(self._stored.settled())
+                self._looked_again, self._begin = began, 0.0
+                if not lacks:
+                    self._looked = began
+                self._tell(lacks)
+                self._forget()
+            else:
+                yield from self._news(self._stored.newest)
+            if self._is_away:
+                self._warn("Elasticsearch answers again; lines that were stored late are marked")
+            self._is_away = False
+        except DaqschedError as error:
+            if not self._is_away:
+                self._warn(f"{error}; lines are shown as soon as it does")
+            self._is_away = True
+
+    def follow(self) -> Iterator[Line]:
+        """Lines as they are stored, for ever; an Elasticsearch that has answered may be away as long as it likes."""
         while True:
             began = time.monotonic()
-            try:
-                if began - looked_again >= AGAIN_S:
-                    self._remade()
-                    self._stored.note(self._numbers(), began, self._looked)
-                    lacks = yield from self._news(self._stored.settled())
-                    looked_again, self._begin = began, 0.0
-                    if not lacks:
-                        self._looked = began
-                    self._tell(lacks)
-                    self._forget()
-                else:
-                    yield from self._news(self._stored.newest)
-                if away:
-                    self._warn("Elasticsearch answers again; lines that were stored late are marked")
-                away = False
-            except DaqschedError as error:
-                if not away:
-                    self._warn(f"{error}; lines are shown as soon as it does")
-                away = True
+            yield from self.look()
             # A search that takes long is a search that costs Elasticsearch much: ask at half time at most.
             self._sleep(max(POLL_S, time.monotonic() - began))
 

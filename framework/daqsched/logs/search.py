@@ -20,6 +20,15 @@ from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 #: Where the forwarder puts lines: the indices ``<prefix>-YYYY.MM.DD``.
 DEFAULT_PREFIX = "daqsched-logs"
 
+
+class NoSuchLine(UserError):
+    """No line has that id; ``lacks``: why not all were looked at."""
+
+    def __init__(self, sentence: str, lacks: Sequence[str] = ()) -> None:
+        super().__init__("; ".join([sentence, *lacks]))
+        self.sentence = sentence
+
+
 #: How many lines are fetched at a time.
 PAGE = 1000
 
@@ -61,13 +70,14 @@ def around_line(
 ) -> tuple[list[Line], Line, list[Line]]:
     """The lines before one, it, and those after it. ``name`` is its id; ``scope`` is ``stream``, ``host`` or ``farm``.
 
-    Raises `UserError` where no line has that id.
+    Raises `NoSuchLine` where none has that id.
     """
     hits = client.search(prefix, query={"ids": {"values": [name]}}, sort=sorting("asc"), size=1).hits.hits
     if not hits:
-        raise UserError(
+        raise NoSuchLine(
             f"no line has the id {name!r}: `daqsched logs --id` shows the ids of lines; "
-            "it may also be that its index is gone already" + "".join(f"; {lack}" for lack in client.lacks.values())
+            "it may also be that its index is gone already",
+            list(client.lacks.values()),
         )
     line, place = line_of(hits[0]), hits[0].get("sort")
     near: list[dict[str, Any]] = [query(wanted)]

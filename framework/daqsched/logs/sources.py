@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Optional, Protocol
 
 from daqsched import times
@@ -14,7 +16,9 @@ from daqsched.logs.query import Wanted
 
 if TYPE_CHECKING:
     from daqsched.client import Client
+    from daqsched.logs.deadletters import StoredLetter
     from daqsched.logs.elastic import Elastic
+    from daqsched.logs.follow import Follower
 
 Warn = Callable[[str], None]
 
@@ -119,6 +123,35 @@ class StoredSource:
         from daqsched.logs import counting
 
         return counting.examples(self._client, self._within(begin, end), fingerprints, self._index)
+
+    def examples_of(self, fingerprints: Iterable[str]) -> dict[str, str]:
+        """The newest message of each, whenever it is wanted of."""
+        from daqsched.logs import counting
+
+        return counting.examples(self._client, self._wanted, fingerprints, self._index)
+
+    def follower(self, warn: Warn) -> Follower:
+        """For `look`, from now on."""
+        from daqsched.logs.follow import Follower
+
+        return Follower(self._client, self._wanted, self._index, warn)
+
+    def look(self, follower: Follower, warn: Warn, most: int) -> tuple[list[Line], bool]:
+        """What was stored since that one looked, ``most`` lines of it, and whether there is more."""
+        follower.ask_by(self._client, warn)
+        found: list[Line] = []
+        with closing(follower.look()) as lines:
+            for line in lines:
+                found.append(line)
+                if len(found) >= most:
+                    return found, True
+        return found, False
+
+    def dead(self, most: int) -> list[StoredLetter]:
+        """Lines that were refused, the oldest first."""
+        from daqsched.logs import deadletters
+
+        return list(islice(deadletters.letters(self._client, self._index, self._wanted), most))
 
     def new(self, since: float) -> New:
         """As `Source.new`."""

@@ -42,7 +42,8 @@ NAMES = {
     "base": "if_unchanged",
 }
 LEFT_OUT = frozenset(
-    "choices what kind strategy pieces finished keys password grep streams levels runs most by every_s offset_s".split()
+    """choices what kind strategy pieces finished keys password
+    grep streams levels runs most by every_s offset_s at line scope fingerprints follow""".split()
 )
 
 

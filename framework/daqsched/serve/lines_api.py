@@ -22,16 +22,32 @@ from daqsched.logs import permitted
 from daqsched.logs.count import names_from
 from daqsched.logs.query import ORDER, Wanted, query
 from daqsched.protocol import (
+    MOST_FINGERPRINTS,
+    MOST_GROUPS,
+    MOST_LINES,
     CountLinesAnswer,
     CountLinesRequest,
+    DeadLetter,
+    DeadLettersAnswer,
+    DeadLettersRequest,
+    FollowLinesAnswer,
+    FollowLinesRequest,
+    LineExamplesAnswer,
+    LineExamplesRequest,
     LineGroup,
     LinesAnswer,
+    LinesContextAnswer,
+    LinesContextRequest,
     LinesRequest,
     LinesWanted,
+    NewLinesAnswer,
+    NewLinesRequest,
+    NewMessage,
     StoredLine,
 )
 from daqsched.rights.grants import Grants
 from daqsched.select import ensure_patterns, selection
+from daqsched.serve.followings import Followings
 from daqsched.serve.http import caller_of, grants_of, route, still_permitted
 from daqsched.serve.refusals import RefusedWith
 from daqsched.serve.request_body import body_of
@@ -48,9 +64,6 @@ Ask = Callable[[Callable[[Any, float], Any]], Awaitable[Any]]
 
 logger = logging.getLogger(__name__)
 
-#: So many lines, and groups of lines, an answer has at most.
-MOST_LINES, MOST_GROUPS = 1000, 10_000
-
 #: What is said in the place of what Elasticsearch says, to who may not read logs.
 UNSAID = "Elasticsearch can't search now, or not everywhere: the daemon's log says why, ask who runs the farm"
 
@@ -61,11 +74,20 @@ class Lines:
 
     def __init__(self, ask: Ask, searches: Searches, index: str) -> None:
         self._ask, self._searches, self._index = ask, searches, index
+        self._followings = Followings()
 
     @property
     def routes(self) -> list[Route]:
         """For the application."""
-        return [route("POST", "/lines", self.lines), route("POST", "/lines/count", self.count)]
+        return [
+            route("POST", "/lines", self.lines),
+            route("POST", "/lines/count", self.count),
+            route("POST", "/lines/examples", self.examples),
+            route("POST", "/lines/context", self.context),
+            route("POST", "/lines/new", self.new),
+            route("POST", "/lines/follow", self.follow),
+            route("POST", "/lines/dead", self.dead),
+        ]
 
     async def lines(self, request: Request) -> LinesAnswer:
         body = await body_of(request, LinesRequest)
@@ -95,13 +117,116 @@ class Lines:
 
         return await self._search(request, wanted_of(body), work)
 
-    async def _search(self, request: Request, wanted: Wanted, work: Callable[[StoredSource], Answer]) -> Answer:
-        """What the work comes to, for who asks."""
+    async def examples(self, request: Request) -> LineExamplesAnswer:
+        body = await body_of(request, LineExamplesRequest)
+        if len(body.fingerprints) > MOST_FINGERPRINTS:
+            raise UserError(f"fingerprints: at most {MOST_FINGERPRINTS} at a time")
+        wanted = wanted_of(body)
+
+        def work(source: StoredSource) -> LineExamplesAnswer:
+            return LineExamplesAnswer(source.examples_of(body.fingerprints), source.lacking())
+
+        return await self._search(request, wanted, work)
+
+    async def context(self, request: Request) -> LinesContextAnswer:
+        body = await body_of(request, LinesContextRequest)
+        most, at = _most(body.most), body.at
+        if (at is None) == (not body.line):
+            raise UserError("lines are asked for around either a moment (at) or a line (line)")
+
+        def work(source: StoredSource) -> LinesContextAnswer:
+            if at is None:
+                before, line, after = source.around_line(body.line, body.scope, most)
+                return LinesContextAnswer(list(map(_told, before)), list(map(_told, after)), _told(line))
+            before, after = source.around(max(0.0, at), most)
+            begin = before[0].time if before and len(before) >= most // 2 else None
+            says = "" if before or after else source.nothing()
+            return LinesContextAnswer(
+                list(map(_told, before)), list(map(_told, after)), None, source.lacking(begin), says
+            )
+
+        return await self._search(request, wanted_of(body), work)
+
+    async def new(self, request: Request) -> NewLinesAnswer:
+        body = await body_of(request, NewLinesRequest)
+        after = _moment("after", body.after)
+
+        def work(source: StoredSource) -> NewLinesAnswer:
+            found = source.new(after)
+            messages = [
+                NewMessage(_told(one.first), one.count, one.hosts, one.host_count)
+                for one in found.messages[:MOST_LINES]
+            ]
+            return NewLinesAnswer(messages, found.lines, found.without, found.cut, source.lacking())
+
+        return await self._search(request, wanted_of(body), work)
+
+    async def follow(self, request: Request) -> FollowLinesAnswer:
+        body = await body_of(request, FollowLinesRequest)
+        wanted, whose, most = wanted_of(body), share_of(request), _most(body.most)
+        self._ensure_account()
+        name, following = body.follow, None
+        if name:
+            following = self._followings.known(name, whose, wanted)
+        else:
+            name, following = self._followings.begin(whose, wanted)
+
+        def work(source: StoredSource) -> FollowLinesAnswer:
+            says: list[str] = []
+            if not following.lock.acquire(blocking=False):
+                raise UserError("these lines are being asked for already: one question at a time")
+            try:
+                if following.follower is None:
+                    following.follower = source.follower(says.append)
+                    lines, more = following.follower.tail(most), False
+                    says += [f"this is not all: {one}" for one in source.lacking(lines[0].time if lines else None)]
+                else:
+                    lines, more = source.look(following.follower, says.append, MOST_LINES)
+            finally:
+                following.lock.release()
+            return FollowLinesAnswer(name, list(map(_told, lines)), more, says)
+
+        try:
+            return await self._search(request, wanted, work)
+        except DaqschedError:
+            if not body.follow:
+                self._followings.end(name)
+            raise
+
+    async def dead(self, request: Request) -> DeadLettersAnswer:
+        body = await body_of(request, DeadLettersRequest)
+        most = _most(body.most)
+        wanted = wanted_of(LinesWanted(hosts=body.hosts, since=body.since))
+
+        def work(source: StoredSource) -> DeadLettersAnswer:
+            letters = [
+                DeadLetter(
+                    one.id,
+                    one.time,
+                    one.host,
+                    one.job,
+                    one.stream,
+                    one.target,
+                    one.reason,
+                    one.message,
+                    bool(one.original),
+                )
+                for one in source.dead(most)
+            ]
+            return DeadLettersAnswer(letters, source.lacking())
+
+        return await self._search(request, wanted, work)
+
+    def _ensure_account(self) -> None:
         if self._searches.account is None:
             raise UserError(
                 "this daemon searches no lines: `serve --elasticsearch URL` or `--search URL` says where; "
                 "with an account of your own in it: `daqsched logs --elasticsearch https://es1:9200`"
             )
+
+    async def _search(self, request: Request, wanted: Wanted, work: Callable[[StoredSource], Answer]) -> Answer:
+        """What the work comes to, for who asks."""
+        self._ensure_account()
         told = Told()
 
         async def begin() -> Callable[[Elastic], Answer]:
@@ -115,8 +240,10 @@ class Lines:
             answer = await self._searches.run(share_of(request), begin)
         except DaqschedError as error:
             raise told.error(error) from None
-        if getattr(answer, "lacks", None):
-            answer.lacks = told.lacks(answer.lacks)  # type: ignore[attr-defined]  # it has them
+        for field in ("lacks", "says"):
+            sentences = getattr(answer, field, None)
+            if sentences and isinstance(sentences, list):
+                setattr(answer, field, told.lacks(sentences))
         return answer
 
     def _asked(
@@ -149,7 +276,10 @@ class Told:
     def error(self, error: DaqschedError) -> DaqschedError:
         """The same failure; without what it says of Elasticsearch, where that is not for who asks."""
         from daqsched.logs.elastic import NotWithin
+        from daqsched.logs.search import NoSuchLine
 
+        if isinstance(error, NoSuchLine) and not self.all:
+            return UserError(f"{error.sentence}, or that it is not for you to read")
         ours = isinstance(error, (NotWithin, RefusedWith)) or (isinstance(error, Refused) and error.verb)
         if self.all or ours or not isinstance(error, (Unreachable, Refused, UserError)):
             return error
@@ -180,22 +310,25 @@ def wanted_of(body: LinesWanted) -> Wanted:
     strange = sorted(set(body.levels).difference(ORDER))
     if strange:
         raise UserError(f"{some(strange)}: not a level; there are {', '.join(ORDER)}")
-    for name in ("since", "until"):
-        wrong = number(getattr(body, name) or 0.0, MOMENT)
-        if wrong:
-            raise UserError(f"{name}: {wrong}")
     wanted = Wanted(
         words=tuple(body.select),
         hosts=tuple(body.hosts),
         streams=tuple(body.streams),
         levels=tuple(body.levels),
         runs=tuple(body.runs),
-        since=None if body.since is None else max(0.0, body.since),
-        until=None if body.until is None else max(0.0, body.until),
+        since=None if body.since is None else _moment("since", body.since),
+        until=None if body.until is None else _moment("until", body.until),
         text=body.grep,
     )
     query(wanted)
     return wanted
+
+
+def _moment(name: str, value: float) -> float:
+    wrong = number(value, MOMENT)
+    if wrong:
+        raise UserError(f"{name}: {wrong}")
+    return max(0.0, value)
 
 
 def _told(line: Line) -> StoredLine:

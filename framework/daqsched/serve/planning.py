@@ -71,6 +71,10 @@ class Turns:
         #: Those who wait, by caller; whose turn is next comes first.
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
+    def under_way(self, whose: Hashable) -> int:
+        """How many of this caller's are."""
+        return self._under_way[whose]
+
     def waiting(self, whose: Hashable) -> int:
         """How many turns this caller waits for."""
         return len(self._waiting.get(whose, ()))

@@ -76,10 +76,8 @@ class Searches:
 
     def _refuse(self, whose: Hashable) -> None:
         self.counts["refused"] += 1
-        if self._waiting >= ALL_WAITING:
-            raise RefusedWith(
-                "busy", "so many searches wait already that this one would not come: ask again in a while"
-            )
+        if not self._turns.under_way(whose):
+            raise RefusedWith("busy", "others' searches take all places that there are: ask again in a while")
         raise RefusedWith(
             "too-many-searches",
             f"{EACH} searches of yours are under way, and others wait: one of yours has to end first, ask again in a while",
