@@ -26,6 +26,7 @@ BESIDES = {
     "password": ["alice"],
     "apply": ["{folder}/jobs.py"],
     "plan": ["{folder}/jobs.py"],
+    "propose": ["{folder}/jobs.py"],
     "preflight": ["{folder}/jobs.py"],
     "show": ["{folder}/jobs.py"],
     "validate": ["{folder}/jobs.py"],
