@@ -21,7 +21,10 @@ from daqcluster.elasticsearch import User
 from daqsched import protocol
 from daqsched.cli import main
 from daqsched.engine import events
+from daqsched.errors import UserError
 from daqsched.logs.count import FIELDS
+from daqsched.logs.daemon_lines import DaemonSource
+from daqsched.logs.query import Wanted
 from daqsched.rights.rules import read
 from daqsched.serve.http import Caller
 from daqsched.serve.searches import SearchAccount
@@ -299,7 +302,12 @@ def stamp_of(moment: float) -> str:
 def test_what_takes_an_account_of_ones_own_is_said(server: Server, serve: Serve) -> None:
     """In one sentence, with the option that names it."""
     done = CliRunner().invoke(main, ["--socket", str(serve.path), "logs", "-n", "5000"])
-    assert done.exit_code == 2 and "--elasticsearch" in done.stderr and "1,000 lines at a time" in done.stderr
+    assert done.exit_code == 3 and "1,000 lines at a time, so Elasticsearch itself is asked" in done.stderr
+    source = DaemonSource(serve.client, Wanted(), lambda sentence: None)
+    with pytest.raises(UserError, match="1,000 lines at a time.*--elasticsearch"):
+        source.tail(5000)
+    with pytest.raises(UserError, match="1,000 lines.*--elasticsearch"):
+        next(source.follow(5000))
     done = CliRunner().invoke(main, ["--socket", str(serve.path), "deadletter", "list"])
     assert done.exit_code == 0 and "dead letters" in done.stderr
 

@@ -12,7 +12,7 @@ import click
 from daqsched.cli.completion import names
 from daqsched.cli.root import access_options, at_least, connect, json_option, main
 from daqsched.errors import PARTIAL, DaqschedError, Unreachable, UserError
-from daqsched.settings import Where
+from daqsched.settings import Server, Where
 from daqsched.terminal.out import colours, print_json_text, say, width
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def logs(
     from daqsched.logs.future_lines import ahead_words
     from daqsched.logs.lines import format_line, json_line
     from daqsched.logs.query import Wanted, levels_from
+    from daqsched.protocol import MOST_LINES
 
     kind = _kind(follow, count, words)
     asked = sandbox or not elasticsearch or not index
@@ -136,6 +137,10 @@ def logs(
     if asked and not sandbox:
         info = connect(path).info()
         through = info.lines and not own
+        if through and most > MOST_LINES and kind not in ("--count", "--new") and not isinstance(path, Server):
+            # as it was before the daemon searched, where Elasticsearch lets us
+            _warn(f"-n {most}: the daemon gives {MOST_LINES:,} lines at a time, so Elasticsearch itself is asked")
+            through = False
         elasticsearch, index = elasticsearch or info.elasticsearch, index or info.index
     now = time.time()
     wanted = Wanted(

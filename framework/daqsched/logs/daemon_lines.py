@@ -110,7 +110,8 @@ class DaemonSource:
         """As `Source.follow`: whoever is away, daemon or Elasticsearch, may be so as long as he likes."""
         if most > protocol.MOST_LINES:
             raise UserError(
-                f"-n {most}: while following the daemon gives the last {protocol.MOST_LINES:,} lines at most"
+                f"-n {most}: while following the daemon gives the last {protocol.MOST_LINES:,} lines; for more it takes an account "
+                "of your own in Elasticsearch (--elasticsearch)"
             )
         given: OrderedDict[str, None] = OrderedDict()
         asked = protocol.FollowLinesRequest(**self._asked(), most=most)
