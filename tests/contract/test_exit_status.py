@@ -33,6 +33,7 @@ BESIDES = {
     "rights check": ["{folder}/rights.yaml"],
     "rights elasticsearch": ["{folder}/rights.yaml"],
     "audit verify": ["{folder}/audit.ndjson"],
+    "audit copy": ["{folder}/audit.ndjson", "--elasticsearch", "http://127.0.0.1:9", "--once"],
     "logs": ["--since", "1m"],
     "logs expire": ["--keep", "7d"],
 }

@@ -133,7 +133,7 @@ class AuditCopy:
                 for path in those_of(self._path):
                     files.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
                 there = [path.stat().st_ino for path in those_of(self._path)]
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 there = []
             if files and [os.fstat(file).st_ino for file in files] == there:
                 return files
@@ -167,7 +167,7 @@ class AuditCopy:
     def _read_place(self) -> CopiedUpTo:
         try:
             return msgspec.json.decode(self._mark.read_bytes(), type=CopiedUpTo)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return CopiedUpTo()
         except msgspec.MsgspecError as error:
             raise DaqschedError(
