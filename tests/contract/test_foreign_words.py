@@ -14,8 +14,10 @@ import pytest
 
 from daqsched import protocol
 from daqsched.cli import main
+from daqsched.control import ControlAnswer
 from daqsched.engine.commands import Revision
 from daqsched.preflight import PreflightFindings
+from daqsched.proposal_protocol import ProposalAnswer, ProposalsAnswer
 from daqsched.store.backup import pack
 from daqsched.store.base import Contents, head_of, record_bytes
 from daqsched.task import Record
@@ -35,7 +37,7 @@ ANSWERS: dict[str, Any] = {
     "POST /(stop|hold|start)": protocol.Selected,
     "POST /order": protocol.OrderAnswer,
     "POST /(choices/)?plan": Plan,
-    "POST /(apply|set|rollback)": protocol.Applied,
+    "POST /(apply|set|rollback|approve)": protocol.Applied,
     "GET /choices": protocol.ChoicesAnswer,
     "GET /history": protocol.HistoryAnswer,
     "GET /revisions/.*": protocol.RevisionAnswer,
@@ -49,7 +51,11 @@ ANSWERS: dict[str, Any] = {
     "GET /rights": protocol.RightsAnswer,
     "POST /token": protocol.NewToken,
     "GET /tokens|POST /revoke": protocol.TokensAnswer,
-    # no command asks for these: they are for a page
+    "GET /control|POST /(take|give)": ControlAnswer,
+    "POST /propose|GET /proposals/.*": ProposalAnswer,
+    "GET /proposals|POST /(reject|withdraw)": ProposalsAnswer,
+    "POST /lines": protocol.LinesAnswer,
+    "POST /lines/count": protocol.CountLinesAnswer,
     "POST /(login|logout)": protocol.LoginAnswer,
     "GET /names": protocol.NamesAnswer,
     "GET /log(/.*)?": protocol.LogAnswer,
@@ -80,6 +86,15 @@ ROWS: dict[str, list[str]] = {
     "rollout abort": [""],
     "rollout rollback": [""],
     "restart": ["x", "x --json", "x --wait --timeout 0.2", "x --wait --timeout 0.2 --json"],
+    "control": [""],
+    "control take": ["", "--force -m x", "--json"],
+    "control give": ["", "x", "--json"],
+    "control who": ["", "--part x", "--json"],
+    "propose": ["FILE", "FILE --json"],
+    "proposals": ["", "1", "--json", "1 --json"],
+    "approve": ["1 --timeout 0.2", "1 --no-wait", "1 --json --timeout 0.2"],
+    "reject": ["1", "1 --json"],
+    "withdraw": ["1", "1 --json"],
     "note": ["", "x", "--json", "x --json"],
     "debug": ["NEW"],
     "aside": ["", "h --for 2h", "--json"],
@@ -100,11 +115,15 @@ ROWS: dict[str, list[str]] = {
     "audit": ["", "--json", "--refused"],
     "audit show": ["", "--user x --since 1d", "--json"],
     "audit verify": ["BAD", "BAD --json"],
+    # with documents: tests/cluster/test_audit_copy.py
+    "audit copy": ["BAD --elasticsearch http://127.0.0.1:1 --once"],
     "token": [],
     "token create": ["x --role viewer", "x --role viewer --json"],
     "token list": ["", "--json"],
     "token revoke": ["x", "x --json"],
     "password": ["x --file BAD --remove"],
+    "login": ["x", ""],
+    "logout": [""],
     "cert": ["BAD x"],
     "validate": ["FILE", "BAD", "BAD --json"],
     "show": ["FILE", "FILE readout", "FILE readout@hlt01", "FILE --json", "1"],
@@ -128,7 +147,7 @@ ROWS: dict[str, list[str]] = {
 
 
 #: Whose display is drawn again and again, on a terminal.
-REDRAWN = ("apply", "set", "rollback", "preflight", "restart x --wait")
+REDRAWN = ("apply", "set", "approve", "rollback", "preflight", "restart x --wait")
 
 
 def test_every_command_is_looked_at() -> None:
