@@ -12,7 +12,7 @@ import msgspec
 from builders import job
 from daqsched import protocol
 from daqsched.control import GiveRequest, TakeRequest
-from daqsched.proposal_protocol import ApproveRequest, CloseRequest, ProposeRequest
+from daqsched.protocol import ApproveRequest, CloseRequest, ProposeRequest
 from daqsched.rollout import Strategy
 from daqsched.spec import CheckSpec, LoggingSpec, Spec
 from daqsched_executor.contract import Container, Journal, JsonLines, LogFiles, Restart, Stop, Syslog

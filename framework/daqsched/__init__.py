@@ -11,7 +11,7 @@ who may change it meanwhile, `proposals` what waits to be applied, `rollout` how
 how much of it may end unasked, `fill` what an executor is told, `logbook` what the crew wrote, `forwarder` the
 job that forwards lines, `preflight` what is asked of hosts beforehand. What keeps the world out: `limits`,
 `bounded`, `redaction`, `foreign`, `errors`; `bundle` carries some of it away. Between commands and daemon:
-`protocol`, `proposal_protocol`, `problems`, `operations`, which `openapi` tells programs, `client`, `remote`
+`protocol`, `problems`, `operations`, which `openapi` tells programs, `client`, `remote`
 (over the network, with `kept_logins`), `settings`. `backends` makes of ``--state`` what keeps the state;
 `authority` makes certificates, `passwords` keeps those. `zookeeper_client` is bounded, for it and for finding
 masters. Small things: `ports`, `times`, `wakeup`.

@@ -19,7 +19,7 @@ from daqsched.confirm import NotConfirmed
 from daqsched.control import ControlAnswer, GiveRequest, TakeRequest
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.limits import some
-from daqsched.proposal_protocol import (
+from daqsched.protocol import (
     ApproveRequest,
     CloseRequest,
     ProposalAnswer,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
-from daqsched import control, proposal_protocol, protocol
+from daqsched import control, protocol
 from daqsched.views.plan import Plan
 
 #: What an operation needs where the engine looks at that, in the step that carries it out (`engine.permission`); and where
@@ -305,33 +305,31 @@ _ALL = (
         "/propose",
         "propose",
         "what an apply would be asked for, by whoever may not: it waits for somebody who may",
-        proposal_protocol.ProposeRequest,
-        proposal_protocol.ProposalAnswer,
+        protocol.ProposeRequest,
+        protocol.ProposalAnswer,
     ),
     _get(
         "/proposals",
         "see",
         "what waits to be approved, and what became of the last ones",
-        proposal_protocol.ProposalsAnswer,
+        protocol.ProposalsAnswer,
     ),
     _get(
         "/proposals/{number}",
         "see",
         "one that waits, with the `plan` of it against the farm as it is now, and its `spec` as of a revision",
-        proposal_protocol.ProposalAnswer,
+        protocol.ProposalAnswer,
     ),
     _change(
         "/approve",
         "apply account logging guard steer",
         "apply the one of that `number`, whose `digest` and whose plan's `base` were seen; it takes the rights of an apply",
-        proposal_protocol.ApproveRequest,
+        protocol.ApproveRequest,
         protocol.Applied,
         codes=("not-confirmed", "changed"),
     ),
-    _change("/reject", "apply", "say no to it", proposal_protocol.CloseRequest, proposal_protocol.ProposalsAnswer),
-    _change(
-        "/withdraw", "propose", "take one's own back", proposal_protocol.CloseRequest, proposal_protocol.ProposalsAnswer
-    ),
+    _change("/reject", "apply", "say no to it", protocol.CloseRequest, protocol.ProposalsAnswer),
+    _change("/withdraw", "propose", "take one's own back", protocol.CloseRequest, protocol.ProposalsAnswer),
     _get(
         "/control",
         "see",

@@ -17,7 +17,7 @@ from daqsched.cli import main
 from daqsched.control import GiveRequest, TakeRequest
 from daqsched.engine import events
 from daqsched.operations import OPERATIONS
-from daqsched.proposal_protocol import ApproveRequest
+from daqsched.protocol import ApproveRequest
 from daqsched.serve import serving as serving_module
 from daqsched.serve.audit import Audit
 from daqsched.serve.rights_in_force import RightsInForce

@@ -17,7 +17,7 @@ from daqsched.cli import main
 from daqsched.control import ControlAnswer
 from daqsched.engine.commands import Revision
 from daqsched.preflight import PreflightFindings
-from daqsched.proposal_protocol import ProposalAnswer, ProposalsAnswer
+from daqsched.protocol import ProposalAnswer, ProposalsAnswer
 from daqsched.store.backup import pack
 from daqsched.store.base import Contents, head_of, record_bytes
 from daqsched.task import Record

@@ -15,8 +15,8 @@ from builders import job
 from daqsched.cli import main
 from daqsched.cli import proposals as cli_proposals
 from daqsched.engine import events
-from daqsched.proposal_protocol import ApproveRequest, CloseRequest, ProposeRequest
 from daqsched.proposals import NO_SUCH
+from daqsched.protocol import ApproveRequest, CloseRequest, ProposeRequest
 from daqsched.serve import serving as serving_module
 from daqsched.serve.audit import Audit
 from daqsched.serve.rights_in_force import RightsInForce

@@ -19,7 +19,7 @@ from daqsched.control import CONTROLLED, GiveRequest, TakeRequest
 from daqsched.engine import events
 from daqsched.operations import OPERATIONS
 from daqsched.problems import CODES
-from daqsched.proposal_protocol import ProposeRequest
+from daqsched.protocol import ProposeRequest
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.rollout import Strategy
 from daqsched.serve import serving as serving_module

@@ -20,7 +20,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
     FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts limits logbook merge openapi"
-    " operations ports preflight problems proposal_protocol proposals protocol redaction rollout select spec task times",
+    " operations ports preflight problems proposals redaction rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
     " credential_steps demand desired documents durations endings"
@@ -32,6 +32,8 @@ PURE = {
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines permitted query"
     " reader_roles retention time_bisect",
+    FRAMEWORK / "protocol": "__init__ accounts base changes choices console hosts lines looks preflights"
+    " proposals sandboxes selections",
     FRAMEWORK / "rights": "__init__ grants login_pace marked_values principal rules sessions tokens verbs",
     FRAMEWORK / "terminal": "__init__ heat",
     FRAMEWORK / "views": "__init__ blocked estimate look moves names needed placement plan snapshot status why",
@@ -96,7 +98,8 @@ def ours(path: Path) -> Iterator[Path]:
         for module, name in names:
             for root in roots:
                 place = root.joinpath(*module.split("."))
-                places = (place.with_suffix(".py"), place / f"{name}.py", place / "__init__.py")
+                packages = (place / name / "__init__.py", place / "__init__.py")
+                places = (place.with_suffix(".py"), place / f"{name}.py", *packages)
                 yield from [file for file in places if file.is_file()][:1]
 
 
@@ -252,7 +255,7 @@ LAYERS = (
     "rights",
     "jobfile engine",
     "views",
-    "protocol proposal_protocol problems operations openapi authority passwords kept_logins remote client",
+    "protocol problems operations openapi authority passwords kept_logins remote client",
     "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",

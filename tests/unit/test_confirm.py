@@ -13,6 +13,7 @@ from builders import HAPPENED, World, job, of, offer
 from daqsched import protocol
 from daqsched.choices import ChoiceVariable, made
 from daqsched.confirm import ALL, Ending, EndLimit, NotConfirmed, check, parse
+from daqsched.digests import digest
 from daqsched.engine import commands, events
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import JobError, Refused
@@ -109,6 +110,15 @@ def listed(world: World) -> None:
     world.say(events.JobsApplied(specs["1",], "alice", choices={"": found}))
 
 
+def proposed(world: World) -> None:
+    """An empty file is proposed."""
+    world.say(events.ProposalMade(EMPTY, "eve", ("unix:eve",), allow_empty=True))
+
+
+def in_control(world: World) -> None:
+    world.say(events.ControlTaken(None, "bob", ("unix:bob",), 3600.0))
+
+
 def applied(spec: Spec, **more: Any) -> events.JobsApplied:
     return events.JobsApplied(spec, "bob", allow_empty=True, **more)
 
@@ -122,6 +132,7 @@ def command(kind: str) -> events.OperatorCommanded:
 #: What was so, what is asked for, how many running programs that ends at once, and how many of them are started anew.
 ENDS: list[tuple[str, Callable[[World], None], events.Event, int, int]] = [
     ("an empty file", as_it_is, applied(EMPTY), 12, 0),
+    ("an empty file, approved", proposed, events.ProposalApproved(1, "bob", digest(EMPTY), digest(with_forwarder(*jobs()))), 12, 0),
     ("some hosts fewer", as_it_is, applied(with_forwarder(*jobs(hosts="hlt[01-06]"))), 6, 0),
     ("another job", as_it_is, applied(with_forwarder(job("other", "hlt01"))), 12, 0),
     ("another version at once", as_it_is, applied(with_forwarder(*jobs("r2"))), 12, 12),
@@ -151,6 +162,10 @@ ENDS_NOTHING: list[tuple[Callable[[World], None], events.Event]] = [
     (as_it_is, events.NoteWritten("bob", "beam is back")),
     (as_it_is, events.TokenMade(Token("a", "0" * 64, "viewer", "", "bob", 0.0, 1e5))),
     (as_it_is, events.TokenRevoked("a", "bob")),
+    (as_it_is, events.ControlTaken(None, "bob", ("unix:bob",), 3600.0)),
+    (in_control, events.ControlGiven(None, "bob", ("unix:bob",))),
+    (as_it_is, events.ProposalMade(EMPTY, "eve", ("unix:eve",), allow_empty=True)),
+    (proposed, events.ProposalClosed(1, "bob", ("unix:bob",), "rejected")),
     (as_it_is, events.PreflightAsked("p", "bob", {"hlt01": (Question(("a",), "", Probe("a", "/bin/a")),)}, 60.0)),
     (rolled, events.RolloutSteered("abort", "bob")),
     (gone_through, events.RolloutSteered("pause", "bob")),
@@ -227,6 +242,15 @@ HARMLESS = {
     protocol.RevokeRequest,
     protocol.LoginRequest,
     protocol.LogoutRequest,
+    protocol.LinesRequest,
+    protocol.CountLinesRequest,
+    protocol.LinesContextRequest,
+    protocol.LineExamplesRequest,
+    protocol.NewLinesRequest,
+    protocol.FollowLinesRequest,
+    protocol.DeadLettersRequest,
+    protocol.ProposeRequest,
+    protocol.CloseRequest,
 }
 
 
@@ -236,7 +260,8 @@ def test_each_request_says_how_many_may_end_or_ends_none() -> None:
         kind
         for _, kind in inspect.getmembers(protocol, inspect.isclass)
         if issubclass(kind, msgspec.Struct)
-        and kind.__module__ == protocol.__name__
+        and kind.__module__.startswith(f"{protocol.__name__}.")
+        and kind is not protocol.LinesWanted  # what questions about lines have in common
         and kind.__struct_config__.forbid_unknown_fields
     }
     assert {kind for kind in requests if "stops" not in kind.__struct_fields__} == HARMLESS

@@ -22,6 +22,7 @@ from daqsched_executor.contract import OperatorCommand
 HERE = ("readout", "hlt01")
 NOWHERE = ("nothing", "hlt01")
 FAR = 1e9
+BOB = ("unix:bob",)
 
 
 def farm() -> World:
@@ -86,6 +87,15 @@ def namesakes(world: World) -> None:
     namesake(world, "agent-3")
 
 
+def eve_in_control(world: World) -> None:
+    world.say(events.ControlTaken(None, "eve", ("unix:eve",), 3600.0))
+
+
+def proposed(world: World) -> None:
+    """By eve, that all be stopped."""
+    world.say(events.ProposalMade(EMPTY, "eve", ("unix:eve",), allow_empty=True))
+
+
 def away(world: World) -> None:
     world.report(world.task_of("readout"), "TASK_UNREACHABLE")
 
@@ -137,6 +147,19 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (as_it_is, events.TokenMade(Token("a b", "0" * 64, "viewer", "", "bob", 0.0, 1e5)), UserError, "a token's name has"),
     (as_it_is, events.VariablesSet("", {"v": "2"}, "bob"), UserError, "no variable of the part without a name"),
     (as_it_is, events.TokenRevoked("a", "bob"), UserError, "there is no token a"),
+    (as_it_is, events.ControlTaken("nowhere", "bob", BOB, 3600.0), UserError, "no job is of a part of that name"),
+    (as_it_is, events.ControlTaken(None, "bob", BOB, 1.0), UserError, "control is taken for 1m to 24h"),
+    (eve_in_control, events.ControlTaken(None, "bob", BOB, 3600.0), Refused, "eve is in control of the farm"),
+    (eve_in_control, events.ControlTaken(None, "bob", BOB, 3600.0, force=True), UserError, "say why it is taken over"),
+    (as_it_is, events.ControlGiven(None, "bob", BOB), Refused, "nobody is in control of the farm"),
+    (eve_in_control, events.ControlGiven(None, "bob", BOB), Refused, "not yours to give"),
+    (eve_in_control, events.Held((HERE,), "bob"), Refused, "eve is in control of the farm"),
+    (as_it_is, events.ProposalMade(EMPTY, "bob", BOB), UserError, "the file has no jobs"),
+    (as_it_is, events.ProposalApproved(1, "bob", "1", "2"), UserError, "no such proposal waits"),
+    (proposed, events.ProposalApproved(1, "bob", "1", "2"), PreconditionFailed, "and not 1: `daqsched proposals 1` shows it"),
+    (proposed, events.ProposalApproved(1, "bob", digest(EMPTY), "2"), PreconditionFailed, "since revision 1 by alice"),
+    (as_it_is, events.ProposalClosed(1, "bob", BOB, "rejected"), UserError, "no such proposal waits"),
+    (proposed, events.ProposalClosed(1, "bob", BOB, "withdrawn"), Refused, "proposal 1 is of eve, who may withdraw it"),
     (gone, events.Released((HERE,), "bob"), Refused, "none of these is desired any more"),
     (as_it_is, command(name="dumb"), UserError, "there is no action 'dumb', nothing was asked for: readout has dump"),
     (asked_much, events.PreflightAsked("more", "bob", {"hlt01": ()}, 60.0), Refused, "preflights are under way"),

@@ -10,8 +10,16 @@ import msgspec
 from starlette.requests import Request
 
 from daqsched.digests import digest
-from daqsched.proposal_protocol import ProposalAnswer
-from daqsched.protocol import API, Applied, NoteAnswer, OrderAnswer, PreflightBegun, RolloutAnswer, Selected
+from daqsched.protocol import (
+    API,
+    Applied,
+    NoteAnswer,
+    OrderAnswer,
+    PreflightBegun,
+    ProposalAnswer,
+    RolloutAnswer,
+    Selected,
+)
 from daqsched.rights.grants import Grants
 from daqsched.serve.audit import DONE, Audit, Entry
 from daqsched.spec import Spec

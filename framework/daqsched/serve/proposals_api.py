@@ -18,15 +18,15 @@ from daqsched.engine.permission import Need
 from daqsched.engine.proposal_steps import as_apply
 from daqsched.errors import UserError
 from daqsched.merge import Merged, Scope
-from daqsched.proposal_protocol import (
+from daqsched.proposals import NO_SUCH, Proposal, Proposals, head_of
+from daqsched.protocol import (
+    Applied,
     ApproveRequest,
     CloseRequest,
     ProposalAnswer,
     ProposalsAnswer,
     ProposeRequest,
 )
-from daqsched.proposals import NO_SUCH, Proposal, Proposals, head_of
-from daqsched.protocol import Applied
 from daqsched.serve.change_api import Changes, check_way
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of, whose

@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from daqsched.farm_parts import words
-from daqsched.proposal_protocol import ProposalAnswer, ProposalsAnswer
 from daqsched.proposals import EndedProposal
+from daqsched.protocol import ProposalAnswer, ProposalsAnswer
 from daqsched.terminal.canvas import text
 from daqsched.terminal.show_changes import plan_lines
 from daqsched.times import clock

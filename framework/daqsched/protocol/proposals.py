@@ -1,4 +1,4 @@
-"""What CLI and daemon say to each other about proposals: as `protocol`, which has the rest."""
+"""Applies that wait for somebody who may."""
 
 from __future__ import annotations
 
