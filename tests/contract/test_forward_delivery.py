@@ -260,6 +260,7 @@ def test_a_poisonous_line_becomes_a_dead_letter_and_the_others_are_stored(
     full = json.loads(letter["event"]["original"])
     assert full["message"] == "poison" and full["host"] == {"name": "hlt01"} == letter["host"]
     assert letter["daqsched"]["deadletter"]["index"] == sorted(elastic.documents)[0][0]
+    assert letter["orchestrator"]["type"] == "daqsched", "it says that it is a job's, whose lines people have rights to"
     assert process.stop() == 0
     assert (counts(spool)["dead"], counts(spool)["dead_here"]) == (1, 0)
 

@@ -18,6 +18,8 @@ DEADLETTER_DATASET = "daqsched.deadletter"
 #: So much of the text of a line that is too large even alone is kept in the index.
 SHORT = 4096
 
+#: What people look for lines by, and what says whose a line is.
+_KEPT = ("@timestamp", "message", "host", "service", "log", "orchestrator")
 
 #: How the name of an index of lines ends, whatever its period; see `record.index_of`.
 _MONTH = re.compile(r"-(\d{4}\.\d\d)(?:\.\d\d(?:\.\d\d(?:\d\d)?)?)?\Z")
@@ -49,7 +51,7 @@ def letter(refused: RefusedLines, prefix: str) -> Letter:
     action, source = refused.document.split(b"\n", 2)[:2]
     full = json.loads(source)
     reason = refused.reason
-    small = {name: full[name] for name in ("@timestamp", "message", "host", "service", "log") if name in full}
+    small = {name: full[name] for name in _KEPT if name in full}
     small["daqsched"] = {**full.get("daqsched", {}), "deadletter": {"index": refused.target}}
     small["event"] = {"dataset": DEADLETTER_DATASET}
     if refused.large:
