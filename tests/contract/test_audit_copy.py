@@ -6,7 +6,6 @@ import json
 import random
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -192,17 +191,17 @@ def test_what_goes_wrong_is_said_once_and_tried_again(
     monkeypatch.setattr(audit_copy, "LOOK_S", 0.01)
     note(audit, 1)
     stored.failures = [(Unreachable("away"), False)] * 4
-    ended = threading.Event()
+    end: SimpleQueue[int] = SimpleQueue()
     copier = copying(audit.path, stored)
     done = copier.once
 
     def once() -> Any:
         found = done()
-        ended.set()
+        end.put(15)
         return found
 
     monkeypatch.setattr(copier, "once", once)
-    copier.run(ended)
+    copier.run(end)
     assert (
         caplog.text.count("is not copied, and waits: away") == 1
         and "takes lines of the audit file again" in caplog.text

@@ -158,7 +158,7 @@ def test_on_a_basic_licence_no_role_reads_some_lines(security: Security, tmp_pat
     security.licence = "basic"
     done = apply(security, tmp_path)
     assert done.exit_code == 0 and set(security.known["role"]) == {"daqsched-boss"}
-    assert done.stderr.count("the daemon searches for him") == 3
+    assert done.output.count("the daemon searches for him") == 3
 
 
 @pytest.mark.parametrize("refuses", ["GET /_security/role", "PUT /_security/role", "PUT /_security/user"])
@@ -168,7 +168,7 @@ def test_a_missing_right_is_one_sentence_and_leaves_no_password(
     """It names the right."""
     security.refuses = refuses
     done = apply(security, tmp_path)
-    assert done.exit_code == 5 and "manage_security" in done.stderr and not security.known["user"]
+    assert done.exit_code == 5 and "manage_security" in done.output and not security.known["user"]
     assert not list((tmp_path / "passwords").glob("*")) if (tmp_path / "passwords").exists() else True
 
 
@@ -176,5 +176,5 @@ def test_a_role_of_that_name_that_is_somebody_elses_is_not_changed(security: Sec
     """Said in a sentence."""
     security.known["role"]["daqsched-alice"] = {"metadata": {"made_by": "hand"}}
     done = apply(security, tmp_path)
-    assert done.exit_code == 5 and "was not made by this command" in done.stderr
+    assert done.exit_code == 5 and "was not made by this command" in done.output
     assert security.known["role"]["daqsched-alice"] == {"metadata": {"made_by": "hand"}}

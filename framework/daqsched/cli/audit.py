@@ -146,7 +146,7 @@ def copy(file: Optional[Path], elasticsearch: str, index: str, once: bool, **opt
     import logging
     import signal
     import socket
-    import threading
+    from queue import SimpleQueue
 
     from daqsched.logs.elastic import Elastic
     from daqsched.serve.audit_copy import AuditCopy
@@ -164,8 +164,8 @@ def copy(file: Optional[Path], elasticsearch: str, index: str, once: bool, **opt
         begin()
         # each request, and each that fails: what comes of it is said by the copy itself, once
         logging.getLogger("elastic_transport").setLevel(logging.CRITICAL)
-        ended = threading.Event()
-        signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
-        copying.run(ended)
+        end: SimpleQueue[int] = SimpleQueue()
+        signal.signal(signal.SIGTERM, lambda number, frame: end.put(number))
+        copying.run(end)
     finally:
         client.close()

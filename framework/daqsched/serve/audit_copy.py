@@ -8,13 +8,14 @@ it is stored.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Optional
 
 import msgspec
@@ -81,8 +82,8 @@ class AuditCopy:
         self._place = self._read_place()
         self._made: set[str] = set()
 
-    def run(self, ended: threading.Event) -> None:
-        """Until it has ``ended``. What goes wrong is said once, and tried again."""
+    def run(self, end: SimpleQueue[int]) -> None:
+        """Until something is in ``end``: a handler of signals may put it there. What goes wrong is said once, and tried again."""
         said, wait_s = "", LOOK_S
         while True:
             try:
@@ -95,7 +96,8 @@ class AuditCopy:
                     said = str(error)
                     logger.warning("the audit file is not copied, and waits: %s", said)
                 wait_s = min(LONGEST_S, wait_s * 2)
-            if ended.wait(wait_s):
+            with contextlib.suppress(Empty):
+                end.get(timeout=wait_s)
                 return
 
     def once(self) -> Copied:

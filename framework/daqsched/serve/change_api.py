@@ -150,7 +150,7 @@ class Changes:
         if sight is not None:
             found = await self._planning.do(whose(request), lambda deadline: sight.plan(found, change.spec), deadline)
         asked = permission.of_apply(known.applied, change, spec, strategy, "")
-        found = await with_control(request, self._ask, found, asked, sight)
+        found = await with_control(request, known.controls, found, asked, sight)
         if not found.changes:
             return found
         way = way_of(strategy, spec)
@@ -302,7 +302,7 @@ class Changes:
         found = planned.plan
         sight = await sight_of(request, self._ask)
         needs = permission.of_apply(planned.known.applied, planned.change, event.spec, event.strategy, "")
-        found = await with_control(request, self._ask, found, needs, sight)
+        found = await with_control(request, planned.known.controls, found, needs, sight)
         if sight is not None:
             found = await asyncio.to_thread(sight.plan, found, planned.change.spec)
             doubts = tuple(one for one in doubts if not sight.names(one))

@@ -79,6 +79,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self._room.leave(self._seat)
+        # before Python 3.11 one with TLS whose other end went away says when it is collected that nobody has closed it
+        self.transport.close()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -120,16 +120,14 @@ async def controls_of(request: Request, ask: Ask, part: Optional[str], sight: Op
     return [one for one in found if part is None or one.part in (None, part)]
 
 
-async def with_control(request: Request, ask: Ask, plan: Plan, needs: Iterable[Need], sight: Optional[Sight]) -> Plan:
+async def with_control(
+    request: Request, controls: Controls, plan: Plan, needs: Iterable[Need], sight: Optional[Sight]
+) -> Plan:
     """With who is in control of what it changes, and why it would be refused for that; ``needs``: what it takes."""
-
-    def look(engine: Engine, now: float) -> tuple[Controls, float]:
-        return engine.controls, now
-
-    controls, now = await ask(look)
     if not controls:
         return plan
     mine = known_as(user_of(request), grants_of(request))
+    now = 0.0  # whose time is up the engine has taken out
 
     def work() -> Plan:
         parts = list(dict.fromkeys(parts_of(needs)))

@@ -8,6 +8,7 @@ from typing import NamedTuple, Optional
 
 from msgspec import structs
 
+from daqsched.control import Controls
 from daqsched.digests import digest
 from daqsched.engine.durations import MeasuredDurations
 from daqsched.engine.events import Attributes
@@ -63,6 +64,8 @@ class Snapshot:
     seen: Now
     #: host -> what people are told where several agents call themselves so.
     namesakes: Mapping[str, str]
+    #: Who is in control of what.
+    controls: Controls
 
     @property
     def lost(self) -> Where:
@@ -103,6 +106,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         farm.fixed_ports,
         Now(_lost(farm), _named(farm.order.leaving()), _named(farm.order.unstarted())),
         {host: namesakes(farm, host, Tense(0.0, kept=True)) for host in farm.namesakes.others},
+        dict(farm.controls),
     )
 
 
