@@ -51,7 +51,7 @@ NAMES = {
 }
 LEFT_OUT = frozenset(
     """choices what kind strategy pieces finished keys password
-    grep streams levels runs since after most by every_s offset_s at line scope fingerprints follow""".split()
+    grep streams levels since after runs most by every_s offset_s at line scope fingerprints follow""".split()
 )
 
 
