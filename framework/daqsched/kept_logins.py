@@ -6,7 +6,9 @@ mode 600, which says also what is in the keyring: commands ask that only where i
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import stat
 import threading
 from pathlib import Path
@@ -53,18 +55,23 @@ def folder() -> Path:
 
 def keep(login: KeptLogin) -> str:
     """Keep it in the place of what was kept for that daemon; where it is now, as the end of a sentence. Raises `UserError`."""
-    forget(login.url)
+    before = _read_or_none(login.url)
     why = _in_keyring(lambda keyring: keyring.set_password(SERVICE, login.url, login.secret))
     kept = login if isinstance(why, str) else msgspec.structs.replace(login, secret="")
     path = _path(login.url)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
             file.write(msgspec.json.encode(kept))
         os.replace(fresh, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
         raise UserError(f"{path} can't be written, so nothing is kept: {error.strerror}") from error
+    if isinstance(why, str) and before is not None and not before.secret:
+        # what was in the keyring is no longer what commands use
+        _in_keyring(lambda keyring: _delete(keyring, login.url))
     return f"kept in {path} (mode 600), as {why}" if isinstance(why, str) else "kept in the keyring"
 
 
@@ -82,14 +89,15 @@ def kept(url: str) -> Optional[KeptLogin]:
 
 
 def forget(url: str) -> bool:
-    """Keep it no more; whether anything was there."""
+    """Keep it no more; whether anything was there. Raises `UserError` where it can't be had away."""
     path = _path(url)
-    try:
-        found = _read(url)
-    except UserError:
-        found = None  # it is in the way
+    found = _read_or_none(url)
     if found is not None and not found.secret:
-        _in_keyring(lambda keyring: keyring.delete_password(SERVICE, url))
+        why = _in_keyring(lambda keyring: _delete(keyring, url))
+        if isinstance(why, str):
+            raise UserError(
+                f"the login for {url} is still in the keyring: {why}. Take the entry {SERVICE!r} of {url} out of it"
+            )
     try:
         path.unlink()
     except FileNotFoundError:
@@ -97,6 +105,20 @@ def forget(url: str) -> bool:
     except OSError as error:
         raise UserError(f"{path} can't be removed: {error.strerror}") from error
     return True
+
+
+def _delete(keyring: Any, url: str) -> None:
+    """Also where somebody has done so already."""
+    if keyring.get_password(SERVICE, url) is not None:
+        keyring.delete_password(SERVICE, url)
+
+
+def _read_or_none(url: str) -> Optional[KeptLogin]:
+    """What the file says; None also where it says nothing that is understood."""
+    try:
+        return _read(url)
+    except UserError:
+        return None
 
 
 def _again(url: str) -> str:
@@ -119,6 +141,10 @@ def _read(url: str) -> Optional[KeptLogin]:
         raise UserError(f"the login in {path} can't be read: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode) or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise UserError(f"{path} holds a login and can be read by others: chmod 600 {path}, and log in again")
+    if found.st_uid != os.geteuid():
+        raise UserError(
+            f"{path} is not of the account that runs this command, whose logins are used: remove it, or set HOME"
+        )
     try:
         login = msgspec.json.decode(text, type=KeptLogin)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -8,7 +8,6 @@ from typing import Literal, Optional
 import msgspec
 from msgspec.structs import replace
 
-from daqsched.digests import digest
 from daqsched.errors import Refused, UserError
 from daqsched.rollout import Strategy
 from daqsched.spec import Spec
@@ -17,6 +16,8 @@ from daqsched.spec import Spec
 MOST_WAITING, MOST_OF_ONE, MOST_BYTES, KEPT_S = 20, 5, 1 << 20, 4 * 86_400.0
 #: Of so many it is told what became of them.
 MOST_ENDED = 50
+#: So many of its jobs are known of one that has ended.
+MOST_NAMED = 100
 
 #: Told also of one that is hidden.
 NO_SUCH = "no such proposal waits (any more): `daqsched proposals` lists those that do, and what became of others"
@@ -41,6 +42,8 @@ class Proposal(msgspec.Struct, frozen=True, omit_defaults=True):
     take: tuple[str, ...] = ()
     strategy: Optional[Strategy] = None
     allow_empty: bool = False
+    #: Of the spec: of a large one it takes a while.
+    digest: str = ""
 
     def is_of(self, known_as: Collection[str]) -> bool:
         """Whether that is who proposed it."""
@@ -62,6 +65,9 @@ class EndedProposal(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str = ""
     #: Of one that was approved.
     revision: int = 0
+    #: Whose it was, as of `Proposal`, and its jobs, some of them: for who is told of it, and told to nobody.
+    known_as: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
 
 
 class Proposals(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -100,7 +106,7 @@ def head_of(one: Proposal) -> ProposalHead:
         one.message,
         one.spec.part,
         one.spec.source,
-        digest(one.spec),
+        one.digest,
         one.only,
         one.take,
         one.strategy,
@@ -137,6 +143,9 @@ def ended(
     kept: Proposals, one: Proposal, outcome: Outcome, now: float, by: str = "", why: str = "", revision: int = 0
 ) -> Proposals:
     """It waits no more."""
-    told = EndedProposal(one.number, one.user, one.time, one.spec.part, now, outcome, one.message, by, why, revision)
+    jobs = tuple(job.name for job in one.spec.jobs[:MOST_NAMED])
+    told = EndedProposal(
+        one.number, one.user, one.time, one.spec.part, now, outcome, one.message, by, why, revision, one.known_as, jobs
+    )
     waiting = tuple(other for other in kept.waiting if other.number != one.number)
     return replace(kept, waiting=waiting, ended=(*kept.ended, told)[-MOST_ENDED:])

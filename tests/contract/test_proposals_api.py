@@ -26,6 +26,7 @@ from hostile import mutated
 from rights_door import Door
 from served import Serve
 
+JSON = {"content-type": "application/json"}
 FILE = """
 from daqsched import Job, variable
 version = variable("version", "r1", shifter=["r1", "r2"])
@@ -221,6 +222,27 @@ def test_what_is_hidden_is_as_what_is_not_there(door: Door, tmp_path: Path) -> N
     assert "secret-value" not in said(door, "proposals", "1", "--json").output
     door.come("admin")
     assert "secret-value" in said(door, "proposals", "1", "--json").output
+
+
+def test_who_may_apply_what_would_be_new_is_shown_it_and_no_hidden_name(door: Door, tmp_path: Path) -> None:
+    """By the owner that it says; a word that names a hidden job is left out; one of its jobs is enough, also when it has ended."""
+    door.come("admin")
+    spec = Spec(jobs=(job("fresh", owner="power"), job("readout", "hlt[01-02]", owner="trigger", release="9")))
+    body = msgspec.json.encode(ProposeRequest(spec, "both", ["fresh", "readout"]))
+    assert door.client._http.post("/propose", content=body, headers=JSON).status_code == 200
+    door._accounts._names.known.clear()
+    door._accounts._names._look = lambda uid: "eve"
+    door.come("other")
+    (found,) = json.loads(said(door, "proposals", "--json").output)["waiting"]
+    assert found["only"] == ["fresh"] and said(door, "proposals", "1").exit_code == 6
+    door.come("expert")
+    assert json.loads(said(door, "proposals", "--json").output)["waiting"][0]["only"] == ["fresh", "readout"]
+    door.come("admin")
+    assert said(door, "reject", "1", "-m", "no").exit_code == 0
+    for group, told in (("expert", 1), ("other", 0)):
+        door.come(group)
+        ended = json.loads(said(door, "proposals", "--json").output)["ended"]
+        assert len(ended) == told and not any({"known_as", "jobs"} & set(one) for one in ended)
 
 
 @pytest.mark.parametrize(

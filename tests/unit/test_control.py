@@ -431,6 +431,24 @@ def test_somebody_is_who_the_rules_say_at_each_door(one: tuple[str, ...], other:
     assert isinstance(there.verdict, Accepted) == same, there.verdict
 
 
+def test_who_runs_a_part_with_no_jobs_left_is_taken_over_as_it_is_said() -> None:
+    """Else its next jobs would wait for the end of his time; what has no jobs is nobody's of some of the farm."""
+    there = world()
+    take(there, "alice", "hlt")
+    there.say(events.JobsApplied(Spec(part="hlt"), "alice", allow_empty=True, agreed=9))
+    assert isinstance(there.verdict, Accepted)
+    there.say(apply_of("hlt", "bob", "2"))
+    assert "take --part hlt --force" in str(there.verdict)
+    assert isinstance(asked(there, who("unix:own"), "hlt", force=True), Accepted)
+    there.say(apply_of("hlt", "own", "2"), grants=who("unix:own"))
+    assert isinstance(there.verdict, Accepted)
+    empty = World(["hlt01"])
+    empty.register()
+    assert isinstance(asked(empty, who("unix:own")), Refused)
+    assert isinstance(asked(empty, who("unix:shifter")), Accepted)
+    assert "it takes an expert" in str(asked(empty, who("unix:bob"), force=True))
+
+
 def test_nobody_is_exempt() -> None:
     """Not root either: it is an agreement, and taking it over is one command."""
     there = world()

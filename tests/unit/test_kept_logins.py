@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 import threading
@@ -185,3 +186,38 @@ def test_each_daemon_has_a_place_of_its_own(home: Path) -> None:
     for url in urls:
         found = kept(url)
         assert found is not None and found.name == url
+
+
+def test_what_a_keyring_keeps_on_is_not_said_to_be_gone(home: Path, ring: Ring) -> None:
+    """One that somebody has emptied meanwhile is no trouble."""
+    keep(LOGIN)
+    ring.instead = _fail
+    with pytest.raises(UserError, match="still in the keyring: the keyring says RuntimeError"):
+        forget(URL)
+    ring.instead = None
+    assert kept(URL) == LOGIN
+    ring.kept.clear()
+    assert forget(URL) and not files(home)
+
+
+def test_a_login_that_can_not_be_kept_leaves_the_old_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no piece of the new one."""
+    keep(LOGIN)
+
+    def full(*names: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("daqsched.kept_logins.os.replace", full)
+    with pytest.raises(UserError, match="No space left"):
+        keep(KeptLogin(URL, "bob", SESSION, "eyJ.def"))
+    assert kept(URL) == LOGIN and len(files(home)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_login_of_another_account_is_not_used(home: Path) -> None:
+    """As with the home of whoever became root."""
+    keep(LOGIN)
+    (file,) = files(home)
+    os.chown(file, 65534, 65534)
+    with pytest.raises(UserError, match="is not of the account that runs this command"):
+        kept(URL)

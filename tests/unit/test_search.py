@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daqsched.errors import UserError
-from daqsched.logs.follow import LAG_S, LATE_S, Lateness, StoredLines
+from daqsched.logs.follow import LAG_S, LATE_S, MOST_BEFORE, Lateness, StoredLines
 from daqsched.logs.lines import Line, format_line, json_line, line_of
 from daqsched.logs.query import Wanted, levels_from, query, same_stream, sorting, stored_since
 from daqsched.times import moment
@@ -317,6 +317,17 @@ def test_what_no_look_saw_does_not_settle() -> None:
     assert stored.settled() == {"a": 5 + 59 - LAG_S, "b": 2}
     stored.forget("a")
     assert stored.settled() == stored.newest == {"b": 2}
+
+
+def test_what_is_remembered_of_a_shard_that_stays_away_is_bounded() -> None:
+    """And what was not seen is still looked for."""
+    stored = StoredLines()
+    for second in range(10_000):
+        stored.note({"a": second}, 100.0 + second, 100.0)
+    assert stored.settled() == {"a": 0} and stored.newest == {"a": 9_999}
+    assert len(stored._before) <= MOST_BEFORE
+    stored.note({"a": 10_000}, 20_000.0)
+    assert stored.settled()["a"] >= 9_999
 
 
 def test_a_host_with_a_clock_that_is_ahead_makes_no_other_line_late() -> None:

@@ -92,7 +92,7 @@ def taken(farm: Farm, event: events.ControlTaken, now: float) -> Accepted:
     """From now on, or for longer or shorter than said before."""
     check_lease(event.for_s)
     part = event.part
-    if part is not None and not of_control(farm, part):
+    if part is not None and part not in farm.controls and not of_control(farm, part):
         raise UserError(NO_SUCH_PART)
     found = list(_overlapping(farm.controls, part, event.known_as, now))
     if found and not event.force:

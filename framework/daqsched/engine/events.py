@@ -319,6 +319,8 @@ class ProposalMade(msgspec.Struct, frozen=True, tag=True):
     only: tuple[str, ...] = ()
     take: tuple[str, ...] = ()
     allow_empty: bool = False
+    #: The spec's; empty: it is not known yet.
+    digest: str = ""
 
 
 class ProposalApproved(msgspec.Struct, frozen=True, tag=True):

@@ -252,7 +252,7 @@ def targets_of(job: JobSpec) -> Iterator[Target]:
 
 def _taken(farm: Farm, event: events.ControlTaken) -> Iterator[Need]:
     yield Need("control")  # before it is told whether there is such a part
-    there = of_control(farm, event.part)
+    there = for_control(farm, event.part)
     yield Need("control", there)
     if event.force:
         yield Need("take-over", there)
@@ -263,6 +263,11 @@ def of_control(farm: Farm, part: Optional[str]) -> list[Target]:
     spec = farm.revision.spec if farm.revision is not None else EMPTY
     jobs = (job for job in (*spec.jobs, *spec.variants) if part in (None, job.part))
     return list(dict.fromkeys(one for job in jobs for one in targets_of(job)))
+
+
+def for_control(farm: Farm, part: Optional[str]) -> list[Target]:
+    """What it takes the right to who is to be in control of that; where it has no jobs: the farm, or what is of that part."""
+    return of_control(farm, part) or [FARM if part is None else Target(part=part)]
 
 
 def _proposed(farm: Farm, event: events.ProposalMade) -> Iterator[Need]:
@@ -286,7 +291,8 @@ def _closed(farm: Farm, event: events.ProposalClosed) -> Iterator[Need]:
     for one in farm.proposals.waiting if verb == "apply" else ():
         if one.number == event.number:
             jobs = as_farm(one.spec).jobs
-            yield Need("apply", tuple(target for job in jobs for target in targets_of(job)))
+            there = tuple(target for job in jobs for target in targets_of(job))
+            yield Need("apply", there or (Target(part=one.spec.part),))
 
 
 #: Of each event that people cause.

@@ -49,6 +49,7 @@ def made(farm: Farm, event: events.ProposalMade, now: float) -> Accepted:
         event.take,
         event.strategy,
         event.allow_empty,
+        event.digest or digest(event.spec),
     )
     if not event.spec.jobs and not event.allow_empty:
         raise UserError("the file has no jobs, which would stop all of its part: if that is meant, give --allow-empty")
@@ -78,9 +79,9 @@ def as_apply(one: Proposal, event: events.ProposalApproved) -> events.JobsApplie
 def approved(farm: Farm, event: events.ProposalApproved, now: float) -> Accepted:
     """It is applied, in the name of whoever approved it."""
     one = found(farm.proposals, event.number, now)
-    if event.digest != digest(one.spec):
+    if event.digest != one.digest:
         raise PreconditionFailed(
-            f"proposal {one.number} is {digest(one.spec)}, and not {event.digest}: `daqsched proposals {one.number}` shows it"
+            f"proposal {one.number} is {one.digest}, and not {event.digest}: `daqsched proposals {one.number}` shows it"
         )
     if not event.base:
         raise UserError("say for which state of the farm: the plan's digest of what is in force")

@@ -39,6 +39,13 @@ MOST_STREAMS = 10_000
 #: How long, and at most how many, lines that were given are known, should an index be made anew and they be stored again.
 REMEMBER_S, MOST_GIVEN = 600.0, 100_000
 
+#: What is said when all is well again, which names nothing.
+ANSWERS_AGAIN = "Elasticsearch answers again; lines that were stored late are marked"
+WHOLE_AGAIN = "Elasticsearch answers in full again; what was missed is shown"
+
+#: While looks do not see all, for hours it may be, so many of them are told apart.
+MOST_BEFORE = 600
+
 #: So many looks in a row are not whole before somebody is told: a shard may be away for a moment.
 PATIENCE = 3
 
@@ -62,6 +69,8 @@ class StoredLines:
         settled = (now if looked is None else looked) - LAG_S
         while len(self._before) > 1 and self._before[1][0] <= settled:
             self._before.popleft()
+        if len(self._before) > MOST_BEFORE:
+            del self._before[1]  # the first says from where on to look again
 
     def settled(self) -> dict[str, int]:
         """The numbers up to which all was found: those known `LAG_S` before the last look, or at the beginning."""
@@ -128,10 +137,11 @@ class Follower:
         prefix: str = DEFAULT_PREFIX,
         warn: Callable[[str], None] = lambda sentence: None,
         sleep: Callable[[float], None] = time.sleep,
+        most_given: int = MOST_GIVEN,
     ) -> None:
         """Asks how far the indices are filled: what is stored from now on is followed. Raises as `Elastic.search`."""
         self._client, self._wanted, self._prefix = client, wanted, prefix
-        self._warn, self._sleep = warn, sleep
+        self._warn, self._sleep, self._most_given = warn, sleep, most_given
         #: Ids of lines that were given, with the moment when they were last found.
         self._given: OrderedDict[str, float] = OrderedDict()
         self._lateness = Lateness()
@@ -181,7 +191,7 @@ class Follower:
             else:
                 yield from self._news(self._stored.newest)
             if self._is_away:
-                self._warn("Elasticsearch answers again; lines that were stored late are marked")
+                self._warn(ANSWERS_AGAIN)
             self._is_away = False
         except DaqschedError as error:
             if not self._is_away:
@@ -224,8 +234,9 @@ class Follower:
         """Lines that a look, which saw all, did not find again: they have settled, and are no longer asked for."""
         while self._given:
             found = next(iter(self._given.values()))
-            over = found < self._looked - (3 * LAG_S if len(self._given) > MOST_GIVEN else REMEMBER_S)
-            if not over:
+            over = found < self._looked - (3 * LAG_S if len(self._given) > self._most_given else REMEMBER_S)
+            # twice as many are too many, whatever was not seen: one of them may come again
+            if not over and len(self._given) <= 2 * self._most_given:
                 break
             self._given.popitem(last=False)
 
@@ -239,7 +250,7 @@ class Follower:
                     self._warn(f"this is not all: {sentence}")
             self._told = dict(lacks)
         elif self._told and not lacks:
-            self._warn("Elasticsearch answers in full again; what was missed is shown")
+            self._warn(WHOLE_AGAIN)
             self._told = {}
 
     # ------------------------------------------------------------------------------------- how far indices are filled

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 Warn = Callable[[str], None]
 
 
+#: How it begins that nothing is stored.
+NEVER = "no line was ever stored"
+
+
 class Source(Protocol):
     """The lines that somebody wants, by whatever way."""
 
@@ -130,11 +134,11 @@ class StoredSource:
 
         return counting.examples(self._client, self._wanted, fingerprints, self._index)
 
-    def follower(self, warn: Warn) -> Follower:
-        """For `look`, from now on."""
+    def follower(self, warn: Warn, most_given: int) -> Follower:
+        """For `look`, from now on; so many lines that it gave it knows, and twice as many for a moment."""
         from daqsched.logs.follow import Follower
 
-        return Follower(self._client, self._wanted, self._index, warn)
+        return Follower(self._client, self._wanted, self._index, warn, most_given=most_given)
 
     def look(self, follower: Follower, warn: Warn, most: int) -> tuple[list[Line], bool]:
         """What was stored since that one looked, ``most`` lines of it, and whether there is more."""
@@ -178,7 +182,7 @@ class StoredSource:
                 f"{_seen(newest[0])}"
             )
         return (
-            f"no line was ever stored in {self._index}-*: does a forwarder run on the hosts? daqsched status shows its job; "
+            f"{NEVER} in {self._index}-*: does a forwarder run on the hosts? daqsched status shows its job; "
             "daqsched logs --sandbox reads what jobs print where it lies"
         )
 

@@ -15,7 +15,7 @@ from daqsched.control import ControlAnswer, Controls, GiveRequest, InControl, Ta
 from daqsched.engine import events
 from daqsched.engine.control_steps import known_as, parts_of
 from daqsched.engine.engine import Engine
-from daqsched.engine.permission import Need, of_control
+from daqsched.engine.permission import Need, for_control
 from daqsched.errors import Refused, UserError
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.daemon import Daemon
@@ -89,7 +89,7 @@ class ControlRoutes:
             return name, (f"unix:{name}",)
         who = await somebody(word, in_force.rights, accounts)
         grants = in_force.grants(who)
-        targets = await self._ask(lambda engine, now: of_control(engine, part))
+        targets = await self._ask(lambda engine, now: for_control(engine, part))
         if grants.refusal("control", targets):
             raise Refused(
                 f"{word} may not be in control of {control.scope(part)}: ask who runs the farm for the right to"

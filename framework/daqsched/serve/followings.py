@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from daqsched.logs.follow import Follower
 
 #: So many of one person, of all, and so long one is kept that is not asked for.
-EACH, MOST, KEPT_S = 4, 64, 30.0
+EACH, MOST, KEPT_S = 4, 32, 30.0
 
 
 class Following:

@@ -64,7 +64,14 @@ Ask = Callable[[Callable[[Any, float], Any]], Awaitable[Any]]
 
 logger = logging.getLogger(__name__)
 
+#: So many lines that it was given are known of a following; of each some 230 bytes, and twice as many for a moment.
+MOST_GIVEN = 20_000
+
 #: What is said in the place of what Elasticsearch says, to who may not read logs.
+NONE_FOR_YOU = (
+    "no line that you may read is stored: `daqsched rights why - lines JOB@HOST` says whether you may, daqsched status whether a "
+    "forwarder runs there"
+)
 UNSAID = "Elasticsearch can't search now, or not everywhere: the daemon's log says why, ask who runs the farm"
 
 
@@ -174,10 +181,12 @@ class Lines:
         def work(source: StoredSource) -> FollowLinesAnswer:
             says: list[str] = []
             if not following.lock.acquire(blocking=False):
-                raise UserError("these lines are being asked for already: one question at a time")
+                raise RefusedWith(
+                    "too-many-searches", "these lines are being asked for already: one question at a time"
+                )
             try:
                 if following.follower is None:
-                    following.follower = source.follower(says.append)
+                    following.follower = source.follower(says.append, MOST_GIVEN)
                     lines, more = following.follower.tail(most), False
                     says += [f"this is not all: {one}" for one in source.lacking(lines[0].time if lines else None)]
                 else:
@@ -244,6 +253,8 @@ class Lines:
             sentences = getattr(answer, field, None)
             if sentences and isinstance(sentences, list):
                 setattr(answer, field, told.lacks(sentences))
+            elif sentences:
+                setattr(answer, field, told.nothing(sentences))
         return answer
 
     def _asked(
@@ -288,10 +299,19 @@ class Told:
 
     def lacks(self, lacks: list[str]) -> list[str]:
         """Why an answer is not all."""
-        if self.all:
+        from daqsched.logs.follow import ANSWERS_AGAIN, WHOLE_AGAIN
+
+        others = [one for one in lacks if one not in (ANSWERS_AGAIN, WHOLE_AGAIN)]
+        if self.all or not others:
             return lacks
-        logger.warning("a search was not whole: %s", "; ".join(lacks))
-        return [UNSAID]
+        logger.warning("a search was not whole: %s", "; ".join(others))
+        return [UNSAID, *(one for one in lacks if one not in others)]
+
+    def nothing(self, says: str) -> str:
+        """Why there is no line: whoever may read some of them alone can't be told that there are none."""
+        from daqsched.logs.sources import NEVER
+
+        return says if self.all or not says.startswith(NEVER) else NONE_FOR_YOU
 
 
 def share_of(request: Request) -> Hashable:

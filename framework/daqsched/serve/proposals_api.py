@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from daqsched import farm_parts, proposals
+from daqsched.digests import digest
 from daqsched.engine import events, permission
 from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
@@ -18,7 +19,7 @@ from daqsched.engine.permission import Need
 from daqsched.engine.proposal_steps import as_apply
 from daqsched.errors import UserError
 from daqsched.merge import Merged, Scope
-from daqsched.proposals import NO_SUCH, Proposal, Proposals, head_of
+from daqsched.proposals import NO_SUCH, EndedProposal, Proposal, ProposalHead, Proposals, head_of
 from daqsched.protocol import (
     Applied,
     ApproveRequest,
@@ -77,6 +78,7 @@ class ProposalRoutes:
         planned = await self._changes.planned(whose(request), body.spec, scope, body.strategy)
         if not planned.plan.changes:
             raise UserError("nothing is proposed: the farm is as this says already")
+        event = replace(event, digest=await asyncio.to_thread(digest, body.spec))
         grants = await grants_now(request)
         did = await asyncio.wrap_future(self._daemon.request(event, grants, terms_of(request)))
         return await self._told(request, await self._found(request, did.proposal))
@@ -132,11 +134,11 @@ class ProposalRoutes:
 
         def work() -> ProposalsAnswer:
             waiting = [
-                replace(head_of(one), source=self._changes.seen_source(request, one.spec.source))
+                _head(one, sight, self._changes.seen_source(request, one.spec.source))
                 for one in kept.waiting
                 if one.until > now and _shown(one, sight, mine)
             ]
-            ended = [one for one in reversed(kept.ended) if sight is None or one.part in sight.parts]
+            ended = [replace(one, known_as=(), jobs=()) for one in reversed(kept.ended) if _is_told(one, sight, mine)]
             return ProposalsAnswer(waiting, ended, now)
 
         return await asyncio.to_thread(work)
@@ -159,12 +161,27 @@ class ProposalRoutes:
         sight = await sight_of(request, self._ask)
         source = self._changes.seen_source(request, one.spec.source)
         spec = await self._changes.seen_spec(request, farm_parts.as_farm(one.spec), source, sight)
-        return ProposalAnswer(replace(head_of(one), source=source), plan, spec)
+        return ProposalAnswer(_head(one, sight, source), plan, spec)
 
 
 def _shown(one: Proposal, sight: Optional[Sight], mine: tuple[str, ...]) -> bool:
     """Whether somebody is told of it: who proposed it, and who sees a job that it names, by what it says and by what is so."""
     if sight is None or one.is_of(mine):
         return True
-    jobs = [job for job in one.spec.jobs if sight.sees_some(job.name)]
-    return one.spec.part in sight.parts and (bool(jobs) or not one.spec.jobs)
+    if sight.hides_part(one.spec.part):
+        return False
+    jobs = farm_parts.as_farm(one.spec).jobs
+    return not jobs or any(sight.sees_then(job.name, job) for job in jobs)
+
+
+def _is_told(one: EndedProposal, sight: Optional[Sight], mine: tuple[str, ...]) -> bool:
+    """The same of one that has ended: of its jobs, those that there are."""
+    if sight is None or not set(one.known_as).isdisjoint(mine):
+        return True
+    return not sight.hides_part(one.part) and (not one.jobs or any(map(sight.sees_some, one.jobs)))
+
+
+def _head(one: Proposal, sight: Optional[Sight], source: str) -> ProposalHead:
+    """As who asks is told of it."""
+    head = replace(head_of(one), source=source)
+    return head if sight is None else replace(head, only=sight.words(head.only), take=sight.words(head.take))

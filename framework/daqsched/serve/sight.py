@@ -82,6 +82,20 @@ class Sight:
         """The same of a job as it is written."""
         return any(not self.grants.why_not("see", target) for target in targets_of(job))
 
+    def sees_then(self, name: str, then: Optional[JobSpec]) -> bool:
+        """The same of a job that a file would change, or make. What it says of one that is hidden makes nothing of that to be
+        seen: it may have any owner there."""
+        known = name in self._desired.jobs
+        return self.sees_some(name) or (not known and then is not None and self.sees_any(then))
+
+    def hides_part(self, part: str) -> bool:
+        """Whether there is a part of that name, of which nothing is shown."""
+        return part in self._hidden
+
+    def words(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        """Without those that name what is hidden."""
+        return tuple(word for word in words if not self.names(word))
+
     def sees_choices(self, kept: KeptChoices) -> bool:
         """Whether what a shifter may set there is shown: it changes something that is."""
         jobs = (job if job.part == kept.part else replace(job, part=kept.part) for job in kept.choices.jobs)
@@ -141,9 +155,7 @@ class Sight:
         then = {job.name: job for job in new.jobs}
 
         def seen(name: str) -> bool:
-            # what a file says of a job that is hidden makes nothing of that to be seen: it may have any owner there
-            known = name in self._desired.jobs
-            return self.sees_some(name) or (not known and name in then and self.sees_any(then[name]))
+            return self.sees_then(name, then.get(name))
 
         return replace(
             plan,
