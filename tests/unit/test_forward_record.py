@@ -62,7 +62,7 @@ def test_a_dead_letter_keeps_id_time_text_whence_and_the_whole_document() -> Non
     assert json.loads(source["event"].pop("original")) == full
     assert source.pop("daqsched") == {**full["daqsched"], "deadletter": {"index": "logs-2001.09.09"}}
     assert source == {
-        **{name: full[name] for name in ("@timestamp", "message", "host", "service", "log")},
+        **{name: full[name] for name in ("@timestamp", "message", "host", "service", "log", "orchestrator")},
         "error": {"message": "no"},
         "event": {"dataset": "daqsched.deadletter"},
     }
