@@ -69,7 +69,7 @@ MOST_GIVEN = 20_000
 
 #: What is said in the place of what Elasticsearch says, to who may not read logs.
 NONE_FOR_YOU = (
-    "no line that you may read is stored: `daqsched rights why - lines JOB@HOST` says whether you may, daqsched status whether a "
+    "no line that you may read is stored: the farm's rights say whose lines those are (`logs:`), `daqsched status` whether a "
     "forwarder runs there"
 )
 UNSAID = "Elasticsearch can't search now, or not everywhere: the daemon's log says why, ask who runs the farm"
