@@ -306,7 +306,7 @@ def test_when_the_writer_is_gone_the_next_key_is_the_next_writer(
     """Who left, or was killed: all are told that nobody types; who only looks never does; of two who press a key at once one does,
     and the other is told who."""
     monkeypatch.setattr(console_api, "RENEW_S", 0.1)
-    monkeypatch.setattr(console_api, "GONE_S", 0.5 if cut else 60.0)
+    monkeypatch.setattr(console_api, "GONE_S", 3.0 if cut else 60.0)
     first, one, other = (farm.client.attach("ioc", "hlt01", True, False, "") for _ in range(3))
     looks = farm.client.attach("ioc", "hlt01", False, False, "")
     rest = (one, other, looks)
