@@ -27,7 +27,7 @@ from daqsched.cli.root import (
     strategy_options,
     with_part,
 )
-from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow, follow_restart
+from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow, follow_restart, wait_options
 from daqsched.errors import UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
@@ -94,8 +94,7 @@ def diff(path: Where, a: str, b: str, part: Optional[str], as_json: bool) -> Non
 @click.option("--all", "everyones", is_flag=True, help="Go back with all parts of the farm.")
 @message_option
 @strategy_options("as the REVISION says", "as the REVISION says")
-@click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
-@click.option("--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait.")
+@wait_options
 @look_option
 @stops_options
 @json_option

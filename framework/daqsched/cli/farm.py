@@ -29,7 +29,7 @@ from daqsched.cli.root import (
     strategy_of,
     strategy_options,
 )
-from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow
+from daqsched.cli.waiting import SETTLE_S, follow, wait_options
 from daqsched.errors import NotRunning, UserError
 from daqsched.farm_parts import NO_PART, called
 from daqsched.limits import some
@@ -45,8 +45,7 @@ DIFFERENT = 6
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
-@click.option("--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait.")
+@wait_options
 @click.option(
     "--settle",
     default=SETTLE_S,

@@ -10,7 +10,6 @@ import click
 
 from daqsched.cli.farm import DIFFERENT
 from daqsched.cli.root import (
-    at_least,
     confirmed,
     connect,
     evaluated,
@@ -26,7 +25,7 @@ from daqsched.cli.root import (
     strategy_of,
     strategy_options,
 )
-from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow
+from daqsched.cli.waiting import SETTLE_S, follow, wait_options
 from daqsched.errors import Refused, UserError
 from daqsched.farm_parts import NO_PART
 from daqsched.limits import whole
@@ -119,8 +118,7 @@ def proposals(path: Where, number: int, as_json: bool) -> None:
     metavar="DIGEST",
     help="Do not ask; refuse if another spec is in force than `proposals NUMBER` saw.",
 )
-@click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
-@click.option("--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait.")
+@wait_options
 @look_option
 @stops_options
 @json_option

@@ -10,7 +10,6 @@ import click
 
 from daqsched.cli.farm import DIFFERENT
 from daqsched.cli.root import (
-    at_least,
     confirmed,
     connect,
     history_message_option,
@@ -20,7 +19,7 @@ from daqsched.cli.root import (
     part_option,
     stops_options,
 )
-from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow
+from daqsched.cli.waiting import SETTLE_S, follow, wait_options
 from daqsched.errors import UserError
 from daqsched.farm_parts import NO_PART
 from daqsched.settings import Where
@@ -50,8 +49,7 @@ def variables(path: Where, part: Optional[str], as_json: bool) -> None:
 @click.option(
     "--if-unchanged", default="", metavar="DIGEST", help="Refuse if another spec is in force than `--plan` saw."
 )
-@click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")
-@click.option("--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait.")
+@wait_options
 @look_option
 @stops_options
 @json_option

@@ -6,6 +6,9 @@ import sys
 import time
 from typing import Any, Optional, Sequence
 
+import click
+
+from daqsched.cli.root import Command, at_least
 from daqsched.errors import NotRunning, ReplacedByAnother
 from daqsched.terminal.out import canvas, print_json, say
 from daqsched_executor.contract import duration
@@ -18,6 +21,14 @@ SETTLE_S = 1.0
 
 #: How a rollout stands of which nothing more comes by itself.
 STOPPED = ("paused", "aborted", "rolled-back")
+
+
+def wait_options(command: Command) -> Command:
+    """Whether `follow` waits, and how long."""
+    command = click.option(
+        "--timeout", default=PATIENCE_S, callback=at_least(0), show_default=True, help="Seconds to wait."
+    )(command)
+    return click.option("--wait/--no-wait", default=True, help="Wait until all is running.  [default: wait]")(command)
 
 
 def follow(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property
 from typing import NamedTuple, Optional
 
 from daqsched.limits import some
@@ -58,7 +59,6 @@ class _Given:
         self.role = Role[rule.role] if rule.role is not None else None
         self.denied = frozenset(words_of(rule.deny))
         self._chosen: Chosen = selection(words_of(rule.on))
-        self._on_some_host = selection([word.partition("@")[0] or "*" for word in words_of(rule.on)])
         #: Whose lines, as words and as a test.
         self.jobs, self.services = line_words(words_of(rule.logs))
         self._lines = selection(self.jobs) if self.jobs else None
@@ -76,6 +76,10 @@ class _Given:
     def may_fit(self, target: Target) -> bool:
         """Whether it fits on some host, where the target's is one that is not known yet."""
         return target.host == ANY and self._of_those(target) and self._on_some_host(target.job, "")
+
+    @cached_property
+    def _on_some_host(self) -> Chosen:
+        return selection([word.partition("@")[0] or "*" for word in words_of(self.rule.on)])
 
     def _of_those(self, target: Target) -> bool:
         return (not self._owners or target.owner in self._owners) and (not self._parts or target.part in self._parts)

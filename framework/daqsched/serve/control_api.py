@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from daqsched import control, farm_parts
-from daqsched.control import ControlAnswer, Controls, GiveRequest, InControl, TakeRequest
+from daqsched.control import ControlAnswer, Controls, GiveRequest, TakeRequest
 from daqsched.engine import events
 from daqsched.engine.control_steps import known_as, parts_of
 from daqsched.engine.engine import Engine
@@ -98,11 +98,10 @@ class ControlRoutes:
 
     async def _told(self, request: Request, part: Optional[str]) -> ControlAnswer:
         sight = await sight_of(request, self._ask)
-        found = await controls_of(request, self._ask, part, sight)
-        return ControlAnswer(found, await self._ask(lambda engine, now: now))
+        return await controls_of(request, self._ask, part, sight)
 
 
-async def controls_of(request: Request, ask: Ask, part: Optional[str], sight: Optional[Sight]) -> list[InControl]:
+async def controls_of(request: Request, ask: Ask, part: Optional[str], sight: Optional[Sight]) -> ControlAnswer:
     """Who is in control of what who asks may see: of the farm first; with ``part`` only what is about that."""
 
     def look(engine: Engine, now: float) -> tuple[Controls, float]:
@@ -110,14 +109,14 @@ async def controls_of(request: Request, ask: Ask, part: Optional[str], sight: Op
 
     controls, now = await ask(look)
     if not controls:
-        return []
+        return ControlAnswer([], now)
     mine = known_as(user_of(request), grants_of(request))
     seen = await asyncio.to_thread(lambda: sight.parts) if sight is not None else None
     shown = [
         one for one in controls.values() if one.until > now and (seen is None or one.part is None or one.part in seen)
     ]
     found = [control.told(one, mine) for one in sorted(shown, key=lambda one: (one.part is not None, one.part or ""))]
-    return [one for one in found if part is None or one.part in (None, part)]
+    return ControlAnswer([one for one in found if part is None or one.part in (None, part)], now)
 
 
 async def with_control(

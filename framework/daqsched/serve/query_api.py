@@ -114,7 +114,7 @@ class Queries:
             sight = await sight_of(request, self._ask)
             if sight is not None:
                 keys, answer.rollout = await asyncio.to_thread(sight.keys, keys), ""
-            answer.control = await controls_of(request, self._ask, part, sight)
+            answer.control = (await controls_of(request, self._ask, part, sight)).control
             listed, hosts = _Listed(), set[str]()
             words = await asyncio.to_thread(_meant, words, keys)
             chosen = await self._chosen(whose(request), words, keys)
@@ -193,7 +193,7 @@ class Queries:
                 found = found if sight is None else [sight.story(one) for one in found]
                 await listed.add(found)
             answer = WhyAnswer(listed.whole(), len(keys), self._daemon.read_only)
-            answer.control = await controls_of(request, self._ask, None, sight)
+            answer.control = (await controls_of(request, self._ask, None, sight)).control
             return await _encoded(request, answer)
 
     async def stories(self, request: Request) -> Response:

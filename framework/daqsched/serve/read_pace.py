@@ -52,12 +52,13 @@ class Unread:
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             size = next((int(value) for name, value in message["headers"] if name.lower() == b"content-length"), 0)
-            why = self._room.tell(self._caller, size) if size > SMALL_BYTES else ""
-            if why:
-                self._refused = True
-                await self._refuse(why)
-            elif size > SMALL_BYTES:
-                self._count = size
+            if size > SMALL_BYTES:
+                why = self._room.tell(self._caller, size)
+                if why:
+                    self._refused = True
+                    await self._refuse(why)
+                else:
+                    self._count = size
         if not self._refused:
             await self._send(message)
 
