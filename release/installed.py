@@ -13,9 +13,11 @@ from release.steps import ReleaseError, run, say, step
 #: What is looked at after each step: path, mode, owner's name, and what it must be.
 FILES = (
     ("etc/daqsched/serve.env", 0o600),
+    ("etc/daqsched/audit-copy.env", 0o600),
     ("etc/daqsched/forward.yaml", 0o644),
     ("etc/profile.d/daqsched.sh", 0o644),
     ("usr/lib/systemd/system/daqsched-serve.service", 0o644),
+    ("usr/lib/systemd/system/daqsched-audit-copy.service", 0o644),
     ("usr/lib/systemd/system/daqsched-forward.service", 0o644),
     ("opt/daqsched/bin/daqsched", 0o755),
     ("opt/daqsched/bin/daqsched-executor", 0o755),
@@ -112,7 +114,7 @@ def _verify_units(root: Root) -> None:
         return say("no systemd here: the units were not looked at")
     run(["cp", "-a", "-n", "-T", theirs, root.folder / "usr/lib/systemd/system"])
     argv: list[str | Path] = ["systemd-analyze", "verify", "--man=no", f"--root={root.folder}"]
-    run([*argv, "daqsched-serve.service", "daqsched-forward.service"])
+    run([*argv, "daqsched-serve.service", "daqsched-audit-copy.service", "daqsched-forward.service"])
 
 
 def _runs(root: Root, version: str) -> None:

@@ -1,7 +1,7 @@
 """What the packages of a distribution hold: the folders that run where they lie in /opt/daqsched, units, and configuration.
 
 daqsched-executor   on every machine: executors, and the forwarder as a command
-daqsched            on a control machine: serve, its unit and account, the crew's command
+daqsched            on a control machine: serve, the copy of its audit file, their units and account, the crew's command
 daqsched-forward    on a machine without Mesos: the forwarder's unit
 """
 
@@ -49,10 +49,12 @@ PACKAGES = (
         (
             ("framework/systemd/daqsched-serve.service", f"{UNITS}/daqsched-serve.service", 0o644),
             ("release/packages/serve.env", "etc/daqsched/serve.env", 0o600),
+            ("framework/systemd/daqsched-audit-copy.service", f"{UNITS}/daqsched-audit-copy.service", 0o644),
+            ("release/packages/audit-copy.env", "etc/daqsched/audit-copy.env", 0o600),
             ("release/packages/daqsched.profile", "etc/profile.d/daqsched.sh", 0o644),
             ("CHANGELOG.md", "usr/share/doc/daqsched/CHANGELOG.md", 0o644),
         ),
-        ("etc/daqsched/serve.env", "etc/profile.d/daqsched.sh"),
+        ("etc/daqsched/serve.env", "etc/daqsched/audit-copy.env", "etc/profile.d/daqsched.sh"),
     ),
     Package(
         "daqsched-forward",

@@ -3,63 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Optional
 
-import msgspec
 import pytest
+from click.testing import CliRunner
 
+from copied_audit import Stored, copying, lines_of
+from daqsched.cli import main
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
-from daqsched.logs.elastic import Answer
 from daqsched.serve.audit import DONE, REFUSED, Audit, Entry
-from daqsched.serve.audit_copy import AuditCopy
 from daqsched.serve.audit_ecs import FIELDS, document, mappings
-
-
-class Stored:
-    """An Elasticsearch that keeps documents, and fails as it is told."""
-
-    def __init__(self) -> None:
-        self.documents: dict[tuple[str, str], dict[str, Any]] = {}
-        self.indices: dict[str, Any] = {}
-        #: What becomes of the next requests, the first first: an exception, after what was asked is done where ``late``.
-        self.failures: list[tuple[Exception, bool]] = []
-        #: Of a document: its status.
-        self.refuse: Any = lambda document: 0
-
-    def ask(self, method: str, path: str, body: Any = None) -> Answer:
-        failure, late = self.failures.pop(0) if self.failures else (None, False)
-        if failure is not None and not late:
-            raise failure
-        answer = self._answer(method, path, body)
-        if failure is not None:
-            raise failure
-        return answer
-
-    def _answer(self, method: str, path: str, body: Any) -> Answer:
-        index = path.split("/")[1]
-        if method == "PUT":
-            if index in self.indices:
-                return Answer(400, b'{"error":{"type":"resource_already_exists_exception"}}', "400")
-            self.indices[index] = body
-            return Answer(200, b"{}")
-        assert index in self.indices, "nothing is stored where Elasticsearch would guess the fields"
-        items = []
-        for action, source in zip(body[::2], body[1::2]):
-            key, made = (index, json.loads(action)["create"]["_id"]), json.loads(source)
-            status = self.refuse(made) or (409 if key in self.documents else 201)
-            if status == 201:
-                self.documents[key] = made
-            items.append({"create": {"status": status}})
-        return Answer(200, json.dumps({"items": items}).encode())
-
-    def read(self, body: bytes, kind: Any) -> Any:
-        return msgspec.json.decode(body, type=kind)
+from daqsched.serve.audit_place import alone
+from waiting import until
 
 
 @pytest.fixture
@@ -77,21 +40,6 @@ def audit(tmp_path: Path) -> Iterator[Audit]:
 
 def note(audit: Audit, number: int, **about: Any) -> None:
     audit.note(Entry("alice", 1000, 100, 4711, "socket", "", "stop", DONE, {"message": f"line {number}", **about}))
-
-
-def copying(path: Path, stored: Stored) -> AuditCopy:
-    return AuditCopy(path, stored, "daqsched-audit", "ctl1")  # type: ignore[arg-type]  # as it is asked
-
-
-def lines_of(folder: Path) -> list[dict[str, Any]]:
-    """All that was written, by its number."""
-    files = [
-        one
-        for one in folder.iterdir()
-        if one.name.startswith("audit.ndjson") and one.suffix not in (".last", ".copied")
-    ]
-    found = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    return sorted(found, key=lambda one: int(one["seq"]))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -205,7 +153,7 @@ def test_what_goes_wrong_is_said_once_and_tried_again(
     copier.run(end)
     assert (
         caplog.text.count("is not copied, and waits: away") == 1
-        and "takes lines of the audit file again" in caplog.text
+        and "the audit file is copied again: 1 lines" in caplog.text
     )
     assert len(stored.documents) == 1
 
@@ -213,9 +161,100 @@ def test_what_goes_wrong_is_said_once_and_tried_again(
 def test_without_a_file_it_says_which(tmp_path: Path, stored: Stored) -> None:
     with pytest.raises(UserError, match="there is no .*audit.ndjson: name the FILE"):
         copying(tmp_path / "audit.ndjson", stored).once()
+
+
+def damages(whole: bytes, chance: random.Random) -> Iterator[bytes]:
+    """What may have become of the file of the place."""
+    yield from (b"", b"nonsense", b"{}", b"[1]", b"\0" * len(whole), whole * 2, whole + b"x", whole[:-1], b"[" * 5000)
+    yield from (whole + b" " * 2_000_000, b"\xff" + whole, whole.replace(b"{", b"{ "), b"{" + whole.rpartition(b",")[2])
+    for _ in range(300):
+        at = chance.randrange(len(whole))
+        byte = bytes([chance.randrange(256)])
+        yield chance.choice([whole[:at], whole[:at] + byte + whole[at + 1 :], whole[:at] + byte + whole[at:]])
+    fields = json.loads(whole)
+    for name in fields:  # values that are believable, with the digest of others
+        values: list[Any] = [0, -1, 1, 2**61, 2**70, "", "a" * 64, None, True, 1.5, [], {}]
+        for value in values:
+            yield json.dumps({**fields, name: value}, separators=(",", ":")).encode() + b"\n"
+
+
+def test_a_place_that_was_damaged_in_any_way_has_all_sent_again_and_stored_once(
+    tmp_path: Path, audit: Audit, stored: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No line is left out, none is there twice, and it is said; the next copier goes on from a place that is whole."""
+    for number in range(30):
+        note(audit, number)
+    copying(audit.path, stored).once()
+    place = tmp_path / "audit.ndjson.copied"
+    whole = place.read_bytes()
+    before = dict(stored.documents)
+    assert len(before) == 30
+    for damaged in damages(whole, random.Random(17)):
+        if damaged == whole:
+            continue
+        caplog.clear()
+        place.write_bytes(damaged)
+        assert copying(audit.path, stored).once() == (30, 30, 0), damaged[:200]
+        assert f"{place} is damaged, and is {place}.damaged now: all lines" in caplog.text, damaged[:200]
+        assert stored.documents == before and place.read_bytes() == whole
+        assert (tmp_path / "audit.ndjson.copied.damaged").read_bytes() == damaged
+    # what is new meanwhile, and was never sent, is not taken for copied
+    note(audit, 30)
+    place.write_bytes(whole.replace(b'"seq":', b'"seq":9'))
+    assert copying(audit.path, stored).once().lines == 31 and len(stored.documents) == 31
+
+
+@pytest.mark.parametrize("what", ["fifo", "folder", "link"])
+def test_a_place_that_is_no_file_is_neither_waited_for_nor_followed(
+    tmp_path: Path, audit: Audit, stored: Stored, what: str
+) -> None:
+    """It is set aside as what it is."""
+    note(audit, 1)
+    place, elsewhere = tmp_path / "audit.ndjson.copied", tmp_path / "elsewhere"
+    elsewhere.write_text("of somebody else")
+    if what == "fifo":
+        os.mkfifo(place)
+    elif what == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(elsewhere)
+    assert copying(audit.path, stored).once().lines == 1
+    assert elsewhere.read_text() == "of somebody else" and place.is_file() and not place.is_symlink()
+
+
+def test_what_cannot_be_set_aside_is_said_with_what_to_do(tmp_path: Path, audit: Audit, stored: Stored) -> None:
+    """Nothing is copied then: it would be again and again."""
     (tmp_path / "audit.ndjson.copied").write_text("nonsense")
-    with pytest.raises(DaqschedError, match="can't be read .* remove it"):
-        copying(tmp_path / "audit.ndjson", stored)
+    (tmp_path / "audit.ndjson.copied.damaged").mkdir()
+    with pytest.raises(UserError, match=r"copied is damaged, and can't be set aside \(Is a directory\): remove it"):
+        copying(audit.path, stored)
+    assert not stored.documents
+
+
+def test_a_line_longer_than_any_of_ours_keeps_those_behind_it_waiting_for_nothing(
+    tmp_path: Path, stored: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever put it there: it is said, and the next are copied."""
+    path = tmp_path / "audit.ndjson"
+    line = '{{"time": "2026-11-28T10:00:00.000000Z", "seq": {0}, "hash": "h{0}"}}\n'
+    path.write_text(line.format(1) + "x" * 2_500_000 + "\n" + line.format(2))
+    copier = copying(path, stored)
+    assert (copier.once(), len(stored.documents)) == ((2, 0, 1), 2)
+    assert "a line of the audit file is none, and is not copied" in caplog.text
+    assert copier.once().lines == 0 and copying(path, stored).once().lines == 0
+
+
+def test_one_copies_a_file_at_a_time(audit: Audit) -> None:
+    """And the next, when the first has ended or was killed."""
+    note(audit, 1)
+    words = ["audit", "copy", str(audit.path), "--elasticsearch", "http://127.0.0.1:9", "--once"]
+    with alone(audit.path):
+        refused = CliRunner().invoke(main, words)
+        assert refused.exit_code == 2
+        assert f"another `daqsched audit copy` copies {audit.path} at present: end that one first" in refused.output
+    assert CliRunner().invoke(main, words).exit_code == 3, "Elasticsearch is away"
+    missing = CliRunner().invoke(main, ["audit", "copy", "/nowhere/audit.ndjson", *words[3:]])
+    assert missing.exit_code == 2 and "can't be made (No such file or directory)" in missing.output
 
 
 def told(**fields: Any) -> dict[str, Any]:
@@ -343,6 +382,29 @@ def test_a_refusal_is_a_failure_and_so_is_a_bug(tmp_path: Path, stored: Stored) 
         "apply",
         "bob apply refused: no",
     )
+
+
+def test_a_daemon_that_has_written_nothing_yet_is_waited_for(
+    tmp_path: Path, stored: Stored, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both begin at once where a machine does."""
+    from daqsched.serve import audit_copy
+
+    monkeypatch.setattr(audit_copy, "LOOK_S", 0.01)
+    path = tmp_path / "audit.ndjson"
+    copier, end = copying(path, stored), SimpleQueue[int]()
+    copying_runs = threading.Thread(target=copier.run, args=(end,))
+    copying_runs.start()
+    try:
+        until(lambda: f"there is no {path}" in caplog.text, "it says what it waits for")
+        audit = Audit(path)
+        note(audit, 1)
+        until(lambda: len(stored.documents) == 1, "it is copied")
+        audit.close()
+    finally:
+        end.put(15)
+        copying_runs.join(20)
+    assert not copying_runs.is_alive() and caplog.text.count("is not copied, and waits") == 1
 
 
 def test_the_command_waits_says_so_once_and_ends_when_told(tmp_path: Path, audit: Audit) -> None:

@@ -90,7 +90,7 @@ def test_dpkg_reads_what_must_be_kept_and_needed(source: Source, folders: tuple[
         name: told("-I", str(path), "conffiles").split() for name, path in debs.items() if name != "daqsched-executor"
     }
     assert kept == {
-        "daqsched": ["/etc/daqsched/serve.env", "/etc/profile.d/daqsched.sh"],
+        "daqsched": ["/etc/daqsched/serve.env", "/etc/daqsched/audit-copy.env", "/etc/profile.d/daqsched.sh"],
         "daqsched-forward": ["/etc/daqsched/forward.yaml"],
     }
     for name in ("postinst", "prerm"):
@@ -139,10 +139,23 @@ def test_what_comes_before_a_release_is_older_than_it() -> None:
 def test_units_and_packages_speak_of_the_same_places() -> None:
     """The commands that the units start are those that the packages install, and so are files of settings."""
     files = {place for package in packages.PACKAGES for _, place, _ in package.files}
-    for unit in (ROOT / "framework/systemd/daqsched-serve.service", ROOT / "executor/systemd/daqsched-forward.service"):
+    units = [
+        ROOT / name
+        for name, place, _ in (one for package in packages.PACKAGES for one in package.files)
+        if ".service" in place
+    ]
+    assert {one.name for one in units} == {one.name for one in ROOT.glob("*/systemd/*.service")}
+    for unit in units:
         lines = dict(line.split("=", 1) for line in unit.read_text().splitlines() if "=" in line and line[0] != "#")
         command = lines["ExecStart"].split()[0]
         assert command.startswith(f"/{packages.PLACE}/bin/") and Path(command).name in folder.COMMANDS
         assert lines["Documentation"].removeprefix("file:/") in files
+        # an upgrade restarts each, and a removal ends it
+        scripts = [
+            (ROOT / f"release/packages/{name}.{kind}").read_text()
+            for name in ("daqsched", "daqsched-forward")
+            for kind in ("post", "gone")
+        ]
+        assert sum(unit.name in text for text in scripts) == 2, unit
     account = (ROOT / "release/packages/daqsched.post").read_text()
     assert "useradd" in account and " daqsched\n" in account.replace(" \\\n", " ")

@@ -43,6 +43,11 @@ SESSIONS = [
         "test $(stat -c %a:%U /var/lib/mesos/daqsched.$(id -u daq)) = 755:daq",
     ),
     Session(
+        "docs/operate/audit.md",
+        ("install -D -m 644 framework/systemd/daqsched-audit-copy",),
+        "test $(stat -c %a:%U /etc/daqsched/audit-copy.env) = 600:root\nsystemctl is-a-unit daqsched-audit-copy",
+    ),
+    Session(
         "docs/operate/farm.md",
         ("iptables -A OUTPUT",),
         "iptables -S OUTPUT | tail -2 | sed 's/.*-j //' | tr '\\n' ' ' | grep -q '^ACCEPT REJECT'",

@@ -102,9 +102,7 @@ def test_no_document_installs_a_name_from_the_index() -> None:
                 )
 
 
-@pytest.mark.parametrize(
-    "unit", ["framework/systemd/daqsched-serve.service", "executor/systemd/daqsched-forward.service"]
-)
+@pytest.mark.parametrize("unit", sorted(str(one.relative_to(ROOT)) for one in ROOT.glob("*/systemd/*.service")))
 def test_units_are_hardened(unit: str) -> None:
     """Below 3 of 10 by systemd's own measure (252, that of Debian 12)."""
     done = subprocess.run(

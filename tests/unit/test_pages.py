@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from command_lines import COMMANDS, mistake, ours
@@ -187,6 +188,14 @@ def _unit_settings(text: str) -> None:
             assert not mistake(["daqsched", "serve", *value.split()], whole=False)
 
 
+def _copy_settings(text: str) -> None:
+    """The same of `audit copy`, with COPY_OPTIONS."""
+    group = COMMANDS["daqsched"].commands["audit"]
+    assert isinstance(group, click.Group)
+    known = [one.envvar for one in group.commands["copy"].params if getattr(one, "envvar", None)]
+    assert {row.partition("=")[0] for row in text.splitlines()} <= {"COPY_OPTIONS", *known}
+
+
 def _zookeeper(text: str) -> None:
     """ZooKeeper's own words, as the local cluster gives them."""
     for row in text.splitlines():
@@ -197,6 +206,7 @@ def _zookeeper(text: str) -> None:
 SETTINGS: dict[str, Callable[[str], object]] = {
     "policy": lambda text: parse(text, "policy"),
     "serve.env": _unit_settings,
+    "audit-copy.env": _copy_settings,
     "zoo.cfg": _zookeeper,
     "rights": lambda text: read_rights(text, "FILE"),
 }

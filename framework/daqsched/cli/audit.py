@@ -146,26 +146,28 @@ def copy(file: Optional[Path], elasticsearch: str, index: str, once: bool, **opt
     import logging
     import signal
     import socket
+    from contextlib import closing
     from queue import SimpleQueue
 
     from daqsched.logs.elastic import Elastic
     from daqsched.serve.audit_copy import AuditCopy
+    from daqsched.serve.audit_place import alone
     from daqsched.serve.log import begin
     from daqsched_executor.contract.forwarding import Access
 
+    path = file or state_dir() / "audit.ndjson"
     client = Elastic(elasticsearch, Access(options["ca"], options["user_file"], options["api_key_file"]), 30.0)
-    try:
-        copying = AuditCopy(file or state_dir() / "audit.ndjson", client, index, socket.gethostname())
+    with closing(client), alone(path):
+        if not once:
+            begin()
+            # each request, and each that fails: what comes of it is said by the copy itself, once
+            logging.getLogger("elastic_transport").setLevel(logging.CRITICAL)
+        copying = AuditCopy(path, client, index, socket.gethostname())
         if once:
             found = copying.once()
             said = f", {found.before} of them before" if found.before else ""
             say(f"{found.lines} lines are in {index}-YYYY.MM{said}; {found.refused} were refused.")
             return
-        begin()
-        # each request, and each that fails: what comes of it is said by the copy itself, once
-        logging.getLogger("elastic_transport").setLevel(logging.CRITICAL)
         end: SimpleQueue[int] = SimpleQueue()
         signal.signal(signal.SIGTERM, lambda number, frame: end.put(number))
         copying.run(end)
-    finally:
-        client.close()

@@ -198,6 +198,9 @@ from daqsched.protocol.lines import (
     StoredLine as StoredLine,
 )
 from daqsched.protocol.looks import (
+    AuditCopied as AuditCopied,
+)
+from daqsched.protocol.looks import (
     IncidentsAnswer as IncidentsAnswer,
 )
 from daqsched.protocol.looks import (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import msgspec
 
 from daqsched.control import InControl
@@ -9,6 +11,17 @@ from daqsched.engine.incidents import Incident
 from daqsched.logbook import LogbookEntry
 from daqsched.views.status import Progress, Row
 from daqsched.views.why import Story
+
+
+class AuditCopied(msgspec.Struct):
+    """How far the copy of the audit file in Elasticsearch is behind."""
+
+    #: So many lines are not there.
+    lines: int = 0
+    #: When the first of them was written, in seconds since the epoch; 0: none waits, or it does not say.
+    since: float = 0.0
+    #: What is wrong with that, as a sentence; empty: nothing, as a line is copied within two minutes.
+    trouble: str = ""
 
 
 class StatusAnswer(msgspec.Struct):
@@ -33,6 +46,8 @@ class StatusAnswer(msgspec.Struct):
     unauthenticated: list[str] = []
     #: Why changes are not in the audit file; empty: they are.
     audit: str = ""
+    #: How far their copy is; null: nobody makes one.
+    audit_copy: Optional[AuditCopied] = None
     #: A rollout that waits for somebody, or left something as it was; empty: there is none.
     rollout: str = ""
     #: Words of the selection that mean nothing that there is, whatever its state.

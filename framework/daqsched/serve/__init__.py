@@ -16,6 +16,6 @@ and `console_api` (with a `scrollback`), over
 `http` with its `refusals` and `idempotency`; `request_body` and `body` read what is asked,
 `audit` and `audit_note` write down who asked, into an
 `audit_file` that is an `audit_chain` (`audit_verify`), which `audit_api` shows as an `audit_trail`
-and `audit_copy` copies to Elasticsearch, as `audit_ecs`. `planning` works
+and `audit_copy` copies to Elasticsearch, as `audit_ecs`, up to an `audit_place` that `audit_copied` looks at. `planning` works
 out beside the loop what takes long; `looking` asks hosts before an apply; `time_limits` ends what may take for ever.
 """

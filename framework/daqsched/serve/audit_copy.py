@@ -2,8 +2,8 @@
 
 A process of its own beside the daemon, which needs no client of Elasticsearch. What waits is the file itself: where Elasticsearch
 is away, nothing is lost but what the daemon deletes for its age meanwhile (176 MiB of lines are kept), and that is told. The id of
-a document is its line's hash, so what is sent again after a death is stored once; how far we are is in a file beside, written when
-it is stored.
+a document is its line's hash, so what is sent again after a death is stored once; how far we are is in a file beside
+(`audit_place`), written when it is stored.
 """
 
 from __future__ import annotations
@@ -20,35 +20,29 @@ from typing import Any, NamedTuple, Optional
 
 import msgspec
 
-from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.logs.elastic import Elastic
 from daqsched.serve.audit_ecs import AuditDocument, document, mappings
-from daqsched.serve.audit_verify import those_of
+from daqsched.serve.audit_place import (
+    MOST_LINE,
+    CopiedUpTo,
+    Damaged,
+    close,
+    fields_of,
+    keep,
+    number_of,
+    opened_of,
+    place_of,
+    read_place,
+)
 
 logger = logging.getLogger(__name__)
 
-#: So many lines are sent at once, with so many bytes; and a line has no more.
-MOST_LINES, MOST_BYTES, MOST_LINE = 500, 4 << 20, 1 << 20
+#: So many lines are sent at once, with so many bytes.
+MOST_LINES, MOST_BYTES = 500, 4 << 20
 
 #: How often the file is looked at, and how long is waited at most where Elasticsearch takes nothing.
 LOOK_S, LONGEST_S = 1.0, 60.0
-
-
-class CopiedUpTo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Up to where all is stored: the inode of a file, and how many bytes of it; and the last line: its number, length, SHA-256."""
-
-    inode: int = 0
-    offset: int = 0
-    seq: int = 0
-    length: int = 0
-    sha256: str = ""
-
-    def is_in(self, file: int) -> bool:
-        """Whether that is the file: an inode may be another one's by now."""
-        if os.fstat(file).st_ino != self.inode or not self.length:
-            return False
-        last = os.pread(file, self.length, self.offset - self.length)
-        return hashlib.sha256(last).hexdigest() == self.sha256
 
 
 class Copied(NamedTuple):
@@ -78,20 +72,20 @@ class AuditCopy:
 
     def __init__(self, path: Path, elastic: Elastic, prefix: str, host: str) -> None:
         self._path, self._elastic, self._prefix, self._host = path, elastic, prefix, host
-        self._mark = path.with_name(f"{path.name}.copied")
         self._place = self._read_place()
         self._made: set[str] = set()
 
     def run(self, end: SimpleQueue[int]) -> None:
-        """Until something is in ``end``: a handler of signals may put it there. What goes wrong is said once, and tried again."""
+        """Until something is in ``end``: a handler of signals may put it there. What goes wrong is said once, and tried again;
+        where no daemon has written a line yet, that is waited for."""
         said, wait_s = "", LOOK_S
         while True:
             try:
                 found = self.once()
                 if said:
-                    logger.warning("Elasticsearch takes lines of the audit file again: %d lines", found.lines)
+                    logger.warning("the audit file is copied again: %d lines", found.lines)
                 said, wait_s = "", LOOK_S
-            except (Refused, Unreachable, OSError) as error:
+            except (Refused, Unreachable, UserError, OSError) as error:
                 if str(error) != said:
                     said = str(error)
                     logger.warning("the audit file is not copied, and waits: %s", said)
@@ -101,7 +95,7 @@ class AuditCopy:
                 return
 
     def once(self) -> Copied:
-        """All that there is now; raises `Unreachable`, `Refused` or OSError where it waits."""
+        """All that there is now; raises `Unreachable`, `Refused` or OSError where it waits, `UserError` where there is no file."""
         total = Copied()
         for lines, place in self._batches():
             found = self._send(lines)
@@ -113,7 +107,9 @@ class AuditCopy:
 
     def _batches(self) -> Iterator[tuple[list[bytes], CopiedUpTo]]:
         """Whole lines that are not stored yet, with the place behind them; the oldest first."""
-        files = self._opened()
+        files = opened_of(self._path)
+        if not files:
+            raise UserError(f"there is no {self._path}: name the FILE that `daqsched serve --audit` writes")
         try:
             inodes = [os.fstat(file).st_ino for file in files]
             known = [at for at, file in enumerate(files) if self._place.is_in(file)]
@@ -124,35 +120,19 @@ class AuditCopy:
                     opened.seek(offset)
                     yield from self._of_file(opened, inodes[at])
         finally:
-            for file in files:
-                os.close(file)
-
-    def _opened(self) -> list[int]:
-        """All files, the oldest first, of one moment: the daemon may set one aside meanwhile."""
-        while True:
-            files: list[int] = []
-            try:
-                for path in those_of(self._path):
-                    files.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
-                there = [path.stat().st_ino for path in those_of(self._path)]
-            except (FileNotFoundError, NotADirectoryError):
-                there = []
-            if files and [os.fstat(file).st_ino for file in files] == there:
-                return files
-            for file in files:
-                os.close(file)
-            if not files and not those_of(self._path):
-                raise UserError(f"there is no {self._path}: name the FILE that `daqsched serve --audit` writes")
+            close(files)
 
     def _of_file(self, opened: Any, inode: int) -> Iterator[tuple[list[bytes], CopiedUpTo]]:
         lines: list[bytes] = []
         size, offset, seq = 0, opened.tell(), self._place.seq
         while True:
             line = opened.readline(MOST_LINE)
+            while len(line) == MOST_LINE and not line.endswith(b"\n"):  # none of ours: its end stands for it
+                offset, line = offset + len(line), opened.readline(MOST_LINE)
             whole = line.endswith(b"\n")
             if whole:
                 offset += len(line)
-                number = _number(line)
+                number = number_of(fields_of(line))
                 if seq and number > seq + 1:
                     logger.warning(
                         "lines %d to %d of the audit file are gone, and were not copied", seq + 1, number - 1
@@ -167,23 +147,29 @@ class AuditCopy:
                 return  # the end, or a line that is being written
 
     def _read_place(self) -> CopiedUpTo:
+        """Where there is none yet one is written, so that who was told to copy is missed; a damaged one is set aside, and said."""
+        file = place_of(self._path)
         try:
-            return msgspec.json.decode(self._mark.read_bytes(), type=CopiedUpTo)
-        except (FileNotFoundError, NotADirectoryError):
-            return CopiedUpTo()
-        except msgspec.MsgspecError as error:
-            raise DaqschedError(
-                f"{self._mark} can't be read ({error}): remove it, and all is sent again and stored once"
-            ) from error
+            found = read_place(self._path)
+        except Damaged as error:
+            aside, found = file.with_name(f"{file.name}.damaged"), None
+            try:
+                file.replace(aside)
+            except OSError as trouble:
+                raise UserError(f"{error}, and can't be set aside ({trouble.strerror}): remove it") from error
+            logger.warning(
+                "%s, and is %s now: all lines that there are are sent again, each is stored once; whether those that are gone were "
+                "copied is not known",
+                error,
+                aside,
+            )
+        if found is None and self._path.parent.is_dir():
+            found = CopiedUpTo()
+            keep(self._path, found)
+        return found or CopiedUpTo()
 
     def _keep(self, place: CopiedUpTo) -> None:
-        new = self._mark.with_name(f"{self._mark.name}.new")
-        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with open(file, "wb") as opened:
-            opened.write(msgspec.json.encode(place))
-            opened.flush()
-            os.fsync(opened.fileno())
-        new.replace(self._mark)
+        keep(self._path, place)
         self._place = place
 
     # ------------------------------------------------------------------ Elasticsearch
@@ -242,12 +228,3 @@ class AuditCopy:
         if answer.status >= 300 and b"resource_already_exists_exception" not in answer.body:
             raise Refused(f"Elasticsearch does not let us make the index {name}: {answer.why}")
         self._made.add(name)
-
-
-def _number(line: bytes) -> int:
-    """The place of a line in the chain; 0: it has none."""
-    try:
-        found = json.loads(line).get("seq", 0)
-    except (ValueError, AttributeError):
-        return 0
-    return found if isinstance(found, int) else 0

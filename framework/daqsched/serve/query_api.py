@@ -30,6 +30,7 @@ from daqsched.protocol import (
 )
 from daqsched.select import Idle, selection
 from daqsched.serve.audit import Audit
+from daqsched.serve.audit_copied import CopyWatch
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.control_api import controls_of
 from daqsched.serve.daemon import Daemon
@@ -68,6 +69,8 @@ class Queries:
         self.chronicle: Optional[Chronicle] = None
         #: Whose trouble `status` tells.
         self.audit: Optional[Audit] = None
+        #: Who looks how far its copy is.
+        self.copied: Optional[CopyWatch] = None
 
     @property
     def routes(self) -> list[Route]:
@@ -114,6 +117,7 @@ class Queries:
             sight = await sight_of(request, self._ask)
             if sight is not None:
                 keys, answer.rollout = await asyncio.to_thread(sight.keys, keys), ""
+            answer.audit_copy = await self.copied.told() if self.copied is not None else None
             answer.control = (await controls_of(request, self._ask, part, sight)).control
             listed, hosts = _Listed(), set[str]()
             words = await asyncio.to_thread(_meant, words, keys)

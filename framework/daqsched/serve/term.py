@@ -22,6 +22,7 @@ from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.outgoing import Framework
 from daqsched.serve.api import Api
 from daqsched.serve.audit import Audit
+from daqsched.serve.audit_copied import CopyWatch
 from daqsched.serve.authentication import Authentication
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
@@ -147,6 +148,7 @@ class Term:
         self._chronicle: Optional[Chronicle] = chronicle
         self.daemon.subscribers.append(lambda changes: chronicle.note(self.daemon.engine, changes, time.time()))
         self.api.looks.chronicle, self.api.looks.audit = chronicle, audit
+        self.api.looks.copied = CopyWatch(audit) if audit is not None else None
         engine = self.daemon.engine
         passwords = None
         if options.web is not None and options.web.passwords is not None:

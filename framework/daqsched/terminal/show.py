@@ -158,9 +158,9 @@ def _headlines(answer: StatusAnswer, none: str) -> list[str]:
     if answer.read_only:
         master = f"READ-ONLY: {answer.read_only}"
     audit = [one.words() for one in answer.control]
-    audit += [
-        one for one in (answer.rollout and answer.rollout[0].upper() + answer.rollout[1:] + ".", answer.audit) if one
-    ]
+    rollout = answer.rollout and f"{answer.rollout[0].upper()}{answer.rollout[1:]}."
+    copied = answer.audit_copy.trouble if answer.audit_copy is not None else ""
+    audit += [one for one in (rollout, answer.audit, copied) if one]
     if not answer.revision:
         return [f"Nothing has been applied yet: `daqsched apply jobs.py` does. {master}", *audit]
     applied = times.clock(answer.applied)
