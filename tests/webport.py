@@ -18,6 +18,7 @@ from daqsched.serve.accounts import Accounts
 from daqsched.serve.audit import Audit
 from daqsched.serve.authentication import Authentication
 from daqsched.serve.rights_in_force import RightsInForce
+from daqsched.serve.searches import SearchAccount
 from daqsched.serve.serving import Serving, WebPort
 from daqsched.serve.web_certificate import WebCertificate
 from daqsched.settings import Server
@@ -56,11 +57,17 @@ class WebServe:
     """A daemon with one; its socket is root's, as ever."""
 
     def __init__(
-        self, folder: Path, rules: str = FILE, passwords: Optional[Path] = None, proxy: Any = None, **options: Any
+        self,
+        folder: Path,
+        rules: str = FILE,
+        passwords: Optional[Path] = None,
+        proxy: Any = None,
+        account: Optional[SearchAccount] = None,
+        **options: Any,
     ) -> None:
         self.folder = folder
         self.ca, self.certificate, self.key = files(folder)
-        self.serve = Serve(folder)
+        self.serve = Serve(folder, account=account)
         (folder / "rights.yaml").write_text(rules)
         self.rights = RightsInForce(folder / "rights.yaml", look_s=0.02)
         self.web = WebCertificate(self.certificate, self.key, look_s=0.02)

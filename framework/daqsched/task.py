@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, Mapping, Optional
 
 import msgspec
@@ -100,6 +101,12 @@ class Borrow(msgspec.Struct, frozen=True):
     user: str
     at: float
     job: JobSpec
+    #: All that rules call this person, as `Control.known_as`; empty: a daemon before there was this had it run.
+    known_as: tuple[str, ...] = ()
+
+    def is_of(self, user: str, known_as: Collection[str]) -> bool:
+        """Whether that is who runs it: two people may be shown by one name."""
+        return not set(self.known_as).isdisjoint(known_as) if self.known_as else self.user == user
 
 
 class Record(msgspec.Struct, omit_defaults=True, gc=False):

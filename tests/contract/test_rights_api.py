@@ -16,7 +16,7 @@ from builders import HAPPENED, job, offer
 from daqsched.client import Client
 from daqsched.engine import events
 from daqsched.engine.permission import NEEDS
-from daqsched.errors import DaqschedError, Refused
+from daqsched.errors import DaqschedError, Refused, Unreachable
 from daqsched.operations import ANYBODY, OPERATIONS
 from daqsched.rights.rules import RightsError
 from daqsched.rights.verbs import VERBS, Role
@@ -207,6 +207,38 @@ def test_a_directory_that_hangs_gives_no_group_and_holds_nobody_up(
     door.close()
     rights.close()
     serve.close()
+
+
+@pytest.mark.parametrize("known", [1, 40])
+def test_a_person_whose_accounts_nobody_looks_up_is_told_of_in_time(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    """Also one of many accounts, each of which takes its time; who asks about somebody else is answered meanwhile."""
+    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr("daqsched.serve.accounts.PATIENCE_S", 0.2)
+    monkeypatch.setattr("daqsched.serve.rights_api.SOMEBODY_S", 0.5)
+    accounts = ", ".join(f"unix:slow{number}" for number in range(known))
+    file.write_text(f"version: 1\npeople: {{slow: [{accounts}]}}\nrules: [{{to: unix-group:admin, role: admin}}]\n")
+    serve, let_go = Serve(tmp_path), threading.Event()
+
+    def number(name: str) -> int:
+        let_go.wait(0.15 if known > 1 else 20)
+        return 4711
+
+    rights = RightsInForce(file)
+    directory = Accounts(lambda uid: "bob", lambda uid: ("admin",), number)
+    door = Serving(tmp_path / "door", "", serve.api.app, accounts=directory, rights=rights)
+    client = Client(tmp_path / "door")
+    try:
+        with pytest.raises(Unreachable, match="was not found within 0.[25] s.* [aA]sk again"):
+            client.rights("slow")
+        assert client.rights("token:wall-1").verbs
+    finally:
+        let_go.set()
+        client.close()
+        door.close()
+        rights.close()
+        serve.close()
 
 
 # ------------------------------------------------------------------------------------------------ the file itself

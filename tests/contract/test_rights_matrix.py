@@ -6,70 +6,21 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable
 
-import argon2
-import httpx
 import msgspec
 import pytest
 
-from builders import job, offer
-from daqsched import passwords, protocol
+from all_doors import DOORS, HOSTS, OWNERS, SUBJECTS, Case, Doors, ask, called, farm, may, quick_hashes
+from daqsched import protocol
 from daqsched.control import CONTROLLED, GiveRequest, TakeRequest
-from daqsched.engine import events
 from daqsched.operations import OPERATIONS
 from daqsched.problems import CODES
 from daqsched.protocol import ProposeRequest
-from daqsched.rights.verbs import VERBS, Role
+from daqsched.rights.verbs import VERBS
 from daqsched.rollout import Strategy
-from daqsched.serve import serving as serving_module
-from daqsched.serve.accounts import Accounts
-from daqsched.serve.serving import Serving, WebPort
-from daqsched.serve.standby import Standby
-from daqsched.serve.trusted_proxy import TrustedProxy
-from daqsched.serve.web_certificate import WebCertificate
 from daqsched.spec import JobSpec, LoggingSpec, Spec
-from daqsched.store.coordination import Card
-from peers import identity
-from webport import WebServe
 
-SECRET, PASSWORD = "s" * 40, "correct horse"
-#: Somebody with a role on the jobs of one owner, or on the whole farm; None: whom no rule knows.
-SUBJECTS: list[tuple[Optional[Role], bool]] = [(None, False), *itertools.product(Role, (False, True))]
-OWNERS = {"mine": "trigger", "theirs": "power"}
-
-
-def called(subject: tuple[Optional[Role], bool]) -> str:
-    role, everywhere = subject
-    return "stranger" if role is None else f"{role.name}-{'farm' if everywhere else 'own'}"
-
-
-def rules() -> str:
-    lines = ["version: 1", "rules:"]
-    for subject in SUBJECTS[1:]:
-        name = called(subject)
-        to = ", ".join(f'"{prefix}:{name}"' for prefix in ("unix-group", "token", "password", "proxy"))
-        where = "" if subject[1] else ", owner: trigger"
-        lines.append(f"  - {{to: [{to}], role: {subject[0].name if subject[0] is not None else ''}{where}}}")
-    return "\n".join(lines) + "\n"
-
-
-def farm() -> tuple[JobSpec, ...]:
-    return tuple(
-        job(
-            name,
-            host,
-            owner=OWNERS[name],
-            console=True,
-            env={"A": f"secret-of-{name}"},
-            actions={"dump": ("/d",), "reset": ("/r",)},
-            shifter_actions=("dump",),
-        )
-        for name, host in (("mine", "hlt01"), ("theirs", "hlt02"))
-    )
-
-
-HOSTS = {"mine": "hlt01", "theirs": "hlt02"}
 _turn = itertools.count(1)
 
 
@@ -77,18 +28,6 @@ def changed(name: str, **fields: Any) -> Spec:
     """The farm with one job otherwise than it ever was."""
     fields = {"release": f"r{next(_turn)}", **fields}
     return Spec(jobs=tuple(msgspec.structs.replace(one, **fields) for one in farm() if one.name == name))
-
-
-class Case(NamedTuple):
-    """A request that takes a verb."""
-
-    operation: tuple[str, str]
-    #: The request's body, or the address's query.
-    asked: Callable[[str], Any]
-    #: What it is about as a whole, and not some jobs of it.
-    whole: bool = False
-    #: What of the answer shows that it was given, where a 200 does not.
-    shows: Optional[Callable[[str, bytes], bool]] = None
 
 
 def _order(kind: str, name: str = "") -> Callable[[str], Any]:
@@ -181,31 +120,17 @@ def _logged(of: str) -> Spec:
     return Spec(jobs=farm(), logging=LoggingSpec(index=f"logs-{next(_turn)}"))
 
 
-def may(subject: tuple[Optional[Role], bool], verb: str, of: str, case: Case) -> bool:
-    """By the table of verbs, and the rules above."""
-    role, everywhere = subject
-    if role is None or role < VERBS[verb].role:
-        return False
-    return everywhere or verb == "note" or (not case.whole and OWNERS[of] == "trigger")
-
-
 def test_every_verb_and_every_operation_is_in_the_matrix() -> None:
     """A new verb, or a new route, has to be asked here, or this says why it is not."""
-    # `lines` is asked on a real Elasticsearch (test_lines_rights.py);
-    # `set` wants a farm with choices, which test_set.py asks for each role
+    # what wants something beforehand is asked in test_rights_steps.py, at the same doors
     assert set(VERBS) - set(CASES) == {"lines", "set"}
     asked = {case.operation for cases in CASES.values() for case in cases}
     alike = {
         ("GET", path) for path in "/progress /preflight/{id} /history /rollout /aside /why /stories /incidents /note /names".split()
     } | {("POST", path) for path in ("/rollback", "/restart", "/sandboxes")}  # fmt: skip
-    alike |= {("POST", path) for path in ("/approve", "/reject", "/withdraw")}  # of one that waits: test_proposals.py
-    alike |= {
-        ("GET", "/proposals"),
-        ("GET", "/proposals/{number}"),
-        ("GET", "/control"),
-        ("POST", "/give"),
-    }  # what is asked here is given back by it
-    alike |= {("GET", "/choices"), ("POST", "/choices/plan"), ("POST", "/set")}
+    alike |= {("POST", path) for path in "/approve /reject /withdraw /give /set".split()}  # test_rights_steps.py
+    alike |= {("GET", path) for path in "/proposals /proposals/{number} /control /choices".split()}
+    alike |= {("POST", "/choices/plan")}
     alike |= {("POST", f"/consoles/{{id}}/{one}") for one in ("read", "keys", "leave")}  # of who is attached
     alike |= {("POST", path) for _, path in OPERATIONS if path.startswith("/lines")}
     anybody = {key for key, one in OPERATIONS.items() if not one.takes}
@@ -213,115 +138,15 @@ def test_every_verb_and_every_operation_is_in_the_matrix() -> None:
     assert not asked & alike
 
 
-class Doors:
-    """A farm with all of its doors; each gives a client for somebody."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._groups = folder, ("none",)
-        self._clients: list[httpx.Client] = []
-        file = folder / "passwords"
-        for subject in SUBJECTS:
-            passwords.write(file, called(subject), PASSWORD)
-        self._identity = identity(folder / "peers.pem")
-        proxy = TrustedProxy(["127.0.0.1"], SECRET)
-        self.web = WebServe(folder, rules(), file, proxy, peers=("127.0.0.1", 0), identity=self._identity)
-        self.daemon = self.web.serve.daemon
-        leader = self.web.serving
-        self._accounts = Accounts(lambda uid: "bob", lambda uid: self._groups)
-        self._socket = Serving(
-            folder / "crew",
-            "",
-            self.web.serve.api.app,
-            accounts=self._accounts,
-            rights=self.web.rights,
-            audit=self.web.audit,
-        )
-        self._standby = Standby(self._identity, "ctl2 (pid 9)")
-        self._standby.leader = Card("ctl1", leader.address, leader.token)
-        self._certificate = WebCertificate(self.web.certificate, self.web.key)
-        self._spare = Serving(
-            folder / "standby",
-            "",
-            self._standby,
-            accounts=self._accounts,
-            rights=self.web.rights,
-            web=WebPort(("127.0.0.1", 0), self._certificate, proxy),
-            ended=self._standby.close,
-        )
-        self._spare_url = f"https://{self._spare.web_address}"
-        serve = self.web.serve
-        serve.daemon.put(events.Registered("fw", "127.0.0.1:1"))
-        serve.client.apply(Spec(jobs=farm()))
-        serve.daemon.put(events.OffersArrived((offer("hlt01"), offer("hlt02"))))
-        serve.settle()
-        self._tokens = {
-            called(subject): self.web.token(called(subject), subject[0].name if subject[0] else "admin")
-            for subject in SUBJECTS
-        }
-
-    def state(self) -> Any:
-        """What changes would have changed."""
-        return self.daemon.ask(
-            lambda engine, now: (engine.logbook[-1:], engine.revision, engine.holds.copy(), list(engine.aside))
-        ).result(10)
-
-    def socket(self, name: str, path: str = "crew") -> httpx.Client:
-        self._groups = (name,)
-        self._accounts._groups.known.clear()
-        made = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(self._folder / path)), base_url="http://daqsched", timeout=30
-        )
-        self._clients.append(made)
-        return made
-
-    def token(self, name: str) -> httpx.Client:
-        return self.web.http(self._tokens[name])
-
-    def session(self, name: str) -> httpx.Client:
-        http = self.web.http()
-        found = http.post(
-            "/v1/login", json={"name": name, "password": PASSWORD}, headers={"content-type": "application/json"}
-        )
-        assert found.status_code == 200, found.text
-        return http
-
-    def proxy(self, name: str) -> httpx.Client:
-        return self.web.http(None, **{"x-daqsched-proxy-secret": SECRET, "x-daqsched-proxy-user": name})
-
-    def standby_socket(self, name: str) -> httpx.Client:
-        return self.socket(name, "standby")
-
-    def standby_token(self, name: str) -> httpx.Client:
-        return self.web.through(self._spare_url, self._tokens[name])
-
-    def close(self) -> None:
-        for one in self._clients:
-            one.close()
-        self._spare.close()
-        self._socket.close()
-        self._certificate.close()
-        self.web.close()
-
-
 @pytest.fixture
 def doors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
-    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    quick_hashes(monkeypatch)
     made = Doors(tmp_path)
     yield made
     made.close()
 
 
-def ask(http: httpx.Client, case: Case, of: str) -> httpx.Response:
-    method, path = case.operation
-    url = "/v1" + path.replace("{number}", "1").replace("{host}", "hlt01")
-    asked = case.asked(of)
-    if method == "GET":
-        return http.get(url, params=asked)
-    return http.post(url, content=msgspec.json.encode(asked), headers={"content-type": "application/json"})
-
-
-@pytest.mark.parametrize("door", ["socket", "token", "session", "proxy", "standby_socket", "standby_token"])
+@pytest.mark.parametrize("door", DOORS)
 def test_everybody_may_what_the_table_says_and_nothing_else(doors: Doors, door: str) -> None:
     """What is given is not refused by a right; what is not given is, or is as if it were not there, and changes nothing."""
     counts: Counter[bool] = Counter()
@@ -362,7 +187,7 @@ def test_everybody_may_what_the_table_says_and_nothing_else(doors: Doors, door: 
     assert set(CASES) - done <= {"pause", "steer", "borrow", "replace", "sandbox", "log"}, set(CASES) - done
 
 
-@pytest.mark.parametrize("door", ["socket", "token", "session", "proxy", "standby_socket", "standby_token"])
+@pytest.mark.parametrize("door", DOORS)
 def test_somebody_elses_control_holds_at_every_door(doors: Doors, door: str) -> None:
     """What takes control is refused to all who may do it, an admin too, with who has it; all else is as before."""
     taken = doors.token("expert-farm").post(

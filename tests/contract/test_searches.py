@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Optional
 
@@ -21,6 +19,7 @@ from daqsched.serve.http import Caller
 from daqsched.serve.searches import EACH, MOST, WAITING, SearchAccount
 from daqsched_executor.contract.forwarding import Access
 from direct import Answer, Direct
+from slow_elastic import EMPTY, SlowElastic
 from waiting import until
 
 RIGHTS = """
@@ -30,63 +29,6 @@ rules:
   - {to: known, role: viewer, logs: "readout*"}
   - {to: unix:boss, role: admin}
 """
-EMPTY = {"hits": {"hits": [], "total": {"value": 0}}, "_shards": {"total": 1, "failed": 0}, "timed_out": False}
-
-
-class SlowElastic:
-    """Answers a search for the word `slow` when it is let go on, and counts how many it works at; all others at once."""
-
-    def __init__(self) -> None:
-        self.go_on, self.answer = threading.Event(), dict[str, Any](EMPTY)
-        self.status = 200
-        self.now: Counter[str] = Counter()
-        self.most: Counter[str] = Counter()
-        self.authorizations: list[str] = []
-        self.bodies: list[dict[str, Any]] = []
-        self._lock = threading.Lock()
-        slow = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-                kind = "slow" if "slow" in json.dumps(body) else "quick"
-                with slow._lock:
-                    slow.bodies.append(body)
-                    slow.authorizations.append(self.headers.get("Authorization", ""))
-                    for name in (kind, "all"):
-                        slow.now[name] += 1
-                        slow.most[name] = max(slow.most[name], slow.now[name])
-                if kind == "slow":
-                    slow.go_on.wait(30)
-                with slow._lock:
-                    slow.now.subtract((kind, "all"))
-                self.send(slow.status, slow.answer)
-
-            def do_GET(self) -> None:
-                self.send(200, {} if "_settings" in self.path else {"indices": [], "fields": {}})
-
-            def send(self, status: int, answer: Any) -> None:
-                text = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("X-Elastic-Product", "Elasticsearch")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self.go_on.set()
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -110,11 +52,12 @@ async def search(farm: Direct, who: Caller, word: str, path: str = "/lines", **m
 
 def test_fifty_slow_searches_of_one_person_keep_nobody_waiting(farm: Direct, elastic: SlowElastic) -> None:
     """By whatever doors he comes: two are under way, some wait, the rest is told to come again; others are answered meanwhile."""
-    doors = [farm.caller("unix:mallory"), farm.caller("proxy:mallory")]
+    tokens = [farm.caller(f"token:{name}", "unix:mallory") for name in "abc"]
+    doors = [farm.caller("unix:mallory"), farm.caller("proxy:mallory"), *tokens]
     others = [farm.caller(f"unix:user{number}") for number in range(20)]
 
     async def run() -> None:
-        slow = [asyncio.create_task(search(farm, doors[number % 2], "slow")) for number in range(50)]
+        slow = [asyncio.create_task(search(farm, doors[number % len(doors)], "slow")) for number in range(50)]
         await asyncio.to_thread(until, lambda: elastic.now["slow"] == EACH, "they are under way")
         await asyncio.sleep(0)  # the tasks that are refused have been so
         quick = await asyncio.gather(*(search(farm, who, "quick") for who in others))

@@ -20,7 +20,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.rights.grants import Grants
 from daqsched.rights.principal import Principal
-from daqsched.rights.rules import read
+from daqsched.rights.rules import Rights, Rule, read
 from daqsched.rights.tokens import Token
 from daqsched.rights.verbs import VERBS
 from daqsched.rollout import Strategy
@@ -287,6 +287,37 @@ def test_who_runs_something_by_hand_may_end_it_whoever_took_control_since() -> N
     assert "is in control" in str(there.verdict)
     there.say(events.BorrowEnded("trigger", "hlt02", "bob", 99))
     assert isinstance(there.verdict, Accepted)
+
+
+@pytest.mark.parametrize(
+    ("began", "ends", "own"),
+    [
+        (("unix:bob",), ("unix:bob",), True),
+        (("unix:bob",), ("password:bob",), False),
+        (("unix:bob",), ("token:bob",), False),
+        (("bob", "unix:bob"), ("bob", "proxy:bob"), True),
+        (("unix:bob", "token:t1"), ("unix:bob", "token:t2"), True),
+        ((), ("password:bob",), True),  # of a daemon that knew the name alone
+    ],
+)
+def test_who_is_shown_by_the_same_name_ends_nothing_of_anothers(
+    began: tuple[str, ...], ends: tuple[str, ...], own: bool
+) -> None:
+    """A person is known by identities; equal names of two doors are two people, also after a restart."""
+    there = world()
+    there.say(events.PutAside(("hlt02",), "bob", there.now + 3600, agreed=99))
+    for task in list(there.tasks):
+        if "hlt02" in task:
+            there.report(task, "TASK_FINISHED")
+    there.say(events.Borrowed("trigger", "hlt02", "bob", ("/bin/x",), began))
+    take(there, "alice")
+    there.restart()
+    names = frozenset(one for one in ends if ":" in one)
+    people = {one: tuple({*began, *ends} - {one}) for one in ends if ":" not in one}
+    who = Grants(Rights(version=1, people=people, rules=(Rule(to="known", role="admin"),)), Principal("bob", names))
+    there.say(events.BorrowEnded("trigger", "hlt02", "bob", 99), grants=who)
+    assert isinstance(there.verdict, Accepted) == own, there.verdict
+    assert own or "alice is in control of the farm" in str(there.verdict)
 
 
 # ---------------------------------------------------------------------- sentences and details

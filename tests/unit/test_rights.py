@@ -231,6 +231,17 @@ def test_one_person_is_one_by_whatever_door() -> None:
     """Nobody has more searches at once by coming twice."""
     both = [grants(Principal("x", frozenset([one]))).person for one in ("unix:alice", "proxy:alice@DAQ.EXAMPLE")]
     assert both == [("alice",), ("alice",)] and grants(VIEWER).person == ("unix:eve",)
+    # tokens are of whom they are for, and of nobody else where they are for nobody
+    for names, person in (
+        (["token:a", "unix:dan"], ("unix:dan",)),
+        (["token:b", "unix:dan", "unix-group:x"], ("unix:dan",)),
+        (["token:a", "unix:alice"], ("alice",)),
+        (["token:a"], ("token:a",)),
+        (["unix:dan"], ("unix:dan",)),
+        (["password:dan"], ("password:dan",)),
+        ([], ("x",)),
+    ):
+        assert grants(Principal("x", frozenset(names))).person == person, names
 
 
 def test_a_deny_wins_and_is_named() -> None:

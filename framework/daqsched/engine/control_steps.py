@@ -57,9 +57,10 @@ def ensure(farm: Farm, event: events.Event, grants: Optional[Grants], now: float
     """Raise `Refused` where somebody else is in control of what is asked for."""
     needs = NEEDS.get(type(event)) if farm.controls else None
     parts = list(dict.fromkeys(parts_of(needs(farm, event)))) if needs is not None else []
-    if not parts or _is_own_end(farm, event):
+    mine = known_as(_user_of(event), grants) if parts else ()
+    if not parts or _is_own_end(farm, event, mine):
         return
-    found = in_the_way(farm.controls, parts, known_as(_user_of(event), grants), now)
+    found = in_the_way(farm.controls, parts, mine, now)
     if found is not None:
         raise Refused(refusal(found))
 
@@ -81,11 +82,11 @@ def _user_of(event: Any) -> str:
     return user
 
 
-def _is_own_end(farm: Farm, event: events.Event) -> bool:
+def _is_own_end(farm: Farm, event: events.Event, mine: tuple[str, ...]) -> bool:
     """Whether somebody ends what he runs by hand himself: whoever takes control of it meanwhile must not make it run for ever."""
     instance = farm.instances.get((event.job, event.host)) if isinstance(event, events.BorrowEnded) else None
     borrow = instance.record.borrow if instance is not None else None
-    return borrow is not None and isinstance(event, events.BorrowEnded) and borrow.user == event.user
+    return borrow is not None and isinstance(event, events.BorrowEnded) and borrow.is_of(event.user, mine)
 
 
 def taken(farm: Farm, event: events.ControlTaken, now: float) -> Accepted:

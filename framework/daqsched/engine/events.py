@@ -204,6 +204,8 @@ class Borrowed(msgspec.Struct, frozen=True, tag=True):
     host: str
     user: str
     argv: tuple[str, ...] = ()
+    #: As of `ControlTaken`.
+    known_as: tuple[str, ...] = ()
 
 
 class BorrowEnded(msgspec.Struct, frozen=True, tag=True):

@@ -94,7 +94,7 @@ def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
         checks=(),
         critical=False,
     )
-    instance.record.borrow = Borrow(event.user, now, job)
+    instance.record.borrow = Borrow(event.user, now, job, event.known_as)
     instance.record.done, instance.record.failures, instance.record.due = "", 0, 0.0
     instance.job, instance.digest, instance.aside, instance.reason = job, run_digest(job), False, ""
     farm.dirty[instance.key] = None

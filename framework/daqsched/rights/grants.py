@@ -211,9 +211,10 @@ class Grants:
 
     @property
     def person(self) -> tuple[str, ...]:
-        """Who this is, by whatever door: the same for all identities of somebody of the file's."""
+        """Who this is, by whatever door: the same for all identities of somebody of the file's, all tokens of one account."""
         people = tuple(sorted(self.called.intersection(self._rights.people)))
-        return people or tuple(self.known_as) or (self.who.name,)
+        whose = tuple(one for one in self.known_as if not one.startswith("token:"))
+        return people or whose or tuple(self.known_as) or (self.who.name,)
 
     @property
     def all(self) -> bool:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from daqsched.engine import events
+from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.engine.verdict import Accepted
@@ -174,7 +175,8 @@ class Operations:
             agreed = body.stops if body.stops is not None else 1  # it names that one
             await self._request(request, events.BorrowEnded(body.job, host, user, agreed))
             return BorrowAnswer([])
-        accepted = await self._request(request, events.Borrowed(body.job, host, user, tuple(body.argv)))
+        mine = known_as(user, await grants_now(request))
+        accepted = await self._request(request, events.Borrowed(body.job, host, user, tuple(body.argv), mine))
         console = await self._ask(
             lambda engine, now: any(job.name == body.job and job.console for job in engine.spec.jobs)
         )

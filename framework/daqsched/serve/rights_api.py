@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from daqsched.choices import whose as choices_of
 from daqsched.engine.permission import target, targets_of
-from daqsched.errors import UserError
+from daqsched.errors import Unreachable, UserError
 from daqsched.protocol import RightsAnswer
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import PREFIXES, Principal
@@ -23,6 +23,9 @@ from daqsched.serve.http import Caller, caller_of, is_owner, permit, route
 from daqsched.serve.request_body import part_of, text_of
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.sight import sight_of
+
+#: So long the accounts of somebody are looked up at most: a person of the file may have many.
+SOMEBODY_S = 3.0
 
 Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
 
@@ -92,7 +95,16 @@ def _of_job(engine: Any, name: str) -> Target:
 
 async def somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
     """Who somebody is that does not ask himself: a person of the file's, or an identity with its prefix. Of an account the groups
-    are looked up."""
+    are looked up; raises `UserError` where there is none, `Unreachable` where that is not told within `SOMEBODY_S`."""
+    try:
+        return await asyncio.wait_for(_somebody(word, rights, accounts), SOMEBODY_S)
+    except asyncio.TimeoutError as error:
+        raise Unreachable(
+            f"who {word!r} is was not found within {SOMEBODY_S:g} s: is the directory of accounts up? Ask again"
+        ) from error
+
+
+async def _somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
     prefix, colon, name = word.partition(":")
     if colon and prefix not in PREFIXES:
         raise UserError(f"{prefix!r} is not a prefix of identities: one of {', '.join(PREFIXES)}")
