@@ -77,7 +77,7 @@ def test_of_lines_that_are_gone_it_tells_what_is_left(tmp_path: Path) -> None:
     copying(audit.path, stored)
     for _ in range(50):
         note(audit)
-        clock.now += 10.0
+        clock.now += 30.0
     found, left = look(audit.path, clock.now), lines_of(tmp_path)
     assert found is not None and found.lines == len(left) < 50 and found.trouble
     audit.close()

@@ -84,7 +84,7 @@ def read_place(path: Path) -> Optional[CopiedUpTo]:
     body = data.rpartition(b',"check":"')[0] + b"}"
     try:
         place = msgspec.json.decode(body, type=CopiedUpTo)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # what is no UTF-8 is a ValueError
         place = None
     if place is None or data != written(place):
         raise Damaged(f"{file} is damaged")

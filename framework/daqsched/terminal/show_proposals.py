@@ -27,7 +27,7 @@ def proposal_lines(found: ProposalAnswer, mine: bool = False) -> RenderableType:
     if mine:
         rest = [text(f"It waits until {clock(one.until)} for somebody who may apply it: `{asked}`.")]
     # whoever has just proposed it knows that he may not apply it
-    plan = plan_lines(replace(found.plan, refused="") if mine else found.plan, done=mine, asked=asked)
+    plan = plan_lines(replace(found.plan, refused="") if mine else found.plan, asked=asked)
     return Group(
         text(head, style="bold"), *([text(f"From {one.source}.", style="dim")] if one.source else []), plan, *rest
     )
