@@ -58,6 +58,7 @@ bench:
 	.venv/bin/python bench/crew.py
 	.venv/bin/python bench/executor.py
 	.venv/bin/python bench/engine.py
+	.venv/bin/python bench/board.py
 	.venv/bin/python bench/scale.py
 	.venv/bin/python bench/logs.py
 	.venv/bin/python bench/follow.py

@@ -25,6 +25,7 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller
 from daqsched.serve.planning import Planning
 from daqsched.serve.searches import SearchAccount
+from daqsched.serve.streams import Streams
 from daqsched.spec import EMPTY, Spec
 from daqsched.store import Contents
 from daqsched.task import Record
@@ -194,6 +195,7 @@ class Direct:
             "rights": None,
             "accounts": self._accounts,
             "authentication": None,
+            "streams": Streams(),
         }
         come = [{"type": "http.request", "body": body, "more_body": False}]
         sent: list[Any] = []

@@ -58,7 +58,12 @@ _DOCUMENT = ("application/json", {"type": "object"})
 
 def document() -> dict[str, Any]:
     """The whole."""
-    kinds = {one for each in OPERATIONS.values() for one in (each.asks, each.answer) if one is not None}
+    kinds = {
+        one
+        for each in OPERATIONS.values()
+        for one in (each.asks, each.answer, *each.events.values())
+        if one is not None
+    }
     named = sorted({*kinds, Problem, UnconfirmedProblem}, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(named, ref_template="#/components/schemas/{name}")
     of = dict(zip(named, schemas))
@@ -121,6 +126,10 @@ def _operation(operation: Operation, of: dict[type, dict[str, Any]]) -> dict[str
         else _BODIES
     )
     tag = {"headers": _TAG} if operation.method == "GET" and operation.answer is not None else {}
+    content: dict[str, Any] = {media: {"schema": schema}}
+    if operation.events:
+        each = [_event(name, of[kind]) for name, kind in operation.events.items()]
+        content = {"text/event-stream": {"schema": {"oneOf": each}}}
     found: dict[str, Any] = {
         "operationId": (operation.method.lower() + operation.path).replace("/", "-").replace("{", "").replace("}", ""),
         "description": operation.about,
@@ -130,7 +139,7 @@ def _operation(operation: Operation, of: dict[type, dict[str, Any]]) -> dict[str
             *(_CHANGES if operation.verbs else _TAGGED if operation.method == "GET" and operation.answer else ()),
         ],
         "responses": {
-            "200": {"description": "done", "content": {media: {"schema": schema}}, **tag},
+            "200": {"description": "done", "content": content, **tag},
             **({"304": {"description": "as who asks has it", **tag}} if tag else {}),
             **{
                 str(status): {"$ref": f"#/components/responses/{_name(status, codes)}"}
@@ -142,6 +151,13 @@ def _operation(operation: Operation, of: dict[type, dict[str, Any]]) -> dict[str
     if operation.asks is not None:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": of[operation.asks]}}}
     return found
+
+
+def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """One of a stream."""
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
+    fields = {"id": {"type": "string"}, "event": {"const": name}, "data": data}
+    return {"type": "object", "properties": fields, "required": ["event", "data"]}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

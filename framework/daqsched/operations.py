@@ -45,6 +45,8 @@ class Operation(NamedTuple):
     verbs: tuple[str, ...] = ()
     #: What may be answered besides what may be to everything (`problems.CODES`).
     codes: tuple[str, ...] = ()
+    #: Where the answer is a stream of events: the type of each kind of them.
+    events: Mapping[str, type] = {}
 
     @property
     def name(self) -> str:
@@ -115,6 +117,25 @@ _ALL = (
         Parameter("state", "STATE", "texts", "only rows in one of these states"),
         Parameter("limit", "N", "number", "so many rows at most, by job and host; `next` of the answer goes on"),
         Parameter("after", "JOB@HOST", "text", "the rows behind this one"),
+    ),
+    _get(
+        "/board",
+        "see",
+        "all that a page draws of the farm, in columns: each cell is a job on a host; `epoch` and `v` are where `/events` goes on",
+        protocol.BoardAnswer,
+    ),
+    Operation(
+        "GET",
+        "/events",
+        "see",
+        "what changes of the board: a stream of server-sent events, `delta` and, at its end, `reset`: ask `/board` again. It says "
+        "every 10 s that it is alive, lasts 10 min, and ends with the right to it; a person has 16, and all together 128",
+        None,
+        query=(
+            Parameter("since", "EPOCH.V", "text", "of the board that is there; `Last-Event-ID` goes before it"),
+            Parameter("topics", "TOPIC", "texts", "`board` (cells), `farm` (the head alone); default: both"),
+        ),
+        events={"delta": protocol.BoardDelta, "reset": protocol.BoardReset},
     ),
     _get(
         "/progress",

@@ -28,6 +28,8 @@ from foreign import HARMLESS, HOSTILE, daemon, look, made, shown
 ANSWERS: dict[str, Any] = {
     "GET /info": protocol.Info,
     "GET /status": protocol.StatusAnswer,
+    # of pages: no command asks for it
+    "GET /board": protocol.BoardAnswer,
     "GET /progress": protocol.ProgressAnswer,
     "GET /why": protocol.WhyAnswer,
     "GET /stories": protocol.StoriesAnswer,

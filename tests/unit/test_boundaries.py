@@ -32,15 +32,15 @@ PURE = {
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines permitted query"
     " reader_roles retention time_bisect",
-    FRAMEWORK / "protocol": "__init__ accounts base changes choices console hosts lines looks preflights"
+    FRAMEWORK / "protocol": "__init__ accounts base board changes choices console hosts lines looks preflights"
     " proposals sandboxes selections",
     FRAMEWORK / "rights": "__init__ grants login_pace marked_values principal rules sessions tokens verbs",
     FRAMEWORK / "terminal": "__init__ heat",
-    FRAMEWORK / "views": "__init__ blocked estimate look moves names needed placement plan snapshot status why",
+    FRAMEWORK / "views": "__init__ blocked board estimate look moves names needed placement plan snapshot status why",
     FRAMEWORK / "mesos": "incoming outgoing resources",
     FRAMEWORK / "store": "__init__ base coordination",
     FRAMEWORK / "store" / "zookeeper": "ownership_lease",
-    FRAMEWORK / "serve": "audit_ecs connection_budget peer_token scrollback trusted_proxy web_rules",
+    FRAMEWORK / "serve": "audit_ecs board_table connection_budget peer_token scrollback trusted_proxy web_rules",
     EXECUTOR / "container": "frames spec",
     EXECUTOR
     / "contract": "__init__ checks console fingerprint foreign forwarding forwarding_rules job levels report stream sysctl"
@@ -214,6 +214,21 @@ def test_printing_is_found_in_every_spelling(tmp_path: Path) -> None:
         "rich.text.Text",
         "sys.stdout.write",
     ]
+
+
+def test_whoever_wants_changes_subscribes_in_one_place() -> None:
+    """One module has the engine take events in and hears what that changed; all others are told by it, after the save."""
+
+    def using(*names: str) -> set[str]:
+        return {
+            str(path.relative_to(FRAMEWORK))
+            for path in FRAMEWORK.rglob("*.py")
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Attribute) and _spelled(node).endswith(names)
+        }
+
+    assert using("engine.handle", "step.changes", "engine.touched", "engine.dirty") == {"serve/daemon.py"}
+    assert using(".subscribers") == {"serve/daemon.py", "serve/term.py", "serve/board_api.py"}
 
 
 #: Who may use httpx: what bounds answers of others in bytes and time, and what talks to nobody but our own daemons.

@@ -1,6 +1,6 @@
 """What the CLI and the daemon say to each other: JSON values over HTTP, on a Unix socket. Paths begin with the version.
 
-By subject: `base`, `changes`, `choices`, `hosts`, `selections`, `looks`, `preflights`, `proposals`, `accounts`,
+By subject: `base`, `board`, `changes`, `choices`, `hosts`, `selections`, `looks`, `preflights`, `proposals`, `accounts`,
 `lines`, `sandboxes`, `console`.
 Who is in control is told by `daqsched.control`.
 """
@@ -49,6 +49,18 @@ from daqsched.protocol.base import (
 )
 from daqsched.protocol.base import (
     UnconfirmedProblem as UnconfirmedProblem,
+)
+from daqsched.protocol.board import (
+    BoardAnswer as BoardAnswer,
+)
+from daqsched.protocol.board import (
+    BoardDelta as BoardDelta,
+)
+from daqsched.protocol.board import (
+    BoardReset as BoardReset,
+)
+from daqsched.protocol.board import (
+    CellRow as CellRow,
 )
 from daqsched.protocol.changes import (
     Applied as Applied,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple, Optional
 
@@ -227,6 +227,14 @@ class Grants:
             return True
         denied = any({"*", verb} & one.denied for one in self._denies)
         return not denied and not self.why_not(verb)
+
+    @property
+    def sight(self) -> Hashable:
+        """The same of all who see the same of the farm, whatever its jobs are; None: all of it."""
+        if self.everywhere("see"):
+            return None
+        denies = tuple(one.number for one in self._denies if {"*", "see"} & one.denied)
+        return id(self._rights), tuple(one.number for one in self._gives), denies
 
     def rows(self, targets: Collection[Target]) -> Iterator[tuple[str, str]]:
         """Each verb with why it can't be asked of any of these; empty: of some it can."""

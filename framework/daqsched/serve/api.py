@@ -37,6 +37,7 @@ from daqsched.protocol import (
 )
 from daqsched.select import as_hosts, selection
 from daqsched.serve.audit_api import AuditQuestions
+from daqsched.serve.board_api import BoardRoutes
 from daqsched.serve.change_api import Changes
 from daqsched.serve.choices_api import Choices
 from daqsched.serve.console_api import Consoles
@@ -134,6 +135,7 @@ class Api:
                 *self._changes.routes,
                 *Choices(self._ask, self._changes, self._planning).routes,
                 *self.looks.routes,
+                *BoardRoutes(daemon, self._ask, leader, self.looks.audit_trouble).routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,
                 *ControlRoutes(daemon, self._ask).routes,

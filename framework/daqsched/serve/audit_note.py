@@ -34,7 +34,7 @@ CHANGES = frozenset(
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
     "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles tokens"
-    " audit openapi.json choices lines control proposals".split()
+    " audit openapi.json choices lines control proposals board events".split()
 )
 
 #: What `SteerRequest` may ask of a rollout.

@@ -22,8 +22,9 @@ from typing import Any, Callable, NoReturn, Optional, Protocol, Sequence, TypeVa
 from daqsched.engine import commands, events
 from daqsched.engine.changes import Changed
 from daqsched.engine.engine import Engine
+from daqsched.engine.instance import Key
 from daqsched.engine.repeats import ANYHOW, Terms
-from daqsched.engine.verdict import Accepted, Verdict
+from daqsched.engine.verdict import Accepted, Step, Verdict
 from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, Unsaved, Unsure
 from daqsched.limits import brief
 from daqsched.rights.grants import Grants
@@ -113,8 +114,11 @@ class Daemon:
         #: Called on the loop's thread after a round that changed something.
         self.changed: Callable[[], None] = lambda: None
         #: Called on the loop's thread with what a round has changed of what people see, once that is saved; also with nothing,
-        #: where other things were saved. Whoever wants changes is entered here; one that fails is a line in the log.
+        #: where other things were saved, or only touched. Whoever wants changes is entered here; one that fails is a line in the
+        #: log.
         self.subscribers: list[Callable[[Sequence[Changed]], None]] = []
+        #: All that the last round touched, also where its state is the same: for subscribers that look at the engine itself.
+        self.touched: set[Key] = set()
         self._failing: set[int] = set()
         #: Called for a rollout's guard; the answer is put as an event.
         self.ask_guard: Callable[[commands.AskGuard], None] = lambda command: None
@@ -221,7 +225,7 @@ class Daemon:
         questions: list[_Question] = []
         typed: list[_Typed] = []
         going = True
-        before = self.engine.version
+        before, self.touched = self.engine.version, set()
         for item in items:
             if isinstance(item, _Question):
                 questions.append(item)
@@ -230,18 +234,18 @@ class Daemon:
             elif isinstance(item, _Stop):
                 going = False
             elif isinstance(item, _Request):
-                step = self.engine.handle(item.event, self._clock(), item.grants, item.terms)
+                step = self._handle(item.event, item.grants, item.terms)
                 requests.append((item, step.verdict))
                 todo += step.commands
                 changes += step.changes
             elif isinstance(item, _Nudge):
                 pass
             else:
-                step = self.engine.handle(item, self._clock())
+                step = self._handle(item)
                 todo += step.commands
                 changes += step.changes
         if self.engine.next_tick(self._clock()) <= self._clock():
-            step = self.engine.handle(events.Ticked(), self._clock())
+            step = self._handle(events.Ticked())
             todo += step.commands
             changes += step.changes
         try:
@@ -251,7 +255,7 @@ class Daemon:
             refused = [one for one in requests if isinstance(one[1], DaqschedError)]
             _answer(refused)
             self._wait_for_room(error, todo, [*(one for one, _ in requests), *questions])
-        if changes or any(isinstance(command, commands.SAVES) for command in todo):
+        if changes or self.touched or any(isinstance(command, commands.SAVES) for command in todo):
             self._publish(changes)
         _answer(requests)
         for command in todo:
@@ -265,6 +269,11 @@ class Daemon:
         if self.engine.version != before:
             self.changed()
         return going
+
+    def _handle(self, event: events.Event, grants: Optional[Grants] = None, terms: Terms = ANYHOW) -> Step:
+        step = self.engine.handle(event, self._clock(), grants, terms)
+        self.touched.update(self.engine.touched, self.engine.dirty)
+        return step
 
     def _give_up(self, rejected: events.Rejected, items: Sequence[_Item]) -> NoReturn:
         """The loop ends with this round, of which nothing is taken in: whoever asked in it is told so."""

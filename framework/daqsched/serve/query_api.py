@@ -72,6 +72,10 @@ class Queries:
         #: Who looks how far its copy is.
         self.copied: Optional[CopyWatch] = None
 
+    def audit_trouble(self) -> str:
+        """Why changes are not in the audit file; empty: they are."""
+        return self.audit.trouble if self.audit is not None else ""
+
     @property
     def routes(self) -> list[Route]:
         """For the application."""
@@ -107,7 +111,7 @@ class Queries:
                 now,
                 leader=self._leader,
                 read_only=self._daemon.read_only,
-                audit=self.audit.trouble if self.audit is not None else "",
+                audit=self.audit_trouble(),
                 rollout=rollout_mark(engine),
             )
             return answer, all_keys(engine, part)

@@ -71,6 +71,12 @@ def text_of(request: Request, name: str) -> str:
     return request.query_params.get(name, "")
 
 
+def texts_of(request: Request, name: str) -> list[str]:
+    """All texts of that name in the query."""
+    _bounded(request)
+    return request.query_params.getlist(name)
+
+
 def states_of(request: Request) -> frozenset[str]:
     """The words of ``state``; raises `UserError` for one that is none."""
     _bounded(request)

@@ -43,6 +43,7 @@ from daqsched.serve.read_pace import Unread, paced
 from daqsched.serve.refusals import Unauthenticated, refused
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.socketfile import BACKLOG, SocketFile
+from daqsched.serve.streams import Streams
 from daqsched.serve.trusted_proxy import TrustedProxy
 from daqsched.serve.web_rules import Shown, answered, is_visit, login_place, refusal, shown_in, without_words
 
@@ -146,6 +147,7 @@ class Serving:
         self._crowd = None
         if web_listener is not None and web is not None:
             self._crowd = Reception(web_listener, limits, times, options, web=web.certificate)
+        self._streams = Streams()
         #: For bodies that take long to read.
         self._reading = Planning("reading", 2)
         self._closing: Callable[[], object] = lambda: None
@@ -168,6 +170,7 @@ class Serving:
         watching.cancel()
         for reception in receptions:
             reception.close()
+        self._streams.end()
         self._server.should_exit = True
         await answering
         if self._ended is not None:
@@ -323,6 +326,7 @@ class Serving:
                     "rights": self._rights,
                     "accounts": self._accounts,
                     "authentication": self.authentication,
+                    "streams": self._streams,
                 },
                 _again(bytes(body), receive),
                 unread,

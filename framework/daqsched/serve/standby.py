@@ -26,6 +26,7 @@ from daqsched.serve import peer_token
 from daqsched.serve.http import Caller, caller_of
 from daqsched.serve.peers import Identity
 from daqsched.serve.refusals import refused
+from daqsched.serve.streams import EVENTS, Streams
 from daqsched.store.coordination import Card
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class Standby:
                         await found.aclose()
                         why = self.hopeless or f"{leader.name} is about to lead"
                     else:
-                        return self._passed_on(leader, found)
+                        return self._passed_on(leader, found, request)
                 except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                     # it has not heard of it
                     if "certificate" in str(error).lower():
@@ -136,13 +137,15 @@ class Standby:
         except (httpx.HTTPError, msgspec.MsgspecError):
             return False
 
-    def _passed_on(self, leader: Card, found: httpx.Response) -> Response:
+    def _passed_on(self, leader: Card, found: httpx.Response, request: Request) -> Response:
         """Its answer as it comes: no more of it is in memory here than one piece."""
+        goes_on = found.headers.get("content-type", "").startswith(EVENTS)
 
         async def pieces() -> AsyncIterator[bytes]:
             ended = False
             try:
-                async for piece in found.aiter_raw():
+                source = found.aiter_raw()
+                async for piece in self._while_told(leader, source, request) if goes_on else source:
                     yield piece
                 ended = True
             except httpx.HTTPError as error:
@@ -162,6 +165,26 @@ class Standby:
             if name.decode("latin-1").lower() not in _OF_THE_HOP
         ]
         return passed
+
+    async def _while_told(self, leader: Card, source: AsyncIterator[bytes], request: Request) -> AsyncIterator[bytes]:
+        """A stream of events of one that leads, until another does, or we end."""
+        streams: Streams = request.scope["streams"]
+        stream = streams.passed_on()
+        coming: Optional[asyncio.Future[bytes]] = None
+        try:
+            while not stream.over and self.leader in (leader, None):
+                coming = coming or asyncio.ensure_future(source.__anext__())
+                await asyncio.wait({coming}, timeout=0.5)
+                if coming.done():
+                    done, coming = coming, None
+                    yield done.result()
+        except StopAsyncIteration:
+            pass
+        finally:
+            stream.close()
+            if coming is not None:
+                coming.cancel()
+                await asyncio.wait({coming})
 
     async def _while_it_leads(self, leader: Card, request: Request, body: bytes) -> Optional[httpx.Response]:
         """Its answer, of which nothing is read yet; None: another leads by now. One that hangs or was cut off takes

@@ -1,0 +1,346 @@
+"""One board for all who look at it: the engine is asked for what has changed, four times a second at most, however many they are.
+
+On the engine's thread it is only noted which instances were touched (`note`). The loop that answers asks for these, some at once
+(`_taken`), and puts them into the tables of numbers, one for all who see the same (`Grants.sight`): each change is put into JSON
+once. What nothing touches and changes all the same, as a reason that tells of another job, is found by going round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Callable, NamedTuple, Optional
+
+import msgspec
+from msgspec.structs import replace
+
+from daqsched import control
+from daqsched.engine.changes import Changed
+from daqsched.engine.engine import Engine
+from daqsched.engine.instance import Key
+from daqsched.errors import DaqschedError
+from daqsched.rights.grants import Grants
+from daqsched.serve.board_table import BoardTable
+from daqsched.serve.daemon import Daemon
+from daqsched.serve.refusals import RefusedWith
+from daqsched.serve.sight import Sight
+from daqsched.serve.streams import EventStream
+from daqsched.spec import Spec
+from daqsched.views.board import BoardCell, FarmHead, cells, farm_head, unplaced_cells
+
+logger = logging.getLogger(__name__)
+
+Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
+
+#: Changes are put together for so long, and so often the head is looked at where nothing changes, in seconds.
+TOGETHER_S, LOOK_S = 0.25, 1.0
+
+#: So many instances are looked at between two steps of the engine; and in each look so many that nothing has touched, of those
+#: that wait for others and of all.
+SOME, ROUND_WAITING, ROUND_ALL = 500, 200, 100
+
+#: So many touched ones are remembered while nobody looks, beyond twice as many as there are.
+MOST_TOUCHED = 10_000
+
+#: So many different sights of the farm there are at once; one that nobody looks at is kept for so long.
+MOST_SIGHTS, KEPT_S = 64, 60.0
+
+#: In the place of a reason that names what is hidden.
+UNSAID = "it has to do with what is not for you to see: ask who runs the farm"
+
+
+class _Taken(NamedTuple):
+    """What the engine says."""
+
+    found: Sequence[tuple[Key, Optional[BoardCell]]]
+    unplaced: Mapping[Key, BoardCell]
+    head: FarmHead
+    spec: Spec
+    now: float
+    #: Whether there is more to look at.
+    more: bool
+    #: All that there is, where the look begins anew.
+    there: Optional[Collection[Key]]
+
+
+class BoardView:
+    """What all see who see the same."""
+
+    def __init__(self, sight: Optional[Sight], table: BoardTable) -> None:
+        self.sight, self.table = sight, table
+        self.streams: set[EventStream] = set()
+        self.used = time.monotonic()
+        self._shown: dict[Key, bool] = {}
+        self._said: dict[str, str] = {}
+        #: The answer without its time, and of which version it is.
+        self._encoded: tuple[str, int, bytes] = ("", -1, b"")
+
+    def visible(self, changes: Mapping[Key, Optional[BoardCell]]) -> Mapping[Key, Optional[BoardCell]]:
+        """What is shown of these; what is not is as what is gone."""
+        if self.sight is None:
+            return changes
+        return {key: self._as_shown(key, cell) for key, cell in changes.items()}
+
+    def look_anew(self, sight: Optional[Sight]) -> None:
+        """Another spec is in force: it says whose each job is."""
+        self.sight = sight
+        self._shown.clear()
+        self._said.clear()
+
+    def names_hidden(self) -> bool:
+        """Whether the table has names of what is not shown any more: whoever looks from now on is not to read them."""
+        sight = self.sight
+        return sight is not None and not all(sight.sees(*key) for key in self.table.keys)
+
+    def _as_shown(self, key: Key, cell: Optional[BoardCell]) -> Optional[BoardCell]:
+        assert self.sight is not None, "looked at by the caller"
+        if cell is None:
+            self._shown.pop(key, None)
+            return None
+        if key not in self._shown:
+            self._shown[key] = self.sight.sees(*key)
+        if not self._shown[key]:
+            return None
+        if not cell.reason:
+            return cell
+        said = self._said.get(cell.reason)
+        if said is None:
+            if len(self._said) > MOST_TOUCHED:
+                self._said.clear()
+            said = self._said[cell.reason] = UNSAID if self.sight.names(cell.reason) else cell.reason
+        return cell if said == cell.reason else cell._replace(reason=said)
+
+    def head(self, head: FarmHead) -> FarmHead:
+        """What is shown of the head."""
+        if self.sight is None:
+            return head
+        parts = self.sight.parts
+        return replace(head, rollout="", control=[one for one in head.control if one.part is None or one.part in parts])
+
+    def encoded(self, now: float) -> bytes:
+        """`BoardAnswer` in JSON; what takes long of that is done once for a version."""
+        epoch, v, body = self._encoded
+        if (epoch, v) != (self.table.epoch, self.table.v):
+            body = msgspec.json.encode(self.table.answer(0.0))
+            self._encoded = self.table.epoch, self.table.v, body
+        # nothing that others wrote comes before it
+        return body.replace(b'"now":0.0', b'"now":%b' % msgspec.json.encode(round(now, 3)), 1)
+
+    def wake(self) -> None:
+        """There is something to be sent."""
+        for stream in self.streams:
+            stream.woken.set()
+
+
+class LiveBoard:
+    """See the module; `note` is called by the thread that owns the engine, all else by the loop that answers."""
+
+    def __init__(self, daemon: Daemon, ask: Ask, leader: str = "", audit: Callable[[], str] = lambda: "") -> None:
+        """``audit`` says why changes are not in the audit file."""
+        self._daemon, self._ask, self._leader, self._audit = daemon, ask, leader, audit
+        # of the engine's thread
+        self._touched: set[Key] = set()
+        #: Whether somebody looks at all; whether all is to be looked at anew; whether the loop was told.
+        self._asked = self._anew = self._told = False
+        # of the loop
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._woken: Optional[asyncio.Event] = None
+        self._turn: Optional[asyncio.Lock] = None
+        self._going: Optional[asyncio.Task[None]] = None
+        self._cells: dict[Key, BoardCell] = {}
+        self._unplaced: Mapping[Key, BoardCell] = {}
+        self._spec: Optional[Spec] = None
+        self._head = FarmHead()
+        self._views: dict[Hashable, BoardView] = {}
+        #: Those that are looked at next: of those that wait for others, and of all.
+        self._rounds: list[Iterator[Key]] = [iter(()), iter(())]
+        #: When the engine last answered, by our clock and by its own.
+        self._heard = self._heard_now = float("-inf")
+
+    # ------------------------------------------------------------------ the engine's thread
+
+    def note(self, changes: Sequence[Changed]) -> None:
+        """For `Daemon.subscribers`: remember what was touched."""
+        if not self._asked:
+            return
+        self._touched.update(self._daemon.touched)
+        if len(self._touched) > MOST_TOUCHED + 2 * len(self._daemon.engine.instances):
+            self._touched, self._anew = set(), True
+        loop, woken = self._loop, self._woken
+        if not self._told and loop is not None and woken is not None and not loop.is_closed():
+            self._told = True
+            loop.call_soon_threadsafe(woken.set)
+
+    def _taken(self, also: Iterable[Key], engine: Engine, now: float) -> _Taken:
+        there = None
+        if self._anew or not self._asked:
+            self._asked, self._anew = True, False
+            self._touched, there = set(engine.instances), frozenset(engine.instances)
+        keys = [self._touched.pop() for _ in range(min(SOME, len(self._touched)))]
+        self._told = bool(self._touched)
+        known = dict.fromkeys([*keys, *(key for key in also if key in engine.instances)])
+        try:
+            found = list(cells(engine, known, now))
+        except BaseException:
+            self._anew = True
+            raise
+        controls = sorted(engine.controls.values(), key=lambda one: (one.part is not None, one.part or ""))
+        head = farm_head(engine, [control.told(one, ()) for one in controls if one.until > now])
+        head = replace(head, leader=self._leader, read_only=self._daemon.read_only)
+        return _Taken(found, unplaced_cells(engine), head, engine.spec, now, bool(self._touched), there)
+
+    # ------------------------------------------------------------------ the loop that answers
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long the engine has not answered."""
+        return time.monotonic() - self._heard
+
+    @property
+    def now(self) -> float:
+        """The daemon's time."""
+        return self._heard_now + self.quiet_s
+
+    async def view(self, grants: Optional[Grants]) -> BoardView:
+        """What somebody with these rights sees, as things are now (`TOGETHER_S` ago)."""
+        which = grants.sight if grants is not None else None
+        if self._turn is None:
+            self._loop, self._woken, self._turn = asyncio.get_running_loop(), asyncio.Event(), asyncio.Lock()
+        async with self._turn:
+            if self.quiet_s > TOGETHER_S:
+                await self._look()
+            found = self._views.get(which)
+            if found is None:
+                found = await self._made(grants if which is not None else None)
+                self._forget()
+                if len(self._views) >= MOST_SIGHTS:
+                    raise RefusedWith(
+                        "busy", f"the farm is looked at in {MOST_SIGHTS} ways already: try again in a while"
+                    )
+                self._views[which] = found
+            found.used = time.monotonic()
+            return found
+
+    @contextmanager
+    def watched(self, view: BoardView, stream: EventStream) -> Iterator[None]:
+        """While this stream tells of it."""
+        view.streams.add(stream)
+        if self._going is None or self._going.done():
+            self._going = asyncio.get_running_loop().create_task(self._go_on())
+        try:
+            yield
+        finally:
+            view.streams.discard(stream)
+            view.used = time.monotonic()
+
+    def shows(self, view: BoardView, grants: Optional[Grants]) -> bool:
+        """Whether that is still what somebody with these rights sees."""
+        return self._views.get(grants.sight if grants is not None else None) is view
+
+    def _watched(self) -> bool:
+        return any(view.streams for view in self._views.values())
+
+    async def _go_on(self) -> None:
+        """Look again and again while somebody watches."""
+        assert self._woken is not None and self._turn is not None, "made by `view`"
+        try:
+            while self._watched():
+                try:
+                    await asyncio.wait_for(self._woken.wait(), LOOK_S)
+                except asyncio.TimeoutError:
+                    pass
+                self._woken.clear()
+                async with self._turn:
+                    await self._look(self._going_round())
+                await asyncio.sleep(TOGETHER_S)
+        except DaqschedError as error:
+            logger.debug("the board ends: %s", error)
+        except Exception:
+            logger.exception("the board can't be kept: whoever looks at it begins anew")
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Nobody is left with what may not be true any more."""
+        for view in self._views.values():
+            for stream in view.streams:
+                stream.end()
+        self._views, self._heard = {}, float("-inf")
+
+    async def _look(self, also: Sequence[Key] = ()) -> None:
+        more = True
+        while more:
+            taken: _Taken = await self._ask(lambda engine, now, also=also: self._taken(also, engine, now))  # type: ignore[misc]  # a default
+            also, more = (), taken.more
+            changes: dict[Key, Optional[BoardCell]] = {
+                key: cell for key, cell in taken.found if self._cells.get(key) != cell
+            }
+            if taken.there is not None:
+                changes.update((key, None) for key in self._cells if key not in taken.there and key[1])
+            changes.update((key, None) for key in self._unplaced if key not in taken.unplaced)
+            changes.update((key, cell) for key, cell in taken.unplaced.items() if self._cells.get(key) != cell)
+            try:
+                await self._take_in(changes, taken)
+            except BaseException:
+                self._begin_anew()
+                raise
+            self._heard, self._heard_now = time.monotonic(), taken.now
+
+    async def _take_in(self, changes: Mapping[Key, Optional[BoardCell]], taken: _Taken) -> None:
+        for key, cell in changes.items():
+            if cell is None:
+                self._cells.pop(key, None)
+            else:
+                self._cells[key] = cell
+        self._unplaced, self._head = taken.unplaced, replace(taken.head, audit=self._audit())
+        other = self._spec is not None and taken.spec is not self._spec
+        self._spec = taken.spec
+        self._forget()
+        for view in self._views.values():
+            if view.sight is None:
+                visible = changes
+            else:  # to look at each by the rules takes its time
+                if other:
+                    view.look_anew(await asyncio.to_thread(Sight, view.sight.grants, taken.spec))
+                told = {**changes, **self._cells} if other else changes
+                visible = await asyncio.to_thread(view.visible, told)
+            changed = view.table.step(visible, view.head(self._head), taken.now)
+            if view.table.worn or (other and await asyncio.to_thread(view.names_hidden)):
+                view.table, changed = await self._table(view), True
+            if changed:
+                view.wake()
+
+    async def _made(self, grants: Optional[Grants]) -> BoardView:
+        spec = self._spec
+        assert spec is not None, "there was a look"
+        sight = await asyncio.to_thread(Sight, grants, spec) if grants is not None else None
+        view = BoardView(sight, BoardTable("", {}, FarmHead()))
+        view.table = await self._table(view)
+        return view
+
+    async def _table(self, view: BoardView) -> BoardTable:
+        def make() -> BoardTable:
+            shown = {key: cell for key, cell in view.visible(self._cells).items() if cell is not None}
+            return BoardTable(secrets.token_hex(6), shown, view.head(self._head))
+
+        return await asyncio.to_thread(make)
+
+    def _forget(self) -> None:
+        until = time.monotonic() - KEPT_S
+        for which in [which for which, view in self._views.items() if not view.streams and view.used < until]:
+            del self._views[which]
+
+    def _going_round(self) -> Sequence[Key]:
+        """Those that are looked at though nothing has touched them."""
+        found: list[Key] = []
+        for at, (letters, most) in enumerate((("WP", ROUND_WAITING), ("", ROUND_ALL))):
+            some = list(islice(self._rounds[at], most))
+            if len(some) < most:
+                keys = [key for key, cell in self._cells.items() if not letters or cell.letter in letters]
+                self._rounds[at] = iter(keys)
+            found += some
+        return found

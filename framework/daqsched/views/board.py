@@ -1,0 +1,148 @@
+"""The live board: of each instance what a page draws, a letter and a few numbers, and the head that stands above all pages.
+
+Durations are in none of it: who draws counts them, and what did not change is not told again because time goes by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Optional
+
+import msgspec
+
+from daqsched.control import InControl
+from daqsched.engine.changes import MOST_WORDS
+from daqsched.engine.engine import Engine
+from daqsched.engine.instance import Instance, Key
+from daqsched.engine.shown import Shown, no_master, reason_of, since_of
+from daqsched.engine.tense import Tense
+from daqsched.rollout import words
+from daqsched.views.blocked import BlockedJobs, seen
+from daqsched.views.status import rollout_mark
+
+#: One letter for each state, and for what is not there any more.
+LETTERS: Mapping[Shown, str] = {
+    "FAILED": "F",
+    "UNREACHABLE": "U",
+    "UNKNOWN": "K",
+    "UNHEALTHY": "H",
+    "BACKOFF": "B",
+    "WAITING": "W",
+    "STARTING": "S",
+    "STOPPING": "P",
+    "ASIDE": "A",
+    "STOPPED": "O",
+    "FINISHED": "D",
+    "RUNNING": "R",
+}
+STATES: Mapping[str, Shown] = {letter: state for state, letter in LETTERS.items()}
+GONE = "-"
+
+#: Bits of `BoardCell.marks`: as `Row` has them of the same names.
+UNDESIRED, OUTDATED, HELD, BLOCKED = 1, 2, 4, 8
+
+
+class BoardCell(NamedTuple):
+    """One job on one host, as it is drawn."""
+
+    letter: str
+    #: When it came into this state, in whole seconds since the epoch; 0: nobody knows.
+    since: int
+    restarts: int = 0
+    #: A sentence that is true whenever it is read.
+    reason: str = ""
+    release: str = ""
+    marks: int = 0
+
+    @property
+    def as_desired(self) -> bool:
+        """As `status.as_desired` of the row."""
+        if self.letter in "OA":
+            return bool(self.marks & UNDESIRED)
+        return self.letter in "RD" and not self.marks & (UNDESIRED | OUTDATED)
+
+
+class FarmHead(msgspec.Struct, frozen=True):
+    """What stands above every page; counts are of what is shown to who asks."""
+
+    #: How many instances are in each state.
+    states: dict[str, int] = {}
+    total: int = 0
+    as_desired: int = 0
+    #: What is in force: its number, digest, by whom and when; 0 and empty: nothing is.
+    revision: int = 0
+    digest: str = ""
+    user: str = ""
+    applied: float = 0.0
+    master: str = ""
+    connected: bool = False
+    #: Which of several daemons leads (host and pid); empty where there is one.
+    leader: str = ""
+    #: Why nothing can be saved, and so nothing is started or stopped; empty: all goes on.
+    read_only: str = ""
+    #: Why changes are not in the audit file; empty: they are.
+    audit: str = ""
+    #: Which forwarders of lines to Elasticsearch are not as they should be; empty: none is known to be.
+    elasticsearch: str = ""
+    #: The rollout that is under way, waits for somebody or left something as it was; empty: there is none, or not for all to see.
+    rollout: str = ""
+    #: Who is in control, of the farm first.
+    control: list[InControl] = []
+
+
+def cells(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Key, Optional[BoardCell]]]:
+    """Each of these as it is at ``now``; None: it is not there."""
+    waits, tense = BlockedJobs(engine, now), Tense(now, kept=True)
+    for key in keys:
+        instance = engine.instances.get(key)
+        yield key, _cell(engine, instance, tense, waits) if instance is not None else None
+
+
+def unplaced_cells(engine: Engine) -> dict[Key, BoardCell]:
+    """The jobs that have found no machine yet, with an empty host: there are few."""
+    found = {}
+    for job in engine.unplaced():
+        wants = ", ".join(f"{name}={value}" for name, value in job.attributes.items())
+        hold = engine.holds.get((job.name, ""))
+        if hold is not None:
+            why = f"by {hold.user}{': ' + hold.message if hold.message else ''}; no machine has {wants} yet"
+            cell = BoardCell("O", int(hold.at), 0, why[:MOST_WORDS], job.release, UNDESIRED)
+        else:
+            why = no_master(engine) or f"no machine has {wants} yet; it starts when one does"
+            cell = BoardCell("W", 0, 0, why[:MOST_WORDS], job.release)
+        found[job.name, ""] = cell
+    return found
+
+
+def _cell(engine: Engine, instance: Instance, tense: Tense, waits: BlockedJobs) -> BoardCell:
+    record, task = instance.record, instance.record.task
+    state = seen(engine, instance, tense.now)
+    marks = 0
+    hold = record.hold
+    if instance.job is None or instance.aside or (hold is not None and not (hold.spares and task is not None)):
+        marks = UNDESIRED
+    if record.behind or (task is not None and (task.digest != instance.digest or engine.unconfirmed(instance))):
+        marks |= OUTDATED
+    if hold is not None and hold.spares and task is not None:
+        marks |= HELD
+    if state == "WAITING" and waits.blocked(instance.key):
+        marks |= BLOCKED
+    restarts = task.report.restarts if task is not None and task.report is not None else 0
+    reason = reason_of(engine, instance, state, tense)[:MOST_WORDS]
+    return BoardCell(LETTERS[state], int(since_of(engine, instance, state)), restarts, reason, instance.release, marks)
+
+
+def farm_head(engine: Engine, control: list[InControl]) -> FarmHead:
+    """What the engine knows of it."""
+    applied, rollout = engine.revision, engine.rolling.rollout
+    running = rollout is not None and rollout.state == "running"
+    return FarmHead(
+        revision=applied.number if applied is not None else 0,
+        digest=applied.digest if applied is not None else "",
+        user=applied.user if applied is not None else "",
+        applied=applied.time if applied is not None else 0.0,
+        master=engine.master,
+        connected=engine.connected,
+        rollout=words(rollout) if rollout is not None and running else rollout_mark(engine),
+        control=control,
+    )
