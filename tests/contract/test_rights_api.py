@@ -50,7 +50,7 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
         [
             ("GET", one)
             for one in (
-                "status progress why stories incidents names history rollout aside note control proposals"
+                "status board events progress why stories incidents names history rollout aside note control proposals"
             ).split()
         ],
         Role.viewer,
