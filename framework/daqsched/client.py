@@ -17,7 +17,7 @@ from daqsched import protocol, remote
 from daqsched.choices import ChoiceSet
 from daqsched.confirm import NotConfirmed
 from daqsched.control import ControlAnswer, GiveRequest, TakeRequest
-from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
+from daqsched.errors import DaqschedError, Forgotten, NotRunning, Refused, Unreachable, UserError
 from daqsched.limits import some
 from daqsched.protocol import (
     ApproveRequest,
@@ -489,6 +489,8 @@ def _problem(response: httpx.Response) -> DaqschedError:
         return _not_understood(error)
     if problem.stops:
         return NotConfirmed(problem.error, problem.stops, problem.running, problem.endings)
+    if problem.code == "gone":  # whoever asked goes on anew
+        return Forgotten(problem.error)
     return _ERRORS.get(problem.exit_code, DaqschedError)(problem.error)
 
 

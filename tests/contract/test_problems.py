@@ -16,7 +16,7 @@ from daqsched import client as client_module
 from daqsched.confirm import NotConfirmed
 from daqsched.engine import events
 from daqsched.errors import DaqschedError, Forgotten, Refused, Unreachable, UserError
-from daqsched.problems import CODES
+from daqsched.problems import CODES, problem
 from daqsched.protocol import API, Piece, ReadRequest
 from daqsched.serve.standby import Standby
 from daqsched.spec import Spec
@@ -145,6 +145,17 @@ def test_the_commands_go_by_the_exit_code_whatever_the_status(
     body = msgspec.json.encode({"error": "why", "exit_code": exit_code})
     answer = httpx.Response(status, content=body, request=httpx.Request("GET", f"http://d{API}/info"))
     assert type(client_module._problem(answer)) is kind
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_what_is_forgotten_is_told_from_who_is_away(code: str) -> None:
+    """A command that follows begins anew then, and waits where the daemon does not answer: `logs -f` waited for ever."""
+    known = CODES[code]
+    body = msgspec.json.encode(problem(code, "why"))
+    answer = httpx.Response(known.status, content=body, request=httpx.Request("GET", f"http://d{API}/info"))
+    found = client_module._problem(answer)
+    assert isinstance(found, Forgotten) == (code == "gone"), found
+    assert found.exit_code == known.exit_code or known.status == 404, found
 
 
 def test_each_code_is_that_of_its_errors() -> None:

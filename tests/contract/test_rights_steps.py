@@ -204,6 +204,8 @@ def test_what_is_ones_own_is_withdrawn_and_given_back(doors: Doors, door: str) -
             for to, known in (("token:viewer-farm", False), ("token:stranger", False), ("token:shifter-farm", True)):
                 given = asked(http, "/give", GiveRequest(to=to))
                 assert (given.status_code == 200) == known, (called(who), to, given.text)
+                # called as where he asks himself
+                assert not known or given.json()["control"][0]["user"] == to, given.text
             back = asked(doors.token("shifter-farm"), "/give", GiveRequest())
             assert back.status_code == 200 and back.json()["control"] == [], back.text
     assert counts[True] > 8 and counts[False] > 5, counts

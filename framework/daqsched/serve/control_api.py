@@ -94,7 +94,9 @@ class ControlRoutes:
             raise Refused(
                 f"{word} may not be in control of {control.scope(part)}: ask who runs the farm for the right to"
             )
-        return who.name.partition(":")[2] or who.name, known_as(who.name, grants)
+        # as he is called where he asks himself
+        name = who.name if who.name.startswith("token:") else who.name.partition(":")[2] or who.name
+        return name, known_as(who.name, grants)
 
     async def _told(self, request: Request, part: Optional[str]) -> ControlAnswer:
         sight = await sight_of(request, self._ask)
