@@ -290,7 +290,7 @@ def test_over_the_network_somebody_is_one_person_by_all_tokens(tmp_path: Path) -
         with pytest.raises(Exception, match="there is no person and no account"):
             of["alice"].give(None, "nobody-there")
         (given,) = of["alice"].give(None, "token:shifter").control
-        assert (given.user, given.before) == ("shifter", "token:alice")
+        assert (given.user, given.before) == ("token:shifter", "token:alice")
         assert of["shifter"].start(["readout"], everyones=True).count == 1
         (back,) = of["shifter"].give(None, "alice").control
         assert back.user == "alice"
