@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -15,7 +16,10 @@ from click.testing import CliRunner
 from daqcluster import Cluster
 from daqcluster.elasticsearch import User
 from daqsched.cli import main
+from daqsched.logs.search import connect
+from daqsched.logs.setup import Setup
 from daqsched.serve.audit import DONE, REFUSED, Audit, Entry
+from daqsched_executor.contract.forwarding import Access
 from waiting import until
 
 PASSWORD = "s3cret-of-a-test"
@@ -23,6 +27,7 @@ PASSWORD = "s3cret-of-a-test"
 USERS = {
     "admin": User(PASSWORD),
     "audit": User(PASSWORD, [], {"daqsched-audit-*": ["create_doc", "create_index"]}),
+    "expire": User(PASSWORD, ["monitor"], {"daqsched-audit-*": ["monitor", "delete_index"]}),
     "auditor": User(PASSWORD, [], {"daqsched-audit-*": ["read"]}),
     "read": User(PASSWORD, [], {"daqsched-logs-*": ["read", "view_index_metadata"]}),
 }
@@ -43,6 +48,46 @@ def found(url: str, user: str, query: Any) -> int:
             "value"
         ]
     )
+
+
+def old_months_are_deleted_and_no_others(url: str, folder: Path, recent: str) -> None:
+    """By `logs expire` with the rights that the page names; lines of jobs of the same age are nobody's here."""
+    clock = [1_700_000_000.0]
+    old = Audit(folder / "old.ndjson", lambda: clock[0])
+    for _ in range(30):  # one a month
+        old.note(Entry("alice", 1000, 100, 4711, "socket", "", "stop", DONE))
+        clock[0] += 31 * 86400.0
+    old.close()
+    user, deletes = folder / "user", folder / "expire"
+    deletes.touch(0o600)
+    deletes.write_text(f"expire:{PASSWORD}\n")
+    words = ["--elasticsearch", url, "--elasticsearch-user-file"]
+    done = CliRunner().invoke(main, ["audit", "copy", str(folder / "old.ndjson"), "--once", *words, str(user)])
+    assert "30 lines are in" in done.output, done.output
+    asked(url, "admin", "/daqsched-logs-2023.12/_doc", {"message": "of a job"})
+
+    def indices() -> list[str]:
+        return sorted(asked(url, "admin", "/daqsched-*"))
+
+    def expire(*more: str) -> Any:
+        return CliRunner().invoke(main, ["logs", "expire", "--index", "daqsched-audit", *more, *words, str(deletes)])
+
+    before = indices()
+    assert len(before) >= 31, before
+    assert "no index is older than 730d" in expire("--keep", "730d").output, (
+        "what was copied just now is of no old index"
+    )
+    client = connect(url, Access("", str(deletes), ""))
+    later = time.time() + 730 * 86400.0 + 60
+    steps = Setup(client, "daqsched-audit", False).expire("730d", later)
+    client.close()
+    assert {step.outcome for step in steps} == {"done"} and len(steps) >= 25
+    left = indices()
+    assert "daqsched-logs-2023.12" in left and recent in left and "daqsched-audit-2023.11" not in left
+    assert set(left) < set(before)
+    with pytest.raises(HTTPError) as refused:  # who deletes reads nothing
+        asked(url, "expire", f"/{recent}/_search")
+    assert refused.value.code == 403
 
 
 def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_path: Path) -> None:
@@ -114,6 +159,7 @@ def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_
                 asked(url, name, f"/{index}/_search")
             assert refused.value.code == 403
         assert found(url, "read", {"match_all": {}}) == 0, "a pattern means nothing of which one may read nothing"
+        old_months_are_deleted_and_no_others(url, tmp_path, index)
     finally:
         cluster.down()
         audit.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,45 @@ def test_a_shifter_proposes_and_an_expert_approves(door: Door, tmp_path: Path) -
     assert "No proposal waits." in said(door, "proposals").output
     assert "Proposal 1 by bob (beam): approved by bob as revision 2" in said(door, "proposals").output
     assert said(door, "approve", "1", "--yes").output == f"Error: {NO_SUCH}\n"
+
+
+SAID = [
+    "confirm = Confirm(programs=0)",
+    'rollout = Rollout(batches=[1], guard="http://127.0.0.1:9/")',
+    'logging = Logging(index="elsewhere")',
+    'jobs = jobs + [Job("huge", "/x", hosts="hlt02", owner="power")]',
+    'jobs = jobs and [Job("readout", "/bin/run", hosts="hlt[01-02]", owner="power", user="root")]',
+    "jobs = jobs and [Job('readout', '/bin/run', hosts='hlt77', owner='trigger')]",
+]
+
+
+@pytest.mark.parametrize("more", SAID)
+@pytest.mark.parametrize("who", ["expert", "admin", "shifter"])
+def test_the_plan_of_a_proposal_says_what_a_plan_of_the_file_says(
+    door: Door, tmp_path: Path, who: str, more: str
+) -> None:
+    """Which rights it takes, how many programs end, how it goes over the farm: to who proposes it, and to who is to approve it."""
+    file = tmp_path / "more.py"
+    text = FILE.replace("import Job,", "import Confirm, Job, Logging, Rollout,").replace(
+        '"r1", shifter', '"r2", shifter'
+    )
+    file.write_text(f"{text}{more}\n")
+    kept = re.compile(
+        r"^In force now|An apply of it would be refused|The file leaves to shifters|^Proposal |^From |^It waits"
+    )
+
+    def told(*words: str) -> list[str]:
+        found = said(door, *words)
+        assert found.exit_code in (0, 6), found.output
+        lines = [line.rstrip() for line in found.output.splitlines() if not kept.search(line)]
+        return [line for line in lines if line and not line.startswith("What the file leaves")]
+
+    door.come("admin")
+    proposed = told("propose", str(file), "-m", "beam")
+    plan = told("plan", str(file))
+    assert len(plan) > 2 and proposed == plan
+    door.come(who)
+    assert told("proposals", "1") == told("plan", str(file))
 
 
 def test_it_is_asked_about_and_no_is_no(door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

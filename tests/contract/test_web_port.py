@@ -102,6 +102,23 @@ def test_a_revoked_or_expired_token_is_told_apart_in_the_audit_file_alone(door: 
     assert {line["door"] for line in lines if line["result"] == "refused"} == {"web"}
 
 
+def test_a_page_that_looks_whether_one_is_known_is_no_refusal_of_the_audit_file(door: WebServe) -> None:
+    """Each page does, for whoever opens it; all else of who shows nothing is noted, and this of who shows what does not count."""
+    nobody, stranger = door.http(), door.http(authorization=f"Bearer daqsched_{'x' * 43}")
+    for _ in range(30):
+        assert nobody.get("/v1/rights").status_code == 401
+    assert "refused" not in door.noted()
+    for http, method, path in (
+        (nobody, "GET", "/v1/rights?user=alice"),
+        (nobody, "GET", "/v1/status"),
+        (stranger, "GET", "/v1/rights"),
+    ):
+        before = len(door.noted().splitlines())
+        assert http.request(method, path).status_code == 401
+        (line,) = door.noted().splitlines()[before:]
+        assert json.loads(line)["result"] == "refused", path
+
+
 def test_tokens_outlive_the_daemon_and_are_never_in_its_state(tmp_path: Path) -> None:
     """What is saved counts after a restart; the token itself stands nowhere but where it was shown."""
     door = WebServe(tmp_path)

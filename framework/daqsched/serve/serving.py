@@ -32,7 +32,7 @@ from daqsched.serve.accounts import Accounts
 from daqsched.serve.admission import Reception, descriptors
 from daqsched.serve.audit import REFUSED, Audit, Entry
 from daqsched.serve.audit_note import note
-from daqsched.serve.authentication import WRONG, Authentication
+from daqsched.serve.authentication import NOTHING_SHOWN, WRONG, Authentication
 from daqsched.serve.connection_budget import MOST_BYTES, SMALL_BYTES, ConnectionBudget, Seat
 from daqsched.serve.connections import PEER, SOCKET, WEB, ConnectionTimes, Protocol, Whose
 from daqsched.serve.http import Caller, bug, is_owner
@@ -365,7 +365,7 @@ class Serving:
 
     async def _note(self, scope: Any, whose: Whose, refusal: HttpRefusal) -> None:
         """What did not get as far as the routes, which note their own (`http`)."""
-        if self._audit is not None:
+        if self._audit is not None and not (refusal.why == NOTHING_SHOWN and _asks_who_he_is(scope)):
             name = refusal.name if whose.door != SOCKET else await self._accounts.name(whose.uid)
             caller = Caller(name, whose.uid, whose.gid, whose.pid, whose.door, whose.address)
             request = Request({**scope, "caller": caller, "audit": self._audit})
@@ -485,6 +485,12 @@ class HttpRefusal(Response):
         self.why, self.name = why or sentence, name
         answer = refused(code, sentence, headers)
         super().__init__(answer.body, answer.status_code, answer.headers)
+
+
+def _asks_who_he_is(scope: Any) -> bool:
+    """What each of our pages asks to know whether its browser is known here: that is no try of anything."""
+    asked = scope["type"], scope.get("method"), scope.get("path"), scope.get("query_string")
+    return asked == ("http", "GET", f"{API}/rights", b"")
 
 
 def _unauthenticated(error: Unauthenticated) -> HttpRefusal:
