@@ -9,7 +9,7 @@ help:
 	@echo 'make vagrant-test   machines of its own, what befalls them, every line and start counted; nothing is left behind'
 	@echo 'make vagrant-down   end the machines, leave nothing behind'
 	@echo 'make faults  1,000 random kill -9s for each launcher, 50 of leaders, an hour of fuzz; docs/reliability.md shows the last figures'
-	@echo 'make lint    ruff, mypy, actionlint; make format mends what can be mended'
+	@echo 'make lint    ruff, mypy, tsc, actionlint; make format mends what can be mended'
 	@echo 'make docs    make the site of the documentation in build/docs'
 	@echo 'make pictures  take the pictures of the README anew'
 	@echo 'make bench   measure what docs/performance.md shows'
@@ -39,6 +39,7 @@ lint:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	@scripts/web --check
 	@scripts/actionlint
 
 format:
@@ -73,5 +74,5 @@ release:
 
 clean:
 	@! .venv/bin/daqcluster env >/dev/null 2>&1 || { echo 'a local cluster is up, and what runs on it uses .venv: make stop first'; exit 1; }
-	rm -rf .venv .venv-3.* .venv-docs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .run.lock .setup.lock .docs.lock .setup.log .test-*.log
+	rm -rf .venv .venv-3.* .venv-docs .venv-web framework/daqsched/web/dist dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .run.lock .setup.lock .docs.lock .web.lock .setup.log .web.log .test-*.log
 	find . -path ./.git -prune -o -type d \( -name __pycache__ -o -name build -o -name '*.egg-info' \) -prune -exec rm -rf {} +

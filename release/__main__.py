@@ -45,6 +45,8 @@ def _release(scratch: Path, tried: bool) -> None:
     dist = scratch / "dist"
     shelf = dist / "wheels"
     shelf.mkdir(parents=True)
+    with step("the page of the farm"):
+        wheels.make_page(source)
     with step("our wheels and source distributions"):
         wheels.make_ours(source, shelf, dist)
     for version, python in pythons.items():

@@ -34,6 +34,11 @@ _BUILD = "import os, sys; os.umask(0o022); from setuptools import build_meta; bu
 GLIBC = (2, 34)
 
 
+def make_page(source: Source) -> None:
+    """The page of the farm, out of what its lock names: a release goes nowhere without it."""
+    run([source.folder / "scripts" / "web", "--needed"], folder=source.folder)
+
+
 def make_ours(source: Source, wheels: Path, sdists: Path) -> None:
     """Each part as a source distribution, and out of that as a wheel."""
     for part, place in PARTS.items():

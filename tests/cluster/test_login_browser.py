@@ -79,7 +79,7 @@ def test_who_logs_in_comes_back_to_the_same_place_and_out_again(pair: Pair, page
     page.wait("location.pathname === '/v1/status'")
     assert page.js("location.search") == "?select=readout&state=STARTING"
     page.wait("document.body?.innerText.includes('hlt01')")
-    page.open(f"{url}/")
+    page.open(f"{url}/plain")
     page.wait("document.querySelector('#states dt')")
     assert page.text("#states").split() == ["STARTING", "1"] and page.text("#who") == "alice"
     assert "password:alice" in page.text("#called") and page.js("document.cookie") == ""
@@ -100,14 +100,14 @@ def test_who_logs_in_comes_back_to_the_same_place_and_out_again(pair: Pair, page
 
 def test_a_session_that_ends_leads_to_the_page_and_back(pair: Pair, page: Page) -> None:
     """Also where a page is open at that moment, at a place with words behind it."""
-    page.open(f"{pair.web.url}/login?back={quote('/?q=readout@*#top')}")
+    page.open(f"{pair.web.url}/login?back={quote('/plain?q=readout@*#top')}")
     log_in(page)
     page.wait("location.search === '?q=readout@*' && document.querySelector('#states dt')")
     passwords.write(pair.web.folder / "passwords", "alice", "another horse")
     page.wait(f"location.pathname === '/login' && {READY}")
-    assert page.js("new URLSearchParams(location.search).get('back')") == "/?q=readout@*#top"
+    assert page.js("new URLSearchParams(location.search).get('back')") == "/plain?q=readout@*#top"
     log_in(page, password="another horse")
-    page.wait("location.pathname === '/' && document.querySelector('#states dt')")
+    page.wait("location.pathname === '/plain' && document.querySelector('#states dt')")
     assert page.js("location.search + location.hash") == "?q=readout@*#top"
     # who is known already has nothing to type there, as after a link of another site, with which no cookie is sent
     page.open(f"{pair.web.url}/login?back={quote('/v1/rights')}")
@@ -186,7 +186,7 @@ def test_words_of_others_are_text(pair: Pair, page: Page) -> None:
     page.wait(SAID)
     assert page.text("#said") == hostile
     made = page.call("Page.addScriptToEvaluateOnNewDocument", source=fake % 200)["identifier"]
-    page.open(f"{pair.web.url}/")
+    page.open(f"{pair.web.url}/plain")
     page.wait("document.querySelector('#states dt')")
     assert page.text("#states dt") == page.text("#who") == page.text("#called") == hostile
     assert page.js("document.images.length + document.querySelectorAll('body script, main svg').length") == 0
@@ -198,9 +198,9 @@ def test_words_of_others_are_text(pair: Pair, page: Page) -> None:
 def test_it_can_be_read_in_light_and_dark_and_on_a_small_screen(pair: Pair, page: Page, dark: bool) -> None:
     """Each text has a contrast of 4.5 to 1 with what is behind it, and nothing is wider than the window."""
     page.size(320, 600, dark)
-    for path, ready in (("/login", READY), ("/", "document.querySelector('#states dt')")):
-        if path == "/":
-            page.open(f"{pair.web.url}/login")
+    for path, ready in (("/login", READY), ("/plain", "document.querySelector('#states dt')")):
+        if path == "/plain":
+            page.open(f"{pair.web.url}/login?back=/plain")
             log_in(page)
         else:
             page.open(pair.web.url + path)

@@ -58,7 +58,7 @@ def proper(found: httpx.Response, path: str) -> None:
     for header, value in ANSWERS:
         assert found.headers.get_list(header.decode()) == [value.decode()], (path, header)
     is_page = found.headers.get("content-type") == PAGE
-    assert is_page == (found.status_code == 200 and FILES.get(path, "").endswith(".html")), path
+    assert is_page == (found.status_code == 200 and path in FILES and FILES[path].suffix == ".html"), path
     policy = PAGE_POLICY if is_page else POLICY
     assert found.headers.get_list("content-security-policy") == [policy.decode()], path
     assert not [name for name in found.headers if name.startswith("access-control-")], path

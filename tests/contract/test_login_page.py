@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from daqsched.operations import OPERATIONS
-from daqsched.serve.pages import FILES, FOLDER, page
+from daqsched.serve.pages import BUILT, FILES, FOLDER, PARTS, page, table
 from daqsched.serve.web_rules import (
     ANSWERS,
     COOKIE,
@@ -32,6 +32,11 @@ from daqsched.serve.web_rules import (
 )
 from places import NO_PLACES
 from standby_pair import Pair
+
+WEB = FOLDER.parent / "web"
+
+#: What people wrote of the pages.
+SOURCES = sorted([*FOLDER.iterdir(), *(one for one in WEB.iterdir() if one.suffix in (".ts", ".tsx", ".html", ".css"))])
 
 VISIT = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -50,12 +55,12 @@ def test_a_page_is_the_same_for_everybody_and_has_its_policy(pair: Pair) -> None
     pair.standby.leader = None
     token = pair.web.token("viewer")
     asking = [*pair.both(), *pair.both(token), *pair.both(None, cookie=f"{COOKIE}=x.y"), *pair.both(None, **VISIT)]
-    for path, name in FILES.items():
-        contents = (FOLDER / name).read_bytes()
+    for path, file in FILES.items():
+        contents = file.read_bytes()
         for http in asking:
             found = http.get(path)
             assert (found.status_code, found.content) == (200, contents), path
-            policy = PAGE_POLICY if name.endswith(".html") else POLICY
+            policy = PAGE_POLICY if file.suffix == ".html" else POLICY
             assert found.headers.get_list("content-security-policy") == [policy.decode()]
             assert all(found.headers[key.decode()] == value.decode() for key, value in ANSWERS)
             assert http.head(path).status_code == 200 and not http.head(path).content
@@ -65,19 +70,40 @@ def test_a_page_is_the_same_for_everybody_and_has_its_policy(pair: Pair) -> None
 
 
 def test_the_table_is_the_folder() -> None:
-    """No file of it is without a place, and no place without a file."""
-    assert sorted(FILES.values()) == sorted(path.name for path in FOLDER.iterdir())
+    """No file of it is without a place, and no place without a file; so it is of what was built."""
+    found = set(FILES.values())
+    assert found - {BUILT / name for name in PARTS} == set(FOLDER.iterdir())
+    if BUILT.exists():
+        assert found - set(FOLDER.iterdir()) == set(BUILT.iterdir())
 
 
-@pytest.mark.parametrize("name", sorted(FILES.values()))
-def test_no_page_has_words_that_its_policy_forbids_or_asks_anybody_else(name: str) -> None:
-    """No script, style or handler in the markup, no markup made of a text, no address of another host."""
-    text = (FOLDER / name).read_text(encoding="utf-8")
+def test_without_what_is_built_there_is_the_plain_page(tmp_path: Path) -> None:
+    """As without a Node.js at set-up, or where a file of it is missing: all of it or nothing."""
+    for name in ("", *PARTS[:-1]):
+        if name:
+            (tmp_path / name).write_text("x")
+        found = table(tmp_path)
+        assert found["/"] == found["/plain"] == FOLDER / "front.html"
+        assert set(found.values()) == set(FOLDER.iterdir())
+    (tmp_path / PARTS[-1]).write_text("x")
+    found = table(tmp_path)
+    assert found["/"] == tmp_path / "farm.html" and found["/plain"] == FOLDER / "front.html"
+    assert found.keys() == {"/plain", "/", *FILES} | {f"/pages/{name}" for name in PARTS if name != "farm.html"}
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.name)
+def test_no_page_has_words_that_its_policy_forbids_or_asks_anybody_else(file: Path) -> None:
+    """No script, style or handler in the markup, no markup made of a text, no address of another host; of the page of the farm
+    what it is built of."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".tsx":  # handlers that are functions, and styles that scripts set, are what the policy allows
+        text = re.sub(r"\bstyle=\{", "", text)
+        assert "dangerously" not in text
     assert not re.search(r"(?i)\bon[a-z]+\s*=\s*[\"']|\bstyle\s*=|<style|<script(?![^>]*\bsrc=)|javascript:", text)
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|new Function|setAttribute", text)
     assert set(re.findall(r"(?:https?:)?//[\w./]+", text)) <= {"http://www.w3.org/2000/svg"}
     for place in re.findall(r"(?:src|href)=\"([^\"]*)\"", text):
-        assert place in FILES, place
+        assert place in FILES or place in [f"/pages/{name}" for name in PARTS], place
 
 
 GETS = sorted(path for method, path in OPERATIONS if method == "GET")

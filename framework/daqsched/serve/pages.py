@@ -1,5 +1,5 @@
-"""The pages of the web port: the files of the folder `pages`, by a fixed table. The same for whoever asks, and nothing of the
-farm: what they show, they ask for as everybody does.
+"""The pages of the web port: the files of the folder `pages` and, where that was built, of the page of the farm (`web`), by a
+fixed table. The same for whoever asks, and nothing of the farm: what they show, they ask for as everybody does.
 
 Any daemon gives its own, whether it leads or not. What is not in the table is not there; no path of a request becomes one of a
 file.
@@ -18,29 +18,45 @@ from daqsched.serve.web_rules import PAGE
 
 FOLDER = Path(__file__).resolve().parent.parent / "pages"
 
+#: What `scripts/web` builds of the folder `web`, where there is a Node.js.
+BUILT = FOLDER.parent / "web" / "dist"
+
+#: The page of the farm: all of them, or it is not there.
+PARTS = ("farm.html", "farm.js", "farm.css", "licences.txt")
+
 _KINDS = {
     ".css": "text/css; charset=utf-8",
     ".html": PAGE,
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
 }
 
+
+def table(built: Path) -> Mapping[str, Path]:
+    """Which file is at which path, with what lies in this folder."""
+    there = all((built / name).is_file() for name in PARTS)
+    return {
+        "/": built / "farm.html" if there else FOLDER / "front.html",
+        "/plain": FOLDER / "front.html",
+        "/login": FOLDER / "login.html",
+        **{f"/pages/{name}": FOLDER / name for name in ("front.js", "login.js", "place.js", "page.css", "icon.svg")},
+        **({f"/pages/{name}": built / name for name in PARTS if name != "farm.html"} if there else {}),
+    }
+
+
 #: Which file is at which path.
-FILES: Mapping[str, str] = {
-    "/": "front.html",
-    "/login": "login.html",
-    **{f"/pages/{name}": name for name in ("front.js", "login.js", "place.js", "page.css", "icon.svg")},
-}
+FILES: Mapping[str, Path] = table(BUILT)
 
 
 @cache
 def _contents() -> Mapping[str, bytes]:
     """Read once: a daemon that is brought up to date answers with its own until it is started again."""
-    return {path: (FOLDER / name).read_bytes() for path, name in FILES.items()}
+    return {path: file.read_bytes() for path, file in FILES.items()}
 
 
 def page(method: str, path: str) -> Optional[Response]:
     """What is at this path; None: no page."""
     if path not in FILES or method not in ("GET", "HEAD"):
         return None
-    return Response(_contents()[path], media_type=_KINDS[Path(FILES[path]).suffix])
+    return Response(_contents()[path], media_type=_KINDS[FILES[path].suffix])

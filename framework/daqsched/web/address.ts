@@ -1,0 +1,38 @@
+// The filter, as it stands in the address bar: whoever is sent the link sees the same. Pure.
+
+export interface Address {
+  /** Words of a selection, as on the command line. */
+  readonly q: string;
+  /** Only these states; none: all. */
+  readonly states: readonly string[];
+  readonly show: "trouble" | "changed";
+  readonly rows: "hosts" | "jobs";
+  /** JOB@HOST of what is looked at; empty: nothing. */
+  readonly at: string;
+}
+
+export function addressOf(search: string): Address {
+  const found = new URLSearchParams(search);
+  return {
+    q: (found.get("q") ?? "").slice(0, 2000),
+    states: found.getAll("state").slice(0, 20),
+    show: found.get("show") === "changed" ? "changed" : "trouble",
+    rows: found.get("rows") === "jobs" ? "jobs" : "hosts",
+    at: (found.get("cell") ?? "").slice(0, 600),
+  };
+}
+
+/** What stands behind the path; empty where nothing is chosen. */
+export function searchOf(address: Address): string {
+  const made = new URLSearchParams();
+  if (address.q.trim()) made.set("q", address.q.trim());
+  for (const state of address.states) made.append("state", state);
+  if (address.show !== "trouble") made.set("show", address.show);
+  if (address.rows !== "hosts") made.set("rows", address.rows);
+  if (address.at) made.set("cell", address.at);
+  const text = made.toString().replaceAll("%40", "@").replaceAll("%2A", "*").replaceAll("%2C", ",");
+  return text && `?${text}`;
+}
+
+/** A word as a shell takes it. */
+export const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);

@@ -1,0 +1,89 @@
+// The top of the page: who, how old, how many.
+
+import { STATES } from "./model.js";
+import { Sign } from "./signs.js";
+import { address, ageS, choose, farm, go, heard, leave, now, stale, who, zone } from "./store.js";
+import { lengthOf, timeOf } from "./times.js";
+import { noticesOf, sentenceOf } from "./view.js";
+
+/** The strongest role whose verbs somebody has for the farm as a whole. */
+function roleOf(verbs: Record<string, string>): string {
+  const has = (verb: string): boolean => verbs[verb] === "";
+  return has("rights") ? "admin" : has("apply") ? "expert" : has("stop") ? "shifter" : has("see") ? "viewer" : "of parts of the farm only";
+}
+
+export function Bar() {
+  const [me, known] = [who.value, farm.value];
+  return (
+    <header>
+      <h1>
+        <a href="/">daqsched</a>
+      </h1>
+      {known && <Age />}
+      {known && known.head.control.map((one) => (
+        <span class="control">
+          {one.user} is in control of {one.part === null ? "the farm" : one.part || "the part without a name"}
+        </span>
+      ))}
+      <span class="grow" />
+      <button type="button" class="plain" onClick={() => choose(zone.value === "UTC" ? "local" : "UTC")} title="in which zone times are shown">
+        times: {zone.value}
+      </button>
+      {me && (
+        <span class="me">
+          <strong>{me.name}</strong>, {roleOf(me.verbs)}
+        </span>
+      )}
+      <button type="button" id="leave" onClick={leave}>
+        Log out
+      </button>
+    </header>
+  );
+}
+
+function Age() {
+  const old = ageS.value;
+  const at = timeOf(heard.value / 1000 + (farm.value?.offset ?? 0), zone.value, now.value);
+  return (
+    <span class={stale.value ? "age old" : "age"} id="age">
+      {stale.value ? `OLD: nothing heard for ${lengthOf(old)}, since ${at}` : `live, ${lengthOf(old)} old`}
+    </span>
+  );
+}
+
+/** How things are, and what is wrong with the farm as a whole. */
+export function Sentence() {
+  const known = farm.value;
+  if (!known) return <p class="sentence">Asking the daemon ...</p>;
+  const { head } = known;
+  return (
+    <>
+      <p class="sentence" id="sentence">
+        {sentenceOf(known)}
+      </p>
+      <ul class="counts" aria-label="states, counted; each shows only those">
+        {STATES.filter((state) => (head.states[state] ?? 0) > 0 || address.value.states.includes(state)).map((state) => (
+          <li key={state}>
+            <button type="button" class="state count" data-state={state} aria-pressed={address.value.states.includes(state)} onClick={() => toggle(state)}>
+              <Sign state={state} /> {state} <b>{(head.states[state] ?? 0).toLocaleString("en")}</b>
+            </button>
+          </li>
+        ))}
+      </ul>
+      {noticesOf(known).map(({ text, bad }) => (
+        <p class={bad ? "notice bad" : "notice"}>{text}</p>
+      ))}
+      <p class="faint" id="revision">
+        {head.revision
+          ? `Revision ${head.revision} is in force, applied by ${head.user} at ${timeOf(head.applied, zone.value, now.value)}.`
+          : "Nothing has been applied yet."}
+        {head.leader && ` The leader is ${head.leader}.`}
+      </p>
+    </>
+  );
+}
+
+function toggle(state: string): void {
+  const { states } = address.value;
+  go({ states: states.includes(state) ? states.filter((one) => one !== state) : [...states, state] });
+}

@@ -1,0 +1,139 @@
+// What the page shows, and how it comes to know it.
+
+import { computed, signal } from "@preact/signals";
+import { ask, loginPlace } from "../pages/place.js";
+import { addressOf, searchOf, type Address } from "./address.js";
+import { follow, type Heard } from "./live.js";
+import { farmOf, take, type Farm } from "./model.js";
+import type { Zone } from "./times.js";
+import { viewOf, type View } from "./view.js";
+import type { BoardAnswer, RightsAnswer } from "./wire.js";
+
+/** After so long without a word what is shown is old. */
+export const STALE_MS = 25_000;
+
+export const farm = signal<Farm | null>(null);
+/** Counts up with each change of the farm, which is changed in place. */
+export const tick = signal(0);
+export const address = signal<Address>(addressOf(location.search));
+export const who = signal<RightsAnswer | null>(null);
+/** What the daemon says why not; empty: nothing is wrong. */
+export const said = signal("");
+/** When something was heard last, by our clock, and what that clock says now. */
+export const heard = signal(0);
+export const nowMs = signal(Date.now());
+export const zone = signal<Zone>(kept("zone") === "local" ? "local" : "UTC");
+
+/** The daemon's time, in seconds. */
+export const now = computed(() => nowMs.value / 1000 + (farm.value?.offset ?? 0));
+export const ageS = computed(() => Math.max(0, (nowMs.value - heard.value) / 1000));
+export const stale = computed(() => farm.value !== null && nowMs.value - heard.value > STALE_MS);
+
+/** What must be thought over anew: a change of states only where the filter asks for states. */
+const shape = computed(() => {
+  tick.value;
+  const [known, { q, states, rows }] = [farm.value, address.value];
+  return known && `${known.epoch} ${known.shape} ${states.length ? known.v : ""} ${JSON.stringify([q, states, rows])}`;
+});
+const NOTHING: View = { cells: [], rows: [], columns: [], grid: new Int32Array(0), places: new Map(), mistake: "" };
+export const view = computed<View>(() => {
+  shape.value;
+  const known = farm.peek();
+  return known ? viewOf(known, address.peek()) : NOTHING;
+});
+
+/** Another filter, in the address bar too; `anew`: a place that the Back button leads to. */
+export function go(change: Partial<Address>, anew = false): void {
+  address.value = { ...address.value, ...change };
+  const place = location.pathname + searchOf(address.value);
+  if (anew) history.pushState(null, "", place);
+  else history.replaceState(null, "", place);
+}
+
+export function choose(to: Zone): void {
+  zone.value = to;
+  try {
+    localStorage.setItem("daqsched-zone", to);
+  } catch {
+    // a browser that keeps nothing shows UTC next time
+  }
+}
+
+function kept(name: string): string | null {
+  try {
+    return localStorage.getItem(`daqsched-${name}`);
+  } catch {
+    return null;
+  }
+}
+
+/** An answer's body; null where there is none, and `said` says why not. Who is not known is led to the log-in page. */
+export async function got<Answer>(path: string, body?: unknown): Promise<Answer | null> {
+  const { status, found } = await ask(path, body);
+  if (status === 200) return found as Answer;
+  if (status === 401) location.replace(loginPlace());
+  said.value = String(found.error ?? "the daemon does not say why not").slice(0, 2000);
+  return null;
+}
+
+let fetching = false;
+
+/** The whole board anew, tried until there is one. */
+async function load(): Promise<void> {
+  if (fetching) return;
+  fetching = true;
+  for (let wait = 500; ; wait = Math.min(10_000, wait * 2)) {
+    const board = await got<BoardAnswer>("/v1/board");
+    if (board) {
+      farm.value = farmOf(board, Date.now());
+      tick.value++;
+      took();
+      break;
+    }
+    await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())));
+  }
+  fetching = false;
+}
+
+function took(): void {
+  heard.value = nowMs.value = Date.now();
+  said.value = "";
+}
+
+function hear(what: Heard): void {
+  const known = farm.value;
+  if (what.kind === "refused") {
+    if (what.status === 401) location.replace(loginPlace());
+    else said.value = what.error;
+    return;
+  }
+  if (what.kind === "reset") {
+    void load();
+    return;
+  }
+  if (!known || fetching) return;
+  if (what.kind === "beat") {
+    took();
+    return;
+  }
+  const taken = what.epoch === known.epoch ? take(known, what.delta, Date.now()) : { kind: "gap" as const };
+  if (taken.kind === "gap") void load();
+  else {
+    took();
+    if (taken.kind === "taken") tick.value++;
+  }
+}
+
+export async function begin(): Promise<void> {
+  addEventListener("popstate", () => (address.value = addressOf(location.search)));
+  setInterval(() => (nowMs.value = Date.now()), 1000);
+  void got<RightsAnswer>("/v1/rights").then((found) => (who.value = found ?? who.value));
+  await load();
+  follow(() => (farm.value && !fetching ? `${farm.value.epoch}.${farm.value.v}` : null), hear);
+}
+
+export async function leave(): Promise<void> {
+  const { status, found } = await ask("/v1/logout", {});
+  if (status === 200 || status === 401) location.replace("/login");
+  else said.value = String(found.error ?? "");
+}
