@@ -43,6 +43,7 @@ NAVIGATION = {
     ],
     "Operate a farm": [
         "docs/operate/shift",
+        "docs/operate/page",
         "docs/operate/install",
         "docs/operate/farm",
         "docs/operate/changes",

@@ -120,6 +120,10 @@ class Browser:
     def page(self) -> Page:
         """A new, empty one."""
         self.events.clear()
+        return self.tab()
+
+    def tab(self) -> Page:
+        """One more, beside those that are open."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         return Page(self, session)

@@ -63,6 +63,7 @@ class WebServe:
         passwords: Optional[Path] = None,
         proxy: Any = None,
         account: Optional[SearchAccount] = None,
+        port: int = 0,
         **options: Any,
     ) -> None:
         self.folder = folder
@@ -83,7 +84,7 @@ class WebServe:
             "",
             self.serve.api.app,
             rights=self.rights,
-            web=WebPort(("127.0.0.1", 0), self.web, proxy),
+            web=WebPort(("127.0.0.1", port), self.web, proxy),
             authentication=self.authentication,
             audit=self.audit,
             accounts=accounts,

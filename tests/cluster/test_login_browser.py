@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import argon2
@@ -14,6 +13,7 @@ import pytest
 from chromium import Browser, Page, browser
 from daqsched import passwords
 from daqsched.serve.web_rules import COOKIE
+from login_page import CONTRAST, READY, SAID, breaches, log_in
 from places import NO_PLACES
 from standby_pair import Pair
 
@@ -22,12 +22,6 @@ version: 1
 people: {alice: ["password:alice"], bob: ["password:bob"]}
 rules: [{to: alice, role: viewer}]
 """
-
-#: What a page says of what went wrong in it; among it each breach of its content security policy.
-TROUBLE = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Page.javascriptDialogOpening")
-
-READY = "document.body?.dataset.ready !== undefined"
-SAID = "!document.querySelector('#said').hidden"
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +44,6 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     made = Pair(tmp_path, RULES, passwords=True)
     yield made
     made.close()
-
-
-def log_in(page: Page, name: str = "alice", password: str = "correct horse") -> None:
-    """As somebody without a mouse."""
-    page.wait(READY)
-    assert page.js("document.activeElement.id") == "user"
-    page.type(name)
-    page.press("Tab")
-    assert page.js("document.activeElement.id") == "password"
-    page.type(password)
-    page.press("Enter")
-
-
-def breaches(page: Page) -> list[Any]:
-    """What the browser refused to do, or a script threw."""
-    logged = [one["entry"] for one in page.happened("Log.entryAdded")]
-    return [*page.happened(*TROUBLE), *(one for one in logged if "Failed to load resource" not in one["text"])]
 
 
 @pytest.mark.parametrize("at", ["leader", "standby"])
@@ -130,9 +107,9 @@ def test_failures_say_what_the_daemon_says(pair: Pair, page: Page) -> None:
     assert said[0] == "this name and password do not belong together"
     assert said[3].startswith("too many wrong passwords: try again in ")
     passwords.write(pair.web.folder / "passwords", "bob", "battery staple")
-    page.open(f"{pair.web.url}/login")
+    page.open(f"{pair.web.url}/login?back=/plain")
     log_in(page, "bob", "battery staple")
-    page.wait(f"document.querySelector('#said') && {SAID} && location.pathname === '/'")
+    page.wait(f"document.querySelector('#said') && {SAID} && location.pathname === '/plain'")
     assert "no rule gives bob" in page.text("#said")
     page.press("Tab")
     page.press("Enter")
@@ -211,28 +188,3 @@ def test_it_can_be_read_in_light_and_dark_and_on_a_small_screen(pair: Pair, page
         assert page.js("document.documentElement.scrollWidth") <= 320
         worst = page.js(CONTRAST)
         assert worst["ratio"] >= 4.5, worst
-
-
-#: The least contrast of all texts in sight (WCAG 2.2, 1.4.3).
-CONTRAST = """(() => {
-  const light = (rgb) => {
-    const part = (one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4;
-    const [r, g, b] = rgb.match(/[\\d.]+/g).slice(0, 3).map((one) => part(one / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (one) => {
-    for (; one; one = one.parentElement) {
-      const found = getComputedStyle(one).backgroundColor;
-      if (!/, 0\\)$/.test(found) && found !== 'transparent') return found;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  let worst = {ratio: 99};
-  for (const one of document.querySelectorAll('body *')) {
-    if (!one.checkVisibility() || !(one.textContent.trim() || one.matches('input'))) continue;
-    const pair = [light(getComputedStyle(one).color), light(behind(one))].sort((a, b) => b - a);
-    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
-    if (ratio < worst.ratio) worst = {ratio, what: one.outerHTML.slice(0, 200)};
-  }
-  return worst;
-})()"""

@@ -33,7 +33,7 @@ from daqsched.serve.web_rules import (
 from places import NO_PLACES
 from standby_pair import Pair
 
-WEB = FOLDER.parent / "web"
+WEB = FOLDER.parent.parent / "web"
 
 #: What people wrote of the pages.
 SOURCES = sorted([*FOLDER.iterdir(), *(one for one in WEB.iterdir() if one.suffix in (".ts", ".tsx", ".html", ".css"))])

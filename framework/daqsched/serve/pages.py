@@ -1,4 +1,4 @@
-"""The pages of the web port: the files of the folder `pages` and, where that was built, of the page of the farm (`web`), by a
+"""The pages of the web port: the files of the folder `pages` and, where that was built, of the page of the farm (`built`), by a
 fixed table. The same for whoever asks, and nothing of the farm: what they show, they ask for as everybody does.
 
 Any daemon gives its own, whether it leads or not. What is not in the table is not there; no path of a request becomes one of a
@@ -18,8 +18,8 @@ from daqsched.serve.web_rules import PAGE
 
 FOLDER = Path(__file__).resolve().parent.parent / "pages"
 
-#: What `scripts/web` builds of the folder `web`, where there is a Node.js.
-BUILT = FOLDER.parent / "web" / "dist"
+#: What `scripts/web` builds of `framework/web`, where there is a Node.js.
+BUILT = FOLDER.parent / "built"
 
 #: The page of the farm: all of them, or it is not there.
 PARTS = ("farm.html", "farm.js", "farm.css", "licences.txt")

@@ -30,12 +30,20 @@ export interface Farm {
   readonly why: string[];
   readonly release: string[];
   readonly marks: number[];
-  head: FarmHead;
+  head: Head;
   /** The daemon's clock minus ours, in seconds. */
   offset: number;
   /** Counts up when a cell comes or goes. */
   shape: number;
 }
+
+/** With what is left out where there is nothing to say. */
+export type Head = Required<FarmHead>;
+
+const headOf = (head: FarmHead): Head => ({
+  applied: 0, as_desired: 0, audit: "", connected: false, control: [], digest: "", elasticsearch: "", leader: "",
+  master: "", read_only: "", revision: 0, rollout: "", states: {}, total: 0, user: "", ...head,
+});
 
 export function farmOf(board: BoardAnswer, nowMs: number): Farm {
   const n = board.s.length;
@@ -58,7 +66,7 @@ export function farmOf(board: BoardAnswer, nowMs: number): Farm {
     why,
     release: board.release.map(word),
     marks: Array.from(board.marks, (mark) => Number.parseInt(mark, 16) || 0),
-    head: board.farm,
+    head: headOf(board.farm),
     offset: board.now - nowMs / 1000,
     shape: 0,
   };
@@ -96,7 +104,7 @@ export function take(farm: Farm, delta: BoardDelta, nowMs: number): Taken {
     farm.marks[cell] = marks;
     cells.push(cell);
   }
-  if (delta.farm) farm.head = delta.farm;
+  if (delta.farm) farm.head = headOf(delta.farm);
   farm.v = delta.v;
   farm.offset = delta.now - nowMs / 1000;
   return { kind: "taken", cells };

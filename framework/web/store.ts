@@ -1,7 +1,7 @@
 // What the page shows, and how it comes to know it.
 
 import { computed, signal } from "@preact/signals";
-import { ask, loginPlace } from "../pages/place.js";
+import { ask, loginPlace } from "../daqsched/pages/place.js";
 import { addressOf, searchOf, type Address } from "./address.js";
 import { follow, type Heard } from "./live.js";
 import { farmOf, take, type Farm } from "./model.js";

@@ -1,0 +1,208 @@
+"""The page of the farm in a real Chromium, at a real daemon: it shows, it follows; by the keyboard, with hostile words."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import argon2
+import pytest
+
+from builders import job
+from chromium import Browser, Page, browser
+from daqsched import passwords
+from daqsched.serve.pages import BUILT, FILES
+from daqsched.spec import Spec
+from login_page import CONTRAST, breaches, log_in
+from standby_pair import Pair
+from webport import WebServe
+
+RULES = 'version: 1\nrules: [{to: "password:alice", role: viewer}]\n'
+
+#: The code of axe-core, which looks for what keeps people out.
+AXE = Path(__file__).resolve().parents[2] / ".venv-web" / "node_modules" / "axe-core" / "axe.min.js"
+
+FILLED = "document.querySelector('.grid [data-state]')"
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>\"'><svg onload=alert(1)> javascript:alert(1)"
+
+pytestmark = pytest.mark.skipif(
+    not BUILT.exists(), reason="there is no Node.js, which scripts/web says, and so no page of the farm"
+)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("chromium") / "profile", "--ignore-certificate-errors") as made:
+        yield made
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    made = chromium.page()
+    yield made
+    made.call("Network.clearBrowserCookies")
+    made.close()
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """With 3 jobs on 12 hosts, of which one starts and the others wait for their machines."""
+    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    made = Pair(tmp_path, RULES, passwords=True)
+    hosts = "hlt[01-12]"
+    made.web.serve.client.apply(Spec(jobs=(job(hosts=hosts), job("evb", hosts), job("monitor", hosts))), "more")
+    yield made
+    made.close()
+
+
+def opened(page: Page, url: str, place: str = "/") -> None:
+    """The page at that place, by somebody who has to log in first."""
+    page.open(f"{url}/login?back={quote(place)}")
+    log_in(page)
+    page.wait(FILLED)
+
+
+def counted(state: str) -> str:
+    return f"Number(document.querySelector('button.count[data-state={state}] b')?.textContent ?? 0)"
+
+
+@pytest.mark.parametrize("at", ["leader", "standby"])
+def test_it_shows_the_farm_and_follows_what_changes(pair: Pair, page: Page, at: str) -> None:
+    """At a daemon that does not lead, too; nobody but the daemon is asked for anything."""
+    url, client = pair.web.url if at == "leader" else pair.url, pair.web.serve.client
+    opened(page, url)
+    assert page.text("#sentence") == "0 of 36 are as desired."
+    assert page.js(counted("STARTING")) == 1 and page.js(counted("WAITING")) == 35
+    assert page.text("header").split()[-4:] == ["alice,", "viewer", "Log", "out"]
+    assert "live, " in page.text("#age")
+    client.stop(["readout@hlt0[2-4]"], "beam dump")
+    page.wait(f"{counted('STOPPED')} === 3 && {counted('WAITING')} === 32")
+    # what comes anew, and what goes, is in the grid
+    client.apply(Spec(jobs=(job(hosts="hlt[01-12]"), job("calib", "hlt13"))), "others")
+    page.wait("document.querySelector('.grid').ariaRowCount === '14'")
+    page.wait("[...document.querySelectorAll('[role=rowheader]')].some((one) => one.textContent === 'hlt13')")
+    assert not breaches(page)
+    asked = [one["request"]["url"] for one in page.happened("Network.requestWillBeSent")]
+    assert asked and all(one.startswith(f"{url}/") for one in asked)
+
+
+def test_the_address_has_the_filter_in_the_words_of_the_command_line(pair: Pair, page: Page) -> None:
+    """Whoever is sent it sees the same, also who has to log in first; a word that can't be read says so."""
+    opened(page, pair.web.url, "/?q=readout@hlt0[2-4]%20evb@*1&rows=jobs")
+    page.wait("document.querySelector('#meant').textContent === '5 of 36 are meant'")
+    assert page.js("document.querySelector('#q').value") == "readout@hlt0[2-4] evb@*1"
+    assert page.text(".filter code") == "daqsched status 'readout@hlt0[2-4]' 'evb@*1'"
+    heads = page.js("[...document.querySelectorAll('[role=rowheader]')].map((one) => one.textContent)")
+    assert heads == ["evb", "readout"]
+    page.js("document.body.focus()")
+    page.press("/", "/")
+    assert page.js("document.activeElement.id") == "q"
+    page.type("readout@")
+    page.wait("document.querySelector('#meant').textContent.includes('names no host after the @')")
+    assert "q=readout@" in page.js("location.search")
+    page.js("document.querySelector('#all').click()")
+    page.wait("location.search === '?rows=jobs'")
+    assert not breaches(page)
+
+
+def test_it_is_used_without_a_mouse(pair: Pair, page: Page) -> None:
+    """One cell is in the order of Tab; arrows move on, Enter shows it, Escape leads back."""
+    opened(page, pair.web.url)
+    assert page.js("document.querySelectorAll('.grid [tabindex=\"0\"]').length") == 1
+    page.js("document.querySelector('.grid [tabindex=\"0\"]').focus()")
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "End", "Home", "ArrowRight"):
+        page.press(key)
+    page.wait("document.activeElement.title?.startsWith('monitor@hlt03 ')")
+    page.press("Enter")
+    page.wait("document.activeElement.matches('.detail')")
+    assert page.text(".detail h2") == "monitor@hlt03" and "cell=monitor@hlt03" in page.js("location.search")
+    assert "daqsched why monitor@hlt03" in page.text(".detail")
+    page.press("Escape")
+    page.wait("document.activeElement.title?.startsWith('monitor@hlt03 ')")
+    page.press("End")
+    page.press("PageDown")
+    page.wait("document.activeElement.title?.startsWith('readout@hlt1')")
+
+
+def test_words_of_others_are_text(pair: Pair, page: Page) -> None:
+    """Of whoever wrote a message, or a name; nothing of them is carried out, and the policy has nothing to report."""
+    client = pair.web.serve.client
+    client.stop(["readout@hlt02"], HOSTILE)
+    opened(page, pair.web.url, f"/?cell={HOSTILE}&q=readout")
+    page.wait(f"document.querySelector('.detail h2').textContent === {json.dumps(HOSTILE)}")
+    page.open(f"{pair.web.url}/?cell=readout@hlt02")
+    page.wait(f"document.querySelector('.detail .why')?.textContent.includes({json.dumps(HOSTILE)})")
+    assert page.js("document.images.length + document.querySelectorAll('#page script').length") == 0
+    assert not breaches(page)
+
+
+def test_a_daemon_that_is_gone_is_told_of_and_the_next_one_is_followed(tmp_path: Path, page: Page) -> None:
+    """What is shown stays, and how old it is stands there; the page goes on by itself, with a board of the next one."""
+    passwords.write(tmp_path / "passwords", "alice", "correct horse")
+    first = WebServe(tmp_path, RULES, tmp_path / "passwords")
+    first.serve.client.apply(Spec(jobs=(job(hosts="hlt[01-12]"),)), "first")
+    opened(page, first.url)
+    first.close()
+    # as a clock would after half a minute without a word
+    page.js("{ const real = Date.now; Date.now = () => real() + 40000; }")
+    page.wait("document.querySelector('main.stale') && document.querySelector('#age').textContent.startsWith('OLD: ')")
+    assert page.js("document.querySelectorAll('.grid [data-state]').length") == 12
+    second = WebServe(tmp_path, RULES, tmp_path / "passwords", port=int(first.url.rpartition(":")[2]))
+    try:
+        second.serve.client.stop(["readout@hlt0*"], "beam dump")
+        page.wait(f"{counted('STOPPED')} === 9 && !document.querySelector('main.stale')", 60)
+        assert "live, " in page.text("#age") and page.js("document.querySelector('#said')") is None
+        second.serve.client.start(["readout@hlt01"])
+        page.wait(f"{counted('STOPPED')} === 8")
+    finally:
+        second.close()
+
+
+def test_tabs_share_one_stream(pair: Pair, chromium: Browser, page: Page) -> None:
+    """Eight of them follow, of which one asks the daemon for events."""
+    opened(page, pair.web.url)
+    others = []
+    for _ in range(7):
+        others.append(chromium.tab())
+        others[-1].open(pair.web.url)
+        others[-1].wait(FILLED)
+    pair.web.serve.client.stop(["monitor"], "beam dump")
+    for one in [page, *others]:
+        one.wait(f"{counted('STOPPED')} === 12")
+    held = page.js("navigator.locks.query().then(({held, pending}) => [held.length, pending.length])")
+    assert held == [1, 7]
+    asked = [one["request"]["url"] for one in page.happened("Network.requestWillBeSent")]
+    assert sum("/v1/events" in one for one in asked) == 1
+    # when the tab that reads it is gone, another does
+    page.open("about:blank")
+    pair.web.serve.client.stop(["evb"], "beam dump")
+    for one in others:
+        one.wait(f"{counted('STOPPED')} === 24")
+        one.close()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1440, 1024, 360])
+def test_it_can_be_read_at_every_width_in_light_and_dark(pair: Pair, page: Page, width: int, dark: bool) -> None:
+    """Each text has a contrast of 4.5 to 1, nothing is wider than the window, and axe-core finds no serious fault."""
+    pair.web.serve.client.stop(["evb@hlt0*"], "beam dump")
+    page.size(width, 800, dark)
+    opened(page, pair.web.url, "/?cell=evb@hlt02")
+    page.wait("document.querySelector('.detail dl')")
+    assert page.js("document.documentElement.scrollWidth") <= width
+    worst = page.js(CONTRAST)
+    assert worst["ratio"] >= 4.5, worst
+    page.js(AXE.read_text(encoding="utf-8") + ";0")
+    found = page.js(
+        "axe.run().then(({violations}) => violations.map(({id, impact, nodes}) => [id, impact, nodes[0].html]))"
+    )
+    assert not [one for one in found if one[1] in ("serious", "critical")], found
+
+
+def test_its_code_is_small() -> None:
+    """All that is loaded before something is seen, packed."""
+    loaded = ["/", "/pages/farm.js", "/pages/farm.css", "/pages/page.css"]
+    assert sum(len(gzip.compress(FILES[one].read_bytes())) for one in loaded) < 60_000
