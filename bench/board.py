@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 import statistics
 import sys
 import time
@@ -49,6 +50,10 @@ def farm(hosts: int) -> Bench:
     jobs = tuple(replace(one, release="v1.4.2") for one in bench.jobs)
     bench.say(events.JobsApplied(Spec(jobs=jobs), "me"))
     bench.start()
+    chance = random.Random(1)
+    for key, instance in bench.engine.instances.items():  # they did not all begin in one second
+        data = Report("running", since=bench.now - chance.random() * 86400.0).to_json()
+        bench.say(events.TaskReported(instance.task.id, f"a-{key[1]}", "TASK_RUNNING", by_executor=True, data=data))
     for at, key in enumerate(list(bench.engine.instances)[::100]):
         backs_off(bench, key, at)
     return bench

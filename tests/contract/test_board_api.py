@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,12 @@ import pytest
 from msgspec.structs import replace
 
 from board_page import EventStream, Page, opened
+from board_page import events as events_of
 from builders import job, offer
 from daqsched import passwords
 from daqsched.engine import events
-from daqsched.serve import live_board, streams
+from daqsched.serve import board_api, live_board, streams
+from daqsched.serve.board_table import MOST_BEHIND
 from daqsched.spec import Spec
 from served import Serve
 from standby_pair import Pair
@@ -268,6 +271,70 @@ def test_a_standby_ends_its_streams_when_another_leads_and_when_it_ends(pair: Pa
 
 
 # ------------------------------------------------------------------------------------------------ many, and slow ones
+
+
+def test_who_reads_too_slowly_begins_anew(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way to him comes whole and in order, and then that he is behind."""
+    monkeypatch.setattr(live_board, "TOGETHER_S", 0.0)
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[001-100]"),)), "second", stops=9)
+    with asked(serve) as http, socket.socket(socket.AF_UNIX) as slow:
+        page = opened(http)
+        slow.connect(str(serve.path))
+        slow.settimeout(10)
+        slow.sendall(f"GET /v1/events?since={page.since} HTTP/1.1\r\nHost: d\r\n\r\n".encode())
+        first = v = page.v
+        while (v - first) * 4000 < 3 * MOST_BEHIND:
+            serve.client.stop(["readout"], f"{v} " + "x" * 250)
+            serve.client.start(["readout"])
+            v = opened(http).v
+        text = b""
+        while b"event: reset" not in text:
+            text += slow.recv(1 << 20)
+        slow.sendall(b"GET /v1/info HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")
+        while slow.recv(1 << 20):  # the connection is as good as before
+            pass
+        told = events_of(re.sub(rb"\r\n[0-9a-f]+\r\n", b"", text.partition(b"\r\n\r\n")[2]))
+        *deltas, reset = told
+        for event in deltas:
+            page.take(event)
+        assert reset.kind == "reset" and "not read as fast" in reset.data["why"]
+        assert first < page.v < v and [event.data["v"] for event in deltas] == list(range(first + 1, page.v + 1))
+
+
+def test_a_stream_says_that_it_is_alive_as_long_as_the_engine_is(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that answers and knows nothing new is not taken for one."""
+    monkeypatch.setattr(board_api, "ALIVE_S", 0.3)
+    monkeypatch.setattr(board_api, "RIGHTS_S", 0.1)
+    monkeypatch.setattr(live_board, "LOOK_S", 0.05)
+    monkeypatch.setattr(live_board, "TOGETHER_S", 0.05)
+    with asked(serve) as http, ThreadPoolExecutor(1) as pool:
+        stream = EventStream(http, opened(http).since)
+        reads = pool.submit(stream.rest)
+        until(lambda: stream.alive >= 3, "it has said so")
+        hangs = threading.Event()
+        serve.daemon.ask(lambda engine, now: hangs.wait(20))
+        time.sleep(0.5)  # what was under way
+        silent = stream.alive
+        time.sleep(1.0)
+        assert stream.alive == silent
+        hangs.set()
+        until(lambda: stream.alive > silent, "it says so again")
+        serve.serving.close()
+        assert reads.result(10) == []
+
+
+def test_a_stream_has_an_end_and_goes_on_in_the_next(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So who is behind it is looked at anew; nothing is missed."""
+    monkeypatch.setattr(board_api, "LONGEST_S", 0.5)
+    monkeypatch.setattr(board_api, "RIGHTS_S", 0.1)
+    with asked(serve) as http:
+        page = opened(http)
+        for words in ("readout@hlt01", "readout@hlt02"):
+            stream = EventStream(http, last=page.since)
+            serve.client.stop([words])
+            for event in stream.rest():
+                page.take(event)
+        assert letters(page)["readout@hlt01"] == letters(page)["readout@hlt02"] == "O"
 
 
 def test_who_does_not_read_costs_no_memory_and_holds_nobody_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,9 +52,7 @@ class BoardRoutes:
         return [route("GET", "/board", self.board), route("GET", "/events", self.events)]
 
     async def board(self, request: Request) -> Response:
-        view = await self._board.view(grants_of(request))
-        tag = f'W/"{view.table.epoch}.{view.table.v}"'
-        return answered(request, view.encoded(self._board.now), tag)
+        return answered(request, *await self._board.answer(grants_of(request)))
 
     async def events(self, request: Request) -> Response:
         topics = frozenset(texts_of(request, "topics")) or TOPICS

@@ -52,8 +52,9 @@ class BoardTable:
         self._cells: list[BoardCell] = []
         self._states: Counter[str] = Counter()
         self._as_desired = self._total = 0
-        #: Those that forward lines.
-        self._forwarders: dict[str, BoardCell] = {}
+        #: How many forward lines, and those that do not as they should.
+        self._forwarders = 0
+        self._failing: dict[str, BoardCell] = {}
         self._ring: deque[_Version] = deque()
         self._bytes = 0
         self._number(sorted(cells), cells)
@@ -181,9 +182,12 @@ class BoardTable:
                 self._states[one.letter] += by
                 self._total += by
                 self._as_desired += by * one.as_desired
+                self._forwarders += by * (key[0] == FORWARDER)
         self._cells[number] = cell
         if key[0] == FORWARDER:
-            self._forwarders[key[1]] = cell
+            self._failing.pop(key[1], None)
+            if cell.letter in "FUKHB":
+                self._failing[key[1]] = cell
 
     def _row(self, number: int, words: _Words) -> CellRow:
         cell = self._cells[number]
@@ -203,13 +207,11 @@ class BoardTable:
         )
 
     def _lines(self) -> str:
-        there = {host: cell for host, cell in self._forwarders.items() if cell.letter != GONE}
-        wrong = sorted(host for host, cell in there.items() if cell.letter in "FUKHB")
-        if not wrong:
+        if not self._failing:
             return ""
-        first = there[wrong[0]]
-        of = f"{len(wrong)} of {len(there)} forwarders of lines are not as they should be"
-        return f"{of}: {wrong[0]} is {STATES[first.letter]}{': ' + first.reason if first.reason else ''}"
+        host, cell = min(self._failing.items())
+        of = f"{len(self._failing)} of {self._forwarders} forwarders of lines are not as they should be"
+        return f"{of}: {host} is {STATES[cell.letter]}{': ' + cell.reason if cell.reason else ''}"
 
     # ------------------------------------------------------------------ versions
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -28,7 +29,7 @@ from daqsched.rights.grants import Grants
 from daqsched.serve.board_table import BoardTable
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.refusals import RefusedWith
-from daqsched.serve.sight import Sight
+from daqsched.serve.sight import WORD, Sight
 from daqsched.serve.streams import EventStream
 from daqsched.spec import Spec
 from daqsched.views.board import BoardCell, FarmHead, cells, farm_head, unplaced_cells
@@ -76,44 +77,53 @@ class BoardView:
         self.streams: set[EventStream] = set()
         self.used = time.monotonic()
         self._shown: dict[Key, bool] = {}
-        self._said: dict[str, str] = {}
+        self._shown_jobs: set[str] = set()
+        #: Reasons that name nothing that is hidden.
+        self._sayable: set[str] = set()
         #: The answer without its time, and of which version it is.
         self._encoded: tuple[str, int, bytes] = ("", -1, b"")
 
-    def visible(self, changes: Mapping[Key, Optional[BoardCell]]) -> Mapping[Key, Optional[BoardCell]]:
-        """What is shown of these; what is not is as what is gone."""
+    def visible(
+        self, changes: Mapping[Key, Optional[BoardCell]], jobs: Collection[str]
+    ) -> Mapping[Key, Optional[BoardCell]]:
+        """What is shown of these; what is not is as what is gone. ``jobs``: all that there are."""
         if self.sight is None:
             return changes
-        return {key: self._as_shown(key, cell) for key, cell in changes.items()}
+        for key, cell in changes.items():
+            if cell is None:
+                self._shown.pop(key, None)
+            elif key not in self._shown:
+                self._shown[key] = self.sight.sees(*key)
+                if self._shown[key]:
+                    self._shown_jobs.add(key[0])
+        return {key: self._as_shown(key, cell, jobs) for key, cell in changes.items()}
 
     def look_anew(self, sight: Optional[Sight]) -> None:
         """Another spec is in force: it says whose each job is."""
         self.sight = sight
         self._shown.clear()
-        self._said.clear()
+        self._shown_jobs.clear()
+        self._sayable.clear()
 
     def names_hidden(self) -> bool:
         """Whether the table has names of what is not shown any more: whoever looks from now on is not to read them."""
         sight = self.sight
         return sight is not None and not all(sight.sees(*key) for key in self.table.keys)
 
-    def _as_shown(self, key: Key, cell: Optional[BoardCell]) -> Optional[BoardCell]:
+    def _as_shown(self, key: Key, cell: Optional[BoardCell], jobs: Collection[str]) -> Optional[BoardCell]:
         assert self.sight is not None, "looked at by the caller"
-        if cell is None:
-            self._shown.pop(key, None)
+        if cell is None or not self._shown[key]:
             return None
-        if key not in self._shown:
-            self._shown[key] = self.sight.sees(*key)
-        if not self._shown[key]:
-            return None
-        if not cell.reason:
+        if not cell.reason or cell.reason in self._sayable:
             return cell
-        said = self._said.get(cell.reason)
-        if said is None:
-            if len(self._said) > MOST_TOUCHED:
-                self._said.clear()
-            said = self._said[cell.reason] = UNSAID if self.sight.names(cell.reason) else cell.reason
-        return cell if said == cell.reason else cell._replace(reason=said)
+        # also of what is in the spec no more, and has still to end
+        other = any(word in jobs and word not in self._shown_jobs for word in WORD.findall(cell.reason))
+        if other or self.sight.names(cell.reason):
+            return cell._replace(reason=UNSAID)
+        if len(self._sayable) > MOST_TOUCHED:
+            self._sayable.clear()
+        self._sayable.add(cell.reason)
+        return cell
 
     def head(self, head: FarmHead) -> FarmHead:
         """What is shown of the head."""
@@ -123,13 +133,17 @@ class BoardView:
         return replace(head, rollout="", control=[one for one in head.control if one.part is None or one.part in parts])
 
     def encoded(self, now: float) -> bytes:
-        """`BoardAnswer` in JSON; what takes long of that is done once for a version."""
+        """`BoardAnswer` in JSON."""
+        # nothing that others wrote comes before it
+        return self.columns().replace(b'"now":0.0', b'"now":%b' % msgspec.json.encode(round(now, 3)), 1)
+
+    def columns(self) -> bytes:
+        """The same without its time: what takes long is done once for a version."""
         epoch, v, body = self._encoded
         if (epoch, v) != (self.table.epoch, self.table.v):
             body = msgspec.json.encode(self.table.answer(0.0))
             self._encoded = self.table.epoch, self.table.v, body
-        # nothing that others wrote comes before it
-        return body.replace(b'"now":0.0', b'"now":%b' % msgspec.json.encode(round(now, 3)), 1)
+        return body
 
     def wake(self) -> None:
         """There is something to be sent."""
@@ -145,6 +159,8 @@ class LiveBoard:
         self._daemon, self._ask, self._leader, self._audit = daemon, ask, leader, audit
         # of the engine's thread
         self._touched: set[Key] = set()
+        #: Those of them that are looked at next.
+        self._queue: list[Key] = []
         #: Whether somebody looks at all; whether all is to be looked at anew; whether the loop was told.
         self._asked = self._anew = self._told = False
         # of the loop
@@ -153,11 +169,14 @@ class LiveBoard:
         self._turn: Optional[asyncio.Lock] = None
         self._going: Optional[asyncio.Task[None]] = None
         self._cells: dict[Key, BoardCell] = {}
+        #: How many cells each job has.
+        self._jobs: Counter[str] = Counter()
         self._unplaced: Mapping[Key, BoardCell] = {}
         self._spec: Optional[Spec] = None
         self._head = FarmHead()
         self._views: dict[Hashable, BoardView] = {}
-        #: Those that are looked at next: of those that wait for others, and of all.
+        #: Those that wait for others; and whose turn it is next, of these and of all.
+        self._waiting: dict[Key, None] = {}
         self._rounds: list[Iterator[Key]] = [iter(()), iter(())]
         #: When the engine last answered, by our clock and by its own.
         self._heard = self._heard_now = float("-inf")
@@ -180,9 +199,13 @@ class LiveBoard:
         there = None
         if self._anew or not self._asked:
             self._asked, self._anew = True, False
-            self._touched, there = set(engine.instances), frozenset(engine.instances)
-        keys = [self._touched.pop() for _ in range(min(SOME, len(self._touched)))]
-        self._told = bool(self._touched)
+            self._queue, self._touched = list(engine.instances), set()
+            there = frozenset(engine.instances)
+        if not self._queue:
+            self._queue, self._touched = list(self._touched), set()
+        keys = self._queue[-SOME:]
+        del self._queue[-SOME:]
+        self._told = more = bool(self._queue or self._touched)
         known = dict.fromkeys([*keys, *(key for key in also if key in engine.instances)])
         try:
             found = list(cells(engine, known, now))
@@ -192,7 +215,7 @@ class LiveBoard:
         controls = sorted(engine.controls.values(), key=lambda one: (one.part is not None, one.part or ""))
         head = farm_head(engine, [control.told(one, ()) for one in controls if one.until > now])
         head = replace(head, leader=self._leader, read_only=self._daemon.read_only)
-        return _Taken(found, unplaced_cells(engine), head, engine.spec, now, bool(self._touched), there)
+        return _Taken(found, unplaced_cells(engine), head, engine.spec, now, more, there)
 
     # ------------------------------------------------------------------ the loop that answers
 
@@ -208,23 +231,34 @@ class LiveBoard:
 
     async def view(self, grants: Optional[Grants]) -> BoardView:
         """What somebody with these rights sees, as things are now (`TOGETHER_S` ago)."""
-        which = grants.sight if grants is not None else None
+        async with self._turns():
+            return await self._view(grants)
+
+    async def answer(self, grants: Optional[Grants]) -> tuple[bytes, str]:
+        """`BoardAnswer` in JSON, and its tag."""
+        async with self._turns():
+            view = await self._view(grants)
+            # a large farm's takes its time, in which nothing must change
+            await asyncio.to_thread(view.columns)
+            return view.encoded(self.now), f'W/"{view.table.epoch}.{view.table.v}"'
+
+    def _turns(self) -> asyncio.Lock:
         if self._turn is None:
             self._loop, self._woken, self._turn = asyncio.get_running_loop(), asyncio.Event(), asyncio.Lock()
-        async with self._turn:
-            if self.quiet_s > TOGETHER_S:
-                await self._look()
-            found = self._views.get(which)
-            if found is None:
-                found = await self._made(grants if which is not None else None)
-                self._forget()
-                if len(self._views) >= MOST_SIGHTS:
-                    raise RefusedWith(
-                        "busy", f"the farm is looked at in {MOST_SIGHTS} ways already: try again in a while"
-                    )
-                self._views[which] = found
-            found.used = time.monotonic()
-            return found
+        return self._turn
+
+    async def _view(self, grants: Optional[Grants]) -> BoardView:
+        if self.quiet_s > TOGETHER_S:
+            await self._look()
+        which = grants.sight if grants is not None else None
+        found = self._views.get(which)
+        if found is None:
+            self._forget()
+            if len(self._views) >= MOST_SIGHTS:
+                raise RefusedWith("busy", f"the farm is looked at in {MOST_SIGHTS} ways: try again in a while")
+            found = self._views[which] = await self._made(grants if which is not None else None)
+        found.used = time.monotonic()
+        return found
 
     @contextmanager
     def watched(self, view: BoardView, stream: EventStream) -> Iterator[None]:
@@ -292,10 +326,17 @@ class LiveBoard:
 
     async def _take_in(self, changes: Mapping[Key, Optional[BoardCell]], taken: _Taken) -> None:
         for key, cell in changes.items():
-            if cell is None:
-                self._cells.pop(key, None)
-            else:
+            if cell is not None:
+                self._jobs[key[0]] += key not in self._cells
                 self._cells[key] = cell
+            elif self._cells.pop(key, None) is not None:
+                self._jobs[key[0]] -= 1
+                if not self._jobs[key[0]]:
+                    del self._jobs[key[0]]
+            if cell is not None and cell.letter in "WP":
+                self._waiting[key] = None
+            else:
+                self._waiting.pop(key, None)
         self._unplaced, self._head = taken.unplaced, replace(taken.head, audit=self._audit())
         other = self._spec is not None and taken.spec is not self._spec
         self._spec = taken.spec
@@ -307,7 +348,7 @@ class LiveBoard:
                 if other:
                     view.look_anew(await asyncio.to_thread(Sight, view.sight.grants, taken.spec))
                 told = {**changes, **self._cells} if other else changes
-                visible = await asyncio.to_thread(view.visible, told)
+                visible = await asyncio.to_thread(view.visible, told, self._jobs)
             changed = view.table.step(visible, view.head(self._head), taken.now)
             if view.table.worn or (other and await asyncio.to_thread(view.names_hidden)):
                 view.table, changed = await self._table(view), True
@@ -324,7 +365,7 @@ class LiveBoard:
 
     async def _table(self, view: BoardView) -> BoardTable:
         def make() -> BoardTable:
-            shown = {key: cell for key, cell in view.visible(self._cells).items() if cell is not None}
+            shown = {key: cell for key, cell in view.visible(self._cells, self._jobs).items() if cell is not None}
             return BoardTable(secrets.token_hex(6), shown, view.head(self._head))
 
         return await asyncio.to_thread(make)
@@ -337,10 +378,9 @@ class LiveBoard:
     def _going_round(self) -> Sequence[Key]:
         """Those that are looked at though nothing has touched them."""
         found: list[Key] = []
-        for at, (letters, most) in enumerate((("WP", ROUND_WAITING), ("", ROUND_ALL))):
+        for at, (keys, most) in enumerate(((self._waiting.keys(), ROUND_WAITING), (self._cells.keys(), ROUND_ALL))):
             some = list(islice(self._rounds[at], most))
             if len(some) < most:
-                keys = [key for key, cell in self._cells.items() if not letters or cell.letter in letters]
-                self._rounds[at] = iter(keys)
+                self._rounds[at] = iter(list(keys))
             found += some
         return found

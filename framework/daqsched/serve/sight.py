@@ -36,7 +36,7 @@ _NAMED = re.compile(r"(\S+)@(\S+) is [A-Z]")
 
 
 #: A word of a sentence that may be a name, and what is said in the place of a sentence that has a hidden one.
-_WORD = re.compile(r"[\w.-]+")
+WORD = re.compile(r"[\w.-]+")
 UNSAID = "it is in the way of what is there, and not for you to see: ask who runs the farm"
 
 
@@ -142,7 +142,7 @@ class Sight:
 
     def names(self, sentence: str) -> bool:
         """Whether it names what is hidden."""
-        return bool(self._hidden.intersection(_WORD.findall(sentence)))
+        return bool(self._hidden.intersection(WORD.findall(sentence)))
 
     def head(self, head: RevisionHead) -> RevisionHead:
         """Without the reasons of its rollout, which name what failed, and whose it was where nothing of that is shown."""
