@@ -42,7 +42,7 @@ rules:
 )
 ROLES = ["stranger", "viewer", "shifter", "expert", "admin", "blind"]
 
-#: As many requests of each role; with 10,000 it takes minutes.
+#: As many requests of each role; 10,000 of each take a minute, or several where the machine is busy.
 REQUESTS = int(os.environ.get("DAQSCHED_RANDOM_REQUESTS", "2000"))
 
 #: What nobody here may be told, whatever was asked.

@@ -52,7 +52,10 @@ def look(path: Path, now: float) -> Optional[AuditCopied]:
     try:
         found = waiting(path)
     except (DaqschedError, OSError) as error:
-        return AuditCopied(trouble=f"how far the copy of the audit file is can't be told: {error}")
+        return AuditCopied(
+            trouble=f"how far the copy of the audit file is can't be told: {error}; `daqsched audit copy` sets that right when "
+            "it is started again"
+        )
     if found is None:
         return None
     late = found.lines and now - found.since > PATIENCE_S
