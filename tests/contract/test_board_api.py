@@ -112,6 +112,21 @@ def test_who_was_cut_off_goes_on_where_he_was_and_who_is_of_another_epoch_begins
         assert opened(http).epoch == page.epoch
 
 
+def test_the_last_one_who_looks_may_come_back_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks for longer than the daemon waits for the next look; what changed meanwhile is told."""
+    monkeypatch.setattr(live_board, "LOOK_S", 0.05)
+    monkeypatch.setattr(live_board, "TOGETHER_S", 0.02)
+    with asked(serve) as http:
+        page = opened(http)
+        EventStream(http, page.since).close()
+        time.sleep(1.0)
+        serve.client.stop(["readout@hlt02"])
+        time.sleep(0.2)
+        stream = EventStream(http, last=page.since)
+        stream.follow(page, lambda page: letters(page)["readout@hlt02"] == "O")
+        stream.close()
+
+
 def test_another_daemon_is_another_epoch(tmp_path: Path) -> None:
     """After a restart or a takeover numbers mean something else; the stream of before has ended."""
     serve = Serve(tmp_path)

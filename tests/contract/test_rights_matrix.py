@@ -52,7 +52,8 @@ PLAN = ("POST", "/plan")
 GUARDED = Strategy(batches=(1,), guard="http://127.0.0.1:9/")
 CASES: dict[str, list[Case]] = {
     "see": [
-        Case(("GET", "/status"), lambda of: {"select": of}, shows=lambda of, body: f'"job":"{of}"'.encode() in body)
+        Case(("GET", "/status"), lambda of: {"select": of}, shows=lambda of, body: f'"job":"{of}"'.encode() in body),
+        Case(("GET", "/board"), lambda of: {}, shows=lambda of, body: of in msgspec.json.decode(body)["jobs"]),
     ],
     "stop": [Case(("POST", "/stop"), _select)],
     "hold": [Case(("POST", "/hold"), _select)],
@@ -130,7 +131,7 @@ def test_every_verb_and_every_operation_is_in_the_matrix() -> None:
     } | {("POST", path) for path in ("/rollback", "/restart", "/sandboxes")}  # fmt: skip
     alike |= {("POST", path) for path in "/approve /reject /withdraw /give /set".split()}  # test_rights_steps.py
     alike |= {("GET", path) for path in "/proposals /proposals/{number} /control /choices".split()}
-    alike |= {("POST", "/choices/plan")}
+    alike |= {("POST", "/choices/plan"), ("GET", "/events")}
     alike |= {("POST", f"/consoles/{{id}}/{one}") for one in ("read", "keys", "leave")}  # of who is attached
     alike |= {("POST", path) for _, path in OPERATIONS if path.startswith("/lines")}
     anybody = {key for key, one in OPERATIONS.items() if not one.takes}

@@ -49,7 +49,7 @@ SOME, ROUND_WAITING, ROUND_ALL = 500, 200, 100
 MOST_TOUCHED = 10_000
 
 #: So many different sights of the farm there are at once; one that nobody looks at is kept for so long.
-MOST_SIGHTS, KEPT_S = 64, 60.0
+MOST_SIGHTS, KEPT_S = 64, 300.0
 
 #: In the place of a reason that names what is hidden.
 UNSAID = "it has to do with what is not for you to see: ask who runs the farm"
@@ -294,9 +294,10 @@ class LiveBoard:
                 await asyncio.sleep(TOGETHER_S)
         except DaqschedError as error:
             logger.debug("the board ends: %s", error)
+            self._begin_anew()
         except Exception:
             logger.exception("the board can't be kept: whoever looks at it begins anew")
-        self._begin_anew()
+            self._begin_anew()
 
     def _begin_anew(self) -> None:
         """Nobody is left with what may not be true any more."""
