@@ -67,7 +67,7 @@ bench:
 
 faults:
 	@scripts/setup --tests
-	.venv/bin/python -m pytest -q tests/faults --kills 1000 --fuzz-minutes 60
+	.venv/bin/python -m pytest -q tests/faults --kills 1000 --fuzz-minutes 60 --timeout 14400
 
 release:
 	@scripts/release

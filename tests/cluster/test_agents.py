@@ -56,7 +56,8 @@ def ask(cluster: Cluster, kind: str, **body: Any) -> dict[str, Any]:
         json.dumps({"type": kind, **body}).encode(),
         {"Content-Type": "application/json", "Accept": "application/json"},
     )
-    answer = urllib.request.urlopen(asked, timeout=10).read()
+    with urllib.request.urlopen(asked, timeout=10) as opened:
+        answer = opened.read()
     found: dict[str, Any] = json.loads(answer) if answer else {}
     return found
 

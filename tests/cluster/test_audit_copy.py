@@ -126,7 +126,8 @@ def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_
         def known() -> bool:
             try:
                 return bool(asked(url, "admin", "/_cluster/health")["status"] in ("green", "yellow"))
-            except HTTPError:
+            except HTTPError as error:
+                error.close()
                 return False
 
         until(known, "the administrator is known", 60)
@@ -157,6 +158,7 @@ def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_
         for name in ("audit", "read"):  # who writes reads nothing, nor does who reads lines of jobs
             with pytest.raises(HTTPError) as refused:
                 asked(url, name, f"/{index}/_search")
+            refused.value.close()
             assert refused.value.code == 403
         assert found(url, "read", {"match_all": {}}) == 0, "a pattern means nothing of which one may read nothing"
         old_months_are_deleted_and_no_others(url, tmp_path, index)

@@ -100,7 +100,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
         def known() -> bool:
             try:
                 return bool(made.ask("GET", "/_cluster/health")["status"] in ("green", "yellow"))
-            except HTTPError:
+            except HTTPError as error:
+                error.close()
                 return False
 
         until(known, "the administrator is known", 60)

@@ -15,9 +15,10 @@ from daqsched import passwords
 from daqsched.cli import main
 from daqsched.errors import UserError
 from daqsched.passwords import Passwords
+from daqsched.rights import tokens
 from daqsched.rights.login_pace import MOST, MOST_ACCOUNT_S, MOST_ADDRESS_S, LoginPace
 from daqsched.rights.sessions import LoginSession, ended, read, sign, tag_of
-from daqsched.rights.tokens import MOST_LOGGED_OUT, Credentials, with_log_out
+from daqsched.rights.tokens import Credentials, with_log_out
 from daqsched.serve.web_rules import COOKIE
 from webport import WebServe
 
@@ -180,17 +181,19 @@ def test_who_has_shown_nothing_sends_little(web: WebServe) -> None:
     assert found.status_code == 413 and "16,384 bytes" in found.text
 
 
-def test_sessions_that_were_logged_out_are_few_and_never_come_back() -> None:
+def test_sessions_that_were_logged_out_are_few_and_never_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are over anyway are forgotten; of too many, the older ones end with all that began as early."""
+    most = 300
+    monkeypatch.setattr(tokens, "MOST_LOGGED_OUT", most)
     credentials, now = Credentials(), 1000.0
-    for at in range(3 * MOST_LOGGED_OUT):
+    for at in range(3 * most):
         credentials = with_log_out(credentials, f"s{at}", now + at, now)
-    assert len(credentials.logged_out) <= MOST_LOGGED_OUT
-    for at in range(0, 3 * MOST_LOGGED_OUT, 997):
+    assert len(credentials.logged_out) <= most
+    for at in range(0, 3 * most, 7):
         session = LoginSession(f"s{at}", "alice", now + at, tag_of("x"))
         assert ended(session, credentials, "x", now - 1), at
-    assert not ended(LoginSession("new", "alice", now + 4 * MOST_LOGGED_OUT, tag_of("x")), credentials, "x", now)
-    assert len(with_log_out(credentials, "last", 9e9, now + 9 * MOST_LOGGED_OUT).logged_out) == 1
+    assert not ended(LoginSession("new", "alice", now + 4 * most, tag_of("x")), credentials, "x", now)
+    assert len(with_log_out(credentials, "last", 9e9, now + 9 * most).logged_out) == 1
 
 
 def test_a_wrong_name_costs_as_much_work_as_a_wrong_password(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
