@@ -1,8 +1,9 @@
 // One instance: what is known of it, and what to type.
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Acts } from "./acts.js";
 import { quoted } from "./address.js";
-import { marksOf, nameOf, type Farm } from "./model.js";
+import { cellOf, marksOf } from "./model.js";
 import { State } from "./signs.js";
 import { address, farm, go, tick } from "./store.js";
 import { Since } from "./lists.js";
@@ -43,6 +44,12 @@ export function Detail() {
             <dt>restarts</dt>
             <dd>{(known.restarts[cell] ?? 0).toLocaleString("en")}</dd>
           </dl>
+          <p>
+            <a class="whole" href={`/i/${encodeURIComponent(name).replaceAll("%40", "@")}`}>
+              Its whole story
+            </a>
+          </p>
+          <Acts words={[name]} cells={[cell]} />
           <h3>To type</h3>
           {["why", "status", "logs"].map((verb) => (
             <Command text={`daqsched ${verb} ${quoted(name)}`} />
@@ -53,13 +60,17 @@ export function Detail() {
   );
 }
 
-function cellOf(known: Farm, name: string): number {
-  for (let cell = 0; cell < known.state.length; cell++) if (known.state[cell] && nameOf(known, cell) === name) return cell;
-  return -1;
-}
-
 /** A command, and a button that copies it. */
 export function Command({ text }: { text: string }) {
+  return (
+    <p class="command">
+      <Copied text={text} />
+    </p>
+  );
+}
+
+/** A text that is copied with a button. */
+export function Copied({ text }: { text: string }) {
   const [copied, setCopied] = useState("");
   const copy = (): void => {
     navigator.clipboard.writeText(text).then(
@@ -68,12 +79,12 @@ export function Command({ text }: { text: string }) {
     );
   };
   return (
-    <p class="command">
+    <>
       <code>{text}</code>{" "}
-      <button type="button" class="plain" onClick={copy}>
+      <button type="button" class="plain" onClick={copy} aria-label={`Copy ${text}`}>
         Copy
       </button>{" "}
       <span role="status">{copied}</span>
-    </p>
+    </>
   );
 }

@@ -1,6 +1,7 @@
 // Which part of the farm is looked at: the words of the command line, in the address bar too.
 
 import { useEffect, useRef } from "preact/hooks";
+import { Acts } from "./acts.js";
 import { quoted } from "./address.js";
 import { wordsOf } from "./selection.js";
 import { address, farm, go, view } from "./store.js";
@@ -48,6 +49,7 @@ export function Filter() {
         {mistake || (q.trim() || states.length ? `${cells.length.toLocaleString("en")} of ${total.toLocaleString("en")} are meant` : "")}
       </span>
       {(q.trim() || states.length > 0) && !mistake && <code class="command">{command(q, states)}</code>}
+      {q.trim() && !mistake && states.length === 0 && <Acts words={wordsOf(q)} cells={cells} />}
     </form>
   );
 }

@@ -9,9 +9,21 @@ import { Grid } from "./grid.js";
 import { Lists } from "./lists.js";
 import { Overview } from "./overview.js";
 import { begin, farm, said, stale } from "./store.js";
+import { StoryPage } from "./story.js";
 import { sentenceOf } from "./view.js";
 
 const SPOKEN_EVERY_MS = 10_000;
+
+/** JOB@HOST where the address is /i/JOB@HOST; empty: it is the farm's. */
+const STORY = storyOf(location.pathname);
+
+function storyOf(path: string): string {
+  try {
+    return path.startsWith("/i/") ? decodeURIComponent(path.slice(3)).slice(0, 600) : "";
+  } catch {
+    return "";
+  }
+}
 
 function Page() {
   return (
@@ -23,9 +35,9 @@ function Page() {
         </p>
       )}
       <main class={stale.value ? "stale" : ""}>
-        <Sentence />
+        {STORY ? <StoryPage name={STORY} /> : <Sentence />}
         <Spoken />
-        {farm.value && (
+        {farm.value && !STORY && (
           <>
             <Filter />
             <Overview />

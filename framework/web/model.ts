@@ -116,6 +116,12 @@ export function nameOf(farm: Farm, cell: number): string {
   return host ? `${job}@${host}` : job;
 }
 
+/** The cell of that name; -1: there is none. */
+export function cellOf(farm: Farm, name: string): number {
+  for (let cell = 0; cell < farm.state.length; cell++) if (farm.state[cell] && nameOf(farm, cell) === name) return cell;
+  return -1;
+}
+
 export const jobOf = (farm: Farm, cell: number): string => farm.jobs[farm.job[cell] ?? -1] ?? "";
 export const hostOf = (farm: Farm, cell: number): string => farm.hosts[farm.host[cell] ?? -1] ?? "";
 

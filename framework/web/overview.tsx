@@ -1,16 +1,27 @@
 // All cells at a glance. The picture is for eyes alone: the counts above it and the lists beside it say the same in words.
 
 import { useEffect, useRef } from "preact/hooks";
-import { asDesired, nameOf, STATES } from "./model.js";
+import { asDesired, nameOf, STATES, type Farm } from "./model.js";
 import { farm, go, tick, view } from "./store.js";
+import type { View } from "./view.js";
 
-const MOST_HEIGHT = 220, LARGEST = 14, GAP = 4;
+const MOST_HEIGHT = 170, LARGEST = 14, GAP = 4;
 
 interface Layout {
   size: number;
   /** So many rows of the grid stand beside each other. */
   beside: number;
   bands: number;
+}
+
+/** What is in the picture. */
+interface Drawn {
+  view: View;
+  farm: Farm;
+  width: number;
+  height: number;
+  dark: boolean;
+  states: Map<number, string>;
 }
 
 /** Each row of the grid is a column of the picture, and where they do not fit beside each other there are further bands. */
@@ -25,6 +36,7 @@ function layoutOf(width: number, rows: number, columns: number): Layout {
 export function Overview() {
   const canvas = useRef<HTMLCanvasElement>(null);
   const layout = useRef<Layout | null>(null);
+  const drawn = useRef<Drawn | null>(null);
   tick.value;
   const { rows, columns, cells } = view.value;
   useEffect(draw);
@@ -55,17 +67,28 @@ export function Overview() {
     const pen = on.getContext("2d");
     if (!pen) return;
     pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, width, height);
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const before = drawn.current;
+    // of what is there already only what changed is drawn
+    const same = before?.view === shown && before.farm === known && before.width === on.width && before.height === on.height && before.dark === dark;
+    const states = same ? before.states : new Map<number, string>();
+    drawn.current = { view: shown, farm: known, width: on.width, height: on.height, dark, states };
+    if (!same) pen.clearRect(0, 0, width, height);
     const colours = coloursOf();
     const gap = made.size > 4 ? 1 : 0;
     const n = shown.columns.length;
     for (const [cell, place] of shown.places) {
+      const good = asDesired(known, cell);
+      const state = `${known.state[cell]} ${good}`;
+      if (states.get(cell) === state) continue;
+      states.set(cell, state);
       const [row, column] = [Math.floor(place / n), place % n];
       const x = (row % made.beside) * made.size;
       const y = Math.floor(row / made.beside) * (n * made.size + GAP) + column * made.size;
       pen.fillStyle = colours.get(known.state[cell] ?? "") ?? colours.get("UNKNOWN") ?? "";
       // what is not as desired fills its place: shape tells it, too
-      const inset = asDesired(known, cell) && made.size > 5 ? 2 : 0;
+      const inset = good && made.size > 5 ? 2 : 0;
+      if (same) pen.clearRect(x, y, made.size, made.size);
       pen.fillRect(x + inset, y + inset, made.size - gap - 2 * inset, made.size - gap - 2 * inset);
     }
   }
@@ -97,7 +120,7 @@ export function Overview() {
         }}
       />
       <p class="faint">
-        {cells.length.toLocaleString("en")} cells, {rows.length.toLocaleString("en")} × {columns.length.toLocaleString("en")}; large ones are not as desired.
+        {cells.length.toLocaleString("en")} cells, {rows.length.toLocaleString("en")} × {columns.length.toLocaleString("en")}, each in the colour of its state; a click shows one.
       </p>
     </div>
   );

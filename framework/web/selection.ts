@@ -16,19 +16,25 @@ export function wordsOf(text: string): string[] {
 /** A test that is true where any of the words fits; no word means everything. Throws `SelectionError`. */
 export function selection(words: readonly string[]): Chosen {
   if (words.length > MOST_WORDS) throw new SelectionError("these are too many words: name jobs, or hosts as a range");
-  const wild = words.filter((word) => /[*?]/.test(word));
-  if (wild.length > MOST_WILD || wild.some((word) => word.replace(/[^*?]/g, "").length > MOST_MARKS))
+  // a job, and hosts, each count on their own; a * alone is no pattern
+  const wild = words.flatMap((word) => split(word)).filter((text) => /[*?]/.test(text) && text !== "*");
+  if (wild.length > MOST_WILD || wild.some((text) => text.replace(/[^*?]/g, "").length > MOST_MARKS))
     throw new SelectionError(`at most ${MOST_WILD} words may have * or ?, and at most ${MOST_MARKS} of these each: name jobs, or hosts`);
   const tests = words.map(oneOf);
   return tests.length === 0 ? () => true : (job, host) => tests.some((test) => test(job, host));
 }
 
+/** The job's part of a word, and the hosts'. */
+function split(word: string): [string, string] {
+  const at = word.indexOf("@");
+  return at < 0 ? [word, ""] : [word.slice(0, at), word.slice(at + 1)];
+}
+
 function oneOf(word: string): Chosen {
   if (word.length > MOST_LETTERS || /[\p{C}\p{Zl}\p{Zp}]/u.test(word)) throw new SelectionError(`JOB@HOST has at most ${MOST_LETTERS} characters, all of which can be printed`);
-  const at = word.indexOf("@");
-  const [job, host] = at < 0 ? [word, ""] : [word.slice(0, at), word.slice(at + 1)];
+  const [job, host] = split(word);
   if (!job && !host) throw new SelectionError(`${word} selects nothing: write JOB, JOB@HOST or @HOST, for example readout@hlt[01-10]`);
-  if (at >= 0 && !host) throw new SelectionError(`${word} names no host after the @: write ${job} for all of its hosts`);
+  if (!host && word.endsWith("@")) throw new SelectionError(`${word} names no host after the @: write ${job} for all of its hosts`);
   const [jobs, hosts] = [jobsOf(job), hostsOf(host)];
   return (one, other) => jobs(one) && hosts(other);
 }
@@ -49,8 +55,9 @@ function hostsOf(text: string): Fits {
 }
 
 /** As Python's fnmatch, which tells large letters from small ones here. */
-function patternOf(text: string): Fits {
+function patternOf(given: string): Fits {
   let made = "";
+  const text = Array.from(given);
   for (let at = 0; at < text.length; at++) {
     const letter = text[at] ?? "";
     if (letter === "*") made += made.endsWith("[^]*") ? "" : "[^]*";
@@ -60,29 +67,31 @@ function patternOf(text: string): Fits {
       if (text[end] === "!") end++;
       if (text[end] === "]") end++;
       end = text.indexOf("]", end);
-      if (end < 0) made += "\\[";
+      if (end < 0) made += literal(letter);
       else {
         made += classOf(text.slice(at + 1, end));
         at = end;
       }
-    } else made += letter.replace(/[\\^$.*+?()[\]{}|/-]/, "\\$&");
+    } else made += literal(letter);
   }
   const pattern = new RegExp(`^(?:${made})$`, "u");
   return (name) => pattern.test(name);
 }
 
-function classOf(inside: string): string {
-  const not = inside.startsWith("!");
-  const letters = Array.from(not ? inside.slice(1) : inside);
-  const quoted = (one: string): string => one.replace(/[\\^$.*+?()[\]{}|/&~-]/, "\\$&");
+/** A letter that is meant as it is. */
+const literal = (letter: string): string => `\\u{${letter.codePointAt(0)?.toString(16)}}`;
+
+function classOf(inside: readonly string[]): string {
+  const not = inside[0] === "!";
+  const letters = not ? inside.slice(1) : inside;
   let made = "";
   for (let at = 0; at < letters.length; at++) {
     const [first, last] = [letters[at] ?? "", letters[at + 2]];
     if (letters[at + 1] === "-" && last !== undefined) {
       // a range that runs backwards has nothing in it
-      if (first <= last) made += `${quoted(first)}-${quoted(last)}`;
+      if (first <= last) made += `${literal(first)}-${literal(last)}`;
       at += 2;
-    } else made += quoted(first);
+    } else made += literal(first);
   }
   return made ? `[${not ? "^" : ""}${made}]` : not ? "[^]" : "[]";
 }

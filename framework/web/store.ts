@@ -70,10 +70,14 @@ function kept(name: string): string | null {
 /** An answer's body; null where there is none, and `said` says why not. Who is not known is led to the log-in page. */
 export async function got<Answer>(path: string, body?: unknown): Promise<Answer | null> {
   const { status, found } = await ask(path, body);
-  if (status === 200) return found as Answer;
+  refused(status, found);
+  return status === 200 ? (found as Answer) : null;
+}
+
+function refused(status: number, found: { error?: unknown }): void {
+  if (status === 200) return;
   if (status === 401) location.replace(loginPlace());
   said.value = String(found.error ?? "the daemon does not say why not").slice(0, 2000);
-  return null;
 }
 
 let fetching = false;
@@ -83,9 +87,11 @@ async function load(): Promise<void> {
   if (fetching) return;
   fetching = true;
   for (let wait = 500; ; wait = Math.min(10_000, wait * 2)) {
-    const board = await got<BoardAnswer>("/v1/board");
-    if (board) {
-      farm.value = farmOf(board, Date.now());
+    const { status, found } = await ask("/v1/board");
+    refused(status, found);
+    if (status === 403) wait = 60_000; // it is noted each time
+    if (status === 200) {
+      farm.value = farmOf(found as BoardAnswer, Date.now());
       tick.value++;
       took();
       break;

@@ -1,5 +1,11 @@
 // What the daemon answers. Made of docs/reference/openapi.json by tests/unit/test_wire_types.py; not to be edited.
 
+export interface AuditCopied {
+  lines?: number;
+  since?: number;
+  trouble?: string;
+}
+
 export interface BoardAnswer {
   epoch: string;
   farm: FarmHead;
@@ -35,6 +41,29 @@ export interface BoardReset {
   why: string;
 }
 
+export interface Done {
+  at: number;
+  id: string;
+  lines?: string[];
+  name: string;
+  ok: boolean;
+  words: string;
+}
+
+export interface Exit {
+  at: number;
+  code?: null | number;
+  core?: boolean;
+  left?: number;
+  limit?: number;
+  lines?: string[];
+  out_of_memory?: boolean;
+  peak?: number;
+  ran_s: number;
+  signal?: null | string;
+  why?: string;
+}
+
 export interface FarmHead {
   applied?: number;
   as_desired?: number;
@@ -64,6 +93,32 @@ export interface InControl {
   yours?: boolean;
 }
 
+export interface LinesAnswer {
+  lacks?: string[];
+  lines: StoredLine[];
+  says?: string;
+}
+
+export interface Report {
+  activity: string;
+  ailment?: string;
+  authenticated?: boolean | null;
+  done?: Done | null;
+  healthy?: boolean | null;
+  held?: boolean;
+  lacks?: string;
+  last_exit?: Exit | null;
+  pid?: number;
+  ready?: boolean;
+  restarts?: number;
+  rules?: string;
+  says?: string;
+  since?: number;
+  snoozed?: number;
+  until?: number;
+  version?: number;
+}
+
 export interface RightsAnswer {
   called: string[];
   file?: string;
@@ -72,4 +127,107 @@ export interface RightsAnswer {
   name: string;
   trouble?: string;
   verbs: Record<string, string>;
+}
+
+export interface Row {
+  behind?: number;
+  blocked?: boolean;
+  desired?: boolean;
+  held?: boolean;
+  host: string;
+  job: string;
+  outdated?: boolean;
+  part?: string;
+  pid?: number;
+  ports?: Record<string, number>;
+  reason?: string;
+  release?: string;
+  report?: Report | null;
+  restarts?: number;
+  since?: number;
+  state: "ASIDE" | "BACKOFF" | "FAILED" | "FINISHED" | "RUNNING" | "STARTING" | "STOPPED" | "STOPPING" | "UNHEALTHY" | "UNKNOWN" | "UNREACHABLE" | "WAITING";
+  task_id?: string;
+  wanted?: boolean;
+}
+
+export interface Selected {
+  agent?: string;
+  agent_before?: string;
+  count: number;
+  dependents?: string[];
+  others?: number;
+  rejected?: [string, string, string][];
+  waiting?: [string, string, string][];
+}
+
+export interface StatusAnswer {
+  applied: number;
+  audit?: string;
+  audit_copy?: AuditCopied | null;
+  connected: boolean;
+  control?: InControl[];
+  digest: string;
+  doubt?: string;
+  held?: string;
+  leader?: string;
+  master: string;
+  next?: string;
+  now: number;
+  read_only?: string;
+  revision: number;
+  rollout?: string;
+  rows: Row[];
+  unauthenticated?: string[];
+  unmatched?: string[];
+  user: string;
+}
+
+export interface StoredLine {
+  created?: number;
+  dataset?: string;
+  dead?: string;
+  fingerprint?: string;
+  flags?: string[];
+  host: string;
+  id: string;
+  job: string;
+  late?: boolean;
+  level: string;
+  message: string;
+  offset?: number;
+  release?: string;
+  run?: string;
+  start?: number;
+  stream: string;
+  task_id?: string;
+  time: number;
+}
+
+export interface StoriesAnswer {
+  stories: Story[];
+}
+
+export interface Story {
+  changes?: WhyChange[];
+  evidence?: string[];
+  host: string;
+  job: string;
+  state: string;
+  why: string;
+}
+
+export interface WhyAnswer {
+  chosen: number;
+  control?: InControl[];
+  held?: string;
+  read_only?: string;
+  stories: Story[];
+}
+
+export interface WhyChange {
+  after: string;
+  at: number;
+  before: string;
+  cause: string;
+  reason?: string;
 }

@@ -25,7 +25,9 @@ RULES = 'version: 1\nrules: [{to: "password:alice", role: viewer}]\n'
 #: The code of axe-core, which looks for what keeps people out.
 AXE = Path(__file__).resolve().parents[2] / ".venv-web" / "node_modules" / "axe-core" / "axe.min.js"
 
-FILLED = "document.querySelector('.grid [data-state]')"
+FAULTS = "axe.run().then(({violations}) => violations.map(({id, impact, nodes}) => [id, impact, nodes[0].html]))"
+
+FILLED = "document.querySelector('.grid [data-state], .story .now')"
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>\"'><svg onload=alert(1)> javascript:alert(1)"
 
 pytestmark = pytest.mark.skipif(
@@ -54,6 +56,16 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     made = Pair(tmp_path, RULES, passwords=True)
     hosts = "hlt[01-12]"
     made.web.serve.client.apply(Spec(jobs=(job(hosts=hosts), job("evb", hosts), job("monitor", hosts))), "more")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """Where alice is a shifter."""
+    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    made = Pair(tmp_path, RULES.replace("viewer", "shifter"), passwords=True)
+    made.web.serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]"),)), "one more, which waits for its machine")
     yield made
     made.close()
 
@@ -131,12 +143,80 @@ def test_words_of_others_are_text(pair: Pair, page: Page) -> None:
     """Of whoever wrote a message, or a name; nothing of them is carried out, and the policy has nothing to report."""
     client = pair.web.serve.client
     client.stop(["readout@hlt02"], HOSTILE)
-    opened(page, pair.web.url, f"/?cell={HOSTILE}&q=readout")
+    opened(page, pair.web.url, f"/?cell={quote(HOSTILE, safe='')}&q=readout")
     page.wait(f"document.querySelector('.detail h2').textContent === {json.dumps(HOSTILE)}")
     page.open(f"{pair.web.url}/?cell=readout@hlt02")
     page.wait(f"document.querySelector('.detail .why')?.textContent.includes({json.dumps(HOSTILE)})")
     assert page.js("document.images.length + document.querySelectorAll('#page script').length") == 0
     assert not breaches(page)
+
+
+def test_a_story_tells_what_became_of_an_instance_and_why(pair: Pair, page: Page) -> None:
+    """At an address of its own; it follows, and lines are asked for by who wants them."""
+    pair.web.serve.client.stop(["readout@hlt02"], HOSTILE)
+    opened(page, pair.web.url, "/?cell=readout@hlt01")
+    page.js("document.querySelector('a.whole').click()")
+    page.wait("location.pathname === '/i/readout@hlt01' && document.querySelector('.story dl')")
+    assert page.text(".story h2") == "readout@hlt01" and page.text(".story .now").startswith("STARTING")
+    row = pair.web.serve.client.status(["readout@hlt01"]).rows[0]
+    assert row.task_id and row.task_id in page.text(".story dl")
+    assert "daqsched why readout@hlt01" in page.text(".story")
+    pair.web.serve.client.stop(["readout@hlt01"], "beam dump")
+    page.wait("!document.querySelector('.story .now').innerText.startsWith('STARTING')")
+    page.js("document.querySelector('#lines').click()")
+    page.wait("document.querySelector('.story .notice.bad')")
+    assert "lines" in page.text(".story .notice.bad")
+    page.open(f"{pair.web.url}/i/readout@hlt02")
+    page.wait(f"document.querySelector('.story')?.innerText.includes({json.dumps(HOSTILE)})")
+    page.open(f"{pair.web.url}/i/{quote(HOSTILE, safe='')}")
+    page.wait("document.querySelector('.story')?.innerText.includes('It is not there')")
+    assert page.text(".story h2") == HOSTILE and page.js("document.images.length") == 0
+    assert not breaches(page)
+
+
+def test_a_shifter_stops_and_starts_what_is_selected(crew: Pair, page: Page) -> None:
+    """By the keyboard; what ends is said before, with the command that does the same, and why stays with it."""
+    opened(page, crew.web.url, "/?q=readout@*&show=changed")
+    page.js("document.querySelector('.filter [data-verb=stop]').focus()")
+    page.press("Enter")
+    page.wait("document.activeElement.closest('dialog')")
+    assert page.text("dialog h2") == "Stop 2 instances?" and "1 of them may run now, and end." in page.text("dialog")
+    # Escape leaves all as it is
+    page.press("Escape")
+    page.wait("!document.querySelector('dialog')")
+    page.js("document.querySelector('.filter [data-verb=stop]').click()")
+    page.wait("document.querySelector('dialog #message')")
+    page.js("document.querySelector('#message').focus()")
+    page.type(HOSTILE)
+    page.wait("document.querySelector('dialog code').textContent.includes('--stops 1')")
+    assert page.text("dialog code").startswith("daqsched stop 'readout@*' -m '<img src=x")
+    page.press("Enter")
+    page.wait("document.querySelector('.acts [role=status]')?.textContent === 'Done for 2.'")
+    page.wait("document.querySelector('.lists')?.innerText.includes('onerror=alert(1)')")
+    first, second = crew.web.serve.client.status(["readout"]).rows
+    assert (first.state, second.state) == ("STOPPING", "STOPPED")
+    assert HOSTILE in second.reason and "alice" in second.reason
+    page.js("document.querySelector('.filter [data-verb=start]').click()")
+    page.wait("document.querySelector('#act')")
+    page.js("document.querySelector('#act').click()")
+    page.wait("document.querySelector('.acts [role=status]')?.textContent.startsWith('Done for 2.')")
+    assert not breaches(page)
+
+
+def test_what_the_daemon_refuses_is_said_and_changes_nothing(crew: Pair, page: Page) -> None:
+    """Here of a right that went while the question stood there; a viewer is shown no buttons."""
+    opened(page, crew.web.url, "/i/readout@hlt01")
+    page.wait("document.querySelector('[data-verb=stop]')")
+    page.js("document.querySelector('[data-verb=stop]').click()")
+    page.wait("document.querySelector('#act')")
+    (crew.web.folder / "rights.yaml").write_text(RULES)
+    page.wait("fetch('/v1/rights').then((one) => one.json()).then(({verbs}) => verbs.stop !== '')")
+    page.js("document.querySelector('#act').click()")
+    page.wait("document.querySelector('dialog .notice.bad')")
+    assert crew.web.serve.client.status(["readout"]).rows[0].state == "STARTING"
+    page.open(f"{crew.web.url}/i/readout@hlt01")
+    page.wait("document.querySelector('.story dl')")
+    assert page.js("document.querySelector('[data-verb]')") is None
 
 
 def test_a_daemon_that_is_gone_is_told_of_and_the_next_one_is_followed(tmp_path: Path, page: Page) -> None:
@@ -196,9 +276,13 @@ def test_it_can_be_read_at_every_width_in_light_and_dark(pair: Pair, page: Page,
     worst = page.js(CONTRAST)
     assert worst["ratio"] >= 4.5, worst
     page.js(AXE.read_text(encoding="utf-8") + ";0")
-    found = page.js(
-        "axe.run().then(({violations}) => violations.map(({id, impact, nodes}) => [id, impact, nodes[0].html]))"
-    )
+    found = page.js(FAULTS)
+    assert not [one for one in found if one[1] in ("serious", "critical")], found
+    page.open(f"{pair.web.url}/i/evb@hlt02")
+    page.wait("document.querySelector('.story dl')")
+    assert page.js("document.documentElement.scrollWidth") <= width
+    page.js(AXE.read_text(encoding="utf-8") + ";0")
+    found = page.js(FAULTS)
     assert not [one for one in found if one[1] in ("serious", "critical")], found
 
 

@@ -18,7 +18,17 @@ WEB = ROOT / "framework" / "web"
 MADE = WEB / "wire.ts"
 
 #: What the page asks for; with what these have in them.
-ASKED = ("BoardAnswer", "BoardDelta", "BoardReset", "RightsAnswer")
+ASKED = (
+    "BoardAnswer",
+    "BoardDelta",
+    "BoardReset",
+    "LinesAnswer",
+    "RightsAnswer",
+    "Selected",
+    "StatusAnswer",
+    "StoriesAnswer",
+    "WhyAnswer",
+)
 
 _PLAIN = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"}
 _REF = "#/components/schemas/"

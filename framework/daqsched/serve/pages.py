@@ -45,6 +45,9 @@ def table(built: Path) -> Mapping[str, Path]:
     }
 
 
+#: What begins so is the page of the farm, too, about one instance: it reads in its address which one.
+STORY = "/i/"
+
 #: Which file is at which path.
 FILES: Mapping[str, Path] = table(BUILT)
 
@@ -57,6 +60,8 @@ def _contents() -> Mapping[str, bytes]:
 
 def page(method: str, path: str) -> Optional[Response]:
     """What is at this path; None: no page."""
+    if path.startswith(STORY) and FILES["/"].name == "farm.html":
+        path = "/"
     if path not in FILES or method not in ("GET", "HEAD"):
         return None
     return Response(_contents()[path], media_type=_KINDS[FILES[path].suffix])
