@@ -489,8 +489,8 @@ class HttpRefusal(Response):
 
 def _asks_who_he_is(scope: Any) -> bool:
     """What each of our pages asks to know whether its browser is known here: that is no try of anything."""
-    asked = scope["type"], scope.get("method"), scope.get("path"), scope.get("query_string")
-    return asked == ("http", "GET", f"{API}/rights", b"")
+    asked = scope.get("method"), scope.get("path"), scope.get("query_string")  # what is no HTTP has no method
+    return asked == ("GET", f"{API}/rights", b"")
 
 
 def _unauthenticated(error: Unauthenticated) -> HttpRefusal:
