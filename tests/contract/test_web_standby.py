@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,13 @@ from builders import job
 from daqsched.client import Client
 from daqsched.errors import Refused
 from daqsched.serve.peer_token import HEADER, WEB_HEADER, PeerToken, digest_of, sign
+from daqsched.serve.standby import ASKED
 from daqsched.serve.web_rules import COOKIE
 from daqsched.settings import Server
 from daqsched.spec import Spec
 from standby_pair import Pair
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 JSON = {"content-type": "application/json"}
 
@@ -66,6 +70,30 @@ def test_statuses_and_headers_are_those_of_the_leader(pair: Pair) -> None:
         assert [one.get(path).status_code for one in pair.both(token)] == [status, status], path
     for one in pair.both(token, origin="https://evil.example", **JSON):
         assert one.post("/v1/note", json={"message": "x"}).status_code == 403
+
+
+def test_what_a_route_reads_of_headers_a_standby_hands_on() -> None:
+    """A condition that gets lost on the way is a change that nobody asked for."""
+    read = {
+        name.encode()
+        for path in (ROOT / "framework" / "daqsched" / "serve").glob("*.py")
+        for name in re.findall(r'request\.headers\.get(?:list)?\(\s*"([a-z-]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert {b"if-match", b"idempotency-key", b"if-none-match", b"last-event-id"} <= read <= ASKED
+
+
+def test_conditions_and_keys_count_at_a_standby_too(pair: Pair) -> None:
+    """What is meant for another spec is refused, and what was asked twice is done once, whoever of the two is asked."""
+    token = pair.web.token("shifter")
+    for one in pair.both(token, **JSON):
+        found = one.post("/v1/stop", json={"select": ["readout"]}, headers={"if-match": '"abc"'})
+        assert found.status_code == 412, found.text
+    assert "STOPPED" not in {row.state for row in pair.web.serve.client.status().rows}
+    answers = [
+        one.post("/v1/note", json={"message": "beam is back"}, headers={"idempotency-key": "k1"}).content
+        for one in (*pair.both(token, **JSON), *pair.both(token, **JSON))
+    ]
+    assert len(set(answers)) == 1 and pair.web.noted().count("beam is back") == 1
 
 
 def test_a_session_of_one_counts_at_the_other(tmp_path: Path) -> None:

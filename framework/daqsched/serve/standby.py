@@ -42,8 +42,8 @@ AT_ONCE = 256
 #: Why one of two daemons can't ask the other.
 CLOSED = "leads, and can't be asked from here without serve --peers-certificate FILE on both machines"
 
-#: What of a request the leader wants to know besides our word.
-_ASKED = frozenset(b"accept content-type if-none-match last-event-id".split())
+#: What of a request the leader wants to know besides our word: all that its routes read of headers.
+ASKED = frozenset(b"accept content-type idempotency-key if-match if-none-match last-event-id".split())
 #: What of an answer is about the connection that it came over, and not about the answer.
 _OF_THE_HOP = frozenset(
     "connection date keep-alive proxy-authenticate proxy-connection server te trailer transfer-encoding upgrade".split()
@@ -218,7 +218,7 @@ class Standby:
             request.method,
             f"https://{leader.address}",
             content=body,
-            headers=[(name, value) for name, value in request.headers.raw if name in _ASKED],
+            headers=[(name, value) for name, value in request.headers.raw if name in ASKED],
             extensions={"target": target},
         )
         caller = caller_of(request)
