@@ -347,15 +347,19 @@ def test_without_a_node_a_release_goes_nowhere_and_a_set_up_says_so(
 ) -> None:
     """Neither of the system nor to be had: one sentence with what to type, and the daemon has its plain page."""
     source = Source(tmp_path / "source", 1_700_000_000, version_of(ROOT))
-    for place in ("scripts/web", "requirements/node.txt", "framework/web/package.json"):
+    for place in ("scripts/web", "requirements/node.txt", "framework/daqsched/pages/place.js"):
         (source.folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / place, source.folder / place)
+    shutil.copytree(ROOT / "framework" / "web", source.folder / "framework" / "web")
+    built = source.folder / "framework" / "daqsched" / "built"
+    built.mkdir()
+    (built / "farm.js").write_text("of other sources")
     (tmp_path / "bin").mkdir()
-    for name in ("bash", "cat", "dirname", "env", "flock", "sha256sum"):
+    for name in ("bash", "cat", "dirname", "env", "flock", "rm", "sha256sum"):
         (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(ReleaseError, match="apt-get install nodejs npm"):
         wheels.make_page(source)
     done = subprocess.run([source.folder / "scripts" / "web"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "the page of the farm is left out" in done.stdout
-    assert not (source.folder / "framework" / "daqsched").exists()
+    assert not built.exists(), "a page of other sources is none"
