@@ -116,6 +116,15 @@ def test_what_is_kept_is_bounded_in_versions_and_bytes_and_who_is_too_far_behind
     assert found is not None and PIECE <= len(found[1]) < PIECE + 6000
 
 
+def test_a_version_larger_than_all_that_is_kept_is_kept_by_nobody() -> None:
+    """As where another spec shows somebody a large farm at once: whoever looks begins anew, and so it goes on."""
+    table = BoardTable("0" * 12, {}, FarmHead())
+    new = {("readout", f"hlt{at}"): BoardCell("F", at, 1, f"exit code {at}") for at in range(20_000)}
+    assert table.step(new, FarmHead(), 1.0) and table.kept == (0, 0) and table.since(0, TOPICS) is None
+    assert table.step({("readout", "hlt1"): BoardCell("R", 5)}, FarmHead(), 2.0)
+    assert table.since(1, TOPICS) is not None and table.since(0, TOPICS) is None
+
+
 def test_numbers_of_what_is_gone_come_to_an_end() -> None:
     """A farm whose jobs have another name each week does not grow for ever."""
     table = BoardTable("0" * 12, {}, FarmHead())

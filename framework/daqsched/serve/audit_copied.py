@@ -42,8 +42,9 @@ class CopyWatch:
             self._looked = self._now()
         except asyncio.TimeoutError:
             return self._known
-        if self._looking is looking:
-            self._looking = None
+        finally:
+            if self._looking is looking and looking.done():
+                self._looking = None
         return self._known
 
 

@@ -90,6 +90,12 @@ class BoardRoutes:
                 if found is None:
                     yield reset("the events were not read as fast as they came, or cells have other numbers now")
                     return
+                if time.monotonic() - looked >= RIGHTS_S:
+                    looked = time.monotonic()
+                    why = await self._ended(request, view)
+                    if why:
+                        yield reset(why)
+                        return
                 v, events = found
                 if events:
                     yield events
@@ -97,12 +103,6 @@ class BoardRoutes:
                 if time.monotonic() - alive >= ALIVE_S and self._board.quiet_s < ALIVE_S:
                     yield b": all that is known is told\n\n"
                     alive = time.monotonic()
-                if time.monotonic() - looked >= RIGHTS_S:
-                    looked = time.monotonic()
-                    why = await self._ended(request, view)
-                    if why:
-                        yield reset(why)
-                        return
                 if v == table.v and view.table is table:
                     with contextlib.suppress(asyncio.TimeoutError):
                         await asyncio.wait_for(stream.woken.wait(), RIGHTS_S)

@@ -221,7 +221,8 @@ class BoardTable:
     def _keep(self, by_topics: Mapping[frozenset[str], bytes]) -> None:
         self._bytes += len(by_topics[TOPICS])
         self._ring.append(_Version(self.v, by_topics, self._bytes))
-        while len(self._ring) > MOST_VERSIONS or self._bytes_at(self._ring[0]) > MOST_BYTES:
+        # one that is larger than that is kept by nobody: all begin anew
+        while self._ring and (len(self._ring) > MOST_VERSIONS or self._bytes_at(self._ring[0]) > MOST_BYTES):
             self._ring.popleft()
 
     def _bytes_at(self, version: _Version) -> int:

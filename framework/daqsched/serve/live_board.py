@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -108,7 +109,9 @@ class BoardView:
     def names_hidden(self) -> bool:
         """Whether the table has names of what is not shown any more: whoever looks from now on is not to read them."""
         sight = self.sight
-        return sight is not None and not all(sight.sees(*key) for key in self.table.keys)
+        if sight is None:
+            return False
+        return not all(self._shown[key] if key in self._shown else sight.sees(*key) for key in self.table.keys)
 
     def _as_shown(self, key: Key, cell: Optional[BoardCell], jobs: Collection[str]) -> Optional[BoardCell]:
         assert self.sight is not None, "looked at by the caller"
@@ -140,9 +143,11 @@ class BoardView:
     def columns(self) -> bytes:
         """The same without its time: what takes long is done once for a version."""
         epoch, v, body = self._encoded
-        if (epoch, v) != (self.table.epoch, self.table.v):
-            body = msgspec.json.encode(self.table.answer(0.0))
-            self._encoded = self.table.epoch, self.table.v, body
+        table = self.table
+        if (epoch, v) != (table.epoch, table.v):
+            epoch, v = table.epoch, table.v
+            body = msgspec.json.encode(table.answer(0.0))
+            self._encoded = epoch, v, body
         return body
 
     def wake(self) -> None:
@@ -178,6 +183,8 @@ class LiveBoard:
         #: Those that wait for others; and whose turn it is next, of these and of all.
         self._waiting: dict[Key, None] = {}
         self._rounds: list[Iterator[Key]] = [iter(()), iter(())]
+        #: Whether something that the engine has told may not have come here.
+        self._unsure = False
         #: When the engine last answered, by our clock and by its own.
         self._heard = self._heard_now = float("-inf")
 
@@ -195,9 +202,9 @@ class LiveBoard:
             self._told = True
             loop.call_soon_threadsafe(woken.set)
 
-    def _taken(self, also: Iterable[Key], engine: Engine, now: float) -> _Taken:
+    def _taken(self, also: Iterable[Key], anew: bool, engine: Engine, now: float) -> _Taken:
         there = None
-        if self._anew or not self._asked:
+        if anew or self._anew or not self._asked:
             self._asked, self._anew = True, False
             self._queue, self._touched = list(engine.instances), set()
             there = frozenset(engine.instances)
@@ -206,12 +213,8 @@ class LiveBoard:
         keys = self._queue[-SOME:]
         del self._queue[-SOME:]
         self._told = more = bool(self._queue or self._touched)
-        known = dict.fromkeys([*keys, *(key for key in also if key in engine.instances)])
-        try:
-            found = list(cells(engine, known, now))
-        except BaseException:
-            self._anew = True
-            raise
+        # of those without a machine `unplaced_cells` tells
+        found = list(cells(engine, dict.fromkeys([*keys, *(key for key in also if key[1])]), now))
         controls = sorted(engine.controls.values(), key=lambda one: (one.part is not None, one.part or ""))
         head = farm_head(engine, [control.told(one, ()) for one in controls if one.until > now])
         head = replace(head, leader=self._leader, read_only=self._daemon.read_only)
@@ -238,8 +241,12 @@ class LiveBoard:
         """`BoardAnswer` in JSON, and its tag."""
         async with self._turns():
             view = await self._view(grants)
-            # a large farm's takes its time, in which nothing must change
-            await asyncio.to_thread(view.columns)
+            # a large farm's takes its time, in which nothing must change, also if nobody waits for it any more
+            encoding = asyncio.get_running_loop().run_in_executor(None, view.columns)
+            try:
+                await asyncio.shield(encoding)
+            finally:
+                await asyncio.wait({encoding})
             return view.encoded(self.now), f'W/"{view.table.epoch}.{view.table.v}"'
 
     def _turns(self) -> asyncio.Lock:
@@ -254,7 +261,7 @@ class LiveBoard:
         found = self._views.get(which)
         if found is None:
             self._forget()
-            if len(self._views) >= MOST_SIGHTS:
+            if len(self._views) >= MOST_SIGHTS and not self._longest_unused_goes():
                 raise RefusedWith("busy", f"the farm is looked at in {MOST_SIGHTS} ways: try again in a while")
             found = self._views[which] = await self._made(grants if which is not None else None)
         found.used = time.monotonic()
@@ -309,7 +316,9 @@ class LiveBoard:
     async def _look(self, also: Sequence[Key] = ()) -> None:
         more = True
         while more:
-            taken: _Taken = await self._ask(lambda engine, now, also=also: self._taken(also, engine, now))  # type: ignore[misc]  # a default
+            # what it tells it tells once: if that is lost on the way, all is asked for anew
+            anew, self._unsure = self._unsure, True
+            taken: _Taken = await self._ask(partial(self._taken, also, anew))
             also, more = (), taken.more
             changes: dict[Key, Optional[BoardCell]] = {
                 key: cell for key, cell in taken.found if self._cells.get(key) != cell
@@ -323,6 +332,7 @@ class LiveBoard:
             except BaseException:
                 self._begin_anew()
                 raise
+            self._unsure = False
             self._heard, self._heard_now = time.monotonic(), taken.now
 
     async def _take_in(self, changes: Mapping[Key, Optional[BoardCell]], taken: _Taken) -> None:
@@ -375,6 +385,13 @@ class LiveBoard:
         until = time.monotonic() - KEPT_S
         for which in [which for which, view in self._views.items() if not view.streams and view.used < until]:
             del self._views[which]
+
+    def _longest_unused_goes(self) -> bool:
+        """Gives one place free; whether there was one that nobody watches."""
+        unwatched = [which for which, view in self._views.items() if not view.streams]
+        if unwatched:
+            del self._views[min(unwatched, key=lambda which: self._views[which].used)]
+        return bool(unwatched)
 
     def _going_round(self) -> Sequence[Key]:
         """Those that are looked at though nothing has touched them."""
