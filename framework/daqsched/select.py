@@ -11,6 +11,7 @@ from typing import Callable, Iterable, Optional, Sequence
 from daqsched.errors import JobError, UserError
 from daqsched.hosts import expand, fold
 from daqsched.limits import HOSTS, SELECTION, WILDCARDS, shown, unprintable
+from daqsched_executor.contract.globs import forwards
 
 Chosen = Callable[[str, str], bool]
 
@@ -153,7 +154,7 @@ class _Selection:
             raise UserError(
                 f"a selection has at most {WILDCARDS}, and at most {MOST_MARKS} of these in each: name jobs, or hosts"
             )
-        return re.compile(translate(text))
+        return re.compile(translate(forwards(text)))
 
 
 #: The longest word, and how often * and ? may be in one.

@@ -43,7 +43,7 @@ PURE = {
     FRAMEWORK / "serve": "audit_ecs board_table connection_budget peer_token scrollback trusted_proxy web_rules",
     EXECUTOR / "container": "frames spec",
     EXECUTOR
-    / "contract": "__init__ checks console fingerprint foreign forwarding forwarding_rules job levels report stream sysctl"
+    / "contract": "__init__ checks console fingerprint foreign forwarding forwarding_rules globs job levels report stream sysctl"
     " template wire",
     EXECUTOR / "life": "check_words checks commands ending events health hooks lifecycle notify"
     " operator_commands outbox started starting state stopping survey tail words",

@@ -9,7 +9,7 @@ closed, see `ContractError`).
 `job` is what an executor is handed, with `checks`, `report` what it says, `stream` the registration of its lines, `forwarding` what
 a forwarder is told (`forwarding_rules`); `wire` makes JSON of all of it. How lines are stored: `template`, `levels`,
 `fingerprint`; how Elasticsearch is asked: `access`. `foreign` makes others' text fit to be shown, `sysctl` is what a
-kernel should refuse; `console` is what passes about a program's terminal.
+kernel should refuse; `console` is what passes about a program's terminal, `globs` how a pattern is read.
 
 Units: durations are seconds as float and end in ``_s``; points in time are seconds since the epoch.
 """

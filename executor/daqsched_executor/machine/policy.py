@@ -73,7 +73,9 @@ class Policy(NamedTuple):
             return ""
         from fnmatch import fnmatchcase  # few jobs have devices
 
-        if any(fnmatchcase(real, pattern) for pattern in self.devices):
+        from ..contract.globs import forwards
+
+        if any(fnmatchcase(real, forwards(pattern)) for pattern in self.devices):
             return ""
         return self._no("devices", f"no container may have {real}", self.devices)
 

@@ -11,6 +11,7 @@ from daqsched.logs.grep import matcher
 from daqsched.logs.lines import NOTE, Line
 from daqsched.logs.query import Wanted
 from daqsched.logs.sources import Source
+from daqsched_executor.contract.globs import forwards
 
 #: The level that notes have.
 _LEVEL = "notice"
@@ -18,7 +19,7 @@ _LEVEL = "notice"
 
 def fits(wanted: Wanted) -> bool:
     """Whether any note can be among the lines that somebody wants: it is no job's, no host's and no run's."""
-    streams = not wanted.streams or any(fnmatchcase(NOTE, one) for one in wanted.streams)
+    streams = not wanted.streams or any(fnmatchcase(NOTE, forwards(one)) for one in wanted.streams)
     levels = not wanted.levels or _LEVEL in wanted.levels
     return streams and levels and not (wanted.words or wanted.hosts or wanted.runs)
 

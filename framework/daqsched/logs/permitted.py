@@ -14,6 +14,7 @@ from daqsched.hosts import expand
 from daqsched.merge import Desired
 from daqsched.rights.grants import Grants, LineRule, Target
 from daqsched.spec import JobSpec, Spec
+from daqsched_executor.contract.globs import forwards
 
 #: What no document is.
 NOTHING: dict[str, Any] = {"match_none": {}}
@@ -179,7 +180,7 @@ def _regular(text: str) -> str:
             inner = text[at:end]
             # names are of these letters; what else the class may hold stands in it
             letters = dict.fromkeys([*map(chr, range(0x21, 0x7F)), *inner])
-            each = [_escaped(one) for one in letters if fnmatchcase(one, f"[{inner}]")]
+            each = [_escaped(one) for one in letters if fnmatchcase(one, forwards(f"[{inner}]"))]
             found.append(f"[{''.join(each)}]" if each else "\uffff")
             at = end + 1
         else:
