@@ -2,16 +2,12 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, loginPlace } from "../daqsched/pages/place.js";
-import { quoted } from "./address.js";
-import { nameOf, type Farm } from "./model.js";
-import { farm, who } from "./store.js";
+import { commandOf, quoted } from "./address.js";
+import { endsOf, endSentence, NAMED, saidOf, type Verb } from "./ends.js";
+import { nameOf } from "./model.js";
+import { ageS, farm, setBack, stale, who } from "./store.js";
+import { lengthOf } from "./times.js";
 import type { Selected } from "./wire.js";
-
-type Verb = "stop" | "start" | "restart";
-
-/** The states in which a program may run. */
-const RUNS = new Set(["RUNNING", "UNHEALTHY", "STARTING", "UNREACHABLE", "UNKNOWN"]);
-const NAMED = 10;
 
 /** What was meant when it was asked for: it does not change under the hand of whoever reads it. */
 interface Asked {
@@ -22,7 +18,12 @@ interface Asked {
 }
 
 /** Buttons for these words, which mean these cells now; none for whoever may not. */
-export function Acts({ words, cells }: { words: readonly string[]; cells: readonly number[] }) {
+export function Acts(its: { words: readonly string[]; cells: readonly number[] }) {
+  // what was done belongs to these words and to no others
+  return <ActsOf key={JSON.stringify(its.words)} {...its} />;
+}
+
+function ActsOf({ words, cells }: { words: readonly string[]; cells: readonly number[] }) {
   const [asked, setAsked] = useState<Asked | null>(null);
   const [done, setDone] = useState("");
   const verbs = who.value?.verbs ?? {};
@@ -47,41 +48,52 @@ export function Acts({ words, cells }: { words: readonly string[]; cells: readon
 }
 
 const nameOfVerb = (verb: Verb): string => verb[0]?.toUpperCase() + verb.slice(1);
-const endsOf = (known: Farm, cells: readonly number[]): number => cells.filter((cell) => RUNS.has(known.state[cell] ?? "")).length;
 
 function Ask({ asked, over }: { asked: Asked; over: (said: string) => void }) {
-  const { verb, words, names, ends } = asked;
+  const { verb, words, names } = asked;
   const dialog = useRef<HTMLDialogElement>(null);
   const [message, setMessage] = useState("");
   const [wrong, setWrong] = useState("");
   const [busy, setBusy] = useState(false);
+  // what the daemon counted when it refused: whoever asks again has read it
+  const [ends, setEnds] = useState(asked.ends);
+  // an answer that was lost is asked for again with the same key and the same words, so that nothing is done twice
+  const [lost, setLost] = useState("");
   useEffect(() => dialog.current?.showModal(), []);
   const text = message.trim();
-  const command = [
-    `daqsched ${verb}`,
-    ...words.map(quoted),
-    ...(verb !== "start" ? [...(text ? ["-m", quoted(text)] : []), `--stops ${ends}`] : []),
-  ].join(" ");
+  const command = commandOf(verb, words, verb === "start" ? [] : [...(text ? ["-m", quoted(text)] : []), `--stops ${ends}`]);
+  const leave = (): void => {
+    if (!busy) over("");
+  };
   const act = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (busy) return;
     setBusy(true);
     setWrong("");
     const body = verb === "start" ? { select: words } : { select: words, message: text, stops: ends };
-    const { status, found } = await ask(`/v1/${verb}`, body);
+    const key = lost || crypto.randomUUID();
+    const { status, found } = await ask(`/v1/${verb}`, body, key);
     setBusy(false);
+    setLost(status === 0 || status >= 500 ? key : "");
     if (status === 401) location.replace(loginPlace());
-    else if (status !== 200) setWrong(String(found.error ?? "the daemon does not say why not").slice(0, 2000));
-    else over(verb === "restart" ? "It is under way: see the rollout." : saidOf(found as Selected));
+    else if (status !== 200) {
+      setWrong(String(found.error ?? "the daemon does not say why not").slice(0, 2000));
+      if (found.code === "not-confirmed" && Number.isSafeInteger(found.stops)) setEnds(found.stops);
+    } else over(verb === "restart" ? "It is under way: see the rollout." : saidOf(verb, words, found as Selected));
   };
   const n = names.length.toLocaleString("en");
   return (
-    <dialog ref={dialog} aria-labelledby="asked" onCancel={() => over("")}>
+    <dialog ref={dialog} aria-labelledby="asked" onCancel={(event) => (event.preventDefault(), leave())} onClose={() => (busy ? dialog.current?.showModal() : over(""))}>
       <form onSubmit={act}>
         <h2 id="asked">
           {nameOfVerb(verb)} {names.length === 1 ? names[0] : `${n} instances`}?
         </h2>
-        {verb !== "start" && <p>{ends === 0 ? "None of them runs now." : `${ends.toLocaleString("en")} of them may run now, and end.`}</p>}
+        {stale.value && (
+          <p class="notice bad" role="alert">
+            What is shown is old: {setBack.value ? "this machine's clock was set back" : `the daemon was not heard for ${lengthOf(ageS.value)}`}. It may be otherwise by now.
+          </p>
+        )}
+        {verb !== "start" && <p>{endSentence(verb, ends)}</p>}
         {names.length > 1 && (
           <p class="faint">
             {names.slice(0, NAMED).join(", ")}
@@ -91,7 +103,7 @@ function Ask({ asked, over }: { asked: Asked; over: (said: string) => void }) {
         {verb !== "start" && (
           <>
             <label for="message">Why, for whoever looks at it next</label>
-            <input id="message" value={message} maxLength={500} autocomplete="off" onInput={(event) => setMessage(event.currentTarget.value)} />
+            <input id="message" value={message} maxLength={500} autocomplete="off" readOnly={busy || lost !== ""} onInput={(event) => setMessage(event.currentTarget.value)} />
           </>
         )}
         <p>
@@ -103,24 +115,14 @@ function Ask({ asked, over }: { asked: Asked; over: (said: string) => void }) {
           </p>
         )}
         <p class="answers">
-          <button type="button" class="plain" onClick={() => over("")}>
+          <button type="button" class="plain" disabled={busy} onClick={leave}>
             Leave it
           </button>
           <button id="act" disabled={busy}>
-            {busy ? "Asking ..." : nameOfVerb(verb)}
+            {busy ? "Asking ..." : lost ? `${nameOfVerb(verb)}: ask again` : nameOfVerb(verb)}
           </button>
         </p>
       </form>
     </dialog>
   );
-}
-
-/** What the daemon did of it. */
-function saidOf(found: Selected): string {
-  const parts = [`Done for ${found.count.toLocaleString("en")}.`];
-  const [first] = found.rejected ?? [];
-  if (first) parts.push(`Not for ${(found.rejected ?? []).length.toLocaleString("en")}: ${first[0]}@${first[1]}: ${first[2]}.`);
-  if (found.others) parts.push(`${found.others.toLocaleString("en")} were stopped by somebody else: daqsched start --all`);
-  if (found.dependents?.length) parts.push(`What depends on it and runs: ${found.dependents.slice(0, NAMED).join(", ")}.`);
-  return parts.join(" ");
 }

@@ -1,5 +1,7 @@
 // The filter, as it stands in the address bar: whoever is sent the link sees the same. Pure.
 
+import { STATES } from "./model.js";
+
 export interface Address {
   /** Words of a selection, as on the command line. */
   readonly q: string;
@@ -15,7 +17,8 @@ export function addressOf(search: string): Address {
   const found = new URLSearchParams(search);
   return {
     q: (found.get("q") ?? "").slice(0, 2000),
-    states: found.getAll("state").slice(0, 20),
+    // whoever made the link may have written anything
+    states: STATES.filter((state) => found.getAll("state").includes(state)),
     show: found.get("show") === "changed" ? "changed" : "trouble",
     rows: found.get("rows") === "jobs" ? "jobs" : "hosts",
     at: (found.get("cell") ?? "").slice(0, 600),
@@ -36,3 +39,11 @@ export function searchOf(address: Address): string {
 
 /** A word as a shell takes it. */
 export const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
+
+/** A command with words of a selection, as a shell takes it; options are quoted already. */
+export function commandOf(verb: string, words: readonly string[], options: readonly string[] = []): string {
+  const [before, after] = [words.map(quoted), [...options]];
+  // what begins with - is no option
+  const parts = words.some((word) => word.startsWith("-")) ? [...after, "--", ...before] : [...before, ...after];
+  return [`daqsched ${verb}`, ...parts].join(" ");
+}

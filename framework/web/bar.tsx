@@ -2,7 +2,7 @@
 
 import { STATES } from "./model.js";
 import { Sign } from "./signs.js";
-import { address, ageS, choose, farm, go, heard, leave, now, stale, who, zone } from "./store.js";
+import { address, ageS, choose, farm, go, heard, leave, now, setBack, stale, tick, who, zone } from "./store.js";
 import { lengthOf, timeOf } from "./times.js";
 import { noticesOf, sentenceOf } from "./view.js";
 
@@ -46,7 +46,11 @@ function Age() {
   const at = timeOf(heard.value / 1000 + (farm.value?.offset ?? 0), zone.value, now.value);
   return (
     <span class={stale.value ? "age old" : "age"} id="age">
-      {stale.value ? `OLD: nothing heard for ${lengthOf(old)}, since ${at}` : `live, ${lengthOf(old)} old`}
+      {!stale.value
+        ? `live, ${lengthOf(old)} old`
+        : setBack.value
+          ? "OLD: this machine's clock was set back, and nobody knows by how much"
+          : `OLD: nothing heard for ${lengthOf(old)}, since ${at}`}
     </span>
   );
 }
@@ -70,15 +74,26 @@ export function Sentence() {
           </li>
         ))}
       </ul>
-      {noticesOf(known).map(({ text, bad }) => (
-        <p class={bad ? "notice bad" : "notice"}>{text}</p>
-      ))}
+      <Notices />
       <p class="faint" id="revision">
         {head.revision
           ? `Revision ${head.revision} is in force, applied by ${head.user} at ${timeOf(head.applied, zone.value, now.value)}.`
           : "Nothing has been applied yet."}
         {head.leader && ` The leader is ${head.leader}.`}
       </p>
+    </>
+  );
+}
+
+/** What is wrong with the farm as a whole, and what is under way. */
+export function Notices() {
+  tick.value;
+  const known = farm.value;
+  return (
+    <>
+      {known && noticesOf(known).map(({ text, bad }) => (
+        <p class={bad ? "notice bad" : "notice"}>{text}</p>
+      ))}
     </>
   );
 }

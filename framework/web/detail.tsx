@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Acts } from "./acts.js";
-import { quoted } from "./address.js";
+import { commandOf } from "./address.js";
 import { cellOf, marksOf } from "./model.js";
 import { State } from "./signs.js";
 import { address, farm, go, tick } from "./store.js";
@@ -52,7 +52,7 @@ export function Detail() {
           <Acts words={[name]} cells={[cell]} />
           <h3>To type</h3>
           {["why", "status", "logs"].map((verb) => (
-            <Command text={`daqsched ${verb} ${quoted(name)}`} />
+            <Command text={commandOf(verb, [name])} />
           ))}
         </>
       )}
@@ -71,6 +71,11 @@ export function Command({ text }: { text: string }) {
 
 /** A text that is copied with a button. */
 export function Copied({ text }: { text: string }) {
+  // that it was copied is said of this text and of no other
+  return <CopiedText key={text} text={text} />;
+}
+
+function CopiedText({ text }: { text: string }) {
   const [copied, setCopied] = useState("");
   const copy = (): void => {
     navigator.clipboard.writeText(text).then(

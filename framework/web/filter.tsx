@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { Acts } from "./acts.js";
-import { quoted } from "./address.js";
+import { commandOf } from "./address.js";
 import { wordsOf } from "./selection.js";
 import { address, farm, go, view } from "./store.js";
 
@@ -56,7 +56,7 @@ export function Filter() {
 
 /** The command that shows the same. */
 const command = (q: string, states: readonly string[]): string =>
-  ["daqsched status", ...wordsOf(q).map(quoted), ...states.map((state) => `--state ${state}`)].join(" ");
+  commandOf("status", wordsOf(q), states.length ? ["--state", states.join(",")] : []);
 
 /** Whether a key is meant for a field that somebody writes in. */
 export const isTyped = (target: EventTarget | null): boolean =>

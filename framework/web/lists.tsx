@@ -5,6 +5,7 @@ import { changed, marksOf, nameOf, trouble } from "./model.js";
 import { State } from "./signs.js";
 import { address, farm, go, now, nowMs, tick, view, zone } from "./store.js";
 import { lengthOf, timeOf } from "./times.js";
+import { nothingOf } from "./view.js";
 
 const FIRST = 100, HOUR = 3600;
 
@@ -30,7 +31,7 @@ export function Lists() {
         {tab("trouble", `Not as desired: ${bad.length.toLocaleString("en")}`)}
         {tab("changed", `Changed in the last hour: ${recent.length.toLocaleString("en")}`)}
       </div>
-      {found.length === 0 && <p class="faint">{shows === "trouble" ? "Nothing: all of it is as desired." : "Nothing changed in the last hour."}</p>}
+      {found.length === 0 && <p class="faint">{nothingOf(known, cells, shows)}</p>}
       <ol id="list">
         {found.slice(0, most).map((cell) => (
           <li key={cell}>

@@ -8,7 +8,8 @@ import type { BoardDelta } from "./wire.js";
 
 /** What is heard, by whichever tab. */
 export type Heard =
-  | { kind: "beat" }
+  /** `at`: the EPOCH.V up to which the stream was told; empty: nobody knows. */
+  | { kind: "beat"; at: string }
   | { kind: "delta"; epoch: string; delta: BoardDelta }
   | { kind: "reset"; why: string }
   | { kind: "refused"; status: number; error: string };
@@ -41,7 +42,8 @@ export function follow(place: () => string | null, heard: (what: Heard) => void)
   lead(false);
   // whoever holds the lock may be asleep, as tabs are that nobody looks at
   setInterval(() => {
-    if (Date.now() - last < LOST_MS || document.hidden) return;
+    const silentMs = Date.now() - last; // less than 0: the clock was set back
+    if ((silentMs >= 0 && silentMs < LOST_MS) || document.hidden) return;
     last = Date.now();
     lead(true);
   }, 5_000);
@@ -55,6 +57,7 @@ async function stream(place: () => string | null, told: (what: Heard) => void, s
       await pause(200, signal);
       continue;
     }
+    let at = since;
     try {
       const query = new URLSearchParams([["since", since], ["topics", "board"], ["topics", "farm"]]);
       const answer = await fetch(`/v1/events?${query}`, { credentials: "same-origin", cache: "no-store", redirect: "error", signal });
@@ -65,8 +68,12 @@ async function stream(place: () => string | null, told: (what: Heard) => void, s
       } else {
         await read(answer.body, SILENT_MS, (events) => {
           failures = 0;
-          if (events.length === 0) told({ kind: "beat" });
-          for (const { event, data } of events) tell(event, data, since, told);
+          for (const { event, data } of events) {
+            const what = heardOf(event, data, at);
+            at = placeAfter(what, at);
+            told(what);
+          }
+          if (events.length === 0) told({ kind: "beat", at });
         });
       }
     } catch {
@@ -77,15 +84,26 @@ async function stream(place: () => string | null, told: (what: Heard) => void, s
   }
 }
 
-function tell(event: string, data: string, since: string, told: (what: Heard) => void): void {
-  if (event === "delta") told({ kind: "delta", epoch: since.slice(0, since.lastIndexOf(".")), delta: JSON.parse(data) as BoardDelta });
-  else if (event === "reset") told({ kind: "reset", why: String((JSON.parse(data) as { why?: string }).why ?? "") });
-  else told({ kind: "beat" });
+function heardOf(event: string, data: string, at: string): Heard {
+  if (event === "delta") return { kind: "delta", epoch: at.slice(0, at.lastIndexOf(".")), delta: JSON.parse(data) as BoardDelta };
+  if (event === "reset") return { kind: "reset", why: String((JSON.parse(data) as { why?: string }).why ?? "") };
+  return { kind: "beat", at };
+}
+
+/** Where the stream is after that. */
+function placeAfter(what: Heard, at: string): string {
+  if (what.kind === "delta") return `${what.epoch}.${what.delta.v}`;
+  return what.kind === "reset" ? "" : at;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((done) => {
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), done()), { once: true });
+    const over = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", over);
+      done();
+    };
+    const timer = setTimeout(over, ms);
+    signal.addEventListener("abort", over);
   });
 }

@@ -74,6 +74,12 @@ export function farmOf(board: BoardAnswer, nowMs: number): Farm {
 
 const stateOf = (letters: Record<string, string>, letter: string): string => (letter === "-" ? "" : (letters[letter] ?? "UNKNOWN"));
 
+/** Whether the farm lacks what was told up to EPOCH.V; of an empty place nobody knows. */
+export function lacks(farm: Farm, at: string): boolean {
+  const end = at.lastIndexOf(".");
+  return end >= 0 && (at.slice(0, end) !== farm.epoch || Number(at.slice(end + 1)) > farm.v);
+}
+
 /** What a delta comes to: it was known, it was taken in (with the cells that changed), or something before it is missing. */
 export type Taken = { kind: "known" } | { kind: "taken"; cells: number[] } | { kind: "gap" };
 
@@ -106,7 +112,8 @@ export function take(farm: Farm, delta: BoardDelta, nowMs: number): Taken {
   }
   if (delta.farm) farm.head = headOf(delta.farm);
   farm.v = delta.v;
-  farm.offset = delta.now - nowMs / 1000;
+  // one that is told again is old: its clock is none
+  farm.offset = Math.max(farm.offset, delta.now - nowMs / 1000);
   return { kind: "taken", cells };
 }
 

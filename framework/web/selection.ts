@@ -8,9 +8,35 @@ export class SelectionError extends Error {}
 
 const MOST_WORDS = 1000, MOST_LETTERS = 1000, MOST_WILD = 50, MOST_MARKS = 10, MOST_HOSTS = 100_000;
 
-/** The words of a text, as a shell would part it, without its marks of quotation. */
+/** The words of a text, as a shell parts it (Python's `shlex.split`). Throws `SelectionError` where a mark of quotation is open. */
 export function wordsOf(text: string): string[] {
-  return [...text.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map((found) => found[1] ?? found[2] ?? found[3] ?? "").filter((word) => word);
+  const words: string[] = [];
+  let word: string | null = null;
+  let mark = "";
+  for (let at = 0; at < text.length; at++) {
+    const letter = text[at] ?? "";
+    const next = text[at + 1];
+    if (mark) {
+      if (letter === mark) mark = "";
+      else if (mark === '"' && letter === "\\" && (next === '"' || next === "\\")) {
+        word += next;
+        at++;
+      } else word += letter;
+    } else if (letter === "'" || letter === '"') {
+      mark = letter;
+      word ??= "";
+    } else if (letter === "\\") {
+      if (next === undefined) throw new SelectionError("the last word ends with \\: write what it stands before, or leave it out");
+      word = (word ?? "") + next;
+      at++;
+    } else if (/[ \t\r\n]/.test(letter)) {
+      if (word !== null) words.push(word);
+      word = null;
+    } else word = (word ?? "") + letter;
+  }
+  if (mark) throw new SelectionError(`the last ${mark} has no end: write it again where the word ends`);
+  if (word !== null) words.push(word);
+  return words;
 }
 
 /** A test that is true where any of the words fits; no word means everything. Throws `SelectionError`. */
@@ -20,7 +46,8 @@ export function selection(words: readonly string[]): Chosen {
   const wild = words.flatMap((word) => split(word)).filter((text) => /[*?]/.test(text) && text !== "*");
   if (wild.length > MOST_WILD || wild.some((text) => text.replace(/[^*?]/g, "").length > MOST_MARKS))
     throw new SelectionError(`at most ${MOST_WILD} words may have * or ?, and at most ${MOST_MARKS} of these each: name jobs, or hosts`);
-  const tests = words.map(oneOf);
+  const left = { hosts: MOST_HOSTS };
+  const tests = words.map((word) => oneOf(word, left));
   return tests.length === 0 ? () => true : (job, host) => tests.some((test) => test(job, host));
 }
 
@@ -30,12 +57,17 @@ function split(word: string): [string, string] {
   return at < 0 ? [word, ""] : [word.slice(0, at), word.slice(at + 1)];
 }
 
-function oneOf(word: string): Chosen {
+/** How many hosts ranges may still name, of all words. */
+interface Left {
+  hosts: number;
+}
+
+function oneOf(word: string, left: Left): Chosen {
   if (word.length > MOST_LETTERS || /[\p{C}\p{Zl}\p{Zp}]/u.test(word)) throw new SelectionError(`JOB@HOST has at most ${MOST_LETTERS} characters, all of which can be printed`);
   const [job, host] = split(word);
   if (!job && !host) throw new SelectionError(`${word} selects nothing: write JOB, JOB@HOST or @HOST, for example readout@hlt[01-10]`);
   if (!host && word.endsWith("@")) throw new SelectionError(`${word} names no host after the @: write ${job} for all of its hosts`);
-  const [jobs, hosts] = [jobsOf(job), hostsOf(host)];
+  const [jobs, hosts] = [jobsOf(job), hostsOf(host, left)];
   return (one, other) => jobs(one) && hosts(other);
 }
 
@@ -46,11 +78,13 @@ function jobsOf(text: string): Fits {
   return /[*?]/.test(text) ? patternOf(text) : (name) => name === text;
 }
 
-function hostsOf(text: string): Fits {
+function hostsOf(text: string, left: Left): Fits {
   if (!text || text === "*") return () => true;
   if (/[*?]/.test(text)) return patternOf(text);
   if (!text.includes("[")) return (name) => name === text;
-  const names = new Set(expand(text));
+  const all = expand(text, left.hosts);
+  left.hosts -= all.length;
+  const names = new Set(all);
   return (name) => names.has(name);
 }
 
@@ -97,7 +131,7 @@ function classOf(inside: readonly string[]): string {
 }
 
 /** All hosts that ``hlt[01-03,07]`` names. */
-export function expand(text: string): string[] {
+export function expand(text: string, most = MOST_HOSTS): string[] {
   const pieces: string[][] = [];
   let total = 1;
   text.split(/\[([^[\]]*)\]/).forEach((part, at) => {
@@ -108,7 +142,7 @@ export function expand(text: string): string[] {
     }
     const ranges = part.split(",").map((one) => rangeOf(one.trim(), part));
     total *= ranges.reduce((sum, [first, last]) => sum + Number(last - first) + 1, 0);
-    if (total > MOST_HOSTS) throw new SelectionError(`${text} names too many hosts`);
+    if (total > most) throw new SelectionError(`with ${text} there are too many hosts: at most ${MOST_HOSTS.toLocaleString("en")} are named in all`);
     pieces.push(ranges.flatMap(([first, last, width]) => Array.from({ length: Number(last - first) + 1 }, (_, by) => String(first + BigInt(by)).padStart(width, "0"))));
   });
   const names = pieces.reduce((heads, tails) => heads.flatMap((head) => tails.map((tail) => head + tail)), [""]);

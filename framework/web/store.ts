@@ -4,7 +4,7 @@ import { computed, signal } from "@preact/signals";
 import { ask, loginPlace } from "../daqsched/pages/place.js";
 import { addressOf, searchOf, type Address } from "./address.js";
 import { follow, type Heard } from "./live.js";
-import { farmOf, take, type Farm } from "./model.js";
+import { farmOf, lacks, take, type Farm } from "./model.js";
 import type { Zone } from "./times.js";
 import { viewOf, type View } from "./view.js";
 import type { BoardAnswer, RightsAnswer } from "./wire.js";
@@ -27,7 +27,9 @@ export const zone = signal<Zone>(kept("zone") === "local" ? "local" : "UTC");
 /** The daemon's time, in seconds. */
 export const now = computed(() => nowMs.value / 1000 + (farm.value?.offset ?? 0));
 export const ageS = computed(() => Math.max(0, (nowMs.value - heard.value) / 1000));
-export const stale = computed(() => farm.value !== null && nowMs.value - heard.value > STALE_MS);
+/** Nobody knows the age either where our clock was set back. */
+export const setBack = computed(() => nowMs.value < heard.value - 1000);
+export const stale = computed(() => farm.value !== null && (setBack.value || nowMs.value - heard.value > STALE_MS));
 
 /** What must be thought over anew: a change of states only where the filter asks for states. */
 const shape = computed(() => {
@@ -86,19 +88,34 @@ let fetching = false;
 async function load(): Promise<void> {
   if (fetching) return;
   fetching = true;
-  for (let wait = 500; ; wait = Math.min(10_000, wait * 2)) {
-    const { status, found } = await ask("/v1/board");
-    refused(status, found);
-    if (status === 403) wait = 60_000; // it is noted each time
-    if (status === 200) {
-      farm.value = farmOf(found as BoardAnswer, Date.now());
-      tick.value++;
-      took();
-      break;
+  try {
+    for (let wait = 500; ; wait = Math.min(10_000, wait * 2)) {
+      // another log-in in this browser may be behind it
+      void got<RightsAnswer>("/v1/rights").then((found) => (who.value = found ?? who.value));
+      const status = await loaded();
+      if (status === 200) return;
+      if (status === 403) wait = 60_000; // it is noted each time
+      await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())));
     }
-    await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())));
+  } finally {
+    fetching = false;
   }
-  fetching = false;
+}
+
+/** Asks once: the status, and 0 where the answer is none. */
+async function loaded(): Promise<number> {
+  const { status, found } = await ask("/v1/board");
+  refused(status, found);
+  if (status !== 200) return status;
+  try {
+    farm.value = farmOf(found as BoardAnswer, Date.now());
+  } catch {
+    said.value = "What the daemon answers is not understood: load this page anew.";
+    return 0;
+  }
+  tick.value++;
+  took();
+  return status;
 }
 
 function took(): void {
@@ -119,7 +136,9 @@ function hear(what: Heard): void {
   }
   if (!known || fetching) return;
   if (what.kind === "beat") {
-    took();
+    // what came while the board was asked for, or before this tab listened, is not here
+    if (lacks(known, what.at)) void load();
+    else took();
     return;
   }
   const taken = what.epoch === known.epoch ? take(known, what.delta, Date.now()) : { kind: "gap" as const };
@@ -133,9 +152,9 @@ function hear(what: Heard): void {
 export async function begin(): Promise<void> {
   addEventListener("popstate", () => (address.value = addressOf(location.search)));
   setInterval(() => (nowMs.value = Date.now()), 1000);
-  void got<RightsAnswer>("/v1/rights").then((found) => (who.value = found ?? who.value));
-  await load();
+  // first: what other tabs tell meanwhile is not lost
   follow(() => (farm.value && !fetching ? `${farm.value.epoch}.${farm.value.v}` : null), hear);
+  await load();
 }
 
 export async function leave(): Promise<void> {

@@ -3,7 +3,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { ask, loginPlace } from "../daqsched/pages/place.js";
 import { Acts } from "./acts.js";
-import { quoted } from "./address.js";
+import { commandOf } from "./address.js";
+import { Notices } from "./bar.js";
 import { Command, Copied } from "./detail.js";
 import { Since } from "./lists.js";
 import { cellOf, marksOf } from "./model.js";
@@ -14,8 +15,8 @@ import type { LinesAnswer, Row, StatusAnswer, StoriesAnswer, Story, WhyAnswer } 
 
 const MOST_LINES = 30;
 
-/** What is asked about one: the answer, or why there is none. */
-type Told<Answer> = { found: Answer } | { error: string } | null;
+/** What is asked about one: the answer, or why there is none, or that it is not in the answer; null while it is awaited. */
+type Told<Answer> = { found: Answer } | { error: string } | { nothing: true } | null;
 
 interface All {
   row: Told<Row>;
@@ -30,7 +31,7 @@ async function told<Answer, Part>(path: string, part: (answer: Answer) => Part |
   if (status === 401) location.replace(loginPlace());
   if (status !== 200) return { error: String(found.error ?? "the daemon does not say why not").slice(0, 2000) };
   const its = part(found as Answer);
-  return its === undefined ? null : { found: its };
+  return its === undefined ? { nothing: true } : { found: its };
 }
 
 export function StoryPage({ name }: { name: string }) {
@@ -62,6 +63,7 @@ export function StoryPage({ name }: { name: string }) {
         <a href="/">The farm</a>
       </p>
       <h2>{name}</h2>
+      <Notices />
       {known && cell < 0 && <p>It is not there, or you may not see it.</p>}
       {known && cell >= 0 && (
         <>
@@ -95,12 +97,14 @@ export function StoryPage({ name }: { name: string }) {
         <h3>Its last lines</h3>
         <Lines name={name} />
       </section>
-      <section>
-        <h3>To type</h3>
-        {["why", "status", "logs"].map((verb) => (
-          <Command text={`daqsched ${verb} ${quoted(name)}`} />
-        ))}
-      </section>
+      {known && cell >= 0 && (
+        <section>
+          <h3>To type</h3>
+          {["why", "status", "logs"].map((verb) => (
+            <Command text={commandOf(verb, [name])} />
+          ))}
+        </section>
+      )}
     </article>
   );
 }
@@ -146,8 +150,9 @@ function Where({ row }: { row: Row }) {
 }
 
 function Changes({ answer }: { answer: Told<Story> }) {
-  if (answer && "error" in answer) return <p class="notice bad">{answer.error}</p>;
-  const changes = [...(answer?.found.changes ?? [])].reverse();
+  if (!answer) return <p class="faint">Asking ...</p>;
+  if ("error" in answer) return <p class="notice bad">{answer.error}</p>;
+  const changes = "found" in answer ? [...(answer.found.changes ?? [])].reverse() : [];
   if (changes.length === 0) return <p class="faint">Nothing is known: it has been as desired for as long as this daemon leads, or it is new.</p>;
   return (
     <ol class="changes">

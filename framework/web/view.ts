@@ -61,6 +61,17 @@ export function sentenceOf(farm: Farm): string {
   return `${good.toLocaleString("en")} of ${all} are as desired.`;
 }
 
+/** What an empty list says of these cells: it must not tell of all the farm where a filter, or a typing error, left some out. */
+export function nothingOf(farm: Farm, cells: readonly number[], show: Address["show"]): string {
+  const { total } = farm.head;
+  if (total === 0) return "Nothing that you see is there.";
+  if (cells.length === 0) return "Nothing of the farm is meant by this selection.";
+  const some = cells.length < total;
+  const of = cells.length === 1 ? "the one that is meant" : `the ${cells.length.toLocaleString("en")} that are meant`;
+  if (show === "changed") return some ? `Nothing of ${of} changed in the last hour.` : "Nothing changed in the last hour.";
+  return some ? `Nothing: ${of} ${cells.length === 1 ? "is" : "are"} as desired.` : "Nothing: all of it is as desired.";
+}
+
 /** What is wrong with the farm as a whole, and what is under way: each a sentence, with whether it is bad. */
 export function noticesOf(farm: Farm): { text: string; bad: boolean }[] {
   const { head } = farm;

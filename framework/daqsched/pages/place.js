@@ -21,15 +21,21 @@ export function loginPlace() {
   return here === "/" ? "/login" : `/login?back=${encodeURIComponent(here)}`;
 }
 
-/** The daemon's answer: `{status, found}`, where `found` is JSON; of one that is none a sentence. */
-export async function ask(path, body) {
-  const more = body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+/** The daemon's answer: `{status, found}`, where `found` is an object of JSON; of one that is none a sentence, and never with
+ * status 200: whoever has that has an answer. `key` is the Idempotency-Key. */
+export async function ask(path, body, key = "") {
+  const headers = { "content-type": "application/json", ...(key && { "idempotency-key": key }) };
+  const more = body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers };
   try {
     const answer = await fetch(path, { ...more, credentials: "same-origin", cache: "no-store", redirect: "error", signal: AbortSignal.timeout(LONGEST_MS) });
     try {
-      return { status: answer.status, found: (await answer.json()) ?? {} };
+      const found = await answer.json();
+      if (typeof found !== "object" || found === null) throw new Error("no object");
+      return { status: answer.status, found };
     } catch {
-      return { status: answer.status, found: { error: `what the daemon answers is not understood (status ${answer.status}): try again` } };
+      // cut off on the way, or of something between
+      const status = answer.status === 200 ? 0 : answer.status;
+      return { status, found: { error: `what the daemon answers is not understood (status ${answer.status}): try again` } };
     }
   } catch {
     return { status: 0, found: { error: "the daemon does not answer: is this machine still on its network? Try again" } };
