@@ -46,6 +46,16 @@ DEAF = """{
   });
 }"""
 
+#: Stories come when they are let go.
+LATE = """{
+  const real = window.fetch;
+  const gone = new Promise((done) => (window.go = done));
+  window.fetch = async (...asked) => {
+    if (String(asked[0]).startsWith('/v1/stories')) await gone;
+    return real(...asked);
+  };
+}"""
+
 pytestmark = pytest.mark.skipif(
     not BUILT.exists(), reason="there is no Node.js, which scripts/web says, and so no page of the farm"
 )
@@ -210,7 +220,8 @@ def test_a_shifter_stops_and_starts_what_is_selected(crew: Pair, page: Page) -> 
     page.wait("document.querySelector('dialog #message')")
     page.js("document.querySelector('#message').focus()")
     page.type(HOSTILE)
-    page.wait("document.querySelector('dialog code').textContent.includes('--stops 1')")
+    page.wait("document.querySelector('dialog code').textContent.includes('<img')")
+    assert page.text("dialog code").endswith(" --stops 1")
     assert page.text("dialog code").startswith("daqsched stop 'readout@*' -m '<img src=x")
     page.press("Enter")
     page.wait("document.querySelector('.acts [role=status]')?.textContent === 'Done for 2.'")
@@ -318,6 +329,30 @@ def test_a_daemon_that_is_gone_is_told_of_and_the_next_one_is_followed(tmp_path:
         page.wait(f"{counted('STOPPED')} === 8")
     finally:
         second.close()
+
+
+def test_a_story_tells_no_more_than_is_known(tmp_path: Path, page: Page) -> None:
+    """What is awaited is not told as an answer, what is wrong with the farm stands there too, and a question that stands there
+    says when what it says is old. Nothing that is not there is something to type."""
+    passwords.write(tmp_path / "passwords", "alice", "correct horse")
+    web = WebServe(tmp_path, RULES.replace("viewer", "shifter"), tmp_path / "passwords")
+    try:
+        web.serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]"),)), "first")
+        page.call("Page.addScriptToEvaluateOnNewDocument", source=LATE)
+        opened(page, web.url, "/i/readout@hlt01")
+        page.wait("document.querySelector('.story')?.innerText.includes('no Mesos master')")
+        assert "Asking ..." in page.text(".story") and "Nothing is known" not in page.text(".story")
+        page.js("window.go()")
+        page.wait("!document.querySelector('.story').innerText.includes('Asking ...')")
+        page.js("document.querySelector('.story [data-verb=stop]').click()")
+        page.wait("document.querySelector('dialog') && !document.querySelector('dialog .notice')")
+        page.js("{ const real = Date.now; Date.now = () => real() + 40000; }")
+        page.wait("document.querySelector('dialog .notice')?.textContent.startsWith('What is shown is old: ')")
+        page.open(f"{web.url}/i/{quote(HOSTILE, safe='')}")
+        page.wait("document.querySelector('.story')?.innerText.includes('It is not there')")
+        assert "To type" not in page.text(".story") and not breaches(page)
+    finally:
+        web.close()
 
 
 def test_tabs_share_one_stream(pair: Pair, chromium: Browser, page: Page) -> None:
