@@ -60,6 +60,15 @@ function Ask({ asked, over }: { asked: Asked; over: (said: string) => void }) {
   // an answer that was lost is asked for again with the same key and the same words, so that nothing is done twice
   const [lost, setLost] = useState("");
   useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    if (!busy) return;
+    // a browser lets the second Escape through, whatever the dialog says of the first
+    const stays = (event: KeyboardEvent): void => {
+      if (event.key === "Escape") event.preventDefault();
+    };
+    document.addEventListener("keydown", stays, true);
+    return () => document.removeEventListener("keydown", stays, true);
+  }, [busy]);
   const text = message.trim();
   const command = commandOf(verb, words, verb === "start" ? [] : [...(text ? ["-m", quoted(text)] : []), `--stops ${ends}`]);
   const leave = (): void => {

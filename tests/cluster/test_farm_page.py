@@ -276,7 +276,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_nothing_is_done_twice(cre
     page.wait("document.querySelector('#act')")
     assert "one host after another" in page.text("dialog")
     page.js("document.querySelector('#act').click()")
-    page.wait("window.lose")
+    page.wait("window.lose && document.querySelector('dialog .plain').disabled")
     for _ in range(3):
         page.press("Escape")
     assert page.js("document.querySelector('dialog').open && document.querySelector('dialog .plain').disabled")
