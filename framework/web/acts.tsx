@@ -1,6 +1,6 @@
 // Stop, start and restart what is selected: what ends is said beforehand, and that number is the most that the daemon lets end.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ask, loginPlace } from "../daqsched/pages/place.js";
 import { commandOf, quoted } from "./address.js";
 import { endsOf, endSentence, NAMED, saidOf, type Verb } from "./ends.js";
@@ -59,7 +59,8 @@ function Ask({ asked, over }: { asked: Asked; over: (said: string) => void }) {
   const [ends, setEnds] = useState(asked.ends);
   // an answer that was lost is asked for again with the same key and the same words, so that nothing is done twice
   const [lost, setLost] = useState("");
-  useEffect(() => dialog.current?.showModal(), []);
+  // at once: whoever types meanwhile would type into the page
+  useLayoutEffect(() => dialog.current?.showModal(), []);
   useEffect(() => {
     if (!busy) return;
     // a browser lets the second Escape through, whatever the dialog says of the first
