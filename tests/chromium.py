@@ -39,6 +39,18 @@ class PageError(AssertionError):
     """What the page's own script threw."""
 
 
+class PageLeftError(Exception):
+    """The page went to another address before it could answer."""
+
+
+#: How the browser says that.
+_LEFT = {
+    "Inspected target navigated or closed",
+    "Execution context was destroyed.",
+    "Cannot find context with specified id",
+}
+
+
 class Browser:
     """One browser with a folder of its own."""
 
@@ -73,7 +85,10 @@ class Browser:
             one = self._next(deadline)
             assert one is not None, f"the browser has not answered {method} within {ANSWER_S:g} s"
             if one.get("id") == number:
-                assert "error" not in one, f"{method}: {one['error']}"
+                wrong = one.get("error")
+                if wrong is not None and wrong["message"] in _LEFT:
+                    raise PageLeftError(method)
+                assert wrong is None, f"{method}: {wrong}"
                 found: dict[str, Any] = one["result"]
                 return found
             self._take(one)
@@ -160,7 +175,7 @@ class Page:
     def open(self, url: str) -> None:
         """Go there, and wait until it has loaded."""
         self.call("Page.navigate", url=url)
-        until(lambda: self.js("document.readyState") == "complete", f"{url} is loaded")
+        self.wait("document.readyState === 'complete'")
 
     def js(self, expression: str) -> Any:
         """What an expression is worth in the page; promises are awaited."""
@@ -171,7 +186,14 @@ class Page:
 
     def wait(self, expression: str, timeout_s: float = 30.0) -> None:
         """Until the expression is true (as JavaScript has it: an element is)."""
-        until(lambda: self.js(f"!!({expression})"), f"{expression} is true in the page", timeout_s)
+
+        def true() -> bool:
+            try:
+                return bool(self.js(f"!!({expression})"))
+            except PageLeftError:  # the next one may say so
+                return False
+
+        until(true, f"{expression} is true in the page", timeout_s)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Until something has happened, see `happened`."""
