@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import suppress
-from fnmatch import translate
 from typing import Callable, Iterable, Optional, Sequence
 
 from daqsched.errors import JobError, UserError
 from daqsched.hosts import expand, fold
 from daqsched.limits import HOSTS, SELECTION, WILDCARDS, shown, unprintable
-from daqsched_executor.contract.globs import forwards
+from daqsched_executor.contract.globs import compiled
 
 Chosen = Callable[[str, str], bool]
 
@@ -154,7 +153,7 @@ class _Selection:
             raise UserError(
                 f"a selection has at most {WILDCARDS}, and at most {MOST_MARKS} of these in each: name jobs, or hosts"
             )
-        return re.compile(translate(forwards(text)))
+        return compiled(text)
 
 
 #: The longest word, and how often * and ? may be in one.

@@ -154,6 +154,13 @@ def test_the_package_docker_is_known_in_one_module() -> None:
     assert knowing == [EXECUTOR / "container" / "engine.py"]
 
 
+def test_patterns_are_read_in_one_module() -> None:
+    """Older Pythons stumble over some; what is there for that is not to be forgotten."""
+    files = (*FRAMEWORK.rglob("*.py"), *EXECUTOR.rglob("*.py"))
+    knowing = [path for path in files if "fnmatch" in {name.partition(".")[0] for name in imported(path)}]
+    assert knowing == [EXECUTOR / "contract" / "globs.py"]
+
+
 def test_the_client_of_elasticsearch_is_known_in_two_modules_and_reads_through_one() -> None:
     """What it reads itself has no end: the module that asks with it makes no connection, and says which class does."""
     theirs = {"elasticsearch", "elastic_transport"}

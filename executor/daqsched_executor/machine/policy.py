@@ -71,11 +71,9 @@ class Policy(NamedTuple):
         """Why no container may have this device file."""
         if self.devices is None:
             return ""
-        from fnmatch import fnmatchcase  # few jobs have devices
+        from ..contract.globs import fits  # few jobs have devices
 
-        from ..contract.globs import forwards
-
-        if any(fnmatchcase(real, forwards(pattern)) for pattern in self.devices):
+        if any(fits(real, pattern) for pattern in self.devices):
             return ""
         return self._no("devices", f"no container may have {real}", self.devices)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
 
 from daqsched.logbook import LogbookEntry
 from daqsched.logs.count import Counted, New
@@ -11,7 +10,7 @@ from daqsched.logs.grep import matcher
 from daqsched.logs.lines import NOTE, Line
 from daqsched.logs.query import Wanted
 from daqsched.logs.sources import Source
-from daqsched_executor.contract.globs import forwards
+from daqsched_executor.contract.globs import fits as fits_pattern
 
 #: The level that notes have.
 _LEVEL = "notice"
@@ -19,7 +18,7 @@ _LEVEL = "notice"
 
 def fits(wanted: Wanted) -> bool:
     """Whether any note can be among the lines that somebody wants: it is no job's, no host's and no run's."""
-    streams = not wanted.streams or any(fnmatchcase(NOTE, forwards(one)) for one in wanted.streams)
+    streams = not wanted.streams or any(fits_pattern(NOTE, one) for one in wanted.streams)
     levels = not wanted.levels or _LEVEL in wanted.levels
     return streams and levels and not (wanted.words or wanted.hosts or wanted.runs)
 

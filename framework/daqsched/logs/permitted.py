@@ -7,14 +7,13 @@ wrote, or that does not say what it is of (a job and a host), is for nobody but 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Optional
 
 from daqsched.hosts import expand
 from daqsched.merge import Desired
 from daqsched.rights.grants import Grants, LineRule, Target
 from daqsched.spec import JobSpec, Spec
-from daqsched_executor.contract.globs import forwards
+from daqsched_executor.contract.globs import fits
 
 #: What no document is.
 NOTHING: dict[str, Any] = {"match_none": {}}
@@ -180,7 +179,7 @@ def _regular(text: str) -> str:
             inner = text[at:end]
             # names are of these letters; what else the class may hold stands in it
             letters = dict.fromkeys([*map(chr, range(0x21, 0x7F)), *inner])
-            each = [_escaped(one) for one in letters if fnmatchcase(one, forwards(f"[{inner}]"))]
+            each = [_escaped(one) for one in letters if fits(one, f"[{inner}]")]
             found.append(f"[{''.join(each)}]" if each else "\uffff")
             at = end + 1
         else:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from fnmatch import translate
 from glob import has_magic
 from typing import NamedTuple
 
-from ...contract.globs import forwards
+from ...contract.globs import compiled
 from .safe_paths import PLANTED, PathRefused, kind_of, may_be_planted, reached
 
 #: So many names are looked at for one pattern, so deep below its first ``**``, and for so long.
@@ -90,7 +88,7 @@ class Look:
 
     def _listed(self, folder: str, pattern: str, part: int) -> list[Named]:
         """What is in a folder that fits, whatever it is; nothing where it was listed for this part of the pattern before."""
-        fits = re.compile(translate("*" if pattern == "**" else forwards(pattern))).match
+        fits = compiled("*" if pattern == "**" else pattern).match
         hidden = pattern.startswith(".")
         found: list[Named] = []
         handle = -1
