@@ -5,7 +5,7 @@ import { ask, loginPlace } from "../daqsched/pages/place.js";
 import { commandOf, quoted } from "./address.js";
 import { endsOf, endSentence, NAMED, saidOf, type Verb } from "./ends.js";
 import { nameOf } from "./model.js";
-import { ageS, farm, setBack, stale, who } from "./store.js";
+import { ageS, farm, setBack, stale, who, whyNot } from "./store.js";
 import { lengthOf } from "./times.js";
 import type { Selected } from "./wire.js";
 
@@ -87,7 +87,7 @@ function Ask({ asked, over }: { asked: Asked; over: (said: string) => void }) {
     setLost(status === 0 || status >= 500 ? key : "");
     if (status === 401) location.replace(loginPlace());
     else if (status !== 200) {
-      setWrong(String(found.error ?? "the daemon does not say why not").slice(0, 2000));
+      setWrong(whyNot(found));
       if (found.code === "not-confirmed" && Number.isSafeInteger(found.stops)) setEnds(found.stops);
     } else over(verb === "restart" ? "It is under way: see the rollout." : saidOf(verb, words, found as Selected));
   };

@@ -76,10 +76,13 @@ export async function got<Answer>(path: string, body?: unknown): Promise<Answer 
   return status === 200 ? (found as Answer) : null;
 }
 
+/** Why the daemon does not do it, out of its answer. */
+export const whyNot = (found: { error?: unknown }): string => String(found.error ?? "the daemon does not say why not").slice(0, 2000);
+
 function refused(status: number, found: { error?: unknown }): void {
   if (status === 200) return;
   if (status === 401) location.replace(loginPlace());
-  said.value = String(found.error ?? "the daemon does not say why not").slice(0, 2000);
+  said.value = whyNot(found);
 }
 
 let fetching = false;
@@ -160,5 +163,5 @@ export async function begin(): Promise<void> {
 export async function leave(): Promise<void> {
   const { status, found } = await ask("/v1/logout", {});
   if (status === 200 || status === 401) location.replace("/login");
-  else said.value = String(found.error ?? "");
+  else said.value = whyNot(found);
 }

@@ -9,7 +9,7 @@ import { Command, Copied } from "./detail.js";
 import { Since } from "./lists.js";
 import { cellOf, marksOf } from "./model.js";
 import { State } from "./signs.js";
-import { farm, now, tick, zone } from "./store.js";
+import { farm, now, tick, whyNot, zone } from "./store.js";
 import { timeOf } from "./times.js";
 import type { LinesAnswer, Row, StatusAnswer, StoriesAnswer, Story, WhyAnswer } from "./wire.js";
 
@@ -29,7 +29,7 @@ const NOTHING: All = { row: null, why: null, story: null };
 async function told<Answer, Part>(path: string, part: (answer: Answer) => Part | undefined, body?: unknown): Promise<Told<Part>> {
   const { status, found } = await ask(path, body);
   if (status === 401) location.replace(loginPlace());
-  if (status !== 200) return { error: String(found.error ?? "the daemon does not say why not").slice(0, 2000) };
+  if (status !== 200) return { error: whyNot(found) };
   const its = part(found as Answer);
   return its === undefined ? { nothing: true } : { found: its };
 }

@@ -65,11 +65,5 @@ def look(path: Path, now: float) -> Optional[AuditCopied]:
 
 def _sentence(lines: int, since: float) -> str:
     count = f"{lines} lines of the audit file wait" if lines != 1 else "1 line of the audit file waits"
-    of = (
-        f", the first since {times.clock(since)}"
-        if since and lines != 1
-        else f" since {times.clock(since)}"
-        if since
-        else ""
-    )
-    return f"{count} to be copied to Elasticsearch{of}: see `journalctl -u daqsched-audit-copy`, or start `daqsched audit copy`"
+    first = f"{', the first' if lines != 1 else ''} since {times.clock(since)}" if since else ""
+    return f"{count} to be copied to Elasticsearch{first}: see `journalctl -u daqsched-audit-copy`, or start `daqsched audit copy`"
