@@ -6,7 +6,6 @@ import itertools
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
-import argon2
 import httpx
 import msgspec
 import pytest
@@ -25,7 +24,7 @@ from daqsched.serve.web_certificate import WebCertificate
 from daqsched.spec import JobSpec, Spec
 from daqsched.store.coordination import Card
 from peers import identity
-from webport import WebServe
+from webport import WebServe, cheap_passwords
 
 SECRET, PASSWORD = "s" * 40, "correct horse"
 #: Somebody with a role on the jobs of one owner, or on the whole farm; None: whom no rule knows.
@@ -185,7 +184,7 @@ class Doors:
 def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon's own account is nobody, and passwords cost nothing."""
     monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
-    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    cheap_passwords(monkeypatch)
 
 
 def ask(http: httpx.Client, case: Case, of: str) -> httpx.Response:

@@ -7,7 +7,9 @@ import ssl
 from pathlib import Path
 from typing import Any, Optional
 
+import argon2
 import httpx
+import pytest
 
 from daqsched.authority import KeyPair, make_authority, make_certificate
 from daqsched.client import Client
@@ -34,6 +36,12 @@ rules:
   - {to: [token:expert, alice], role: expert}
   - {to: [token:admin], role: admin}
 """
+
+
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """argon2id with little work."""
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch.setattr("daqsched.passwords._HASHER", cheap)
 
 
 def files(folder: Path, *names: str) -> tuple[Path, Path, Path]:

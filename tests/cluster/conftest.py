@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
+from chromium import Browser, Page, browser
 from daqcluster import Cluster
 from leftovers import forget_streams, left, stored
 from waiting import until
@@ -53,6 +54,22 @@ def nothing_is_left(pytestconfig: pytest.Config) -> Iterator[None]:
     finally:
         pytestconfig.stash[_SHARED] = shared, stored(shared) | before  # told once
     forget_streams(shared)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that believes the certificates of tests."""
+    with browser(tmp_path_factory.mktemp("chromium") / "profile", "--ignore-certificate-errors") as made:
+        yield made
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A tab in which nobody is logged in."""
+    made = chromium.page()
+    yield made
+    made.call("Network.clearBrowserCookies")
+    made.close()
 
 
 @pytest.fixture

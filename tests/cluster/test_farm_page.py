@@ -8,18 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import argon2
 import pytest
 
 from builders import job, offer
-from chromium import Browser, Page, browser
+from chromium import Browser, Page
 from daqsched import passwords
 from daqsched.engine import events
 from daqsched.serve.pages import BUILT, FILES
 from daqsched.spec import Spec
 from login_page import CONTRAST, breaches, log_in
 from standby_pair import Pair
-from webport import WebServe
+from webport import WebServe, cheap_passwords
 
 RULES = 'version: 1\nrules: [{to: "password:alice", role: viewer}]\n'
 
@@ -61,24 +60,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("chromium") / "profile", "--ignore-certificate-errors") as made:
-        yield made
-
-
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    made = chromium.page()
-    yield made
-    made.call("Network.clearBrowserCookies")
-    made.close()
-
-
 @pytest.fixture
 def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     """With 3 jobs on 12 hosts, of which one starts and the others wait for their machines."""
-    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    cheap_passwords(monkeypatch)
     made = Pair(tmp_path, RULES, passwords=True)
     hosts = "hlt[01-12]"
     made.web.serve.client.apply(Spec(jobs=(job(hosts=hosts), job("evb", hosts), job("monitor", hosts))), "more")
@@ -89,7 +74,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
 @pytest.fixture
 def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     """Where alice is a shifter."""
-    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    cheap_passwords(monkeypatch)
     made = Pair(tmp_path, RULES.replace("viewer", "shifter"), passwords=True)
     made.web.serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]"),)), "one more, which waits for its machine")
     yield made

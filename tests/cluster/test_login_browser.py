@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import argon2
 import pytest
 
-from chromium import Browser, Page, browser
+from chromium import Page
 from daqsched import passwords
 from daqsched.serve.web_rules import COOKIE
 from login_page import CONTRAST, READY, SAID, breaches, log_in
 from places import NO_PLACES
 from standby_pair import Pair
+from webport import cheap_passwords
 
 RULES = """
 version: 1
@@ -24,23 +24,9 @@ rules: [{to: alice, role: viewer}]
 """
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("chromium") / "profile", "--ignore-certificate-errors") as made:
-        yield made
-
-
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    made = chromium.page()
-    yield made
-    made.call("Network.clearBrowserCookies")
-    made.close()
-
-
 @pytest.fixture
 def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    cheap_passwords(monkeypatch)
     made = Pair(tmp_path, RULES, passwords=True)
     yield made
     made.close()

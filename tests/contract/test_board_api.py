@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import argon2
 import httpx
 import pytest
 from msgspec.structs import replace
@@ -20,7 +19,6 @@ from msgspec.structs import replace
 from board_page import EventStream, Page, opened
 from board_page import events as events_of
 from builders import job, offer
-from daqsched import passwords
 from daqsched.engine import events
 from daqsched.serve import board_api, live_board, streams
 from daqsched.serve.board_table import MOST_BEHIND
@@ -28,6 +26,7 @@ from daqsched.spec import Spec
 from served import Serve
 from standby_pair import Pair
 from waiting import until
+from webport import cheap_passwords
 
 RULES = """
 version: 1
@@ -54,7 +53,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    cheap_passwords(monkeypatch)
     made = Pair(tmp_path, RULES, passwords=True)
     yield made
     made.close()

@@ -13,16 +13,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import argon2
 import pytest
 from click.testing import CliRunner
 
-from daqsched import passwords
 from daqsched.cli import main
 from daqsched.client import Client
 from daqsched.serve.web_rules import COOKIE, refusal
 from daqsched.settings import Server
 from standby_pair import Pair
+from webport import cheap_passwords
 
 RULES = """
 version: 1
@@ -33,7 +32,7 @@ rules: [{to: alice, role: expert}, {to: "token:viewer", role: viewer}]
 
 @pytest.fixture
 def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    cheap_passwords(monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     monkeypatch.setitem(sys.modules, "keyring", None)
     made = Pair(tmp_path, RULES, passwords=True)

@@ -20,7 +20,7 @@ from daqsched.rights.login_pace import MOST, MOST_ACCOUNT_S, MOST_ADDRESS_S, Log
 from daqsched.rights.sessions import LoginSession, ended, read, sign, tag_of
 from daqsched.rights.tokens import Credentials, with_log_out
 from daqsched.serve.web_rules import COOKIE
-from webport import WebServe
+from webport import WebServe, cheap_passwords
 
 RULES = """
 version: 1
@@ -32,7 +32,7 @@ rules: [{to: alice, role: expert}]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """argon2id with little work."""
-    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    cheap_passwords(monkeypatch)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable
 
-import argon2
 import httpx
 import pytest
 
@@ -23,7 +22,7 @@ from daqsched.spec import Spec
 from daqsched.store.coordination import Card
 from peers import identity
 from waiting import until
-from webport import WebServe
+from webport import WebServe, cheap_passwords
 
 RULES = """
 version: 1
@@ -65,7 +64,7 @@ class Streams:
 
 @pytest.fixture
 def streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Streams]:
-    monkeypatch.setattr(passwords, "_HASHER", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    cheap_passwords(monkeypatch)
     made = Streams(tmp_path)
     yield made
     made.close()
