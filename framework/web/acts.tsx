@@ -1,6 +1,6 @@
 // Stop, start and restart what is selected: what ends is said beforehand, and that number is the most that the daemon lets end.
 
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ask, loginPlace } from "../daqsched/pages/place.js";
 import { commandOf, quoted } from "./address.js";
 import { endsOf, endSentence, NAMED, saidOf, type Verb } from "./ends.js";
@@ -61,7 +61,7 @@ function Ask({ asked, over }: { asked: Asked; over: (said: string) => void }) {
   const [lost, setLost] = useState("");
   // at once: whoever types meanwhile would type into the page
   useLayoutEffect(() => dialog.current?.showModal(), []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!busy) return;
     // a browser lets the second Escape through, whatever the dialog says of the first
     const stays = (event: KeyboardEvent): void => {

@@ -1,6 +1,6 @@
 // One instance: what is known of it, and what to type.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Acts } from "./acts.js";
 import { commandOf } from "./address.js";
 import { cellOf, marksOf } from "./model.js";
@@ -12,7 +12,7 @@ export function Detail() {
   tick.value;
   const [known, name] = [farm.value, address.value.at];
   const box = useRef<HTMLElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (name) box.current?.focus();
   }, [name]);
   if (!known || !name) return null;

@@ -1,6 +1,6 @@
 // Which part of the farm is looked at: the words of the command line, in the address bar too.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Acts } from "./acts.js";
 import { commandOf } from "./address.js";
 import { wordsOf } from "./selection.js";
@@ -8,7 +8,8 @@ import { address, farm, go, view } from "./store.js";
 
 export function Filter() {
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  // before it is painted, as all that hears keys: what is seen can be used
+  useLayoutEffect(() => {
     const focus = (event: KeyboardEvent): void => {
       if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyped(event.target)) return;
       event.preventDefault();

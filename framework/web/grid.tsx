@@ -1,6 +1,6 @@
 // Hosts × jobs, of which only what is in sight is in the document. One cell can be reached with Tab, the others with the arrows.
 
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { asDesired, nameOf, type Farm } from "./model.js";
 import { Sign } from "./signs.js";
 import { address, farm, go, now, tick, view } from "./store.js";
@@ -20,7 +20,7 @@ export function Grid() {
     const on = box.current;
     if (on) setWindow({ top: on.scrollTop, left: on.scrollLeft, width: on.clientWidth, height: on.clientHeight });
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     look();
     const watch = new ResizeObserver(look);
     if (box.current) watch.observe(box.current);

@@ -128,7 +128,7 @@ def test_the_address_has_the_filter_in_the_words_of_the_command_line(pair: Pair,
     assert heads == ["evb", "readout"]
     page.js("document.body.focus()")
     page.press("/", "/")
-    assert page.js("document.activeElement.id") == "q"
+    page.wait("document.activeElement.id === 'q'")
     page.type("readout@")
     page.wait("document.querySelector('#meant').textContent.includes('names no host after the @')")
     assert "q=readout@" in page.js("location.search")
