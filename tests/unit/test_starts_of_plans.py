@@ -25,7 +25,7 @@ def made(**fields: Any) -> JobSpec:
 
 
 def planned(world: World, to_be: JobSpec) -> Plan:
-    """As `serve.change_api` makes it."""
+    """As `serve.plans` makes it."""
     spec = Spec(jobs=(to_be,))
     known = snapshot(world.engine)
     change = change_of(known.applied, spec, Scope(), known.hosts_of, known.behind)

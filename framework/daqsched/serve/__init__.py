@@ -10,10 +10,9 @@ callers' names and groups, `rights_in_force` what they may, `sight` what they se
 the `web_certificate` and the `pages`, asks as `web_rules` say, and is somebody by `authentication`, or by the word of
 a `trusted_proxy`.
 
-Its answers: `api` is all of them, in parts `change_api`, `choices_api`, `operations_api`, `query_api`, `sandbox_api`,
-`rights_api`, `control_api`, `proposals_api`, `token_api`, `login_api`, `lines_api` (by `searches`, with `followings`)
-`console_api` (with a `scrollback`) and
-`board_api` (with a `live_board`, whose cells and versions are in a `board_table`, and `streams`), over
+Its answers: `api` is all of them, in parts `change_api` (by `plans`), `revisions_api`, `choices_api`, `operations_api`,
+`query_api`, `sandbox_api`, `rights_api`, `control_api`, `proposals_api`, `token_api`, `login_api`, `lines_api` (by
+`searches`, with `followings`), `console_api` (with a `scrollback`) and `board_api` (with a `live_board`, whose cells and versions are in a `board_table`, and `streams`), over
 `http` with its `refusals` and `idempotency`; `request_body` and `body` read what is asked,
 `audit` and `audit_note` write down who asked, into an
 `audit_file` that is an `audit_chain` (`audit_verify`), which `audit_api` shows as an `audit_trail`

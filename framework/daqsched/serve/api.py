@@ -60,9 +60,11 @@ from daqsched.serve.log import RECENT
 from daqsched.serve.login_api import Logins
 from daqsched.serve.operations_api import Operations, chosen_of
 from daqsched.serve.planning import Deadline, Planning
+from daqsched.serve.plans import Plans
 from daqsched.serve.proposals_api import ProposalRoutes
 from daqsched.serve.query_api import Queries
 from daqsched.serve.request_body import body_of, number_of
+from daqsched.serve.revisions_api import Revisions
 from daqsched.serve.rights_api import RightsQuestions
 from daqsched.serve.sandbox_api import Sandboxes
 from daqsched.serve.searches import SearchAccount, Searches
@@ -107,7 +109,6 @@ class Api:
         account: Optional[SearchAccount] = None,
     ) -> None:
         self._daemon = daemon
-        self._complete = complete
         self._elasticsearch, self._index = elasticsearch, index
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._changed: Optional[asyncio.Event] = None
@@ -115,7 +116,9 @@ class Api:
         #: Selections have threads of their own: a plan takes long, a stop must not.
         self._planning, self._choosing, self._may_see = Planning(), Planning("choosing"), may_see
         self.looks = Queries(daemon, self._ask, self._choosing, self._news, leader)
-        self._changes = Changes(daemon, complete, self._ask, self._planning, may_see, self._newer, agents)
+        self._plans = plans = Plans(self._ask, complete, self._planning, agents)
+        revisions = Revisions(daemon, self._ask, self._planning, may_see)
+        changes = Changes(daemon, self._ask, self._planning, plans, revisions, self._newer)
         self._sandboxes = sandboxes = Sandboxes(self._ask, agents)
         self.consoles = Consoles(daemon, self._ask)
         self.searches = Searches(account)
@@ -132,14 +135,15 @@ class Api:
                 route("POST", "/hold", self.hold),
                 route("POST", "/start", self.start),
                 route("POST", "/order", self.order),
-                *self._changes.routes,
-                *Choices(self._ask, self._changes, self._planning).routes,
+                *changes.routes,
+                *revisions.routes,
+                *Choices(self._ask, plans, changes, self._planning).routes,
                 *self.looks.routes,
                 *BoardRoutes(daemon, self._ask, leader, self.looks.audit_trouble).routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
                 *self.consoles.routes,
                 *ControlRoutes(daemon, self._ask).routes,
-                *ProposalRoutes(daemon, self._ask, self._changes).routes,
+                *ProposalRoutes(daemon, self._ask, plans, changes, revisions).routes,
                 *RightsQuestions(self._ask).routes,
                 *AuditQuestions().routes,
                 *Tokens(daemon, self._ask).routes,
@@ -237,7 +241,7 @@ class Api:
         asked, not_asked = await self._planning.do(whose(request), work)
         if not asked and not not_asked:
             raise UserError("there is no host to ask: the file has no job, or none that matches --only")
-        absent = frozenset(asked).difference(await self._changes.machines(known) or asked)
+        absent = frozenset(asked).difference(await self._plans.machines(known) or asked)
         id = secrets.token_hex(4)
         event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked, absent)
         await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))

@@ -1,11 +1,11 @@
-"""The daemon's answers about changes: plan, apply, revisions, rollouts, hosts set aside."""
+"""The daemon's answers about changes: plan, apply, rollback; and how everything that stands for an apply is carried out."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Callable, NamedTuple, Optional, Union
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Optional, Union
 
 import msgspec
 from starlette.requests import Request
@@ -13,97 +13,40 @@ from starlette.routing import Route
 
 from daqsched import farm_parts
 from daqsched.choices import ChoiceSet, of_revision
-from daqsched.choices import check as check_choices
-from daqsched.choices import ensure as ensure_choice
-from daqsched.choices import words_of as words_of_choice
-from daqsched.confirm import EndCount
-from daqsched.digests import digest
 from daqsched.engine import control_steps, events, permission
-from daqsched.engine.applying import outcome, way_of
+from daqsched.engine.applying import outcome
 from daqsched.engine.commands import Revision
-from daqsched.engine.confirming import end_count
-from daqsched.engine.endings import endings
 from daqsched.engine.engine import Engine
-from daqsched.engine.events import Offer
-from daqsched.engine.instance import Key
-from daqsched.engine.permission import targets_of
-from daqsched.engine.rollout_steps import outcome_of
-from daqsched.errors import JobError, Unreachable, UserError
-from daqsched.jobfile.conflicts import check
-from daqsched.logbook import between
-from daqsched.merge import Merged, Scope, change_of
-from daqsched.mesos.agents import Agents
+from daqsched.errors import UserError
+from daqsched.merge import Merged, Scope
 from daqsched.preflight import Question
-from daqsched.protocol import (
-    Applied,
-    ApplyRequest,
-    HistoryAnswer,
-    PlanRequest,
-    RevisionAnswer,
-    RevisionHead,
-    RollbackRequest,
-)
-from daqsched.redaction import veiled, veiled_source
-from daqsched.rights.grants import Grants
-from daqsched.rollout import Strategy, in_the_way
-from daqsched.rollout import check as check_strategy
+from daqsched.protocol import Applied, ApplyRequest, PlanRequest, RollbackRequest
 from daqsched.serve.control_api import with_control
-from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import Caller, caller_of, grants_now, grants_of, route, user_of, whose
+from daqsched.serve.daemon import Ask, Daemon
+from daqsched.serve.http import grants_now, grants_of, route, user_of, whose
 from daqsched.serve.idempotency import terms_of
 from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
-from daqsched.serve.request_body import body_of, count_of, part_of, which_of
-from daqsched.serve.sight import Sight, sight_of, unsaying
-from daqsched.spec import EMPTY, JobSpec, Spec
-from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
+from daqsched.serve.plans import Planned, Plans, check_way
+from daqsched.serve.request_body import body_of
+from daqsched.serve.revisions_api import MOST_REVISIONS, Revisions
+from daqsched.serve.sight import sight_of, unsaying
+from daqsched.spec import Spec
 from daqsched.views.look import questions
-from daqsched.views.moves import moves
 from daqsched.views.needed import needed
-from daqsched.views.plan import Plan, plan, shared_names
-from daqsched.views.snapshot import Had, Snapshot, had, snapshot
-
-#: What an apply needs the right for: given what is in force, what it makes of that, and the account of jobs that name none.
-Needs = Callable[[Spec, Merged, str], Iterable[permission.Need]]
-
-Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
-
-
-#: So many revisions an answer tells of.
-MOST_REVISIONS = 10_000
-
-#: Of so many, what began and ended with them.
-MOST_COMPARED = 50
-
-
-class Planned(NamedTuple):
-    """What an apply would change, what that was seen from, and the farm that it leads to: complete, and as it was asked for."""
-
-    plan: Plan
-    known: Snapshot
-    complete: Spec
-    change: Merged
+from daqsched.views.plan import Plan
 
 
 class Changes:
-    """The routes; ``complete`` adds to a spec what is the framework's."""
+    """Routes; ``ask`` puts a question to the engine, ``newer`` waits for another version of it."""
 
     def __init__(
-        self,
-        daemon: Daemon,
-        complete: Callable[[Spec], Spec],
-        ask: Ask,
-        planning: Planning,
-        may_see: Callable[[Caller], bool],
-        newer: Newer,
-        agents: Callable[[], Agents] = Agents,
+        self, daemon: Daemon, ask: Ask, planning: Planning, plans: Plans, revisions: Revisions, newer: Newer
     ) -> None:
-        self._daemon, self._complete, self._ask, self._agents = daemon, complete, ask, agents
-        self._planning, self._may_see = planning, may_see
-        self._made: Optional[Agents] = None
+        self._daemon, self._ask, self._planning = daemon, ask, planning
+        self._plans, self._revisions = plans, revisions
         self._looking = Looking(daemon, ask, newer)
-        #: One apply at a time, from its look at what is in force to its own revision.
-        self.turns = Turns(1)
+        self._turns = Turns(1)
 
     @property
     def routes(self) -> list[Route]:
@@ -112,11 +55,7 @@ class Changes:
             route("POST", "/plan", unsaying(self.plan, self._ask)),
             route("POST", "/apply", unsaying(self.apply, self._ask)),
             route("POST", "/rollback", unsaying(self.rollback, self._ask)),
-            route("GET", "/history", self.history),
-            route("GET", "/revisions/{number}", self.revision),
         ]
-
-    # ------------------------------------------------------------------ plan and apply
 
     async def plan(self, request: Request) -> Plan:
         body = await body_of(request, PlanRequest)
@@ -129,173 +68,47 @@ class Changes:
             for part, found in (sent or {}).items():
                 yield from permission.of_choices(found, part, account)
 
-        return await self.shown(request, body.spec, scope, body.strategy, needs, sent)
-
-    async def shown(
-        self,
-        request: Request,
-        spec: Spec,
-        scope: Scope,
-        strategy: Optional[Strategy],
-        needs: Needs,
-        sent: Optional[Mapping[str, ChoiceSet]] = None,
-    ) -> Plan:
-        """A plan as whoever asks is shown it: with the rights that it ``needs``, and without what is hidden."""
-        deadline = Deadline()
-        found, known, complete, change = await self.planned(whose(request), spec, scope, strategy, deadline, sent=sent)
-        grants = grants_of(request)
-        if grants is not None:
-            found = await self._with_rights(whose(request), found, grants, known.applied, change, needs, deadline)
-        sight = await sight_of(request, self._ask)
-        if sight is not None:
-            found = await self._planning.do(whose(request), lambda deadline: sight.plan(found, change.spec), deadline)
-        asked = permission.of_apply(known.applied, change, spec, strategy, "")
-        found = await with_control(request, known.controls, found, asked, sight)
-        if not found.changes:
-            return found
-        way = way_of(strategy, spec)
-        count: EndCount = await self._ask(lambda engine, now: end_count(engine, *endings(engine, change, way)))
-        found = msgspec.structs.replace(found, ends=count if count.stops else None)
-        found = await self._with_placement(whose(request), found, known, complete, deadline)
-        return found if sight is None else sight.plan(found, change.spec)
-
-    async def planned(
-        self,
-        caller: Hashable,
-        spec: Spec,
-        scope: Scope,
-        strategy: Optional[Strategy],
-        until: Optional[Deadline] = None,
-        at_once: bool = False,
-        sent: Optional[Mapping[str, ChoiceSet]] = None,
-    ) -> Planned:
-        """Raises `UserError` where the spec, or one of the choices that were ``sent`` with it, can't be applied.
-
-        ``at_once``: the engine is looked at once, for what is applied then: that takes longer in one piece than this look.
-        """
-        until = until or Deadline()
-        jobs = await self._planning.do(caller, lambda deadline: self._complete(spec).jobs, until) if at_once else ()
-        known: Snapshot = await self._ask(lambda engine, now: snapshot(engine, jobs))
-
-        way = strategy if strategy is not None else spec.rollout
-
-        def compared(deadline: Deadline) -> tuple[Plan, Spec, Merged]:
-            check(spec)
-            change = change_of(known.applied, spec, scope, known.hosts_of, known.behind, deadline.within)
-            if not change.everything:
-                check(change.spec)
-            for part, choices in (sent or {}).items():
-                _check_choices(farm_parts.of_part(change.spec, part), choices, known, deadline)
-            complete = self._complete(change.spec)
-            found = plan(known.spec, complete, known.hosts_of, known.behind, change.jobs)
-            # the digests are those of the crews' own files, not of what the framework adds to them
-            found = msgspec.structs.replace(found, digest=digest(change.spec), base=known.base)
-            found = msgspec.structs.replace(
-                found, parts=farm_parts.others(known.applied, spec, change.spec) if not scope.everyones else ""
-            )
-            found = msgspec.structs.replace(
-                found, moves=moves(known.applied, change.spec, known.hosts_of, known.behind, known.seen)
-            )
-            both = (*known.spec.jobs, *complete.jobs)
-            shared = shared_names(found, both, known.hosts_of, known.namesakes)
-            found = msgspec.structs.replace(found, namesakes=shared)
-            return msgspec.structs.replace(found, rollout=_of_rollout(known, change, way)), complete, change
-
-        def timed(deadline: Deadline) -> Plan:
-            return with_times(known, with_starts(known, found, complete), complete, way)
-
-        found, complete, change = await self._planning.do(caller, compared, until)
-        for name in {*started(found, complete), *silent(found)} if not at_once else ():
-            known.instances.update(await self._had(name))
-        return Planned(await self._planning.do(caller, timed, until), known, complete, change)
-
-    async def _had(self, name: str) -> dict[Key, Had]:
-        found: dict[Key, Had] = await self._ask(lambda engine, now: had(engine, name))
-        return found
-
-    async def _with_rights(
-        self,
-        caller: Hashable,
-        found: Plan,
-        grants: Grants,
-        old: Spec,
-        change: Merged,
-        needs: Needs,
-        until: Deadline,
-    ) -> Plan:
-        """Which rights an apply of it needs, and whether whoever asked has them."""
-        account: str = await self._ask(lambda engine, now: engine.account)
-
-        def work(deadline: Deadline) -> Plan:
-            refused, rights = needed(grants, deadline.each(needs(old, change, account)))
-            return msgspec.structs.replace(found, needs=rights, refused=refused)
-
-        return await self._planning.do(caller, work, until)
-
-    async def _with_placement(
-        self, caller: Hashable, found: Plan, known: Snapshot, complete: Spec, until: Deadline
-    ) -> Plan:
-        """What would not start on the machines as they are now."""
-        try:
-            machines = await self._machines(known)
-        except Unreachable as error:
-            return msgspec.structs.replace(found, not_looked=str(error))
-
-        def work(deadline: Deadline) -> Plan:
-            begun = list(starting(known, complete, found))
-            return placed(found, machines, begun, known.fixed_ports, deadline.each)
-
-        return await self._planning.do(caller, work, until)
-
-    async def _machines(self, known: Snapshot) -> dict[str, Offer]:
-        if not known.connected:
-            raise Unreachable(f"no connection to the master {known.master}".rstrip())
-        if self._made is None:  # in the loop that serves
-            self._made = self._agents()
-        return await self._made.machines(known.master)
-
-    async def machines(self, known: Snapshot) -> Optional[Collection[str]]:
-        """The names of all that are registered with the master; None: it does not say."""
-        try:
-            return frozenset(await self._machines(known))
-        except Unreachable:
-            return None
+        return await self._plans.shown(request, body.spec, scope, body.strategy, needs, sent)
 
     async def apply(self, request: Request) -> Applied:
         body = await body_of(request, ApplyRequest)
         check_way(body.strategy)
-        deadline = Deadline()
-        async with self.turns.of(whose(request)):
-            deadline.look()
-            return await self._apply_to(body, request)
+        async with self.turn(request):
+            event = events.JobsApplied(
+                body.spec,
+                user_of(request),
+                body.message,
+                body.strategy,
+                tuple(body.only),
+                body.if_unchanged,
+                body.allow_empty,
+                agreed=body.stops,
+                take=tuple(body.take),
+            )
+            event = msgspec.structs.replace(event, choices=_sent(body.choices, body.spec, event.scope))
+            return await self.carried_out(request, event, body.no_look, sent=event.choices)
 
-    async def _apply_to(self, body: ApplyRequest, request: Request) -> Applied:
-        event = events.JobsApplied(
-            body.spec,
-            user_of(request),
-            body.message,
-            body.strategy,
-            tuple(body.only),
-            body.if_unchanged,
-            body.allow_empty,
-            agreed=body.stops,
-            take=tuple(body.take),
-        )
-        event = msgspec.structs.replace(event, choices=_sent(body.choices, body.spec, event.scope))
-        planned = await self.planned(
-            whose(request), body.spec, event.scope, body.strategy, at_once=True, sent=event.choices
-        )
-        return await self.carried_out(request, planned, event, body.no_look)
+    @asynccontextmanager
+    async def turn(self, request: Request) -> AsyncIterator[None]:
+        """One apply at a time, from its look at what is in force to its own revision. Raises `UserError` where its turn comes late."""
+        deadline = Deadline()
+        async with self._turns.of(whose(request)):
+            deadline.look()
+            yield
 
     async def carried_out(
         self,
         request: Request,
-        planned: Planned,
         event: events.JobsApplied,
         no_look: bool,
         asked: Union[events.VariablesSet, events.ProposalApproved, None] = None,
+        sent: Optional[Mapping[str, ChoiceSet]] = None,
     ) -> Applied:
-        """The plan is of a look before; what came of it is the engine's word. ``asked``: what the apply stands for."""
+        """The plan is of a look before; what came of it is the engine's word. ``asked``: what the apply stands for; ``sent``: choices
+        that came with it, which are tried."""
+        planned = await self._plans.planned(
+            whose(request), event.spec, event.scope, event.strategy, at_once=True, sent=sent
+        )
         doubts = () if no_look else await self._look(request, planned, event, asked or event)
         grants = await grants_now(request)
         did = await asyncio.wrap_future(self._daemon.request(asked or event, grants, terms_of(request)))
@@ -339,7 +152,7 @@ class Changes:
         """What a revision said of a part, or of all parts, applied anew."""
         body = await body_of(request, RollbackRequest)
         check_way(body.strategy)
-        old = await self._revision(body.revision)
+        old = await self._revisions.found(body.revision)
         there = await self._ask(lambda engine, now: farm_parts.named(engine.spec))
         spec = _to_roll_back(old, there, body)
         if body.part is not None and not body.everyones:
@@ -350,9 +163,7 @@ class Changes:
             else "rollback to revision"
         )
         message = f"{what} {old.number}{': ' + body.message if body.message else ''}"
-        deadline = Deadline()
-        async with self.turns.of(whose(request)):
-            deadline.look()
+        async with self.turn(request):
             choices, lost = await self._choices_of(request, spec, body)
             event = events.JobsApplied(
                 spec,
@@ -365,8 +176,7 @@ class Changes:
                 back=True,
                 choices=choices,
             )
-            planned = await self.planned(whose(request), spec, event.scope, body.strategy, at_once=True)
-            applied = await self.carried_out(request, planned, event, body.no_look)
+            applied = await self.carried_out(request, event, body.no_look)
             return msgspec.structs.replace(applied, doubts=(*applied.doubts, *lost))
 
     async def _choices_of(
@@ -402,71 +212,7 @@ class Changes:
             return next((one for one in found if engine.parts.get(one, "") == part), 0)
 
         found = await self._ask(look)
-        return (await self._revision(found)).spec.source if found else ""
-
-    # ------------------------------------------------------------------ revisions
-
-    async def history(self, request: Request) -> HistoryAnswer:
-        most = count_of(request, "most", 20, MOST_REVISIONS)
-        part, sees, before = part_of(request), self._may_see(caller_of(request)), which_of(request, "before")
-
-        def look(engine: Engine, now: float) -> list[tuple[RevisionHead, int]]:
-            found = self._daemon.history(most + 2 if part is None and not before else MOST_REVISIONS)
-            olders = [*(one.number for one in found[1:]), 0]
-            heads = ((_head(one, engine, sees), older) for one, older in zip(found, olders))
-            wanted = ((head, older) for head, older in heads if part in (None, head.part))
-            return [(head, older) for head, older in wanted if not before or head.number < before][: most + 1]
-
-        sight = await sight_of(request, self._ask)
-        heads: list[RevisionHead] = []
-        specs: dict[int, Spec] = {0: EMPTY}
-        found = await self._ask(look)
-        for head, older in found[:most]:
-            if len(heads) < MOST_COMPARED:
-                for number in {head.number, older}.difference(specs):
-                    specs[number] = (await self._revision(number)).spec
-                old, new = specs[older], specs.pop(head.number)
-                counts = await self._planning.do(whose(request), partial(_counts, old, new, sight))
-                source = new.source if sees else veiled_source(new.source)
-                head = msgspec.structs.replace(head, source=source, changes=counts)
-            heads.append(head if sight is None else sight.head(head))
-        notes = await self._ask(lambda engine, now: between([head.time for head in heads], engine.logbook))
-        heads = [msgspec.structs.replace(head, notes=its) for head, its in zip(heads, notes)]
-        return HistoryAnswer(heads, heads[-1].number if len(found) > most else 0)
-
-    async def revision(self, request: Request) -> RevisionAnswer:
-        number = request.path_params["number"]
-        if not number.isdecimal() or len(number) > 15:
-            raise UserError("there is no such revision: `daqsched history` lists them")
-        found = await self._revision(int(number))
-        sees = self._may_see(caller_of(request))
-        head = await self._ask(lambda engine, now: _head(found, engine, sees))
-        sight = await sight_of(request, self._ask)
-        head = head if sight is None else sight.head(head)
-        return RevisionAnswer(head, await self.seen_spec(request, found.spec, head.source, sight))
-
-    def seen_source(self, request: Request, source: str) -> str:
-        """A job file, with what was set of its variables as far as whoever asks may see that."""
-        return source if self._may_see(caller_of(request)) else veiled_source(source)
-
-    async def seen_spec(self, request: Request, spec: Spec, source: str, sight: Optional[Sight]) -> Spec:
-        """What of it whoever asks may see; ``source`` is told where not all of it is."""
-        sees, grants = self._may_see(caller_of(request)), grants_of(request)
-        if sight is not None:
-            spec = msgspec.structs.replace(await asyncio.to_thread(sight.spec, spec), source=source)
-
-        def told(job: JobSpec) -> bool:
-            return grants is not None and not any(grants.why_not("environment", one) for one in targets_of(job))
-
-        return spec if sees else await asyncio.to_thread(veiled, spec, told)
-
-    async def _revision(self, number: int) -> Revision:
-        found: Optional[Revision] = await self._ask(
-            lambda engine, now: self._daemon.revision(number) if number else engine.revision
-        )
-        if found is None:
-            raise UserError(f"there is no revision {number}: `daqsched history` lists them")
-        return found
+        return (await self._revisions.found(found)).spec.source if found else ""
 
 
 def _sent(choices: Optional[ChoiceSet], spec: Spec, scope: Scope) -> Optional[dict[str, ChoiceSet]]:
@@ -476,21 +222,6 @@ def _sent(choices: Optional[ChoiceSet], spec: Spec, scope: Scope) -> Optional[di
             raise UserError("what shifters may set is sent with all of a file, and not with some of it (--only)")
         return None
     return {spec.part: choices} if choices is not None else {}
-
-
-def _check_choices(part: Spec, found: ChoiceSet, known: Snapshot, deadline: Deadline) -> None:
-    """Raise `UserError` where one of them could not be applied; ``part`` is in force after the apply."""
-    check_choices(found)
-    for choice in (found.given, *found.choices):
-        deadline.look()
-        try:
-            spec = ensure_choice(part, found, choice)
-            check(spec)
-            change = change_of(known.applied, spec, Scope(), known.hosts_of, known.behind, deadline.within)
-            if not change.everything:
-                check(change.spec)
-        except UserError as error:
-            raise UserError(f"with {words_of_choice(found, choice)}: {error}") from error
 
 
 def _to_roll_back(old: Revision, there: Sequence[str], body: RollbackRequest) -> Spec:
@@ -511,44 +242,3 @@ def _to_roll_back(old: Revision, there: Sequence[str], body: RollbackRequest) ->
             f"{body.part}` lists those that have, --all goes back with all parts"
         )
     return farm_parts.of_part(old.spec, part)
-
-
-def _of_rollout(known: Snapshot, change: Merged, way: Optional[Strategy]) -> str:
-    rollout = known.rollout
-    if rollout is None:
-        return ""
-    whose = f"rollout {rollout.number} of {rollout.user} ({rollout.state}, batch {rollout.at + 1} of {rollout.batches})"
-    if change.takes_over(known.rolling):
-        return f"this ends {whose}"
-    why_not = in_the_way(rollout, known.rolling, change.jobs, way if way is not None and way.batches else None)
-    return f"this would be refused: {why_not}" if why_not else f"{whose} goes on as it is"
-
-
-def check_way(strategy: Optional[Strategy]) -> None:
-    """Raise `UserError` for a way to go over the farm that is none."""
-    if strategy is not None:
-        try:
-            check_strategy(strategy)
-        except JobError as error:
-            raise UserError(f"strategy.{error.field}: {error}") from error
-
-
-def _counts(old: Spec, new: Spec, sight: Optional[Sight], deadline: Deadline) -> dict[str, int]:
-    if sight is not None:
-        old, new = sight.spec(old), sight.spec(new)
-    return plan(old, new).instances
-
-
-def _head(revision: Revision, engine: Engine, sees: bool) -> RevisionHead:
-    part, source = engine.parts.get(revision.number, ""), revision.spec.source
-    source = source if sees else veiled_source(source)
-    return RevisionHead(
-        revision.number,
-        revision.digest,
-        revision.user,
-        revision.time,
-        revision.message,
-        part,
-        source,
-        rollout=outcome_of(engine, revision.number),
-    )

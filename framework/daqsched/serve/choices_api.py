@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from typing import Any, Callable, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from msgspec.structs import replace
 from starlette.requests import Request
@@ -26,15 +26,14 @@ from daqsched.protocol import (
 )
 from daqsched.serve import http
 from daqsched.serve.change_api import Changes
+from daqsched.serve.daemon import Ask
 from daqsched.serve.http import route, user_of
 from daqsched.serve.planning import Deadline, Planning
+from daqsched.serve.plans import Plans
 from daqsched.serve.request_body import body_of, part_of
 from daqsched.serve.sight import sight_of, unsaying
 from daqsched.spec import EMPTY, Spec
 from daqsched.views.plan import Plan
-
-Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
-
 
 class _Asked(NamedTuple):
     """What somebody wants to set, and the apply that this is."""
@@ -46,8 +45,8 @@ class _Asked(NamedTuple):
 class Choices:
     """Routes; ``ask`` puts a question to the engine."""
 
-    def __init__(self, ask: Ask, changes: Changes, planning: Planning) -> None:
-        self._ask, self._changes, self._planning = ask, changes, planning
+    def __init__(self, ask: Ask, plans: Plans, changes: Changes, planning: Planning) -> None:
+        self._ask, self._plans, self._changes, self._planning = ask, plans, changes, planning
 
     @property
     def routes(self) -> list[Route]:
@@ -75,19 +74,14 @@ class Choices:
         def needs(old: Spec, change: Merged, account: str) -> Iterator[permission.Need]:
             yield from permission.of_set(old, change)
 
-        return await self._changes.shown(request, asked.apply.spec, Scope(), None, needs)
+        return await self._plans.shown(request, asked.apply.spec, Scope(), None, needs)
 
     async def set(self, request: Request) -> Applied:
         body = await body_of(request, SetRequest)
         http.permit_some(request, "set")
-        deadline = Deadline()
-        async with self._changes.turns.of(http.whose(request)):
-            deadline.look()
+        async with self._changes.turn(request):
             asked = await self._asked(request, body)
-            planned = await self._changes.planned(
-                http.whose(request), asked.apply.spec, asked.apply.scope, None, at_once=True
-            )
-            did = await self._changes.carried_out(request, planned, asked.apply, body.no_look, asked.event)
+            did = await self._changes.carried_out(request, asked.apply, body.no_look, asked.event)
             return replace(did, part=asked.event.part)
 
     async def _asked(self, request: Request, body: SetRequest) -> _Asked:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -37,14 +36,12 @@ from daqsched.protocol import (
 from daqsched.rights.grants import Target
 from daqsched.serve.audit import DONE, Audit, Entry
 from daqsched.serve.audit_note import known_as as known_to_rules
-from daqsched.serve.daemon import Daemon
+from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import Caller, caller_of, grants_now, route
 from daqsched.serve.request_body import body_of
 from daqsched.serve.scrollback import Scrollback
 from daqsched_executor.contract import ContractError
 from daqsched_executor.contract.console import KEYS_BYTES, LEASE_S, MOST_CELLS, ON, ConsoleAsk, ConsoleSaid
-
-Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
 #: So many terminals are watched at once, with so many people at each.
 MOST_CONSOLES, MOST_ATTACHED = 64, 16

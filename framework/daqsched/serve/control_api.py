@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import Any, Callable, Optional
+from collections.abc import Iterable
+from typing import Optional
 
 from msgspec.structs import replace
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.permission import Need, for_control
 from daqsched.errors import Refused, UserError
 from daqsched.serve.accounts import Accounts
-from daqsched.serve.daemon import Daemon
+from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of
 from daqsched.serve.idempotency import terms_of
 from daqsched.serve.request_body import body_of, part_of
@@ -26,9 +26,6 @@ from daqsched.serve.rights_api import somebody
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.sight import UNSAID, Sight, sight_of, unsaying
 from daqsched.views.plan import Plan
-
-Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
-
 
 class ControlRoutes:
     """Routes; ``ask`` puts a question to the engine."""

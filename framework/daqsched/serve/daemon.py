@@ -15,6 +15,7 @@ import logging
 import queue
 import secrets
 import time
+from collections.abc import Awaitable
 from concurrent.futures import Future
 from http.client import HTTPException
 from typing import Any, Callable, NoReturn, Optional, Protocol, Sequence, TypeVar, Union
@@ -36,6 +37,9 @@ from daqsched.store.base import WAY_OUT
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+
+#: How those who answer on a loop of their own put a question to the engine, see `Daemon.ask`.
+Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
 #: How many things one round takes in, so that no round is without end.
 ROUND = 10_000

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable
-from typing import Any, Callable
+from typing import Callable
 
 from daqsched.engine import events
 from daqsched.engine.engine import Engine
 from daqsched.engine.preflight_steps import why_waiting
 from daqsched.errors import Refused
 from daqsched.preflight import Question
-from daqsched.serve.daemon import Daemon
+from daqsched.serve.daemon import Ask, Daemon
 from daqsched.views.look import Looked, looked
 
 #: So long it takes at most; what has not been heard by then is not waited for.
 LOOK_S = 3.0
 
-Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 #: Waits until the engine's version is another one, for so many seconds at most.
 Newer = Callable[[int, float], Awaitable[None]]
 

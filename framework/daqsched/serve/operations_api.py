@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable, Iterable, Sequence
-from typing import Any, Callable
+from collections.abc import Hashable, Iterable, Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -34,16 +33,14 @@ from daqsched.protocol import (
     SteerRequest,
 )
 from daqsched.select import Idle, as_hosts, selection
-from daqsched.serve.change_api import check_way
-from daqsched.serve.daemon import Daemon
+from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, route, user_of, whose
 from daqsched.serve.idempotency import terms_of
 from daqsched.serve.planning import Deadline, Planning
+from daqsched.serve.plans import check_way
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.sight import seen_of, sight_of
 from daqsched.views.status import why_not_ready
-
-Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
 #: How many hosts of a batch that lag an answer tells of.
 MOST_LAGGING = 50

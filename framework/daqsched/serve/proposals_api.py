@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from typing import Any, Callable, Literal, Optional
+from collections.abc import Iterator
+from typing import Literal, Optional
 
 from msgspec.structs import replace
 from starlette.requests import Request
@@ -28,23 +28,22 @@ from daqsched.protocol import (
     ProposalsAnswer,
     ProposeRequest,
 )
-from daqsched.serve.change_api import Changes, check_way
-from daqsched.serve.daemon import Daemon
+from daqsched.serve.change_api import Changes
+from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of, whose
 from daqsched.serve.idempotency import terms_of
-from daqsched.serve.planning import Deadline
+from daqsched.serve.plans import Plans, check_way
 from daqsched.serve.request_body import body_of
+from daqsched.serve.revisions_api import Revisions
 from daqsched.serve.sight import Sight, sight_of, unsaying
 from daqsched.spec import Spec
-
-Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
-
 
 class ProposalRoutes:
     """Routes; ``ask`` puts a question to the engine."""
 
-    def __init__(self, daemon: Daemon, ask: Ask, changes: Changes) -> None:
-        self._daemon, self._ask, self._changes = daemon, ask, changes
+    def __init__(self, daemon: Daemon, ask: Ask, plans: Plans, changes: Changes, revisions: Revisions) -> None:
+        self._daemon, self._ask, self._plans = daemon, ask, plans
+        self._changes, self._revisions = changes, revisions
 
     @property
     def routes(self) -> list[Route]:
@@ -75,7 +74,7 @@ class ProposalRoutes:
         )
         # what nobody could apply is not proposed
         scope = Scope(event.only, take=event.take)
-        planned = await self._changes.planned(whose(request), body.spec, scope, body.strategy)
+        planned = await self._plans.planned(whose(request), body.spec, scope, body.strategy)
         if not planned.plan.changes:
             raise UserError("nothing is proposed: the farm is as this says already")
         event = replace(event, digest=await asyncio.to_thread(digest, body.spec))
@@ -96,16 +95,13 @@ class ProposalRoutes:
         body = await body_of(request, ApproveRequest)
         permit_some(request, "apply")
         check_way(body.strategy)
-        deadline = Deadline()
-        async with self._changes.turns.of(whose(request)):
-            deadline.look()
+        async with self._changes.turn(request):
             one = await self._found(request, body.number)
             asked = events.ProposalApproved(
                 body.number, user_of(request), body.digest, body.base, body.message, body.strategy, body.stops
             )
             event = as_apply(one, asked)
-            planned = await self._changes.planned(whose(request), event.spec, event.scope, event.strategy, at_once=True)
-            did = await self._changes.carried_out(request, planned, event, body.no_look, asked)
+            did = await self._changes.carried_out(request, event, body.no_look, asked)
             return replace(did, part=one.spec.part, proposal=one.number, proposed_by=one.user)
 
     async def reject(self, request: Request) -> ProposalsAnswer:
@@ -134,7 +130,7 @@ class ProposalRoutes:
 
         def work() -> ProposalsAnswer:
             waiting = [
-                _head(one, sight, self._changes.seen_source(request, one.spec.source))
+                _head(one, sight, self._revisions.seen_source(request, one.spec.source))
                 for one in kept.waiting
                 if one.until > now and _shown(one, sight, mine)
             ]
@@ -157,10 +153,10 @@ class ProposalRoutes:
             yield from permission.of_apply(old, change, one.spec, one.strategy, account)
 
         scope = Scope(one.only, take=one.take)
-        plan = await self._changes.shown(request, one.spec, scope, one.strategy, needs)
+        plan = await self._plans.shown(request, one.spec, scope, one.strategy, needs)
         sight = await sight_of(request, self._ask)
-        source = self._changes.seen_source(request, one.spec.source)
-        spec = await self._changes.seen_spec(request, farm_parts.as_farm(one.spec), source, sight)
+        source = self._revisions.seen_source(request, one.spec.source)
+        spec = await self._revisions.seen_spec(request, farm_parts.as_farm(one.spec), source, sight)
         return ProposalAnswer(_head(one, sight, source), plan, spec)
 
 

@@ -19,7 +19,6 @@ from daqsched.serve.sight import sight_of
 from daqsched_executor.contract import SANDBOX_FILES
 
 Answer = TypeVar("Answer")
-Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
 #: More than these are not looked at at once.
 MOST = int(PIECES.most)

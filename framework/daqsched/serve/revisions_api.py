@@ -1,0 +1,132 @@
+"""The daemon's answers about revisions: which there were, and what one said, as whoever asks may see it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Callable, Optional
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import Route
+
+from daqsched.engine.commands import Revision
+from daqsched.engine.engine import Engine
+from daqsched.engine.permission import targets_of
+from daqsched.engine.rollout_steps import outcome_of
+from daqsched.errors import UserError
+from daqsched.logbook import between
+from daqsched.protocol import HistoryAnswer, RevisionAnswer, RevisionHead
+from daqsched.redaction import veiled, veiled_source
+from daqsched.serve.daemon import Ask, Daemon
+from daqsched.serve.http import Caller, caller_of, grants_of, route, whose
+from daqsched.serve.planning import Deadline, Planning
+from daqsched.serve.request_body import count_of, part_of, which_of
+from daqsched.serve.sight import Sight, sight_of
+from daqsched.spec import EMPTY, JobSpec, Spec
+from daqsched.views.plan import plan
+
+#: So many revisions an answer tells of.
+MOST_REVISIONS = 10_000
+
+#: Of so many, what began and ended with them.
+MOST_COMPARED = 50
+
+
+class Revisions:
+    """Routes; ``ask`` puts a question to the engine, ``may_see`` says who is shown secrets."""
+
+    def __init__(self, daemon: Daemon, ask: Ask, planning: Planning, may_see: Callable[[Caller], bool]) -> None:
+        self._daemon, self._ask, self._planning, self._may_see = daemon, ask, planning, may_see
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            route("GET", "/history", self.history),
+            route("GET", "/revisions/{number}", self.revision),
+        ]
+
+    async def history(self, request: Request) -> HistoryAnswer:
+        most = count_of(request, "most", 20, MOST_REVISIONS)
+        part, sees, before = part_of(request), self._may_see(caller_of(request)), which_of(request, "before")
+
+        def look(engine: Engine, now: float) -> list[tuple[RevisionHead, int]]:
+            found = self._daemon.history(most + 2 if part is None and not before else MOST_REVISIONS)
+            olders = [*(one.number for one in found[1:]), 0]
+            heads = ((_head(one, engine, sees), older) for one, older in zip(found, olders))
+            wanted = ((head, older) for head, older in heads if part in (None, head.part))
+            return [(head, older) for head, older in wanted if not before or head.number < before][: most + 1]
+
+        sight = await sight_of(request, self._ask)
+        heads: list[RevisionHead] = []
+        specs: dict[int, Spec] = {0: EMPTY}
+        found = await self._ask(look)
+        for head, older in found[:most]:
+            if len(heads) < MOST_COMPARED:
+                for number in {head.number, older}.difference(specs):
+                    specs[number] = (await self.found(number)).spec
+                old, new = specs[older], specs.pop(head.number)
+                counts = await self._planning.do(whose(request), partial(_counts, old, new, sight))
+                source = new.source if sees else veiled_source(new.source)
+                head = msgspec.structs.replace(head, source=source, changes=counts)
+            heads.append(head if sight is None else sight.head(head))
+        notes = await self._ask(lambda engine, now: between([head.time for head in heads], engine.logbook))
+        heads = [msgspec.structs.replace(head, notes=its) for head, its in zip(heads, notes)]
+        return HistoryAnswer(heads, heads[-1].number if len(found) > most else 0)
+
+    async def revision(self, request: Request) -> RevisionAnswer:
+        number = request.path_params["number"]
+        if not number.isdecimal() or len(number) > 15:
+            raise UserError("there is no such revision: `daqsched history` lists them")
+        found = await self.found(int(number))
+        sees = self._may_see(caller_of(request))
+        head = await self._ask(lambda engine, now: _head(found, engine, sees))
+        sight = await sight_of(request, self._ask)
+        head = head if sight is None else sight.head(head)
+        return RevisionAnswer(head, await self.seen_spec(request, found.spec, head.source, sight))
+
+    def seen_source(self, request: Request, source: str) -> str:
+        """A job file, with what was set of its variables as far as whoever asks may see that."""
+        return source if self._may_see(caller_of(request)) else veiled_source(source)
+
+    async def seen_spec(self, request: Request, spec: Spec, source: str, sight: Optional[Sight]) -> Spec:
+        """What of it whoever asks may see; ``source`` is told where not all of it is."""
+        sees, grants = self._may_see(caller_of(request)), grants_of(request)
+        if sight is not None:
+            spec = msgspec.structs.replace(await asyncio.to_thread(sight.spec, spec), source=source)
+
+        def told(job: JobSpec) -> bool:
+            return grants is not None and not any(grants.why_not("environment", one) for one in targets_of(job))
+
+        return spec if sees else await asyncio.to_thread(veiled, spec, told)
+
+    async def found(self, number: int) -> Revision:
+        """That one, whole; 0: the one in force. Raises `UserError` where there is none."""
+        found: Optional[Revision] = await self._ask(
+            lambda engine, now: self._daemon.revision(number) if number else engine.revision
+        )
+        if found is None:
+            raise UserError(f"there is no revision {number}: `daqsched history` lists them")
+        return found
+
+
+def _counts(old: Spec, new: Spec, sight: Optional[Sight], deadline: Deadline) -> dict[str, int]:
+    if sight is not None:
+        old, new = sight.spec(old), sight.spec(new)
+    return plan(old, new).instances
+
+
+def _head(revision: Revision, engine: Engine, sees: bool) -> RevisionHead:
+    part, source = engine.parts.get(revision.number, ""), revision.spec.source
+    source = source if sees else veiled_source(source)
+    return RevisionHead(
+        revision.number,
+        revision.digest,
+        revision.user,
+        revision.time,
+        revision.message,
+        part,
+        source,
+        rollout=outcome_of(engine, revision.number),
+    )
