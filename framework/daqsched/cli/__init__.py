@@ -1,7 +1,7 @@
 """The command `daqsched`: parse, call, print, exit code. The only place that prints and the only one that exits.
 
-A verb stands in the module that its subject has; `root` is what they share, `completion` what TAB offers. `farm`
-applies, shows, stops and starts, `waiting` waits until that is so; `changes` are revisions, rollouts and hosts set
+A verb stands in the module that its subject has. `root` is the command itself; `options`, `jobfiles` and `confirming`
+are what verbs share, `completion` is what TAB offers. `farm` applies, shows, stops and starts, `waiting` waits until that is so; `changes` are revisions, rollouts and hosts set
 aside, `borrow` runs one job by hand on such a host. `orders` are for programs that run, `console` is at the terminal
 of one. `note` is the crew's logbook, `debug` a bundle for whoever is asked for help. `why` tells reasons; `files` and
 `preflight` look at a job file before anything is changed. `logs` shows lines, `counts` how many there are,

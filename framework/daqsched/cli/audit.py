@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from daqsched.cli.root import Command, access_options, at_least, connect, json_option, main
+from daqsched.cli.options import Command, access_options, at_least, json_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import UserError
 from daqsched.settings import Where, state_dir
 from daqsched.terminal.out import print_json, say

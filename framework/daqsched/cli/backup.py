@@ -10,7 +10,8 @@ from typing import Any, Optional
 
 import click
 
-from daqsched.cli.root import connect, main, state_options
+from daqsched.cli.options import state_options
+from daqsched.cli.root import connect, main
 from daqsched.errors import UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import say

@@ -10,23 +10,19 @@ from typing import Any, Optional, Sequence
 import click
 
 from daqsched.cli.completion import names, revision_or_file
+from daqsched.cli.confirming import confirmed, stops_options
 from daqsched.cli.farm import DIFFERENT
-from daqsched.cli.root import (
+from daqsched.cli.jobfiles import is_revision, spec_of, with_part
+from daqsched.cli.options import (
     at_least,
-    confirmed,
-    connect,
-    is_revision,
     json_option,
     look_option,
-    main,
     message_option,
     part_option,
-    spec_of,
-    stops_options,
     strategy_of,
     strategy_options,
-    with_part,
 )
+from daqsched.cli.root import connect, main
 from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow, follow_restart, wait_options
 from daqsched.errors import UserError
 from daqsched.settings import Where

@@ -11,7 +11,8 @@ from typing import Any, Optional
 import click
 
 from daqsched.cli.completion import names
-from daqsched.cli.root import at_least, connect, main, message_option
+from daqsched.cli.options import at_least, message_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import DaqschedError, NotRunning, Refused, Unreachable, UserError
 from daqsched.foreign import Printing
 from daqsched.limits import some

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Optional
 
 import click
 
-from daqsched.cli.root import connect, json_option, main, message_option, part_option
+from daqsched.cli.options import json_option, message_option, part_option
+from daqsched.cli.root import connect, main
 from daqsched.settings import Where
 from daqsched.terminal.out import print_json, say
 

@@ -12,7 +12,8 @@ import click
 
 from daqsched import backends
 from daqsched.backends import SERVERS, SHARED
-from daqsched.cli.root import access_options, main, state_options
+from daqsched.cli.options import access_options, state_options
+from daqsched.cli.root import main
 from daqsched.mesos.detection import MASTERS
 from daqsched.settings import is_folder, state_dir
 

@@ -14,7 +14,8 @@ from msgspec import structs
 
 from daqsched.cli.completion import names
 from daqsched.cli.logsetup import client_of, elasticsearch_options
-from daqsched.cli.root import at_least, connect, json_option, main
+from daqsched.cli.options import at_least, json_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import PARTIAL, DaqschedError, UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import print_json, print_json_text, say

@@ -17,7 +17,8 @@ import click
 import msgspec
 
 from daqsched import __version__
-from daqsched.cli.root import at_least, connect, main
+from daqsched.cli.options import at_least
+from daqsched.cli.root import connect, main
 from daqsched.errors import DaqschedError, Unreachable, UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import say

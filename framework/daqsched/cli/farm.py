@@ -11,24 +11,22 @@ from typing import Any, Optional, Sequence
 import click
 
 from daqsched.cli.completion import names, states_offered
-from daqsched.cli.root import (
+from daqsched.cli.confirming import confirmed, stops_options
+from daqsched.cli.jobfiles import evaluated
+from daqsched.cli.options import (
     at_least,
-    confirmed,
-    connect,
-    evaluated,
     history_message_option,
     json_option,
     look_option,
-    main,
     message_option,
     only_option,
     part_option,
     part_options,
     set_option,
-    stops_options,
     strategy_of,
     strategy_options,
 )
+from daqsched.cli.root import connect, main
 from daqsched.cli.waiting import SETTLE_S, follow, wait_options
 from daqsched.errors import NotRunning, UserError
 from daqsched.farm_parts import NO_PART, called

@@ -12,7 +12,9 @@ import msgspec
 
 from daqsched import openapi
 from daqsched.cli.completion import names
-from daqsched.cli.root import connect, evaluated, json_option, main, part_option, set_option, spec_of, with_part
+from daqsched.cli.jobfiles import evaluated, spec_of, with_part
+from daqsched.cli.options import json_option, part_option, set_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import JobFileError, UserError
 from daqsched.foreign import paint
 from daqsched.settings import Where

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import click
 
 from daqsched.cli.completion import names
-from daqsched.cli.root import access_options, at_least, connect, json_option, main
+from daqsched.cli.options import access_options, at_least, json_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import PARTIAL, DaqschedError, Unreachable, UserError
 from daqsched.settings import Server, Where
 from daqsched.terminal.out import colours, print_json_text, say, width

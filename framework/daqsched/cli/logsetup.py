@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import click
 
 from daqsched.cli.logs import logs
-from daqsched.cli.root import access_options, connect, json_option
+from daqsched.cli.options import access_options, json_option
+from daqsched.cli.root import connect
 from daqsched.settings import Where
 from daqsched.terminal.out import print_json, say
 

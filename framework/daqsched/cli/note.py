@@ -6,7 +6,8 @@ from typing import Optional
 
 import click
 
-from daqsched.cli.root import at_least, connect, json_option, main
+from daqsched.cli.options import at_least, json_option
+from daqsched.cli.root import connect, main
 from daqsched.foreign import check_message
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say

@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from daqsched.cli.completion import names
-from daqsched.cli.root import at_least, connect, json_option, main, message_option
+from daqsched.cli.options import at_least, json_option, message_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning
 from daqsched.foreign import joined, paint
 from daqsched.settings import Where

@@ -9,7 +9,8 @@ from typing import Any, Sequence
 import click
 
 from daqsched.cli.completion import names
-from daqsched.cli.root import at_least, connect, json_option, main, set_option
+from daqsched.cli.options import at_least, json_option, set_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say

@@ -8,23 +8,21 @@ from typing import Any, Optional, Sequence
 
 import click
 
+from daqsched.cli.confirming import confirmed, stops_options
 from daqsched.cli.farm import DIFFERENT
-from daqsched.cli.root import (
-    confirmed,
-    connect,
-    evaluated,
+from daqsched.cli.jobfiles import evaluated
+from daqsched.cli.options import (
     history_message_option,
     json_option,
     look_option,
-    main,
     message_option,
     only_option,
     part_options,
     set_option,
-    stops_options,
     strategy_of,
     strategy_options,
 )
+from daqsched.cli.root import connect, main
 from daqsched.cli.waiting import SETTLE_S, follow, wait_options
 from daqsched.errors import Refused, UserError
 from daqsched.farm_parts import NO_PART

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from daqsched.cli.root import access_options, connect, json_option, main, part_option
+from daqsched.cli.options import access_options, json_option, part_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import Refused, UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, print_json_text, say

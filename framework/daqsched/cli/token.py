@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Optional, Sequence
 
 import click
 
-from daqsched.cli.root import connect, json_option, main
+from daqsched.cli.options import json_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say

@@ -8,17 +8,10 @@ from typing import Optional, Sequence
 
 import click
 
+from daqsched.cli.confirming import confirmed, stops_options
 from daqsched.cli.farm import DIFFERENT
-from daqsched.cli.root import (
-    confirmed,
-    connect,
-    history_message_option,
-    json_option,
-    look_option,
-    main,
-    part_option,
-    stops_options,
-)
+from daqsched.cli.options import history_message_option, json_option, look_option, part_option
+from daqsched.cli.root import connect, main
 from daqsched.cli.waiting import SETTLE_S, follow, wait_options
 from daqsched.errors import UserError
 from daqsched.farm_parts import NO_PART

@@ -8,7 +8,7 @@ from typing import Any, Optional, Sequence
 
 import click
 
-from daqsched.cli.root import Command, at_least
+from daqsched.cli.options import Command, at_least
 from daqsched.errors import NotRunning, ReplacedByAnother
 from daqsched.terminal.out import canvas, print_json, say
 from daqsched_executor.contract import duration

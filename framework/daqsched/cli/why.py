@@ -8,7 +8,8 @@ from typing import Sequence
 import click
 
 from daqsched.cli.completion import names
-from daqsched.cli.root import at_least, connect, json_option, main
+from daqsched.cli.options import at_least, json_option
+from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning, UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json
