@@ -230,9 +230,9 @@ def test_what_says_nothing_of_it_is_sent_as_before(monkeypatch: pytest.MonkeyPat
         return httpx.Response(200, json={"count": 1})
 
     client = Client(Path("/nowhere"))
-    client._http.close()
-    client._http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://daqsched/v1")
-    monkeypatch.setattr(client, "_reach", lambda *args: None)
+    client._daemon.http.close()
+    client._daemon.http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://daqsched/v1")
+    monkeypatch.setattr(client._daemon, "_reach", lambda *args: None)
     client.stop(["a"])
     client.close()
     assert sent == [b'{"select":["a"]}']

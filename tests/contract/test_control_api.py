@@ -98,7 +98,7 @@ TYPING = {"/console": lambda: protocol.ConsoleRequest("readout", "hlt01", write=
 
 
 def asked(serve: Serve, path: str, body: Any) -> tuple[int, str]:
-    found = serve.client._http.post(
+    found = serve.client._daemon.http.post(
         path, content=msgspec.json.encode(body), headers={"content-type": "application/json"}
     )
     return found.status_code, found.text

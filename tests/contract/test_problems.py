@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from builders import job, offer
-from daqsched import client as client_module
+from daqsched import daemon_connection
 from daqsched.confirm import NotConfirmed
 from daqsched.engine import events
 from daqsched.errors import DaqschedError, Forgotten, Refused, Unreachable, UserError
@@ -144,7 +144,7 @@ def test_the_commands_go_by_the_exit_code_whatever_the_status(
     """So those made before there were these statuses do."""
     body = msgspec.json.encode({"error": "why", "exit_code": exit_code})
     answer = httpx.Response(status, content=body, request=httpx.Request("GET", f"http://d{API}/info"))
-    assert type(client_module._problem(answer)) is kind
+    assert type(daemon_connection.problem(answer)) is kind
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
@@ -153,7 +153,7 @@ def test_what_is_forgotten_is_told_from_who_is_away(code: str) -> None:
     known = CODES[code]
     body = msgspec.json.encode(problem(code, "why"))
     answer = httpx.Response(known.status, content=body, request=httpx.Request("GET", f"http://d{API}/info"))
-    found = client_module._problem(answer)
+    found = daemon_connection.problem(answer)
     assert isinstance(found, Forgotten) == (code == "gone"), found
     assert found.exit_code == known.exit_code or known.status == 404, found
 

@@ -68,7 +68,7 @@ def test_a_stop_waits_for_nobodys_plan_and_a_plan_for_no_other_account(serve: Se
 
     def client(account: str) -> Client:
         made = Client(tmp_path / "slow")
-        made._http.headers["x-account"] = account
+        made._daemon.http.headers["x-account"] = account
         clients.append(made)
         return made
 

@@ -244,7 +244,7 @@ HTTP = {
     "mesos/calls.py": "the master's answers to calls, with bounds of its own",
     "logs/node.py": "Elasticsearch, for its official client, with bounds of its own",
     "logs/elastic.py": "that client, which reaches Elasticsearch through `logs/node.py` alone",
-    "client.py": "our daemon, through its Unix socket or its web port",
+    "daemon_connection.py": "our daemon, through its Unix socket or its web port",
     "remote.py": "our daemon's web port",
     "serve/standby.py": "our peers, who have shown their certificate",
 }
@@ -277,7 +277,7 @@ LAYERS = (
     "rights",
     "jobfile engine",
     "views",
-    "protocol problems operations openapi authority passwords kept_logins remote client",
+    "protocol problems operations openapi authority passwords kept_logins remote daemon_connection client",
     "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",
