@@ -16,6 +16,7 @@ from typing import Callable
 
 from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
+from daqsched.engine.resources import Offer
 from daqsched.spec import JobSpec, Spec
 from daqsched.views.status import all_keys, rows
 
@@ -54,8 +55,7 @@ class Bench:
         """All of them in one event, as a master sends them."""
         attributes = {"rack": ("r1",), "hostname": ("x",)}
         made = [
-            events.Offer(f"o-{host}", f"a-{host}", (host,), 64.0, 65536.0, 0.0, ((8000, 9000),), attributes)
-            for host in hosts
+            Offer(f"o-{host}", f"a-{host}", (host,), 64.0, 65536.0, 0.0, ((8000, 9000),), attributes) for host in hosts
         ]
         return self.say(events.OffersArrived(tuple(made)))
 

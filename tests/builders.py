@@ -32,6 +32,7 @@ from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.documents import encode
 from daqsched.engine.engine import Engine
 from daqsched.engine.namesakes import PROBE
+from daqsched.engine.resources import Offer
 from daqsched.engine.shown import Shown, reason_of, since_of, state_of
 from daqsched.engine.starts import HUNG_S, PER_CORE
 from daqsched.engine.stop_order import LONGEST_S
@@ -76,11 +77,11 @@ def offer(
     ports: Iterable[int] = PORTS,
     place: str = "",
     **attributes: str,
-) -> events.Offer:
+) -> Offer:
     """What an idle machine gives; ``rack="r1"`` is an attribute."""
     ranges = tuple((number, number) for number in sorted(ports))
     texts = {name: (value,) for name, value in attributes.items()}
-    return events.Offer(
+    return Offer(
         id or f"offer-{host}",
         agent or f"agent-{host}",
         (host,),
@@ -408,7 +409,7 @@ class World:
         free = [] if self._suppressed else sorted(set(self.machines) - self.filtered)
         return self.say(events.OffersArrived(tuple(map(self.offer, free)))) if free else []
 
-    def offer(self, host: str) -> events.Offer:
+    def offer(self, host: str) -> Offer:
         """What the host has now."""
         cores = self.cores.get(host, 8.0)
         attributes: dict[str, Any] = {**self.machines[host]}  # none of which has the name of another argument

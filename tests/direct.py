@@ -12,6 +12,7 @@ from daqsched.engine import commands, events
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
 from daqsched.engine.repeats import ANYHOW, Terms
+from daqsched.engine.resources import Offer
 from daqsched.engine.verdict import Verdict
 from daqsched.errors import DaqschedError
 from daqsched.mesos.agents import Agent, Agents
@@ -141,7 +142,7 @@ class NoAgents(Agents):
     async def registered(self, master: str) -> dict[str, Agent]:
         return {}
 
-    async def machines(self, master: str) -> dict[str, events.Offer]:
+    async def machines(self, master: str) -> dict[str, Offer]:
         return {}
 
 

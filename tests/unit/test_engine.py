@@ -13,6 +13,7 @@ from daqsched.engine import commands, events
 from daqsched.engine.backoff import CAP_S
 from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S
 from daqsched.engine.operator_commands import why_not
+from daqsched.engine.resources import Offer
 from daqsched.rollout import Strategy
 from daqsched.spec import CheckSpec, Spec
 from daqsched.views.status import Row
@@ -42,7 +43,7 @@ def test_the_attribute_hostname_pins_as_well_as_the_offers_own() -> None:
     world = World()
     world.register()
     world.apply(job())
-    named = events.Offer("o", "a", ("node17.example.org", "hlt01"), 8.0, 8192.0, 0.0)
+    named = Offer("o", "a", ("node17.example.org", "hlt01"), 8.0, 8192.0, 0.0)
     assert of(world.say(events.OffersArrived((named,))), commands.Launch)
 
 

@@ -7,8 +7,8 @@ from typing import Any, Optional
 import pytest
 
 from builders import job, offer
-from daqsched.engine.events import Offer
 from daqsched.engine.match import FreeResources, lacking
+from daqsched.engine.resources import Offer
 
 
 @pytest.mark.parametrize(

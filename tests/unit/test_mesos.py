@@ -16,6 +16,7 @@ from builders import job
 from daqsched.cli import main
 from daqsched.engine import events
 from daqsched.engine.commands import TaskToLaunch
+from daqsched.engine.resources import Offer
 from daqsched.errors import UserError
 from daqsched.fill import payload
 from daqsched.mesos.connection import explain
@@ -25,7 +26,7 @@ from daqsched.mesos.outgoing import Framework, task_info
 from daqsched.mesos.resources import Purse
 
 
-def offer_from(raw: dict[str, Any]) -> events.Offer:
+def offer_from(raw: dict[str, Any]) -> Offer:
     """As it comes: an event's JSON, read as `connection` has it read."""
     event, _ = event_of(json.dumps({"type": "OFFERS", "offers": {"offers": [raw]}}))
     (found,) = event["offers"]["offers"]
@@ -84,7 +85,7 @@ DYNAMIC = {"role": "daq", "reservation": {"principal": "op", "labels": {"labels"
 REFINED = {"reservations": [{"type": "STATIC", "role": "daq"}, {"type": "DYNAMIC", "role": "daq/hlt"}]}
 
 
-def offered(*resources: dict[str, Any]) -> events.Offer:
+def offered(*resources: dict[str, Any]) -> Offer:
     """By a machine called h."""
     return offer_from({"id": {"value": "o"}, "agent_id": {"value": "a"}, "hostname": "h", "resources": list(resources)})
 
@@ -174,7 +175,7 @@ def test_an_offer_is_summed_up_from_what_it_has_and_lets_that_go() -> None:
     raw["attributes"] = [{"name": "slot", "type": "SCALAR", "scalar": {"value": 7}}]
     event, why = event_of(json.dumps({"type": "OFFERS", "offers": {"offers": [{**raw, "summed_up": lie}]}}))
     (found,) = event["offers"]["offers"]
-    assert offer_of(found) == events.Offer("o", "a", ("h",), 4.0, 0.0, 0.0, (), {"slot": ("7",)}) and not why
+    assert offer_of(found) == Offer("o", "a", ("h",), 4.0, 0.0, 0.0, (), {"slot": ("7",)}) and not why
     assert (found.resources, found.attributes) == ((), ())
 
 

@@ -7,8 +7,8 @@ from typing import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched.engine.events import Offer
 from daqsched.engine.machine import free_of
+from daqsched.engine.resources import Offer
 from daqsched.ports import LAST, count, first, holds, ranges, without
 
 PAIRS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=4)

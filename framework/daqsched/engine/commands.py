@@ -10,7 +10,7 @@ from typing import Union
 
 import msgspec
 
-from daqsched.engine.events import Portion
+from daqsched.engine.resources import Portion
 from daqsched.spec import Spec
 from daqsched_executor.contract import OperatorCommand, Payload, Survey
 from daqsched_executor.contract.console import ConsoleAsk
@@ -95,7 +95,7 @@ class Launch(msgspec.Struct, frozen=True, tag=True):
     tasks: tuple[TaskToLaunch, ...]
     refuse_s: float
     surveys: tuple[SurveyToLaunch, ...] = ()
-    #: What the offer is made of, see `events.Offer`.
+    #: What the offer is made of, see `resources.Offer`.
     portions: tuple[Portion, ...] = ()
 
     @property

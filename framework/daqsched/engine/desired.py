@@ -7,10 +7,10 @@ from typing import Optional
 from daqsched.digests import run_digest
 from daqsched.engine import commands, operator_commands
 from daqsched.engine.commands import HOLDS
-from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.match import by_attributes, lacking
+from daqsched.engine.resources import Attributes
 from daqsched.spec import FORWARDER, OF_A_START, ForwarderSpec, JobSpec
 from daqsched.task import Hold, Record
 from daqsched_executor.contract import MANUAL

@@ -8,10 +8,10 @@ from typing import Callable, NamedTuple, Optional
 from daqsched.digests import run_digests
 from daqsched.engine.confirming import at_once
 from daqsched.engine.desired import belongs
-from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes
+from daqsched.engine.resources import Attributes
 from daqsched.hosts import expand
 from daqsched.merge import Desired, Merged
 from daqsched.rollout import Strategy

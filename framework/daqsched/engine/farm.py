@@ -18,12 +18,12 @@ from daqsched.engine import commands, events
 from daqsched.engine.commands import HOLDS, PARTS, STARTED, Command, Revision
 from daqsched.engine.demand import ByHost, Demand
 from daqsched.engine.durations import MeasuredDurations
-from daqsched.engine.events import Attributes
 from daqsched.engine.incidents import Incidents
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, canonical, lacking
 from daqsched.engine.namesakes import Namesakes
 from daqsched.engine.preflight_state import PreflightState
+from daqsched.engine.resources import Attributes
 from daqsched.engine.rollout_state import RolloutState
 from daqsched.engine.start_order import StartOrder
 from daqsched.engine.starts import HUNG_S, StartsUnderWay

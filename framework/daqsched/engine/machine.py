@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from daqsched.engine.events import Offer
 from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM
+from daqsched.engine.resources import Offer
 from daqsched.ports import without
 from daqsched.spec import JobSpec
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Callable, Mapping, Optional
 
 from daqsched import ports
-from daqsched.engine.events import Attributes, Offer
+from daqsched.engine.resources import Attributes, Offer
 from daqsched.spec import JobSpec
 
 #: What the executor itself is granted besides its program: Mesos warns below 0.01 cores and 32 MiB (validation.cpp).

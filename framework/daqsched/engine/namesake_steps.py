@@ -8,13 +8,14 @@ from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.namesakes import GONE_S, LOOK_S, REMOVED, SILENT
+from daqsched.engine.resources import Offer
 from daqsched.engine.shown import namesakes
 from daqsched.engine.tasks import replaced
 from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted
 
 
-def has_name(farm: Farm, host: str, offer: events.Offer, now: float) -> bool:
+def has_name(farm: Farm, host: str, offer: Offer, now: float) -> bool:
     """Whether the offering agent is the one that has the name; from now on, where the other is known to be gone."""
     names = farm.namesakes
     has = names.agents[host]

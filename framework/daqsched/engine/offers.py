@@ -9,11 +9,11 @@ from daqsched.digests import run_digest
 from daqsched.engine import commands, events, preflight_steps, reconciling
 from daqsched.engine.commands import SurveyToLaunch, TaskToLaunch
 from daqsched.engine.desired import assign, unassign
-from daqsched.engine.events import Attributes
 from daqsched.engine.farm import ASK_S, CONFIRM_S, REFUSE_S, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM, FreeResources, lacking
 from daqsched.engine.namesake_steps import has_name
+from daqsched.engine.resources import Attributes, Offer
 from daqsched.engine.tasks import look_for_lost
 from daqsched.errors import JobError
 from daqsched.fill import payload
@@ -111,7 +111,7 @@ def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: flo
                     assign(farm, to_be, run_digest(to_be, host), host, attributes, now)
 
 
-def _held(farm: Farm, offer: events.Offer) -> tuple[float, float, float]:
+def _held(farm: Farm, offer: Offer) -> tuple[float, float, float]:
     """What our tasks there have; a survey has its own for a moment. The cost is that of the number of jobs."""
     cpus = mem = disk = 0.0
     for hosts in farm.order.desired.values():

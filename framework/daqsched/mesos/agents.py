@@ -16,9 +16,9 @@ from typing import Any, Optional, TypeVar, Union
 import msgspec
 
 from daqsched.bounded import Asking, NoAnswer, typed
-from daqsched.engine.events import Attributes, Offer
 from daqsched.engine.machine import free_of
 from daqsched.engine.match import short
+from daqsched.engine.resources import Attributes, Offer
 from daqsched.errors import Unreachable
 from daqsched.mesos.resources import ANYBODY, Resource, sum_of, usable
 from daqsched.ports import Ranges, ranges

@@ -13,6 +13,7 @@ import msgspec
 
 from daqsched.engine import events
 from daqsched.engine.match import canonical
+from daqsched.engine.resources import Offer
 from daqsched.limits import MESSAGE, TEXT, brief
 from daqsched.mesos.resources import Resource, portions_of, sum_of
 
@@ -85,7 +86,7 @@ class OfferMessage(msgspec.Struct, gc=False):
     #: Where its agent listens.
     url: Optional[_Url] = None
     #: The engine's view of it. A field of ours: what a master says of that name is written over.
-    summed_up: events.Offer = events.Offer("", "", (), 0.0, 0.0, 0.0)
+    summed_up: Offer = Offer("", "", (), 0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         self.summed_up = _sum(self)
@@ -225,12 +226,12 @@ def _read(text: str) -> tuple[_Event[OfferMessage], str]:
     return _Event(head.type, head.subscribed, _Offers(tuple(found)), head.update, head.message, head.error), why
 
 
-def offer_of(offer: OfferMessage) -> events.Offer:
+def offer_of(offer: OfferMessage) -> Offer:
     """The engine's view of an offer."""
     return offer.summed_up
 
 
-def _sum(offer: OfferMessage) -> events.Offer:
+def _sum(offer: OfferMessage) -> Offer:
     cpus, mem, disk, ports = sum_of(offer.resources)
     names: tuple[str, ...] = (offer.hostname,)
     attributes: dict[str, tuple[str, ...]] = {}
@@ -244,9 +245,7 @@ def _sum(offer: OfferMessage) -> events.Offer:
     away = offer.unavailability.times if offer.unavailability is not None else None
     at = offer.url.address if offer.url is not None else None
     place = f"{_cut(at.ip)}:{at.port}" if at is not None and at.ip else ""
-    return events.Offer(
-        offer.id.value, offer.agent_id.value, names, cpus, mem, disk, ports, attributes, portions, place, away
-    )
+    return Offer(offer.id.value, offer.agent_id.value, names, cpus, mem, disk, ports, attributes, portions, place, away)
 
 
 def _values(attribute: _Attribute) -> tuple[str, ...]:

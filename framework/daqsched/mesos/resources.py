@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional
 
 import msgspec
 
-from daqsched.engine.events import Portion
+from daqsched.engine.resources import Portion
 from daqsched.ports import Ranges, holds, ranges
 
 #: Of a name; Mesos has none that is longer than a file's name.

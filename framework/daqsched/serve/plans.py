@@ -19,8 +19,8 @@ from daqsched.engine import permission
 from daqsched.engine.applying import way_of
 from daqsched.engine.confirming import end_count
 from daqsched.engine.endings import endings
-from daqsched.engine.events import Offer
 from daqsched.engine.instance import Key
+from daqsched.engine.resources import Offer
 from daqsched.errors import JobError, Unreachable, UserError
 from daqsched.jobfile.conflicts import check
 from daqsched.merge import Merged, Scope, change_of

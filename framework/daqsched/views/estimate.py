@@ -9,8 +9,8 @@ import msgspec
 
 from daqsched.digests import run_digests
 from daqsched.engine.desired import may_fail_again, tries_again
-from daqsched.engine.events import Offer
 from daqsched.engine.machine import given_back
+from daqsched.engine.resources import Offer
 from daqsched.hosts import expand
 from daqsched.merge import Desired
 from daqsched.rollout import Strategy, depths, divide

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from daqsched.engine.events import Offer
 from daqsched.engine.match import FreeResources
+from daqsched.engine.resources import Offer
 from daqsched.spec import JobSpec
 from daqsched.views.plan import PlacementRefusal
 

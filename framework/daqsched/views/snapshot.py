@@ -11,10 +11,10 @@ from msgspec import structs
 from daqsched.control import Controls
 from daqsched.digests import digest
 from daqsched.engine.durations import MeasuredDurations
-from daqsched.engine.events import Attributes
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
+from daqsched.engine.resources import Attributes
 from daqsched.engine.shown import namesakes
 from daqsched.engine.tense import Tense
 from daqsched.hosts import expand
