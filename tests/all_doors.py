@@ -14,10 +14,11 @@ from builders import job, offer
 from daqsched import passwords
 from daqsched.engine import events
 from daqsched.rights.verbs import VERBS, Role
-from daqsched.serve import serving as serving_module
+from daqsched.serve import callers as callers_module
 from daqsched.serve.accounts import Accounts
+from daqsched.serve.ingress import WebPort
 from daqsched.serve.searches import SearchAccount
-from daqsched.serve.serving import Serving, WebPort
+from daqsched.serve.serving import Serving
 from daqsched.serve.standby import Standby
 from daqsched.serve.trusted_proxy import TrustedProxy
 from daqsched.serve.web_certificate import WebCertificate
@@ -183,7 +184,7 @@ class Doors:
 
 def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon's own account is nobody, and passwords cost nothing."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     cheap_passwords(monkeypatch)
 
 

@@ -19,9 +19,10 @@ from daqsched.passwords import Passwords
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.audit import Audit
 from daqsched.serve.authentication import Authentication
+from daqsched.serve.ingress import WebPort
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.searches import SearchAccount
-from daqsched.serve.serving import Serving, WebPort
+from daqsched.serve.serving import Serving
 from daqsched.serve.web_certificate import WebCertificate
 from daqsched.settings import Server
 from served import Serve

@@ -16,7 +16,7 @@ from builders import job
 from daqsched.client import Client
 from daqsched.errors import Refused
 from daqsched.serve import audit_api as audit_api_module
-from daqsched.serve import serving as serving_module
+from daqsched.serve import callers as callers_module
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.audit import Audit, Entry
 from daqsched.serve.audit_trail import MOST_FILES, page
@@ -82,7 +82,7 @@ def shown(serve: Serve, tmp_path: Path) -> Iterator[Shown]:
 @pytest.fixture
 def ruled(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
     """A farm with rights, asked by somebody."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     monkeypatch.setattr(audit_api_module, "is_owner", lambda uid: False)
     made = Shown(serve, tmp_path, True)
     yield made

@@ -18,7 +18,7 @@ from daqsched.control import GiveRequest, TakeRequest
 from daqsched.engine import events
 from daqsched.operations import OPERATIONS
 from daqsched.protocol import ApproveRequest
-from daqsched.serve import serving as serving_module
+from daqsched.serve import callers as callers_module
 from daqsched.serve.audit import Audit
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.serving import Serving
@@ -310,7 +310,7 @@ rules:
 
 def test_a_part_that_is_hidden_is_as_one_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is in control of it is not told either."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     (tmp_path / "rights.yaml").write_text(HIDING)
     serve = Serve(tmp_path)
     serve.daemon.put(events.Registered("fw", "m:5050"))

@@ -116,7 +116,7 @@ def test_a_bug_shows_a_number_and_not_what_it_was(
         assert "canary" not in str(found) and "ValueError" not in str(found)
         number = found["error"].rpartition(" ")[2]
         assert f"bug {number}" in caplog.text and "secret-canary" in caplog.text
-    monkeypatch.setattr("daqsched.serve.serving.Serving._grants", fails)
+    monkeypatch.setattr("daqsched.serve.callers.Callers._grants", fails)
     assert "canary" not in str(looked_at(local.get("/v1/info"), "bug"))
     local.close()
 
@@ -126,7 +126,7 @@ def test_who_does_not_lead_and_knows_nobody_who_does_says_when_to_ask_again(tmp_
     serve = Serve(tmp_path)
     standby = Standby()
     standby.why = "tests"
-    serve.serving.app = standby
+    serve.serving.answer_by(standby)
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), base_url="http://d", timeout=40) as http:
         assert looked_at(http.get("/v1/status"), "unavailable")["error"].startswith(
             "no daqsched serve leads now: tests"

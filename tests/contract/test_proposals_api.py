@@ -18,7 +18,7 @@ from daqsched.cli import proposals as cli_proposals
 from daqsched.engine import events
 from daqsched.proposals import NO_SUCH
 from daqsched.protocol import ApproveRequest, CloseRequest, ProposeRequest
-from daqsched.serve import serving as serving_module
+from daqsched.serve import callers as callers_module
 from daqsched.serve.audit import Audit
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.serving import Serving
@@ -46,7 +46,7 @@ rules:
 
 @pytest.fixture
 def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "rights.yaml").write_text(RIGHTS)
     (tmp_path / "jobs.py").write_text(FILE)

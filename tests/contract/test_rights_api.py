@@ -20,7 +20,7 @@ from daqsched.errors import DaqschedError, Refused, Unreachable
 from daqsched.operations import ANYBODY, OPERATIONS
 from daqsched.rights.rules import RightsError
 from daqsched.rights.verbs import VERBS, Role
-from daqsched.serve import serving as serving_module
+from daqsched.serve import callers as callers_module
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.http import route
 from daqsched.serve.rights_in_force import RightsInForce, read_file
@@ -97,7 +97,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def door(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     """Of a daemon with one job that runs."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     serve = Serve(tmp_path)
     serve.daemon.put(events.Registered("fw", "m:5050"))
     serve.client.apply(Spec(jobs=(job(),)), "first")
@@ -187,7 +187,7 @@ def test_a_directory_that_hangs_gives_no_group_and_holds_nobody_up(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is known by his account alone is answered within a moment, with what that gives."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     monkeypatch.setattr("daqsched.serve.accounts.PATIENCE_S", 0.1)
     serve = Serve(tmp_path)
     let_go = threading.Event()
@@ -214,7 +214,7 @@ def test_a_person_whose_accounts_nobody_looks_up_is_told_of_in_time(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, known: int
 ) -> None:
     """Also one of many accounts, each of which takes its time; who asks about somebody else is answered meanwhile."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     monkeypatch.setattr("daqsched.serve.accounts.PATIENCE_S", 0.2)
     monkeypatch.setattr("daqsched.serve.rights_api.SOMEBODY_S", 0.5)
     accounts = ", ".join(f"unix:slow{number}" for number in range(known))

@@ -15,7 +15,7 @@ from daqsched import protocol
 from daqsched.engine import events
 from daqsched.errors import DaqschedError, Refused, UserError
 from daqsched.rollout import ONE_BY_ONE, Strategy
-from daqsched.serve import serving as serving_module
+from daqsched.serve import callers as callers_module
 from daqsched.serve import sight as sight_module
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.spec import JobSpec, Spec
@@ -45,7 +45,7 @@ def hidden(**fields: object) -> JobSpec:
 @pytest.fixture
 def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     """Of a farm with a job that is hidden from some; both run, are restarted, and have died."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     file = tmp_path / "rights.yaml"
     file.write_text(FILE)
     serve = Serve(tmp_path)
@@ -225,7 +225,7 @@ def test_a_plan_tells_nothing_of_a_hidden_job_that_a_file_gives_another_owner(do
 @pytest.fixture
 def crowded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     """Of a farm where what is hidden touches what is not: it comes after it, has a port that it wants, and failed in rollouts."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     file = tmp_path / "rights.yaml"
     file.write_text(FILE)
     serve = Serve(tmp_path)

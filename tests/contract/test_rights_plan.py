@@ -14,7 +14,7 @@ from builders import job
 from daqsched.errors import Refused
 from daqsched.rights.verbs import Role
 from daqsched.rollout import Strategy
-from daqsched.serve import serving as serving_module
+from daqsched.serve import callers as callers_module
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.spec import EMPTY, LoggingSpec, Spec
 from daqsched.terminal.show_changes import plan_lines
@@ -53,7 +53,7 @@ CASES: dict[str, tuple[Spec, Optional[Strategy], Role]] = {
 @pytest.fixture
 def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     """Of a farm of two owners."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     file = tmp_path / "rights.yaml"
     file.write_text(FILE)
     serve = Serve(tmp_path)

@@ -17,7 +17,7 @@ from daqsched.client import Client
 from daqsched.engine import events
 from daqsched.errors import Refused, UserError
 from daqsched.jobfile.alternatives import load_with_choices
-from daqsched.serve import serving as serving_module
+from daqsched.serve import callers as callers_module
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.store.backup import pack, unpack
 from foreign import daemon
@@ -52,7 +52,7 @@ rules:
 @pytest.fixture
 def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     """Of a farm with a file that leaves a variable to shifters, and another part that is hidden from all but admins."""
-    monkeypatch.setattr(serving_module, "is_owner", lambda uid: False)
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
     monkeypatch.setenv("COLUMNS", "200")
     rights = tmp_path / "rights.yaml"
     rights.write_text(RIGHTS)

@@ -14,8 +14,9 @@ import pytest
 from builders import job
 from daqsched import passwords
 from daqsched.engine import events
+from daqsched.serve.ingress import WebPort
 from daqsched.serve.rights_in_force import RightsInForce
-from daqsched.serve.serving import Serving, WebPort
+from daqsched.serve.serving import Serving
 from daqsched.serve.standby import Standby
 from daqsched.serve.web_certificate import WebCertificate
 from daqsched.spec import Spec

@@ -112,13 +112,13 @@ def test_the_engine_is_asked_for_all_instances_by_one_at_a_time(
         return future
 
     monkeypatch.setattr(serve.daemon, "ask", counted)
-    app, came = serve.serving.app, []
+    app, came = serve.api.app, []
 
     async def counting(scope: Any, receive: Any, send: Any) -> None:
         came.append(scope["path"])
         await app(scope, receive, send)
 
-    serve.serving.app = counting
+    serve.serving.answer_by(counting)
     busy = threading.Event()
     held = asked(lambda engine, now: busy.wait(20))
     found: list[int] = []

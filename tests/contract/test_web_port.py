@@ -309,7 +309,7 @@ def test_what_an_older_daemon_lacks_is_said(door: WebServe) -> None:
     """As a sentence that names the way out."""
     client = door.client(door.token("admin"))
     with pytest.raises(UserError, match="has no GET /v1/of-tomorrow: bring both up to date"):
-        client._get("/of-tomorrow", object)
+        client._daemon.get("/of-tomorrow", object)
 
 
 def test_the_web_port_wants_rights_and_a_certificate() -> None:
@@ -387,10 +387,10 @@ def test_slow_readers_have_a_bound_and_keep_nobody_out(door: WebServe, monkeypat
     door.serve.client.apply(Spec(jobs=(job(), job("many" * 20, f"{'h' * 50}[00001-12000]"))), "a large farm")
     whole = len(door.http(door.token("expert")).get("/v1/status").content)
     assert whole > 3 << 20, "less is the connection's to keep"
-    assert door.serving._crowd is not None
-    room = door.serving._crowd.room
+    reception = door.serving._ingress.receptions["web"]
+    room = reception.room
     # else the kernel would take whole answers, which is no memory of the daemon's
-    door.serving._crowd._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    reception._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     with unread(door, door.token("viewer"), 20) as statuses:
         told = statuses.count("200")
         assert {*statuses} == {"200", "503"} and (20 << 20) - whole < told * whole <= 20 << 20

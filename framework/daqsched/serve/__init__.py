@@ -5,8 +5,8 @@ are for several, who know one another by `peers` and `peer_token`. `guards` asks
 old lines; `chronicle` and `log` say what was.
 
 Its sockets: `socketfile` makes the one in the file system, `serving` answers on all of them, `admission` takes
-connections in by the `connection_budget`, `connections` ends what takes too long, at the `read_pace`; `accounts` has
-callers' names and groups, `rights_in_force` what they may, `sight` what they see. Who comes over the network is shown
+connections in by the `connection_budget`, `connections` ends what takes too long, at the `read_pace`; each request comes
+in by the `ingress`, from one of the `callers`; `accounts` has their names and groups, `rights_in_force` what they may, `sight` what they see. Who comes over the network is shown
 the `web_certificate` and the `pages`, asks as `web_rules` say, and is somebody by `authentication`, or by the word of
 a `trusted_proxy`.
 

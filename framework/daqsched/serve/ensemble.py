@@ -155,7 +155,8 @@ class Candidate:
                 "then it goes on by itself"
             )
             term.stay_read_only(why, lambda: session.connected or self._over)
-            self._serving.app, self._serving.authentication, self._last = self._standby, None, None
+            self._serving.answer_by(self._standby)
+            self._last = None
             term.end()
         elif not session.wait_connected(1.0):
             self._standby.why = silent
@@ -208,7 +209,7 @@ class Candidate:
         self._wake = term.daemon.stop
         if self._over:
             term.daemon.stop()
-        self._serving.authentication, self._serving.app = term.authentication, term.api.app
+        self._serving.answer_by(term.api.app, term.authentication)
         self._standby.hopeless, self._named = "", ""
         logger.info("leads")
         try:

@@ -2,7 +2,7 @@
 
 Who is at the other end is not asked but looked up: the kernel tells the uid of the process that connected (unix(7),
 SO_PEERCRED), and that name goes into the revision and the log. Who comes over TCP is a standby, which gives its word for whom
-it asks (`serving`).
+it asks (`callers`).
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.expiry import Expiry
 from daqsched.serve.guards import Guards
+from daqsched.serve.ingress import WebPort
 from daqsched.serve.searches import SearchAccount
-from daqsched.serve.serving import WebPort
 from daqsched.spec import Spec
 from daqsched.store import Store, private
 from daqsched_executor.contract.forwarding import Access

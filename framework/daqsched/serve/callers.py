@@ -1,0 +1,96 @@
+"""Who asks, by where a request came in: as the kernel knows it, as it shows over the network, as a standby says."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Optional
+
+from daqsched.protocol import API
+from daqsched.rights.grants import Grants
+from daqsched.rights.principal import NOBODY, Principal
+from daqsched.serve import peer_token
+from daqsched.serve.accounts import Accounts
+from daqsched.serve.authentication import WRONG, Authentication
+from daqsched.serve.connections import PEER, SOCKET, WEB, Whose
+from daqsched.serve.http import Caller, is_owner
+from daqsched.serve.peers import Identity
+from daqsched.serve.refusals import RefusedWith, Unauthenticated
+from daqsched.serve.rights_in_force import RightsInForce
+from daqsched.serve.trusted_proxy import TrustedProxy
+from daqsched.serve.web_rules import Shown, shown_in
+
+#: Where somebody may come who shows nothing.
+OPEN = frozenset([f"{API}/login"])
+
+
+class Callers:
+    """For one daemon; ``judge`` is of the tokens of peers that have shown our ``identity``. What can't be somebody's raises
+    `RefusedWith` or `Unauthenticated`."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        judge: peer_token.TokenJudge,
+        identity: Optional[Identity] = None,
+        rights: Optional[RightsInForce] = None,
+        proxy: Optional[TrustedProxy] = None,
+    ) -> None:
+        self.accounts, self.rights = accounts, rights
+        self._judge, self._identity, self._proxy = judge, identity, proxy
+
+    async def of_account(self, whose: Whose) -> Caller:
+        """Who came through the socket; of the groups nobody asks where there are no rights."""
+        name, groups, doubt = await self.accounts.account(whose.uid)
+        known = frozenset([f"unix:{name}", *(f"unix-group:{one}" for one in groups)])
+        who = Principal(name, known, is_owner(whose.uid), doubt=doubt)
+        return Caller(name, whose.uid, whose.gid, whose.pid, SOCKET, "", who, self._grants(who))
+
+    def nobody(self, whose: Whose) -> Caller:
+        """Who asks over the network for what is everybody's."""
+        return Caller("", -1, -1, -1, WEB, whose.address, NOBODY, self._grants(NOBODY))
+
+    def shown(self, headers: Any, address: str) -> Shown:
+        """What a request over the network shows, or a trusted proxy says, of whoever sends it."""
+        shown = shown_in(headers)
+        if self._proxy is None or shown.bearer:
+            return shown
+        proxied = self._proxy.proxied(address, headers)
+        if proxied is None:
+            return shown
+        if proxied.wrong:
+            raise Unauthenticated(WRONG, proxied.wrong)
+        return Shown(user=proxied.user, groups=proxied.groups)
+
+    async def over_the_network(
+        self, path: str, shown: Shown, address: str, authentication: Optional[Authentication], through: str = ""
+    ) -> Caller:
+        """Who that is; without ``authentication``, of one that does not lead: what its leader is to judge."""
+        if authentication is None:
+            return Caller("", -1, -1, -1, WEB, address, NOBODY, self._grants(NOBODY), address, shown)
+        assert self.rights is not None, "who comes over the network comes where there are rights"
+        if path in OPEN and not shown.bearer:
+            return Caller("", -1, -1, -1, WEB, f"{address}{through}", NOBODY, self._grants(NOBODY), address, shown)
+        who, by = await authentication.arrival(shown, self.rights.rights, self.accounts)
+        return Caller(who.name, -1, -1, -1, WEB, f"{address} ({by}){through}", who, self._grants(who), address, shown)
+
+    async def through_a_peer(
+        self, scope: Any, body: bytes, whose: Whose, authentication: Optional[Authentication]
+    ) -> Caller:
+        """Who asked a standby, as that one says; raises `peer_token.Untrusted`, too."""
+        assert self._identity is not None, "peers come where there is one"
+        target = scope["raw_path"].decode("latin-1")
+        if scope["query_string"]:
+            target += f"?{scope['query_string'].decode('latin-1')}"
+        heard = peer_token.read(self._identity.key, scope["headers"])
+        self._judge.hear(heard, scope["method"], target, body, time.time())
+        via = f"{heard.via} at {whose.address}"
+        if not heard.address:
+            who = Principal(heard.name, frozenset(heard.known_as), is_owner(heard.uid), doubt=heard.doubt)
+            return Caller(heard.name, heard.uid, heard.gid, heard.pid, PEER, via, who, self._grants(who))
+        if self.rights is None:
+            raise RefusedWith("refused", "the daemon that leads has no --rights: nobody asks it over the network")
+        shown = Shown(heard.bearer, heard.session, heard.user, heard.groups)
+        return await self.over_the_network(scope["path"], shown, heard.address, authentication, f", through {via}")
+
+    def _grants(self, who: Principal) -> Optional[Grants]:
+        return self.rights.grants(who) if self.rights is not None else None
