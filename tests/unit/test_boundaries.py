@@ -19,8 +19,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts limits logbook merge openapi"
-    " operations ports preflight problems proposals redaction rollout select spec task times",
+    FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits logbook merge"
+    " openapi operations ports preflight problems proposals redaction rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
     " credential_steps demand desired documents durations endings"
@@ -272,8 +272,8 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts limits logbook merge ports"
-    " preflight proposals redaction rollout select settings spec task times wakeup",
+    "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits logbook merge"
+    " ports preflight proposals redaction rollout select settings spec task times wakeup",
     "rights",
     "jobfile engine",
     "views",

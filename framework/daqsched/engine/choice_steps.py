@@ -8,12 +8,13 @@ from typing import Optional
 from msgspec.structs import replace
 
 from daqsched import farm_parts
-from daqsched.choices import ANOTHER, Choice, KeptChoices, chosen, current, ensure, in_force, renewed, whose
-from daqsched.choices import restored as read
+from daqsched.choices import ANOTHER, Choice, chosen, ensure, in_force
 from daqsched.engine import commands, events
 from daqsched.engine.commands import CHOICES
 from daqsched.engine.farm import Farm
 from daqsched.errors import Refused
+from daqsched.kept_choices import KeptChoices, current, renewed, whose
+from daqsched.kept_choices import restored as read
 from daqsched.spec import EMPTY, Spec
 
 

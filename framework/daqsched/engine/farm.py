@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from typing import Callable, Iterator, Mapping, Optional
 
-from daqsched.choices import KeptChoices
 from daqsched.confirm import EndLimit
 from daqsched.control import Control
 from daqsched.digests import rules_digest, run_digests
@@ -30,6 +29,7 @@ from daqsched.engine.starts import HUNG_S, StartsUnderWay
 from daqsched.engine.stop_order import LONGEST_S, StopOrder
 from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
+from daqsched.kept_choices import KeptChoices
 from daqsched.logbook import LogbookEntry
 from daqsched.merge import Desired
 from daqsched.proposals import Proposals

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 from msgspec.structs import replace as replace_job
 
-from daqsched.choices import ChoiceSet, current
+from daqsched.choices import ChoiceSet
 from daqsched.engine import choice_steps, events, proposal_steps
 from daqsched.engine.endings import mixed
 from daqsched.engine.farm import Farm
@@ -19,6 +19,7 @@ from daqsched.engine.instance import Key
 from daqsched.errors import Refused
 from daqsched.farm_parts import as_farm
 from daqsched.hosts import expand
+from daqsched.kept_choices import current
 from daqsched.merge import Merged, Scope, change_of
 from daqsched.preflight import probe_of
 from daqsched.rights.grants import ANY, FARM, Grants, Target

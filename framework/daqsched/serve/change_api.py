@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from daqsched import farm_parts
-from daqsched.choices import ChoiceSet, of_revision
+from daqsched.choices import ChoiceSet
 from daqsched.engine import control_steps, events, permission
 from daqsched.engine.applying import outcome
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
 from daqsched.errors import UserError
+from daqsched.kept_choices import of_revision
 from daqsched.merge import Merged, Scope
 from daqsched.preflight import Question
 from daqsched.protocol import Applied, ApplyRequest, PlanRequest, RollbackRequest

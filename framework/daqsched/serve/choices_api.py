@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from daqsched import farm_parts
-from daqsched.choices import ANOTHER, KeptChoices, in_force, settings_of, whose
+from daqsched.choices import ANOTHER, in_force, settings_of
 from daqsched.engine import events, permission
 from daqsched.engine.choice_steps import as_apply
 from daqsched.engine.engine import Engine
 from daqsched.errors import UserError
+from daqsched.kept_choices import KeptChoices, whose
 from daqsched.merge import Merged, Scope
 from daqsched.protocol import (
     Applied,
@@ -34,6 +35,7 @@ from daqsched.serve.request_body import body_of, part_of
 from daqsched.serve.sight import sight_of, unsaying
 from daqsched.spec import EMPTY, Spec
 from daqsched.views.plan import Plan
+
 
 class _Asked(NamedTuple):
     """What somebody wants to set, and the apply that this is."""

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.routing import Route
 
-from daqsched.choices import whose as choices_of
 from daqsched.engine.permission import target, targets_of
 from daqsched.errors import Unreachable, UserError
+from daqsched.kept_choices import whose as choices_of
 from daqsched.protocol import RightsAnswer
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import PREFIXES, Principal

@@ -14,12 +14,12 @@ from typing import Any, Callable, Optional
 from msgspec.structs import replace
 from starlette.requests import Request
 
-from daqsched.choices import KeptChoices
 from daqsched.confirm import NotConfirmed
 from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Key
 from daqsched.engine.permission import targets_of
 from daqsched.errors import DaqschedError, Refused, UserError
+from daqsched.kept_choices import KeptChoices
 from daqsched.merge import Desired
 from daqsched.protocol import RevisionHead
 from daqsched.rights.grants import Grants, Target
