@@ -20,7 +20,7 @@ from daqsched.client import Client
 from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.protocol import ConsoleKeys, ConsoleOutput, ConsoleRead, ConsoleTyped
-from daqsched.serve import console_api
+from daqsched.serve import shared_terminals
 from daqsched.spec import Spec
 from daqsched_executor.contract.console import KEYS_BYTES, PIECE_BYTES, ConsoleAsk, ConsoleSaid
 from served import Serve
@@ -58,7 +58,7 @@ class Farm:
                 )
 
     def say(self, said: ConsoleSaid, task: str = "", agent: str = "agent-hlt01") -> None:
-        self.serve.api.consoles.heard(task or self.task, agent, said.to_json())
+        self.serve.api.terminals.heard(task or self.task, agent, said.to_json())
 
     def read(self, id: str, asked: ConsoleRead = ConsoleRead()) -> ConsoleOutput:  # noqa: B008  it is only read
         """Once something is known of it."""
@@ -95,7 +95,7 @@ def test_one_types_others_read(farm: Farm) -> None:
 
 def test_what_is_not_confirmed_is_said_and_never_sent_again(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     """An executor that is silent; and one that has no room."""
-    monkeypatch.setattr(console_api, "CONFIRM_S", 0.2)
+    monkeypatch.setattr(shared_terminals, "CONFIRM_S", 0.2)
     one = farm.client.attach("ioc", "hlt01", True, False, "")
     farm.read(one.id)
     farm.answers = False
@@ -111,7 +111,7 @@ def test_a_daemon_that_is_busy_sends_nothing_late(farm: Farm, monkeypatch: pytes
     one = farm.client.attach("ioc", "hlt01", True, False, "")
     farm.read(one.id)
     monkeypatch.setattr("daqsched.serve.daemon.LATE_S", 0.0)
-    monkeypatch.setattr(console_api, "CONFIRM_S", 0.2)
+    monkeypatch.setattr(shared_terminals, "CONFIRM_S", 0.2)
     assert not farm.client.keys(one.id, ConsoleKeys(b"late")).confirmed
     farm.serve.settle()
     assert not [ask for ask in farm.asked if ask.keys]
@@ -127,12 +127,12 @@ def test_nobody_else_s_words_are_shown(farm: Farm) -> None:
     farm.say(ConsoleSaid(id, before.offset, b"forged", start=1, runs=True), task="quiet@hlt01.1")
     farm.say(ConsoleSaid(id, before.offset, b"forged", start=1, runs=True), agent="another")
     farm.say(ConsoleSaid("another", before.offset, b"forged", start=1, runs=True))
-    farm.serve.api.consoles.heard(farm.task, "agent-hlt01", b"no json")
+    farm.serve.api.terminals.heard(farm.task, "agent-hlt01", b"no json")
     farm.say(ConsoleSaid(id, before.offset, b"true", start=1, runs=True))
     seen = ConsoleRead(before.task_id, before.offset)
     assert until(lambda: farm.client.console(one.id, seen).data, "what is true") == b"true"
     farm.answers = False
-    farm.serve.api.consoles.heard(farm.task, "agent-hlt01", b"no json")
+    farm.serve.api.terminals.heard(farm.task, "agent-hlt01", b"no json")
     until(lambda: "is not understood" in farm.client.console(one.id, seen).silent, "word of it")
 
 
@@ -156,7 +156,7 @@ def test_a_read_waits_for_news_and_no_longer(farm: Farm) -> None:
 
 def test_the_task_of_another_launch_is_followed(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its beginning, whatever the last one had printed."""
-    monkeypatch.setattr(console_api, "RENEW_S", 0.1)
+    monkeypatch.setattr(shared_terminals, "RENEW_S", 0.1)
     one = farm.client.attach("ioc", "hlt01", True, False, "")
     found = until(lambda: seen if (seen := farm.read(one.id)).data else None, "the prompt")
     farm.serve.daemon.put(events.TaskReported(farm.task, "agent-hlt01", "TASK_FAILED", uuid="u"))
@@ -179,11 +179,11 @@ def test_each_number_has_its_limit(farm: Farm, monkeypatch: pytest.MonkeyPatch) 
     for keys in (ConsoleKeys(b"x" * (KEYS_BYTES + 1)), ConsoleKeys(b"", 70_000)):
         with pytest.raises(UserError, match="at most 4096 bytes"):
             farm.client.keys(one.id, keys)
-    for _ in range(console_api.MOST_ATTACHED - 1):
+    for _ in range(shared_terminals.MOST_ATTACHED - 1):
         farm.client.attach("ioc", "hlt01", False, False, "")
     with pytest.raises(Refused, match="16 are attached to ioc@hlt01"):
         farm.client.attach("ioc", "hlt01", False, False, "")
-    monkeypatch.setattr(console_api, "MOST_CONSOLES", 1)
+    monkeypatch.setattr(shared_terminals, "MOST_CONSOLES", 1)
     farm.client.apply(Spec(jobs=(job("ioc", console=True), job("other", console=True))))
     with pytest.raises(Refused, match="1 terminals are watched"):
         farm.client.attach("other", "hlt01", False, False, "")
@@ -194,18 +194,18 @@ def test_each_number_has_its_limit(farm: Farm, monkeypatch: pytest.MonkeyPatch) 
 
 def test_who_is_not_heard_of_types_no_more(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that was killed: another one types, without taking it from anybody. Then nobody is told anything any more."""
-    monkeypatch.setattr(console_api, "RENEW_S", 0.1)
-    monkeypatch.setattr(console_api, "GONE_S", 0.5)
+    monkeypatch.setattr(shared_terminals, "RENEW_S", 0.1)
+    monkeypatch.setattr(shared_terminals, "GONE_S", 0.5)
     one = farm.client.attach("ioc", "hlt01", True, False, "")
     other = farm.client.attach("ioc", "hlt01", False, False, "")
     until(lambda: not farm.read(other.id).writer, "the first one is given up")
     with pytest.raises(Unreachable, match="you are not attached"):
         farm.client.console(one.id, ConsoleRead())
     assert farm.client.attach("ioc", "hlt01", True, False, "").writes
-    until(lambda: not farm.serve.api.consoles._consoles, "nobody is left")
+    until(lambda: not farm.serve.api.terminals._consoles, "nobody is left")
     count = len(farm.asked)
     farm.serve.settle()
-    assert len(farm.asked) == count and not farm.serve.api.consoles._by_task
+    assert len(farm.asked) == count and not farm.serve.api.terminals._by_task
 
 
 def test_an_id_of_somebody_else_is_none(farm: Farm) -> None:
@@ -223,7 +223,7 @@ def test_what_is_typed_right_after_attaching_is_sent(farm: Farm) -> None:
         one = farm.client.attach("ioc", "hlt01", True, False, "")
         assert farm.client.keys(one.id, ConsoleKeys(b"x")) == ConsoleTyped(True, 0)
         farm.client.detach(one.id)
-        farm.serve.api.consoles._consoles.clear()  # as if nobody had ever been there
+        farm.serve.api.terminals._consoles.clear()  # as if nobody had ever been there
     assert [ask.keys for ask in farm.asked if ask.keys] == [b"x"] * 5
     one = farm.client.attach("ioc", "hlt01", True, False, "")
     farm.client.stop(["ioc"])
@@ -305,8 +305,8 @@ def test_when_the_writer_is_gone_the_next_key_is_the_next_writer(
 ) -> None:
     """Who left, or was killed: all are told that nobody types; who only looks never does; of two who press a key at once one does,
     and the other is told who."""
-    monkeypatch.setattr(console_api, "RENEW_S", 0.1)
-    monkeypatch.setattr(console_api, "GONE_S", 3.0 if cut else 60.0)
+    monkeypatch.setattr(shared_terminals, "RENEW_S", 0.1)
+    monkeypatch.setattr(shared_terminals, "GONE_S", 3.0 if cut else 60.0)
     first, one, other = (farm.client.attach("ioc", "hlt01", True, False, "") for _ in range(3))
     looks = farm.client.attach("ioc", "hlt01", False, False, "")
     rest = (one, other, looks)
@@ -335,7 +335,7 @@ def test_who_is_cut_off_goes_on_with_what_he_had(farm: Farm) -> None:
     assert not farm.client.attach("ioc", "hlt01", True, False, "", other.id).writes
     forged = farm.client.attach("ioc", "hlt01", True, False, "", "0" * 16)
     assert not forged.writes and farm.read(again.id).writes
-    consoles = farm.serve.api.consoles
+    consoles = farm.serve.api.terminals
     for known in (consoles._consoles, consoles._attached, consoles._by_task):
         known.clear()  # another daemon leads
     late = farm.client.attach("ioc", "hlt01", True, False, "", other.id)

@@ -12,7 +12,7 @@ a `trusted_proxy`.
 
 Its answers: `api` is all of them, in parts `change_api` (by `plans`), `revisions_api`, `choices_api`, `operations_api`,
 `query_api`, `sandbox_api`, `rights_api`, `control_api`, `proposals_api`, `token_api`, `login_api`, `lines_api` (by
-`searches`, with `followings`), `console_api` (with a `scrollback`) and `board_api` (with a `live_board`, whose cells and versions are in a `board_table`, and `streams`), over
+`searches`, with `followings`), `console_api` (with `shared_terminals`, each of which has a `scrollback`) and `board_api` (with a `live_board`, whose cells and versions are in a `board_table`, and `streams`), over
 `http` with its `refusals` and `idempotency`; `request_body` and `body` read what is asked,
 `audit` and `audit_note` write down who asked, into an
 `audit_file` that is an `audit_chain` (`audit_verify`), which `audit_api` shows as an `audit_trail`

@@ -68,6 +68,7 @@ from daqsched.serve.revisions_api import Revisions
 from daqsched.serve.rights_api import RightsQuestions
 from daqsched.serve.sandbox_api import Sandboxes
 from daqsched.serve.searches import SearchAccount, Searches
+from daqsched.serve.shared_terminals import SharedTerminals
 from daqsched.serve.sight import seen_of, sight_of
 from daqsched.serve.token_api import Tokens
 from daqsched.spec import JobSpec, Spec
@@ -120,7 +121,7 @@ class Api:
         revisions = Revisions(daemon, self._ask, self._planning, may_see)
         changes = Changes(daemon, self._ask, self._planning, plans, revisions, self._newer)
         self._sandboxes = sandboxes = Sandboxes(self._ask, agents)
-        self.consoles = Consoles(daemon, self._ask)
+        self.terminals = SharedTerminals(daemon, self._ask)
         self.searches = Searches(account)
         self.app = Starlette(
             routes=[
@@ -141,7 +142,7 @@ class Api:
                 *self.looks.routes,
                 *BoardRoutes(daemon, self._ask, leader, self.looks.audit_trouble).routes,
                 *Operations(daemon, self._ask, self._choosing).routes,
-                *self.consoles.routes,
+                *Consoles(self.terminals, self._ask).routes,
                 *ControlRoutes(daemon, self._ask).routes,
                 *ProposalRoutes(daemon, self._ask, plans, changes, revisions).routes,
                 *RightsQuestions(self._ask).routes,

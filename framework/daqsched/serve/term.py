@@ -138,7 +138,7 @@ class Term:
         self.api = Api(
             self.daemon, complete, options.elasticsearch, options.index, agents, leader, account=options.search
         )
-        self._mesos.heard = self.api.consoles.heard
+        self._mesos.heard = self.api.terminals.heard
         self._socket = options.socket
         private.folder(options.chronicle.parent, most_of(options))
         chronicle = Chronicle(options.chronicle, time.time(), place)
