@@ -110,7 +110,7 @@ def test_a_daemon_that_is_busy_sends_nothing_late(farm: Farm, monkeypatch: pytes
     """Keys that wait for longer than anybody believes in them are not typed at all."""
     one = farm.client.attach("ioc", "hlt01", True, False, "")
     farm.read(one.id)
-    monkeypatch.setattr("daqsched.serve.daemon.LATE_S", 0.0)
+    monkeypatch.setattr("daqsched.serve.queue_items.LATE_S", 0.0)
     monkeypatch.setattr(shared_terminals, "CONFIRM_S", 0.2)
     assert not farm.client.keys(one.id, ConsoleKeys(b"late")).confirmed
     farm.serve.settle()

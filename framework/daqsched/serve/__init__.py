@@ -1,6 +1,6 @@
 """`daqsched serve`: the thread that owns the engine, what answers on its sockets, several daemons as one.
 
-The daemon: `start` puts it together, `daemon` is the loop, `term` what a leader consists of, `ensemble` and `standby`
+The daemon: `start` puts it together, `daemon` is the loop (over `queue_items`), `term` what a leader consists of, `ensemble` and `standby`
 are for several, who know one another by `peers` and `peer_token`. `guards` asks a rollout's guards, `expiry` deletes
 old lines; `chronicle` and `log` say what was.
 

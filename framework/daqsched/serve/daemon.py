@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable
 from concurrent.futures import Future
 from http.client import HTTPException
-from typing import Any, Callable, NoReturn, Optional, Protocol, Sequence, TypeVar, Union
+from typing import Any, Callable, NoReturn, Optional, Protocol, Sequence, TypeVar
 
 from daqsched.engine import commands, events
 from daqsched.engine.changes import Changed
@@ -29,6 +29,16 @@ from daqsched.engine.verdict import Accepted, Step, Verdict
 from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, Unsaved, Unsure
 from daqsched.limits import brief
 from daqsched.rights.grants import Grants
+from daqsched.serve.queue_items import (
+    EndOfLoop,
+    Item,
+    Nudge,
+    PendingKeys,
+    PendingQuestion,
+    PendingRequest,
+    answer,
+    refuse,
+)
 from daqsched.spec import Spec
 from daqsched.store import Contents, Store
 from daqsched.store.backup import contents_of
@@ -52,38 +62,6 @@ class Edge(Protocol):
         """Carry it out or raise."""
 
 
-class _Question:
-    def __init__(self, ask: Callable[[Engine, float], Any]) -> None:
-        self.ask = ask
-        self.answer: Future[Any] = Future()
-
-
-class _Request:
-    def __init__(self, event: events.Event, grants: Optional[Grants], terms: Terms) -> None:
-        self.event, self.grants, self.terms = event, grants, terms
-        self.done: Future[Accepted] = Future()
-
-
-class _Typed:
-    """Something for a terminal, and until when it may be sent."""
-
-    def __init__(self, command: commands.Type) -> None:
-        self.command, self.until = command, time.monotonic() + LATE_S
-
-
-class _Stop:
-    """Ends the loop."""
-
-
-class _Nudge:
-    """Nothing but a round."""
-
-
-_Item = Union[events.Event, _Question, _Request, _Typed, _Stop, _Nudge]
-
-#: What is typed is sent within this, or never: whoever typed it has given up by then.
-LATE_S = 1.0
-
 #: How often a save is tried again, in seconds.
 AGAIN_S = 1.0
 
@@ -97,9 +75,9 @@ class Daemon:
     def __init__(self, store: Store, complete: Callable[[Spec], Spec], clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         #: Taken from the queue while nothing could be saved: comes first afterwards.
-        self._later: list[_Item] = []
+        self._later: list[Item] = []
         #: Why nothing can be changed, while the state is lost or can't be saved.
         self.read_only = ""
         self._over = False
@@ -133,22 +111,22 @@ class Daemon:
 
     def ask(self, question: Callable[[Engine, float], Answer]) -> Future[Answer]:
         """Have a question answered between two rounds; it must only read."""
-        item = _Question(question)
+        item = PendingQuestion(question)
         self._enqueue(item)
         return item.answer
 
     def request(self, event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Future[Accepted]:
         """Let the engine know, and be told its verdict when all that follows is durable: what it accepted, or, raised by the
         future, why it refused. ``grants``: what whoever asks may, ``terms``: on which, see `Engine.handle`."""
-        item = _Request(event, grants, terms)
+        item = PendingRequest(event, grants, terms)
         self._enqueue(item)
         return item.done
 
     def type(self, command: commands.Type) -> None:
         """Send it at once, or not at all."""
-        self._enqueue(_Typed(command))
+        self._enqueue(PendingKeys(command))
 
-    def _enqueue(self, item: _Item) -> None:
+    def _enqueue(self, item: Item) -> None:
         self._queue.put(item)
         if self._over:
             self.end()
@@ -167,11 +145,11 @@ class Daemon:
 
     def stop(self) -> None:
         """End `run` after what is already in the queue."""
-        self._queue.put(_Stop())
+        self._queue.put(EndOfLoop())
 
     def nudge(self) -> None:
         """Have a look at once at whether the state is still ours."""
-        self._queue.put(_Nudge())
+        self._queue.put(Nudge())
 
     def run(self, edge: Edge) -> None:
         """Work until `stop`; raises `DaqschedError` where going on makes no sense, `Deposed` where it must not."""
@@ -187,19 +165,19 @@ class Daemon:
                 item = self._queue.get(timeout=0.2)
             except queue.Empty:
                 continue
-            if isinstance(item, _Question):
-                self._reply(item)
+            if isinstance(item, PendingQuestion):
+                item.reply(self.engine, self._clock())
             elif isinstance(item, events.Disconnected):
                 self.engine.handle(item, self._clock())
             else:
-                _refuse(item, Unreachable(why))
+                refuse(item, Unreachable(why))
 
     def end(self) -> None:
         """No more answers: whoever still asks, or asks from now on, is told so."""
         self._over = True
         while True:
             try:
-                _refuse(self._queue.get_nowait(), Unreachable("this daqsched serve is ending: ask again"))
+                refuse(self._queue.get_nowait(), Unreachable("this daqsched serve is ending: ask again"))
             except queue.Empty:
                 return
 
@@ -209,8 +187,8 @@ class Daemon:
             return self._work(items, edge)
         except DaqschedError as error:  # the loop ends: nobody of this round waits for ever
             for item in items:
-                if not isinstance(item, _Question):
-                    _refuse(
+                if not isinstance(item, PendingQuestion):
+                    refuse(
                         item,
                         Unsure(f"{error}: look whether it was still taken in, `daqsched status`, and ask again"),
                     )
@@ -218,31 +196,31 @@ class Daemon:
                     self._queue.put(item)  # `hold` or `end` has an answer
             raise
 
-    def _work(self, items: Sequence[_Item], edge: Edge) -> bool:
+    def _work(self, items: Sequence[Item], edge: Edge) -> bool:
         self._store.ensure_ownership()
         rejected = next((item for item in items if isinstance(item, events.Rejected)), None)
         if rejected is not None:
             self._give_up(rejected, items)
         todo: list[commands.Command] = []
         changes: list[Changed] = []
-        requests: list[tuple[_Request, Verdict]] = []
-        questions: list[_Question] = []
-        typed: list[_Typed] = []
+        requests: list[tuple[PendingRequest, Verdict]] = []
+        questions: list[PendingQuestion] = []
+        typed: list[PendingKeys] = []
         going = True
         before, self.touched = self.engine.version, set()
         for item in items:
-            if isinstance(item, _Question):
+            if isinstance(item, PendingQuestion):
                 questions.append(item)
-            elif isinstance(item, _Typed):
+            elif isinstance(item, PendingKeys):
                 typed.append(item)
-            elif isinstance(item, _Stop):
+            elif isinstance(item, EndOfLoop):
                 going = False
-            elif isinstance(item, _Request):
+            elif isinstance(item, PendingRequest):
                 step = self._handle(item.event, item.grants, item.terms)
                 requests.append((item, step.verdict))
                 todo += step.commands
                 changes += step.changes
-            elif isinstance(item, _Nudge):
+            elif isinstance(item, Nudge):
                 pass
             else:
                 step = self._handle(item)
@@ -257,11 +235,11 @@ class Daemon:
         except Unsaved as error:
             # a refusal changed nothing: there is nothing to wait for
             refused = [one for one in requests if isinstance(one[1], DaqschedError)]
-            _answer(refused)
+            answer(refused)
             self._wait_for_room(error, todo, [*(one for one, _ in requests), *questions])
         if changes or self.touched or any(isinstance(command, commands.SAVES) for command in todo):
             self._publish(changes)
-        _answer(requests)
+        answer(requests)
         for command in todo:
             self._perform(command, edge)
         for one in typed:
@@ -269,7 +247,7 @@ class Daemon:
                 self._perform(one.command, edge)
         for question in questions:
             if not question.answer.done():
-                self._reply(question)
+                question.reply(self.engine, self._clock())
         if self.engine.version != before:
             self.changed()
         return going
@@ -279,7 +257,7 @@ class Daemon:
         self.touched.update(self.engine.touched, self.engine.dirty)
         return step
 
-    def _give_up(self, rejected: events.Rejected, items: Sequence[_Item]) -> NoReturn:
+    def _give_up(self, rejected: events.Rejected, items: Sequence[Item]) -> NoReturn:
         """The loop ends with this round, of which nothing is taken in: whoever asked in it is told so."""
         if _TAKEN_OVER in rejected.why:
             raise Deposed("another daqsched serve has taken over")
@@ -288,13 +266,13 @@ class Daemon:
             "`daqsched serve --new-framework` registers anew and starts everything again"
         )
         for item in items:
-            if isinstance(item, _Question):
-                self._reply(item)
+            if isinstance(item, PendingQuestion):
+                item.reply(self.engine, self._clock())
             else:
-                _refuse(item, Refused(f"not taken in: {error}"))
+                refuse(item, Refused(f"not taken in: {error}"))
         raise error
 
-    def _take(self) -> list[_Item]:
+    def _take(self) -> list[Item]:
         """All that waits, after waiting for the first until the engine's next tick."""
         wait = min(60.0, max(0.0, self.engine.next_tick(self._clock()) - self._clock()))
         items, self._later = self._later, []
@@ -336,28 +314,28 @@ class Daemon:
                     logger.error("a subscriber to changes fails: %s: %s", type(error).__name__, error, exc_info=True)
                 self._failing.add(at)
 
-    def _wait_for_room(self, error: Unsaved, todo: list[commands.Command], waiting: Sequence[_Item]) -> None:
+    def _wait_for_room(self, error: Unsaved, todo: list[commands.Command], waiting: Sequence[Item]) -> None:
         """Nothing of ``todo`` has left us, and nothing does before it is saved; ``waiting`` are those who want an answer."""
         self.read_only = (
             f"{error}: jobs run on, nothing is started, stopped or restarted until it can be; then it goes on by itself"
         )
         logger.error("%s", self.read_only)
         for item in waiting:
-            if isinstance(item, _Question):
-                self._reply(item)
+            if isinstance(item, PendingQuestion):
+                item.reply(self.engine, self._clock())
             else:
-                _refuse(item, Unsure(f"{self.read_only}. Look then whether this was taken in, and ask again"))
+                refuse(item, Unsure(f"{self.read_only}. Look then whether this was taken in, and ask again"))
         self.changed()
         while True:
             with contextlib.suppress(queue.Empty):
                 item = self._queue.get(timeout=AGAIN_S)
-                if isinstance(item, _Question):
-                    self._reply(item)
-                elif isinstance(item, _Request):
-                    _refuse(item, Unreachable(self.read_only))
-                elif isinstance(item, _Typed):
+                if isinstance(item, PendingQuestion):
+                    item.reply(self.engine, self._clock())
+                elif isinstance(item, PendingRequest):
+                    refuse(item, Unreachable(self.read_only))
+                elif isinstance(item, PendingKeys):
                     continue
-                elif isinstance(item, _Stop):
+                elif isinstance(item, EndOfLoop):
                     raise DaqschedError(f"ended while {error}; the jobs run on")
                 else:
                     self._later.append(item)
@@ -392,27 +370,3 @@ class Daemon:
             except (OSError, HTTPException) as error:
                 # it may have arrived: the engine asks after a launch or a kill that nobody speaks of
                 logger.warning("%s may not have reached the master: %s", type(command).__name__, error)
-
-    def _reply(self, question: _Question) -> None:
-        try:
-            question.answer.set_result(question.ask(self.engine, self._clock()))
-        except Exception as error:  # whoever asked gets it, the loop goes on
-            question.answer.set_exception(error)
-
-
-def _answer(requests: Sequence[tuple[_Request, Verdict]]) -> None:
-    """The engine's verdicts, to those that wait for them."""
-    for request, verdict in requests:
-        if request.done.done():
-            continue
-        if isinstance(verdict, DaqschedError):
-            request.done.set_exception(verdict)
-        else:
-            request.done.set_result(verdict)
-
-
-def _refuse(item: _Item, why: DaqschedError) -> None:
-    """Tell whoever waits for it, if anybody does."""
-    waiting = item.answer if isinstance(item, _Question) else item.done if isinstance(item, _Request) else None
-    if waiting is not None and not waiting.done():
-        waiting.set_exception(why)
