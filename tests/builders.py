@@ -458,7 +458,7 @@ class World:
         self.engine = self.disk.engine(self.new_id)
         self._suppressed = False
         self.filtered.clear()
-        self.engine.recall(dict(self.known))
+        self.engine.transitions.recall(dict(self.known))
         known = self.disk.agents()
         for host, agent in list(self.names.items()):
             runs = any(at == agent and f"@{host}." in task for task, at in self.tasks.items())

@@ -315,7 +315,7 @@ def test_what_a_daemon_finds_changed_at_its_start_is_told_before_anything_else_h
         last["b", "hlt03"] = "FAILED"
         del last["a", "hlt02"]
         if known:
-            daemon.engine.recall(last)
+            daemon.engine.transitions.recall(last)
         told: list[Changed] = []
         daemon.subscribers.append(told.extend)
         daemon.stop()
@@ -330,7 +330,7 @@ def test_what_a_daemon_finds_changed_at_its_start_is_told_before_anything_else_h
             if known
             else []
         )
-        assert daemon.engine.illegal_moves == 0, "nobody saw how it came to it"
+        assert daemon.engine.transitions.illegal_moves == 0, "nobody saw how it came to it"
         store.close()
         chronicle.close(3e9)
 

@@ -274,12 +274,12 @@ def test_what_a_new_daemon_finds_changed_is_a_change_of_its_own_cause() -> None:
         world.restart()
         world.changes.clear()
         world.known = {KEY: known} if known else {}
-        world.engine.recall(dict(world.known))
+        world.engine.transitions.recall(dict(world.known))
         world.register()
         assert told(world) == ([(*found, "restart of the daemon")] if found else [])
     world.restart()
     world.known = {KEY: "WAITING", ("former", "hlt07"): "RUNNING", ("former", "hlt08"): GONE}
-    world.engine.recall(dict(world.known))
+    world.engine.transitions.recall(dict(world.known))
     del world.known["former", "hlt08"]
     world.register()
     assert told(world)[-1] == ("RUNNING", GONE, "restart of the daemon")
@@ -294,7 +294,7 @@ def test_a_story_goes_on_over_a_restart_where_something_is_wrong_by_then() -> No
     known = {KEY: "RUNNING", ("readout", "hlt02"): "RUNNING"}
     world.restart()
     world.known = dict(known)
-    world.engine.recall(known)
+    world.engine.transitions.recall(known)
     world.register()
     ((one,), others) = (world.engine.stories.of(KEY), world.engine.stories.of(("readout", "hlt02")))
     assert (one.after, one.cause, one.reason) == (
@@ -347,7 +347,7 @@ def test_a_move_that_there_is_not_is_said_with_its_story_and_the_farm_runs_on() 
     report(world, "TASK_KILLED")
     engine = world.engine
     said: list[str] = []
-    engine._illegal = said.append
+    engine.transitions.illegal = said.append
     engine.instances[KEY].shown = "FINISHED"  # as a bug of ours could have it
     step = engine.handle(events.OperatorCommanded((KEY,), OperatorCommand("1", "retry", "bob")), world.now)
     assert not step.changes, "it was not touched"
@@ -356,8 +356,8 @@ def test_a_move_that_there_is_not_is_said_with_its_story_and_the_farm_runs_on() 
     engine.instances[KEY].shown = "STOPPED"
     engine.instances[KEY].record.hold = None
     engine.instances[KEY].record.done, engine.instances[KEY].record.succeeded = "x", True
-    (change,) = engine._changes(world.now)
-    assert (change.before, change.after) == ("STOPPED", "FINISHED") and engine.illegal_moves == 1
+    (change,) = engine.transitions.of_step(world.now)
+    assert (change.before, change.after) == ("STOPPED", "FINISHED") and engine.transitions.illegal_moves == 1
     assert said == [
         "readout@hlt01: STOPPED to FINISHED by a bug is an illegal transition: a bug, please report it; before: "
         "RUNNING to STOPPING by stop by bob: cabling; STOPPING to STOPPED by its end"
@@ -397,7 +397,7 @@ def test_a_move_that_there_is_not_is_in_the_daemons_log_once() -> None:
     """The engine's own default, as `daqsched serve` runs it: the note is among the commands of that step."""
     world = farm()
     engine = world.engine
-    engine._illegal = engine.note  # the default; `World` raises
+    engine.transitions.illegal = engine.note  # the default; `World` raises
     said = []
     for _ in range(2):
         engine.instances[KEY].shown = "STOPPED"  # as a bug of ours could have it
@@ -409,7 +409,7 @@ def test_a_move_that_there_is_not_is_in_the_daemons_log_once() -> None:
         step = engine.handle(event, world.now)
         assert [(one.before, one.after) for one in step.changes] == [("STOPPED", "RUNNING")]
         said += [one.sentence for one in step.commands if isinstance(one, commands.Note)]
-    assert engine.illegal_moves == 2
+    assert engine.transitions.illegal_moves == 2
     assert len(said) == 1 and said[0].startswith("readout@hlt01: STOPPED to RUNNING by its executor is an illegal")
 
 

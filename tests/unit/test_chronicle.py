@@ -57,7 +57,7 @@ def begin(world: World, path: Path, place: str = "") -> Chronicle:
     last = chronicle.states()
     assert last is not None
     world.known = {key: state for key, state in last.items() if state != GONE}
-    world.engine.recall(last)
+    world.engine.transitions.recall(last)
     assert world.engine.next_tick(world.now) <= world.now, "a daemon looks at once what has changed"
     world.changes.clear()
     world.say(events.Ticked())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from typing import Callable, Iterable, Optional
 
 import msgspec
@@ -34,8 +33,9 @@ from daqsched.engine import (
     rollout_restoring,
     rollout_steps,
     tasks,
+    time_steps,
 )
-from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, Stories
+from daqsched.engine.changes import Changed, Stories
 from daqsched.engine.commands import (
     ASIDE,
     BATCHES,
@@ -57,11 +57,9 @@ from daqsched.engine.commands import (
     Revision,
 )
 from daqsched.engine.durations import MeasuredDuration, MeasuredDurations
-from daqsched.engine.farm import ASK_S, CONFIRM_S, SILENCE_S, Farm, patience
-from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import Shown, keep_since, reason_of, state_of
-from daqsched.engine.stop_order import LONGEST_S
-from daqsched.engine.tense import Tense
+from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Key
+from daqsched.engine.transitions import Transitions
 from daqsched.engine.verdict import Accepted, Step, Verdict
 from daqsched.errors import DaqschedError
 from daqsched.limits import brief
@@ -81,13 +79,8 @@ class Engine(Farm):
     ) -> None:
         """As `Farm`; ``illegal`` is told of a move that there is none (`changes.MOVES`), with its story; default: the log is."""
         super().__init__(new_id, complete)
-        self._illegal = illegal if illegal is not None else self.note
-        #: How many such moves there were.
-        self.illegal_moves = 0
-        self._said_illegal: set[tuple[str, str]] = set()
         self.stories = Stories()
-        #: What people last saw, until the first step; None: nobody knows.
-        self._recalled: Optional[dict[Key, str]] = None
+        self.transitions = Transitions(self, self.stories, illegal if illegal is not None else self.note)
 
     def restore(
         self,
@@ -137,11 +130,6 @@ class Engine(Farm):
         """What `commands.SaveDocument` is to save; None: forget it."""
         return documents.encoded(self, name)
 
-    def recall(self, states: dict[Key, str]) -> None:
-        """After `restore`: what people last saw. What the first step finds otherwise has changed, for `causes.RESTART`; without
-        this, nothing is known to have."""
-        self._recalled = states
-
     def handle(
         self, event: events.Event, now: float, grants: Optional[Grants] = None, terms: repeats.Terms = repeats.ANYHOW
     ) -> Step:
@@ -154,7 +142,7 @@ class Engine(Farm):
         found: list[Changed] = []
         if not self.last:
             clock_shifts.read_back(self, now)
-            found = self._begin(now)
+            found = self.transitions.first(now)
         elif now < self.last - clock_shifts.TOLERANCE_S:
             clock_shifts.set_back(self, self.last - now)
         else:
@@ -173,7 +161,7 @@ class Engine(Farm):
             wish = self.demand.ask(*self.wants_offers, now)
             if wish is not None:
                 self.out.append(wish)
-        found += self._changes(now)  # before the commands are told: a move that there is not is a note among them
+        found += self.transitions.of_step(now)  # before the commands are told: a move that there is not is a note among them
         if self.dirty or self.out:
             self.version += 1
         saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []
@@ -190,62 +178,6 @@ class Engine(Farm):
         except DaqschedError as error:
             return error.with_traceback(None)  # which would hold what the handler had in its hands
 
-    def _begin(self, now: float) -> list[Changed]:
-        """The states as they are found, and what of that is not as it was last seen: any may have come of any."""
-        last, self._recalled = self._recalled, None
-        found = []
-        for key, instance in self.instances.items():
-            after = instance.shown = state_of(self, instance, now)
-            before = last.pop(key, GONE) if last is not None else after
-            if after != before:
-                found.append(self._changed(instance, before, after, causes.RESTART, now))
-        gone = last.items() if last is not None else ()
-        found += [Changed(key, before, GONE, "", causes.RESTART, now) for key, before in gone if before != GONE]
-        self.stories.note(found)
-        return found
-
-    def _changed(self, instance: Instance, before: str, after: Shown, cause: str, now: float) -> Changed:
-        # of what goes as it should the state says all, and there may be as many as tasks
-        reason = reason_of(self, instance, after, Tense(now, kept=True))[:MOST_WORDS] if after in TELLING else ""
-        return Changed(instance.key, before, after, reason, cause, now)
-
-    def _changes(self, now: float) -> tuple[Changed, ...]:
-        """What people see now of those that this step has touched, against what they saw before."""
-        found = []
-        for key, cause in self.touched.items():
-            instance = self.instances.get(key)
-            before = self.gone.get(key, GONE if instance is None else instance.shown)
-            if instance is None:
-                if before != GONE:
-                    found.append(Changed(key, before, GONE, "", cause, now))
-                continue
-            after = state_of(self, instance, now)
-            if after != instance.shown:
-                keep_since(self, instance, after, now)
-                instance.shown = after
-            if after != before:
-                found.append(self._changed(instance, before, after, cause, now))
-        if not found:
-            return ()
-        self._look_for_illegal(found)
-        self.stories.note(found)
-        return tuple(found)
-
-    def _look_for_illegal(self, changes: Iterable[Changed]) -> None:
-        """A move that is none is a bug of ours: said with the story, once for each kind, and the farm is kept running."""
-        for change in changes:
-            if change.after in MOVES[change.before]:
-                continue
-            self.illegal_moves += 1
-            if (change.before, change.after) in self._said_illegal:
-                continue
-            self._said_illegal.add((change.before, change.after))
-            story = [f"{_move(one)} by {one.cause}" for one in self.stories.of(change.key)]
-            self._illegal(
-                f"{change.key[0]}@{change.key[1]}: {_move(change)} by {change.cause} is an illegal transition: a bug, please "
-                f"report it; before: {'; '.join(story) or 'nothing'}"
-            )
-
     def check(self) -> None:
         """Raise AssertionError where the indexes and the instances do not agree."""
         invariants.check(self)
@@ -254,97 +186,9 @@ class Engine(Farm):
         """When `Ticked` is due next, at the latest."""
         if now < self.last - clock_shifts.TOLERANCE_S:
             return now  # the clock was set back
-        if self._recalled is not None:
+        if self.transitions.recalled:
             return now  # what has changed meanwhile is told at once
-        at = min(
-            self.reconcile_at,
-            self.confirm_at,
-            self.doubt_at,
-            self.preflights.due(),
-            self.rolling.due,
-            leases.due(self),
-            control_steps.due(self),
-            proposal_steps.due(self),
-        )
-        if self.timers:
-            at = min(at, self.timers[0][0])
-        if self.connected:
-            at = min(at, self.namesakes.due)
-        if self.connected and any(self.wants_offers):
-            at = min(at, self.demand.due(*self.wants_offers))
-        return at
-
-
-def _registered(farm: Farm, event: events.Registered, now: float) -> None:
-    farm.connected, farm.master, farm.registered_at = True, event.master, now
-    farm.demand.registered(*farm.wants_offers)
-    if event.framework_id != farm.framework_id:
-        farm.framework_id = event.framework_id
-        farm.out.append(commands.SaveFrameworkId(event.framework_id))
-    farm.note(f"registered with {event.master} as {event.framework_id}")
-    reconciling.all_tasks(farm, now)
-    farm.confirm_at, farm.confirm_gap, farm.doubt_at = now + CONFIRM_S, CONFIRM_S, now + SILENCE_S
-    for instance in farm.by_task.values():
-        if instance.shown == "UNKNOWN":
-            farm.touch(instance.key)
-        if instance.task.killed:
-            farm.out.append(commands.Kill(instance.task.id, instance.task.agent_id))
-
-
-def _disconnected(farm: Farm, event: events.Disconnected, now: float) -> None:
-    if farm.connected:
-        farm.note(f"lost the connection to {farm.master}; running jobs go on")
-    farm.connected = False
-    farm.reconcile_at = farm.confirm_at = float("inf")
-
-
-def _ticked(farm: Farm, event: events.Ticked, now: float) -> None:
-    preflight_steps.ticked(farm, now)
-    leases.ticked(farm, now)
-    control_steps.ticked(farm, now)
-    proposal_steps.ticked(farm, now)
-    namesake_steps.ticked(farm, now)
-    if now >= farm.reconcile_at:
-        reconciling.some_tasks(farm, now)
-    if now >= farm.confirm_at:
-        reconciling.silent_tasks(farm, now)
-    if now >= farm.doubt_at:
-        farm.doubt_at = float("inf")
-        for one in farm.by_task.values():
-            if one.task.confirmed < farm.registered_at:
-                farm.touched[one.key] = "no message from the master"
-    asked = []
-    while farm.timers and farm.timers[0][0] <= now:
-        _, key = heapq.heappop(farm.timers)
-        instance = farm.instances.get(key)
-        if instance is None:
-            continue
-        task = instance.record.task
-        farm.touch(key)
-        farm.file_start(instance, now)
-        if task is None:
-            farm.settle(instance, now)
-        elif task.killed and now >= task.killed + patience(instance):
-            task.killed = now
-            farm.out.append(commands.Kill(task.id, task.agent_id))
-            farm.arm(now + patience(instance), instance)
-        elif instance.ending and not task.killed:
-            farm.ends.look(instance)
-            farm.arm(now + LONGEST_S, instance)
-        elif task.state == "launching" and now >= task.launched + ASK_S:
-            asked.append((task.id, task.agent_id))
-            farm.arm(now + ASK_S, instance)
-        else:
-            if task.report is not None and task.report.snoozed > now:
-                farm.arm(task.report.snoozed, instance)  # the clock was set back, or the timer came early
-            operator_commands.tell_hold(farm, instance, now)
-            operator_commands.tell_rules(farm, instance, now)
-    if asked and farm.connected:
-        farm.out.append(commands.Reconcile(tuple(asked)))
-
-
-def _move(change: Changed) -> str:
-    return f"{change.before or 'none'} to {change.after or 'none'}"
+        return time_steps.due(self)
 
 
 def _spec_of(revision: Optional[Revision]) -> Spec:
@@ -353,8 +197,8 @@ def _spec_of(revision: Optional[Revision]) -> Spec:
 
 #: Each returns what came of an event that somebody asked for, or raises why it was refused.
 _HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
-    events.Registered: _registered,
-    events.Disconnected: _disconnected,
+    events.Registered: reconciling.registered,
+    events.Disconnected: reconciling.disconnected,
     events.OffersArrived: offers.arrived,
     events.TaskReported: tasks.reported,
     events.LaunchRefused: offers.launch_refused,
@@ -382,5 +226,5 @@ _HANDLERS: dict[type, Callable[..., Optional[Accepted]]] = {
     events.ProposalClosed: proposal_steps.closed,
     events.PreflightAsked: preflight_steps.asked,
     events.OperatorCommanded: operator_commands.given,
-    events.Ticked: _ticked,
+    events.Ticked: time_steps.ticked,
 }

@@ -1,9 +1,35 @@
-"""The master is asked what it knows of tasks: of all when it takes us, of a part every now and then, of those that are silent."""
+"""The master comes and goes, and is asked what it knows of tasks: of all when it takes us, of a part every now and then, of those
+that are silent."""
 
 from __future__ import annotations
 
-from daqsched.engine import commands
-from daqsched.engine.farm import CONFIRM_CAP_S, RECONCILE_S, RECONCILE_SOME, Farm
+from daqsched.engine import commands, events
+from daqsched.engine.farm import CONFIRM_CAP_S, CONFIRM_S, RECONCILE_S, RECONCILE_SOME, SILENCE_S, Farm
+
+
+def registered(farm: Farm, event: events.Registered, now: float) -> None:
+    """It has taken us (again)."""
+    farm.connected, farm.master, farm.registered_at = True, event.master, now
+    farm.demand.registered(*farm.wants_offers)
+    if event.framework_id != farm.framework_id:
+        farm.framework_id = event.framework_id
+        farm.out.append(commands.SaveFrameworkId(event.framework_id))
+    farm.note(f"registered with {event.master} as {event.framework_id}")
+    all_tasks(farm, now)
+    farm.confirm_at, farm.confirm_gap, farm.doubt_at = now + CONFIRM_S, CONFIRM_S, now + SILENCE_S
+    for instance in farm.by_task.values():
+        if instance.shown == "UNKNOWN":
+            farm.touch(instance.key)
+        if instance.task.killed:
+            farm.out.append(commands.Kill(instance.task.id, instance.task.agent_id))
+
+
+def disconnected(farm: Farm, event: events.Disconnected, now: float) -> None:
+    """Nobody listens to us."""
+    if farm.connected:
+        farm.note(f"lost the connection to {farm.master}; running jobs go on")
+    farm.connected = False
+    farm.reconcile_at = farm.confirm_at = float("inf")
 
 
 def all_tasks(farm: Farm, now: float) -> None:

@@ -125,7 +125,7 @@ class Chronicle:
         self._db = None
 
     def states(self) -> Optional[dict[Key, str]]:
-        """What each instance was when it was last written of, for `Engine.recall`; None: nobody can say."""
+        """What each instance was when it was last written of, for `Transitions.recall`; None: nobody can say."""
         if self._db is None:
             return None
         try:

@@ -144,7 +144,7 @@ class Term:
         chronicle = Chronicle(options.chronicle, time.time(), place)
         last = chronicle.states()
         if last is not None:
-            self.daemon.engine.recall(last)
+            self.daemon.engine.transitions.recall(last)
         self._chronicle: Optional[Chronicle] = chronicle
         self.daemon.subscribers.append(lambda changes: chronicle.note(self.daemon.engine, changes, time.time()))
         self.api.looks.chronicle, self.api.looks.audit = chronicle, audit
