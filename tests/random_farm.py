@@ -100,7 +100,9 @@ class RandomFarm(RuleBasedStateMachine):
             if key[0] != FORWARDER and one.job is not None and one.record.borrow is None
             # what a rollout has not reached is whose it is in the farm that is in force
             if not meant(*key)
-            or ((engine.desired(*key) or one.job).part != part and key[0] not in (self.specs[n].name for n in chosen))
+            or (
+                (engine.desired.of(*key) or one.job).part != part and key[0] not in (self.specs[n].name for n in chosen)
+            )
         }
         before = engine.revision
         found = tuple(

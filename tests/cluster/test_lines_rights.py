@@ -21,6 +21,7 @@ from daqcluster.elasticsearch import User
 from daqsched import protocol
 from daqsched.cli import main
 from daqsched.engine import events
+from daqsched.engine.desired_spec import DesiredSpec
 from daqsched.errors import UserError
 from daqsched.logs.count import FIELDS
 from daqsched.logs.daemon_lines import DaemonSource
@@ -86,7 +87,7 @@ def farm(server: Server, rights: str) -> tuple[Direct, Caller]:
     """A daemon that searches there, and bob."""
     made = Direct(read(rights, "rights.yaml"), server.account, PREFIX)
     # as it is where several applies have left jobs as they were
-    made.engine.spec = SPEC
+    made.engine.desired = DesiredSpec(SPEC)
     return made, made.caller("unix:bob")
 
 
@@ -228,7 +229,7 @@ def test_who_follows_is_told_each_new_line_that_he_may_read_once(server: Server)
     lines = [one._replace(place=one.place.replace(PREFIX, prefix)) for one in corpus(prefix, 3, 90)]
     rights = 'version: 1\nrules: [{to: unix:bob, role: viewer, logs: ["readout*", "service:sshd"]}]'
     made = Direct(read(rights, "rights.yaml"), server.admin, prefix)
-    made.engine.spec = SPEC
+    made.engine.desired = DesiredSpec(SPEC)
     bob = made.caller("unix:bob")
     store(server.url, user, prefix, lines[:30])
     told: list[str] = []

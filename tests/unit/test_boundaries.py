@@ -23,7 +23,7 @@ PURE = {
     " openapi operations ports preflight problems proposals redaction rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
-    " credential_steps demand desired documents durations endings"
+    " credential_steps demand desired desired_spec documents durations endings"
     " engine events farm hold_steps incidents instance invariants leases logbook_steps machine match"
     " namesake_steps namesakes offers operator_commands permission preflight_state"
     " preflight_steps proposal_steps reconciling repeats resources restoring rollout_requests rollout_restoring"

@@ -137,7 +137,7 @@ class _Change:
     def make(self) -> None:
         """All of it."""
         farm = self._farm
-        known = {job.name: (job, farm.variants(job.name)) for job in farm.spec.jobs}
+        known = {job.name: (job, farm.desired.variants(job.name)) for job in farm.spec.jobs}
         not_everywhere = mixed(farm, self._merged)
         farm.set_desired(self._merged.spec)
         jobs = {job.name: job for job in farm.spec.jobs}
@@ -151,9 +151,9 @@ class _Change:
             self._forget(name)
         # the job that goes where others go is the last one
         for name, job in jobs.items():
-            if known.get(name) != (job, farm.variants(name)) or name in not_everywhere:
+            if known.get(name) != (job, farm.desired.variants(name)) or name in not_everywhere:
                 self._job(job)
-        if farm.by_attribute:
+        if farm.desired.by_attribute:
             farm.demand.renewed()
 
     def _without(self, instances: Iterable[Instance]) -> None:
@@ -168,10 +168,10 @@ class _Change:
         hosts, known = hosts_of(farm, job), dict(farm.order.desired.get(job.name, {}))
         self._without([instance for instance in known.values() if instance.host not in hosts])
         self._forget(job.name, hosts)
-        variants = farm.variants(job.name)
+        variants = farm.desired.variants(job.name)
         for host, attributes in hosts.items():
             there, desired = known.get(host), variants.get(host, job)
-            run = farm.run_of(desired)(host)
+            run = farm.desired.run_of(desired)(host)
             if there is not None and self.strategy is not None and disturbs(there, run):
                 self._stay(there)
                 self.pending.append(there.key)

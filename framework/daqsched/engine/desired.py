@@ -33,7 +33,7 @@ def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[A
             farm.out.append(commands.SaveDocument(HOLDS))
             farm.note(f"{instance}: {before} before it had this place in the farm; stays stopped")
     else:
-        ruled = instance.job is None or farm.rules_of(instance.job) == farm.rules_of(job)
+        ruled = instance.job is None or farm.desired.rules_of(instance.job) == farm.desired.rules_of(job)
         record = instance.record
         may_help = not ruled and tries_again(instance.job, job)
         again = record.done != run or (not record.succeeded and may_help) or may_fail_again(record.failures, job)
@@ -107,7 +107,7 @@ def unassign(farm: Farm, instance: Instance, now: float) -> None:
 
 def retire(farm: Farm, instance: Instance, now: float) -> None:
     """No more of this job on this host; a forwarder goes when it has stored what is left there."""
-    job, record = farm.forwarder, instance.record
+    job, record = farm.desired.forwarder, instance.record
     never_ran = record.task is None and not record.last_end
     if instance.name != FORWARDER or not isinstance(job, ForwarderSpec) or never_ran or record.hold:
         unassign(farm, instance, now)
@@ -139,6 +139,6 @@ def _company(farm: Farm, host: str) -> bool:
 def _accompany(farm: Farm, host: str, attributes: Attributes, now: float) -> None:
     """Where a job goes by attributes, the job that forwards its lines goes, too."""
     there = farm.instances.get((FORWARDER, host))
-    job = farm.forwarder
+    job = farm.desired.forwarder
     if job is not None and (there is None or there.job is None or there.record.leaving):
         assign(farm, job, run_digest(job, host), host, attributes, now)

@@ -35,7 +35,7 @@ def endings(farm: Farm, merged: Merged, strategy: Optional[Strategy]) -> Endings
     for name, job in then.jobs.items():
         variants = then.variants.get(name, {})
         known = farm.order.desired.get(name, {})
-        same = farm.job(name) == job and farm.variants(name) == variants
+        same = farm.desired.job(name) == job and farm.desired.variants(name) == variants
         if name == FORWARDER or not known or (same and name not in not_everywhere):
             continue
         hosts, runs = hosts_of(farm, job), _Runs()

@@ -8,18 +8,18 @@ host nobody can confirm. What that costs depends on those whom the change concer
 from __future__ import annotations
 
 import heapq
-from typing import Callable, Iterator, Mapping, Optional
+from typing import Callable, Iterator, Optional
 
 from daqsched.confirm import EndLimit
 from daqsched.control import Control
-from daqsched.digests import rules_digest, run_digests
 from daqsched.engine import commands, events
 from daqsched.engine.commands import HOLDS, PARTS, STARTED, Command, Revision
 from daqsched.engine.demand import ByHost, Demand
+from daqsched.engine.desired_spec import DesiredSpec
 from daqsched.engine.durations import MeasuredDurations
 from daqsched.engine.incidents import Incidents
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.match import by_attributes, canonical, lacking
+from daqsched.engine.match import by_attributes, lacking
 from daqsched.engine.namesakes import Namesakes
 from daqsched.engine.preflight_state import PreflightState
 from daqsched.engine.resources import Attributes
@@ -31,7 +31,6 @@ from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
 from daqsched.kept_choices import KeptChoices
 from daqsched.logbook import LogbookEntry
-from daqsched.merge import Desired
 from daqsched.proposals import Proposals
 from daqsched.rights.tokens import Credentials
 from daqsched.rollout import RolloutOutcome
@@ -71,15 +70,11 @@ class Farm:
         self.complete = complete
         self.revision: Optional[Revision] = None
         #: What is desired, completed.
-        self.spec: Spec = EMPTY
-        self._desired = Desired(EMPTY)
+        self.desired = DesiredSpec(EMPTY)
         #: How many programs a request ends unasked, where the spec does not say.
         self.end_limit = EndLimit()
         #: The account of jobs that name none.
         self.account = ""
-        #: By the job itself, which is kept with it.
-        self._runs: dict[int, tuple[JobSpec, Callable[[str], str]]] = {}
-        self._rules: dict[int, tuple[JobSpec, str]] = {}
         self.framework_id = ""
         self.master = ""
         self.connected = False
@@ -101,12 +96,6 @@ class Farm:
         self.order = StartOrder()
         #: Which machine starts how many at once.
         self.starts = StartsUnderWay()
-        #: (attribute, value) -> the jobs that run on all machines with these attributes, under the first of theirs.
-        self.by_attribute: dict[tuple[str, str], list[JobSpec]] = {}
-        #: The job that forwards the lines of all others, where there is one.
-        self.forwarder: Optional[JobSpec] = None
-        #: Port numbers that jobs ask for by number.
-        self.fixed_ports: frozenset[int] = frozenset()
         #: Those whose tasks are to end, in order.
         self.ends = StopOrder()
         #: job -> hosts where it is not (yet) as the spec in force says: behind, or left out.
@@ -172,42 +161,14 @@ class Farm:
         #: When those are in doubt that nobody has confirmed since the master took us.
         self.doubt_at = float("inf")
 
+    @property
+    def spec(self) -> Spec:
+        """What is desired, completed."""
+        return self.desired.spec
+
     def set_desired(self, spec: Spec) -> None:
         """Take this spec for what is desired, as the instances will be."""
-        self.spec = self.complete(spec)
-        self._runs, self._rules = {}, {}
-        self._desired = Desired(self.spec)
-        self.by_attribute = {}
-        for job in filter(by_attributes, self.spec.jobs):
-            name, value = min(job.attributes.items())
-            self.by_attribute.setdefault((name, canonical(value)), []).append(job)
-        self.forwarder = next((job for job in self.spec.jobs if job.name == FORWARDER), None)
-        everything = (*self.spec.jobs, *self.spec.variants)
-        self.fixed_ports = frozenset(number for job in everything for number in job.ports.values() if number)
-
-    def job(self, name: str) -> Optional[JobSpec]:
-        """The job of that name, as it is desired now, but for the hosts where it is another (`desired`)."""
-        return self._desired.jobs.get(name)
-
-    def desired(self, name: str, host: str) -> Optional[JobSpec]:
-        """The job of that name as it is desired there."""
-        return self._desired.of(name, host)
-
-    def variants(self, name: str) -> Mapping[str, JobSpec]:
-        """The hosts where it is another than `job`, with what it is there."""
-        return self._desired.variants.get(name, {})
-
-    def run_of(self, job: JobSpec) -> Callable[[str], str]:
-        """`run_digests` of a job that is desired now, made once."""
-        if id(job) not in self._runs:
-            self._runs[id(job)] = job, run_digests(job)
-        return self._runs[id(job)][1]
-
-    def rules_of(self, job: JobSpec) -> str:
-        """`rules_digest`, made once."""
-        if id(job) not in self._rules:
-            self._rules[id(job)] = job, rules_digest(job)
-        return self._rules[id(job)][1]
+        self.desired = DesiredSpec(self.complete(spec))
 
     def unconfirmed(self, instance: Instance) -> bool:
         """Whether its executor goes by other rules than the job's, and can be told these."""
@@ -215,7 +176,7 @@ class Farm:
         if task is None or task.report is None or instance.job is None or instance.ending:
             return False
         rules = task.report.rules
-        return bool(rules) and task.digest == instance.digest and rules != self.rules_of(instance.job)
+        return bool(rules) and task.digest == instance.digest and rules != self.desired.rules_of(instance.job)
 
     def part_of(self, number: int, part: str) -> None:
         """The revision of that number is of this part."""
@@ -441,14 +402,14 @@ class Farm:
 
     def unplaced(self) -> Iterator[JobSpec]:
         """The jobs that run wherever their attributes are, and that no machine is known for."""
-        for jobs in self.by_attribute.values():
+        for jobs in self.desired.by_attribute.values():
             yield from (job for job in jobs if job.name not in self.order.desired)
 
     @property
     def wants_offers(self) -> tuple[bool, bool]:
         """Whether something waits for an offer, and whether one of an agent that nobody knows yet would tell something: that it
         has what a job needs, or the name of a host that has jobs."""
-        return bool(self.waiting or self.lost) or self.preflights.want_offers, bool(self.instances or self.by_attribute)
+        return bool(self.waiting or self.lost) or self.preflights.want_offers, bool(self.instances or self.desired.by_attribute)
 
 
 def patience(instance: Instance) -> float:

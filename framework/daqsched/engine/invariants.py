@@ -47,9 +47,11 @@ def check(farm: Farm) -> None:
         behind = instance.host in farm.mixed.get(instance.name, ()) and key not in farm.left_out
         assert behind == bool(instance.record.behind), f"{instance}: behind is {behind}"
         if instance.job is not None and not (behind or instance.record.borrow or instance.record.leaving):
-            desired = farm.desired(*key)
+            desired = farm.desired.of(*key)
             assert desired is not None, f"{instance} is desired, and the revision has no such job"
-            assert instance.digest == farm.run_of(desired)(instance.host), f"{instance} is not as the revision has it"
+            assert instance.digest == farm.desired.run_of(desired)(instance.host), (
+                f"{instance} is not as the revision has it"
+            )
         hold = instance.record.hold
         nobodys = hold is not None and not hold.user and instance.job is not None and not instance.record.borrow
         assert not nobodys or (instance.job is not None and instance.job.start == MANUAL), (

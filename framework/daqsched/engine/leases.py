@@ -128,7 +128,7 @@ def given_back(farm: Farm, instance: Instance, now: float) -> None:
     record.borrow, record.done, record.failures, record.due = None, "", 0, 0.0
     farm.note(f"{instance}: what ran by hand has ended: {record.last_end or 'it never started'}")
     farm.dirty[instance.key] = None
-    job = farm.desired(instance.name, instance.host)
+    job = farm.desired.of(instance.name, instance.host)
     if job is None or instance.host not in farm.hosts_of(job):
         unassign(farm, instance, now)
     else:

@@ -25,7 +25,7 @@ from daqsched.task import Task
 def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
     """Use each offer for what waits on its host; the cost is that of those that wait there."""
     declined = []
-    found_anywhere = bool(farm.by_attribute)
+    found_anywhere = bool(farm.desired.by_attribute)
     waiting, lost, found, asked = farm.waiting, farm.lost, farm.found, farm.preflights.waiting
     agents, places = farm.namesakes.agents, farm.namesakes.places
     for offer in event.offers:
@@ -55,7 +55,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
             continue
         launched: list[TaskToLaunch] = []
         looking: list[SurveyToLaunch] = []
-        room = FreeResources(offer, farm.fixed_ports, partial(_held, farm, offer))
+        room = FreeResources(offer, farm.desired.fixed_ports, partial(_held, farm, offer))
         pace = farm.starts.offered(offer.agent_id, names, offer.cpus)
         if names[0] == offer.names[0]:
             _look_for_attributes(farm, names[0], offer.attributes, now)
@@ -101,13 +101,13 @@ def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: flo
             instance.record.attributes = attributes
             farm.dirty[instance.key] = None
     farm.machines[host] = attributes
-    for name, values in attributes.items() if farm.by_attribute else ():
+    for name, values in attributes.items() if farm.desired.by_attribute else ():
         for value in values:
-            for job in farm.by_attribute.get((name, value), ()):
+            for job in farm.desired.by_attribute.get((name, value), ()):
                 there = farm.order.desired.get(job.name, {}).get(host)
                 if there is None and lacking(attributes, job.attributes) is None:
                     farm.note(f"{job.name}@{host}: found by its attributes")
-                    to_be = farm.desired(job.name, host) or job
+                    to_be = farm.desired.of(job.name, host) or job
                     assign(farm, to_be, run_digest(to_be, host), host, attributes, now)
 
 

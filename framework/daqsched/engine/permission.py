@@ -62,7 +62,7 @@ def target(farm: Farm, key: Key) -> Target:
     """An instance, as rules know it."""
     instance = farm.instances.get(key)
     job = (
-        instance.job if instance is not None else farm.job(key[0])
+        instance.job if instance is not None else farm.desired.job(key[0])
     )  # one that has found no machine yet is somebody's, too
     part = (instance.part or "") if instance is not None else job.part if job is not None else ""
     return Target(*key, job.owner if job is not None else "", part)

@@ -47,19 +47,19 @@ def restored(
     if revision is not None:
         farm.set_desired(revision.spec)
         for job in farm.spec.jobs:
-            of_job, variants = kept.pop(job.name, {}), farm.variants(job.name)
+            of_job, variants = kept.pop(job.name, {}), farm.desired.variants(job.name)
             for host in expand(job.hosts):
                 if (job.name, host) in farm.instances or (job.name, host) in farm.left_out:
                     continue
                 there = variants.get(host, job)
-                farm.add(Instance(job.name, host, there, farm.run_of(there)(host), of_job.pop(host, Record())))
+                farm.add(Instance(job.name, host, there, farm.desired.run_of(there)(host), of_job.pop(host, Record())))
             for host, record in of_job.items():
                 if record.leaving and isinstance(job, ForwarderSpec):
                     farm.add(Instance(job.name, host, job.last(), run_digest(job.last(), host), record))
                     continue
                 there = variants.get(host, job)
                 found = record.attributes is not None and belongs(farm, there, host, record.attributes)
-                run = farm.run_of(there)(host) if found else ""
+                run = farm.desired.run_of(there)(host) if found else ""
                 farm.add(Instance(job.name, host, there if found else None, run, record))
     for name, of_job in kept.items():
         for host, record in of_job.items():

@@ -270,9 +270,9 @@ def _move(farm: Farm, rollout: Rollout, instance: Instance, now: float) -> None:
             farm.end(instance, now)
             farm.settle(instance, now)
     elif instance.record.behind:
-        job = farm.desired(instance.name, instance.host)
+        job = farm.desired.of(instance.name, instance.host)
         if job is not None:
-            run = farm.run_of(job)(instance.host)
+            run = farm.desired.run_of(job)(instance.host)
             desired.assign(farm, job, run, instance.host, instance.record.attributes, now)
 
 

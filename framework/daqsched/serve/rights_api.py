@@ -89,7 +89,7 @@ class RightsQuestions:
 
 
 def _of_job(engine: Any, name: str) -> Target:
-    job = engine.job(name)
+    job = engine.desired.job(name)
     return Target(name, "", job.owner, job.part) if job is not None else Target(name)
 
 

@@ -85,7 +85,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
     found = [job.name for job in farm.spec.jobs if by_attributes(job)]
     instances: dict[Key, Had] = {}
     for job in jobs:
-        if job.name in farm.mixed or farm.job(job.name) != job:
+        if job.name in farm.mixed or farm.desired.job(job.name) != job:
             instances.update(had(farm, job.name))
     return Snapshot(
         farm.spec,
@@ -103,7 +103,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
             for name in found
         },
         MeasuredDurations({name: structs.replace(duration) for name, duration in farm.durations.known.items()}),
-        farm.fixed_ports,
+        farm.desired.fixed_ports,
         Now(_lost(farm), _named(farm.order.leaving()), _named(farm.order.unstarted())),
         {host: namesakes(farm, host, Tense(0.0, kept=True)) for host in farm.namesakes.others},
         dict(farm.controls),

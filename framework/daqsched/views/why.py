@@ -94,7 +94,7 @@ def _warns(row: Row) -> bool:
 
 def _nowhere(engine: Engine, name: str) -> Iterator[str]:
     """Of a job that goes by attributes: which of them keeps it from having a machine."""
-    job = engine.job(name)
+    job = engine.desired.job(name)
     machines = engine.machines.values()
     for attribute, value in job.attributes.items() if job is not None else ():
         has = sum(lacking(one, {attribute: value}) is None for one in machines)
