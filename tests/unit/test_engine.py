@@ -11,8 +11,9 @@ from builders import World, job, of, offer, progress, rows
 from daqsched.confirm import ALL
 from daqsched.engine import commands, events
 from daqsched.engine.backoff import CAP_S
-from daqsched.engine.farm import ASK_S, KILL_AGAIN_S, RECONCILE_S
+from daqsched.engine.farm import ASK_S, KILL_AGAIN_S
 from daqsched.engine.operator_commands import why_not
+from daqsched.engine.reconciling_state import RECONCILE_S
 from daqsched.engine.resources import Offer
 from daqsched.rollout import Strategy
 from daqsched.spec import CheckSpec, Spec

@@ -8,7 +8,7 @@ import pytest
 
 from builders import World, job, of
 from daqsched.engine import commands, events
-from daqsched.engine.farm import CONFIRM_S
+from daqsched.engine.reconciling_state import CONFIRM_S
 
 
 def asked(todo: list[commands.Command]) -> set[str]:

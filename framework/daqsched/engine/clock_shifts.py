@@ -29,9 +29,7 @@ def set_back(farm: Farm, by: float) -> None:
     farm.note(f"the clock was set back by {by:.0f} s; what was due stays due after as long as before")
     farm.out += [commands.SaveDocument(name) for name in (ASIDE, ROLLOUT)]
     farm.registered_at -= by
-    farm.reconcile_at -= by
-    farm.confirm_at -= by
-    farm.doubt_at -= by
+    farm.reconciling.set_back(by)
     farm.demand.set_back(by)
     farm.starts.set_back(by)
     farm.namesakes.set_back(by)

@@ -22,6 +22,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
 from daqsched.engine.namesakes import Namesakes
 from daqsched.engine.preflight_state import PreflightState
+from daqsched.engine.reconciling_state import ReconcilingState
 from daqsched.engine.resources import Attributes
 from daqsched.engine.rollout_state import RolloutState
 from daqsched.engine.start_order import StartOrder
@@ -40,15 +41,8 @@ from daqsched_executor.contract import Exit
 
 #: How long the remains of an offer are declined: long, because the machines are for others, too; `Revive` cuts it short.
 REFUSE_S = 3600.0
-#: A launch that nobody has spoken of for so long is asked about; so is everything, every so often.
-ASK_S, RECONCILE_S = 15.0, 600.0
-#: About so many tasks at once.
-RECONCILE_SOME = 1000
-#: Tasks that nobody confirmed since the master took us: asked about after this long, ever more rarely up to the cap. A
-#: master that has just started does not answer for agents that are not back yet, and says nothing when they are.
-CONFIRM_S, CONFIRM_CAP_S = 2.0, 60.0
-#: After a registration the master is asked about every task; one that it has not spoken of for so long is in doubt.
-SILENCE_S = 5.0
+#: A launch that nobody has spoken of for so long is asked about.
+ASK_S = 15.0
 #: A kill is repeated when the time that the job may take to stop and this much more are over.
 KILL_AGAIN_S = 10.0
 #: So many instances that are not in the farm are remembered as stopped by hand.
@@ -139,13 +133,7 @@ class Farm:
         self.away: dict[str, tuple[float, float]] = {}
         #: Which agent has a host's name.
         self.namesakes = Namesakes()
-        self.reconcile_at = float("inf")
-        #: Tasks that are still to be asked about in this round.
-        self.unasked: list[str] = []
-        #: Of each host that nobody has spoken of since the master took us, the tasks that were there then.
-        self.silent: dict[str, list[str]] = {}
-        #: When to ask about the tasks that nobody confirmed yet, and how long after that again.
-        self.confirm_at, self.confirm_gap = float("inf"), CONFIRM_S
+        self.reconciling = ReconcilingState()
         #: Events that follow from this step.
         self.then: list[events.Event] = []
         #: What could not be taken over from the last daemon, a sentence each.
@@ -158,8 +146,6 @@ class Farm:
         self.gone: dict[Key, str] = {}
         #: What is done now is done for this.
         self.cause = ""
-        #: When those are in doubt that nobody has confirmed since the master took us.
-        self.doubt_at = float("inf")
 
     @property
     def spec(self) -> Spec:
@@ -409,7 +395,9 @@ class Farm:
     def wants_offers(self) -> tuple[bool, bool]:
         """Whether something waits for an offer, and whether one of an agent that nobody knows yet would tell something: that it
         has what a job needs, or the name of a host that has jobs."""
-        return bool(self.waiting or self.lost) or self.preflights.want_offers, bool(self.instances or self.desired.by_attribute)
+        return bool(self.waiting or self.lost) or self.preflights.want_offers, bool(
+            self.instances or self.desired.by_attribute
+        )
 
 
 def patience(instance: Instance) -> float:

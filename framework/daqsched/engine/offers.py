@@ -9,10 +9,11 @@ from daqsched.digests import run_digest
 from daqsched.engine import commands, events, preflight_steps, reconciling
 from daqsched.engine.commands import SurveyToLaunch, TaskToLaunch
 from daqsched.engine.desired import assign, unassign
-from daqsched.engine.farm import ASK_S, CONFIRM_S, REFUSE_S, Farm
+from daqsched.engine.farm import ASK_S, REFUSE_S, Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM, FreeResources, lacking
 from daqsched.engine.namesake_steps import has_name
+from daqsched.engine.reconciling_state import CONFIRM_S
 from daqsched.engine.resources import Attributes, Offer
 from daqsched.engine.tasks import look_for_lost
 from daqsched.errors import JobError
@@ -37,7 +38,7 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
             if name not in farm.seen:
                 farm.namesakes.seen(name)
             farm.seen[name] = now
-            if name in farm.silent and now >= farm.registered_at + CONFIRM_S:
+            if name in farm.reconciling.silent and now >= farm.registered_at + CONFIRM_S:
                 reconciling.neighbours(farm, name)
             strange = agents.setdefault(name, offer.agent_id) != offer.agent_id
             if offer.away is not None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from daqsched.engine.farm import SILENCE_S, Farm
+from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
+from daqsched.engine.reconciling_state import SILENCE_S
 from daqsched.engine.tense import Tense
 from daqsched.task import Aside, Hold, Task
 from daqsched_executor.contract import Report

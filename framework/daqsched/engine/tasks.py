@@ -50,7 +50,7 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
         _ended(farm, instance, event, now)
     else:
         farm.note(f"{instance}: Mesos says {event.state!r}, which this daqsched does not know; ignored")
-    if event.by_executor and instance is not None and instance.host in farm.silent:
+    if event.by_executor and instance is not None and instance.host in farm.reconciling.silent:
         reconciling.neighbours(farm, instance.host)
     if event.uuid:
         farm.out.append(commands.Acknowledge(event.task_id, event.agent_id, event.uuid))

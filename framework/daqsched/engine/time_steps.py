@@ -22,9 +22,7 @@ from daqsched.engine.stop_order import LONGEST_S
 def due(farm: Farm) -> float:
     """When `ticked` has something to do, at the latest; inf: never."""
     at = min(
-        farm.reconcile_at,
-        farm.confirm_at,
-        farm.doubt_at,
+        farm.reconciling.due,
         farm.preflights.due(),
         farm.rolling.due,
         leases.due(farm),
@@ -47,15 +45,7 @@ def ticked(farm: Farm, event: events.Ticked, now: float) -> None:
     control_steps.ticked(farm, now)
     proposal_steps.ticked(farm, now)
     namesake_steps.ticked(farm, now)
-    if now >= farm.reconcile_at:
-        reconciling.some_tasks(farm, now)
-    if now >= farm.confirm_at:
-        reconciling.silent_tasks(farm, now)
-    if now >= farm.doubt_at:
-        farm.doubt_at = float("inf")
-        for one in farm.by_task.values():
-            if one.task.confirmed < farm.registered_at:
-                farm.touched[one.key] = "no message from the master"
+    reconciling.ticked(farm, now)
     asked = []
     while farm.timers and farm.timers[0][0] <= now:
         _, key = heapq.heappop(farm.timers)
