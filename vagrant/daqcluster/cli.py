@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 import click
 
+from daqcluster import software
 from daqcluster.cluster import ATTRIBUTES, Cluster, default_folder
 from daqcluster.errors import ClusterError
 from daqcluster.machines.cli import machines
@@ -126,7 +127,7 @@ def up(
 @_in_folder
 def fetch(cluster: Cluster, part: tuple[str, ...]) -> None:
     """Fetch and build what `up` takes (each PART, or all), and start nothing."""
-    cluster.fetch(*part)
+    software.fetch(part, cluster.say)
 
 
 @main.command()

@@ -10,21 +10,17 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence, Union
 
-from daqcluster import containers, elasticsearch, mesos, mesos_build, processes, zookeeper
+from daqcluster import containers, elasticsearch, mesos, processes, readiness, software, zookeeper
 from daqcluster.errors import ClusterError
 from daqcluster.member import Member
 from daqcluster.ports import free_port
-from daqcluster.progress import Say, until
+from daqcluster.progress import Say
 from daqcluster.record import Record, locked
-
-#: Seconds until a member must answer: far more than any takes on a busy machine.
-MESOS_S, ZOOKEEPER_S, ELASTICSEARCH_S = 60.0, 60.0, 180.0
 
 #: How long what is told to end may take before it is killed, and how long that may take.
 GRACE_S, DEATH_S = 1.5, 15.0
@@ -43,12 +39,35 @@ def default_folder() -> Path:
     return Path(named) if named else Path(state) / "daqcluster" / "default"
 
 
+class _Layout(NamedTuple):
+    """What a cluster is to have, as of `Cluster.up`."""
+
+    names: list[str]
+    with_elasticsearch: bool
+    with_zookeeper: bool
+    webui: Optional[str]
+    attributes: str
+    heap: str
+    credentials: Optional[str]
+    ports: Optional[str]
+    jvm: str
+    network: mesos.Network
+    tokens: bool
+    users: Mapping[str, elasticsearch.User]
+
+    @property
+    def members(self) -> set[str]:
+        """By name."""
+        others = {"elasticsearch": self.with_elasticsearch, "zookeeper": self.with_zookeeper}
+        return {"master", *self.names, *(name for name, there in others.items() if there)}
+
+
 class Cluster:
     """The cluster in ``folder``, whether it runs or not. ``say`` is told what takes longer than a moment."""
 
     def __init__(self, folder: Path, say: Say = lambda sentence: None) -> None:
         self.folder = folder.absolute()
-        self._say = say
+        self.say = say
         self._file = self.folder / "cluster.json"
         self._record = Record.read(self._file)
 
@@ -155,12 +174,16 @@ class Cluster:
         what it lacks is added. Raises `ClusterError`; a new cluster that can't come up is taken down, its logs stay.
         """
         names = [f"hlt{n:02d}" for n in range(1, agents + 1)] if isinstance(agents, int) else list(agents)
+        search = elasticsearch_ is True
+        layout = _Layout(
+            names, search, zookeeper_, webui, attributes, heap, credentials, ports, jvm, network, tokens, users or {}
+        )
         mesos.check(self.folder, names, attributes, ports)
         if isinstance(elasticsearch_, str):
             elasticsearch.check_answers(elasticsearch_)
         with self._locked():
             if self.id and not self._record.complete:
-                self._say("the last `up` was cut off: clearing it away")
+                self.say("the last `up` was cut off: clearing it away")
                 self._clear()
             if self.id and zookeeper_ and not self.zookeeper_address:
                 raise ClusterError(
@@ -176,20 +199,7 @@ class Cluster:
                 (self.folder / "logs").mkdir(parents=True, exist_ok=True)
                 if isinstance(elasticsearch_, str):
                     self._record.external = elasticsearch_
-                self._up(
-                    names,
-                    elasticsearch_ is True,
-                    zookeeper_,
-                    webui,
-                    attributes,
-                    heap,
-                    credentials,
-                    ports,
-                    jvm,
-                    network,
-                    tokens,
-                    users or {},
-                )
+                self._up(layout)
             except BaseException:
                 # whatever it was, also Ctrl-C: half a cluster is of no use; its logs are
                 if new:
@@ -198,77 +208,37 @@ class Cluster:
                 raise
         return self
 
-    def _up(
-        self,
-        names: list[str],
-        search: bool,
-        keeper: bool,
-        webui: Optional[str],
-        attributes: str,
-        heap: str,
-        credentials: Optional[str],
-        ports: Optional[str],
-        jvm: str,
-        network: mesos.Network,
-        tokens: bool,
-        users: Mapping[str, elasticsearch.User],
-    ) -> None:
-        wanted = set(self.members) | {"master", *names}
-        wanted |= {"elasticsearch"} if search else set()
-        wanted |= {"zookeeper"} if keeper else set()
+    def _up(self, layout: _Layout) -> None:
+        wanted = set(self.members) | layout.members
         missing = {name for name in wanted if name not in self.members or not self.members[name].alive()}
         if missing and not self._record.complete:
-            self._say(
+            self.say(
                 f"starting {len(missing)} server{'s' * (len(missing) > 1)}; containers by the {self.launcher} launcher"
             )
         elif missing:
-            self._say(f"starting what is not there: {', '.join(sorted(missing))}")
-        with self._homes(missing) as home:
+            self.say(f"starting what is not there: {', '.join(sorted(missing))}")
+        with software.homes(missing, self.say) as home:
             # first what takes longest to start, then what others need to start
             if "elasticsearch" in missing:
-                self._begin("elasticsearch", lambda: self._elasticsearch(home("elasticsearch"), heap, jvm, users))
+                self._begin("elasticsearch", lambda: self._elasticsearch(home("elasticsearch"), layout))
             if "zookeeper" in missing:
                 self._begin("zookeeper", lambda: self._zookeeper(home("zookeeper")))
             if "zookeeper" in wanted:
-                self._wait_zookeeper()
+                readiness.zookeeper_answers(self.members, self.say)
             if "master" in missing:
-                launchers = home("mesos")
-                self._begin(
-                    "master", lambda: mesos.master(launchers, self.folder, free_port(), webui, credentials, network)
-                )
-            self._wait_master()
-            agents = [*self.agents, *(name for name in names if name not in self.members)]
+                self._begin("master", partial(self._master, home("mesos"), layout))
+            readiness.master_leads(self.members, self.say)
+            agents = [*self.agents, *(name for name in layout.names if name not in self.members)]
             for name in agents:
                 if name in missing:
-                    self._begin(name, partial(self._agent, home("mesos"), name, attributes, ports, network, tokens))
-            self._wait_agents(agents)
+                    self._begin(name, partial(self._agent, home("mesos"), name, layout))
+            readiness.agents_answer(self.members, agents, self.say)
             if "elasticsearch" in wanted:
-                self._wait_elasticsearch()
+                readiness.elasticsearch_answers(self.members, self.say)
         self._record.complete = True
         self._record.write(self._file)
 
-    def fetch(self, *parts: str) -> None:
-        """Have what members are made of in the cache (``mesos``, ``elasticsearch``, ``zookeeper``; all without a name), so that
-        `up` only starts them."""
-        every = parts or ("mesos", "elasticsearch", "zookeeper")
-        with self._homes(set(every)) as home:
-            for part in every:
-                home(part)
-
-    @contextmanager
-    def _homes(self, missing: set[str]) -> Iterator[Callable[[str], Path]]:
-        """What must be fetched and built for the missing, all at once: who asks for a part's folder waits for that part, so
-        that one can start while another is built."""
-        kinds = {name if name in ("elasticsearch", "zookeeper") else "mesos" for name in missing}
-        parts = {"mesos": mesos_build, "elasticsearch": elasticsearch, "zookeeper": zookeeper}
-        lacking = {package for kind in kinds for package in parts[kind].lacks()}
-        if lacking:
-            raise ClusterError(f"something is missing on this machine: apt-get install {' '.join(sorted(lacking))}")
-        with ThreadPoolExecutor(len(parts)) as pool:
-            made: dict[str, Future[Path]] = {kind: pool.submit(parts[kind].ready, self._say) for kind in kinds}
-            yield lambda kind: made[kind].result()
-
-    def _elasticsearch(self, home: Path, heap: str, jvm: str, users: Mapping[str, elasticsearch.User]) -> Member:
+    def _elasticsearch(self, home: Path, layout: _Layout) -> Member:
         folder = self.folder / "work" / "elasticsearch"
         if os.geteuid() == 0:
             # its account must be able to come there, and our folder may be root's own
@@ -277,9 +247,8 @@ class Cluster:
             self._record.write(self._file)
         folder.mkdir(parents=True, exist_ok=True)
         port = free_port()
-        argv, env = elasticsearch.command(
-            home, folder, elasticsearch.settings("n1", folder, port, free_port(), bool(users)), heap, jvm, users
-        )
+        settings = elasticsearch.settings("n1", folder, port, free_port(), bool(layout.users))
+        argv, env = elasticsearch.command(home, folder, settings, layout.heap, layout.jvm, layout.users)
         return Member("elasticsearch", argv, env, self._log("elasticsearch"), port)
 
     def _zookeeper(self, home: Path) -> Member:
@@ -287,9 +256,10 @@ class Cluster:
         argv = zookeeper.command(home, self.folder / "work" / "zookeeper", port)
         return Member("zookeeper", argv, {}, self._log("zookeeper"), port)
 
-    def _agent(
-        self, home: Path, name: str, attributes: str, ports: Optional[str], network: mesos.Network, tokens: bool
-    ) -> Member:
+    def _master(self, home: Path, layout: _Layout) -> Member:
+        return mesos.master(home, self.folder, free_port(), layout.webui, layout.credentials, layout.network)
+
+    def _agent(self, home: Path, name: str, layout: _Layout) -> Member:
         return mesos.agent(
             home,
             self.folder,
@@ -298,10 +268,10 @@ class Cluster:
             free_port(),
             self.master_url,
             self.launcher,
-            attributes,
-            ports or mesos.ports(len(self.agents)),
-            network,
-            tokens,
+            layout.attributes,
+            layout.ports or mesos.ports(len(self.agents)),
+            layout.network,
+            layout.tokens,
         )
 
     def _log(self, name: str) -> str:
@@ -339,8 +309,8 @@ class Cluster:
             containers.remove(self.id)
             for place in self._record.folders:
                 shutil.rmtree(place, ignore_errors=True)
-            for part in _OWN:
-                shutil.rmtree(self.folder / part, ignore_errors=True)
+            for name in _OWN:
+                shutil.rmtree(self.folder / name, ignore_errors=True)
         Record.remove(self._file)
         self._record = Record()
 
@@ -361,13 +331,13 @@ class Cluster:
             if not member.alive():
                 self._begin(name, lambda: member)
             if name == "elasticsearch":
-                self._wait_elasticsearch()
+                readiness.elasticsearch_answers(self.members, self.say)
             elif name == "zookeeper":
-                self._wait_zookeeper()
+                readiness.zookeeper_answers(self.members, self.say)
             elif name == "master":
-                self._wait_master()
+                readiness.master_leads(self.members, self.say)
             else:
-                self._wait_agents([name])
+                readiness.agents_answer(self.members, [name], self.say)
 
     def _member(self, name: str) -> Member:
         if name not in self.members:
@@ -385,49 +355,9 @@ class Cluster:
         member.start(self.id)
         self._record.write(self._file)
 
-    # ------------------------------------------------------------------ waiting
-
-    def _wait_master(self) -> None:
-        member = self.members["master"]
-        self._until(lambda: mesos.leads(member) is not None, "the master", [member], MESOS_S)
-        state = mesos.leads(member)
-        if self.zookeeper_address and state is not None:
-            zookeeper.announce(self.members["zookeeper"].port, state)
-
-    def _wait_agents(self, names: Sequence[str]) -> None:
-        master = self.members["master"]
-        members = [self.members[name] for name in names]
-
-        def ready() -> bool:
-            # the master may still count one as active that has died: both have to say so
-            return set(names) <= mesos.registered(master) and all(map(mesos.agent_answers, members))
-
-        self._until(ready, f"the agents {', '.join(names)}", members, MESOS_S)
-
-    def _wait_elasticsearch(self) -> None:
-        member = self.members["elasticsearch"]
-
-        self._until(lambda: elasticsearch.well(member.port), "Elasticsearch (5 to 15 s)", [member], ELASTICSEARCH_S)
-
-    def _wait_zookeeper(self) -> None:
-        member = self.members["zookeeper"]
-        self._until(lambda: zookeeper.answers(member.port), "ZooKeeper", [member], ZOOKEEPER_S)
-
-    def _until(self, condition: Callable[[], bool], what: str, members: list[Member], limit_s: float) -> None:
-        def check() -> None:
-            for member in members:
-                if not member.alive():
-                    raise ClusterError(f"{member.name} has ended: {member.tail()} (its log: {member.log})")
-
-        try:
-            until(condition, what, limit_s, self._say, check)
-        except TimeoutError as error:
-            logs = ", ".join(member.log for member in members)
-            raise ClusterError(f"{error}; see {logs}") from None
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One at a time, and on what the last one wrote."""
-        with locked(self.folder, self._say):
+        with locked(self.folder, self.say):
             self._record = Record.read(self._file)
             yield
