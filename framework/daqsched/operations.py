@@ -108,8 +108,8 @@ _ALL = (
     _get(
         "/status",
         "see",
-        "one row per job and host, now or as it was then; each row is of the moment at which it was looked "
-        "at; `read_only`: why the daemon is read-only, else empty; until the version after 0.1 the same also as `held`",
+        "one row per job and host, now or as it was then; each row is of the moment at which it was looked at; "
+        "`read_only`: why the daemon is read-only, else empty; until the version after 0.1 the same also as `held`",
         protocol.StatusAnswer,
         SELECT,
         PART,
@@ -128,8 +128,9 @@ _ALL = (
         "GET",
         "/events",
         "see",
-        "what changes of the board: a stream of server-sent events, `delta` and, at its end, `reset`: ask `/board` again. It says "
-        "every 10 s that it is alive, lasts 10 min, and ends with the right to it; a person has 16, and all together 128",
+        "what changes of the board: a stream of server-sent events, `delta` and, at its end, `reset`: ask `/board` "
+        "again. It says every 10 s that it is alive, lasts 10 min, and ends with the right to it; a person has 16, and "
+        "all together 128",
         None,
         query=(
             Parameter("since", "EPOCH.V", "text", "of the board that is there; `Last-Event-ID` goes before it"),
@@ -140,9 +141,8 @@ _ALL = (
     _get(
         "/progress",
         "see",
-        "counts of states, and some of what is not as desired; with `revision`, in `superseded` what took the "
-        "place of that apply, "
-        "if anything did",
+        "counts of states, and some of what is not as desired; with `revision`, in `superseded` what took the place of "
+        "that apply, if anything did",
         protocol.ProgressAnswer,
         SELECT,
         PART,
@@ -154,9 +154,8 @@ _ALL = (
     _ask(
         "/plan",
         "see",
-        "what an apply would change; where the farm has rights also which ones it `needs`, each with "
-        "`why_not`, and why it would be "
-        "`refused`",
+        "what an apply would change; where the farm has rights also which ones it `needs`, each with `why_not`, and "
+        "why it would be `refused`",
         protocol.PlanRequest,
         Plan,
     ),
@@ -203,8 +202,8 @@ _ALL = (
     _get(
         "/history",
         "see",
-        "revisions, the newest first, each with its `notes`; `rollout` is how far an apply's rollout is, or "
-        "how it ended",
+        "revisions, the newest first, each with its `notes`; `rollout` is how far an apply's rollout is, or how it "
+        "ended",
         protocol.HistoryAnswer,
         most(20),
         BEFORE,
@@ -213,9 +212,8 @@ _ALL = (
     _get(
         "/revisions/{number}",
         "see",
-        "one with its spec (0: the one in force), in which values of `env`, and of variables that were set "
-        "(`--set`), are hidden "
-        "from all but who may see them (`environment`)",
+        "one with its spec (0: the one in force), in which values of `env`, and of variables that were set (`--set`), "
+        "are hidden from all but who may see them (`environment`)",
         protocol.RevisionAnswer,
     ),
     _get(
@@ -251,8 +249,8 @@ _ALL = (
     _change(
         "/replace",
         "replace",
-        "of several agents with one host name: which is the host; `agent` and `agent_before`: which is now, "
-        "and which was",
+        "of several agents with one host name: which is the host; `agent` and `agent_before`: which is now, and which "
+        "was",
         protocol.ReplaceRequest,
         protocol.Selected,
         codes=_ENDS,
@@ -278,9 +276,8 @@ _ALL = (
     _get(
         "/rights",
         ANYBODY,
-        "what somebody may do to the farm, or to that job: each verb with why not, or an empty sentence; of "
-        "others than oneself admins "
-        "alone are told. `in_force`: whether the farm has rights",
+        "what somebody may do to the farm, or to that job: each verb with why not, or an empty sentence; of others "
+        "than oneself admins alone are told. `in_force`: whether the farm has rights",
         protocol.RightsAnswer,
         Parameter("user", "NAME", "text", "of whom; default: who asks"),
         Parameter("job", "JOB", "text", "to this job"),
@@ -310,9 +307,8 @@ _ALL = (
     _get(
         "/audit",
         "audit",
-        "lines of the audit file and of those that were set aside, the newest first, 1,000 at most and 4 "
-        "MiB; `next`: the `until` "
-        "that goes on with older ones (also behind an empty answer), 0 at the end",
+        "lines of the audit file and of those that were set aside, the newest first, 1,000 at most and 4 MiB; `next`: "
+        "the `until` that goes on with older ones (also behind an empty answer), 0 at the end",
         protocol.AuditAnswer,
         Parameter("since", "TIME", "number", "not older"),
         Parameter("user", "NAME", "text", "of this one"),
@@ -354,16 +350,16 @@ _ALL = (
     _get(
         "/control",
         "see",
-        "who is in control of the farm (`part`: null) and of parts, since when and until when; empty: nobody is, and all is as "
-        "the rights say",
+        "who is in control of the farm (`part`: null) and of parts, since when and until when; empty: nobody is, and "
+        "all is as the rights say",
         control.ControlAnswer,
         PART,
     ),
     _change(
         "/take",
         "control take-over",
-        "be in control of the farm, or of a part: others change no jobs of it any more; with `force` also where somebody else "
-        "is, who is told the `message`",
+        "be in control of the farm, or of a part: others change no jobs of it any more; with `force` also where "
+        "somebody else is, who is told the `message`",
         control.TakeRequest,
         control.ControlAnswer,
     ),
@@ -399,10 +395,9 @@ _ALL = (
     _change(
         "/order",
         "retry restart snooze wake act act-any",
-        "something is asked of executors while they run (`retry`, `restart`, `snooze`, `wake`, `act`): the "
-        "order's `id`, whom it went "
-        "to (`accepted`), and whom not and why (`rejected`); until the version after 0.1 the same also as "
-        "`told` and `untold`",
+        "something is asked of executors while they run (`retry`, `restart`, `snooze`, `wake`, `act`): the order's "
+        "`id`, whom it went to (`accepted`), and whom not and why (`rejected`); until the version after 0.1 the same "
+        "also as `told` and `untold`",
         protocol.OrderRequest,
         protocol.OrderAnswer,
         codes=_ENDS,
@@ -410,18 +405,17 @@ _ALL = (
     _ask(
         "/console",
         "console",
-        "attach to the terminal of `job` on `host`: an `id`, and whether what is typed with it goes to the "
-        "program (`write`, `take`)",
+        "attach to the terminal of `job` on `host`: an `id`, and whether what is typed with it goes to the program "
+        "(`write`, `take`)",
         protocol.ConsoleRequest,
         protocol.ConsoleAttached,
     ),
     _ask(
         "/consoles/{id}/read",
         "console",
-        "what was printed after `offset` of `task_id`, in base64 (64 KiB at most), who types, how many are "
-        "attached; with `wait_s` "
-        "(10 s at most) once there is something that `seen` does not know. Whoever does not read for 20 s is "
-        "not attached any more",
+        "what was printed after `offset` of `task_id`, in base64 (64 KiB at most), who types, how many are attached; "
+        "with `wait_s` (10 s at most) once there is something that `seen` does not know. Whoever does not read for 20 "
+        "s is not attached any more",
         protocol.ConsoleRead,
         protocol.ConsoleOutput,
         "gone",
@@ -429,9 +423,8 @@ _ALL = (
     _ask(
         "/consoles/{id}/keys",
         "console",
-        "type (4,096 bytes at most), or tell of a window: whether the executor has confirmed it (within 2 "
-        "s), and how many bytes the "
-        "terminal did not take",
+        "type (4,096 bytes at most), or tell of a window: whether the executor has confirmed it (within 2 s), and how "
+        "many bytes the terminal did not take",
         protocol.ConsoleKeys,
         protocol.ConsoleTyped,
         "gone",
@@ -440,8 +433,8 @@ _ALL = (
     _ask(
         "/lines",
         "lines",
-        "the last `most` (1,000 at most) of the stored lines that are meant and that who asks may read, the oldest first; "
-        "`lacks`: why these are not all",
+        "the last `most` (1,000 at most) of the stored lines that are meant and that who asks may read, the oldest "
+        "first; `lacks`: why these are not all",
         protocol.LinesRequest,
         protocol.LinesAnswer,
         "too-many-searches",
@@ -481,8 +474,8 @@ _ALL = (
     _ask(
         "/lines/follow",
         "lines",
-        "the last lines, and, with the `follow` of that answer, those that were stored since, each once; four at once of one "
-        "person, which end when nobody asks for 30 s",
+        "the last lines, and, with the `follow` of that answer, those that were stored since, each once; four at once "
+        "of one person, which end when nobody asks for 30 s",
         protocol.FollowLinesRequest,
         protocol.FollowLinesAnswer,
         "too-many-searches",
@@ -499,17 +492,16 @@ _ALL = (
     _ask(
         "/sandboxes",
         "sandbox",
-        "the sandboxes of the selected jobs, with the size of each file that lines are in; `finished`: also "
-        "those of tasks that ended",
+        "the sandboxes of the selected jobs, with the size of each file that lines are in; `finished`: also those of "
+        "tasks that ended",
         protocol.SandboxesRequest,
         protocol.SandboxesAnswer,
     ),
     _ask(
         "/sandboxes/read",
         "sandbox",
-        "bytes of such files, in base64; null and a sentence in `silent` where an agent does not answer "
-        "(within 3 s, with 8 MiB at most; "
-        "the master has 20 s and 96 MiB for its list of agents)",
+        "bytes of such files, in base64; null and a sentence in `silent` where an agent does not answer (within 3 s, "
+        "with 8 MiB at most; the master has 20 s and 96 MiB for its list of agents)",
         protocol.ReadRequest,
         protocol.ReadAnswer,
     ),
