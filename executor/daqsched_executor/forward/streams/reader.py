@@ -1,7 +1,7 @@
 """From files to planned batches: the streams, the journal, and what has no reply yet, owned by one thread.
 
 A batch leaves here only after its plan is on the disk, and a stream leaves only after every batch with its lines has
-come back. All that decides whether a line is stored once is in this module, in `journal` and in `batch_builder`.
+come back. All that decides whether a line is stored once is in this module, in `journal`, `batch_builder` and `replay`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from ..documents.batch import BODY, Batch, Documents
 from ..documents.record import index_of
 from ..journal.journal import Journal
 from ..journal.marks import Mark, Marks
-from ..journal.position import Drop, Loss, Plan, Range
+from ..journal.position import Drop, Loss, Plan
 from .backlog import MOST_BACKLOGS, backlog_from
-from .batch_builder import BatchBuilder, reread
+from .batch_builder import BatchBuilder
 from .disk_limit import DiskLimit
 from .losses import Losses, Warn
+from .replay import Replay
 from .run_number import RunNumber
 from .source import Cursor, Source
 from .spool import Input, Spool
@@ -119,44 +120,9 @@ class Reader:
             self.note()
 
     def again(self) -> Iterator[Batch]:
-        """What was planned before a restart and has no reply: the same documents, for the same index."""
-        for number, plan in list(self.journal.outstanding.items()):
-            documents, aside = Documents(), []
-            for entry in plan.ranges:
-                try:
-                    documents += self._reread(entry)
-                except Exception as error:  # noqa: BLE001 - what one stream holds must not keep the others from being read
-                    aside.append(entry)
-                    self._warn(f"again {entry.stream}", self._unreadable_words(entry, error))
-            if aside and not self._set_apart(number, plan, aside):
-                continue
-            documents += self._losses.documents(plan.drops, plan.losses)
-            if documents:
-                yield self._hand_out(number, documents)
-            else:
-                self._losses.record(self.journal.done, number)
-
-    def _set_apart(self, number: int, plan: Plan, aside: list[Range]) -> bool:
-        """Not lost: it stays in the journal, and the next start tries again. Whether something of the batch is left to be
-        sent now."""
-        for stream in {entry.stream for entry in aside} & self._spool.sources.keys():
-            self._spool.sources[stream].under_way += 1
-        if len(aside) == len(plan.ranges) and not plan.drops and not plan.losses:
-            return False
-        try:
-            self.journal.part(number, aside)
-        except OSError as error:
-            self._warn("journal", f"cannot write {self.journal.path}: {error}; a batch waits for the next start")
-            return False
-        return True
-
-    def _unreadable_words(self, entry: Range, error: Exception) -> str:
-        source = self._spool.sources.get(entry.stream)
-        of = source.instance if source is not None else f"the stream {entry.stream}"
-        return (
-            f"cannot read {entry.lines} lines of {of} again, which may not have been stored ({type(error).__name__}: {error}): "
-            "the next start tries again, all others are forwarded"
-        )
+        """What was planned before a restart and has no reply."""
+        for number, documents in Replay(self.journal, self._spool, self._losses, self._warn).batches():
+            yield self._hand_out(number, documents)
 
     def next(self) -> Batch | None:
         """New lines of the streams in turn, up to a body's size; None where there are none (or no plan can be kept)."""
@@ -269,23 +235,6 @@ class Reader:
             self._warn("jump", f"cannot leave what waits of {source.instance} for later: {error}")
             return
         self._set_places(source)
-
-    def _reread(self, entry: Range) -> Documents:
-        """The documents of a range as they were planned; fewer, with a warning, where its bytes are gone."""
-        source = self._spool.sources.get(entry.stream)
-        if source is None and self._spool.knows(entry.stream):
-            raise OSError(f"the registration of {entry.stream} cannot be used")
-        documents, end = reread(source, entry) if source is not None else (Documents(), entry.start)
-        if end < entry.end:
-            self._warn(
-                entry.stream,
-                f"bytes {end} to {entry.end} of the stream {entry.stream} are gone; "
-                "whether they were stored before the last forwarder ended is not known",
-            )
-            self._losses.lose(
-                entry.stream, entry.generation, end, entry.end - end, "sent", lines=entry.lines - len(documents)
-            )
-        return documents
 
     # ------------------------------------------------------------------ streams and batches
 
