@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Mapping
+from typing import Mapping, Optional
 
 from daqsched.digests import run_digest
 from daqsched.engine import commands, events, preflight_steps, reconciling
@@ -51,41 +51,45 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
             farm.machines[offer.names[0]] = offer.attributes
             continue
         names = [name for name in offer.names if has_name(farm, name, offer, now)]
-        if not names:
-            declined.append(offer.id)
-            continue
-        launched: list[TaskToLaunch] = []
-        looking: list[SurveyToLaunch] = []
-        room = FreeResources(offer, farm.desired.fixed_ports, partial(_held, farm, offer))
-        pace = farm.starts.offered(offer.agent_id, names, offer.cpus)
-        if names[0] == offer.names[0]:
-            _look_for_attributes(farm, names[0], offer.attributes, now)
-        for name in names:
-            if name in farm.lost:
-                look_for_lost(farm, name, offer.agent_id, now)
-            for instance in list(farm.waiting.get(name, {}).values()):
-                job = instance.job
-                assert job is not None, "only what is desired waits"
-                if farm.order.awaited(instance):
-                    # what it comes after has ended since it was filed
-                    farm.settle(instance, now)
-                    continue
-                instance.reason = room.refusal(job) or ""
-                if not instance.reason and not pace.full:
-                    try:
-                        launched.append(_launch(farm, instance, job, offer.agent_id, room.take(job), now))
-                    except JobError as error:
-                        # applied by the rules of another day; whatever else waits here goes on
-                        instance.reason = f"can't be launched: {error.field}: {error}; mend the job and apply it again"
-            looking += preflight_steps.launch(farm, name, offer.agent_id, room)
-        if launched or looking:
-            tasks, surveys = tuple(launched), tuple(looking)
-            farm.out.append(commands.Launch(offer.id, offer.agent_id, tasks, REFUSE_S, surveys, offer.portions))
+        launch = _used(farm, offer, names, now) if names else None
+        if launch is not None:
+            farm.out.append(launch)
         else:
             declined.append(offer.id)
     farm.demand.answered(len(farm.machines))
     if declined:
         farm.out.append(commands.Decline(tuple(declined), REFUSE_S))
+
+
+def _used(farm: Farm, offer: Offer, names: list[str], now: float) -> Optional[commands.Launch]:
+    """What is launched with it on the hosts of these names; None: nothing waits there that it is enough for."""
+    launched: list[TaskToLaunch] = []
+    looking: list[SurveyToLaunch] = []
+    room = FreeResources(offer, farm.desired.fixed_ports, partial(_held, farm, offer))
+    pace = farm.starts.offered(offer.agent_id, names, offer.cpus)
+    if names[0] == offer.names[0]:
+        _look_for_attributes(farm, names[0], offer.attributes, now)
+    for name in names:
+        if name in farm.lost:
+            look_for_lost(farm, name, offer.agent_id, now)
+        for instance in list(farm.waiting.get(name, {}).values()):
+            job = instance.job
+            assert job is not None, "only what is desired waits"
+            if farm.order.awaited(instance):
+                # what it comes after has ended since it was filed
+                farm.settle(instance, now)
+                continue
+            instance.reason = room.refusal(job) or ""
+            if not instance.reason and not pace.full:
+                try:
+                    launched.append(_launch(farm, instance, job, offer.agent_id, room.take(job), now))
+                except JobError as error:
+                    # applied by the rules of another day; whatever else waits here goes on
+                    instance.reason = f"can't be launched: {error.field}: {error}; mend the job and apply it again"
+        looking += preflight_steps.launch(farm, name, offer.agent_id, room)
+    if not launched and not looking:
+        return None
+    return commands.Launch(offer.id, offer.agent_id, tuple(launched), REFUSE_S, tuple(looking), offer.portions)
 
 
 def _look_for_attributes(farm: Farm, host: str, attributes: Attributes, now: float) -> None:
