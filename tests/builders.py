@@ -32,8 +32,9 @@ from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.documents import encode
 from daqsched.engine.engine import Engine
 from daqsched.engine.namesakes import PROBE
+from daqsched.engine.reasons import reason_of
 from daqsched.engine.resources import Offer
-from daqsched.engine.shown import Shown, reason_of, since_of, state_of
+from daqsched.engine.shown import Shown, since_of, state_of
 from daqsched.engine.starts import HUNG_S, PER_CORE
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.tense import Tense

@@ -26,7 +26,7 @@ PURE = {
     " credential_steps demand desired desired_spec documents durations endings"
     " engine events farm hold_steps incidents instance invariants leases logbook_steps machine match"
     " namesake_steps namesakes offers operator_commands permission preflight_state"
-    " preflight_steps proposal_steps reconciling reconciling_state repeats resources restoring rollout_requests rollout_restoring"
+    " preflight_steps proposal_steps reasons reconciling reconciling_state repeats resources restoring rollout_requests rollout_restoring"
     " rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense time_steps transitions verdict",
     FRAMEWORK
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",

@@ -26,7 +26,7 @@ offers), `match` (is that enough), `incidents`, `durations` (how long programs t
 `rollout_restoring` take in what the store has; `documents` says how each document is written that it keeps beside
 revisions and records.
 
-What people see of an instance is its state as `shown`, with its times in a `tense`; `transitions` compares
+What people see of an instance is its state as `shown`, with its `reasons`, whose times are in a `tense`; `transitions` compares
 it after each step with what it was, `changes` are what came of that, `causes` what did them. `machine` is what a host has free where no offer says it. `clock_shifts` sets right what a
 clock that was set back would delay; `invariants` are what tests look at after every step.
 """

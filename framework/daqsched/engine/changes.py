@@ -30,7 +30,7 @@ class Changed(NamedTuple):
     #: One of `Shown`, or `GONE`.
     before: str
     after: str
-    #: Why it is in the new state, a kept sentence as `shown.reason_of` makes it, where the state is one of `TELLING`; else empty.
+    #: Why it is in the new state, a kept sentence as `reasons.reason_of` makes it, where the state is one of `TELLING`; else empty.
     reason: str
     #: What did it: ``revision 12 by alice``, ``stop by bob: cabling``, ``death``, ``rollout 3, batch 2``, ``time``,
     #: ``restart of the daemon``.

@@ -16,7 +16,7 @@ from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import unassign
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import held_up, not_ended
+from daqsched.engine.reasons import held_up, not_ended
 from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused

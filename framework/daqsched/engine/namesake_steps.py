@@ -8,8 +8,8 @@ from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.namesakes import GONE_S, LOOK_S, REMOVED, SILENT
+from daqsched.engine.reasons import namesakes
 from daqsched.engine.resources import Offer
-from daqsched.engine.shown import namesakes
 from daqsched.engine.tasks import replaced
 from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted

@@ -21,7 +21,7 @@ from daqsched.engine.farm import Farm
 from daqsched.engine.incidents import no_start
 from daqsched.engine.instance import Instance
 from daqsched.engine.namesakes import GONE_S
-from daqsched.engine.shown import times
+from daqsched.engine.reasons import times
 from daqsched.limits import brief
 from daqsched.task import ENDED, LIVE, Task
 from daqsched_executor.contract import ContractError, Exit, Report, duration

@@ -9,7 +9,8 @@ from daqsched.engine import causes
 from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, Stories
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import Shown, keep_since, reason_of, state_of
+from daqsched.engine.reasons import reason_of
+from daqsched.engine.shown import Shown, keep_since, state_of
 from daqsched.engine.tense import Tense
 
 

@@ -20,7 +20,7 @@ import msgspec
 from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, Changed
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
-from daqsched.engine.shown import reason_of
+from daqsched.engine.reasons import reason_of
 from daqsched.engine.tense import Tense
 from daqsched.errors import Refused
 from daqsched.store import private

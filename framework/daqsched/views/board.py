@@ -14,7 +14,8 @@ from daqsched.control import InControl
 from daqsched.engine.changes import MOST_WORDS
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import Shown, no_master, reason_of, since_of
+from daqsched.engine.reasons import no_master, reason_of
+from daqsched.engine.shown import Shown, since_of
 from daqsched.engine.tense import Tense
 from daqsched.rollout import words
 from daqsched.views.blocked import BlockedJobs, seen

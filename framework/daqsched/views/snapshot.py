@@ -14,8 +14,8 @@ from daqsched.engine.durations import MeasuredDurations
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
+from daqsched.engine.reasons import namesakes
 from daqsched.engine.resources import Attributes
-from daqsched.engine.shown import namesakes
 from daqsched.engine.tense import Tense
 from daqsched.hosts import expand
 from daqsched.merge import Behind

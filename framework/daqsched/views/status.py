@@ -9,7 +9,8 @@ import msgspec
 
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import Shown, no_master, reason_of, since_of
+from daqsched.engine.reasons import no_master, reason_of
+from daqsched.engine.shown import Shown, since_of
 from daqsched.engine.tense import Tense
 from daqsched.rollout import words
 from daqsched.views.blocked import BlockedJobs, seen

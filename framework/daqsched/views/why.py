@@ -12,7 +12,8 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident, no_start
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import lacking
-from daqsched.engine.shown import Shown, maintenance
+from daqsched.engine.reasons import maintenance
+from daqsched.engine.shown import Shown
 from daqsched.engine.tense import Tense
 from daqsched.hosts import fold
 from daqsched.spec import FORWARDER

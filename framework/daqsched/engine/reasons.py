@@ -1,0 +1,245 @@
+"""Why an instance is in the state in which people see it, and why it does not start or end though somebody asked: sentences."""
+
+from __future__ import annotations
+
+from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Instance
+from daqsched.engine.shown import Shown, state_of
+from daqsched.engine.tense import Tense
+from daqsched.task import Aside, Hold, Task
+from daqsched_executor.contract import Report
+
+
+def reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
+    """Why it is in this state, or what is worth knowing, as one sentence; empty: nothing is."""
+    reason = _reason_of(farm, instance, state, tense)
+    borrow = instance.record.borrow
+    if borrow is not None:
+        reason = "; ".join(filter(None, [f"run by hand by {borrow.user}", reason]))
+    if instance.host in farm.namesakes.others:
+        reason = "; ".join(filter(None, [reason, namesakes(farm, instance.host, tense)]))
+    return reason
+
+
+def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
+    task = instance.record.task
+    if task is None:
+        return _why_no_task(farm, instance, state, tense)
+    if state == "UNREACHABLE":
+        why = maintenance(farm, instance.host, tense)
+        why = f"; {why}" if why else ""
+        return (
+            f"{instance.host} stopped answering the master, which said so {tense.ago(task.since)}{why}; waiting for it"
+        )
+    if state == "UNKNOWN":
+        if task.state == "unknown":
+            return f"the master does not know the agent of {instance.host} (yet); waiting for it"
+        silent = tense.since(farm.registered_at)
+        return f"the master has not confirmed it {silent}: is {instance.host}'s agent up?"
+    if state == "STOPPING":
+        return _why_stopping(farm, instance)
+    if state == "BACKOFF" and task.report is not None:
+        return _why_backing_off(task.report, task.message, tense)
+    if state in ("RUNNING", "UNHEALTHY"):
+        hold = instance.record.hold
+        held = f"held by {hold.user}, so it is not started again" if hold is not None and hold.spares else ""
+        told = "what changed in the job is being told to its executor" if farm.unconfirmed(instance) else ""
+        return "; ".join(filter(None, [held, told, _how_it_runs(task, state, tense)]))
+    return task.message or "launched, waiting for its executor"
+
+
+def _why_no_task(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
+    record = instance.record
+    if state == "STOPPED" and record.hold is not None:
+        return _why_stopped(instance, record.hold)
+    if state == "ASIDE" and instance.host in farm.aside:
+        return aside_words(instance.host, farm.aside[instance.host], tense)
+    if state == "UNKNOWN":
+        why = f"what the state says of it can't be read ({record.unread}), so it may run already"
+        return f"{why}; where it does not, `daqsched start {instance}` starts it"
+    failed = f"failed {times(record.failures)}, last: {record.last_end}"
+    if state == "FAILED" and record.failures:
+        return f"{failed}; given up; `daqsched start {instance}` tries again"
+    if state in ("FAILED", "FINISHED"):
+        return record.last_end
+    if state == "BACKOFF":
+        return f"{failed}; starts again {tense.at(record.due)}"
+    return _why_waiting(farm, instance, tense)
+
+
+def _why_stopped(instance: Instance, hold: Hold) -> str:
+    if not hold.user:
+        return f"waits for its first start by hand: `daqsched start {instance}`"
+    by = f"by {hold.user}{': ' + hold.message if hold.message else ''}"
+    if not hold.spares:
+        return by
+    # its executor says the same of it
+    return f"held {by}; {instance.record.last_end.removesuffix(f'; not started again: held {by}') or 'it had not run'}"
+
+
+def times(failures: int) -> str:
+    """``once``, ``3 times in a row``."""
+    return "once" if failures == 1 else f"{failures} times in a row"
+
+
+def aside_words(host: str, lease: Aside, tense: Tense) -> str:
+    """``hlt02 is set aside by bob for 59 min more: new firmware``."""
+    why = f": {lease.message}" if lease.message else ""
+    return f"{host} is set aside by {lease.user} {tense.until(lease.until)}{why}"
+
+
+def _why_stopping(farm: Farm, instance: Instance) -> str:
+    if instance.job is None:
+        what = "no longer desired"
+    elif instance.record.hold and not instance.record.hold.spares:
+        what = "stopped"
+    elif instance.aside:
+        what = f"{instance.host} is set aside by {farm.aside[instance.host].user}"
+    else:
+        what = "makes way for the new one" if instance.task.digest != instance.digest else "is started anew"
+    awaited = "" if instance.task.killed else farm.ends.awaited(instance, farm.order.desired)
+    return f"{what}; waits for the end of {awaited}" if awaited else what
+
+
+def _how_it_runs(task: Task, state: Shown, tense: Tense) -> str:
+    """A check that somebody snoozed is mentioned, but does not count."""
+    report = task.report
+    if report is None:
+        return task.message
+    if report.snoozed > tense.now:
+        ailment = f"; {report.ailment}" if report.ailment else ""
+        return f"its checks are snoozed {tense.until(report.snoozed)}{ailment}"
+    if state == "UNHEALTHY":
+        return report.ailment or task.message
+    last = f"last end: {report.last_exit.words()}" if report.last_exit is not None else ""
+    return "; ".join(filter(None, [report.lacks, report.says, last]))
+
+
+def _why_backing_off(report: Report, said: str, tense: Tense) -> str:
+    """``exit code 1 after 0.02 s; starts again in 3.1 s (4 restarts so far)``, as of now and not of when it was said.
+
+    The reason is the executor's own word, which knows more than the exit: why there was no start at all, or a hint.
+    """
+    ended = report.last_exit.words() if report.last_exit is not None else ""
+    how = said.rpartition("; starts again in ")[0] or ended
+    if not how:
+        return said
+    times = f" ({report.restarts} restart{'s' if report.restarts > 1 else ''} so far)" if report.restarts else ""
+    return f"{how}; starts again {tense.at(report.until)}{times}"
+
+
+def no_master(farm: Farm) -> str:
+    """Why nothing can be started or stopped; empty: a master is there."""
+    return "" if farm.connected else f"no connection to the master {farm.master}".rstrip() + ": is it up?"
+
+
+def maintenance(farm: Farm, host: str, tense: Tense) -> str:
+    """What the master's maintenance schedule says of the host, as of its last offer; empty: nothing, or it is over."""
+    begin, end = farm.away.get(host, (0.0, 0.0))
+    if tense.now >= end:
+        return ""
+    when = tense.stretch(begin, end)
+    return f"the master's maintenance schedule has {host} unavailable{when}"
+
+
+def namesakes(farm: Farm, host: str, tense: Tense) -> str:
+    """What people are told where several agents have the host's name; empty: one has it."""
+    if host not in farm.namesakes.others:
+        return ""
+    lost = [one.task.since for one in farm.lost.get(host, {}).values() if one.lost]
+    return farm.namesakes.words(host, max(lost) if lost else None, tense)
+
+
+def _why_waiting(farm: Farm, instance: Instance, tense: Tense) -> str:
+    awaited = farm.order.awaited(instance)
+    if awaited:
+        return _what_it_awaits(farm, instance, awaited, tense)
+    if not farm.connected:
+        return no_master(farm)
+    if instance.reason:
+        return instance.reason
+    turn = farm.starts.why_not(instance.host)
+    if turn:
+        return turn
+    seen = farm.last_offer(instance.host)
+    last = "none since this daemon started" if seen is None else f"the last {tense.ago(seen)}"
+    why = maintenance(farm, instance.host, tense) or "is its agent up?"
+    other = farm.namesakes.alike(instance.host) if seen is None else ""
+    if other:
+        why += f" One calls itself {other}"
+    return f"no offer from {instance.host} ({last}): {why}"
+
+
+def held_up(farm: Farm, instance: Instance, tense: Tense, stuck: dict[str, bool]) -> str:
+    """Why it does not start though it was told to, where it is for a person to end that, or for its host or the master to come
+    back, and what happens then; empty: it may start. ``stuck``: what was found before, by job."""
+    task = instance.record.task
+    if instance.job is None:
+        return ""
+    if instance.aside:
+        return f"{aside_words(instance.host, farm.aside[instance.host], tense)}; `daqsched return {instance.host}` ends that"
+    why, back = out_of_reach(farm, instance, tense)
+    if task is not None and why:
+        then = "it ends there and starts anew" if instance.ending else "it may run on there, or starts anew"
+        return f"can't be reached, as {why}: {then}, {back}"
+    if task is not None and not instance.ending:
+        return ""
+    before = farm.order.predecessor(instance)
+    if before is not None:
+        return _what_it_awaits(farm, instance, str(before), tense) if before.lost else ""
+    if why:
+        return f"does not start now, as {why}: it does {back}"
+    job = farm.order.awaited(instance)
+    if not job or not _is_stuck(farm, job, instance.host, stuck):
+        return ""
+    return f"{_what_it_awaits(farm, instance, job, tense)}; `daqsched start {job}` lets that run"
+
+
+def _is_stuck(farm: Farm, job: str, host: str, known: dict[str, bool]) -> bool:
+    """Whether what comes after the job there waits for a person's word: some of it was stopped, or has failed for good."""
+    hosts = farm.order.desired.get(job, {})
+    if host in hosts:
+        return _needs_a_word(hosts[host])
+    if job not in known:
+        known[job] = any(map(_needs_a_word, hosts.values()))
+    return known[job]
+
+
+def _needs_a_word(instance: Instance) -> bool:
+    record = instance.record
+    held = record.hold is not None and not record.hold.spares
+    return held or (record.task is None and (record.hold is not None or (bool(record.done) and not record.succeeded)))
+
+
+def not_ended(farm: Farm, instance: Instance, tense: Tense) -> str:
+    """Why it does not end, or is not told, though that was asked for, before its host or the master is back; empty: it does."""
+    if instance.record.task is None:
+        return ""
+    why, back = out_of_reach(farm, instance, tense)
+    return f"can't be reached, as {why}: it {'is told' if instance.spared else 'ends'} {back}" if why else ""
+
+
+def out_of_reach(farm: Farm, instance: Instance, tense: Tense) -> tuple[str, str]:
+    """Why nothing can be told to its host, as far as that is known, and when it can; empty: it can."""
+    if not farm.connected:
+        return f"there is no connection to the master {farm.master}".rstrip(), "when there is one"
+    there = [one for one in farm.lost.get(instance.host, {}).values() if one.lost]
+    if not there or (instance.record.task is not None and not instance.lost):
+        return "", ""
+    silent = tense.since(min(one.task.since for one in there))
+    return f"{instance.host} has not answered the master {silent}", f"when {instance.host} is back"
+
+
+def _what_it_awaits(farm: Farm, waits: Instance, job: str, tense: Tense) -> str:
+    """``waits for evb (2 of 3 running)``; of one on the same host, or whose end is waited for, its state is told."""
+    host, (name, _, where) = waits.host, job.partition("@")
+    if where:
+        before = farm.instances[name, where]
+        if before.lost:
+            return f"waits for the end of {job}, which can't be reached; `daqsched start {waits} --anyway` starts it all the same"
+        return f"waits for the end of {job} ({before.shown or state_of(farm, before, tense.now)})"
+    hosts = farm.order.desired.get(job, {})
+    if host in hosts:
+        return f"waits for {job} on {host} ({hosts[host].shown or state_of(farm, hosts[host], tense.now)})"
+    running = len(farm.order.up.get(job, ()))
+    return f"waits for {job} ({f'{running} of {len(hosts)} running' if hosts else 'it has no machine yet'})"
