@@ -17,16 +17,18 @@ Inside, imports go one way. `engine` says which of the `events` goes where, and 
 What each kind leads to is in `offers`, `tasks`, `desired`, `applying` (an apply), `hold_steps` (stops and starts by
 hand), `operator_commands`, `leases` (hosts set aside), `namesake_steps`, `rollout_requests` and `rollout_steps`,
 `preflight_steps`, `logbook_steps`, `credential_steps` (tokens), `choice_steps` (what shifters may set),
-`control_steps` (who is in control, which is asked before each, too), `proposal_steps`, `reconciling` (the master comes
-and goes, and is asked what it knows) and `time_steps` (what time alone leads to). Before each that somebody asked for, `permission` is asked, and `repeats`, whether it was done
-before; those that end programs ask `confirming`, an apply by its `endings`. All of them work on the `farm`: the
-instances, their indexes, and what is to be done. Below it are `start_order` and `stop_order` (who waits for whom),
-the `desired_spec`, `rollout_state` and `preflight_state`, `reconciling_state` (what the master is still to be asked), `superseded` (which applies are not in force any more), `resources` (what an agent
-offers), `match` (is that enough), `incidents`, `durations` (how long programs take), and `instance` itself. At the start `restoring` and
-`rollout_restoring` take in what the store has; `documents` says how each document is written that it keeps beside
-revisions and records.
+`control_steps` (who is in control, which is asked before each, too), `proposal_steps`, `reconciling` (the master
+comes and goes, and is asked what it knows) and `time_steps` (what time alone leads to). Before each that somebody
+asked for, `permission` is asked, and `repeats`, whether it was done before; those that end programs ask `confirming`,
+an apply by its `endings`. All of them work on the `farm`: the instances, their indexes, and what is to be done. Below
+it are `start_order` and `stop_order` (who waits for whom), the `desired_spec`, `rollout_state` and `preflight_state`,
+`reconciling_state` (what the master is still to be asked), `superseded` (which applies are not in force any more),
+`resources` (what an agent offers), `match` (is that enough), `incidents`, `durations` (how long programs take), and
+`instance` itself. At the start `restoring` and `rollout_restoring` take in what the store has; `documents` says how
+each document is written that it keeps beside revisions and records.
 
-What people see of an instance is its state as `shown`, with its `reasons`, whose times are in a `tense`; `transitions` compares
-it after each step with what it was, `changes` are what came of that, `causes` what did them. `machine` is what a host has free where no offer says it. `clock_shifts` sets right what a
-clock that was set back would delay; `invariants` are what tests look at after every step.
+What people see of an instance is its state as `shown`, with its `reasons`, whose times are in a `tense`;
+`transitions` compares it after each step with what it was, `changes` are what came of that, `causes` what did them.
+`machine` is what a host has free where no offer says it. `clock_shifts` sets right what a clock that was set back
+would delay; `invariants` are what tests look at after every step.
 """
