@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import logging
 import ssl
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Optional, TypeVar, Union
 
 import msgspec
 from elasticsearch import ApiError, Elasticsearch, TransportError, UnsupportedProductError
@@ -27,7 +26,6 @@ from daqsched.logs.answers import (
     NOTHING,
     TYPES,
     FieldCaps,
-    Hit,
     LineRefusal,
     SearchFound,
     away,
@@ -36,11 +34,10 @@ from daqsched.logs.answers import (
     foreign_words,
     short,
 )
+from daqsched.logs.bounded_search import NotWithin, Within, bounded, shown
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 Kind = TypeVar("Kind")
-
-logger = logging.getLogger(__name__)
 
 #: How long a search bears with an index so new that its shards do not answer yet; with some of several, only so long.
 SHARDS_S, SOME_SHARDS_S = 5.0, 1.5
@@ -59,25 +56,6 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     why: str = ""
-
-
-class Within(NamedTuple):
-    """What is asked for somebody: he is told of the documents that the filter lets through, whatever the question."""
-
-    #: None: of all.
-    filter: Optional[Mapping[str, Any]]
-    #: The same as a test of a document that was found.
-    permits: Callable[[Mapping[str, Any]], bool]
-    #: When the last answer must be there, by `time.monotonic`, and after how many seconds Elasticsearch ends a search itself.
-    until: float
-    search_s: float
-    #: So long all answers together may be.
-    most_bytes: int
-
-
-#: What a search for somebody may consist of, and what may be counted: none of it looks beyond the query.
-_ASKED = frozenset("query sort size search_after aggs collapse track_total_hits _source preference".split())
-_AGGREGATIONS = frozenset("terms composite max top_hits cardinality".split())
 
 
 class Elastic:
@@ -198,7 +176,7 @@ class Elastic:
         """
         body.setdefault("track_total_hits", False)
         if self._within is not None:
-            body = _bounded(self._within, body)
+            body = bounded(self._within, body)
         preference = body.pop("preference", "")
         path = f"/{prefix}-*/_search?ignore_unavailable=true&allow_no_indices=true"
         path += f"&preference={preference}" if preference else ""
@@ -223,7 +201,7 @@ class Elastic:
                 self._bytes += len(answer.body)
                 if self._bytes > self._within.most_bytes:
                     raise NotWithin(f"that is more than {self._within.most_bytes >> 20} MiB: ask for fewer lines")
-                found.hits.hits = [hit for hit in found.hits.hits if _shown(self._within, hit)]
+                found.hits.hits = [hit for hit in found.hits.hits if shown(self._within, hit)]
             waiting = away(found) - self._away
             if not waiting:
                 break
@@ -252,38 +230,6 @@ class Elastic:
         options = "include_unmapped=true&ignore_unavailable=true&allow_no_indices=true"
         answer = self.ask("GET", f"/{prefix}-*/_field_caps?fields={fields}&{options}")
         return foreign(self.read(answer.body, FieldCaps)) if answer.status == 200 else {}
-
-
-def _bounded(within: Within, body: dict[str, Any]) -> dict[str, Any]:
-    """The search with the filter beside its query."""
-    assert not set(body) - _ASKED, body
-    assert _aggregations(body.get("aggs") or {}) <= _AGGREGATIONS, body
-    if time.monotonic() > within.until:
-        raise NotWithin("the search took too long and was given up: ask for less time, or for fewer jobs")
-    asked = {**body, "timeout": f"{round(within.search_s * 1000)}ms"}
-    if within.filter is not None:
-        asked["query"] = {"bool": {"filter": [body.get("query") or {"match_all": {}}, within.filter]}}
-    return asked
-
-
-def _aggregations(aggs: Mapping[str, Any]) -> set[str]:
-    kinds: set[str] = set()
-    for one in aggs.values():
-        kinds |= set(one) - {"aggs"}
-        kinds |= _aggregations(one.get("aggs", {}))
-    return kinds
-
-
-def _shown(within: Within, hit: Hit) -> bool:
-    """Whether what was found is for who asks. Nothing else comes through the filter: else that is a bug, and not told."""
-    if within.filter is None or "_source" not in hit or within.permits(hit["_source"]):
-        return True
-    logger.error("a line that was not to be seen came through the filter, and was left out: please report this")
-    return False
-
-
-class NotWithin(UserError):
-    """What was asked for takes more time or room than there is; nothing of Elasticsearch's is in the sentence."""
 
 
 class _Busy(Unreachable):

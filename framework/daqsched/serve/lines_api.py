@@ -265,7 +265,7 @@ class Lines:
         wanted: Wanted,
         work: Callable[[StoredSource], Answer],
     ) -> Answer:
-        from daqsched.logs.elastic import Within
+        from daqsched.logs.bounded_search import Within
         from daqsched.logs.sources import StoredSource
 
         until = time.monotonic() + WHOLE_S
@@ -286,7 +286,7 @@ class Told:
 
     def error(self, error: DaqschedError) -> DaqschedError:
         """The same failure; without what it says of Elasticsearch, where that is not for who asks."""
-        from daqsched.logs.elastic import NotWithin
+        from daqsched.logs.bounded_search import NotWithin
         from daqsched.logs.search import NoSuchLine
 
         if isinstance(error, NoSuchLine) and not self.all:
