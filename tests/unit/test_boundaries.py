@@ -19,15 +19,15 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits logbook merge"
-    " openapi operations ports preflight problems proposals redaction rollout select spec task times",
+    FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits"
+    " logbook merge openapi operations ports preflight problems proposals redaction rollout select spec task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
-    " credential_steps demand desired desired_spec documents durations endings"
-    " engine events farm hold_steps incidents instance invariants leases logbook_steps machine match"
-    " namesake_steps namesakes offers operator_commands permission preflight_state"
-    " preflight_steps proposal_steps reasons reconciling reconciling_state repeats resources restoring rollout_requests rollout_restoring"
-    " rollout_state rollout_steps shown start_order starts stop_order superseded tasks tense time_steps transitions verdict",
+    " credential_steps demand desired desired_spec documents durations endings engine events farm hold_steps"
+    " incidents instance invariants leases logbook_steps machine match namesake_steps namesakes offers"
+    " operator_commands permission preflight_state preflight_steps proposal_steps reasons reconciling"
+    " reconciling_state repeats resources restoring rollout_requests rollout_restoring rollout_state"
+    " rollout_steps shown start_order starts stop_order superseded tasks tense time_steps transitions verdict",
     FRAMEWORK
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines permitted query"
@@ -223,17 +223,23 @@ def test_printing_is_found_in_every_spelling(tmp_path: Path) -> None:
     ]
 
 
+def using(*names: str) -> set[str]:
+    """The modules of the framework in which an expression ends so."""
+    return {
+        str(path.relative_to(FRAMEWORK))
+        for path in FRAMEWORK.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and _spelled(node).endswith(names)
+    }
+
+
+def test_a_change_is_put_to_the_engine_in_one_place() -> None:
+    """With what its caller may then; what takes no right is the end of a session, and the look before an apply."""
+    assert using("daemon.request") == {"serve/requested.py", "serve/login_api.py", "serve/looking.py"}
+
+
 def test_whoever_wants_changes_subscribes_in_one_place() -> None:
     """One module has the engine take events in and hears what that changed; all others are told by it, after the save."""
-
-    def using(*names: str) -> set[str]:
-        return {
-            str(path.relative_to(FRAMEWORK))
-            for path in FRAMEWORK.rglob("*.py")
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.Attribute) and _spelled(node).endswith(names)
-        }
-
     assert using("engine.handle", "step.changes", "engine.touched", "engine.dirty") == {"serve/daemon.py"}
     assert using(".subscribers") == {"serve/daemon.py", "serve/term.py", "serve/board_api.py"}
 
@@ -272,8 +278,8 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits logbook merge"
-    " ports preflight proposals redaction rollout select settings spec task times wakeup",
+    "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits"
+    " logbook merge ports preflight proposals redaction rollout select settings spec task times wakeup",
     "rights",
     "jobfile engine",
     "views",

@@ -24,12 +24,12 @@ from daqsched.preflight import Question
 from daqsched.protocol import Applied, ApplyRequest, PlanRequest, RollbackRequest
 from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Ask, Daemon
-from daqsched.serve.http import grants_now, grants_of, route, user_of, whose
-from daqsched.serve.idempotency import terms_of
+from daqsched.serve.http import grants_of, route, user_of, whose
 from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.plans import Planned, Plans, check_way
 from daqsched.serve.request_body import body_of
+from daqsched.serve.requested import requested
 from daqsched.serve.revisions_api import MOST_REVISIONS, Revisions
 from daqsched.serve.sight import sight_of, unsaying
 from daqsched.spec import Spec
@@ -91,7 +91,7 @@ class Changes:
 
     @asynccontextmanager
     async def turn(self, request: Request) -> AsyncIterator[None]:
-        """One apply at a time, from its look at what is in force to its own revision. Raises `UserError` where its turn comes late."""
+        """For one apply at a time, up to its revision; raises `UserError` where its turn comes late."""
         deadline = Deadline()
         async with self._turns.of(whose(request)):
             deadline.look()
@@ -105,14 +105,13 @@ class Changes:
         asked: Union[events.VariablesSet, events.ProposalApproved, None] = None,
         sent: Optional[Mapping[str, ChoiceSet]] = None,
     ) -> Applied:
-        """The plan is of a look before; what came of it is the engine's word. ``asked``: what the apply stands for; ``sent``: choices
-        that came with it, which are tried."""
+        """The plan is of a look before; what came of it is the engine's word. ``asked``: what the apply stands for; ``sent``:
+        choices that came with it, which are tried."""
         planned = await self._plans.planned(
             whose(request), event.spec, event.scope, event.strategy, at_once=True, sent=sent
         )
         doubts = () if no_look else await self._look(request, planned, event, asked or event)
-        grants = await grants_now(request)
-        did = await asyncio.wrap_future(self._daemon.request(asked or event, grants, terms_of(request)))
+        did = await requested(self._daemon, request, asked or event)
         found = planned.plan
         sight = await sight_of(request, self._ask)
         needs = permission.of_apply(planned.known.applied, planned.change, event.spec, event.strategy, "")

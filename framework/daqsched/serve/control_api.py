@@ -20,12 +20,13 @@ from daqsched.errors import Refused, UserError
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of
-from daqsched.serve.idempotency import terms_of
 from daqsched.serve.request_body import body_of, part_of
+from daqsched.serve.requested import requested
 from daqsched.serve.rights_api import somebody
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.sight import UNSAID, Sight, sight_of, unsaying
 from daqsched.views.plan import Plan
+
 
 class ControlRoutes:
     """Routes; ``ask`` puts a question to the engine."""
@@ -49,20 +50,18 @@ class ControlRoutes:
     async def take(self, request: Request) -> ControlAnswer:
         body = await body_of(request, TakeRequest)
         part = await self._part(request, body.part)
-        grants = await grants_now(request)
-        mine = known_as(user_of(request), grants)
+        mine = known_as(user_of(request), await grants_now(request))
         event = events.ControlTaken(part, user_of(request), mine, body.for_s, body.message, body.force)
-        await asyncio.wrap_future(self._daemon.request(event, grants, terms_of(request)))
+        await requested(self._daemon, request, event)
         return await self._told(request, None)
 
     async def give(self, request: Request) -> ControlAnswer:
         body = await body_of(request, GiveRequest)
         part = await self._part(request, body.part)
         name, theirs = await self._whom(request, body.to, part) if body.to else ("", ())
-        grants = await grants_now(request)
-        mine = known_as(user_of(request), grants)
+        mine = known_as(user_of(request), await grants_now(request))
         event = events.ControlGiven(part, user_of(request), mine, name, theirs, body.message)
-        await asyncio.wrap_future(self._daemon.request(event, grants, terms_of(request)))
+        await requested(self._daemon, request, event)
         return await self._told(request, None)
 
     async def _part(self, request: Request, word: Optional[str]) -> Optional[str]:

@@ -1,9 +1,10 @@
-"""The daemon's answers to operations: rollouts steered, programs started anew, hosts set aside, jobs run there."""
+"""The daemon's answers to operations: rollouts steered, programs stopped and started, hosts set aside, jobs run there."""
 
 from __future__ import annotations
 
-import asyncio
+import secrets
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Callable
 
 import msgspec
 from starlette.requests import Request
@@ -13,7 +14,6 @@ from daqsched.engine import events
 from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
-from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.hosts import expand
 from daqsched.limits import some
@@ -26,21 +26,25 @@ from daqsched.protocol import (
     Lease,
     NoteAnswer,
     NoteRequest,
+    OrderAnswer,
+    OrderRequest,
     ReplaceRequest,
     RestartRequest,
     RolloutAnswer,
     Selected,
+    SelectRequest,
     SteerRequest,
 )
 from daqsched.select import Idle, as_hosts, selection
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, route, user_of, whose
-from daqsched.serve.idempotency import terms_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import check_way
 from daqsched.serve.request_body import body_of, count_of, which_of
+from daqsched.serve.requested import requested
 from daqsched.serve.sight import seen_of, sight_of
-from daqsched.views.status import why_not_ready
+from daqsched.views.status import all_keys, why_not_ready
+from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
 
 #: How many hosts of a batch that lag an answer tells of.
 MOST_LAGGING = 50
@@ -87,6 +91,10 @@ class Operations:
             route("GET", "/rollout", self.rollout),
             route("POST", "/rollout", self.steer),
             route("POST", "/restart", self.restart),
+            route("POST", "/stop", self.stop),
+            route("POST", "/hold", self.hold),
+            route("POST", "/start", self.start),
+            route("POST", "/order", self.order),
             route("GET", "/aside", self.leases),
             route("POST", "/aside", self.aside),
             route("POST", "/borrow", self.borrow),
@@ -124,29 +132,83 @@ class Operations:
     async def steer(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, SteerRequest)
         which_of(request, "number")  # a mistake is told before anything is done
-        await self._request(request, events.RolloutSteered(body.what, user_of(request), body.message, body.stops))
+        await requested(
+            self._daemon, request, events.RolloutSteered(body.what, user_of(request), body.message, body.stops)
+        )
         return await self.rollout(request)
 
     async def restart(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, RestartRequest)
         which_of(request, "number")
         check_way(body.strategy)
-        if not body.select:
-            raise UserError("nothing is selected: name jobs, or '*' for all")
-        running = await self._ask(
-            lambda engine, now: [key for key, one in engine.instances.items() if one.record.task is not None]
-        )
-        running = await seen_of(request, self._ask, running)
-        keys = await chosen_of(self._choosing, whose(request), body.select, running, each=True)
-        if not keys:
-            meant = as_hosts(body.select, running)
-            raise UserError(
-                f"nothing that runs matches {some(body.select, ' ')}: `daqsched status` lists what does{meant}"
-            )
-        await self._request(
-            request, events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops)
+
+        def running(engine: Engine, now: float) -> list[Key]:
+            return [key for key, one in engine.instances.items() if one.record.task is not None]
+
+        def none(words: str) -> str:
+            return f"nothing that runs matches {words}: `daqsched status` lists what does"
+
+        keys = await self._chosen(request, body.select, running, none)
+        await requested(
+            self._daemon, request, events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops)
         )
         return await self.rollout(request)
+
+    # ------------------------------------------------------------------ programs
+
+    async def stop(self, request: Request) -> Selected:
+        return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message, body.stops))
+
+    async def hold(self, request: Request) -> Selected:
+        return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message, spares=True))
+
+    async def start(self, request: Request) -> Selected:
+        return await self._select(
+            request, lambda keys, user, body: events.Released(keys, user, body.everyones, body.anyway)
+        )
+
+    async def _select(
+        self, request: Request, event: Callable[[tuple[Key, ...], str, SelectRequest], events.Event]
+    ) -> Selected:
+        body = await body_of(request, SelectRequest)
+        keys = await self._chosen(request, body.select)
+        accepted = await requested(self._daemon, request, event(keys, user_of(request), body))
+        sight = await sight_of(request, self._ask)
+        dependents = [name for name in accepted.dependents if sight is None or sight.sees_some(name)]
+        return Selected(
+            len(accepted.keys),
+            list(accepted.rejected),
+            dependents,
+            accepted.others,
+            waiting=list(accepted.waiting),
+        )
+
+    async def _chosen(
+        self,
+        request: Request,
+        select: list[str],
+        among: Callable[[Engine, float], Sequence[Key]] = lambda engine, now: all_keys(engine),
+        none: Callable[[str], str] = lambda words: f"no job matches {words}: `daqsched status` lists them",
+    ) -> tuple[Key, ...]:
+        """Those of these instances that whoever asks sees, and means; raises `UserError`, with ``none``, where that is none."""
+        if not select:
+            raise UserError("nothing is selected: name jobs, or '*' for all")
+        known = await seen_of(request, self._ask, await self._ask(among))
+        keys = await chosen_of(self._choosing, whose(request), select, known, each=True)
+        if not keys:
+            raise UserError(f"{none(some(select, ' '))}{as_hosts(select, known)}")
+        return keys
+
+    async def order(self, request: Request) -> OrderAnswer:
+        body = await body_of(request, OrderRequest)
+        if body.kind not in ORDER_KINDS:
+            raise UserError(f"{body.kind!r} can't be asked for: one of {', '.join(ORDER_KINDS)}")
+        keys = await self._chosen(request, body.select)
+        id = body.id or secrets.token_hex(4)
+        order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)
+        event = events.OperatorCommanded(keys, order, body.stops)
+        accepted = await requested(self._daemon, request, event)
+        return OrderAnswer(id, [*accepted.keys], [*accepted.rejected])
 
     # ------------------------------------------------------------------ hosts set aside
 
@@ -162,7 +224,9 @@ class Operations:
     async def aside(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        await self._request(request, events.PutAside(hosts, user_of(request), body.until, body.message, body.stops))
+        await requested(
+            self._daemon, request, events.PutAside(hosts, user_of(request), body.until, body.message, body.stops)
+        )
         return await self.leases(request)
 
     async def borrow(self, request: Request) -> BorrowAnswer:
@@ -170,10 +234,10 @@ class Operations:
         user, host = user_of(request), host_of(body.host)
         if body.end:
             agreed = body.stops if body.stops is not None else 1  # it names that one
-            await self._request(request, events.BorrowEnded(body.job, host, user, agreed))
+            await requested(self._daemon, request, events.BorrowEnded(body.job, host, user, agreed))
             return BorrowAnswer([])
         mine = known_as(user, await grants_now(request))
-        accepted = await self._request(request, events.Borrowed(body.job, host, user, tuple(body.argv), mine))
+        accepted = await requested(self._daemon, request, events.Borrowed(body.job, host, user, tuple(body.argv), mine))
         console = await self._ask(
             lambda engine, now: any(job.name == body.job and job.console for job in engine.spec.jobs)
         )
@@ -182,13 +246,13 @@ class Operations:
     async def replace(self, request: Request) -> Selected:
         body = await body_of(request, ReplaceRequest)
         event = events.AgentChosen(host_of(body.host), user_of(request), body.agent, body.message, body.stops)
-        accepted = await self._request(request, event)
+        accepted = await requested(self._daemon, request, event)
         return Selected(len(accepted.keys), agent=accepted.agent, agent_before=accepted.agent_before)
 
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        await self._request(request, events.Returned(hosts, user_of(request), body.stops))
+        await requested(self._daemon, request, events.Returned(hosts, user_of(request), body.stops))
         return await self.leases(request)
 
     # ------------------------------------------------------------------ the logbook
@@ -206,7 +270,7 @@ class Operations:
 
     async def note(self, request: Request) -> NoteAnswer:
         body = await body_of(request, NoteRequest)
-        accepted = await self._request(request, events.NoteWritten(user_of(request), body.message))
+        accepted = await requested(self._daemon, request, events.NoteWritten(user_of(request), body.message))
         return NoteAnswer(
             await self._ask(lambda engine, now: [one for one in engine.logbook if one.number == accepted.note])
         )
@@ -216,7 +280,3 @@ class Operations:
         if not hosts:
             raise UserError("no host is named")
         return hosts
-
-    async def _request(self, request: Request, event: events.Event) -> Accepted:
-        """The engine's verdict; its refusal is raised."""
-        return await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))

@@ -31,12 +31,13 @@ from daqsched.protocol import (
 from daqsched.serve.change_api import Changes
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of, whose
-from daqsched.serve.idempotency import terms_of
 from daqsched.serve.plans import Plans, check_way
 from daqsched.serve.request_body import body_of
+from daqsched.serve.requested import requested
 from daqsched.serve.revisions_api import Revisions
 from daqsched.serve.sight import Sight, sight_of, unsaying
 from daqsched.spec import Spec
+
 
 class ProposalRoutes:
     """Routes; ``ask`` puts a question to the engine."""
@@ -61,11 +62,10 @@ class ProposalRoutes:
         body = await body_of(request, ProposeRequest)
         permit_some(request, "propose")
         check_way(body.strategy)
-        grants = await grants_now(request)
         event = events.ProposalMade(
             body.spec,
             user_of(request),
-            known_as(user_of(request), grants),
+            known_as(user_of(request), await grants_now(request)),
             body.message,
             body.strategy,
             tuple(body.only),
@@ -78,8 +78,7 @@ class ProposalRoutes:
         if not planned.plan.changes:
             raise UserError("nothing is proposed: the farm is as this says already")
         event = replace(event, digest=await asyncio.to_thread(digest, body.spec))
-        grants = await grants_now(request)
-        did = await asyncio.wrap_future(self._daemon.request(event, grants, terms_of(request)))
+        did = await requested(self._daemon, request, event)
         return await self._told(request, await self._found(request, did.proposal))
 
     async def proposals(self, request: Request) -> ProposalsAnswer:
@@ -114,10 +113,9 @@ class ProposalRoutes:
         body = await body_of(request, CloseRequest)
         permit_some(request, verb)
         await self._found(request, body.number)
-        grants = await grants_now(request)
-        mine = known_as(user_of(request), grants)
+        mine = known_as(user_of(request), await grants_now(request))
         event = events.ProposalClosed(body.number, user_of(request), mine, outcome, body.message)
-        await asyncio.wrap_future(self._daemon.request(event, grants, terms_of(request)))
+        await requested(self._daemon, request, event)
         return await self._listed(request)
 
     async def _listed(self, request: Request) -> ProposalsAnswer:

@@ -14,6 +14,7 @@ from daqsched.limits import PIECES, shown
 from daqsched.mesos.agents import Agent, Agents
 from daqsched.protocol import Piece, ReadAnswer, ReadRequest, Sandbox, SandboxesAnswer, SandboxesRequest
 from daqsched.select import selection
+from daqsched.serve.daemon import Ask
 from daqsched.serve.request_body import body_of
 from daqsched.serve.sight import sight_of
 from daqsched_executor.contract import SANDBOX_FILES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Awaitable
 from typing import Any, Callable, Optional
@@ -16,9 +15,9 @@ from daqsched.protocol import KnownToken, NewToken, RevokeRequest, TokenRequest,
 from daqsched.rights.tokens import CHANCE, Token, digest_of_token, text_of
 from daqsched.serve.authentication import Authentication
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import caller_of, grants_now, permit, route, user_of
-from daqsched.serve.idempotency import terms_of
+from daqsched.serve.http import caller_of, permit, route, user_of
 from daqsched.serve.request_body import body_of
+from daqsched.serve.requested import requested
 from daqsched.serve.rights_in_force import RightsInForce
 
 Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
@@ -57,15 +56,13 @@ class Tokens:
             body.until,
             made_with=_shown_by(request),
         )
-        await asyncio.wrap_future(
-            self._daemon.request(events.TokenMade(token), await grants_now(request), terms_of(request))
-        )
+        await requested(self._daemon, request, events.TokenMade(token))
         return NewToken(text, _told(token, now))
 
     async def revoke(self, request: Request) -> TokensAnswer:
         body = await body_of(request, RevokeRequest)
         event = events.TokenRevoked(body.name, user_of(request))
-        await asyncio.wrap_future(self._daemon.request(event, await grants_now(request), terms_of(request)))
+        await requested(self._daemon, request, event)
         return TokensAnswer(await self._ask(_known))
 
 

@@ -1,0 +1,89 @@
+"""The daemon's answers about preflights: hosts are asked whether they could start something, and what they say is told."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Collection
+from typing import Any, Callable
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from daqsched import preflight
+from daqsched.engine import events
+from daqsched.engine.engine import Engine
+from daqsched.engine.match import by_attributes
+from daqsched.engine.preflight_steps import why_waiting
+from daqsched.errors import Forgotten, UserError
+from daqsched.jobfile.conflicts import check
+from daqsched.protocol import PreflightAnswer, PreflightBegun, PreflightRequest
+from daqsched.select import selection
+from daqsched.serve.daemon import Ask, Daemon
+from daqsched.serve.http import route, user_of, whose
+from daqsched.serve.planning import Deadline, Planning
+from daqsched.serve.plans import Plans
+from daqsched.serve.request_body import body_of
+from daqsched.serve.requested import requested
+from daqsched.spec import JobSpec
+from daqsched.views.snapshot import snapshot
+
+
+class Preflights:
+    """Routes; ``ask`` puts a question to the engine, ``news`` waits for what a request does not know."""
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        ask: Ask,
+        planning: Planning,
+        plans: Plans,
+        news: Callable[[Request], Awaitable[None]],
+    ) -> None:
+        self._daemon, self._ask, self._planning, self._plans, self._news = daemon, ask, planning, plans, news
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            route("POST", "/preflight", self.begin),
+            route("GET", "/preflight/{id}", self.answer),
+        ]
+
+    async def begin(self, request: Request) -> PreflightBegun:
+        body = await body_of(request, PreflightRequest)
+        if not 0 < body.timeout_s <= preflight.LONGEST_S:
+            raise UserError(f"a preflight may take up to {preflight.LONGEST_S:g} s, not {body.timeout_s:g} s")
+        known = await self._ask(lambda engine, now: snapshot(engine))
+
+        def hosts_of(job: JobSpec) -> Collection[str]:
+            return known.hosts_of(job) if by_attributes(job) else ()
+
+        def work(deadline: Deadline) -> tuple[Any, dict[str, str]]:
+            check(body.spec)
+            meant, left_out = selection(body.select), selection(body.without) if body.without else None
+            chosen = deadline.within(
+                meant if left_out is None else lambda job, host: meant(job, host) and not left_out(job, host)
+            )
+            return preflight.questions(body.spec, chosen, hosts_of), preflight.not_asked(body.spec, chosen, hosts_of)
+
+        asked, not_asked = await self._planning.do(whose(request), work)
+        if not asked and not not_asked:
+            raise UserError("there is no host to ask: the file has no job, or none that matches --only")
+        absent = frozenset(asked).difference(await self._plans.machines(known) or asked)
+        id = secrets.token_hex(4)
+        event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked, absent)
+        await requested(self._daemon, request, event)
+        return PreflightBegun(id, len(asked))
+
+    async def answer(self, request: Request) -> PreflightAnswer:
+        id = request.path_params["id"]
+
+        def look(engine: Engine, now: float) -> PreflightAnswer:
+            found = engine.preflights.made.get(id)
+            if found is None:
+                raise Forgotten("this preflight is unknown, the daemon was restarted: ask again")
+            return PreflightAnswer(engine.version, found.answer(lambda ask: why_waiting(engine, ask)))
+
+        await self._news(request)
+        found: PreflightAnswer = await self._ask(look)
+        return found
