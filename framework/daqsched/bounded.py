@@ -90,7 +90,7 @@ class Asking:
             return BoundedAnswer(response.status_code, bytes(body))
 
     async def close(self) -> None:
-        """Give the connections free."""
+        """Close the connections."""
         await self._http.aclose()
 
 

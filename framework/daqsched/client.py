@@ -34,7 +34,7 @@ class Client:
         self._daemon = DaemonConnection(where)
 
     def close(self) -> None:
-        """Give the connection free."""
+        """Close the connection."""
         self._daemon.close()
 
     def log_in(self, name: str, password: str) -> tuple[protocol.LoginAnswer, str]:
@@ -76,7 +76,9 @@ class Client:
         choices: Optional[ChoiceSet] = None,
     ) -> Plan:
         with _of_older(choices):
-            return self._daemon.post("/plan", protocol.PlanRequest(spec, list(only), strategy, list(take), choices), Plan)
+            return self._daemon.post(
+                "/plan", protocol.PlanRequest(spec, list(only), strategy, list(take), choices), Plan
+            )
 
     def apply(
         self,
@@ -216,7 +218,9 @@ class Client:
     def aside(
         self, hosts: Sequence[str], until: float, message: str, stops: Optional[int] = None
     ) -> protocol.AsideAnswer:
-        return self._daemon.post("/aside", protocol.AsideRequest(list(hosts), until, message, stops), protocol.AsideAnswer)
+        return self._daemon.post(
+            "/aside", protocol.AsideRequest(list(hosts), until, message, stops), protocol.AsideAnswer
+        )
 
     def replace(self, host: str, agent: str = "", message: str = "", stops: Optional[int] = None) -> protocol.Selected:
         """Say which of several agents is the host."""
@@ -294,7 +298,9 @@ class Client:
         return self._daemon.get(f"/preflight/{quote(id, safe='')}", protocol.PreflightAnswer, seen=seen, wait_s=wait_s)
 
     def sandboxes(self, select: Sequence[str] = (), finished: bool = True) -> protocol.SandboxesAnswer:
-        return self._daemon.post("/sandboxes", protocol.SandboxesRequest(list(select), finished), protocol.SandboxesAnswer)
+        return self._daemon.post(
+            "/sandboxes", protocol.SandboxesRequest(list(select), finished), protocol.SandboxesAnswer
+        )
 
     def read(self, pieces: Sequence[protocol.Piece]) -> protocol.ReadAnswer:
         return self._daemon.post("/sandboxes/read", protocol.ReadRequest(list(pieces)), protocol.ReadAnswer)
@@ -337,7 +343,9 @@ class Client:
         return self._daemon.post(f"/consoles/{quote(id, safe='')}/keys", keys, protocol.ConsoleTyped)
 
     def detach(self, id: str) -> protocol.ConsoleTyped:
-        return self._daemon.post(f"/consoles/{quote(id, safe='')}/leave", protocol.ConsoleLeave(), protocol.ConsoleTyped)
+        return self._daemon.post(
+            f"/consoles/{quote(id, safe='')}/leave", protocol.ConsoleLeave(), protocol.ConsoleTyped
+        )
 
     def log(self) -> list[str]:
         """The last lines of the daemon's own log."""

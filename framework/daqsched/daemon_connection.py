@@ -48,7 +48,7 @@ class DaemonConnection:
         self.http = httpx.Client(transport=transport, base_url=f"http://daqsched{protocol.API}", timeout=TIMEOUT_S)
 
     def close(self) -> None:
-        """Give the connection free."""
+        """Close the connection."""
         self.http.close()
 
     def log_in(self, name: str, password: str) -> tuple[protocol.LoginAnswer, str]:

@@ -239,7 +239,7 @@ def test_following_gives_each_line_once_that_many_store_at_once(farm: Farm) -> N
     assert len(follower.given) == len(set(follower.texts())) == 16_000
 
 
-def test_following_bears_with_an_elasticsearch_that_restarts(farm: Farm, cluster: Any) -> None:
+def test_following_waits_for_an_elasticsearch_that_restarts(farm: Farm, cluster: Any) -> None:
     """It says so once, and goes on where it was: nothing missed, nothing again."""
     farm.put("readout", "hlt01", "before\n", time.time())
     follower = Following(farm, Wanted(), 5)

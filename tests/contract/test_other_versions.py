@@ -130,9 +130,9 @@ def test_what_an_older_daemon_lacks_is_said(tmp_path: Path, before: Path) -> Non
     with daemon(tmp_path, before) as socket:
         made = client_module.Client(socket)
         with pytest.raises(UserError, match="has no GET /v1/openapi.json: bring both up to date"):
-            made._get("/openapi.json", object)
+            made._daemon.get("/openapi.json", object)
         with pytest.raises(UserError, match="not understood: .*are daqsched and its daemon of the same version"):
-            made._post("/note", {"message": "x", "of-tomorrow": 1}, object)
+            made._daemon.post("/note", {"message": "x", "of-tomorrow": 1}, object)
         made.close()
 
 
@@ -140,5 +140,5 @@ def test_what_an_older_command_sends_and_this_daemon_knows_no_more_is_said(tmp_p
     """As a sentence of which it shows the words, and the status that it knows."""
     serve = Serve(tmp_path)
     with pytest.raises(UserError, match="not understood: .*are daqsched and its daemon of the same version"):
-        serve.client._post("/note", {"message": "x", "of-yesterday": 1}, object)
+        serve.client._daemon.post("/note", {"message": "x", "of-yesterday": 1}, object)
     serve.close()

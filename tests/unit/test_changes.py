@@ -340,7 +340,7 @@ def test_stories_have_a_bound() -> None:
     assert len(stories.of(("job", "h10"))) == MOST_CHANGES and stories.keys()[-1] == ("job", "h10")
 
 
-def test_a_move_that_there_is_not_is_said_with_its_story_and_the_farm_runs_on() -> None:
+def test_an_illegal_transition_is_said_with_its_story_and_the_farm_runs_on() -> None:
     """In production: a line in the log, and a count. (`World` raises it.)"""
     world = farm()
     world.say(events.Held((KEY,), "bob", "cabling"))
@@ -393,7 +393,7 @@ def test_a_registration_makes_no_doubt_a_certainty(state: str) -> None:
     assert told(world) == before
 
 
-def test_a_move_that_there_is_not_is_in_the_daemons_log_once() -> None:
+def test_an_illegal_transition_is_in_the_daemons_log_once() -> None:
     """The engine's own default, as `daqsched serve` runs it: the note is among the commands of that step."""
     world = farm()
     engine = world.engine

@@ -188,6 +188,8 @@ LEFT = {
     r"\b(?:a|the) door\b": "http, a port, a socket",
     r"(?i)\b(?:as|not|no longer) wanted\b|\bwanted any more\b": "desired",
     r"\bkeepers?\b": "ZooKeeper, a relay",
+    r"(?i)\bgives? (?:it|the \w+) free\b": "closes, releases",
+    r"(?i)\bbears? with (?:it|an? \w+|the \w+)\b": "waits for",
 }
 
 #: What is read of each tree: its modules' names, and those of classes and functions, with their docstrings.
@@ -247,6 +249,8 @@ def test_names_and_docstrings_have_the_field_s_words_too() -> None:
         "test a beat comes late",
         "Those that are not wanted any more.",
         "test the keeper ends",
+        "Give the connection free.",
+        "It bears with a daemon.",
     ],
 )
 def test_what_is_not_said_any_more_is_found(words: str) -> None:

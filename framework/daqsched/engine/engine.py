@@ -77,7 +77,7 @@ class Engine(Farm):
         complete: Callable[[Spec], Spec] = lambda spec: spec,
         illegal: Optional[Callable[[str], None]] = None,
     ) -> None:
-        """As `Farm`; ``illegal`` is told of a move that there is none (`changes.MOVES`), with its story; default: the log is."""
+        """As `Farm`; ``illegal`` is told of a transition that is not in `changes.MOVES`, with its story; default: the log is."""
         super().__init__(new_id, complete)
         self.stories = Stories()
         self.transitions = Transitions(self, self.stories, illegal if illegal is not None else self.note)
@@ -161,7 +161,7 @@ class Engine(Farm):
             wish = self.demand.ask(*self.wants_offers, now)
             if wish is not None:
                 self.out.append(wish)
-        found += self.transitions.of_step(now)  # before the commands are told: a move that there is not is a note among them
+        found += self.transitions.of_step(now)  # before the commands are told: an illegal one is a note among them
         if self.dirty or self.out:
             self.version += 1
         saves: list[Command] = [commands.SaveRecords(tuple(self.dirty))] if self.dirty else []

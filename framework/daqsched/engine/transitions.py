@@ -18,9 +18,9 @@ class Transitions:
     """Of one farm; each is a page of the ``stories``."""
 
     def __init__(self, farm: Farm, stories: Stories, illegal: Callable[[str], None]) -> None:
-        """``illegal`` is told of a move that there is none (`changes.MOVES`), with its story."""
+        """``illegal`` is told of a transition that is not in `changes.MOVES`, with its story."""
         self._farm, self._stories, self.illegal = farm, stories, illegal
-        #: How many such moves there were.
+        #: How many of these there were.
         self.illegal_moves = 0
         self._said_illegal: set[tuple[str, str]] = set()
         #: What people last saw, until the first step; None: nobody knows.
@@ -78,7 +78,7 @@ class Transitions:
         return tuple(found)
 
     def _look_for_illegal(self, changes: Iterable[Changed]) -> None:
-        """A move that is none is a bug of ours: said with the story, once for each kind, and the farm is kept running."""
+        """An illegal transition is a bug of ours: said with the story, once for each kind, and the farm is kept running."""
         for change in changes:
             if change.after in MOVES[change.before]:
                 continue

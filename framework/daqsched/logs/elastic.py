@@ -39,7 +39,7 @@ from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 Kind = TypeVar("Kind")
 
-#: How long a search bears with an index so new that its shards do not answer yet; with some of several, only so long.
+#: How long a search waits for an index so new that its shards do not answer yet; with some of several, only so long.
 SHARDS_S, SOME_SHARDS_S = 5.0, 1.5
 
 #: The client's words for what `authorization` begins with.

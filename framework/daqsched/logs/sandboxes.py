@@ -30,7 +30,7 @@ POLL_S, LOOKS_PER_S = 0.4, 250
 #: How long the file of a task that has ended is read on: its last lines may be on their way.
 LINGER_S = 3.0
 
-#: How long `follow` bears with a daemon that has answered before.
+#: How long `follow` waits for a daemon that has answered before.
 PATIENCE_S = 60.0
 
 #: How many pieces one request asks for: none shall take long.

@@ -183,7 +183,7 @@ class Agents:
         return bytes(found[:most])
 
     async def close(self) -> None:
-        """Give the connections free."""
+        """Close the connections."""
         await self._asking.close()
 
     async def _slaves(self, master: str) -> Sequence[_Slave]:

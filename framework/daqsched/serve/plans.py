@@ -43,6 +43,7 @@ from daqsched.views.snapshot import Had, Snapshot, had, snapshot
 #: What an apply needs the right for: given what is in force, what it makes of that, and the account of jobs that name none.
 Needs = Callable[[Spec, Merged, str], Iterable[permission.Need]]
 
+
 class Planned(NamedTuple):
     """What an apply would change, what that was seen from, and the farm that it leads to: complete, and as it was asked for."""
 
@@ -50,6 +51,7 @@ class Planned(NamedTuple):
     known: Snapshot
     complete: Spec
     change: Merged
+
 
 class Plans:
     """``ask`` puts a question to the engine; ``complete`` adds to a spec what is the framework's."""
@@ -102,7 +104,7 @@ class Plans:
         at_once: bool = False,
         sent: Optional[Mapping[str, ChoiceSet]] = None,
     ) -> Planned:
-        """What an apply would come to; raises `UserError` where the spec, or one of the choices that were ``sent``, can't be applied.
+        """What an apply comes to; raises `UserError` where the spec, or one of the choices that were ``sent``, can't be applied.
 
         ``at_once``: the engine is looked at once, for what is applied then: that takes longer in one piece than this look.
         """
@@ -209,6 +211,7 @@ def _check_choices(part: Spec, found: ChoiceSet, known: Snapshot, deadline: Dead
         except UserError as error:
             raise UserError(f"with {words_of_choice(found, choice)}: {error}") from error
 
+
 def _of_rollout(known: Snapshot, change: Merged, way: Optional[Strategy]) -> str:
     rollout = known.rollout
     if rollout is None:
@@ -219,8 +222,9 @@ def _of_rollout(known: Snapshot, change: Merged, way: Optional[Strategy]) -> str
     why_not = in_the_way(rollout, known.rolling, change.jobs, way if way is not None and way.batches else None)
     return f"this would be refused: {why_not}" if why_not else f"{whose} goes on as it is"
 
+
 def check_way(strategy: Optional[Strategy]) -> None:
-    """Raise `UserError` for a way to go over the farm that is none."""
+    """Raise `UserError` for a strategy that can't be used."""
     if strategy is not None:
         try:
             check_strategy(strategy)

@@ -33,9 +33,9 @@ from daqsched.serve.audit import Audit
 from daqsched.serve.audit_copied import CopyWatch
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.control_api import controls_of
-from daqsched.serve.daemon import Daemon
+from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import answered, encoded, route, whose
-from daqsched.serve.operations_api import Ask, chosen_of
+from daqsched.serve.operations_api import chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, text_of, which_of, words_of
 from daqsched.serve.sight import seen_of, sight_of

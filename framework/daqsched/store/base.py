@@ -73,7 +73,7 @@ class Store(Protocol):
         """Raise `Deposed` unless it is certain that nobody else owns this state: asked before anything leaves the machine."""
 
     def close(self) -> None:
-        """Give it free."""
+        """Close it."""
 
 
 #: What to do about a state of which a part can't be read.
@@ -97,7 +97,7 @@ def revision_of(head: bytes, spec: Spec = EMPTY) -> Revision:
 
 def read_revision(head: Sequence[Any], spec: Optional[bytes] = None) -> Revision:
     """A revision out of the values of its head; raises `DaqschedError` where it can't be read. What was applied once is what
-    is wanted: nothing of it is guessed."""
+    is desired: nothing of it is guessed."""
     try:
         number, digest, user, time, message = msgspec.convert(tuple(head), tuple[int, str, str, float, str])
         return Revision(number, digest, user, time, message, EMPTY if spec is None else decode(spec))
