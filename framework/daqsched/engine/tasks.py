@@ -107,31 +107,39 @@ def _alive(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
             farm.out.append(commands.Kill(task.id, task.agent_id))
         farm.settle(instance, now)
     if event.by_executor:
-        before, said = task.report, task.message
-        task.report = report
-        task.message = f"{event.message}; {problem}".lstrip("; ") if problem else event.message
-        if problem and task.message != said:
-            farm.note(f"{instance}: {task.message}")
-        _mourn(farm, instance, before, task.report, now)
-        _noted(farm, instance, ("" if before is None else before.activity, said), task.report, now)
-        if (
-            task.report is not None
-            and task.report.snoozed > now
-            and (before is None or before.snoozed != task.report.snoozed)
-        ):
-            farm.arm(task.report.snoozed, instance)  # its checks count again then
-        if task.report is not None and task.report.authenticated is False and not farm.said_unauthenticated:
-            farm.said_unauthenticated = True
-            farm.note(
-                f"executors are not authenticated, first seen on {instance.host}: whoever reaches its agent's port can "
-                "speak for a task there; start agents with --authenticate_http_executors and --jwt_secret_key"
-            )
-        if instance.key in farm.rolling.keys:
-            rollout_steps.heard(farm, instance, before, now)
-        operator_commands.remind(farm, instance, task.report, now)
-        operator_commands.tell_hold(farm, instance, now)
-        operator_commands.tell_rules(farm, instance, now)
-        farm.dirty[instance.key] = None
+        _spoken(farm, instance, event, report, problem, now)
+
+
+def _spoken(
+    farm: Farm, instance: Instance, event: events.TaskReported, report: Optional[Report], problem: str, now: float
+) -> None:
+    """Its executor says how the program is; ``problem``: what is wrong with how it says so."""
+    task = instance.task
+    before, said = task.report, task.message
+    task.report = report
+    task.message = f"{event.message}; {problem}".lstrip("; ") if problem else event.message
+    if problem and task.message != said:
+        farm.note(f"{instance}: {task.message}")
+    _note_death(farm, instance, before, task.report, now)
+    _note_missing(farm, instance, ("" if before is None else before.activity, said), task.report, now)
+    if (
+        task.report is not None
+        and task.report.snoozed > now
+        and (before is None or before.snoozed != task.report.snoozed)
+    ):
+        farm.arm(task.report.snoozed, instance)  # its checks count again then
+    if task.report is not None and task.report.authenticated is False and not farm.said_unauthenticated:
+        farm.said_unauthenticated = True
+        farm.note(
+            f"executors are not authenticated, first seen on {instance.host}: whoever reaches its agent's port can "
+            "speak for a task there; start agents with --authenticate_http_executors and --jwt_secret_key"
+        )
+    if instance.key in farm.rolling.keys:
+        rollout_steps.heard(farm, instance, before, now)
+    operator_commands.remind(farm, instance, task.report, now)
+    operator_commands.tell_hold(farm, instance, now)
+    operator_commands.tell_rules(farm, instance, now)
+    farm.dirty[instance.key] = None
 
 
 def _understood(task: Task, event: events.TaskReported) -> tuple[Optional[Report], str]:
@@ -145,7 +153,7 @@ def _understood(task: Task, event: events.TaskReported) -> tuple[Optional[Report
         return None, f"what its executor reports is not understood: {error}"
 
 
-def _mourn(farm: Farm, instance: Instance, before: Optional[Report], report: Optional[Report], now: float) -> None:
+def _note_death(farm: Farm, instance: Instance, before: Optional[Report], report: Optional[Report], now: float) -> None:
     """Take note of a death that was not known yet."""
     end = report.last_exit if report is not None else None
     if end is not None and (before is None or before.last_exit is None or before.last_exit.at != end.at):
@@ -153,7 +161,9 @@ def _mourn(farm: Farm, instance: Instance, before: Optional[Report], report: Opt
         farm.died(instance, end, now)
 
 
-def _noted(farm: Farm, instance: Instance, before: tuple[str, str], report: Optional[Report], now: float) -> None:
+def _note_missing(
+    farm: Farm, instance: Instance, before: tuple[str, str], report: Optional[Report], now: float
+) -> None:
     """Take note of a start that waits for something that is missing: alike on many hosts, it is as much an incident as a death.
     ``before``: what was last said, and while doing what."""
     said = instance.task.message
@@ -174,13 +184,14 @@ def _by_others(task: Task, event: events.TaskReported, report: Optional[Report],
 
 
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
+    """Keep what is known of its end, and go on without it."""
     task, record, asked_for, report = instance.task, instance.record, bool(instance.ending), _report(event.data)
     ran_s, spoke_never = _ran_s(task, report, now), False
     if not asked_for and not event.by_executor and event.state in ("TASK_FAILED", "TASK_ERROR"):
         report = _by_others(task, event, task.report, now)
         spoke_never = event.reason == GONE and task.report is None
     if not asked_for:
-        _mourn(farm, instance, task.report, report, now)
+        _note_death(farm, instance, task.report, report, now)
     if task.killed and event.state == "TASK_KILLED" and farm.durations.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(DURATIONS))
     record.ended, record.ended_at = task.id, now
@@ -189,6 +200,21 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         record.last_end = f"{SPOKE_NEVER} ({record.last_end})"
     record.last_report = report or task.report
     farm.forget_task(instance)
+    _follow(farm, instance, event, task, asked_for, ran_s, now)
+
+
+def _follow(
+    farm: Farm,
+    instance: Instance,
+    event: events.TaskReported,
+    ended: Task,
+    asked_for: bool,
+    ran_s: float,
+    now: float,
+) -> None:
+    """Where that end puts the instance: an end that somebody asked for, where the asking has put it; any other, by the job's
+    policy."""
+    record = instance.record
     if (instance.found or record.leaving) and instance.job is not None and event.state == "TASK_GONE_BY_OPERATOR":
         farm.note(f"{instance}: {instance.host} was taken out of the cluster")
         farm.machines.pop(instance.host, None)
@@ -206,7 +232,7 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
         record.failures, record.due = 0, 0.0
         farm.note(f"{instance}: {record.last_end}; {record.hold}")
     elif event.state == "TASK_FINISHED" or (event.state == "TASK_FAILED" and instance.job.restart.policy == "never"):
-        record.done, record.succeeded, record.failures = task.digest, event.state == "TASK_FINISHED", 0
+        record.done, record.succeeded, record.failures = ended.digest, event.state == "TASK_FINISHED", 0
         farm.note(f"{instance}: {record.last_end}; not started again")
         if record.leaving:
             unassign(farm, instance, now)
