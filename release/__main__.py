@@ -26,21 +26,22 @@ def main() -> int:
         prog="scripts/release", description="Build and try a release of HEAD; publish nothing."
     )
     parser.add_argument("--no-trial", action="store_true", help="build only")
+    parser.add_argument("--debian", action="store_true", help="nothing for EL 9, whose Python 3.9 is not needed then")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="daqsched-release-", dir="/var/tmp") as name:
         scratch = Path(name)
         scratch.chmod(0o755)
         try:
-            _release(scratch, not options.no_trial)
+            _release(scratch, not options.no_trial, options.debian)
         except ReleaseError as error:
             say(f"no release: {error}")
             return 1
     return 0
 
 
-def _release(scratch: Path, tried: bool) -> None:
+def _release(scratch: Path, tried: bool, debian_alone: bool) -> None:
+    pythons = found(debian_alone)
     source = of_commit(ROOT, scratch / "source")
-    pythons = found()
     say(f"daqsched {source.version} for Python {', '.join(pythons)}")
     dist = scratch / "dist"
     shelf = dist / "wheels"
@@ -56,7 +57,7 @@ def _release(scratch: Path, tried: bool) -> None:
     for lock in wheels.LOCKS:
         wheels.lock(source, lock, shelf)
     pips = {version: scratch / f"gather-{version}" / "bin" / "python" for version in pythons}
-    with step("the executor as a folder, packages for Debian 12 and EL 9"):
+    with step(f"the executor as a folder, packages for Debian 12{'' if debian_alone else ' and EL 9'}"):
         built = build(source, shelf, pips, scratch / "built", dist)
     sums = wheels.sums(dist)
     if tried:
@@ -67,6 +68,8 @@ def _release(scratch: Path, tried: bool) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(dist, target)
     say(f"dist/ has {len(sums.read_text().splitlines())} files and their SHA256SUMS")
+    if debian_alone:
+        say("nothing of it is for EL 9")
 
 
 def _again(source: Source, pips: Mapping[str, Path], shelf: Path, dist: Path, scratch: Path) -> None:

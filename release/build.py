@@ -25,13 +25,15 @@ class Built:
 
 
 def build(source: Source, shelf: Path, pips: Mapping[str, Path], scratch: Path, target: Path) -> Built:
-    """All of it; the packages go to ``target``. ``pips``: the Pythons that the executor's folder is for."""
+    """All of it; the packages go to ``target``. ``pips``: the Pythons that the executor's folder is for; without EL 9's there are no
+    packages for that."""
     executor, serve = scratch / f"daqsched-executor-{source.version}", scratch / "serve"
     folder.executor(source, shelf, pips, executor)
     folder.pack(executor, target / f"{executor.name}-linux-{platform.machine()}.tar.gz", source.epoch)
-    folder.serve(source, shelf, {version: pips[version] for version in NEEDED}, serve)
-    for system in (DEBIAN, EL):
+    systems = [version for version in NEEDED if version in pips]
+    folder.serve(source, shelf, {version: pips[version] for version in systems}, serve)
+    for system in systems:
         packages.stage(source, executor, serve, system, scratch / f"staged-{system}")
     debs = deb.make_debs(source, scratch / f"staged-{DEBIAN}", target)
-    rpms = rpm.make_rpms(source, scratch / f"staged-{EL}", target, scratch / "rpmbuild")
+    rpms = rpm.make_rpms(source, scratch / f"staged-{EL}", target, scratch / "rpmbuild") if EL in systems else []
     return Built(source.version, executor, serve, debs, rpms)

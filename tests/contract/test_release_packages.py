@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from daqsched_executor import __version__
-from release import deb, folder, packages, rpm
+from release import deb, folder, packages, pythons, rpm
 from release.pythons import DEBIAN, EL
 from release.source import Source
+from release.steps import ReleaseError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -50,6 +52,23 @@ def staged(source: Source, folders: tuple[Path, Path], version: str, target: Pat
         }
         for package in packages.PACKAGES
     }
+
+
+def test_where_a_python_is_missing_it_is_said_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever a machine has: Debian 12 has no 3.9, and makes a release for itself."""
+    for has in itertools.chain.from_iterable(itertools.combinations((9, 10, 11, 12), count) for count in range(5)):
+        monkeypatch.setattr(pythons, "_candidates", lambda minor: iter([f"/python3.{minor}"] if minor in has else []))
+        every = {f"3.{minor}": f"/python3.{minor}" for minor in has}
+        for alone, needed in ((False, {EL, DEBIAN}), (True, {DEBIAN})):
+            missing = needed - set(every)
+            try:
+                found = pythons.found(alone)
+            except ReleaseError as error:
+                assert missing and all(f"no Python {version}" in str(error) for version in missing)
+                assert ("scripts/release --debian" in str(error)) == (missing == {EL})
+            else:
+                assert not missing
+                assert found == {version: place for version, place in every.items() if not (alone and version == EL)}
 
 
 @pytest.mark.parametrize(("version", "other"), [(DEBIAN, EL), (EL, DEBIAN)])

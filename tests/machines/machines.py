@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import ssl
@@ -232,11 +233,25 @@ class Machines:
         except OSError:
             return []
 
+    def audit(self) -> list[str]:
+        """The hash of each line that the control machines' daemons wrote of who changed what."""
+        script = "cat /var/lib/daqsched/audit.ndjson /var/lib/daqsched/audit.ndjson.[0-9]* 2>/dev/null || true"
+        lines = [line for name in CONTROLS for line in self.inside(name, "sh", "-c", script).splitlines()]
+        return [json.loads(line)["hash"] for line in lines]
+
+    def copied(self) -> list[str]:
+        """The same of what is in Elasticsearch."""
+        index = Stored(self.index().url, self.folder / "secrets" / "control", "daqsched-audit")
+        index.ask("POST", "/daqsched-audit-*/_refresh")
+        found = index.ask("POST", "/daqsched-audit-*/_search", {"size": 10_000, "_source": ["event.hash"]})
+        return [hit["_source"]["event"]["hash"] for hit in found["hits"]["hits"]]
+
     def told(self) -> str:
         """For whoever looks why a test failed."""
         texts = [
             self._told("control", "bash", "-c", ". /etc/profile.d/daqsched.sh; daqsched status --wide; daqsched why"),
             *(self._told(name, "journalctl", "-qn", "25", "-o", "cat", "-u", "daqsched-serve") for name in CONTROLS),
+            *(self._told(name, "journalctl", "-qn", "10", "-o", "cat", "-u", "daqsched-audit-copy") for name in CONTROLS),
             *(self._told(name, "sh", "-c", "cat /var/lib/mesos/daqsched.*/forward/status.json") for name in AGENTS),
             *(self._told(name, "journalctl", "-qn", "15", "-o", "cat", "-u", "mesos-agent") for name in AGENTS),
         ]
@@ -252,8 +267,8 @@ class Machines:
 class Stored(Index):
     """An index on a server with TLS, asked as its administrator."""
 
-    def __init__(self, url: str, secrets: Path) -> None:
-        super().__init__(url, "daqsched-logs")
+    def __init__(self, url: str, secrets: Path, prefix: str = "daqsched-logs") -> None:
+        super().__init__(url, prefix)
         context = ssl.create_default_context(cafile=str(secrets / "elasticsearch" / "ca.pem"))
         self._opener = build_opener(HTTPSHandler(context=context))
         self._authorization = "Basic " + b64encode((secrets / "admin.user").read_bytes().strip()).decode()

@@ -229,6 +229,21 @@ def test_every_line_is_stored_once_and_no_job_ran_twice(farm: Machines, story: S
     )
 
 
+def test_every_line_of_the_audit_is_copied_once(farm: Machines, story: Story) -> None:
+    """Of the daemons of both control machines, by the copier beside each; it is killed, and goes on."""
+    for name in CONTROLS:
+        farm.inside(name, "systemctl", "kill", "-s", "KILL", "daqsched-audit-copy")
+    farm.crew("note", "the shift is over")
+    written = Counter(farm.audit())
+    until(lambda: Counter(farm.copied()) == written, "each line of the audit files is copied once", 60.0)
+    assert max(written.values()) == 1 and Counter(farm.audit()) == written
+    for name in CONTROLS:
+        assert farm.inside(name, "systemctl", "is-active", "daqsched-audit-copy") == "active\n"
+        assert " whole" in farm.inside(name, "/opt/daqsched/bin/daqsched", "audit", "verify")
+    until(lambda: told_of_copy(farm) == (0, ""), "the daemon knows that none waits", 60.0)
+    farm.measured.append(f"{len(written)} lines of two audit files: each copied once")
+
+
 def test_nothing_is_left_behind(farm: Machines, story: Story, before: set[str], pytestconfig: pytest.Config) -> None:
     """After `vagrant destroy` of all: no interface, route, firewall rule, mount, cgroup, file, process."""
     if pytestconfig.getoption("--machines") == "keep":
@@ -248,6 +263,13 @@ def anew(farm: Machines, before: dict[str, tuple[str, int, int]]) -> None:
     """Until each of these has another task, and all run."""
     until(lambda: all(farm.pids()[name][0] != task for name, (task, _, _) in before.items()), "new tasks begin", 180.0)
     farm.all_run()
+
+
+def told_of_copy(farm: Machines) -> tuple[int, str]:
+    """What `status` says of the copy of the leader's audit file: how many lines wait, and a trouble."""
+    told = farm.answer_of(until(farm.leader, "somebody leads", 120.0)).audit_copy
+    assert told is not None, "nobody ever copied it"
+    return told.lines, told.trouble
 
 
 def on(of: dict[str, Any], host: str) -> dict[str, Any]:

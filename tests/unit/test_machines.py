@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ipaddress
 import re
 from pathlib import Path
@@ -73,6 +75,65 @@ def test_the_users_of_elasticsearch_have_the_rights_of_the_page() -> None:
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines() if row.startswith("| `")]
     page = {role.strip("`"): tuple(re.findall(r"`(\w+)`", cell) for cell in cells) for role, _, *cells in rows}
     assert {role: tuple(rights) for role, rights in secrets.ROLES.items()} == page
+
+
+def test_who_copies_the_audit_file_and_who_reads_the_copy_have_the_rights_of_the_page_and_no_others() -> None:
+    """docs/operate/audit.md, which tests/cluster/test_audit_copy.py tries."""
+    line = next(
+        line for line in (DOCS / "operate" / "audit.md").read_text().splitlines() if "It has rights of its own" in line
+    )
+    copier = re.findall(r"`(\w+)`", line.partition("for the copy")[0])
+    assert secrets.AUDIT_ROLES == {"audit": ([], copier), "auditor": ([], ["read"])} and len(copier) == 2
+
+
+def all_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def check_passwords(folder: Path) -> None:
+    """Each user's file has the password of which Elasticsearch has the hash; nobody else is known there."""
+    known = dict(line.split(":") for line in (folder / "control/elasticsearch/users").read_text().splitlines())
+    assert set(known) == set(secrets.USERS)
+    for file in [*(folder / "control" / f"{role}.user" for role in known), folder / "agent" / "forward.user"]:
+        role, password = file.read_text().strip().split(":")
+        salt, digest = (base64.b64decode(part) for part in known[role].split("$")[1:])
+        assert hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 1000, 32) == digest, file
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("lacking", [("audit", "auditor"), *((role,) for role in secrets.USERS if role != "forward")])
+def test_a_newer_version_adds_users_to_secrets_that_were_made_before(
+    lacking: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All else stays as it was, or daemons, agents and people would have to be told anew; the second time nothing is written."""
+    with monkeypatch.context() as older:
+        older.setattr(secrets, "USERS", tuple(role for role in secrets.USERS if role not in lacking))
+        secrets.make(tmp_path, "ctl1", "10.0.0.5")
+    before = all_of(tmp_path)
+    secrets.make(tmp_path, "ctl1", "10.0.0.5")
+    after = all_of(tmp_path)
+    assert set(after) - set(before) == {f"control/{role}.user" for role in lacking}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= {f"control/elasticsearch/{name}" for name in ("users", "users_roles", "roles.yml")}
+    check_passwords(tmp_path)
+    secrets.make(tmp_path, "ctl1", "10.0.0.5")
+    assert all_of(tmp_path) == after
+
+
+def test_rights_that_are_others_in_a_newer_version_reach_users_that_were_made_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the passwords that they have."""
+    with monkeypatch.context() as older:
+        older.setattr(secrets, "ROLES", {**secrets.ROLES, "forward": ([], ["create_doc"])})
+        secrets.make(tmp_path, "ctl1", "10.0.0.5")
+    before = all_of(tmp_path)
+    secrets.make(tmp_path, "ctl1", "10.0.0.5")
+    after = all_of(tmp_path)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"control/elasticsearch/users", "control/elasticsearch/roles.yml"} and set(before) == set(after)
+    assert "view_index_metadata" in after["control/elasticsearch/roles.yml"].decode()
+    check_passwords(tmp_path)
 
 
 def test_a_folder_of_parts_follows_its_source(tmp_path: Path) -> None:

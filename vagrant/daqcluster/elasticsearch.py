@@ -103,21 +103,28 @@ def settings(name: str, folder: Path, port: int, transport: int, secure: bool = 
 
 def know(config: Path, users: Mapping[str, User]) -> None:
     """The files of its file realm; passwords as `bin/elasticsearch-users` hashes them, without a JVM for each."""
-    known, roles, rights = [], [], []
+    known = []
     for name, user in users.items():
         salt = os.urandom(32)
         digest = hashlib.pbkdf2_hmac("sha512", user.password.encode(), salt, 1000, 32)
         known.append(f"{name}:{{PBKDF2}}1000${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}")
+    for file, text in {"users": "\n".join(known) + "\n", **rights(users)}.items():
+        path = config / file
+        path.write_text(text)
+        path.chmod(0o600)
+
+
+def rights(users: Mapping[str, User]) -> dict[str, str]:
+    """Those of the files that say who may what: the same for the same users, whatever their passwords."""
+    roles, given = [], []
+    for name, user in users.items():
         role = name if user.cluster or user.indices else "superuser"
         roles.append(f"{role}:{name}")
         if role == name:
-            indices = [{"names": [names], "privileges": list(given)} for names, given in user.indices.items()]
+            indices = [{"names": [names], "privileges": list(some)} for names, some in user.indices.items()]
             # it wants each role to begin at a line's begin
-            rights += [f"{name}:", f"  cluster: {json.dumps(list(user.cluster))}", f"  indices: {json.dumps(indices)}"]
-    for file, text in (("users", known), ("users_roles", roles), ("roles.yml", rights)):
-        path = config / file
-        path.write_text("\n".join(text) + "\n")
-        path.chmod(0o600)
+            given += [f"{name}:", f"  cluster: {json.dumps(list(user.cluster))}", f"  indices: {json.dumps(indices)}"]
+    return {"users_roles": "\n".join(roles) + "\n", "roles.yml": "\n".join(given) + "\n"}
 
 
 def command(

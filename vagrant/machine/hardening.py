@@ -120,6 +120,11 @@ def memory() -> str:
     return "no such group"
 
 
+def accounts() -> int:
+    """How many it can tell from one another."""
+    return sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
+
+
 def folder(variable: str) -> str:
     return f"{written(os.environ[variable])}, mode {os.stat(os.environ[variable]).st_mode & 0o777:o}"
 
@@ -133,6 +138,7 @@ def sys_tunables() -> str:
 CLOCK_SETTIME, SETHOSTNAME, SYSLOG, INIT_MODULE, UNSHARE, PERSONALITY, MOUNT = 227, 170, 103, 175, 272, 135, 165
 NEWUTS, LINUX32 = 0x04000000, 0x0008
 REALTIME = os.sched_param(1)
+ALL_ACCOUNTS = (1 << 32) - 1
 
 #: option -> what is seen, and a pattern of what should be; {value} is the option's.
 LOOKS: dict[str, tuple[Callable[[], str], str]] = {
@@ -150,6 +156,7 @@ LOOKS: dict[str, tuple[Callable[[], str], str]] = {
     "ProtectHome": (lambda: f"/home {mounted('/home')}, {listed('/home')}", "/home ro"),
     "PrivateTmp": (lambda: f"{len(os.listdir('/tmp'))} files in /tmp", "0 "),
     "PrivateDevices": (lambda: there("/dev/fuse"), ".* absent"),
+    "PrivateUsers": (lambda: "yes" if accounts() < ALL_ACCOUNTS else "no", "{value}$"),
     "PrivateMounts": (
         lambda: "others" if os.readlink("/proc/self/ns/mnt") != os.environ["OUTSIDE"] else "all",
         "others",

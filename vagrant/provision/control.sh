@@ -1,5 +1,6 @@
 #!/bin/bash
-# Makes a machine a control machine: ZooKeeper, the Mesos master, Elasticsearch, `daqsched serve`. As root; again at any time.
+# Makes a machine a control machine: ZooKeeper, the Mesos master, Elasticsearch, `daqsched serve`, the copy of its audit file. As root;
+# again at any time.
 #
 #   control.sh --control HOST --secrets FOLDER --zookeeper NUMBER,HOST[,HOST...] [--name NAME] [--ip ADDRESS] [--spare]
 #              [--crew ACCOUNT]
@@ -30,7 +31,7 @@ IFS=, read -r number hosts <<<"$keepers"
 [ -n "${hosts:-}" ] || die "which ZooKeeper is it of which? --zookeeper 1,$name"
 
 packages
-for=daqsched-serve
+for="daqsched-serve daqsched-audit-copy"
 daqsched
 for=''
 group daq
@@ -119,7 +120,19 @@ DAQSCHED_PEERS_CERTIFICATE=/etc/daqsched/peers.pem
 SERVE_OPTIONS=--group daq --user daq --executor /opt/daqsched/bin/daqsched-executor --credentials /etc/daqsched/framework.json --elasticsearch-ca /etc/daqsched/ca.pem --elasticsearch-user-file /etc/daqsched/forward.user
 P
 unit daqsched-serve <"$parts/source/framework/systemd/daqsched-serve.service"
-running daqsched-serve
+
+# what this machine's `serve` notes of who changed what
+for=daqsched-audit-copy
+put /etc/daqsched/audit.user daqsched 600 <"$secrets/audit.user"
+put /etc/daqsched/auditor.user root 600 <"$secrets/auditor.user"
+put /etc/daqsched/audit-copy.env root 600 <<P
+DAQSCHED_ELASTICSEARCH=https://$control:9200
+DAQSCHED_ELASTICSEARCH_CA=/etc/daqsched/ca.pem
+DAQSCHED_ELASTICSEARCH_USER_FILE=/etc/daqsched/audit.user
+COPY_OPTIONS=
+P
+unit daqsched-audit-copy <"$parts/source/framework/systemd/daqsched-audit-copy.service"
+running daqsched-serve daqsched-audit-copy
 
 # the crew: who is in the group daq
 for=''

@@ -175,7 +175,7 @@ def serve(
     from daqsched.mesos.outgoing import Framework
     from daqsched.serve.log import begin
     from daqsched.serve.term import Options
-    from daqsched.store import private
+    from daqsched.store import former, private
     from daqsched_executor.contract.forwarding import Access
     from daqsched_executor.contract.sysctl import unprotected
 
@@ -193,6 +193,8 @@ def serve(
     )
     folder = Path(state) if is_folder(state) else state_dir()
     private.folder(folder, 0o750)
+    if not is_folder(state):
+        former.carry_over(folder)
     told = Options(
         options["master"],
         framework,

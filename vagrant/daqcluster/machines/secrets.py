@@ -1,4 +1,4 @@
-"""The secrets of a farm: who may do what in Elasticsearch, ZooKeeper and Mesos. Made once, then kept.
+"""The secrets of a farm: who may do what in Elasticsearch, ZooKeeper and Mesos. Made once, then kept; a newer version adds its own.
 
 Two folders: `control` for control machines, `agent` for farm machines, which get nothing that they do not need.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from daqcluster import elasticsearch
-from daqcluster.elasticsearch import User
+from daqcluster.elasticsearch import User, rights
 from daqcluster.errors import ClusterError
 
 #: A role -> its rights on the cluster, and on our indices: the table of docs/reference/elasticsearch.md.
@@ -24,21 +25,28 @@ ROLES = {
 }
 INDICES = "daqsched-logs-*"
 
+#: The same of the copy of the audit file: docs/operate/audit.md. Nobody above has any right there.
+AUDIT_ROLES = {
+    "audit": ([], ["create_doc", "create_index"]),
+    "auditor": ([], ["read"]),
+}
+AUDIT_INDICES = "daqsched-audit-*"
+
+#: All that Elasticsearch knows; `admin` may everything.
+USERS = ("admin", *ROLES, *AUDIT_ROLES)
+
 
 def make(folder: Path, control: str, address: str) -> None:
     """Make what is missing in the folder. ``control``: the machine that has Elasticsearch, and where it is."""
     done = folder / ".made"
     if done.exists() and done.read_text() == f"{control} {address}\n":
+        _users(folder, _kept(folder))
         return
     # in place: machines have the folders mounted
     done.unlink(missing_ok=True)
     for place in ("control/elasticsearch", "agent"):
         (folder / place).mkdir(mode=0o700, parents=True, exist_ok=True)
-    users = {role: User(secrets.token_urlsafe(24), *_rights(role)) for role in ("admin", *ROLES)}
-    elasticsearch.know(folder / "control" / "elasticsearch", users)
-    for role, user in users.items():
-        _write(folder / "control" / f"{role}.user", f"{role}:{user.password}\n")
-    _write(folder / "agent" / "forward.user", f"forward:{users['forward'].password}\n")
+    _users(folder, {})
     _write(folder / "control" / "zookeeper", f"daq:{secrets.token_urlsafe(24)}\n")
     framework = {"principal": "daqsched", "secret": secrets.token_urlsafe(24)}
     _write(folder / "control" / "framework.json", json.dumps(framework) + "\n")
@@ -47,9 +55,33 @@ def make(folder: Path, control: str, address: str) -> None:
     _write(done, f"{control} {address}\n")
 
 
+def _users(folder: Path, kept: Mapping[str, str]) -> None:
+    """Those of Elasticsearch, with the passwords that are kept; nothing is written where all of them are there with their rights."""
+    place = folder / "control" / "elasticsearch"
+    users = {role: User(kept.get(role) or secrets.token_urlsafe(24), *_rights(role)) for role in USERS}
+    same = all((place / file).exists() and (place / file).read_text() == text for file, text in rights(users).items())
+    if same and set(kept) == set(users):
+        return
+    elasticsearch.know(place, users)
+    for role, user in users.items():
+        if role not in kept:
+            _write(folder / "control" / f"{role}.user", f"{role}:{user.password}\n")
+    _write(folder / "agent" / "forward.user", f"forward:{users['forward'].password}\n")
+
+
+def _kept(folder: Path) -> dict[str, str]:
+    """Role -> the password that was made before, of those that have one."""
+    files = {role: folder / "control" / f"{role}.user" for role in USERS}
+    found = {role: file.read_text().strip().partition(":")[2] for role, file in files.items() if file.exists()}
+    return {role: password for role, password in found.items() if password}
+
+
 def _rights(role: str) -> tuple[list[str], dict[str, list[str]]]:
-    cluster, indices = ROLES.get(role, ([], []))
-    return cluster, {INDICES: indices} if indices else {}
+    for roles, names in ((ROLES, INDICES), (AUDIT_ROLES, AUDIT_INDICES)):
+        if role in roles:
+            cluster, indices = roles[role]
+            return cluster, {names: indices}
+    return [], {}
 
 
 def _write(path: Path, text: str) -> None:
