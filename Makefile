@@ -74,5 +74,6 @@ release:
 
 clean:
 	@! .venv/bin/daqcluster env >/dev/null 2>&1 || { echo 'a local cluster is up, and what runs on it uses .venv: make stop first'; exit 1; }
+	@! test -e vagrant/.machines.json || { echo 'machines were made, and .venv takes them down: make vagrant-down first'; exit 1; }
 	rm -rf .venv .venv-3.* .venv-docs .venv-web framework/daqsched/built dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .run.lock .setup.lock .docs.lock .web.lock .setup.log .web.log .test-*.log
 	find . -path ./.git -prune -o -type d \( -name __pycache__ -o -name build -o -name '*.egg-info' \) -prune -exec rm -rf {} +

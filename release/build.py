@@ -25,8 +25,8 @@ class Built:
 
 
 def build(source: Source, shelf: Path, pips: Mapping[str, Path], scratch: Path, target: Path) -> Built:
-    """All of it; the packages go to ``target``. ``pips``: the Pythons that the executor's folder is for; without EL 9's there are no
-    packages for that."""
+    """All of it; the packages go to ``target``. ``pips``: the Pythons that the executor's folder is for; without EL 9's there are
+    no packages for that."""
     executor, serve = scratch / f"daqsched-executor-{source.version}", scratch / "serve"
     folder.executor(source, shelf, pips, executor)
     folder.pack(executor, target / f"{executor.name}-linux-{platform.machine()}.tar.gz", source.epoch)

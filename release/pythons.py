@@ -20,8 +20,8 @@ _RIGHT = "import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, {}))
 
 
 def found(debian_alone: bool = False) -> dict[str, str]:
-    """Version such as ``3.11`` to an interpreter: the system's, else in PATH, else of pyenv. Raises `ReleaseError` where one is missing
-    that a release is for; ``debian_alone``: it is for Debian 12, so none of EL 9's is among them."""
+    """Version such as ``3.11`` to an interpreter: the system's, else in PATH, else of pyenv. Raises `ReleaseError` where one is
+    missing that a release is for; ``debian_alone``: it is for Debian 12, so none of EL 9's is among them."""
     every = {f"3.{minor}": next(_candidates(minor), "") for minor in MINORS}
     if debian_alone:
         every[EL] = ""

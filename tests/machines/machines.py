@@ -251,7 +251,10 @@ class Machines:
         texts = [
             self._told("control", "bash", "-c", ". /etc/profile.d/daqsched.sh; daqsched status --wide; daqsched why"),
             *(self._told(name, "journalctl", "-qn", "25", "-o", "cat", "-u", "daqsched-serve") for name in CONTROLS),
-            *(self._told(name, "journalctl", "-qn", "10", "-o", "cat", "-u", "daqsched-audit-copy") for name in CONTROLS),
+            *(
+                self._told(name, "journalctl", "-qn", "10", "-o", "cat", "-u", "daqsched-audit-copy")
+                for name in CONTROLS
+            ),
             *(self._told(name, "sh", "-c", "cat /var/lib/mesos/daqsched.*/forward/status.json") for name in AGENTS),
             *(self._told(name, "journalctl", "-qn", "15", "-o", "cat", "-u", "mesos-agent") for name in AGENTS),
         ]

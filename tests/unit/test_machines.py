@@ -83,7 +83,7 @@ def test_who_copies_the_audit_file_and_who_reads_the_copy_have_the_rights_of_the
         line for line in (DOCS / "operate" / "audit.md").read_text().splitlines() if "It has rights of its own" in line
     )
     copier = re.findall(r"`(\w+)`", line.partition("for the copy")[0])
-    assert secrets.AUDIT_ROLES == {"audit": ([], copier), "auditor": ([], ["read"])} and len(copier) == 2
+    assert {"audit": ([], copier), "auditor": ([], ["read"])} == secrets.AUDIT_ROLES and len(copier) == 2
 
 
 def all_of(folder: Path) -> dict[str, bytes]:

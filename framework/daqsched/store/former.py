@@ -1,4 +1,4 @@
-"""Where the unit's daemon once had files of its own when its state was in ZooKeeper: in its account's home, the folder of a state."""
+"""Where the unit's daemon once had files of its own when it shared its state: in its account's home, the folder of a state."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MAIN = ("audit.ndjson", "chronicle.sqlite")
 
 
 def carry_over(folder: Path) -> None:
-    """Move them into ``folder``, so that the audit file's chain goes on there, where its copier and `audit verify` look. Where one is
-    there already, as of a farm whose state was in that folder before, or can't be moved, it stays, and that is told."""
+    """Move them into ``folder``, so that the audit file's chain goes on there, where its copier and `audit verify` look. Where one
+    is there already, as of a farm whose state was in that folder before, or can't be moved, it stays, and that is told."""
     before = folder / FORMER
     for main in MAIN:
         try:

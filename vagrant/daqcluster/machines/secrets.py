@@ -26,7 +26,7 @@ ROLES = {
 INDICES = "daqsched-logs-*"
 
 #: The same of the copy of the audit file: docs/operate/audit.md. Nobody above has any right there.
-AUDIT_ROLES = {
+AUDIT_ROLES: Mapping[str, tuple[list[str], list[str]]] = {
     "audit": ([], ["create_doc", "create_index"]),
     "auditor": ([], ["read"]),
 }
@@ -56,7 +56,7 @@ def make(folder: Path, control: str, address: str) -> None:
 
 
 def _users(folder: Path, kept: Mapping[str, str]) -> None:
-    """Those of Elasticsearch, with the passwords that are kept; nothing is written where all of them are there with their rights."""
+    """Those of Elasticsearch, with the passwords that are kept; nothing is written where all are there with their rights."""
     place = folder / "control" / "elasticsearch"
     users = {role: User(kept.get(role) or secrets.token_urlsafe(24), *_rights(role)) for role in USERS}
     same = all((place / file).exists() and (place / file).read_text() == text for file, text in rights(users).items())
