@@ -114,6 +114,20 @@ def test_units_are_hardened(unit: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    "unit",
+    [
+        str(one.relative_to(ROOT))
+        for part in ("framework", "executor", "vagrant")
+        for one in (ROOT / part).rglob("*.service")
+    ],
+)
+def test_a_unit_can_be_started_where_systemd_may_not_trace(unit: str) -> None:
+    """In a container without CAP_SYS_PTRACE: to make a name space of accounts systemd looks at a process that ProtectProc hides."""
+    lines = (ROOT / unit).read_text().splitlines()
+    assert not ({"PrivateUsers=yes", "PrivateUsers=true"} & set(lines) and "ProtectProc=invisible" in lines)
+
+
 def setting(**values: str) -> str:
     def read(path: str) -> str:
         name = path.rpartition("/")[2]
