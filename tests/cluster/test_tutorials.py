@@ -11,7 +11,7 @@ import pytest
 
 from daqcluster import cache
 from pages import TOUR
-from tutorial import Reader, steps
+from tutorial import Reader, Typed, steps
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -37,5 +37,7 @@ def test_a_page_is_as_it_says(page: str, reader: Reader) -> None:
     if _came_through != list(before):
         pytest.fail(f"{before[len(_came_through)]} was not followed to its end, and {page} goes on with its farm")
     for step in steps((ROOT / "docs" / "start" / f"{page}.md").read_text(encoding="utf-8")):
+        if isinstance(step, Typed) and step.command.startswith(("daqsched ", "daqcluster ")):
+            assert step.printed, f"line {step.line}: what does {step.command!r} print?"
         reader.do(step)
     _came_through.append(page)
