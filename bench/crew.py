@@ -32,7 +32,8 @@ for place in (HERE.parent, HERE.parent / "tests"):
 
 from daqcluster import Cluster  # noqa: E402
 from farm import Farm  # noqa: E402
-from release.folder import place_of, start  # noqa: E402
+from release.folder import one_file, place_of, start  # noqa: E402
+from release.source import Source  # noqa: E402
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 SLEEP_S = "100000"
@@ -73,6 +74,7 @@ def installed(folder: Path) -> Path:
     command.chmod(0o755)
     how = ["-q", "-f", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([python, "-m", "compileall", *how, lib], check=True)
+    one_file(python, Source(HERE.parent, 0, ""), folder, f"{sys.version_info[0]}.{sys.version_info[1]}")
     return command
 
 

@@ -2,7 +2,7 @@
 
 NAME-VERSION/bin/daqsched-executor     started as it is: finds its packages by its own place
              lib/daqsched_executor/    ours, one for all Pythons
-             lib/cp39-x86_64/          what it needs of others, for this Python and machine
+             lib/cp39-x86_64/          what it needs of others, for this Python and machine; all code of a start in one file
              lib/serve-cp39-x86_64/    what `daqsched` needs besides, where that is in the folder
 """
 
@@ -53,6 +53,8 @@ def _make(
     for version, python in pips.items():
         _install(python, shelf, rows, lib / f"{before}{place_of(version)}", target.parent)
         compile_all(python, source, target, version)
+        if command == "daqsched-executor":
+            one_file(python, source, target, version)
     even_modes(target)
 
 
@@ -62,8 +64,11 @@ def place_of(version: str) -> str:
 
 
 def start(checkout: Path, command: str, target: Path) -> None:
-    """Write the command."""
+    """Write the command, and what it imports first."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    lib = target.parent.parent / "lib"
+    lib.mkdir(exist_ok=True)
+    shutil.copy(checkout / "release" / "daqsched_folder.py", lib)
     text = (checkout / "release" / "start.in").read_text()
     target.write_text(text.replace("COMMAND", command).replace("MODULE", COMMANDS[command]))
 
@@ -111,6 +116,16 @@ def compile_all(python: Path, source: Source, folder: Path, version: str) -> Non
     said = run([python, "-s", "-m", "compileall", *how, *found], {**source.environ, "PYTHONPATH": ""}, Path("/"))
     if said:
         raise ReleaseError(f"Python {version} can't compile all of it: {said[:2000]}")
+
+
+def one_file(python: Path, source: Source, folder: Path, version: str) -> None:
+    """What an executor starts with, for this Python."""
+    lib = folder / "lib"
+    place = lib / place_of(version)
+    script = source.folder / "release" / "one_file.py"
+    # without the columns of each instruction, which are a fifth of it
+    argv: list[str | Path] = [python, "-sBX", "no_debug_ranges", script, lib, place, place / "daqsched-executor.code"]
+    run(argv, {**source.environ, "PYTHONPATH": ""}, Path("/"))
 
 
 def even_modes(folder: Path) -> None:

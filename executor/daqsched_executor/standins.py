@@ -1,24 +1,29 @@
 """What an executor puts in the place of modules of which it needs next to nothing: see `lean`.
 
 Each has what is used here, and loads the real module when it is asked for more. Its import is what they save: typing, re, enum
-(behind re, signal and socket), json, logging, collections, threading, and what pymesos imports for Python 2 are half of an
-executor's start.
+(behind re, signal and socket), json, logging, collections, threading, ctypes, httptools, and what pymesos imports for Python 2 are
+half of an executor's start.
 """
 
 from __future__ import annotations
 
 import _collections  # type: ignore[import-not-found]  # typeshed has none
+import _ctypes
 import _json
 import _signal  # type: ignore[import-not-found]  # typeshed has none
 import _socket
 import _thread
 import sys
-from types import ModuleType
+
+from daqsched_executor.answer import HttpParser
 
 TYPE_CHECKING = False  # typing is one of them
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import ModuleType
     from typing import Any
+else:
+    ModuleType = type(sys)
 
 
 class Deferred(ModuleType):
@@ -175,6 +180,55 @@ def dumps(value: Any, **options: Any) -> str:
     return "".join(write(value, 0))
 
 
+# ---------------------------------------------------------------------------------------- ctypes
+
+
+class _Int(_ctypes._SimpleCData):  # type: ignore[misc]  # typeshed does not say all of it
+    """c_int."""
+
+    _type_ = "i"
+
+
+class _UnsignedLong(_ctypes._SimpleCData):  # type: ignore[misc]
+    """c_ulong; c_size_t is one on each Linux."""
+
+    _type_ = "L"
+
+
+class _Pointer(_ctypes._SimpleCData):  # type: ignore[misc]
+    """c_void_p."""
+
+    _type_ = "P"
+
+
+class _Function(_ctypes.CFuncPtr):
+    """As a CDLL with ``use_errno`` has it."""
+
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = _Int
+
+
+class _Library:
+    """``CDLL(None, use_errno=True)``, and no other."""
+
+    def __init__(self, name: None, use_errno: bool) -> None:
+        if name is not None or not use_errno:
+            raise TypeError("the C library alone, and with errno")
+        self._handle = _ctypes.dlopen(name, _ctypes.RTLD_LOCAL)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = _Function((name, self))  # type: ignore[arg-type]  # that it has a handle is what counts
+        setattr(self, name, found)
+        return found
+
+
+def _foreign_functions() -> Deferred:
+    kinds = {"c_ulong": _UnsignedLong, "c_size_t": _UnsignedLong, "c_void_p": _Pointer}
+    return Deferred("ctypes", {"CDLL": _Library, "get_errno": _ctypes.get_errno, **kinds})
+
+
 # ---------------------------------------------------------------------------------------- socket, re, logging
 
 
@@ -223,14 +277,19 @@ def all_of_them() -> dict[str, ModuleType]:
     python2 = ModuleType("six.moves")
     python2.__dict__.update({"_thread": _thread, "http_client": client})
     urls = {"urlparse": called("urllib.parse", "urlparse")}
+    answer = ModuleType("http_parser.http")
+    answer.__dict__["HttpParser"] = HttpParser
     containers = {name: getattr(_collections, name) for name in ("OrderedDict", "defaultdict", "deque")}
     containers["abc"] = sys.modules["_collections_abc"]
     return {
         **later,
         "addict": Deferred("addict", {"Dict": called("addict", "Dict")}),
+        "ctypes": _foreign_functions(),
         "collections": Deferred("collections", containers),
         "collections.abc": sys.modules["_collections_abc"],
         "http.client": client,
+        "http_parser": ModuleType("http_parser"),
+        "http_parser.http": answer,
         "json": Deferred("json", {"loads": loads, "dumps": dumps}),
         "logging": Deferred("logging", {"getLogger": _Logger}),
         "re": Deferred("re", {"compile": _Pattern, "MULTILINE": 8}),

@@ -39,7 +39,7 @@ def _made(cls: type, frozen: bool) -> type:
             known[name] = Field(name, default.default, default.default_factory)
             delattr(cls, name)
         else:
-            known[name] = Field(name, default)
+            known[name] = Field(name, default, MISSING)
     attributes: dict[str, Any] = {
         "__dataclass_fields__": known,
         "__match_args__": tuple(known),

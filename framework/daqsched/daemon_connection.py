@@ -155,5 +155,10 @@ def problem(response: httpx.Response) -> DaqschedError:
     return _ERRORS.get(problem.exit_code, DaqschedError)(problem.error)
 
 
+def is_of_another_version(error: UserError) -> bool:
+    """Whether a daemon refused a request for a field or path that it does not know."""
+    return "same version" in str(error) or "bring both up to date" in str(error)
+
+
 def _not_understood(error: msgspec.MsgspecError) -> DaqschedError:
     return Unreachable(f"the daemon's answer is not understood ({error}): is it of another version?")

@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -267,6 +269,33 @@ def test_who_attaches_knows_at_once_that_he_types(farm: Farm) -> None:
     session._attach()
     session._reads.close()
     assert session._writes
+
+
+class OlderRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`ConsoleRequest` of the version before: it knows of nobody who was attached already."""
+
+    job: str
+    host: str
+    write: bool = False
+    take: bool = False
+    message: str = ""
+    again: ClassVar[str] = ""
+    wrote: ClassVar[bool] = False
+
+
+@pytest.mark.parametrize("wrote", [True, False])
+def test_who_attaches_again_to_an_older_daemon_is_attached_and_told_what_it_lacks(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrote: bool
+) -> None:
+    """Who typed types on; who did not does not come to by that, and is told how he can."""
+    monkeypatch.setattr(console_api, "ConsoleRequest", OlderRequest)
+    session = Attachment(farm.serve.path, ("ioc", "hlt01"), True, False, "", False, _Keys())
+    session._before, session._writes = "of another daemon", wrote
+    session._attach()
+    session._reads.close()
+    assert session._id and session._writes == wrote
+    sentence = "[daqsched: this daemon is older than this command: to type, leave and attach anew]\n"
+    assert capsys.readouterr().err == ("" if wrote else sentence)
 
 
 class _Keys:

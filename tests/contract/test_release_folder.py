@@ -46,6 +46,7 @@ def place(tmp_path: Path) -> Path:
         assert spec is not None and spec.origin is not None
         whole = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
         (theirs / whole.name).symlink_to(whole)
+    folder.one_file(Path(sys.executable), Source(ROOT, 0, __version__), made, VERSION)
     return made
 
 
@@ -74,6 +75,45 @@ def test_it_starts_by_its_own_place_and_writes_nothing_there(place: Path) -> Non
         assert (done.returncode, done.stderr) == (0, "")
     assert files_of(place) == before
     assert (place / "bin" / "daqsched-executor").read_text().startswith("#!/usr/bin/python3 -ISB\n")
+
+
+def lacks(place: Path) -> str:
+    """What a start outside of Mesos says; it is the last thing before a start does something."""
+    argv = [*PYTHON, str(place / "bin" / "daqsched-executor"), "run"]
+    done = subprocess.run(argv, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stdout == ""
+    return done.stderr
+
+
+LACKS = "daqsched-executor run: is started by a Mesos agent and takes no options; it lacks MESOS_AGENT_ENDPOINT"
+
+
+def test_all_code_of_a_start_is_in_one_file(place: Path) -> None:
+    """No module is read out of a file of its own."""
+    for path in (place / "lib").iterdir():
+        if path.name != folder.place_of(VERSION):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (place / "lib" / folder.place_of(VERSION)).iterdir():
+        if path.name != "daqsched-executor.code":
+            path.unlink()
+    assert lacks(place).startswith(LACKS)
+
+
+@pytest.mark.parametrize("how", ["away", "empty", "cut short", "of another Python", "without an end"])
+def test_without_that_file_modules_are_found_as_ever(place: Path, how: str) -> None:
+    """A start is slower then, and no more."""
+    file = place / "lib" / folder.place_of(VERSION) / "daqsched-executor.code"
+    whole = file.read_bytes()
+    file.unlink()
+    damaged = {
+        "empty": b"",
+        "cut short": whole[: len(whole) // 2],
+        "of another Python": b"\x00\x01\r\n" + whole[4:],
+        "without an end": whole[:-1],
+    }
+    if how in damaged:
+        file.write_bytes(damaged[how])
+    assert lacks(place).startswith(LACKS)
 
 
 def test_another_python_is_told_which_ones_will_do(place: Path) -> None:

@@ -303,7 +303,7 @@ def test_arrows_of_the_framework_point_inwards() -> None:
 
 #: The executor from its core outwards, as `LAYERS`. Modules that lie beside the packages are places of their own.
 EXECUTOR_LAYERS = (
-    "contract",
+    "contract answer kept",
     "out values",
     "life",
     "standins",

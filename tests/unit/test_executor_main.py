@@ -60,6 +60,10 @@ def test_run_imports_only_what_it_needs() -> None:
         "email.parser",
         "uuid",
         "inspect",
+        "ctypes._endian",
+        "struct",
+        "base64",
+        "httptools",
     }
     unwanted |= {"docker", "requests", "urllib3", "daqsched_executor.contract.forwarding"}
     assert not loaded & unwanted

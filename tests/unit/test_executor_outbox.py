@@ -37,6 +37,21 @@ def test_after_a_burst_one_a_second() -> None:
     assert box.next(1.0) == status("late")
 
 
+def test_an_update_that_may_wait_is_sent_where_nothing_came_in_its_place() -> None:
+    """Not before its time; a newer one goes at once, and a subscription carries what waits."""
+    box = Outbox()
+    box.put(status("starting"), not_before=0.25)
+    assert box.next(0.0) is None and box.wake_at(0.0) == 0.25
+    assert box.next(0.25) == status("starting")
+    box.posted()
+    box.put(status("again"), not_before=1.0)
+    box.put(status("runs"))
+    assert box.wake_at(0.5) == 0.5 and box.next(0.5) == status("runs")
+    box.posted()
+    box.put(status("waits"), not_before=9.0)
+    assert box.to_carry()[-1] == status("waits")
+
+
 def test_a_final_update_waits_for_nobody_and_is_the_last() -> None:
     """It passes the rate limit, and nothing replaces it."""
     box = Outbox()

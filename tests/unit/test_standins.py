@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +71,30 @@ def test_json_is_read_as_the_library_reads_it(around: str, text: Any) -> None:
 def test_what_is_no_json_is_refused_in_the_same_words(value: Any) -> None:
     """A mistake of ours is told as it would be."""
     assert told(standins.dumps, value) == told(json.dumps, value)
+
+
+CALLS = """
+import ctypes, os, errno
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.prctl(36, ctypes.c_ulong(1), 0, 0, 0), libc.prctl(-1, ctypes.c_ulong(1), 0, 0, 0), ctypes.get_errno() == errno.EINVAL)
+print(libc.umount2(os.fsencode("/nowhere/at/all"), 2) < 0, ctypes.get_errno() in (errno.ENOENT, errno.EPERM))
+one, other = os.pipe(); file = os.open(PLACE, os.O_RDWR | os.O_CREAT); os.write(other, b"moved")
+print(libc.splice(one, None, file, None, ctypes.c_size_t(99), 2), os.pread(file, 99, 0))
+os.environ["SECRET"] = "word"
+libc.getenv.restype = ctypes.c_void_p
+place = libc.getenv(b"SECRET")
+libc.memset(ctypes.c_void_p(place), ord("x"), ctypes.c_size_t(4))
+libc.getenv.restype = ctypes.c_char_p
+print(place > 1 << 32, libc.getenv(b"SECRET"), libc.getenv(b"NONE"))
+"""
+
+
+def test_the_c_library_is_called_as_by_ctypes(tmp_path: Path) -> None:
+    """Numbers, pointers of 64 bits, nothing, and errno; what it does not have is the real one's."""
+    stood_in = fresh(CALLS.replace("PLACE", repr(str(tmp_path / "a"))))
+    real = CALLS.replace("PLACE", repr(str(tmp_path / "b")))
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", real], capture_output=True, text=True, check=True)
+    assert stood_in == done.stdout.strip() and "b'xxxx'" in stood_in
 
 
 class Real(typing.NamedTuple):

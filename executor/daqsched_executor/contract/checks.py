@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
 from typing import Any, Callable, Optional
 
 #: What an unhealthy program leads to: a restart under the rules of `Restart`, or a report only.
@@ -89,12 +88,12 @@ def url_path(path: str) -> str:
 
 def amount(value: float) -> str:
     """What JSON can't say (infinity, no number) is refused, too: it would travel as null."""
-    return "" if 0 <= value < inf else f"must be 0 or more, not {value:g}"
+    return "" if 0 <= value < float("inf") else f"must be 0 or more, not {value:g}"
 
 
 def positive(value: float) -> str:
     """As `amount`, and more than nothing."""
-    return "" if 0 < value < inf else f"must be more than 0, not {value:g}"
+    return "" if 0 < value < float("inf") else f"must be more than 0, not {value:g}"
 
 
 @dataclass(frozen=True)

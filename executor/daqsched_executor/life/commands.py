@@ -101,12 +101,16 @@ class Obey:
 
 @dataclass(frozen=True)
 class Tell:
-    """Send a status update; the latest wins where several wait, but a final one is never replaced."""
+    """Send a status update; the latest wins where several wait, but a final one is never replaced.
+
+    ``wait_s``: so long it waits for one that says more.
+    """
 
     task_state: str
     report: Report | Findings
     message: str
     final: bool = False
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True)

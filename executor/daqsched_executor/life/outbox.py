@@ -25,6 +25,8 @@ class Outbox:
         #: By uuid as Mesos' JSON has it, in the order of their making: what a subscription repeats.
         self.unacknowledged: dict[str, Status] = {}
         self._waiting: Status | None = None
+        #: What waits is not sent before that: a newer one may take its place.
+        self._not_before = 0.0
         self._posting: str | None = None
         #: uuids whose post failed or was cut off, to be posted again, oldest first.
         self._again: deque[str] = deque()
@@ -34,13 +36,14 @@ class Outbox:
         self._retry_at = 0.0
         self._failures = 0
 
-    def put(self, status: Status, final: bool = False) -> None:
-        """Hand in a new update (with its uuid). The one that still waits is forgotten: the latest counts."""
+    def put(self, status: Status, final: bool = False, not_before: float = 0.0) -> None:
+        """Hand in a new update (with its uuid). The one that still waits is forgotten: the latest counts. ``not_before``: when it is
+        sent at the earliest, unless a subscription carries it."""
         if self._final is not None:
             return
         if final:
             self._final = status["uuid"]
-        self._waiting = status
+        self._waiting, self._not_before = status, not_before
 
     def next(self, now: float) -> Status | None:
         """The update to be posted now, or None. Answer with `posted` or `failed`."""
@@ -51,7 +54,7 @@ class Outbox:
         if self._again:
             self._posting = self._again.popleft()
             return self.unacknowledged[self._posting]
-        if self._waiting is None:
+        if self._waiting is None or now < self._not_before:
             return None
         self._fill(now)
         uuid = self._waiting["uuid"]
@@ -114,7 +117,7 @@ class Outbox:
         if self._again or self._waiting is None or self._waiting["uuid"] == self._final:
             return self._retry_at
         self._fill(now)
-        return max(self._retry_at, now + max(0.0, 1 - self._tokens) * INTERVAL_S)
+        return max(self._retry_at, self._not_before, now + max(0.0, 1 - self._tokens) * INTERVAL_S)
 
     def _drop_outdated(self) -> None:
         # the agent may or may not have these; what waits is newer, and must not be overtaken by them

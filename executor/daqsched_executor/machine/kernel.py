@@ -141,7 +141,7 @@ class Kernel:
         place = _LIBC.getenv(name.encode())
         value = os.environ.pop(name, "")
         if place:  # the C library forgets where it is; the text itself stays where the kernel put it at exec
-            ctypes.memset(place, ord("x"), len(os.fsencode(value)))
+            _LIBC.memset(ctypes.c_void_p(place), ord("x"), ctypes.c_size_t(len(os.fsencode(value))))
         return value
 
     def reap(self) -> Ended | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 from collections.abc import Callable, Mapping
 
 from daqsched_executor.machine.account import CannotStart
@@ -104,16 +103,20 @@ def _loader(program: str, head: bytes) -> str:
     """The path in PT_INTERP; empty for what is static, or no ELF file (elf(5))."""
     if head[:4] != b"\x7fELF" or len(head) < 64 or head[4] not in (1, 2) or head[5] not in (1, 2):
         return ""
-    order, wide = "<>"[head[5] - 1], head[4] == 2
-    table = struct.unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)[0]
-    size, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
-    for place in range(table, table + size * count, size):
+    wide = head[4] == 2
+
+    def number(place: int, size: int) -> int:
+        return int.from_bytes(head[place : place + size], "little" if head[5] == 1 else "big")
+
+    table = number(32, 8) if wide else number(28, 4)
+    size, count = number(54 if wide else 42, 2), number(56 if wide else 44, 2)
+    for place in range(table, table + size * count, size or 1):
         if place + size > len(head) or size < (56 if wide else 32):
             return ""
-        if struct.unpack_from(order + "I", head, place)[0] != PT_INTERP:
+        if number(place, 4) != PT_INTERP:
             continue
-        start = struct.unpack_from(order + ("Q" if wide else "I"), head, place + (8 if wide else 4))[0]
-        length = struct.unpack_from(order + ("Q" if wide else "I"), head, place + (32 if wide else 16))[0]
+        start = number(place + 8, 8) if wide else number(place + 4, 4)
+        length = number(place + 32, 8) if wide else number(place + 16, 4)
         with open(program, "rb") as file:
             file.seek(start)
             return os.fsdecode(file.read(min(length, 4096)).rstrip(b"\0"))

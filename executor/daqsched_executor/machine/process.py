@@ -34,7 +34,7 @@ from daqsched_executor.machine import child
 from daqsched_executor.machine.account import remember
 from daqsched_executor.machine.death import Watch
 from daqsched_executor.machine.filestore import FileStore
-from daqsched_executor.machine.forking import ALL_SIGNALS, fork_child, no_process
+from daqsched_executor.machine.forking import fork_child, no_process
 from daqsched_executor.machine.kernel import JANITOR, Ended, Kernel, ProcessEntry, signal_number
 
 if TYPE_CHECKING:
@@ -137,32 +137,16 @@ class Program:
             if console:
                 from daqsched_executor.machine.terminal import Terminal  # few have one
 
-                self.terminal = Terminal(self._fork, self._output, run_id, self._say)
+                self.terminal = Terminal(self._output, run_id, self._say)
                 self.relay = self.terminal
             else:
                 from daqsched_executor.machine.relay import Relay  # not those in containers
 
-                self.relay = Relay(self._fork, self._output, run_id, self._say)
+                self.relay = Relay(self._output, run_id, self._say)
             self.runners.add(self.relay.process)
         if self.terminal is not None:
             self.terminal.begin()
         return self.relay.ends
-
-    def _fork(self, run: Callable[[], None]) -> int:
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
-        try:
-            pid = self._kernel.fork()
-            if pid == 0:
-                status = 1
-                try:
-                    signal.set_wakeup_fd(-1)
-                    run()
-                    status = 0
-                finally:
-                    os._exit(status)
-            return pid
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
     def emptied(self) -> list[Event]:
         """Whether the program, or somebody, emptied what it prints to."""

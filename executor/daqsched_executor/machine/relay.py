@@ -19,10 +19,7 @@ import time
 from collections.abc import Callable
 
 from daqsched_executor.machine.kernel import RELAY, splice
-from daqsched_executor.machine.spared import become_spared
-
-#: Makes a process that calls the function, all signals blocked, and ends; returns its pid.
-Fork = Callable[[Callable[[], None]], int]
+from daqsched_executor.machine.spared import leave_groups
 
 #: So much waits in a pipe at most; the kernel may allow less (pipe(7), pipe-user-pages-soft).
 PIPE_BYTES = 1 << 18
@@ -38,9 +35,14 @@ SHORT_S, TRIES = 1.0, 10
 READY_S = 2.0
 
 SHELL = "/bin/sh"
+#: What the relay process hears of: its children's ends, and what timeout(1) needs. A stop's signal is for the program, and SIGKILL
+#: is sent to nobody who is spared.
+_HEARD = (signal.SIGCHLD, signal.SIGALRM, signal.SIGKILL, signal.SIGSTOP)
+_IGNORED = " ".join(str(int(number)) for number in sorted(signal.valid_signals()) if number not in _HEARD)
 #: 0 ends with the executor, 3 and 4 are the pipes, 5 and 6 the files, 9 closes once the name is there (`kernel.RELAY`). Whoever
 #: holds a pipe open beyond the program's and the executor's end is not waited for longer than two seconds.
 SCRIPT = f"""
+trap '' {_IGNORED}
 printf %s {RELAY} >/proc/$$/comm
 exec 9>&-
 read -r word
@@ -101,10 +103,10 @@ class Target:
 class Relay:
     """Two pipes for all programs of an executor, one after the other."""
 
-    def __init__(self, fork: Fork, files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
+    def __init__(self, files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
         """``run_id``: how Mesos calls our container; ``say`` is for executor.log. Raises OSError where there can be no process
         or pipe."""
-        self._fork, self._files, self._run_id, self._say = fork, files, run_id, say
+        self._files, self._run_id, self._say = files, run_id, say
         #: What is read from, to be watched; what the program's stdout and stderr become (we hold them, too: the pipes have no end
         #: while we live); what the relay process reads.
         self.pipes, self.ends, self._inherited = self._open()
@@ -168,9 +170,10 @@ class Relay:
         ears, self._mouth = os.pipe()
         ready, named = os.pipe()
         try:
-            process = self._fork(lambda: _become((ears, *self._inherited, *self._files), named, self._run_id))
+            process = _spawned((ears, *self._inherited, *self._files, named))
             os.close(named)
             named = -1
+            leave_groups(self._run_id, process)
             # until it is spared, whoever kills us would kill it, too
             poll = select.poll()
             poll.register(ready, select.POLLIN)
@@ -182,20 +185,18 @@ class Relay:
                     os.close(end)
 
 
-def _become(files: tuple[int, ...], named: int, run_id: str) -> None:
-    """In a fork: become the relay process."""
+def _spawned(files: tuple[int, ...]) -> int:
+    """The relay process with these files, which get the numbers of `SCRIPT`, in a session of its own: the posix launcher does not look
+    for it there. By posix_spawn(3): a fork of ours would copy what both write to, for a shell. Raises OSError."""
     # out of the way of the numbers that they get
-    ears, *ours = (fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10) for file in files)
-    ready = fcntl.fcntl(named, fcntl.F_DUPFD_CLOEXEC, 10)
-    become_spared(RELAY, {ears, *ours, ready}, run_id)
-    for needed in (signal.SIGCHLD, signal.SIGALRM):  # by a shell and timeout(1)
-        signal.signal(needed, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.dup2(ears, 0)
-    for number, file in enumerate(ours, 3):
-        os.dup2(file, number)
-    os.dup2(ready, 9)
-    os.execv(SHELL, ["daqsched-relay", "-c", SCRIPT])
+    ours = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10) for file in files]
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, file, number) for file, number in zip(ours, (0, 3, 4, 5, 6, 9))]
+        argv = ["daqsched-relay", "-c", SCRIPT]
+        return os.posix_spawn(SHELL, argv, os.environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_HEARD[:2])
+    finally:
+        for file in ours:
+            os.close(file)
 
 
 def _waiting(pipe: int) -> int:

@@ -35,9 +35,9 @@ def become_spared(name: str, keep: Collection[int], run_id: str) -> None:
     leave_groups(run_id)
 
 
-def leave_groups(run_id: str) -> None:
+def leave_groups(run_id: str, pid: int = 0) -> None:
     """Go one up in each cgroup that Mesos made for the executor (its last part is the sandbox's): the agent destroys that
-    with all that is in it. Where we may not, nothing is lost that another run does not find."""
+    with all that is in it. Where we may not, nothing is lost that another run does not find. ``pid``: whom we move; 0: ourselves."""
     with open("/proc/self/cgroup", "rb") as groups:
         text = groups.read().decode("utf-8", "surrogateescape")
     for line in text.splitlines():
@@ -48,6 +48,6 @@ def leave_groups(run_id: str) -> None:
         folder = os.path.join(CGROUPS, controllers.partition("=")[2] or controllers)
         try:
             with open(f"{folder}{above}/cgroup.procs", "wb") as procs:
-                procs.write(b"%d" % os.getpid())
+                procs.write(b"%d" % (pid or os.getpid()))
         except OSError:
             continue

@@ -8,11 +8,11 @@ neither plant, replace, hold nor read anything.
 
 from __future__ import annotations
 
-import base64
 import errno
 import os
 import stat
 import time
+from binascii import b2a_base64
 from collections.abc import Mapping
 
 from daqsched_executor.contract import LINKS_DIR, LOCKS_DIR, SPOOL_VARIABLE, STREAMS_DIR, spool_of
@@ -58,7 +58,7 @@ def _may_be_ours(path: str) -> bool:
 
 def new_id() -> str:
     """A stream's id that no other has had: see `Stream.id`."""
-    return base64.urlsafe_b64encode(os.urandom(8)).rstrip(b"=").decode()
+    return b2a_base64(os.urandom(8)).rstrip(b"=\n").decode().replace("+", "-").replace("/", "_")
 
 
 def spool_folder(path: str) -> int:

@@ -19,7 +19,7 @@ import termios
 from collections.abc import Callable
 
 from daqsched_executor.contract.console import KEPT_BYTES
-from daqsched_executor.machine.relay import Fork, Relay
+from daqsched_executor.machine.relay import Relay
 
 #: <asm-generic/ioctls.h>
 TIOCSWINSZ = 0x5414
@@ -36,13 +36,13 @@ _TAKES = 4
 class Terminal(Relay):
     """As a `Relay`; raises OSError where the machine has none to give."""
 
-    def __init__(self, fork: Fork, files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
+    def __init__(self, files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
         #: What was printed last, and how much was printed in all.
         self._kept, self.printed = bytearray(), 0
         #: Called when something was printed.
         self.heard: Callable[[], None] = lambda: None
         self._held_back = False
-        super().__init__(fork, files, run_id, say)
+        super().__init__(files, run_id, say)
         self._file = self._targets[self.pipes[0]]
         self._modes = termios.tcgetattr(self.ends[0])
         self._modes[0] &= ~termios.IXON  # else a key of somebody's (^S) would have the program wait

@@ -34,7 +34,8 @@ class Loop:
     def watch(
         self, file: int, mask: int, ready: Callable[[int], None], failed: Callable[[Exception], None] | None = None
     ) -> None:
-        """Call ``ready(mask)`` when the file is ready; a second call for a file replaces the first.
+        """Call ``ready(mask)`` when the file is ready; a second call for a file replaces the first. A mask of 0: when its other end
+        is closed.
 
         ``failed``: what to do where ``ready`` raises; the file is watched no longer then. Without it that ends `run`: it is for
         what can fail without the program's life being in doubt.

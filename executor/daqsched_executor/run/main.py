@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload
-from daqsched_executor.lean import keep
+from daqsched_executor.kept import keep
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life.commands import (
     Ask,
@@ -75,6 +75,9 @@ if TYPE_CHECKING:
 
 #: So long after a start it is looked at first whether the program's files were emptied, then after twice as long, at most so long.
 FIRST_LOOK_S, MOST_LOOK_S = 1.0, 60.0
+
+#: So long nobody asks how far the child of a start is: most are the program by then, and each of its words would wake us.
+UNASKED_S = 0.1
 
 #: What a Mesos agent gives to every executor.
 NEEDED = ("MESOS_AGENT_ENDPOINT", "MESOS_FRAMEWORK_ID", "MESOS_EXECUTOR_ID")
@@ -156,6 +159,8 @@ class Run:
         self._start = 1
         #: When it is looked at next whether somebody emptied the program's files, and how long after the time before.
         self._look_at, self._look_s = 0.0, FIRST_LOOK_S
+        #: When what the child says is listened to from; None: it is already, or there is none.
+        self._listen_at: float | None = None
         self._looks: SurveyLooks | None = None
         self._moving: Moving | None = None
         self._console: Console | None = None
@@ -191,7 +196,7 @@ class Run:
         look_at = self._look_at if self._program.pid else None
         moving = self._moving.wake_at if self._moving is not None else None
         console = self._console.wake_at if self._console is not None else None
-        times = (self._state.wake_at, self._link.wake_at(), look_at, moving, console)
+        times = (self._state.wake_at, self._link.wake_at(), look_at, moving, console, self._listen_at)
         return min((time for time in times if time is not None), default=None)
 
     def _woken(self) -> None:
@@ -199,6 +204,9 @@ class Run:
         if wake_at is not None and self._loop.now() >= wake_at:
             self._events.append(Ticked())
         self._link.wake()
+        if self._listen_at is not None and self._loop.now() >= self._listen_at:
+            self._listen_at = None
+            self._loop.watch(self._program.talk, READ, self._child_speaks)
         if self._moving is not None:
             self._moving.wake()
         if (
@@ -211,6 +219,13 @@ class Run:
             self._look_s = min(MOST_LOOK_S, self._look_s * 2)
             self._look_at = self._loop.now() + self._look_s
             self._events += self._program.emptied()
+            self._write_registrations()
+
+    def _write_registrations(self) -> None:
+        try:
+            self._registered.settle()
+        except OSError as error:
+            self._log.say(f"the lines are not found again where the machine loses power now: {error.strerror}")
 
     def _ended_by(self, number: int) -> None:
         self._events.append(StopAsked(f"{signal_name(number)} to the executor"))
@@ -253,6 +268,7 @@ class Run:
         self._events.extend(look())
         if talk >= 0 and self._program.talk != talk:
             self._loop.forget(talk)
+            self._listen_at = None
 
     def _settle(self) -> None:
         while self._events:
@@ -299,7 +315,8 @@ class Run:
             self._look_s = FIRST_LOOK_S
             self._look_at = self._loop.now() + FIRST_LOOK_S
             if self._program.talk >= 0:
-                self._loop.watch(self._program.talk, READ, self._child_speaks)
+                self._listen_at = self._loop.now() + min(UNASKED_S, command.payload.probe_timeout_s / 4)
+                self._loop.watch(self._program.talk, 0, self._child_speaks)
         elif isinstance(command, Signal):
             self._hear(lambda: self._program.signal(command.name))
         elif isinstance(command, KillTree):

@@ -132,8 +132,9 @@ class Link(MesosExecutorDriver):
         status["data"] = _encode(report.to_json())
         if healthy is not None:
             status["healthy"] = healthy  # shown by the web UI
-        self._outbox.put(status, told.final)
-        self._post(self._loop.now())
+        now = self._loop.now()
+        self._outbox.put(status, told.final, now + told.wait_s if told.wait_s else 0.0)
+        self._post(now)
 
     def _status(self, task_id: str, state: str, message: str) -> dict[str, Any]:
         return {

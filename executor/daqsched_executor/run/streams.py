@@ -63,6 +63,7 @@ class Registered:
         #: Of all: the open file, the name of the file that its labels are written to, and what stands there.
         self._labels: list[tuple[int, str, list[LabelRow]]] = []
         self._carried = labels
+        self._on_disk = False
 
     def add(self, file: int, name: str, registration: str, lock: int = -1) -> None:
         """A stream: its open file, its name, that of its registration, whose lock is held."""
@@ -73,6 +74,14 @@ class Registered:
 
     def __bool__(self) -> bool:
         return bool(self._labels)
+
+    def settle(self) -> None:
+        """Have the kernel write to the disk what it has of the registrations, for when the machine loses power: once, and not in the way
+        of a start, as a disk may take its time. Raises OSError."""
+        if self and not self._on_disk:
+            self._on_disk = True
+            for file in (*self._locks, self._folder):
+                os.fsync(file)
 
     def carry(self, labels: Mapping[str, str]) -> None:
         """What is printed from now on carries these. Raises OSError."""
@@ -153,7 +162,6 @@ def register(spool: str, sandbox: str, files: Files, payload: Payload, created: 
             # the open file, whatever bears its name by now; with a folder's descriptor, the link of /proc is followed
             os.link(f"/proc/self/fd/{file}", stream.id, src_dir_fd=streams, dst_dir_fd=links)
             registered.add(file, name, f"{stream.id}.json", _publish(streams, stream))
-        os.fsync(streams)
         return registered
     except OSError:
         if streams >= 0:
@@ -169,7 +177,6 @@ def _publish(streams: int, stream: Stream) -> int:
     hidden = f".{stream.id}.new"
     lock = open_ours(hidden, streams, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     os.write(lock, stream.to_json())
-    os.fsync(lock)
     fcntl.flock(lock, fcntl.LOCK_SH)
     os.rename(hidden, f"{stream.id}.json", src_dir_fd=streams, dst_dir_fd=streams)
     return lock

@@ -139,9 +139,18 @@ class Attachment:
             threading.Thread(target=work, daemon=True).start()
 
     def _attach(self) -> None:
-        found = self._reads.attach(
-            *self._key, self._write, self._take, self._message, self._before, bool(self._before) and self._writes
-        )
+        from daqsched.daemon_connection import is_of_another_version
+
+        wrote = bool(self._before) and self._writes
+        try:
+            found = self._reads.attach(*self._key, self._write, self._take, self._message, self._before, wrote)
+        except UserError as error:
+            if not self._before or not is_of_another_version(error):
+                raise
+            # of the version before: it takes whoever asks to type for who types, so only he does who did
+            found = self._reads.attach(*self._key, wrote, False, self._message)
+            if self._write and not found.writes:
+                self.tell("this daemon is older than this command: to type, leave and attach anew")
         # after a restart of the daemon nobody else is thrown out again
         self._id, self._before, self._writes, self._take = found.id, found.id, found.writes, False
         if self._writes:
