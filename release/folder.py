@@ -64,11 +64,12 @@ def place_of(version: str) -> str:
 
 
 def start(checkout: Path, command: str, target: Path) -> None:
-    """Write the command, and what it imports first."""
+    """Write the command; with the executor's, which `daqsched` needs anyway, what both may import first."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    lib = target.parent.parent / "lib"
-    lib.mkdir(exist_ok=True)
-    shutil.copy(checkout / "release" / "daqsched_folder.py", lib)
+    if command == "daqsched-executor":
+        lib = target.parent.parent / "lib"
+        lib.mkdir(exist_ok=True)
+        shutil.copy(checkout / "release" / "start_folder.py", lib)
     text = (checkout / "release" / "start.in").read_text()
     target.write_text(text.replace("COMMAND", command).replace("MODULE", COMMANDS[command]))
 
@@ -124,7 +125,7 @@ def one_file(python: Path, source: Source, folder: Path, version: str) -> None:
     place = lib / place_of(version)
     script = source.folder / "release" / "one_file.py"
     # without the columns of each instruction, which are a fifth of it
-    argv: list[str | Path] = [python, "-sBX", "no_debug_ranges", script, lib, place, place / "daqsched-executor.code"]
+    argv: list[str | Path] = [python, "-sSBX", "no_debug_ranges", script, lib, place, place / "daqsched-executor.code"]
     run(argv, {**source.environ, "PYTHONPATH": ""}, Path("/"))
 
 

@@ -2,13 +2,13 @@
 
     python release/one_file.py LIB PLACE TARGET
 
-To be run by the Python that it is for: LIB has our packages, PLACE what they need of others for this Python. What is in the file: each
-module out of these two folders that a start imports, and of the packages `WHOLE` those that an executor may need later. What nobody
-asks for at run time is left out of the code, as there are thousands of executors: docstrings, and the annotations of functions.
+To be run by the Python that it is for: LIB has our packages, PLACE what they need of others for this Python. What is in the
+file: each module out of these two folders that a start imports, and of the packages `WHOLE` those that an executor may need
+later. What nobody asks for at run time is left out of the code, as there are thousands of executors: docstrings, and the
+annotations of functions.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast

@@ -437,7 +437,7 @@ class World:
             self.tasks[task_id],
             "TASK_RUNNING",
             by_executor=True,
-            data=Report("running", rules=rules, held=self.held.get(task_id, False)).to_json(),
+            data=Report("running", rules=rules, carries=True, held=self.held.get(task_id, False)).to_json(),
             uuid="u",
         )
         return self.say(event)

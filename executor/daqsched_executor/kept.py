@@ -1,9 +1,9 @@
 """Code that is in memory before it is wanted, and the finder that makes modules of it.
 
-Two kinds. What an executor may need later is read when it starts (`keep`), as code that has not run, 0.2 MB and 1 ms: an installation
-that is replaced, or whose file system is away, is no matter to an executor that runs. And a release's folder has one file with all
-code that an executor starts with, for each Python (`begin`; `release.one_file` makes it): to find, open and check eighty
-files is a third of a start. Nothing is read of it that this Python did not write: else modules are found as ever.
+Two kinds. What an executor may need later is read when it starts (`keep`), as code that has not run, 0.2 MB and 1 ms: an
+installation that is replaced, or whose file system is away, is no matter to an executor that runs. And a release's folder has
+one file with all code that an executor starts with, for each Python (`begin`; release/one_file.py makes it): to find, open and
+check eighty files is a third of a start. Nothing is read of it that another Python wrote: then modules are found as ever.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNCHECKED = (0b01).to_bytes(4, "little")
 
 #: What a start takes of Python's own compiled modules. Where they lie is known, and no folder has to be listed for them; Pythons
 #: that have them built in are asked before us.
-LIBRARY = ("_ctypes", "_json", "_socket", "binascii", "fcntl", "math", "resource", "select")
+LIBRARY = ("_ctypes", "_json", "_socket", "_struct", "binascii", "fcntl", "math", "resource", "select")
 
 
 class Kept:
@@ -78,7 +78,7 @@ def begin(lib: str, codes: Mapping[str, Entry], whole: Collection[str]) -> None:
     compiled = next((place for place in sys.path if place.endswith("/lib-dynload")), "")
     entries = {name: (code, folder and f"{lib}/{folder}") for name, (code, folder) in codes.items()}
     # after those for what is built in and frozen, which Python may have in the place of files
-    sys.meta_path.insert(-1, Kept(entries, whole, compiled))  # type: ignore[arg-type]  # as the machinery needs it
+    sys.meta_path.insert(-1, Kept(entries, whole, compiled))
 
 
 def keep(packages: Iterable[str]) -> None:
@@ -93,7 +93,7 @@ def keep(packages: Iterable[str]) -> None:
                 name, _, kind = file.rpartition(".")
                 if kind == "py" and name != "__init__" and f"{package}.{name}" not in sys.modules:
                     kept.add(f"{package}.{name}", [folder])
-    sys.meta_path.insert(0, kept)  # type: ignore[arg-type]  # as the machinery needs it
+    sys.meta_path.insert(0, kept)
 
 
 def _code_of(name: str, spec: Any) -> bytes:

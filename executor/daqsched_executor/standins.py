@@ -8,10 +8,12 @@ half of an executor's start.
 from __future__ import annotations
 
 import _collections  # type: ignore[import-not-found]  # typeshed has none
+import _collections_abc
 import _ctypes
 import _json
 import _signal  # type: ignore[import-not-found]  # typeshed has none
 import _socket
+import _struct
 import _thread
 import sys
 
@@ -183,19 +185,19 @@ def dumps(value: Any, **options: Any) -> str:
 # ---------------------------------------------------------------------------------------- ctypes
 
 
-class _Int(_ctypes._SimpleCData):  # type: ignore[misc]  # typeshed does not say all of it
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]  # it has none at run time
     """c_int."""
 
     _type_ = "i"
 
 
-class _UnsignedLong(_ctypes._SimpleCData):  # type: ignore[misc]
+class _UnsignedLong(_ctypes._SimpleCData):  # type: ignore[type-arg]
     """c_ulong; c_size_t is one on each Linux."""
 
     _type_ = "L"
 
 
-class _Pointer(_ctypes._SimpleCData):  # type: ignore[misc]
+class _Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]
     """c_void_p."""
 
     _type_ = "P"
@@ -214,7 +216,7 @@ class _Library:
     def __init__(self, name: None, use_errno: bool) -> None:
         if name is not None or not use_errno:
             raise TypeError("the C library alone, and with errno")
-        self._handle = _ctypes.dlopen(name, _ctypes.RTLD_LOCAL)
+        self._handle = _ctypes.dlopen(name, _ctypes.RTLD_LOCAL)  # type: ignore[arg-type]  # what we are made of
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -280,13 +282,13 @@ def all_of_them() -> dict[str, ModuleType]:
     answer = ModuleType("http_parser.http")
     answer.__dict__["HttpParser"] = HttpParser
     containers = {name: getattr(_collections, name) for name in ("OrderedDict", "defaultdict", "deque")}
-    containers["abc"] = sys.modules["_collections_abc"]
+    containers["abc"] = _collections_abc
     return {
         **later,
         "addict": Deferred("addict", {"Dict": called("addict", "Dict")}),
         "ctypes": _foreign_functions(),
         "collections": Deferred("collections", containers),
-        "collections.abc": sys.modules["_collections_abc"],
+        "collections.abc": _collections_abc,
         "http.client": client,
         "http_parser": ModuleType("http_parser"),
         "http_parser.http": answer,
@@ -300,6 +302,7 @@ def all_of_them() -> dict[str, ModuleType]:
         "six.moves.urllib": ModuleType("six.moves.urllib"),  # before its part, which becomes an attribute of it
         "six.moves.urllib.parse": Deferred("urllib.parse", urls),
         "socket": Deferred("socket", {**_public(_socket), "socket": _Socket}),
+        "struct": Deferred("struct", _public(_struct)),
         "threading": Deferred(
             "threading", {"RLock": _thread.RLock, "Thread": called("threading", "Thread"), "_shutdown": int}
         ),

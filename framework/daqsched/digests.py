@@ -34,16 +34,32 @@ def older_run_digests(job: JobSpec, host: str = "") -> tuple[str, ...]:
     )
 
 
+#: Rules that executors confirm which do not go by them: those before `Report.carries`.
+CARRIED = ("labels", "forward")
+
+
 def rules_digest(job: JobSpec) -> str:
-    """`Payload.rules`."""
+    """`Payload.rules`: of those that each executor goes by which can be told others, and behind a point of `CARRIED`."""
+    obeyed = _digest_of(job, "", frozenset({EXECUTOR}), left_out=CARRIED)
+    return f"{obeyed}.{_digest_of(job, '', frozenset(), CARRIED)}"
+
+
+def older_rules_digest(job: JobSpec) -> str:
+    """The same as daemons made it that knew of no older executors."""
     return _digest_of(job, "", frozenset({EXECUTOR}))
 
 
-def _digest_of(job: JobSpec, host: str, whose: frozenset[str], besides: tuple[str, ...] = ()) -> str:
+def _digest_of(
+    job: JobSpec, host: str, whose: frozenset[str], besides: tuple[str, ...] = (), left_out: tuple[str, ...] = ()
+) -> str:
     if isinstance(job, ForwarderSpec) and PROGRAM in whose:
         job = structs.replace(job, forwarding=job.told(host))
     seen = plain(structs.replace(job, restart=dataclass_replace(job.restart, give_up=0)))
-    ours = {name: value for name, value in seen.items() if OF_WHOM.get(name, PROGRAM) in whose or name in besides}
+    ours = {
+        name: value
+        for name, value in seen.items()
+        if (OF_WHOM.get(name, PROGRAM) in whose and name not in left_out) or name in besides
+    }
     # NOTIFY_SOCKET and WATCHDOG_USEC, which a program is started with
     beats = sorted(check.silence_s for check in job.checks if CHECK_TYPES[check.kind].way == HEARD)
     if beats and PROGRAM in whose and EXECUTOR not in whose:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from builders import World, job, of
 from daqsched import Job
-from daqsched.digests import older_run_digests, rules_digest, run_digest
+from daqsched.digests import older_rules_digest, older_run_digests, rules_digest, run_digest
 from daqsched.engine import commands
 from daqsched.engine.operator_commands import TOLD_S
 from daqsched.fill import payload
@@ -130,9 +130,9 @@ def told(world: World) -> list[OperatorCommand]:
     return [one for one in sent if one.kind == OBEY]
 
 
-def says(world: World, rules: str, state: str = "TASK_RUNNING") -> None:
+def says(world: World, rules: str, state: str = "TASK_RUNNING", carries: bool = True) -> None:
     """The executor's report."""
-    report = Report("running", rules=rules)
+    report = Report("running", rules=rules, carries=carries)
     world.report(world.task_of("readout"), state, message="running", by_executor=True, data=report.to_json())
 
 
@@ -163,6 +163,37 @@ def test_an_executor_is_told_until_it_has_confirmed_and_the_program_runs_on(name
     world.wait(2 * TOLD_S)
     (row,) = world.rows()
     assert told(world) == [] and not row.outdated and row.reason == "" and world.task_of("readout") == task
+
+
+@pytest.mark.parametrize("name", ["labels", "forward"])
+def test_an_older_executor_that_confirms_labels_and_does_not_go_by_them_is_told_from_one_that_does(name: str) -> None:
+    """What else changed it is told; of the labels people are told, while they are others, and an apply waits for nobody."""
+    world = World()
+    world.start(job())
+    says(world, rules_digest(job()), carries=False)
+    other = {name: OTHER[name]}
+    world.apply(job(**other))
+    (row,) = world.rows()
+    assert told(world) == [] and not row.outdated and "is too old to be told of other labels" in row.reason
+    world.apply(job(restart=Restart("never"), **other))
+    (order,) = told(world)
+    says(world, Payload.from_json(order.payload).rules, carries=False)
+    (row,) = world.rows()
+    assert not row.outdated and "is too old" in row.reason and "is being told" not in row.reason
+    world.apply(job(restart=Restart("never")))
+    (row,) = world.rows()
+    assert told(world) == [] and not row.outdated and row.reason == ""
+
+
+def test_what_an_older_daemon_told_is_not_told_again() -> None:
+    """Its digests were others: no storm of words after an upgrade."""
+    world = World()
+    world.start(job())
+    says(world, older_rules_digest(job()))
+    world.wait(2 * TOLD_S)
+    assert told(world) == [] and [row.outdated for row in world.rows()] == [False]
+    world.apply(job(labels={"a": "b"}))
+    assert len(told(world)) == 1
 
 
 def test_an_older_executor_is_not_told_what_it_does_not_understand() -> None:

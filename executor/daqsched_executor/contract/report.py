@@ -125,6 +125,9 @@ class Report:
     rules: str = ""
     #: False: the program ran before and is not as far again, though the task stays TASK_RUNNING. True: Mesos' state says it.
     ready: bool = True
+    #: That other labels, and whether lines are forwarded, are among the rules that it goes by; False: an older executor, which
+    #: confirms these and does not.
+    carries: bool = False
     version: int = VERSION
 
     def to_json(self) -> bytes:

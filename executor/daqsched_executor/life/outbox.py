@@ -37,8 +37,8 @@ class Outbox:
         self._failures = 0
 
     def put(self, status: Status, final: bool = False, not_before: float = 0.0) -> None:
-        """Hand in a new update (with its uuid). The one that still waits is forgotten: the latest counts. ``not_before``: when it is
-        sent at the earliest, unless a subscription carries it."""
+        """Hand in a new update (with its uuid). The one that still waits is forgotten: the latest counts. ``not_before``: when
+        it is sent at the earliest, unless a subscription carries it."""
         if self._final is not None:
             return
         if final:

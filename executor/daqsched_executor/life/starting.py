@@ -47,7 +47,6 @@ from daqsched_executor.life.state import (
     with_exit,
 )
 
-
 #: Most programs run before this, and an update costs agent, master and daemon as much as a third of all that is ours in a start.
 UNSAID_S = 0.25
 

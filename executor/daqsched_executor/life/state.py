@@ -208,6 +208,7 @@ def report_of(state: State, activity: str) -> Report:
         authenticated=state.authenticated,
         held=bool(state.held),
         rules=state.payload.rules if state.payload is not None else "",
+        carries=True,
     )
 
 

@@ -186,14 +186,16 @@ class Relay:
 
 
 def _spawned(files: tuple[int, ...]) -> int:
-    """The relay process with these files, which get the numbers of `SCRIPT`, in a session of its own: the posix launcher does not look
-    for it there. By posix_spawn(3): a fork of ours would copy what both write to, for a shell. Raises OSError."""
+    """The relay process with these files, which get the numbers of `SCRIPT`, in a session of its own: the posix launcher does not
+    look for it there. By posix_spawn(3): a fork of ours would copy what both write to, for a shell. Raises OSError."""
     # out of the way of the numbers that they get
     ours = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10) for file in files]
     try:
         actions = [(os.POSIX_SPAWN_DUP2, file, number) for file, number in zip(ours, (0, 3, 4, 5, 6, 9))]
         argv = ["daqsched-relay", "-c", SCRIPT]
-        return os.posix_spawn(SHELL, argv, os.environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_HEARD[:2])
+        return os.posix_spawn(
+            SHELL, argv, os.environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_HEARD[:2]
+        )
     finally:
         for file in ours:
             os.close(file)

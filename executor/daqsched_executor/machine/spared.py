@@ -37,7 +37,7 @@ def become_spared(name: str, keep: Collection[int], run_id: str) -> None:
 
 def leave_groups(run_id: str, pid: int = 0) -> None:
     """Go one up in each cgroup that Mesos made for the executor (its last part is the sandbox's): the agent destroys that
-    with all that is in it. Where we may not, nothing is lost that another run does not find. ``pid``: whom we move; 0: ourselves."""
+    with all that is in it. Where we may not, nothing is lost that another run does not find. ``pid``: who goes; 0: we."""
     with open("/proc/self/cgroup", "rb") as groups:
         text = groups.read().decode("utf-8", "surrogateescape")
     for line in text.splitlines():

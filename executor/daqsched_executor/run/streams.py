@@ -76,8 +76,8 @@ class Registered:
         return bool(self._labels)
 
     def settle(self) -> None:
-        """Have the kernel write to the disk what it has of the registrations, for when the machine loses power: once, and not in the way
-        of a start, as a disk may take its time. Raises OSError."""
+        """Have the kernel write to the disk what it has of the registrations, for when the machine loses power: once, and not in
+        the way of a start, as a disk may take its time. Raises OSError."""
         if self and not self._on_disk:
             self._on_disk = True
             for file in (*self._locks, self._folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Mapping, Optional
 
-from daqsched.digests import rules_digest, run_digests
+from daqsched.digests import older_rules_digest, rules_digest, run_digests
 from daqsched.engine.match import by_attributes, canonical
 from daqsched.merge import Desired
 from daqsched.spec import FORWARDER, JobSpec, Spec
@@ -28,7 +28,7 @@ class DesiredSpec:
         self.fixed_ports = frozenset(number for job in everything for number in job.ports.values() if number)
         #: By the job itself, which is kept with it.
         self._runs: dict[int, tuple[JobSpec, Callable[[str], str]]] = {}
-        self._rules: dict[int, tuple[JobSpec, str]] = {}
+        self._rules: dict[int, tuple[JobSpec, str, str]] = {}
 
     def job(self, name: str) -> Optional[JobSpec]:
         """The job of that name, but for the hosts where it is another (`of`)."""
@@ -50,6 +50,13 @@ class DesiredSpec:
 
     def rules_of(self, job: JobSpec) -> str:
         """`rules_digest`, made once."""
+        return self._both(job)[1]
+
+    def older_rules_of(self, job: JobSpec) -> str:
+        """`older_rules_digest`, made once."""
+        return self._both(job)[2]
+
+    def _both(self, job: JobSpec) -> tuple[JobSpec, str, str]:
         if id(job) not in self._rules:
-            self._rules[id(job)] = job, rules_digest(job)
-        return self._rules[id(job)][1]
+            self._rules[id(job)] = job, rules_digest(job), older_rules_digest(job)
+        return self._rules[id(job)]

@@ -108,8 +108,9 @@ def tell_rules(farm: Farm, instance: Instance, now: float) -> None:
     task = instance.task
     instance.rules_due = now + TOLD_S
     if task.state in ("starting", "running"):
-        told = payload(instance.job, instance.host, task.id, task.ports).to_json().decode()
-        order = OperatorCommand(f"{OBEY}.{farm.new_id()}", OBEY, "daqsched apply", payload=told)
+        told = payload(instance.job, instance.host, task.id, task.ports)
+        told = replace(told, rules=farm.rules_for(instance))
+        order = OperatorCommand(f"{OBEY}.{farm.new_id()}", OBEY, "daqsched apply", payload=told.to_json().decode())
         farm.out.append(commands.Send(task.id, task.agent_id, order))
     farm.arm(instance.rules_due, instance)
 

@@ -9,6 +9,9 @@ from daqsched.engine.tense import Tense
 from daqsched.task import Aside, Hold, Task
 from daqsched_executor.contract import Report
 
+#: Of a program whose lines carry what they did at its start.
+TOO_OLD = "its executor is too old to be told of other labels or forwarding: `daqsched stop {0}` and `start {0}` have a newer one"
+
 
 def reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
     """Why it is in this state, or what is worth knowing, as one sentence; empty: nothing is."""
@@ -44,7 +47,8 @@ def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> st
         hold = instance.record.hold
         held = f"held by {hold.user}, so it is not started again" if hold is not None and hold.spares else ""
         told = "what changed in the job is being told to its executor" if farm.unconfirmed(instance) else ""
-        return "; ".join(filter(None, [held, told, _how_it_runs(task, state, tense)]))
+        older = TOO_OLD.format(instance) if farm.carries_others(instance) else ""
+        return "; ".join(filter(None, [held, told, older, _how_it_runs(task, state, tense)]))
     return task.message or "launched, waiting for its executor"
 
 

@@ -10,7 +10,7 @@ def prepare(home: str, place: str) -> None:
     if not os.path.isdir(place):
         known = sorted(name for name in os.listdir(lib) if name.startswith("cp"))
         told = (os.path.basename(sys.argv[0]), home, ", ".join(known), ours, sys.executable)
-        sys.stderr.write("%s: %s is made for %s, and this is %s (%s): start it with another Python\n" % told)
+        sys.stderr.write("{}: {} is made for {}, and this is {} ({}): start it with another Python\n".format(*told))
         sys.exit(2)
     more = os.path.join(lib, "serve-" + ours)
     if os.path.isdir(more):
