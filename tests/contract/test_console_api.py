@@ -288,7 +288,7 @@ def test_who_attaches_again_to_an_older_daemon_is_attached_and_told_what_it_lack
     farm: Farm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrote: bool
 ) -> None:
     """Who typed types on; who did not does not come to by that, and is told how he can."""
-    monkeypatch.setattr(console_api, "ConsoleRequest", OlderRequest)
+    monkeypatch.setattr("daqsched.serve.console_api.ConsoleRequest", OlderRequest)
     session = Attachment(farm.serve.path, ("ioc", "hlt01"), True, False, "", False, _Keys())
     session._before, session._writes = "of another daemon", wrote
     session._attach()
