@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,62 @@ def test_clean_removes_nothing_that_is_needed_to_take_machines_down(checkout: Pa
     assert done.returncode != 0 and "make vagrant-down first" in done.stdout and kept.exists()
     (checkout / "vagrant" / ".machines.json").unlink()
     assert make(checkout, "clean").returncode == 0 and not kept.exists()
+
+
+#: Of a checkout that is set up, all but Python: says what it is asked, and where the state is.
+STUB = """#!/bin/sh
+case "$(basename "$0") $*" in
+  "daqcluster env") echo "export DAQSCHED_STATE={state}" ;;
+  "daqcluster status --json") echo '{{"webui": "http://page"}}' ;;
+  *) echo "$(basename "$0") $*" ;;
+esac
+"""
+
+#: A daemon, as far as it is looked for.
+LISTEN = """
+import socket, sys
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen()
+print("up", flush=True)
+while True:
+    listening.accept()
+"""
+
+
+@pytest.mark.parametrize("whose", ["nobody", "other", "own"])
+def test_a_cluster_that_another_checkout_uses_is_left_alone(checkout: Path, tmp_path: Path, whose: str) -> None:
+    """`make run` would have that one's daemon replace its programs."""
+    state, commands = tmp_path / "state", checkout / ".venv" / "bin"
+    state.mkdir()
+    commands.mkdir(parents=True)
+    for name in ("run", "listening"):
+        shutil.copy2(ROOT / "scripts" / name, checkout / "scripts" / name)
+    (checkout / "scripts" / "setup").write_text("#!/bin/sh\n")
+    for name in ("daqcluster", "daqsched"):
+        (commands / name).write_text(STUB.format(state=state))
+    (commands / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    for path in commands.iterdir():
+        path.chmod(0o755)
+    daemon = None
+    if whose != "nobody":
+        place = checkout if whose == "own" else tmp_path / "elsewhere"
+        argv0 = f"{place}/.venv/bin/python"
+        daemon = subprocess.Popen(
+            [argv0, "-c", LISTEN, str(state / "daqsched.sock")],
+            executable=sys.executable,
+            stdout=subprocess.PIPE,
+        )
+        assert daemon.stdout is not None and daemon.stdout.readline() == b"up\n"
+    try:
+        done = make(checkout, "run", PYTHONPATH=os.pathsep.join(sys.path))
+    finally:
+        if daemon is not None:
+            daemon.kill()
+            daemon.communicate()
+    said = done.stdout
+    if whose == "other":
+        assert done.returncode != 0 and f"of {tmp_path / 'elsewhere'}" in said and "make stop" in said, done.stderr
+        assert "daqcluster up" not in said and "daqsched apply" not in said
+    else:
+        assert done.returncode == 0 and "daqsched apply jobs/quickstart.py" in said, said + done.stderr
