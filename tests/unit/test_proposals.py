@@ -246,10 +246,15 @@ def test_who_may_what() -> None:
         assert isinstance(close(there, name, 1, "withdrawn", who(name)), Accepted) == (name == "shifter"), name
 
 
-def test_it_takes_control_to_approve_and_none_to_propose() -> None:
+def test_it_takes_control_to_approve_or_reject_and_none_to_propose() -> None:
+    """And none to take one's own back."""
     there = world()
     there.say(events.ControlTaken(None, "carol", ("unix:carol",), 3600.0))
     assert isinstance(propose(there, "bob", spec("2")), Accepted)
     found = approve(there, "alice", 1)
     assert isinstance(found, Refused) and "carol is in control" in str(found)
+    found = close(there, "alice", 1, "rejected")
+    assert isinstance(found, Refused) and "carol is in control" in str(found)
+    assert isinstance(propose(there, "bob", spec("3")), Accepted)
+    assert isinstance(close(there, "bob", 2, "withdrawn"), Accepted)
     assert isinstance(approve(there, "carol", 1), Accepted)
