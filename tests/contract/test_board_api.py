@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import socket
@@ -20,9 +21,13 @@ from board_page import EventStream, Page, opened
 from board_page import events as events_of
 from builders import job, offer
 from daqsched.engine import events
-from daqsched.serve import board_api, live_board, streams
+from daqsched.rights.grants import Grants
+from daqsched.rights.rules import read
+from daqsched.serve import board_api, board_view, live_board, streams
 from daqsched.serve.board_table import MOST_BEHIND
+from daqsched.serve.sight import Sight
 from daqsched.spec import Spec
+from direct import Direct
 from served import Serve
 from standby_pair import Pair
 from waiting import until
@@ -409,3 +414,40 @@ def test_the_engine_is_asked_as_often_however_many_look(serve: Serve) -> None:
             stream.close()
     of_stops = 2 * 2
     assert len(heard) <= of_stops + 2 + took / live_board.TOGETHER_S, "they are as many as who looks"
+
+
+def test_rules_that_take_long_to_be_looked_at_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when they are looked at for the first time, nor when another spec is in force; they are told all in the end."""
+    rules = 'rules:\n  - {to: token:slow, role: viewer, on: ["other"]}\n  - {to: token:quick, role: viewer, on: ["readout"]}\n'
+    made = Direct(read(f"version: 1\n{rules}", "rights.yaml"))
+    made.daemon.put(events.Registered("fw", "m:5050"))
+    gate = threading.Event()
+
+    def sight(grants: Grants, spec: Spec) -> Sight:
+        assert "token:quick" in grants.called or gate.wait(20)
+        return Sight(grants, spec)
+
+    monkeypatch.setattr(board_view, "Sight", sight)
+    monkeypatch.setattr(live_board, "TOGETHER_S", 0.0)
+
+    def apply(release: str) -> None:
+        jobs = (job(release=release), job("other", "hlt02", release=release))
+        made.daemon.put(events.JobsApplied(Spec(jobs=jobs), "root"))
+
+    async def board(who: str) -> bytes:
+        return (await made.ask(made.caller(f"token:{who}"), "GET", "/board")).body
+
+    async def run() -> None:
+        for release in ("r1", "r2", "r3"):
+            apply(release)
+            slow = asyncio.ensure_future(board("slow"))
+            for _ in range(5):
+                found = await asyncio.wait_for(board("quick"), 5)
+                assert b"readout" in found and release.encode() in found and b"other" not in found
+            assert not slow.done()
+            gate.set()
+            found = await asyncio.wait_for(slow, 10)
+            assert b"other" in found and release.encode() in found and b"readout" not in found
+            gate.clear()
+
+    asyncio.run(run())

@@ -25,10 +25,12 @@ from daqsched.engine.shown import Shown
 from daqsched.rights.grants import Grants
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import read
+from daqsched.rights.unsaid import AWAITED, ENDING, OTHER
 from daqsched.rollout import AT_ONCE
 from daqsched.serve.board_table import MOST_BEHIND, MOST_BYTES, MOST_VERSIONS, PIECE, TOPICS, BoardTable
+from daqsched.serve.board_view import BoardView
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.live_board import BoardView, LiveBoard
+from daqsched.serve.live_board import LiveBoard
 from daqsched.serve.sight import Sight
 from daqsched.spec import FORWARDER, Spec
 from daqsched.views.board import BLOCKED, GONE, LETTERS, STATES, BoardCell, FarmHead, cells, unplaced_cells
@@ -96,7 +98,9 @@ def test_whoever_applies_the_events_has_what_a_fresh_answer_says(
 
 
 def as_json(table: BoardTable) -> bytes:
-    return BoardView(None, table).encoded(1.0)
+    view = BoardView(None)
+    view.table = table
+    return view.encoded(1.0)
 
 
 def test_what_is_kept_is_bounded_in_versions_and_bytes_and_who_is_too_far_behind_begins_anew() -> None:
@@ -293,7 +297,11 @@ class BoardFarm(RandomFarm):
         view = self.pages[1].view
         assert view is not None, "it has begun"
         answer = json.loads(view.encoded(1.0))
-        said = {*answer["jobs"], *(word for one in answer["words"] for word in re.findall(r"[\w.-]+", one))}
+        # a job may be called as a word of the sentence that stands in a name's place
+        words = [
+            re.sub(f"{re.escape(AWAITED)}|{re.escape(ENDING)}|{re.escape(OTHER)}", "", one) for one in answer["words"]
+        ]
+        said = {*answer["jobs"], *(word for one in words for word in re.findall(r"[\w.-]+", one))}
         assert not hidden & said, (hidden & said, answer)
         return None
 

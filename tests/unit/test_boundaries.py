@@ -34,7 +34,8 @@ PURE = {
     " reader_roles retention time_bisect",
     FRAMEWORK / "protocol": "__init__ accounts base board changes choices console hosts lines looks preflights"
     " proposals sandboxes selections",
-    FRAMEWORK / "rights": "__init__ grants login_pace marked_values principal rules sessions tokens verbs",
+    FRAMEWORK
+    / "rights": "__init__ grants identity_provider login_pace marked_values principal rules sessions tokens unsaid verbs",
     FRAMEWORK / "terminal": "__init__ heat",
     FRAMEWORK / "views": "__init__ blocked board estimate look moves names needed placement plan snapshot status why",
     FRAMEWORK / "mesos": "incoming outgoing resources",
@@ -152,6 +153,12 @@ def test_the_package_docker_is_known_in_one_module() -> None:
     files = (*FRAMEWORK.rglob("*.py"), *EXECUTOR.rglob("*.py"))
     knowing = [path for path in files if "docker" in {name.partition(".")[0] for name in imported(path)}]
     assert knowing == [EXECUTOR / "container" / "engine.py"]
+
+
+def test_the_package_jwt_is_known_in_one_module() -> None:
+    """It is an extra: who has no identity provider does without it."""
+    knowing = [path for path in FRAMEWORK.rglob("*.py") if "jwt" in {name.partition(".")[0] for name in imported(path)}]
+    assert knowing == [FRAMEWORK / "serve" / "id_token.py"]
 
 
 def test_patterns_are_read_in_one_module() -> None:

@@ -12,6 +12,10 @@ from daqsched.rights.verbs import Role
 PREFIXES = ("unix", "unix-group", "password", "token", "proxy", "proxy-group", "oidc", "oidc-group")
 
 
+#: The longest name that somebody else than the machine says.
+MOST_NAME = 200
+
+
 class Principal(msgspec.Struct, frozen=True):
     """Somebody: the name for people, and all that rules may call them."""
 
@@ -28,3 +32,8 @@ class Principal(msgspec.Struct, frozen=True):
 
 #: Who has shown nothing.
 NOBODY = Principal("nobody")
+
+
+def can_be_name(name: str) -> bool:
+    """Whether rules can call somebody or a group so whom a proxy or an identity provider names."""
+    return 0 < len(name) <= MOST_NAME and name.isascii() and name.isprintable()

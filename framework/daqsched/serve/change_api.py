@@ -111,9 +111,9 @@ class Changes:
             whose(request), event.spec, event.scope, event.strategy, at_once=True, sent=sent
         )
         doubts = () if no_look else await self._look(request, planned, event, asked or event)
+        sight = await sight_of(request, self._ask)  # as it was: what is gone by this is named in the plan
         did = await requested(self._daemon, request, asked or event)
         found = planned.plan
-        sight = await sight_of(request, self._ask)
         needs = permission.of_apply(planned.known.applied, planned.change, event.spec, event.strategy, "")
         found = await with_control(request, planned.known.controls, found, needs, sight)
         if sight is not None:

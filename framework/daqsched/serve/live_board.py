@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from functools import partial
 from itertools import islice
 from typing import Any, Callable, NamedTuple, Optional
 
-import msgspec
 from msgspec.structs import replace
 
 from daqsched import control
@@ -27,10 +25,9 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.errors import DaqschedError
 from daqsched.rights.grants import Grants
-from daqsched.serve.board_table import BoardTable
+from daqsched.serve.board_view import BoardView, Owed
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.refusals import RefusedWith
-from daqsched.serve.sight import WORD, Sight
 from daqsched.serve.streams import EventStream
 from daqsched.spec import Spec
 from daqsched.views.board import BoardCell, FarmHead, cells, farm_head, unplaced_cells
@@ -52,9 +49,6 @@ MOST_TOUCHED = 10_000
 #: So many different sights of the farm there are at once; one that nobody looks at is kept for so long.
 MOST_SIGHTS, KEPT_S = 64, 300.0
 
-#: In the place of a reason that names what is hidden.
-UNSAID = "it has to do with what is not for you to see: ask who runs the farm"
-
 
 class _Taken(NamedTuple):
     """What the engine says."""
@@ -68,92 +62,6 @@ class _Taken(NamedTuple):
     more: bool
     #: All that there is, where the look begins anew.
     there: Optional[Collection[Key]]
-
-
-class BoardView:
-    """What all see who see the same."""
-
-    def __init__(self, sight: Optional[Sight], table: BoardTable) -> None:
-        self.sight, self.table = sight, table
-        self.streams: set[EventStream] = set()
-        self.used = time.monotonic()
-        self._shown: dict[Key, bool] = {}
-        self._shown_jobs: set[str] = set()
-        #: Reasons that name nothing that is hidden.
-        self._sayable: set[str] = set()
-        #: The answer without its time, and of which version it is.
-        self._encoded: tuple[str, int, bytes] = ("", -1, b"")
-
-    def visible(
-        self, changes: Mapping[Key, Optional[BoardCell]], jobs: Collection[str]
-    ) -> Mapping[Key, Optional[BoardCell]]:
-        """What is shown of these; what is not is as what is gone. ``jobs``: all that there are."""
-        if self.sight is None:
-            return changes
-        for key, cell in changes.items():
-            if cell is None:
-                self._shown.pop(key, None)
-            elif key not in self._shown:
-                self._shown[key] = self.sight.sees(*key)
-                if self._shown[key]:
-                    self._shown_jobs.add(key[0])
-        return {key: self._as_shown(key, cell, jobs) for key, cell in changes.items()}
-
-    def look_anew(self, sight: Optional[Sight]) -> None:
-        """Another spec is in force: it says whose each job is."""
-        self.sight = sight
-        self._shown.clear()
-        self._shown_jobs.clear()
-        self._sayable.clear()
-
-    def names_hidden(self) -> bool:
-        """Whether the table has names of what is not shown any more: whoever looks from now on is not to read them."""
-        sight = self.sight
-        if sight is None:
-            return False
-        return not all(self._shown[key] if key in self._shown else sight.sees(*key) for key in self.table.keys)
-
-    def _as_shown(self, key: Key, cell: Optional[BoardCell], jobs: Collection[str]) -> Optional[BoardCell]:
-        assert self.sight is not None, "looked at by the caller"
-        if cell is None or not self._shown[key]:
-            return None
-        if not cell.reason or cell.reason in self._sayable:
-            return cell
-        # also of what is in the spec no more, and has still to end
-        other = any(word in jobs and word not in self._shown_jobs for word in WORD.findall(cell.reason))
-        if other or self.sight.names(cell.reason):
-            return cell._replace(reason=UNSAID)
-        if len(self._sayable) > MOST_TOUCHED:
-            self._sayable.clear()
-        self._sayable.add(cell.reason)
-        return cell
-
-    def head(self, head: FarmHead) -> FarmHead:
-        """What is shown of the head."""
-        if self.sight is None:
-            return head
-        parts = self.sight.parts
-        return replace(head, rollout="", control=[one for one in head.control if one.part is None or one.part in parts])
-
-    def encoded(self, now: float) -> bytes:
-        """`BoardAnswer` in JSON."""
-        # nothing that others wrote comes before it
-        return self.columns().replace(b'"now":0.0', b'"now":%b' % msgspec.json.encode(round(now, 3)), 1)
-
-    def columns(self) -> bytes:
-        """The same without its time: what takes long is done once for a version."""
-        epoch, v, body = self._encoded
-        table = self.table
-        if (epoch, v) != (table.epoch, table.v):
-            epoch, v = table.epoch, table.v
-            body = msgspec.json.encode(table.answer(0.0))
-            self._encoded = epoch, v, body
-        return body
-
-    def wake(self) -> None:
-        """There is something to be sent."""
-        for stream in self.streams:
-            stream.woken.set()
 
 
 class LiveBoard:
@@ -235,12 +143,17 @@ class LiveBoard:
     async def view(self, grants: Optional[Grants]) -> BoardView:
         """What somebody with these rights sees, as things are now (`TOGETHER_S` ago)."""
         async with self._turns():
-            return await self._view(grants)
+            found = await self._view(grants)
+        # one that takes its time holds nobody else up
+        await found.caught_up()
+        if found.broken:
+            raise RefusedWith("busy", "the board can't be kept now: try again")
+        return found
 
     async def answer(self, grants: Optional[Grants]) -> tuple[bytes, str]:
         """`BoardAnswer` in JSON, and its tag."""
-        async with self._turns():
-            view = await self._view(grants)
+        view = await self.view(grants)
+        async with view.turn:
             # a large farm's takes its time, in which nothing must change, also if nobody waits for it any more
             encoding = asyncio.get_running_loop().run_in_executor(None, view.columns)
             try:
@@ -259,11 +172,14 @@ class LiveBoard:
             await self._look()
         which = grants.sight if grants is not None else None
         found = self._views.get(which)
-        if found is None:
+        if found is None or found.broken:
+            self._views.pop(which, None)
             self._forget()
             if len(self._views) >= MOST_SIGHTS and not self._longest_unused_goes():
                 raise RefusedWith("busy", f"the farm is looked at in {MOST_SIGHTS} ways: try again in a while")
-            found = self._views[which] = await self._made(grants if which is not None else None)
+            found = self._views[which] = BoardView(grants if which is not None else None)
+            assert self._spec is not None, "there was a look"
+            found.owe(self._owed({}, self._heard_now, self._spec))
         found.used = time.monotonic()
         return found
 
@@ -281,7 +197,7 @@ class LiveBoard:
 
     def shows(self, view: BoardView, grants: Optional[Grants]) -> bool:
         """Whether that is still what somebody with these rights sees."""
-        return self._views.get(grants.sight if grants is not None else None) is view
+        return self._views.get(grants.sight if grants is not None else None) is view and not view.broken
 
     def _watched(self) -> bool:
         return any(view.streams for view in self._views.values())
@@ -328,14 +244,14 @@ class LiveBoard:
             changes.update((key, None) for key in self._unplaced if key not in taken.unplaced)
             changes.update((key, cell) for key, cell in taken.unplaced.items() if self._cells.get(key) != cell)
             try:
-                await self._take_in(changes, taken)
+                self._take_in(changes, taken)
             except BaseException:
                 self._begin_anew()
                 raise
             self._unsure = False
             self._heard, self._heard_now = time.monotonic(), taken.now
 
-    async def _take_in(self, changes: Mapping[Key, Optional[BoardCell]], taken: _Taken) -> None:
+    def _take_in(self, changes: Mapping[Key, Optional[BoardCell]], taken: _Taken) -> None:
         for key, cell in changes.items():
             if cell is not None:
                 self._jobs[key[0]] += key not in self._cells
@@ -353,33 +269,10 @@ class LiveBoard:
         self._spec = taken.spec
         self._forget()
         for view in self._views.values():
-            if view.sight is None:
-                visible = changes
-            else:  # to look at each by the rules takes its time
-                if other:
-                    view.look_anew(await asyncio.to_thread(Sight, view.sight.grants, taken.spec))
-                told = {**changes, **self._cells} if other else changes
-                visible = await asyncio.to_thread(view.visible, told, self._jobs)
-            changed = view.table.step(visible, view.head(self._head), taken.now)
-            if view.table.worn or (other and await asyncio.to_thread(view.names_hidden)):
-                view.table, changed = await self._table(view), True
-            if changed:
-                view.wake()
+            view.owe(self._owed(changes, taken.now, taken.spec if other else None))
 
-    async def _made(self, grants: Optional[Grants]) -> BoardView:
-        spec = self._spec
-        assert spec is not None, "there was a look"
-        sight = await asyncio.to_thread(Sight, grants, spec) if grants is not None else None
-        view = BoardView(sight, BoardTable("", {}, FarmHead()))
-        view.table = await self._table(view)
-        return view
-
-    async def _table(self, view: BoardView) -> BoardTable:
-        def make() -> BoardTable:
-            shown = {key: cell for key, cell in view.visible(self._cells, self._jobs).items() if cell is not None}
-            return BoardTable(secrets.token_hex(6), shown, view.head(self._head))
-
-        return await asyncio.to_thread(make)
+    def _owed(self, changes: Mapping[Key, Optional[BoardCell]], now: float, spec: Optional[Spec]) -> Owed:
+        return Owed(changes, self._cells, self._jobs, self._head, now, spec)
 
     def _forget(self) -> None:
         until = time.monotonic() - KEPT_S

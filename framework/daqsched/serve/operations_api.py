@@ -125,7 +125,7 @@ class Operations:
         found: RolloutAnswer = await self._ask(answer)
         sight = await sight_of(request, self._ask)
         if sight is not None:
-            found.lagging = [one for one in found.lagging if sight.sees(one[0], one[1])]
+            found.lagging = list(sight.triples(one for one in found.lagging if sight.sees(one[0], one[1])))
             found.rollout = sight.rollout(found.rollout) if found.rollout is not None else None
         return found
 

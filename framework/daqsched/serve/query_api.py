@@ -38,10 +38,10 @@ from daqsched.serve.http import answered, encoded, route, whose
 from daqsched.serve.operations_api import chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, text_of, which_of, words_of
-from daqsched.serve.sight import seen_of, sight_of
+from daqsched.serve.sight import Sight, seen_of, sight_of
 from daqsched.views import names
 from daqsched.views.status import ORDER, Row, Tally, all_keys, rollout_mark, rows, unauthenticated
-from daqsched.views.why import explanations, stories, troubled
+from daqsched.views.why import Story, explanations, stories, troubled
 
 #: So many instances that are not as desired an answer tells of.
 MOST_ROWS = 100_000
@@ -131,7 +131,7 @@ class Queries:
                 chosen = await asyncio.to_thread(_behind, chosen, after)
             left, last = limit if limit > 0 else len(chosen), ""
             async for some in self._through(chosen, rows, min(SOME, left + 1)):
-                some = _of_states(some, states)
+                some = await _told(_of_states(some, states), sight)
                 more, some = len(some) > left, some[:left]
                 last = _name(some[-1]) if some else last
                 hosts |= unauthenticated(some)
@@ -149,7 +149,7 @@ class Queries:
         selection(words)  # a mistake is one whatever was then
         found, doubt = await asyncio.to_thread(self.chronicle.at, then)
         sight = await sight_of(request, self._ask)
-        found = found if sight is None else [row for row in found if sight.sees(row.job, row.host)]
+        found = found if sight is None else await _told([row for row in found if sight.sees(row.job, row.host)], sight)
         words = _meant(words, [(row.job, row.host) for row in found])
         chosen = selection(words)
         applied = await self._ask(
@@ -176,10 +176,11 @@ class Queries:
 
         async with self._turns.of(whose(request)):
             version, connected, master, now, keys = await self._ask(head)
-            keys = await seen_of(request, self._ask, keys)
+            sight = await sight_of(request, self._ask)
+            keys = keys if sight is None else await asyncio.to_thread(sight.keys, keys)
             tally = Tally(most)
             async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
-                tally.add(some)
+                tally.add(await _told(some, sight))
             by = await self._ask(lambda engine, now: engine.superseded.by(revision)) if revision else ""
             return await _encoded(request, ProgressAnswer(tally.progress(version), connected, master, now, by))
 
@@ -198,8 +199,7 @@ class Queries:
             chosen = [key for of_state in worst.values() for key in of_state][:most]
             listed = _Listed()
             async for found in self._through(chosen, explanations, SOME_STORIES):
-                found = found if sight is None else [sight.story(one) for one in found]
-                await listed.add(found)
+                await listed.add(await _stories(found, sight))
             answer = WhyAnswer(listed.whole(), len(keys), self._daemon.read_only)
             answer.control = (await controls_of(request, self._ask, None, sight)).control
             return await _encoded(request, answer)
@@ -208,11 +208,12 @@ class Queries:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         async with self._turns.of(whose(request)):
             known = await self._ask(lambda engine, now: engine.stories.keys())
-            known = await seen_of(request, self._ask, known)
+            sight = await sight_of(request, self._ask)
+            known = known if sight is None else await asyncio.to_thread(sight.keys, known)
             keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, known), known)
             listed = _Listed()
             async for some in self._through(list(reversed(keys))[:most], stories, SOME_STORIES):
-                await listed.add(some)
+                await listed.add(await _stories(some, sight))
             return await _encoded(request, StoriesAnswer(listed.whole()))
 
     async def incidents(self, request: Request) -> IncidentsAnswer:
@@ -255,6 +256,15 @@ class Queries:
         for at in range(0, len(keys), step):
             part = keys[at : at + step]
             yield await self._ask(lambda engine, now, part=part: list(look(engine, part, now)))  # type: ignore[misc]  # a default
+
+
+async def _told(found: list[Row], sight: Optional[Sight]) -> list[Row]:
+    """As they are told to whoever does not see all."""
+    return found if sight is None else await asyncio.to_thread(lambda: [sight.row(row) for row in found])
+
+
+async def _stories(found: list[Story], sight: Optional[Sight]) -> list[Story]:
+    return found if sight is None else await asyncio.to_thread(lambda: [sight.story(one) for one in found])
 
 
 def _name(row: Row) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Callable, Optional
 
@@ -23,10 +23,12 @@ from daqsched.kept_choices import KeptChoices
 from daqsched.merge import Desired
 from daqsched.protocol import RevisionHead
 from daqsched.rights.grants import Grants, Target
+from daqsched.rights.unsaid import names_hidden, said
 from daqsched.rollout import Rollout
 from daqsched.serve.http import grants_of
 from daqsched.spec import JobSpec, Spec
 from daqsched.views.plan import Plan
+from daqsched.views.status import Row
 from daqsched.views.why import Story
 
 Ask = Callable[[Callable[[Any, float], Any]], Awaitable[Any]]
@@ -35,8 +37,7 @@ Ask = Callable[[Callable[[Any, float], Any]], Awaitable[Any]]
 _NAMED = re.compile(r"(\S+)@(\S+) is [A-Z]")
 
 
-#: A word of a sentence that may be a name, and what is said in the place of a sentence that has a hidden one.
-WORD = re.compile(r"[\w.-]+")
+#: What is said in the place of a refusal that names what is hidden.
 UNSAID = "it is in the way of what is there, and not for you to see: ask who runs the farm"
 
 
@@ -92,6 +93,25 @@ class Sight:
         """Whether there is a part of that name, of which nothing is shown."""
         return part in self._hidden
 
+    def told(self, sentence: str, others: Collection[str] = ()) -> str:
+        """What is said in its place; ``others`` are further jobs that are not shown."""
+        return said(sentence, lambda name: name in self._hidden or name in others, self._hides, self._knows)
+
+    def row(self, row: Row) -> Row:
+        """Why it is as it is, without what names others that are not shown."""
+        reason = self.told(row.reason)
+        return row if reason == row.reason else replace(row, reason=reason)
+
+    def triples(self, triples: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+        """Instances, each with a sentence."""
+        return ((job, host, self.told(why)) for job, host, why in triples)
+
+    def _hides(self, job: str, host: str) -> bool:
+        return not self.sees(job, host)
+
+    def _knows(self, job: str) -> bool:
+        return job in self._desired.jobs
+
     def words(self, words: tuple[str, ...]) -> tuple[str, ...]:
         """Without those that name what is hidden."""
         return tuple(word for word in words if not self.names(word))
@@ -125,7 +145,14 @@ class Sight:
 
     def story(self, story: Story) -> Story:
         """Without what is told of other instances that are not shown, and of how many they are."""
-        return replace(story, evidence=tuple(line for line in story.evidence if self._tells(line)))
+        return replace(
+            story,
+            why=self.told(story.why),
+            evidence=tuple(self.told(line) for line in story.evidence if self._tells(line)),
+            changes=tuple(
+                replace(one, cause=self.told(one.cause), reason=self.told(one.reason)) for one in story.changes
+            ),
+        )
 
     def _tells(self, line: str) -> bool:
         if line.startswith(("this death: ", "this: ")):
@@ -142,7 +169,7 @@ class Sight:
 
     def names(self, sentence: str) -> bool:
         """Whether it names what is hidden."""
-        return bool(self._hidden.intersection(WORD.findall(sentence)))
+        return names_hidden(sentence, self._hidden.__contains__, self._hides, self._knows)
 
     def head(self, head: RevisionHead) -> RevisionHead:
         """Without the reasons of its rollout, which name what failed, and whose it was where nothing of that is shown."""
@@ -159,8 +186,8 @@ class Sight:
 
         return replace(
             plan,
-            changes=tuple(one for one in plan.changes if seen(one.job)),
-            refusals=tuple(one for one in plan.refusals if seen(one.job)),
+            changes=tuple(replace(one, why=tuple(map(self.told, one.why))) for one in plan.changes if seen(one.job)),
+            refusals=tuple(replace(one, why=self.told(one.why)) for one in plan.refusals if seen(one.job)),
             needs=tuple(one for one in plan.needs if not one.job or seen(one.job)),
             moves=(),
             namesakes=(),
@@ -170,15 +197,26 @@ class Sight:
 
     def spec(self, spec: Spec) -> Spec:
         """The jobs of a revision that are shown, by what it says of them."""
-        jobs = tuple(job for job in spec.jobs if self.sees_any(job))
+        then = {job.name: job for job in spec.jobs}
+        jobs = tuple(self._alone(job, then) for job in spec.jobs if self.sees_any(job))
         there = {job.part for job in jobs}
         return replace(
             spec,
             jobs=jobs,
-            variants=tuple(job for job in spec.variants if self.sees_any(job)),
+            variants=tuple(self._alone(job, then) for job in spec.variants if self.sees_any(job)),
             parts={part: own for part, own in spec.parts.items() if part in there},
             logging_part=spec.logging_part if spec.logging_part in there else "",
         )
+
+    def _alone(self, job: JobSpec, then: Mapping[str, JobSpec]) -> JobSpec:
+        """Without the names of others that are not shown, by what is in force and by what was then."""
+
+        def shown(name: str) -> bool:
+            gone = name not in then and not self._knows(name)
+            return self.sees_then(name, then.get(name)) or (gone and self.sees(name, ""))
+
+        after, replaces = tuple(filter(shown, job.after)), tuple(filter(shown, job.replaces))
+        return job if (after, replaces) == (job.after, job.replaces) else replace(job, after=after, replaces=replaces)
 
 
 async def sight_of(request: Request, ask: Ask, verb: str = "see") -> Optional[Sight]:

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from typing import NamedTuple, Optional, Union
 
 from daqsched.errors import UserError
+from daqsched.rights.principal import can_be_name
 from daqsched.serve.web_rules import Headers, values
 
 #: What the proxy sets in each request.
 SECRET, USER, GROUPS = b"x-daqsched-proxy-secret", b"x-daqsched-proxy-user", b"x-daqsched-proxy-groups"
 
-#: The least of a secret; the longest name, and the most groups.
-LEAST_SECRET, MOST_NAME, MOST_GROUPS = 32, 200, 500
+#: The least of a secret, and the most groups.
+LEAST_SECRET, MOST_GROUPS = 32, 500
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -61,7 +62,7 @@ class TrustedProxy:
         if not users or not users[0]:
             return None
         named = tuple(filter(None, (one.strip() for one in groups[0].split(",")))) if groups else ()
-        if len(named) > MOST_GROUPS or any(not _right(one) for one in (users[0], *named)):
+        if len(named) > MOST_GROUPS or not all(can_be_name(one) for one in (users[0], *named)):
             return Proxied("", (), "the proxy names somebody in a way that can't be a name")
         return Proxied(users[0], named)
 
@@ -72,7 +73,3 @@ class TrustedProxy:
             return False
         mapped = getattr(found, "ipv4_mapped", None)
         return any((mapped or found) in one for one in self._networks)
-
-
-def _right(name: str) -> bool:
-    return 0 < len(name) <= MOST_NAME and name.isascii() and name.isprintable()
