@@ -281,6 +281,30 @@ def test_a_token_gives_no_more_than_its_role() -> None:
     assert grants(msgspec.structs.replace(owner, most=Role.shifter)).why_not("backup")
 
 
+@pytest.mark.parametrize("most", list(Role))
+@pytest.mark.parametrize("has", [None, *Role], ids=str)
+def test_a_refusal_says_whether_another_token_would_help(most: Role, has: Optional[Role]) -> None:
+    """Of every verb: what the token gives, what it takes, and what to type; where the rules do not give it, that they do not."""
+    rules = f"rules: [{{to: unix:bob, role: {has.name}, logs: '*'}}]" if has is not None else "rules: []"
+    found = grants(Principal("bob", frozenset(["unix:bob"]), most=most), f"version: 1\n{rules}\n")
+    for verb, (role, _, _) in VERBS.items():
+        given, enough = has is not None and has >= role, most >= role
+        for why in (
+            found.why_not(verb),
+            found.why_not(verb, READOUT),
+            found.somewhere(verb),
+            found.refusal(verb, [READOUT]),
+        ):
+            if verb == "lines" and has is Role.admin and most < Role.admin:
+                continue  # of `logs`, below
+            assert bool(why) == (not given or not enough), (verb, why)
+            if why and "not there" not in why:
+                helps = f"with `--role {role.name}` (`daqsched token create NAME`)"
+                assert (helps in why) == (given and not enough), why
+                assert (f"this token gives {most.name} at most" in why) == (not enough), why
+                assert enough or role.name in why, why
+
+
 def test_nobody_is_nobody() -> None:
     """Who has shown nothing is not even known."""
     nobody = grants(Principal("nobody"))

@@ -111,13 +111,31 @@ class Grants:
 
     def why_not(self, verb: str, target: Target = FARM) -> str:
         """Why it can't be asked of the target by this person, as a sentence; empty: it can."""
-        if self.all:
-            return ""
+        why = self._why_not_by_rules(verb, target)
+        return self._of_token(verb, target, why) if self._capped(verb) else why
+
+    def _capped(self, verb: str) -> bool:
+        """Whether that is more than the token gives."""
+        return self.who.most is not None and self.who.most < VERBS[verb].role
+
+    def _of_token(self, verb: str, target: Target, why: str) -> str:
+        """What is said of a token that gives too little; ``why``: what the rules say."""
+        assert self.who.most is not None, "there is a token"
+        gives = f"this token gives {self.who.most.name} at most"
+        if why:  # another one would be no help
+            return f"{why}; and {gives}"
         wanted = VERBS[verb].role
-        if self.who.most is not None and self.who.most < wanted:
-            return self._says(verb, target, f"this token gives {self.who.most.name} at most")
+        return self._says(
+            verb,
+            target,
+            f"{gives}, and it takes {_a(wanted)}. The rules give that: come without the token, or have an admin make another "
+            f"with `--role {wanted.name}` (`daqsched token create NAME`)",
+        )
+
+    def _why_not_by_rules(self, verb: str, target: Target) -> str:
         if self.who.owner:
             return ""
+        wanted = VERBS[verb].role
         for one in self._denies:
             if "*" in one.denied or verb in one.denied:
                 rule = self._rights.line(one.number)
@@ -192,10 +210,11 @@ class Grants:
     def somewhere(self, verb: str) -> str:
         """Why it can't be asked of anything at all; empty: of some it can."""
         wanted = VERBS[verb].role
-        if self.who.most is not None and self.who.most < wanted:
-            return self.why_not(verb)
         denied = any({"*", verb} & one.denied and one.everywhere for one in self._denies)
         given = any(one.role is not None and one.role >= wanted for one in self._gives)
+        if self._capped(verb):
+            by_rules = self.who.owner or (given and not denied)
+            return self._of_token(verb, FARM, "" if by_rules else self._why_not_by_rules(verb, FARM))
         if verb == "lines" and given and not denied and not any(one.gives for one in self.line_rules):
             return "" if self.who.owner else self._says(verb, FARM, "no rule gives its lines (logs:)")
         return "" if self.who.owner or (given and not denied) else self.why_not(verb)
