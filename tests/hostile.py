@@ -102,6 +102,8 @@ REQUESTS: dict[str, Any] = {
     "token": protocol.TokenRequest("wall-1", "viewer", 9e9, "unix:bob"),
     "login": protocol.LoginRequest("bob", "guess"),
     "logout": protocol.LogoutRequest(),
+    "oidc": protocol.OidcRequest("/plain"),
+    "oidc-login": protocol.OidcLoginRequest("state", "code", "error", "https://login.example"),
     "revoke": protocol.RevokeRequest("wall-1"),
     "hold": protocol.SelectRequest(["readout"], "why"),
     "stop": protocol.SelectRequest(["readout"], "why"),

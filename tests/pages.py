@@ -12,6 +12,7 @@ Each block of a page is fenced and has a kind, and the kind says what a test doe
     python program    a program: compiled; calls of ours in it must fit
     ini WHAT          a file of settings; WHAT says whose (`SETTINGS` in tests/unit/test_pages.py)
     yaml rights       a file of rights: read as the daemon reads it
+    yaml oidc         a file of an identity provider: the same
     text said         what daqsched prints: found in the code
     c, promql, text   a program, questions to Prometheus, a picture
 
@@ -44,7 +45,7 @@ KINDS = {
     "sh": ("", "crew", "elsewhere"),
     "python": ("", "program", "*"),
     "ini": ("*",),
-    "yaml": ("rights",),
+    "yaml": ("rights", "oidc"),
     "text": ("", "said"),
     "c": ("",),
     "promql": ("",),

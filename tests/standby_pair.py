@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import httpx
 
@@ -24,12 +24,13 @@ from webport import FILE, WebServe
 class Pair:
     """A leader, and a standby with a web port of its own; both have the rights and the farm's key."""
 
-    def __init__(self, folder: Path, rules: str = FILE, passwords: bool = False) -> None:
+    def __init__(self, folder: Path, rules: str = FILE, passwords: bool = False, provider: Any = None) -> None:
         self.identity = identity(folder / "peers.pem")
         file = folder / "passwords"
         if passwords:
             write(file, "alice", "correct horse")
-        self.web = WebServe(folder, rules, file if passwords else None, peers=("127.0.0.1", 0), identity=self.identity)
+        kept = file if passwords else None
+        self.web = WebServe(folder, rules, kept, provider=provider, peers=("127.0.0.1", 0), identity=self.identity)
         serve = self.web.serve
         serve.daemon.put(events.Registered("fw", "m:5050"))
         serve.client.apply(Spec(jobs=(job(),)), "first")

@@ -71,6 +71,7 @@ class WebServe:
         rules: str = FILE,
         passwords: Optional[Path] = None,
         proxy: Any = None,
+        provider: Any = None,
         account: Optional[SearchAccount] = None,
         port: int = 0,
         **options: Any,
@@ -83,7 +84,7 @@ class WebServe:
         self.web = WebCertificate(self.certificate, self.key, look_s=0.02)
         engine = self.serve.daemon.engine
         self.passwords = Passwords(passwords) if passwords is not None else None
-        self.authentication = Authentication(engine.credentials, passwords=self.passwords)
+        self.authentication = Authentication(engine.credentials, passwords=self.passwords, provider=provider)
         self.serve.daemon.put(events.SessionKeyMade(b"k" * KEY_BYTES))
         self.serve.daemon.subscribers.append(lambda changes: self.authentication.renew(engine.credentials))
         self.audit = Audit(folder / "audit.ndjson")

@@ -165,7 +165,7 @@ def test_no_host_header_hides_or_forges_a_line(serve: Serve, host: Optional[str]
 
 
 #: What is posted and changes nothing: its question is larger than an address may be. What consoles note, they note themselves.
-ASKED_BY_POST = {"plan", "choices", "sandboxes", "consoles", "lines"}
+ASKED_BY_POST = {"oidc", "plan", "choices", "sandboxes", "consoles", "lines"}
 
 
 def test_what_a_post_changes_is_noted_and_every_other_one_says_why_not(serve: Serve) -> None:
@@ -341,6 +341,7 @@ def test_the_documentation_has_each_field() -> None:
         "hash",
         "before",
         "proposed_by",
+        "groups",
     }  # by the daemon itself
     assert fields - named == set() and named - fields == told
 

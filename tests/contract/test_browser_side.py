@@ -17,7 +17,7 @@ import pytest
 
 from daqsched.operations import OPERATIONS
 from daqsched.serve.pages import FILES
-from daqsched.serve.web_rules import ANSWERS, COOKIE, PAGE, PAGE_POLICY, POLICY
+from daqsched.serve.web_rules import ANSWERS, BEGUN_COOKIE, COOKIE, PAGE, PAGE_POLICY, POLICY
 from standby_pair import Pair
 from webport import FILE
 
@@ -63,9 +63,9 @@ def proper(found: httpx.Response, path: str) -> None:
     assert found.headers.get_list("content-security-policy") == [policy.decode()], path
     assert not [name for name in found.headers if name.startswith("access-control-")], path
     for cookie in found.headers.get_list("set-cookie"):
-        assert path in ("/v1/login", "/v1/logout") and found.status_code == 200
+        assert path in ("/v1/login", "/v1/logout", "/v1/oidc", "/v1/oidc-login") and found.status_code == 200
         name, _, rest = cookie.partition("=")
-        assert name == COOKIE, "a browser takes this name only for this host, as a whole, over TLS"
+        assert name in (COOKIE, BEGUN_COOKIE), "a browser takes this name only for this host, as a whole, over TLS"
         parts = {one.strip().partition("=")[0]: one.strip().partition("=")[2] for one in rest.split(";")[1:]}
         assert parts.keys() == {"Path", "Max-Age", "Secure", "HttpOnly", "SameSite"}
         assert (parts["Path"], parts["SameSite"]) == ("/", "Strict")

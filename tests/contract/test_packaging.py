@@ -38,6 +38,7 @@ INDEX_NAMES = {
     "argon2": "argon2-cffi",
     "elastic_transport": "elastic-transport",
     "http_parser": "http-parser",
+    "jwt": "pyjwt",
     "yaml": "pyyaml",
 }
 
@@ -273,11 +274,11 @@ def test_whatever_is_imported_is_named_as_a_need(release: dict[str, Wheel], name
                 elif isinstance(node, ast.ImportFrom) and not node.level:
                     imported.add((node.module or "").partition(".")[0])
     foreign = imported - ours - set(sys.stdlib_module_names) - {"__future__"}
-    extras = {extra: release[name].extra(extra).keys() for extra in ("containers", "forward", "keyring")}
+    extras = {extra: release[name].extra(extra).keys() for extra in ("containers", "forward", "keyring", "oidc")}
     needs = release[name].requirements.keys() | {need for extra in extras.values() for need in extra}
     assert {INDEX_NAMES.get(module, module) for module in foreign} <= needs
     # a machine without containers, with an agent, or without people who log in does without the package for them
-    own = {"keyring": {"keyring"}} if name == "daqsched" else {"keyring": set()}
+    own = {"keyring": {"keyring"}, "oidc": {"pyjwt"}} if name == "daqsched" else {"keyring": set(), "oidc": set()}
     assert extras == {"containers": {"docker"}, "forward": {"pyyaml"}, **own}
 
 

@@ -44,7 +44,10 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     ("GET", "info"): None,
     ("GET", "rights"): None,
     ("GET", "openapi.json"): None,
+    ("GET", "login"): None,
     ("POST", "login"): None,
+    ("POST", "oidc"): None,
+    ("POST", "oidc-login"): None,
     ("POST", "logout"): None,
     **dict.fromkeys(
         [

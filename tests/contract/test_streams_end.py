@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,8 @@ import pytest
 from builders import job
 from daqsched import passwords
 from daqsched.engine import events
+from daqsched.serve import callers as callers_module
+from daqsched.serve.accounts import Accounts
 from daqsched.serve.ingress import WebPort
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.serving import Serving
@@ -47,8 +51,8 @@ class Streams:
         self._rights = RightsInForce(folder / "rights.yaml")
         self._certificate = WebCertificate(self.web.certificate, self.web.key)
         port = WebPort(("127.0.0.1", 0), self._certificate)
-        self._standby = Serving(folder / "standby", "", standby, rights=self._rights, web=port, ended=standby.close)
-        self.urls = {"leader": self.web.url, "standby": f"https://{self._standby.web_address}"}
+        self.standby = Serving(folder / "standby", "", standby, rights=self._rights, web=port, ended=standby.close)
+        self.urls = {"leader": self.web.url, "standby": f"https://{self.standby.web_address}"}
 
     def log_in(self, where: str) -> httpx.Client:
         http = self.web.through(self.urls[where], None, **{"content-type": "application/json"})
@@ -56,8 +60,12 @@ class Streams:
         assert found.status_code == 200, found.text
         return http
 
+    def rights_are(self, word: str) -> bool:
+        """Whether both have read of it."""
+        return all(word in str(one.rights) for one in (self.web.rights, self._rights))
+
     def close(self) -> None:
-        self._standby.close()
+        self.standby.close()
         self._rights.close()
         self._certificate.close()
         self.web.close()
@@ -119,6 +127,66 @@ def test_a_session_that_ends_with_its_password_ends_a_long_poll(streams: Streams
     http = streams.log_in(where)
     status, took_s = ends(http, lambda: passwords.write(streams.file, "alice", "battery staple"))
     assert status == 401 and took_s < 5
+
+
+@pytest.mark.parametrize("where", ["leader", "standby"])
+def test_who_is_out_of_a_group_sees_no_more_of_a_stream(
+    streams: Streams, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a stream of events over the socket, which goes on for ten minutes."""
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
+    (tmp_path / "rights.yaml").write_text("version: 1\nrules: [{to: unix-group:shift, role: viewer}]\n")
+    until(lambda: streams.rights_are("unix-group:shift"), "the group has a rule")
+    groups = [("shift",)]
+    serving = streams.web.serving if where == "leader" else streams.standby
+    serving._ingress._callers.accounts = Accounts(lambda uid: "bob", lambda uid: groups[0])
+    socket = tmp_path / ("door" if where == "leader" else "standby")
+    began, ended = threading.Event(), threading.Event()
+
+    def read(http: httpx.Client) -> None:
+        with http.stream("GET", "/v1/events?topics=farm") as found:
+            assert found.status_code == 200, found.read()
+            for _ in found.iter_raw():
+                began.set()
+        ended.set()
+
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://d", timeout=30) as http:
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(read, http)
+            assert began.wait(10)
+            assert not ended.wait(3), "it goes on while nothing changes"
+            groups[0] = ("other",)
+            assert ended.wait(5), "and ends in time"
+            reading.result(10)
+        assert http.get("/v1/status").status_code == 403
+
+
+def test_what_a_directory_said_is_believed_while_it_is_away() -> None:
+    """For a minute, and asked for anew meanwhile; who is in a group no more is so with the next answer."""
+    asked: list[int] = []
+    answers: list[object] = [("shift",), OSError("away"), KeyError("away"), ("other",)]
+
+    def look(uid: int) -> tuple[str, ...]:
+        asked.append(uid)
+        found = answers[min(len(asked), len(answers)) - 1]
+        if isinstance(found, Exception):
+            raise found
+        assert isinstance(found, tuple)
+        return found
+
+    async def run() -> None:
+        accounts = Accounts(lambda uid: "bob", look)
+        groups = accounts._groups
+        for number, wanted in enumerate([("shift",), ("shift",), ("shift",), ("shift",), ("other",)]):
+            assert (await accounts.account(7)) == ("bob", wanted, False)
+            while groups._asked:
+                await asyncio.sleep(0.01)
+            known = groups.known[7]
+            assert len(asked) == min(number + 1, 4) or number == 4, asked
+            groups.known[7] = known._replace(fresh=0.0)
+
+    asyncio.run(run())
+    assert len(asked) >= 4
 
 
 def test_a_change_that_waits_for_its_turn_is_judged_when_it_comes(streams: Streams) -> None:

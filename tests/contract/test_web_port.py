@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import json
@@ -10,15 +11,19 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import Response
 
 from builders import job, offer
 from daqsched.authority import make_authority
@@ -28,6 +33,7 @@ from daqsched.engine import events
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.serve import connection_budget
 from daqsched.serve.connection_budget import UNREAD_BYTES, UNREAD_OF_ONE, ConnectionBudget, Limits
+from daqsched.serve.serving import LEAVE_S
 from daqsched.serve.web_certificate import read_pair
 from daqsched.settings import Server
 from daqsched.spec import Spec
@@ -53,7 +59,10 @@ def test_a_token_gives_what_rules_give_it_and_no_more_than_its_role(door: WebSer
     shifter = door.client(door.token("shifter"))
     assert [row.state for row in shifter.status().rows] == ["STARTING"]
     assert shifter.stop(["readout"]).count == 1
-    with pytest.raises(Refused, match="token:shifter may not change the farm: this token gives shifter at most"):
+    with pytest.raises(
+        Refused,
+        match="token:shifter may not change the farm: it takes an expert.*; and this token gives shifter at most",
+    ):
         shifter.apply(Spec(jobs=(job(release="2"),)), "mine")
     capped = door.client(door.token("expert", "viewer"))
     with pytest.raises(Refused, match="this token gives viewer at most"):
@@ -230,6 +239,54 @@ def test_a_key_that_others_can_read_opens_no_door(door: WebServe) -> None:
     door.key.chmod(0o600)
     with pytest.raises(UserError, match="are not a certificate and its key"):
         read_pair(door.ca, door.key)
+
+
+@pytest.mark.parametrize("asks", ["nothing", "something"])
+def test_who_only_holds_a_connection_keeps_no_daemon_from_its_end(tmp_path: Path, asks: str) -> None:
+    """With TLS the other end would have to say that it has heard; before its first request, and between two."""
+    made = WebServe(tmp_path)
+    held = [
+        made.context.wrap_socket(
+            socket.create_connection(("127.0.0.1", int(made.url.rpartition(":")[2]))), server_hostname="localhost"
+        )
+        for _ in range(3)
+    ]
+    for one in held if asks == "something" else ():
+        one.sendall(b"GET /v1/rights HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert one.recv(4096).startswith(b"HTTP/1.1 401")
+    began = time.monotonic()
+    made.serving.close()
+    assert time.monotonic() - began < 2.0 and not made.serving._thread.is_alive()
+    for one in held:
+        one.close()
+    made.close()
+
+
+def test_an_answer_that_is_under_way_is_given_before_the_end(tmp_path: Path) -> None:
+    """To a client that reads slowly; and one that never comes keeps nobody for long."""
+    made = WebServe(tmp_path)
+    token = made.token("viewer")
+    there = threading.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        there.set()
+        await asyncio.sleep(1.0 if scope["path"] == "/v1/slow" else 60.0)
+        await Response(b"x" * 300_000)(scope, receive, send)
+
+    made.serving.answer_by(slow, made.authentication)
+    with ThreadPoolExecutor(2) as pool:
+        never = pool.submit(lambda: made.http(token).get("/v1/never"))
+        assert there.wait(10)
+        there.clear()
+        answer = pool.submit(lambda: made.http(token).get("/v1/slow"))
+        assert there.wait(10)
+        began = time.monotonic()
+        made.serving.close()
+        assert time.monotonic() - began < LEAVE_S + 1.0 and not made.serving._thread.is_alive()
+        assert answer.result(10).content == b"x" * 300_000
+        with pytest.raises(httpx.HTTPError):
+            never.result(10)
+    made.close()
 
 
 def test_old_tls_is_not_spoken(door: WebServe) -> None:

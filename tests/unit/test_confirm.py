@@ -242,6 +242,8 @@ HARMLESS = {
     protocol.RevokeRequest,
     protocol.LoginRequest,
     protocol.LogoutRequest,
+    protocol.OidcLoginRequest,
+    protocol.OidcRequest,
     protocol.LinesRequest,
     protocol.CountLinesRequest,
     protocol.LinesContextRequest,

@@ -20,6 +20,7 @@ from command_lines import COMMANDS, mistake, ours
 from daqcluster import Cluster
 from daqcluster.engine import Engine
 from daqsched.jobfile.load import load
+from daqsched.rights.identity_provider import read as read_provider
 from daqsched.rights.rules import read as read_rights
 from daqsched_executor.forward.status.report import METRICS, PREFIX
 from daqsched_executor.machine.policy import parse
@@ -209,6 +210,7 @@ SETTINGS: dict[str, Callable[[str], object]] = {
     "audit-copy.env": _copy_settings,
     "zoo.cfg": _zookeeper,
     "rights": lambda text: read_rights(text, "FILE"),
+    "oidc": lambda text: read_provider(text, "FILE"),
 }
 
 

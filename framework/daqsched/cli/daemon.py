@@ -149,6 +149,11 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
     "--passwords", type=click.Path(path_type=Path), help="With --web: file that `daqsched password` writes, mode 600."
 )
 @click.option(
+    "--oidc",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --web: YAML file of the identity provider by which people log in, too (the extra oidc).",
+)
+@click.option(
     "--proxy-from",
     multiple=True,
     metavar="ADDRESS",
@@ -251,7 +256,7 @@ def _web(options: dict[str, Any]) -> Any:
     """The web port, as a `daqsched.serve.term.WebOptions`; None: there is none."""
     given = [
         name
-        for name in ("web_certificate", "web_key", "web_name", "passwords", "proxy_from", "proxy_secret")
+        for name in ("web_certificate", "web_key", "web_name", "passwords", "oidc", "proxy_from", "proxy_secret")
         if options[name]
     ]
     if options["web"] is None:
@@ -274,6 +279,7 @@ def _web(options: dict[str, Any]) -> Any:
         options["web_key"],
         names,
         options["passwords"],
+        options["oidc"],
         options["proxy_from"],
         options["proxy_secret"],
     )

@@ -18,13 +18,25 @@ from daqsched.protocol.accounts import (
     LoginAnswer as LoginAnswer,
 )
 from daqsched.protocol.accounts import (
+    LoginBegun as LoginBegun,
+)
+from daqsched.protocol.accounts import (
     LoginRequest as LoginRequest,
+)
+from daqsched.protocol.accounts import (
+    LoginWays as LoginWays,
 )
 from daqsched.protocol.accounts import (
     LogoutRequest as LogoutRequest,
 )
 from daqsched.protocol.accounts import (
     NewToken as NewToken,
+)
+from daqsched.protocol.accounts import (
+    OidcLoginRequest as OidcLoginRequest,
+)
+from daqsched.protocol.accounts import (
+    OidcRequest as OidcRequest,
 )
 from daqsched.protocol.accounts import (
     RevokeRequest as RevokeRequest,

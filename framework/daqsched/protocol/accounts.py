@@ -92,8 +92,37 @@ class LogoutRequest(msgspec.Struct, forbid_unknown_fields=True):
     """POST /v1/logout -> `LoginAnswer`, of nobody: the session counts no more."""
 
 
-class LoginAnswer(msgspec.Struct):
-    """Who has logged in, and until when."""
+class LoginAnswer(msgspec.Struct, omit_defaults=True):
+    """Who has logged in, and until when; by an identity provider also the place of ours that it was begun for."""
 
     name: str
     until: float
+    back: str = ""
+
+
+class LoginWays(msgspec.Struct):
+    """GET /v1/login: how one logs in here: by a password, or by an identity provider, which is called so (empty: there is none)."""
+
+    passwords: bool
+    provider: str
+
+
+class OidcRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/oidc -> `LoginBegun`, and a cookie: log in by the identity provider, and come back to this place of ours."""
+
+    back: str = "/"
+
+
+class LoginBegun(msgspec.Struct):
+    """Where somebody logs in."""
+
+    address: str
+
+
+class OidcLoginRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/oidc-login -> `LoginAnswer`, and a cookie: what the identity provider gave back to the browser that had begun."""
+
+    state: str
+    code: str = ""
+    error: str = ""
+    iss: str = ""

@@ -1,7 +1,7 @@
 """Sessions: what the cookie of somebody says who has logged in, signed, until when. Pure.
 
-The key is in the state, so a session outlives restart and takeover. It names a digest of what is kept of the password: with another
-password it does not count any more.
+The key is in the state, so a session outlives restart and takeover. It names a digest of what it stands on: with another
+password, or another identity provider, it does not count any more.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from daqsched.rights.tokens import Credentials
 #: How long one counts.
 LIFE_S = 12 * 3600.0
 
+#: How somebody has logged in; identities of rules begin so.
+PASSWORD, OIDC = "password", "oidc"
+
 
 class LoginSession(msgspec.Struct, frozen=True):
     """Somebody who has logged in."""
@@ -26,8 +29,22 @@ class LoginSession(msgspec.Struct, frozen=True):
     id: str
     name: str
     until: float
-    #: `tag_of` what was kept of the password then.
+    #: `tag_of` what was kept of the password then, or what the word of the identity provider stands on.
     tag: str
+    way: str = PASSWORD
+    #: What the identity provider said, and whether these are not all, but those that the rights named then.
+    groups: tuple[str, ...] = ()
+    cut: bool = False
+
+    @property
+    def itself(self) -> str:
+        """What rules call who this is: ``password:alice``."""
+        return f"{self.way}:{self.name}"
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """The same with the groups."""
+        return frozenset([self.itself, *(f"{self.way}-group:{one}" for one in self.groups)])
 
 
 def tag_of(kept: str) -> str:
@@ -53,13 +70,21 @@ def read(key: bytes, value: str) -> Optional[LoginSession]:
 
 
 def ended(session: LoginSession, credentials: Credentials, kept: Optional[str], now: float) -> str:
-    """Why it counts no more; empty: it does. ``kept``: of the password of that name now; None: there is none."""
+    """Why it counts no more; empty: it does. ``kept``: what it stands on now; None: on nothing any more."""
     if not now < session.until:
         return f"the session of {session.name} is over"
     if session.until <= credentials.over_until:
         return f"the session of {session.name} has ended with many others"
     if session.id in credentials.logged_out:
         return f"{session.name} has logged out"
+    if session.way == OIDC:
+        if kept is None:
+            return f"the identity provider by which {session.name} has logged in is not asked any more"
+        return (
+            ""
+            if tag_of(kept) == session.tag
+            else f"the rights or the identity provider of {session.name} are others since"
+        )
     if kept is None:
         return f"{session.name} has no password any more"
     return "" if tag_of(kept) == session.tag else f"the password of {session.name} is another since"

@@ -34,6 +34,10 @@ PATIENCE_S = 1.0
 #: How long a name is believed, and for how long a number stands in for one that did not come in time.
 BELIEVED_S, AGAIN_S = 60.0, 10.0
 
+#: What is that old is asked for anew while it is still believed, as long as somebody wants to know: who is in a group no more is
+#: so soon.
+FRESH_S = 2.0
+
 #: How many questions are under way at once.
 AT_ONCE = 8
 
@@ -46,6 +50,8 @@ class _Known(NamedTuple):
     until: float
     #: Nobody told it in time, or at all.
     doubt: bool = False
+    #: Until when nobody asks anew.
+    fresh: float = 0.0
 
 
 class KnownAccount(NamedTuple):
@@ -94,6 +100,13 @@ class _Lookup(Generic[Asked, Answer]):
             self.known.clear()
         known = self.known.get(uid)
         if known is not None and time.monotonic() < known.until:
+            if (
+                time.monotonic() > known.fresh
+                and not known.doubt
+                and uid not in self._asked
+                and len(self._asked) < AT_ONCE
+            ):
+                self._ask(uid)
             return known.value, known.doubt
         asked = self._asked.get(uid)
         if asked is None and len(self._asked) < AT_ONCE:
@@ -120,7 +133,13 @@ class _Lookup(Generic[Asked, Answer]):
                 # a directory that is down, too, is heard of as "no such account"
                 found, doubt = self._otherwise(uid), True
                 logger.info("the %s of %s is not known: %s", self._what, uid, error)
-            self.known[uid] = known = _Known(found, time.monotonic() + (AGAIN_S if doubt else BELIEVED_S), doubt)
+            now = time.monotonic()
+            known = _Known(found, now + (AGAIN_S if doubt else BELIEVED_S), doubt, now + FRESH_S)
+            before = self.known.get(uid)
+            if not doubt or before is None or before.doubt or now >= before.until:
+                self.known[uid] = (
+                    known  # what was told before is believed for its time, whatever becomes of the directory
+                )
             self._asked.pop(uid, None)
             answer.set_result(known)
 

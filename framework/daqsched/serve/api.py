@@ -31,6 +31,7 @@ from daqsched.serve.idempotency import Repeats
 from daqsched.serve.lines_api import Lines
 from daqsched.serve.log import RECENT
 from daqsched.serve.login_api import Logins
+from daqsched.serve.oidc_api import OidcLogins
 from daqsched.serve.operations_api import Operations
 from daqsched.serve.planning import Planning
 from daqsched.serve.plans import Plans
@@ -115,6 +116,7 @@ class Api:
                 *AuditQuestions().routes,
                 *Tokens(daemon, self._ask).routes,
                 *Logins(daemon).routes,
+                *OidcLogins().routes,
                 *Lines(self._ask, self.searches, index).routes,
                 route("POST", "/sandboxes", sandboxes.find),
                 route("POST", "/sandboxes/read", sandboxes.read),

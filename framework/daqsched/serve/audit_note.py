@@ -27,14 +27,14 @@ from daqsched_executor.contract import ORDER_KINDS
 
 #: What changes something, or gives all of the state away: noted in any case. Of all else only that it was refused.
 CHANGES = frozenset(
-    "token revoke login logout"
+    "token revoke login logout oidc-login"
     " apply set rollback preflight stop hold start order rollout restart aside return replace borrow console note take give"
     " propose approve reject withdraw".split()
 )
 #: What else there is; any other path is one.
 QUESTIONS = frozenset(
     "info backup log status progress why stories incidents names plan history rights revisions sandboxes consoles tokens"
-    " audit openapi.json choices lines control proposals board events".split()
+    " audit openapi.json choices lines control proposals board events oidc".split()
 )
 
 #: What `SteerRequest` may ask of a rollout.
@@ -50,7 +50,7 @@ NAMES = {
     "base": "if_unchanged",
 }
 LEFT_OUT = frozenset(
-    """choices what kind strategy pieces finished keys password
+    """choices what kind strategy pieces finished keys password code state back iss error
     grep streams levels since after runs most by every_s offset_s at line scope fingerprints follow""".split()
 )
 

@@ -11,10 +11,11 @@ import time
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from daqsched.errors import Unreachable, UserError
+from daqsched.rights.identity_provider import basis, known_groups
 from daqsched.rights.login_pace import LoginPace
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import Rights
-from daqsched.rights.sessions import LoginSession
+from daqsched.rights.sessions import OIDC, LoginSession
 from daqsched.rights.sessions import ended as ended_session
 from daqsched.rights.sessions import read as read_session
 from daqsched.rights.tokens import Credentials, Token, by_digest, digest_of_token
@@ -26,6 +27,7 @@ from daqsched.serve.web_rules import Shown
 
 if TYPE_CHECKING:
     from daqsched.passwords import Passwords
+    from daqsched.serve.provider import Provider
 
 #: How long the groups of a token's person are believed, and how long is waited for them.
 BELIEVED_S, PATIENCE_S = 60.0, 2.0
@@ -60,8 +62,11 @@ class Authentication:
         credentials: Credentials,
         clock: Callable[[], float] = time.time,
         passwords: Optional[Passwords] = None,
+        provider: Optional[Provider] = None,
     ) -> None:
         self.now = clock
+        #: None: nobody logs in by one.
+        self.provider = provider
         #: None: nobody logs in.
         self.passwords, self.pace = passwords, LoginPace()
         self._credentials, self._tokens = credentials, by_digest(credentials)
@@ -86,13 +91,12 @@ class Authentication:
             return Arrival(Principal(shown.user, frozenset(known)), "proxy")
         if shown.session:
             session = self.session(shown)
-            kept = self.passwords.kept(session.name) if session is not None and self.passwords is not None else None
+            kept = self._kept(session, rights) if session is not None else None
             ended = ended_session(session, self._credentials, kept, self.now()) if session is not None else ""
             if session is None or ended:
-                name = f"password:{session.name}" if session is not None else ""
+                name = session.itself if session is not None else ""
                 raise Unauthenticated(WRONG, ended or "the session is unknown", name)
-            itself = f"password:{session.name}"
-            return Arrival(Principal(session.name, frozenset([itself])), "password")
+            return Arrival(Principal(session.name, session.known_as), session.way)
         raise Unauthenticated(NOTHING_SHOWN)
 
     def token(self, shown: Shown) -> Optional[Token]:
@@ -102,6 +106,13 @@ class Authentication:
     def session(self, shown: Shown) -> Optional[LoginSession]:
         """The one that we have signed, whether it counts or not."""
         return read_session(self._credentials.session_key, shown.session) if shown.session else None
+
+    def _kept(self, session: LoginSession, rights: Rights) -> Optional[str]:
+        """What it stands on now."""
+        if session.way == OIDC:
+            known = known_groups(rights) if session.cut else None
+            return basis(self.provider.settings, known) if self.provider is not None else None
+        return self.passwords.kept(session.name) if self.passwords is not None else None
 
     async def _by_token(self, text: str, rights: Rights, accounts: Accounts) -> Arrival:
         token = self._tokens.get(digest_of_token(text))

@@ -12,15 +12,16 @@ from daqsched.serve import peer_token
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.authentication import WRONG, Authentication
 from daqsched.serve.connections import PEER, SOCKET, WEB, Whose
-from daqsched.serve.http import Caller, is_owner
+from daqsched.serve.http import Caller, account_of, is_owner
 from daqsched.serve.peers import Identity
 from daqsched.serve.refusals import RefusedWith, Unauthenticated
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.trusted_proxy import TrustedProxy
-from daqsched.serve.web_rules import Shown, shown_in
+from daqsched.serve.web_rules import Shown, log_in_shown, shown_in
 
-#: Where somebody may come who shows nothing.
-OPEN = frozenset([f"{API}/login"])
+#: Where somebody logs in by an identity provider, and where somebody may come who shows nothing.
+OIDC = frozenset([f"{API}/oidc", f"{API}/oidc-login"])
+OPEN = OIDC | {f"{API}/login"}
 
 
 class Callers:
@@ -40,17 +41,17 @@ class Callers:
 
     async def of_account(self, whose: Whose) -> Caller:
         """Who came through the socket; of the groups nobody asks where there are no rights."""
-        name, groups, doubt = await self.accounts.account(whose.uid)
-        known = frozenset([f"unix:{name}", *(f"unix-group:{one}" for one in groups)])
-        who = Principal(name, known, is_owner(whose.uid), doubt=doubt)
-        return Caller(name, whose.uid, whose.gid, whose.pid, SOCKET, "", who, self._grants(who))
+        who = await account_of(self.accounts, whose.uid, is_owner(whose.uid))
+        return Caller(who.name, whose.uid, whose.gid, whose.pid, SOCKET, "", who, self._grants(who))
 
     def nobody(self, whose: Whose) -> Caller:
         """Who asks over the network for what is everybody's."""
         return Caller("", -1, -1, -1, WEB, whose.address, NOBODY, self._grants(NOBODY))
 
-    def shown(self, headers: Any, address: str) -> Shown:
+    def shown(self, path: str, headers: Any, address: str) -> Shown:
         """What a request over the network shows, or a trusted proxy says, of whoever sends it."""
+        if path in OIDC:
+            return log_in_shown(headers)
         shown = shown_in(headers)
         if self._proxy is None or shown.bearer:
             return shown
@@ -89,7 +90,7 @@ class Callers:
             return Caller(heard.name, heard.uid, heard.gid, heard.pid, PEER, via, who, self._grants(who))
         if self.rights is None:
             raise RefusedWith("refused", "the daemon that leads has no --rights: nobody asks it over the network")
-        shown = Shown(heard.bearer, heard.session, heard.user, heard.groups)
+        shown = Shown(heard.bearer, heard.session, heard.user, heard.groups, heard.begun, heard.host)
         return await self.over_the_network(scope["path"], shown, heard.address, authentication, f", through {via}")
 
     def _grants(self, who: Principal) -> Optional[Grants]:

@@ -77,6 +77,12 @@ class Protocol(HttpToolsProtocol):
         self.client = None
         self._seat.close = transport.abort
 
+    @property
+    def rests(self) -> bool:
+        """Whether no request of it is under way, and all of the last answer is on its way to who asked."""
+        answered_all = self.cycle is None or self.cycle.response_complete
+        return answered_all and not self.transport.get_write_buffer_size()
+
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self._room.leave(self._seat)
         # before Python 3.11 one with TLS whose other end went away says when it is collected that nobody has closed it

@@ -29,6 +29,7 @@ from daqsched.protocol import API
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import NOBODY, Principal
 from daqsched.rights.verbs import VERBS, Role
+from daqsched.serve.accounts import Accounts
 from daqsched.serve.audit import DONE, FAILED, REFUSED
 from daqsched.serve.audit_note import note, path_of
 from daqsched.serve.idempotency import Repeats
@@ -73,6 +74,13 @@ def is_owner(uid: int) -> bool:
     return uid in (0, os.geteuid())
 
 
+async def account_of(accounts: Accounts, uid: int, owner: bool) -> Principal:
+    """Who an account of this machine is."""
+    name, groups, doubt = await accounts.account(uid)
+    known = frozenset([f"unix:{name}", *(f"unix-group:{one}" for one in groups)])
+    return Principal(name, known, owner, doubt=doubt)
+
+
 def sees_all(caller: Caller) -> bool:
     """Whether the caller may see secrets: who could read the state itself, and who is an admin by the farm's rights."""
     return not caller.grants.why_not("environment") if caller.grants is not None else is_owner(caller.uid)
@@ -91,7 +99,9 @@ async def grants_now(request: Request) -> Optional[Grants]:
     if in_force is None:
         return caller.grants
     who = caller.who
-    if authentication is not None and caller.shown != Shown():
+    if caller.door == "socket":
+        who = await account_of(request.scope["accounts"], caller.uid, who.owner)
+    elif authentication is not None and caller.shown != Shown():
         who = (await authentication.arrival(caller.shown, in_force.rights, request.scope["accounts"])).who
     caller = replace(caller, who=who, grants=in_force.grants(who))
     request.scope["caller"] = caller

@@ -146,7 +146,7 @@ class Ingress:
             wrong = refusal(scope["method"], headers, self._web.certificate.names)
             if wrong is not None:
                 raise RefusedWith(wrong.code, wrong.why)
-            shown = self._callers.shown(headers, whose.address)
+            shown = self._callers.shown(scope["path"], headers, whose.address)
             headers, most = without_words(headers), WEB_BYTES
             found = page(scope["method"], scope["path"])
             if found is not None:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from daqsched.engine import events
 from daqsched.errors import Unreachable, UserError
 from daqsched.limits import LOGIN_BODY
-from daqsched.protocol import LoginAnswer, LoginRequest, LogoutRequest
+from daqsched.protocol import LoginAnswer, LoginRequest, LoginWays, LogoutRequest
 from daqsched.rights.sessions import LIFE_S, LoginSession, sign, tag_of
 from daqsched.serve.authentication import Authentication
 from daqsched.serve.connections import WEB
@@ -31,7 +31,7 @@ WRONG = "this name and password do not belong together"
 
 
 class Logins:
-    """Two routes."""
+    """Three routes."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
@@ -40,9 +40,17 @@ class Logins:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
+            route("GET", "/login", self.ways),
             route("POST", "/login", self.log_in),
             route("POST", "/logout", self.log_out),
         ]
+
+    async def ways(self, request: Request) -> LoginWays:
+        found: Optional[Authentication] = request.scope.get("authentication")
+        if found is None or caller_of(request).door != WEB:
+            return LoginWays(False, "")
+        provider = found.provider.settings.called if found.provider is not None else ""
+        return LoginWays(found.passwords is not None, provider)
 
     async def log_in(self, request: Request) -> Response:
         body = await body_of(request, LoginRequest, LOGIN_BODY)
@@ -68,7 +76,7 @@ class Logins:
             raise Unreachable("the daemon has not begun yet: try again")
         session = LoginSession(secrets.token_urlsafe(16), body.name, found.now() + LIFE_S, tag_of(kept))
         response = Response(msgspec.json.encode(LoginAnswer(body.name, session.until)), media_type="application/json")
-        response.headers["set-cookie"] = _cookie(sign(key, session), int(LIFE_S))
+        response.headers["set-cookie"] = cookie(COOKIE, sign(key, session), int(LIFE_S))
         return response
 
     async def log_out(self, request: Request) -> Response:
@@ -81,9 +89,10 @@ class Logins:
         event = events.LoggedOut(session.id, session.name, session.until)
         await asyncio.wrap_future(self._daemon.request(event, None))
         response = Response(msgspec.json.encode(LoginAnswer("", 0.0)), media_type="application/json")
-        response.headers["set-cookie"] = _cookie("", 0)
+        response.headers["set-cookie"] = cookie(COOKIE, "", 0)
         return response
 
 
-def _cookie(value: str, age_s: int) -> str:
-    return f"{COOKIE}={value}; Path=/; Max-Age={age_s}; Secure; HttpOnly; SameSite=Strict"
+def cookie(name: str, value: str, age_s: int) -> str:
+    """As a browser keeps it: over TLS, for this host alone, for no script and no other site."""
+    return f"{name}={value}; Path=/; Max-Age={age_s}; Secure; HttpOnly; SameSite=Strict"

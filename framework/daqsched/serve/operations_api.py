@@ -175,13 +175,10 @@ class Operations:
         accepted = await requested(self._daemon, request, event(keys, user_of(request), body))
         sight = await sight_of(request, self._ask)
         dependents = [name for name in accepted.dependents if sight is None or sight.sees_some(name)]
-        return Selected(
-            len(accepted.keys),
-            list(accepted.rejected),
-            dependents,
-            accepted.others,
-            waiting=list(accepted.waiting),
-        )
+        rejected, waiting = accepted.rejected, accepted.waiting
+        if sight is not None:
+            rejected, waiting = tuple(sight.triples(rejected)), tuple(sight.triples(waiting))
+        return Selected(len(accepted.keys), list(rejected), dependents, accepted.others, waiting=list(waiting))
 
     async def _chosen(
         self,
@@ -208,7 +205,9 @@ class Operations:
         order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)
         event = events.OperatorCommanded(keys, order, body.stops)
         accepted = await requested(self._daemon, request, event)
-        return OrderAnswer(id, [*accepted.keys], [*accepted.rejected])
+        sight = await sight_of(request, self._ask)
+        rejected = accepted.rejected if sight is None else sight.triples(accepted.rejected)
+        return OrderAnswer(id, [*accepted.keys], [*rejected])
 
     # ------------------------------------------------------------------ hosts set aside
 

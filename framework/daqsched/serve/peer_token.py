@@ -62,6 +62,9 @@ class PeerToken(msgspec.Struct, frozen=True):
     #: Whom a proxy names that the standby trusts.
     user: str = ""
     groups: tuple[str, ...] = ()
+    #: Of who logs in by an identity provider: what of it has begun, and by which name the standby was asked.
+    begun: str = ""
+    host: str = ""
 
     @property
     def header(self) -> str:

@@ -12,6 +12,7 @@ import logging
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -33,6 +34,10 @@ from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.socketfile import BACKLOG, SocketFile
 
 logger = logging.getLogger(__name__)
+
+#: How long answers may take that are under way when we end; and who does not go although nothing is, which with TLS takes a word of
+#: the other end.
+LEAVE_S, RESTING_LEAVE_S = 4.0, 0.3
 
 #: How often the socket's file is looked at.
 WATCH_S = 5.0
@@ -131,9 +136,23 @@ class Serving:
             reception.close()
         self._ingress.streams.end()
         self._server.should_exit = True
+        leaving = loop.create_task(self._let_go())
         await answering
+        leaving.cancel()
         if self._ended is not None:
             await self._ended()
+
+    async def _let_go(self) -> None:
+        """Nobody keeps us from ending: not who only holds a connection, nor, after a while, whose answer does not come."""
+        began = time.monotonic()
+        while True:
+            waited_s = time.monotonic() - began
+            for one in list(self._server.server_state.connections):
+                if isinstance(one, Protocol) and waited_s > (RESTING_LEAVE_S if one.rests else LEAVE_S):
+                    one.transport.abort()
+            # what is still worked at is for nobody any more
+            self._server.force_exit = waited_s > LEAVE_S + RESTING_LEAVE_S
+            await asyncio.sleep(0.05)
 
     def answer_by(self, app: App, authentication: Optional[Authentication] = None) -> None:
         """See `Ingress.answer_by`."""

@@ -23,7 +23,8 @@ from starlette.types import Send
 from daqsched.limits import whole
 from daqsched.protocol import API, Problem, RightsAnswer
 from daqsched.serve import peer_token
-from daqsched.serve.http import Caller, caller_of
+from daqsched.serve.connections import SOCKET
+from daqsched.serve.http import Caller, account_of, caller_of
 from daqsched.serve.peers import Identity
 from daqsched.serve.refusals import refused
 from daqsched.serve.streams import EVENTS, Streams
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 PATIENCE_S = 15.0
 #: How long the leader may be silent: it keeps a long poll for 30 s.
 ANSWER_S = 60.0
+#: How often it is looked at who has a stream open.
+WHO_S = 2.0
 #: The status that says: I do not lead. (RFC 9110, 15.5.20: misdirected request.)
 NOT_HERE = 421
 #: How many requests may be under way to the leader: as many as a socket takes (`connection_budget.Limits`).
@@ -171,8 +174,13 @@ class Standby:
         streams: Streams = request.scope["streams"]
         stream = streams.passed_on()
         coming: Optional[asyncio.Future[bytes]] = None
+        looked = time.monotonic()
         try:
             while not stream.over and self.leader in (leader, None):
+                if time.monotonic() - looked >= WHO_S:
+                    looked = time.monotonic()
+                    if await _is_another(request):
+                        return
                 coming = coming or asyncio.ensure_future(source.__anext__())
                 await asyncio.wait({coming}, timeout=0.5)
                 if coming.done():
@@ -241,6 +249,8 @@ class Standby:
             session=caller.shown.session,
             user=caller.shown.user,
             groups=caller.shown.groups,
+            begun=caller.shown.begun,
+            host=caller.shown.host,
         )
         asked.headers[word.header] = peer_token.sign(self._identity.key, word)
         return await self._http.send(asked, stream=True)
@@ -257,6 +267,14 @@ class _Passed(StreamingResponse):
             await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
         if left != 0:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _is_another(request: Request) -> bool:
+    """Whether the account that asks on our socket is in other groups by now: the leader goes by what it was told of them."""
+    caller = caller_of(request)
+    if caller.door != SOCKET or request.scope.get("rights") is None:
+        return False
+    return await account_of(request.scope["accounts"], caller.uid, caller.who.owner) != caller.who
 
 
 async def _sentence(found: httpx.Response) -> str:

@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from daqsched.confirm import EndLimit
 from daqsched.engine import events
 from daqsched.engine.credential_steps import KEY_BYTES
-from daqsched.errors import DaqschedError, Deposed
+from daqsched.errors import DaqschedError, Deposed, UserError
 from daqsched.forwarder import with_forwarder
 from daqsched.mesos.agents import Agents
 from daqsched.mesos.connection import Mesos, explain
@@ -34,6 +34,9 @@ from daqsched.spec import Spec
 from daqsched.store import Store, private
 from daqsched_executor.contract.forwarding import Access
 
+if TYPE_CHECKING:
+    from daqsched.serve.provider import Provider
+
 logger = logging.getLogger(__name__)
 
 
@@ -48,12 +51,14 @@ class WebOptions:
     names: tuple[str, ...] = ()
     #: The file of passwords; None: nobody logs in.
     passwords: Optional[Path] = None
+    #: The file of the identity provider by which people log in; None: they do not.
+    oidc: Optional[Path] = None
     #: From where a proxy is trusted to say who asks, and the file of its secret; empty: from nowhere.
     proxy_from: tuple[str, ...] = ()
     proxy_secret: Optional[Path] = None
 
     def port(self) -> WebPort:
-        """Raises `UserError` where the certificate, the passwords or the proxy's secret are none."""
+        """Raises `UserError` where the certificate, the passwords, the identity provider or the proxy's secret are none."""
         # nobody else needs cryptography
         from daqsched.remote import secret_of
         from daqsched.serve.trusted_proxy import TrustedProxy
@@ -63,6 +68,8 @@ class WebOptions:
             from daqsched.passwords import read
 
             read(self.passwords)
+        if self.oidc is not None:
+            _provider(self.oidc)
         proxy = None
         if self.proxy_secret is not None:
             proxy = TrustedProxy(self.proxy_from, secret_of(self.proxy_secret))
@@ -99,6 +106,26 @@ class Options:
 def most_of(options: Options) -> int:
     """How far the state's folder may be open: where the crew's socket is in it, its group has to get there."""
     return 0o750 if options.group and options.socket.parent == options.chronicle.parent else 0o700
+
+
+def _provider(file: Path) -> Provider:
+    """Raises `UserError`."""
+    try:
+        from daqsched.serve.provider import provider_of
+    except ImportError as error:
+        raise UserError(f"--oidc wants PyJWT: pip install 'daqsched[oidc]' ({error})") from error
+    return provider_of(file)
+
+
+def _known_provider(web: Optional[WebOptions]) -> Optional[Provider]:
+    """A takeover does not fail by a file that was right when the daemon began."""
+    if web is None or web.oidc is None:
+        return None
+    try:
+        return _provider(web.oidc)
+    except UserError as error:
+        logger.error("nobody logs in by the identity provider: %s", error)
+        return None
 
 
 class Term:
@@ -157,7 +184,9 @@ class Term:
 
             passwords = Passwords(options.web.passwords)
         #: Who comes in over the network.
-        self.authentication = Authentication(engine.credentials, passwords=passwords)
+        self.authentication = Authentication(
+            engine.credentials, passwords=passwords, provider=_known_provider(options.web)
+        )
         self.daemon.subscribers.append(lambda changes: self.authentication.renew(engine.credentials))
         if options.web is not None and not engine.credentials.session_key:
             self.daemon.put(events.SessionKeyMade(secrets.token_bytes(KEY_BYTES)))

@@ -42,6 +42,9 @@ LOGIN, MOST_BACK = "/login", 2000
 
 COOKIE = SESSION_COOKIE
 
+#: The cookie of a log-in by an identity provider that has begun, and the longest value of one: browsers keep 4,096 bytes.
+BEGUN_COOKIE, MOST_COOKIE = f"{SESSION_COOKIE}-begun", 3800
+
 #: The longest token or session that is looked at.
 MOST_SHOWN = 4096
 
@@ -62,6 +65,9 @@ class Shown(NamedTuple):
     #: Whom a trusted proxy names, and the groups.
     user: str = ""
     groups: tuple[str, ...] = ()
+    #: Of who logs in by an identity provider: the log-in that this browser has begun, and the name that this port was asked by.
+    begun: str = ""
+    host: str = ""
 
 
 def values(headers: Headers, name: bytes) -> list[str]:
@@ -117,11 +123,22 @@ def shown_in(headers: Headers) -> Shown:
         kind, _, text = given[0].partition(" ")
         right = len(given) == 1 and kind.lower() == "bearer" and 0 < len(text.strip()) <= MOST_SHOWN
         return Shown(bearer=text.strip() if right else "?")
+    session = cookie_in(headers, COOKIE)
+    return Shown() if session is None else Shown(session=session)
+
+
+def log_in_shown(headers: Headers) -> Shown:
+    """What of a request matters to logging in by an identity provider: nothing in it says who asks."""
+    return Shown(begun=cookie_in(headers, BEGUN_COOKIE) or "", host=values(headers, b"host")[0].lower())
+
+
+def cookie_in(headers: Headers, name: str) -> Optional[str]:
+    """The value of this cookie; None: it is not there. Two of them, or one that can't be ours, count as a wrong one."""
     pairs = [one.strip().partition("=") for value in values(headers, b"cookie") for one in value.split(";")]
-    sessions = [value for name, _, value in pairs if name == COOKIE]
-    if not sessions:
-        return Shown()
-    return Shown(session=sessions[0] if len(sessions) == 1 and 0 < len(sessions[0]) <= MOST_SHOWN else "?")
+    found = [value for one, _, value in pairs if one == name]
+    if not found:
+        return None
+    return found[0] if len(found) == 1 and 0 < len(found[0]) <= MOST_SHOWN else "?"
 
 
 def without_words(headers: Headers) -> list[tuple[bytes, bytes]]:
