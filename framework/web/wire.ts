@@ -103,6 +103,7 @@ export interface Report {
   activity: string;
   ailment?: string;
   authenticated?: boolean | null;
+  carries?: boolean;
   done?: Done | null;
   healthy?: boolean | null;
   held?: boolean;
