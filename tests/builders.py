@@ -34,7 +34,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.namesakes import PROBE
 from daqsched.engine.reasons import reason_of
 from daqsched.engine.resources import Offer
-from daqsched.engine.shown import Shown, since_of, state_of
+from daqsched.engine.shown import since_of, state_of
 from daqsched.engine.starts import HUNG_S, PER_CORE
 from daqsched.engine.stop_order import LONGEST_S
 from daqsched.engine.tense import Tense
@@ -43,10 +43,11 @@ from daqsched.errors import DaqschedError
 from daqsched.rights.grants import Grants
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, JobSpec, Spec
+from daqsched.states import Shown
 from daqsched.task import Record
 from daqsched.views import status
 from daqsched.views.blocked import BlockedJobs
-from daqsched.views.status import Progress, Row
+from daqsched.views.rows import Progress, Row
 from daqsched_executor.contract import HOLD, OBEY, RELEASE, RULES, OperatorCommand, Payload, Report
 
 One = TypeVar("One")

@@ -12,6 +12,7 @@ import click
 
 from daqcluster.cli import main as daqcluster
 from daqsched.cli import main as daqsched
+from verbs import verbs
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS: dict[str, click.Group] = {"daqsched": daqsched, "daqcluster": daqcluster}
@@ -69,7 +70,7 @@ def _click(
 ) -> None:
     # what a command's options are called (`-h`) is its group's to say, and remembered with the command
     with click.Context(command, parent, called, **command.context_settings) as context:
-        if isinstance(command, click.Group) and words[:1] and words[0] in command.commands:
+        if words[:1] and words[0] in verbs(command):
             values: dict[str, Any] = {}
             rest = words  # as `daqsched logs` has it: the first word is a verb, or what is selected
         else:

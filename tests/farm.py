@@ -19,7 +19,7 @@ from daqcluster import Cluster
 from daqsched.client import Client
 from daqsched.errors import DaqschedError
 from daqsched.settings import socket_path
-from daqsched.views.status import Row
+from daqsched.views.rows import Row
 from forwarding import Index
 from waiting import until
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
-import httpx
 import msgspec
 
-from daqsched import protocol, remote
+from daqsched import exchange, protocol, remote
 from daqsched.confirm import NotConfirmed
 from daqsched.errors import DaqschedError, Forgotten, NotRunning, Refused, Unreachable, UserError
 from daqsched.settings import Server, Where
@@ -43,9 +40,7 @@ class DaemonConnection:
             self.http = remote.client(where, TIMEOUT_S)
             return
         self._path, self._name = where, f"on {where}"
-        # no TLS on a Unix socket: reading its authorities would cost each command 20 ms
-        transport = httpx.HTTPTransport(uds=str(where), verify=False, retries=3)
-        self.http = httpx.Client(transport=transport, base_url=f"http://daqsched{protocol.API}", timeout=TIMEOUT_S)
+        self.http = exchange.over_unix(where, protocol.API, TIMEOUT_S)
 
     def close(self) -> None:
         """Close the connection."""
@@ -55,9 +50,10 @@ class DaemonConnection:
         """Who that is, until when, and the session; from now on it is shown with each question."""
         body = msgspec.json.encode(protocol.LoginRequest(name, password))
         response = self._exchange("POST", "/login", content=body, headers=_JSON)
-        session = response.cookies.get(protocol.SESSION_COOKIE)
-        if response.status_code != 200 or not session:
+        session = remote.session_of(response)
+        if response.status != 200 or not session:
             raise problem(response)
+        self.http.headers["cookie"] = remote.shown(session)
         try:
             return msgspec.json.decode(response.content, type=protocol.LoginAnswer), session
         except msgspec.MsgspecError as error:
@@ -74,75 +70,67 @@ class DaemonConnection:
     def content(self, path: str) -> bytes:
         """An answer that is no JSON."""
         response = self._response("GET", path)
-        if response.status_code != 200:
+        if response.status != 200:
             raise problem(response)
         return response.content
 
     def _send(self, kind: type[Answer], method: str, path: str, **what: Any) -> Answer:
         response = self._response(method, path, **what)
         try:
-            if response.status_code == 200:
+            if response.status == 200:
                 return msgspec.json.decode(response.content, type=kind)
         except msgspec.MsgspecError as error:
             raise _not_understood(error) from error
         raise problem(response)
 
-    def _response(self, method: str, path: str, **what: Any) -> httpx.Response:
+    def _response(self, method: str, path: str, **what: Any) -> exchange.HttpAnswer:
         if self._login is None:
             return self._exchange(method, path, **what)
         fresh = not self._logged_in
         if fresh:
             self._enter(self._login)
         response = self._exchange(method, path, **what)
-        if response.status_code == 401 and not fresh:
+        if response.status == 401 and not fresh:
             # the session is over, and nothing was done
             self._enter(self._login)
             response = self._exchange(method, path, **what)
         return response
 
     def _enter(self, login: protocol.LoginRequest) -> None:
-        self.http.cookies.clear()
+        self.http.headers.pop("cookie", None)
         self.log_in(login.name, login.password)
         self._logged_in = True
 
-    def _exchange(self, method: str, path: str, **what: Any) -> httpx.Response:
-        if self._path is not None:
-            self._reach(self._path)
+    def _exchange(self, method: str, path: str, **what: Any) -> exchange.HttpAnswer:
         try:
             return self.http.request(method, path, **what)
-        except httpx.ConnectError as error:
-            raise remote.not_reached(self._name, error) from error
-        except httpx.TimeoutException as error:
+        except exchange.NotReached as error:
+            if self._path is not None:
+                raise _no_daemon(self._path, error.cause) from error
+            raise remote.not_reached(self._name, error.cause) from error
+        except exchange.NotAnswered as error:
             raise Unreachable(f"the daemon {self._name} did not answer within {TIMEOUT_S:g} s: see its log") from error
-        except httpx.TransportError as error:
+        except exchange.BrokenAnswer as error:
             raise Unreachable(f"the daemon {self._name} went away: {error}") from error
 
-    def _reach(self, path: Path) -> None:
-        """Find out why not before httpx does: it tells less, and leaves its socket open."""
-        with socket.socket(socket.AF_UNIX) as probe:
-            # a time limit of Python's own would not wait for a place in a full queue
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(TIMEOUT_S), 0))
-            try:
-                probe.connect(str(path))
-            except BlockingIOError as error:
-                raise Unreachable(
-                    f"the daemon on {path} accepted no connection within {TIMEOUT_S:g} s: see its log"
-                ) from error
-            except PermissionError as error:
-                raise Refused(f"you may not open {path}: ask to be put into its group (ls -l {path})") from error
-            except OSError as error:
-                raise Unreachable(
-                    f"no daemon answers on {path}: is `daqsched serve` running?"
-                    " (--socket or DAQSCHED_SOCKET names another)"
-                ) from error
+
+def _no_daemon(path: Path, error: OSError) -> DaqschedError:
+    """Why nobody answers on a socket."""
+    if isinstance(error, BlockingIOError):
+        return Unreachable(f"the daemon on {path} accepted no connection within {TIMEOUT_S:g} s: see its log")
+    if isinstance(error, PermissionError):
+        return Refused(f"you may not open {path}: ask to be put into its group (ls -l {path})")
+    return Unreachable(
+        f"no daemon answers on {path}: is `daqsched serve` running? (--socket or DAQSCHED_SOCKET names another)"
+    )
 
 
-def problem(response: httpx.Response) -> DaqschedError:
+def problem(response: exchange.HttpAnswer) -> DaqschedError:
     """Why it was not answered as it was meant to be."""
-    if response.status_code == 404:
-        method, path = response.request.method, response.request.url.path
+    if response.status == 404:
         return UserError(
-            f"this daemon is older than this command, or newer, and has no {method} {path}: bring both up to date"
+            f"this daemon is older than this command, or newer, and has no {response.method} {response.path}:"
+            " bring both up to date"
         )
     try:
         problem = msgspec.json.decode(response.content, type=protocol.UnconfirmedProblem)

@@ -8,9 +8,7 @@ import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-
-from daqsched import kept_logins, protocol
+from daqsched import exchange, kept_logins, protocol
 from daqsched.errors import DaqschedError, Unreachable, UserError
 from daqsched.settings import Server
 
@@ -18,20 +16,13 @@ from daqsched.settings import Server
 MOST = 8192
 
 
-def client(server: Server, timeout_s: float) -> httpx.Client:
+def client(server: Server, timeout_s: float) -> exchange.Exchange:
     """Raises `UserError` where that can't be one. Who has neither token nor password shows what `daqsched login` kept."""
     url = url_of(server)
     headers = {"authorization": f"Bearer {token_of(server.token)}"} if server.token is not None else {}
     if not headers and server.password is None and server.kept:
         headers = _kept(url, server.user)
-    return httpx.Client(
-        base_url=f"{url}{protocol.API}",
-        headers=headers,
-        verify=_context(server),
-        timeout=timeout_s,
-        trust_env=False,
-        follow_redirects=False,
-    )
+    return exchange.over_tls(url, protocol.API, timeout_s, _context(server), headers)
 
 
 def _kept(url: str, user: str) -> dict[str, str]:
@@ -44,7 +35,21 @@ def _kept(url: str, user: str) -> dict[str, str]:
         return {}
     if login.kind == kept_logins.TOKEN:
         return {"authorization": f"Bearer {login.secret}"}
-    return {"cookie": f"{protocol.SESSION_COOKIE}={login.secret}"}
+    return {"cookie": shown(login.secret)}
+
+
+def shown(session: str) -> str:
+    """The cookie by which a session is shown."""
+    return f"{protocol.SESSION_COOKIE}={session}"
+
+
+def session_of(answer: exchange.HttpAnswer) -> str:
+    """The session that an answer begins; empty: none."""
+    for cookie in answer.cookies:
+        name, _, value = cookie.partition(";")[0].strip().partition("=")
+        if name == protocol.SESSION_COOKIE:
+            return value
+    return ""
 
 
 def url_of(server: Server) -> str:
@@ -98,7 +103,7 @@ def _context(server: Server) -> ssl.SSLContext:
     return context
 
 
-def not_reached(name: str, error: httpx.ConnectError) -> DaqschedError:
+def not_reached(name: str, error: OSError) -> DaqschedError:
     """Why nobody answers at a URL."""
     words = str(error)
     if "CERTIFICATE_VERIFY_FAILED" in words or "certificate" in words:

@@ -26,6 +26,7 @@ from daqsched.engine import events
 from daqsched.spec import Spec
 from foreign import HOSTILE, Answers, daemon
 from served import Serve
+from verbs import verbs
 from waiting import until
 
 #: The command as a shell finds it.
@@ -100,7 +101,7 @@ def test_every_word_that_names_something_is_completed() -> None:
     """Also of a command that is added tomorrow."""
     wanted = {"select", "only", "part", "take", "hosts", "host", "without", "revision", "a", "b"}
     lacking = []
-    for name, command in main.commands.items():
+    for name, command in verbs(main).items():
         for one in [command, *getattr(command, "commands", {}).values()]:
             lacking += [
                 f"{name} {parameter.name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -18,6 +18,7 @@ from builders import job, offer
 from daqsched.client import Client
 from daqsched.confirm import ALL, NotConfirmed
 from daqsched.engine import commands, events
+from daqsched.exchange import HttpAnswer
 from daqsched.rollout import AT_ONCE, Strategy
 from daqsched.spec import EMPTY, Spec
 from daqsched.terminal.show_changes import plan_lines
@@ -225,14 +226,12 @@ def test_what_says_nothing_of_it_is_sent_as_before(monkeypatch: pytest.MonkeyPat
     """So a daemon of before understands a newer command, which has no bound there."""
     sent: list[bytes] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        sent.append(request.content)
-        return httpx.Response(200, json={"count": 1})
+    def answer(method: str, path: str, content: bytes, headers: Mapping[str, str]) -> HttpAnswer:
+        sent.append(content)
+        return HttpAnswer(200, b'{"count": 1}', (), method, path)
 
     client = Client(Path("/nowhere"))
-    client._daemon.http.close()
-    client._daemon.http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://daqsched/v1")
-    monkeypatch.setattr(client._daemon, "_reach", lambda *args: None)
+    monkeypatch.setattr(client._daemon.http, "request", answer)
     client.stop(["a"])
     client.close()
     assert sent == [b'{"select":["a"]}']

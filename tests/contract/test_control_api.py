@@ -98,10 +98,9 @@ TYPING = {"/console": lambda: protocol.ConsoleRequest("readout", "hlt01", write=
 
 
 def asked(serve: Serve, path: str, body: Any) -> tuple[int, str]:
-    found = serve.client._daemon.http.post(
-        path, content=msgspec.json.encode(body), headers={"content-type": "application/json"}
-    )
-    return found.status_code, found.text
+    json = {"content-type": "application/json"}
+    found = serve.client._daemon.http.request("POST", path, content=msgspec.json.encode(body), headers=json)
+    return found.status, found.content.decode()
 
 
 def test_each_route_that_changes_something_is_in_the_table() -> None:

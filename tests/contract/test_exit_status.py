@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from daqsched.cli import main
 from daqsched.store.sqlite import SqliteStore
+from verbs import verbs
 
 #: What is to be said besides, so that the command comes as far as the path; of ``{folder}``.
 BESIDES = {
@@ -48,7 +49,7 @@ def places(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tupl
         if path and " ".join(words) not in NOT_RUN:
             option = isinstance(parameter, click.Option)
             yield " ".join(words), parameter.opts[0] if option else ""
-    for name, one in sorted(command.commands.items()) if isinstance(command, click.Group) else ():
+    for name, one in verbs(command).items():
         yield from places(one, (*words, name))
 
 

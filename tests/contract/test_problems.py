@@ -16,6 +16,7 @@ from daqsched import daemon_connection
 from daqsched.confirm import NotConfirmed
 from daqsched.engine import events
 from daqsched.errors import DaqschedError, Forgotten, Refused, Unreachable, UserError
+from daqsched.exchange import HttpAnswer
 from daqsched.problems import CODES, problem
 from daqsched.protocol import API, Piece, ReadRequest
 from daqsched.serve.standby import Standby
@@ -143,7 +144,7 @@ def test_the_commands_go_by_the_exit_code_whatever_the_status(
 ) -> None:
     """So those made before there were these statuses do."""
     body = msgspec.json.encode({"error": "why", "exit_code": exit_code})
-    answer = httpx.Response(status, content=body, request=httpx.Request("GET", f"http://d{API}/info"))
+    answer = HttpAnswer(status, body, (), "GET", f"{API}/info")
     assert type(daemon_connection.problem(answer)) is kind
 
 
@@ -152,7 +153,7 @@ def test_what_is_forgotten_is_told_from_who_is_away(code: str) -> None:
     """A command that follows begins anew then, and waits where the daemon does not answer: `logs -f` waited for ever."""
     known = CODES[code]
     body = msgspec.json.encode(problem(code, "why"))
-    answer = httpx.Response(known.status, content=body, request=httpx.Request("GET", f"http://d{API}/info"))
+    answer = HttpAnswer(known.status, body, (), "GET", f"{API}/info")
     found = daemon_connection.problem(answer)
     assert isinstance(found, Forgotten) == (code == "gone"), found
     assert found.exit_code == known.exit_code or known.status == 404, found

@@ -269,7 +269,7 @@ def test_who_may_apply_what_would_be_new_is_shown_it_and_no_hidden_name(door: Do
     door.come("admin")
     spec = Spec(jobs=(job("fresh", owner="power"), job("readout", "hlt[01-02]", owner="trigger", release="9")))
     body = msgspec.json.encode(ProposeRequest(spec, "both", ["fresh", "readout"]))
-    assert door.client._daemon.http.post("/propose", content=body, headers=JSON).status_code == 200
+    assert door.client._daemon.http.request("POST", "/propose", content=body, headers=JSON).status == 200
     door._accounts._names.known.clear()
     door._accounts._names._look = lambda uid: "eve"
     door.come("other")

@@ -24,7 +24,7 @@ from daqsched.serve.serving import Serving
 from daqsched.spec import Spec
 from daqsched.views import status
 from daqsched.views.blocked import BlockedJobs
-from daqsched.views.status import Row
+from daqsched.views.rows import Row
 from served import Serve
 from waiting import until
 

@@ -21,7 +21,7 @@ from daqcluster.machines.parts import CHECKOUT
 from daqsched.client import Client
 from daqsched.errors import DaqschedError
 from daqsched.protocol import StatusAnswer
-from daqsched.views.status import Row
+from daqsched.views.rows import Row
 from forwarding import Index
 from waiting import until
 

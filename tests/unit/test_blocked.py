@@ -10,7 +10,7 @@ from daqsched.engine import events
 from daqsched.engine.farm import Farm
 from daqsched.spec import JobSpec
 from daqsched.views.blocked import BlockedJobs
-from daqsched.views.status import Row
+from daqsched.views.rows import Row
 from daqsched_executor.contract import MANUAL, Restart
 
 #: `a` on two hosts, what comes after it beside it and elsewhere, and what comes after that.

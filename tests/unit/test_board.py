@@ -21,7 +21,6 @@ from daqsched.engine import events as events_of
 from daqsched.engine.changes import Changed
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
-from daqsched.engine.shown import Shown
 from daqsched.rights.grants import Grants
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import read
@@ -33,8 +32,10 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.live_board import LiveBoard
 from daqsched.serve.sight import Sight
 from daqsched.spec import FORWARDER, Spec
-from daqsched.views.board import BLOCKED, GONE, LETTERS, STATES, BoardCell, FarmHead, cells, unplaced_cells
-from daqsched.views.status import all_keys, as_desired, rows
+from daqsched.states import Shown
+from daqsched.views.board import BLOCKED, GONE, LETTERS, STATES, BoardCell, cells, unplaced_cells
+from daqsched.views.rows import FarmHead, as_desired
+from daqsched.views.status import all_keys, rows
 from random_farm import RandomFarm
 
 Answer = TypeVar("Answer")

@@ -20,7 +20,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
     FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits"
-    " logbook merge openapi operations ports preflight problems proposals redaction rollout select spec task times",
+    " logbook merge openapi operations ports preflight problems proposals redaction rollout select spec states task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
     " credential_steps demand desired desired_spec documents durations endings engine events farm hold_steps"
@@ -37,7 +37,8 @@ PURE = {
     FRAMEWORK
     / "rights": "__init__ grants identity_provider login_pace marked_values principal rules sessions tokens unsaid verbs",
     FRAMEWORK / "terminal": "__init__ heat",
-    FRAMEWORK / "views": "__init__ blocked board estimate look moves names needed placement plan snapshot status why",
+    FRAMEWORK
+    / "views": "__init__ blocked board estimate look moves names needed placement plan rows snapshot status why",
     FRAMEWORK / "mesos": "incoming outgoing resources",
     FRAMEWORK / "store": "__init__ base coordination",
     FRAMEWORK / "store" / "zookeeper": "ownership_lease",
@@ -251,14 +252,13 @@ def test_whoever_wants_changes_subscribes_in_one_place() -> None:
     assert using(".subscribers") == {"serve/daemon.py", "serve/term.py", "serve/board_api.py"}
 
 
-#: Who may use httpx: what bounds answers of others in bytes and time, and what talks to nobody but our own daemons.
+#: Who may be a client of HTTP: what bounds answers of others in bytes and time, and what talks to nobody but our own daemons.
 HTTP = {
     "bounded.py": "agents, masters, guards",
     "mesos/calls.py": "the master's answers to calls, with bounds of its own",
     "logs/node.py": "Elasticsearch, for its official client, with bounds of its own",
     "logs/elastic.py": "that client, which reaches Elasticsearch through `logs/node.py` alone",
-    "daemon_connection.py": "our daemon, through its Unix socket or its web port",
-    "remote.py": "our daemon's web port",
+    "exchange.py": "our daemon, through its Unix socket or its web port",
     "serve/standby.py": "our peers, who have shown their certificate",
 }
 
@@ -286,11 +286,11 @@ def named(path: Path) -> Iterator[str]:
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
     "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits"
-    " logbook merge ports preflight proposals redaction rollout select settings spec task times wakeup",
+    " logbook merge ports preflight proposals redaction rollout select settings spec states task times wakeup",
     "rights",
     "jobfile engine",
     "views",
-    "protocol problems operations openapi authority passwords kept_logins remote daemon_connection client",
+    "protocol problems operations openapi authority passwords kept_logins exchange remote daemon_connection client",
     "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",

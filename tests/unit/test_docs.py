@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from daqcluster.cli import main as cluster
 from daqsched.cli import main
+from verbs import verbs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = ROOT / "docs" / "reference" / "commands.md"
@@ -18,13 +19,8 @@ SHOWN = re.compile(r"^#+ daqsched ?([a-z ]*)\n\n```text\n(.*?)```$", re.M | re.S
 
 
 #: Each command, those of a group (``daqsched logs``) with the group's name.
-NAMES = ["", *sorted(main.commands)]
-NAMES += [
-    f"{name} {verb}"
-    for name, command in main.commands.items()
-    if isinstance(command, click.Group)
-    for verb in command.commands
-]
+NAMES = ["", *sorted(verbs(main))]
+NAMES += [f"{name} {verb}" for name, command in verbs(main).items() for verb in verbs(command)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,7 +52,7 @@ def options_of(page: str, header: str) -> set[str]:
 
 def test_the_tables_of_options_have_all_of_them() -> None:
     """Those of `serve`, and those of `daqcluster` and its commands; no option that is gone."""
-    serve = {option for parameter in main.commands["serve"].params for option in parameter.opts if option[:2] == "--"}
+    serve = {option for parameter in verbs(main)["serve"].params for option in parameter.opts if option[:2] == "--"}
     assert options_of("operate/farm.md", "option | default | meaning") == serve
     commands = [cluster, *(command for name, command in cluster.commands.items() if name != "machines")]
     known = {option for command in commands for parameter in command.params for option in parameter.opts}
@@ -74,9 +70,9 @@ def test_every_variable_of_the_environment_is_one(page: Path) -> None:
         for file in (ROOT / folder).rglob("*")
     ]
     code = "\n".join(file.read_text(errors="replace") for file in sources if file.is_file() and file.suffix != ".pyc")
-    logs = main.commands["logs"]
+    logs = verbs(main)["logs"]
     assert isinstance(logs, click.Group)
-    commands = [*main.commands.values(), *logs.commands.values()]
+    commands = [*verbs(main).values(), *verbs(logs).values()]
     code += "\n".join(str(parameter.envvar) for command in commands for parameter in command.params)
     named = re.findall(r"`(DAQ(?:SCHED|CLUSTER)_[A-Z_]*[A-Z]\d*)", page.read_text(encoding="utf-8"))
     assert not [name for name in named if not re.search(rf"\b{name}\b", code)]

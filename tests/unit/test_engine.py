@@ -17,7 +17,7 @@ from daqsched.engine.reconciling_state import RECONCILE_S
 from daqsched.engine.resources import Offer
 from daqsched.rollout import Strategy
 from daqsched.spec import CheckSpec, Spec
-from daqsched.views.status import Row
+from daqsched.views.rows import Row
 from daqsched_executor.contract import Exit, OperatorCommand, Report, Restart
 from random_farm import RandomFarm
 

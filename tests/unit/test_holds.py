@@ -15,7 +15,7 @@ from daqsched.errors import Refused
 from daqsched.rollout import Strategy
 from daqsched.spec import JobSpec
 from daqsched.task import Hold
-from daqsched.views.status import as_desired
+from daqsched.views.rows import as_desired
 from daqsched.views.why import explanations
 from daqsched_executor.contract import Report
 

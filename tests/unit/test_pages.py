@@ -27,6 +27,7 @@ from daqsched_executor.machine.policy import parse
 from messages import unexplained, words
 from pages import DENIALS, KINDS, NOT_OURS, PAGES, ROOT, Block, backticked, blocks, denials, indented, name, read
 from tutorial import Typed, steps
+from verbs import verbs
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name)
 
@@ -183,7 +184,7 @@ def _unit_settings(text: str) -> None:
     """Variables are those of an option; SERVE_OPTIONS are options of `serve`."""
     for row in text.splitlines():
         variable, _, value = row.partition("=")
-        known = [one.envvar for one in COMMANDS["daqsched"].commands["serve"].params if getattr(one, "envvar", None)]
+        known = [one.envvar for one in verbs(COMMANDS["daqsched"])["serve"].params if getattr(one, "envvar", None)]
         assert variable in ("SERVE_OPTIONS", *known), row
         if variable == "SERVE_OPTIONS":
             assert not mistake(["daqsched", "serve", *value.split()], whole=False)
@@ -191,7 +192,7 @@ def _unit_settings(text: str) -> None:
 
 def _copy_settings(text: str) -> None:
     """The same of `audit copy`, with COPY_OPTIONS."""
-    group = COMMANDS["daqsched"].commands["audit"]
+    group = verbs(COMMANDS["daqsched"])["audit"]
     assert isinstance(group, click.Group)
     known = [one.envvar for one in group.commands["copy"].params if getattr(one, "envvar", None)]
     assert {row.partition("=")[0] for row in text.splitlines()} <= {"COPY_OPTIONS", *known}

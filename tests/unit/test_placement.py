@@ -10,7 +10,7 @@ from builders import World, job, of, offer, progress, rows
 from daqsched.engine import commands, events
 from daqsched.spec import FORWARDER, Spec
 from daqsched.views.plan import plan
-from daqsched.views.status import Row
+from daqsched.views.rows import Row
 from daqsched_executor.contract import Exit, Report, Restart
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from daqsched.protocol import OrderAnswer, StatusAnswer, WhyAnswer
-from daqsched.views.status import Row
+from daqsched.views.rows import Row
 
 
 class Before(msgspec.Struct):

@@ -11,17 +11,18 @@ from rich.console import Console
 from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.events import OffersArrived
-from daqsched.engine.shown import Shown
 from daqsched.engine.tense import Tense
 from daqsched.preflight import questions
 from daqsched.protocol import StatusAnswer, WhyAnswer
 from daqsched.rollout import Strategy, words
 from daqsched.select import selection
 from daqsched.spec import Spec
+from daqsched.states import Shown
 from daqsched.terminal.show import status_table
 from daqsched.terminal.show_changes import why_lines
-from daqsched.views.status import Row, Tally, all_keys, rollout_mark, rows
-from daqsched.views.why import Story, explanations
+from daqsched.views.rows import Row, Story
+from daqsched.views.status import Tally, all_keys, rollout_mark, rows
+from daqsched.views.why import explanations
 
 
 def printed(what: Any, width: int = 250) -> list[str]:

@@ -6,15 +6,14 @@ from typing import Optional
 
 import pytest
 
-from daqsched.engine.shown import Shown
 from daqsched.protocol import Applied, WhyAnswer
 from daqsched.spec import FORWARDER
+from daqsched.states import Shown
 from daqsched.terminal.canvas import Canvas
 from daqsched.terminal.show import last_words
 from daqsched.terminal.show_changes import MOST_CHANGES, plan_lines, verdict_line, why_lines
 from daqsched.views.plan import Change, Plan
-from daqsched.views.status import Row
-from daqsched.views.why import Story
+from daqsched.views.rows import Row, Story
 from daqsched_executor.contract import Exit, Report
 
 DEAD = Report("backoff", last_exit=Exit(0.0, 1.0, code=1, lines=("Traceback", "no such device")))

@@ -20,9 +20,9 @@ if __name__ == "__main__":
 from builders import World, job, rows
 from daqsched.engine import events
 from daqsched.engine.changes import GONE, MOVES
-from daqsched.engine.shown import Shown
 from daqsched.rollout import AT_ONCE, Strategy
 from daqsched.spec import JobSpec
+from daqsched.states import Shown
 from daqsched_executor.contract import OperatorCommand, Report, Restart
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life.state import MOVES as PHASE_MOVES

@@ -11,7 +11,7 @@ from rich.console import Console
 from daqsched.hosts import fold
 from daqsched.protocol import StatusAnswer
 from daqsched.terminal.show import status_table
-from daqsched.views.status import Row
+from daqsched.views.rows import Row
 
 
 def table(*rows: Row, wide: bool = False, width: int = 120) -> list[str]:

@@ -205,7 +205,7 @@ def left(words: str) -> list[str]:
 CORE = {
     r"\b(?:un)?wanted\b|_wanted|wanted_|\bunwant\b|\bwant\(": (
         "desired: what the revision in force asks for; needed, due, required, asked for",
-        {"views/status.py"},  # the API's older name of a field
+        {"views/rows.py"},  # the API's older name of a field
     ),
     r"(?i)\bdrain\w*": ("aside: the lease by which a host is emptied", set()),
 }

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import pytest
 
-from daqsched.engine.shown import Shown
 from daqsched.spec import FORWARDER
+from daqsched.states import Shown
 from page_code import ABSENT, ESBUILD, told
 
 pytestmark = pytest.mark.skipif(not ESBUILD.exists(), reason=ABSENT)

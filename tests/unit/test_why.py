@@ -13,7 +13,8 @@ from daqsched.engine.incidents import MOST, QUIET_S, Incidents
 from daqsched.engine.tasks import GONE, MEMORY
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER
-from daqsched.views.why import Story, explanations
+from daqsched.views.rows import Story
+from daqsched.views.why import explanations
 from daqsched_executor.contract import Exit, Report, Restart
 from daqsched_executor.life.events import Spawned, StartFailed
 

@@ -99,7 +99,7 @@ def states_offered(context: click.Context, parameter: click.Parameter, begin: st
     """The states that begin so, after those that were typed before the last comma; the worst first."""
     from click.shell_completion import CompletionItem
 
-    from daqsched.views.status import ORDER
+    from daqsched.states import ORDER
 
     before, comma, last = begin.rpartition(",")
     typed = before.upper().split(",")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
 from daqsched.engine.instance import Key
-from daqsched.engine.shown import Shown
+from daqsched.states import Shown
 
 #: The state of what is not there: not desired, and without a task.
 GONE = ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
-from daqsched.engine.shown import Shown, state_of
+from daqsched.engine.shown import state_of
 from daqsched.engine.tense import Tense
+from daqsched.states import Shown
 from daqsched.task import Aside, Hold, Task
 from daqsched_executor.contract import Report
 

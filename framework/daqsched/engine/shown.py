@@ -7,28 +7,10 @@ comes by a timer of the engine's, so that no look is ahead of it.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.engine.reconciling_state import SILENCE_S
-
-#: What a row of `daqsched status` may say, in the order in which a crew wants to see them.
-Shown = Literal[
-    "FAILED",
-    "UNREACHABLE",
-    "UNKNOWN",
-    "UNHEALTHY",
-    "BACKOFF",
-    "WAITING",
-    "STARTING",
-    "STOPPING",
-    "ASIDE",
-    "STOPPED",
-    "FINISHED",
-    "RUNNING",
-]
-
+from daqsched.states import Shown
 
 #: The states of which the record keeps since when: nothing else in it says so, or not of every way into them.
 KEPT: frozenset[Shown] = frozenset({"WAITING", "BACKOFF", "STOPPING", "UNHEALTHY", "UNKNOWN", "FAILED", "FINISHED"})

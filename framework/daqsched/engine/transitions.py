@@ -10,8 +10,9 @@ from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, S
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import reason_of
-from daqsched.engine.shown import Shown, keep_since, state_of
+from daqsched.engine.shown import keep_since, state_of
 from daqsched.engine.tense import Tense
+from daqsched.states import Shown
 
 
 class Transitions:

@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-from daqsched.views.board import FarmHead
+from daqsched.views.rows import FarmHead
 
 #: Cell, letter, since, restarts, reason, release, marks. Reason and release are numbers in the same message's ``words``, -1: none.
 CellRow = tuple[int, str, int, int, int, int, int]

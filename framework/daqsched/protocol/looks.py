@@ -9,8 +9,7 @@ import msgspec
 from daqsched.control import InControl
 from daqsched.engine.incidents import Incident
 from daqsched.logbook import LogbookEntry
-from daqsched.views.status import Progress, Row
-from daqsched.views.why import Story
+from daqsched.views.rows import Progress, Row, Story
 
 
 class AuditCopied(msgspec.Struct):

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from daqsched.engine.instance import Key
 from daqsched.protocol import BoardAnswer, BoardDelta, BoardReset, CellRow
 from daqsched.spec import FORWARDER
-from daqsched.views.board import GONE, LETTERS, STATES, BoardCell, FarmHead
+from daqsched.views.board import GONE, LETTERS, STATES, BoardCell
+from daqsched.views.rows import FarmHead
 
 #: So many versions and bytes of them are kept for those who come back; who is so many bytes behind begins anew.
 MOST_VERSIONS, MOST_BYTES, MOST_BEHIND = 4096, 1 << 20, 256 << 10

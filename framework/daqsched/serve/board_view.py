@@ -22,7 +22,8 @@ from daqsched.serve.board_table import BoardTable
 from daqsched.serve.sight import Sight
 from daqsched.serve.streams import EventStream
 from daqsched.spec import Spec
-from daqsched.views.board import BoardCell, FarmHead
+from daqsched.views.board import BoardCell
+from daqsched.views.rows import FarmHead
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,8 @@ from daqsched.engine.reasons import reason_of
 from daqsched.engine.tense import Tense
 from daqsched.errors import Refused
 from daqsched.store import private
-from daqsched.views.status import Row, row_of
+from daqsched.views.rows import Row
+from daqsched.views.status import row_of
 
 logger = logging.getLogger(__name__)
 

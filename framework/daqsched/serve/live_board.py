@@ -30,7 +30,8 @@ from daqsched.serve.daemon import Daemon
 from daqsched.serve.refusals import RefusedWith
 from daqsched.serve.streams import EventStream
 from daqsched.spec import Spec
-from daqsched.views.board import BoardCell, FarmHead, cells, farm_head, unplaced_cells
+from daqsched.views.board import BoardCell, cells, farm_head, unplaced_cells
+from daqsched.views.rows import FarmHead
 
 logger = logging.getLogger(__name__)
 

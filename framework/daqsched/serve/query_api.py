@@ -39,9 +39,11 @@ from daqsched.serve.operations_api import chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, text_of, which_of, words_of
 from daqsched.serve.sight import Sight, seen_of, sight_of
+from daqsched.states import ORDER
 from daqsched.views import names
-from daqsched.views.status import ORDER, Row, Tally, all_keys, rollout_mark, rows, unauthenticated
-from daqsched.views.why import Story, explanations, stories, troubled
+from daqsched.views.rows import Row, Story
+from daqsched.views.status import Tally, all_keys, rollout_mark, rows, unauthenticated
+from daqsched.views.why import explanations, stories, troubled
 
 #: So many instances that are not as desired an answer tells of.
 MOST_ROWS = 100_000

@@ -8,13 +8,13 @@ from typing import Any, Optional, TypeVar, cast, get_args
 from starlette.requests import Request
 
 from daqsched import farm_parts
-from daqsched.engine.shown import Shown
 from daqsched.errors import UserError
 from daqsched.limits import BODY, MOMENT, QUERY, SPEC_BODY, Limit, number, shown, some
 from daqsched.serve.body import holds_spec, read
 from daqsched.serve.http import whose
 from daqsched.serve.planning import Planning
 from daqsched.serve.refusals import RefusedWith
+from daqsched.states import Shown
 from daqsched.views.names import Kind
 
 Body = TypeVar("Body")

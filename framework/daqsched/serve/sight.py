@@ -28,8 +28,7 @@ from daqsched.rollout import Rollout
 from daqsched.serve.http import grants_of
 from daqsched.spec import JobSpec, Spec
 from daqsched.views.plan import Plan
-from daqsched.views.status import Row
-from daqsched.views.why import Story
+from daqsched.views.rows import Row, Story
 
 Ask = Callable[[Callable[[Any, float], Any]], Awaitable[Any]]
 

@@ -17,9 +17,10 @@ from daqsched.protocol import (
     StatusAnswer,
 )
 from daqsched.rollout import Rollout, words
+from daqsched.states import ORDER
 from daqsched.terminal.canvas import Words, text
 from daqsched.terminal.hosts_alike import alike, of_all
-from daqsched.views.status import ORDER, Row
+from daqsched.views.rows import Row
 from daqsched_executor.contract import duration
 
 STYLES = {

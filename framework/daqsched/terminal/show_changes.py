@@ -19,7 +19,7 @@ from daqsched.terminal.hosts_alike import alike, of_all
 from daqsched.terminal.show import STYLES, ago
 from daqsched.times import clock
 from daqsched.views.plan import NeededRight, Plan
-from daqsched.views.why import Change, Story
+from daqsched.views.rows import Change, Story
 from daqsched_executor.contract import duration
 
 _MARKS = {"add": ("+", "green"), "remove": ("-", "red"), "restart": ("~", "yellow"), "silent": ("=", "dim")}

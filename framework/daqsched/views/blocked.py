@@ -7,7 +7,8 @@ from typing import Optional, cast
 
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
-from daqsched.engine.shown import Shown, state_of
+from daqsched.engine.shown import state_of
+from daqsched.states import Shown
 
 
 def seen(engine: Engine, instance: Instance, now: float) -> Shown:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Optional
 
-import msgspec
-
 from daqsched.control import InControl
 from daqsched.engine.changes import MOST_WORDS
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import no_master, reason_of
-from daqsched.engine.shown import Shown, since_of
+from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
 from daqsched.rollout import words
+from daqsched.states import Shown
 from daqsched.views.blocked import BlockedJobs, seen
+from daqsched.views.rows import FarmHead
 from daqsched.views.status import rollout_mark
 
 #: One letter for each state, and for what is not there any more.
@@ -61,34 +61,6 @@ class BoardCell(NamedTuple):
         if self.letter in "OA":
             return bool(self.marks & UNDESIRED)
         return self.letter in "RD" and not self.marks & (UNDESIRED | OUTDATED)
-
-
-class FarmHead(msgspec.Struct, frozen=True):
-    """What stands above every page; counts are of what is shown to who asks."""
-
-    #: How many instances are in each state.
-    states: dict[str, int] = {}
-    total: int = 0
-    as_desired: int = 0
-    #: What is in force: its number, digest, by whom and when; 0 and empty: nothing is.
-    revision: int = 0
-    digest: str = ""
-    user: str = ""
-    applied: float = 0.0
-    master: str = ""
-    connected: bool = False
-    #: Which of several daemons leads (host and pid); empty where there is one.
-    leader: str = ""
-    #: Why nothing can be saved, and so nothing is started or stopped; empty: all goes on.
-    read_only: str = ""
-    #: Why changes are not in the audit file; empty: they are.
-    audit: str = ""
-    #: Which forwarders of lines to Elasticsearch are not as they should be; empty: none is known to be.
-    elasticsearch: str = ""
-    #: The rollout that is under way, waits for somebody or left something as it was; empty: there is none, or not for all to see.
-    rollout: str = ""
-    #: Who is in control, of the farm first.
-    control: list[InControl] = []
 
 
 def cells(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Key, Optional[BoardCell]]]:

@@ -2,77 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Optional, get_args
-
-import msgspec
+from collections.abc import Iterable, Iterator
+from typing import Optional
 
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import no_master, reason_of
-from daqsched.engine.shown import Shown, since_of
+from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
 from daqsched.rollout import words
+from daqsched.states import ORDER, Shown
 from daqsched.views.blocked import BlockedJobs, seen
-from daqsched_executor.contract import Report
-
-
-class Row(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One job on one host as people see it."""
-
-    job: str
-    #: Empty: the job runs wherever its attributes are, and no such machine is known yet.
-    host: str
-    state: Shown
-    #: Why it is not running, or what is worth knowing, as one sentence.
-    reason: str = ""
-    #: When the state began.
-    since: float = 0.0
-    #: The version of what runs there; where nothing does, of what is desired.
-    release: str = ""
-    restarts: int = 0
-    pid: int = 0
-    ports: Mapping[str, int] = {}
-    task_id: str = ""
-    desired: bool = True
-    #: As `desired` was called in 0.1.
-    wanted: bool = True
-    #: Runs something else than the applied spec asks for, until it is replaced.
-    outdated: bool = False
-    #: The revision whose job it still has, until a rollout or an apply reaches it; 0: the one in force.
-    behind: int = 0
-    #: The part of the farm whose job it is, or was; empty: that without a name.
-    part: str = ""
-    #: Somebody holds it: it runs, and is not started again when it ends.
-    held: bool = False
-    #: It waits for a job that has FAILED for good, or that somebody stopped: it does not start before a person does something.
-    blocked: bool = False
-    #: What its executor says; where there is none any more, what the last one said.
-    report: Optional[Report] = None
-
-    def __post_init__(self) -> None:
-        if self.desired is not self.wanted:  # one of them is left out, and so true
-            for name in ("desired", "wanted"):
-                msgspec.structs.force_setattr(self, name, False)
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far what was desired is running, for a live view that must stay short on a large farm."""
-
-    #: `Engine.version` before any of it was looked at.
-    version: int
-    #: How many chosen instances are in each state.
-    states: dict[str, int]
-    #: Whether all that is desired of them runs (or has finished), and runs what was applied.
-    complete: bool
-    #: Some of those that are not as desired, the worst first.
-    lagging: tuple[Row, ...]
-    #: Whether all that is not as desired has FAILED for good, or is blocked: nothing more comes by itself.
-    given_up: bool = False
-
-
-#: States from worst to best, for sorting.
-ORDER: tuple[Shown, ...] = get_args(Shown)
+from daqsched.views.rows import Progress, Row, as_desired
 
 
 def all_keys(engine: Engine, part: Optional[str] = None) -> tuple[Key, ...]:
@@ -149,13 +90,6 @@ def rollout_mark(engine: Engine) -> str:
         return f"{words(rollout)}; {behind} instances still have what they had before"
     away = [host for host in rollout.unreached if host in engine.lost]
     return words(rollout) if away else ""
-
-
-def as_desired(row: Row) -> bool:
-    """Whether nothing remains to be done for this instance."""
-    if row.state in ("STOPPED", "ASIDE"):
-        return not row.desired
-    return row.desired and not row.outdated and not row.behind and row.state in ("RUNNING", "FINISHED")
 
 
 def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[BlockedJobs] = None) -> Row:

@@ -6,48 +6,21 @@ from collections.abc import Iterable, Iterator
 from math import isinf
 from typing import Optional
 
-import msgspec
-
 from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident, no_start
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import lacking
 from daqsched.engine.reasons import maintenance
-from daqsched.engine.shown import Shown
 from daqsched.engine.tense import Tense
 from daqsched.hosts import fold
 from daqsched.spec import FORWARDER
-from daqsched.views.status import Row, as_desired, row_of, rows
+from daqsched.states import Shown
+from daqsched.views.rows import Change, Row, Story, as_desired
+from daqsched.views.status import row_of, rows
 from daqsched_executor.contract import duration
 
 #: How far a chain of jobs that wait for each other is followed.
 DEEPEST = 10
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One change of an instance's state."""
-
-    #: Seconds since the epoch.
-    at: float
-    #: The states; empty: it was not there.
-    before: str
-    after: str
-    #: What did it, and why it is so from then on.
-    cause: str
-    reason: str = ""
-
-
-class Story(msgspec.Struct, frozen=True):
-    """One instance that is not as desired."""
-
-    job: str
-    host: str
-    state: str
-    why: str
-    #: What there is to know besides, the most telling first.
-    evidence: tuple[str, ...] = ()
-    #: What became of it so far, the oldest first, see `daqsched.engine.changes`.
-    changes: tuple[Change, ...] = ()
 
 
 def troubled(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Shown, Key]]:
