@@ -15,6 +15,7 @@ import ast
 import importlib
 import importlib.util
 import marshal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Union
@@ -117,10 +118,29 @@ def content(lib: Path, place: Path) -> tuple[Any, ...]:
     return FIRST, codes.pop(FIRST)[0], codes, WHOLE
 
 
+#: Writes what it reads in the same way wherever it is run.
+_ANEW = """
+import marshal, sys
+first, code, codes, whole = marshal.load(sys.stdin.buffer)
+for name, (one, folder) in codes.items():
+    if isinstance(one, bytes):
+        codes[name] = marshal.dumps(marshal.loads(one)), folder
+sys.stdout.buffer.write(marshal.dumps((first, code, codes, whole)))
+"""
+
+
+def written(made: tuple[Any, ...]) -> bytes:
+    """The same bytes for the same content: marshal marks what somebody else refers to as well, such as a name that is also that
+    of a folder in a path of this process. So another one writes it, which knows no path; not isolated: PYTHONHASHSEED counts."""
+    argv = [sys.executable, "-sSBX", "no_debug_ranges", "-c", _ANEW]
+    done = subprocess.run(argv, input=marshal.dumps(made), stdout=subprocess.PIPE, check=True, timeout=60, cwd="/")
+    return importlib.util.MAGIC_NUMBER + done.stdout
+
+
 def main() -> None:
     """Write it."""
     lib, place, target = map(Path, sys.argv[1:])
-    target.write_bytes(importlib.util.MAGIC_NUMBER + marshal.dumps(content(lib, place)))
+    target.write_bytes(written(content(lib, place)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import marshal
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 from daqsched_executor import __version__
 from daqsched_executor.contract import Check, Container, Payload, Stop
 from fake_agent import ExecutorUnderTest, FakeAgent, order, outcome, processes_of, report_of
-from release import folder
+from release import folder, one_file
 from release.source import Source
 from waiting import alive, until
 
@@ -86,6 +88,19 @@ def lacks(place: Path) -> str:
 
 
 LACKS = "daqsched-executor run: is started by a Mesos agent and takes no options; it lacks MESOS_AGENT_ENDPOINT"
+
+
+def test_that_file_is_the_same_whatever_names_its_maker_knows() -> None:
+    """As those of folders in its paths: a release is built twice, in two places, and compared."""
+    source = b"def solitary_one(solitary_two):\n    return {'solitary_three', solitary_two.solitary_four}\n"
+
+    def made() -> bytes:
+        code = one_file.code_of(source, "solitary.py")
+        return one_file.written(("first", code, {"later": (marshal.dumps(code), ""), "now": (code, "")}, ()))
+
+    alone = made()
+    known = [sys.intern(name) for name in re.findall("solitary_[a-z]+", source.decode())]
+    assert made() == alone and len(known) == 5
 
 
 def test_all_code_of_a_start_is_in_one_file(place: Path) -> None:
