@@ -209,7 +209,7 @@ export interface StoriesAnswer {
 }
 
 export interface Story {
-  changes?: WhyChange[];
+  changes?: RowsChange[];
   evidence?: string[];
   host: string;
   job: string;
@@ -225,7 +225,7 @@ export interface WhyAnswer {
   stories: Story[];
 }
 
-export interface WhyChange {
+export interface RowsChange {
   after: string;
   at: number;
   before: string;
