@@ -7,7 +7,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 from urllib.parse import quote, urlencode, urlsplit
@@ -16,6 +16,10 @@ from daqsched import __version__
 
 #: The longest answer, in bytes: a backup of the largest farm is a tenth of it.
 MOST_BYTES = 1 << 30
+_TOO_LONG = "its answer is longer than any of a daemon"
+
+#: So much is read at once where nobody says how much comes.
+_PIECE = 1 << 16
 
 Params = Mapping[str, Union[str, int, float, Sequence[str]]]
 
@@ -80,13 +84,13 @@ class Exchange:
             if response.length is None and not response.chunked:
                 # Python takes the end of a half head for the end of its lines
                 raise BrokenAnswer("its answer says no length")
-            found = response.read(MOST_BYTES)
-            if not response.isclosed():
-                raise BrokenAnswer(f"its answer is longer than {MOST_BYTES} bytes")
+            found = _body(response)
         except BaseException as error:
             connection.close()
             if isinstance(error, socket.timeout):
                 raise NotAnswered from error
+            if isinstance(error, IncompleteRead):
+                raise BrokenAnswer("its answer ended in the middle") from error
             if isinstance(error, (OSError, HTTPException)):
                 raise BrokenAnswer(str(error)) from error
             raise
@@ -109,6 +113,22 @@ class Exchange:
                 raise NotAnswered from error
             raise NotReached(error) from error
         return connection
+
+
+def _body(response: HTTPResponse) -> bytes:
+    """All of it. Python's ``read(amount)`` takes a connection's end for the body's; before 3.10 it takes memory for all that it may
+    read."""
+    if response.length is not None:
+        if response.length > MOST_BYTES:
+            raise BrokenAnswer(_TOO_LONG)
+        return response.read()
+    pieces, length = [], 0
+    while piece := response.read(_PIECE):
+        pieces.append(piece)
+        length += len(piece)
+        if length > MOST_BYTES:
+            raise BrokenAnswer(_TOO_LONG)
+    return b"".join(pieces)
 
 
 def _readable(sock: socket.socket) -> bool:

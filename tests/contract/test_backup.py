@@ -94,8 +94,10 @@ def test_a_state_that_is_in_use_is_left_alone(places: dict[str, str], tmp_path: 
         store.save("still")
 
 
-def test_what_is_no_whole_backup_is_refused(places: dict[str, str], tmp_path: Path) -> None:
-    """By its first line, its version, and its check sum."""
+def test_what_is_no_whole_backup_is_refused(
+    places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its first line, its version, and its check sum; and takes no good one's place."""
     state, file = places["sqlite"], tmp_path / "file"
     with opened(state, None, "test", new=True) as store:
         store.save("fw", [revision(1)])
@@ -110,6 +112,11 @@ def test_what_is_no_whole_backup_is_refused(places: dict[str, str], tmp_path: Pa
         file.write_bytes(damaged)
         found = run("restore", str(file), "--state", state)
         assert found.exit_code == 2 and why in found.output
+    file.write_bytes(whole)
+    for cut in (b"", whole[:-3]):  # what came of the daemon's, when that was killed
+        monkeypatch.setattr("daqsched.client.Client.backup", lambda self, cut=cut: cut)
+        assert run("--socket", str(tmp_path / "sock"), "backup", str(file)).exit_code == 2
+        assert file.read_bytes() == whole
     missing = run("restore", str(tmp_path / "none"), "--state", state)
     assert missing.exit_code == 2 and "can't be read" in missing.output
     nothing = run("backup", str(file), "--offline", "--state", str(tmp_path / "elsewhere"))

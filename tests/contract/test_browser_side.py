@@ -142,6 +142,16 @@ def test_a_foreign_name_is_answered_nothing(pair: Pair, at: str) -> None:
         "[::1]",
         "localhost@evil",
         "*",
+        # what begins as ours does: an address made of it would lead elsewhere
+        f"localhost:{port}@evil.example",
+        "localhost:x@evil.example",
+        f"localhost:{port}/..",
+        f"localhost:{port}?",
+        "localhost:",
+        "localhost:123456",
+        f"localhost:{port}:{port}",
+        "localhost evil.example",
+        "[::1",
     ]
     for number, path in enumerate(GETS):
         for name in names if number % 8 == 0 else names[:2]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,7 @@ def test_the_pieces_of_an_answer_and_its_cookies_are_put_together(tmp_path: Path
     [
         "-",
         "-HTTP/1.1 200 OK\r\ncontent-le",
+        "-HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n",
         "-HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
         "-HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab",
         "-HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
@@ -115,7 +117,18 @@ def test_the_pieces_of_an_answer_and_its_cookies_are_put_together(tmp_path: Path
         "-HTTP/1.1 200 OK\r\n" + "x: y\r\n" * 1000 + "\r\n",
         "-HTTP/1.1 200 OK\r\nx: " + "y" * 100_000 + "\r\n\r\n",
     ],
-    ids=["nothing", "half a head", "half a body", "half a chunk", "no chunk", "SSH", "no number", "many", "long"],
+    ids=[
+        "nothing",
+        "half a head",
+        "no body",
+        "half a body",
+        "half a chunk",
+        "no chunk",
+        "SSH",
+        "no number",
+        "many",
+        "long",
+    ],
 )
 def test_what_is_no_whole_answer_is_broken(tmp_path: Path, stand_in: Any, said: str) -> None:
     """Whatever of it came; the next question has a new connection."""
@@ -130,9 +143,12 @@ def test_what_is_no_whole_answer_is_broken(tmp_path: Path, stand_in: Any, said: 
 def test_an_answer_without_end_is_cut(tmp_path: Path, stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a length that no answer of ours has."""
     monkeypatch.setattr("daqsched.exchange.MOST_BYTES", 1000)
-    stand_in("-" + answer("x" * 5000), answer("x" * 1000))
+    chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + f"5\r\n{'x' * 5}\r\n" * 300 + "0\r\n\r\n"
+    stand_in("-" + answer("x" * 5000), "-" + chunks, answer("x" * 1000))
     made = over_unix(tmp_path / "sock", "", 10.0)
-    with pytest.raises(BrokenAnswer, match="longer than 1000 bytes"):
+    with pytest.raises(BrokenAnswer, match="longer than any"):
+        made.request("GET", "/")
+    with pytest.raises(BrokenAnswer, match="longer than any"):
         made.request("GET", "/")
     assert len(made.request("GET", "/").content) == 1000
     made.close()
@@ -190,3 +206,18 @@ def test_threads_have_connections_of_their_own(tmp_path: Path) -> None:
     made.close()
     server.close()
     assert not wrong
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_an_answer_takes_the_memory_of_its_length(tmp_path: Path, stand_in: Any, chunked: bool) -> None:
+    """And not that of the longest one, as Python's own client does before 3.10."""
+    head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    stand_in(f"{head}2\r\n{{}}\r\n0\r\n\r\n" if chunked else answer("{}"))
+    made = over_unix(tmp_path / "sock", "", 10.0)
+    tracemalloc.start()
+    try:
+        assert made.request("GET", "/").content == b"{}"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    made.close()

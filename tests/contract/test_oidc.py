@@ -461,7 +461,13 @@ def test_a_secret_in_the_form_where_the_provider_wants_it_there(pair: Pair, lab:
         found = log_in(http, lab)
         assert found.status_code == 403 and "whether client and secret are right" in found.json()["error"]
         assert "another one" not in pair.web.noted()
+        # nobody has logged in yet, and is told no file of ours
+        (lab.folder / "oidc-secret").chmod(0o644)
+        found = log_in(http, lab)
+        assert found.status_code == 503 and "see the log of daqsched serve" in found.json()["error"]
+        assert str(lab.folder) not in found.text
     finally:
+        (lab.folder / "oidc-secret").chmod(0o600)
         (lab.folder / "oidc-secret").write_text(SECRET + "\n")
 
 

@@ -37,8 +37,9 @@ def backup(path: Where, file: Path, offline: bool, state: str, state_credentials
             data = pack(contents_of(store), time.time())
     else:
         data = connect(path).backup()
+    about = _about(*unpack(data))  # before FILE, which may be a good one, is written over
     _write(file, data)
-    say(f"{file}: {_about(*unpack(data))}, {len(data) / 1024:.0f} KiB; it holds the jobs' environment, keep it secret")
+    say(f"{file}: {about}, {len(data) / 1024:.0f} KiB; it holds the jobs' environment, keep it secret")
 
 
 @main.command()

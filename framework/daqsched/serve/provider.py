@@ -128,7 +128,11 @@ class Provider:
     async def _named(self, key: bytes, begun: Begun, code: str) -> ProvidedIdentity:
         settings = self.settings
         known = await self._look()
-        secret = await asyncio.to_thread(secret_of, Path(settings.secret), "secret")
+        try:
+            secret = await asyncio.to_thread(secret_of, Path(settings.secret), "secret")
+        except UserError as error:  # whoever logs in is not known yet, and is told no path of ours
+            logger.warning("nobody can log in by %s: %s", settings.called, error)
+            raise self._unreachable("can't be asked: see the log of daqsched serve") from error
         form = {
             "grant_type": "authorization_code",
             "code": code,

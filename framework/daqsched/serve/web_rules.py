@@ -42,6 +42,9 @@ LOGIN, MOST_BACK = "/login", 2000
 
 COOKIE = SESSION_COOKIE
 
+#: An address of IPv6, or a name or address; a port.
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?")
+
 #: The cookie of a log-in by an identity provider that has begun, and the longest value of one: browsers keep 4,096 bytes.
 BEGUN_COOKIE, MOST_COOKIE = f"{SESSION_COOKIE}-begun", 3800
 
@@ -98,11 +101,9 @@ def refusal(method: str, headers: Headers, names: Collection[str]) -> Optional[W
 
 
 def host_of(text: str) -> str:
-    """The name in a Host header, without the port."""
-    text = text.strip().lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0].rstrip(".")
+    """The name in a Host header, without the port; empty where it is no name with or without a port (RFC 9110, 7.2)."""
+    found = _HOST.fullmatch(text.strip().lower())
+    return (found[1] or found[2].rstrip(".")) if found else ""
 
 
 def is_named(host: str, names: Collection[str]) -> bool:
