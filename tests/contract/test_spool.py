@@ -13,6 +13,7 @@ import pytest
 
 from daqsched_executor.contract import Forwarding, Payload
 from daqsched_executor.machine.spool import FOREIGN, choose, folder, open_regular, read_ours, spool_folder
+from daqsched_executor.run.streams import Registered, open_files, register
 from fake_agent import ExecutorUnderTest, FakeAgent
 from fake_elastic import FakeElastic
 from forwarding import ForwarderProcess, Printer
@@ -155,6 +156,27 @@ def test_another_file_than_the_one_handed_over_is_not_opened(tmp_path: Path) -> 
 
 
 @needs_root
+def test_registrations_are_written_to_the_disk_once_and_not_within_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk takes its time; what is registered of each stream, and the folder that names it. Where nothing is, nothing is."""
+    written: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda file: written.append(os.path.basename(os.readlink(f"/proc/self/fd/{file}")))
+    )
+    job = Payload("readout@hlt01.1", "readout", "hlt01", ("/bin/true",))
+    registered = register(str(tmp_path / "spool"), str(tmp_path), open_files(str(tmp_path)), job, 0.0)
+    assert written == []
+    for _ in range(2):
+        registered.settle()
+    names = sorted(path.name for path in (tmp_path / "spool" / "streams").iterdir())
+    assert len(names) == 3 and sorted(written) == sorted([*names, "streams"])
+    registered.end()
+    Registered().settle()
+    registered.settle()
+    assert len(written) == 4
+
+
 def test_an_account_that_cannot_make_the_spool_has_one_beside_it(tmp_path: Path) -> None:
     """`serve --user daq` with root's agents: the folder with daq's number, which root makes once; the sentence says how."""
     open_way(tmp_path)

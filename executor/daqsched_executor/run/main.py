@@ -206,7 +206,8 @@ class Run:
         self._link.wake()
         if self._listen_at is not None and self._loop.now() >= self._listen_at:
             self._listen_at = None
-            self._loop.watch(self._program.talk, READ, self._child_speaks)
+            if self._program.talk >= 0:
+                self._loop.watch(self._program.talk, READ, self._child_speaks)
         if self._moving is not None:
             self._moving.wake()
         if (
