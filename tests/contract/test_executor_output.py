@@ -13,6 +13,7 @@ import pytest
 from daqsched_executor.contract import Check, Payload, Restart
 from daqsched_executor.machine import relay
 from daqsched_executor.machine.relay import Relay
+from daqsched_executor.machine.terminal import Terminal
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of, relays, report_of
 from waiting import alive, until
 
@@ -282,3 +283,17 @@ def test_what_copies_and_ends_at_once_is_not_begun_without_end(monkeypatch: pyte
     for end in (*some.pipes, *some.ends):
         os.close(end)
     some.let_go()
+
+
+@pytest.mark.parametrize("kind", [Relay, Terminal])
+def test_where_there_can_be_no_relay_process_no_file_stays_open(
+    kind: type[Relay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start is tried again and again."""
+    monkeypatch.setattr(relay, "SHELL", str(tmp_path / "none"))
+    with open(tmp_path / "out", "ab") as out:
+        before = set(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            with pytest.raises(FileNotFoundError):
+                kind((out.fileno(), out.fileno()), "", lambda words: None)
+        assert set(os.listdir("/proc/self/fd")) == before

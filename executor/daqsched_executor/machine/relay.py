@@ -93,6 +93,12 @@ class Target:
                 self._lost += len(text)
                 return
 
+    def close(self) -> None:
+        """Write no more."""
+        if self._place >= 0:
+            os.close(self._place)
+            self._place = -1
+
     def tell_lost(self) -> None:
         """Say how much was dropped since the last time."""
         if self._lost:
@@ -114,7 +120,12 @@ class Relay:
         self._mouth = -1
         self._began, self._short = 0.0, 0
         #: The process; 0: there is none any more.
-        self.process = self._begin()
+        self.process = 0
+        try:
+            self.process = self._begin()
+        finally:
+            if not self.process:
+                self._close()
 
     def _open(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         pipes = (_pipe(), _pipe())
@@ -164,6 +175,14 @@ class Relay:
         if self._mouth >= 0:
             os.close(self._mouth)
             self._mouth = -1
+
+    def _close(self) -> None:
+        """Nothing came of it: a start that is tried again and again takes no files with it."""
+        self.let_go()
+        for target in self._targets.values():
+            target.close()
+        for end in {*self.pipes, *self.ends, *self._inherited}:
+            os.close(end)
 
     def _begin(self) -> int:
         self._began = time.monotonic()
