@@ -191,13 +191,13 @@ class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]  # it has none at ru
     _type_ = "i"
 
 
-class _UnsignedLong(_ctypes._SimpleCData):  # type: ignore[type-arg]
+class _UnsignedLong(_ctypes._SimpleCData):  # type: ignore[type-arg]  # as above
     """c_ulong; c_size_t is one on each Linux."""
 
     _type_ = "L"
 
 
-class _Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]
+class _Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]  # as above
     """c_void_p."""
 
     _type_ = "P"

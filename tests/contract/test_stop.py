@@ -27,7 +27,8 @@ file.close()
 def checkout(folder: Path, state: Path) -> Path:
     """The script in a checkout that has a cluster, which is none."""
     (folder / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts" / "stop", folder / "scripts" / "stop")
+    for name in ("stop", "listening"):
+        shutil.copy(ROOT / "scripts" / name, folder / "scripts" / name)
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
     (programs / "daqcluster").write_text(f'#!/bin/sh\n[ "$1" = env ] && echo "export DAQSCHED_STATE={state}"; exit 0\n')

@@ -113,7 +113,9 @@ def _provider(file: Path) -> Provider:
     try:
         from daqsched.serve.provider import provider_of
     except ImportError as error:
-        raise UserError(f"--oidc wants PyJWT: pip install 'daqsched[oidc]' ({error})") from error
+        raise UserError(
+            f"--oidc wants PyJWT ({error}): install the extra `oidc` of our package, from where this one is"
+        ) from error
     return provider_of(file)
 
 
