@@ -103,7 +103,9 @@ class Doors:
             passwords.write(file, called(subject), PASSWORD)
         self._identity = identity(folder / "peers.pem")
         proxy = TrustedProxy(["127.0.0.1"], SECRET)
-        self.web = WebServe(folder, rules(), file, proxy, account=account, peers=("127.0.0.1", 0), identity=self._identity)
+        self.web = WebServe(
+            folder, rules(), file, proxy, account=account, peers=("127.0.0.1", 0), identity=self._identity
+        )
         self.daemon = self.web.serve.daemon
         leader = self.web.serving
         self._accounts = Accounts(lambda uid: "bob", lambda uid: self._groups)
