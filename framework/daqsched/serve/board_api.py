@@ -21,9 +21,9 @@ from daqsched.errors import DaqschedError, UserError
 from daqsched.limits import brief, shown, some
 from daqsched.serve.board_table import FARM, TOPICS, reset
 from daqsched.serve.board_view import BoardView
-from daqsched.serve.daemon import Daemon
+from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import answered, grants_of, route, still_permitted, whose
-from daqsched.serve.live_board import Ask, LiveBoard
+from daqsched.serve.live_board import LiveBoard
 from daqsched.serve.request_body import text_of, texts_of
 from daqsched.serve.streams import EVENTS, EventStream, Streams
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Hashable
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -47,6 +47,7 @@ from daqsched.protocol import (
 )
 from daqsched.rights.grants import Grants
 from daqsched.select import ensure_patterns, selection
+from daqsched.serve.daemon import Ask
 from daqsched.serve.followings import Followings
 from daqsched.serve.http import caller_of, grants_of, route, still_permitted
 from daqsched.serve.refusals import RefusedWith
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from daqsched.logs.sources import StoredSource
 
 Answer = TypeVar("Answer")
-Ask = Callable[[Callable[[Any, float], Any]], Awaitable[Any]]
 
 logger = logging.getLogger(__name__)
 

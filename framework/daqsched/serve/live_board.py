@@ -11,11 +11,11 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 from msgspec.structs import replace
 
@@ -26,7 +26,7 @@ from daqsched.engine.instance import Key
 from daqsched.errors import DaqschedError
 from daqsched.rights.grants import Grants
 from daqsched.serve.board_view import BoardView, Owed
-from daqsched.serve.daemon import Daemon
+from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.refusals import RefusedWith
 from daqsched.serve.streams import EventStream
 from daqsched.spec import Spec
@@ -35,7 +35,6 @@ from daqsched.views.rows import FarmHead
 
 logger = logging.getLogger(__name__)
 
-Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
 #: Changes are put together for so long, and so often the head is looked at where nothing changes, in seconds.
 TOGETHER_S, LOOK_S = 0.25, 1.0

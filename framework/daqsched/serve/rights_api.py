@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from msgspec.structs import replace
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from daqsched.rights.principal import PREFIXES, Principal
 from daqsched.rights.rules import Rights
 from daqsched.rights.verbs import VERBS
 from daqsched.serve.accounts import Accounts
+from daqsched.serve.daemon import Ask
 from daqsched.serve.http import Caller, caller_of, is_owner, permit, route
 from daqsched.serve.request_body import part_of, text_of
 from daqsched.serve.rights_in_force import RightsInForce
@@ -26,8 +26,6 @@ from daqsched.serve.sight import sight_of
 
 #: So long the accounts of somebody are looked up at most: a person of the file may have many.
 SOMEBODY_S = 3.0
-
-Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
 
 
 class RightsQuestions:

@@ -25,12 +25,11 @@ from daqsched.protocol import RevisionHead
 from daqsched.rights.grants import Grants, Target
 from daqsched.rights.unsaid import names_hidden, said
 from daqsched.rollout import Rollout
+from daqsched.serve.daemon import Ask
 from daqsched.serve.http import grants_of
 from daqsched.spec import JobSpec, Spec
 from daqsched.views.plan import Plan
 from daqsched.views.rows import Row, Story
-
-Ask = Callable[[Callable[[Any, float], Any]], Awaitable[Any]]
 
 #: How a line of evidence begins that is about another instance.
 _NAMED = re.compile(r"(\S+)@(\S+) is [A-Z]")

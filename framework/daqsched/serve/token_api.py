@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable
-from typing import Any, Callable, Optional
+from typing import Optional
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -14,13 +13,11 @@ from daqsched.engine.engine import Engine
 from daqsched.protocol import KnownToken, NewToken, RevokeRequest, TokenRequest, TokensAnswer
 from daqsched.rights.tokens import CHANCE, Token, digest_of_token, text_of
 from daqsched.serve.authentication import Authentication
-from daqsched.serve.daemon import Daemon
+from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import caller_of, permit, route, user_of
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
 from daqsched.serve.rights_in_force import RightsInForce
-
-Ask = Callable[[Callable[..., Any]], Awaitable[Any]]
 
 
 class Tokens:
