@@ -8,7 +8,6 @@ and of the nonce nothing is kept: both are made of the state and of the key that
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -22,12 +21,16 @@ from daqsched.limits import did_you_mean, shown
 from daqsched.rights.marked_values import values_of
 from daqsched.rights.principal import can_be_name
 from daqsched.rights.rules import Rights, words_of
+from daqsched.rights.sessions import opened, signed
 
 #: How long somebody may take to log in there.
 BEGUN_S = 600.0
 
 #: The most groups of one person, and the longest file.
 MOST_GROUPS, MOST_TEXT = 500, 1 << 16
+
+#: As what a log-in that has begun is signed.
+_BEGUN = "oidc begun"
 
 _REQUIRED = ("issuer", "client", "secret")
 _SCOPE = re.compile(r"[!#-\[\]-~]{1,100}\Z")
@@ -108,22 +111,15 @@ def read(text: str, source: str) -> ProviderSettings:
 
 def sign(key: bytes, begun: Begun) -> str:
     """The value of the cookie."""
-    text = base64.urlsafe_b64encode(msgspec.json.encode(begun)).rstrip(b"=").decode()
-    return f"{text}.{_made(key, 'begun', text)}"
+    return signed(key, _BEGUN, begun)
 
 
 def begun_of(key: bytes, value: str, state: str, now: float) -> Optional[Begun]:
     """What this browser has begun, if it did, by the state that came back; None: it did not, or too long ago."""
-    text, _, signature = value.partition(".")
-    right = hmac.compare_digest(signature.encode("utf-8", "replace"), _made(key, "begun", text).encode())
-    if not key or not right:
+    found = opened(key, _BEGUN, value, Begun)
+    if found is None or not hmac.compare_digest(found.state.encode(), state.encode("utf-8", "replace")):
         return None
-    try:
-        found = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Begun)
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
-        return None
-    same = hmac.compare_digest(found.state.encode(), state.encode("utf-8", "replace"))
-    return found if same and now < found.until else None
+    return found if now < found.until else None
 
 
 def verifier_of(key: bytes, state: str) -> str:

@@ -10,11 +10,13 @@ import base64
 import binascii
 import hashlib
 import hmac
-from typing import Optional
+from typing import Optional, TypeVar
 
 import msgspec
 
 from daqsched.rights.tokens import Credentials
+
+Kept = TypeVar("Kept", bound=msgspec.Struct)
 
 #: How long one counts.
 LIFE_S = 12 * 3600.0
@@ -54,19 +56,12 @@ def tag_of(kept: str) -> str:
 
 def sign(key: bytes, session: LoginSession) -> str:
     """The cookie's value."""
-    text = base64.urlsafe_b64encode(msgspec.json.encode(session)).rstrip(b"=").decode()
-    return f"{text}.{_signature(key, text)}"
+    return signed(key, "session", session)
 
 
 def read(key: bytes, value: str) -> Optional[LoginSession]:
     """The session in a cookie that we have signed; None: we have not."""
-    text, _, signature = value.partition(".")
-    if not key or not hmac.compare_digest(signature.encode("utf-8", "replace"), _signature(key, text).encode()):
-        return None
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=LoginSession)
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
-        return None
+    return opened(key, "session", value, LoginSession)
 
 
 def ended(session: LoginSession, credentials: Credentials, kept: Optional[str], now: float) -> str:
@@ -90,5 +85,22 @@ def ended(session: LoginSession, credentials: Credentials, kept: Optional[str], 
     return "" if tag_of(kept) == session.tag else f"the password of {session.name} is another since"
 
 
-def _signature(key: bytes, text: str) -> str:
-    return hmac.new(key, b"session\0" + text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+def signed(key: bytes, what: str, value: msgspec.Struct) -> str:
+    """Something that a browser keeps for us, which counts as ``what`` and nothing else."""
+    text = base64.urlsafe_b64encode(msgspec.json.encode(value)).rstrip(b"=").decode()
+    return f"{text}.{_signature(key, what, text)}"
+
+
+def opened(key: bytes, what: str, value: str, kind: type[Kept]) -> Optional[Kept]:
+    """The same as it comes back; None: we have not signed it, or as something else."""
+    text, _, signature = value.partition(".")
+    if not key or not hmac.compare_digest(signature.encode("utf-8", "replace"), _signature(key, what, text).encode()):
+        return None
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        return None
+
+
+def _signature(key: bytes, what: str, text: str) -> str:
+    return hmac.new(key, f"{what}\0{text}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
