@@ -17,6 +17,7 @@ from daqsched.engine import events
 from daqsched.errors import Unreachable, UserError
 from daqsched.limits import LOGIN_BODY
 from daqsched.protocol import LoginAnswer, LoginRequest, LoginWays, LogoutRequest
+from daqsched.rights.login_pace import LoginPace
 from daqsched.rights.sessions import LIFE_S, LoginSession, sign, tag_of
 from daqsched.serve.authentication import Authentication
 from daqsched.serve.connections import WEB
@@ -58,22 +59,14 @@ class Logins:
         found: Optional[Authentication] = request.scope.get("authentication")
         if found is None or found.passwords is None or caller.door != WEB:
             raise UserError("nobody logs in here: that is for `daqsched serve --web` with --passwords")
-        now = time.monotonic()
-        wait_s = found.pace.wait_s(body.name, caller.address, now)
-        if wait_s:
-            seconds = math.ceil(wait_s)
-            sentence = f"too many wrong passwords: try again in {seconds} s"
-            raise RefusedWith("too-often", sentence, {"retry-after": str(seconds)})
-        found.pace.tried(body.name, caller.address, now)
+        try_once(found.pace, body.name, caller.address, "wrong passwords")
         passwords = found.passwords
         loop = asyncio.get_running_loop()
         kept = await loop.run_in_executor(passwords.thread, passwords.check, body.name, body.password)
         if kept is None:
             raise RefusedWith("wrong-password", WRONG, {"www-authenticate": 'Bearer realm="daqsched"'})
         found.pace.right(body.name, caller.address)
-        key = found.credentials.session_key
-        if not key:
-            raise Unreachable("the daemon has not begun yet: try again")
+        key = key_of(found)
         session = LoginSession(secrets.token_urlsafe(16), body.name, found.now() + LIFE_S, tag_of(kept))
         response = Response(msgspec.json.encode(LoginAnswer(body.name, session.until)), media_type="application/json")
         response.headers["set-cookie"] = cookie(COOKIE, sign(key, session), int(LIFE_S))
@@ -91,6 +84,23 @@ class Logins:
         response = Response(msgspec.json.encode(LoginAnswer("", 0.0)), media_type="application/json")
         response.headers["set-cookie"] = cookie(COOKIE, "", 0)
         return response
+
+
+def try_once(pace: LoginPace, name: str, address: str, what: str) -> None:
+    """Count a try; raises `RefusedWith` where there were too many of ``what`` of late."""
+    now = time.monotonic()
+    wait_s = pace.wait_s(name, address, now)
+    if wait_s:
+        seconds = math.ceil(wait_s)
+        raise RefusedWith("too-often", f"too many {what}: try again in {seconds} s", {"retry-after": str(seconds)})
+    pace.tried(name, address, now)
+
+
+def key_of(found: Authentication) -> bytes:
+    """By which sessions are signed; raises `Unreachable` where there is none yet."""
+    if not found.credentials.session_key:
+        raise Unreachable("the daemon has not begun yet: try again")
+    return found.credentials.session_key
 
 
 def cookie(name: str, value: str, age_s: int) -> str:

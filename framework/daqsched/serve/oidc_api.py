@@ -6,9 +6,7 @@ In between a cookie says which browser it was. What comes of it is a session as 
 
 from __future__ import annotations
 
-import math
 import secrets
-import time
 from typing import TYPE_CHECKING, Optional
 
 import msgspec
@@ -16,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from daqsched.errors import Refused, Unreachable, UserError
+from daqsched.errors import Refused, UserError
 from daqsched.limits import LOGIN_BODY, shown
 from daqsched.protocol import LoginAnswer, LoginBegun, OidcLoginRequest, OidcRequest
 from daqsched.rights.identity_provider import BEGUN_S, Begun, ProvidedIdentity, basis, begun_of, known_groups, sign
@@ -27,8 +25,7 @@ from daqsched.rights.sessions import sign as sign_session
 from daqsched.serve.authentication import Authentication
 from daqsched.serve.connections import WEB
 from daqsched.serve.http import caller_of, route
-from daqsched.serve.login_api import cookie
-from daqsched.serve.refusals import RefusedWith
+from daqsched.serve.login_api import cookie, key_of, try_once
 from daqsched.serve.request_body import body_of
 from daqsched.serve.web_rules import BEGUN_COOKIE, COOKIE, LOGIN, MOST_COOKIE, is_place
 
@@ -68,16 +65,8 @@ class OidcLogins:
     async def end(self, request: Request) -> Response:
         body = await body_of(request, OidcLoginRequest, LOGIN_BODY)
         found, provider, key = _ready(request)
-        caller, now = caller_of(request), time.monotonic()
-        wait_s = self._pace.wait_s(body.state, caller.address, now)
-        if wait_s:
-            seconds = math.ceil(wait_s)
-            raise RefusedWith(
-                "too-often",
-                f"too many log-ins that came to nothing: try again in {seconds} s",
-                {"retry-after": str(seconds)},
-            )
-        self._pace.tried(body.state, caller.address, now)
+        caller = caller_of(request)
+        try_once(self._pace, body.state, caller.address, "log-ins that came to nothing")
         begun = begun_of(key, caller.shown.begun, body.state, found.now())
         if begun is None or begun.state in self._ended:
             raise Refused(ELSEWHERE)
@@ -124,7 +113,4 @@ def _ready(request: Request) -> tuple[Authentication, Provider, bytes]:
     found: Optional[Authentication] = request.scope.get("authentication")
     if found is None or found.provider is None or caller_of(request).door != WEB:
         raise UserError("nobody logs in here by an identity provider: that is for `daqsched serve --web` with --oidc")
-    key = found.credentials.session_key
-    if not key:
-        raise Unreachable("the daemon has not begun yet: try again")
-    return found, found.provider, key
+    return found, found.provider, key_of(found)
