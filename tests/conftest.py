@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -62,6 +65,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name in ONCE:
             item.add_marker(pytest.mark.once)
+
+
+#: How long after its limit a test that could not be interrupted, or whose teardown hangs then, ends its process.
+BEYOND_S = 60.0
+#: stderr as it is while no test captures it; where threads are is told there.
+_stderr = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """SIGUSR1 asks a process of pytest where each of its threads is (`scripts/test`)."""
+    config.stash[_stderr] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    faulthandler.register(signal.SIGUSR1, file=config.stash[_stderr], all_threads=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """pytest-timeout interrupts a test once. What hangs beyond that would hang for ever, and say nothing."""
+    marker = item.get_closest_marker("timeout")
+    given = marker.args[0] if marker else item.config.getoption("timeout") or item.config.getini("timeout")
+    limit_s = float(given or 0)
+    if limit_s:
+        faulthandler.dump_traceback_later(limit_s + BEYOND_S, exit=True, file=item.config.stash[_stderr])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -112,32 +112,30 @@ def test_a_newer_or_damaged_file_is_refused_in_a_sentence(tmp_path: Path) -> Non
         SqliteStore(tmp_path)
 
 
-def _save_for_ever(folder: Path, told: int) -> None:
-    store = SqliteStore(folder)
-    for number in range(1_000_000):
-        store.save(records=[(("a", "h"), Record(failures=number + 1)), (("b", "h"), Record(failures=number + 1))])
-        os.write(told, b"%d\n" % (number + 1))
+#: Saves for ever, and says the number of each save that came back.
+SAVES = """
+import sys
+from itertools import count
+from pathlib import Path
+from daqsched.store.sqlite import SqliteStore
+from daqsched.task import Record
+store = SqliteStore(Path(sys.argv[1]))
+for number in count(1):
+    store.save(records=[(("a", "h"), Record(failures=number)), (("b", "h"), Record(failures=number))])
+    print(number, flush=True)
+"""
 
 
 def test_what_was_saved_survives_a_kill(tmp_path: Path) -> None:
     """kill -9 in the middle of saving: the last completed save is there, whole."""
-    reading, writing = os.pipe()
-    process = multiprocessing.get_context("fork").Process(target=_save_for_ever, args=(tmp_path, writing))
-    process.start()
-    os.close(writing)
-    said = b""
-    while said.count(b"\n") < 50:
-        said += os.read(reading, 4096)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    while True:
-        more = os.read(reading, 65536)
-        if not more:
-            break
-        said += more
-    os.close(reading)
-    last = int(said.split()[-1])
+    with subprocess.Popen([sys.executable, "-c", SAVES, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(50)]
+        process.kill()
+        said += process.stdout.readlines()
+    assert process.returncode == -signal.SIGKILL
+    # the last line may have been cut off
+    last = max(int(line) for line in said if line.endswith(b"\n"))
     store = SqliteStore(tmp_path)
     failures = [record.failures for _, record in store.records()]
     assert len(set(failures)) == 1 and failures[0] in (last, last + 1)
