@@ -263,7 +263,14 @@ _ALL = (
         protocol.BorrowAnswer,
         codes=_ENDS,
     ),
-    _get("/why", "see", "a story for each that is not as desired", protocol.WhyAnswer, SELECT, most(20)),
+    _get(
+        "/why",
+        "see",
+        "a story for each that is not as desired; in `lately`, of what runs and ended by itself within ten minutes",
+        protocol.WhyAnswer,
+        SELECT,
+        most(20),
+    ),
     _get(
         "/stories",
         "see",

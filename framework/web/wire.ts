@@ -221,6 +221,7 @@ export interface WhyAnswer {
   chosen: number;
   control?: InControl[];
   held?: string;
+  lately?: Story[];
   read_only?: string;
   stories: Story[];
 }

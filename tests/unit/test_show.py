@@ -51,6 +51,26 @@ def test_a_host_that_is_away_is_one_paragraph_for_all_its_jobs(capsys: pytest.Ca
     ]
 
 
+def test_what_ended_lately_stands_below_what_is_not_well_or_below_that_all_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And a sentence about one does not say "all 1 are"."""
+    flaky = Story("flaky", "hlt02", "RUNNING", "pid 7, 3 restarts")
+    lately = ["These run as desired, and ended within the last ten minutes:", "flaky@hlt02  RUNNING  pid 7, 3 restarts"]
+    for answer, said in (
+        (WhyAnswer([], 0), ["Nothing is desired yet."]),
+        (WhyAnswer([], 1), ["It is as desired."]),
+        (WhyAnswer([], 2), ["All 2 are as desired."]),
+        (WhyAnswer([], 1, lately=[flaky]), ["It is as desired.", *lately]),
+        (
+            WhyAnswer([Story("evb", "hlt01", "UNREACHABLE", "gone")], 2, lately=[flaky]),
+            ["evb@hlt01  UNREACHABLE  gone", *lately],
+        ),
+    ):
+        Canvas(width=200).print(why_lines(answer))
+        assert capsys.readouterr().out.splitlines() == said
+
+
 def test_what_is_alike_on_many_hosts_names_no_command_of_one(capsys: pytest.CaptureFixture[str]) -> None:
     """It is one for all of them, and can be typed."""
     each = [Story("ioc", host, "STOPPED", f"waits: `daqsched start ioc@{host}`", ()) for host in ("hlt01", "hlt02")]

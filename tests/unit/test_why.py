@@ -13,8 +13,9 @@ from daqsched.engine.incidents import MOST, QUIET_S, Incidents
 from daqsched.engine.tasks import GONE, MEMORY
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER
-from daqsched.views.rows import Story
-from daqsched.views.why import explanations
+from daqsched.views.rows import Story, as_desired
+from daqsched.views.status import row_of
+from daqsched.views.why import LATELY, LATELY_S, explanations, troubled
 from daqsched_executor.contract import Exit, Report, Restart
 from daqsched_executor.life.events import Spawned, StartFailed
 
@@ -94,6 +95,31 @@ def test_what_we_ended_for_a_reason_is_an_incident_however_well_it_ended() -> No
     assert world.engine.incidents.known() == []
     dies(world, "readout", "hlt01", end(code=0, at=world.now + 1.0, why="check port failed 3 times in a row: refused"))
     assert [one.how for one in world.engine.incidents.known()] == ["check port failed 3 times in a row"]
+
+
+def test_what_runs_and_died_lately_is_told_of_besides() -> None:
+    """A program that does not stay up is RUNNING at most times that somebody looks. Not one that ended well, or long ago."""
+    world = World(["hlt01"])
+    world.start(job())
+    key = ("readout", "hlt01")
+
+    def runs_after(last: Exit) -> None:
+        dies(world, *key, last)
+        report = Report("running", 7, restarts=1, last_exit=last)
+        world.report(world.task_of(*key), "TASK_RUNNING", data=report.to_json(), by_executor=True)
+
+    def found() -> list[str]:
+        return [state for state, _ in troubled(world.engine, [key], world.now)]
+
+    runs_after(end("event 9: lost", at=world.now))
+    assert found() == [LATELY]
+    (one,) = told(world).values()
+    assert one.state == "RUNNING" and "  | event 9: lost" in one.evidence
+    assert as_desired(row_of(world.engine, world.engine.instances[key], world.now))
+    world.wait(LATELY_S + 1.0)
+    assert found() == [] and not told(world)
+    runs_after(end(code=0, at=world.now))
+    assert found() == []
 
 
 def test_the_same_death_elsewhere_and_the_change_before_it_are_evidence() -> None:

@@ -26,7 +26,8 @@ MOST_ALIKE = 1000
 @json_option
 @click.pass_obj
 def why(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
-    """Tell why things are not as desired, with the evidence; all that are not, or only some.
+    """Tell why things are not as desired, with the evidence; all that are not, or only some. What runs, and ended within the
+    last ten minutes, is told of below them.
 
     Ends with status 4 where something is not as desired, 0 where all is.
     """

@@ -85,6 +85,8 @@ class WhyAnswer(msgspec.Struct):
     held: str = ""
     #: As there.
     control: list[InControl] = []
+    #: What runs as desired and ended by itself within ten minutes: it may not stay up. With the others at most ``most``.
+    lately: list[Story] = []
 
     def __post_init__(self) -> None:
         self.read_only = self.held = self.read_only or self.held

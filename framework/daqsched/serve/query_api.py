@@ -43,7 +43,7 @@ from daqsched.states import ORDER
 from daqsched.views import names
 from daqsched.views.rows import Row, Story
 from daqsched.views.status import Tally, all_keys, rollout_mark, rows, unauthenticated
-from daqsched.views.why import explanations, stories, troubled
+from daqsched.views.why import LATELY, explanations, stories, troubled
 
 #: So many instances that are not as desired an answer tells of.
 MOST_ROWS = 100_000
@@ -195,14 +195,18 @@ class Queries:
                 keys = await asyncio.to_thread(sight.keys, keys)
             keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, keys), keys)
             worst: dict[str, list[Key]] = {state: [] for state in ORDER}
+            lately: list[Key] = []
             async for some in self._through(keys, troubled, SOME):
                 for state, key in some:
-                    worst[state].append(key)
+                    (lately if state == LATELY else worst[state]).append(key)
             chosen = [key for of_state in worst.values() for key in of_state][:most]
-            listed = _Listed()
-            async for found in self._through(chosen, explanations, SOME_STORIES):
-                await listed.add(await _stories(found, sight))
-            answer = WhyAnswer(listed.whole(), len(keys), self._daemon.read_only)
+            told = []
+            for of_them in (chosen, lately[: most - len(chosen)]):
+                listed = _Listed()
+                async for found in self._through(of_them, explanations, SOME_STORIES):
+                    await listed.add(await _stories(found, sight))
+                told.append(listed.whole())
+            answer = WhyAnswer(told[0], len(keys), self._daemon.read_only, lately=told[1])
             answer.control = (await controls_of(request, self._ask, None, sight)).control
             return await _encoded(request, answer)
 

@@ -161,21 +161,29 @@ def why_lines(answer: WhyAnswer, most: int = 1_000_000) -> RenderableType:
     """A paragraph for each story; those that differ in their hosts alone are one, and those that differ in their jobs alone."""
     read_only = [text(f"READ-ONLY: {answer.read_only}", style="bold red")] if answer.read_only else []
     read_only += [text(one.words()) for one in answer.control]
+    parts: list[RenderableType] = [*read_only]
     if not answer.stories:
-        well = text(
-            f"All {answer.chosen} are as desired." if answer.chosen else "Nothing is desired yet.", style="green"
+        well = {0: "Nothing is desired yet.", 1: "It is as desired."}.get(
+            answer.chosen, f"All {answer.chosen} are as desired."
         )
-        return Group(*read_only, well)
-    changes_of = {(one.job, one.host): one.changes for one in answer.stories}
+        parts.append(text(well, style="green"))
+    parts += _paragraphs(answer.stories, most)
+    if answer.lately:
+        parts.append(text("These run as desired, and ended within the last ten minutes:", style="yellow"))
+        parts += _paragraphs(answer.lately, most)
+    return Group(*parts)
+
+
+def _paragraphs(stories: Sequence[Story], most: int) -> Iterator[RenderableType]:
+    changes_of = {(one.job, one.host): one.changes for one in stories}
     groups: dict[tuple[str, str, str], list[Story]] = {}
-    for one in answer.stories:
+    for one in stories:
         groups.setdefault((one.job, one.state, _alike(alike(one.why, one.host))), []).append(one)
     jobs: dict[tuple[str, str, str, tuple[str, ...]], list[tuple[str, list[Story]]]] = {}
     for (job, state, why), ones in groups.items():
         where = fold(one.host for one in ones)
         told = tuple(map(_alike, ones[0].evidence))
         jobs.setdefault((state, why, where, told), []).append((job, ones))
-    parts: list[RenderableType] = [*read_only]
     for (state, _, where, _), entries in list(jobs.items())[:most]:
         names, ones = [name for name, _ in entries], entries[0][1]
         why = of_all(ones[0].why, ones[0].host, [one.host for one in ones])
@@ -183,13 +191,12 @@ def why_lines(answer: WhyAnswer, most: int = 1_000_000) -> RenderableType:
         head = text(f"{', '.join(f'{name}@{where}' if where else name for name in names)}  ", style="bold")
         head.append(state, STYLES[state])
         head.append(f"  {why}")
-        parts.append(head)
-        parts += [text(f"    {line}", style="dim" if line.startswith("  |") else "") for line in evidence]
+        yield head
+        yield from (text(f"    {line}", style="dim" if line.startswith("  |") else "") for line in evidence)
         alone = changes_of.get((names[0], where)) if len(names) == 1 else None
-        parts += [text(f"    {line}", style="dim") for line in _change_lines((alone or ())[-OF_A_STORY:])]
+        yield from (text(f"    {line}", style="dim") for line in _change_lines((alone or ())[-OF_A_STORY:]))
     if len(jobs) > most:
-        parts.append(text(f"... and {len(jobs) - most} more; -n {len(jobs)} tells of all"))
-    return Group(*parts)
+        yield text(f"... and {len(jobs) - most} more; -n {len(jobs)} tells of all")
 
 
 #: What differs between deaths that are alike: for how long it ran, how often it was, when it starts again.

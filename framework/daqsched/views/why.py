@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from math import isinf
-from typing import Optional
+from typing import Literal, Optional, Union
 
 from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident, no_start
@@ -21,19 +21,28 @@ from daqsched_executor.contract import duration
 
 #: How far a chain of jobs that wait for each other is followed.
 DEEPEST = 10
+#: For so long after it ended a program that runs again is told of, in seconds.
+LATELY_S = 600.0
 
 
-def troubled(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Shown, Key]]:
-    """Those of these instances that there is something to tell of, with their states."""
+#: What stands in a state's place: it runs as desired, and ended by itself within `LATELY_S`. A program that does not stay up
+#: is RUNNING at most times that somebody looks.
+LATELY: Literal["lately"] = "lately"
+
+
+def troubled(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Union[Shown, Literal["lately"]], Key]]:
+    """Those of these instances that there is something to tell of, with their states, or `LATELY`."""
     for row in rows(engine, keys, now):
         if _is_told(engine, row):
             yield row.state, (row.job, row.host)
+        elif _ended_lately(engine, row, now):
+            yield LATELY, (row.job, row.host)
 
 
 def explanations(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
     """Why these are as they are, and the evidence for it."""
     for row in rows(engine, keys, now):
-        if _is_told(engine, row):
+        if _is_told(engine, row) or _ended_lately(engine, row, now):
             instance = engine.instances.get((row.job, row.host))
             found = _nowhere(engine, row.job) if instance is None else _evidence(engine, row, instance, now)
             yield Story(row.job, row.host, row.state, row.reason, tuple(found), _changes(engine, (row.job, row.host)))
@@ -61,6 +70,13 @@ def _is_told(engine: Engine, row: Row) -> bool:
     return not as_desired(row) or row.state in ("STOPPED", "ASIDE") or row.held or shared or _warns(row)
 
 
+def _ended_lately(engine: Engine, row: Row, now: float) -> bool:
+    end = row.report.last_exit if row.report is not None and row.restarts else None
+    if row.state != "RUNNING" or end is None or now - end.at >= LATELY_S:
+        return False
+    return engine.incidents.of(row.job, end) is not None  # nobody asked for that end
+
+
 def _warns(row: Row) -> bool:
     """Whether it is a forwarder that runs and can't do its work: what it says of itself is what is wrong."""
     return row.job == FORWARDER and row.report is not None and bool(row.report.says)
@@ -81,7 +97,7 @@ def _evidence(engine: Engine, row: Row, instance: Instance, now: float) -> Itera
     yield from _chain(engine, instance, now)
     yield from _behind(engine, row, now)
     end = row.report.last_exit if row.report is not None else None
-    if end is not None and row.state not in ("STOPPED", "ASIDE", "RUNNING"):
+    if end is not None and (row.state not in ("STOPPED", "ASIDE", "RUNNING") or _ended_lately(engine, row, now)):
         yield f"its last end, {duration(max(0.0, now - end.at))} ago: {end.words()}"
         yield from (f"  | {line}" for line in end.lines)
         incident = engine.incidents.of(row.job, end)
